@@ -1,0 +1,294 @@
+"""What routes.yaml says, checked: frozen dataclasses, no YAML in them.
+
+Every part keeps `keys`, its path in the file (``("signals", 0)``), so that whoever finds a later problem
+(an unknown handler, a taken port) can name file, line and column through `ServerConfig.source`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from signalpost.config.paths import PathPattern
+from signalpost.errors import Problem
+
+Keys = tuple[str | int, ...]
+
+MEBIBYTE = 1024 * 1024
+
+
+class SourceMap(Protocol):
+    """Where every key and value of routes.yaml stands."""
+
+    def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> Problem:
+        """Make the problem `text` about the value at `keys` (or about its key).
+
+        A path that the file does not have is placed at its nearest parent that it has.
+        """
+
+    def place(self, keys: Keys) -> str:
+        """Name where the value at `keys` stands: ``routes.yaml:14``."""
+
+
+class Scheme(str, Enum):
+    """The protocol of an endpoint."""
+
+    HTTP = "http"
+    HTTPS = "https"
+    WS = "ws"
+    WSS = "wss"
+
+    @property
+    def secure(self) -> bool:
+        """Whether it runs over TLS."""
+        return self in (Scheme.HTTPS, Scheme.WSS)
+
+    @property
+    def websocket(self) -> bool:
+        """Whether it takes WebSockets rather than plain HTTP requests."""
+        return self in (Scheme.WS, Scheme.WSS)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """The certificate of an endpoint: a pem or pfx file, or one made at start."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+    password: str | None = field(default=None, repr=False)
+    self_signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """An address and port with a protocol.
+
+    Attributes:
+        address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses.
+        port: 0 to 65535; 0 lets the system choose (tests).
+        origins: further origins that may open WebSockets, as scheme://host[:port].
+
+    """
+
+    keys: Keys
+    name: str
+    address: str
+    port: int
+    scheme: Scheme
+    tls: TlsConfig | None = None
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastConfig:
+    """The shorthand ``broadcast: {value, path, group, client}``; no target at all means everyone."""
+
+    keys: Keys
+    value: Any
+    path: str | None = None
+    group: str | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaConfig:
+    """A JSON Schema, inline or read from a file; already judged sound by jsonschema.
+
+    Attributes:
+        keys: of the ``schema`` key.
+        document: the schema: a mapping or a boolean.
+
+    """
+
+    keys: Keys
+    document: Mapping[str, Any] | bool
+
+
+@dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """An HTTP route. Exactly one of file, static, view, handler and broadcast is given.
+
+    Attributes:
+        methods: upper case; file, static and view imply GET (and Sanic's HEAD), handler and broadcast POST
+            unless the file says otherwise.
+        endpoints: names of the http(s) endpoints that serve it; empty means all.
+
+    """
+
+    keys: Keys
+    path: PathPattern
+    methods: tuple[str, ...]
+    file: Path | None = None
+    static: Path | None = None
+    view: Path | None = None
+    handler: str | None = None
+    broadcast: BroadcastConfig | None = None
+    schema: SchemaConfig | None = None
+    endpoints: tuple[str, ...] = ()
+
+
+class Rebroadcast(str, Enum):
+    """Who gets a message whose sender asks for nothing."""
+
+    EVERYONE = "everyone"
+    OTHERS = "others"
+    PATH = "path"
+    GROUP = "group"
+    SENDER = "sender"
+    NONE = "none"
+
+
+class Wish(str, Enum):
+    """What a client may ask for in its message; the values are the keys of the message."""
+
+    PATH = "path"
+    CLIENT_ID = "clientId"
+    GROUP = "group"
+    DIRECT = "direct"
+
+
+class MessageFormat(str, Enum):
+    """How frames of a signal are read: as JSON messages, or relayed as they are."""
+
+    JSON = "json"
+    RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class SignalConfig:
+    """A WebSocket path, and what becomes of messages that arrive on it.
+
+    Attributes:
+        rebroadcast: who gets a message that asks for nothing; ignored where a handler is named.
+        targets: what a client may ask for.
+        endpoints: names of the ws(s) endpoints that serve it; empty means all.
+
+    """
+
+    keys: Keys
+    path: PathPattern
+    handler: str | None = None
+    schema: SchemaConfig | None = None
+    rebroadcast: Rebroadcast = Rebroadcast.EVERYONE
+    targets: frozenset[Wish] = frozenset(Wish)
+    format: MessageFormat = MessageFormat.JSON
+    endpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimerConfig:
+    """A job by interval. Exactly one of handler and broadcast is given.
+
+    Attributes:
+        every: seconds between runs, above 0; fractions are allowed.
+        limit: how many runs at most; 0 is for ever.
+        skip: how many of the first runs to leave out.
+        on_start: run once at once (counts towards the limit).
+        arguments: handed to the handler as `TickEvent.arguments`.
+
+    """
+
+    keys: Keys
+    name: str
+    every: float
+    handler: str | None = None
+    broadcast: BroadcastConfig | None = None
+    limit: int = 0
+    skip: int = 0
+    on_start: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleConfig:
+    """A job by cron expressions. Exactly one of handler and broadcast is given.
+
+    Attributes:
+        crons: one or several expressions, not yet checked (`signalpost.cron` does that); any of them fires.
+        timezone: the zone the expressions are read in; None is the system's.
+        start: no run before this moment; aware.
+        end: no run after this moment; aware.
+        timeout: seconds after which a run is cancelled; None is never.
+        max_runs: how many runs may be under way at once.
+
+    """
+
+    keys: Keys
+    name: str
+    crons: tuple[str, ...]
+    handler: str | None = None
+    broadcast: BroadcastConfig | None = None
+    timezone: ZoneInfo | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    limit: int = 0
+    on_start: bool = False
+    timeout: float | None = None
+    max_runs: int = 10
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginsConfig:
+    """Which plugins are loaded, and their settings.
+
+    Attributes:
+        folder: of drop-in plugins; absolute. It need not exist when routes.yaml does not name it.
+        enable: the only plugins to load; None is all.
+        disable: plugins not to load.
+        settings: by plugin name.
+
+    """
+
+    folder: Path
+    enable: tuple[str, ...] | None = None
+    disable: tuple[str, ...] = ()
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What the server puts up with.
+
+    Attributes:
+        message: largest message of a client, in bytes.
+        connections: open WebSockets at most.
+        handshake: seconds a client may take to ask for its WebSocket.
+        outbox: bytes that may wait for a client that does not read, before it is dropped.
+
+    """
+
+    message: int = MEBIBYTE
+    connections: int = 50_000
+    handshake: float = 10.0
+    outbox: int = MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """All of routes.yaml.
+
+    Attributes:
+        file: as the user named it.
+        folder: the absolute folder of the file: relative paths start there.
+        undeclared_refused: whether WebSocket paths that no signal declares answer 404.
+        unbound: handlers whose bindings are taken away (``handlers: {tick: off}``).
+        source: where everything stands, for problems found later.
+
+    """
+
+    file: str
+    folder: Path
+    endpoints: tuple[EndpointConfig, ...]
+    plugins: PluginsConfig
+    routes: tuple[RouteConfig, ...]
+    signals: tuple[SignalConfig, ...]
+    timers: tuple[TimerConfig, ...]
+    schedules: tuple[ScheduleConfig, ...]
+    undeclared_refused: bool
+    unbound: frozenset[str]
+    limits: LimitsConfig
+    source: SourceMap = field(repr=False, compare=False)

@@ -1,0 +1,113 @@
+"""The errors of signalpost, split by whose fault they are.
+
+::
+
+    SignalpostError
+    ├── OperatorError            whoever runs the server can mend it
+    │   ├── ConfigError          routes.yaml: every problem at once, each with its place
+    │   └── ListenError          an address, a port or a certificate that cannot be used
+    ├── PluginError              the author of a plugin can mend it
+    └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
+
+An error carries data; its text is worded for whoever must act.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ErrorCode(str, Enum):
+    """What the server tells a client about a message it refused: the whole list."""
+
+    BAD_MESSAGE = "bad-message"
+    SCHEMA_MISMATCH = "schema-mismatch"
+    TARGET_NOT_ALLOWED = "target-not-allowed"
+    HANDLER_FAILED = "handler-failed"
+    UNSUPPORTED_FRAME = "unsupported-frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in routes.yaml (or in a file that it names), at its place.
+
+    Attributes:
+        file: as the user named it, e.g. ``routes.yaml``.
+        line: from 1; 0 when the file as a whole is meant.
+        column: from 1, in characters; 0 when the file as a whole is meant.
+        keys: the path of keys, e.g. ``signals[0].handler``; empty for the file itself.
+        text: what is wrong, what is allowed, what was probably meant. One line.
+        source: the source line, without its line end.
+        width: how many characters the caret underlines.
+
+    """
+
+    file: str
+    line: int
+    column: int
+    keys: str
+    text: str
+    source: str = ""
+    width: int = 1
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.keys}: {self.text}" if self.keys else f"{place}: {self.text}"
+
+
+class SignalpostError(Exception):
+    """Anything signalpost raises on purpose."""
+
+
+class OperatorError(SignalpostError):
+    """Whoever runs the server can mend it."""
+
+
+class ConfigError(OperatorError):
+    """routes.yaml cannot be used; carries every problem found.
+
+    Attributes:
+        problems: at least one, in the order of their places.
+
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ListenError(OperatorError):
+    """An endpoint cannot listen: its address is in use, its port privileged, its certificate unusable."""
+
+
+class PluginError(SignalpostError):
+    """A plugin is wrong in itself: it does not import, misspells a hook, takes a name that is taken.
+
+    Attributes:
+        plugin: the plugin's name.
+        where: its file, with the line where one is known.
+
+    """
+
+    def __init__(self, plugin: str, where: str, text: str) -> None:
+        self.plugin = plugin
+        self.where = where
+        self.text = text
+        super().__init__(f"plugin {plugin} ({where}): {text}")
+
+
+class ClientError(SignalpostError):
+    """A client's message was refused. Its text goes to that client, so it holds nothing of the server's.
+
+    Attributes:
+        code: one of `ErrorCode`.
+        pointer: a JSON Pointer (RFC 6901) into the client's message; empty for the whole.
+        detail: one sentence for the person who sent it.
+
+    """
+
+    def __init__(self, code: ErrorCode, detail: str, pointer: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        self.pointer = pointer
+        super().__init__(f"{code.value} at {pointer or '/'}: {detail}")

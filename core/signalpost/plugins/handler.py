@@ -1,0 +1,87 @@
+"""A handler: a plugin's function, known by a name, with where it comes from and what it is bound to by default."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+HandlerFunction = Callable[[Any], Awaitable[Any]]
+
+
+class HandlerKind(str, Enum):
+    """What a handler can be bound to, named after its decorator. Timers and schedules both give a `TickEvent`."""
+
+    SIGNAL = "signal"
+    ROUTE = "route"
+    TIMER = "timer"
+    SCHEDULE = "schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class SignalBinding:
+    """``@signal("shout", path="/shout")``."""
+
+    path: str
+    schema: Mapping[str, Any] | bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteBinding:
+    """``@route("publish", path="/publish", methods=["POST"])``."""
+
+    path: str
+    methods: tuple[str, ...] = ("POST",)
+    schema: Mapping[str, Any] | bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerBinding:
+    """``@timer("tick", every="5s")``; the fields are those of `signalpost.config.model.TimerConfig`."""
+
+    every: float
+    limit: int = 0
+    skip: int = 0
+    on_start: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleBinding:
+    """``@schedule("nightly", cron="0 0 * * *")``; the fields are those of `signalpost.config.model.ScheduleConfig`."""
+
+    crons: tuple[str, ...]
+    timezone: ZoneInfo | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    limit: int = 0
+    on_start: bool = False
+    timeout: float | None = None
+    max_runs: int = 10
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+Binding = SignalBinding | RouteBinding | TimerBinding | ScheduleBinding
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A plugin's function under its name.
+
+    Attributes:
+        name: unique among all handlers of all plugins.
+        kind: which decorator made it.
+        function: ``async def`` taking one event.
+        bindings: what it is bound to unless routes.yaml names it.
+        plugin: the name of the plugin it comes from; empty until discovery has filled it in.
+        where: ``file:line`` of the function.
+
+    """
+
+    name: str
+    kind: HandlerKind
+    function: HandlerFunction = field(compare=False)
+    bindings: tuple[Binding, ...] = ()
+    plugin: str = ""
+    where: str = ""

@@ -1,0 +1,209 @@
+"""What handlers get: an event with what happened, and the means to answer it.
+
+Pode's Response and Streamed have no counterpart: replies go by `reply`, and there is one kind of server.
+"""
+
+import asyncio
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from signalpost.config.model import EndpointConfig
+from signalpost.delivery.client import Client
+from signalpost.delivery.hub import Receipt
+
+Reach = Literal["everyone", "sender"]
+
+
+class Broadcast(Protocol):
+    """Send a value to clients.
+
+    Args:
+        value: a string goes out as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
+        to: ``"everyone"`` or, in a signal event, ``"sender"``.
+        path: only clients connected on this path.
+        group: only clients of this group.
+        client: only the client of this id.
+
+    Several of path, group and client intersect. None given means the client's wish in a signal event and
+    everyone elsewhere.
+
+    Raises:
+        TypeError: `value` is not JSON, or `to` stands together with path, group or client.
+        ValueError: `to` is another word, or ``"sender"`` where there is no sender.
+
+    """
+
+    def __call__(
+        self,
+        value: Any,
+        *,
+        to: Reach | None = None,
+        path: str | None = None,
+        group: str | None = None,
+        client: str | None = None,
+    ) -> Receipt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all events of one server share.
+
+    Attributes:
+        lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
+        state: a mapping for the app's own use.
+
+    """
+
+    lock: asyncio.Lock
+    state: MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeRequest:
+    """A compact snapshot of the request that opened a WebSocket.
+
+    Attributes:
+        path: as asked for, percent-decoded.
+        query: the first value of each parameter.
+        headers: lower-case names; of repeated headers the first.
+        peer: the client's address and port, or an empty string and 0.
+
+    """
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    peer: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageData:
+    """A client's message, its known keys brought to one spelling.
+
+    Attributes:
+        message: any JSON value; never None or ``""``.
+        path: where the client asks it to go, likewise `client_id` (the target's, not the sender's) and `group`.
+        direct: the client asks to be answered alone.
+
+    """
+
+    message: Any
+    path: str | None = None
+    client_id: str | None = None
+    group: str | None = None
+    direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignalEvent:
+    """A client's message on a signal.
+
+    Attributes:
+        data: what the client sent and asked for.
+        client: the sender: `id`, `path`, `groups`, `join(group)`, `leave(group)`, `close(code, reason)`.
+        endpoint: where the sender is connected.
+        path: the sender's path, in the declared spelling.
+        params: the parameters of `path`.
+        request: the sender's handshake.
+        route: the signal's path as declared, e.g. ``/rooms/<room>``.
+        timestamp: when the message was read; aware, UTC.
+        broadcast: see `Broadcast`; without a target it honours the client's wish.
+
+    """
+
+    data: MessageData
+    client: Client
+    endpoint: EndpointConfig
+    path: str
+    params: Mapping[str, str | int]
+    request: HandshakeRequest
+    route: str
+    timestamp: datetime
+    shared: Shared
+    broadcast: Broadcast
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """One lock for all handlers of the server; not re-entrant."""
+        return self.shared.lock
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        """One mapping for all handlers of the server."""
+        return self.shared.state
+
+    def reply(self, value: Any) -> Receipt:
+        """Send a value to the sender alone; short for ``broadcast(value, to="sender")``."""
+        return self.broadcast(value, to="sender")
+
+    def close(self, code: int = 4009, reason: str = "") -> None:
+        """Close the sender's connection (RFC 6455 section 7.4; 4009 is "kicked by a handler")."""
+        self.client.close(code, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEvent:
+    """An HTTP request on a route with a handler.
+
+    Attributes:
+        request: Sanic's request.
+        path: as asked for.
+        params: the parameters of the route's path.
+        route: the route's path as declared.
+        endpoint: where it arrived.
+        timestamp: aware, UTC.
+        broadcast: see `Broadcast`; without a target it goes to everyone.
+
+    """
+
+    request: Any
+    path: str
+    params: Mapping[str, str | int]
+    route: str
+    endpoint: EndpointConfig
+    timestamp: datetime
+    shared: Shared
+    broadcast: Broadcast
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """One lock for all handlers of the server; not re-entrant."""
+        return self.shared.lock
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        """One mapping for all handlers of the server."""
+        return self.shared.state
+
+
+@dataclass(frozen=True, slots=True)
+class TickEvent:
+    """A run of a timer or schedule.
+
+    Attributes:
+        name: of the job.
+        run: counted from 1; runs that were skipped do not count.
+        due: when it should have begun; aware.
+        arguments: as routes.yaml or the decorator gives them.
+        broadcast: see `Broadcast`; without a target it goes to everyone.
+
+    """
+
+    name: str
+    run: int
+    due: datetime
+    arguments: Mapping[str, Any]
+    shared: Shared
+    broadcast: Broadcast
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """One lock for all handlers of the server; not re-entrant."""
+        return self.shared.lock
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        """One mapping for all handlers of the server."""
+        return self.shared.state
