@@ -6,12 +6,15 @@ A plan is immutable and swapped whole on reload: what runs looks it up per messa
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from signalpost.config.model import BroadcastConfig
+from signalpost.config.paths import PathPattern
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
+from signalpost.signals.schema import SchemaGate
 
 Action = Handler | BroadcastConfig
 
@@ -61,3 +64,27 @@ class ScheduleJob:
 
 
 Job = TimerJob | ScheduleJob
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRule:
+    """An HTTP route, resolved. Exactly one of file, static, view, handler and broadcast is given.
+
+    Attributes:
+        methods: upper case.
+        gate: judges the JSON body; None lets every body pass.
+        endpoints: names of the endpoints that serve it; never empty.
+        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+
+    """
+
+    path: PathPattern
+    methods: tuple[str, ...]
+    owner: str
+    endpoints: frozenset[str]
+    file: Path | None = None
+    static: Path | None = None
+    view: Path | None = None
+    handler: Handler | None = None
+    broadcast: BroadcastConfig | None = None
+    gate: SchemaGate | None = None
