@@ -1,0 +1,42 @@
+"""A signal's rule: what becomes of the messages that arrive on one WebSocket path, resolved and checked."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from signalpost.config.model import MessageFormat, Rebroadcast, Wish
+from signalpost.config.paths import PathPattern
+from signalpost.signals.event import SignalEvent
+from signalpost.signals.schema import SchemaGate
+
+SignalFunction = Callable[[SignalEvent], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRule:
+    """One signal of the plan. It holds the handler's function rather than the handler: plugins are a floor above.
+
+    Attributes:
+        pattern: the WebSocket paths it takes.
+        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        endpoints: names of the endpoints that serve it; never empty.
+        handler: called with every message; None re-broadcasts.
+        handler_name: for the log; empty without a handler.
+        handler_plugin: the plugin that `handler` comes from, for the log; empty without a handler.
+        gate: judges the client's whole message object; None lets every message pass.
+        rebroadcast: who gets a message that asks for nothing; ignored where there is a handler.
+        targets: what a client may ask for.
+        format: how frames are read.
+
+    """
+
+    pattern: PathPattern
+    owner: str
+    endpoints: frozenset[str]
+    handler: SignalFunction | None
+    handler_name: str
+    handler_plugin: str
+    gate: SchemaGate | None
+    rebroadcast: Rebroadcast
+    targets: frozenset[Wish]
+    format: MessageFormat
