@@ -7,7 +7,7 @@ Every part keeps `keys`, its path in the file (``("signals", 0)``), so that whoe
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -33,7 +33,7 @@ class SourceMap(Protocol):
         """Name where the value at `keys` stands: ``routes.yaml:14``."""
 
 
-class Scheme(str, Enum):
+class Scheme(StrEnum):
     """The protocol of an endpoint."""
 
     HTTP = "http"
@@ -130,7 +130,7 @@ class RouteConfig:
     endpoints: tuple[str, ...] = ()
 
 
-class Rebroadcast(str, Enum):
+class Rebroadcast(StrEnum):
     """Who gets a message whose sender asks for nothing."""
 
     EVERYONE = "everyone"
@@ -141,7 +141,7 @@ class Rebroadcast(str, Enum):
     NONE = "none"
 
 
-class Wish(str, Enum):
+class Wish(StrEnum):
     """What a client may ask for in its message; the values are the keys of the message."""
 
     PATH = "path"
@@ -150,7 +150,7 @@ class Wish(str, Enum):
     DIRECT = "direct"
 
 
-class MessageFormat(str, Enum):
+class MessageFormat(StrEnum):
     """How frames of a signal are read: as JSON messages, or relayed as they are."""
 
     JSON = "json"

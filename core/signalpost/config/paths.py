@@ -1,0 +1,354 @@
+"""Paths of routes and signals: the patterns that routes.yaml declares, and the table that finds the best of them.
+
+A pattern is ``/`` or segments behind slashes: a literal, ``<name>`` (any one segment), ``<name:int>`` (a whole
+number), or a final ``<name:path>`` (all the rest, at least one segment)::
+
+    /                       /rooms/<room>              /orders/<number:int>           /files/<name:path>
+
+Everywhere in this module a path is percent-decoded, a trailing slash says nothing (``/rooms/`` is ``/rooms``), and
+an empty segment (``//``) matches nothing. Literals of signals match without case (Pode behaviour 17); HTTP routes
+are matched by Sanic, with case, and use only `PathPattern.sanic` and `PathPattern.identity`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+from urllib.parse import quote, unquote
+
+T = TypeVar("T")
+
+Params = Mapping[str, str | int]
+
+MAX_SEGMENTS = 64
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# At most 18 digits: the number fits into 64 bits wherever it goes, and int() takes no time worth naming.
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+# RFC 3986 section 3.3: what may stand in a segment unencoded, besides letters and digits.
+_SEGMENT_SAFE = "-._~!$&'()*+,;=:@"
+
+
+class ParameterType(StrEnum):
+    """What a parameter takes; the values are the words of the pattern."""
+
+    STR = "str"
+    INT = "int"
+    PATH = "path"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A segment in angle brackets: ``<number:int>``."""
+
+    name: str
+    type: ParameterType
+
+
+Segment = str | Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class PathPattern:
+    """A declared path.
+
+    Attributes:
+        text: as declared, without a trailing slash.
+        segments: literals as `str` in their declared spelling, and parameters.
+
+    ``PathPattern.parse("/Orders/<number:int>")`` has the segments ``("Orders", Parameter("number", INT))``, the
+    identity ``/orders/<int>`` without case, and matches ``["ORDERS", "7"]`` with ``{"number": 7}``.
+
+    """
+
+    text: str
+    segments: tuple[Segment, ...] = field(compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "PathPattern":
+        """Read a path as routes.yaml or a decorator declares it.
+
+        Raises:
+            ValueError: with one line that says what is wrong and what is allowed.
+
+        """
+        if not text.startswith("/"):
+            raise ValueError(f'a path starts with "/": write {"/" + text.strip()!r}')
+        if text.strip() != text or not text.isprintable():
+            raise ValueError(f"a path has no line breaks, tabs, control characters or spaces at its ends: {text!r}")
+        text = text.rstrip("/") if text.count("/") > 1 and not text.endswith("//") else text
+        parts = [] if text == "/" else text[1:].split("/")
+        if len(parts) > MAX_SEGMENTS:
+            raise ValueError(f"a path has at most {MAX_SEGMENTS} segments, this one has {len(parts)}")
+        segments = tuple(_parse_segment(part) for part in parts)
+        _check_parameters(segments)
+        return cls(text, segments)
+
+    def identity(self, *, ignore_case: bool) -> str:
+        """Return what two patterns share if they match the same paths: literals, and parameters by type only."""
+        parts = (
+            f"<{segment.type.value}>"
+            if isinstance(segment, Parameter)
+            else (segment.casefold() if ignore_case else segment)
+            for segment in self.segments
+        )
+        return "/" + "/".join(parts)
+
+    @property
+    def key(self) -> str:
+        """The identity among signals, whose literals match without case."""
+        return self.identity(ignore_case=True)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, in order."""
+        return tuple(segment for segment in self.segments if isinstance(segment, Parameter))
+
+    @property
+    def sanic(self) -> str:
+        """The pattern in Sanic's syntax: every parameter with its type, literals percent-encoded.
+
+        Sanic compares literals with the request's encoded path; its parameters need ``unquote=True``.
+        """
+        parts = (
+            f"<{segment.name}:{segment.type.value}>"
+            if isinstance(segment, Parameter)
+            else quote(segment, safe=_SEGMENT_SAFE)
+            for segment in self.segments
+        )
+        return "/" + "/".join(parts)
+
+    def match(self, segments: Sequence[str]) -> dict[str, str | int] | None:
+        """Return the parameters that a path's segments give, literals without case; None if it does not match."""
+        params: dict[str, str | int] = {}
+        for index, segment in enumerate(self.segments):
+            if index >= len(segments):
+                return None
+            given = segments[index]
+            if isinstance(segment, str):
+                if segment.casefold() != given.casefold():
+                    return None
+                continue
+            if segment.type is ParameterType.PATH:
+                rest = segments[index:]
+                params[segment.name] = "/".join(rest)
+                return params if all(rest) else None
+            value = _convert(segment.type, given)
+            if value is None:
+                return None
+            params[segment.name] = value
+        return params if len(segments) == len(self.segments) else None
+
+    def render(self, params: Params) -> str:
+        """Return the path that `params` give, with literals in their declared spelling.
+
+        Raises:
+            ValueError: a parameter is missing, or its value could not come back out of the path.
+
+        """
+        parts: list[str] = []
+        for segment in self.segments:
+            if isinstance(segment, str):
+                parts.append(segment)
+                continue
+            if segment.name not in params:
+                raise ValueError(f"{self.text} needs the parameter {segment.name!r}")
+            parts.append(_checked(segment, params[segment.name]))
+        return "/" + "/".join(parts)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def split_path(path: str) -> list[str] | None:
+    """Return the segments of a percent-decoded path; None if it is no path or has an empty segment.
+
+    ``/`` has no segments; ``/Rooms/blue/`` has ``["Rooms", "blue"]``.
+    """
+    if not path.startswith("/") or "//" in path:
+        return None
+    inner = path.strip("/")
+    return inner.split("/") if inner else []
+
+
+def _parse_segment(part: str) -> Segment:
+    if not part:
+        raise ValueError('a path has no empty segments: "//" is one slash too many')
+    if part.startswith("<") and part.endswith(">"):
+        return _parse_parameter(part)
+    if "<" in part or ">" in part:
+        raise ValueError(f"a parameter fills its whole segment, as in /rooms/<room>: {part!r} mixes it with text")
+    _check_literal(part)
+    return part
+
+
+def _parse_parameter(part: str) -> Parameter:
+    name, colon, kind = part[1:-1].partition(":")
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a parameter's name is letters, digits and _, not starting with a digit: {part!r}")
+    if not colon:
+        return Parameter(name, ParameterType.STR)
+    try:
+        return Parameter(name, ParameterType(kind))
+    except ValueError:
+        raise ValueError(
+            f"no parameter type {kind!r} in {part!r} (known: <{name}>, <{name}:int>, and at the end <{name}:path>)"
+        ) from None
+
+
+def _check_literal(part: str) -> None:
+    for char, meaning in (("?", "query"), ("#", "fragment")):
+        if char in part:
+            raise ValueError(f'a path has no {meaning}: leave out "{char}" and what follows it')
+    if part == "*":
+        raise ValueError("no wildcard *: write <name> for one segment, or a final <name:path> for all the rest")
+    if part[0] == ":" or (part[0] == "{" and part[-1] == "}"):
+        name = part.strip(":{}") or "name"
+        raise ValueError(f"a parameter is written in angle brackets: <{name}>, not {part}")
+    if part in (".", ".."):
+        raise ValueError(f'no segment "{part}": clients resolve it before they ask')
+    if "\\" in part:
+        raise ValueError('segments are parted by "/", not by a backslash')
+    if _PERCENT.search(part):
+        raise ValueError(f"a path is written without percent-encoding: {unquote(part)!r} rather than {part!r}")
+
+
+def _check_parameters(segments: Sequence[Segment]) -> None:
+    seen: set[str] = set()
+    for segment in segments:
+        if isinstance(segment, str):
+            continue
+        if segment.name in seen:
+            raise ValueError(f"two parameters are named {segment.name!r}")
+        seen.add(segment.name)
+        if segment.type is ParameterType.PATH and segment is not segments[-1]:
+            raise ValueError(f"<{segment.name}:path> takes all the rest, so it must be the last segment")
+
+
+def _convert(kind: ParameterType, given: str) -> str | int | None:
+    if kind is ParameterType.INT:
+        return int(given) if _INTEGER.fullmatch(given) else None
+    return given or None
+
+
+def _checked(parameter: Parameter, value: str | int) -> str:
+    """Return a parameter's value as text, sure to be read back as the same value."""
+    text = str(value)
+    match parameter.type:
+        case ParameterType.INT:
+            sound = _INTEGER.fullmatch(text) is not None
+        case ParameterType.STR:
+            sound = bool(text) and "/" not in text
+        case ParameterType.PATH:
+            sound = all(text.split("/"))
+    if not sound:
+        raise ValueError(f"{value!r} cannot stand for <{parameter.name}:{parameter.type.value}>")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class PathMatch(Generic[T]):
+    """The declared path that a given path falls under.
+
+    Attributes:
+        value: what was added with the pattern.
+        params: the given path's parameters.
+        path: the one form of the given path: literals as declared, parameters as given (numbers without
+            leading zeros), no trailing slash.
+
+    """
+
+    value: T
+    pattern: PathPattern
+    params: Params
+    path: str
+
+
+@dataclass(slots=True)
+class _Node(Generic[T]):
+    """A point of the table: the ways on from here, best first, and what ends here."""
+
+    literals: "dict[str, _Node[T]]" = field(default_factory=dict)
+    integer: "_Node[T] | None" = None
+    string: "_Node[T] | None" = None
+    end: tuple[PathPattern, T] | None = None
+    rest: tuple[PathPattern, T] | None = None
+
+    def step(self, segment: Segment) -> "_Node[T]":
+        """Return the point behind `segment`, made if need be."""
+        if isinstance(segment, str):
+            return self.literals.setdefault(segment.casefold(), _Node())
+        if segment.type is ParameterType.INT:
+            self.integer = self.integer or _Node()
+            return self.integer
+        self.string = self.string or _Node()
+        return self.string
+
+
+class PathTable(Generic[T]):
+    """Finds the best declared pattern for a path, literals without case.
+
+    When several match, the one whose first differing segment is more exact wins: literal, int, str, path. A branch
+    that leads nowhere is given up for the next, so a path that any pattern matches is always found. Finding costs at
+    most one look at each declared segment, and for a path of literals only, one look into a dict.
+    """
+
+    def __init__(self) -> None:
+        self._root: _Node[T] = _Node()
+        self._static: dict[str, PathMatch[T]] = {}
+
+    def add(self, pattern: PathPattern, value: T) -> None:
+        """Declare `pattern`.
+
+        Raises:
+            ValueError: a pattern of the same `key` is there already.
+
+        """
+        node = self._root
+        for segment in pattern.segments:
+            if isinstance(segment, Parameter) and segment.type is ParameterType.PATH:
+                if node.rest:
+                    raise _taken(pattern, node.rest[0])
+                node.rest = (pattern, value)
+                return
+            node = node.step(segment)
+        if node.end:
+            raise _taken(pattern, node.end[0])
+        node.end = (pattern, value)
+        if not pattern.parameters:
+            self._static[pattern.key] = PathMatch(value, pattern, {}, pattern.text)
+
+    def match(self, path: str) -> PathMatch[T] | None:
+        """Return the best match of a percent-decoded path, or None if nothing is declared for it."""
+        static = self._static.get(path.casefold())
+        if static is not None:
+            return static
+        segments = split_path(path)
+        if segments is None:
+            return None
+        found = _find(self._root, segments, 0)
+        if found is None:
+            return None
+        pattern, value = found
+        params = pattern.match(segments)
+        return None if params is None else PathMatch(value, pattern, params, pattern.render(params))
+
+
+def _taken(pattern: PathPattern, other: PathPattern) -> ValueError:
+    return ValueError(f"{pattern} is declared already, as {other}")
+
+
+def _find(node: _Node[T], segments: Sequence[str], index: int) -> tuple[PathPattern, T] | None:
+    """Walk down from `node`, best way first; as deep as the deepest pattern, so at most MAX_SEGMENTS calls."""
+    if index == len(segments):
+        return node.end
+    given = segments[index]
+    literal = node.literals.get(given.casefold())
+    found = _find(literal, segments, index + 1) if literal else None
+    if found is None and node.integer and _INTEGER.fullmatch(given):
+        found = _find(node.integer, segments, index + 1)
+    if found is None and node.string:
+        found = _find(node.string, segments, index + 1)
+    return found or node.rest
