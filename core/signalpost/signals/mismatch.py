@@ -1,0 +1,227 @@
+"""Why an instance does not match its schema, in words for the person who sent it.
+
+The wording is ours, not the engine's: it is stable, holds no more than an excerpt of what the client sent, and is
+bounded in length.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema_rs import ValidationError
+from jsonschema_rs import ValidationErrorKind as Kind
+
+DETAIL_LIMIT = 200
+POINTER_LIMIT = 256
+_EXCERPT_LIMIT = 40
+_LIST_LIMIT = 120
+
+_TYPE_NAMES = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "null": "null",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The first place where an instance does not match.
+
+    Attributes:
+        pointer: a JSON Pointer (RFC 6901) into the instance; empty for the whole. A place whose pointer is longer
+            than `POINTER_LIMIT` characters is named by the nearest parent that is not.
+        detail: one sentence, `DETAIL_LIMIT` characters at most.
+
+    """
+
+    pointer: str
+    detail: str
+
+
+def unexplained() -> Mismatch:
+    """Make the answer for an instance that the engine refuses without naming a place."""
+    return Mismatch("", "does not match the schema")
+
+
+def too_deep() -> Mismatch:
+    """Make the answer for an instance that is nested deeper than the engine can explain."""
+    return Mismatch("", "does not match the schema, and is nested too deeply to say where")
+
+
+def explain_error(error: ValidationError, instance: Any) -> Mismatch:
+    """Word the engine's error about `instance`.
+
+    >>> explain_error(error, {"message": 5})
+    Mismatch(pointer='/message', detail='expected a string, got a number')
+    """
+    error = _likeliest(error)
+    detail = _describe(error.kind, _at(instance, error.instance_path))
+    return Mismatch(_pointer(error.instance_path), _cut(detail, DETAIL_LIMIT))
+
+
+def _likeliest(error: ValidationError) -> ValidationError:
+    """Follow anyOf and oneOf into the one form that the sender seems to have meant.
+
+    That is the only form whose type the value has. Where no form or several have it, the error stays as it is.
+    """
+    while isinstance(error.kind, Kind.AnyOf | Kind.OneOfNotValid):
+        place = error.instance_path
+        near = [form for form in error.kind.context if form and not _wrong_type(form, place)]
+        if len(near) != 1:
+            break
+        error = near[0][0]
+    return error
+
+
+def _wrong_type(form: Sequence[ValidationError], place: Sequence[str | int]) -> bool:
+    return any(isinstance(error.kind, Kind.Type) and error.instance_path == place for error in form)
+
+
+def _at(instance: Any, path: Sequence[str | int]) -> Any:
+    """Return the part of the instance at `path`."""
+    for step in path:
+        instance = instance[step]
+    return instance
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    """Write a path as a JSON Pointer: ``["a/b", 0]`` is ``/a~1b/0``."""
+    pointer = ""
+    for step in path:
+        longer = f"{pointer}/{str(step).replace('~', '~0').replace('/', '~1')}"
+        if len(longer) > POINTER_LIMIT:
+            break
+        pointer = longer
+    return pointer
+
+
+def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per keyword: a table in all but form
+    """Word one error. `value` is the part of the instance that it is about."""
+    match kind:
+        case Kind.Type(types=types):
+            return f"expected {_types(types)}, got {_type_of(value)}"
+        case Kind.Required(property=name):
+            return f"{_quote(name)} is a required property"
+        case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
+            return _unexpected(names)
+        case Kind.FalseSchema():
+            return "is not allowed here"
+        case Kind.Constant(expected_value=expected):
+            return f"expected {_quote(expected)}"
+        case Kind.Enum(options=options):
+            return f"expected one of {_listed(options)}" if options else "is not allowed here"
+        case Kind.Minimum(limit=limit):
+            return f"expected at least {_quote(limit)}, got {_quote(value)}"
+        case Kind.Maximum(limit=limit):
+            return f"expected at most {_quote(limit)}, got {_quote(value)}"
+        case Kind.ExclusiveMinimum(limit=limit):
+            return f"expected more than {_quote(limit)}, got {_quote(value)}"
+        case Kind.ExclusiveMaximum(limit=limit):
+            return f"expected less than {_quote(limit)}, got {_quote(value)}"
+        case Kind.MultipleOf(multiple_of=factor):
+            return f"expected a multiple of {_quote(factor)}, got {_quote(value)}"
+        case Kind.MinLength(limit=limit):
+            return f"expected at least {_count(limit, 'character')}, got {len(value)}"
+        case Kind.MaxLength(limit=limit):
+            return f"expected at most {_count(limit, 'character')}, got {len(value)}"
+        case Kind.MinItems(limit=limit):
+            return f"expected at least {_count(limit, 'item')}, got {len(value)}"
+        case Kind.MaxItems(limit=limit) | Kind.AdditionalItems(limit=limit):
+            return f"expected at most {_count(limit, 'item')}, got {len(value)}"
+        case Kind.MinProperties(limit=limit):
+            return f"expected at least {_count(limit, 'property', 'properties')}, got {len(value)}"
+        case Kind.MaxProperties(limit=limit):
+            return f"expected at most {_count(limit, 'property', 'properties')}, got {len(value)}"
+        case Kind.UniqueItems():
+            return "holds the same item more than once"
+        case Kind.Contains():
+            return "does not hold the items that it must"
+        case Kind.UnevaluatedItems(unexpected=items):
+            return f"holds {_count(len(items), 'item')} that {'is' if len(items) == 1 else 'are'} not allowed"
+        case Kind.PropertyNames(error=inner):
+            return f"the property name {_quote(inner.instance)} is not allowed: {_describe(inner.kind, inner.instance)}"
+        case Kind.Pattern(pattern=pattern):
+            return f"does not match the pattern {_quote(pattern, _LIST_LIMIT)}"
+        case Kind.Format(format=name):
+            return f"is not in the format {_quote(name)}"
+        case Kind.ContentEncoding(content_encoding=name) | Kind.ContentMediaType(content_media_type=name):
+            return f"is not valid {_cut(name, _EXCERPT_LIMIT)}"
+        case Kind.AnyOf(context=forms) | Kind.OneOfNotValid(context=forms):
+            return _no_form(forms, value)
+        case Kind.OneOfMultipleValid():
+            return "matches several of the allowed forms, and must match exactly one"
+        case Kind.Not():
+            return "is of a form that is not allowed"
+        case _:
+            return "does not match the schema"
+
+
+def _no_form(forms: Sequence[Sequence[ValidationError]], value: Any) -> str:
+    """Word a failed anyOf or oneOf; forms that differ by type alone are named by their types."""
+    names: list[str] = []
+    for form in forms:
+        types = [name for error in form if isinstance(error.kind, Kind.Type) for name in error.kind.types]
+        if not types:
+            return "matches none of the allowed forms"
+        names += [name for name in types if name not in names]
+    return f"expected {_types(names)}, got {_type_of(value)}"
+
+
+def _unexpected(names: Sequence[str]) -> str:
+    first = _quote(names[0])
+    if len(names) == 1:
+        return f"{first} is not an allowed property"
+    return f"{first} and {len(names) - 1} more are not allowed properties"
+
+
+def _types(types: Sequence[str]) -> str:
+    names = [_TYPE_NAMES.get(name, name) for name in types]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _type_of(value: Any) -> str:
+    """Name the JSON type of a value as orjson reads it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case Mapping():
+            return "an object"
+        case _:
+            return "a list"
+
+
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one}" if count == 1 else f"{count} {many or one + 's'}"
+
+
+def _quote(value: Any, limit: int = _EXCERPT_LIMIT) -> str:
+    """Write a value as JSON, cut to `limit` characters; a string is cut inside its quotes."""
+    if isinstance(value, str):
+        return json.dumps(_cut(value, limit), ensure_ascii=False)
+    return _cut(json.dumps(value, ensure_ascii=False, default=str), limit)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """List values as JSON, as many as fit."""
+    text = _quote(values[0])
+    for value in values[1:]:
+        longer = f"{text}, {_quote(value)}"
+        if len(longer) > _LIST_LIMIT:
+            return f"{text}, …"
+        text = longer
+    return text
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
