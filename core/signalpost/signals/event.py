@@ -8,6 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
+from urllib.parse import parse_qsl, unquote
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
@@ -43,7 +44,9 @@ class Broadcast(Protocol):
         path: str | None = None,
         group: str | None = None,
         client: str | None = None,
-    ) -> Receipt: ...
+    ) -> Receipt:
+        """Send `value`; the receipt counts matched, queued and dropped clients."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +63,43 @@ class Shared:
     state: MutableMapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """A compact snapshot of the request that opened a WebSocket.
+    """A compact snapshot of the request that opened a WebSocket; parsed only when a handler asks.
 
-    Attributes:
-        path: as asked for, percent-decoded.
-        query: the first value of each parameter.
-        headers: lower-case names; of repeated headers the first.
+    Args:
+        head: the request line and the headers, as they came.
         peer: the client's address and port, or an empty string and 0.
 
     """
 
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    peer: tuple[str, int]
+    __slots__ = ("_head", "peer")
+
+    def __init__(self, head: bytes, peer: tuple[str, int]) -> None:
+        self._head = head
+        self.peer = peer
+
+    @property
+    def target(self) -> str:
+        """The path and query as asked for, still percent-encoded (RFC 9112 section 3.2)."""
+        return self._head.split(b" ", 2)[1].decode("latin-1")
+
+    @property
+    def path(self) -> str:
+        """The path as asked for, percent-decoded."""
+        return unquote(self.target.partition("?")[0])
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The first value of each parameter."""
+        pairs = parse_qsl(self.target.partition("?")[2], keep_blank_values=True)
+        return dict(reversed(pairs))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers by lower-case name; of repeated ones the first."""
+        lines = self._head.decode("latin-1").split("\r\n")[1:]
+        pairs = [line.split(":", 1) for line in lines if ":" in line]
+        return {name.lower(): value.strip() for name, value in reversed(pairs)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,253 @@
+"""A client: one open connection, where it belongs, and what waits to be written to it."""
+
+import contextlib
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Mapping
+from typing import NewType, Protocol
+
+from signalpost.config.model import EndpointConfig
+from signalpost.delivery.frames import CloseCode, Dialect, encode_close
+from signalpost.delivery.transport import Buffer, Transport
+
+ClientId = NewType("ClientId", str)
+
+NO_DESCRIPTOR = -1
+"""In place of a file descriptor: everything must go through the transport (TLS)."""
+
+CHUNK = 65_536
+"""Bytes given to a congested transport at once (or one frame, if that is longer)."""
+
+_NO_GROUPS: frozenset[str] = frozenset()
+_NO_PARAMS: Mapping[str, str | int] = {}
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
+
+
+class Membership(Protocol):
+    """What a client needs of its hub, which alone changes where a client belongs."""
+
+    def send(self, client: "Client", data: bytes) -> bool:
+        """Queue an encoded frame for one client; False when it was dropped for being too slow."""
+
+    def remove(self, client: "Client") -> None:
+        """Write what is queued, then forget the client and its descriptor. Twice is no error."""
+
+    def regroup(self, client: "Client", groups: frozenset[str]) -> None:
+        """Move the client to just these groups."""
+
+    def go_direct(self, client: "Client") -> None:
+        """Write straight to the client's descriptor from now on."""
+
+    def go_indirect(self, client: "Client") -> None:
+        """Let frames wait in the client's outbox from now on."""
+
+
+class Client:
+    """One open connection.
+
+    A client is in one of two modes. *Direct*: nothing waits, and the hub writes to its descriptor. *Indirect*: the
+    transport still holds bytes, or speaks TLS; frames wait here, bounded, and only a chunk at a time is given to the
+    transport. The hub alone switches modes, so that no frame ever overtakes another.
+
+    Attributes:
+        id: unique, chosen by the server.
+        path: where it is connected: the declared spelling of literals, its own parameters.
+        params: the parameters of `path`.
+        groups: those it has joined.
+        endpoint: where it is connected.
+        dialect: what it reads.
+        descriptor: of its cleartext socket, or `NO_DESCRIPTOR`.
+        direct: its mode.
+        closing: a close frame was sent, or it is being dropped: nothing more is queued.
+        close_code: how the connection ends, once that is decided; else 0.
+
+    """
+
+    __slots__ = (
+        "_behind",
+        "_finishing",
+        "_hub",
+        "_limit",
+        "_paused",
+        "_transport",
+        "_waiting",
+        "_waiting_bytes",
+        "close_code",
+        "closing",
+        "descriptor",
+        "dialect",
+        "direct",
+        "endpoint",
+        "groups",
+        "id",
+        "params",
+        "path",
+    )
+
+    def __init__(
+        self,
+        client_id: ClientId,
+        path: str,
+        endpoint: EndpointConfig,
+        transport: Transport,
+        hub: Membership,
+        *,
+        limit: int,
+        params: Mapping[str, str | int] = _NO_PARAMS,
+        dialect: Dialect = Dialect.PLAIN,
+    ) -> None:
+        self.id = client_id
+        self.path = path
+        self.params = params
+        self.groups = _NO_GROUPS
+        self.endpoint = endpoint
+        self.dialect = dialect
+        self.closing = False
+        self.close_code = 0
+        self._hub = hub
+        self._transport = transport
+        self._limit = limit
+        self._waiting: deque[bytes] | None = None
+        self._waiting_bytes = 0
+        self._behind = 0  # bytes in the transport behind the frame at its head, when they were given
+        self._finishing = False
+        self.descriptor = NO_DESCRIPTOR
+        if transport.get_extra_info("ssl_object") is None and (sock := transport.get_extra_info("socket")) is not None:
+            self.descriptor = sock.fileno()
+        # The handshake's answer may still be in the transport: a broadcast must not overtake it.
+        self._paused = bool(transport.get_write_buffer_size()) and self.descriptor != NO_DESCRIPTOR
+        self.direct = self.descriptor != NO_DESCRIPTOR and not self._paused
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id} on {self.path}>"
+
+    # For handlers and plugins
+
+    def join(self, group: str) -> None:
+        """Add the client to a group. Joining twice is no error."""
+        if group not in self.groups and not self.closing:
+            self._hub.regroup(self, self.groups | {group})
+
+    def leave(self, group: str) -> None:
+        """Take the client out of a group. Leaving one it is not in is no error."""
+        if group in self.groups and not self.closing:
+            self._hub.regroup(self, self.groups - {group})
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Send what is queued, then a close frame; the peer's answer ends the connection (RFC 6455 section 7.1.2).
+
+        Args:
+            code: see RFC 6455 section 7.4; 4000 to 4999 are the application's own.
+            reason: cut to 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: `code` must not be sent.
+
+        """
+        frame = encode_close(code, reason)
+        if not self.closing and self._hub.send(self, frame):
+            self.close_code = self.close_code or code
+            self._hub.remove(self)
+            self.closing = True
+
+    # For the connection and the hub
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the client to read, the transport's included."""
+        return self._waiting_bytes + self._transport.get_write_buffer_size()
+
+    def drop(self, code: int) -> None:
+        """End the connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
+        if self.closing and self._transport.is_closing():
+            return
+        self.close_code = self.close_code or code
+        self._hub.remove(self)
+        self.closing = True
+        self._waiting, self._waiting_bytes = None, 0
+        sock = self._transport.get_extra_info("socket")
+        # Without a descriptor to spare the buffers are freed later, by the kernel's own timeout.
+        with contextlib.suppress(OSError):
+            if sock is not None and sock.fileno() >= 0:
+                with socket.socket(fileno=os.dup(sock.fileno())) as twin:
+                    twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    def finish(self) -> None:
+        """Close the transport as soon as what waits has been written."""
+        self._finishing = True
+        if not self._waiting:
+            self._transport.close()
+
+    def enqueue(self, data: bytes) -> bool:
+        """Let a frame wait (indirect mode); tell whether there was room.
+
+        A frame is always taken when nothing waits; the limit bounds what waits behind the frame being written.
+        """
+        waiting = self._waiting
+        if (waiting or self._paused) and self._behind + self._waiting_bytes + len(data) > self._limit:
+            return False
+        if waiting is None:
+            waiting = self._waiting = deque()
+        waiting.append(data)
+        self._waiting_bytes += len(data)
+        return True
+
+    def write_waiting(self) -> None:
+        """Give what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode)."""
+        waiting = self._waiting
+        while waiting and not self._paused:
+            chunk = [waiting.popleft()]
+            size = head = len(chunk[0])
+            while waiting and size + len(waiting[0]) <= CHUNK:
+                chunk.append(waiting.popleft())
+                size += len(chunk[-1])
+            self._waiting_bytes -= size
+            self._give(b"".join(chunk), size - head)
+        if not waiting:
+            self._waiting = None
+            if self._finishing:
+                self._transport.close()
+
+    def keep(self, frames: list[bytes], sent: int) -> bool:
+        """Queue what a direct write did not take, and go indirect; tell whether there was room.
+
+        Args:
+            frames: what was offered, in order.
+            sent: how many bytes of it the socket took; fewer than all.
+
+        """
+        index = 0
+        while sent >= len(frames[index]):
+            sent -= len(frames[index])
+            index += 1
+        behind = frames[index + 1 :]
+        self._waiting_bytes = sum(map(len, behind))
+        if self._waiting_bytes > self._limit:
+            return False
+        self._waiting = deque(behind)
+        self._give(memoryview(frames[index])[sent:], 0)
+        self.write_waiting()
+        if self._paused:
+            self._hub.go_indirect(self)
+        return True
+
+    def paused(self) -> None:
+        """Hear from the transport that it holds bytes."""
+        self._paused = True
+
+    def resumed(self) -> None:
+        """Hear from the transport that it holds nothing any more."""
+        self._paused = False
+        self.write_waiting()
+        if not self._paused and not self.closing and self.descriptor != NO_DESCRIPTOR:
+            self._hub.go_direct(self)
+
+    def _give(self, data: Buffer, behind: int) -> None:
+        self._behind = behind
+        self._transport.write(data)
+        # TLS counts its records here too; it alone says when it has enough.
+        if self.descriptor != NO_DESCRIPTOR and self._transport.get_write_buffer_size():
+            self._paused = True

@@ -1,0 +1,312 @@
+"""The hub: who is connected where, and who gets what. It knows no await, no JSON and no Sanic.
+
+`Hub.broadcast` is a plain function. It queues; `Hub.flush`, at the end of the loop turn, writes everything of that turn
+in one write per client. Total order holds: every client gets what it gets in the order of the calls.
+
+One rule keeps that order: before a client changes its mode or its memberships, everything queued is written.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from signalpost.delivery.audience import Audience, Lane
+from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.frames import CloseCode, Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a broadcast.
+
+    Attributes:
+        matched: clients that the target reaches.
+        queued: those it was queued for.
+        dropped: those that were too slow and lost their connection for it.
+
+    """
+
+    matched: int = 0
+    queued: int = 0
+    dropped: int = 0
+
+
+NOBODY = Receipt()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who gets a broadcast. What is given intersects; nothing given is everyone.
+
+    Attributes:
+        path: clients connected on this path, in its declared spelling.
+        groups: clients of any of these groups; an empty set is nobody.
+        client: the client of this id.
+        excluding: a client that gets nothing.
+
+    """
+
+    path: str | None = None
+    groups: frozenset[str] | None = None
+    client: ClientId | None = None
+    excluding: Client | None = None
+
+
+EVERYONE = Target()
+
+_GONE = -1  # in place of a count of bytes: the socket is dead
+
+Entry = tuple[Audience | Client, Any, Client | None]
+"""A queued write: a frame for an audience but for one client, or encoded bytes for one client."""
+
+
+class Hub:
+    """Tracks clients and delivers to them.
+
+    Args:
+        call_soon: runs a function at the end of the loop turn (``loop.call_soon``).
+
+    Attributes:
+        clients: all that are connected, by id.
+        everyone: the same, as an audience.
+
+    """
+
+    __slots__ = ("_call_soon", "_groups", "_paths", "_queue", "_scheduled", "_unwritten", "clients", "everyone")
+
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self.clients: dict[ClientId, Client] = {}
+        self.everyone = Audience()
+        self._paths: dict[str, Audience] = {}
+        self._groups: dict[str, Audience] = {}
+        self._queue: list[Entry] = []
+        self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
+        self._call_soon = call_soon
+        self._scheduled = False
+
+    # Who is where
+
+    def add(self, client: Client) -> None:
+        """Add a client to everyone and to its path; broadcasts made before do not reach it.
+
+        Raises:
+            ValueError: its id is taken.
+
+        """
+        if client.id in self.clients:
+            raise ValueError(f"client id {client.id} is taken")
+        self.flush()
+        self.clients[client.id] = client
+        for audience in self._audiences_of(client, client.groups):
+            audience.lane(client).add(client)
+
+    def remove(self, client: Client) -> None:
+        """Write what is queued, then forget the client and its descriptor. Twice is no error."""
+        if self.clients.get(client.id) is not client:
+            return
+        self.flush()
+        # The flush may have found it too slow, and removed it already.
+        if self.clients.pop(client.id, None) is None:
+            return
+        for audience in self._audiences_of(client, client.groups):
+            audience.lane(client).discard(client)
+        if not self._paths[client.path]:
+            del self._paths[client.path]
+        self._drop_empty_groups(client.groups)
+        client.direct = False
+
+    def regroup(self, client: Client, groups: frozenset[str]) -> None:
+        """Move the client to just these groups."""
+        if self.clients.get(client.id) is not client:
+            return
+        self.flush()
+        for name in client.groups - groups:
+            self._groups[name].lane(client).discard(client)
+        self._drop_empty_groups(client.groups - groups)
+        for name in groups - client.groups:
+            self._groups.setdefault(name, Audience()).lane(client).add(client)
+        client.groups = groups
+
+    def go_direct(self, client: Client) -> None:
+        """Write straight to the client's descriptor from now on."""
+        self._switch(client, direct=True)
+
+    def go_indirect(self, client: Client) -> None:
+        """Let frames wait in the client's outbox from now on."""
+        self._switch(client, direct=False)
+
+    def _switch(self, client: Client, *, direct: bool) -> None:
+        if client.direct is direct or self.clients.get(client.id) is not client:
+            return
+        self.flush()
+        lanes = [audience.lane(client) for audience in self._audiences_of(client, client.groups)]
+        for lane in lanes:
+            lane.discard(client)
+        client.direct = direct
+        for lane in lanes:
+            lane.add(client)
+
+    def _audiences_of(self, client: Client, groups: Iterable[str]) -> list[Audience]:
+        audiences = [self.everyone, self._paths.setdefault(client.path, Audience())]
+        audiences += [self._groups.setdefault(name, Audience()) for name in groups]
+        return audiences
+
+    def _drop_empty_groups(self, names: Iterable[str]) -> None:
+        for name in names:
+            if not self._groups.get(name, True):
+                del self._groups[name]
+
+    # Who gets what
+
+    def broadcast(self, frame: Frame, target: Target = EVERYONE) -> Receipt:
+        """Queue a frame for everyone that `target` reaches."""
+        audience = self._audience(target)
+        if audience is None:
+            return self._broadcast_to_each(frame, self._select(target))
+        matched = len(audience)
+        if target.excluding is not None and target.excluding in audience:
+            matched -= 1
+        if not matched:
+            return NOBODY
+        self._queue.append((audience, frame, target.excluding))
+        self._schedule()
+        dropped = 0
+        for lane in (audience.plain, audience.v1):
+            if lane.indirect:
+                dropped += self._enqueue(lane, frame, target.excluding)
+        return Receipt(matched, matched - dropped, dropped)
+
+    def send(self, client: Client, data: bytes) -> bool:
+        """Queue an encoded frame for one client; False when it is gone, or was dropped for being too slow."""
+        if client.direct:
+            self._queue.append((client, data, None))
+        elif client.closing or not self._enqueue_one(client, data):
+            return False
+        self._schedule()
+        return True
+
+    def _audience(self, target: Target) -> Audience | None:
+        """Give the audience that is just this target, or None where it must be selected."""
+        if target.client is not None:
+            return None
+        if target.path is None:
+            if target.groups is None:
+                return self.everyone
+            if len(target.groups) == 1:
+                return self._groups.get(next(iter(target.groups)), _NO_AUDIENCE)
+        elif target.groups is None:
+            return self._paths.get(target.path, _NO_AUDIENCE)
+        return None
+
+    def _select(self, target: Target) -> list[Client]:
+        """Give the clients of a target that intersects or unites."""
+        candidates: Iterable[Client]
+        if target.client is not None:
+            client = self.clients.get(target.client)
+            candidates = () if client is None else (client,)
+        else:
+            # A client of two groups counts once.
+            candidates = dict.fromkeys(
+                client for name in target.groups or () for client in self._groups.get(name, _NO_AUDIENCE)
+            )
+        return [
+            client
+            for client in candidates
+            if client is not target.excluding
+            and (target.path is None or client.path == target.path)
+            and (target.groups is None or not target.groups.isdisjoint(client.groups))
+        ]
+
+    def _broadcast_to_each(self, frame: Frame, clients: list[Client]) -> Receipt:
+        queued = 0
+        for client in clients:
+            queued += self.send(client, self.everyone.lane(client).encoding(frame))
+        return Receipt(len(clients), queued, len(clients) - queued)
+
+    def _enqueue(self, lane: Lane, frame: Frame, excluding: Client | None) -> int:
+        """Let the frame wait for the lane's indirect clients; give how many were dropped for it."""
+        data = lane.encoding(frame)
+        dropped = 0
+        for client in tuple(lane.indirect):
+            if client is not excluding and not self._enqueue_one(client, data):
+                dropped += 1
+        return dropped
+
+    def _enqueue_one(self, client: Client, data: bytes) -> bool:
+        if client.enqueue(data):
+            self._unwritten[client] = None
+            return True
+        client.drop(CloseCode.TOO_SLOW)
+        return False
+
+    # Writing
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._end_of_turn)
+
+    def _end_of_turn(self) -> None:
+        self._scheduled = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write everything that is queued, in one write per client."""
+        if self._queue:
+            queue, self._queue = self._queue, []
+            first = queue[0][0]
+            if isinstance(first, Audience) and all(entry[0] is first and entry[2] is None for entry in queue):
+                self._write_to_audience(first, [frame for _, frame, _ in queue])
+            else:
+                self._write_to_each(queue)
+        if self._unwritten:
+            unwritten, self._unwritten = self._unwritten, {}
+            for client in unwritten:
+                client.write_waiting()
+
+    def _write_to_audience(self, audience: Audience, frames: list[Frame]) -> None:
+        for lane in (audience.plain, audience.v1):
+            if lane.direct:
+                self._write(lane.direct, [lane.encoding(frame) for frame in frames])
+
+    def _write_to_each(self, queue: list[Entry]) -> None:
+        boxes: dict[Client, list[bytes]] = {}
+        for target, frame, excluding in queue:
+            if isinstance(target, Client):
+                boxes.setdefault(target, []).append(frame)
+                continue
+            for lane in (target.plain, target.v1):
+                if lane.direct:
+                    data = lane.encoding(frame)
+                    for client in lane.direct.values():
+                        if client is not excluding:
+                            boxes.setdefault(client, []).append(data)
+        for client, frames in boxes.items():
+            if client.direct:
+                self._write({client.descriptor: client}, frames)
+
+    def _write(self, clients: dict[int, Client], frames: list[bytes]) -> None:
+        """Write `frames` to every client: the loop that this framework exists for."""
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        size = len(data)
+        write = os.write
+        unfinished: list[tuple[int, int]] = []
+        for descriptor in clients:
+            try:
+                sent = write(descriptor, data)
+            except BlockingIOError:
+                unfinished.append((descriptor, 0))
+            except OSError:
+                unfinished.append((descriptor, _GONE))
+            else:
+                if sent != size:
+                    unfinished.append((descriptor, sent))
+        for client, sent in [(clients[descriptor], sent) for descriptor, sent in unfinished]:
+            if sent == _GONE:
+                client.drop(CloseCode.ABNORMAL)
+            elif not client.keep(frames, sent):
+                client.drop(CloseCode.TOO_SLOW)
+
+
+_NO_AUDIENCE = Audience()

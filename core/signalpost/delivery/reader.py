@@ -1,0 +1,253 @@
+"""Bytes from a client -> messages and control frames (RFC 6455 section 5). No socket, no loop."""
+
+import codecs
+from typing import Final
+
+from websockets.speedups import apply_mask
+
+from signalpost.delivery.frames import MAX_CONTROL_PAYLOAD, CloseCode, Opcode, may_be_sent
+
+Received = tuple[int, bytes]
+"""An opcode (TEXT, BINARY, CLOSE, PING or PONG) and the whole payload, unmasked. Text is valid UTF-8."""
+
+_TEXT: Final = int(Opcode.TEXT)
+_CLOSE: Final = int(Opcode.CLOSE)
+_DATA_OPCODES: Final = frozenset({Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY})
+_CONTROL_OPCODES: Final = frozenset({Opcode.CLOSE, Opcode.PING, Opcode.PONG})
+
+_FIN, _RESERVED, _OPCODE, _MASKED, _LENGTH = 0x80, 0x70, 0x0F, 0x80, 0x7F
+_FINAL_TEXT: Final = _FIN | _TEXT
+_FIXED_HEADER: Final = 2
+_MASK: Final = 4
+_SHORT_HEADER: Final = _FIXED_HEADER + _MASK
+_EXTENDED_LENGTHS: Final = {126: 2, 127: 8}  # second bytes without the mask bit, and the bytes of length behind them
+_SHORTEST_EXTENDED: Final = {2: 126, 8: 65_536}
+_SHORT_MASKED_END: Final = _MASKED | 126  # second bytes from here on announce a longer length
+
+_new_utf8_checker = codecs.getincrementaldecoder("utf-8")
+
+
+class ProtocolError(Exception):
+    """The client broke RFC 6455: its connection must be failed with this code (section 7.1.7)."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(f"{code.value} {reason}")
+
+
+class FrameReader:
+    """Reads frames however the stream is cut; checks UTF-8 and sizes as the bytes come in, before they are kept.
+
+    After an error the reader is spent: `error` says why, and further bytes are ignored.
+
+    Args:
+        limit: the largest message, in bytes, fragments together.
+
+    Attributes:
+        error: why the connection must be failed, or None.
+
+    """
+
+    __slots__ = ("_decoder", "_frame", "_limit", "_message", "_message_opcode", "_message_size", "_tail", "error")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._tail = b""  # an incomplete header
+        self._frame: _PartialFrame | None = None  # a header was read, its payload is still coming
+        self._message_opcode = 0  # of the message under way, 0 between messages
+        self._message_size = 0
+        self._message = bytearray()  # not a list: a flood of tiny fragments must not cost an object each
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self.error: ProtocolError | None = None
+
+    def feed(self, data: bytes) -> list[Received]:
+        """Take the next bytes of the stream, of any length; give what they complete, in order.
+
+        What came before an error is still given; `error` is set then.
+        """
+        received: list[Received] = []
+        if self.error is not None:
+            return received
+        try:
+            self._feed(data, received)
+        except ProtocolError as error:
+            self.error = error
+            self._tail, self._frame, self._message, self._decoder = b"", None, bytearray(), None
+        return received
+
+    def _feed(self, data: bytes, received: list[Received]) -> None:
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        position, end = 0, len(data)
+        while True:
+            if self._frame is not None:
+                position = self._continue_payload(data, position, received)
+                if self._frame is not None:
+                    return
+            # The common case first: a whole short text message in one frame.
+            while (
+                end - position >= _SHORT_HEADER
+                and data[position] == _FINAL_TEXT
+                and _MASKED <= (second := data[position + 1]) < _SHORT_MASKED_END
+                and not self._message_opcode
+                and (stop := position + _SHORT_HEADER + (second & _LENGTH)) <= end
+                and stop - position - _SHORT_HEADER <= self._limit
+            ):
+                start = position + _SHORT_HEADER
+                payload = apply_mask(data[start:stop], data[position + 2 : start])
+                if not payload.isascii():
+                    _check_utf8(payload)
+                received.append((_TEXT, payload))
+                position = stop
+            position, complete = self._read_header(data, position)
+            if not complete:
+                self._tail = data[position:]
+                return
+
+    def _read_header(self, data: bytes, position: int) -> tuple[int, bool]:
+        """Read one frame's header; give the position behind it and whether it was all there.
+
+        Each check stands as early as its byte, so that a hostile stream is cut off at once.
+        """
+        available = len(data) - position
+        if not available:
+            return position, False
+        first = data[position]
+        opcode = first & _OPCODE
+        self._check_first_byte(first)
+        if available < _FIXED_HEADER:
+            return position, False
+        second = data[position + 1]
+        if not second & _MASKED:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "frames from a client must be masked")
+        length = second & _LENGTH
+        extended = _EXTENDED_LENGTHS.get(length, 0)
+        if opcode in _CONTROL_OPCODES and length > MAX_CONTROL_PAYLOAD:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a control frame holds at most 125 bytes")
+        start = position + _FIXED_HEADER + extended
+        if start > len(data):
+            return position, False
+        if extended:
+            length = _extended_length(data[position + _FIXED_HEADER : start])
+        if opcode not in _CONTROL_OPCODES and self._message_size + length > self._limit:
+            raise ProtocolError(CloseCode.TOO_BIG, f"messages may have at most {self._limit} bytes")
+        if start + _MASK > len(data):
+            return position, False
+        self._frame = _PartialFrame(opcode, bool(first & _FIN), length, data[start : start + _MASK])
+        if opcode not in _CONTROL_OPCODES:
+            self._message_size += length
+            self._message_opcode = opcode or self._message_opcode
+        return start + _MASK, True
+
+    def _check_first_byte(self, first: int) -> None:
+        opcode = first & _OPCODE
+        if first & _RESERVED:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "reserved bits are set but no extension was negotiated")
+        if opcode in _CONTROL_OPCODES:
+            if not first & _FIN:
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a control frame must not be fragmented")
+        elif opcode not in _DATA_OPCODES:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"opcode {opcode} is reserved")
+        elif opcode and self._message_opcode:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a new message began before the last one ended")
+        elif not opcode and not self._message_opcode:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a continuation without a message to continue")
+
+    def _continue_payload(self, data: bytes, position: int, received: list[Received]) -> int:
+        """Take what there is of the current frame's payload; give the position behind it."""
+        frame = self._frame
+        assert frame is not None  # noqa: S101 - the caller has looked
+        stop = position + frame.missing
+        chunk = data[position:stop]
+        if chunk:
+            frame.missing -= len(chunk)
+            plain = apply_mask(chunk, frame.mask)
+            if frame.missing:
+                turn = len(chunk) % 4
+                frame.mask = frame.mask[turn:] + frame.mask[:turn]
+        else:
+            plain = b""
+        if frame.opcode in _CONTROL_OPCODES:
+            frame.payload += plain
+            if not frame.missing:
+                self._frame = None
+                if frame.opcode == _CLOSE:
+                    _check_close(frame.payload)
+                received.append((frame.opcode, frame.payload))
+        else:
+            self._continue_message(frame, plain, received)
+        return position + len(chunk)
+
+    def _continue_message(self, frame: "_PartialFrame", plain: bytes, received: list[Received]) -> None:
+        final = frame.final and not frame.missing
+        if self._message_opcode == _TEXT:
+            if self._decoder is not None:
+                _check_utf8(plain, self._decoder, final=final)
+            elif final:
+                _check_utf8(plain)
+            else:
+                self._decoder = _new_utf8_checker()
+                _check_utf8(plain, self._decoder, final=False)
+        self._message += plain
+        if frame.missing:
+            return
+        self._frame = None
+        if final:
+            received.append((self._message_opcode, bytes(self._message)))
+            self._message_opcode = self._message_size = 0
+            self._message = bytearray()
+            self._decoder = None
+
+
+class _PartialFrame:
+    """A frame whose header is known.
+
+    Attributes:
+        missing: bytes of payload still to come.
+        mask: four bytes, turned to fit the next byte.
+        payload: of a control frame, as far as it has come.
+
+    """
+
+    __slots__ = ("final", "mask", "missing", "opcode", "payload")
+
+    def __init__(self, opcode: int, final: bool, length: int, mask: bytes) -> None:
+        self.opcode = opcode
+        self.final = final
+        self.missing = length
+        self.mask = mask
+        self.payload = b""
+
+
+def _extended_length(field: bytes) -> int:
+    length = int.from_bytes(field, "big")
+    if length >> 63:
+        raise ProtocolError(CloseCode.PROTOCOL_ERROR, "the most significant bit of a length must be 0")
+    if length < _SHORTEST_EXTENDED[len(field)]:
+        raise ProtocolError(CloseCode.PROTOCOL_ERROR, "the length is not in its shortest form")
+    return length
+
+
+def _check_utf8(chunk: bytes, decoder: codecs.IncrementalDecoder | None = None, *, final: bool = True) -> None:
+    """Check text as it streams (RFC 6455 section 8.1)."""
+    try:
+        if decoder is None:
+            chunk.decode()
+        else:
+            decoder.decode(chunk, final)
+    except UnicodeDecodeError:
+        raise ProtocolError(CloseCode.INVALID_DATA, "text is not valid UTF-8") from None
+
+
+def _check_close(payload: bytes) -> None:
+    """Check the body of a close frame (RFC 6455 sections 5.5.1 and 7.4)."""
+    if not payload:
+        return
+    if len(payload) == 1:
+        raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a close frame holds no body, or a code and a reason")
+    code = int.from_bytes(payload[:2], "big")
+    if not may_be_sent(code):
+        raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"close code {code} must not be sent")
+    _check_utf8(payload[2:])

@@ -1,0 +1,34 @@
+"""What a client's outbox needs of a connection: the part of asyncio's WriteTransport that delivery uses.
+
+uvloop's and asyncio's transports have it, and so has the fake that the contract tests hold against them.
+"""
+
+from typing import Any, Protocol
+
+Buffer = bytes | memoryview
+
+
+class Transport(Protocol):
+    """A connection that can be written to without waiting.
+
+    With ``set_write_buffer_limits(high=0)`` it must call ``pause_writing()`` on its protocol when `write` leaves
+    bytes behind, and ``resume_writing()`` once all of them are gone.
+    """
+
+    def write(self, data: Buffer) -> None:
+        """Write now what fits and keep the rest."""
+
+    def get_write_buffer_size(self) -> int:
+        """Count the bytes that are kept."""
+
+    def close(self) -> None:
+        """Write what is kept, then close."""
+
+    def abort(self) -> None:
+        """Close now, whatever is kept."""
+
+    def is_closing(self) -> bool:
+        """Tell whether `close` or `abort` was called."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Give ``socket``, ``ssl_object``, ``peername``, …."""

@@ -1,0 +1,101 @@
+"""What becomes of a message: pure, no clients are touched here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from signalpost.config.model import Rebroadcast, Wish
+from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.hub import EVERYONE, Target
+from signalpost.errors import ClientError, ErrorCode
+from signalpost.signals.message import ClientMessage
+from signalpost.signals.rule import SignalRule
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Re-broadcast the value to a target."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Call the signal's handler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer the sender with an error."""
+
+    error: ClientError
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Do nothing, in silence (Pode behaviour 11)."""
+
+
+Decision = Deliver | Invoke | Refuse | Ignore
+
+_INVOKE = Invoke()
+_IGNORE = Ignore()
+_TO_EVERYONE = Deliver(EVERYONE)
+
+
+def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: Callable[[str], str]) -> Decision:
+    """Decide what becomes of a message that the schema has let pass.
+
+    Args:
+        rule: of the signal it arrived on.
+        client: its sender.
+        message: as sent.
+        spelling: brings a target's path to the spelling of clients' paths (`SignalTable.spelling`).
+
+    """
+    # With a schema, an empty message is that schema's business, and it has passed.
+    if message.empty and rule.gate is None:
+        return _IGNORE
+    wishes = message.wishes()
+    for wish in wishes:
+        if wish not in rule.targets:
+            return Refuse(_not_allowed(wish, rule))
+    if rule.handler is not None:
+        return _INVOKE
+    if message.empty:
+        return _IGNORE
+    if wishes:
+        return Deliver(wished_target(message, client, spelling))
+    return _rebroadcast(rule, client)
+
+
+def _rebroadcast(rule: SignalRule, client: Client) -> Decision:
+    match rule.rebroadcast:
+        case Rebroadcast.EVERYONE:
+            return _TO_EVERYONE
+        case Rebroadcast.OTHERS:
+            return Deliver(Target(excluding=client))
+        case Rebroadcast.PATH:
+            return Deliver(Target(path=client.path))
+        case Rebroadcast.GROUP:
+            return Deliver(Target(groups=client.groups))
+        case Rebroadcast.SENDER:
+            return Deliver(Target(client=client.id))
+        case Rebroadcast.NONE:
+            return _IGNORE
+
+
+def wished_target(message: ClientMessage, client: Client, spelling: Callable[[str], str]) -> Target:
+    """Give the target that a message asks for; path, id and group intersect (Pode behaviours 4 to 8)."""
+    if message.direct:
+        return Target(client=client.id)
+    return Target(
+        path=None if message.path is None else spelling(message.path),
+        groups=None if message.group is None else frozenset({message.group}),
+        client=None if message.client_id is None else ClientId(message.client_id),
+    )
+
+
+def _not_allowed(wish: Wish, rule: SignalRule) -> ClientError:
+    allowed = ", ".join(target.value for target in Wish if target in rule.targets) or "none"
+    text = f"this signal does not let a message choose its {wish.value} (allowed: {allowed})"
+    return ClientError(ErrorCode.TARGET_NOT_ALLOWED, text, f"/{wish.value}")

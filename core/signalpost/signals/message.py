@@ -1,0 +1,164 @@
+"""A client's message: from the text of a frame to known keys in one spelling."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from signalpost.config.model import Wish
+from signalpost.errors import ClientError, ErrorCode
+from signalpost.signals.schema import SchemaGate
+
+_KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
+_BY_FOLDED_KEY = {key.casefold(): key for key in _KEYS}
+_MAX_REF = 64
+
+Ref = str | int
+
+
+@dataclass(slots=True)
+class ClientMessage:
+    """What a client sent. Not frozen only because one is made per message, and frozen ones cost three times as much.
+
+    Attributes:
+        message: any JSON value; None and ``""`` are empty.
+        path: where it is to go; None asks for nothing. Likewise `client_id` and `group`.
+        direct: it is to go back to its sender alone.
+        ref: the client's own mark, echoed in errors.
+
+    """
+
+    message: Any
+    path: str | None = None
+    client_id: str | None = None
+    group: str | None = None
+    direct: bool = False
+    ref: Ref | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to send (Pode behaviour 11): 0, false and [] are something."""
+        return self.message is None or self.message == ""
+
+    def wishes(self) -> list[Wish]:
+        """Name what the client asks for."""
+        return [
+            wish
+            for wish, asked in (
+                (Wish.PATH, self.path is not None),
+                (Wish.CLIENT_ID, self.client_id is not None),
+                (Wish.GROUP, self.group is not None),
+                (Wish.DIRECT, self.direct),
+            )
+            if asked
+        ]
+
+
+class RefusedMessageError(Exception):
+    """A message was refused.
+
+    Attributes:
+        error: what its sender is told.
+        ref: the message's own mark, as far as it could be read.
+
+    """
+
+    def __init__(self, error: ClientError, ref: Ref | None = None) -> None:
+        self.error = error
+        self.ref = ref
+        super().__init__(str(error))
+
+
+def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
+    """Read the UTF-8 text of a frame.
+
+    Keys count exactly, then without case (Pode behaviour 10). `gate` judges the object in that spelling, without
+    ``ref``.
+
+    Raises:
+        RefusedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` refuses it.
+
+    """
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        text = f"not JSON: {_json_error(error)}"
+        raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text)) from None
+    if type(document) is not dict:
+        text = f'a message is a JSON object such as {{"message": "hello"}}, not {_kind(document)}'
+        raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
+    if not document.keys() <= _KEYS:
+        document = _in_one_spelling(document)
+    ref = document.pop("ref", None)
+    if ref is not None:
+        _check_ref(ref)
+    if len(document) == 1 and "message" in document:
+        message = ClientMessage(document["message"], ref=ref)
+    else:
+        message = ClientMessage(
+            document.get("message"),
+            _text(document, "path", ref),
+            _text(document, "clientId", ref),
+            _text(document, "group", ref),
+            _truth(document, "direct", ref),
+            ref,
+        )
+    if gate is not None and not gate.accepts(document):
+        mismatch = gate.explain(document)
+        raise RefusedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer), ref)
+    return message
+
+
+def _in_one_spelling(document: dict[str, Any]) -> dict[str, Any]:
+    """Bring known keys to their spelling; a key that is there exactly leaves its variants alone."""
+    renamed: dict[str, Any] = {}
+    for key, value in document.items():
+        known = _BY_FOLDED_KEY.get(key.casefold(), key)
+        renamed[key if known in document or known in renamed else known] = value
+    return renamed
+
+
+def _check_ref(ref: Any) -> None:
+    if isinstance(ref, str) and len(ref) <= _MAX_REF:
+        return
+    if isinstance(ref, int) and not isinstance(ref, bool):
+        return
+    text = f"ref is a string of at most {_MAX_REF} characters or a whole number, not {_kind(ref)}"
+    raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, "/ref"))
+
+
+def _text(document: dict[str, Any], key: str, ref: Ref | None) -> str | None:
+    value = document.get(key)
+    if value is None or isinstance(value, str):
+        return value or None
+    text = f"{key} is a string, not {_kind(value)}"
+    raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
+
+
+def _truth(document: dict[str, Any], key: str, ref: Ref | None) -> bool:
+    value = document.get(key)
+    if value is None or isinstance(value, bool):
+        return value or False
+    text = f"{key} is true or false, not {_kind(value)}"
+    raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string" if len(value) <= _MAX_REF else "a longer string"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def _json_error(error: orjson.JSONDecodeError) -> str:
+    """Word a JSON error without the message's own text."""
+    return f"{error.msg.split(':')[0]} at character {error.pos}"

@@ -1,0 +1,91 @@
+"""What goes out to clients: values, errors and notices as frames (the wire format of core/README.md)."""
+
+from typing import Any
+
+import orjson
+
+from signalpost.delivery.frames import Opcode, encode_frame
+from signalpost.errors import ClientError
+
+
+class ValueFrame:
+    """A broadcast value: the text or compact JSON alone for plain clients, an envelope for ``signalpost.v1``.
+
+    ``ValueFrame("hi", "/chat")`` is ``hi`` for the one and
+    ``{"signal": {"path": "/chat", "value": "hi"}}`` for the other.
+
+    Args:
+        value: a string, or anything that orjson takes.
+        path: the path it was sent to or, for want of that, the path it came from; None when there is neither.
+
+    Raises:
+        TypeError: `value` is not JSON.
+
+    """
+
+    __slots__ = ("_path", "_plain", "_text", "_v1", "_value")
+
+    def __init__(self, value: Any, path: str | None) -> None:
+        self._value = value
+        self._path = path
+        self._plain: bytes | None = None
+        self._v1: bytes | None = None
+        # Made at once, so that a value that is not JSON is the caller's error, not the flush's.
+        self._text = _text_of(value) if isinstance(value, str) else _json_of(value)
+
+    @property
+    def plain(self) -> bytes:
+        """The frame for plain clients."""
+        if self._plain is None:
+            self._plain = encode_frame(Opcode.TEXT, self._text)
+        return self._plain
+
+    @property
+    def v1(self) -> bytes:
+        """The frame for clients of ``signalpost.v1``."""
+        if self._v1 is None:
+            value = _json_of(self._value) if isinstance(self._value, str) else self._text
+            envelope = b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(self._path), value)
+            self._v1 = encode_frame(Opcode.TEXT, envelope)
+        return self._v1
+
+
+class RawFrame:
+    """A frame relayed as it came (``format: raw``), the same for every client."""
+
+    __slots__ = ("plain", "v1")
+
+    def __init__(self, opcode: int, payload: bytes) -> None:
+        self.plain = self.v1 = encode_frame(opcode, payload)
+
+
+def error_frame(error: ClientError, ref: str | int | None) -> bytes:
+    """Encode what the sender of a refused message is told; `ref` is the message's own."""
+    body: dict[str, Any] = {"code": error.code.value, "pointer": error.pointer, "detail": error.detail}
+    if ref is not None:
+        body["ref"] = ref
+    return encode_frame(Opcode.TEXT, orjson.dumps({"error": body}))
+
+
+def welcome_frame(client_id: str, path: str) -> bytes:
+    """Encode the first thing that a client of ``signalpost.v1`` reads."""
+    return encode_frame(Opcode.TEXT, orjson.dumps({"welcome": {"clientId": client_id, "path": path}}))
+
+
+def bye_frame(retry_ms: int) -> bytes:
+    """Encode the last thing that a client of ``signalpost.v1`` reads: come back in `retry_ms` milliseconds."""
+    return encode_frame(Opcode.TEXT, orjson.dumps({"bye": {"retry_ms": retry_ms}}))
+
+
+def _text_of(value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise TypeError("the text has lone surrogates, which UTF-8 cannot carry") from None
+
+
+def _json_of(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (TypeError, orjson.JSONEncodeError) as error:
+        raise TypeError(f"a value of type {type(value).__name__} cannot be sent as JSON: {error}") from None

@@ -1,0 +1,165 @@
+"""A session: one client on one signal. Its messages come in here and are decided, delivered or handed to a handler."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from signalpost.config.model import MessageFormat
+from signalpost.delivery.client import Client
+from signalpost.delivery.frames import Opcode
+from signalpost.delivery.hub import Hub
+from signalpost.errors import ClientError, ErrorCode
+from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
+from signalpost.signals.decide import Deliver, Invoke, Refuse, decide
+from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
+from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message
+from signalpost.signals.outgoing import RawFrame, error_frame
+from signalpost.signals.rule import SignalRule
+
+logger = logging.getLogger("signalpost.signals")
+
+MOST_WAITING = 16
+"""Messages that may wait for a client's handler before its connection is not read from any more."""
+
+_BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
+_FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What all sessions of one server share.
+
+    Attributes:
+        running: the tasks of handlers at work, to be waited for when the server stops.
+
+    """
+
+    hub: Hub
+    broadcaster: Broadcaster
+    shared: Shared
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Session:
+    """One client's messages on one signal.
+
+    Handlers run one at a time, in the order of arrival; a session without a handler has neither task nor queue.
+
+    Args:
+        read_on: told False when too many messages wait, and True when the client may be read from again.
+
+    """
+
+    __slots__ = ("_inbox", "_paused", "_read_on", "_signals", "client", "request", "rule")
+
+    def __init__(
+        self,
+        client: Client,
+        rule: SignalRule,
+        request: HandshakeRequest,
+        signals: Signals,
+        read_on: Callable[[bool], None],
+    ) -> None:
+        self.client = client
+        self.rule = rule
+        self.request = request
+        self._signals = signals
+        self._read_on = read_on
+        self._inbox: deque[tuple[ClientMessage, datetime]] | None = None
+        self._paused = False
+
+    def receive(self, opcode: int, payload: bytes) -> None:
+        """Take a message: text (valid UTF-8) or binary."""
+        rule = self.rule
+        if rule.format is MessageFormat.RAW:
+            self._relay(opcode, payload)
+            return
+        if opcode != Opcode.TEXT:
+            self._refuse(_BINARY, None)
+            return
+        try:
+            message = read_message(payload, rule.gate)
+        except RefusedMessageError as refused:
+            self._refuse(refused.error, refused.ref)
+            return
+        signals = self._signals
+        decision = decide(rule, self.client, message, signals.broadcaster.spelling)
+        if isinstance(decision, Deliver):
+            try:
+                signals.broadcaster.send(message.message, decision.target, self.client.path)
+            except TypeError:
+                # JSON text may hold what UTF-8 cannot: "\ud800" alone.
+                self._refuse(
+                    ClientError(ErrorCode.BAD_MESSAGE, "the text has lone surrogates", "/message"), message.ref
+                )
+        elif isinstance(decision, Invoke):
+            self._invoke(message)
+        elif isinstance(decision, Refuse):
+            self._refuse(decision.error, message.ref)
+
+    def _relay(self, opcode: int, payload: bytes) -> None:
+        """Re-broadcast a frame as it is: there are no keys in it to ask for anything."""
+        if not payload:
+            return
+        decision = decide(self.rule, self.client, ClientMessage(payload), self._signals.broadcaster.spelling)
+        if isinstance(decision, Deliver):
+            self._signals.hub.broadcast(RawFrame(opcode, payload), decision.target)
+
+    def _refuse(self, error: ClientError, ref: Ref | None) -> None:
+        self._signals.hub.send(self.client, error_frame(error, ref))
+
+    # Handlers
+
+    def _invoke(self, message: ClientMessage) -> None:
+        entry = (message, datetime.now(UTC))
+        if self._inbox is not None:
+            self._inbox.append(entry)
+            if len(self._inbox) >= MOST_WAITING and not self._paused:
+                self._paused = True
+                self._read_on(False)
+            return
+        self._inbox = deque((entry,))
+        task = asyncio.get_running_loop().create_task(self._work())
+        self._signals.running.add(task)
+        task.add_done_callback(self._signals.running.discard)
+
+    async def _work(self) -> None:
+        """Handle what waits until nothing does."""
+        while self._inbox:
+            message, timestamp = self._inbox.popleft()
+            await self._handle(message, timestamp)
+            if self._paused and len(self._inbox) < MOST_WAITING:
+                self._paused = False
+                self._read_on(True)
+        self._inbox = None
+
+    async def _handle(self, message: ClientMessage, timestamp: datetime) -> None:
+        rule, client = self.rule, self.client
+        if rule.handler is None:
+            return
+        event = SignalEvent(
+            data=MessageData(message.message, message.path, message.client_id, message.group, message.direct),
+            client=client,
+            endpoint=client.endpoint,
+            path=client.path,
+            params=client.params,
+            request=self.request,
+            route=rule.pattern.text,
+            timestamp=timestamp,
+            shared=self._signals.shared,
+            broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
+        )
+        try:
+            await rule.handler(event)
+        except Exception:
+            logger.exception(
+                "handler %s of plugin %s failed on %s for client %s",
+                rule.handler_name,
+                rule.handler_plugin,
+                client.path,
+                client.id,
+            )
+            self._refuse(_FAILED, message.ref)
