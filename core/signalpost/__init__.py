@@ -1,3 +1,42 @@
-"""signalpost: real-time signals from one YAML file."""
+"""signalpost: real-time signals from one YAML file.
+
+What stands here is what plugins import; `plugins/README.md` is the guide to it. Importing it brings in neither Sanic
+nor APScheduler, so that a plugin's tests stay light.
+"""
+
+from signalpost.delivery.client import Client
+from signalpost.delivery.hub import Receipt
+from signalpost.plugins.context import PluginContext
+from signalpost.plugins.decorators import route, schedule, signal, timer
+from signalpost.plugins.handler import (
+    Handler,
+    HandlerKind,
+    RouteBinding,
+    ScheduleBinding,
+    SignalBinding,
+    TimerBinding,
+)
+from signalpost.plugins.hookspecs import hookimpl
+from signalpost.signals.event import RouteEvent, SignalEvent, TickEvent
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "Handler",
+    "HandlerKind",
+    "PluginContext",
+    "Receipt",
+    "RouteBinding",
+    "RouteEvent",
+    "ScheduleBinding",
+    "SignalBinding",
+    "SignalEvent",
+    "TickEvent",
+    "TimerBinding",
+    "hookimpl",
+    "route",
+    "schedule",
+    "signal",
+    "timer",
+]

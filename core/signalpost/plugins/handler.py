@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
 HandlerFunction = Callable[[Any], Awaitable[Any]]
 
 
-class HandlerKind(str, Enum):
+class HandlerKind(StrEnum):
     """What a handler can be bound to, named after its decorator. Timers and schedules both give a `TickEvent`."""
 
     SIGNAL = "signal"

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from signalpost.config.model import BroadcastConfig
+from signalpost.config.model import BroadcastConfig, ServerConfig
 from signalpost.config.paths import PathPattern
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
+from signalpost.plugins.registry import Registry
+from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
 Action = Handler | BroadcastConfig
@@ -88,3 +90,32 @@ class RouteRule:
     handler: Handler | None = None
     broadcast: BroadcastConfig | None = None
     gate: SchemaGate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything, resolved and checked.
+
+    Attributes:
+        routes: those of routes.yaml in its order, then those of decorators; likewise `signals` and `jobs`.
+        notes: what is right but may not be meant: a binding that routes.yaml overrules, one that nothing serves.
+
+    """
+
+    config: ServerConfig
+    registry: Registry
+    routes: tuple[RouteRule, ...]
+    signals: tuple[SignalRule, ...]
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...] = ()
+
+    def bound_to(self, handler: str) -> tuple[str, ...]:
+        """Say what calls a handler: ``("signal /shout", "timer tick")``; nothing if it is bound nowhere."""
+        routes = (f"route {rule.path}" for rule in self.routes if rule.handler and rule.handler.name == handler)
+        signals = (f"signal {rule.pattern}" for rule in self.signals if rule.handler_name == handler)
+        jobs = (
+            f"{'timer' if isinstance(job, TimerJob) else 'schedule'} {job.name}"
+            for job in self.jobs
+            if isinstance(job.action, Handler) and job.action.name == handler
+        )
+        return (*routes, *signals, *jobs)

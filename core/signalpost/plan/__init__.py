@@ -1,0 +1,6 @@
+"""The plan: everything routes.yaml and the plugins say, resolved and checked (`build_plan`)."""
+
+from signalpost.plan.builder import build_plan
+from signalpost.plan.model import Action, Job, Plan, RouteRule, ScheduleJob, TimerJob
+
+__all__ = ["Action", "Job", "Plan", "RouteRule", "ScheduleJob", "TimerJob", "build_plan"]

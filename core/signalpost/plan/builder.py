@@ -1,0 +1,161 @@
+"""Builds the plan: config + registry -> `Plan`, or every problem at once."""
+
+from collections.abc import Iterable, Iterator
+
+from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, Wish
+from signalpost.config.paths import PathPattern
+from signalpost.plan.findings import Findings
+from signalpost.plan.jobs import plan_jobs
+from signalpost.plan.model import Plan, RouteRule
+from signalpost.plan.resolver import Resolver
+from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
+from signalpost.plugins.registry import Registry
+from signalpost.signals.rule import SignalRule
+from signalpost.signals.schema import SchemaGate
+
+
+def build_plan(config: ServerConfig, registry: Registry) -> Plan:
+    """Resolve what routes.yaml says against the plugins, and check what only both together can tell.
+
+    Raises:
+        ConfigError: with every problem, those of plugins included.
+
+    """
+    findings = Findings(config)
+    findings.of_registry(registry)
+    resolver = Resolver(config, registry, findings)
+    resolver.check_plugin_names()
+    routes = tuple(_routes(resolver))
+    signals = tuple(_signals(resolver))
+    jobs = tuple(plan_jobs(resolver))
+    findings.raise_problems()
+    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes))
+
+
+class _Claims:
+    """Who has which path. routes.yaml wins over decorators, and two decorators on one path are a mistake."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._declared: dict[str, str] = {}
+        self._bound: dict[str, Handler] = {}
+
+    def declare(self, keys: Iterable[str], owner: str) -> None:
+        """Take `keys` for routes.yaml, at the place `owner`."""
+        self._declared |= dict.fromkeys(keys, owner)
+
+    def bind(self, key: str, handler: Handler, what: str) -> bool:
+        """Take `key` for a decorator's binding, `what` for people; tell whether it was free."""
+        if key in self._declared:
+            self._findings.note(
+                f'{self._declared[key]} declares {what}, so the binding of handler "{handler.name}" '
+                f"(plugin {handler.plugin}, {handler.where}) is left out"
+            )
+            return False
+        other = self._bound.get(key)
+        if other is not None:
+            self._findings.fault(
+                handler,
+                f'handler "{handler.name}" is bound to {what}, and so is "{other.name}" of plugin {other.plugin} '
+                f"({other.where}); name in routes.yaml the one that is meant, or unbind the other: "
+                f"handlers: {{{other.name}: off}}",
+            )
+            return False
+        self._bound[key] = handler
+        return True
+
+
+def _routes(resolver: Resolver) -> Iterator[RouteRule]:
+    """Yield the HTTP routes: those of routes.yaml, then those of decorators on paths and methods that are free."""
+    claims = _Claims(resolver.findings)
+    for route in resolver.config.routes:
+        owner = resolver.config.source.place(route.keys)
+        claims.declare(_route_keys(route.path, route.methods), owner)
+        yield RouteRule(
+            route.path,
+            route.methods,
+            owner,
+            resolver.endpoints(route.endpoints, route.keys, websocket=False),
+            file=route.file,
+            static=route.static,
+            view=route.view,
+            handler=resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
+            broadcast=route.broadcast,
+            gate=resolver.gate(route.schema),
+        )
+    endpoints = resolver.all_endpoints(websocket=False)
+    for handler, binding in resolver.bindings(RouteBinding):
+        path = resolver.bound_path(handler, binding.path)
+        if path is None or not _served(resolver, handler, endpoints, f"the route {path}", "http or https"):
+            continue
+        keys = zip(binding.methods, _route_keys(path, binding.methods), strict=True)
+        free = [method for method, key in keys if claims.bind(key, handler, f"{method} {path}")]
+        if free:
+            gate = resolver.bound_gate(handler, binding.schema)
+            yield RouteRule(path, tuple(free), handler.plugin, endpoints, handler=handler, gate=gate)
+
+
+def _signals(resolver: Resolver) -> Iterator[SignalRule]:
+    """Yield the signals: those of routes.yaml, then those of decorators on paths that are free."""
+    claims = _Claims(resolver.findings)
+    for signal in resolver.config.signals:
+        owner = resolver.config.source.place(signal.keys)
+        claims.declare([signal.path.key], owner)
+        yield _signal_rule(
+            signal.path,
+            owner,
+            resolver.endpoints(signal.endpoints, signal.keys, websocket=True),
+            resolver.handler(signal.handler, signal.keys, HandlerKind.SIGNAL),
+            resolver.gate(signal.schema),
+            rebroadcast=signal.rebroadcast,
+            targets=signal.targets,
+            message_format=signal.format,
+        )
+    endpoints = resolver.all_endpoints(websocket=True)
+    for handler, binding in resolver.bindings(SignalBinding):
+        path = resolver.bound_path(handler, binding.path)
+        if path is None or not _served(resolver, handler, endpoints, f"the signal {path}", "ws or wss"):
+            continue
+        if claims.bind(path.key, handler, str(path)):
+            gate = resolver.bound_gate(handler, binding.schema)
+            yield _signal_rule(path, handler.plugin, endpoints, handler, gate)
+
+
+def _signal_rule(
+    path: PathPattern,
+    owner: str,
+    endpoints: frozenset[str],
+    handler: Handler | None,
+    gate: SchemaGate | None,
+    *,
+    rebroadcast: Rebroadcast = Rebroadcast.EVERYONE,
+    targets: frozenset[Wish] = frozenset(Wish),
+    message_format: MessageFormat = MessageFormat.JSON,
+) -> SignalRule:
+    return SignalRule(
+        path,
+        owner,
+        endpoints,
+        handler=handler.function if handler else None,
+        handler_name=handler.name if handler else "",
+        handler_plugin=handler.plugin if handler else "",
+        gate=gate,
+        rebroadcast=rebroadcast,
+        targets=targets,
+        format=message_format,
+    )
+
+
+def _route_keys(path: PathPattern, methods: tuple[str, ...]) -> list[str]:
+    """Return, for each method, what two routes share that cannot both stand: ``POST /rooms/<str>``."""
+    identity = path.identity(ignore_case=False)
+    return [f"{method} {identity}" for method in methods]
+
+
+def _served(resolver: Resolver, handler: Handler, endpoints: frozenset[str], what: str, schemes: str) -> bool:
+    """Tell whether any endpoint serves a decorator's binding; note it if none does."""
+    if not endpoints:
+        resolver.findings.note(
+            f'{handler.where}: {what} of handler "{handler.name}" is not served: no endpoint has the protocol {schemes}'
+        )
+    return bool(endpoints)

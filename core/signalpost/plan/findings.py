@@ -1,0 +1,71 @@
+"""What is found while a plan is built: problems, each at its place in routes.yaml or in a plugin's file, and notes."""
+
+import linecache
+from pathlib import Path
+
+from signalpost.config.model import Keys, ServerConfig
+from signalpost.errors import ConfigError, PluginError, Problem
+from signalpost.plugins.handler import Handler
+from signalpost.plugins.registry import Registry
+
+
+class Findings:
+    """Collects problems and notes.
+
+    Attributes:
+        notes: in the order they were found.
+
+    """
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.notes: list[str] = []
+        self._config = config
+        self._problems: list[Problem] = []
+
+    def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> None:
+        """Report a mistake in routes.yaml."""
+        self._problems.append(self._config.source.problem(keys, self._shown(text), of_key=of_key))
+
+    def fault(self, handler: Handler, text: str) -> None:
+        """Report a mistake in a plugin, at its handler."""
+        self._plugin(PluginError(handler.plugin, handler.where, text))
+
+    def note(self, text: str) -> None:
+        """Report what is right but may not be meant."""
+        self.notes.append(self._shown(text))
+
+    def of_registry(self, registry: Registry) -> None:
+        """Report what loading the plugins has found."""
+        for error in registry.errors:
+            self._plugin(error)
+        for note in registry.notes:
+            self.note(note)
+
+    def raise_problems(self) -> None:
+        """End here if there are problems.
+
+        Raises:
+            ConfigError: with those in routes.yaml first, each file's by place.
+
+        """
+        if self._problems:
+            raise ConfigError(sorted(self._problems, key=self._order))
+
+    def _order(self, problem: Problem) -> tuple[bool, str, int, int]:
+        return problem.file != self._config.file, problem.file, problem.line, problem.column
+
+    def _plugin(self, error: PluginError) -> None:
+        file, _, line = error.where.rpartition(":")
+        text = f"plugin {error.plugin}: {self._shown(error.text)}"
+        if not line.isdecimal():
+            self._problems.append(Problem(self._shown(error.where), 0, 0, "", text))
+            return
+        linecache.checkcache(file)  # the file may have been mended and broken again since it was last looked at
+        source = linecache.getline(file, int(line)).rstrip()
+        column = len(source) - len(source.lstrip()) + 1
+        width = max(len(source.strip()), 1)
+        self._problems.append(Problem(self._shown(file), int(line), column, "", text, source, width))
+
+    def _shown(self, text: str) -> str:
+        """Name files of the app as the user would: as routes.yaml itself was named."""
+        return text.replace(f"{self._config.folder}/", f"{Path(self._config.file).parent}/".removeprefix("./"))

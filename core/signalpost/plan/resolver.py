@@ -1,0 +1,126 @@
+"""Resolves what routes.yaml names: handlers, endpoints, schemas; and what decorators bind where it says nothing."""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from signalpost.config.model import Keys, SchemaConfig, ServerConfig
+from signalpost.config.paths import PathPattern
+from signalpost.plan.findings import Findings
+from signalpost.plugins.assembly import nearest
+from signalpost.plugins.handler import Binding, Handler, HandlerKind
+from signalpost.plugins.registry import Registry
+from signalpost.signals.schema import Document, SchemaGate
+
+B = TypeVar("B", bound=Binding)
+
+
+class Resolver:
+    """Finds what names mean; what it does not find it reports.
+
+    Attributes:
+        config: what routes.yaml says.
+        registry: what the plugins offer.
+        findings: where mistakes are reported.
+
+    """
+
+    def __init__(self, config: ServerConfig, registry: Registry, findings: Findings) -> None:
+        self.config = config
+        self.registry = registry
+        self.findings = findings
+        # Naming a handler replaces all bindings of its decorator; `handlers: {tick: off}` takes them away.
+        self._overruled = {
+            *config.unbound,
+            *(route.handler for route in config.routes),
+            *(signal.handler for signal in config.signals),
+            *(timer.handler for timer in config.timers),
+            *(schedule.handler for schedule in config.schedules),
+        }
+
+    def check_plugin_names(self) -> None:
+        """Report plugins and handlers that routes.yaml names under ``plugins`` and ``handlers`` and nobody has."""
+        plugins = self.config.plugins
+        for key, names in (("enable", plugins.enable or ()), ("disable", plugins.disable)):
+            for index, name in enumerate(names):
+                self._check_plugin(name, ("plugins", key, index))
+        for name in plugins.settings:
+            self._check_plugin(name, ("plugins", "settings", name), of_key=True)
+        for name in sorted(self.config.unbound):
+            if name not in self.registry.handlers:
+                self.findings.problem(("handlers", name), self._unknown(name), of_key=True)
+
+    def handler(self, name: str | None, keys: Keys, *kinds: HandlerKind) -> Handler | None:
+        """Return the handler that the part at `keys` names, if it names one of the right kind."""
+        if name is None:
+            return None
+        handler = self.registry.handlers.get(name)
+        if handler is None:
+            self.findings.problem((*keys, "handler"), self._unknown(name))
+            return None
+        if handler.kind not in kinds:
+            needed = " or ".join(f"@{kind.value}" for kind in kinds)
+            text = (
+                f'handler "{name}" is made by @{handler.kind.value} (plugin {handler.plugin}, {handler.where}); '
+                f"here stands one made by {needed}"
+            )
+            self.findings.problem((*keys, "handler"), text)
+            return None
+        return handler
+
+    def endpoints(self, names: tuple[str, ...], keys: Keys, *, websocket: bool) -> frozenset[str]:
+        """Return the endpoints that serve the part at `keys`: those it names, else all of the right kind."""
+        found = frozenset(names) or self.all_endpoints(websocket=websocket)
+        if not found:
+            what, schemes = ("signal", "ws or wss") if websocket else ("route", "http or https")
+            self.findings.problem(keys, f"no endpoint serves this {what}: add one with the protocol {schemes}")
+        return found
+
+    def all_endpoints(self, *, websocket: bool) -> frozenset[str]:
+        """Return the names of all endpoints that take WebSockets, or of all that do not."""
+        return frozenset(each.name for each in self.config.endpoints if each.scheme.websocket is websocket)
+
+    def gate(self, schema: SchemaConfig | None) -> SchemaGate | None:
+        """Compile a schema of routes.yaml."""
+        if schema is None:
+            return None
+        try:
+            return SchemaGate.compile(schema.document)
+        except ValueError as error:
+            self.findings.problem(schema.keys, str(error))
+            return None
+
+    def bindings(self, kind: type[B]) -> Iterator[tuple[Handler, B]]:
+        """Yield what decorators bind, but for handlers that routes.yaml names or unbinds."""
+        for handler in self.registry.handlers.values():
+            if handler.name not in self._overruled:
+                yield from ((handler, binding) for binding in handler.bindings if isinstance(binding, kind))
+
+    def bound_path(self, handler: Handler, path: str) -> PathPattern | None:
+        """Read the path that a handler is bound to."""
+        try:
+            return PathPattern.parse(path)
+        except ValueError as error:
+            self.findings.fault(handler, f'handler "{handler.name}": {error}')
+            return None
+
+    def bound_gate(self, handler: Handler, schema: Document | None) -> SchemaGate | None:
+        """Compile the schema that a handler is bound with."""
+        if schema is None:
+            return None
+        try:
+            return SchemaGate.compile(schema)
+        except ValueError as error:
+            self.findings.fault(handler, f'handler "{handler.name}": schema: {error}')
+            return None
+
+    def _unknown(self, name: str) -> str:
+        text = f'no handler named "{name}"{nearest(name, self.registry.handlers)}'
+        broken = self.registry.broken
+        if broken:
+            text += f"; it may belong to plugin {' or '.join(broken)}, which did not load"
+        return text
+
+    def _check_plugin(self, name: str, keys: Keys, **place: Any) -> None:
+        if name not in self.registry.found:
+            text = f'no plugin named "{name}"{nearest(name, self.registry.found)}'
+            self.findings.problem(keys, text, **place)

@@ -1,0 +1,112 @@
+"""The registry: the plugins of one plan, their handlers by name, and what implements which hook."""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from signalpost.errors import PluginError
+from signalpost.plugins.dropins import DropInPackage
+from signalpost.plugins.handler import Handler
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """A plugin's function for one hook.
+
+    Attributes:
+        plugin: the plugin's name.
+        arguments: those of the hook's that the function takes, in its order.
+        where: ``file:line`` of the function.
+
+    """
+
+    plugin: str
+    hook: str
+    function: Callable[..., Any] = field(compare=False)
+    arguments: tuple[str, ...]
+    where: str
+
+    def __call__(self, arguments: Mapping[str, Any]) -> Any:
+        """Call the function with those of the hook's arguments that it takes."""
+        return self.function(*[arguments[name] for name in self.arguments])
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin that was loaded.
+
+    Attributes:
+        name: of the entry point, or of the drop-in's file or folder.
+        version: the distribution's, or the drop-in's ``__version__``, or ``-``.
+        source: the distribution, or the drop-in's file.
+        hooks: names of the hooks it implements, sorted.
+        handlers: names of its handlers, in the order they were found.
+
+    """
+
+    name: str
+    version: str
+    source: str
+    module: ModuleType = field(compare=False, repr=False)
+    hooks: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Registry:
+    """The plugins of one plan.
+
+    Attributes:
+        plugins: those loaded, entry points first.
+        handlers: by name; each knows its plugin and place.
+        implementations: by hook, in the order of `plugins`.
+        found: names of all plugins there are, whether loaded, left out or broken.
+        errors: everything that is wrong with plugins, in the order it was found.
+        notes: what an author may not have meant.
+
+    """
+
+    plugins: tuple[Plugin, ...] = ()
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    implementations: Mapping[str, Sequence[Implementation]] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
+    errors: tuple[PluginError, ...] = ()
+    notes: tuple[str, ...] = ()
+    _package: DropInPackage | None = field(default=None, repr=False)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The names of plugins that did not load at all, in the order of `errors`."""
+        loaded = {plugin.name for plugin in self.plugins}
+        return tuple(dict.fromkeys(error.plugin for error in self.errors if error.plugin not in loaded))
+
+    async def call(self, hook: str, **arguments: Any) -> None:
+        """Call a hook's implementations one after the other; a failure is logged and stops nobody else."""
+        for implementation in self.implementations.get(hook, ()):
+            await run(implementation, arguments)
+
+    def unload(self) -> None:
+        """Forget the modules of the drop-in folder; those of installed packages stay, as other servers may use them."""
+        if self._package is not None:
+            self._package.close()
+
+
+async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> None:
+    """Call one implementation, wait for it if it is async, and log what it raises."""
+    try:
+        outcome = implementation(arguments)
+        if inspect.isawaitable(outcome):
+            await outcome
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        log_failure(implementation, error)
+
+
+def log_failure(implementation: Implementation, error: Exception) -> None:
+    """Log what a hook raised, with plugin, hook and file."""
+    plugin, hook, where = implementation.plugin, implementation.hook, implementation.where
+    LOG.error("plugin %s: hook %s failed (%s)", plugin, hook, where, exc_info=error)

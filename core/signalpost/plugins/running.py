@@ -1,0 +1,117 @@
+"""The plugins of one plan while the server runs: their contexts, and the hooks of its life and its clients."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Coroutine, Mapping
+from typing import Any
+
+from signalpost.delivery.client import Client
+from signalpost.plugins.context import PluginContext
+from signalpost.plugins.registry import Implementation, Registry, log_failure, run
+from signalpost.signals.event import Broadcast, Shared
+
+PATIENCE = 5.0
+"""Seconds that hooks and tasks get at shutdown."""
+
+
+class RunningPlugins:
+    """Calls hooks; whatever they raise is logged and stops nobody.
+
+    Attributes:
+        registry: what is running.
+        contexts: by plugin name.
+
+    """
+
+    def __init__(
+        self, registry: Registry, settings: Mapping[str, Mapping[str, Any]], shared: Shared, broadcast: Broadcast
+    ) -> None:
+        self.registry = registry
+        self.contexts = {
+            plugin.name: PluginContext(plugin.name, settings.get(plugin.name, {}), shared, broadcast)
+            for plugin in registry.plugins
+        }
+        self._connected = tuple(registry.implementations.get("client_connected", ()))
+        self._disconnected = tuple(registry.implementations.get("client_disconnected", ()))
+        self._last: dict[tuple[str, str], asyncio.Task[None]] = {}  # by plugin and client, what came last
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Call `startup` of every plugin, one after the other."""
+        for implementation in self.registry.implementations.get("startup", ()):
+            await run(implementation, {"context": self.contexts[implementation.plugin]})
+
+    async def stop(self, patience: float = PATIENCE) -> None:
+        """Wait for hooks about clients, call `shutdown` in the reverse order, then cancel the plugins' tasks.
+
+        Args:
+            patience: seconds for each of the three; what takes longer is cancelled.
+
+        """
+        await self._settle(patience)
+        for implementation in reversed(self.registry.implementations.get("shutdown", ())):
+            try:
+                async with asyncio.timeout(patience):
+                    await run(implementation, {"context": self.contexts[implementation.plugin]})
+            except TimeoutError as error:
+                log_failure(implementation, error)
+        await asyncio.gather(*(context.cancel_tasks(patience) for context in self.contexts.values()))
+
+    def client_connected(self, client: Client) -> None:
+        """Tell plugins of a client. Plain functions have run when this returns, async ones run on."""
+        for implementation in self._connected:
+            self._notify(implementation, client, {"client": client})
+
+    def client_disconnected(self, client: Client, code: int) -> None:
+        """Tell plugins that a client has gone."""
+        for implementation in self._disconnected:
+            self._notify(implementation, client, {"client": client, "code": code})
+
+    def _notify(self, implementation: Implementation, client: Client, arguments: Mapping[str, Any]) -> None:
+        """Call a hook about a client; what is async waits for what the plugin still does about the same client."""
+        place = (implementation.plugin, client.id)
+        before = self._last.get(place)
+        if before is not None:
+            self._follow(place, self._after(before, implementation, arguments))
+            return
+        try:
+            outcome = implementation(arguments)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            log_failure(implementation, error)
+            return
+        if inspect.isawaitable(outcome):
+            self._follow(place, self._finish(implementation, outcome))
+
+    def _follow(self, place: tuple[str, str], coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._last[place] = task
+        self._tasks.add(task)
+
+        def forget(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            if self._last.get(place) is done:
+                del self._last[place]
+
+        task.add_done_callback(forget)
+
+    async def _after(
+        self, before: asyncio.Task[None], implementation: Implementation, arguments: Mapping[str, Any]
+    ) -> None:
+        await asyncio.wait((before,))
+        await run(implementation, arguments)
+
+    async def _finish(self, implementation: Implementation, outcome: Awaitable[Any]) -> None:
+        try:
+            await outcome
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            log_failure(implementation, error)
+
+    async def _settle(self, patience: float) -> None:
+        """Wait for hooks about clients; cancel those that take too long."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(tuple(self._tasks), timeout=patience)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=patience)
