@@ -1,0 +1,191 @@
+import inspect
+import subprocess
+import sys
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from signalpost import (
+    Handler,
+    HandlerKind,
+    RouteBinding,
+    ScheduleBinding,
+    SignalBinding,
+    TimerBinding,
+    route,
+    schedule,
+    signal,
+    timer,
+)
+from signalpost.errors import PluginError
+from signalpost.plugins.decorators import handlers_of
+
+
+def line_of(function):
+    return f"{__file__}:{inspect.getsourcelines(function)[1]}"
+
+
+def refused(decorator, function):
+    with pytest.raises(PluginError) as caught:
+        decorator(function)
+    return caught.value
+
+
+@pytest.fixture
+def handler():
+    async def handler(event):
+        """Stand in where only the decorator matters."""
+
+    return handler
+
+
+def test_a_decorated_function_is_the_function_itself():
+    async def shout(event):
+        return event
+
+    assert signal("shout")(shout) is shout
+
+
+def test_a_decorator_without_a_binding_only_gives_the_function_its_name():
+    @signal("shout")
+    async def shout(event):
+        pass
+
+    assert handlers_of(shout) == (Handler("shout", HandlerKind.SIGNAL, shout, where=line_of(shout)),)
+
+
+def test_a_function_that_is_not_decorated_has_no_handlers(handler):
+    assert handlers_of(handler) == ()
+    assert handlers_of(42) == ()
+
+
+def test_a_signal_may_be_bound_to_a_path_with_a_schema():
+    @signal("shout", path="/shout", schema={"type": "object"})
+    async def shout(event):
+        pass
+
+    assert handlers_of(shout)[0].bindings == (SignalBinding("/shout", {"type": "object"}),)
+
+
+def test_a_route_takes_post_unless_told_and_methods_in_any_case(handler):
+    plain = handlers_of(route("a", path="/a")(handler))[0]
+    told = handlers_of(route("b", path="/b", methods=["get", "PUT", "get"])(handler))[0]
+    assert plain.bindings == (RouteBinding("/a", ("POST",)),)
+    assert told.bindings == (RouteBinding("/b", ("GET", "PUT")),)
+
+
+def test_a_timer_takes_durations_as_routes_yaml_does(handler):
+    made = timer("t", every="250ms", limit=3, skip=1, on_start=True, arguments={"a": 1})(handler)
+    assert handlers_of(made)[0].bindings == (TimerBinding(0.25, limit=3, skip=1, on_start=True, arguments={"a": 1}),)
+    assert handlers_of(timer("u", every=2)(handler))[0].bindings == (TimerBinding(2.0),)
+
+
+def test_a_schedule_takes_one_or_several_expressions_and_reads_naive_moments_in_its_zone(handler):
+    london = ZoneInfo("Europe/London")
+    start, end = datetime(2030, 1, 1, tzinfo=UTC), datetime(2031, 7, 1)  # noqa: DTZ001 - naive is the point
+    made = schedule(
+        "n", cron=["0 0 * * *", "@hourly"], timezone="Europe/London", start=start, end=end, timeout="1m", max_runs=1
+    )(handler)
+    assert handlers_of(made)[0].bindings == (
+        ScheduleBinding(
+            ("0 0 * * *", "@hourly"),
+            timezone=london,
+            start=start,
+            end=end.replace(tzinfo=london),
+            timeout=60.0,
+            max_runs=1,
+        ),
+    )
+    assert handlers_of(schedule("o", cron="@daily")(handler))[0].bindings == (ScheduleBinding(("@daily",)),)
+
+
+def test_decorators_stack_and_the_same_name_twice_is_a_second_binding():
+    @signal("shout", path="/shout")
+    @signal("shout", path="/yell")
+    @route("cry", path="/cry")
+    async def shout(event):
+        pass
+
+    where = line_of(shout)
+    assert handlers_of(shout) == (
+        Handler("shout", HandlerKind.SIGNAL, shout, (SignalBinding("/shout"), SignalBinding("/yell")), where=where),
+        Handler("cry", HandlerKind.ROUTE, shout, (RouteBinding("/cry"),), where=where),
+    )
+
+
+def test_a_plain_def_is_refused_at_its_file_and_line():
+    def shout(event):
+        pass
+
+    error = refused(signal("shout"), shout)
+    assert error.where == line_of(shout)
+    assert error.text == '@signal("shout"): a handler is an async def taking one event; shout is a plain def'
+
+
+def test_a_function_that_cannot_take_one_event_is_refused_with_its_signature():
+    async def shout(event, more):
+        pass
+
+    async def mute():
+        pass
+
+    assert "takes one argument, the event; this one is shout(event, more)" in refused(signal("s"), shout).text
+    assert "this one is mute()" in refused(timer("s"), mute).text
+
+
+def test_a_handler_that_yields_or_is_no_function_is_refused():
+    async def stream(event):
+        yield event
+
+    assert "must not yield" in refused(signal("s"), stream).text
+    assert "is none" in refused(signal("s"), object()).text
+
+
+def test_a_decorator_without_parentheses_says_how_to_write_it(handler):
+    assert refused(signal, handler).text == '@signal needs a name: @signal("handler")'
+
+
+@pytest.mark.parametrize("name", ["", " shout", "a\nb", 7])
+def test_a_name_that_cannot_be_written_in_routes_yaml_is_refused(handler, name):
+    assert "a handler's name is a word or several" in refused(signal(name), handler).text
+
+
+@pytest.mark.parametrize(
+    ("decorator", "text"),
+    [
+        (signal("x", path="shout"), 'a path starts with "/"'),
+        (signal("x", schema={"type": "object"}), "schema says nothing without path"),
+        (route("x", methods=["GET"]), "methods says nothing without path"),
+        (route("x", path="/x", methods="GET"), "methods is a list of words"),
+        (route("x", path="/x", methods=[]), "methods is a list of words"),
+        (timer("x", every="5 parsecs"), "every: "),
+        (timer("x", every=0), "every: "),
+        (timer("x", every=True), "every is a duration"),
+        (timer("x", limit=2, on_start=True), "limit and on_start says nothing without every"),
+        (timer("x", every=1, limit=-1), "limit is a whole number from 0, not -1"),
+        (timer("x", every=1, skip=1.5), "skip is a whole number from 0, not 1.5"),
+        (schedule("x", timeout="1s"), "timeout says nothing without cron"),
+        (schedule("x", cron="61 * * * *"), "61"),
+        (schedule("x", cron=[]), "cron is at least one expression"),
+        (schedule("x", cron="@daily", max_runs=0), "max_runs is a whole number from 1, not 0"),
+        (schedule("x", cron="@daily", timezone="Europe/Lodnon"), "No time zone found with key Europe/Lodnon"),
+        (schedule("x", cron="@daily", start=datetime(2030, 1, 1)), "belongs to no time zone"),  # noqa: DTZ001 - the point
+    ],
+)
+def test_an_argument_that_is_wrong_is_refused_at_the_function(handler, decorator, text):
+    error = refused(decorator, handler)
+    assert text in error.text
+    assert error.where == line_of(handler)
+
+
+def test_importing_signalpost_brings_in_neither_sanic_nor_apscheduler():
+    code = "import sys, signalpost; print(sorted({'sanic', 'apscheduler'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    import signalpost
+
+    assert all(hasattr(signalpost, name) for name in signalpost.__all__)

@@ -1,0 +1,208 @@
+import asyncio
+import logging
+
+import pytest
+
+from signalpost.delivery.hub import Hub
+from signalpost.plugins.running import RunningPlugins
+from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.event import Shared
+
+HEAD = "import asyncio\nfrom signalpost import hookimpl\n"
+
+
+class Connection:
+    """A client as far as hooks about it are concerned: plugins hand it on, they are handed it as it is."""
+
+    def __init__(self, name):
+        self.id = name
+
+
+@pytest.fixture
+def run(app):
+    """Start plugins that are written as {file: text}; return them and what they wrote down in ``state["log"]``."""
+
+    def start(settings=None, **sources):
+        for name, source in sources.items():
+            (app.folder / f"{name}.py").write_text(HEAD + source)
+        registry = app.load()
+        assert registry.errors == ()
+        log = []
+        shared = Shared(asyncio.Lock(), {"log": log})
+        broadcast = Broadcaster(Hub(asyncio.get_running_loop().call_soon), str)
+        return RunningPlugins(registry, settings or {}, shared, broadcast), log
+
+    return start
+
+
+async def test_startup_gets_each_plugin_its_own_settings_and_one_state_for_all(run):
+    source = (
+        "@hookimpl\ndef startup(context):\n    context.state['log'].append((context.plugin, dict(context.settings)))\n"
+    )
+    plugins, log = run({"a": {"x": 1}}, a=source, b=source)
+    await plugins.start()
+    assert log == [("a", {"x": 1}), ("b", {})]
+
+
+async def test_startup_and_shutdown_may_be_async_and_shutdown_runs_in_reverse(run):
+    source = (
+        "@hookimpl\nasync def startup(context):\n    await asyncio.sleep(0)\n    context.state['log'].append('+{0}')\n"
+        "@hookimpl\nasync def shutdown(context):\n    await asyncio.sleep(0)\n    context.state['log'].append('-{0}')\n"
+    )
+    plugins, log = run(a=source.format("a"), b=source.format("b"))
+    await plugins.start()
+    await plugins.stop()
+    assert log == ["+a", "+b", "-b", "-a"]
+
+
+async def test_a_hook_that_raises_is_logged_with_plugin_hook_and_file_and_stops_nobody_else(run, caplog):
+    bad = "@hookimpl\n{0}def startup(context):\n    raise RuntimeError('no')\n"
+    good = "@hookimpl\ndef startup(context):\n    context.state['log'].append('good')\n"
+    plugins, log = run(a=bad.format(""), b=bad.format("async "), c=good)
+    await plugins.start()
+    assert log == ["good"]
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.partition(" (")[0] for message in messages] == [
+        "plugin a: hook startup failed",
+        "plugin b: hook startup failed",
+    ]
+    assert "a.py:3)" in messages[0]
+
+
+async def test_a_context_can_broadcast(run):
+    source = "@hookimpl\ndef startup(context):\n    context.state['log'].append(context.broadcast('x').matched)\n"
+    plugins, log = run(a=source)
+    await plugins.start()
+    assert log == [0]
+
+
+async def test_tasks_are_kept_and_cancelled_after_shutdown(run):
+    source = """
+async def forever(log):
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        log.append("cancelled")
+        raise
+
+@hookimpl
+async def startup(context):
+    context.create_task(forever(context.state["log"]))
+    await asyncio.sleep(0)
+
+@hookimpl
+def shutdown(context):
+    context.state["log"].append("shutdown")
+"""
+    plugins, log = run(a=source)
+    await plugins.start()
+    await plugins.stop()
+    assert log == ["shutdown", "cancelled"]
+
+
+async def test_a_task_that_fails_is_logged_with_the_plugin_s_name(run, caplog):
+    source = """
+async def fail():
+    raise RuntimeError("no")
+
+@hookimpl
+async def startup(context):
+    await asyncio.wait([context.create_task(fail(), name="feed")])
+"""
+    plugins, _ = run(a=source)
+    await plugins.start()
+    await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records] == ["plugin a: the task feed failed"]
+    assert caplog.records[0].exc_info[0] is RuntimeError
+
+
+async def test_a_task_that_does_not_end_is_given_up_and_named(run, caplog):
+    source = """
+async def stubborn(log):
+    while "stop" not in log:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            log.append("no")
+
+@hookimpl
+async def startup(context):
+    context.state["task"] = context.create_task(stubborn(context.state["log"]))
+    await asyncio.sleep(0)
+"""
+    plugins, log = run(a=source)
+    await plugins.start()
+    await plugins.stop(patience=0)
+    assert [record.getMessage() for record in caplog.records] == [
+        "plugin a: the task stubborn does not end when it is cancelled"
+    ]
+    log.append("stop")
+    task = plugins.contexts["a"].state["task"]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_shutdown_that_takes_too_long_is_cancelled_and_logged(run, caplog):
+    source = "@hookimpl\nasync def shutdown(context):\n    await asyncio.Event().wait()\n"
+    plugins, _ = run(a=source)
+    await plugins.start()
+    await plugins.stop(patience=0)
+    assert "plugin a: hook shutdown failed" in caplog.text
+
+
+async def test_plain_hooks_about_a_client_have_run_when_the_call_returns(run):
+    source = (
+        "LOG = []\n@hookimpl\ndef client_connected(client):\n    LOG.append(('+', client.id))\n"
+        "@hookimpl\ndef client_disconnected(client, code):\n    LOG.append(('-', client.id, code))\n"
+    )
+    plugins, _ = run(a=source)
+    client = Connection("7")
+    plugins.client_connected(client)
+    plugins.client_disconnected(client, 1001)
+    assert plugins.registry.plugins[0].module.LOG == [("+", "7"), ("-", "7", 1001)]
+
+
+async def test_a_client_s_end_is_told_after_its_beginning_has_been_dealt_with(run):
+    source = (
+        "LOG = []\nGO = asyncio.Event()\n"
+        "@hookimpl\nasync def client_connected(client):\n    await GO.wait()\n    LOG.append(('+', client.id))\n"
+        "@hookimpl\ndef client_disconnected(client):\n    LOG.append(('-', client.id))\n"
+    )
+    plugins, _ = run(a=source)
+    module = plugins.registry.plugins[0].module
+    plugins.client_connected(Connection("1"))
+    plugins.client_disconnected(Connection("1"), 1000)
+    plugins.client_disconnected(Connection("2"), 1000)
+    assert module.LOG == [("-", "2")]
+    module.GO.set()
+    await plugins.stop()
+    assert module.LOG == [("-", "2"), ("+", "1"), ("-", "1")]
+
+
+async def test_hooks_about_clients_that_raise_are_logged_and_stop_nobody_else(run, caplog):
+    source = "@hookimpl\n{0}def client_connected(client):\n    raise RuntimeError\n"
+    good = "LOG = []\n@hookimpl\ndef client_connected(client):\n    LOG.append(client.id)\n"
+    plugins, _ = run(a=source.format(""), b=source.format("async "), c=good)
+    plugins.client_connected(Connection("1"))
+    await plugins.stop()
+    assert plugins.registry.plugins[2].module.LOG == ["1"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert "plugin a: hook client_connected failed" in caplog.text
+    assert "plugin b: hook client_connected failed" in caplog.text
+
+
+async def test_a_hook_about_a_client_that_does_not_end_is_cancelled_at_the_stop(run):
+    source = "@hookimpl\nasync def client_connected(client):\n    await asyncio.Event().wait()\n"
+    plugins, _ = run(a=source)
+    plugins.client_connected(Connection("1"))
+    plugins.client_disconnected(Connection("1"), 1000)
+    await plugins.stop(patience=0.01)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_call_asks_every_implementation_in_order(run):
+    source = "@hookimpl\n{1}def client_connected(client):\n    client.append({0!r})\n"
+    plugins, _ = run(a=source.format("a", ""), b=source.format("b", "async "))
+    log = []
+    await plugins.registry.call("client_connected", client=log)
+    assert log == ["a", "b"]
