@@ -79,9 +79,8 @@ def test_a_function_with_a_hook_s_name_that_is_not_marked_is_noted(app):
     file = app.write("clock.py", "\n\ndef startup(context):\n    pass\n")
     registry = app.load()
     assert registry.errors == ()
-    assert registry.notes == (
-        f"{file}:3: plugin clock: startup is the name of a hook but is not called; put @hookimpl above it, or rename it",
-    )
+    (note,) = registry.notes
+    assert note.startswith(f"{file}:3: plugin clock: startup is the name of a hook but is not called; put @hookimpl")
 
 
 def test_a_hook_imported_from_another_plugin_is_called_once(app):

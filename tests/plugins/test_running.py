@@ -194,10 +194,12 @@ async def test_hooks_about_clients_that_raise_are_logged_and_stop_nobody_else(ru
 async def test_a_hook_about_a_client_that_does_not_end_is_cancelled_at_the_stop(run):
     source = "@hookimpl\nasync def client_connected(client):\n    await asyncio.Event().wait()\n"
     plugins, _ = run(a=source)
+    before = asyncio.all_tasks()
     plugins.client_connected(Connection("1"))
     plugins.client_disconnected(Connection("1"), 1000)
+    assert len(asyncio.all_tasks() - before) == 2
     await plugins.stop(patience=0.01)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asyncio.all_tasks() == before
 
 
 async def test_call_asks_every_implementation_in_order(run):
