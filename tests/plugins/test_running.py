@@ -192,7 +192,10 @@ async def test_hooks_about_clients_that_raise_are_logged_and_stop_nobody_else(ru
 
 
 async def test_a_hook_about_a_client_that_does_not_end_is_cancelled_at_the_stop(run):
-    source = "@hookimpl\nasync def client_connected(client):\n    await asyncio.Event().wait()\n"
+    source = (
+        "@hookimpl\nasync def client_connected(client):\n    await asyncio.Event().wait()\n"
+        "@hookimpl\nasync def client_disconnected(client):\n    await asyncio.Event().wait()\n"
+    )
     plugins, _ = run(a=source)
     before = asyncio.all_tasks()
     plugins.client_connected(Connection("1"))
