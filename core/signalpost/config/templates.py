@@ -1,0 +1,175 @@
+"""The Jinja2 templates of views: one environment for an app's folder, and what is wrong with a template.
+
+Templates are named from the app's folder (the folder of routes.yaml), in ``{% extends %}`` and ``{% include %}`` too:
+``{% extends "web/base.html" %}``. Values are escaped as HTML everywhere but in ``.txt`` templates; an undefined name
+is an error rather than an empty string; the sandbox keeps a template from changing what it is shown.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError, nodes, select_autoescape
+from jinja2.environment import Environment
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+PLAIN_TEXT = ("txt",)
+
+_Reference = nodes.Extends | nodes.Include | nodes.Import | nodes.FromImport
+
+
+def environment(folder: Path) -> Environment:
+    """Return a Jinja2 environment whose templates are the files below `folder`.
+
+    A template that changes on disk is compiled anew when it is next asked for.
+    """
+    return ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(folder),
+        autoescape=select_autoescape(disabled_extensions=PLAIN_TEXT, default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+
+
+def template_name(path: Path, folder: Path) -> str:
+    """Return a template's name: ``web/hello.html``.
+
+    Raises:
+        ValueError: the file is not below `folder`; the text is one line for whoever wrote routes.yaml.
+
+    """
+    try:
+        return Path(os.path.normpath(path)).relative_to(os.path.normpath(folder)).as_posix()
+    except ValueError:
+        raise ValueError(f"{path}: a template must be below the folder of routes.yaml") from None
+
+
+def check_template(path: Path, folder: Path) -> str | None:
+    """Compile a template, and every template that it names, without rendering any.
+
+    Args:
+        path: the template; absolute, or relative to where the process stands, as `folder` is.
+        folder: the app's folder, the root of all template names.
+
+    Returns:
+        The first mistake as one line, ``web/hello.html:3: no filter "uper"; did you mean "upper"?``; None if there is
+        none.
+
+    """
+    try:
+        name = template_name(path, folder)
+    except ValueError as error:
+        return str(error)
+    return _check(environment(folder), name, folder, set())
+
+
+def _check(env: Environment, name: str, folder: Path, seen: set[str]) -> str | None:
+    seen.add(name)
+    try:
+        source = _read(env, folder, name)
+        tree = env.parse(source, name)
+        unknown = _unknown(env, tree)
+        if unknown:
+            return f"{name}:{unknown}"
+        env.compile(source, name)
+    except TemplateSyntaxError as error:
+        return f"{error.name or name}:{error.lineno}: {_one_line(error.message or 'it is not a template')}"
+    except UnicodeDecodeError as error:
+        return f"{name}: it is not UTF-8 text (byte {error.start})"
+    except OSError as error:
+        return f"{name}: {(error.strerror or 'it cannot be read').lower()}"
+    except RecursionError:
+        return f"{name}: it is nested too deeply"
+    except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
+        return f"{name}: {_one_line(error.msg)}"
+    for reference in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
+        problem = _check_reference(env, name, reference, folder, seen)  # type: ignore[arg-type]
+        if problem:
+            return problem
+    return None
+
+
+def _unknown(env: Environment, tree: nodes.Template) -> str:
+    """Find the first filter or test that does not exist; Jinja2 itself says so of some only when they are used."""
+    for node in sorted(tree.find_all((nodes.Filter, nodes.Test)), key=lambda node: node.lineno):
+        kind, known = ("filter", env.filters) if isinstance(node, nodes.Filter) else ("test", env.tests)
+        if node.name not in known:
+            near = difflib.get_close_matches(node.name, known, n=1)
+            return f'{node.lineno}: no {kind} "{node.name}"' + (f'; did you mean "{near[0]}"?' if near else "")
+    return ""
+
+
+def _check_reference(env: Environment, name: str, reference: _Reference, folder: Path, seen: set[str]) -> str | None:
+    """Check what `{% extends %}` and its kin name, as far as it is written out."""
+    wanted = list(_constants(reference.template))
+    found = [other for other in wanted if _exists(env, folder, other)]
+    if wanted and not found and not getattr(reference, "ignore_missing", False):
+        return f"{name}:{reference.lineno}: {_missing(wanted[0], folder)}"
+    for other in found:
+        if other not in seen:
+            problem = _check(env, other, folder, seen)
+            if problem:
+                return problem
+    return None
+
+
+def _constants(template: nodes.Expr) -> Iterator[str]:
+    """Yield the names that a reference spells out: one, or those of a list; none of an expression."""
+    parts = template.items if isinstance(template, nodes.List | nodes.Tuple) else [template]
+    if all(isinstance(part, nodes.Const) for part in parts):
+        yield from (part.value for part in parts if isinstance(part, nodes.Const) and isinstance(part.value, str))
+
+
+def _exists(env: Environment, folder: Path, name: str) -> bool:
+    try:
+        _read(env, folder, name)
+    except OSError:
+        return False
+    except UnicodeDecodeError:
+        return True
+    return True
+
+
+def _read(env: Environment, folder: Path, name: str) -> str:
+    """Read a template's text.
+
+    Raises:
+        OSError: there is no such file below `folder`.
+        UnicodeDecodeError: it is no text.
+
+    """
+    try:
+        text, _, _ = FileSystemLoader(folder).get_source(env, name)
+    except TemplateNotFound:
+        # Say what is in the way rather than that something is: it may be a folder, or not ours to read.
+        if ".." not in name.split("/"):
+            (folder / name).read_bytes()
+        raise FileNotFoundError(2, "no such file") from None
+    return text
+
+
+def _missing(name: str, folder: Path) -> str:
+    text = f'no template "{name}" (templates are named from the folder of routes.yaml)'
+    near = difflib.get_close_matches(name, _siblings(name, folder), n=1)
+    return f'{text}; did you mean "{near[0]}"?' if near else text
+
+
+def _siblings(name: str, folder: Path) -> Sequence[str]:
+    """List what stands where `name` should, and under the same file name anywhere one folder down."""
+    parent = Path(name).parent
+    if parent.is_absolute() or ".." in parent.parts:
+        return ()
+    places = [folder / parent, *(child for child in sorted(folder.iterdir()) if child.is_dir())]
+    return [
+        file.relative_to(folder).as_posix()
+        for place in places
+        if place.is_dir()
+        for file in sorted(place.iterdir())
+        if file.is_file()
+    ]
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split()).rstrip(".")
+    return line[:1].lower() + line[1:]
