@@ -1,0 +1,93 @@
+"""One Sanic app for each listening port, holding only that port's routes."""
+
+import re
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sanic import Sanic
+from sanic.config import Config
+from sanic.http import Http
+
+from signalpost.config.paths import PathPattern
+from signalpost.plan import RouteRule
+from signalpost.serving.pages import ErrorPages, harden
+from signalpost.serving.request import WebRequest
+from signalpost.serving.routes import endpoint_of
+from signalpost.serving.services import RouteServices
+from signalpost.serving.table import RouteTable
+
+__all__ = ["RouteServices", "build_app", "discard_app"]
+
+# What a static route adds to its own path. The name is one that no declared parameter is likely to have.
+_BELOW = "<signalpost_below:path>"
+
+App = Sanic[Any, Any]
+
+
+def build_app(
+    name: str, rules: Sequence[RouteRule], services: RouteServices, *, router: RouteTable | None = None
+) -> App:
+    """Make the Sanic app of one port.
+
+    Args:
+        name: what it is called in errors; Sanic keeps a register of all apps of a process, so it is made unique.
+        rules: the routes of the port's endpoints. Two rules of one path must differ in their methods.
+        services: what the routes need from the server.
+        router: an empty table to fill, for whoever brings a table of their own.
+
+    Raises:
+        OperatorError: a template cannot be used.
+
+    """
+    app: App = Sanic(
+        f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{uuid.uuid4().hex}",
+        config=_config(services),
+        router=router or RouteTable(),
+        error_handler=ErrorPages(),
+        request_class=WebRequest,
+        configure_logging=False,
+    )
+    try:
+        app.register_middleware(harden, "response")
+        _add_routes(app, rules, services)
+    except BaseException:
+        discard_app(app)
+        raise
+    return app
+
+
+def discard_app(app: App) -> None:
+    """Take an app out of Sanic's register, which would keep it for the life of the process."""
+    Sanic.unregister_app(app)
+
+
+def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -> None:
+    declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
+    for number, rule in enumerate(rules):
+        endpoint = endpoint_of(rule, services)
+        app.add_route(endpoint, rule.path.sanic, rule.methods, name=f"route-{number}", unquote=True)
+        if rule.static:
+            below = PathPattern.parse(f"{rule.path.text.rstrip('/')}/{_BELOW}")
+            identity = below.identity(ignore_case=False)
+            methods = [method for method in rule.methods if (identity, method) not in declared]
+            if methods:  # a route that somebody wrote stands before one that follows from another
+                app.add_route(endpoint, below.sanic, methods, name=f"route-{number}-below", unquote=True)
+
+
+def _config(services: RouteServices) -> Config:
+    """Return Sanic's settings: nothing from the environment, nothing on the terminal, limits from routes.yaml."""
+    return Config(
+        env_prefix=None,
+        defaults={
+            "ACCESS_LOG": False,
+            "AUTO_EXTEND": False,
+            "KEEP_ALIVE_TIMEOUT": 75,
+            "MOTD": False,
+            # The largest header follows from this one, for all apps of the process: keep it at Sanic's 8 KiB. Smaller
+            # bodies are bounded by the routes.
+            "REQUEST_MAX_SIZE": max(services.message_limit, Http.HEADER_CEILING),
+            "REQUEST_TIMEOUT": services.patience,
+            "TOUCHUP": False,  # it rewrites Sanic's classes, which belong to every app of the process
+        },
+    )

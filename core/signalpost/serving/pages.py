@@ -1,0 +1,202 @@
+"""What the server answers when it cannot answer: a page to browsers, JSON to everyone else.
+
+The JSON is the error object of the wire, ``{"error": {"code": …, "pointer": …, "detail": …}}``. Its code is one of
+`ErrorCode` where a client's message or a handler is at fault, else the status in words (``not-found``); a pointer is
+there when a message was refused. Neither answer ever holds a traceback, a path of the server, the text of an exception
+or the name of what serves it; those go to the log.
+"""
+
+import logging
+from asyncio import CancelledError
+from collections.abc import Mapping
+from html import escape
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from sanic.compat import Header
+from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.handlers import ErrorHandler
+from sanic.request import Request
+from sanic.response import BaseHTTPResponse, HTTPResponse
+
+from signalpost.errors import ClientError, ErrorCode
+
+LOG = logging.getLogger(__name__)
+
+# RFC 9110 section 15.5: a request that cannot be read is 400, one that is read and cannot be used is 422.
+STATUS_OF_CODE: Mapping[ErrorCode, int] = {
+    ErrorCode.BAD_MESSAGE: 400,
+    ErrorCode.SCHEMA_MISMATCH: 422,
+    ErrorCode.TARGET_NOT_ALLOWED: 403,
+    ErrorCode.HANDLER_FAILED: 500,
+    ErrorCode.UNSUPPORTED_FRAME: 415,
+}
+
+_DETAILS: Mapping[int, str] = {
+    400: "The request could not be understood.",
+    401: "This page asks who you are.",
+    403: "This is not for you to see.",
+    404: "There is nothing at this address.",
+    405: "This address does not answer to that method.",
+    408: "The request took too long to arrive.",
+    413: "The request is too large.",
+    414: "The address is too long.",
+    416: "The file has no such part.",
+    422: "The request was understood, but not accepted.",
+    426: "This address speaks WebSocket only.",
+    429: "Too many requests; try again in a while.",
+    500: "Something went wrong on the server. It has been written down.",
+    503: "The server cannot answer right now; try again in a while.",
+}
+
+_LAST_STATUS = 599
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{status} {phrase}</title>
+<style>
+:root {{ --paper: #f6f5f1; --ink: #23272e; --dim: #6a7079; --lamp: #c8372d; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --paper: #16191e; --ink: #e8e6e1; --dim: #969ca6; --lamp: #f0655a; }} }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--paper); color: var(--ink);
+  font: 1.05rem/1.6 system-ui, sans-serif; }}
+main {{ max-width: 30rem; padding: 2rem; border-left: .3rem solid var(--lamp); }}
+strong {{ display: block; font-size: 3.5rem; line-height: 1; letter-spacing: -.03em; }}
+h1 {{ margin: .5rem 0; font-size: 1.25rem; }}
+p {{ margin: 0; color: var(--dim); overflow-wrap: anywhere; }}
+</style>
+</head>
+<body><main><strong>{status}</strong><h1>{phrase}</h1><p>{detail}</p></main></body>
+</html>
+"""
+
+# The page loads nothing and runs nothing, whatever somebody manages to put into it.
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+class ErrorPages(ErrorHandler):
+    """Turns every exception of a request into an answer. Sanic looks for it when an app is made."""
+
+    def response(self, request: Request, exception: BaseException) -> HTTPResponse:
+        """Answer an exception, whoever raised it.
+
+        A `SanicException` keeps its status and headers, but not its text. A `ClientError` is answered with its code,
+        pointer and detail. A cancelled request is answered as one the server has no time for. Everything else is 500.
+        """
+        if isinstance(exception, ClientError):
+            return refusal(request, exception)
+        if isinstance(exception, MethodNotAllowed) and request.method == "OPTIONS":
+            return HTTPResponse(status=204, headers=exception.headers)
+        status, headers = 500, None
+        if isinstance(exception, SanicException):
+            status, headers = exception.status_code, exception.headers
+        elif isinstance(exception, CancelledError):
+            status = 503
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError):
+            LOG.error("%s was answered with %d", shown(request), status, exc_info=exception)
+        return failure(request, status, headers=headers)
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """Answer an exception that was raised while another was answered."""
+        return self.response(request, exception)
+
+
+class SentHeaders(Header):
+    """Headers of a response. Sanic adds an empty ``alt-svc``, which says nothing and is not valid (RFC 7838)."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if value or key.lower() != "alt-svc":
+            super().__setitem__(key, value)
+
+
+def harden(_request: Request, response: BaseHTTPResponse) -> None:
+    """Give a response what every response carries: middleware."""
+    response.headers = SentHeaders(response.headers)
+    response.headers.setdefault("x-content-type-options", "nosniff")
+
+
+def refusal(request: Request, error: ClientError) -> HTTPResponse:
+    """Answer a request whose message was refused."""
+    return failure(
+        request, STATUS_OF_CODE[error.code], code=error.code.value, detail=error.detail, pointer=error.pointer
+    )
+
+
+def failure(
+    request: Request,
+    status: int,
+    *,
+    code: str = "",
+    detail: str = "",
+    pointer: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> HTTPResponse:
+    """Make the answer to a request that failed.
+
+    Args:
+        request: tells whether a person looks at the answer.
+        status: an HTTP status from 200 to 599, anything else is 500; below 400 the answer has no body.
+        code: for programs; without one, the status in words.
+        detail: one sentence for people; without one, what the status means.
+        pointer: a JSON Pointer into the request's body, if that is what is wrong.
+        headers: further headers.
+
+    """
+    if HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST:
+        return HTTPResponse(status=status, headers=dict(headers or {}))
+    if not HTTPStatus.BAD_REQUEST <= status <= _LAST_STATUS:
+        status = 500
+    phrase = _phrase(status)
+    detail = detail or _DETAILS.get(status, f"{phrase}.")
+    sent = {"cache-control": "no-store", "vary": "accept", **(headers or {})}
+    if wants_page(request):
+        page = _PAGE.format(status=status, phrase=escape(phrase), detail=escape(detail))
+        sent["content-security-policy"] = _PAGE_POLICY
+        return HTTPResponse(page, status, sent, "text/html; charset=utf-8")
+    error = {"code": code or phrase.lower().replace(" ", "-"), "pointer": pointer, "detail": detail}
+    body = orjson.dumps({"error": {key: value for key, value in error.items() if value is not None}})
+    return HTTPResponse(body, status, sent, "application/json")
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
+
+def wants_page(request: Request) -> bool:
+    """Whether the client prefers HTML to JSON: browsers say so, ``fetch`` and programs do not.
+
+    Sanic's own reading of Accept raises on what it cannot read; a client in trouble is answered whatever it sent.
+    """
+    html = json = 0.0
+    for part in request.headers.get("accept", "").split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = _weight(parameters)
+        if media in ("text/html", "application/xhtml+xml"):
+            html = max(html, weight)
+        elif media == "application/json":
+            json = max(json, weight)
+    return html > 0 and html >= json
+
+
+def _weight(parameters: list[str]) -> float:
+    """Read ``q=0.8`` (RFC 9110 section 12.4.2); what cannot be read counts nothing."""
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return min(max(float(value), 0.0), 1.0)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def shown(request: Request) -> str:
+    """Name a request in the log: method and path, with control characters escaped."""
+    return f"{request.method} {request.path}".encode("unicode_escape").decode("ascii")

@@ -1,0 +1,206 @@
+"""HTTP routes: from a rule of the plan to a function that Sanic calls."""
+
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+from sanic.exceptions import NotFound, PayloadTooLarge, SanicException
+from sanic.request import Request
+from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
+
+from signalpost.config.model import BroadcastConfig
+from signalpost.errors import ClientError, ErrorCode
+from signalpost.plan import RouteRule
+from signalpost.plugins.handler import Handler
+from signalpost.serving import pages
+from signalpost.serving.files import StaticFolder, send_file
+from signalpost.serving.services import RouteServices
+from signalpost.serving.table import match_exactly, path_segments
+from signalpost.serving.views import View, ViewError, ViewRequest
+from signalpost.signals.event import RouteEvent
+from signalpost.signals.schema import SchemaGate
+
+LOG = logging.getLogger(__name__)
+
+_JSON = "application/json"
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Params = Mapping[str, str | int]
+Response = BaseHTTPResponse | ResponseStream | None
+Answer = Callable[[Request, Params], Coroutine[Any, Any, Response]]
+"""Answers one request; None if it has sent its answer already."""
+
+Endpoint = Callable[[Request], Coroutine[Any, Any, Any]]
+
+
+def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
+    """Make the function that answers the requests of a route.
+
+    Before it answers, it bounds and judges the body, and reads the parameters from the path, so that a route has the
+    parameters its own pattern names, decoded and typed as among signals.
+
+    Raises:
+        OperatorError: the rule's template cannot be used.
+
+    """
+    answer = _answer_of(rule, services)
+
+    async def endpoint(request: Request) -> Response:
+        segments = path_segments(request.path) or []
+        params: Params | None = {} if rule.static else match_exactly(rule.path, segments)
+        if params is None:
+            raise NotFound
+        if len(request.body) > services.message_limit:
+            raise PayloadTooLarge
+        if rule.gate and request.method not in _WITHOUT_BODY:
+            judge(rule.gate, request.body)
+        return await answer(request, params)
+
+    return endpoint
+
+
+def judge(gate: SchemaGate, body: bytes) -> None:
+    """Let a request's JSON body pass.
+
+    Raises:
+        ClientError: `BAD_MESSAGE` if it is not JSON, `SCHEMA_MISMATCH` if the schema refuses it.
+
+    """
+    try:
+        instance = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}." if body else ""
+        raise ClientError(ErrorCode.BAD_MESSAGE, detail or "The body is empty; JSON is expected.") from None
+    if not gate.accepts(instance):
+        mismatch = gate.explain(instance)
+        raise ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer)
+
+
+def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
+    """Choose how the rule answers, and prepare what can be prepared."""
+    if rule.file:
+        return partial(_answer_file, rule.file, rule.owner, services)
+    if rule.static:
+        return partial(_answer_static, StaticFolder(rule.static), len(rule.path.segments))
+    if rule.view:
+        return partial(_answer_view, View.load(rule.view, services.folder), services)
+    if rule.handler:
+        return partial(_answer_handler, rule.handler, rule, services)
+    if rule.broadcast:
+        return partial(_answer_broadcast, rule.broadcast, services)
+    raise ValueError(f"{rule.owner}: the route {rule.path} has nothing to answer with")
+
+
+async def _answer_file(path: Path, owner: str, services: RouteServices, request: Request, _params: Params) -> Response:
+    try:
+        return await send_file(request, path)
+    except OSError as error:
+        name = path.relative_to(services.folder) if path.is_relative_to(services.folder) else path
+        LOG.warning("%s: the file of this route cannot be sent: %s: %s", owner, name, error.strerror or error)
+        raise NotFound from None
+
+
+async def _answer_static(folder: StaticFolder, depth: int, request: Request, _params: Params) -> Response:
+    return await folder.send(request, (path_segments(request.path) or [])[depth:])
+
+
+async def _answer_view(view: View, services: RouteServices, request: Request, params: Params) -> Response:
+    try:
+        text = view.render(
+            {
+                "params": params,
+                "request": _seen_by_views(request),
+                "path": unquote(request.path),
+                "now": datetime.now().astimezone(),
+                "state": services.shared.state,
+                "settings": services.settings,
+            }
+        )
+    except ViewError as error:
+        LOG.error("%s: %s", pages.shown(request), error)  # noqa: TRY400 - the template's line says more than ours
+        return pages.failure(request, 500)
+    return HTTPResponse(text, content_type=view.content_type)
+
+
+def _seen_by_views(request: Request) -> ViewRequest:
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), value)
+    query = {name: values[0] for name, values in request.args.items()}
+    return ViewRequest(request.method, query, headers, (request.ip, request.port))
+
+
+async def _answer_broadcast(
+    broadcast: BroadcastConfig, services: RouteServices, _request: Request, _params: Params
+) -> Response:
+    receipt = services.broadcast(broadcast.value, path=broadcast.path, group=broadcast.group, client=broadcast.client)
+    return _json({"sent": True, "matched": receipt.matched}, status=202)
+
+
+async def _answer_handler(
+    handler: Handler, rule: RouteRule, services: RouteServices, request: Request, params: Params
+) -> Response:
+    """Await the handler. What it raises is told to the log in full and to the client not at all."""
+    event = RouteEvent(
+        request=request,
+        path=unquote(request.path),
+        params=params,
+        route=rule.path.text,
+        endpoint=services.endpoint,
+        timestamp=datetime.now(UTC),
+        shared=services.shared,
+        broadcast=services.broadcast,
+    )
+    try:
+        return response_of(await handler.function(event), responded=request.responded)
+    except (SanicException, ClientError):
+        raise
+    except Exception:
+        LOG.exception(
+            "plugin %s: handler %s (%s) failed on %s", handler.plugin, handler.name, handler.where, pages.shown(request)
+        )
+        return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
+
+
+def response_of(result: Any, *, responded: bool = False) -> Response:
+    """Turn what a handler returned into a response.
+
+    A mapping or list is JSON, a str is text, bytes are an octet stream, None is 204 (or nothing, if the handler has
+    answered by itself), a Sanic response goes as it is.
+
+    Raises:
+        TypeError: it is something else, or holds what JSON cannot say; worded for the handler's author.
+
+    """
+    match result:
+        case BaseHTTPResponse() | ResponseStream():
+            return result
+        case None:
+            return None if responded else HTTPResponse(status=204)
+        case str():
+            return HTTPResponse(result, content_type="text/plain; charset=utf-8")
+        case bytes() | bytearray() | memoryview():
+            return HTTPResponse(bytes(result), content_type="application/octet-stream")
+        case Mapping():
+            return _json(dict(result))
+        case list():
+            return _json(result)
+    hint = ", with a status as in sanic.response.json(value, status=201)" if isinstance(result, tuple) else ""
+    raise TypeError(
+        f"a route handler returns a mapping, a list, a str, bytes, None or a Sanic response{hint}; "
+        f"this one returned {_named(result)}"
+    )
+
+
+def _named(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _json(value: Any, status: int = 200) -> HTTPResponse:
+    return HTTPResponse(orjson.dumps(value), status, content_type=_JSON)

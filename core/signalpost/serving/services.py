@@ -1,0 +1,33 @@
+"""What HTTP routes need from the server around them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from signalpost.config.model import MEBIBYTE, EndpointConfig
+from signalpost.signals.event import Broadcast, Shared
+
+
+@dataclass(frozen=True, slots=True)
+class RouteServices:
+    """What the routes of one listening port share.
+
+    Attributes:
+        shared: the lock and the state of all handlers of the server.
+        broadcast: sends a value to clients; without a target, to everyone.
+        endpoint: the http or https endpoint of the port, for `RouteEvent.endpoint`.
+        folder: the app's folder, absolute: templates are named from it, and the log names files from it.
+        settings: of plugins, by plugin name; views see them.
+        message_limit: largest request body, in bytes.
+        patience: seconds a client may pause in the middle of sending a request.
+
+    """
+
+    shared: Shared
+    broadcast: Broadcast
+    endpoint: EndpointConfig
+    folder: Path
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    message_limit: int = MEBIBYTE
+    patience: float = 10.0

@@ -1,0 +1,135 @@
+"""The table of routes: Sanic's router, with an order of its own among routes that match the same path.
+
+Sanic tries its compiled tree of parameters before its `path` routes, and those by depth: ``/<user>/<page>`` would take
+``/assets/app.js`` from ``/assets/<file:path>``. Here the first segment in which two routes differ decides, as among
+signals: literal before int before str before path. Paths are compared percent-decoded, segment by segment, so that
+``/%68ello`` is ``/hello`` and ``/a%2Fb`` is one segment; an empty segment (``//``) matches nothing, and a trailing
+slash says nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
+
+from sanic.exceptions import MethodNotAllowed, NotFound
+from sanic.models.handler_types import RouteHandler
+from sanic.router import Router
+from sanic_routing.route import Route
+
+from signalpost.config.paths import Parameter, ParameterType, PathPattern
+
+_RANK = {ParameterType.INT: 1, ParameterType.STR: 2, ParameterType.PATH: 3}
+_ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole
+
+Methods = dict[str, Route]
+
+
+def path_segments(path: str) -> list[str] | None:
+    """Return the decoded segments of a percent-encoded path; None if it is no path, or is not UTF-8.
+
+    ``/caf%C3%A9/`` has ``["café"]``, and ``/`` has none.
+    """
+    if not path.startswith("/") or "//" in path:
+        return None
+    inner = path.strip("/")
+    try:
+        return [unquote_to_bytes(part).decode() for part in inner.split("/")] if inner else []
+    except UnicodeDecodeError:
+        return None
+
+
+def match_exactly(pattern: PathPattern, segments: Sequence[str]) -> dict[str, str | int] | None:
+    """Return the parameters that a path's segments give, literals with case; None if it does not match."""
+    params = pattern.match(segments)
+    if params is None or any(
+        isinstance(declared, str) and declared != given
+        for declared, given in zip(pattern.segments, segments, strict=False)
+    ):
+        return None
+    return params
+
+
+class RouteTable(Router):
+    """Sanic's router for the routes of one app.
+
+    `finalize`, which Sanic calls at start and after every `app.amend()`, reads the routes that were added; a table
+    without any is allowed, since a port may serve WebSockets only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._literal: dict[tuple[str, ...], Methods] = {}
+        self._patterns: list[tuple[PathPattern, Methods]] = []
+
+    def finalize(self, *args: Any, **kwargs: Any) -> None:
+        """Order the routes."""
+        if self.routes:
+            super().finalize(*args, **kwargs)
+        self.finalized = True
+        found: dict[str, tuple[PathPattern, Methods]] = {}
+        for route in self.routes:
+            pattern = PathPattern.parse(unquote(route.uri))
+            _, methods = found.setdefault(pattern.identity(ignore_case=False), (pattern, {}))
+            methods.update(dict.fromkeys(route.methods, route))
+        self._literal = {
+            tuple(str(segment) for segment in pattern.segments): methods
+            for pattern, methods in found.values()
+            if not pattern.parameters
+        }
+        self._patterns = sorted((entry for entry in found.values() if entry[0].parameters), key=_exactness)
+
+    # Sanic's own keeps its last 1,024 answers, and with them routers of apps that are long gone.
+    def get(  # type: ignore[override]
+        self,
+        path: str,
+        method: str,
+        host: str | None,  # noqa: ARG002 - routes are bound to endpoints, not to hosts
+    ) -> tuple[Route, RouteHandler, dict[str, Any]]:
+        """Find the route for a request.
+
+        HEAD falls to GET where no route names HEAD. No parameters are returned: routes read them from the path.
+
+        Args:
+            path: percent-encoded.
+            method: as the client wrote it.
+            host: ignored.
+
+        Raises:
+            NotFound: no route has this path.
+            MethodNotAllowed: one has, but not with this method; it carries the methods that are allowed.
+
+        """
+        if path == _ANY_PATH:
+            every = {name: route for route in self.routes for name in route.methods}
+            raise MethodNotAllowed(method=method, allowed_methods=allowed(every))
+        methods = self._methods(path)
+        if methods is None:
+            raise NotFound
+        route = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
+        if route is None:
+            raise MethodNotAllowed(method=method, allowed_methods=allowed(methods))
+        return route, route.handler, {}
+
+    def _methods(self, path: str) -> Methods | None:
+        segments = path_segments(path)
+        if segments is None:
+            return None
+        literal = self._literal.get(tuple(segments))
+        if literal is not None:
+            return literal
+        return next(
+            (methods for pattern, methods in self._patterns if match_exactly(pattern, segments) is not None), None
+        )
+
+
+def allowed(methods: Methods) -> list[str]:
+    """List the methods a path can be asked with, for the Allow header."""
+    return sorted({*methods, "OPTIONS", *(("HEAD",) if "GET" in methods else ())})
+
+
+def _exactness(entry: tuple[PathPattern, Methods]) -> tuple[int, ...]:
+    """Rank a pattern; of several that match one path, the least rank is the most exact."""
+    return tuple(
+        _RANK[segment.type] if isinstance(segment, Parameter) else 0  # a literal
+        for segment in entry[0].segments
+    )

@@ -1,0 +1,105 @@
+"""Views: Jinja2 templates that answer a request.
+
+A template sees, besides what Jinja2 has of its own:
+
+==========  =====================================================================================================
+name        holds
+==========  =====================================================================================================
+`params`    the parameters of the route's path: ``{{ params.name }}``
+`request`   a `ViewRequest`: ``{{ request.query.get("page", "1") }}``
+`path`      the path that was asked for, percent-decoded
+`now`       the moment of the answer, aware, in the server's zone: ``{{ now.strftime("%H:%M") }}``
+`state`     the mapping that all handlers of the server share; a template cannot change it
+`settings`  of plugins, by plugin name: ``{{ settings.clock.format }}``
+==========  =====================================================================================================
+"""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateSyntaxError
+from jinja2.environment import Environment
+
+from signalpost.config.templates import check_template, environment, template_name
+from signalpost.errors import OperatorError
+from signalpost.serving.files import content_type
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRequest:
+    """What a template sees of the request.
+
+    Attributes:
+        method: ``GET`` or ``HEAD``, unless the route says otherwise.
+        query: the first value of each parameter.
+        headers: lower-case names; of repeated headers the first.
+        peer: the client's address and port, or an empty string and 0.
+
+    """
+
+    method: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    peer: tuple[str, int]
+
+
+class ViewError(OperatorError):
+    """A template failed while it was rendered. Its text, ``web/hello.html:3: …``, is for the log only."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A compiled template. Make one with `load`.
+
+    Attributes:
+        name: of the template, from the app's folder.
+        content_type: of what it renders, by the template's file name.
+
+    """
+
+    name: str
+    content_type: str
+    _folder: Path
+    _environment: Environment
+
+    @classmethod
+    def load(cls, path: Path, folder: Path) -> "View":
+        """Compile the template at `path` and every template it names.
+
+        Raises:
+            OperatorError: it cannot be used; one line with file and line.
+
+        """
+        problem = check_template(path, folder)
+        if problem:
+            raise OperatorError(problem)
+        env = environment(folder)
+        name = template_name(path, folder)
+        env.get_template(name)
+        return cls(name, content_type(path), folder, env)
+
+    def render(self, names: Mapping[str, Any]) -> str:
+        """Render the template, as it stands on disk now.
+
+        Raises:
+            ViewError: a name is undefined, or the template failed in another way.
+
+        """
+        try:
+            return self._environment.get_template(self.name).render(names)
+        except Exception as error:
+            raise ViewError(f"{self._place(error)}: {type(error).__name__}: {error}") from error
+
+    def _place(self, error: Exception) -> str:
+        """Name template and line of a failure: the innermost line of a template that was under way."""
+        if isinstance(error, TemplateSyntaxError):
+            return f"{error.name or self.name}:{error.lineno}"
+        for frame in reversed(traceback.extract_tb(error.__traceback__)):
+            path = Path(frame.filename)
+            # Jinja2 names its frames after templates; a plugin that a template calls is Python.
+            if path.suffix != ".py" and path.is_relative_to(self._folder):
+                return f"{path.relative_to(self._folder).as_posix()}:{frame.lineno}"
+        return self.name

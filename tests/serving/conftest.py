@@ -1,0 +1,123 @@
+"""HTTP routes on a real socket, and what they are made of."""
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.paths import PathPattern
+from signalpost.delivery.hub import Receipt
+from signalpost.plan import RouteRule
+from signalpost.plugins.handler import Handler, HandlerKind
+from signalpost.serving.app import build_app, discard_app
+from signalpost.serving.services import RouteServices
+from signalpost.signals.event import Shared
+
+
+class Air:
+    """A broadcast that keeps what is sent, with where to, and reaches three clients."""
+
+    def __init__(self):
+        self.sent = []
+
+    def __call__(self, value, *, to=None, path=None, group=None, client=None):
+        self.sent.append((value, {"to": to, "path": path, "group": group, "client": client}))
+        return Receipt(matched=3, queued=3)
+
+
+class Site:
+    """An app that is being served: its address, and an HTTP client of it."""
+
+    def __init__(self, app, port, client):
+        self.app = app
+        self.port = port
+        self.client = client
+
+    async def raw(self, request):
+        """Send bytes over a connection of their own and return all that comes until the server closes it."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(request)
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+
+@pytest.fixture
+def air():
+    return Air()
+
+
+@pytest.fixture
+def services(tmp_path, air):
+    """What routes need; the app's folder is `tmp_path`. Keyword arguments change single fields."""
+
+    def make(**changes):
+        fields = {
+            "shared": Shared(asyncio.Lock(), {}),
+            "broadcast": air,
+            "endpoint": EndpointConfig(("endpoints", 0), "web", "127.0.0.1", 0, Scheme.HTTP),
+            "folder": tmp_path,
+        }
+        return RouteServices(**{**fields, **changes})
+
+    return make
+
+
+@pytest.fixture
+def rule():
+    """Make a rule: a path, and one of file, static, view, handler (a function) and broadcast."""
+
+    def make(path, *methods, handler=None, **what):
+        if handler is not None:
+            what["handler"] = Handler(
+                getattr(handler, "__name__", "handler"), HandlerKind.ROUTE, handler, (), "shop", "plugins/shop.py:7"
+            )
+        methods = methods or (("GET",) if {"file", "static", "view"} & set(what) else ("POST",))
+        return RouteRule(PathPattern.parse(path), methods, "routes.yaml:14", frozenset({"web"}), **what)
+
+    return make
+
+
+@pytest.fixture
+async def serve(services):
+    """Serve rules on a socket of their own until the test ends."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(*rules, **changes):
+            app = build_app("test", rules, services(**changes))
+            stack.callback(discard_app, app)
+            listener = socket.create_server(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+            server = await app.create_server(sock=listener, return_asyncio_server=True)
+            await server.startup()
+            await server.start_serving()
+
+            async def stop():
+                server.close()
+                for connection in list(server.connections):
+                    connection.close_if_idle() or connection.abort()
+                await server.wait_closed()
+
+            stack.push_async_callback(stop)
+            client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
+            return Site(app, port, client)
+
+        yield start
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a file below the app's folder."""
+
+    def make(name, content="") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return make

@@ -1,0 +1,106 @@
+"""Views: what a template sees, and what becomes of one that fails."""
+
+import logging
+import os
+
+import pytest
+
+from signalpost.errors import OperatorError
+from signalpost.serving.views import View, ViewError
+
+
+@pytest.fixture
+def view(write, tmp_path):
+    def load(source, name="web/page.html", **others):
+        for other, text in others.items():
+            write(f"web/{other}.html", text)
+        return View.load(write(name, source), tmp_path)
+
+    return load
+
+
+def test_values_are_escaped(view):
+    assert view("<p>{{ params.name }}</p>").render({"params": {"name": "<b>"}}) == "<p>&lt;b&gt;</p>"
+
+
+def test_a_template_that_cannot_be_used_is_refused_when_it_is_loaded(view):
+    with pytest.raises(OperatorError, match=r"^web/page.html:2: unexpected '}'$"):
+        view("\n{{ x }")
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("<p>\n\n{{ missing }}", r"web/page.html:3: UndefinedError: 'missing' is undefined"),
+        ("{{ params.nam }}", r"web/page.html:1: UndefinedError: .*no attribute 'nam'"),
+        ("\n{% include 'web/part.html' %}", r"web/part.html:2: UndefinedError: 'other' is undefined"),
+        ("\n{{ 1 / 0 }}", r"web/page.html:2: ZeroDivisionError"),
+        ("{% set x = params.update({'a': 1}) %}", r"web/page.html:1: SecurityError"),
+        ("{{ ''.__class__.__mro__ }}", r"web/page.html:1: SecurityError"),
+        ("\n{{ fail() }}", r"web/page.html:2: KeyError"),
+    ],
+)
+def test_a_failure_names_the_innermost_template_and_its_line(view, source, place):
+    def fail():
+        raise KeyError("x")
+
+    with pytest.raises(ViewError, match=f"^{place}"):
+        view(source, part="\n{{ other }}").render({"params": {"name": "ann"}, "fail": fail})
+
+
+def test_a_template_that_changes_is_seen_at_once(view, write):
+    page = view("one")
+    assert page.render({}) == "one"
+    path = write("web/page.html", "two")
+
+    os.utime(path, (1, 1))
+    assert page.render({}) == "two"
+    write("web/page.html", "\n{{")
+    os.utime(path, (2, 2))
+    with pytest.raises(ViewError, match=r"^web/page.html:2: TemplateSyntaxError"):
+        page.render({})
+    path.unlink()
+    with pytest.raises(ViewError, match=r"^web/page.html: TemplateNotFound"):
+        page.render({})
+
+
+async def test_a_template_sees_params_request_path_now_state_and_settings(serve, services, rule, write):
+    source = (
+        "{{ params.name }}|{{ request.method }}|{{ request.query.q }}|{{ request.query.get('r', '-') }}|"
+        "{{ request.headers['x-a'] }}|{{ request.peer[0] }}|{{ path }}|{{ now.tzinfo is none }}|"
+        "{{ state.count }}|{{ settings.clock.format }}"
+    )
+    made = services(settings={"clock": {"format": "%H"}})
+    made.shared.state["count"] = 7
+    site = await serve(
+        rule("/hello/<name>", view=write("web/hello.html", source)),
+        shared=made.shared,
+        settings=made.settings,
+    )
+    answer = await site.client.get("/hello/J%C3%BCrgen", params={"q": "<1>"}, headers={"x-a": "b"})
+    assert answer.text == "Jürgen|GET|&lt;1&gt;|-|b|127.0.0.1|/hello/Jürgen|False|7|%H"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+
+
+async def test_a_view_is_of_the_type_that_its_name_tells(serve, rule, write):
+    site = await serve(rule("/robots.txt", view=write("web/robots.txt", "a & {{ path }}\n")))
+    answer = await site.client.get("/robots.txt")
+    assert (answer.text, answer.headers["content-type"]) == ("a & /robots.txt\n", "text/plain; charset=utf-8")
+
+
+async def test_includes_and_extends_work_from_the_app_folder(serve, rule, write):
+    write("web/base.html", "<title>{% block title %}{% endblock %}</title>{% include 'parts/foot.html' %}")
+    write("parts/foot.html", "<footer>{{ path }}</footer>")
+    page = write("web/a.html", "{% extends 'web/base.html' %}{% block title %}A{% endblock %}")
+    site = await serve(rule("/a", view=page))
+    assert (await site.client.get("/a")).text == "<title>A</title><footer>/a</footer>"
+
+
+async def test_a_failing_view_is_500_and_a_line_in_the_log(serve, rule, write, caplog):
+    caplog.set_level(logging.INFO, "signalpost")
+    site = await serve(rule("/a", view=write("web/secret-name.html", "\n{{ missing }}")))
+    answer = await site.client.get("/a", headers={"accept": "text/html"})
+    assert answer.status_code == 500
+    assert "missing" not in answer.text
+    assert "secret-name" not in answer.text
+    assert caplog.messages == ["GET /a: web/secret-name.html:2: UndefinedError: 'missing' is undefined"]
