@@ -208,8 +208,8 @@ def test_a_handler_of_the_wrong_kind_says_which_it_is_and_which_decorator_is_nee
             "here stands one made by @signal"
         ),
         (
-            'app/routes.yaml:30:1: timers.0.handler: handler "shout" is made by @signal (plugin a, app/plugins/a.py:3); '
-            "here stands one made by @timer or @schedule"
+            'app/routes.yaml:30:1: timers.0.handler: handler "shout" is made by @signal '
+            "(plugin a, app/plugins/a.py:3); here stands one made by @timer or @schedule"
         ),
     ]
 
@@ -281,7 +281,7 @@ def test_two_plugins_on_one_path_are_an_error_that_names_both(plan):
     assert "handlers: {shout: off}" in found
 
 
-def test_two_routes_on_one_path_with_different_methods_are_none_on_http(plan):
+def test_http_routes_clash_only_on_the_same_method_in_the_same_case(plan):
     get = '@route("get", path="/x", methods=["GET"])\nasync def get(event): ...'
     put = '@route("put", path="/X", methods=["GET"])\nasync def put(event): ...'
     post = '@route("post", path="/x")\nasync def post(event): ...'
