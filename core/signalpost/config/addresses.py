@@ -1,0 +1,66 @@
+"""The addresses that endpoints listen on, and the origins that may reach them, each in one form."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from signalpost.config.words import quoted
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\.?$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+_LOOKS_LIKE_IPV4 = re.compile(r"[0-9.]+")
+_SCHEME_NAME = re.compile(r"[a-z][a-z0-9+.-]*")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def parse_address(text: str) -> str:
+    """Check an endpoint's address: an IPv4 or IPv6 address, a host name, or ``*``.
+
+    Raises:
+        ValueError: with one line that says what is allowed.
+
+    """
+    if text == "*":
+        return text
+    if "://" in text:
+        raise ValueError(f"{quoted(text)} is a URL; an address is only its host, as in 127.0.0.1")
+    if text.startswith("["):
+        raise ValueError(f"{quoted(text)}: an IPv6 address stands here without brackets, as in ::1")
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        pass
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and ":" not in host:
+        raise ValueError(f'{quoted(text)} holds a port; write address: "{host}" and port: {port}')
+    if _LOOKS_LIKE_IPV4.fullmatch(text) or not _HOST_NAME.fullmatch(text):
+        raise ValueError(
+            f"{quoted(text)} is no address (allowed: an IPv4 or IPv6 address, a host name, or * for all IPv4)"
+        )
+    return text.lower()
+
+
+def parse_origin(text: str) -> str:
+    """Bring an origin to the form browsers send (RFC 6454 section 6.1): lower case, no default port.
+
+    Raises:
+        ValueError: with one line that says what is allowed.
+
+    """
+    if "*" in text:
+        raise ValueError(f"{quoted(text)}: origins have no wildcard; list each as scheme://host[:port]")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is no origin (allowed: scheme://host[:port])") from None
+    scheme, host = parts.scheme.lower(), parts.hostname or ""
+    if not parts.netloc or not host or not _SCHEME_NAME.fullmatch(scheme):
+        meant = f'; did you mean "https://{text}"?' if _HOST_NAME.fullmatch(text.partition(":")[0]) else ""
+        raise ValueError(f"{quoted(text)} is no origin{meant} (allowed: scheme://host[:port])")
+    shown = f"[{host}]" if ":" in host else host
+    origin = f"{scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}")
+    if "@" in parts.netloc or parts.path or parts.query or parts.fragment:
+        raise ValueError(f'{quoted(text)} is more than an origin: write "{origin}"')
+    if not origin.isascii() or not origin.isprintable() or " " in origin:
+        raise ValueError(f"{quoted(text)}: write a host name as browsers send it, in ASCII (xn--…)")
+    return origin

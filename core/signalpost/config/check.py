@@ -1,0 +1,94 @@
+"""From the text of routes.yaml to a `ServerConfig`, or to every problem that it holds."""
+
+from pathlib import Path
+
+from signalpost.config.endpoints import read_endpoints
+from signalpost.config.files import find_folder
+from signalpost.config.jobs import check_names, read_schedules, read_timers
+from signalpost.config.model import LimitsConfig, PluginsConfig, ServerConfig
+from signalpost.config.report import Report
+from signalpost.config.routes import read_routes
+from signalpost.config.section import Section
+from signalpost.config.shape import check_shape
+from signalpost.config.signals import read_signals
+from signalpost.config.source import Source
+from signalpost.config.tree import plain, read_tree
+from signalpost.config.units import parse_duration, parse_size
+from signalpost.errors import ConfigError, Problem
+
+DEFAULT_PLUGINS_FOLDER = "plugins"
+_EMPTY = (
+    "the file says nothing; it needs at least endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]"
+)
+
+
+def parse_config(text: str, *, file: str, folder: Path) -> ServerConfig:
+    """Read and check routes.yaml.
+
+    Args:
+        text: of the file.
+        file: as the user named it, for problems.
+        folder: where relative paths start; absolute.
+
+    Raises:
+        ConfigError: with every problem that could be found, in the order of their places.
+
+    """
+    text = text.removeprefix("\ufeff")
+    tree = read_tree(text)
+    source = Source(file, text, tree.root)
+    report = Report(source, tree.faults)
+    if tree.root is None:
+        raise ConfigError(report.problems or (Problem(file, 0, 0, "", _EMPTY),))
+    data = plain(tree.root)
+    check_shape(data, report)
+    config = _read(Section((), data if isinstance(data, dict) else {}, report), source, folder)
+    if report.problems:
+        raise ConfigError(report.problems)
+    return config
+
+
+def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
+    """Read everything that can be read; what cannot is in the report."""
+    endpoints = read_endpoints(root, folder)
+    check_names(root)
+    return ServerConfig(
+        file=source.file,
+        folder=folder,
+        endpoints=endpoints.configs,
+        plugins=_read_plugins(root, folder),
+        routes=read_routes(root, endpoints, folder),
+        signals=read_signals(root, endpoints, folder),
+        timers=read_timers(root),
+        schedules=read_schedules(root),
+        undeclared_refused=root.text("undeclared") == "refuse",
+        unbound=frozenset(root.mapping("handlers")),
+        limits=_read_limits(root),
+        source=source,
+    )
+
+
+def _read_plugins(root: Section, folder: Path) -> PluginsConfig:
+    section = root.section("plugins")
+    default = folder / DEFAULT_PLUGINS_FOLDER
+    if section is None:
+        return PluginsConfig(default)
+    return PluginsConfig(
+        folder=find_folder(section, "folder", folder) or default,
+        enable=section.words("enable") if "enable" in section else None,
+        disable=section.words("disable"),
+        settings=section.mapping("settings"),
+    )
+
+
+def _read_limits(root: Section) -> LimitsConfig:
+    section = root.section("limits")
+    default = LimitsConfig()
+    if section is None:
+        return default
+    return LimitsConfig(
+        message=section.quantity("message", parse_size) or default.message,
+        connections=section.whole("connections", default.connections),
+        handshake=section.quantity("handshake", parse_duration) or default.handshake,
+        outbox=section.quantity("outbox", parse_size) or default.outbox,
+    )

@@ -1,0 +1,154 @@
+"""The endpoints of routes.yaml, each for itself and beside each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+from signalpost.config.addresses import parse_address, parse_origin
+from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.section import Section
+from signalpost.config.tls import check_certificates, read_tls
+from signalpost.config.words import quoted, unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """All endpoints that could be read, for whoever binds to them.
+
+    Attributes:
+        complete: whether every endpoint could be read, so that one that is not here does not exist.
+
+    """
+
+    configs: tuple[EndpointConfig, ...]
+    complete: bool
+
+    def of_kind(self, *, websocket: bool) -> list[str]:
+        """Name the endpoints that take WebSockets, or those that take plain HTTP."""
+        return [each.name for each in self.configs if each.scheme.websocket is websocket]
+
+    def bound(self, section: Section, *, websocket: bool) -> tuple[str, ...]:
+        """Return the endpoints that the key ``endpoint`` of a route or signal names.
+
+        What is unknown, or of the wrong protocol, is reported and left out.
+        """
+        by_name = {each.name: each for each in self.configs}
+        fitting = self.of_kind(websocket=websocket)
+        names: list[str] = []
+        for keys, name in section.texts("endpoint"):
+            found = by_name.get(name)
+            if found is None:
+                if self.complete:
+                    section.report.add(keys, unknown("endpoint", name, list(by_name)))
+            elif found.scheme.websocket is not websocket:
+                section.report.add(keys, _wrong_kind(found, fitting))
+            else:
+                names.append(name)
+        return tuple(names)
+
+
+def read_endpoints(root: Section, folder: Path) -> Endpoints:
+    """Read the section ``endpoints``."""
+    sections = list(root.sections("endpoints"))
+    read = [(section, _read_endpoint(section, folder)) for section in sections]
+    sound = [(section, config) for section, config in read if config is not None]
+    _check_names(sections)
+    _check_ports(sound)
+    check_certificates(sound)
+    declared = root.data.get("endpoints")
+    complete = len(sound) == (len(declared) if isinstance(declared, list) else -1)
+    return Endpoints(tuple(config for _, config in sound), complete)
+
+
+def _check_names(sections: Sequence[Section]) -> None:
+    places: dict[str, str] = {}
+    for section in sections:
+        name = section.text("name")
+        if name in places:
+            section.problem("name", f"the name {quoted(name)} is taken by the endpoint at {places[name]}")
+        elif name is not None:
+            places[name] = section.place("name")
+
+
+def _wrong_kind(endpoint: EndpointConfig, fitting: Sequence[str]) -> str:
+    what, needs = ("a route", "http or https") if endpoint.scheme.websocket else ("a signal", "ws or wss")
+    known = f" (known: {', '.join(fitting)})" if fitting else ""
+    return f"the endpoint {quoted(endpoint.name)} is {endpoint.scheme.value}; {what} needs one that is {needs}{known}"
+
+
+def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
+    name = section.text("name")
+    address = section.parsed("address", parse_address)
+    scheme = _scheme(section)
+    tls = None if scheme is None else read_tls(section, scheme, folder)
+    origins = tuple(_read_origins(section, scheme))
+    port = section.whole("port", -1)
+    if name is None or address is None or scheme is None or not 0 <= port <= 65535:  # noqa: PLR2004 - ports end there
+        return None
+    return EndpointConfig(section.keys, name, address, port, scheme, tls, origins)
+
+
+def _scheme(section: Section) -> Scheme | None:
+    text = section.text("protocol")
+    return Scheme(text) if text in set(Scheme) else None
+
+
+def _read_origins(section: Section, scheme: Scheme | None) -> list[str]:
+    if scheme is not None and not scheme.websocket and section.data.get("origins"):
+        section.problem("origins", "only ws and wss endpoints ask for the origin: move it there", of_key=True)
+    origins: list[str] = []
+    for keys, text in section.texts("origins"):
+        try:
+            origins.append(parse_origin(text))
+        except ValueError as error:
+            section.report.add(keys, str(error))
+    return origins
+
+
+def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:
+    """Report endpoints that cannot listen beside an earlier one; each once."""
+    by_port: dict[int, list[EndpointConfig]] = {}
+    for section, config in endpoints:
+        if config.port == 0:  # the system gives each its own
+            continue
+        earlier = by_port.setdefault(config.port, [])
+        for other in earlier:
+            text = _clash(config, other)
+            if text is not None:
+                place = section.report.source.place((*other.keys, "port"))
+                section.problem(
+                    "port", f"port {config.port} is taken by the endpoint {quoted(other.name)} at {place}: {text}"
+                )
+                break
+        earlier.append(config)
+
+
+def _clash(one: EndpointConfig, other: EndpointConfig) -> str | None:
+    """Say why two endpoints on one port cannot both listen; None if they can."""
+    mine, theirs = _listening(one.address), _listening(other.address)
+    if mine != theirs:
+        if _covers(mine, theirs) or _covers(theirs, mine):
+            every = one.address if _covers(mine, theirs) else other.address
+            return f"{every} is every address already"
+        return None
+    if one.scheme.websocket is other.scheme.websocket:
+        return f"only an http and a ws endpoint can share one, not {other.scheme.value} and {one.scheme.value}"
+    if one.scheme.secure is not other.scheme.secure:
+        return f"{other.scheme.value} and {one.scheme.value} cannot share one; only one of them is encrypted"
+    if one.tls is not None and other.tls is not None and one.tls != other.tls:
+        return "endpoints that share one need the same certificate, key, password and self_signed"
+    return None
+
+
+def _listening(address: str) -> IPv4Address | IPv6Address | str:
+    """Return what an address listens on, in one form."""
+    try:
+        return ip_address("0.0.0.0" if address == "*" else address)  # noqa: S104 - compared, not bound
+    except ValueError:
+        return address
+
+
+def _covers(one: IPv4Address | IPv6Address | str, other: IPv4Address | IPv6Address | str) -> bool:
+    """Whether `one` is every address of the family that `other` is of."""
+    return not isinstance(one, str) and one.is_unspecified and type(one) is type(other)

@@ -1,0 +1,128 @@
+"""The timers and schedules of routes.yaml. Cron expressions are left to the plan, which knows how to read them."""
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo, available_timezones
+
+from signalpost.config.model import ScheduleConfig, TimerConfig
+from signalpost.config.routes import read_broadcast
+from signalpost.config.section import Section
+from signalpost.config.units import parse_duration
+from signalpost.config.words import did_you_mean, quoted
+
+# Years that datetime can carry into any zone and back without leaving its range.
+_FIRST_YEAR = 1970
+_LAST_YEAR = 9998
+
+
+def read_timers(root: Section) -> tuple[TimerConfig, ...]:
+    """Read the section ``timers``."""
+    read = (_read_timer(section) for section in root.sections("timers"))
+    return tuple(timer for timer in read if timer is not None)
+
+
+def read_schedules(root: Section) -> tuple[ScheduleConfig, ...]:
+    """Read the section ``schedules``."""
+    read = (_read_schedule(section) for section in root.sections("schedules"))
+    return tuple(schedule for schedule in read if schedule is not None)
+
+
+def check_names(root: Section) -> None:
+    """Report timers and schedules of one name."""
+    places: dict[str, str] = {}
+    for section in (*root.sections("timers"), *root.sections("schedules")):
+        name = section.text("name")
+        if name is None:
+            continue
+        place = section.place("name")
+        if name in places:
+            section.problem("name", f"the name {quoted(name)} is taken by the job at {places[name]}")
+        places.setdefault(name, place)
+
+
+def _read_timer(section: Section) -> TimerConfig | None:
+    name = section.text("name")
+    every = section.quantity("every", parse_duration)
+    broadcast = read_broadcast(section)
+    if name is None or every is None:
+        return None
+    return TimerConfig(
+        section.keys,
+        name,
+        every,
+        section.text("handler"),
+        broadcast,
+        section.whole("limit", 0),
+        section.whole("skip", 0),
+        section.flag("on_start"),
+        section.mapping("arguments"),
+    )
+
+
+def _read_schedule(section: Section) -> ScheduleConfig | None:
+    name = section.text("name")
+    zone = section.parsed("timezone", parse_timezone)
+    in_zone = _moments(zone)
+    start = section.parsed("start", in_zone)
+    end = section.parsed("end", in_zone)
+    timeout = section.quantity("timeout", parse_duration)
+    broadcast = read_broadcast(section)
+    if start is not None and end is not None and end <= start:
+        section.problem("end", f"must be after start ({section.data['start']}), or the job never runs")
+    if name is None:
+        return None
+    return ScheduleConfig(
+        section.keys,
+        name,
+        section.words("cron"),
+        section.text("handler"),
+        broadcast,
+        zone,
+        start,
+        end,
+        section.whole("limit", 0),
+        section.flag("on_start"),
+        timeout,
+        section.whole("max_runs", 10),
+        section.mapping("arguments"),
+    )
+
+
+def parse_timezone(text: str) -> ZoneInfo:
+    """Return the time zone of an IANA name.
+
+    Raises:
+        ValueError: with one line that names the nearest zone.
+
+    """
+    try:
+        return ZoneInfo(text)
+    except (LookupError, ValueError, OSError):
+        # Not found; not a name at all (an absolute path, a null character); a folder of zones ("Europe").
+        zones = sorted(available_timezones())
+        # People know the city: let "Berlin" find Europe/Berlin.
+        cities = [zone for zone in zones if zone.rpartition("/")[2].lower() == text.strip().lower().replace(" ", "_")]
+        meant = f'; did you mean "{cities[0]}"?' if cities else did_you_mean(text, zones)
+        raise ValueError(
+            f"no time zone {quoted(text)}{meant} (allowed: IANA names like Europe/London, and UTC)"
+        ) from None
+
+
+def _moments(zone: ZoneInfo | None) -> Callable[[str], datetime]:
+    """Return what reads a moment, in `zone` (None is the system's) unless it says an offset."""
+
+    def parse_moment(text: str) -> datetime:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(
+                f"{quoted(text)} is no date or time (allowed: ISO 8601, as in 2027-01-31, 2027-01-31T09:00:00 "
+                "or 2027-01-31T09:00:00+01:00)"
+            ) from None
+        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+            raise ValueError(f"{quoted(text)} is out of range: years are {_FIRST_YEAR} to {_LAST_YEAR}")
+        if moment.tzinfo is not None:
+            return moment
+        return moment.astimezone() if zone is None else moment.replace(tzinfo=zone)
+
+    return parse_moment

@@ -1,0 +1,104 @@
+"""The HTTP routes of routes.yaml, each for itself and beside each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from signalpost.config.endpoints import Endpoints
+from signalpost.config.files import find_file, find_folder
+from signalpost.config.model import BroadcastConfig, RouteConfig
+from signalpost.config.paths import PathPattern, split_path
+from signalpost.config.schemas import read_schema
+from signalpost.config.section import Section
+from signalpost.config.templates import check_template
+
+_ANSWERS = ("file", "static", "view", "handler", "broadcast")
+_WITH_BODY = ("handler", "broadcast")
+_READING = ("GET", "HEAD")
+
+
+def read_routes(root: Section, endpoints: Endpoints, folder: Path) -> tuple[RouteConfig, ...]:
+    """Read the section ``routes``."""
+    sections = list(root.sections("routes"))
+    if sections and endpoints.complete and not endpoints.of_kind(websocket=False):
+        root.problem(
+            "routes",
+            "no endpoint is http or https, so nothing serves these; add for example "
+            "{name: web, address: 127.0.0.1, port: 8090, protocol: http} to endpoints",
+            of_key=True,
+        )
+    routes = [(section, _read_route(section, endpoints, folder)) for section in sections]
+    sound = [(section, route) for section, route in routes if route is not None]
+    _check_paths(sound)
+    return tuple(route for _, route in sound)
+
+
+def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteConfig | None:
+    path = section.parsed("path", PathPattern.parse)
+    file = find_file(section, "file", folder)
+    static = find_folder(section, "static", folder)
+    view = find_file(section, "view", folder)
+    broadcast = read_broadcast(section)
+    schema = read_schema(section, folder)
+    bound = endpoints.bound(section, websocket=False)
+    methods = _methods(section)
+    if view is not None:
+        text = check_template(view, folder)
+        if text is not None:
+            section.problem("view", text)
+    if "schema" in section and not any(name in section for name in _WITH_BODY):
+        section.problem("schema", "a schema checks a request's body: it needs a handler or a broadcast", of_key=True)
+    if path is not None and "static" in section and path.parameters:
+        section.problem("path", f"the path of a static folder has no parameters: {path.parameters[0].name!r} is one")
+    if path is None:
+        return None
+    handler = section.text("handler")
+    return RouteConfig(section.keys, path, methods, file, static, view, handler, broadcast, schema, bound)
+
+
+def _methods(section: Section) -> tuple[str, ...]:
+    methods = section.words("method")
+    if not methods:
+        return ("POST",) if any(name in section for name in _WITH_BODY) else ("GET",)
+    for keys, method in section.texts("method"):
+        if method not in _READING and ("file" in section or "static" in section):
+            section.report.add(keys, f"a file is only read: {method} needs a handler (allowed: GET)")
+    return methods
+
+
+def read_broadcast(section: Section) -> BroadcastConfig | None:
+    """Read the key ``broadcast`` of a route, timer or schedule."""
+    inner = section.section("broadcast")
+    if inner is None:
+        return None
+    path = inner.parsed("path", _parse_target)
+    return BroadcastConfig(inner.keys, inner.data.get("value"), path, inner.text("group"), inner.text("client"))
+
+
+def _parse_target(text: str) -> str:
+    """Check the path of a broadcast: one that a client can be connected on."""
+    if "<" in text or ">" in text:
+        raise ValueError(f"a broadcast goes to one path, as in /rooms/blue: {text!r} has parameters")
+    PathPattern.parse(text)
+    return text if split_path(text) == [] else text.rstrip("/")
+
+
+def _check_paths(routes: Sequence[tuple[Section, RouteConfig]]) -> None:
+    """Report routes that answer the same requests as an earlier one; each once."""
+    by_identity: dict[str, list[RouteConfig]] = {}
+    for section, route in routes:
+        identity = route.path.identity(ignore_case=False)
+        if "static" in section:  # it answers for all that is below its path, as a final <name:path> does
+            identity = f"{identity.rstrip('/')}/<path>"
+        earlier = by_identity.setdefault(identity, [])
+        for other in earlier:
+            methods = [method for method in route.methods if method in other.methods]
+            if methods and share_endpoint(route.endpoints, other.endpoints):
+                place = section.report.source.place((*other.keys, "path"))
+                section.problem("path", f"{methods[0]} {route.path} is taken by the route {other.path} at {place}")
+                break
+        earlier.append(route)
+
+
+def share_endpoint(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two routes or two signals are served by one endpoint; no name at all means every endpoint."""
+    return not one or not other or not set(one).isdisjoint(other)

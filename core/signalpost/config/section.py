@@ -1,0 +1,113 @@
+"""A mapping of routes.yaml, read key by key.
+
+The routes schema has judged types and names before, so whatever is missing or of the wrong type is reported already:
+here it counts as not given, and everything else can still be judged.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from signalpost.config.model import Keys
+from signalpost.config.report import Report
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A mapping at its place.
+
+    Attributes:
+        keys: the path to it.
+        data: as the file holds it.
+
+    """
+
+    keys: Keys
+    data: Mapping[str, Any]
+    report: Report
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.data
+
+    def problem(self, name: str | None, text: str, *, of_key: bool = False) -> None:
+        """Note a problem about the value of a key (or about the key), or about the whole mapping."""
+        keys = self.keys if name is None else (*self.keys, name)
+        self.report.add(keys, text, of_key=of_key)
+
+    def place(self, *names: str) -> str:
+        """Name where a value stands: ``routes.yaml:14``."""
+        return self.report.source.place((*self.keys, *names))
+
+    def text(self, name: str) -> str | None:
+        """Return a text that is not empty."""
+        value = self.data.get(name)
+        return value if isinstance(value, str) and value else None
+
+    def texts(self, name: str) -> tuple[tuple[Keys, str], ...]:
+        """Return one text, or each of a list, with the path to it."""
+        value = self.data.get(name)
+        keys = (*self.keys, name)
+        if isinstance(value, str):
+            return ((keys, value),) if value else ()
+        items = value if isinstance(value, list) else ()
+        return tuple(((*keys, index), item) for index, item in enumerate(items) if isinstance(item, str) and item)
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Return one text, or each of a list."""
+        return tuple(text for _, text in self.texts(name))
+
+    def whole(self, name: str, default: int) -> int:
+        """Return a whole number."""
+        value = self.data.get(name)
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+    def flag(self, name: str) -> bool:
+        """Return whether a switch is on."""
+        return self.data.get(name) is True
+
+    def choice(self, name: str, choices: type[E], default: E) -> E:
+        """Return one of the words of an enum."""
+        value = self.data.get(name)
+        return choices(value) if isinstance(value, str) and value in set(choices) else default
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """Return a mapping as it is; empty if it is not given."""
+        value = self.data.get(name)
+        return value if isinstance(value, dict) else {}
+
+    def parsed(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """Return a text as `parse` reads it; its ValueError becomes a problem."""
+        text = self.text(name)
+        return None if text is None else self._parse(name, text, parse)
+
+    def quantity(self, name: str, parse: Callable[[str | float], T]) -> T | None:
+        """Return a duration or size as `parse` reads it; its ValueError becomes a problem."""
+        value = self.data.get(name)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return None
+        return self._parse(name, value, parse)
+
+    def section(self, name: str) -> "Section | None":
+        """Return the mapping of a key."""
+        value = self.data.get(name)
+        return Section((*self.keys, name), value, self.report) if isinstance(value, dict) else None
+
+    def sections(self, name: str) -> "Iterator[Section]":
+        """Yield each mapping of a list."""
+        value = self.data.get(name)
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(item, dict):
+                yield Section((*self.keys, name, index), item, self.report)
+
+    def _parse(self, name: str, value: Any, parse: Callable[[Any], T]) -> T | None:
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.problem(name, str(error))
+            return None

@@ -1,0 +1,73 @@
+"""The signals of routes.yaml, each for itself and beside each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from signalpost.config.endpoints import Endpoints
+from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig, Wish
+from signalpost.config.paths import PathPattern
+from signalpost.config.routes import share_endpoint
+from signalpost.config.schemas import read_schema
+from signalpost.config.section import Section
+
+_WISHES = {wish.value: wish for wish in Wish}
+
+
+def read_signals(root: Section, endpoints: Endpoints, folder: Path) -> tuple[SignalConfig, ...]:
+    """Read the section ``signals``."""
+    sections = list(root.sections("signals"))
+    if sections and endpoints.complete and not endpoints.of_kind(websocket=True):
+        root.problem(
+            "signals",
+            "no endpoint is ws or wss, so nobody can connect; add for example "
+            "{name: live, address: 127.0.0.1, port: 8091, protocol: ws} to endpoints",
+            of_key=True,
+        )
+    signals = [(section, _read_signal(section, endpoints, folder)) for section in sections]
+    sound = [(section, signal) for section, signal in signals if signal is not None]
+    _check_paths(sound)
+    return tuple(signal for _, signal in sound)
+
+
+def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> SignalConfig | None:
+    path = section.parsed("path", PathPattern.parse)
+    schema = read_schema(section, folder)
+    bound = endpoints.bound(section, websocket=True)
+    message_format = section.choice("format", MessageFormat, MessageFormat.JSON)
+    if message_format is MessageFormat.RAW:
+        for name in ("handler", "schema", "targets"):
+            if section.data.get(name):
+                section.problem(
+                    name, f"format: raw relays frames unread, so it has no {name}: leave it out", of_key=True
+                )
+    if path is None:
+        return None
+    return SignalConfig(
+        section.keys,
+        path,
+        section.text("handler"),
+        schema,
+        section.choice("rebroadcast", Rebroadcast, Rebroadcast.EVERYONE),
+        _targets(section),
+        message_format,
+        bound,
+    )
+
+
+def _targets(section: Section) -> frozenset[Wish]:
+    if not isinstance(section.data.get("targets"), list):
+        return frozenset(Wish)
+    return frozenset(_WISHES[word] for word in section.words("targets") if word in _WISHES)
+
+
+def _check_paths(signals: Sequence[tuple[Section, SignalConfig]]) -> None:
+    """Report signals on the path of an earlier one; each once."""
+    by_key: dict[str, list[SignalConfig]] = {}
+    for section, signal in signals:
+        earlier = by_key.setdefault(signal.path.key, [])
+        for other in earlier:
+            if share_endpoint(signal.endpoints, other.endpoints):
+                place = section.report.source.place((*other.keys, "path"))
+                section.problem("path", f"the path {signal.path} is taken by the signal {other.path} at {place}")
+                break
+        earlier.append(signal)

@@ -1,0 +1,152 @@
+"""Durations and sizes as people write them: ``5s``, ``250ms``, ``1.5h``; ``1MiB``, ``64KiB``, ``4MB``.
+
+A plain number is seconds, or bytes. No space stands before a unit, and its case does not matter.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from signalpost.config.scalars import shorten
+
+DURATION_UNITS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZE_UNITS: Mapping[str, int] = {
+    "B": 1,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
+
+# 100 years: whatever is longer is a slip, and datetime arithmetic overflows not far behind.
+MAX_SECONDS = 100 * 365.25 * 86400
+MAX_BYTES = 2**40
+
+_QUANTITY = re.compile(r"(?P<number>-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)(?P<unit>.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Durations or sizes.
+
+    Attributes:
+        units: what one of each is, by unit in lower case.
+        spellings: the units as they are written.
+        nicknames: units that people write, and the unit that they mean, in lower case and without a final s.
+
+    """
+
+    noun: str
+    examples: str
+    units: Mapping[str, float]
+    spellings: tuple[str, ...]
+    nicknames: Mapping[str, str]
+
+    def spelling(self, unit: str) -> str:
+        """Return a unit as it is written."""
+        return next(spelling for spelling in self.spellings if spelling.lower() == unit)
+
+
+_DURATION = _Kind(
+    "duration",
+    "5s, 250ms, 2m, 1.5h, 1d, or a number of seconds",
+    DURATION_UNITS,
+    tuple(DURATION_UNITS),
+    {
+        "millisecond": "ms",
+        "msec": "ms",
+        "milli": "ms",
+        "second": "s",
+        "sec": "s",
+        "minute": "m",
+        "min": "m",
+        "hour": "h",
+        "hr": "h",
+        "day": "d",
+    },
+)
+_SIZE = _Kind(
+    "size",
+    "64KiB, 1MiB, 4MB, or a number of bytes",
+    {unit.lower(): factor for unit, factor in SIZE_UNITS.items()},
+    tuple(SIZE_UNITS),
+    {"byte": "b", "k": "kib", "m": "mib", "g": "gib"},
+)
+
+
+def parse_duration(value: str | float) -> float:
+    """Return the seconds of a duration; above 0, at most 100 years.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    seconds = _quantity(value, _DURATION)
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{_show(value)} is too long: a duration is at most 100 years")
+    if seconds <= 0:
+        raise ValueError(f"{_show(value)} is no duration: it must be above 0")
+    return seconds
+
+
+def parse_size(value: str | float) -> int:
+    """Return the bytes of a size; at least 1, at most 1 TiB. A part of a byte is left off.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    size = _quantity(value, _SIZE)
+    if size > MAX_BYTES:
+        raise ValueError(f"{_show(value)} is too large: a size is at most 1024GiB")
+    if size < 1:
+        raise ValueError(f"{_show(value)} is no size: it must be at least 1 byte")
+    return int(size)
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration so that `parse_duration` gives back exactly the same seconds: ``1.5h`` is ``90m``."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        text = f"{seconds / DURATION_UNITS[unit]:.12g}{unit}"
+        if text[: -len(unit)].isdecimal() and parse_duration(text) == seconds:
+            return text
+    return f"{seconds!r}s"
+
+
+def format_size(size: int) -> str:
+    """Write a size so that `parse_size` gives back exactly the same bytes: 65536 is ``64KiB``."""
+    for unit in ("GiB", "MiB", "KiB", "GB", "MB", "KB"):
+        if size % SIZE_UNITS[unit] == 0:
+            return f"{size // SIZE_UNITS[unit]}{unit}"
+    return f"{size}B"
+
+
+def _quantity(value: str | float, kind: _Kind) -> float:
+    """Return seconds or bytes; infinite if there are too many, but never NaN."""
+    if not isinstance(value, str):
+        try:
+            number = float(value)
+        except OverflowError:
+            return math.inf
+        if math.isnan(number):
+            raise ValueError(f"{_show(value)} is not a {kind.noun} (allowed: {kind.examples})")
+        return number
+    match = _QUANTITY.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{_show(value)} is not a {kind.noun} (allowed: {kind.examples})")
+    unit = match["unit"]
+    factor = kind.units.get(unit.lower()) if unit else 1
+    if factor is None:
+        word = unit.strip().lower()
+        meant = word if word in kind.units else kind.nicknames.get(word.removesuffix("s"))
+        hint = f'; did you mean "{match["number"]}{kind.spelling(meant)}"?' if meant else ""
+        raise ValueError(f"{_show(value)} is not a {kind.noun}{hint} (allowed: {kind.examples})")
+    return float(match["number"]) * factor
+
+
+def _show(value: str | float) -> str:
+    text = shorten("".join(char if char.isprintable() else "?" for char in str(value)))
+    return f'"{text}"' if isinstance(value, str) else text

@@ -1,0 +1,108 @@
+"""PyYAML's complaints in words for whoever wrote the file, with what usually lies behind them."""
+
+from dataclasses import dataclass
+
+import yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the text: offsets in characters, `end` exclusive."""
+
+    start: int
+    end: int
+
+
+# What PyYAML says (the start of its words), and what to do about it. `{char}` is the character at the place.
+_ADVICE: tuple[tuple[str, str], ...] = (
+    (
+        "found character '\\t' that cannot start any token",
+        "a tab cannot indent YAML: use spaces",
+    ),
+    (
+        "found character",
+        'no value starts with {char} in YAML: put it in quotes (cron: "@daily", format: "%H:%M")',
+    ),
+    (
+        "expected alphabetic or numeric character",
+        'a text that starts with {before} needs quotes, or YAML takes it for an {what} (cron: "*/5 * * * *")',
+    ),
+    (
+        "mapping values are not allowed here",
+        'no ":" can stand here: indent the line like its neighbours, or quote a text that contains ": "',
+    ),
+    (
+        "could not find expected ':'",
+        'a ":" is missing after this key, or the line is indented differently from its neighbours',
+    ),
+    (
+        "expected <block end>, but found '-'",
+        'this "-" is indented differently from the others of its list',
+    ),
+    (
+        "expected <block end>",
+        "this line is indented differently from its neighbours, or a quote or bracket above is not closed in its place",
+    ),
+    (
+        "expected ',' or ']'",
+        'a list that starts with "[" needs "," between its items and "]" at its end',
+    ),
+    (
+        "expected ',' or '}'",
+        'a mapping that starts with "{{" needs "," between its keys and "}}" at its end',
+    ),
+    (
+        "found unexpected end of stream",
+        "this quote is opened but never closed",
+    ),
+    (
+        "expected the node content, but found '<stream end>'",
+        "the file ends where a value is missing",
+    ),
+    (
+        "expected the node content",
+        "a value is missing before this {char}, or there is one bracket too many, or a text needs quotes",
+    ),
+    (
+        "found unknown escape character",
+        "no such escape in double quotes: write \\\\ for a backslash, or use single quotes",
+    ),
+    (
+        "sequence entries are not allowed here",
+        'a list begins on a line of its own: break the line before the "-"',
+    ),
+)
+_AT_THE_END = ("<stream end>'", "found unexpected end of stream")
+_BRACKETS = ("[", "{")
+_SPECIAL_KINDS = {"*": "alias", "&": "anchor"}
+
+
+def explain(error: Exception, text: str) -> tuple[Span, str]:
+    """Return where an exception of PyYAML points to, and what it means."""
+    if isinstance(error, yaml.reader.ReaderError):
+        code = f"U+{ord(text[error.position]):04X}"
+        return Span(error.position, error.position + 1), f"the character {code} cannot stand in a YAML file"
+    if isinstance(error, yaml.MarkedYAMLError):
+        return _explain_marked(error, text)
+    if isinstance(error, RecursionError):
+        return Span(0, 0), "nested too deeply to be read"
+    return Span(0, 0), "an escape in double quotes names no character, or the %YAML version is no number"
+
+
+def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> tuple[Span, str]:
+    mark = error.problem_mark or error.context_mark
+    start = mark.index if mark else 0
+    problem = error.problem or error.context or "not YAML"
+    if error.context_mark is not None and problem.endswith(_AT_THE_END):
+        start = error.context_mark.index  # where the quote or bracket is opened says more than the end of the file
+        if (bracket := text[start : start + 1]) in _BRACKETS:
+            return Span(start, start + 1), f'this "{bracket}" is opened but never closed'
+    if problem.startswith("expected alphabetic or numeric character"):
+        start = max(start - 1, 0)
+    char = text[start : start + 1] or "the end of the file"
+    for said, advice in _ADVICE:
+        if problem.startswith(said):
+            words = advice.format(char=char, before=char, what=_SPECIAL_KINDS.get(char, "alias"))
+            return Span(start, start + 1), words
+    where = f" {error.context}" if error.context else ""
+    return Span(start, start + 1), f"this is not YAML: {problem}{where}"
