@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Mapping
+from enum import Enum
 from typing import NewType, Protocol
 
 from signalpost.config.model import EndpointConfig
@@ -23,6 +24,14 @@ CHUNK = 65_536
 _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
+
+
+class _Ending(Enum):
+    """What becomes of the transport once everything is written."""
+
+    NOT_YET = 0
+    HALF = 1
+    WHOLE = 2
 
 
 class Membership(Protocol):
@@ -67,7 +76,7 @@ class Client:
 
     __slots__ = (
         "_behind",
-        "_finishing",
+        "_ending",
         "_hub",
         "_limit",
         "_paused",
@@ -112,7 +121,7 @@ class Client:
         self._waiting: deque[bytes] | None = None
         self._waiting_bytes = 0
         self._behind = 0  # bytes in the transport behind the frame at its head, when they were given
-        self._finishing = False
+        self._ending = _Ending.NOT_YET
         self.descriptor = NO_DESCRIPTOR
         if transport.get_extra_info("ssl_object") is None and (sock := transport.get_extra_info("socket")) is not None:
             self.descriptor = sock.fileno()
@@ -159,14 +168,22 @@ class Client:
         """Bytes that wait for the client to read, the transport's included."""
         return self._waiting_bytes + self._transport.get_write_buffer_size()
 
-    def drop(self, code: int) -> None:
-        """End the connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
-        if self.closing and self._transport.is_closing():
-            return
+    def send(self, frame: bytes) -> bool:
+        """Queue an encoded frame; False when the client is gone, or was dropped for being too slow."""
+        return self._hub.send(self, frame)
+
+    def left(self, code: int) -> None:
+        """Hear that the connection has ended, or is about to without a closing handshake."""
         self.close_code = self.close_code or code
         self._hub.remove(self)
         self.closing = True
         self._waiting, self._waiting_bytes = None, 0
+
+    def drop(self, code: int) -> None:
+        """End the connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
+        if self._transport.is_closing():
+            return
+        self.left(code)
         sock = self._transport.get_extra_info("socket")
         # Without a descriptor to spare the buffers are freed later, by the kernel's own timeout.
         with contextlib.suppress(OSError):
@@ -175,11 +192,24 @@ class Client:
                     twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
 
-    def finish(self) -> None:
-        """Close the transport as soon as what waits has been written."""
-        self._finishing = True
+    def finish(self, *, half: bool = False) -> None:
+        """Close the transport as soon as what waits has been written.
+
+        Args:
+            half: close only our side where TCP can, and let the peer close the rest: closing a socket that holds
+                unread bytes sends a RST, which may overtake the close frame.
+
+        """
+        self._ending = _Ending.HALF if half and self._transport.can_write_eof() else _Ending.WHOLE
         if not self._waiting:
+            self._end()
+
+    def _end(self) -> None:
+        ending, self._ending = self._ending, _Ending.NOT_YET
+        if ending is _Ending.WHOLE:
             self._transport.close()
+        elif ending is _Ending.HALF and not self._transport.is_closing():
+            self._transport.write_eof()
 
     def enqueue(self, data: bytes) -> bool:
         """Let a frame wait (indirect mode); tell whether there was room.
@@ -208,8 +238,7 @@ class Client:
             self._give(b"".join(chunk), size - head)
         if not waiting:
             self._waiting = None
-            if self._finishing:
-                self._transport.close()
+            self._end()
 
     def keep(self, frames: list[bytes], sent: int) -> bool:
         """Queue what a direct write did not take, and go indirect; tell whether there was room.

@@ -70,20 +70,34 @@ class Hub:
     Attributes:
         clients: all that are connected, by id.
         everyone: the same, as an audience.
+        closing: those that were sent a close frame, or are being dropped, and whose connection has not ended yet.
 
     """
 
-    __slots__ = ("_call_soon", "_groups", "_paths", "_queue", "_scheduled", "_unwritten", "clients", "everyone")
+    __slots__ = (
+        "_call_soon",
+        "_groups",
+        "_paths",
+        "_queue",
+        "_scheduled",
+        "_unwritten",
+        "_when_closed",
+        "clients",
+        "closing",
+        "everyone",
+    )
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self.clients: dict[ClientId, Client] = {}
         self.everyone = Audience()
+        self.closing: set[Client] = set()
         self._paths: dict[str, Audience] = {}
         self._groups: dict[str, Audience] = {}
         self._queue: list[Entry] = []
         self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
         self._call_soon = call_soon
         self._scheduled = False
+        self._when_closed: Callable[[], None] | None = None
 
     # Who is where
 
@@ -115,6 +129,22 @@ class Hub:
             del self._paths[client.path]
         self._drop_empty_groups(client.groups)
         client.direct = False
+        self.closing.add(client)
+
+    def forget(self, client: Client) -> None:
+        """Hear that the client's connection has ended."""
+        self.remove(client)
+        self.closing.discard(client)
+        if not self.closing and self._when_closed is not None:
+            callback, self._when_closed = self._when_closed, None
+            callback()
+
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Call back once no connection is closing any more; at once if none is."""
+        if self.closing:
+            self._when_closed = callback
+        else:
+            callback()
 
     def regroup(self, client: Client, groups: frozenset[str]) -> None:
         """Move the client to just these groups."""

@@ -21,6 +21,12 @@ class Transport(Protocol):
     def get_write_buffer_size(self) -> int:
         """Count the bytes that are kept."""
 
+    def can_write_eof(self) -> bool:
+        """Tell whether our side alone can be closed; TLS cannot."""
+
+    def write_eof(self) -> None:
+        """Close our side once everything is written; the peer may go on sending."""
+
     def close(self) -> None:
         """Write what is kept, then close."""
 

@@ -59,27 +59,8 @@ def explain_error(error: ValidationError, instance: Any) -> Mismatch:
     >>> explain_error(error, {"message": 5})
     Mismatch(pointer='/message', detail='expected a string, got a number')
     """
-    error = _likeliest(error)
     detail = _describe(error.kind, _at(instance, error.instance_path))
     return Mismatch(_pointer(error.instance_path), _cut(detail, DETAIL_LIMIT))
-
-
-def _likeliest(error: ValidationError) -> ValidationError:
-    """Follow anyOf and oneOf into the one form that the sender seems to have meant.
-
-    That is the only form whose type the value has. Where no form or several have it, the error stays as it is.
-    """
-    while isinstance(error.kind, Kind.AnyOf | Kind.OneOfNotValid):
-        place = error.instance_path
-        near = [form for form in error.kind.context if form and not _wrong_type(form, place)]
-        if len(near) != 1:
-            break
-        error = near[0][0]
-    return error
-
-
-def _wrong_type(form: Sequence[ValidationError], place: Sequence[str | int]) -> bool:
-    return any(isinstance(error.kind, Kind.Type) and error.instance_path == place for error in form)
 
 
 def _at(instance: Any, path: Sequence[str | int]) -> Any:
@@ -151,25 +132,14 @@ def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - 
             return f"is not in the format {_quote(name)}"
         case Kind.ContentEncoding(content_encoding=name) | Kind.ContentMediaType(content_media_type=name):
             return f"is not valid {_cut(name, _EXCERPT_LIMIT)}"
-        case Kind.AnyOf(context=forms) | Kind.OneOfNotValid(context=forms):
-            return _no_form(forms, value)
-        case Kind.OneOfMultipleValid():
-            return "matches several of the allowed forms, and must match exactly one"
+        case Kind.Not(schema={"not": {"anyOf": _}}):
+            return "matches none of the allowed forms"
+        case Kind.Not(schema={"not": {"oneOf": _}}):
+            return "must match exactly one of the allowed forms, and matches none or several"
         case Kind.Not():
             return "is of a form that is not allowed"
         case _:
             return "does not match the schema"
-
-
-def _no_form(forms: Sequence[Sequence[ValidationError]], value: Any) -> str:
-    """Word a failed anyOf or oneOf; forms that differ by type alone are named by their types."""
-    names: list[str] = []
-    for form in forms:
-        types = [name for error in form if isinstance(error.kind, Kind.Type) for name in error.kind.types]
-        if not types:
-            return "matches none of the allowed forms"
-        names += [name for name in types if name not in names]
-    return f"expected {_types(names)}, got {_type_of(value)}"
 
 
 def _unexpected(names: Sequence[str]) -> str:

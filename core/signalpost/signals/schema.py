@@ -24,12 +24,18 @@ from jsonschema_rs import ValidationError
 
 from signalpost.signals.mismatch import Mismatch, explain_error, too_deep, unexplained
 from signalpost.signals.refusal import refusal_of
+from signalpost.signals.unions import without_unions
 
 Document = Mapping[str, Any] | bool
 
 # Keywords whose check can raise instead of answering: `uniqueItems` gives up on items nested deeper than 255 levels,
 # while every other keyword walks any depth that orjson lets through.
 _CAN_RAISE = frozenset({"uniqueItems"})
+_WITH_CONDITIONS = (
+    jsonschema_rs.Draft7Validator,
+    jsonschema_rs.Draft201909Validator,
+    jsonschema_rs.Draft202012Validator,
+)
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 
 
@@ -44,7 +50,7 @@ class SchemaGate:
     """
 
     accepts: Callable[[Any], bool]
-    _validator: jsonschema_rs.Validator
+    _explainer: jsonschema_rs.Validator | None
 
     @classmethod
     def compile(cls, document: Document) -> "SchemaGate":
@@ -58,31 +64,46 @@ class SchemaGate:
             raise ValueError("a schema is a mapping, true or false")  # noqa: TRY004 - as wrong as any other bad schema
         try:
             plain = _plain(document)
-            validator = jsonschema_rs.validator_for(
-                plain,
-                pattern_options=jsonschema_rs.RegexOptions(),
-                offline=True,
-            )
+            validator = _engine(plain)
         except ValidationError as error:
             raise ValueError(refusal_of(error)) from None
         except RecursionError:
             raise ValueError("the schema is nested too deeply") from None
         except ValueError as error:
             raise ValueError(f"the schema cannot be read as JSON: {' '.join(str(error).split())}") from None
-        return cls(_guarded(validator) if _may_raise(plain) else validator.is_valid, validator)
+        return cls(_guarded(validator) if _may_raise(plain) else validator.is_valid, _explainer(plain, validator))
 
     def explain(self, instance: Any) -> Mismatch:
         """Say why `accepts` refused the instance: the first mismatch only, so that no client can buy a long answer.
 
         Never raises. What the schema asks for is told to the client: a schema is no place for secrets.
         """
+        if self._explainer is None:
+            return unexplained()
         try:
-            self._validator.validate(instance)
+            self._explainer.validate(instance)
         except ValidationError as error:
             return explain_error(error, instance)
         except ValueError:  # the engine copies what it explains, and copies 255 levels at most
             return too_deep()
         return unexplained()
+
+
+def _engine(plain: dict[str, Any] | bool) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(plain, pattern_options=jsonschema_rs.RegexOptions(), offline=True)
+
+
+def _explainer(plain: dict[str, Any] | bool, validator: jsonschema_rs.Validator) -> jsonschema_rs.Validator | None:
+    """Return a validator that finds the first mismatch at about the cost of `accepts`; None when there is none."""
+    equivalent = without_unions(plain, conditions=isinstance(validator, _WITH_CONDITIONS))
+    if equivalent is plain:
+        return validator
+    if equivalent is None:
+        return None
+    try:
+        return _engine(equivalent)
+    except ValueError:  # a reference points into a union, which is no longer where it was
+        return None
 
 
 def _guarded(validator: jsonschema_rs.Validator) -> Callable[[Any], bool]:

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from signalpost.config.model import MessageFormat
 from signalpost.delivery.client import Client
@@ -25,6 +25,7 @@ MOST_WAITING = 16
 """Messages that may wait for a client's handler before its connection is not read from any more."""
 
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
+_TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 
@@ -43,17 +44,24 @@ class Signals:
     running: set[asyncio.Task[None]] = field(default_factory=set)
 
 
+class Source(Protocol):
+    """Where a session's messages come from."""
+
+    def read_on(self, on: bool) -> None:
+        """Read from the client, or let what it sends wait in the kernel."""
+
+
 class Session:
     """One client's messages on one signal.
 
     Handlers run one at a time, in the order of arrival; a session without a handler has neither task nor queue.
 
     Args:
-        read_on: told False when too many messages wait, and True when the client may be read from again.
+        source: the client's connection.
 
     """
 
-    __slots__ = ("_inbox", "_paused", "_read_on", "_signals", "client", "request", "rule")
+    __slots__ = ("_inbox", "_paused", "_signals", "_source", "client", "request", "rule")
 
     def __init__(
         self,
@@ -61,13 +69,13 @@ class Session:
         rule: SignalRule,
         request: HandshakeRequest,
         signals: Signals,
-        read_on: Callable[[bool], None],
+        source: Source,
     ) -> None:
         self.client = client
         self.rule = rule
         self.request = request
         self._signals = signals
-        self._read_on = read_on
+        self._source = source
         self._inbox: deque[tuple[ClientMessage, datetime]] | None = None
         self._paused = False
 
@@ -119,7 +127,7 @@ class Session:
             self._inbox.append(entry)
             if len(self._inbox) >= MOST_WAITING and not self._paused:
                 self._paused = True
-                self._read_on(False)
+                self._source.read_on(False)
             return
         self._inbox = deque((entry,))
         task = asyncio.get_running_loop().create_task(self._work())
@@ -133,7 +141,7 @@ class Session:
             await self._handle(message, timestamp)
             if self._paused and len(self._inbox) < MOST_WAITING:
                 self._paused = False
-                self._read_on(True)
+                self._source.read_on(True)
         self._inbox = None
 
     async def _handle(self, message: ClientMessage, timestamp: datetime) -> None:

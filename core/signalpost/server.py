@@ -1,0 +1,173 @@
+"""The server: a plan at work. Wiring only."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Sequence
+
+from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.delivery.frames import CloseCode, Dialect
+from signalpost.delivery.hub import Hub
+from signalpost.jobs.runner import JobRunner
+from signalpost.plan import Plan
+from signalpost.plugins.running import RunningPlugins
+from signalpost.serving.keepalive import Keepalive
+from signalpost.serving.listener import Listener, Port, bind_ports
+from signalpost.serving.services import RouteServices
+from signalpost.serving.upgrade import SocketServices
+from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.event import Shared
+from signalpost.signals.outgoing import bye_frame
+from signalpost.signals.session import Signals
+from signalpost.signals.table import SignalTable
+
+GRACE = 5.0
+"""Seconds that clients, handlers and jobs get when the server stops."""
+
+RETRY_MS = (500, 5000)
+"""Milliseconds after which clients are asked to come back, spread so that they do not come all at once."""
+
+
+class Server:
+    """One plan at work in one event loop. Two servers in one process do not know each other.
+
+    Args:
+        plan: what to do.
+
+    Attributes:
+        plan: what it does.
+
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._listeners: list[Listener] = []
+        self._hub: Hub
+        self._signals: Signals
+        self._keepalive: Keepalive
+        self._plugins: RunningPlugins
+        self._jobs: JobRunner
+
+    @property
+    def endpoints(self) -> Sequence[EndpointConfig]:
+        """Where it listens, in the order of routes.yaml, with the ports that it really has."""
+        listening = {endpoint.name: endpoint for listener in self._listeners for endpoint in listener.port.endpoints}
+        return [listening[endpoint.name] for endpoint in self.plan.config.endpoints if endpoint.name in listening]
+
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return len(self._hub.clients)
+
+    def url(self, name: str) -> str:
+        """Give the URL of an endpoint, such as ``ws://127.0.0.1:8091``; ``*`` is shown as localhost.
+
+        Raises:
+            KeyError: no endpoint of this name listens.
+
+        """
+        for endpoint in self.endpoints:
+            if endpoint.name == name:
+                return url_of(endpoint)
+        raise KeyError(name)
+
+    async def start(self) -> None:
+        """Listen on all endpoints, start plugins, timers and schedules.
+
+        Raises:
+            ListenError: an endpoint cannot listen; nothing of the server is left behind then.
+            OperatorError: a template or a certificate cannot be used.
+
+        """
+        ports = bind_ports(self.plan.config.endpoints)
+        try:
+            self._wire(ports)
+            await self._plugins.start()
+            for listener in self._listeners:
+                await listener.start()
+            self._keepalive.start()
+            self._jobs.start()
+        except BaseException:
+            for port in ports:
+                port.sock.close()
+            raise
+
+    def _wire(self, ports: Sequence[Port]) -> None:
+        plan, config = self.plan, self.plan.config
+        loop = asyncio.get_running_loop()
+        table = SignalTable(
+            plan.signals,
+            [endpoint.name for endpoint in config.endpoints if endpoint.scheme.websocket],
+            refuse_undeclared=config.undeclared_refused,
+        )
+        self._hub = Hub(loop.call_soon)
+        broadcaster = Broadcaster(self._hub, table.spelling)
+        shared = Shared(asyncio.Lock(), {})
+        self._signals = Signals(self._hub, broadcaster, shared)
+        self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
+        self._plugins = RunningPlugins(plan.registry, config.plugins.settings, shared, broadcaster)
+        self._jobs = JobRunner(plan.jobs, shared, broadcaster)
+        sockets = SocketServices(
+            signals=self._signals,
+            table=table,
+            plugins=self._plugins,
+            keepalive=self._keepalive,
+            limits=config.limits,
+            ports=frozenset(endpoint.port for port in ports for endpoint in port.endpoints),
+        )
+        for port in ports:
+            routes = RouteServices(
+                shared=shared,
+                broadcast=broadcaster,
+                endpoint=port.pages or port.endpoints[0],
+                folder=config.folder,
+                settings=config.plugins.settings,
+                message_limit=config.limits.message,
+                patience=config.limits.handshake,
+            )
+            self._listeners.append(Listener(port, plan.routes, routes, sockets))
+
+    async def stop(self) -> None:
+        """Stop accepting, end jobs, tell clients to come back, let handlers finish, shut plugins down."""
+        for listener in self._listeners:
+            listener.stop_accepting()
+        await self._jobs.stop()
+        await self._finish_handlers()
+        await self._say_goodbye()
+        await self._plugins.stop()
+        self._keepalive.stop()
+        for listener in self._listeners:
+            listener.stop()
+        self._listeners.clear()
+
+    async def _finish_handlers(self) -> None:
+        running = tuple(self._signals.running)
+        if running:
+            _, late = await asyncio.wait(running, timeout=GRACE)
+            for task in late:
+                task.cancel()
+
+    async def _say_goodbye(self) -> None:
+        """Close every connection with 1012 (service restart), and wait for the peers' answers."""
+        hub = self._hub
+        for client in tuple(hub.clients.values()):
+            if client.dialect is Dialect.V1:
+                client.send(bye_frame(random.randint(*RETRY_MS)))  # noqa: S311 - spread, not secrecy
+            client.close(CloseCode.RESTART, "the server restarts")
+        all_closed = asyncio.Event()
+        hub.when_closed(all_closed.set)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(all_closed.wait(), GRACE)
+        for client in tuple(hub.closing):
+            client.drop(CloseCode.RESTART)
+
+
+_DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}
+
+
+def url_of(endpoint: EndpointConfig) -> str:
+    """Give the URL of an endpoint, without the path: ``http://127.0.0.1:8090``."""
+    host = "localhost" if endpoint.address == "*" else endpoint.address
+    host = f"[{host}]" if ":" in host else host
+    port = "" if endpoint.port == _DEFAULT_PORTS[endpoint.scheme] else f":{endpoint.port}"
+    return f"{endpoint.scheme.value}://{host}{port}"

@@ -1,0 +1,186 @@
+"""The opening handshake of a WebSocket (RFC 6455 section 4.2): what is refused, and what the 101 says. Pure."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from signalpost.delivery.frames import Dialect
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+_KEY_BYTES = 16
+_VERSION = "13"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Headers(Protocol):
+    """Header fields by name without case; a name may stand several times."""
+
+    def getone(self, key: str, default: str, /) -> str:
+        """Give the first value."""
+
+    def getall(self, key: str, default: list[str], /) -> list[str]:
+        """Give all values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):  # noqa: N818 - an answer more than an error
+    """A handshake is answered with this instead of a 101.
+
+    Attributes:
+        status: an HTTP status from 400.
+        detail: one sentence for whoever wrote the client.
+        headers: further headers of the answer.
+
+    """
+
+    status: int
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A handshake that follows the RFC.
+
+    Attributes:
+        key: Sec-WebSocket-Key, as sent.
+        host: the name in the Host header, lower case, without port.
+        origin: the Origin header; empty when there is none, as with clients that are not browsers.
+        subprotocols: in the client's order of preference.
+
+    """
+
+    key: str
+    host: str
+    origin: str
+    subprotocols: tuple[str, ...]
+
+
+def is_upgrade(headers: Headers) -> bool:
+    """Tell whether a request asks for a WebSocket (RFC 6455 section 4.2.1, item 3)."""
+    upgrade = headers.getone("upgrade", "")
+    return bool(upgrade) and "websocket" in _tokens([upgrade])
+
+
+def read_offer(method: str, version: str, headers: Headers) -> Offer:
+    """Check a handshake (RFC 6455 section 4.2.1).
+
+    Args:
+        method: of the request.
+        version: of HTTP, such as ``1.1``.
+        headers: of the request.
+
+    Raises:
+        Refusal: it does not follow the RFC.
+
+    """
+    if method != "GET":
+        raise Refusal(405, "A WebSocket is opened with GET.", {"allow": "GET"})
+    if version != "1.1":
+        raise Refusal(400, "A WebSocket is opened with HTTP/1.1.")
+    hosts = headers.getall("host", [])
+    if len(hosts) != 1 or not (host := _hostname(hosts[0])):
+        raise Refusal(400, "A WebSocket handshake has one Host header.")
+    if "upgrade" not in _tokens(headers.getall("connection", [])):
+        raise Refusal(400, 'A WebSocket handshake has the header "Connection: Upgrade".')
+    versions = headers.getall("sec-websocket-version", [])
+    if [value.strip() for value in versions] != [_VERSION]:
+        raise Refusal(
+            426, "This server speaks version 13 of the WebSocket protocol.", {"sec-websocket-version": _VERSION}
+        )
+    keys = headers.getall("sec-websocket-key", [])
+    if len(keys) != 1 or not _is_key(keys[0].strip()):
+        raise Refusal(400, "Sec-WebSocket-Key is 16 bytes in base64, once.")
+    # A body would be read as frames: nothing but the handshake may come before the 101.
+    if headers.getone("transfer-encoding", "") or headers.getone("content-length", "0").strip() != "0":
+        raise Refusal(400, "A WebSocket handshake has no body.")
+    origins = headers.getall("origin", [])
+    if len(origins) > 1:
+        raise Refusal(400, "A WebSocket handshake has at most one Origin header.")
+    subprotocols = tuple(_list(headers.getall("sec-websocket-protocol", [])))
+    return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols)
+
+
+def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str]) -> None:
+    """Let pages of this host on any port the app serves, and of the allowed origins, open WebSockets.
+
+    An absent Origin is accepted: it is not a browser, whose user could be led astray (RFC 6455 section 10.2).
+
+    Args:
+        offer: the handshake.
+        ports: that this app serves.
+        allowed: further origins, as scheme://host[:port].
+
+    Raises:
+        Refusal: 403.
+
+    """
+    if not offer.origin:
+        return
+    origin = _origin(offer.origin)
+    if origin is not None:
+        _, host, port = origin
+        if host == offer.host and port in ports:
+            return
+        if origin in {_origin(entry) for entry in allowed}:
+            return
+    raise Refusal(403, "Pages of this origin may not open WebSockets here.")
+
+
+def choose_dialect(offer: Offer) -> Dialect:
+    """Choose what the client reads: the envelope if it offers it, else bare values."""
+    return Dialect.V1 if Dialect.V1.value in offer.subprotocols else Dialect.PLAIN
+
+
+def accept(offer: Offer, dialect: Dialect, client_id: str) -> bytes:
+    """Write the 101 (RFC 6455 section 4.2.2), with the client's id (Pode behaviour 2)."""
+    digest = hashlib.sha1(offer.key.encode() + _GUID, usedforsecurity=False).digest()
+    subprotocol = b"Sec-WebSocket-Protocol: %b\r\n" % dialect.value.encode() if dialect.value else b""
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %b\r\n"
+        b"%b"
+        b"X-Signalpost-Client-Id: %b\r\n"
+        b"\r\n"
+    ) % (binascii.b2a_base64(digest, newline=False), subprotocol, client_id.encode())
+
+
+def _tokens(values: list[str]) -> set[str]:
+    return {token.lower() for token in _list(values)}
+
+
+def _list(values: list[str]) -> list[str]:
+    """Read a comma-separated header (RFC 9110 section 5.6.1)."""
+    return [item for value in values for part in value.split(",") if (item := part.strip())]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == _KEY_BYTES
+    except ValueError:
+        return False
+
+
+def _hostname(netloc: str) -> str:
+    try:
+        return urlsplit(f"//{netloc.strip()}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _origin(text: str) -> tuple[str, str, int] | None:
+    """Read an origin as scheme, host and port (RFC 6454 section 4); None for ``null`` and what is none."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if not parts.hostname or port is None or parts.path or parts.query or parts.fragment or parts.username is not None:
+        return None
+    return parts.scheme, parts.hostname, port

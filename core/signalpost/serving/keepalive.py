@@ -1,0 +1,111 @@
+"""Keepalive: one shared timer for all connections finds those that have fallen silent."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from signalpost.delivery.client import Client
+from signalpost.delivery.frames import CloseCode
+from signalpost.delivery.hub import Hub
+
+SILENCE = 25.0
+"""Seconds without a byte from a client after which it is pinged (RFC 6455 section 5.5.2)."""
+
+PATIENCE = 10.0
+"""Seconds that a pinged client may take to say anything at all, before it counts as gone."""
+
+CLOSING = 5.0
+"""Seconds that a peer may take to answer a close frame (RFC 6455 section 7.1.1)."""
+
+INTERVAL = 1.0
+"""Seconds between two looks at all connections."""
+
+
+class Watched(Protocol):
+    """A connection as the keepalive sees it.
+
+    Attributes:
+        heard_at: when its last bytes came, in the clock's seconds.
+        pinged_at: when it was pinged without having answered yet; 0 when it owes nothing.
+        suspended: the server itself does not read from it, so its silence means nothing.
+
+    """
+
+    heard_at: float
+    pinged_at: float
+    suspended: bool
+
+    def ping(self) -> None:
+        """Send a ping."""
+
+    def give_up(self) -> None:
+        """End the connection: nobody is there."""
+
+
+class Handle(Protocol):
+    """What `call_later` gives."""
+
+    def cancel(self) -> None:
+        """Run it no more."""
+
+
+class Keepalive:
+    """Looks at all connections once a second.
+
+    Args:
+        hub: whose closing clients are given up when their peers do not answer.
+        clock: gives seconds that only grow (``loop.time``).
+        call_later: runs a function after seconds (``loop.call_later``).
+
+    Attributes:
+        now: the clock's time at the last look; connections note it for each read, which costs no call.
+        connections: those that are watched.
+
+    """
+
+    def __init__(
+        self, hub: Hub, clock: Callable[[], float], call_later: Callable[[float, Callable[[], None]], Handle]
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._call_later = call_later
+        self._handle: Handle | None = None
+        self._closing_since: dict[Client, float] = {}
+        self.now = clock()
+        self.connections: set[Watched] = set()
+
+    def start(self) -> None:
+        """Begin to look."""
+        self.now = self._clock()
+        self._handle = self._call_later(INTERVAL, self._tick)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _tick(self) -> None:
+        self._handle = self._call_later(INTERVAL, self._tick)
+        self.look()
+
+    def look(self) -> None:
+        """Ping who has been silent; give up who has not answered a ping or a close frame."""
+        self.now = now = self._clock()
+        silent_since = now - SILENCE
+        # The scan is one attribute per connection: at 10,000 of them well below a millisecond.
+        for connection in [c for c in self.connections if c.heard_at <= silent_since or c.pinged_at]:
+            if connection.suspended:
+                continue
+            if not connection.pinged_at:
+                connection.pinged_at = now
+                connection.ping()
+            elif connection.heard_at >= connection.pinged_at:
+                connection.pinged_at = 0.0
+            elif connection.pinged_at <= now - PATIENCE:
+                connection.give_up()
+        closing = self._hub.closing
+        if closing or self._closing_since:
+            self._closing_since = {client: self._closing_since.get(client, now) for client in closing}
+            for client, since in self._closing_since.items():
+                if since <= now - CLOSING:
+                    client.drop(CloseCode.ABNORMAL)

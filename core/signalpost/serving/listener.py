@@ -1,0 +1,153 @@
+"""Listening ports: sockets, TLS, and the Sanic app behind each."""
+
+import errno
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sanic.server.async_server import AsyncioServer
+
+from signalpost.config.model import EndpointConfig
+from signalpost.errors import ListenError
+from signalpost.plan import RouteRule
+from signalpost.serving.app import build_app, discard_app
+from signalpost.serving.services import RouteServices
+from signalpost.serving.tls import server_context
+from signalpost.serving.upgrade import HandingOver, SocketServices, Upgrader, UpgradeTable
+
+_BACKLOG = 4096
+_ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what the user asked for by *
+_LAST_PRIVILEGED_PORT = 1023
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A bound socket and the endpoints that share it: at most one for pages and one for WebSockets."""
+
+    sock: socket.socket
+    endpoints: tuple[EndpointConfig, ...]
+
+    @property
+    def pages(self) -> EndpointConfig | None:
+        """The http or https endpoint."""
+        return next((endpoint for endpoint in self.endpoints if not endpoint.scheme.websocket), None)
+
+    @property
+    def sockets(self) -> EndpointConfig | None:
+        """The ws or wss endpoint."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.scheme.websocket), None)
+
+
+def bind_ports(endpoints: Sequence[EndpointConfig]) -> list[Port]:
+    """Bind every endpoint; those of one address and port share a socket. Port 0 becomes the port that was given.
+
+    Raises:
+        ListenError: one of them cannot be bound; those already bound are closed.
+
+    """
+    shared: dict[tuple[str, int], list[EndpointConfig]] = {}
+    for index, endpoint in enumerate(endpoints):
+        # Two endpoints that leave their port to the system do not mean the same one.
+        shared.setdefault((endpoint.address, endpoint.port or -index - 1), []).append(endpoint)
+    ports: list[Port] = []
+    try:
+        for group in shared.values():
+            sock = _bind(group[0])
+            port = sock.getsockname()[1]
+            ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group)))
+    except ListenError:
+        for bound in ports:
+            bound.sock.close()
+        raise
+    return ports
+
+
+def _bind(endpoint: EndpointConfig) -> socket.socket:
+    address = _ALL_IPV4 if endpoint.address == "*" else endpoint.address
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError):
+        raise ListenError(f'endpoint {endpoint.name}: no address "{endpoint.address}" is known here') from None
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise ListenError(_why_not(endpoint, error)) from None
+    return sock
+
+
+def _why_not(endpoint: EndpointConfig, error: OSError) -> str:
+    place = f"endpoint {endpoint.name}: {endpoint.address} port {endpoint.port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"{place} is in use by another program: stop that one, or choose another port"
+        case errno.EACCES | errno.EPERM if endpoint.port <= _LAST_PRIVILEGED_PORT:
+            return f"{place} is privileged: choose a port above {_LAST_PRIVILEGED_PORT}, or let the system allow it"
+        case errno.EADDRNOTAVAIL:
+            return f"{place}: this machine does not have that address (127.0.0.1 is this machine alone, * is all)"
+        case _:
+            return f"{place} cannot be used: {error.strerror}"
+
+
+class Listener:
+    """One port at work.
+
+    Args:
+        port: bound.
+        rules: all routes of the plan; those of the port's endpoint are served.
+        services: what routes need, for the port's http(s) endpoint or, without one, whichever it has.
+        sockets: what WebSockets need.
+
+    Raises:
+        OperatorError: a template cannot be used.
+        ListenError: the certificate cannot be used.
+
+    """
+
+    def __init__(
+        self, port: Port, rules: Sequence[RouteRule], services: RouteServices, sockets: SocketServices
+    ) -> None:
+        self.port = port
+        first = port.endpoints[0]
+        self._tls = server_context(first.tls, first.address) if first.tls is not None else None
+        pages = port.pages
+        served = [rule for rule in rules if pages is not None and pages.name in rule.endpoints]
+        self._app = build_app(first.name, served, services, router=UpgradeTable(plain=pages is not None))
+        self._upgrader = Upgrader(port.sockets, sockets)
+        self._upgrader.add_to(self._app)
+        self._server: AsyncioServer | None = None
+
+    async def start(self) -> None:
+        """Accept connections."""
+        server = await self._app.create_server(
+            sock=self.port.sock,
+            ssl=self._tls,
+            protocol=HandingOver,
+            backlog=_BACKLOG,
+            asyncio_server_kwargs={"start_serving": False},
+        )
+        assert server is not None  # noqa: S101 - Sanic gives None only to its own worker manager
+        await server.startup()
+        await server.start_serving()
+        self._server = server
+
+    def stop_accepting(self) -> None:
+        """Accept no more connections, and answer no more handshakes; requests under way go on."""
+        self._upgrader.open = False
+        if self._server is not None:
+            self._server.server.close()
+
+    def stop(self) -> None:
+        """End the connections of plain requests, and give the app up."""
+        if self._server is not None:
+            for connection in tuple(self._server.connections):
+                connection.close_if_idle()
+                connection.abort()
+        self.port.sock.close()
+        discard_app(self._app)

@@ -1,0 +1,179 @@
+"""From Sanic's request to our own connection: the handshake is answered, then the transport changes hands."""
+
+import asyncio
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote
+
+from sanic.http import Http
+from sanic.models.handler_types import RouteHandler
+from sanic.request import Request
+from sanic.response import HTTPResponse
+from sanic.server import HttpProtocol
+from sanic_routing.route import Route
+
+from signalpost.config.model import EndpointConfig, LimitsConfig
+from signalpost.delivery.client import Client, ClientId
+from signalpost.plugins.running import RunningPlugins
+from signalpost.serving.connection import Connection
+from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.keepalive import Keepalive
+from signalpost.serving.pages import failure
+from signalpost.serving.table import RouteTable
+from signalpost.signals.event import HandshakeRequest
+from signalpost.signals.session import Session, Signals
+from signalpost.signals.table import SignalTable
+
+# Nobody can ask for it by its path: the table never looks there.
+_UPGRADE_PATH = "/websocket-upgrade"
+_UPGRADE_NAME = "websocket-upgrade"
+_ID_BYTES = 16
+
+
+class HandingOver(HttpProtocol):
+    """Sanic's protocol, which can let go of its transport."""
+
+    def hand_over(self) -> bytes:
+        """Let go of the transport without closing it; give the bytes that came behind the request."""
+        early = bytes(self.recv_buffer)
+        self.recv_buffer.clear()
+        self.connections.discard(self)
+        if self._callback_check_timeouts:
+            self._callback_check_timeouts.cancel()
+        # What is left of the request's task closes its transport at the end, if it has one.
+        self.transport = None
+        return early
+
+
+class UpgradeTable(RouteTable):
+    """The routes of a port, and one that takes every handshake whatever its path: signals have a table of their own.
+
+    Args:
+        plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
+
+    """
+
+    def __init__(self, *, plain: bool) -> None:
+        super().__init__()
+        self._plain = plain
+        self._upgrade: Route | None = None
+
+    def finalize(self, *args: Any, **kwargs: Any) -> None:
+        """Order the routes, and set the upgrade route apart."""
+        super().finalize(*args, **kwargs)
+        self._upgrade = next(route for route in self.routes if hasattr(route.handler, "is_websocket"))
+        del self._literal[_UPGRADE_PATH[1:],]
+
+    def get(  # type: ignore[override]  # as in RouteTable
+        self, path: str, method: str, host: str | None
+    ) -> tuple[Route, RouteHandler, dict[str, Any]]:
+        """Find the route for a request; see `RouteTable.get`."""
+        if self._upgrade is not None and (not self._plain or is_upgrade(Request.get_current().headers)):
+            return self._upgrade, self._upgrade.handler, {}
+        return super().get(path, method, host)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketServices:
+    """What all WebSockets of one server share.
+
+    Attributes:
+        ports: that the app serves; pages of its host on any of them may open WebSockets.
+
+    """
+
+    signals: Signals
+    table: SignalTable
+    plugins: RunningPlugins
+    keepalive: Keepalive
+    limits: LimitsConfig
+    ports: Collection[int]
+
+
+class Upgrader:
+    """Answers the handshakes of one port.
+
+    Args:
+        endpoint: the port's ws or wss endpoint; None refuses every handshake.
+        services: shared by all ports.
+
+    Attributes:
+        open: whether handshakes are still answered with a 101.
+
+    """
+
+    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices) -> None:
+        self._endpoint = endpoint
+        self._services = services
+        self.open = True
+
+    def add_to(self, app: Any) -> None:
+        """Add the upgrade route to a Sanic app whose router is an `UpgradeTable`."""
+
+        def upgrade(request: Request[Any, Any]) -> HTTPResponse | None:
+            return self.answer(request)
+
+        # Sanic lets only such a handler return nothing; the answer has been written by then.
+        upgrade.is_websocket = True  # type: ignore[attr-defined]
+        app.add_route(upgrade, _UPGRADE_PATH, methods=["GET"], name=_UPGRADE_NAME)
+
+    def answer(self, request: Request[Any, Any]) -> HTTPResponse | None:
+        """Answer a request: None when its connection is a WebSocket now."""
+        if self._endpoint is None:
+            return failure(request, 400, detail="There are no WebSockets at this address.")
+        if not is_upgrade(request.headers):
+            return failure(request, 426, headers={"upgrade": "websocket"})
+        try:
+            self._upgrade(request, self._endpoint)
+        except Refusal as refusal:
+            return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
+        return None
+
+    def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig) -> None:
+        services = self._services
+        offer = read_offer(request.method, request.version, request.headers)
+        check_origin(offer, services.ports, endpoint.origins)
+        hub = services.signals.hub
+        if not self.open or len(hub.clients) + len(hub.closing) >= services.limits.connections:
+            raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
+        resolved = services.table.resolve(endpoint.name, _decoded(request.path))
+        if resolved is None:
+            raise Refusal(404, "There is no signal at this path.")
+        client_id, dialect = secrets.token_hex(_ID_BYTES), choose_dialect(offer)
+
+        transport = cast("asyncio.Transport", request.transport)
+        protocol = cast("HandingOver", transport.get_protocol())
+        transport.write(accept(offer, dialect, client_id))
+        client = Client(
+            ClientId(client_id),
+            resolved.path,
+            endpoint,
+            transport,
+            hub,
+            limit=services.limits.outbox,
+            params=resolved.params,
+            dialect=dialect,
+        )
+        connection = Connection(transport, services.plugins, services.keepalive, services.limits.message)
+        snapshot = HandshakeRequest(request.head, _peer(request))
+        session = Session(client, resolved.rule, snapshot, services.signals, connection)
+        # The request's keep-alive must not go on, whatever its Upgrade header looks like.
+        cast("Http", request.stream).upgrade_websocket = True
+        connection.begin(client, session, hub, protocol.hand_over())
+
+
+def _decoded(path: str) -> str:
+    try:
+        decoded = unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        decoded = "\0"
+    if not decoded.isprintable():
+        raise Refusal(400, "The path is not readable text.")
+    return decoded
+
+
+def _peer(request: Request[Any, Any]) -> tuple[str, int]:
+    connection = request.conn_info
+    return (connection.client_ip, connection.client_port) if connection is not None else ("", 0)
