@@ -14,10 +14,10 @@ An error carries data; its text is worded for whoever must act.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
-class ErrorCode(str, Enum):
+class ErrorCode(StrEnum):
     """What the server tells a client about a message it refused: the whole list."""
 
     BAD_MESSAGE = "bad-message"

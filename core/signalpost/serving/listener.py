@@ -1,9 +1,11 @@
 """Listening ports: sockets, TLS, and the Sanic app behind each."""
 
+import asyncio
 import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from sanic.server.async_server import AsyncioServer
 
@@ -133,15 +135,16 @@ class Listener:
             asyncio_server_kwargs={"start_serving": False},
         )
         assert server is not None  # noqa: S101 - Sanic gives None only to its own worker manager
-        await server.startup()
-        await server.start_serving()
+        await server.startup()  # type: ignore[no-untyped-call]
+        await server.start_serving()  # type: ignore[no-untyped-call]
         self._server = server
 
     def stop_accepting(self) -> None:
         """Accept no more connections, and answer no more handshakes; requests under way go on."""
         self._upgrader.open = False
         if self._server is not None:
-            self._server.server.close()
+            # Not the wrapper's close(): that starts a task that waits for every connection.
+            cast("asyncio.Server", self._server.server).close()
 
     def stop(self) -> None:
         """End the connections of plain requests, and give the app up."""

@@ -1,0 +1,5 @@
+"""``python -m signalpost`` is the command ``signalpost``."""
+
+from signalpost.cli import main
+
+main()

@@ -1,0 +1,102 @@
+"""The command line: ``signalpost run``, ``check``, ``routes``, ``plugins``, ``new`` and ``schema``."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from signalpost import __version__
+from signalpost.cli.listing import show_plugins, show_routes
+from signalpost.cli.loading import load_plan, plan_or_exit
+from signalpost.cli.running import LOG_LEVELS, run_server
+from signalpost.cli.starter import create_app
+from signalpost.cli.terminal import wants_colour
+from signalpost.config import Style, render_problems, routes_schema
+from signalpost.config.render import count_problems
+from signalpost.errors import ConfigError, OperatorError
+
+FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="signalpost", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Real-time signals from one YAML file.
+
+    FILE is routes.yaml in this folder unless you name another; plugins and relative paths are beside it.
+    """
+
+
+@cli.command()
+@FILE
+@click.option(
+    "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
+)
+def run(file: str, log_level: str) -> None:
+    """Serve what FILE says, until Ctrl-C or SIGTERM."""
+    run_server(plan_or_exit(file), log_level)
+
+
+@cli.command()
+@FILE
+@click.option(
+    "--format",
+    "style",
+    default=Style.TEXT.value,
+    show_default=True,
+    type=click.Choice([style.value for style in Style]),
+    help="For people, for programs, or as annotations of a GitHub workflow.",
+)
+def check(file: str, style: str) -> None:
+    """Say everything that is wrong with FILE and its plugins; exit 1 if anything is."""
+    try:
+        plan = load_plan(file)
+    except ConfigError as error:
+        text = Style(style) is Style.TEXT
+        click.echo(render_problems(error.problems, Style(style), colour=text and wants_colour(sys.stdout)))
+        sys.exit(1)
+    if Style(style) is not Style.TEXT:
+        click.echo(render_problems((), Style(style)))
+        return
+    for note in plan.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"{file}: {count_problems(0)}")
+
+
+@cli.command()
+@FILE
+def routes(file: str) -> None:
+    """Show what FILE serves where, who owns it, and when jobs run next."""
+    show_routes(plan_or_exit(file))
+
+
+@cli.command()
+@FILE
+def plugins(file: str) -> None:
+    """Show the plugins that FILE loads: their hooks, handlers, and where each is bound."""
+    show_plugins(plan_or_exit(file))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def new(folder: Path) -> None:
+    """Make FOLDER with a working app in it, to be changed at will."""
+    try:
+        made = create_app(folder)
+    except OperatorError as error:
+        raise click.ClickException(str(error)) from None
+    for name in made:
+        click.echo(f"  {folder / name}")
+    click.echo(f"\nNow:  cd {folder} && signalpost run")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of routes.yaml, for editors."""
+    click.echo(json.dumps(routes_schema(), indent=2, ensure_ascii=False))
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="signalpost")
