@@ -49,8 +49,8 @@ export class Log {
   addOwn(text) {
     const item = this.#item("You", text);
     item.classList.add("own");
-    this.#follow();
     this.#append(item);
+    this.#follow();
     return item;
   }
 
@@ -150,10 +150,17 @@ export class Log {
     else if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) this.#follow();
   }
 
+  /** At once, not in the next frame: a scroll that is still gliding upwards would have its say before that. */
   #follow() {
     this.#following = true;
     this.#countUnseen(0);
-    this.#keepPlace();
+    this.#toEnd();
+  }
+
+  #toEnd() {
+    this.#trim();
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#top = this.#scroller.scrollTop;
   }
 
   /** Scroll to the end once per frame, however many messages the frame brought. */
@@ -161,10 +168,7 @@ export class Log {
     if (!this.#following || this.#frame) return;
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
-      if (!this.#following) return;
-      this.#trim();
-      this.#scroller.scrollTop = this.#scroller.scrollHeight;
-      this.#top = this.#scroller.scrollTop;
+      if (this.#following) this.#toEnd();
     });
   }
 
