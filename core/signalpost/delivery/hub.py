@@ -155,7 +155,7 @@ class Hub:
             self._groups[name].lane(client).discard(client)
         self._drop_empty_groups(client.groups - groups)
         for name in groups - client.groups:
-            self._groups.setdefault(name, Audience()).lane(client).add(client)
+            _of(self._groups, name).lane(client).add(client)
         client.groups = groups
 
     def go_direct(self, client: Client) -> None:
@@ -178,9 +178,7 @@ class Hub:
             lane.add(client)
 
     def _audiences_of(self, client: Client, groups: Iterable[str]) -> list[Audience]:
-        audiences = [self.everyone, self._paths.setdefault(client.path, Audience())]
-        audiences += [self._groups.setdefault(name, Audience()) for name in groups]
-        return audiences
+        return [self.everyone, _of(self._paths, client.path), *(_of(self._groups, name) for name in groups)]
 
     def _drop_empty_groups(self, names: Iterable[str]) -> None:
         for name in names:
@@ -337,6 +335,13 @@ class Hub:
                 client.drop(CloseCode.ABNORMAL)
             elif not client.keep(frames, sent):
                 client.drop(CloseCode.TOO_SLOW)
+
+
+def _of(audiences: dict[str, Audience], name: str) -> Audience:
+    audience = audiences.get(name)
+    if audience is None:
+        audience = audiences[name] = Audience()
+    return audience
 
 
 _NO_AUDIENCE = Audience()

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sanic import Sanic
@@ -25,6 +25,26 @@ _BELOW = "<signalpost_below:path>"
 App = Sanic[Any, Any]
 
 
+class _Nothing:
+    """An await that is over at once."""
+
+    def __await__(self) -> Iterator[Any]:
+        return iter(())
+
+
+class _QuietApp(Sanic[Any, Any]):
+    """Sanic, without its own events of requests: nobody listens to them, and they are two fifths of a handshake.
+
+    Sanic would compile them away (TOUCHUP), but for all apps of the process.
+    """
+
+    _nothing = _Nothing()
+
+    def dispatch(self, event: str, **options: Any) -> Any:
+        """Dispatch an event of Sanic's, unless it is about a request."""
+        return self._nothing if event.startswith("http.") else super().dispatch(event, **options)
+
+
 def build_app(
     name: str, rules: Sequence[RouteRule], services: RouteServices, *, router: RouteTable | None = None
 ) -> App:
@@ -40,7 +60,7 @@ def build_app(
         OperatorError: a template cannot be used.
 
     """
-    app: App = Sanic(
+    app: App = _QuietApp(
         f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{uuid.uuid4().hex}",
         config=_config(services),
         router=router or RouteTable(),
