@@ -227,6 +227,18 @@ async def test_json_that_a_handler_reads_is_strict_and_its_failure_is_the_client
     assert (await ask(rule("/a", handler=handler), "post", "/a")).json == {"got": None}
 
 
+async def test_parameters_may_have_any_name(ask, rule):
+    async def handler(event):
+        return event.params
+
+    rules = [
+        rule("/a/<__x>/<request>/<self:path>", "GET", handler=handler),
+        rule("/b/<__file_uri__>", "GET", handler=handler),
+    ]
+    assert (await ask(rules, "get", "/a/1/2/3/4")).json == {"__x": "1", "request": "2", "self": "3/4"}
+    assert (await ask(rules, "get", "/b/1")).json == {"__file_uri__": "1"}
+
+
 async def test_a_number_in_a_path_is_a_plain_number(ask, rule):
     rules = [rule("/n/<n:int>", "GET", handler=returning("int")), rule("/n/<s>", "GET", handler=returning("str"))]
     answers = {

@@ -75,6 +75,14 @@ def test_literals_keep_their_case():
     assert found(table, "/news") == 1
 
 
+def test_literals_before_parameters_keep_their_case():
+    table = table_of("/News/<item>", "/<page>/<item>", "/Files/<rest:path>")
+    assert found(table, "/News/1") == 0
+    assert found(table, "/news/1") == 1
+    with pytest.raises(NotFound):
+        table.get("/files/a/b", "GET", None)
+
+
 @pytest.mark.parametrize("path", ["/caf%C3%A9/@me", "/caf%c3%a9/%40me", "/caf%C3%A9/@me/", "/%63af%C3%A9/@m%65"])
 def test_one_path_has_many_spellings(path):
     assert found(table_of("/café/@me"), path) == 0

@@ -48,6 +48,14 @@ def test_a_failure_names_the_innermost_template_and_its_line(view, source, place
         view(source, part="\n{{ other }}").render({"params": {"name": "ann"}, "fail": fail})
 
 
+def test_a_failure_below_a_template_is_told_at_the_line_of_the_template(view, write):
+    source = write("plugins/shop.py", "def price():\n    return 1 / 0\n")
+    module = {}
+    exec(compile(source.read_text(), source, "exec"), module)
+    with pytest.raises(ViewError, match=r"^web/page.html:3: ZeroDivisionError"):
+        view("\n\n{{ price() }}").render({"price": module["price"]})
+
+
 def test_a_template_that_changes_is_seen_at_once(view, write):
     page = view("one")
     assert page.render({}) == "one"

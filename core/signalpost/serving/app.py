@@ -15,12 +15,12 @@ from signalpost.serving.pages import ErrorPages, harden
 from signalpost.serving.request import WebRequest
 from signalpost.serving.routes import endpoint_of
 from signalpost.serving.services import RouteServices
-from signalpost.serving.table import RouteTable
+from signalpost.serving.table import RouteTable, sanic_path
 
 __all__ = ["RouteServices", "build_app", "discard_app"]
 
-# What a static route adds to its own path. The name is one that no declared parameter is likely to have.
-_BELOW = "<signalpost_below:path>"
+# What a static route adds to its own path.
+_BELOW = "<file:path>"
 
 App = Sanic[Any, Any]
 
@@ -86,13 +86,13 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
     declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
     for number, rule in enumerate(rules):
         endpoint = endpoint_of(rule, services)
-        app.add_route(endpoint, rule.path.sanic, rule.methods, name=f"route-{number}", unquote=True)
+        app.add_route(endpoint, sanic_path(rule.path), rule.methods, name=f"route-{number}", unquote=True)
         if rule.static:
             below = PathPattern.parse(f"{rule.path.text.rstrip('/')}/{_BELOW}")
             identity = below.identity(ignore_case=False)
             methods = [method for method in rule.methods if (identity, method) not in declared]
             if methods:  # a route that somebody wrote stands before one that follows from another
-                app.add_route(endpoint, below.sanic, methods, name=f"route-{number}-below", unquote=True)
+                app.add_route(endpoint, sanic_path(below), methods, name=f"route-{number}-below", unquote=True)
 
 
 def _config(services: RouteServices) -> Config:

@@ -7,7 +7,9 @@ signals: literal before int before str before path. Paths are compared percent-d
 slash says nothing.
 """
 
+import re
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -47,6 +49,15 @@ def match_exactly(pattern: PathPattern, segments: Sequence[str]) -> dict[str, st
     ):
         return None
     return params
+
+
+def sanic_path(pattern: PathPattern) -> str:
+    """Return a pattern in Sanic's syntax, its parameters renamed: Sanic refuses some names, and routes need none.
+
+    ``/rooms/<__room>/<rest:path>`` is ``/rooms/<p0:str>/<p1:path>``.
+    """
+    numbers = count()
+    return re.sub(r"<\w+:", lambda _: f"<p{next(numbers)}:", pattern.sanic)
 
 
 class RouteTable(Router):
