@@ -99,10 +99,8 @@ class Session:
             try:
                 signals.broadcaster.send(message.message, decision.target, self.client.path)
             except TypeError:
-                # JSON text may hold what UTF-8 cannot: "\ud800" alone.
-                self._refuse(
-                    ClientError(ErrorCode.BAD_MESSAGE, "the text has lone surrogates", "/message"), message.ref
-                )
+                # orjson reads four times as deep as it writes.
+                self._refuse(_TOO_DEEP, message.ref)
         elif isinstance(decision, Invoke):
             self._invoke(message)
         elif isinstance(decision, Refuse):

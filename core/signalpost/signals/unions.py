@@ -73,13 +73,14 @@ class _Rewriter:
 
     """
 
-    def __init__(self, document: Schema, *, conditions: bool) -> None:
+    def __init__(self, document: dict[str, Any], *, conditions: bool) -> None:
         self._document = document
         self._conditions = conditions
         self.opaque = False
-        # Below a second identifier a pointer starts elsewhere; then no reference is followed.
+        # Below an identifier of its own a pointer starts there; then no reference is followed.
         identified = [key for key, value in _keywords(document) if key in ("$id", "id") and isinstance(value, str)]
-        self._followed = len(identified) <= 1
+        own = [key for key in ("$id", "id") if isinstance(document.get(key), str)]
+        self._followed = len(identified) == len(own)
 
     def rewrite(self, schema: Schema) -> Schema:
         """Rewrite a schema, or any value in which schemas may stand: references may reach into unknown keywords."""
