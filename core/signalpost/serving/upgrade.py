@@ -27,7 +27,7 @@ from signalpost.signals.session import Session, Signals
 from signalpost.signals.table import SignalTable
 
 # Nobody can ask for it by its path: the table never looks there.
-_UPGRADE_PATH = "/websocket-upgrade"
+_UPGRADE_PATH = "/!websocket-upgrade"
 _UPGRADE_NAME = "websocket-upgrade"
 _ID_BYTES = 16
 
