@@ -11,6 +11,10 @@ from signalpost.serving.keepalive import Keepalive
 from signalpost.signals.outgoing import welcome_frame
 from signalpost.signals.session import Session
 
+# Numbers of the module's own: a look into an Enum's class costs as much as a short frame.
+_BINARY = int(Opcode.BINARY)
+_CLOSE = int(Opcode.CLOSE)
+_PING_OPCODE = int(Opcode.PING)
 _PING = encode_frame(Opcode.PING, b"")
 
 
@@ -90,13 +94,13 @@ class Connection(asyncio.Protocol):
         self.heard_at = self._keepalive.now
         reader, session = self._reader, self._session
         for opcode, payload in reader.feed(data):
-            if opcode <= Opcode.BINARY:
+            if opcode <= _BINARY:
                 if self._client.closing:
                     continue
                 session.receive(opcode, payload)
-            elif opcode == Opcode.PING:
+            elif opcode == _PING_OPCODE:
                 self._client.send(encode_frame(Opcode.PONG, payload))
-            elif opcode == Opcode.CLOSE:
+            elif opcode == _CLOSE:
                 self._closed_by_peer(payload)
                 return
         if reader.error is not None:

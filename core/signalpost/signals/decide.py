@@ -19,6 +19,11 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """Send the value back to the sender alone: a `Deliver` that needs no looking up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Invoke:
     """Call the signal's handler."""
 
@@ -35,11 +40,16 @@ class Ignore:
     """Do nothing, in silence (Pode behaviour 11)."""
 
 
-Decision = Deliver | Invoke | Refuse | Ignore
+Decision = Deliver | Answer | Invoke | Refuse | Ignore
 
 _INVOKE = Invoke()
 _IGNORE = Ignore()
+_ANSWER = Answer()
 _TO_EVERYONE = Deliver(EVERYONE)
+
+# Names of the module's own: a look into an Enum's class costs as much as the rest of `decide`.
+_EVERYONE = Rebroadcast.EVERYONE
+_SENDER = Rebroadcast.SENDER
 
 
 def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: Callable[[str], str]) -> Decision:
@@ -55,32 +65,33 @@ def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: C
     # With a schema, an empty message is that schema's business, and it has passed.
     if message.empty and rule.gate is None:
         return _IGNORE
-    wishes = message.wishes()
-    for wish in wishes:
-        if wish not in rule.targets:
-            return Refuse(_not_allowed(wish, rule))
+    asks = message.asks
+    if asks:
+        for wish in message.wishes():
+            if wish not in rule.targets:
+                return Refuse(_not_allowed(wish, rule))
     if rule.handler is not None:
         return _INVOKE
     if message.empty:
         return _IGNORE
-    if wishes:
-        return Deliver(wished_target(message, client, spelling))
+    if asks:
+        return _ANSWER if message.direct else Deliver(wished_target(message, client, spelling))
+    if rule.rebroadcast is _EVERYONE:
+        return _TO_EVERYONE
+    if rule.rebroadcast is _SENDER:
+        return _ANSWER
     return _rebroadcast(rule, client)
 
 
 def _rebroadcast(rule: SignalRule, client: Client) -> Decision:
     match rule.rebroadcast:
-        case Rebroadcast.EVERYONE:
-            return _TO_EVERYONE
         case Rebroadcast.OTHERS:
             return Deliver(Target(excluding=client))
         case Rebroadcast.PATH:
             return Deliver(Target(path=client.path))
         case Rebroadcast.GROUP:
             return Deliver(Target(groups=client.groups))
-        case Rebroadcast.SENDER:
-            return Deliver(Target(client=client.id))
-        case Rebroadcast.NONE:
+        case _:
             return _IGNORE
 
 

@@ -40,6 +40,11 @@ class ClientMessage:
         """Whether there is nothing to send (Pode behaviour 11): 0, false and [] are something."""
         return self.message is None or self.message == ""
 
+    @property
+    def asks(self) -> bool:
+        """Whether the client asks for anything."""
+        return self.direct or not (self.path is self.client_id is self.group is None)
+
     def wishes(self) -> list[Wish]:
         """Name what the client asks for."""
         return [
@@ -87,14 +92,14 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
     if type(document) is not dict:
         text = f'a message is a JSON object such as {{"message": "hello"}}, not {_kind(document)}'
         raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
-    if not document.keys() <= _KEYS:
-        document = _in_one_spelling(document)
-    ref = document.pop("ref", None)
-    if ref is not None:
-        _check_ref(ref)
     if len(document) == 1 and "message" in document:
-        message = ClientMessage(document["message"], ref=ref)
+        message, ref = ClientMessage(document["message"]), None
     else:
+        if not document.keys() <= _KEYS:
+            document = _in_one_spelling(document)
+        ref = document.pop("ref", None)
+        if ref is not None:
+            _check_ref(ref)
         message = ClientMessage(
             document.get("message"),
             _text(document, "path", ref),

@@ -7,6 +7,8 @@ import orjson
 from signalpost.delivery.frames import Opcode, encode_frame
 from signalpost.errors import ClientError
 
+_TEXT = int(Opcode.TEXT)
+
 
 class ValueFrame:
     """A broadcast value: the text or compact JSON alone for plain clients, an envelope for ``signalpost.v1``.
@@ -37,7 +39,7 @@ class ValueFrame:
     def plain(self) -> bytes:
         """The frame for plain clients."""
         if self._plain is None:
-            self._plain = encode_frame(Opcode.TEXT, self._text)
+            self._plain = encode_frame(_TEXT, self._text)
         return self._plain
 
     @property
@@ -46,7 +48,7 @@ class ValueFrame:
         if self._v1 is None:
             value = _json_of(self._value) if isinstance(self._value, str) else self._text
             envelope = b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(self._path), value)
-            self._v1 = encode_frame(Opcode.TEXT, envelope)
+            self._v1 = encode_frame(_TEXT, envelope)
         return self._v1
 
 
@@ -64,17 +66,17 @@ def error_frame(error: ClientError, ref: str | int | None) -> bytes:
     body: dict[str, Any] = {"code": error.code.value, "pointer": error.pointer, "detail": error.detail}
     if ref is not None:
         body["ref"] = ref
-    return encode_frame(Opcode.TEXT, orjson.dumps({"error": body}))
+    return encode_frame(_TEXT, orjson.dumps({"error": body}))
 
 
 def welcome_frame(client_id: str, path: str) -> bytes:
     """Encode the first thing that a client of ``signalpost.v1`` reads."""
-    return encode_frame(Opcode.TEXT, orjson.dumps({"welcome": {"clientId": client_id, "path": path}}))
+    return encode_frame(_TEXT, orjson.dumps({"welcome": {"clientId": client_id, "path": path}}))
 
 
 def bye_frame(retry_ms: int) -> bytes:
     """Encode the last thing that a client of ``signalpost.v1`` reads: come back in `retry_ms` milliseconds."""
-    return encode_frame(Opcode.TEXT, orjson.dumps({"bye": {"retry_ms": retry_ms}}))
+    return encode_frame(_TEXT, orjson.dumps({"bye": {"retry_ms": retry_ms}}))
 
 
 def _text_of(value: str) -> bytes:

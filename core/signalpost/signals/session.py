@@ -9,14 +9,14 @@ from typing import Protocol
 
 from signalpost.config.model import MessageFormat
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import Opcode
+from signalpost.delivery.frames import Dialect, Frame, Opcode
 from signalpost.delivery.hub import Hub
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
-from signalpost.signals.decide import Deliver, Invoke, Refuse, decide
+from signalpost.signals.decide import Answer, Deliver, Invoke, Refuse, decide
 from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message
-from signalpost.signals.outgoing import RawFrame, error_frame
+from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame
 from signalpost.signals.rule import SignalRule
 
 logger = logging.getLogger("signalpost.signals")
@@ -24,6 +24,9 @@ logger = logging.getLogger("signalpost.signals")
 MOST_WAITING = 16
 """Messages that may wait for a client's handler before its connection is not read from any more."""
 
+_PLAIN = Dialect.PLAIN  # a look into an Enum's class costs more than the comparison
+_TEXT = int(Opcode.TEXT)
+_RAW = MessageFormat.RAW
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
@@ -82,10 +85,10 @@ class Session:
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""
         rule = self.rule
-        if rule.format is MessageFormat.RAW:
+        if rule.format is _RAW:
             self._relay(opcode, payload)
             return
-        if opcode != Opcode.TEXT:
+        if opcode != _TEXT:
             self._refuse(_BINARY, None)
             return
         try:
@@ -93,14 +96,15 @@ class Session:
         except RefusedMessageError as refused:
             self._refuse(refused.error, refused.ref)
             return
-        signals = self._signals
-        decision = decide(rule, self.client, message, signals.broadcaster.spelling)
-        if isinstance(decision, Deliver):
+        decision = decide(rule, self.client, message, self._signals.broadcaster.spelling)
+        if isinstance(decision, Deliver | Answer):
             try:
-                signals.broadcaster.send(message.message, decision.target, self.client.path)
+                frame = ValueFrame(message.message, self._origin_of(decision))
             except TypeError:
                 # orjson reads four times as deep as it writes.
                 self._refuse(_TOO_DEEP, message.ref)
+            else:
+                self._deliver(frame, decision)
         elif isinstance(decision, Invoke):
             self._invoke(message)
         elif isinstance(decision, Refuse):
@@ -111,8 +115,18 @@ class Session:
         if not payload:
             return
         decision = decide(self.rule, self.client, ClientMessage(payload), self._signals.broadcaster.spelling)
+        if isinstance(decision, Deliver | Answer):
+            self._deliver(RawFrame(opcode, payload), decision)
+
+    def _origin_of(self, decision: Deliver | Answer) -> str:
+        """Give the path that the envelope names: where the message goes or, for want of that, where it came from."""
+        return (isinstance(decision, Deliver) and decision.target.path) or self.client.path
+
+    def _deliver(self, frame: Frame, decision: Deliver | Answer) -> None:
         if isinstance(decision, Deliver):
-            self._signals.hub.broadcast(RawFrame(opcode, payload), decision.target)
+            self._signals.hub.broadcast(frame, decision.target)
+        else:
+            self._signals.hub.send(self.client, frame.plain if self.client.dialect is _PLAIN else frame.v1)
 
     def _refuse(self, error: ClientError, ref: Ref | None) -> None:
         self._signals.hub.send(self.client, error_frame(error, ref))
