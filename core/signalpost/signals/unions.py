@@ -178,7 +178,7 @@ class _Rewriter:
         """Return the part of the document that ``#/a/b`` points to (RFC 6901 section 6), or None."""
         if reference != "#" and not reference.startswith("#/"):
             return None
-        part = self._document
+        part: Schema = self._document
         for step in unquote(reference[1:]).split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
             if not isinstance(part, dict) or key not in part:
