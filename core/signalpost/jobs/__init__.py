@@ -1,0 +1,1 @@
+"""Timers and schedules at run time; the only room that imports APScheduler."""

@@ -1,0 +1,124 @@
+"""When jobs are due: pure, without clock, loop or APScheduler.
+
+Moments are kept in UTC: Python compares and subtracts two datetimes of one zone by their wall clocks, which is
+wrong across a clock change.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from signalpost.cron import Cron, system_zone
+from signalpost.plan.model import Job, TimerJob
+
+_INSTANT = timedelta.resolution
+
+
+@dataclass(frozen=True, slots=True)
+class TimerMoments:
+    """The moments of a timer: whole multiples of its interval since it was started, so that no run shifts another.
+
+    Attributes:
+        anchor: when it was started; UTC.
+        every: the interval, at least a microsecond.
+        skip: how many of the first moments are left out.
+
+    """
+
+    anchor: datetime
+    every: timedelta
+    skip: int
+
+    def after(self, moment: datetime) -> datetime | None:
+        """Give the first moment strictly after `moment`, in UTC."""
+        passed = (moment.astimezone(UTC) - self.anchor) // self.every
+        return self.anchor + self.every * max(passed + 1, self.skip + 1)
+
+    def allows(self, moment: datetime) -> bool:  # noqa: ARG002 - schedules look at it
+        """Tell whether the job may run at `moment`: a timer always may."""
+        return True
+
+    def shown(self, moment: datetime) -> datetime:
+        """Give `moment` in the zone that people read it in: a timer has none, so UTC."""
+        return moment.astimezone(UTC)
+
+    def shifted(self, step: timedelta) -> "TimerMoments":
+        """Give the same pace after the clock was set by `step`."""
+        return replace(self, anchor=self.anchor + step)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleMoments:
+    """The moments of a schedule: what any of its expressions gives, each moment once.
+
+    Attributes:
+        zone: the expressions are read in.
+        start: nothing before this moment.
+        end: nothing after this moment.
+
+    """
+
+    crons: tuple[Cron, ...]
+    zone: ZoneInfo
+    start: datetime | None
+    end: datetime | None
+
+    def after(self, moment: datetime) -> datetime | None:
+        """Give the first moment strictly after `moment`, in UTC; None if there is none."""
+        if self.start is not None:
+            moment = max(moment.astimezone(UTC), self.start.astimezone(UTC) - _INSTANT)
+        coming = (cron.next(moment, self.zone) for cron in self.crons)
+        first = min((each.astimezone(UTC) for each in coming if each is not None), default=None)
+        return first if first is not None and self.allows(first) else None
+
+    def allows(self, moment: datetime) -> bool:
+        """Tell whether the job may run at `moment`: not before its start nor after its end."""
+        moment = moment.astimezone(UTC)
+        early = self.start is not None and moment < self.start.astimezone(UTC)
+        late = self.end is not None and moment > self.end.astimezone(UTC)
+        return not early and not late
+
+    def shown(self, moment: datetime) -> datetime:
+        """Give `moment` in the zone that people read it in: the schedule's."""
+        return moment.astimezone(self.zone)
+
+
+Moments = TimerMoments | ScheduleMoments
+
+
+def moments_of(job: Job, started: datetime) -> Moments:
+    """Give the moments of a job that is started at `started`.
+
+    Raises:
+        OperatorError: a schedule names no time zone and the system's cannot be told.
+
+    """
+    if isinstance(job, TimerJob):
+        every = max(timedelta(seconds=job.every), _INSTANT)
+        return TimerMoments(started.astimezone(UTC), every, job.skip)
+    return ScheduleMoments(job.crons, job.timezone or system_zone(), job.start, job.end)
+
+
+def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
+    """Give when a job will run if it is started at `after`, for people to read.
+
+    Args:
+        job: of a plan.
+        after: aware; a run on start is at this moment.
+        count: how many runs to give at most.
+
+    Returns:
+        Fewer than `count` if the job's limit or its end comes before; a schedule's in its time zone, a timer's in UTC.
+
+    Raises:
+        OperatorError: a schedule names no time zone and the system's cannot be told.
+
+    """
+    moments = moments_of(job, after)
+    wanted = min(count, job.limit) if job.limit else count
+    runs = [after] if job.on_start and moments.allows(after) else []
+    moment = moments.after(after)
+    while moment is not None and len(runs) < wanted:
+        runs.append(moment)
+        moment = moments.after(moment)
+    return [moments.shown(run) for run in runs[:wanted]]

@@ -1,0 +1,178 @@
+"""Runs the jobs of a plan while the server runs."""
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from signalpost.jobs.moments import moments_of
+from signalpost.jobs.scheduler import Clock, JobScheduler
+from signalpost.jobs.series import Series
+from signalpost.plan import Job
+from signalpost.plugins.handler import HandlerKind
+from signalpost.signals.event import Broadcast, Shared
+
+LOG = logging.getLogger(__name__)
+
+GRACE = 5.0
+"""Seconds that runs get to finish when the server stops."""
+
+_CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to clean up
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How a job does.
+
+    Attributes:
+        kind: timer or schedule.
+        runs: how many have begun; what was invoked by hand does not count.
+        running: how many are under way.
+        next_run: aware; None if there is none, or the server does not run.
+        last_error: what went wrong when last a run failed; one line.
+
+    """
+
+    name: str
+    kind: HandlerKind
+    runs: int
+    running: int
+    next_run: datetime | None
+    last_error: str | None
+
+
+class JobRunner:
+    """Runs jobs, each at its moments, none waiting for another.
+
+    Args:
+        jobs: of a plan; their names are unique.
+        shared: what their events share with those of signals and routes.
+        broadcast: sends their broadcasts.
+        clock: where the time comes from.
+
+    """
+
+    def __init__(
+        self, jobs: Sequence[Job], shared: Shared, broadcast: Broadcast, *, clock: Clock | None = None
+    ) -> None:
+        self._jobs = tuple(jobs)
+        self._shared = shared
+        self._broadcast = broadcast
+        self._clock = clock or Clock()
+        self._started = False
+        self._series: dict[str, Series] = {}
+        self._scheduler: JobScheduler | None = None  # between start and stop
+
+    def start(self) -> None:
+        """Run what is to be run on start, and begin to follow the clock. Needs a running loop; once only.
+
+        Raises:
+            RuntimeError: it was started before.
+            OperatorError: a schedule names no time zone and the system's cannot be told.
+
+        """
+        if self._started:
+            raise RuntimeError("jobs are started once; make another JobRunner")
+        now = self._clock.wall()
+        self._series = {
+            job.name: Series(job, moments_of(job, now), self._shared, self._broadcast) for job in self._jobs
+        }
+        self._started = True
+        self._scheduler = JobScheduler(self._clock, self._clock_was_set)
+        self._scheduler.start()
+        for name, series in self._series.items():
+            if series.job.on_start and series.moments.allows(now):
+                series.tick(now)
+            first = series.after(now)
+            if first is not None:
+                self._scheduler.follow(name, first, series.tick, series.after)
+
+    async def stop(self, grace: float = GRACE) -> None:
+        """Begin no more runs, let those under way finish, and cancel what has not after `grace` seconds."""
+        if self._scheduler is None:
+            return
+        scheduler, self._scheduler = self._scheduler, None
+        scheduler.remove_all_jobs()
+        scheduler.shutdown(wait=False)
+        await asyncio.sleep(0)  # APScheduler ends itself in the next turn of the loop
+        await self._finish(grace)
+
+    def next_run(self, name: str) -> datetime | None:
+        """Give when a job runs next, in its time zone; None if it has no run left, or the server does not run.
+
+        Raises:
+            LookupError: there is no job of that name.
+
+        """
+        return self._next_run(self._find(name))
+
+    def status(self) -> tuple[JobStatus, ...]:
+        """Tell how the jobs do, in the order of the plan; empty before the start."""
+        return tuple(
+            JobStatus(
+                name=name,
+                kind=series.kind,
+                runs=series.begun,
+                running=len(series.running),
+                next_run=self._next_run(series),
+                last_error=series.last_error,
+            )
+            for name, series in self._series.items()
+        )
+
+    async def invoke(self, name: str) -> bool:
+        """Run a job now, and wait for the end of that run.
+
+        The run counts neither towards the limit nor as a run of the series: its `TickEvent.run` is 0. It takes a
+        place among those that may be under way at once, like any other.
+
+        Returns:
+            Whether it ran; False if as many runs as there may be were under way.
+
+        Raises:
+            LookupError: there is no job of that name.
+            RuntimeError: the server does not run.
+
+        """
+        if self._scheduler is None:
+            raise RuntimeError("jobs run between start and stop only")
+        task = self._find(name).invoke(self._clock.wall())
+        if task is None:
+            return False
+        await asyncio.wait([task])  # whoever stops waiting does not stop the run
+        return True
+
+    def _next_run(self, series: Series) -> datetime | None:
+        due = None if self._scheduler is None else self._scheduler.due(series.job.name)
+        return None if due is None else series.moments.shown(due)
+
+    def _find(self, name: str) -> Series:
+        series = self._series.get(name)
+        if series is None:
+            nearest = difflib.get_close_matches(name, self._series, n=1)
+            guess = f'; did you mean "{nearest[0]}"?' if nearest else ""
+            raise LookupError(f'no job is named "{name}"{guess}')
+        return series
+
+    def _clock_was_set(self, step: timedelta) -> None:
+        LOG.info("the system's clock was set by %+.3f s; timers keep their pace", step.total_seconds())
+        now = self._clock.wall()
+        for name, series in self._series.items():
+            due = None if self._scheduler is None else self._scheduler.due(name)
+            if self._scheduler is not None and due is not None:
+                self._scheduler.put_off(name, series.follow_clock(step, due, now))
+
+    async def _finish(self, grace: float) -> None:
+        running = {task: series for series in self._series.values() for task in series.running}
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=grace)
+        for task in late:
+            LOG.warning("%s: a run was cancelled, since it was not over %g s after the stop", running[task], grace)
+            task.cancel()
+        if late:
+            _, stuck = await asyncio.wait(late, timeout=_CANCEL_GRACE)
+            for task in stuck:
+                LOG.error("%s: a run ignores that it was cancelled, and is left behind", running[task])

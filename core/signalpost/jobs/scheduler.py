@@ -1,0 +1,133 @@
+"""APScheduler's AsyncIOScheduler, with its traps closed.
+
+It keeps the jobs in order and wakes the loop when the first of them is due. What it does with a job that is due is
+replaced here, since by itself it
+
+- reads the time where it cannot be given another clock,
+- drops a run that is a second late (`misfire_grace_time`),
+- does not tell a job when it was due, and runs a plain function in a thread,
+- sleeps until the next run however far that is, and so oversleeps when the system's clock is set.
+
+Its own triggers are not used: its cron counts Monday as 0 and stumbles over clock changes.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+_STEP = 1.0  # seconds by which the wall clock must leave the steady one to count as having been set
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where the time comes from.
+
+    Attributes:
+        wall: the time of day, in UTC. People and NTP may set it.
+        steady: seconds since whenever; it only goes on.
+        glance: seconds after which the wall clock is looked at again, to notice that it was set.
+
+    """
+
+    wall: Callable[[], datetime] = _utc_now
+    steady: Callable[[], float] = time.monotonic
+    glance: float = 60.0
+
+
+class _Trigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
+    """Asks the job itself for its next moment."""
+
+    __slots__ = ("_following",)
+
+    def __init__(self, following: Callable[[datetime], datetime | None]) -> None:
+        self._following = following
+
+    def get_next_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime | None:
+        """Give the first moment after both: the run of one moment stands for all that were missed with it."""
+        return self._following(max(previous_fire_time, now))
+
+
+class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships no types
+    """Calls each job at its moments, on the running loop. All moments are in UTC.
+
+    Args:
+        clock: where the time comes from.
+        on_step: told by how much the wall clock was set, before any job is called by the new time.
+
+    """
+
+    def __init__(self, clock: Clock, on_step: Callable[[timedelta], None]) -> None:
+        super().__init__(timezone=UTC)
+        self._clock = clock
+        self._on_step = on_step
+        self._seen: tuple[datetime, float] | None = None
+
+    def follow(
+        self,
+        name: str,
+        first: datetime,
+        launch: Callable[[datetime], None],
+        following: Callable[[datetime], datetime | None],
+    ) -> None:
+        """Call a job at `first` and from then on at its following moments, until there is none.
+
+        Args:
+            name: unique.
+            first: the first moment.
+            launch: called with the moment that is due; it starts what is to run and returns.
+            following: gives the first moment strictly after another, or None. Asked after each launch.
+
+        """
+        # APScheduler insists on arguments that fit; every call gets its own moment instead (`_call_if_due`).
+        self.add_job(launch, _Trigger(following), args=(first,), id=name, name=name, next_run_time=first)
+
+    def due(self, name: str) -> datetime | None:
+        """Give when a job is called next; None if never."""
+        job = self.get_job(name)
+        return None if job is None else job.next_run_time
+
+    def put_off(self, name: str, due: datetime) -> None:
+        """Call a job next at `due` instead."""
+        self.modify_job(name, next_run_time=due)
+
+    def _process_jobs(self) -> float | None:
+        """Call what is due, and give the seconds until there is something to do: APScheduler's timer asks."""
+        self._notice_step()
+        now = self._clock.wall()
+        for job in self.get_jobs():  # the next one first
+            if not self._call_if_due(job, now):
+                break
+        waiting = self.get_jobs()
+        if not waiting:
+            return None
+        ahead: timedelta = waiting[0].next_run_time - self._clock.wall()
+        return min(max(ahead.total_seconds(), 0.0), self._clock.glance)
+
+    def _call_if_due(self, job: Any, now: datetime) -> bool:
+        due = job.next_run_time
+        if due > now:
+            return False
+        job.func(due)
+        following = job.trigger.get_next_fire_time(due, now)
+        if following is None:
+            self.remove_job(job.id)
+        else:
+            self.put_off(job.id, following)
+        return True
+
+    def _notice_step(self) -> None:
+        wall, steady = self._clock.wall(), self._clock.steady()
+        if self._seen is not None:
+            step = (wall - self._seen[0]).total_seconds() - (steady - self._seen[1])
+            if abs(step) >= _STEP:
+                self._on_step(timedelta(seconds=step))
+        self._seen = wall, steady

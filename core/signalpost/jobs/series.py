@@ -1,0 +1,144 @@
+"""The runs of one job: how many there were, which are under way, and what a run does."""
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+from signalpost.jobs.moments import Moments, TimerMoments
+from signalpost.plan import Job, TimerJob
+from signalpost.plugins.handler import Handler, HandlerKind
+from signalpost.signals.event import Broadcast, Shared, TickEvent
+
+LOG = logging.getLogger(__name__)
+
+_CORRECTION = timedelta(hours=3)  # as in cron(8): a clock set back by more was wrong before
+
+
+class Series:
+    """The runs of one job.
+
+    A timer's runs never overlap: while one is under way, those that fall due are left out (and logged at debug
+    level). A schedule has up to `max_runs` at once; what falls due beyond them is left out with a warning. What is
+    left out is no run: it does not count towards the limit.
+
+    Attributes:
+        job: what is run.
+        moments: when.
+        begun: how many runs of the series have begun; what was invoked by hand is not among them.
+        running: the runs under way, those invoked by hand included.
+        last_error: what went wrong when last a run failed; one line.
+
+    """
+
+    __slots__ = ("_broadcast", "_shared", "begun", "job", "last_error", "moments", "running")
+
+    def __init__(self, job: Job, moments: Moments, shared: Shared, broadcast: Broadcast) -> None:
+        self.job = job
+        self.moments = moments
+        self.begun = 0
+        self.running: set[asyncio.Task[None]] = set()
+        self.last_error: str | None = None
+        self._shared = shared
+        self._broadcast = broadcast
+
+    def __str__(self) -> str:
+        return f'{self.kind.value} "{self.job.name}" ({self.job.owner})'
+
+    @property
+    def kind(self) -> HandlerKind:
+        """Timer or schedule."""
+        return HandlerKind.TIMER if isinstance(self.job, TimerJob) else HandlerKind.SCHEDULE
+
+    @property
+    def full(self) -> bool:
+        """Whether as many runs are under way as there may be."""
+        return len(self.running) >= (1 if isinstance(self.job, TimerJob) else self.job.max_runs)
+
+    def after(self, moment: datetime) -> datetime | None:
+        """Give the next moment of the series strictly after `moment`; None if it is over."""
+        if self.job.limit and self.begun >= self.job.limit:
+            return None
+        return self.moments.after(moment)
+
+    def tick(self, due: datetime) -> None:
+        """Begin the run that is due, unless the series is full."""
+        if self.full:
+            level = logging.DEBUG if isinstance(self.job, TimerJob) else logging.WARNING
+            moment = self.moments.shown(due)
+            LOG.log(level, "%s: left out the run of %s, %d still under way", self, moment, len(self.running))
+            return
+        self.begun += 1
+        self._begin(self.begun, due)
+
+    def invoke(self, now: datetime) -> asyncio.Task[None] | None:
+        """Begin a run outside of the series; None if it is full."""
+        return None if self.full else self._begin(0, now)
+
+    def follow_clock(self, step: timedelta, due: datetime, now: datetime) -> datetime:
+        """Give the next moment instead of `due` after the wall clock was set by `step`.
+
+        A timer keeps its pace. A schedule runs what was jumped over once, and nothing a second time, unless the
+        clock was set back so far that it must have been wrong before.
+        """
+        if isinstance(self.moments, TimerMoments):
+            self.moments = self.moments.shifted(step)
+            return due + step
+        if step <= -_CORRECTION:
+            return self.after(now) or due
+        return due
+
+    def _begin(self, run: int, due: datetime) -> asyncio.Task[None]:
+        event = TickEvent(
+            name=self.job.name,
+            run=run,
+            due=self.moments.shown(due),
+            arguments=self.job.arguments,
+            shared=self._shared,
+            broadcast=self._broadcast,
+        )
+        task = asyncio.get_running_loop().create_task(self._run(event), name=str(self))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+        return task
+
+    async def _run(self, event: TickEvent) -> None:
+        timeout = None if isinstance(self.job, TimerJob) else self.job.timeout
+        try:
+            async with asyncio.timeout(timeout) as scope:
+                await self._act(event)
+            if scope.expired():  # the handler caught its cancellation and went on to its end
+                self._report_timeout(timeout)
+        except TimeoutError as error:
+            if scope.expired():
+                self._report_timeout(timeout)
+            else:
+                self._report(error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the server stops
+            self._report(error)  # the handler awaited something that was cancelled
+        except Exception as error:  # noqa: BLE001 - a handler may raise whatever it likes
+            self._report(error)
+
+    async def _act(self, event: TickEvent) -> None:
+        action = self.job.action
+        if isinstance(action, Handler):
+            await action.function(event)
+        else:
+            self._broadcast(action.value, path=action.path, group=action.group, client=action.client)
+
+    def _report(self, error: BaseException) -> None:
+        self.last_error = f"{type(error).__name__}: {error}".splitlines()[0]
+        LOG.error("%s: %s failed", self, self._actor, exc_info=error)
+
+    def _report_timeout(self, timeout: float | None) -> None:
+        self.last_error = f"took longer than {timeout:g} s"
+        LOG.warning("%s: %s took longer than %g s and was cancelled", self, self._actor, timeout)
+
+    @property
+    def _actor(self) -> str:
+        action = self.job.action
+        if isinstance(action, Handler):
+            return f'handler "{action.name}" of plugin {action.plugin} ({action.where})'
+        return "its broadcast"
