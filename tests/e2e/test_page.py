@@ -1,0 +1,297 @@
+"""The chat page in a real browser before a real server."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Error, Locator, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+OpenPage = Callable[..., Page]
+
+
+def say(page: Page, text: str) -> None:
+    page.locator("#text").fill(text)
+    page.locator("#text").press("Enter")
+
+
+def own(page: Page) -> Locator:
+    return page.locator(".message.own")
+
+
+def others(page: Page) -> Locator:
+    return page.locator(".message:not(.own)")
+
+
+def texts(messages: Locator) -> Locator:
+    return messages.locator(".text")
+
+
+def delivery(messages: Locator) -> Locator:
+    return messages.locator(".delivery")
+
+
+def send_past_the_page(page: Page, url: str, values: list[Any]) -> None:
+    """Send messages over a socket that is not the page's own."""
+    page.evaluate(
+        """([url, values]) => new Promise((resolve, reject) => {
+            const socket = new WebSocket(url);
+            socket.onerror = () => reject(new Error(`no connection to ${url}`));
+            socket.onopen = () => {
+                for (const message of values) socket.send(JSON.stringify({message}));
+                resolve();
+            };
+        })""",
+        [url, values],
+    )
+
+
+def distance_from_end(page: Page) -> int:
+    return page.locator("#log").evaluate("log => Math.round(log.scrollHeight - log.scrollTop - log.clientHeight)")
+
+
+def test_two_people_see_each_others_messages(app: Any, open_page: OpenPage):
+    ann, bob = open_page(app.url), open_page(app.url)
+
+    say(ann, "Is the 8:15 on time?")
+    expect(texts(others(bob))).to_have_text(["Is the 8:15 on time?"])
+    say(bob, "Two minutes late.")
+
+    for page, mine, theirs in (
+        (ann, "Is the 8:15 on time?", "Two minutes late."),
+        (bob, "Two minutes late.", "Is the 8:15 on time?"),
+    ):
+        expect(texts(own(page))).to_have_text([mine])
+        expect(delivery(own(page))).to_have_text(["sent"])
+        expect(texts(others(page))).to_have_text([theirs])
+
+
+def test_words_said_at_one_time_come_to_one_order_on_all_pages(app: Any, open_page: OpenPage):
+    pages = [open_page(app.url) for _ in range(3)]
+    app.freeze()
+    for number, page in enumerate(pages):
+        say(page, f"{number}, first")
+        say(page, f"{number}, then")
+        expect(delivery(own(page))).to_have_text(["sending"] * 2)  # each page shows its own words first
+
+    app.thaw()
+
+    for page in pages:
+        expect(page.locator(".message")).to_have_count(6)
+        expect(delivery(own(page))).to_have_text(["sent"] * 2)
+    first, *rest = (texts(page.locator(".message")).all_inner_texts() for page in pages)
+    assert rest == [first, first]
+
+
+def test_nobodys_words_are_taken_for_anothers(app: Any, open_page: OpenPage):
+    pages = [open_page(app.url) for _ in range(3)]
+    for round_ in range(4):
+        for page in pages:
+            say(page, "the same text")
+            say(page, f"round {round_}")
+
+    for page in pages:
+        expect(page.locator(".message")).to_have_count(24)
+        expect(delivery(own(page))).to_have_text(["sent"] * 8)
+        expect(others(page)).to_have_count(16)
+
+
+def test_markup_in_a_message_stays_text(app: Any, open_page: OpenPage):
+    ann, bob = open_page(app.url), open_page(app.url)
+    markup = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\n<b>&amp;</b>"
+
+    say(ann, markup)
+
+    for message in (own(ann), others(bob)):
+        expect(texts(message)).to_have_text([markup])
+        expect(message.locator("script, img, b")).to_have_count(0)
+    assert [page.evaluate("window.pwned") for page in (ann, bob)] == [None, None]
+
+
+def test_the_browser_itself_refuses_text_as_markup(app: Any, open_page: OpenPage, complaints: list[str]):
+    page = open_page(app.url)
+
+    with pytest.raises(Error, match="TrustedHTML"):
+        page.evaluate("document.body.insertAdjacentHTML('beforeend', '<b>no</b>')")
+    assert all("TrustedHTML" in complaint for complaint in complaints)
+    complaints.clear()
+
+
+def test_a_refusal_is_shown_at_the_message_that_caused_it(app: Any, open_page: OpenPage):
+    ann, bob = open_page(app.url), open_page(app.url)
+
+    say(ann, "before")
+    say(ann, "x" * 4097)
+    say(ann, "after")
+
+    expect(delivery(own(ann))).to_have_text(["sent", "refused", "sent"])
+    expect(ann.locator(".problem")).to_have_count(1)
+    expect(own(ann).nth(1).locator(".problem")).to_contain_text("4096")
+    expect(texts(others(bob))).to_have_text(["before", "after"])
+
+    own(ann).nth(1).get_by_role("button", name="Edit").click()
+
+    expect(texts(own(ann))).to_have_text(["before", "after"])
+    expect(ann.locator("#text")).to_be_focused()
+    expect(ann.locator("#text")).to_have_value("x" * 4097)
+    expect(ann.locator("#counter")).to_have_text("1 too many")
+
+
+def test_when_the_server_restarts_both_reconnect_and_what_was_written_meanwhile_is_sent(app: Any, open_page: OpenPage):
+    ann, bob = open_page(app.url), open_page(app.url)
+    say(ann, "before")
+    expect(others(bob)).to_have_count(1)
+
+    app.stop()
+    for page in (ann, bob):
+        expect(page.locator(".head")).to_have_attribute("data-state", "waiting")
+    say(ann, "meanwhile")
+    expect(delivery(own(ann))).to_have_text(["sent", "waiting"])
+    app.start()
+    bob.get_by_role("button", name="Try now").click()
+
+    for page in (bob, ann):  # ann waits for her page to do it by itself
+        expect(page.locator("#state")).to_have_text("Connected", timeout=90_000)
+        expect(page.locator(".note")).to_have_count(1)
+    expect(delivery(own(ann))).to_have_text(["sent", "sent"])
+    expect(texts(others(bob))).to_have_text(["before", "meanwhile"])
+    say(bob, "after")
+    expect(texts(others(ann))).to_have_text(["after"])
+
+
+def test_a_message_lost_with_the_connection_says_so_and_can_be_sent_again(app: Any, open_page: OpenPage):
+    page = open_page(app.url)
+    app.freeze()
+    say(page, "into the dark")
+    expect(delivery(own(page))).to_have_text(["sending"])
+
+    app.kill()
+    expect(delivery(own(page))).to_have_text(["not confirmed"])
+    app.start()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator("#state")).to_have_text("Connected")
+    own(page).get_by_role("button", name="Retry").click()
+
+    expect(texts(own(page))).to_have_text(["into the dark"])
+    expect(delivery(own(page))).to_have_text(["sent"])
+    expect(others(page)).to_have_count(0)
+
+
+def test_a_message_that_its_path_does_not_echo_is_not_sending_for_ever(app: Any, open_page: OpenPage):
+    page = open_page(f"{app.url}/?path=/silent")
+    expect(page.locator("#path")).to_have_text("/silent")
+    page.clock.install()
+
+    say(page, "anyone?")
+    expect(delivery(own(page))).to_have_text(["sending"])
+    page.clock.fast_forward(6_000)
+
+    expect(delivery(own(page))).to_have_text(["no echo"])
+
+
+def test_a_page_without_a_network_says_offline_and_comes_back_with_it(app: Any, open_page: OpenPage):
+    # By a name that is not the machine's own: localhost is there without any network.
+    page = open_page(app.url.replace("127.0.0.1", "signalpost.test"))
+
+    page.context.set_offline(True)
+    expect(page.locator("#state")).to_have_text("Offline")
+    say(page, "later")
+    expect(delivery(own(page))).to_have_text(["waiting"])
+    page.context.set_offline(False)
+
+    expect(page.locator("#state")).to_have_text("Connected")
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+
+def test_a_path_from_the_address_bar_never_becomes_another_host(app: Any, open_page: OpenPage):
+    page = open_page(f"{app.url}/?path=//elsewhere.test/x")
+
+    say(page, "still here")
+
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+
+def test_page_and_signals_may_share_one_port(one_port_app: Any, open_page: OpenPage):
+    page = open_page(one_port_app.url)
+
+    say(page, "one port")
+
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_works_on_a_small_screen_by_keyboard_alone(app: Any, open_page: OpenPage, scheme: str):
+    page = open_page(app.url, viewport={"width": 360, "height": 640}, color_scheme=scheme)
+    neighbour = open_page(app.url)
+    field, keyboard = page.locator("#text"), page.keyboard
+    expect(field).to_be_focused()
+
+    keyboard.type("first line")
+    keyboard.press("Shift+Enter")
+    keyboard.type("second line")
+    keyboard.press("Enter")
+    expect(texts(own(page))).to_have_text(["first line\nsecond line"], use_inner_text=True)
+    expect(field).to_have_value("")
+    say(neighbour, "w" * 500)
+    for number in range(20):
+        say(neighbour, f"message {number}")
+    expect(others(page)).to_have_count(21)
+
+    keyboard.press("Shift+Tab")
+    expect(page.get_by_role("log")).to_be_focused()
+    keyboard.press("Home")
+    expect(others(page).first).to_be_in_viewport()
+    say(neighbour, "below")
+    newest = page.get_by_role("button", name="1 new message")
+    expect(newest).to_be_visible()
+    expect(others(page).last).not_to_be_in_viewport()
+    keyboard.press("Tab")
+    expect(newest).to_be_focused()
+    keyboard.press("Enter")
+    expect(others(page).last).to_be_in_viewport()
+    expect(newest).to_be_hidden()
+
+    keyboard.press("Tab")
+    expect(field).to_be_focused()
+    keyboard.type("by the button")
+    keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Send")).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    keyboard.press("Enter")
+    expect(texts(own(page)).last).to_have_text("by the button")
+    expect(delivery(own(page)).last).to_have_text("sent")
+    overflowing = page.locator("body, .head, .log, .track, .bubble, .composer").evaluate_all(
+        "elements => elements.filter(each => each.scrollWidth > each.clientWidth).map(each => each.className)"
+    )
+    assert overflowing == []
+
+
+def test_a_rush_of_messages_keeps_the_end_in_view_and_the_document_small(app: Any, open_page: OpenPage):
+    page, rusher = open_page(app.url), open_page(app.url)
+
+    send_past_the_page(rusher, f"{app.signals_url}/any", [f"number {number}" for number in range(1000)])
+
+    expect(others(page).last.locator(".text")).to_have_text("number 999")
+    expect(others(page).last).to_be_in_viewport()
+    expect(page.locator("#newest")).to_be_hidden()
+    expect(others(page)).to_have_count(400)
+    assert distance_from_end(page) <= 1
+
+
+def test_values_that_are_not_text_are_shown_as_data(app: Any, open_page: OpenPage):
+    page = open_page(f"{app.url}/?path=/any")
+    values = [{"lines": [1, "<b>"]}, 0, {"message": "just this"}]
+
+    send_past_the_page(open_page(app.url), f"{app.signals_url}/any", values)
+
+    expect(texts(others(page))).to_have_text(['{"lines":[1,"<b>"]}', "0", "just this"])
+
+
+def test_the_view_greets_by_name_and_trusts_no_name(app: Any, open_page: OpenPage):
+    page = open_page(app.url)
+
+    page.goto(f"{app.url}/hello/%3Cb%3EEve")
+
+    expect(page.get_by_role("heading")).to_have_text("Hello, <b>Eve")
+    expect(page).to_have_title("Hello, <b>Eve")
