@@ -216,3 +216,11 @@ def test_on_uvloop_and_by_the_real_clock_jobs_run_too(caplog):
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
         loop.run(main())
     assert caplog.records == []
+
+
+async def test_white_box_a_wake_up_that_is_on_its_way_begins_nothing_after_stop(world):
+    runner = await world.live(4.5, world.timer(5))
+    asyncio.get_running_loop().virtual.now += 1
+    runner._scheduler.wakeup()
+    await runner.stop()
+    assert world.runs == []
