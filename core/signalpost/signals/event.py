@@ -208,7 +208,7 @@ class TickEvent:
 
     Attributes:
         name: of the job.
-        run: counted from 1; runs that were skipped do not count.
+        run: counted from 1; runs that were skipped do not count. 0 is a run that was invoked by hand.
         due: when it should have begun; aware.
         arguments: as routes.yaml or the decorator gives them.
         broadcast: see `Broadcast`; without a target it goes to everyone.
