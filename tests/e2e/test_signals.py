@@ -441,7 +441,7 @@ class TestHandlers:
             for name in names:
                 assert await a.receive() == f"begun {name}"
                 await key.send(name)
-                assert await a.receive() == f"done {name}"
+                assert [await key.receive(), await a.receive()] == ["opened", f"done {name}"]
 
     async def test_a_handler_can_close_the_connection_after_a_last_word(self, app):
         async with app.connect("/leave") as a:
