@@ -7,6 +7,7 @@ from signalpost.config.model import MessageFormat, Rebroadcast, Wish
 from signalpost.config.paths import PathPattern, PathTable
 from signalpost.signals.rule import SignalRule
 
+_NO_PARAMS: Mapping[str, str | int] = {}
 _ANY_PATH = PathPattern.parse("/<path:path>")
 
 
@@ -36,8 +37,8 @@ class SignalTable:
     """
 
     def __init__(self, rules: Iterable[SignalRule], endpoints: Iterable[str], *, refuse_undeclared: bool) -> None:
-        rules = tuple(rules)
-        self._refuse = refuse_undeclared
+        rules, endpoints = tuple(rules), tuple(endpoints)
+        self._undeclared = {} if refuse_undeclared else {name: _undeclared(name) for name in endpoints}
         self._tables: dict[str, PathTable[SignalRule]] = {name: PathTable() for name in endpoints}
         self._all: PathTable[None] = PathTable()
         seen: set[str] = set()
@@ -54,9 +55,8 @@ class SignalTable:
         match = self._tables[endpoint].match(path)
         if match is not None:
             return ResolvedPath(match.value, match.path, match.params)
-        if self._refuse:
-            return None
-        return ResolvedPath(_undeclared(endpoint), _trimmed(path), {})
+        rule = self._undeclared.get(endpoint)
+        return ResolvedPath(rule, _trimmed(path), _NO_PARAMS) if rule is not None else None
 
     def spelling(self, path: str) -> str:
         """Bring the path of a target to the spelling that clients' paths have."""
