@@ -181,8 +181,8 @@ class Client:
 
     def drop(self, code: int) -> None:
         """End the connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
-        if self._transport.is_closing():
-            return
+        if self._transport.is_closing() and not self._transport.get_write_buffer_size():
+            return  # it is over already; a reset now would only overtake the close frame
         self.left(code)
         sock = self._transport.get_extra_info("socket")
         # Without a descriptor to spare the buffers are freed later, by the kernel's own timeout.
