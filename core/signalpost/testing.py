@@ -26,9 +26,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from signalpost.config import load_config
-from signalpost.plan import Plan, build_plan
-from signalpost.plugins.discovery import load_plugins
+from signalpost.plan import Plan, load_plan
 from signalpost.server import Server
 
 __all__ = ["App", "Client", "load_app", "serve"]
@@ -132,8 +130,7 @@ def load_app(routes_yaml: str, folder: Path, plugins: Mapping[str, str] | None =
         (folder / "plugins").mkdir(exist_ok=True)
     for name, source in (plugins or {}).items():
         (folder / "plugins" / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
-    config = load_config(file)
-    return build_plan(config, load_plugins(config.plugins))
+    return load_plan(file)
 
 
 @asynccontextmanager

@@ -8,13 +8,14 @@ import click
 
 from signalpost import __version__
 from signalpost.cli.listing import show_plugins, show_routes
-from signalpost.cli.loading import load_plan, plan_or_exit
+from signalpost.cli.loading import plan_or_exit
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app
 from signalpost.cli.terminal import wants_colour
 from signalpost.config import Style, render_problems, routes_schema
 from signalpost.config.render import count_problems
 from signalpost.errors import ConfigError, OperatorError
+from signalpost.plan import load_plan
 
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
 

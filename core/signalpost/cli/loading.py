@@ -5,21 +5,9 @@ import sys
 import click
 
 from signalpost.cli.terminal import wants_colour
-from signalpost.config import load_config, render_problems
+from signalpost.config import render_problems
 from signalpost.errors import ConfigError
-from signalpost.plan import Plan, build_plan
-from signalpost.plugins.discovery import load_plugins
-
-
-def load_plan(file: str) -> Plan:
-    """Read a routes.yaml and its plugins: all that comes before `Server.start`.
-
-    Raises:
-        ConfigError: with every problem.
-
-    """
-    config = load_config(file)
-    return build_plan(config, load_plugins(config.plugins))
+from signalpost.plan import Plan, load_plan
 
 
 def plan_or_exit(file: str) -> Plan:

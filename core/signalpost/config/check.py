@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from signalpost.config.doubts import Doubts, doubts_of
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.files import find_folder
 from signalpost.config.jobs import check_names, read_schedules, read_timers
@@ -34,18 +35,33 @@ def parse_config(text: str, *, file: str, folder: Path) -> ServerConfig:
         ConfigError: with every problem that could be found, in the order of their places.
 
     """
+    config, doubts = judge_config(text, file=file, folder=folder)
+    if config is None or doubts.problems:
+        raise ConfigError(doubts.problems)
+    return config
+
+
+def judge_config(text: str, *, file: str, folder: Path) -> tuple[ServerConfig | None, Doubts]:
+    """Read of routes.yaml what can be read, and say what is wrong with the rest; the arguments are as above.
+
+    Returns:
+        The configuration, without the parts that could not be read, and the problems. It is None, and there are
+        problems, if nothing could be read.
+
+    """
     text = text.removeprefix("\ufeff")
     tree = read_tree(text)
     source = Source(file, text, tree.root)
     report = Report(source, tree.faults)
     if tree.root is None:
-        raise ConfigError(report.problems or (Problem(file, 0, 0, "", _EMPTY),))
+        return None, Doubts(report.problems or (Problem(file, 0, 0, "", _EMPTY),))
     data = plain(tree.root)
     check_shape(data, report)
-    config = _read(Section((), data if isinstance(data, dict) else {}, report), source, folder)
-    if report.problems:
-        raise ConfigError(report.problems)
-    return config
+    if not isinstance(data, dict):
+        return None, Doubts(report.problems)
+    root = Section((), data, report)
+    config = _read(root, source, folder)
+    return config, doubts_of(report, root, config)
 
 
 def _read(root: Section, source: Source, folder: Path) -> ServerConfig:

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from signalpost.config.check import parse_config
+from signalpost.config.check import judge_config
+from signalpost.config.doubts import Doubts
 from signalpost.config.model import ServerConfig
 from signalpost.config.tree import MAX_CHARACTERS
 from signalpost.errors import ConfigError, Problem
@@ -20,13 +21,26 @@ def load_config(file: str | Path) -> ServerConfig:
         ConfigError: with every problem that could be found, in the order of their places.
 
     """
+    config, doubts = read_config(file)
+    if config is None or doubts.problems:
+        raise ConfigError(doubts.problems)
+    return config
+
+
+def read_config(file: str | Path) -> tuple[ServerConfig | None, Doubts]:
+    """Read of a routes.yaml what can be read: see `judge_config`.
+
+    Raises:
+        ConfigError: the file cannot be read at all.
+
+    """
     name = str(file)
     data = _read(name)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError((_undecodable(name, data, error.start),)) from None
-    return parse_config(text, file=name, folder=Path(os.path.abspath(name)).parent)  # noqa: PTH100 - keeps symlinks
+    return judge_config(text, file=name, folder=Path(os.path.abspath(name)).parent)  # noqa: PTH100 - keeps symlinks
 
 
 def _read(name: str) -> bytes:

@@ -16,12 +16,13 @@ class Report:
 
     """
 
-    __slots__ = ("_faulty", "_problems", "source")
+    __slots__ = ("_about", "_faulty", "_problems", "source")
 
     def __init__(self, source: Source, faults: Iterable[Fault] = ()) -> None:
         self.source = source
         self._problems: dict[Problem, None] = {}
         self._faulty: set[Keys] = set()
+        self._about: set[Keys] = set()
         for fault in faults:
             self._problems[source.fault(fault)] = None
             self._faulty.add(fault.keys)
@@ -33,10 +34,16 @@ class Report:
         """
         if keys not in self._faulty or not keys:
             self._problems[self.source.problem(keys, text, of_key=of_key)] = None
+            self._about.add(keys)
 
     def add_problem(self, problem: Problem) -> None:
         """Note a problem of another file."""
         self._problems[problem] = None
+
+    @property
+    def faulty(self) -> frozenset[Keys]:
+        """What the problems of this file are about."""
+        return frozenset(self._about | self._faulty)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

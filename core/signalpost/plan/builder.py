@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from signalpost.config.doubts import NO_DOUBTS, Doubts
 from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.plan.findings import Findings
@@ -14,17 +15,23 @@ from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
 
-def build_plan(config: ServerConfig, registry: Registry) -> Plan:
+def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOUBTS) -> Plan:
     """Resolve what routes.yaml says against the plugins, and check what only both together can tell.
+
+    Args:
+        config: what routes.yaml says, or as much of it as could be read.
+        registry: the plugins.
+        doubts: what is wrong with routes.yaml: added to what is found here, and nothing is found that follows from it.
 
     Raises:
         ConfigError: with every problem, those of plugins included.
 
     """
-    findings = Findings(config)
+    findings = Findings(config, doubts.problems)
     findings.of_registry(registry)
-    resolver = Resolver(config, registry, findings)
+    resolver = Resolver(config, registry, findings, doubts)
     resolver.check_plugin_names()
+    resolver.check_leftovers()
     routes = tuple(_routes(resolver))
     signals = tuple(_signals(resolver))
     jobs = tuple(plan_jobs(resolver))
@@ -35,8 +42,9 @@ def build_plan(config: ServerConfig, registry: Registry) -> Plan:
 class _Claims:
     """Who has which path. routes.yaml wins over decorators, and two decorators on one path are a mistake."""
 
-    def __init__(self, findings: Findings) -> None:
-        self._findings = findings
+    def __init__(self, resolver: Resolver) -> None:
+        self._findings = resolver.findings
+        self._certain = not resolver.doubts.bindings
         self._declared: dict[str, str] = {}
         self._bound: dict[str, Handler] = {}
 
@@ -54,12 +62,13 @@ class _Claims:
             return False
         other = self._bound.get(key)
         if other is not None:
-            self._findings.fault(
-                handler,
-                f'handler "{handler.name}" is bound to {what}, and so is "{other.name}" of plugin {other.plugin} '
-                f"({other.where}); name in routes.yaml the one that is meant, or unbind the other: "
-                f"handlers: {{{other.name}: off}}",
-            )
+            if self._certain:
+                self._findings.fault(
+                    handler,
+                    f'handler "{handler.name}" is bound to {what}, and so is "{other.name}" of plugin {other.plugin} '
+                    f"({other.where}); name in routes.yaml the one that is meant, or unbind the other: "
+                    f"handlers: {{{other.name}: off}}",
+                )
             return False
         self._bound[key] = handler
         return True
@@ -67,7 +76,7 @@ class _Claims:
 
 def _routes(resolver: Resolver) -> Iterator[RouteRule]:
     """Yield the HTTP routes: those of routes.yaml, then those of decorators on paths and methods that are free."""
-    claims = _Claims(resolver.findings)
+    claims = _Claims(resolver)
     for route in resolver.config.routes:
         owner = resolver.config.source.place(route.keys)
         claims.declare(_route_keys(route.path, route.methods), owner)
@@ -97,7 +106,7 @@ def _routes(resolver: Resolver) -> Iterator[RouteRule]:
 
 def _signals(resolver: Resolver) -> Iterator[SignalRule]:
     """Yield the signals: those of routes.yaml, then those of decorators on paths that are free."""
-    claims = _Claims(resolver.findings)
+    claims = _Claims(resolver)
     for signal in resolver.config.signals:
         owner = resolver.config.source.place(signal.keys)
         claims.declare([signal.path.key], owner)

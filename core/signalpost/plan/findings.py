@@ -1,6 +1,7 @@
 """What is found while a plan is built: problems, each at its place in routes.yaml or in a plugin's file, and notes."""
 
 import linecache
+from collections.abc import Sequence
 from pathlib import Path
 
 from signalpost.config.model import Keys, ServerConfig
@@ -12,19 +13,27 @@ from signalpost.plugins.registry import Registry
 class Findings:
     """Collects problems and notes.
 
+    Args:
+        config: what routes.yaml says.
+        earlier: what is known to be wrong with it.
+
     Attributes:
         notes: in the order they were found.
 
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, earlier: Sequence[Problem] = ()) -> None:
         self.notes: list[str] = []
         self._config = config
-        self._problems: list[Problem] = []
+        self._problems = list(earlier)
+        # What has a problem is not judged twice: the second judgement rests on what the first one refused.
+        self._judged = {problem.keys for problem in earlier if problem.keys}
 
     def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> None:
-        """Report a mistake in routes.yaml."""
-        self._problems.append(self._config.source.problem(keys, self._shown(text), of_key=of_key))
+        """Report a mistake in routes.yaml, unless an earlier one is about the same value."""
+        problem = self._config.source.problem(keys, self._shown(text), of_key=of_key)
+        if problem.keys not in self._judged:
+            self._problems.append(problem)
 
     def fault(self, handler: Handler, text: str) -> None:
         """Report a mistake in a plugin, at its handler."""
@@ -49,7 +58,7 @@ class Findings:
 
         """
         if self._problems:
-            raise ConfigError(sorted(self._problems, key=self._order))
+            raise ConfigError(sorted(dict.fromkeys(self._problems), key=self._order))
 
     def _order(self, problem: Problem) -> tuple[bool, str, int, int]:
         return problem.file != self._config.file, problem.file, problem.line, problem.column

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from signalpost.config.model import Keys, ScheduleConfig, TimerConfig
 from signalpost.cron import Cron
 from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
-from signalpost.plan.resolver import Resolver
-from signalpost.plugins.handler import Handler, HandlerKind, ScheduleBinding, TimerBinding
+from signalpost.plan.resolver import JOB_KINDS, Resolver
+from signalpost.plugins.handler import Handler, ScheduleBinding, TimerBinding
 
 
 def plan_jobs(resolver: Resolver) -> Iterator[Job]:
@@ -15,11 +15,9 @@ def plan_jobs(resolver: Resolver) -> Iterator[Job]:
     jobs: tuple[TimerConfig | ScheduleConfig, ...] = (*resolver.config.timers, *resolver.config.schedules)
     for config in jobs:
         _check_name(resolver, config, declared)
-        action = config.broadcast or resolver.handler(
-            config.handler, config.keys, HandlerKind.TIMER, HandlerKind.SCHEDULE
-        )
+        action = config.broadcast or resolver.handler(config.handler, config.keys, *JOB_KINDS)
         owner = resolver.config.source.place(config.keys)
-        crons = _crons(resolver, config) if isinstance(config, ScheduleConfig) else ()
+        crons = resolver.crons(config.crons, config.keys) if isinstance(config, ScheduleConfig) else ()
         if action is None:
             continue
         if isinstance(config, TimerConfig):
@@ -46,11 +44,13 @@ def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound
     """Tell whether the job that a decorator makes may have its handler's name."""
     name = handler.name
     if name in declared:
-        resolver.findings.problem(
-            (*declared[name], "name"),
-            f'plugin {handler.plugin} has a job named "{name}" too ({handler.where}); rename this one, or unbind '
-            f"the other: handlers: {{{name}: off}}",
-        )
+        # A job that is wrong elsewhere may have been meant to name the handler, and so to replace this one.
+        if not resolver.doubts.bindings and not resolver.doubts.at(declared[name]):
+            resolver.findings.problem(
+                (*declared[name], "name"),
+                f'plugin {handler.plugin} has a job named "{name}" too ({handler.where}); rename this one, or unbind '
+                f"the other: handlers: {{{name}: off}}",
+            )
         return False
     if name in bound:
         resolver.findings.fault(
@@ -59,18 +59,6 @@ def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound
         return False
     bound.add(name)
     return True
-
-
-def _crons(resolver: Resolver, config: ScheduleConfig) -> tuple[Cron, ...]:
-    """Read the expressions of a schedule in routes.yaml."""
-    crons: list[Cron] = []
-    for index, text in enumerate(config.crons):
-        try:
-            crons.append(Cron.parse(text))
-        except ValueError as error:
-            place = ("cron", index) if len(config.crons) > 1 else ("cron",)
-            resolver.findings.problem((*config.keys, *place), str(error))
-    return tuple(crons)
 
 
 def _bound_crons(resolver: Resolver, handler: Handler, binding: ScheduleBinding) -> tuple[Cron, ...]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from signalpost.config.doubts import NO_DOUBTS, Doubts
 from signalpost.config.model import Keys, SchemaConfig, ServerConfig
 from signalpost.config.paths import PathPattern
+from signalpost.cron import Cron
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
 from signalpost.plugins.handler import Binding, Handler, HandlerKind
@@ -12,6 +14,14 @@ from signalpost.plugins.registry import Registry
 from signalpost.signals.schema import Document, SchemaGate
 
 B = TypeVar("B", bound=Binding)
+
+JOB_KINDS = (HandlerKind.TIMER, HandlerKind.SCHEDULE)
+_KINDS = {
+    "routes": (HandlerKind.ROUTE,),
+    "signals": (HandlerKind.SIGNAL,),
+    "timers": JOB_KINDS,
+    "schedules": JOB_KINDS,
+}
 
 
 class Resolver:
@@ -21,13 +31,17 @@ class Resolver:
         config: what routes.yaml says.
         registry: what the plugins offer.
         findings: where mistakes are reported.
+        doubts: what is wrong with routes.yaml already; what follows from that is not reported.
 
     """
 
-    def __init__(self, config: ServerConfig, registry: Registry, findings: Findings) -> None:
+    def __init__(
+        self, config: ServerConfig, registry: Registry, findings: Findings, doubts: Doubts = NO_DOUBTS
+    ) -> None:
         self.config = config
         self.registry = registry
         self.findings = findings
+        self.doubts = doubts
         # Naming a handler replaces all bindings of its decorator; `handlers: {tick: off}` takes them away.
         self._overruled = {
             *config.unbound,
@@ -35,10 +49,13 @@ class Resolver:
             *(signal.handler for signal in config.signals),
             *(timer.handler for timer in config.timers),
             *(schedule.handler for schedule in config.schedules),
+            *(leftover.handler for leftover in doubts.leftovers),
         }
 
     def check_plugin_names(self) -> None:
         """Report plugins and handlers that routes.yaml names under ``plugins`` and ``handlers`` and nobody has."""
+        if self.doubts.plugins:
+            return
         plugins = self.config.plugins
         for key, names in (("enable", plugins.enable or ()), ("disable", plugins.disable)):
             for index, name in enumerate(names):
@@ -49,13 +66,20 @@ class Resolver:
             if name not in self.registry.handlers:
                 self.findings.problem(("handlers", name), self._unknown(name), of_key=True)
 
+    def check_leftovers(self) -> None:
+        """Report what is wrong with routes, signals and jobs beside what kept them out of the configuration."""
+        for leftover in self.doubts.leftovers:
+            self.handler(leftover.handler, leftover.keys, *_KINDS[str(leftover.keys[0])])
+            self.crons(leftover.crons, leftover.keys)
+
     def handler(self, name: str | None, keys: Keys, *kinds: HandlerKind) -> Handler | None:
         """Return the handler that the part at `keys` names, if it names one of the right kind."""
         if name is None:
             return None
         handler = self.registry.handlers.get(name)
         if handler is None:
-            self.findings.problem((*keys, "handler"), self._unknown(name))
+            if not self.doubts.plugins:
+                self.findings.problem((*keys, "handler"), self._unknown(name))
             return None
         if handler.kind not in kinds:
             needed = " or ".join(f"@{kind.value}" for kind in kinds)
@@ -70,7 +94,7 @@ class Resolver:
     def endpoints(self, names: tuple[str, ...], keys: Keys, *, websocket: bool) -> frozenset[str]:
         """Return the endpoints that serve the part at `keys`: those it names, else all of the right kind."""
         found = frozenset(names) or self.all_endpoints(websocket=websocket)
-        if not found:
+        if not found and not self.doubts.endpoints:
             what, schemes = ("signal", "ws or wss") if websocket else ("route", "http or https")
             self.findings.problem(keys, f"no endpoint serves this {what}: add one with the protocol {schemes}")
         return found
@@ -78,6 +102,17 @@ class Resolver:
     def all_endpoints(self, *, websocket: bool) -> frozenset[str]:
         """Return the names of all endpoints that take WebSockets, or of all that do not."""
         return frozenset(each.name for each in self.config.endpoints if each.scheme.websocket is websocket)
+
+    def crons(self, texts: tuple[str, ...], keys: Keys) -> tuple[Cron, ...]:
+        """Read the cron expressions of the part at `keys`."""
+        crons: list[Cron] = []
+        for index, text in enumerate(texts):
+            try:
+                crons.append(Cron.parse(text))
+            except ValueError as error:
+                place = ("cron", index) if len(texts) > 1 else ("cron",)
+                self.findings.problem((*keys, *place), str(error))
+        return tuple(crons)
 
     def gate(self, schema: SchemaConfig | None) -> SchemaGate | None:
         """Compile a schema of routes.yaml."""
