@@ -24,6 +24,8 @@ _EXTENDED_LENGTHS: Final = {126: 2, 127: 8}  # second bytes without the mask bit
 _SHORTEST_EXTENDED: Final = {2: 126, 8: 65_536}
 _SHORT_MASKED_END: Final = _MASKED | 126  # second bytes from here on announce a longer length
 
+_NOT_UTF8: Final = "text is not valid UTF-8"
+_SURROGATE_LEAD, _FIRST_SURROGATE = b"\xed", b"\xa0"
 _new_utf8_checker = codecs.getincrementaldecoder("utf-8")
 
 
@@ -237,8 +239,12 @@ def _check_utf8(chunk: bytes, decoder: codecs.IncrementalDecoder | None = None, 
             chunk.decode()
         else:
             decoder.decode(chunk, final)
+            # Python keeps the first two bytes of a surrogate until the third has come; they are wrong already.
+            begun = decoder.getstate()[0]
+            if begun[:1] == _SURROGATE_LEAD and begun[1:] >= _FIRST_SURROGATE:
+                raise ProtocolError(CloseCode.INVALID_DATA, _NOT_UTF8)
     except UnicodeDecodeError:
-        raise ProtocolError(CloseCode.INVALID_DATA, "text is not valid UTF-8") from None
+        raise ProtocolError(CloseCode.INVALID_DATA, _NOT_UTF8) from None
 
 
 def _check_close(payload: bytes) -> None:
