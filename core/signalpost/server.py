@@ -75,11 +75,12 @@ class Server:
         """Listen on all endpoints, start plugins, timers and schedules.
 
         Raises:
-            ListenError: an endpoint cannot listen; nothing of the server is left behind then.
-            OperatorError: a template or a certificate cannot be used.
+            ListenError: an endpoint cannot listen.
+            OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever it
+                raises, nothing of the server is left behind, and plugins that were started are shut down.
 
         """
-        ports = bind_ports(self.plan.config.endpoints)
+        ports = bind_ports(self.plan.config.endpoints, self.plan.config.source)
         try:
             self._wire(ports)
             await self._plugins.start()
@@ -88,8 +89,11 @@ class Server:
             self._keepalive.start()
             self._jobs.start()
         except BaseException:
-            for port in ports:
-                port.sock.close()
+            try:
+                await self.stop()
+            finally:
+                for port in ports:  # those whose listener could not be made
+                    port.sock.close()
             raise
 
     def _wire(self, ports: Sequence[Port]) -> None:

@@ -1,26 +1,27 @@
 """The command line: ``signalpost run``, ``check``, ``routes``, ``plugins``, ``new`` and ``schema``."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
 from signalpost import __version__
+from signalpost.cli.commands import Commands
 from signalpost.cli.listing import show_plugins, show_routes
-from signalpost.cli.loading import plan_or_exit
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app
 from signalpost.cli.terminal import wants_colour
 from signalpost.config import Style, render_problems, routes_schema
 from signalpost.config.render import count_problems
-from signalpost.errors import ConfigError, OperatorError
+from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
 
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="signalpost", message="%(prog)s %(version)s")
 def cli() -> None:
     """Real-time signals from one YAML file.
@@ -36,7 +37,7 @@ def cli() -> None:
 )
 def run(file: str, log_level: str) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM."""
-    run_server(plan_or_exit(file), log_level)
+    run_server(load_plan(file), log_level)
 
 
 @cli.command()
@@ -50,46 +51,50 @@ def run(file: str, log_level: str) -> None:
     help="For people, for programs, or as annotations of a GitHub workflow.",
 )
 def check(file: str, style: str) -> None:
-    """Say everything that is wrong with FILE and its plugins; exit 1 if anything is."""
+    """Say everything that is wrong with FILE and its plugins.
+
+    The exit code is 1 if anything is.
+    """
+    text = Style(style) is Style.TEXT
     try:
         plan = load_plan(file)
     except ConfigError as error:
-        text = Style(style) is Style.TEXT
+        # Here the problems are the answer, so they go to stdout.
         click.echo(render_problems(error.problems, Style(style), colour=text and wants_colour(sys.stdout)))
         sys.exit(1)
-    if Style(style) is not Style.TEXT:
-        click.echo(render_problems((), Style(style)))
-        return
-    for note in plan.notes:
-        click.echo(f"note: {note}")
-    click.echo(f"{file}: {count_problems(0)}")
+    if text:
+        for note in plan.notes:
+            click.echo(f"note: {note}")
+        click.echo(f"{file}: {count_problems(0)}")
+    elif nothing := render_problems((), Style(style)):
+        click.echo(nothing)
 
 
 @cli.command()
 @FILE
 def routes(file: str) -> None:
     """Show what FILE serves where, who owns it, and when jobs run next."""
-    show_routes(plan_or_exit(file))
+    show_routes(load_plan(file))
 
 
 @cli.command()
 @FILE
 def plugins(file: str) -> None:
-    """Show the plugins that FILE loads: their hooks, handlers, and where each is bound."""
-    show_plugins(plan_or_exit(file))
+    """Show the plugins of FILE, their hooks and handlers.
+
+    Each handler is shown with where it is bound.
+    """
+    show_plugins(load_plan(file))
 
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def new(folder: Path) -> None:
     """Make FOLDER with a working app in it, to be changed at will."""
-    try:
-        made = create_app(folder)
-    except OperatorError as error:
-        raise click.ClickException(str(error)) from None
-    for name in made:
+    for name in create_app(folder):
         click.echo(f"  {folder / name}")
-    click.echo(f"\nNow:  cd {folder} && signalpost run")
+    here = folder.resolve() == Path.cwd()
+    click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + "signalpost run")
 
 
 @cli.command()

@@ -1,10 +1,11 @@
 """``signalpost routes`` and ``signalpost plugins``: what there is, as tables."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rich.table import Table
+import click
 
-from signalpost.cli.terminal import console
+from signalpost.cli.terminal import show_table
 from signalpost.config.model import EndpointConfig, MessageFormat
 from signalpost.jobs.moments import next_runs
 from signalpost.plan import Job, Plan, RouteRule, TimerJob
@@ -13,65 +14,59 @@ from signalpost.server import url_of
 from signalpost.signals.rule import SignalRule
 
 _NEXT_RUNS = 3
+_NONE = "-"
 
 
 def show_routes(plan: Plan) -> None:
     """Print what listens where, which plugin or action owns it, and each job's next runs."""
-    printer = console()
     for endpoint in plan.config.endpoints:
-        printer.print(_endpoint_table(plan, endpoint))
+        show_table(f"{endpoint.name}  {url_of(endpoint)}", ("what", "path", "does", "from"), _served(plan, endpoint))
+        click.echo()
     if plan.jobs:
-        printer.print(_job_table(plan))
+        now = datetime.now(UTC)
+        rows = [(job.name, _when(job), _action(job.action), _next(job, now), job.owner) for job in plan.jobs]
+        show_table("jobs", ("name", "when", "does", "next runs", "from"), rows)
     for note in plan.notes:
-        printer.print(f"note: {note}", markup=False)
+        click.echo(f"note: {note}")
 
 
 def show_plugins(plan: Plan) -> None:
     """Print each plugin with name, version, source, hooks, and handlers with where each is bound."""
-    printer = console()
     if not plan.registry.plugins:
-        printer.print(f"no plugins in {plan.config.plugins.folder.name}/, and none installed", markup=False)
+        click.echo(f"no plugins in {plan.config.plugins.folder.name}/, and none installed")
         return
-    table = _table("plugin", "version", "source", "hooks", "handler", "bound to")
+    rows: list[Sequence[str]] = []
     for plugin in plan.registry.plugins:
-        cells = [plugin.name, plugin.version, plugin.source, ", ".join(plugin.hooks) or "-"]
-        for name in plugin.handlers or ("-",):
-            bound = ", ".join(plan.bound_to(name)) or ("-" if name == "-" else "nothing")
-            table.add_row(*map(_plain, [*cells, name, bound]))
+        cells = [plugin.name, plugin.version, _file(plan, plugin.source), ", ".join(plugin.hooks) or _NONE]
+        for name in plugin.handlers or (_NONE,):
+            bound = _NONE if name == _NONE else ", ".join(plan.bound_to(name)) or "nothing"
+            rows.append([*cells, name, bound])
             cells = [""] * len(cells)
-    printer.print(table)
+    show_table("", ("plugin", "version", "source", "hooks", "handler", "bound to"), rows)
 
 
-def _endpoint_table(plan: Plan, endpoint: EndpointConfig) -> Table:
-    table = _table("what", "path", "does", "from")
-    table.title = f"{endpoint.name}  {url_of(endpoint)}"
-    table.title_justify = "left"
-    if endpoint.scheme.websocket:
-        for signal in plan.signals:
-            if endpoint.name in signal.endpoints:
-                table.add_row("signal", *map(_plain, (signal.pattern.text, _signal_does(signal), signal.owner)))
-        does = "refused (404)" if plan.config.undeclared_refused else "re-broadcast to everyone, or as asked"
-        table.add_row("signal", "any other", does, "undeclared")
-    else:
-        for route in plan.routes:
-            if endpoint.name in route.endpoints:
-                methods = " ".join(route.methods)
-                table.add_row(methods, *map(_plain, (route.path.text, _route_does(plan, route), route.owner)))
-    return table
+def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
+    if not endpoint.scheme.websocket:
+        return [
+            (" ".join(route.methods), route.path.text, _route_does(plan, route), route.owner)
+            for route in plan.routes
+            if endpoint.name in route.endpoints
+        ]
+    rows: list[Sequence[str]] = [
+        ("signal", signal.pattern.text, _signal_does(signal), signal.owner)
+        for signal in plan.signals
+        if endpoint.name in signal.endpoints
+    ]
+    does = "refused (404)" if plan.config.undeclared_refused else "re-broadcast to everyone, or as asked"
+    return [*rows, ("signal", "any other", does, "undeclared")]
 
 
-def _job_table(plan: Plan) -> Table:
-    table = _table("job", "when", "does", "next runs", "from")
-    now = datetime.now(UTC)
-    for job in plan.jobs:
-        if isinstance(job, TimerJob):
-            # A timer counts from the start of the server, which nobody knows yet.
-            runs = "at the start" if job.on_start else f"first {job.every * (job.skip + 1):g} s after the start"
-        else:
-            moments = [f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in next_runs(job, now, _NEXT_RUNS)]
-            runs = ", ".join(moments) or "never again"
-        table.add_row(*map(_plain, (job.name, _when(job), _action(job.action), runs, job.owner)))
-    return table
+def _next(job: Job, now: datetime) -> str:
+    if isinstance(job, TimerJob):
+        # A timer counts from the start of the server, which nobody knows yet.
+        return "at the start" if job.on_start else f"first {job.every * (job.skip + 1):g} s after the start"
+    moments = [f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in next_runs(job, now, _NEXT_RUNS)]
+    return ", ".join(moments) or "never again"
 
 
 def _signal_does(rule: SignalRule) -> str:
@@ -87,9 +82,14 @@ def _signal_does(rule: SignalRule) -> str:
 def _route_does(plan: Plan, rule: RouteRule) -> str:
     for kind, path in (("file", rule.file), ("static", rule.static), ("view", rule.view)):
         if path is not None:
-            return f"{kind} {path.relative_to(plan.config.folder) if path.is_relative_to(plan.config.folder) else path}"
+            return f"{kind} {_file(plan, str(path))}"
     does = _action(rule.handler or rule.broadcast)
     return f"{does}, checked by a schema" if rule.gate is not None else does
+
+
+def _file(plan: Plan, name: str) -> str:
+    """Name a file of the app from its folder, as routes.yaml does."""
+    return name.removeprefix(f"{plan.config.folder}/")
 
 
 def _action(action: object) -> str:
@@ -101,15 +101,3 @@ def _when(job: Job) -> str:
         return f"every {job.every:g} s"
     zone = f" {job.timezone.key}" if job.timezone is not None else ""
     return ", ".join(cron.text for cron in job.crons) + zone
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _plain(text: str) -> str:
-    """Keep rich from reading brackets as markup."""
-    return text.replace("[", r"\[")

@@ -5,11 +5,15 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import Any
 
 import click
 import uvloop
 
-from signalpost.errors import OperatorError
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
 
@@ -19,34 +23,75 @@ _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
 def run_server(plan: Plan, log_level: str) -> None:
-    """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once."""
+    """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once.
+
+    Raises:
+        OperatorError: the server cannot start.
+
+    """
     _configure_logging(log_level)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(plan))
-    except OperatorError as error:
-        click.echo(f"signalpost: {error}", err=True)
-        sys.exit(1)
+    signals = StopSignals()
+    signals.install()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(plan, signals))
 
 
-async def _serve(plan: Plan) -> None:
-    server = Server(plan)
-    told_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+class StopSignals:
+    """Ctrl-C and SIGTERM: the first one asks for a stop, the second one ends the process.
 
-    def stop(number: int) -> None:
-        if told_to_stop.is_set():
-            sys.stdout.flush()
+    The handlers are plain ones, not the loop's: a plugin that blocks the loop must not block these. They stay to the
+    end of the process, since a thread of a plugin's may keep that waiting after the loop is closed.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+        self._wake: Callable[[], object] | None = None
+
+    def install(self) -> None:
+        """Take the signals; in the main thread only."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+
+    def event(self) -> asyncio.Event:
+        """Give what is set when the server is to stop. Needs a running loop."""
+        event = asyncio.Event()
+        self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
+        if self._told:
+            event.set()
+        return event
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        if self._told:
             # Not an exception: it would have to find its way through whatever does not end.
             os._exit(_KILLED_BY_SIGNAL + number)
-        told_to_stop.set()
+        self._told = True
+        if self._wake is not None:
+            with suppress(RuntimeError):  # the loop is closed: the stop is under way already
+                self._wake()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    await server.start()
-    _announce(plan, server)
-    await told_to_stop.wait()
-    await server.stop()
+
+async def _serve(plan: Plan, signals: StopSignals) -> None:
+    server = Server(plan)
+    told = signals.event()
+    if await _unless(told, server.start()):
+        _announce(plan, server)
+        await told.wait()
+        await server.stop()
+
+
+async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work; leave it off, and tell so, when told to stop before it is done."""
+    working = asyncio.ensure_future(work)
+    waiting = asyncio.ensure_future(told.wait())
+    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not working.done():
+        working.cancel()
+        await asyncio.wait((working,))
+    if working.cancelled():
+        return False
+    working.result()
+    return True
 
 
 def _announce(plan: Plan, server: Server) -> None:

@@ -11,7 +11,6 @@ from signalpost.errors import OperatorError
 _PARTS = ("routes.yaml", "plugins", "web")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
 SCHEMA_FILE = Path(".signalpost") / "routes.schema.json"
 
 
@@ -24,20 +23,29 @@ def create_app(folder: Path) -> list[Path]:
     """
     source = find_starter()
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise OperatorError(f"{folder} is there already, and not empty: name a folder that is not")
+        _check_empty(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _PARTS:
-            if (source / name).is_dir():
-                shutil.copytree(source / name, folder / name, ignore=_LEFT_OUT)
-            else:
-                shutil.copyfile(source / name, folder / name)
+        made = sorted(_files(source))
+        for name in made:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target)  # not its mode: what was installed may be read-only
         schema = folder / SCHEMA_FILE
         schema.parent.mkdir()
         schema.write_text(json.dumps(routes_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
-        raise OperatorError(f"{folder} cannot be written: {error.strerror}") from None
-    return sorted(_files(folder))
+        reason = (error.strerror or str(error)).lower()
+        at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
+        raise OperatorError(f"the folder {folder} cannot be made: {reason}{at}") from None
+    return [SCHEMA_FILE, *made]
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise OperatorError(f"the folder {folder} is not empty: name one that is, or that is not there yet")
+    elif folder.exists() or folder.is_symlink():
+        raise OperatorError(f"{folder} is there already, and no folder: choose another name")
 
 
 def find_starter() -> Path:
@@ -56,7 +64,10 @@ def _is_ours(candidate: Path) -> bool:
     return candidate.name == "starter" or (candidate / "core" / "signalpost").resolve() == _PACKAGE
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            yield path.relative_to(folder)
+def _files(source: Path) -> Iterator[Path]:
+    """Yield the files of the starter, relative to it; not what Python and editors leave beside them."""
+    for part in _PARTS:
+        for path in (source / part, *(source / part).rglob("*")):
+            name = path.relative_to(source)
+            if path.is_file() and path.suffix != ".pyc" and not any(each.startswith(".") for each in name.parts):
+                yield name

@@ -1,9 +1,21 @@
-"""What a terminal is shown: colour only there, and never where NO_COLOR is set."""
+"""What a terminal is shown: colour only there, and never where NO_COLOR is set; tables whose words stay whole."""
 
 import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import click
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from signalpost.config.words import printable
+
+_GAP = 3  # cells between two columns
+_UNBOUNDED = 100_000  # cells: more than any line has
 
 
 class Stream(Protocol):
@@ -15,10 +27,45 @@ class Stream(Protocol):
 
 def wants_colour(stream: Stream) -> bool:
     """Tell whether to colour text for this stream (https://no-color.org: any value but an empty one says no)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def console() -> Console:
-    """Give a console for tables; piped output is as wide as it needs to be."""
-    printer = Console(highlight=False)
-    return printer if printer.is_terminal else Console(highlight=False, width=200)
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table under a title (without one if it is empty).
+
+    On a terminal its cells are wrapped between words to fit, and a word is never cut: a terminal that is too narrow
+    even so wraps the lines itself. Anywhere else a row is one line, for grep and its kin.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    texts = [[printable(cell) for cell in row] for row in rows]
+    widths = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(Text(name), min_width=width, overflow="fold")
+    for row in texts:
+        table.add_row(*map(Text, row))
+    terminal = sys.stdout.isatty()
+    colour = wants_colour(sys.stdout)
+    narrowest = sum(widths) + _GAP * (len(widths) - 1)
+    printer = Console(
+        color_system="standard" if colour else None,
+        force_terminal=colour,
+        highlight=False,
+        legacy_windows=False,
+        width=max(shutil.get_terminal_size().columns, narrowest) if terminal else _UNBOUNDED,
+    )
+    if title:
+        click.secho(printable(title), bold=True, color=colour)
+    for line in _lines(printer, table):
+        click.echo(line, color=colour)
+
+
+def _longest_word(cells: Sequence[str]) -> int:
+    return max((cell_len(word) for cell in cells for word in cell.split()), default=1)
+
+
+def _lines(printer: Console, table: Table) -> Iterator[str]:
+    """Yield a table's lines without the spaces that fill its last column."""
+    with printer.capture() as captured:
+        printer.print(table, crop=False)
+    for line in captured.get().splitlines():
+        yield line.rstrip()

@@ -35,14 +35,20 @@ class RunningPlugins:
         self._disconnected = tuple(registry.implementations.get("client_disconnected", ()))
         self._last: dict[tuple[str, str], asyncio.Task[None]] = {}  # by plugin and client, what came last
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = {plugin.name for plugin in registry.plugins}  # those that know of no start
 
     async def start(self) -> None:
         """Call `startup` of every plugin, one after the other."""
-        for implementation in self.registry.implementations.get("startup", ()):
+        implementations = self.registry.implementations.get("startup", ())
+        self._waiting = {implementation.plugin for implementation in implementations}
+        for implementation in implementations:
+            self._waiting.discard(implementation.plugin)
             await run(implementation, {"context": self.contexts[implementation.plugin]})
 
     async def stop(self, patience: float = PATIENCE) -> None:
         """Wait for hooks about clients, call `shutdown` in the reverse order, then cancel the plugins' tasks.
+
+        A plugin whose start has not begun is not shut down.
 
         Args:
             patience: seconds for each of the three; what takes longer is cancelled.
@@ -50,6 +56,8 @@ class RunningPlugins:
         """
         await self._settle(patience)
         for implementation in reversed(self.registry.implementations.get("shutdown", ())):
+            if implementation.plugin in self._waiting:
+                continue
             try:
                 async with asyncio.timeout(patience):
                     await run(implementation, {"context": self.contexts[implementation.plugin]})

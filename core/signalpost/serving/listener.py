@@ -9,7 +9,7 @@ from typing import cast
 
 from sanic.server.async_server import AsyncioServer
 
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import EndpointConfig, SourceMap
 from signalpost.errors import ListenError
 from signalpost.plan import RouteRule
 from signalpost.serving.app import build_app, discard_app
@@ -24,10 +24,16 @@ _LAST_PRIVILEGED_PORT = 1023
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A bound socket and the endpoints that share it: at most one for pages and one for WebSockets."""
+    """A bound socket and the endpoints that share it: at most one for pages and one for WebSockets.
+
+    Attributes:
+        place: where the first of them stands: ``routes.yaml:7``.
+
+    """
 
     sock: socket.socket
     endpoints: tuple[EndpointConfig, ...]
+    place: str
 
     @property
     def pages(self) -> EndpointConfig | None:
@@ -40,8 +46,12 @@ class Port:
         return next((endpoint for endpoint in self.endpoints if endpoint.scheme.websocket), None)
 
 
-def bind_ports(endpoints: Sequence[EndpointConfig]) -> list[Port]:
+def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap) -> list[Port]:
     """Bind every endpoint; those of one address and port share a socket. Port 0 becomes the port that was given.
+
+    Args:
+        endpoints: of routes.yaml.
+        source: where they stand, for errors.
 
     Raises:
         ListenError: one of them cannot be bound; those already bound are closed.
@@ -54,9 +64,10 @@ def bind_ports(endpoints: Sequence[EndpointConfig]) -> list[Port]:
     ports: list[Port] = []
     try:
         for group in shared.values():
-            sock = _bind(group[0])
+            place = source.place(group[0].keys)
+            sock = _bind(group[0], place)
             port = sock.getsockname()[1]
-            ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group)))
+            ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place))
     except ListenError:
         for bound in ports:
             bound.sock.close()
@@ -64,14 +75,14 @@ def bind_ports(endpoints: Sequence[EndpointConfig]) -> list[Port]:
     return ports
 
 
-def _bind(endpoint: EndpointConfig) -> socket.socket:
+def _bind(endpoint: EndpointConfig, place: str) -> socket.socket:
     address = _ALL_IPV4 if endpoint.address == "*" else endpoint.address
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (OSError, UnicodeError):
-        raise ListenError(f'endpoint {endpoint.name}: no address "{endpoint.address}" is known here') from None
+        raise ListenError(f'{place}: endpoint {endpoint.name}: no address "{endpoint.address}" is known here') from None
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,21 +91,22 @@ def _bind(endpoint: EndpointConfig) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise ListenError(_why_not(endpoint, error)) from None
+        raise ListenError(f"{place}: endpoint {endpoint.name}: {why_not(endpoint, error)}") from None
     return sock
 
 
-def _why_not(endpoint: EndpointConfig, error: OSError) -> str:
-    place = f"endpoint {endpoint.name}: {endpoint.address} port {endpoint.port}"
+def why_not(endpoint: EndpointConfig, error: OSError) -> str:
+    """Say why an endpoint cannot listen, and what to do about it."""
+    where = f"{endpoint.address} port {endpoint.port}"
     match error.errno:
         case errno.EADDRINUSE:
-            return f"{place} is in use by another program: stop that one, or choose another port"
+            return f"{where} is in use by another program: stop that one, or choose another port"
         case errno.EACCES | errno.EPERM if endpoint.port <= _LAST_PRIVILEGED_PORT:
-            return f"{place} is privileged: choose a port above {_LAST_PRIVILEGED_PORT}, or let the system allow it"
+            return f"{where} is privileged: choose a port above {_LAST_PRIVILEGED_PORT}, or let the system allow it"
         case errno.EADDRNOTAVAIL:
-            return f"{place}: this machine does not have that address (127.0.0.1 is this machine alone, * is all)"
+            return f"{where}: this machine does not have that address (127.0.0.1 is this machine alone, * is all)"
         case _:
-            return f"{place} cannot be used: {error.strerror}"
+            return f"{where} cannot be used: {(error.strerror or str(error)).lower()}"
 
 
 class Listener:
@@ -117,7 +129,10 @@ class Listener:
     ) -> None:
         self.port = port
         first = port.endpoints[0]
-        self._tls = server_context(first.tls, first.address) if first.tls is not None else None
+        try:
+            self._tls = server_context(first.tls, first.address) if first.tls is not None else None
+        except ListenError as error:
+            raise ListenError(f"{port.place}: endpoint {first.name}: {error}") from None
         pages = port.pages
         served = [rule for rule in rules if pages is not None and pages.name in rule.endpoints]
         self._app = build_app(first.name, served, services, router=UpgradeTable(plain=pages is not None))
