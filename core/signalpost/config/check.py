@@ -102,9 +102,11 @@ def _read_limits(root: Section) -> LimitsConfig:
     default = LimitsConfig()
     if section is None:
         return default
+    message = section.quantity("message", parse_size) or default.message
     return LimitsConfig(
-        message=section.quantity("message", parse_size) or default.message,
+        message=message,
         connections=section.whole("connections", default.connections),
         handshake=section.quantity("handshake", parse_duration) or default.handshake,
-        outbox=section.quantity("outbox", parse_size) or default.outbox,
+        # Unless it is said otherwise, a second message of the largest size may wait behind the first.
+        outbox=section.quantity("outbox", parse_size) or max(default.outbox, message),
     )
