@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from signalpost.delivery.audience import Audience, Lane
+from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import CloseCode, Frame
 
@@ -199,17 +199,17 @@ class Hub:
             return NOBODY
         self._queue.append((audience, frame, target.excluding))
         self._schedule()
-        dropped = 0
-        for lane in (audience.plain, audience.v1):
-            if lane.indirect:
-                dropped += self._enqueue(lane, frame, target.excluding)
+        dropped = self._enqueue(audience, frame, target.excluding)
         return Receipt(matched, matched - dropped, dropped)
 
     def send(self, client: Client, data: bytes) -> bool:
         """Queue an encoded frame for one client; False when it is gone, or was dropped for being too slow."""
         if client.direct:
             self._queue.append((client, data, None))
-        elif client.closing or not self._enqueue_one(client, data):
+        elif client.closing:
+            return False
+        elif not self._enqueue_one(client, data):
+            client.drop(CloseCode.TOO_SLOW)
             return False
         self._schedule()
         return True
@@ -252,20 +252,26 @@ class Hub:
             queued += self.send(client, self.everyone.lane(client).encoding(frame))
         return Receipt(len(clients), queued, len(clients) - queued)
 
-    def _enqueue(self, lane: Lane, frame: Frame, excluding: Client | None) -> int:
-        """Let the frame wait for the lane's indirect clients; give how many were dropped for it."""
-        data = lane.encoding(frame)
-        dropped = 0
-        for client in tuple(lane.indirect):
-            if client is not excluding and not self._enqueue_one(client, data):
-                dropped += 1
-        return dropped
+    def _enqueue(self, audience: Audience, frame: Frame, excluding: Client | None) -> int:
+        """Let the frame wait for the audience's indirect clients; give how many were dropped for it."""
+        slow: list[Client] = []
+        for lane in (audience.plain, audience.v1):
+            if lane.indirect:
+                data = lane.encoding(frame)
+                slow += [
+                    client
+                    for client in tuple(lane.indirect)
+                    if client is not excluding and not self._enqueue_one(client, data)
+                ]
+        # Only now: to drop a client is to write what is queued first, and whom that makes indirect has the frame.
+        for client in slow:
+            client.drop(CloseCode.TOO_SLOW)
+        return len(slow)
 
     def _enqueue_one(self, client: Client, data: bytes) -> bool:
         if client.enqueue(data):
             self._unwritten[client] = None
             return True
-        client.drop(CloseCode.TOO_SLOW)
         return False
 
     # Writing
