@@ -216,14 +216,26 @@ class Client:
 
         A frame is always taken when nothing waits; the limit bounds what waits behind the frame being written.
         """
-        waiting = self._waiting
-        if (waiting or self._paused) and self._behind + self._waiting_bytes + len(data) > self._limit:
+        if (self._waiting or self._paused) and not self._has_room(len(data)):
             return False
-        if waiting is None:
-            waiting = self._waiting = deque()
-        waiting.append(data)
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(data)
         self._waiting_bytes += len(data)
         return True
+
+    def _has_room(self, size: int) -> bool:
+        """Tell whether `size` more bytes may wait.
+
+        In the middle of a loop turn nobody knows yet what the transport would take of this turn's frames: it is
+        offered them before a client counts as slow.
+        """
+        if not self._paused and self._waiting_bytes + size > self._limit:
+            self.write_waiting()
+            if not self._paused:
+                return True
+        behind = min(self._behind, self._transport.get_write_buffer_size())
+        return behind + self._waiting_bytes + size <= self._limit
 
     def write_waiting(self) -> None:
         """Give what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode)."""
@@ -253,10 +265,10 @@ class Client:
             sent -= len(frames[index])
             index += 1
         behind = frames[index + 1 :]
-        self._waiting_bytes = sum(map(len, behind))
-        if self._waiting_bytes > self._limit:
+        size = sum(map(len, behind))
+        if size > self._limit:
             return False
-        self._waiting = deque(behind)
+        self._waiting, self._waiting_bytes = deque(behind), size
         self._give(memoryview(frames[index])[sent:], 0)
         self.write_waiting()
         if self._paused:
