@@ -239,7 +239,16 @@ class World:
         self._ids = itertools.count()
 
     def connect(
-        self, path="/", *, dialect=Dialect.PLAIN, limit=10_000, tls=False, kept=b"", kind=socket.SOCK_STREAM, groups=()
+        self,
+        path="/",
+        *,
+        dialect=Dialect.PLAIN,
+        limit=10_000,
+        tls=False,
+        kept=b"",
+        kind=socket.SOCK_STREAM,
+        sock=None,
+        groups=(),
     ):
         """Connect a client. Its socket takes about 4 KB (what the kernel allows at least); with TLS, `room` bytes.
 
@@ -250,11 +259,12 @@ class World:
             tls: without a descriptor: everything goes through the transport.
             kept: bytes of the handshake's answer that the transport still holds.
             kind: of the socket.
+            sock: the server's end of another socket, whose other end the test keeps.
             groups: to join.
 
         """
-        near = far = None
-        if not tls:
+        near, far = sock, None
+        if not tls and sock is None:
             near, far = socket.socketpair(socket.AF_UNIX, kind)
             near.setblocking(False)
             far.setblocking(False)
@@ -265,8 +275,7 @@ class World:
             ClientId(f"c{next(self._ids)}"), path, ENDPOINT, transport, self.hub, limit=limit, dialect=dialect
         )
         peer = Peer(self, transport, client, far)
-        if not tls:
-            transport.set_write_buffer_limits(high=0, low=0)
+        transport.set_write_buffer_limits(high=0, low=0)
         self.hub.add(client)
         for group in groups:
             client.join(group)

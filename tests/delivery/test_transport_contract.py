@@ -140,23 +140,32 @@ async def tcp():
         yield connect
 
 
-@pytest.fixture(params=["fake", "tcp", "tls"])
-async def link(request, tcp, fake_transport):
-    """A connection whose peer does not read until it is told to."""
-    if request.param == "fake":
-        protocol = Recorder()
-        transport = fake_transport(asyncio.get_running_loop().call_soon, clear=True)
-        transport.protocol = protocol
-        protocol.connection_made(transport)
-        return FakeLink(transport, protocol)
-    return await tcp(server_context(TlsConfig(self_signed=True), "127.0.0.1") if request.param == "tls" else None)
-
-
 @pytest.fixture
-def cleartext(link):
-    """Skip where the contract leaves TLS free: it is its own judge of when it has enough."""
-    if link.transport.get_extra_info("ssl_object") is not None:
-        pytest.skip("TLS counts records, not bytes")
+def links(tcp, fake_transport):
+    """Make a connection of a kind, whose peer does not read until it is told to."""
+
+    async def make(kind):
+        if kind == "fake":
+            protocol = Recorder()
+            transport = fake_transport(asyncio.get_running_loop().call_soon, clear=True)
+            transport.protocol = protocol
+            protocol.connection_made(transport)
+            return FakeLink(transport, protocol)
+        return await tcp(server_context(TlsConfig(self_signed=True), "127.0.0.1") if kind == "tls" else None)
+
+    return make
+
+
+@pytest.fixture(params=["fake", "tcp", "tls"])
+async def link(request, links):
+    """A connection of every kind."""
+    return await links(request.param)
+
+
+@pytest.fixture(params=["fake", "tcp"])
+async def clear_link(request, links):
+    """A connection without TLS, which is its own judge of when it has enough, and cannot close one side."""
+    return await links(request.param)
 
 
 def fill(link):
@@ -193,40 +202,40 @@ async def test_it_says_at_once_that_it_keeps_bytes_and_when_they_are_gone(link):
     assert link.protocol.words == ["made", "paused", "resumed"]
 
 
-async def test_with_limits_of_zero_it_resumes_only_when_all_is_gone(link, cleartext):
-    written = fill(link)
+async def test_with_limits_of_zero_it_resumes_only_when_all_is_gone(clear_link):
+    written = fill(clear_link)
     kept = []
-    say = link.protocol.resume_writing
+    say = clear_link.protocol.resume_writing
 
     def resume_writing():
-        kept.append(link.transport.get_write_buffer_size())
+        kept.append(clear_link.transport.get_write_buffer_size())
         say()
 
-    link.protocol.resume_writing = resume_writing
-    await read_exactly(link, len(written))
-    await link.protocol.until("resumed")
+    clear_link.protocol.resume_writing = resume_writing
+    await read_exactly(clear_link, len(written))
+    await clear_link.protocol.until("resumed")
     assert kept == [0]
 
 
-async def test_what_fits_is_written_at_once_and_not_kept(link, cleartext):
-    link.transport.set_write_buffer_limits(high=0, low=0)
-    if isinstance(link, FakeLink):
-        link.transport.room = 100
-    link.transport.write(b"x" * 60)
-    assert link.transport.get_write_buffer_size() == 0
-    link.transport.write(memoryview(b"-y-" * 40)[1:41])
-    assert link.transport.get_write_buffer_size() == 0
-    assert link.protocol.words == ["made"]
-    assert await read_exactly(link, 100) == b"x" * 60 + (b"-y-" * 40)[1:41]
+async def test_what_fits_is_written_at_once_and_not_kept(clear_link):
+    clear_link.transport.set_write_buffer_limits(high=0, low=0)
+    if isinstance(clear_link, FakeLink):
+        clear_link.transport.room = 100
+    clear_link.transport.write(b"x" * 60)
+    assert clear_link.transport.get_write_buffer_size() == 0
+    clear_link.transport.write(memoryview(b"-y-" * 40)[1:41])
+    assert clear_link.transport.get_write_buffer_size() == 0
+    assert clear_link.protocol.words == ["made"]
+    assert await read_exactly(clear_link, 100) == b"x" * 60 + (b"-y-" * 40)[1:41]
 
 
-async def test_new_limits_are_told_to_a_protocol_whose_bytes_are_kept_already(link, cleartext):
+async def test_new_limits_are_told_to_a_protocol_whose_bytes_are_kept_already(clear_link):
     # A connection takes over a transport that may still hold the handshake's answer.
-    while not link.transport.get_write_buffer_size():
-        link.transport.write(b"x" * 30_000)
-    assert "paused" not in link.protocol.words
-    link.transport.set_write_buffer_limits(high=0, low=0)
-    assert link.protocol.words == ["made", "paused"]
+    while not clear_link.transport.get_write_buffer_size():
+        clear_link.transport.write(b"x" * 30_000)
+    assert "paused" not in clear_link.protocol.words
+    clear_link.transport.set_write_buffer_limits(high=0, low=0)
+    assert clear_link.protocol.words == ["made", "paused"]
 
 
 async def test_close_writes_what_is_kept_first(link):
@@ -266,36 +275,35 @@ async def test_aborting_twice_ends_it_once(link):
     assert link.protocol.words.count("lost") == 1
 
 
-async def test_one_side_can_be_closed_where_it_is_not_tls_and_the_other_goes_on(link, cleartext):
-    assert link.transport.can_write_eof()
-    written = fill(link)
-    link.transport.write_eof()
-    assert await read_all(link) == written
-    assert not link.transport.is_closing()
-    link.send(b"still here")
-    await link.protocol.until("data")
-    assert link.protocol.data == b"still here"
+async def test_one_side_can_be_closed_where_it_is_not_tls_and_the_other_goes_on(clear_link):
+    assert clear_link.transport.can_write_eof()
+    written = fill(clear_link)
+    clear_link.transport.write_eof()
+    assert await read_all(clear_link) == written
+    assert not clear_link.transport.is_closing()
+    clear_link.send(b"still here")
+    await clear_link.protocol.until("data")
+    assert clear_link.protocol.data == b"still here"
 
 
-async def test_one_side_can_be_closed_by_who_hears_that_all_is_gone(link, cleartext):
-    written = fill(link)
-    link.protocol.resume_writing = link.transport.write_eof
-    assert await read_all(link) == written
-    link.send(b"still here")
-    await link.protocol.until("data")
-    assert not link.transport.is_closing()
+async def test_one_side_can_be_closed_by_who_hears_that_all_is_gone(clear_link):
+    written = fill(clear_link)
+    clear_link.protocol.resume_writing = clear_link.transport.write_eof
+    assert await read_all(clear_link) == written
+    clear_link.send(b"still here")
+    await clear_link.protocol.until("data")
+    assert not clear_link.transport.is_closing()
 
 
-async def test_it_can_be_closed_by_who_hears_that_all_is_gone(link, cleartext):
-    if type(link.transport).__module__ == "asyncio.selector_events":
+async def test_it_can_be_closed_by_who_hears_that_all_is_gone(clear_link):
+    if type(clear_link.transport).__module__ == "asyncio.selector_events":
         pytest.skip("asyncio's own loop ends such a transport twice (CPython 3.11); the server runs on uvloop")
-    written = fill(link)
-    link.protocol.resume_writing = link.transport.close
-    assert await read_all(link) == written
-    await link.protocol.until("lost")
-    assert link.protocol.words.count("lost") == 1
+    written = fill(clear_link)
+    clear_link.protocol.resume_writing = clear_link.transport.close
+    assert await read_all(clear_link) == written
+    await clear_link.protocol.until("lost")
+    assert clear_link.protocol.words.count("lost") == 1
 
 
-async def test_tls_cannot_close_one_side(link):
-    if link.transport.get_extra_info("ssl_object") is not None:
-        assert not link.transport.can_write_eof()
+async def test_tls_has_no_side_that_can_be_closed_alone(links):
+    assert not (await links("tls")).transport.can_write_eof()
