@@ -154,7 +154,8 @@ class Results:
         self.reports.setdefault(case.name, {}).setdefault(server.name, []).append(report)
         if wrong := flaws(report):
             self.note(f"{case.name}, {server.name}: {wrong}; its figures mean nothing")
-        if report["client_cpu_share"] > BUSY > report["server_cpu_share"]:
+        rated = any(figure.case == case.name and figure.key == RATE for figure in FIGURES)
+        if rated and report["client_cpu_share"] > BUSY > report["server_cpu_share"]:
             self.note(f"{case.name}, {server.name}: the load generator was the bottleneck; the server can do more")
 
     def note(self, text: str) -> None:
