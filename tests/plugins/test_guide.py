@@ -114,9 +114,12 @@ def test_what_is_said_of_clients_exists():
     explained = rows(section("Client"))
     assert explained == {"id", "path", "params", "groups", "join", "leave", "close"}
     assert all(hasattr(signalpost.Client, name) for name in explained)
-    assert (
-        f"`close{inspect.signature(signalpost.SignalEvent.close).replace(return_annotation=inspect.Parameter.empty)}`"
-    )
+
+
+@pytest.mark.parametrize("owner", [signalpost.SignalEvent, signalpost.Client])
+def test_the_code_that_close_has_by_itself_is_the_code_s(owner):
+    code = inspect.signature(owner.close).parameters["code"].default
+    assert f'`close(code={int(code)}, reason="")`' in section(owner.__name__)
 
 
 def test_every_example_loads_beside_all_others(app):
