@@ -1,0 +1,163 @@
+"""Commands as a person gives them: in a folder with an app, in this process or in one of their own."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import textwrap
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner
+
+from signalpost.cli import cli
+from signalpost.config.certificates import load_certificate
+from signalpost.config.model import TlsConfig
+
+ENDPOINTS = """\
+endpoints:
+  - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+"""
+COMMAND = (sys.executable, "-m", "signalpost")
+
+
+def quiet_environment(**more):
+    """Return an environment that says nothing of colours or of a terminal's width."""
+    told = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLUMNS", "TERM", "PYTHONUNBUFFERED")
+    return {name: value for name, value in os.environ.items() if name not in told} | more
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder of the test: an empty one."""
+    home = tmp_path / "app"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    return home
+
+
+@pytest.fixture
+def write(folder):
+    """Write routes.yaml (two endpoints stand before it unless it has its own) and plugins, by name."""
+
+    def make(text="", **plugins):
+        text = textwrap.dedent(text)
+        (folder / "routes.yaml").write_text(text if "endpoints:" in text else ENDPOINTS + text)
+        for name, source in plugins.items():
+            (folder / "plugins").mkdir(exist_ok=True)
+            (folder / "plugins" / f"{name}.py").write_text(textwrap.dedent(source))
+
+    return make
+
+
+@pytest.fixture
+def signalpost(folder, monkeypatch):
+    """Give a command in this process; nothing that serves."""
+    for name in ("NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    return lambda *arguments: CliRunner().invoke(cli, arguments, prog_name="signalpost")
+
+
+@pytest.fixture
+def process(folder):
+    """Start a command in a process of its own; whatever is left of it ends with the test."""
+    started = []
+
+    def start(*arguments, command=COMMAND, cwd=folder, **environment):
+        started.append(
+            subprocess.Popen(
+                [*command, *arguments],
+                cwd=cwd,
+                env=quiet_environment(**environment),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.wait()
+        each.stdout.close()
+        each.stderr.close()
+
+
+@pytest.fixture
+def terminal(folder):
+    """Give a command on a terminal of so many columns, and return all that it shows."""
+
+    def show(*arguments, columns=80, **environment):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        environment = quiet_environment(**{"TERM": "xterm", **environment})
+        with subprocess.Popen([*COMMAND, *arguments], cwd=folder, env=environment, stdout=theirs, stderr=theirs):
+            os.close(theirs)
+            text = b""
+            with contextlib.suppress(OSError):  # Linux's way to say that nothing more comes
+                while part := os.read(ours, 65536):
+                    text += part
+        os.close(ours)
+        return text.decode().replace("\r\n", "\n")
+
+    return show
+
+
+@pytest.fixture
+def old_certificate():
+    """A certificate with its key that was good long ago."""
+    then = datetime(2020, 1, 1, tzinfo=UTC)
+    made = load_certificate(TlsConfig(self_signed=True), ("127.0.0.1",), now=then)
+    return made.chain + made.key
+
+
+class Running:
+    """A server in a process of its own.
+
+    Attributes:
+        lines: what it has printed at the start.
+        urls: by endpoint.
+
+    """
+
+    def __init__(self, process):
+        self.process = process
+        self.lines = []
+        for line in process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if line.endswith("Ctrl-C stops\n"):
+                break
+        else:
+            pytest.fail(f"the server ended: {self.lines} {process.stderr.read()}")
+        self.urls = dict(line.split() for line in self.lines[:-1])
+
+    def end(self, number):
+        """Send a signal, wait for the end, and return the exit code and what was printed since the start."""
+        self.process.send_signal(number)
+        return rest_of(self.process)
+
+
+def rest_of(process):
+    """Wait for the end; return the exit code and what was printed since something was last read.
+
+    Not by `communicate`: it does not know of what is read ahead already.
+    """
+    out, err = process.stdout.read(), process.stderr.read()
+    return process.wait(), out, err
+
+
+@pytest.fixture
+def ended():
+    return rest_of
+
+
+@pytest.fixture
+def run(process):
+    """Start `signalpost run` and read what it prints until it serves."""
+    return lambda *arguments, **options: Running(process("run", *arguments, **options))

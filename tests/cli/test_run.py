@@ -1,0 +1,160 @@
+"""`signalpost run`: what it prints, what it does not, and how it ends."""
+
+import re
+import signal
+import socket
+
+import pytest
+from websockets.sync.client import connect
+
+STOPS = [signal.SIGINT, signal.SIGTERM]
+
+
+def talk(url):
+    """Connect, say something, hear it, and go."""
+    with connect(url, compression=None, proxy=None) as client:
+        client.send('{"message": "hello"}')
+        assert client.recv() == "hello"
+
+
+def test_it_prints_where_it_listens_and_what_it_loaded_and_nothing_else(write, run):
+    write(
+        "routes: [{path: /a, broadcast: {value: x}}]\nsignals: [{path: /}, {path: /b}]",
+        one="from signalpost import timer\n\n@timer('tick', every='1h')\nasync def tick(event): ...\n",
+    )
+    server = run()
+    web, live, loaded = server.lines
+    assert re.fullmatch(r"web   http://127\.0\.0\.1:[1-9]\d*", web)
+    assert re.fullmatch(r"live  ws://127\.0\.0\.1:[1-9]\d*", live)
+    assert loaded == "1 route, 2 signals, 1 job, 1 plugin; Ctrl-C stops"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_notes_are_printed_after_it(write, run):
+    plugin = """
+        from signalpost import signal
+
+        @signal("echo", path="/a")
+        async def echo(event): ...
+    """
+    write("signals: [{path: /a}]", echo=plugin)
+    _, out, _ = run().end(signal.SIGTERM)
+    assert out.startswith("note: routes.yaml:4 declares /a")
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_it_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write, run, number):
+    write("routes: [{path: /page, file: routes.yaml}]")
+    server = run()
+    talk(server.urls["live"])
+    with socket.create_connection(("127.0.0.1", int(server.urls["web"].rpartition(":")[2]))) as http:
+        http.sendall(b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert http.makefile("rb").readline() == b"HTTP/1.1 404 Not Found\r\n"
+    with connect(server.urls["live"], compression=None, proxy=None):
+        assert server.end(number) == (0, "", "")
+
+
+def test_it_can_be_told_to_say_more(write, run):
+    plugin = """
+        import logging
+        from signalpost import hookimpl
+
+        @hookimpl
+        def startup(context):
+            logging.getLogger("mine").debug("details")
+            logging.getLogger("mine").info("news")
+    """
+    write(talker=plugin)
+    _, _, usual = run().end(signal.SIGTERM)
+    assert usual == ""
+    _, _, more = run("--log-level", "info").end(signal.SIGTERM)
+    assert re.fullmatch(r"[-\d]+ [:,\d]+ INFO mine: news\n", more)
+
+
+def test_a_plugin_that_fails_to_start_is_logged_and_the_server_runs(write, run):
+    plugin = """
+        from signalpost import hookimpl
+
+        @hookimpl
+        async def startup(context):
+            raise RuntimeError("no coffee")
+    """
+    write(sleepy=plugin)
+    server = run()
+    talk(server.urls["live"])
+    code, _, log = server.end(signal.SIGINT)
+    assert code == 0
+    assert re.search(r"ERROR \S+: plugin sleepy: hook startup failed \(.*plugins/sleepy\.py:4\)", log)
+    assert "RuntimeError: no coffee" in log
+
+
+def test_an_address_in_use_is_one_line_that_names_the_place(write, process):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        write(f"endpoints: [{{name: web, address: 127.0.0.1, port: {port}, protocol: http}}]")
+        failed = process("run")
+        out, err = failed.communicate()
+    assert (failed.returncode, out) == (1, "")
+    assert err == (
+        f"signalpost: routes.yaml:1: endpoint web: 127.0.0.1 port {port} is in use by another program: "
+        "stop that one, or choose another port\n"
+    )
+
+
+NEVER_READY = """
+    import asyncio, sys
+    from signalpost import hookimpl
+
+    @hookimpl
+    async def startup(context):
+        print("starting", flush=True)
+        await asyncio.Event().wait()
+
+    @hookimpl
+    def shutdown(context):
+        print("shut down", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_stop_while_plugins_start_is_a_stop_and_what_was_started_is_shut_down(write, process, ended, number):
+    write(slow=NEVER_READY)
+    server = process("run")
+    assert server.stdout.readline() == "starting\n"
+    server.send_signal(number)
+    assert ended(server) == (0, "shut down\n", "")
+
+
+STUBBORN = """
+    import asyncio, threading
+    from signalpost import signal
+
+    @signal("wait", path="/wait")
+    async def wait(event):
+        print("waiting", flush=True)
+        {how}
+"""
+NEVER_ENDS = {
+    "a task that ignores that it is cancelled": """while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass""",
+    "code that blocks the loop": "threading.Event().wait()",
+    "a thread that nobody can end": "await asyncio.to_thread(threading.Event().wait)",
+}
+
+
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("how", NEVER_ENDS.values(), ids=NEVER_ENDS.keys())
+def test_a_second_signal_ends_it_at_once_whatever_does_not_end(write, run, ended, how, number):
+    write("", stubborn=STUBBORN.format(how=how))
+    server = run()
+    with connect(server.urls["live"] + "/wait", compression=None, proxy=None, close_timeout=0) as client:
+        client.send('{"message": "go"}')
+        assert server.process.stdout.readline() == "waiting\n"
+        # Two that come at one moment may count as one, so: until it has ended.
+        while server.process.poll() is None:
+            server.process.send_signal(number)
+    assert ended(server.process) == (128 + number, "", "")
