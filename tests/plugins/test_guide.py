@@ -10,6 +10,7 @@ import pytest
 import signalpost
 from signalpost.plugins import hookspecs
 from signalpost.plugins.context import PluginContext
+from signalpost.testing import load_app
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "plugins" / "README.md").read_text(encoding="utf-8")
@@ -133,8 +134,36 @@ def test_every_example_loads_beside_all_others(app):
     assert all(plugin.hooks or plugin.handlers for plugin in registry.plugins)
 
 
-def test_every_python_block_is_such_an_example():
-    assert len(re.findall(r"^```python$", GUIDE, re.MULTILINE)) == len(EXAMPLES)
+async def test_the_test_that_is_shown_passes(tmp_path, monkeypatch):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "shout.py").write_text(EXAMPLES["shout"], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(re.search(r"(?ms)^```python\n# tests/test_shout\.py\n(.*?)^```$", GUIDE)[1], names)
+    await names["test_shouting"]()
+
+
+def test_every_python_block_is_such_an_example_or_that_test():
+    assert len(re.findall(r"^```python$", GUIDE, re.MULTILINE)) == len(EXAMPLES) + 1
+
+
+def test_what_is_shown_of_routes_yaml_is_right(app, tmp_path):
+    """The YAML blocks, as one file beside the examples, whose names they use."""
+    sections = re.findall(r"(?ms)^```yaml\n(.*?)^```$", GUIDE)
+    assert len(sections) == 2
+    demo = {file.stem: file.read_text(encoding="utf-8") for file in (ROOT / "plugins").glob("*.py")}
+    tick = "from signalpost import timer\n\n@timer('tick', every=5)\nasync def tick(event): ...\n"
+    endpoint = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+    bindings, loading = sections
+    (tmp_path / "bindings").mkdir()
+    plan = load_app(endpoint + bindings, tmp_path / "bindings", {"shout": EXAMPLES["shout"], "tick": tick})
+    assert [str(rule.pattern) for rule in plan.signals] == ["/loud"]
+    assert plan.jobs == ()
+    plan.registry.unload()
+    (tmp_path / "loading").mkdir()
+    plan = load_app(endpoint + loading, tmp_path / "loading", demo)
+    assert [plugin.name for plugin in plan.registry.plugins] == ["clock"]
+    plan.registry.unload()
 
 
 def test_the_plugins_of_this_repository_load(demo):

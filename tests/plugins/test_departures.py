@@ -1,0 +1,155 @@
+"""A third party's package: built, installed beside signalpost into an environment of its own, and served from there."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+ROOT = Path(__file__).parents[2]
+DEPARTURES = ROOT / "tests" / "fixtures" / "signalpost-departures"
+ROUTES = """\
+endpoints:
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+plugins:
+  settings: {departures: {file: boards.json}}
+"""
+IC_1 = {"train": "IC 1", "due": "12:30", "platform": "3"}
+
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(180)]
+
+
+def run(*command, **options):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """Return the Python of a fresh environment that has both wheels, and lends their dependencies from this one."""
+    folder = tmp_path_factory.mktemp("installed")
+    for project in (ROOT, DEPARTURES):
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "wheels", cwd=project)
+    home = folder / "venv"
+    venv.create(home, with_pip=False, symlinks=True)
+    python = home / "bin" / "python"
+    own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    # Its own packages come first. A .pth file in the lent folder (an editable signalpost) is not followed from here.
+    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    wheels = sorted((folder / "wheels").glob("*.whl"))
+    assert [wheel.name.split("-")[0] for wheel in wheels] == ["signalpost", "signalpost_departures"]
+    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", *wheels)
+    return python
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def served(python, folder):
+    """Serve the app of a folder with the environment's signalpost; give the URL of its WebSocket endpoint."""
+    with (folder / "server.log").open("a") as log:
+        process = subprocess.Popen(
+            [python, "-m", "signalpost", "run"],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+    try:
+        found = re.search(r"ws://\S+", process.stdout.readline())
+        assert found, (folder / "server.log").read_text()
+        yield found[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.stdout.close()
+        assert process.wait() == 0
+
+
+def say(client, message):
+    client.send(json.dumps({"message": message}))
+
+
+def board(client):
+    return json.loads(client.recv())
+
+
+def showing(*departures):
+    return {"station": "york", "departures": list(departures)}
+
+
+def test_it_is_the_installed_signalpost_that_runs(python, folder):
+    where = run(python, "-c", "import signalpost; print(signalpost.__file__)", cwd=folder)
+    assert Path(where.strip()).is_relative_to(python.parents[1])
+
+
+def test_the_installed_plugin_is_listed_with_its_distribution_its_hooks_and_its_handlers(python, folder):
+    listed = run(python, "-m", "signalpost", "plugins", cwd=folder, env={**os.environ, "COLUMNS": "200"})
+    for word in (
+        "departures",
+        "1.0.0",
+        "signalpost-departures",
+        "client_connected",
+        "departures-delayed",
+        "/departures",
+    ):
+        assert word in listed
+
+
+def test_its_signals_work_for_everyone_at_the_station_and_for_nobody_else(python, folder):
+    with (
+        served(python, folder) as url,
+        connect(f"{url}/departures/york", proxy=None) as display,
+        connect(f"{url}/departures/york/delayed", proxy=None) as staff,
+        connect(f"{url}/departures/leeds", proxy=None) as elsewhere,
+    ):
+        say(display, IC_1)
+        on_time = showing({**IC_1, "status": "on time"})
+        assert board(display) == board(staff) == on_time
+        say(staff, "IC 1")
+        delayed = showing({**IC_1, "status": "delayed"})
+        assert board(display) == board(staff) == delayed
+        say(elsewhere, {**IC_1, "platform": "9"})
+        assert board(elsewhere)["station"] == "leeds"
+
+
+def test_its_schema_stands_before_its_signal(python, folder):
+    with served(python, folder) as url, connect(f"{url}/departures/york", proxy=None) as display:
+        say(display, {**IC_1, "due": "noon"})
+        error = board(display)["error"]
+        assert (error["code"], error["pointer"]) == ("schema-mismatch", "/message/due")
+
+
+def test_its_hooks_keep_the_boards_while_the_server_is_down_and_its_timer_shows_them(python, folder):
+    with served(python, folder) as url, connect(f"{url}/departures/york", proxy=None) as display:
+        say(display, IC_1)
+        board(display)
+    assert json.loads((folder / "boards.json").read_text()) == {"york": [{**IC_1, "status": "on time"}]}
+    (folder / "routes.yaml").write_text(ROUTES + "timers: [{name: often, every: 20ms, handler: departures-board}]\n")
+    with served(python, folder) as url, connect(f"{url}/departures/york", proxy=None) as display:
+        assert board(display) == showing({**IC_1, "status": "on time"})
+
+
+def test_a_drop_in_of_the_same_name_is_an_error_that_names_both(python, folder):
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "departures.py").write_text("")
+    done = subprocess.run(
+        [python, "-m", "signalpost", "check"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert 'the plugin name "departures" is taken by signalpost-departures 1.0.0' in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
