@@ -108,8 +108,11 @@ def _misspelt(name: str, mismatch: _Mismatch) -> bool:
 
 
 def _required_hint(mismatch: _Mismatch, name: str) -> str:
-    examples: list[Any] = mismatch.schema["properties"][name].get("examples", [])
-    return f", for example {name}: {examples[0]}" if examples and isinstance(examples[0], str | int) else ""
+    described = mismatch.schema["properties"][name]
+    if "$ref" in described:
+        described = routes_schema()["$defs"][described["$ref"].rpartition("/")[2]] | described
+    example = next(iter(described.get("examples", ())), None)
+    return f", for example {name}: {example}" if isinstance(example, str | int) else ""
 
 
 def _enum(mismatch: _Mismatch) -> Iterator[str]:

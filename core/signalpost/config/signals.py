@@ -36,7 +36,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
     message_format = section.choice("format", MessageFormat, MessageFormat.JSON)
     if message_format is MessageFormat.RAW:
         for name in ("handler", "schema", "targets"):
-            if section.data.get(name):
+            if section.data.get(name) not in (None, []):
                 section.problem(
                     name, f"format: raw relays frames unread, so it has no {name}: leave it out", of_key=True
                 )

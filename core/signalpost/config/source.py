@@ -5,7 +5,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from signalpost.config.model import Keys
+from signalpost.config.scalars import shorten
 from signalpost.config.tree import Fault, ListNode, MapNode, Node
+from signalpost.config.words import printable, quoted
 from signalpost.config.yamlerrors import Span
 from signalpost.errors import Problem
 
@@ -34,7 +36,7 @@ class Source:
     def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> Problem:
         """Make the problem `text` about the value at `keys` (or about its key), or about its nearest parent."""
         span = self._span(keys, of_key=of_key)
-        return self.at(span, text, keys) if span else Problem(self.file, 0, 0, format_keys(keys), text)
+        return self.at(span, text, keys) if span else Problem(self.file, 0, 0, format_keys(keys), printable(text))
 
     def place(self, keys: Keys) -> str:
         """Name where the value at `keys`, or its nearest parent, stands: ``routes.yaml:14``."""
@@ -47,7 +49,7 @@ class Source:
         source = self._source(line)
         column = span.start - self._starts[line]
         width = min(span.end - span.start, len(source) - column)
-        return Problem(self.file, line + 1, column + 1, format_keys(keys), text, source, max(width, 1))
+        return Problem(self.file, line + 1, column + 1, format_keys(keys), printable(text), source, max(width, 1))
 
     def fault(self, fault: Fault) -> Problem:
         """Make a problem of what reading the tree found."""
@@ -91,8 +93,7 @@ def format_keys(keys: Iterable[str | int]) -> str:
         if isinstance(key, int):
             text += f"[{key}]"
         elif _PLAIN_KEY.fullmatch(key):
-            text += f".{key}" if text else key
+            text += f".{shorten(key)}" if text else shorten(key)
         else:
-            quoted = "".join(char if char.isprintable() else "?" for char in key[:60])
-            text += f'["{quoted}"]'
+            text += f"[{quoted(key)}]"
     return text

@@ -256,6 +256,8 @@ class _Builder:
             return None, span, False
         if isinstance(node.value, str):
             return node.value, span, node.value == _MERGE and getattr(event, "style", None) is None
+        if len(self.faults) > known:
+            return None, span, False
         written = str(getattr(event, "value", node.value))
         self._fault(span, f'a key is text: write "{written}" in quotes' if written else "the key is missing")
         return None, span, False

@@ -1,0 +1,152 @@
+"""Endpoints: addresses, ports, protocols, certificates and origins."""
+
+import pytest
+
+from signalpost.config.addresses import parse_address, parse_origin
+
+
+def endpoints(*lines):
+    return "endpoints:\n" + "".join(f"  - {{{line}}}\n" for line in lines)
+
+
+WEB = "name: web, address: 127.0.0.1, port: 80, protocol: http"
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "name: b, address: 127.0.0.1, port: 80, protocol: ws",
+        "name: b, address: 127.0.0.1, port: 81, protocol: http",
+        "name: b, address: 127.0.0.2, port: 80, protocol: http",
+        "name: b, address: '::', port: 80, protocol: http",
+        "name: b, address: localhost, port: 80, protocol: http",
+    ],
+)
+def test_endpoints_that_can_listen_beside_each_other(config, second):
+    assert len(config(endpoints(WEB, second)).endpoints) == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        ("address: 127.0.0.1, port: 80, protocol: http", "only an http and a ws endpoint can share one, not http and"),
+        ("address: 127.0.0.1, port: 80, protocol: wss, self_signed: true", "http and wss cannot share one; only one o"),
+        ("address: '*', port: 80, protocol: ws", "* is every address already"),
+        ("address: 0.0.0.0, port: 80, protocol: ws", "0.0.0.0 is every address already"),
+    ],
+)
+def test_endpoints_that_clash_name_both_places(problems, second, says):
+    (found,) = problems(endpoints(WEB, f"name: b, {second}"))
+    assert found.startswith("3:")
+    assert 'endpoints[1].port: port 80 is taken by the endpoint "web" at routes.yaml:2: ' in found
+    assert says in found
+
+
+def test_the_system_gives_every_endpoint_on_port_0_its_own(config):
+    line = "address: 127.0.0.1, port: 0, protocol: http"
+    assert len(config(endpoints(f"name: a, {line}", f"name: b, {line}")).endpoints) == 2
+
+
+def test_encrypted_endpoints_share_a_port_with_one_certificate_only(config, problems):
+    https = "name: a, address: '*', port: 443, protocol: https, self_signed: true"
+    assert len(config(endpoints(https, https.replace("a,", "b,", 1).replace("https", "wss"))).endpoints) == 2
+    found = problems(endpoints(https, "name: b, address: '*', port: 443, protocol: wss, certificate: web/index.html"))
+    assert any("need the same certificate" in each for each in found)
+
+
+def test_names_are_unique_even_beside_other_mistakes(problems):
+    found = problems(endpoints(WEB, "name: web, address: 127.0.0.1, port: 90000, protocol: http"))
+    assert 'endpoints[1].name: the name "web" is taken by the endpoint at routes.yaml:2' in found[0]
+    assert "must be at most 65535" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("protocol: https", "https needs a certificate: add certificate: FILE.pem (or FILE.pfx), or self_signed: true"),
+        ("protocol: http, self_signed: true", "http is not encrypted, so it has no self_signed: use protocol: https"),
+        ("protocol: ws, certificate: x.pem", "ws is not encrypted, so it has no certificate: use protocol: wss"),
+        ("protocol: wss, certificate: x.pem", 'no file "x.pem" in the folder of routes.yaml'),
+        ("protocol: wss, certificate: web", '"web" is a folder; a file is meant here'),
+        ("protocol: wss, self_signed: true, certificate: x.pem", "leave out either certificate or self_signed"),
+        ("protocol: wss, self_signed: yes", "must be true or false"),
+        ("protocol: wss, certificate: web/index.html", "index.html"),
+        ("protocol: http, origins: ['https://a']", "only ws and wss endpoints ask for the origin"),
+        ("protocol: ws, origins: ['https://a', 'b.example']", 'origins[1]: "b.example" is no origin; did you mean "ht'),
+        ("protocol: htp", '"htp" is not allowed here; did you mean "http"?'),
+    ],
+)
+def test_a_certificate_or_origin_in_the_wrong_place(problems, line, says):
+    (found,) = problems(endpoints(f"name: a, address: 127.0.0.1, port: 80, {line}"))
+    assert says in found
+
+
+def test_a_pfx_holds_its_own_key(problems, app):
+    (app / "site.pfx").write_bytes(b"")
+    line = "name: a, address: 127.0.0.1, port: 80, protocol: wss, certificate: site.pfx, key: web/index.html"
+    assert "a .pfx file holds its own key" in problems(endpoints(line))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("127.0.0.1:8090", 'write address: "127.0.0.1" and port: 8090'),
+        ("http://localhost", "is a URL"),
+        ("[::1]", "without brackets"),
+        ("300.1.1.1", "no address"),
+        ("a b", "no address"),
+        ("-a.example", "no address"),
+        ("x" * 300, "no address"),
+    ],
+)
+def test_an_address_that_is_none(text, says):
+    with pytest.raises(ValueError, match=r".") as caught:
+        parse_address(text)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("*", "*"),
+        ("::1", "::1"),
+        ("0:0::1", "::1"),
+        ("LocalHost", "localhost"),
+        ("my-host.example.", "my-host.example."),
+    ],
+)
+def test_an_address_has_one_form(text, address):
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://App.example.com", "https://app.example.com"),
+        ("https://a:443", "https://a"),
+        ("http://a:443", "http://a:443"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+    ],
+)
+def test_an_origin_has_the_form_that_browsers_send(text, origin):
+    assert parse_origin(text) == origin
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("*", "no wildcard"),
+        ("https://*.example.com", "no wildcard"),
+        ("https://a/", 'write "https://a"'),
+        ("https://u@a", 'write "https://a"'),
+        ("https://a:99999", "is no origin"),
+        ("https://[", "is no origin"),
+        ("null", "is no origin"),
+        ("https://münchen.example", "xn--"),
+    ],
+)
+def test_an_origin_that_is_none(text, says):
+    with pytest.raises(ValueError, match=r".") as caught:
+        parse_origin(text)
+    assert says in str(caught.value)
