@@ -413,11 +413,11 @@ def test_handlers_made_by_hand_are_checked_like_decorated_ones(plan):
 
 def test_a_problem_in_a_plugin_shows_the_line_and_its_caret_as_it_is_now(plan, tmp_path):
     with pytest.raises(ConfigError):
-        plan(plugins={"a": "\n\n\n1 / 0"})
+        plan(plugins={"a": "\n\n\n@hookimpl\ndef start(): ..."})
     with pytest.raises(ConfigError) as caught:
-        plan(plugins={"a": "if True:\n    1 / 0"})
+        plan(plugins={"a": "if True:\n    @hookimpl\n    def start(): ..."})
     (problem,) = caught.value.problems
-    assert (problem.line, problem.column, problem.source, problem.width) == (3, 5, "    1 / 0", 5)
+    assert (problem.line, problem.column, problem.source, problem.width) == (3, 5, "    @hookimpl", 9)
 
 
 def test_notes_of_plugins_are_notes_of_the_plan(plan):

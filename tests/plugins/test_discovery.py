@@ -19,6 +19,12 @@ SHOUT = """
 """
 
 
+@pytest.fixture
+def compiling(monkeypatch):
+    """Let Python write compiled files, as it does unless it is told not to."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+
+
 def test_a_folder_that_is_not_there_has_no_plugins(make_app):
     app = make_app()
     app.folder.rmdir()
@@ -97,7 +103,7 @@ def test_a_dataclass_with_string_annotations_finds_its_module(app):
     assert [field.name for field in dataclasses.fields(registry.plugins[0].module.Move)] == ["name"]
 
 
-async def test_an_edited_file_counts_at_once_even_within_the_same_second_and_of_the_same_size(app):
+async def test_an_edited_file_counts_at_once_even_within_the_same_second_and_of_the_same_size(app, compiling):
     file = app.write("shout.py", SHOUT.format(word="old"))
     app.write("_helper.py", "WORD = 'old'")
     first = app.load()
@@ -125,7 +131,7 @@ async def test_two_apps_with_the_same_file_names_do_not_meet(make_app):
     assert await second.handlers["shout"].function(None) == "two"
 
 
-def test_loading_leaves_no_compiled_files_behind(app):
+def test_loading_leaves_no_compiled_files_behind(app, compiling):
     app.write("shout.py", SHOUT.format(word="x"))
     app.load()
     assert [file.name for file in app.folder.iterdir()] == ["shout.py"]
