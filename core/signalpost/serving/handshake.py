@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,7 +14,8 @@ from signalpost.delivery.frames import Dialect
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
 _VERSION = "13"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}  # the schemes that pages come by
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^][\s:/?#@,\\]+))(?::[0-9]*)?")
 
 
 class Headers(Protocol):
@@ -62,8 +64,8 @@ class Offer:
 
 def is_upgrade(headers: Headers) -> bool:
     """Tell whether a request asks for a WebSocket (RFC 6455 section 4.2.1, item 3)."""
-    upgrade = headers.getone("upgrade", "")
-    return bool(upgrade) and "websocket" in _tokens([upgrade])
+    upgrades = headers.getall("upgrade", [])
+    return bool(upgrades) and "websocket" in _tokens(upgrades)
 
 
 def read_offer(method: str, version: str, headers: Headers) -> Offer:
@@ -96,7 +98,8 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     if len(keys) != 1 or not _is_key(keys[0].strip()):
         raise Refusal(400, "Sec-WebSocket-Key is 16 bytes in base64, once.")
     # A body would be read as frames: nothing but the handshake may come before the 101.
-    if headers.getone("transfer-encoding", "") or headers.getone("content-length", "0").strip() != "0":
+    lengths = {length.strip() for length in headers.getall("content-length", [])}
+    if lengths - {"0"} or headers.getall("transfer-encoding", []):
         raise Refusal(400, "A WebSocket handshake has no body.")
     origins = headers.getall("origin", [])
     if len(origins) > 1:
@@ -123,8 +126,8 @@ def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str])
         return
     origin = _origin(offer.origin)
     if origin is not None:
-        _, host, port = origin
-        if host == offer.host and port in ports:
+        scheme, host, port = origin
+        if scheme in _DEFAULT_PORTS and host == offer.host and port in ports:
             return
         if origin in {_origin(entry) for entry in allowed}:
             return
@@ -167,20 +170,22 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def _hostname(netloc: str) -> str:
-    try:
-        return urlsplit(f"//{netloc.strip()}").hostname or ""
-    except ValueError:
-        return ""
+def _hostname(host: str) -> str:
+    """Read a Host header (RFC 9110 section 7.2) as a name in lower case, without port; empty when it is none."""
+    found = _HOST.fullmatch(host.strip())
+    return (found["address"] or found["name"]).lower() if found else ""
 
 
-def _origin(text: str) -> tuple[str, str, int] | None:
-    """Read an origin as scheme, host and port (RFC 6454 section 4); None for ``null`` and what is none."""
+def _origin(text: str) -> tuple[str, str, int | None] | None:
+    """Read an origin as scheme, host and port (RFC 6454 section 4); None for ``null`` and what is none.
+
+    Only the schemes that pages come by have a default port; ``tauri://localhost``, an app's, has none.
+    """
     try:
         parts = urlsplit(text)
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return None
-    if not parts.hostname or port is None or parts.path or parts.query or parts.fragment or parts.username is not None:
+    if not parts.scheme or not parts.hostname or parts.path or parts.query or parts.fragment:
         return None
-    return parts.scheme, parts.hostname, port
+    return None if parts.username is not None else (parts.scheme, parts.hostname, port)
