@@ -169,3 +169,9 @@ def test_a_file_without_endpoints_shows_an_example(problems):
     (found,) = problems("routes: [] # endpoints:")
     assert found.startswith('1:1: no key "endpoints", so the server would listen nowhere; add for example')
     assert found.endswith("endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]")
+
+
+def test_an_unclosed_bracket_names_the_line_of_its_opening(problems):
+    (found,) = problems("routes:\n  - {path: /x, handler: h\n  - {path: /y, handler: h}")
+    assert found.startswith("6:5: ")
+    assert found.endswith("(it starts in routes.yaml:5)")

@@ -13,7 +13,8 @@ HTTP_ONLY = "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: h
     [
         ("routes: [{path: a, handler: h}]", "routes[0].path: a path starts with \"/\": write '/a'"),
         ("routes: [{path: /, file: web/indx.html}]", 'routes[0].file: no file "web/indx.html" in the folder of routes'),
-        ("routes: [{path: /, file: web/indx.html}]", 'did you mean "index.html"?'),
+        ("routes: [{path: /, file: web/indx.html}]", 'did you mean "web/index.html"?'),
+        ("routes: [{path: /, view: hello.html}]", 'did you mean "web/hello.html"?'),
         ("routes: [{path: /, file: 'web\\index.html'}]", "folders are parted by /, not by a backslash"),
         ("routes: [{path: /, file: web}]", 'routes[0].file: "web" is a folder; a file is meant here'),
         ("routes: [{path: /, static: web/index.html}]", '"web/index.html" is a file; a folder is meant here'),

@@ -18,6 +18,8 @@ from signalpost.config import routes_schema
         ("signals: [{path: 5}]", "signals[0].path: must be text, not the number 5: put it in quotes"),
         ("signals: [{handler: x}]", '4:11: signals[0]: the key "path" is missing, for example path: /'),
         ("signals: {path: /}", 'signals: must be a list, not a mapping: begin each item with "- "'),
+        ("signals: [/]", 'signals[0]: must be a mapping, not the text "/": write path: /'),
+        ("signals: [{path: /, targets: path}]", 'must be a list, not the text "path": write [path]'),
         ("signals:", "signals: must be a list, not nothing: give it a value or leave the key out"),
         ("signals: [5]", "signals[0]: must be a mapping, not the number 5"),
         ("signals: [{path: /, rebroadcast: al}]", '"al" is not allowed here (allowed: everyone, others,'),

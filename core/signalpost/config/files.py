@@ -1,12 +1,11 @@
 """Files and folders that routes.yaml names: relative to its own folder, and there to be read."""
 
 import os
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from signalpost.config.section import Section
-from signalpost.config.words import did_you_mean, quoted
+from signalpost.config.words import nearest, printable, quoted
 
 # How many neighbours of a missing file are looked through for the one that was meant.
 _NEIGHBOURS = 2000
@@ -20,7 +19,7 @@ def find_file(section: Section, name: str, folder: Path) -> Path | None:
     if path.is_dir():
         section.problem(name, f"{quoted(section.data[name])} is a folder; a file is meant here")
         return None
-    return path if _is_there(section, name, path, "file") else None
+    return path if _is_there(section, name, path, folder, "file") else None
 
 
 def find_folder(section: Section, name: str, folder: Path) -> Path | None:
@@ -31,7 +30,7 @@ def find_folder(section: Section, name: str, folder: Path) -> Path | None:
     if path.is_file():
         section.problem(name, f"{quoted(section.data[name])} is a file; a folder is meant here")
         return None
-    return path if _is_there(section, name, path, "folder") else None
+    return path if _is_there(section, name, path, folder, "folder") else None
 
 
 def _absolute(section: Section, name: str, folder: Path) -> Path | None:
@@ -44,15 +43,14 @@ def _absolute(section: Section, name: str, folder: Path) -> Path | None:
     return Path(os.path.normpath(folder / text))
 
 
-def _is_there(section: Section, name: str, path: Path, kind: str) -> bool:
+def _is_there(section: Section, name: str, path: Path, folder: Path, kind: str) -> bool:
     """Report a file or folder that is missing, something else, or not ours to read."""
     text = quoted(section.data[name])
     try:
         path.stat()
     except FileNotFoundError:
-        beside = did_you_mean(path.name, _neighbours(path))
         slashes = "; folders are parted by /, not by a backslash" if "\\" in text else ""
-        section.problem(name, f"no {kind} {text} in the folder of routes.yaml ({path}){beside}{slashes}")
+        section.problem(name, f"no {kind} {text} in the folder of routes.yaml ({path}){_meant(path, folder)}{slashes}")
         return False
     except OSError as error:
         section.problem(name, f"the {kind} {text} cannot be read: {_reason(error)}")
@@ -67,12 +65,20 @@ def _is_there(section: Section, name: str, path: Path, kind: str) -> bool:
     return True
 
 
-def _neighbours(path: Path) -> Iterator[str]:
+def _meant(path: Path, folder: Path) -> str:
+    """Suggest what has a similar name beside a missing file, or the same name one folder down."""
+    near = nearest(path.name, (entry.name for entry in _entries(path.parent)))
+    below = (Path(entry.path, path.name) for entry in _entries(folder) if entry.is_dir())
+    found = path.with_name(near) if near else next((each for each in below if each.exists()), None)
+    return f'; did you mean "{printable(os.path.relpath(found, folder))}"?' if found else ""
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(path.parent) as entries:
-            yield from [entry.name for entry in islice(entries, _NEIGHBOURS)]
+        with os.scandir(folder) as entries:
+            return list(islice(entries, _NEIGHBOURS))
     except OSError:
-        return
+        return []
 
 
 def _reason(error: OSError) -> str:

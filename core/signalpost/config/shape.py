@@ -8,8 +8,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from signalpost.config.report import Report
+from signalpost.config.scalars import shorten
 from signalpost.config.schema import routes_schema
-from signalpost.config.words import did_you_mean, given, listing, nearest, quoted
+from signalpost.config.words import did_you_mean, given, listing, nearest, printable, quoted
 
 _TYPES = {
     "string": "text",
@@ -75,10 +76,11 @@ def _unknown_key(name: str, known: list[str]) -> str:
 def _type(mismatch: _Mismatch) -> Iterator[str]:
     allowed = [mismatch.rule] if isinstance(mismatch.rule, str) else list(mismatch.rule)
     words = " or ".join(_TYPES[each] for each in allowed)
-    yield f"must be {words}, not {given(mismatch.instance)}{_type_hint(allowed, mismatch.instance)}"
+    yield f"must be {words}, not {given(mismatch.instance)}{_type_hint(allowed, mismatch)}"
 
 
-def _type_hint(allowed: list[str], value: Any) -> str:
+def _type_hint(allowed: list[str], mismatch: _Mismatch) -> str:
+    value = mismatch.instance
     if value is None:
         return ": give it a value or leave the key out"
     if allowed == ["boolean"] and isinstance(value, str) and value.lower() in _SWITCHES:
@@ -91,6 +93,10 @@ def _type_hint(allowed: list[str], value: Any) -> str:
         return ": leave out the quotes"
     if "array" in allowed and isinstance(value, dict):
         return ': begin each item with "- "'
+    if allowed == ["array"] and isinstance(value, str) and value.isidentifier():
+        return f": write [{value}]"
+    if allowed == ["object"] and isinstance(value, str) and mismatch.schema.get("required") == ["path"]:
+        return f": write path: {shorten(printable(value))}"
     return ""
 
 

@@ -102,8 +102,8 @@ def read_tree(text: str) -> Tree:
         fault = stop.fault
     except (yaml.YAMLError, OverflowError, RecursionError, ValueError) as error:
         # OverflowError and ValueError: PyYAML's chr() of an escape beyond Unicode, its int() of a long %YAML version.
-        span, problem = yamlerrors.explain(error, text)
-        fault = Fault(span, problem)
+        explained = yamlerrors.explain(error, text)
+        fault = Fault(explained.span, explained.words, earlier=explained.earlier)
     return Tree(None, (*builder.faults, fault))
 
 

@@ -45,11 +45,11 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         "expected ',' or ']'",
-        'a list that starts with "[" needs "," between its items and "]" at its end',
+        'a list that starts with "[" needs "," between its items and "]" at its end (it starts in {{earlier}})',
     ),
     (
         "expected ',' or '}'",
-        'a mapping that starts with "{{" needs "," between its keys and "}}" at its end',
+        'a mapping that starts with "{{" needs "," between its keys and "}}" at its end (it starts in {{earlier}})',
     ),
     (
         "found unexpected end of stream",
@@ -77,32 +77,52 @@ _BRACKETS = ("[", "{")
 _SPECIAL_KINDS = {"*": "alias", "&": "anchor"}
 
 
-def explain(error: Exception, text: str) -> tuple[Span, str]:
-    """Return where an exception of PyYAML points to, and what it means."""
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What an exception of PyYAML means.
+
+    Attributes:
+        span: where it points to.
+        earlier: a place in the text that `words` speaks of as ``{earlier}``.
+
+    """
+
+    span: Span
+    words: str
+    earlier: int | None = None
+
+
+def explain(error: Exception, text: str) -> Explanation:
+    """Say in words for whoever wrote `text` what PyYAML could not read."""
     if isinstance(error, yaml.reader.ReaderError):
         code = f"U+{ord(text[error.position]):04X}"
-        return Span(error.position, error.position + 1), f"the character {code} cannot stand in a YAML file"
+        return Explanation(_one(error.position), f"the character {code} cannot stand in a YAML file")
     if isinstance(error, yaml.MarkedYAMLError):
         return _explain_marked(error, text)
     if isinstance(error, RecursionError):
-        return Span(0, 0), "nested too deeply to be read"
-    return Span(0, 0), "an escape in double quotes names no character, or the %YAML version is no number"
+        return Explanation(Span(0, 0), "nested too deeply to be read")
+    words = "an escape in double quotes names no character, or the %YAML version is no number"
+    return Explanation(Span(0, 0), words)
 
 
-def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> tuple[Span, str]:
+def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> Explanation:
     mark = error.problem_mark or error.context_mark
     start = mark.index if mark else 0
     problem = error.problem or error.context or "not YAML"
     if error.context_mark is not None and problem.endswith(_AT_THE_END):
         start = error.context_mark.index  # where the quote or bracket is opened says more than the end of the file
         if (bracket := text[start : start + 1]) in _BRACKETS:
-            return Span(start, start + 1), f'this "{bracket}" is opened but never closed'
+            return Explanation(_one(start), f'this "{bracket}" is opened but never closed')
     if problem.startswith("expected alphabetic or numeric character"):
         start = max(start - 1, 0)
     char = text[start : start + 1] or "the end of the file"
     for said, advice in _ADVICE:
         if problem.startswith(said):
             words = advice.format(char=char, before=char, what=_SPECIAL_KINDS.get(char, "alias"))
-            return Span(start, start + 1), words
+            return Explanation(_one(start), words, error.context_mark.index if error.context_mark else None)
     where = f" {error.context}" if error.context else ""
-    return Span(start, start + 1), f"this is not YAML: {problem}{where}"
+    return Explanation(_one(start), f"this is not YAML: {problem}{where}")
+
+
+def _one(offset: int) -> Span:
+    return Span(offset, offset + 1)
