@@ -1,5 +1,11 @@
 """What all tests share."""
 
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -12,3 +18,45 @@ settings.load_profile("untimed")
 def anyio_backend():
     """Run async tests on the loop that the server runs on."""
     return ("asyncio", {"use_uvloop": True})
+
+
+def _run(*command, **options):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def build_package(tmp_path_factory):
+    """Build a project's wheel or sdist without a network, each once: ``build_package(folder, "wheel")``."""
+    built = {}
+
+    def build(project, kind="wheel"):
+        if (project, kind) not in built:
+            folder = tmp_path_factory.mktemp("built")
+            _run(sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", folder, cwd=project)
+            (built[project, kind],) = folder.iterdir()
+        return built[project, kind]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def install(tmp_path_factory):
+    """Install packages into a fresh environment that borrows all others from this one; return its Python.
+
+    What is installed is given as to pip: wheels, or ``"--editable", folder``.
+    """
+
+    def install(*packages):
+        home = tmp_path_factory.mktemp("installed") / "venv"
+        venv.create(home, with_pip=False, symlinks=True)
+        python = home / "bin" / "python"
+        own = Path(_run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+        # Its own packages come first, and .pth files of the lent folder (an editable signalpost) are not followed.
+        (own / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "--quiet")
+        _run(*pip, "--no-deps", "--no-index", "--no-build-isolation", *packages)
+        return python
+
+    return install

@@ -1,0 +1,181 @@
+"""`signalpost new`: the demo app, whole and working, from the checkout and from what is installed."""
+
+import json
+import re
+import shutil
+import signal
+import tarfile
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from signalpost.config import routes_schema
+
+ROOT = Path(__file__).parents[2]
+LEFT_BEHIND = shutil.ignore_patterns("__pycache__", ".*")
+
+
+def parts(root):
+    """Return the files of the demo app below a folder, by name."""
+    files = [root / "routes.yaml", *(root / "web").rglob("*"), *(root / "plugins").rglob("*")]
+    return {
+        str(file.relative_to(root)): file.read_bytes()
+        for file in files
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+class TestFolder:
+    def test_it_is_filled_with_the_checkouts_app_and_the_schema(self, signalpost, folder):
+        result = signalpost("new", "chat")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert parts(folder / "chat") == parts(ROOT)
+        schema = folder / "chat" / ".signalpost" / "routes.schema.json"
+        assert json.loads(schema.read_text()) == routes_schema()
+        named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", (folder / "chat" / "routes.yaml").read_text())[1]
+        assert (folder / "chat" / named).samefile(schema)
+
+    def test_what_was_made_is_listed_and_what_to_do_next(self, signalpost, folder):
+        *listed, empty, following = signalpost("new", "my chat").stdout.splitlines()
+        made = {str(path.relative_to(folder)) for path in (folder / "my chat").rglob("*") if path.is_file()}
+        assert {line.strip() for line in listed} == made
+        assert (empty, following) == ("", "Now:  cd 'my chat' && signalpost run")
+
+    def test_its_app_is_sound(self, signalpost, folder, monkeypatch):
+        signalpost("new", "chat")
+        monkeypatch.chdir(folder / "chat")
+        assert signalpost("check").stdout == "routes.yaml: 0 problems\n"
+
+    def test_an_empty_folder_will_do_this_one_too(self, signalpost, folder):
+        result = signalpost("new", ".")
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[-1] == "Now:  signalpost run"
+        assert (folder / "routes.yaml").is_file()
+
+    def test_folders_on_the_way_are_made(self, signalpost, folder):
+        assert signalpost("new", "apps/mine/chat").exit_code == 0
+        assert (folder / "apps" / "mine" / "chat" / "routes.yaml").is_file()
+
+    def test_a_folder_that_holds_something_is_left_alone(self, signalpost, folder):
+        (folder / "chat").mkdir()
+        (folder / "chat" / "diary").touch()
+        result = signalpost("new", "chat")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == (
+            "signalpost: the folder chat is not empty: name one that is, or that is not there yet\n"
+        )
+        assert [each.name for each in (folder / "chat").iterdir()] == ["diary"]
+
+    @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
+    def test_a_file_in_the_way_is_left_alone(self, signalpost, folder, make):
+        make(folder / "chat")
+        result = signalpost("new", "chat")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "signalpost: chat is there already, and no folder: choose another name\n"
+
+    def test_a_file_on_the_way_is_one_line(self, signalpost, folder):
+        (folder / "file").touch()
+        result = signalpost("new", "file/chat")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "signalpost: the folder file/chat cannot be made: not a directory\n"
+
+    def test_a_place_that_cannot_be_written_is_one_line(self, signalpost):
+        # Not even root makes folders there.
+        result = signalpost("new", "/proc/chat")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "signalpost: the folder /proc/chat cannot be made: no such file or directory\n"
+
+
+@pytest.mark.wheel
+@pytest.mark.timeout(180)
+class TestInstalled:
+    @pytest.fixture
+    def installed(self, build_package, install):
+        """Return the command of an installed wheel."""
+        return (install(build_package(ROOT)).with_name("signalpost"),)
+
+    def test_the_wheel_holds_the_package_with_the_starter_and_nothing_else(self, build_package):
+        with zipfile.ZipFile(build_package(ROOT)) as wheel:
+            names = wheel.namelist()
+            starter = {
+                name.removeprefix("signalpost/starter/"): wheel.read(name) for name in names if "/starter/" in name
+            }
+        assert starter == parts(ROOT)
+        assert {"signalpost/py.typed", "signalpost/config/routes.schema.json"} <= set(names)
+        source = ROOT / "core" / "signalpost"
+        package = {
+            f"signalpost/{path.relative_to(source)}"
+            for path in source.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        others = set(names) - package - {f"signalpost/starter/{name}" for name in starter}
+        assert {re.sub(r"^signalpost-[\d.]+\.dist-info/", "", name) for name in others} == {
+            "METADATA",
+            "WHEEL",
+            "RECORD",
+            "entry_points.txt",
+            "licenses/LICENSE",
+        }
+
+    def test_the_sdist_makes_the_same_wheel(self, build_package, tmp_path):
+        with tarfile.open(build_package(ROOT, "sdist")) as sdist:
+            names = [name.partition("/")[2] for name in sdist.getnames()]
+            sdist.extractall(tmp_path, filter="data")
+        assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "tests/conftest.py"} <= set(names)
+        hidden = {part for name in names for part in Path(name).parts if part.startswith((".", "__pycache__"))}
+        assert hidden <= {".gitignore"}
+        (unpacked,) = tmp_path.iterdir()
+        with zipfile.ZipFile(build_package(ROOT)) as ours, zipfile.ZipFile(build_package(unpacked)) as theirs:
+            assert sorted(theirs.namelist()) == sorted(ours.namelist())
+
+    def test_new_and_run_serve_the_whole_demo(self, installed, folder, process, run, ended):
+        code, out, err = ended(process("new", "chat", command=installed))
+        assert (code, err) == (0, "")
+        assert out.endswith("Now:  cd chat && signalpost run\n")
+        chat = folder / "chat"
+        assert parts(chat) == parts(ROOT)
+        routes, page = chat / "routes.yaml", chat / "web" / "index.html"
+        routes.write_text(re.sub(r"port: 809\d", "port: 0", routes.read_text()))
+        server = run(command=installed, cwd=chat)
+        assert server.lines[-1] == "5 routes, 3 signals, 3 jobs, 3 plugins; Ctrl-C stops"
+        web, live = server.urls["web"], server.urls["live"]
+        page.write_text(page.read_text().replace('data-port="8091"', f'data-port="{live.rpartition(":")[2]}"'))
+
+        html = get(f"{web}/")
+        assert f'data-port="{live.rpartition(":")[2]}"' in html
+        assets = re.findall(r'(?:src|href)="(/?assets/[^"]+)"', html)
+        assert assets
+        for asset in assets:
+            assert get(f"{web}/{asset.removeprefix('/')}")
+        assert "Ada" in get(f"{web}/hello/Ada")
+        with connect(live, proxy=None) as one, connect(live, proxy=None) as other:
+            one.send('{"message": "hello"}')
+            assert [one.recv(), other.recv()] == ["hello", "hello"]
+            assert json.loads(get(f"{web}/broadcast", b'{"message": "to all"}'))
+            assert [one.recv(), other.recv()] == ["to all", "to all"]
+        assert server.end(signal.SIGTERM) == (0, "", "")
+
+    def test_an_editable_installation_copies_the_checkout_as_it_is_now(self, install, folder, process, ended, tmp_path):
+        checkout = tmp_path / "checkout"
+        checkout.mkdir()
+        for name in ("core", "web", "plugins"):
+            shutil.copytree(ROOT / name, checkout / name, ignore=LEFT_BEHIND)
+        for name in ("pyproject.toml", "routes.yaml", "README.md", "LICENSE", "CHANGELOG.md"):
+            shutil.copy(ROOT / name, checkout)
+        python = install("--editable", checkout)
+        (checkout / "web" / "index.html").write_text("newer than the installation")
+        (checkout / "plugins" / "shout.py").write_text("# newer too\n")
+        code, _, err = ended(process("new", "chat", command=(python.with_name("signalpost"),)))
+        assert (code, err) == (0, "")
+        assert parts(folder / "chat") == parts(checkout)
+
+
+def get(url, body=None):
+    """Ask over HTTP, with a JSON body if one is given, and return the text of the answer."""
+    asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(asked) as answer:
+        return answer.read().decode()
