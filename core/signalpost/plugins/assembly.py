@@ -1,6 +1,5 @@
 """Makes a registry of imported plugins: checks their hooks, collects their handlers, refuses what clashes."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 import pluggy
 
+from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.decorators import check_function, check_name, handlers_of, where_is
@@ -202,9 +202,7 @@ class _Assembly:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say what was probably meant and what there is: ``; did you mean "echo"? (known: clock, echo)``."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    meant = f'; did you mean "{close[0]}"?' if close else ""
-    return f"{meant} (known: {', '.join(names)})" if names else f"{meant} (there are none)"
+    return f"{did_you_mean(name, names)} (known: {listing(names)})" if names else " (there are none)"
 
 
 def _takes(known: Sequence[str]) -> str:
