@@ -70,9 +70,9 @@ class Connection(asyncio.Protocol):
             self._transport.set_write_buffer_limits(high=0, low=0)
         self._keepalive.connections.add(self)
         hub.add(client)
-        self._plugins.client_connected(client)
         if client.dialect is Dialect.V1:
             client.send(welcome_frame(client.id, client.path))
+        self._plugins.client_connected(client)
         if early:
             self.data_received(early)
 
