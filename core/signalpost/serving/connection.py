@@ -73,6 +73,8 @@ class Connection(asyncio.Protocol):
         if client.dialect is Dialect.V1:
             client.send(welcome_frame(client.id, client.path))
         self._plugins.client_connected(client)
+        # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
+        self._transport.resume_reading()
         if early:
             self.data_received(early)
 
