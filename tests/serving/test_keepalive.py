@@ -1,0 +1,205 @@
+"""Keepalive by a clock that the test sets: who is pinged, who is given up, and who is left alone."""
+
+import pytest
+
+from signalpost.delivery.frames import CloseCode
+from signalpost.serving.keepalive import CLOSING, INTERVAL, PATIENCE, SILENCE, Keepalive
+
+
+class Clock:
+    """Seconds as the test sets them, and what was asked to be called later."""
+
+    def __init__(self):
+        self.now = 1_000.0
+        self.later = []
+
+    def __call__(self):
+        return self.now
+
+    def call_later(self, seconds, callback):
+        handle = Handle(self.now + seconds, callback)
+        self.later.append(handle)
+        return handle
+
+    def advance(self, seconds):
+        """Let time pass, and run what falls due, each at its time."""
+        until = self.now + seconds
+        while due := sorted((h for h in self.later if h.at <= until and not h.cancelled), key=lambda h: h.at):
+            self.later.remove(due[0])
+            self.now = due[0].at
+            due[0].callback()
+        self.now = until
+
+
+class Handle:
+    def __init__(self, at, callback):
+        self.at = at
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class Watched:
+    """A connection that notes what is done to it and when."""
+
+    def __init__(self, clock, keepalive):
+        self._clock = clock
+        self._keepalive = keepalive
+        self.heard_at = keepalive.now
+        self.pinged_at = 0.0
+        self.suspended = False
+        self.pings = []
+        self.given_up = []
+        keepalive.connections.add(self)
+
+    def ping(self):
+        self.pings.append(self._clock.now - 1_000)
+
+    def give_up(self):
+        self.given_up.append(self._clock.now - 1_000)
+        self._keepalive.connections.discard(self)  # the connection is lost
+
+    def hear(self):
+        """Get bytes, as `Connection.data_received` does."""
+        self.heard_at = self._keepalive.now
+
+
+class Closing:
+    """A client that was sent a close frame."""
+
+    def __init__(self):
+        self.dropped = []
+
+    def drop(self, code):
+        self.dropped.append(code)
+
+
+class Hub:
+    def __init__(self):
+        self.closing = set()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def hub():
+    return Hub()
+
+
+@pytest.fixture
+def keepalive(clock, hub):
+    keepalive = Keepalive(hub, clock, clock.call_later)
+    keepalive.start()
+    return keepalive
+
+
+@pytest.fixture
+def connection(clock, keepalive):
+    return Watched(clock, keepalive)
+
+
+def test_the_figures_are_those_that_are_promised():
+    assert (SILENCE, PATIENCE, CLOSING) == (25, 10, 5)
+
+
+def test_who_is_silent_is_pinged_once_and_without_an_answer_given_up(clock, connection):
+    clock.advance(24.5)
+    assert connection.pings == []
+    clock.advance(60)
+    assert (connection.pings, connection.given_up) == ([25], [35])
+
+
+def test_any_bytes_are_an_answer(clock, connection):
+    clock.advance(34.5)
+    connection.hear()
+    clock.advance(20)
+    assert (connection.pings, connection.given_up) == ([25], [])
+
+
+def test_bytes_in_the_very_second_of_the_ping_are_an_answer(clock, connection):
+    clock.advance(25)
+    assert connection.pings == [25]
+    connection.hear()
+    clock.advance(20)
+    assert connection.given_up == []
+
+
+def test_who_answered_is_pinged_again_after_as_long_a_silence(clock, connection):
+    clock.advance(30)
+    connection.hear()
+    clock.advance(24)
+    assert connection.pings == [25]
+    clock.advance(1)
+    assert connection.pings == [25, 55]
+    clock.advance(10)
+    assert connection.given_up == [65]
+
+
+def test_who_talks_is_never_pinged(clock, connection):
+    for _ in range(20):
+        clock.advance(24)
+        connection.hear()
+    assert connection.pings == []
+
+
+def test_who_the_server_does_not_read_from_is_left_alone(clock, connection):
+    connection.suspended = True
+    clock.advance(1_000)
+    assert (connection.pings, connection.given_up) == ([], [])
+
+
+def test_reading_again_gives_a_silent_connection_its_full_time(clock, connection):
+    clock.advance(25)
+    connection.suspended = True
+    clock.advance(100)
+    connection.suspended = False
+    connection.hear()  # as `Connection.read_on` does
+    clock.advance(24)
+    assert (connection.pings, connection.given_up) == ([25], [])
+    clock.advance(1)
+    assert connection.pings == [25, 150]
+
+
+def test_a_peer_that_does_not_answer_a_close_frame_is_given_up(clock, hub, keepalive):
+    client = Closing()
+    clock.advance(100)
+    hub.closing.add(client)
+    clock.advance(CLOSING + INTERVAL - 0.5)
+    assert client.dropped == []
+    clock.advance(0.5)
+    assert client.dropped == [CloseCode.ABNORMAL]
+
+
+def test_a_peer_that_answered_in_time_is_not(clock, hub, keepalive):
+    client = Closing()
+    hub.closing.add(client)
+    clock.advance(5)
+    hub.closing.discard(client)
+    clock.advance(100)
+    assert client.dropped == []
+    hub.closing.add(client)  # a time of its own, not the old one's
+    clock.advance(5)
+    assert client.dropped == []
+
+
+def test_it_looks_once_a_second_until_it_is_stopped(clock, keepalive, connection):
+    clock.advance(10)
+    assert keepalive.now == 1_010
+    assert len(clock.later) == 1
+    keepalive.stop()
+    keepalive.stop()
+    clock.advance(1_000)
+    assert connection.pings == []
+
+
+def test_one_that_is_given_up_while_others_are_looked_at_disturbs_nobody(clock, keepalive):
+    connections = [Watched(clock, keepalive) for _ in range(5)]
+    clock.advance(25)
+    connections[2].hear()
+    clock.advance(15)
+    assert [each.given_up for each in connections] == [[35], [35], [], [35], [35]]
