@@ -12,8 +12,10 @@ from signalpost.errors import Problem
 _TAB = 4
 # Cells of a source line that are shown; longer ones are cut around the place.
 _WIDTH = 100
-# Characters looked at to either side of the place.
-_REACH = 400
+# Characters looked at to either side of the place: as many as the window can show, and some that take no cell.
+_REACH = 120
+# Characters of a source line that JSON gives whole.
+_LONG = 400
 # Cells shown before the place in a line that is cut.
 _LEAD = 40
 _ELLIPSIS = "…"
@@ -125,7 +127,7 @@ def _place(problem: Problem) -> str:
 def _fields(problem: Problem) -> dict[str, str | int]:
     """Return a problem's fields; half a surrogate pair is replaced, a long source line cut around the place."""
     fields = asdict(problem)
-    if len(problem.source) > _REACH:
+    if len(problem.source) > _LONG:
         fields["source"] = excerpt(problem)[0]
     return {
         name: value.encode(errors="replace").decode() if isinstance(value, str) else value
