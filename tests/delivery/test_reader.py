@@ -324,6 +324,10 @@ def test_a_message_of_just_the_limit_is_read_and_the_limit_is_fresh_for_the_next
     assert read(whole + parts + whole, limit=10) == ([(BINARY, b"1234567890")] * 3, None)
 
 
+def test_a_short_message_over_the_limit_is_refused_when_it_comes_whole_too():
+    assert read(frame(TEXT, b"12345") + frame(TEXT, b"123456"), limit=5) == ([(TEXT, b"12345")], 1009)
+
+
 def test_control_frames_do_not_count_towards_the_limit():
     assert read(frame(PING, b"x" * 125), limit=10) == ([(PING, b"x" * 125)], None)
 
