@@ -58,6 +58,9 @@ MAX_CONTROL_PAYLOAD = 125
 """Bytes; RFC 6455 section 5.5."""
 
 
+_SHORT_HEADERS = [[bytes((_FIN | opcode, size)) for size in range(_SHORT)] for opcode in range(16)]
+
+
 def encode_frame(opcode: int, payload: bytes) -> bytes:
     """Encode a final, unmasked frame (RFC 6455 section 5.1: a server must not mask).
 
@@ -65,7 +68,7 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
     """
     size = len(payload)
     if size < _SHORT:
-        return bytes((_FIN | opcode, size)) + payload
+        return _SHORT_HEADERS[opcode][size] + payload
     if size < _MEDIUM:
         return bytes((_FIN | opcode, _SHORT, size >> 8, size & 0xFF)) + payload
     return bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big") + payload

@@ -82,31 +82,37 @@ class FrameReader:
         if self._tail:
             data = self._tail + data
             self._tail = b""
-        position, end = 0, len(data)
+        position = 0
         while True:
             if self._frame is not None:
                 position = self._continue_payload(data, position, received)
                 if self._frame is not None:
                     return
-            # The common case first: a whole short text message in one frame.
-            while (
-                end - position >= _SHORT_HEADER
-                and data[position] == _FINAL_TEXT
-                and _MASKED <= (second := data[position + 1]) < _SHORT_MASKED_END
-                and not self._message_opcode
-                and (stop := position + _SHORT_HEADER + (second & _LENGTH)) <= end
-                and stop - position - _SHORT_HEADER <= self._limit
-            ):
-                start = position + _SHORT_HEADER
-                payload = apply_mask(data[start:stop], data[position + 2 : start])
-                if not payload.isascii():
-                    _check_utf8(payload)
-                received.append((_TEXT, payload))
-                position = stop
+            if not self._message_opcode:
+                position = self._read_short_texts(data, position, received)
             position, complete = self._read_header(data, position)
             if not complete:
                 self._tail = data[position:]
                 return
+
+    def _read_short_texts(self, data: bytes, position: int, received: list[Received]) -> int:
+        """Read whole short text messages of one frame each: the common case, kept tight; give the position behind."""
+        limit, end = self._limit, len(data)
+        while (
+            end - position >= _SHORT_HEADER
+            and data[position] == _FINAL_TEXT
+            and _MASKED <= (second := data[position + 1]) < _SHORT_MASKED_END
+        ):
+            start = position + _SHORT_HEADER
+            stop = start + second - _MASKED
+            if stop > end or stop - start > limit:
+                break
+            payload = apply_mask(data[start:stop], data[position + 2 : start])
+            if not payload.isascii():
+                _check_utf8(payload)
+            received.append((_TEXT, payload))
+            position = stop
+        return position
 
     def _read_header(self, data: bytes, position: int) -> tuple[int, bool]:
         """Read one frame's header; give the position behind it and whether it was all there.

@@ -44,7 +44,7 @@ Decision = Deliver | Answer | Invoke | Refuse | Ignore
 
 _INVOKE = Invoke()
 _IGNORE = Ignore()
-_ANSWER = Answer()
+ANSWER = Answer()
 _TO_EVERYONE = Deliver(EVERYONE)
 
 # Names of the module's own: a look into an Enum's class costs as much as the rest of `decide`.
@@ -63,23 +63,23 @@ def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: C
 
     """
     # With a schema, an empty message is that schema's business, and it has passed.
-    if message.empty and rule.gate is None:
+    empty = message.empty
+    if empty and rule.gate is None:
         return _IGNORE
-    asks = message.asks
-    if asks:
+    if message.asks:
         for wish in message.wishes():
             if wish not in rule.targets:
                 return Refuse(_not_allowed(wish, rule))
     if rule.handler is not None:
         return _INVOKE
-    if message.empty:
+    if empty:
         return _IGNORE
-    if asks:
-        return _ANSWER if message.direct else Deliver(wished_target(message, client, spelling))
+    if message.asks:
+        return ANSWER if message.direct else Deliver(wished_target(message, client, spelling))
     if rule.rebroadcast is _EVERYONE:
         return _TO_EVERYONE
     if rule.rebroadcast is _SENDER:
-        return _ANSWER
+        return ANSWER
     return _rebroadcast(rule, client)
 
 

@@ -25,6 +25,7 @@ class ClientMessage:
         path: where it is to go; None asks for nothing. Likewise `client_id` and `group`.
         direct: it is to go back to its sender alone.
         ref: the client's own mark, echoed in errors.
+        asks: whether it asks for anything: path, id, group or direct.
 
     """
 
@@ -34,16 +35,12 @@ class ClientMessage:
     group: str | None = None
     direct: bool = False
     ref: Ref | None = None
+    asks: bool = False
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to send (Pode behaviour 11): 0, false and [] are something."""
         return self.message is None or self.message == ""
-
-    @property
-    def asks(self) -> bool:
-        """Whether the client asks for anything."""
-        return self.direct or not (self.path is self.client_id is self.group is None)
 
     def wishes(self) -> list[Wish]:
         """Name what the client asks for."""
@@ -108,6 +105,7 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
             _truth(document, "direct", ref),
             ref,
         )
+        message.asks = bool(message.wishes())
     if gate is not None and not gate.accepts(document):
         mismatch = gate.explain(document)
         raise RefusedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer), ref)

@@ -52,6 +52,16 @@ class ValueFrame:
         return self._v1
 
 
+def plain_frame(value: Any) -> bytes:
+    """Encode a value for one plain client; what `ValueFrame` does, without keeping anything.
+
+    Raises:
+        TypeError: `value` is not JSON.
+
+    """
+    return encode_frame(_TEXT, _text_of(value) if isinstance(value, str) else _json_of(value))
+
+
 class RawFrame:
     """A frame relayed as it came (``format: raw``), the same for every client."""
 

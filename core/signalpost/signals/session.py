@@ -5,18 +5,18 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import Dialect, Frame, Opcode
+from signalpost.delivery.frames import Dialect, Opcode
 from signalpost.delivery.hub import Hub
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
-from signalpost.signals.decide import Answer, Deliver, Invoke, Refuse, decide
+from signalpost.signals.decide import ANSWER, Deliver, Invoke, Refuse, decide
 from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message
-from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame
+from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.rule import SignalRule
 
 logger = logging.getLogger("signalpost.signals")
@@ -97,36 +97,34 @@ class Session:
             self._refuse(refused.error, refused.ref)
             return
         decision = decide(rule, self.client, message, self._signals.broadcaster.spelling)
-        if isinstance(decision, Deliver | Answer):
-            try:
-                frame = ValueFrame(message.message, self._origin_of(decision))
-            except TypeError:
-                # orjson reads four times as deep as it writes.
-                self._refuse(_TOO_DEEP, message.ref)
-            else:
-                self._deliver(frame, decision)
-        elif isinstance(decision, Invoke):
-            self._invoke(message)
-        elif isinstance(decision, Refuse):
-            self._refuse(decision.error, message.ref)
+        try:
+            if decision is ANSWER:
+                self._answer(message.message)
+            elif isinstance(decision, Deliver):
+                self._signals.broadcaster.send(message.message, decision.target, self.client.path)
+            elif isinstance(decision, Invoke):
+                self._invoke(message)
+            elif isinstance(decision, Refuse):
+                self._refuse(decision.error, message.ref)
+        except TypeError:
+            # orjson reads four times as deep as it writes.
+            self._refuse(_TOO_DEEP, message.ref)
+
+    def _answer(self, value: Any) -> None:
+        client = self.client
+        frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
+        self._signals.hub.send(client, frame)
 
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is: there are no keys in it to ask for anything."""
         if not payload:
             return
         decision = decide(self.rule, self.client, ClientMessage(payload), self._signals.broadcaster.spelling)
-        if isinstance(decision, Deliver | Answer):
-            self._deliver(RawFrame(opcode, payload), decision)
-
-    def _origin_of(self, decision: Deliver | Answer) -> str:
-        """Give the path that the envelope names: where the message goes or, for want of that, where it came from."""
-        return (isinstance(decision, Deliver) and decision.target.path) or self.client.path
-
-    def _deliver(self, frame: Frame, decision: Deliver | Answer) -> None:
-        if isinstance(decision, Deliver):
+        frame = RawFrame(opcode, payload)
+        if decision is ANSWER:
+            self._signals.hub.send(self.client, frame.plain)
+        elif isinstance(decision, Deliver):
             self._signals.hub.broadcast(frame, decision.target)
-        else:
-            self._signals.hub.send(self.client, frame.plain if self.client.dialect is _PLAIN else frame.v1)
 
     def _refuse(self, error: ClientError, ref: Ref | None) -> None:
         self._signals.hub.send(self.client, error_frame(error, ref))
