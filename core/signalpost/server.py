@@ -21,9 +21,6 @@ from signalpost.signals.outgoing import bye_frame
 from signalpost.signals.session import Signals
 from signalpost.signals.table import SignalTable
 
-GRACE = 5.0
-"""Seconds that clients, handlers and jobs get when the server stops."""
-
 RETRY_MS = (500, 5000)
 """Milliseconds after which clients are asked to come back, spread so that they do not come all at once."""
 
@@ -135,7 +132,7 @@ class Server:
         """Stop accepting, end jobs, tell clients to come back, let handlers finish, shut plugins down."""
         for listener in self._listeners:
             listener.stop_accepting()
-        await self._jobs.stop()
+        await self._jobs.stop(self.plan.config.limits.drain)
         await self._finish_handlers()
         await self._say_goodbye()
         await self._plugins.stop()
@@ -147,7 +144,7 @@ class Server:
     async def _finish_handlers(self) -> None:
         running = tuple(self._signals.running)
         if running:
-            _, late = await asyncio.wait(running, timeout=GRACE)
+            _, late = await asyncio.wait(running, timeout=self.plan.config.limits.drain)
             for task in late:
                 task.cancel()
 
@@ -161,7 +158,7 @@ class Server:
         all_closed = asyncio.Event()
         hub.when_closed(all_closed.set)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(all_closed.wait(), GRACE)
+            await asyncio.wait_for(all_closed.wait(), self.plan.config.limits.drain)
         for client in tuple(hub.closing):
             client.drop(CloseCode.RESTART)
 

@@ -14,7 +14,7 @@ from signalpost.config.model import (
     Scheme,
     Wish,
 )
-from signalpost.config.units import parse_duration, parse_size
+from signalpost.config.units import parse_duration, parse_size, parse_wait
 
 WHOLE = """
 endpoints:
@@ -111,6 +111,7 @@ def test_what_is_not_said_is_as_the_routes_schema_documents_it(config):
         limits["connections"],
         parse_duration(limits["handshake"]),
         parse_size(limits["outbox"]),
+        drain=parse_wait(limits["drain"]),
     )
     assert read.plugins.folder.name == sections["plugins"]["properties"]["folder"]["default"]
     assert read.undeclared_refused == (sections["undeclared"]["default"] == "refuse")

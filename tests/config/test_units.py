@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.config.schema import routes_schema
-from signalpost.config.units import MAX_BYTES, format_duration, format_size, parse_duration, parse_size
+from signalpost.config.units import MAX_BYTES, format_duration, format_size, parse_duration, parse_size, parse_wait
 
-PATTERNS = {name: re.compile(routes_schema()["$defs"][name]["pattern"]) for name in ("duration", "size")}
+PATTERNS = {name: re.compile(routes_schema()["$defs"][name]["pattern"]) for name in ("duration", "size", "wait")}
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,20 @@ PATTERNS = {name: re.compile(routes_schema()["$defs"][name]["pattern"]) for name
 )
 def test_a_duration_is_seconds(text, seconds):
     assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0s", 0), (0, 0), ("0", 0), ("-0ms", 0), ("30s", 30), (0.5, 0.5)])
+def test_a_wait_may_be_nothing_at_all(text, seconds):
+    assert parse_wait(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("-1s", "must be 0 or above"), ("30 s", 'did you mean "30s"?'), ("1e999", "at most 100 years"), ("soon", "not a")],
+)
+def test_what_is_no_wait_is_told_what_is(text, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        parse_wait(text)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +108,7 @@ quantities = st.from_regex(r"-?[0-9]{0,3}(\.[0-9]{0,2})?(e[0-9])?( ?[a-zA-Z]{0,3
 
 @given(quantities)
 def test_the_routes_schema_shows_editors_the_same_forms(text):
-    for name, parse in (("duration", parse_duration), ("size", parse_size)):
+    for name, parse in (("duration", parse_duration), ("size", parse_size), ("wait", parse_wait)):
         refusal = ""
         try:
             parse(text)

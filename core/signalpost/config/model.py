@@ -258,6 +258,7 @@ class LimitsConfig:
         connections: open WebSockets at most.
         handshake: seconds a client may take to ask for its WebSocket.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
+        drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
 
     """
 
@@ -265,6 +266,7 @@ class LimitsConfig:
     connections: int = 50_000
     handshake: float = 10.0
     outbox: int = MEBIBYTE
+    drain: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,19 @@ def parse_duration(value: str | float) -> float:
     return seconds
 
 
+def parse_wait(value: str | float) -> float:
+    """Return the seconds of a duration that may be 0: not to wait at all.
+
+    Raises:
+        ValueError: as `parse_duration`.
+
+    """
+    seconds = _quantity(value, _DURATION)
+    if seconds < 0:
+        raise ValueError(f"{_show(value)} is no duration: it must be 0 or above")
+    return 0.0 if seconds == 0 else parse_duration(value)
+
+
 def parse_size(value: str | float) -> int:
     """Return the bytes of a size; at least 1, at most 1 TiB. A part of a byte is left off.
 
