@@ -37,14 +37,14 @@ class Signals:
     """What all sessions of one server share.
 
     Attributes:
-        running: the tasks of handlers at work, to be waited for when the server stops.
+        running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
 
     """
 
     hub: Hub
     broadcaster: Broadcaster
     shared: Shared
-    running: set[asyncio.Task[None]] = field(default_factory=set)
+    running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -141,8 +141,8 @@ class Session:
             return
         self._inbox = deque((entry,))
         task = asyncio.get_running_loop().create_task(self._work())
-        self._signals.running.add(task)
-        task.add_done_callback(self._signals.running.discard)
+        self._signals.running[task] = self.client
+        task.add_done_callback(self._signals.running.pop)
 
     async def _work(self) -> None:
         """Handle what waits until nothing does."""
