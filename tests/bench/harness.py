@@ -15,98 +15,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-BUILD = HERE / ".build"
+from servers import BUILD, HERE, PEERS, SIGNALPOST, STOCK, Server
+
 PROGRAMS = ("wsload", "limit")
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOAD_SECONDS = 180.0
 
-ROUTES = """\
-endpoints:
-  - {{name: live, address: 127.0.0.1, port: {port}, protocol: ws}}
-signals:
-  - path: /
-    schema:
-      type: object
-      required: [message]
-      properties: {{message: {{type: object, required: [text]}}}}
-  - path: /echo
-    rebroadcast: sender
-    schema:
-      type: object
-      required: [message]
-      properties: {{message: {{type: string, maxLength: 4096}}}}
-"""
-
 
 class BenchError(Exception):
     """Nothing can be measured: a program does not build, a server does not start, the load finds no connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What publishers send.
-
-    Attributes:
-        template: with ``%s`` where stamp and padding go.
-        size: bytes of one message.
-        unwrapped: whether template and size mean what receivers get, so that every server delivers the same
-            bytes: signalpost, which unwraps ``message``, is sent the envelope around them.
-
-    """
-
-    template: str
-    size: int
-    unwrapped: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A program that can be measured.
-
-    Attributes:
-        command: from a port and an empty folder of its own to the arguments that start it.
-        envelope: around what receivers are to get, with ``%s`` for it.
-
-    """
-
-    name: str
-    command: Callable[[int, Path], list[str]]
-    envelope: str = "%s"
-
-    def load_arguments(self, message: Message) -> list[str]:
-        """Tell the load generator what to send so that receivers get `message`."""
-        envelope = self.envelope if message.unwrapped else "%s"
-        template = envelope.replace("%s", message.template)
-        return ["--template", template, "--size", str(message.size + len(envelope) - len("%s"))]
-
-
-def _signalpost(port: int, folder: Path) -> list[str]:
-    routes = folder / "routes.yaml"
-    routes.write_text(ROUTES.format(port=port), encoding="utf-8")
-    return [sys.executable, "-m", "signalpost", "run", str(routes)]
-
-
-def _limit(mode: str) -> Callable[[int, Path], list[str]]:
-    return lambda port, _folder: [str(BUILD / "limit"), str(port), mode]
-
-
-def _stock(port: int, _folder: Path) -> list[str]:
-    return [sys.executable, str(HERE / "stock_sanic.py"), str(port)]
-
-
-SIGNALPOST = Server("signalpost", _signalpost, envelope='{"message":%s}')
-LOOP = Server("C loop", _limit("loop"))
-COALESCE = Server("C coalescing", _limit("coalesce"))
-STOCK = Server("stock Sanic", _stock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,16 +171,10 @@ def flaws(report: Mapping[str, float]) -> str:
         "duplicate_or_late": "duplicate or late deliveries",
         "bad_frames": "broken frames",
         "unstamped": "unexpected messages",
+        "strays": "deliveries to clients that were to get none",
         "skipped": "messages the load gave up on",
     }
     return ", ".join(f"{report[key]:,.0f} {text}" for key, text in words.items() if report[key])
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _processor() -> str:
@@ -273,5 +192,6 @@ def machine(cores: Cores) -> dict[str, str]:
         "pinning": str(cores),
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        **{name: _version(name) for name in ("signalpost", "sanic", "uvloop")},
+        "uvloop": version("uvloop"),
+        **{each.name: each.version() for each in (SIGNALPOST, STOCK, *PEERS) if each.version and each.installed},
     }

@@ -10,20 +10,8 @@ import json
 import sys
 from collections.abc import Mapping
 
-from harness import (
-    SIGNALPOST,
-    STOCK,
-    BenchError,
-    Cores,
-    Message,
-    Server,
-    build,
-    flaws,
-    load,
-    machine,
-    raise_descriptor_limit,
-    running,
-)
+from harness import BenchError, Cores, build, flaws, load, machine, raise_descriptor_limit, running
+from servers import SIGNALPOST, STOCK, Message, Server
 
 CLIENTS, STALLED, RATE = 20, 3, 1_000
 EIGHT_KIB = Message('{"text":"%s"}', 8192)

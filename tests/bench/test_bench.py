@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -33,10 +34,18 @@ def programs(tmp_path_factory):
 
 
 @pytest.fixture
-def fanout(monkeypatch):
-    """The program fanout.py as a module; it finds harness.py beside itself, as when it is run."""
+def modules(monkeypatch):
+    """The benchmark's own modules, by name; they find one another beside themselves, as when fanout.py is run."""
     monkeypatch.syspath_prepend(BENCH)
-    return importlib.import_module("fanout")
+    names = ("servers", "harness", "figures", "tables", "fanout")
+    return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+
+
+@pytest.fixture
+def report():
+    """A flawless report of the load generator, with what else it is to say."""
+    faults = ("failed", "missing", "duplicate_or_late", "bad_frames", "unstamped", "strays", "skipped")
+    return lambda **others: {**dict.fromkeys(faults, 0), "client_cpu_share": 0.5, "server_cpu_share": 0.9, **others}
 
 
 async def load(programs, port, *arguments):
@@ -114,50 +123,129 @@ async def test_a_message_that_one_client_gets_twice_is_found_duplicate(programs)
     assert (report["missing"], report["duplicate_or_late"]) == (0, 1)
 
 
-def test_ratios_are_taken_within_a_round_and_are_such_that_more_is_better(fanout):
-    case = next(case for case in fanout.cases(quick=True) if case.name == "fanout-1000")
-    results = fanout.Results()
-    fine = dict.fromkeys(("failed", "missing", "duplicate_or_late", "bad_frames", "unstamped", "skipped"), 0)
+@needs_cc
+async def test_a_message_that_goes_to_a_bystander_is_found_stray(programs):
+    async with broadcaster(lambda index, _number: 1 if index < 4 else 0) as port:
+        status, report = await load(programs, port, "--count", "20", "--bystanders", "1")
+    assert (status, report["missing"], report["strays"]) == (0, 0, 0)
+    async with broadcaster(lambda index, number: 1 if index < 4 or number == 7 else 0) as port:
+        status, report = await load(programs, port, "--count", "20", "--bystanders", "1")
+    assert (status, report["missing"], report["strays"]) == (2, 0, 1)
+
+
+def test_ratios_are_taken_within_a_round_and_are_such_that_more_is_better(modules, report):
+    figures, tables, servers = modules.figures, modules.tables, modules.servers
+    case = next(case for case in figures.cases(quick=True) if case.name == "fanout-1000")
+    results = tables.Results()
     rounds = {"C loop": (2.0, 4.0, 9.0), "signalpost": (2.5, 4.0, 10.0), "stock Sanic": (10.0, 8.0, 30.0)}
-    for server in case.servers:
+    for server in (servers.LOOP, servers.SIGNALPOST, servers.STOCK):
         for cpu in rounds[server.name]:
-            shares = {"client_cpu_share": 0.5, "server_cpu_share": 0.9}
-            results.add(case, server, {fanout.CPU: cpu, **fine, **shares})
-    (row,) = fanout.rows([case], results)
+            results.add(case, server, report(**{figures.CPU: cpu}))
+    (row,) = tables.rows([case], results)
     assert row.values == {"C loop": 4.0, "signalpost": 4.0, "stock Sanic": 10.0}
     assert row.ratios == (0.8, 1.0, 0.9)
     assert row.times_stock == 3.0
     assert row.met is True
-    assert "0.90 (0.80 to 1.00)" in fanout.table([row])
+    assert "0.90 (0.80 to 1.00)" in tables.table([row])
+    assert [line.split("|")[1].strip() for line in tables.peers_table([row]).splitlines()[2:]] == [
+        "C loop",
+        "signalpost",
+        "stock Sanic",
+    ]
     assert results.notes == []
 
 
-def test_a_run_with_a_wrong_delivery_is_said_to_mean_nothing(fanout):
-    case = fanout.cases(quick=True)[0]
-    results = fanout.Results()
-    keys = ("failed", "duplicate_or_late", "bad_frames", "unstamped", "skipped", "client_cpu_share", "server_cpu_share")
-    results.add(case, case.servers[0], {**dict.fromkeys(keys, 0), "missing": 7})
+def test_a_figure_can_stand_beside_signalposts_own_of_another_case(modules, report):
+    figures, tables, servers = modules.figures, modules.tables, modules.servers
+    calm, full = (case for case in figures.cases(quick=True) if case.name.startswith("open-"))
+    results = tables.Results()
+    for case, latencies in ((calm, (1_000.0, 2_000.0, 1_000.0)), (full, (5_000.0, 6_000.0, 3_000.0))):
+        for server in (servers.COALESCE, servers.SIGNALPOST):
+            for p99 in latencies:
+                results.add(case, server, report(p99_us=p99, deliveries_per_s=998_000.0))
+    _calm, row, rate = tables.rows([calm, full], results)
+    assert row.ratios == pytest.approx((1 / 5, 1 / 3, 1 / 3))
+    assert (row.yardstick, row.yardstick_value, row.met) == ("open-200k", 1.0, True)
+    assert (rate.values["signalpost"], rate.met, rate.times_stock) == (998.0, True, None)
+
+
+def test_what_a_figure_is_measured_by_may_have_been_left_out(modules, report):
+    figures, tables, servers = modules.figures, modules.tables, modules.servers
+    case = next(case for case in figures.cases(quick=True) if case.name == "path-among")
+    results = tables.Results()
+    results.add(case, servers.SIGNALPOST, report(**{figures.CPU: 2.0}))
+    (row,) = tables.rows([case], results)
+    assert (row.yardstick, row.ratios, row.met) == ("", (), None)
+    assert "| ratio >= 0.90 |" in tables.table([row])
+    assert tables.peers_table([row]) == ""
+
+
+def test_the_json_holds_every_figure_and_every_report(modules, report):
+    figures, tables, servers = modules.figures, modules.tables, modules.servers
+    case = figures.cases(quick=True)[0]
+    results = tables.Results()
+    results.note("a note")
+    for server in (servers.LOOP, servers.SIGNALPOST):
+        results.add(case, server, report(**{figures.CPU: 2.0}))
+    told = json.loads(tables.as_json(tables.rows([case], results), results, {"date": "today"}))
+    assert (told["machine"], told["notes"]) == ({"date": "today"}, ["a note"])
+    assert told["figures"][0]["values"] == {"C loop": 2.0, "signalpost": 2.0}
+    assert [(each["server"], each["round"], each[figures.CPU]) for each in told["reports"]] == [
+        ("C loop", 1, 2.0),
+        ("signalpost", 1, 2.0),
+    ]
+
+
+def test_a_run_with_a_wrong_delivery_is_said_to_mean_nothing(modules, report):
+    case = modules.figures.cases(quick=True)[0]
+    results = modules.tables.Results()
+    results.add(case, case.servers[0], report(missing=7))
     assert results.notes == ["fanout-100, C loop: 7 missing deliveries; its figures mean nothing"]
 
 
-def test_every_figure_belongs_to_a_case_and_every_case_has_a_figure(fanout):
-    assert {figure.case for figure in fanout.FIGURES} == {case.name for case in fanout.cases(quick=False)}
+def test_every_figure_belongs_to_a_case_and_every_case_has_a_figure(modules):
+    figures = modules.figures
+    names = {case.name for case in figures.cases(quick=False)}
+    assert {figure.case for figure in figures.FIGURES} == names
+    assert {figure.against for figure in figures.FIGURES if figure.against} <= names
 
 
-def test_a_server_that_ends_at_once_is_quoted(fanout):
-    harness = sys.modules["harness"]
-    broken = harness.Server("broken", lambda _port, _folder: [sys.executable, "-c", "raise SystemExit('no luck')"])
+def test_a_peer_that_is_not_installed_takes_no_part(modules):
+    server = modules.servers.Server("absent", lambda _port, _folder: [], version=lambda: "")
+    case = modules.figures.Case("some", 10, (), modules.servers.LOOP, others=(server, modules.servers.STOCK))
+    assert [each.name for each in case.servers] == ["C loop", "signalpost", "stock Sanic"]
+
+
+def test_a_server_that_ends_at_once_is_quoted(modules):
+    command = [sys.executable, "-c", "raise SystemExit('no luck')"]
+    broken = modules.servers.Server("broken", lambda _port, _folder: command)
     with (
-        pytest.raises(harness.BenchError, match=r"broken ended with status 1; it said:\nno luck"),
-        harness.running(broken, harness.Cores(None, None)),
+        pytest.raises(modules.harness.BenchError, match=r"broken ended with status 1; it said:\nno luck"),
+        modules.harness.running(broken, modules.harness.Cores(None, None)),
     ):
         pass
 
 
-def test_receivers_get_the_same_bytes_from_every_server(fanout):
-    harness = sys.modules["harness"]
-    assert harness.LOOP.load_arguments(fanout.BROADCAST) == ["--template", '{"text":"%s"}', "--size", "64"]
-    assert harness.SIGNALPOST.load_arguments(fanout.BROADCAST) == [
+@needs_cc
+@pytest.mark.parametrize("name", ["signalpost", "stock Sanic", "picows", "node ws", "aiohttp", "websockets"])
+def test_every_server_delivers_every_message_to_everyone(modules, programs, monkeypatch, name):
+    servers, harness = modules.servers, modules.harness
+    server = next(each for each in (servers.SIGNALPOST, servers.STOCK, *servers.PEERS) if each.name == name)
+    if not server.installed:
+        pytest.skip(f"not installed: {server.remedy}")
+    monkeypatch.setattr(harness, "BUILD", programs)
+    anywhere = harness.Cores(None, None)
+    with harness.running(server, anywhere) as target:
+        arguments = ["--conns", "5", "--warmup", "0", "--settle", "0", "--pipeline", "4", "--count", "50"]
+        report = harness.load(target, anywhere, [*arguments, *server.load_arguments(modules.figures.BROADCAST)])
+    assert harness.flaws(report) == ""
+    assert report["deliveries"] == 5 * 50
+
+
+def test_receivers_get_the_same_bytes_from_every_server(modules):
+    servers, broadcast = modules.servers, modules.figures.BROADCAST
+    assert servers.LOOP.load_arguments(broadcast) == ["--template", '{"text":"%s"}', "--size", "64"]
+    assert servers.SIGNALPOST.load_arguments(broadcast) == [
         "--template",
         '{"message":{"text":"%s"}}',
         "--size",

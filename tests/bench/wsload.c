@@ -13,6 +13,7 @@
  *                                    omission).
  *                     --pipeline M   closed loop, M messages outstanding; a message is complete once all
  *                                    receivers have it (M = 1: strict ping-pong).
+ *                     --bystanders B the last B connections are on another path and are to get nothing.
  *   --mode connect  Handshakes per second, and the server's memory per idle connection.
  *   --mode echo     Every connection keeps M messages outstanding and expects its own back.
  *
@@ -20,7 +21,7 @@
  * payload is --template with %s replaced by stamp and padding, so a server may unwrap or rebuild the JSON.
  *
  * Prints one JSON object. Exit status: 0 all deliveries were right, 1 usage or no connection, 2 messages were
- * missing, duplicated or out of order.
+ * missing, duplicated, out of order or went to a bystander.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -57,14 +58,15 @@ static const char *const MODE_NAMES[] = {"fanout", "connect", "echo"};
 
 static struct {
     enum mode mode;
-    const char *host, *path, *subprotocol, *template;
-    int port, connections, sources, in_flight, publishers, pipeline, size, stalled, receive_buffer,
-        server_pid;
+    const char *host, *path, *bystander_path, *subprotocol, *template;
+    int port, connections, sources, in_flight, publishers, pipeline, size, stalled, bystanders,
+        receive_buffer, server_pid;
     long count;
     double rate, timeout, settle, warmup, duration, drain;
 } options = {
     .host = "127.0.0.1",
     .path = "/",
+    .bystander_path = "/elsewhere",
     .template = "{\"message\":\"%s\"}",
     .port = 8000,
     .connections = 100,
@@ -92,6 +94,8 @@ static const char USAGE[] =
     "  --subprotocol NAME          to offer; the server must select it\n"
     "  --stall S                   the last S connections never read\n"
     "  --rcvbuf B                  SO_RCVBUF of those\n"
+    "  --bystanders B              the last B connections are to get nothing\n"
+    "  --bystander-path /          where those connect (/elsewhere)\n"
     "messages:\n"
     "  --publishers K              how many of the connections publish (1)\n"
     "  --rate R                    open loop, R messages/s in all\n"
@@ -134,6 +138,8 @@ static void parse_options(int argc, char **argv) {
         {"subprotocol", required_argument, NULL, 'o'},
         {"stall", required_argument, NULL, 'x'},
         {"rcvbuf", required_argument, NULL, 'b'},
+        {"bystanders", required_argument, NULL, 'y'},
+        {"bystander-path", required_argument, NULL, 'Y'},
         {"publishers", required_argument, NULL, 'k'},
         {"rate", required_argument, NULL, 'r'},
         {"pipeline", required_argument, NULL, 'i'},
@@ -161,6 +167,8 @@ static void parse_options(int argc, char **argv) {
         case 'o': options.subprotocol = optarg; break;
         case 'x': options.stalled = atoi(optarg); break;
         case 'b': options.receive_buffer = atoi(optarg); break;
+        case 'y': options.bystanders = atoi(optarg); break;
+        case 'Y': options.bystander_path = optarg; break;
         case 'k': options.publishers = atoi(optarg); break;
         case 'r': options.rate = atof(optarg); break;
         case 'i': options.pipeline = atoi(optarg); break;
@@ -185,6 +193,10 @@ static void parse_options(int argc, char **argv) {
         die("--pipeline must be 1 to 60000");
     if (options.stalled < 0 || options.stalled >= options.connections)
         die("--stall must leave a connection that reads");
+    if (options.bystanders < 0 || options.publishers + options.bystanders > options.connections)
+        die("--bystanders must leave the publishers");
+    if (options.bystanders && (options.stalled || options.mode != FANOUT))
+        die("--bystanders go with neither --stall nor another --mode than fanout");
     if (!strstr(options.template, "%s"))
         die("--template needs %%s");
 }
@@ -296,7 +308,7 @@ enum connection_state { UNUSED, CONNECTING, HANDSHAKE, OPEN, CLOSED };
 
 struct connection {
     int fd;
-    uint8_t state, stalled, fragmented;
+    uint8_t state, stalled, bystander, fragmented;
     uint8_t *in; /* an incomplete response or frame, kept from earlier reads */
     uint32_t in_len, in_cap;
     uint8_t *out; /* bytes [out_sent, out_len) that the kernel would not take yet */
@@ -315,7 +327,7 @@ static enum { JOINING, WARMING, MEASURING, DRAINING, CLOSING } phase = JOINING;
 
 static uint64_t published, completed; /* messages; complete: all receivers have them */
 static uint64_t measured;             /* deliveries in MEASURING */
-static uint64_t missing, duplicates, bad_frames, unstamped, skipped;
+static uint64_t missing, duplicates, bad_frames, unstamped, strays, skipped;
 static uint64_t frames_in, reads_in;
 
 /* Deliveries so far of each message under way, by its number modulo RING (fan-out). */
@@ -482,6 +494,10 @@ static void count_towards_completion(uint64_t number) {
 
 static void on_message(struct connection *connection, const uint8_t *bytes, size_t count, uint64_t now) {
     struct stamp stamp;
+    if (connection->bystander) {
+        strays++;
+        return;
+    }
     if (!read_stamp(bytes, count, &stamp) || stamp.publisher >= (uint64_t)options.publishers) {
         unstamped++;
         return;
@@ -650,10 +666,10 @@ static void arm_timer(void) {
 
 /* ------------------------------------------------------------ connections */
 
-static char request[2048];
+static char request[2048], bystander_request[2048];
 
-static void request_init(void) {
-    int length = snprintf(request, sizeof request,
+static void write_request(char *to, size_t size, const char *path) {
+    int length = snprintf(to, size,
                           "GET %s HTTP/1.1\r\n"
                           "Host: %s:%d\r\n"
                           "Upgrade: websocket\r\n"
@@ -661,11 +677,16 @@ static void request_init(void) {
                           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                           "Sec-WebSocket-Version: 13\r\n"
                           "%s%s%s\r\n",
-                          options.path, options.host, options.port,
+                          path, options.host, options.port,
                           options.subprotocol ? "Sec-WebSocket-Protocol: " : "",
                           options.subprotocol ? options.subprotocol : "", options.subprotocol ? "\r\n" : "");
-    if (length >= (int)sizeof request)
-        die("--path and --subprotocol are too long");
+    if (length >= (int)size)
+        die("--path, --bystander-path or --subprotocol is too long");
+}
+
+static void requests_init(void) {
+    write_request(request, sizeof request, options.path);
+    write_request(bystander_request, sizeof bystander_request, options.bystander_path);
 }
 
 static void start_connecting(struct connection *connection, int index) {
@@ -702,9 +723,10 @@ static void fail(struct connection *connection, const char *text) {
 static void on_connected(struct connection *connection) {
     int error = 0;
     socklen_t size = sizeof error;
-    ssize_t length = (ssize_t)strlen(request);
+    const char *asked = connection->bystander ? bystander_request : request;
+    ssize_t length = (ssize_t)strlen(asked);
     getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error || send(connection->fd, request, (size_t)length, MSG_NOSIGNAL) != length) {
+    if (error || send(connection->fd, asked, (size_t)length, MSG_NOSIGNAL) != length) {
         fail(connection, strerror(error ? error : errno));
         return;
     }
@@ -886,9 +908,10 @@ static void prepare(void) {
     for (int i = 0; i < options.connections; i++) {
         connections[i].fd = -1;
         connections[i].stalled = i >= options.connections - options.stalled;
+        connections[i].bystander = i >= options.connections - options.bystanders;
         connections[i].expected = expected + (size_t)i * (size_t)options.publishers;
     }
-    request_init();
+    requests_init();
     payload_init();
 
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -914,7 +937,7 @@ static void connect_all(struct result *result) {
     result->rss_max = result->rss_connected = server_rss();
     result->pss_connected = options.mode == CONNECT ? server_pss() : 0;
     for (int i = 0; i < options.connections; i++)
-        receivers += connections[i].fd >= 0 && !connections[i].stalled;
+        receivers += connections[i].fd >= 0 && !connections[i].stalled && !connections[i].bystander;
 }
 
 static void count_missing(void) {
@@ -923,7 +946,7 @@ static void count_missing(void) {
         return;
     }
     for (int i = 0; i < options.connections; i++) {
-        if (connections[i].fd < 0 || connections[i].stalled)
+        if (connections[i].fd < 0 || connections[i].stalled || connections[i].bystander)
             continue;
         for (int k = 0; k < options.publishers; k++) {
             uint64_t of_all = published / (uint64_t)options.publishers;
@@ -1015,9 +1038,10 @@ static void report(const struct result *r) {
            latency_us(.5), latency_us(.99), latency_us(.999), (double)latency.max / 1e3,
            over(latency.sum / 1e3, (double)latency.count));
     printf(
-        "\"missing\":%llu,\"duplicate_or_late\":%llu,\"bad_frames\":%llu,\"unstamped\":%llu,\"skipped\":%llu,"
+        "\"missing\":%llu,\"duplicate_or_late\":%llu,\"bad_frames\":%llu,\"unstamped\":%llu,\"strays\":%llu,"
+        "\"skipped\":%llu,"
         "\"closed_by_server\":%d,\"clean_closes\":%d,\"stalled_still_open\":%d,",
-        (ull)missing, (ull)duplicates, (ull)bad_frames, (ull)unstamped, (ull)skipped, r->closed_by_peer,
+        (ull)missing, (ull)duplicates, (ull)bad_frames, (ull)unstamped, (ull)strays, (ull)skipped, r->closed_by_peer,
         clean_closes, r->stalled_open);
     printf("\"server_cpu_s\":%.2f,\"server_cpu_us_per_delivery\":%.3f,\"server_cpu_share\":%.3f,"
            "\"client_cpu_share\":%.3f}\n",
@@ -1034,5 +1058,5 @@ int main(int argc, char **argv) {
         measure(&result);
     close_all(&result);
     report(&result);
-    return missing || duplicates || bad_frames ? 2 : 0;
+    return missing || duplicates || bad_frames || strays ? 2 : 0;
 }
