@@ -243,6 +243,7 @@ class World:
         path="/",
         *,
         dialect=Dialect.PLAIN,
+        deflate=None,
         limit=10_000,
         tls=False,
         kept=b"",
@@ -255,6 +256,7 @@ class World:
         Args:
             path: where.
             dialect: what it reads.
+            deflate: how frames are compressed for it.
             limit: of its outbox.
             tls: without a descriptor: everything goes through the transport.
             kept: bytes of the handshake's answer that the transport still holds.
@@ -272,7 +274,14 @@ class World:
             self.sockets += [near, far]
         transport = FakeTransport(self.turn.call_soon, near, kept=kept)
         client = Client(
-            ClientId(f"c{next(self._ids)}"), path, ENDPOINT, transport, self.hub, limit=limit, dialect=dialect
+            ClientId(f"c{next(self._ids)}"),
+            path,
+            ENDPOINT,
+            transport,
+            self.hub,
+            limit=limit,
+            dialect=dialect,
+            deflate=deflate,
         )
         peer = Peer(self, transport, client, far)
         transport.set_write_buffer_limits(high=0, low=0)

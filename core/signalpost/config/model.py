@@ -63,6 +63,20 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CompressionConfig:
+    """permessage-deflate (RFC 7692) for those who offer it.
+
+    Attributes:
+        level: of zlib, 1 (fast) to 9 (small).
+        threshold: messages of fewer bytes go as they are.
+
+    """
+
+    level: int = 6
+    threshold: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointConfig:
     """An address and port with a protocol.
 

@@ -3,30 +3,32 @@
 from collections.abc import Iterator
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import Dialect, Frame
+from signalpost.delivery.frames import Deflate, Dialect, Frame, encoding_of
 
 
 class Lane:
-    """The clients of an audience that read one dialect.
+    """The clients of an audience that read the very same bytes: of one dialect, and of one compression or none.
 
     Attributes:
         dialect: what they read.
+        deflate: how it is compressed for them; None is not at all.
         direct: by descriptor, ready to be written to; iterating it gives descriptors alone, which is what the
             fastest loop wants.
         indirect: those with an outbox; an ordered set.
 
     """
 
-    __slots__ = ("dialect", "direct", "indirect")
+    __slots__ = ("deflate", "dialect", "direct", "indirect")
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, deflate: Deflate | None = None) -> None:
         self.dialect = dialect
+        self.deflate = deflate
         self.direct: dict[int, Client] = {}
         self.indirect: dict[Client, None] = {}
 
     def encoding(self, frame: Frame) -> bytes:
         """Give the frame as this lane's clients read it."""
-        return frame.plain if self.dialect is Dialect.PLAIN else frame.v1
+        return encoding_of(frame, self.dialect, self.deflate)
 
     def add(self, client: Client) -> None:
         """Add a client in its present mode."""
@@ -43,20 +45,27 @@ class Lane:
 
 
 class Audience:
-    """Everyone, the clients of a path, or those of a group."""
+    """Everyone, the clients of a path, or those of a group.
 
-    __slots__ = ("plain", "v1")
+    Attributes:
+        lanes: first that of plain clients, then that of ``signalpost.v1``, both uncompressed; then one for each
+            dialect and compression that a client of this audience has had.
+
+    """
+
+    __slots__ = ("lanes",)
 
     def __init__(self) -> None:
-        self.plain = Lane(Dialect.PLAIN)
-        self.v1 = Lane(Dialect.V1)
+        self.lanes: tuple[Lane, ...] = (Lane(Dialect.PLAIN), Lane(Dialect.V1))
 
     def __len__(self) -> int:
-        plain, v1 = self.plain, self.v1
-        return len(plain.direct) + len(plain.indirect) + len(v1.direct) + len(v1.indirect)
+        count = 0
+        for lane in self.lanes:
+            count += len(lane.direct) + len(lane.indirect)
+        return count
 
     def __iter__(self) -> Iterator[Client]:
-        for lane in (self.plain, self.v1):
+        for lane in self.lanes:
             yield from lane.direct.values()
             yield from lane.indirect
 
@@ -65,5 +74,11 @@ class Audience:
         return client in lane.indirect or lane.direct.get(client.descriptor) is client
 
     def lane(self, client: Client) -> Lane:
-        """Give the lane of the client's dialect."""
-        return self.plain if client.dialect is Dialect.PLAIN else self.v1
+        """Give the lane of the client's dialect and compression."""
+        dialect, deflate = client.dialect, client.deflate
+        for lane in self.lanes:
+            if lane.dialect is dialect and lane.deflate is deflate:
+                return lane
+        lane = Lane(dialect, deflate)
+        self.lanes = (*self.lanes, lane)
+        return lane

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NewType, Protocol
 
 from signalpost.config.model import EndpointConfig
-from signalpost.delivery.frames import CloseCode, Dialect, encode_close
+from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
 from signalpost.delivery.transport import Buffer, Transport
 
 ClientId = NewType("ClientId", str)
@@ -67,6 +67,7 @@ class Client:
         groups: those it has joined.
         endpoint: where it is connected.
         dialect: what it reads.
+        deflate: how frames are compressed for it; None is not at all.
         descriptor: of its cleartext socket, or `NO_DESCRIPTOR`.
         direct: its mode.
         closing: a close frame was sent, or it is being dropped: nothing more is queued.
@@ -85,6 +86,7 @@ class Client:
         "_waiting_bytes",
         "close_code",
         "closing",
+        "deflate",
         "descriptor",
         "dialect",
         "direct",
@@ -106,6 +108,7 @@ class Client:
         limit: int,
         params: Mapping[str, str | int] = _NO_PARAMS,
         dialect: Dialect = Dialect.PLAIN,
+        deflate: Deflate | None = None,
     ) -> None:
         self.id = client_id
         self.path = path
@@ -113,6 +116,7 @@ class Client:
         self.groups = _NO_GROUPS
         self.endpoint = endpoint
         self.dialect = dialect
+        self.deflate = deflate
         self.closing = False
         self.close_code = 0
         self._hub = hub

@@ -1,5 +1,6 @@
 """Frames as RFC 6455 section 5.2 lays them out, from server to client: never masked, never fragmented."""
 
+from collections.abc import Callable
 from enum import Enum, IntEnum
 from typing import Protocol
 
@@ -39,8 +40,16 @@ class Dialect(Enum):
     V1 = "signalpost.v1"
 
 
+Deflate = Callable[[bytes], bytes]
+"""Compresses an encoded frame for clients of one set of parameters; gives it back as it is if that does not pay."""
+
+
 class Frame(Protocol):
-    """One broadcast, encoded at most once per dialect, lazily, and shared by every recipient."""
+    """One broadcast, encoded at most once per dialect and compression, lazily, and shared by every recipient."""
+
+    @property
+    def path(self) -> str | None:
+        """The path it was sent to or, for want of that, the path it came from; None when there is neither."""
 
     @property
     def plain(self) -> bytes:
@@ -49,6 +58,16 @@ class Frame(Protocol):
     @property
     def v1(self) -> bytes:
         """The whole frame, header and payload, for clients of ``signalpost.v1``."""
+
+    def deflated(self, deflate: Deflate, dialect: Dialect) -> bytes:
+        """Give the frame of a dialect as `deflate` compresses it."""
+
+
+def encoding_of(frame: Frame, dialect: Dialect, deflate: Deflate | None) -> bytes:
+    """Give a broadcast as clients of a dialect and a compression (None: of none) read it."""
+    if deflate is not None:
+        return frame.deflated(deflate, dialect)
+    return frame.plain if dialect is Dialect.PLAIN else frame.v1
 
 
 _FIN = 0x80

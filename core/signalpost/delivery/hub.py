@@ -13,7 +13,7 @@ from typing import Any
 
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.frames import CloseCode, Frame
+from signalpost.delivery.frames import CloseCode, Frame, encoding_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,13 +249,13 @@ class Hub:
     def _broadcast_to_each(self, frame: Frame, clients: list[Client]) -> Receipt:
         queued = 0
         for client in clients:
-            queued += self.send(client, self.everyone.lane(client).encoding(frame))
+            queued += self.send(client, encoding_of(frame, client.dialect, client.deflate))
         return Receipt(len(clients), queued, len(clients) - queued)
 
     def _enqueue(self, audience: Audience, frame: Frame, excluding: Client | None) -> int:
         """Let the frame wait for the audience's indirect clients; give how many were dropped for it."""
         slow: list[Client] = []
-        for lane in (audience.plain, audience.v1):
+        for lane in audience.lanes:
             if lane.indirect:
                 data = lane.encoding(frame)
                 slow += [
@@ -300,7 +300,7 @@ class Hub:
                 client.write_waiting()
 
     def _write_to_audience(self, audience: Audience, frames: list[Frame]) -> None:
-        for lane in (audience.plain, audience.v1):
+        for lane in audience.lanes:
             if lane.direct:
                 self._write(lane.direct, [lane.encoding(frame) for frame in frames])
 
@@ -310,7 +310,7 @@ class Hub:
             if isinstance(target, Client):
                 boxes.setdefault(target, []).append(frame)
                 continue
-            for lane in (target.plain, target.v1):
+            for lane in target.lanes:
                 if lane.direct:
                     data = lane.encoding(frame)
                     for client in lane.direct.values():

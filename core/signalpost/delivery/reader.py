@@ -1,10 +1,11 @@
-"""Bytes from a client -> messages and control frames (RFC 6455 section 5). No socket, no loop."""
+"""Bytes from a client -> messages and control frames (RFC 6455 section 5, RFC 7692). No socket, no loop."""
 
 import codecs
 from typing import Final
 
 from websockets.speedups import apply_mask
 
+from signalpost.delivery.deflate import RSV1, InflateError, Inflater, TooLargeError
 from signalpost.delivery.frames import MAX_CONTROL_PAYLOAD, CloseCode, Opcode, may_be_sent
 
 Received = tuple[int, bytes]
@@ -13,6 +14,7 @@ Received = tuple[int, bytes]
 _TEXT: Final = int(Opcode.TEXT)
 _CLOSE: Final = int(Opcode.CLOSE)
 _DATA_OPCODES: Final = frozenset({Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY})
+_MESSAGE_OPCODES: Final = frozenset({Opcode.TEXT, Opcode.BINARY})
 _CONTROL_OPCODES: Final = frozenset({Opcode.CLOSE, Opcode.PING, Opcode.PONG})
 
 _FIN, _RESERVED, _OPCODE, _MASKED, _LENGTH = 0x80, 0x70, 0x0F, 0x80, 0x7F
@@ -44,21 +46,35 @@ class FrameReader:
     After an error the reader is spent: `error` says why, and further bytes are ignored.
 
     Args:
-        limit: the largest message, in bytes, fragments together.
+        limit: the largest message, in bytes, fragments together; of a compressed one, what it inflates to.
+        inflater: of a connection on which permessage-deflate was negotiated.
 
     Attributes:
         error: why the connection must be failed, or None.
 
     """
 
-    __slots__ = ("_decoder", "_frame", "_limit", "_message", "_message_opcode", "_message_size", "_tail", "error")
+    __slots__ = (
+        "_compressed",
+        "_decoder",
+        "_frame",
+        "_inflater",
+        "_limit",
+        "_message",
+        "_message_opcode",
+        "_message_size",
+        "_tail",
+        "error",
+    )
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, inflater: Inflater | None = None) -> None:
         self._limit = limit
+        self._inflater = inflater
         self._tail = b""  # an incomplete header
         self._frame: _PartialFrame | None = None  # a header was read, its payload is still coming
         self._message_opcode = 0  # of the message under way, 0 between messages
-        self._message_size = 0
+        self._message_size = 0  # as announced by its frames' headers, unless it is compressed
+        self._compressed = False  # the message under way
         self._message = bytearray()  # not a list: a flood of tiny fragments must not cost an object each
         self._decoder: codecs.IncrementalDecoder | None = None
         self.error: ProtocolError | None = None
@@ -74,8 +90,10 @@ class FrameReader:
         try:
             self._feed(data, received)
         except ProtocolError as error:
-            self.error = error
+            # Not what was caught: its traceback holds on to everything that was read and inflated.
+            self.error = ProtocolError(error.code, error.reason)
             self._tail, self._frame, self._message, self._decoder = b"", None, bytearray(), None
+            self._inflater = None
         return received
 
     def _feed(self, data: bytes, received: list[Received]) -> None:
@@ -139,20 +157,37 @@ class FrameReader:
             return position, False
         if extended:
             length = _extended_length(data[position + _FIXED_HEADER : start])
-        if opcode not in _CONTROL_OPCODES and self._message_size + length > self._limit:
-            raise ProtocolError(CloseCode.TOO_BIG, f"messages may have at most {self._limit} bytes")
+        size = length if self._counts(first) else 0
+        if size and self._message_size + size > self._limit:
+            raise self._too_big()
         if start + _MASK > len(data):
             return position, False
         self._frame = _PartialFrame(opcode, bool(first & _FIN), length, data[start : start + _MASK])
-        if opcode not in _CONTROL_OPCODES:
-            self._message_size += length
-            self._message_opcode = opcode or self._message_opcode
+        self._message_size += size
+        if opcode in _MESSAGE_OPCODES:
+            self._message_opcode = opcode
+            self._compressed = bool(first & RSV1)
         return start + _MASK, True
+
+    def _counts(self, first: int) -> bool:
+        """Whether a frame's length counts towards the limit: nobody knows yet what compressed bytes inflate to."""
+        opcode = first & _OPCODE
+        if opcode in _CONTROL_OPCODES:
+            return False
+        return not (first & RSV1 if opcode else self._compressed)
+
+    def _too_big(self) -> ProtocolError:
+        return ProtocolError(CloseCode.TOO_BIG, f"messages may have at most {self._limit} bytes")
 
     def _check_first_byte(self, first: int) -> None:
         opcode = first & _OPCODE
-        if first & _RESERVED:
+        reserved = first & _RESERVED
+        if reserved and self._inflater is None:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, "reserved bits are set but no extension was negotiated")
+        if reserved and (reserved != RSV1 or opcode not in _MESSAGE_OPCODES):
+            raise ProtocolError(
+                CloseCode.PROTOCOL_ERROR, "of the reserved bits only RSV1 may be set, on the first frame of a message"
+            )
         if opcode in _CONTROL_OPCODES:
             if not first & _FIN:
                 raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a control frame must not be fragmented")
@@ -190,6 +225,8 @@ class FrameReader:
 
     def _continue_message(self, frame: "_PartialFrame", plain: bytes, received: list[Received]) -> None:
         final = frame.final and not frame.missing
+        if self._compressed:
+            plain = self._inflated(plain, final=final)
         if self._message_opcode == _TEXT:
             if self._decoder is not None:
                 _check_utf8(plain, self._decoder, final=final)
@@ -205,8 +242,21 @@ class FrameReader:
         if final:
             received.append((self._message_opcode, bytes(self._message)))
             self._message_opcode = self._message_size = 0
+            self._compressed = False
             self._message = bytearray()
             self._decoder = None
+
+    def _inflated(self, data: bytes, *, final: bool) -> bytes:
+        """Inflate the next bytes of a compressed message: no more of them than the message may have."""
+        inflater, room = self._inflater, self._limit - len(self._message)
+        assert inflater is not None  # noqa: S101 - without one no message is compressed
+        try:
+            inflated = inflater.inflate(data, room)
+            return inflated + inflater.end(room - len(inflated)) if final else inflated
+        except InflateError as error:
+            raise ProtocolError(CloseCode.INVALID_DATA, str(error)) from None
+        except TooLargeError:
+            raise self._too_big() from None
 
 
 class _PartialFrame:

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from signalpost.delivery.frames import Opcode, encode_frame
+from signalpost.delivery.frames import Deflate, Dialect, Opcode, encode_frame
 from signalpost.errors import ClientError
 
 _TEXT = int(Opcode.TEXT)
@@ -25,13 +25,14 @@ class ValueFrame:
 
     """
 
-    __slots__ = ("_path", "_plain", "_text", "_v1", "_value")
+    __slots__ = ("_deflated", "_plain", "_text", "_v1", "_value", "path")
 
     def __init__(self, value: Any, path: str | None) -> None:
         self._value = value
-        self._path = path
+        self.path = path
         self._plain: bytes | None = None
         self._v1: bytes | None = None
+        self._deflated: dict[tuple[Deflate, Dialect], bytes] | None = None
         # Made at once, so that a value that is not JSON is the caller's error, not the flush's.
         self._text = _text_of(value) if isinstance(value, str) else _json_of(value)
 
@@ -47,9 +48,19 @@ class ValueFrame:
         """The frame for clients of ``signalpost.v1``."""
         if self._v1 is None:
             value = _json_of(self._value) if isinstance(self._value, str) else self._text
-            envelope = b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(self._path), value)
+            envelope = b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(self.path), value)
             self._v1 = encode_frame(_TEXT, envelope)
         return self._v1
+
+    def deflated(self, deflate: Deflate, dialect: Dialect) -> bytes:
+        """Give the frame of a dialect as `deflate` compresses it."""
+        if self._deflated is None:
+            self._deflated = {}
+        found = self._deflated.get((deflate, dialect))
+        if found is None:
+            found = deflate(self.plain if dialect is Dialect.PLAIN else self.v1)
+            self._deflated[deflate, dialect] = found
+        return found
 
 
 def plain_frame(value: Any) -> bytes:
@@ -63,12 +74,30 @@ def plain_frame(value: Any) -> bytes:
 
 
 class RawFrame:
-    """A frame relayed as it came (``format: raw``), the same for every client."""
+    """A frame relayed as it came (``format: raw``), the same for every client.
 
-    __slots__ = ("plain", "v1")
+    Args:
+        opcode: text or binary.
+        payload: the message.
+        path: see `ValueFrame`.
 
-    def __init__(self, opcode: int, payload: bytes) -> None:
+    """
+
+    __slots__ = ("_deflated", "path", "plain", "v1")
+
+    def __init__(self, opcode: int, payload: bytes, path: str) -> None:
+        self.path = path
         self.plain = self.v1 = encode_frame(opcode, payload)
+        self._deflated: dict[Deflate, bytes] | None = None
+
+    def deflated(self, deflate: Deflate, dialect: Dialect) -> bytes:  # noqa: ARG002 - both dialects read the same
+        """Give the frame as `deflate` compresses it."""
+        if self._deflated is None:
+            self._deflated = {}
+        found = self._deflated.get(deflate)
+        if found is None:
+            found = self._deflated[deflate] = deflate(self.plain)
+        return found
 
 
 def error_frame(error: ClientError, ref: str | int | None) -> bytes:

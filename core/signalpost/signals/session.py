@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import Dialect, Opcode
+from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
@@ -113,16 +113,16 @@ class Session:
     def _answer(self, value: Any) -> None:
         client = self.client
         frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
-        self._signals.hub.send(client, frame)
+        self._signals.hub.send(client, frame if client.deflate is None else client.deflate(frame))
 
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is: there are no keys in it to ask for anything."""
         if not payload:
             return
         decision = decide(self.rule, self.client, ClientMessage(payload), self._signals.broadcaster.spelling)
-        frame = RawFrame(opcode, payload)
+        client, frame = self.client, RawFrame(opcode, payload)
         if decision is ANSWER:
-            self._signals.hub.send(self.client, frame.plain)
+            self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate))
         elif isinstance(decision, Deliver):
             self._signals.hub.broadcast(frame, decision.target)
 
