@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 from signalpost.config import routes_schema
 
 ROOT = Path(__file__).parents[2]
+ALONE = {"PYTHONPATH": ""}  # what is installed runs, not what this process was pointed to
 LEFT_BEHIND = shutil.ignore_patterns("__pycache__", ".*")
 
 
@@ -94,8 +95,8 @@ class TestFolder:
 class TestInstalled:
     @pytest.fixture
     def installed(self, build_package, install):
-        """Return the command of an installed wheel."""
-        return (install(build_package(ROOT)).with_name("signalpost"),)
+        """Return the Python with an installed wheel."""
+        return install(build_package(ROOT))
 
     def test_the_wheel_holds_the_package_with_the_starter_and_nothing_else(self, build_package):
         with zipfile.ZipFile(build_package(ROOT)) as wheel:
@@ -132,14 +133,19 @@ class TestInstalled:
             assert sorted(theirs.namelist()) == sorted(ours.namelist())
 
     def test_new_and_run_serve_the_whole_demo(self, installed, folder, process, run, ended):
-        code, out, err = ended(process("new", "chat", command=installed))
+        _, where, _ = ended(
+            process("-c", "import signalpost; print(signalpost.__file__)", command=(installed,), **ALONE)
+        )
+        assert Path(where).is_relative_to(installed.parents[1])
+        command = (installed.with_name("signalpost"),)
+        code, out, err = ended(process("new", "chat", command=command, **ALONE))
         assert (code, err) == (0, "")
         assert out.endswith("Now:  cd chat && signalpost run\n")
         chat = folder / "chat"
         assert parts(chat) == parts(ROOT)
         routes, page = chat / "routes.yaml", chat / "web" / "index.html"
         routes.write_text(re.sub(r"port: 809\d", "port: 0", routes.read_text()))
-        server = run(command=installed, cwd=chat)
+        server = run(command=command, cwd=chat, **ALONE)
         assert server.lines[-1] == "5 routes, 3 signals, 3 jobs, 3 plugins; Ctrl-C stops"
         web, live = server.urls["web"], server.urls["live"]
         page.write_text(page.read_text().replace('data-port="8091"', f'data-port="{live.rpartition(":")[2]}"'))
@@ -168,7 +174,7 @@ class TestInstalled:
         python = install("--editable", checkout)
         (checkout / "web" / "index.html").write_text("newer than the installation")
         (checkout / "plugins" / "shout.py").write_text("# newer too\n")
-        code, _, err = ended(process("new", "chat", command=(python.with_name("signalpost"),)))
+        code, _, err = ended(process("new", "chat", command=(python.with_name("signalpost"),), **ALONE))
         assert (code, err) == (0, "")
         assert parts(folder / "chat") == parts(checkout)
 
