@@ -126,8 +126,8 @@ class TestInstalled:
             names = [name.partition("/")[2] for name in sdist.getnames()]
             sdist.extractall(tmp_path, filter="data")
         assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "tests/conftest.py"} <= set(names)
-        hidden = {part for name in names for part in Path(name).parts if part.startswith((".", "__pycache__"))}
-        assert hidden <= {".gitignore"}
+        folders = {part for name in names for part in Path(name).parent.parts}
+        assert not [name for name in folders if name.startswith((".", "__")) or name in ("node_modules", "build")]
         (unpacked,) = tmp_path.iterdir()
         with zipfile.ZipFile(build_package(ROOT)) as ours, zipfile.ZipFile(build_package(unpacked)) as theirs:
             assert sorted(theirs.namelist()) == sorted(ours.namelist())
