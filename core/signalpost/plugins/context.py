@@ -2,17 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, MutableMapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from signalpost.signals.event import Broadcast, Shared
+from signalpost.signals.event import Broadcast, Shared, SharedView
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class PluginContext:
+class PluginContext(SharedView):
     """One plugin's view of the server.
 
     Attributes:
@@ -28,16 +28,6 @@ class PluginContext:
     shared: Shared
     broadcast: Broadcast
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, repr=False, compare=False)
-
-    @property
-    def lock(self) -> asyncio.Lock:
-        """One lock for all handlers of the server; not re-entrant."""
-        return self.shared.lock
-
-    @property
-    def state(self) -> MutableMapping[str, Any]:
-        """One mapping for all handlers of the server: `event.state` is the same."""
-        return self.shared.state
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
         """Run a coroutine in the background until it ends or the server stops.

@@ -63,6 +63,24 @@ class Shared:
     state: MutableMapping[str, Any]
 
 
+class SharedView:
+    """Gives whoever holds `shared` its two parts by name."""
+
+    __slots__ = ()
+
+    shared: Shared
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """One lock for all handlers of the server; not re-entrant."""
+        return self.shared.lock
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        """One mapping for all handlers of the server."""
+        return self.shared.state
+
+
 class HandshakeRequest:
     """A compact snapshot of the request that opened a WebSocket; parsed only when a handler asks.
 
@@ -121,7 +139,7 @@ class MessageData:
 
 
 @dataclass(frozen=True, slots=True)
-class SignalEvent:
+class SignalEvent(SharedView):
     """A client's message on a signal.
 
     Attributes:
@@ -148,16 +166,6 @@ class SignalEvent:
     shared: Shared
     broadcast: Broadcast
 
-    @property
-    def lock(self) -> asyncio.Lock:
-        """One lock for all handlers of the server; not re-entrant."""
-        return self.shared.lock
-
-    @property
-    def state(self) -> MutableMapping[str, Any]:
-        """One mapping for all handlers of the server."""
-        return self.shared.state
-
     def reply(self, value: Any) -> Receipt:
         """Send a value to the sender alone; short for ``broadcast(value, to="sender")``."""
         return self.broadcast(value, to="sender")
@@ -168,7 +176,7 @@ class SignalEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class RouteEvent:
+class RouteEvent(SharedView):
     """An HTTP request on a route with a handler.
 
     Attributes:
@@ -191,19 +199,9 @@ class RouteEvent:
     shared: Shared
     broadcast: Broadcast
 
-    @property
-    def lock(self) -> asyncio.Lock:
-        """One lock for all handlers of the server; not re-entrant."""
-        return self.shared.lock
-
-    @property
-    def state(self) -> MutableMapping[str, Any]:
-        """One mapping for all handlers of the server."""
-        return self.shared.state
-
 
 @dataclass(frozen=True, slots=True)
-class TickEvent:
+class TickEvent(SharedView):
     """A run of a timer or schedule.
 
     Attributes:
@@ -221,13 +219,3 @@ class TickEvent:
     arguments: Mapping[str, Any]
     shared: Shared
     broadcast: Broadcast
-
-    @property
-    def lock(self) -> asyncio.Lock:
-        """One lock for all handlers of the server; not re-entrant."""
-        return self.shared.lock
-
-    @property
-    def state(self) -> MutableMapping[str, Any]:
-        """One mapping for all handlers of the server."""
-        return self.shared.state

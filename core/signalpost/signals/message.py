@@ -7,6 +7,7 @@ import orjson
 
 from signalpost.config.model import Wish
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.signals.mismatch import type_of
 from signalpost.signals.schema import SchemaGate
 
 _KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
@@ -87,7 +88,7 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
         text = f"not JSON: {_json_error(error)}"
         raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text)) from None
     if type(document) is not dict:
-        text = f'a message is a JSON object such as {{"message": "hello"}}, not {_kind(document)}'
+        text = f'a message is a JSON object such as {{"message": "hello"}}, not {type_of(document)}'
         raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
     if len(document) == 1 and "message" in document:
         message, ref = ClientMessage(document["message"]), None
@@ -126,7 +127,8 @@ def _check_ref(ref: Any) -> None:
         return
     if isinstance(ref, int) and not isinstance(ref, bool):
         return
-    text = f"ref is a string of at most {_MAX_REF} characters or a whole number, not {_kind(ref)}"
+    given = f"{len(ref)} characters" if isinstance(ref, str) else type_of(ref)
+    text = f"ref is a string of at most {_MAX_REF} characters or a whole number, not {given}"
     raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, "/ref"))
 
 
@@ -134,7 +136,7 @@ def _text(document: dict[str, Any], key: str, ref: Ref | None) -> str | None:
     value = document.get(key)
     if value is None or isinstance(value, str):
         return value or None
-    text = f"{key} is a string, not {_kind(value)}"
+    text = f"{key} is a string, not {type_of(value)}"
     raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
 
 
@@ -142,24 +144,8 @@ def _truth(document: dict[str, Any], key: str, ref: Ref | None) -> bool:
     value = document.get(key)
     if value is None or isinstance(value, bool):
         return value or False
-    text = f"{key} is true or false, not {_kind(value)}"
+    text = f"{key} is true or false, not {type_of(value)}"
     raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string" if len(value) <= _MAX_REF else "a longer string"
-        case list():
-            return "an array"
-        case _:
-            return "an object"
 
 
 def _json_error(error: orjson.JSONDecodeError) -> str:

@@ -85,7 +85,7 @@ def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - 
     """Word one error. `value` is the part of the instance that it is about."""
     match kind:
         case Kind.Type(types=types):
-            return f"expected {_types(types)}, got {_type_of(value)}"
+            return f"expected {_types(types)}, got {type_of(value)}"
         case Kind.Required(property=name):
             return f"{_quote(name)} is a required property"
         case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
@@ -154,7 +154,7 @@ def _types(types: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _type_of(value: Any) -> str:
+def type_of(value: Any) -> str:
     """Name the JSON type of a value as orjson reads it."""
     match value:
         case None:
