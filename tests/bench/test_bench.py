@@ -8,13 +8,17 @@ import json
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.asyncio.server import serve
 
 BENCH = Path(__file__).parent
@@ -37,7 +41,7 @@ def programs(tmp_path_factory):
 def modules(monkeypatch):
     """The benchmark's own modules, by name; they find one another beside themselves, as when fanout.py is run."""
     monkeypatch.syspath_prepend(BENCH)
-    names = ("servers", "harness", "figures", "tables", "fanout")
+    names = ("servers", "harness", "figures", "tables", "fanout", "chart", "soak", "visitors")
     return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
@@ -251,3 +255,91 @@ def test_receivers_get_the_same_bytes_from_every_server(modules):
         "--size",
         str(64 + len('{"message":}')),
     ]
+
+
+def results_of(*series):
+    """What fanout.py prints for ping-pong: for each server its figures with 100, 1,000 and 10,000 clients."""
+    figures = [
+        {"case": f"fanout-{clients}", "clients": clients, "values": {name: costs[at] for name, costs in series}}
+        for at, clients in enumerate((100, 1_000, 10_000))
+    ]
+    machine = {"date": "2026-01-02", "processor": "P & Q", "system": "Linux", "pinning": "server on core 0"}
+    return {"machine": machine, "figures": figures, "reports": [{"round": 1}, {"round": 3}]}
+
+
+def test_the_chart_names_every_line_and_where_its_figures_come_from(modules):
+    results = results_of(("C loop", (2, 2, 4)), ("signalpost", (2.2, 2.3, 4.4)), ("some <peer>", (5, 6, 12)))
+    drawn = ET.fromstring(modules.chart.svg(results))
+    texts = ["".join(each.itertext()) for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"signalpost 4.4", "some <peer> 12.0", "C loop: the floor 4.0"} <= set(texts)
+    assert any("2026-01-02 · P & Q · Linux" in text for text in texts)
+    assert any("median of 3 rounds" in text for text in texts)
+    assert "prefers-color-scheme: dark" in drawn.find("{http://www.w3.org/2000/svg}style").text
+
+
+def test_both_axes_of_the_chart_are_logarithmic(modules):
+    axes = modules.chart.Axes.around(modules.chart.lines_of(results_of(("signalpost", (2, 4, 8)))))
+    assert axes.x(1_000) - axes.x(100) == pytest.approx(axes.x(10_000) - axes.x(1_000))
+    assert axes.y(2) - axes.y(4) == pytest.approx(axes.y(4) - axes.y(8))
+
+
+def test_a_chart_of_one_number_of_clients_is_refused(modules):
+    results = results_of(("signalpost", (2, 4, 8)))
+    with pytest.raises(modules.chart.ChartError, match="at least two of its fanout cases"):
+        modules.chart.svg({**results, "figures": results["figures"][:1]})
+
+
+@given(wanted=st.lists(st.floats(0, 300), min_size=1, max_size=10).map(sorted))
+def test_labels_never_overlap_nor_change_places(wanted):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCH)
+        placed = importlib.import_module("chart").spread(wanted, 19.0, 400.0)
+    assert all(below - above >= 19.0 - 1e-9 for above, below in pairwise(placed))
+    assert placed[-1] <= 400.0
+
+
+def test_the_committed_picture_is_drawn_from_the_committed_figures(modules):
+    newest = max((BENCH / "results").glob("*.json"))
+    picture = BENCH.parent.parent / ".github" / "fanout.svg"
+    drawn = modules.chart.svg(json.loads(newest.read_text(encoding="utf-8")))
+    assert picture.read_text(encoding="utf-8") == drawn
+
+
+@needs_cc
+async def test_a_soak_finds_nothing_wrong_and_says_what_came_of_everybody(modules, programs, monkeypatch):
+    soak, harness = modules.soak, modules.harness
+    monkeypatch.setattr(harness, "BUILD", programs)
+    monkeypatch.setattr(soak, "SLACK_SECONDS", 1.0)
+    anywhere = harness.Cores(None, None)
+    with harness.running(modules.servers.SIGNALPOST, anywhere) as target:
+        made = await soak.soak(target, anywhere, seconds=1.0, a_second=64)
+    assert made.wrong == []
+    assert len(made.left) == 4
+    assert made.vitals["all gone"].files == made.vitals["nobody"].files
+    assert made.visitors_messages > 0
+    assert "nothing: no gap" in soak.describe(made, 1.0)
+
+
+async def test_a_message_that_a_visitor_misses_is_found(modules):
+    async def on_client(client):
+        for number in (0, 1, 3):
+            await client.send(f"~0.{number}:1:")
+        await client.wait_closed()
+
+    async with serve(on_client, "127.0.0.1", 0) as server:
+        visits = modules.visitors.Visits(server.sockets[0].getsockname()[1], 1_000)
+        await visits.go_on(0.05)
+        await visits.end()
+    assert visits.trouble["a message was missing, doubled or out of order for a visitor"] > 0
+
+
+async def test_a_visitor_that_is_refused_is_told_of(modules):
+    async with serve(lambda _client: None, "127.0.0.1", 0, process_request=refuse) as server:
+        visits = modules.visitors.Visits(server.sockets[0].getsockname()[1], 1_000)
+        await visits.go_on(0.05)
+        await visits.end()
+    assert any("HTTP/1.1 503" in what for what in visits.trouble)
+
+
+def refuse(connection, _request):
+    return connection.respond(503, "full")
