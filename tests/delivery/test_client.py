@@ -104,11 +104,13 @@ class TestClose:
         assert peer.read_everything() == sent + encode_close(4000, "first")
         assert not peer.transport.is_closing()  # the peer is to answer first
 
-    def test_no_room_for_the_close_frame_drops_the_client(self, world, peer, signal):
-        congest(world, peer, signal)
-        assert peer.client.send(b"x" * 20_000)
-        peer.client.close(1000)
-        assert (peer.client.close_code, peer.transport.ended) == (CloseCode.TOO_SLOW, "aborted")
+    def test_a_full_outbox_has_room_for_the_close_frame_and_for_the_notice_before_it(self, world, peer, signal):
+        sent = congest(world, peer, signal)
+        more = signal("more", 20_000).of(PLAIN)
+        assert peer.client.send(more)
+        peer.client.close(1012, notice=b"bye")
+        assert peer.client.close_code == 1012
+        assert peer.read_everything() == sent + more + b"bye" + encode_close(1012)
 
     @pytest.mark.parametrize("half", [False, True])
     def test_finishing_ends_the_transport_once_all_is_written(self, world, peer, signal, half):

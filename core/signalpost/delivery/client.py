@@ -1,9 +1,11 @@
 """A client: one open connection, where it belongs, and what waits to be written to it."""
 
 import contextlib
+import fcntl
 import os
 import socket
 import struct
+import termios
 from collections import deque
 from collections.abc import Mapping
 from enum import Enum
@@ -24,6 +26,7 @@ CHUNK = 65_536
 _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
+_INT = struct.Struct("i")
 
 
 class _Ending(Enum):
@@ -39,6 +42,9 @@ class Membership(Protocol):
 
     def send(self, client: "Client", data: bytes) -> bool:
         """Queue an encoded frame for one client; False when it was dropped for being too slow."""
+
+    def send_last(self, client: "Client", data: bytes) -> bool:
+        """Queue the last frames of a client, for which there is always room; False when it is gone."""
 
     def remove(self, client: "Client") -> None:
         """Write what is queued, then forget the client and its descriptor. Twice is no error."""
@@ -148,19 +154,20 @@ class Client:
         if group in self.groups and not self.closing:
             self._hub.regroup(self, self.groups - {group})
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, notice: bytes = b"") -> None:
         """Send what is queued, then a close frame; the peer's answer ends the connection (RFC 6455 section 7.1.2).
 
         Args:
             code: see RFC 6455 section 7.4; 4000 to 4999 are the application's own.
             reason: cut to 123 bytes of UTF-8.
+            notice: an encoded frame that stands right before the close frame.
 
         Raises:
             ValueError: `code` must not be sent.
 
         """
-        frame = encode_close(code, reason)
-        if not self.closing and self._hub.send(self, frame):
+        frames = notice + encode_close(code, reason)
+        if not self.closing and self._hub.send_last(self, frames):
             self.close_code = self.close_code or code
             self._hub.remove(self)
             self.closing = True
@@ -171,6 +178,16 @@ class Client:
     def waiting(self) -> int:
         """Bytes that wait for the client to read, the transport's included."""
         return self._waiting_bytes + self._transport.get_write_buffer_size()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Bytes that the peer's machine has not confirmed to have: what waits, and what the kernel holds."""
+        held = bytearray(_INT.size)
+        sock = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            if sock is not None and sock.fileno() >= 0:
+                fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)  # tcp(7): SIOCOUTQ
+        return self.waiting + int(_INT.unpack(held)[0])
 
     def send(self, frame: bytes) -> bool:
         """Queue an encoded frame; False when the client is gone, or was dropped for being too slow."""
@@ -215,12 +232,13 @@ class Client:
         elif ending is _Ending.HALF and not self._transport.is_closing():
             self._transport.write_eof()
 
-    def enqueue(self, data: bytes) -> bool:
+    def enqueue(self, data: bytes, *, last: bool = False) -> bool:
         """Let a frame wait (indirect mode); tell whether there was room.
 
-        A frame is always taken when nothing waits; the limit bounds what waits behind the frame being written.
+        A frame is always taken when nothing waits; the limit bounds what waits behind the frame being written. The
+        last one is always taken, too: a client that is told to go is not dropped for being told.
         """
-        if (self._waiting or self._paused) and not self._has_room(len(data)):
+        if (self._waiting or self._paused) and not last and not self._has_room(len(data)):
             return False
         if self._waiting is None:
             self._waiting = deque()

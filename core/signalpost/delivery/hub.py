@@ -214,6 +214,18 @@ class Hub:
         self._schedule()
         return True
 
+    def send_last(self, client: Client, data: bytes) -> bool:
+        """Queue the last frames of a client: even a full outbox has room for them; False when the client is gone."""
+        if client.direct:
+            self._queue.append((client, data, None))
+        elif client.closing:
+            return False
+        else:
+            client.enqueue(data, last=True)
+            self._unwritten[client] = None
+        self._schedule()
+        return True
+
     def _audience(self, target: Target) -> Audience | None:
         """Give the audience that is just this target, or None where it must be selected."""
         if target.client is not None:
