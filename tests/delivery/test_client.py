@@ -106,7 +106,7 @@ class TestClose:
 
     def test_a_full_outbox_has_room_for_the_close_frame_and_for_the_notice_before_it(self, world, peer, signal):
         sent = congest(world, peer, signal)
-        more = signal("more", 20_000).of(PLAIN)
+        more = signal("more", 19_996).of(PLAIN)
         assert peer.client.send(more)
         peer.client.close(1012, notice=b"bye")
         assert peer.client.close_code == 1012
