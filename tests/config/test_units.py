@@ -7,9 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.config.schema import routes_schema
-from signalpost.config.units import MAX_BYTES, format_duration, format_size, parse_duration, parse_size, parse_wait
+from signalpost.config.units import (
+    MAX_BYTES,
+    format_duration,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_size,
+    parse_wait,
+)
 
-PATTERNS = {name: re.compile(routes_schema()["$defs"][name]["pattern"]) for name in ("duration", "size", "wait")}
+PATTERNS = {
+    name: re.compile(routes_schema()["$defs"][name]["pattern"]) for name in ("duration", "size", "wait", "rate")
+}
 
 
 @pytest.mark.parametrize(
@@ -118,3 +128,27 @@ def test_the_routes_schema_shows_editors_the_same_forms(text):
         readable = "must be" in refusal or "is at most" in refusal or not refusal
         assert readable or not PATTERNS[name].fullmatch(text)
         assert refusal or PATTERNS[name].fullmatch(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("1000/s", 1000), ("60/m", 1), ("1800/h", 0.5), ("0", 0), (0, 0), (5, 5), ("2.5/S", 2.5)]
+)
+def test_a_rate_is_how_many_a_second(text, rate):
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("10/sec", 'did you mean "10/s"?'),
+        ("10 per second", 'did you mean "10/s"?'),
+        ("60/minutes", 'did you mean "60/m"?'),
+        ("-1/s", "must be 0, for no limit, or above"),
+        ("1e10/s", "at most 1000000000/s"),
+        ("10/d", "(allowed: 1000/s"),
+        ("fast", "not a rate"),
+    ],
+)
+def test_what_is_no_rate_is_told_what_is(text, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        parse_rate(text)

@@ -14,7 +14,7 @@ from signalpost.config.shape import check_shape
 from signalpost.config.signals import read_signals
 from signalpost.config.source import Source
 from signalpost.config.tree import plain, read_tree
-from signalpost.config.units import parse_duration, parse_size, parse_wait
+from signalpost.config.units import parse_duration, parse_rate, parse_size, parse_wait
 from signalpost.errors import ConfigError, Problem
 
 DEFAULT_PLUGINS_FOLDER = "plugins"
@@ -110,5 +110,6 @@ def _read_limits(root: Section) -> LimitsConfig:
         handshake=section.quantity("handshake", parse_duration) or default.handshake,
         # Unless it is said otherwise, a second message of the largest size may wait behind the first.
         outbox=section.quantity("outbox", parse_size) or max(default.outbox, message),
+        rate=section.quantity("rate", parse_rate) or default.rate,
         drain=default.drain if drain is None else drain,
     )

@@ -272,6 +272,7 @@ class LimitsConfig:
         connections: open WebSockets at most.
         handshake: seconds a client may take to ask for its WebSocket.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
+        rate: messages a second that are read from one client; 0 is no limit.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
 
     """
@@ -280,6 +281,7 @@ class LimitsConfig:
     connections: int = 50_000
     handshake: float = 10.0
     outbox: int = MEBIBYTE
+    rate: float = 0.0
     drain: float = 30.0
 
 

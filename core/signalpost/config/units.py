@@ -1,6 +1,6 @@
-"""Durations and sizes as people write them: ``5s``, ``250ms``, ``1.5h``; ``1MiB``, ``64KiB``, ``4MB``.
+"""Durations, sizes and rates as people write them: ``5s``, ``250ms``, ``1.5h``; ``1MiB``, ``64KiB``; ``1000/s``.
 
-A plain number is seconds, or bytes. No space stands before a unit, and its case does not matter.
+A plain number is seconds, bytes, or so many a second. No space stands before a unit, and its case does not matter.
 """
 
 import math
@@ -20,17 +20,20 @@ SIZE_UNITS: Mapping[str, int] = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
+RATE_UNITS: Mapping[str, float] = {"/s": 1, "/m": 1 / 60, "/h": 1 / 3600}
 
 # 100 years: whatever is longer is a slip, and datetime arithmetic overflows not far behind.
 MAX_SECONDS = 100 * 365.25 * 86400
 MAX_BYTES = 2**40
+# More than any connection carries; whoever means no limit says 0.
+MAX_RATE = 1e9
 
 _QUANTITY = re.compile(r"(?P<number>-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)(?P<unit>.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Durations or sizes.
+    """Durations, sizes or rates.
 
     Attributes:
         units: what one of each is, by unit in lower case.
@@ -74,6 +77,17 @@ _SIZE = _Kind(
     {unit.lower(): factor for unit, factor in SIZE_UNITS.items()},
     tuple(SIZE_UNITS),
     {"byte": "b", "k": "kib", "m": "mib", "g": "gib"},
+)
+_RATE = _Kind(
+    "rate",
+    "1000/s, 60/m, 3600/h, or 0 for no limit",
+    RATE_UNITS,
+    tuple(RATE_UNITS),
+    {
+        **dict.fromkeys(("/second", "/sec", "/ s", "per second", "per s", "s", "hz"), "/s"),
+        **dict.fromkeys(("/minute", "/min", "/ m", "per minute", "m"), "/m"),
+        **dict.fromkeys(("/hour", "/ h", "per hour", "h"), "/h"),
+    },
 )
 
 
@@ -120,6 +134,21 @@ def parse_size(value: str | float) -> int:
     return int(size)
 
 
+def parse_rate(value: str | float) -> float:
+    """Return how many a second a rate is; 0 is no limit.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    rate = _quantity(value, _RATE)
+    if rate > MAX_RATE:
+        raise ValueError(f"{_show(value)} is too high: a rate is at most 1000000000/s (0 is no limit)")
+    if rate < 0:
+        raise ValueError(f"{_show(value)} is no rate: it must be 0, for no limit, or above")
+    return rate
+
+
 def format_duration(seconds: float) -> str:
     """Write a duration so that `parse_duration` gives back exactly the same seconds: ``1.5h`` is ``90m``."""
     for unit in ("d", "h", "m", "s", "ms"):
@@ -138,7 +167,7 @@ def format_size(size: int) -> str:
 
 
 def _quantity(value: str | float, kind: _Kind) -> float:
-    """Return seconds or bytes; infinite if there are too many, but never NaN."""
+    """Return seconds, bytes or how many a second; infinite if there are too many, but never NaN."""
     if not isinstance(value, str):
         try:
             number = float(value)

@@ -1,11 +1,13 @@
 """A WebSocket connection after its handshake: the callbacks of its transport. No task, no queue, no lock."""
 
 import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.reader import FrameReader
+from signalpost.delivery.reader import FrameReader, Received
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.keepalive import Keepalive
 from signalpost.signals.outgoing import welcome_frame
@@ -16,10 +18,16 @@ _BINARY = int(Opcode.BINARY)
 _CLOSE = int(Opcode.CLOSE)
 _PING_OPCODE = int(Opcode.PING)
 _PING = encode_frame(Opcode.PING, b"")
+_NOTHING: Iterator[Received] = iter(())
+
+BACKLOG, RATE = 1, 2
+"""Reasons not to read from a client; bits, since both may hold at once."""
 
 
 class Connection(asyncio.Protocol):
     """Bytes to messages on the way in; on the way out only pongs and close frames, the rest goes by the hub.
+
+    While it is paused, for whatever reason, nothing is read. What had been read before waits here, in order.
 
     Attributes:
         heard_at: see `signalpost.serving.keepalive.Watched`, likewise `pinged_at` and `suspended`.
@@ -28,8 +36,11 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_client",
+        "_held",
         "_hub",
+        "_incoming",
         "_keepalive",
+        "_pauses",
         "_plugins",
         "_reader",
         "_session",
@@ -47,6 +58,9 @@ class Connection(asyncio.Protocol):
         self._client: Client
         self._session: Session
         self._hub: Hub
+        self._incoming = _NOTHING  # the frames that are being taken just now
+        self._held: deque[Received] | None = None  # those that wait for the end of all pauses
+        self._pauses = 0
         self.heard_at = keepalive.now
         self.pinged_at = 0.0
         self.suspended = False
@@ -78,37 +92,18 @@ class Connection(asyncio.Protocol):
         if early:
             self.data_received(early)
 
-    def read_on(self, on: bool) -> None:
-        """Read from the client, or let what it sends wait in the kernel."""
-        if self._transport.is_closing():
-            return
-        self.suspended = not on
-        self.heard_at = self._keepalive.now
-        if on:
-            self._transport.resume_reading()
-        else:
-            self._transport.pause_reading()
-
     # The transport's callbacks
 
     def data_received(self, data: bytes) -> None:
         """Read frames; several messages may come at once, or none."""
         self.heard_at = self._keepalive.now
-        reader, session = self._reader, self._session
-        for opcode, payload in reader.feed(data):
-            if opcode <= _BINARY:
-                if self._client.closing:
-                    continue
-                session.receive(opcode, payload)
-            elif opcode == _PING_OPCODE:
-                self._client.send(encode_frame(Opcode.PONG, payload))
-            elif opcode == _CLOSE:
-                self._closed_by_peer(payload)
-                return
-        if reader.error is not None:
-            # Fail the connection (RFC 6455 section 7.1.7); what still comes is not read any more.
-            self._client.close(reader.error.code, reader.error.reason)
-            self._client.finish(half=True)
+        received = self._reader.feed(data)
+        if self._held is not None:
+            self._held += received  # TLS may have decrypted it before the pause
+            return
+        self._take(received)
+        if self._reader.error is not None:
+            self._fail()
 
     def eof_received(self) -> bool:
         """End the connection: a peer that sends nothing more cannot close in order."""
@@ -125,15 +120,76 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the client; this comes once, however the connection ended."""
+        self._held = None
         self._client.left(CloseCode.ABNORMAL)
         self._keepalive.connections.discard(self)
         self._hub.forget(self._client)
         self._plugins.client_disconnected(self._client, self._client.close_code)
 
-    def _closed_by_peer(self, payload: bytes) -> None:
-        """Answer the peer's close frame with the same code (RFC 6455 section 5.5.1), then close (section 7.1.1)."""
-        self._client.close(int.from_bytes(payload[:2], "big") if payload else CloseCode.NO_STATUS)
-        self._client.finish()
+    # What has been read
+
+    def _take(self, received: Iterable[Received]) -> None:
+        """Handle frames until one of them brings a pause, which keeps the rest."""
+        session = self._session
+        # A pause empties this very iterator, which ends the loop: nothing has to be asked for each message.
+        self._incoming = incoming = iter(received)
+        for opcode, payload in incoming:
+            if opcode > _BINARY:
+                self._control(opcode, payload)
+            elif not self._client.closing:
+                session.receive(opcode, payload)
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        """Answer a ping or a close frame; a pong needs nothing."""
+        if opcode == _PING_OPCODE:
+            self._client.send(encode_frame(Opcode.PONG, payload))
+        elif opcode == _CLOSE:
+            # The same code goes back (RFC 6455 section 5.5.1), then the connection is closed (section 7.1.1).
+            self._client.close(int.from_bytes(payload[:2], "big") if payload else CloseCode.NO_STATUS)
+            self._client.finish()
+            deque(self._incoming, maxlen=0)  # what a peer sends behind its close frame is for nobody
+            if self._held is not None:
+                self._held.clear()
+
+    def _fail(self) -> None:
+        """Fail the connection (RFC 6455 section 7.1.7); what still comes is not read any more."""
+        error = self._reader.error
+        if error is not None and self._held is None:
+            self._client.close(error.code, error.reason)
+            self._client.finish(half=True)
+
+    # Pauses
+
+    def read_on(self, on: bool) -> None:
+        """Read from the client, or let what it sends wait in the kernel, as far as its session is concerned."""
+        if on:
+            self._resume(BACKLOG)
+        else:
+            self._pause(BACKLOG)
+
+    def _pause(self, reason: int) -> None:
+        self._pauses |= reason
+        if self._held is None:
+            self._held = deque(self._incoming)
+        if not self.suspended:
+            self.suspended = True
+            if not self._transport.is_closing():
+                self._transport.pause_reading()
+
+    def _resume(self, reason: int) -> None:
+        """Take a reason away; without any left, take what waits here, and read on when that is done."""
+        self._pauses &= ~reason
+        held = self._held
+        while held and not self._pauses:
+            self._take((held.popleft(),))
+        if self._pauses or not self.suspended:
+            return
+        self._held = None
+        self.suspended = False
+        self.heard_at = self._keepalive.now
+        self._fail()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     # What the keepalive asks of it
 

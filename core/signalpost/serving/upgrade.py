@@ -20,7 +20,9 @@ from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Connection
 from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
 from signalpost.serving.keepalive import Keepalive
+from signalpost.serving.paced import PacedConnection
 from signalpost.serving.pages import failure
+from signalpost.serving.rate import Bucket
 from signalpost.serving.table import RouteTable
 from signalpost.signals.event import HandshakeRequest
 from signalpost.signals.session import Session, Signals
@@ -156,12 +158,22 @@ class Upgrader:
             params=resolved.params,
             dialect=dialect,
         )
-        connection = Connection(transport, services.plugins, services.keepalive, services.limits.message)
+        connection = self._connection(transport)
         snapshot = HandshakeRequest(request.head, _peer(request))
         session = Session(client, resolved.rule, snapshot, services.signals, connection)
         # The request's keep-alive must not go on, whatever its Upgrade header looks like.
         cast("Http", request.stream).upgrade_websocket = True
         connection.begin(client, session, hub, protocol.hand_over())
+
+    def _connection(self, transport: asyncio.Transport) -> Connection:
+        services, limits = self._services, self._services.limits
+        if not limits.rate:
+            return Connection(transport, services.plugins, services.keepalive, limits.message)
+        loop = asyncio.get_running_loop()
+        bucket = Bucket(limits.rate, loop.time)
+        return PacedConnection(
+            transport, services.plugins, services.keepalive, limits.message, bucket=bucket, loop=loop
+        )
 
 
 def _decoded(path: str) -> str:
