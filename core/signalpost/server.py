@@ -1,28 +1,22 @@
 """The server: a plan at work. Wiring only."""
 
 import asyncio
-import contextlib
-import random
 from collections.abc import Sequence
 
 from signalpost.config.model import EndpointConfig, Scheme
-from signalpost.delivery.frames import CloseCode, Dialect
 from signalpost.delivery.hub import Hub
 from signalpost.jobs.runner import JobRunner
 from signalpost.plan import Plan
 from signalpost.plugins.running import RunningPlugins
+from signalpost.serving.draining import Farewell, finish_handlers
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.listener import Listener, Port, bind_ports
 from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.event import Shared
-from signalpost.signals.outgoing import bye_frame
 from signalpost.signals.session import Signals
 from signalpost.signals.table import SignalTable
-
-RETRY_MS = (500, 5000)
-"""Milliseconds after which clients are asked to come back, spread so that they do not come all at once."""
 
 
 class Server:
@@ -129,38 +123,26 @@ class Server:
             self._listeners.append(Listener(port, plan.routes, routes, sockets))
 
     async def stop(self) -> None:
-        """Stop accepting, end jobs, tell clients to come back, let handlers finish, shut plugins down."""
+        """Stop accepting and end jobs, send clients away while handlers and requests finish, shut plugins down.
+
+        Everything but the last takes ``limits.drain`` at most, and is over as soon as nobody needs it any more.
+        """
+        loop = asyncio.get_running_loop()
+        patience = self.plan.config.limits.drain
+        deadline = loop.time() + patience
+        running = self._signals.running
         for listener in self._listeners:
             listener.stop_accepting()
-        await self._jobs.stop(self.plan.config.limits.drain)
-        await self._finish_handlers()
-        await self._say_goodbye()
+        farewell = Farewell(self._hub, patience, running.values, loop.call_later)
+        await asyncio.gather(self._jobs.stop(patience), farewell.say())
+        await finish_handlers(running, max(0.0, deadline - loop.time()))
+        for listener in self._listeners:
+            await listener.finish(max(0.0, deadline - loop.time()))
         await self._plugins.stop()
         self._keepalive.stop()
         for listener in self._listeners:
             listener.stop()
         self._listeners.clear()
-
-    async def _finish_handlers(self) -> None:
-        running = tuple(self._signals.running)
-        if running:
-            _, late = await asyncio.wait(running, timeout=self.plan.config.limits.drain)
-            for task in late:
-                task.cancel()
-
-    async def _say_goodbye(self) -> None:
-        """Close every connection with 1012 (service restart), and wait for the peers' answers."""
-        hub = self._hub
-        for client in tuple(hub.clients.values()):
-            if client.dialect is Dialect.V1:
-                client.send(bye_frame(random.randint(*RETRY_MS)))  # noqa: S311 - spread, not secrecy
-            client.close(CloseCode.RESTART, "the server restarts")
-        all_closed = asyncio.Event()
-        hub.when_closed(all_closed.set)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(all_closed.wait(), self.plan.config.limits.drain)
-        for client in tuple(hub.closing):
-            client.drop(CloseCode.RESTART)
 
 
 _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}

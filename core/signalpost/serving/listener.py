@@ -18,6 +18,7 @@ from signalpost.serving.tls import server_context
 from signalpost.serving.upgrade import HandingOver, SocketServices, Upgrader, UpgradeTable
 
 _BACKLOG = 4096
+_LOOK = 0.02  # seconds between two looks at requests under way, while the server stops
 _ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what the user asked for by *
 _LAST_PRIVILEGED_PORT = 1023
 
@@ -155,11 +156,26 @@ class Listener:
         self._server = server
 
     def stop_accepting(self) -> None:
-        """Accept no more connections, and answer no more handshakes; requests under way go on."""
+        """Accept no more connections and no more handshakes; requests go on, each the last of its connection."""
         self._upgrader.open = False
+        self._app.config.KEEP_ALIVE = False
         if self._server is not None:
             # Not the wrapper's close(): that starts a task that waits for every connection.
             cast("asyncio.Server", self._server.server).close()
+            for connection in self._server.connections:
+                if connection.http is not None:  # its request was read with the keep-alive of before
+                    connection.http.keep_alive = False
+
+    async def finish(self, seconds: float) -> None:
+        """Close connections without a request, and wait up to `seconds` until those with one are done."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self._server is not None and self._server.connections:
+            for connection in tuple(self._server.connections):
+                connection.close_if_idle()
+            if (left := deadline - loop.time()) <= 0:
+                return
+            await asyncio.sleep(min(left, _LOOK))
 
     def stop(self) -> None:
         """End the connections of plain requests, and give the app up."""

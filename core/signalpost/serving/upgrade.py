@@ -138,7 +138,9 @@ class Upgrader:
         offer = read_offer(request.method, request.version, request.headers)
         check_origin(offer, services.ports, endpoint.origins)
         hub = services.signals.hub
-        if not self.open or len(hub.clients) + len(hub.closing) >= services.limits.connections:
+        if not self.open:
+            raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
+        if len(hub.clients) + len(hub.closing) >= services.limits.connections:
             raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
         resolved = services.table.resolve(endpoint.name, _decoded(request.path))
         if resolved is None:
