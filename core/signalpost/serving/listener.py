@@ -13,9 +13,10 @@ from signalpost.config.model import EndpointConfig, SourceMap
 from signalpost.errors import ListenError
 from signalpost.plan import RouteRule
 from signalpost.serving.app import build_app, discard_app
+from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
 from signalpost.serving.tls import server_context
-from signalpost.serving.upgrade import HandingOver, SocketServices, Upgrader, UpgradeTable
+from signalpost.serving.upgrade import SocketServices, Upgrader, UpgradeTable
 
 _BACKLOG = 4096
 _LOOK = 0.02  # seconds between two looks at requests under way, while the server stops
@@ -134,6 +135,8 @@ class Listener:
             self._tls = server_context(first.tls, first.address) if first.tls is not None else None
         except ListenError as error:
             raise ListenError(f"{port.place}: endpoint {first.name}: {error}") from None
+        # The handshake of TLS comes before the one that Sanic sees.
+        self._patience = {"ssl_handshake_timeout": services.patience} if self._tls is not None else {}
         pages = port.pages
         served = [rule for rule in rules if pages is not None and pages.name in rule.endpoints]
         self._app = build_app(first.name, served, services, router=UpgradeTable(plain=pages is not None))
@@ -148,7 +151,7 @@ class Listener:
             ssl=self._tls,
             protocol=HandingOver,
             backlog=_BACKLOG,
-            asyncio_server_kwargs={"start_serving": False},
+            asyncio_server_kwargs={"start_serving": False, **self._patience},
         )
         assert server is not None  # noqa: S101 - Sanic gives None only to its own worker manager
         await server.startup()  # type: ignore[no-untyped-call]
@@ -181,7 +184,6 @@ class Listener:
         """End the connections of plain requests, and give the app up."""
         if self._server is not None:
             for connection in tuple(self._server.connections):
-                connection.close_if_idle()
-                connection.abort()
+                cast("HandingOver", connection).end()
         self.port.sock.close()
         discard_app(self._app)

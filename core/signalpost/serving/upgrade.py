@@ -11,7 +11,6 @@ from sanic.http import Http
 from sanic.models.handler_types import RouteHandler
 from sanic.request import Request
 from sanic.response import HTTPResponse
-from sanic.server import HttpProtocol
 from sanic_routing.route import Route
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
@@ -22,6 +21,7 @@ from signalpost.serving.handshake import Refusal, accept, check_origin, choose_d
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.paced import PacedConnection
 from signalpost.serving.pages import failure
+from signalpost.serving.protocol import HandingOver
 from signalpost.serving.rate import Bucket
 from signalpost.serving.table import RouteTable
 from signalpost.signals.event import HandshakeRequest
@@ -32,21 +32,6 @@ from signalpost.signals.table import SignalTable
 _UPGRADE_PATH = "/!websocket-upgrade"
 _UPGRADE_NAME = "websocket-upgrade"
 _ID_BYTES = 16
-
-
-class HandingOver(HttpProtocol):
-    """Sanic's protocol, which can let go of its transport."""
-
-    def hand_over(self) -> bytes:
-        """Let go of the transport without closing it; give the bytes that came behind the request."""
-        early = bytes(self.recv_buffer)
-        self.recv_buffer.clear()
-        self.connections.discard(self)
-        if self._callback_check_timeouts:
-            self._callback_check_timeouts.cancel()
-        # What is left of the request's task closes its transport at the end, if it has one.
-        self.transport = None
-        return early
 
 
 class UpgradeTable(RouteTable):
