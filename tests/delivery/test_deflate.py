@@ -395,7 +395,7 @@ class Counting:
         return self._deflater(frame)
 
 
-@pytest.mark.parametrize("make", [lambda: ValueFrame("x" * 500, "/"), lambda: RawFrame(Opcode.TEXT, b"x" * 500)])
+@pytest.mark.parametrize("make", [lambda: ValueFrame("x" * 500, "/"), lambda: RawFrame(Opcode.TEXT, b"x" * 500, "/")])
 @pytest.mark.parametrize("target", [EVERYONE, Target(path="/"), Target(path="/", groups=frozenset({"g", "h"}))])
 def test_a_broadcast_is_compressed_once_for_each_set_of_parameters(world, make, target):
     wide, narrow = Counting(15), Counting(9)
@@ -427,7 +427,7 @@ def test_a_value_is_compressed_once_for_each_dialect_and_a_raw_frame_once_for_bo
     world.hub.broadcast(ValueFrame("x" * 500, "/"))
     world.turn.end()
     assert deflate.calls == 2
-    world.hub.broadcast(RawFrame(Opcode.BINARY, b"x" * 500))
+    world.hub.broadcast(RawFrame(Opcode.BINARY, b"x" * 500, "/"))
     world.turn.end()
     assert deflate.calls == 3
 

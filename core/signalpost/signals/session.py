@@ -120,7 +120,7 @@ class Session:
         if not payload:
             return
         decision = decide(self.rule, self.client, ClientMessage(payload), self._signals.broadcaster.spelling)
-        client, frame = self.client, RawFrame(opcode, payload)
+        client, frame = self.client, RawFrame(opcode, payload, self.client.path)
         if decision is ANSWER:
             self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate))
         elif isinstance(decision, Deliver):
