@@ -35,6 +35,7 @@ PLUGIN = """
 
     @signal("closes", path="/closes")
     async def closes(event):
+        event.broadcast(event.data.message, path="/log")
         event.close(4321, "as you wish")
 
     @signal("waits", path="/waits")
@@ -285,6 +286,7 @@ class TestClosingHandshake:
         # What still comes before the answer is not for anybody any more; and nothing comes back.
         await client.send(message("late") + frame(PING) + close_frame(4321))
         assert await client.at_end()
+        assert await log.receive() == "please"
         assert await log.receive_json() == ["/closes", 4321]
 
     async def test_both_close_at_once(self, raw, log):
@@ -292,7 +294,7 @@ class TestClosingHandshake:
         await client.open("/closes", message("please") + close_frame(1000))
         assert (await client.frame())[0] == CLOSE
         assert await client.at_end()
-        assert (await log.receive_json())[0] == "/closes"
+        assert [await log.receive(), (await log.receive_json())[0]] == ["please", "/closes"]
 
 
 class TestBrokenProtocol:
@@ -447,6 +449,7 @@ class TestKeepalive:
         clock.advance(5)
         assert app.server._hub.closing
         clock.advance(1)
+        assert await log.receive() == "please"
         assert await log.receive_json() == ["/closes", 4321]
         with pytest.raises(ConnectionResetError):
             await client.some()
