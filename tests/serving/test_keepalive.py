@@ -2,6 +2,7 @@
 
 import pytest
 
+from signalpost.delivery.client import NO_DESCRIPTOR
 from signalpost.delivery.frames import CloseCode
 from signalpost.serving.keepalive import CLOSING, INTERVAL, PATIENCE, SILENCE, Keepalive
 
@@ -67,13 +68,19 @@ class Watched:
 
 
 class Closing:
-    """A client that was sent a close frame."""
+    """A client that was sent a close frame, of which its peer's machine may not have everything before it."""
 
-    def __init__(self):
+    def __init__(self, unconfirmed=1, *, tls=False):
+        self.unconfirmed = unconfirmed
+        self.descriptor = NO_DESCRIPTOR if tls else 7
         self.dropped = []
+        self.finished = 0
 
     def drop(self, code):
         self.dropped.append(code)
+
+    def finish(self):
+        self.finished += 1
 
 
 class Hub:
@@ -170,6 +177,29 @@ def test_a_peer_that_does_not_answer_a_close_frame_is_given_up(clock, hub, keepa
     clock.advance(100)
     hub.closing.add(client)
     clock.advance(CLOSING + INTERVAL - 0.5)
+    assert client.dropped == []
+    clock.advance(0.5)
+    assert (client.dropped, client.finished) == ([CloseCode.ABNORMAL], 0)
+
+
+def test_one_whose_machine_has_the_close_frame_is_given_up_without_a_reset_which_could_take_it_away(
+    clock, hub, keepalive
+):
+    clear, tls = Closing(0), Closing(0, tls=True)
+    hub.closing |= {clear, tls}
+    clock.advance(CLOSING + INTERVAL)
+    assert (clear.dropped, clear.finished) == ([], 1)
+    assert (tls.dropped, tls.finished) == ([CloseCode.ABNORMAL], 0)  # its transport would wait for the peer's answer
+
+
+def test_a_peer_that_reads_on_towards_the_close_frame_is_waited_for_and_given_up_when_it_stops(clock, hub, keepalive):
+    client = Closing(1_000_000)
+    hub.closing.add(client)
+    for _ in range(20):
+        clock.advance(4)
+        client.unconfirmed -= 10_000
+    assert (client.dropped, client.finished) == ([], 0)
+    clock.advance(INTERVAL + CLOSING - 0.5)
     assert client.dropped == []
     clock.advance(0.5)
     assert client.dropped == [CloseCode.ABNORMAL]

@@ -198,5 +198,6 @@ class Connection(asyncio.Protocol):
         self._client.send(_PING)
 
     def give_up(self) -> None:
-        """End the connection: nobody is there."""
-        self._client.drop(CloseCode.ABNORMAL)
+        """End the connection: nobody is there. One that is closing cannot be pinged, and is watched for that."""
+        if not self._client.closing:
+            self._client.drop(CloseCode.ABNORMAL)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from signalpost.delivery.client import Client
+from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.hub import Hub
 
@@ -14,7 +14,7 @@ PATIENCE = 10.0
 """Seconds that a pinged client may take to say anything at all, before it counts as gone."""
 
 CLOSING = 5.0
-"""Seconds that a peer may take to answer a close frame (RFC 6455 section 7.1.1)."""
+"""Seconds that a peer may take to answer a close frame (RFC 6455 section 7.1.1), once it has stopped reading."""
 
 INTERVAL = 1.0
 """Seconds between two looks at all connections."""
@@ -69,7 +69,7 @@ class Keepalive:
         self._clock = clock
         self._call_later = call_later
         self._handle: Handle | None = None
-        self._closing_since: dict[Client, float] = {}
+        self._closing: dict[Client, tuple[int, float]] = {}  # bytes it has not confirmed yet, and since when not
         self.now = clock()
         self.connections: set[Watched] = set()
 
@@ -89,7 +89,10 @@ class Keepalive:
         self.look()
 
     def look(self) -> None:
-        """Ping who has been silent; give up who has not answered a ping or a close frame."""
+        """Ping who has been silent; give up who has not answered a ping or a close frame.
+
+        A client that is slow to read what stands before its close frame is not given up for it.
+        """
         self.now = now = self._clock()
         silent_since = now - SILENCE
         # The scan is one attribute per connection: at 10,000 of them well below a millisecond.
@@ -103,9 +106,21 @@ class Keepalive:
                 connection.pinged_at = 0.0
             elif connection.pinged_at <= now - PATIENCE:
                 connection.give_up()
-        closing = self._hub.closing
-        if closing or self._closing_since:
-            self._closing_since = {client: self._closing_since.get(client, now) for client in closing}
-            for client, since in self._closing_since.items():
-                if since <= now - CLOSING:
+        if self._hub.closing or self._closing:
+            self._look_at_closing(now)
+
+    def _look_at_closing(self, now: float) -> None:
+        """Give up who neither answers its close frame nor reads on towards it."""
+        before, self._closing = self._closing, {}
+        for client in tuple(self._hub.closing):
+            unconfirmed = client.unconfirmed
+            least, since = before.get(client, (unconfirmed, now))
+            if unconfirmed < least:
+                since = now
+            self._closing[client] = (min(unconfirmed, least), since)
+            if since <= now - CLOSING:
+                # Its kernel may hold the close frame and much before it: a reset could take that from it.
+                if unconfirmed or client.descriptor == NO_DESCRIPTOR:
                     client.drop(CloseCode.ABNORMAL)
+                else:
+                    client.finish()
