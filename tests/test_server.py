@@ -59,6 +59,18 @@ def settings(*plugins):
     return f"plugins: {{settings: {{{', '.join(f'{name}: {{}}' for name in plugins)}}}}}"
 
 
+async def test_two_names_of_one_address_on_one_port_are_told_of_each_other(make_server, port):
+    server, _ = make_server(f"""
+        endpoints:
+          - {{name: first, address: 127.0.0.1, port: {port}, protocol: ws}}
+          - {{name: second, address: localhost, port: {port}, protocol: ws}}
+    """)
+    with pytest.raises(ListenError) as caught:
+        await server.start()
+    assert f'the endpoint "first" ({server.plan.config.file}:3) has port {port} of 127.0.0.1' in str(caught.value)
+    assert "and localhost means the same" in str(caught.value)
+
+
 async def test_an_endpoint_that_cannot_listen_is_named_with_its_place_and_the_others_let_go(make_server, port):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         other = taken.getsockname()[1]

@@ -7,13 +7,17 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from signalpost.delivery.frames import Dialect
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
 _VERSION = "13"
+# RFC 6454 section 6.2. Not urlsplit, which drops line breaks, and an empty query.
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\\\[\]]+)(:(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE,
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # the schemes that pages come by
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^][\s:/?#@,\\]+))(?::[0-9]*)?")
 
@@ -53,6 +57,7 @@ class Offer:
         host: the name in the Host header, lower case, without port.
         origin: the Origin header; empty when there is none, as with clients that are not browsers.
         subprotocols: in the client's order of preference.
+        extensions: the headers Sec-WebSocket-Extensions, as sent.
 
     """
 
@@ -60,6 +65,7 @@ class Offer:
     host: str
     origin: str
     subprotocols: tuple[str, ...]
+    extensions: tuple[str, ...] = ()
 
 
 def is_upgrade(headers: Headers) -> bool:
@@ -105,7 +111,8 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     if len(origins) > 1:
         raise Refusal(400, "A WebSocket handshake has at most one Origin header.")
     subprotocols = tuple(_list(headers.getall("sec-websocket-protocol", [])))
-    return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols)
+    extensions = tuple(headers.getall("sec-websocket-extensions", []))
+    return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols, extensions)
 
 
 def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str]) -> None:
@@ -139,19 +146,28 @@ def choose_dialect(offer: Offer) -> Dialect:
     return Dialect.V1 if Dialect.V1.value in offer.subprotocols else Dialect.PLAIN
 
 
-def accept(offer: Offer, dialect: Dialect, client_id: str) -> bytes:
-    """Write the 101 (RFC 6455 section 4.2.2), with the client's id (Pode behaviour 2)."""
+def accept(offer: Offer, dialect: Dialect, client_id: str, extensions: str = "") -> bytes:
+    """Write the 101 (RFC 6455 section 4.2.2), with the client's id (Pode behaviour 2).
+
+    Args:
+        offer: the handshake.
+        dialect: the subprotocol.
+        client_id: of the new client.
+        extensions: that were agreed on; empty means none.
+
+    """
     digest = hashlib.sha1(offer.key.encode() + _GUID, usedforsecurity=False).digest()
     subprotocol = b"Sec-WebSocket-Protocol: %b\r\n" % dialect.value.encode() if dialect.value else b""
+    extension = b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode() if extensions else b""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\n"
         b"Upgrade: websocket\r\n"
         b"Connection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n"
-        b"%b"
+        b"%b%b"
         b"X-Signalpost-Client-Id: %b\r\n"
         b"\r\n"
-    ) % (binascii.b2a_base64(digest, newline=False), subprotocol, client_id.encode())
+    ) % (binascii.b2a_base64(digest, newline=False), subprotocol, extension, client_id.encode())
 
 
 def _tokens(values: list[str]) -> set[str]:
@@ -181,11 +197,8 @@ def _origin(text: str) -> tuple[str, str, int | None] | None:
 
     Only the schemes that pages come by have a default port; ``tauri://localhost``, an app's, has none.
     """
-    try:
-        parts = urlsplit(text)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
+    parts = _ORIGIN.fullmatch(text)
+    if parts is None:
         return None
-    if not parts.scheme or not parts.hostname or parts.path or parts.query or parts.fragment:
-        return None
-    return None if parts.username is not None else (parts.scheme, parts.hostname, port)
+    scheme, host, port = parts["scheme"].lower(), parts["host"].strip("[]").lower(), parts["port"]
+    return scheme, host, int(port) if port else _DEFAULT_PORTS.get(scheme)

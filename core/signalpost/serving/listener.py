@@ -67,7 +67,7 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap) -> list[P
     try:
         for group in shared.values():
             place = source.place(group[0].keys)
-            sock = _bind(group[0], place)
+            sock = _bind(group[0], place, ports)
             port = sock.getsockname()[1]
             ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place))
     except ListenError:
@@ -77,7 +77,7 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap) -> list[P
     return ports
 
 
-def _bind(endpoint: EndpointConfig, place: str) -> socket.socket:
+def _bind(endpoint: EndpointConfig, place: str, bound: Sequence[Port]) -> socket.socket:
     address = _ALL_IPV4 if endpoint.address == "*" else endpoint.address
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
@@ -93,7 +93,14 @@ def _bind(endpoint: EndpointConfig, place: str) -> socket.socket:
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise ListenError(f"{place}: endpoint {endpoint.name}: {why_not(endpoint, error)}") from None
+        own = next((port for port in bound if port.endpoints[0].port == endpoint.port), None)
+        if error.errno == errno.EADDRINUSE and own is not None:
+            first = own.endpoints[0]
+            where = f'the endpoint "{first.name}" ({own.place}) has port {first.port} of {first.address}'
+            why = f"{where}, and {endpoint.address} means the same: give both one address, or one another port"
+        else:
+            why = why_not(endpoint, error)
+        raise ListenError(f"{place}: endpoint {endpoint.name}: {why}") from None
     return sock
 
 
