@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.memory import default_outboxes
 from signalpost.jobs.runner import JobRunner
 from signalpost.plan import Plan
 from signalpost.plugins.running import RunningPlugins
@@ -95,7 +96,7 @@ class Server:
             [endpoint.name for endpoint in config.endpoints if endpoint.scheme.websocket],
             refuse_undeclared=config.undeclared_refused,
         )
-        self._hub = Hub(loop.call_soon)
+        self._hub = Hub(loop.call_soon, outboxes=config.limits.outboxes or default_outboxes())
         broadcaster = Broadcaster(self._hub, table.spelling)
         shared = Shared(asyncio.Lock(), {})
         self._signals = Signals(self._hub, broadcaster, shared)

@@ -105,7 +105,7 @@ def test_what_is_not_said_is_as_the_routes_schema_documents_it(config):
     read = config("timers: [{name: t, every: 1s, handler: h}]\nsignals: [{path: /}]")
     sections = routes_schema()["properties"]
     kinds = routes_schema()["$defs"]
-    limits = {name: each["default"] for name, each in sections["limits"]["properties"].items()}
+    limits = {name: each.get("default") for name, each in sections["limits"]["properties"].items()}
     assert read.limits == LimitsConfig(
         parse_size(limits["message"]),
         limits["connections"],
@@ -118,6 +118,7 @@ def test_what_is_not_said_is_as_the_routes_schema_documents_it(config):
     signal = {name: each.get("default") for name, each in kinds["signal"]["properties"].items()}
     assert (read.signals[0].rebroadcast, read.signals[0].format) == (signal["rebroadcast"], signal["format"])
     assert read.signals[0].targets == set(signal["targets"])
+    assert read.signals[0].slow.policy == kinds["signal"]["properties"]["slow"]["properties"]["policy"]["default"]
     timer = {name: each.get("default") for name, each in kinds["timer"]["properties"].items()}
     assert (read.timers[0].limit, read.timers[0].skip) == (timer["limit"], timer["skip"])
 

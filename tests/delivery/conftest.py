@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.model import EndpointConfig, Scheme, SlowPolicy
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
 from signalpost.delivery.hub import Hub
@@ -210,7 +210,8 @@ class Peer:
 class Signal:
     """A frame of a size of its own for each dialect, which counts its encodings."""
 
-    def __init__(self, name, size=0):
+    def __init__(self, name, size=0, path=None):
+        self.path = path
         self._payload = f"{name} ".encode().ljust(size, b"-")
         self.encodings = []
 
@@ -232,9 +233,9 @@ class Signal:
 class World:
     """A hub, its turns and its clients."""
 
-    def __init__(self):
+    def __init__(self, outboxes=None):
         self.turn = Turn()
-        self.hub = Hub(self.turn.call_soon)
+        self.hub = Hub(self.turn.call_soon, outboxes=outboxes)
         self.sockets = []
         self._ids = itertools.count()
 
@@ -245,6 +246,7 @@ class World:
         dialect=Dialect.PLAIN,
         deflate=None,
         limit=10_000,
+        policy=SlowPolicy.DISCONNECT,
         tls=False,
         kept=b"",
         kind=socket.SOCK_STREAM,
@@ -258,6 +260,7 @@ class World:
             dialect: what it reads.
             deflate: how frames are compressed for it.
             limit: of its outbox.
+            policy: when that is full.
             tls: without a descriptor: everything goes through the transport.
             kept: bytes of the handshake's answer that the transport still holds.
             kind: of the socket.
@@ -280,6 +283,7 @@ class World:
             transport,
             self.hub,
             limit=limit,
+            policy=policy,
             dialect=dialect,
             deflate=deflate,
         )
@@ -300,8 +304,8 @@ def new_world():
     """Make worlds; their sockets are closed after the test."""
     with contextlib.ExitStack() as stack:
 
-        def make():
-            world = World()
+        def make(**options):
+            world = World(**options)
             stack.callback(world.close)
             return world
 

@@ -102,10 +102,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule(each=connected)
     def vanish(self, each):
         if each.member:
+            each.member = each.whole = False
             each.peer.client.left(CloseCode.ABNORMAL)
             each.peer.transport.close()
             self.notice_the_dropped()
-            each.member = each.whole = False
 
     @rule(each=connected)
     def drop(self, each):

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from signalpost.config.model import MEBIBYTE
-from signalpost.delivery.client import CHUNK
+from signalpost.delivery.outbox import CHUNK
 from signalpost.testing import serve
 
 READING, STALLED = 4, 3

@@ -84,6 +84,7 @@ class EndpointConfig:
         address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses.
         port: 0 to 65535; 0 lets the system choose (tests).
         origins: further origins that may open WebSockets, as scheme://host[:port].
+        compression: of WebSockets; None is not at all.
 
     """
 
@@ -94,6 +95,7 @@ class EndpointConfig:
     scheme: Scheme
     tls: TlsConfig | None = None
     origins: tuple[str, ...] = ()
+    compression: CompressionConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,27 @@ class MessageFormat(StrEnum):
     RAW = "raw"
 
 
+class SlowPolicy(StrEnum):
+    """What happens when more waits for a client than its outbox holds."""
+
+    DISCONNECT = "disconnect"
+    DROP_OLDEST = "drop_oldest"
+    LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class SlowConfig:
+    """What becomes of clients that do not read as fast as they are sent to.
+
+    Attributes:
+        buffer: bytes that may wait for each of them; None is what `LimitsConfig.outbox` says.
+
+    """
+
+    policy: SlowPolicy = SlowPolicy.DISCONNECT
+    buffer: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SignalConfig:
     """A WebSocket path, and what becomes of messages that arrive on it.
@@ -179,6 +202,7 @@ class SignalConfig:
         rebroadcast: who gets a message that asks for nothing; ignored where a handler is named.
         targets: what a client may ask for.
         endpoints: names of the ws(s) endpoints that serve it; empty means all.
+        slow: what becomes of slow clients that are connected on it, whatever signal the frames came from.
 
     """
 
@@ -190,6 +214,7 @@ class SignalConfig:
     targets: frozenset[Wish] = frozenset(Wish)
     format: MessageFormat = MessageFormat.JSON
     endpoints: tuple[str, ...] = ()
+    slow: SlowConfig = SlowConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +297,8 @@ class LimitsConfig:
         connections: open WebSockets at most.
         handshake: seconds a client may take to ask for its WebSocket.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
+        outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
+            the memory, or 1 GiB if that is less.
         rate: messages a second that are read from one client; 0 is no limit.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
 
@@ -281,6 +308,7 @@ class LimitsConfig:
     connections: int = 50_000
     handshake: float = 10.0
     outbox: int = MEBIBYTE
+    outboxes: int | None = None
     rate: float = 0.0
     drain: float = 30.0
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signalpost.config.endpoints import Endpoints
-from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig, SlowConfig, SlowPolicy, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.config.routes import share_endpoint
 from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
+from signalpost.config.units import parse_size
 
 _WISHES = {wish.value: wish for wish in Wish}
 
@@ -51,6 +52,17 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         _targets(section),
         message_format,
         bound,
+        slow=_read_slow(section),
+    )
+
+
+def _read_slow(section: Section) -> SlowConfig:
+    slow = section.section("slow")
+    if slow is None:
+        return SlowConfig()
+    return SlowConfig(
+        slow.choice("policy", SlowPolicy, SlowPolicy.DISCONNECT),
+        slow.quantity("buffer", parse_size),
     )
 
 

@@ -6,22 +6,19 @@ import os
 import socket
 import struct
 import termios
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NewType, Protocol
 
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import EndpointConfig, SlowPolicy
 from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
+from signalpost.delivery.outbox import Fate, Outbox, open_outbox
 from signalpost.delivery.transport import Buffer, Transport
 
 ClientId = NewType("ClientId", str)
 
 NO_DESCRIPTOR = -1
 """In place of a file descriptor: everything must go through the transport (TLS)."""
-
-CHUNK = 65_536
-"""Bytes given to a congested transport at once (or one frame, if that is longer)."""
 
 _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
@@ -58,13 +55,19 @@ class Membership(Protocol):
     def go_indirect(self, client: "Client") -> None:
         """Let frames wait in the client's outbox from now on."""
 
+    def weigh(self, client: "Client", waiting: int) -> None:
+        """Hear how many bytes wait for the client now."""
+
 
 class Client:
     """One open connection.
 
     A client is in one of two modes. *Direct*: nothing waits, and the hub writes to its descriptor. *Indirect*: the
-    transport still holds bytes, or speaks TLS; frames wait here, bounded, and only a chunk at a time is given to the
-    transport. The hub alone switches modes, so that no frame ever overtakes another.
+    transport still holds bytes, or speaks TLS; frames wait in its outbox, bounded, and only a chunk at a time is given
+    to the transport. The hub alone switches modes, so that no frame ever overtakes another.
+
+    What is kept for the client is the policy's business only while the transport holds bytes back: until then frames of
+    a loop turn are on their way.
 
     Attributes:
         id: unique, chosen by the server.
@@ -76,6 +79,7 @@ class Client:
         deflate: how frames are compressed for it; None is not at all.
         descriptor: of its cleartext socket, or `NO_DESCRIPTOR`.
         direct: its mode.
+        policy: what happens when more waits than its outbox holds.
         closing: a close frame was sent, or it is being dropped: nothing more is queued.
         close_code: how the connection ends, once that is decided; else 0.
 
@@ -86,10 +90,9 @@ class Client:
         "_ending",
         "_hub",
         "_limit",
+        "_outbox",
         "_paused",
         "_transport",
-        "_waiting",
-        "_waiting_bytes",
         "close_code",
         "closing",
         "deflate",
@@ -101,6 +104,7 @@ class Client:
         "id",
         "params",
         "path",
+        "policy",
     )
 
     def __init__(
@@ -112,6 +116,7 @@ class Client:
         hub: Membership,
         *,
         limit: int,
+        policy: SlowPolicy = SlowPolicy.DISCONNECT,
         params: Mapping[str, str | int] = _NO_PARAMS,
         dialect: Dialect = Dialect.PLAIN,
         deflate: Deflate | None = None,
@@ -123,13 +128,13 @@ class Client:
         self.endpoint = endpoint
         self.dialect = dialect
         self.deflate = deflate
+        self.policy = policy
         self.closing = False
         self.close_code = 0
         self._hub = hub
         self._transport = transport
         self._limit = limit
-        self._waiting: deque[bytes] | None = None
-        self._waiting_bytes = 0
+        self._outbox: Outbox | None = None
         self._behind = 0  # bytes in the transport behind the frame at its head, when they were given
         self._ending = _Ending.NOT_YET
         self.descriptor = NO_DESCRIPTOR
@@ -177,7 +182,8 @@ class Client:
     @property
     def waiting(self) -> int:
         """Bytes that wait for the client to read, the transport's included."""
-        return self._waiting_bytes + self._transport.get_write_buffer_size()
+        outbox = self._outbox
+        return (outbox.size if outbox is not None else 0) + self._transport.get_write_buffer_size()
 
     @property
     def unconfirmed(self) -> int:
@@ -190,7 +196,7 @@ class Client:
         return self.waiting + int(_INT.unpack(held)[0])
 
     def send(self, frame: bytes) -> bool:
-        """Queue an encoded frame; False when the client is gone, or was dropped for being too slow."""
+        """Queue a notice, encoded; False when the client is gone, or was dropped for being too slow."""
         return self._hub.send(self, frame)
 
     def left(self, code: int) -> None:
@@ -198,7 +204,8 @@ class Client:
         self.close_code = self.close_code or code
         self._hub.remove(self)
         self.closing = True
-        self._waiting, self._waiting_bytes = None, 0
+        self._outbox = None
+        self._hub.weigh(self, 0)
 
     def drop(self, code: int) -> None:
         """End the connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
@@ -222,7 +229,7 @@ class Client:
 
         """
         self._ending = _Ending.HALF if half and self._transport.can_write_eof() else _Ending.WHOLE
-        if not self._waiting:
+        if not self._outbox:
             self._end()
 
     def _end(self) -> None:
@@ -232,67 +239,63 @@ class Client:
         elif ending is _Ending.HALF and not self._transport.is_closing():
             self._transport.write_eof()
 
-    def enqueue(self, data: bytes, *, last: bool = False) -> bool:
-        """Let a frame wait (indirect mode); tell whether there was room.
+    def enqueue(self, data: bytes, path: str | None = None, *, last: bool = False) -> Fate:
+        """Let a frame wait (indirect mode); see `signalpost.delivery.outbox.Outbox.offer`.
 
-        A frame is always taken when nothing waits; the limit bounds what waits behind the frame being written. The
-        last one is always taken, too: a client that is told to go is not dropped for being told.
+        A frame is always taken when nothing waits; the limit bounds what waits behind the frame being written. In the
+        middle of a loop turn nobody knows yet what the transport would take of this turn's frames: it is offered them
+        before a client counts as slow.
+
+        Args:
+            data: encoded.
+            path: of a value, or `NO_PATH`; None for a notice.
+            last: nothing comes after it: there is always room.
+
         """
-        if (self._waiting or self._paused) and not last and not self._has_room(len(data)):
-            return False
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
-        return True
-
-    def _has_room(self, size: int) -> bool:
-        """Tell whether `size` more bytes may wait.
-
-        In the middle of a loop turn nobody knows yet what the transport would take of this turn's frames: it is
-        offered them before a client counts as slow.
-        """
-        if not self._paused and self._waiting_bytes + size > self._limit:
+        outbox = self._outbox
+        if outbox and not self._paused and outbox.size + len(data) > self._limit:
             self.write_waiting()
-            if not self._paused:
-                return True
-        behind = min(self._behind, self._transport.get_write_buffer_size())
-        return behind + self._waiting_bytes + size <= self._limit
+            outbox = self._outbox
+        if outbox is None:
+            outbox = self._outbox = open_outbox(self.policy, self.dialect)
+        if self._paused and not last:
+            behind = min(self._behind, self._transport.get_write_buffer_size())
+            return outbox.offer(data, path, self._limit - behind)
+        outbox.append(data, path)
+        return Fate.QUEUED
 
     def write_waiting(self) -> None:
         """Give what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode)."""
-        waiting = self._waiting
-        while waiting and not self._paused:
-            chunk = [waiting.popleft()]
-            size = head = len(chunk[0])
-            while waiting and size + len(waiting[0]) <= CHUNK:
-                chunk.append(waiting.popleft())
-                size += len(chunk[-1])
-            self._waiting_bytes -= size
-            self._give(b"".join(chunk), size - head)
-        if not waiting:
-            self._waiting = None
+        outbox = self._outbox
+        while outbox and not self._paused:
+            self._give(*outbox.take())
+        if outbox:
+            outbox.settle(self._limit)
+        else:
+            self._outbox = None
             self._end()
+        self._hub.weigh(self, self.waiting)
 
-    def keep(self, frames: list[bytes], sent: int) -> bool:
+    def keep(self, frames: Sequence[bytes], sent: int, paths: Sequence[str | None] = ()) -> bool:
         """Queue what a direct write did not take, and go indirect; tell whether there was room.
 
         Args:
             frames: what was offered, in order.
             sent: how many bytes of it the socket took; fewer than all.
+            paths: of the frames, as in `enqueue`; not needed by a client that is to lose nothing.
 
         """
         index = 0
         while sent >= len(frames[index]):
             sent -= len(frames[index])
             index += 1
-        behind = frames[index + 1 :]
-        size = sum(map(len, behind))
-        if size > self._limit:
-            return False
-        self._waiting, self._waiting_bytes = deque(behind), size
+        outbox = self._outbox = open_outbox(self.policy, self.dialect)
+        for behind in range(index + 1, len(frames)):
+            outbox.append(frames[behind], paths[behind] if paths else None)
         self._give(memoryview(frames[index])[sent:], 0)
         self.write_waiting()
+        if outbox.size > self._limit:
+            return False
         if self._paused:
             self._hub.go_indirect(self)
         return True

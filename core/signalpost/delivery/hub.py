@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from signalpost.config.model import SlowPolicy
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import CloseCode, Frame, encoding_of
+from signalpost.delivery.load import Load
+from signalpost.delivery.outbox import NO_PATH, Fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,9 @@ class Receipt:
 
     Attributes:
         matched: clients that the target reaches.
-        queued: those it was queued for.
-        dropped: those that were too slow and lost their connection for it.
+        queued: those it was queued for. It may still be left out later, in favour of newer ones (`SlowPolicy`).
+        dropped: those it was not queued for: they were too slow and lost their connection for it or, under a policy
+            that leaves frames out, it would not fit into the outbox by itself. `matched` is the sum of the two.
 
     """
 
@@ -55,10 +59,14 @@ class Target:
 
 EVERYONE = Target()
 
+_DISCONNECT = SlowPolicy.DISCONNECT
 _GONE = -1  # in place of a count of bytes: the socket is dead
 
-Entry = tuple[Audience | Client, Any, Client | None]
-"""A queued write: a frame for an audience but for one client, or encoded bytes for one client."""
+Entry = tuple[Audience | Client, Any, Any]
+"""A queued write: a frame for an audience but for one client (or None), or encoded bytes and their path for one client.
+
+The path is None for a notice; see `signalpost.delivery.outbox`.
+"""
 
 
 class Hub:
@@ -66,6 +74,8 @@ class Hub:
 
     Args:
         call_soon: runs a function at the end of the loop turn (``loop.call_soon``).
+        outboxes: bytes that may wait for all clients together; beyond it those for whom most waits are dropped, at the
+            end of the loop turn. None is no bound.
 
     Attributes:
         clients: all that are connected, by id.
@@ -77,6 +87,7 @@ class Hub:
     __slots__ = (
         "_call_soon",
         "_groups",
+        "_load",
         "_paths",
         "_queue",
         "_scheduled",
@@ -87,7 +98,7 @@ class Hub:
         "everyone",
     )
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object], *, outboxes: int | None = None) -> None:
         self.clients: dict[ClientId, Client] = {}
         self.everyone = Audience()
         self.closing: set[Client] = set()
@@ -95,6 +106,7 @@ class Hub:
         self._groups: dict[str, Audience] = {}
         self._queue: list[Entry] = []
         self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
+        self._load: Load[Client] = Load(outboxes)
         self._call_soon = call_soon
         self._scheduled = False
         self._when_closed: Callable[[], None] | None = None
@@ -202,14 +214,23 @@ class Hub:
         dropped = self._enqueue(audience, frame, target.excluding)
         return Receipt(matched, matched - dropped, dropped)
 
-    def send(self, client: Client, data: bytes) -> bool:
-        """Queue an encoded frame for one client; False when it is gone, or was dropped for being too slow."""
+    def send(self, client: Client, data: bytes, path: str | None = None) -> bool:
+        """Queue an encoded frame for one client; False when it is not queued: the client is gone or too slow.
+
+        Args:
+            client: who gets it.
+            data: encoded as the client reads it.
+            path: of a value: where it was sent, else where it came from, else `NO_PATH`; the client's policy may leave
+                it out. None is a notice, which never is.
+
+        """
         if client.direct:
-            self._queue.append((client, data, None))
+            self._queue.append((client, data, path))
         elif client.closing:
             return False
-        elif not self._enqueue_one(client, data):
-            client.drop(CloseCode.TOO_SLOW)
+        elif (fate := self._enqueue_one(client, data, path)) is not Fate.QUEUED:
+            if fate is Fate.TOO_SLOW:
+                client.drop(CloseCode.TOO_SLOW)
             return False
         self._schedule()
         return True
@@ -261,30 +282,34 @@ class Hub:
     def _broadcast_to_each(self, frame: Frame, clients: list[Client]) -> Receipt:
         queued = 0
         for client in clients:
-            queued += self.send(client, encoding_of(frame, client.dialect, client.deflate))
+            queued += self.send(client, encoding_of(frame, client.dialect, client.deflate), frame.path or NO_PATH)
         return Receipt(len(clients), queued, len(clients) - queued)
 
     def _enqueue(self, audience: Audience, frame: Frame, excluding: Client | None) -> int:
-        """Let the frame wait for the audience's indirect clients; give how many were dropped for it."""
+        """Let the frame wait for the audience's indirect clients; give for how many it could not."""
         slow: list[Client] = []
+        path = frame.path or NO_PATH
+        left_out = 0
         for lane in audience.lanes:
             if lane.indirect:
                 data = lane.encoding(frame)
-                slow += [
-                    client
-                    for client in tuple(lane.indirect)
-                    if client is not excluding and not self._enqueue_one(client, data)
-                ]
+                for client in tuple(lane.indirect):
+                    if client is not excluding:
+                        fate = self._enqueue_one(client, data, path)
+                        if fate is Fate.TOO_SLOW:
+                            slow.append(client)
+                        elif fate is Fate.LEFT_OUT:
+                            left_out += 1
         # Only now: to drop a client is to write what is queued first, and whom that makes indirect has the frame.
         for client in slow:
             client.drop(CloseCode.TOO_SLOW)
-        return len(slow)
+        return len(slow) + left_out
 
-    def _enqueue_one(self, client: Client, data: bytes) -> bool:
-        if client.enqueue(data):
+    def _enqueue_one(self, client: Client, data: bytes, path: str | None) -> Fate:
+        fate = client.enqueue(data, path)
+        if fate is not Fate.TOO_SLOW:
             self._unwritten[client] = None
-            return True
-        return False
+        return fate
 
     # Writing
 
@@ -303,18 +328,25 @@ class Hub:
             queue, self._queue = self._queue, []
             first = queue[0][0]
             if isinstance(first, Audience) and all(entry[0] is first and entry[2] is None for entry in queue):
-                self._write_to_audience(first, [frame for _, frame, _ in queue])
+                self._write_to_audience(first, queue)
             else:
                 self._write_to_each(queue)
         if self._unwritten:
             unwritten, self._unwritten = self._unwritten, {}
             for client in unwritten:
                 client.write_waiting()
+        if self._load.over:
+            for client in self._load.take_heaviest():
+                client.drop(CloseCode.TOO_SLOW)
 
-    def _write_to_audience(self, audience: Audience, frames: list[Frame]) -> None:
+    def weigh(self, client: Client, waiting: int) -> None:
+        """Hear how many bytes wait for a client now."""
+        self._load.weigh(client, waiting)
+
+    def _write_to_audience(self, audience: Audience, queue: list[Entry]) -> None:
         for lane in audience.lanes:
             if lane.direct:
-                self._write(lane.direct, [lane.encoding(frame) for frame in frames])
+                self._write(lane.direct, [lane.encoding(frame) for _, frame, _ in queue], queue)
 
     def _write_to_each(self, queue: list[Entry]) -> None:
         boxes: dict[Client, list[bytes]] = {}
@@ -330,10 +362,10 @@ class Hub:
                             boxes.setdefault(client, []).append(data)
         for client, frames in boxes.items():
             if client.direct:
-                self._write({client.descriptor: client}, frames)
+                self._write({client.descriptor: client}, frames, queue)
 
-    def _write(self, clients: dict[int, Client], frames: list[bytes]) -> None:
-        """Write `frames` to every client: the loop that this framework exists for."""
+    def _write(self, clients: dict[int, Client], frames: list[bytes], queue: list[Entry]) -> None:
+        """Write `frames`, which `queue` has for each of the clients: the loop that this framework exists for."""
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         size = len(data)
         write = os.write
@@ -351,8 +383,21 @@ class Hub:
         for client, sent in [(clients[descriptor], sent) for descriptor, sent in unfinished]:
             if sent == _GONE:
                 client.drop(CloseCode.ABNORMAL)
-            elif not client.keep(frames, sent):
+            elif not client.keep(frames, sent, _paths_for(client, queue)):
                 client.drop(CloseCode.TOO_SLOW)
+
+
+def _paths_for(client: Client, queue: list[Entry]) -> list[str | None]:
+    """Give the path of each frame that is queued for a client; nothing for one that is to lose none of them."""
+    if client.policy is _DISCONNECT:
+        return []
+    paths: list[str | None] = []
+    for target, frame, third in queue:
+        if target is client:
+            paths.append(third)
+        elif isinstance(target, Audience) and third is not client and client in target:
+            paths.append(frame.path or NO_PATH)
+    return paths
 
 
 def _of(audiences: dict[str, Audience], name: str) -> Audience:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from signalpost.config.doubts import NO_DOUBTS, Doubts
-from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
@@ -13,6 +13,8 @@ from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, Signa
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
+
+_AS_LIMITED = SlowConfig()
 
 
 def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOUBTS) -> Plan:
@@ -119,6 +121,7 @@ def _signals(resolver: Resolver) -> Iterator[SignalRule]:
             rebroadcast=signal.rebroadcast,
             targets=signal.targets,
             message_format=signal.format,
+            slow=signal.slow,
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -140,6 +143,7 @@ def _signal_rule(
     rebroadcast: Rebroadcast = Rebroadcast.EVERYONE,
     targets: frozenset[Wish] = frozenset(Wish),
     message_format: MessageFormat = MessageFormat.JSON,
+    slow: SlowConfig = _AS_LIMITED,
 ) -> SignalRule:
     return SignalRule(
         path,
@@ -152,6 +156,7 @@ def _signal_rule(
         rebroadcast=rebroadcast,
         targets=targets,
         format=message_format,
+        slow=slow,
     )
 
 

@@ -141,7 +141,8 @@ class Upgrader:
             endpoint,
             transport,
             hub,
-            limit=services.limits.outbox,
+            limit=resolved.rule.slow.buffer or services.limits.outbox,
+            policy=resolved.rule.slow.policy,
             params=resolved.params,
             dialect=dialect,
         )

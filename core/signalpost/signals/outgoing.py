@@ -85,7 +85,7 @@ class RawFrame:
 
     __slots__ = ("_deflated", "path", "plain", "v1")
 
-    def __init__(self, opcode: int, payload: bytes, path: str) -> None:
+    def __init__(self, opcode: int, payload: bytes, path: str | None = None) -> None:
         self.path = path
         self.plain = self.v1 = encode_frame(opcode, payload)
         self._deflated: dict[Deflate, bytes] | None = None

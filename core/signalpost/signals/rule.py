@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from signalpost.config.model import MessageFormat, Rebroadcast, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.signals.event import SignalEvent
 from signalpost.signals.schema import SchemaGate
@@ -27,6 +27,7 @@ class SignalRule:
         rebroadcast: who gets a message that asks for nothing; ignored where there is a handler.
         targets: what a client may ask for.
         format: how frames are read.
+        slow: what becomes of its clients that do not read as fast as they are sent to.
 
     """
 
@@ -40,3 +41,4 @@ class SignalRule:
     rebroadcast: Rebroadcast
     targets: frozenset[Wish]
     format: MessageFormat
+    slow: SlowConfig

@@ -113,7 +113,7 @@ class Session:
     def _answer(self, value: Any) -> None:
         client = self.client
         frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
-        self._signals.hub.send(client, frame if client.deflate is None else client.deflate(frame))
+        self._signals.hub.send(client, frame if client.deflate is None else client.deflate(frame), client.path)
 
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is: there are no keys in it to ask for anything."""
@@ -122,7 +122,7 @@ class Session:
         decision = decide(self.rule, self.client, ClientMessage(payload), self._signals.broadcaster.spelling)
         client, frame = self.client, RawFrame(opcode, payload, self.client.path)
         if decision is ANSWER:
-            self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate))
+            self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate), client.path)
         elif isinstance(decision, Deliver):
             self._signals.hub.broadcast(frame, decision.target)
 

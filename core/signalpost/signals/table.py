@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import MessageFormat, Rebroadcast, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern, PathTable
 from signalpost.signals.rule import SignalRule
 
@@ -77,6 +77,7 @@ def _undeclared(endpoint: str) -> SignalRule:
         rebroadcast=Rebroadcast.EVERYONE,
         targets=frozenset(Wish),
         format=MessageFormat.JSON,
+        slow=SlowConfig(),
     )
 
 

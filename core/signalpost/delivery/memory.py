@@ -1,0 +1,52 @@
+"""How much memory there is for this process, as the kernel and its control groups (cgroups) say."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+_GIBIBYTE = 1024**3
+_PART = 4
+
+
+def default_outboxes(root: Path = Path("/")) -> int:
+    """Give the bytes that all outboxes together may hold unless routes.yaml says: a quarter of the memory, or 1 GiB.
+
+    Args:
+        root: where ``proc`` and ``sys`` are mounted.
+
+    Returns:
+        Whichever of the two is less.
+
+    """
+    return min(_GIBIBYTE, min(memory_limits(root)) // _PART)
+
+
+def memory_limits(root: Path = Path("/")) -> Iterator[int]:
+    """Yield the bytes of the machine, then those of each control group that this process is in and that has a limit.
+
+    A group's limit holds for all groups below it, so the path to the process's own is gone up. In a container the path
+    may be that of the host, and only its top is mounted.
+    """
+    yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    mount = root / "sys/fs/cgroup"
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # cgroups, version 2
+            top, name = mount, "memory.max"
+        elif "memory" in controllers.split(","):  # version 1
+            top, name = mount / "memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = PurePosixPath(path.lstrip("/"))
+        for each in (group, *group.parents):
+            limit = _text(top / each / name).strip()
+            # Version 2 says "max" where there is none; version 1 a number beyond every machine's memory.
+            if limit.isdecimal():
+                yield int(limit)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""

@@ -1,0 +1,272 @@
+"""What waits for a client that does not read fast enough, and what gives way when it is too much.
+
+Two kinds of frames wait. A *value* was broadcast or sent, and knows its path; the policies `drop_oldest` and `latest`
+may leave it out. A *notice* (a control frame, a close frame, an error, a welcome, a bye) never is: it was owed.
+
+What has been handed to the transport, a chunk at a time, does not wait any more: no frame is ever cut short.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from enum import Enum
+from typing import Protocol
+
+from signalpost.config.model import SlowPolicy
+from signalpost.delivery.frames import Dialect, Opcode, encode_frame
+
+CHUNK = 65_536
+"""Bytes given to a congested transport at once (or one frame, if that is longer)."""
+
+NO_PATH = ""
+"""In place of a value's path, when it was sent to no path and came from none."""
+
+_FEW = 16  # gaps that are not worth a sweep
+
+
+def open_outbox(policy: SlowPolicy, dialect: Dialect) -> "Outbox":
+    """Make the outbox of a client with this policy, which reads this dialect."""
+    if policy is SlowPolicy.DISCONNECT:
+        return WholeOutbox()
+    return LossyOutbox(policy, told=dialect is Dialect.V1)
+
+
+def lagged_frame(missed: int) -> bytes:
+    """Encode what a client of ``signalpost.v1`` reads in place of values that were left out."""
+    return encode_frame(Opcode.TEXT, b'{"lagged":{"missed":%d}}' % missed)
+
+
+class Fate(Enum):
+    """What became of a frame for one client."""
+
+    QUEUED = 0
+    LEFT_OUT = 1
+    TOO_SLOW = 2
+
+
+class Outbox(Protocol):
+    """What waits for one client, oldest first.
+
+    Attributes:
+        size: bytes of the frames that wait.
+
+    """
+
+    size: int
+
+    def __bool__(self) -> bool: ...
+
+    def append(self, data: bytes, path: str | None) -> None:
+        """Let a frame wait, whatever waits already: nobody knows yet whether the client is slow.
+
+        Args:
+            data: encoded.
+            path: of a value, or `NO_PATH`; None for a notice.
+
+        """
+
+    def settle(self, room: int) -> None:
+        """Hear that the client is slow: hold what was appended to the policy, and to `room` bytes if it can be."""
+
+    def offer(self, data: bytes, path: str | None, room: int) -> Fate:
+        """Let a frame wait for a slow client if the policy finds room for it; the arguments are as above.
+
+        Args:
+            data: encoded.
+            path: of a value, or `NO_PATH`; None for a notice.
+            room: bytes that may wait, this frame included.
+
+        """
+
+    def take(self) -> tuple[bytes, int]:
+        """Take the next chunk off; give it, and how many of its bytes are behind its first frame."""
+
+
+class WholeOutbox:
+    """Leaves nothing out: who is given more than there is room for is too slow (`SlowPolicy.DISCONNECT`)."""
+
+    __slots__ = ("_frames", "size")
+
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    def append(self, data: bytes, path: str | None) -> None:  # noqa: ARG002 - all frames are alike here
+        """See `Outbox.append`."""
+        self._frames.append(data)
+        self.size += len(data)
+
+    def settle(self, room: int) -> None:
+        """See `Outbox.settle`."""
+
+    def offer(self, data: bytes, path: str | None, room: int) -> Fate:
+        """See `Outbox.offer`."""
+        if self.size + len(data) > room:
+            return Fate.TOO_SLOW
+        self.append(data, path)
+        return Fate.QUEUED
+
+    def take(self) -> tuple[bytes, int]:
+        """See `Outbox.take`."""
+        frames = self._frames
+        chunk = [frames.popleft()]
+        size = head = len(chunk[0])
+        while frames and size + len(frames[0]) <= CHUNK:
+            chunk.append(frames.popleft())
+            size += len(chunk[-1])
+        self.size -= size
+        return b"".join(chunk), size - head
+
+
+class _Waiting:
+    """A place in the queue: a frame, or the gap that frames have left.
+
+    Attributes:
+        data: the frame; None in a gap.
+        path: of a value; None for a notice, and in a gap.
+        missed: values left out here; 0 for a frame.
+
+    """
+
+    __slots__ = ("data", "missed", "path")
+
+    def __init__(self, data: bytes | None, path: str | None, missed: int = 0) -> None:
+        self.data = data
+        self.path = path
+        self.missed = missed
+
+
+class LossyOutbox:
+    """Leaves values out rather than lose the client, and tells it where, if it reads ``signalpost.v1``.
+
+    With `SlowPolicy.DROP_OLDEST` the oldest waiting values give way to newer frames. With `SlowPolicy.LATEST` a value
+    takes the place of the one that waits from the same path, at the end of the queue, before the oldest give way. A
+    value that would not fit beside the notices alone is left out itself. Only notices can make the client too slow.
+
+    Args:
+        policy: one of these two.
+        told: whether the client is told.
+
+    Attributes:
+        size: bytes of the frames that wait.
+
+    """
+
+    __slots__ = ("_by_path", "_gaps", "_notices", "_queue", "_settled", "_swept", "_told", "_values", "size")
+
+    def __init__(self, policy: SlowPolicy, *, told: bool) -> None:
+        self._by_path = policy is SlowPolicy.LATEST
+        self._told = told
+        self._queue: deque[_Waiting] = deque()
+        self._values: OrderedDict[Hashable, _Waiting] = OrderedDict()  # those of the queue, oldest first
+        self._gaps = 0  # places of the queue that are gaps
+        self._swept = 0  # how many the last sweep left
+        self._notices = 0  # bytes
+        self._settled = False
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return self.size > 0 or (self._told and bool(self._queue))
+
+    def append(self, data: bytes, path: str | None) -> None:
+        """See `Outbox.append`."""
+        waiting = _Waiting(data, path)
+        self._queue.append(waiting)
+        self.size += len(data)
+        if path is None:
+            self._notices += len(data)
+        else:
+            self._values[path if self._by_path and self._settled else waiting] = waiting
+
+    def settle(self, room: int) -> None:
+        """See `Outbox.settle`."""
+        if self._settled:
+            return
+        self._settled = True
+        appended, self._queue = self._queue, deque()
+        self._values.clear()
+        self.size = self._notices = 0
+        for waiting in appended:
+            if waiting.data is not None and self.offer(waiting.data, waiting.path, room) is Fate.TOO_SLOW:
+                self.append(waiting.data, waiting.path)
+
+    def offer(self, data: bytes, path: str | None, room: int) -> Fate:
+        """See `Outbox.offer`."""
+        self._settled = True
+        if path is not None and self._by_path and (outdated := self._values.pop(path, None)) is not None:
+            self._leave_out(outdated)
+        fits = self._notices + len(data) <= room
+        if fits:
+            while self.size + len(data) > room:
+                self._leave_out(self._values.popitem(last=False)[1])
+            self.append(data, path)
+        elif path is None:
+            return Fate.TOO_SLOW
+        else:
+            self._queue.append(_Waiting(None, None, 1))
+            self._gaps += 1
+        # Both conditions together make the cost of a sweep that of a few steps for each gap since the last one.
+        if self._gaps > _FEW + 2 * self._swept and self._gaps * 2 > len(self._queue):
+            self._sweep()
+        return Fate.QUEUED if fits else Fate.LEFT_OUT
+
+    def _leave_out(self, value: _Waiting) -> None:
+        self.size -= len(value.data or b"")
+        value.data, value.path, value.missed = None, None, 1
+        self._gaps += 1
+
+    def _sweep(self) -> None:
+        """Make one gap of those that stand side by side; a client that is not told needs none at all."""
+        swept: deque[_Waiting] = deque()
+        gaps = 0
+        for waiting in self._queue:
+            if waiting.data is None and not self._told:
+                continue
+            if waiting.data is None and swept and swept[-1].data is None:
+                swept[-1].missed += waiting.missed
+                continue
+            gaps += waiting.data is None
+            swept.append(waiting)
+        self._queue = swept
+        self._gaps = self._swept = gaps
+
+    def take(self) -> tuple[bytes, int]:
+        """See `Outbox.take`; a client that is told reads how many values are missing, where they are."""
+        queue = self._queue
+        chunk: list[bytes] = []
+        size = head = missed = 0
+        while queue:
+            waiting = queue.popleft()
+            if waiting.data is None:
+                self._gaps -= 1
+                missed += waiting.missed
+                continue
+            # A gap and the frame behind it are given together, since the gap may grow while both wait.
+            data = self._notice_of(missed) + waiting.data
+            if chunk and size + len(data) > CHUNK:
+                queue.appendleft(waiting)
+                if missed:
+                    queue.appendleft(_Waiting(None, None, missed))
+                    self._gaps += 1
+                    missed = 0
+                break
+            self._taken(waiting)
+            chunk.append(data)
+            size += len(data)
+            head = head or size
+            missed = 0
+        notice = self._notice_of(missed)
+        return b"".join((*chunk, notice)), size + len(notice) - (head or len(notice))
+
+    def _taken(self, waiting: _Waiting) -> None:
+        size = len(waiting.data or b"")
+        self.size -= size
+        if waiting.path is None:
+            self._notices -= size
+        else:
+            self._values.popitem(last=False)
+
+    def _notice_of(self, missed: int) -> bytes:
+        return lagged_frame(missed) if missed and self._told else b""
