@@ -1,10 +1,12 @@
 """`signalpost run`: what it prints, what it does not, and how it ends."""
 
+import contextlib
 import re
 import signal
 import socket
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 STOPS = [signal.SIGINT, signal.SIGTERM]
@@ -124,6 +126,46 @@ def test_a_stop_while_plugins_start_is_a_stop_and_what_was_started_is_shut_down(
     assert server.stdout.readline() == "starting\n"
     server.send_signal(number)
     assert ended(server) == (0, "shut down\n", "")
+
+
+PATIENT = """
+    import asyncio, pathlib
+    from signalpost import hookimpl, signal
+
+    @signal("work", path="/work")
+    async def work(event):
+        print("working", flush=True)
+        while not pathlib.Path("go").exists():
+            await asyncio.sleep(0.01)
+        event.reply("done")
+        print("done", flush=True)
+
+    @hookimpl
+    def shutdown(context):
+        print("shut down", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_a_handler_at_work_finishes_and_its_client_has_its_answer_before_the_server_ends(
+    write, run, ended, folder, number
+):
+    write("", patient=PATIENT)
+    server = run()
+    port = int(server.urls["live"].rpartition(":")[2])
+    with connect(server.urls["live"] + "/work", compression=None, proxy=None) as client:
+        client.send('{"message": "go"}')
+        assert server.process.stdout.readline() == "working\n"
+        server.process.send_signal(number)
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                socket.create_connection(("127.0.0.1", port)).close()
+        (folder / "go").touch()
+        assert client.recv() == "done"
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv()
+        assert closed.value.rcvd.code == 1012
+    assert ended(server.process) == (0, "done\nshut down\n", "")
 
 
 STUBBORN = """
