@@ -135,7 +135,7 @@ class Visits:
                 if len(self._present) >= MOST_AT_ONCE:
                     self.trouble[TOO_BUSY] += 1
                     continue
-                visit = loop.create_task(self._visit(next(self._numbers)))
+                visit = loop.create_task(self.visit(next(self._numbers)))
                 self._present.add(visit)
                 visit.add_done_callback(self._present.discard)
             await asyncio.sleep(TICK_SECONDS)
@@ -145,7 +145,7 @@ class Visits:
         while self._present:
             await asyncio.wait(set(self._present))
 
-    async def _visit(self, number: int) -> None:
+    async def visit(self, number: int) -> None:
         """One visit. Every second visitor has a path of its own, so that paths come and go, too."""
         kinds = tuple(Leaving)
         leaving, stay = kinds[number % len(kinds)], STAYS[number // len(kinds) % len(STAYS)]
