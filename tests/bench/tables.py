@@ -182,7 +182,7 @@ def peers_table(made: Sequence[Row]) -> str:
     columns = [row for row in made if row.figure.case.startswith("fanout-")]
     if not columns:
         return ""
-    names = sorted({name for row in columns for name in row.values}, key=lambda name: _place(columns, name))
+    names = sorted({name for row in columns for name in row.values}, key=lambda name: (_place(columns, name), name))
 
     def cell(row: Row, name: str) -> str:
         value = row.values.get(name)
