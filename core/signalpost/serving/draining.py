@@ -120,7 +120,7 @@ class Farewell:
         self._when_over = when_over
         self._timers = [self._call_later(self._seconds, self._end)]
         if self._waiting:
-            LOG.info("%d clients are closed, %d at a time", self._timetable.count, self._timetable.size)
+            LOG.info("closing %d clients, %d at a time", self._timetable.count, self._timetable.size)
         self._close_batch()
 
     def _close_batch(self) -> None:
