@@ -63,6 +63,35 @@ class TestWaiting:
         assert max(written) <= 65_536
 
 
+class TestUnconfirmed:
+    def test_what_the_kernel_holds_counts_until_the_peer_has_it(self, world, signal):
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as far:
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            far.connect(server.getsockname())
+            near, _ = server.accept()
+            near.setblocking(False)
+            peer = world.connect(sock=near)
+            with near:
+                frame = signal("kept", 200_000).of(PLAIN)
+                assert peer.client.unconfirmed == 0
+                peer.client.send(frame)
+                world.turn.end()
+                assert peer.client.waiting == 0
+                assert 0 < peer.client.unconfirmed <= len(frame)
+                received = 0
+                while received < len(frame):
+                    received += len(far.recv(65_536))
+                while peer.client.unconfirmed:  # the last acknowledgement may be on its way
+                    pass
+
+    def test_what_waits_counts_too_and_a_closed_socket_holds_nothing(self, world, peer, signal):
+        congest(world, peer, signal)
+        assert peer.client.unconfirmed >= peer.client.waiting > 0
+        peer.client.drop(CloseCode.ABNORMAL)
+        world.turn.end()
+        assert peer.client.unconfirmed == 0
+
+
 class TestKeeping:
     """What a direct write did not take."""
 
