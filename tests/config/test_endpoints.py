@@ -3,6 +3,7 @@
 import pytest
 
 from signalpost.config.addresses import parse_address, parse_origin
+from signalpost.config.model import CompressionConfig
 
 
 def endpoints(*lines):
@@ -77,6 +78,39 @@ def test_names_are_unique_even_beside_other_mistakes(problems):
     ],
 )
 def test_a_certificate_or_origin_in_the_wrong_place(problems, line, says):
+    (found,) = problems(endpoints(f"name: a, address: 127.0.0.1, port: 80, {line}"))
+    assert says in found
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("", None),
+        (", compression: false", None),
+        (", compression: true", CompressionConfig(6, 1024)),
+        (", compression: {}", CompressionConfig(6, 1024)),
+        (", compression: {level: 1}", CompressionConfig(1, 1024)),
+        (", compression: {level: 9, threshold: 64B}", CompressionConfig(9, 64)),
+        (", compression: {threshold: 4096}", CompressionConfig(6, 4096)),
+    ],
+)
+def test_compression_is_off_unless_it_is_asked_for(config, written, expected):
+    (found,) = config(endpoints(f"name: a, address: 127.0.0.1, port: 80, protocol: ws{written}")).endpoints
+    assert found.compression == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("protocol: http, compression: true", "only ws and wss endpoints compress: move it there"),
+        ("protocol: ws, compression: gzip", "compression: must be a mapping or true or false"),
+        ("protocol: ws, compression: {level: 0}", "compression.level: must be at least 1, not 0"),
+        ("protocol: ws, compression: {level: 10}", "compression.level: must be at most 9, not 10"),
+        ("protocol: ws, compression: {treshold: 1KiB}", 'did you mean "threshold"?'),
+        ("protocol: ws, compression: {threshold: 1kilo}", "compression.threshold: "),
+    ],
+)
+def test_compression_that_cannot_be_meant(problems, line, says):
     (found,) = problems(endpoints(f"name: a, address: 127.0.0.1, port: 80, {line}"))
     assert says in found
 

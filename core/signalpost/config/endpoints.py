@@ -6,9 +6,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from signalpost.config.addresses import parse_address, parse_origin
-from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.model import CompressionConfig, EndpointConfig, Scheme
 from signalpost.config.section import Section
 from signalpost.config.tls import check_certificates, read_tls
+from signalpost.config.units import parse_size
 from signalpost.config.words import quoted, unknown
 
 
@@ -83,10 +84,11 @@ def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
     scheme = _scheme(section)
     tls = None if scheme is None else read_tls(section, scheme, folder)
     origins = tuple(_read_origins(section, scheme))
+    compression = _read_compression(section, scheme)
     port = section.whole("port", -1)
     if name is None or address is None or scheme is None or not 0 <= port <= 65535:  # noqa: PLR2004 - ports end there
         return None
-    return EndpointConfig(section.keys, name, address, port, scheme, tls, origins)
+    return EndpointConfig(section.keys, name, address, port, scheme, tls, origins, compression)
 
 
 def _scheme(section: Section) -> Scheme | None:
@@ -104,6 +106,20 @@ def _read_origins(section: Section, scheme: Scheme | None) -> list[str]:
         except ValueError as error:
             section.report.add(keys, str(error))
     return origins
+
+
+def _read_compression(section: Section, scheme: Scheme | None) -> CompressionConfig | None:
+    data = section.data.get("compression")
+    if scheme is not None and not scheme.websocket and data not in (None, False):
+        section.problem("compression", "only ws and wss endpoints compress: move it there", of_key=True)
+    default = CompressionConfig()
+    settings = section.section("compression")
+    if settings is None:
+        return default if data is True else None
+    return CompressionConfig(
+        level=settings.whole("level", default.level),
+        threshold=settings.quantity("threshold", parse_size) or default.threshold,
+    )
 
 
 def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:

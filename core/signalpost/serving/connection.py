@@ -50,11 +50,13 @@ class Connection(asyncio.Protocol):
         "suspended",
     )
 
-    def __init__(self, transport: asyncio.Transport, plugins: RunningPlugins, keepalive: Keepalive, limit: int) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, plugins: RunningPlugins, keepalive: Keepalive, reader: FrameReader
+    ) -> None:
         self._transport = transport
         self._plugins = plugins
         self._keepalive = keepalive
-        self._reader = FrameReader(limit)
+        self._reader = reader
         self._client: Client
         self._session: Session
         self._hub: Hub

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from signalpost.delivery.frames import Opcode
-from signalpost.delivery.reader import Received
+from signalpost.delivery.reader import FrameReader, Received
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import RATE, Connection
 from signalpost.serving.keepalive import Keepalive
@@ -36,12 +36,12 @@ class PacedConnection(Connection):
         transport: asyncio.Transport,
         plugins: RunningPlugins,
         keepalive: Keepalive,
-        limit: int,
+        reader: FrameReader,
         *,
         bucket: Bucket,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(transport, plugins, keepalive, limit)
+        super().__init__(transport, plugins, keepalive, reader)
         self._bucket = bucket
         self._loop = loop
         self._waking: asyncio.TimerHandle | None = None

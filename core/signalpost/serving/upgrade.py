@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -15,8 +15,11 @@ from sanic_routing.route import Route
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
 from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, Inflater
+from signalpost.delivery.reader import FrameReader
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Connection
+from signalpost.serving.extensions import agree
 from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.paced import PacedConnection
@@ -68,6 +71,7 @@ class SocketServices:
 
     Attributes:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
+        deflaters: of all endpoints that compress.
 
     """
 
@@ -77,6 +81,7 @@ class SocketServices:
     keepalive: Keepalive
     limits: LimitsConfig
     ports: Collection[int]
+    deflaters: Deflaters = field(default_factory=Deflaters)
 
 
 class Upgrader:
@@ -131,10 +136,12 @@ class Upgrader:
         if resolved is None:
             raise Refusal(404, "There is no signal at this path.")
         client_id, dialect = secrets.token_hex(_ID_BYTES), choose_dialect(offer)
+        agreed = None if endpoint.compression is None else agree(offer.extensions)
+        agreement, extensions = agreed or (None, "")
 
         transport = cast("asyncio.Transport", request.transport)
         protocol = cast("HandingOver", transport.get_protocol())
-        transport.write(accept(offer, dialect, client_id))
+        transport.write(accept(offer, dialect, client_id, extensions))
         client = Client(
             ClientId(client_id),
             resolved.path,
@@ -145,23 +152,29 @@ class Upgrader:
             policy=resolved.rule.slow.policy,
             params=resolved.params,
             dialect=dialect,
+            deflate=self._deflater(agreement),
         )
-        connection = self._connection(transport)
+        connection = self._connection(transport, agreement)
         snapshot = HandshakeRequest(request.head, _peer(request))
         session = Session(client, resolved.rule, snapshot, services.signals, connection)
         # The request's keep-alive must not go on, whatever its Upgrade header looks like.
         cast("Http", request.stream).upgrade_websocket = True
         connection.begin(client, session, hub, protocol.hand_over())
 
-    def _connection(self, transport: asyncio.Transport) -> Connection:
+    def _deflater(self, agreement: Agreement | None) -> Deflater | None:
+        compression = None if self._endpoint is None else self._endpoint.compression
+        if agreement is None or compression is None:
+            return None
+        return self._services.deflaters.of(compression, agreement.server_window)
+
+    def _connection(self, transport: asyncio.Transport, agreement: Agreement | None) -> Connection:
         services, limits = self._services, self._services.limits
+        reader = FrameReader(limits.message, None if agreement is None else Inflater(agreement))
         if not limits.rate:
-            return Connection(transport, services.plugins, services.keepalive, limits.message)
+            return Connection(transport, services.plugins, services.keepalive, reader)
         loop = asyncio.get_running_loop()
         bucket = Bucket(limits.rate, loop.time)
-        return PacedConnection(
-            transport, services.plugins, services.keepalive, limits.message, bucket=bucket, loop=loop
-        )
+        return PacedConnection(transport, services.plugins, services.keepalive, reader, bucket=bucket, loop=loop)
 
 
 def _decoded(path: str) -> str:
