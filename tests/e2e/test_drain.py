@@ -274,12 +274,15 @@ def unchecked():
 
 async def test_with_no_time_to_drain_everything_ends_at_once(start, caplog):
     app = await start(drain="0s")
-    async with app.connect("/work") as client:
+    async with app.connect("/work") as client, httpx.AsyncClient(base_url=app.server.url("web")) as http:
         await client.send('{"message": "go"}')
+        request = asyncio.ensure_future(http.get("/page"))
         await app.log.has("handler began")
+        await app.log.has("request began")
         await app.stop()
         assert await end_of(client) == ([], 1012)
-    assert {"handler ended", "job ended"} <= set(app.log)
-    assert 1012 in app.log
+        with pytest.raises(httpx.TransportError):
+            await request
+    assert {"handler ended", "job ended", "request ended", 1012} <= set(app.log)
     assert app.log[-1] == "shutdown"
     assert "the handler on /work for client" in caplog.text

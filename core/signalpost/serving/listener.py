@@ -177,20 +177,25 @@ class Listener:
                     connection.http.keep_alive = False
 
     async def finish(self, seconds: float) -> None:
-        """Close connections without a request, and wait up to `seconds` until those with one are done."""
+        """Close connections without a request, and those with one when it is done, or after `seconds`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while self._server is not None and self._server.connections:
+        while self._server is not None and self._server.connections and loop.time() < deadline:
             for connection in tuple(self._server.connections):
                 connection.close_if_idle()
-            if (left := deadline - loop.time()) <= 0:
-                return
-            await asyncio.sleep(min(left, _LOOK))
+            await asyncio.sleep(min(deadline - loop.time(), _LOOK))
+        if self._server is not None and self._server.connections:
+            self._end_connections(self._server)
+            await asyncio.sleep(_LOOK)  # a cancelled handler may have something to put away
 
     def stop(self) -> None:
         """End the connections of plain requests, and give the app up."""
         if self._server is not None:
-            for connection in tuple(self._server.connections):
-                cast("HandingOver", connection).end()
+            self._end_connections(self._server)
         self.port.sock.close()
         discard_app(self._app)
+
+    @staticmethod
+    def _end_connections(server: AsyncioServer) -> None:
+        for connection in tuple(server.connections):
+            cast("HandingOver", connection).end()
