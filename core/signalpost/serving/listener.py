@@ -96,8 +96,8 @@ def _bind(endpoint: EndpointConfig, place: str, bound: Sequence[Port]) -> socket
         own = next((port for port in bound if port.endpoints[0].port == endpoint.port), None)
         if error.errno == errno.EADDRINUSE and own is not None:
             first = own.endpoints[0]
-            where = f'the endpoint "{first.name}" ({own.place}) has port {first.port} of {first.address}'
-            why = f"{where}, and {endpoint.address} means the same: give both one address, or one another port"
+            holder = f'the endpoint "{first.name}" ({own.place}) has port {first.port} of {first.address}'
+            why = f"{holder}, and {endpoint.address} means the same: give both one address, or one another port"
         else:
             why = why_not(endpoint, error)
         raise ListenError(f"{place}: endpoint {endpoint.name}: {why}") from None
