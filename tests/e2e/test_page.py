@@ -295,3 +295,29 @@ def test_the_view_greets_by_name_and_trusts_no_name(app: Any, open_page: OpenPag
 
     expect(page.get_by_role("heading")).to_have_text("Hello, <b>Eve")
     expect(page).to_have_title("Hello, <b>Eve")
+
+
+TALK = """
+    url => new Promise((resolve, reject) => {
+        const socket = new WebSocket(url), read = [];
+        socket.onclose = event => reject(new Error(`closed with ${event.code}`));
+        socket.onopen = () => {
+            for (const text of ["long ".repeat(400), "short", "long ".repeat(400), "end"])
+                socket.send(JSON.stringify({message: text, direct: true}));
+        };
+        socket.onmessage = event => {
+            read.push(event.data.length);
+            if (event.data === "end") resolve([socket.extensions, read]);
+        };
+    })
+"""
+
+
+def test_a_browser_compresses_and_reads_what_is_compressed(one_port_app: Any, open_page: OpenPage):
+    one_port_app.kill()
+    file = one_port_app.folder / "routes.yaml"
+    file.write_text(file.read_text().replace("protocol: ws}", "protocol: ws, compression: true}"))
+    one_port_app.start()
+    negotiated, lengths = open_page(one_port_app.url).evaluate(TALK, one_port_app.signals_url + "/")
+    assert negotiated == "permessage-deflate; server_no_context_takeover; client_max_window_bits=12"
+    assert lengths == [2_000, 5, 2_000, 3]

@@ -110,8 +110,8 @@ class Inflater:
     """Inflates the messages of one client, as they come in.
 
     zlib's state is made when the first compressed message comes: about 7 KB and a window of 2 to the power of its
-    bits, measured as 11.5 KB with 12 bits and 40.1 KB with 15. It lives as long as the connection if the client takes its context
-    over, and else for the length of a message.
+    bits, measured as 11.5 KB with 12 bits and 40.1 KB with 15. It lives as long as the connection if the client takes
+    its context over, and else for the length of a message.
 
     Args:
         agreement: of the connection.
