@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from signalpost.config.model import SlowPolicy
 from signalpost.delivery.client import ClientId
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_close, encode_frame
 from signalpost.delivery.hub import NOBODY, Receipt, Target
@@ -279,6 +280,60 @@ class TestSlowness:
         assert (dead.client.close_code, dead.transport.ended) == (CloseCode.ABNORMAL, "aborted")
         assert names(good) == ["a"]
         assert list(world.hub.clients) == [good.client.id]
+
+
+class TestLeavingOut:
+    """Clients whose signal says that values may be left out; what exactly is, test_outbox.py knows."""
+
+    @pytest.fixture(params=[False, True], ids=["socket", "tls"])
+    def connect(self, request, world):
+        return lambda policy, **options: world.connect(policy=policy, tls=request.param, **options)
+
+    def burst(self, world, signal, send):
+        """Send more in one turn than any outbox here holds."""
+        send(signal("head", 30_000, "/head"))
+        for number in range(20):
+            send(signal(f"s{number}", 1_000, f"/{number % 2}"))
+        world.turn.end()
+
+    @pytest.mark.parametrize("policy", [SlowPolicy.DROP_OLDEST, SlowPolicy.LATEST])
+    @pytest.mark.parametrize("way", ["to everyone", "to each", "to the client"])
+    def test_a_burst_in_one_turn_is_held_to_the_policy(self, world, connect, signal, policy, way):
+        peer = connect(policy, groups=["red"])
+        target = Target(client=peer.client.id) if way == "to the client" else Target()
+        if way == "to each":
+            world.hub.send(world.connect().client, b"x")  # no turn of one audience alone
+        self.burst(world, signal, lambda frame: world.hub.broadcast(frame, target))
+        assert peer.client.waiting <= 10_000 + 30_004
+        newest = 2 if policy is SlowPolicy.LATEST else 9
+        assert names(peer) == ["head", *(f"s{number}" for number in range(20 - newest, 20))]
+
+    def test_the_values_of_others_and_its_own_answers_are_values_alike(self, world, connect, signal):
+        peer = connect(SlowPolicy.LATEST)
+        self.burst(world, signal, lambda frame: world.hub.send(peer.client, frame.of(PLAIN), frame.path))
+        assert names(peer) == ["head", "s18", "s19"]
+
+    def test_a_receipt_counts_who_was_not_queued_for(self, world, connect, signal):
+        lossy, whole = connect(SlowPolicy.DROP_OLDEST), world.connect(limit=1 << 20)
+        assert world.hub.broadcast(signal("head", 30_000)) == all_got(2)
+        world.turn.end()
+        assert world.hub.broadcast(signal("fits", 9_000)) == all_got(2)
+        assert world.hub.broadcast(signal("takes its place", 9_000)) == all_got(2)
+        assert world.hub.broadcast(signal("too large", 20_000)) == all_got(2, dropped=1)
+        assert world.hub.broadcast(signal("too large", 20_000), Target(client=lossy.client.id)) == all_got(1, dropped=1)
+        world.turn.end()
+        assert names(lossy) == ["head", "takes"]
+        assert names(whole) == ["head", "fits", "takes", "too"]
+
+    def test_notices_are_never_left_out_and_too_many_of_them_are_too_much(self, world, connect, signal):
+        peer = connect(SlowPolicy.LATEST)
+        world.hub.broadcast(signal("head", 30_000))
+        world.turn.end()
+        for number in range(9):
+            assert peer.client.send(signal(f"n{number}", 1_000).of(PLAIN))
+            assert world.hub.broadcast(signal("value", 500)) == all_got(1)
+        assert not peer.client.send(signal("n9", 1_000).of(PLAIN))
+        assert (peer.client.close_code, peer.transport.ended) == (CloseCode.TOO_SLOW, "aborted")
 
 
 class TestModes:

@@ -1,0 +1,118 @@
+"""What waits for all clients together, and who goes when it is too much."""
+
+import pytest
+
+from signalpost.delivery.frames import CloseCode
+from signalpost.delivery.load import Load
+from signalpost.delivery.memory import default_outboxes, memory_limits
+
+GIB = 1 << 30
+
+
+class Weight:
+    def __init__(self, waiting):
+        self.waiting = waiting
+
+
+def loaded(most, *weights):
+    load, clients = Load(most), [Weight(each) for each in weights]
+    for client in clients:
+        load.weigh(client, client.waiting)
+    return load, clients
+
+
+class TestLoad:
+    def test_the_heaviest_go_until_the_rest_is_not_too_much(self):
+        load, (a, b, c, d) = loaded(50, 10, 40, 30, 20)
+        assert load.over
+        assert load.take_heaviest() == [b, c]
+        assert (load.total, load.over) == (30, False)
+        a.waiting = 31
+        load.weigh(a, 31)
+        assert load.take_heaviest() == [a]
+        assert load.total == d.waiting
+
+    def test_nobody_goes_for_what_has_been_read_since(self):
+        load, (a, b) = loaded(50, 40, 40)
+        a.waiting = 5
+        assert load.take_heaviest() == []
+        assert load.total == a.waiting + b.waiting
+
+    def test_a_client_for_whom_nothing_waits_is_forgotten(self):
+        load, (a,) = loaded(50, 40)
+        load.weigh(a, 0)
+        load.weigh(a, 0)
+        assert (load.total, load._shares) == (0, {})
+
+    def test_without_a_bound_nothing_is_too_much(self):
+        load, _ = loaded(None, GIB, GIB)
+        assert not load.over
+        assert load.take_heaviest() == []
+
+
+class TestHub:
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_the_slowest_are_dropped_first_and_the_others_stay(self, new_world, signal, tls):
+        world = new_world(outboxes=100_000)
+        reading = world.connect(limit=1 << 20)
+        slow, slower, slowest = (world.connect(path, limit=1 << 20, tls=tls) for path in ("/1", "/2", "/3"))
+        for peer, count in ((slow, 1), (slower, 2), (slowest, 3)):
+            for _ in range(count):
+                peer.client.send(signal("s", 22_000).of(peer.client.dialect))
+        world.turn.end()
+        assert slowest.client.close_code == CloseCode.TOO_SLOW
+        assert [peer.transport.ended for peer in (slow, slower, slowest)] == ["", "", "aborted"]
+        assert world.hub._load.total == slow.client.waiting + slower.client.waiting <= 100_000
+        world.hub.broadcast(signal("all", 22_000))
+        reading.read_everything()
+        world.turn.end()
+        assert [peer.transport.ended for peer in (reading, slow, slower)] == ["", "", "aborted"]
+
+    def test_what_is_read_and_who_leaves_weighs_no_more(self, new_world, signal):
+        world = new_world(outboxes=1 << 20)
+        a, b = world.connect(limit=1 << 20), world.connect(limit=1 << 20)
+        world.hub.broadcast(signal("s", 50_000))
+        world.turn.end()
+        assert world.hub._load.total == a.client.waiting + b.client.waiting > 0
+        a.read_everything()
+        b.client.drop(CloseCode.KICKED)
+        assert world.hub._load.total == 0
+
+    def test_many_can_go_at_once(self, new_world, signal):
+        world = new_world(outboxes=50_000)
+        peers = [world.connect(limit=1 << 20, tls=True) for _ in range(300)]
+        world.hub.broadcast(signal("s", 9_990))
+        world.turn.end()
+        assert sum(not peer.transport.ended for peer in peers) == 5
+        assert len(world.hub.clients) == 5
+
+
+class TestMemory:
+    def machine(self, root, groups, **limits):
+        (root / "proc/self").mkdir(parents=True)
+        (root / "proc/self/cgroup").write_text(groups)
+        for path, limit in limits.items():
+            file = root / "sys/fs/cgroup" / path.replace("__", "/")
+            file.mkdir(parents=True, exist_ok=True)
+            for name in ("memory.max", "memory.limit_in_bytes"):
+                (file / name).write_text(f"{limit}\n")
+        return root
+
+    def test_a_limit_holds_for_the_groups_below_it(self, tmp_path):
+        root = self.machine(tmp_path, "0::/app/web\n", app="100000", app__web="max")
+        assert list(memory_limits(root))[1:] == [100_000]
+        assert default_outboxes(root) == 25_000
+
+    def test_the_old_kind_of_groups_is_read_too(self, tmp_path):
+        root = self.machine(tmp_path, "4:cpu,cpuacct:/x\n3:memory:/box\n0::/\n", memory__box="80000", memory="90000")
+        assert list(memory_limits(root))[1:] == [80_000, 90_000]
+
+    def test_in_a_container_the_hosts_path_leads_nowhere_but_the_top_is_there(self, tmp_path):
+        root = self.machine(tmp_path, "0::/kubepods/pod/abc\n")
+        (root / "sys/fs/cgroup").mkdir(parents=True)
+        (root / "sys/fs/cgroup/memory.max").write_text("40000")
+        assert default_outboxes(root) == 10_000
+
+    def test_without_groups_it_is_the_machines_and_at_most_one_gibibyte(self, tmp_path):
+        (machine,) = memory_limits(tmp_path)
+        assert default_outboxes(tmp_path) == min(GIB, machine // 4)
