@@ -1,0 +1,141 @@
+"""A client that stops reading and then reads on, over a real server, under each policy. Nothing is timed."""
+
+import asyncio
+import contextlib
+import socket
+
+import orjson
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from signalpost.delivery.frames import CloseCode
+from signalpost.testing import serve
+
+MESSAGE = 8_192
+MOST = 4_000  # 32 MB: more than the kernel holds
+
+APP = """
+    endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]
+    signals: [{{path: /slow, slow: {slow}}}]
+    limits: {limits}
+"""
+
+
+@contextlib.asynccontextmanager
+async def server(slow, limits="{}"):
+    async with serve(APP.format(slow=slow, limits=limits)) as app, app.connect("/a") as a, app.connect("/b") as b:
+        yield Story(app, a, b)
+
+
+class Story:
+    """Two people who talk to everyone, on /a and /b, and read what they get; and those who do not.
+
+    Attributes:
+        said: what was sent, as (path, number), in order.
+
+    """
+
+    def __init__(self, app, *people):
+        self.app = app
+        self.hub = app.server._hub
+        self.people = dict(zip(("/a", "/b"), people, strict=True))
+        self.said = []
+
+    @contextlib.asynccontextmanager
+    async def listen(self, *subprotocols):
+        """Connect somebody to /slow who reads nothing but what is asked for; give the socket and the server's side."""
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.app.server.endpoints[0].port))
+            options = {"proxy": None, "compression": None, "max_queue": 1, "ping_interval": None, "close_timeout": 0.1}
+            url = self.app.url() + "/slow"
+            async with connect(url, sock=sock, subprotocols=subprotocols or None, **options) as listener:
+                yield listener, self.hub.clients[listener.response.headers["X-Signalpost-Client-Id"]]
+
+    async def talk_until(self, enough):
+        """Send to everyone, from both in turns, until something has happened."""
+        while not enough():
+            assert len(self.said) < MOST, "it never happened"
+            for path in self.people:
+                await self.say(path)
+
+    async def say(self, path):
+        """Send to everyone; both have read it before the next is sent, so that the order is known."""
+        text = f"{len(self.said)} ".ljust(MESSAGE, "-")
+        self.said.append((path, len(self.said)))
+        await self.people[path].send(text)
+        for person in self.people.values():
+            assert await person.receive() == text
+
+    async def heard(self, listener, since=0):
+        """Read on until the newest of each path has come; give the numbers that came, and what was said to miss."""
+        newest = dict(self.said[since:])
+        heard, notices = [], []
+        while set(newest.values()) - set(heard):
+            frame = await listener.recv()
+            if not frame.startswith("{"):
+                heard.append(int(frame.split()[0]))
+                continue
+            kind, body = orjson.loads(frame).popitem()
+            if kind == "signal":
+                number = int(body["value"].split()[0])
+                assert self.said[number] == (body["path"], number)
+                heard.append(number)
+            elif kind == "lagged":
+                notices.append((heard[-1] if heard else -1, body["missed"]))
+        return heard, notices
+
+
+def gaps(heard):
+    """Give the numbers that are missing, each run as what was heard before it and how many they are."""
+    before = [-1, *heard]
+    return [(left, right - left - 1) for left, right in zip(before, heard, strict=False) if right - left > 1]
+
+
+def has_lost_something(client):
+    return lambda: client._outbox is not None and bool(client._outbox._gaps)
+
+
+@pytest.mark.parametrize("subprotocols", [(), ("signalpost.v1",)], ids=["plain", "v1"])
+@pytest.mark.parametrize("policy", ["drop_oldest", "latest"])
+async def test_who_reads_on_gets_what_the_policy_kept_and_is_told_what_is_missing(policy, subprotocols):
+    async with (
+        server(f"{{policy: {policy}, buffer: 64KiB}}") as story,
+        story.listen(*subprotocols) as (listener, client),
+    ):
+        await story.talk_until(has_lost_something(client))
+        await story.talk_until(lambda: client._outbox.size > 0)
+        waited = client._outbox.size
+        assert waited <= 65_536
+        heard, notices = await story.heard(listener)
+        assert heard == sorted(set(heard))
+        assert gaps(heard)
+        assert notices == (gaps(heard) if subprotocols else [])
+        kept = {"drop_oldest": waited // (MESSAGE + 100), "latest": 2}[policy]
+        assert heard[-kept:] == list(range(len(story.said) - kept, len(story.said)))
+        # It has caught up, and gets everything again.
+        before = len(story.said)
+        await story.say("/a")
+        assert await story.heard(listener, before) == ([before], [])
+
+
+async def test_disconnect_drops_at_the_buffer_of_the_signal():
+    async with server("{policy: disconnect, buffer: 64KiB}") as story, story.listen() as (listener, client):
+        await story.talk_until(lambda: client.closing)
+        assert client.close_code == CloseCode.TOO_SLOW
+        with pytest.raises(ConnectionClosed):
+            await story.heard(listener)
+
+
+async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_policy():
+    slow, limits = "{policy: drop_oldest, buffer: 1MiB}", "{outboxes: 256KiB}"
+    async with server(slow, limits) as story, story.listen() as (_, slower):
+        await story.talk_until(lambda: slower.waiting > 100_000)
+        async with story.listen() as (listener, slow):
+            await story.talk_until(lambda: slower.closing or slow.closing)
+            assert slower.close_code == CloseCode.TOO_SLOW
+            assert not slow.closing
+            heard, _ = await story.heard(listener)
+            assert len(gaps(heard)) == 1  # what was said before it came
