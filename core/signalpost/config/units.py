@@ -114,7 +114,7 @@ def parse_wait(value: str | float) -> float:
 
     """
     seconds = _quantity(value, _DURATION)
-    if seconds < 0:
+    if str(value).startswith("-"):  # -0 is no form that the routes schema knows
         raise ValueError(f"{_show(value)} is no duration: it must be 0 or above")
     return 0.0 if seconds == 0 else parse_duration(value)
 
