@@ -198,6 +198,13 @@ def test_without_negotiation_a_compressed_message_is_refused():
     assert reader.error.code == 1002
 
 
+def test_a_window_of_8_bits_is_read_as_zlib_writes_it_with_9():
+    noise, sender = NOISE[:400], Sender(Agreement(client_window=9))
+    twice = [compressed(sender.compress(noise[:each]), BINARY) for each in (400, 100)]
+    expected = [(BINARY, noise), (BINARY, noise[:100])]
+    assert read(*twice, agreement=Agreement(client_window=8)) == (expected, None)
+
+
 def test_a_window_that_the_client_does_not_keep_to_is_an_error():
     # 12 bits are 4,096 bytes; with 15 the second message refers to the first, 5,000 bytes before.
     noise, sender = NOISE[:5_000], Sender(Agreement(client_window=15))
@@ -313,6 +320,8 @@ def test_a_decompression_bomb_ends_before_its_memory_is_used(chunk):
 def test_a_message_of_nothing_but_ends_is_refused():
     assert read(compressed(b"\x03\x00" * 64 + b"\x00", BINARY)) == ([(BINARY, b"")], None)
     assert read(compressed(b"\x03\x00" * 65 + b"\x00", BINARY)) == ([], 1007)
+    several = [compressed(b"\x03\x00" * 33 + b"\x00", BINARY) for _ in range(3)]
+    assert read(*several) == ([(BINARY, b"")] * 3, None)
 
 
 @pytest.mark.parametrize(

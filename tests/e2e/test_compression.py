@@ -92,15 +92,20 @@ def _trusting():
     return context
 
 
+async def open_socket(running, path):
+    """Open a WebSocket without a library, which would not show what is compressed; give its streams and the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url().rpartition(":")[2]))
+    writer.write(
+        b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n" % path.encode()
+    )
+    return reader, writer, await reader.readuntil(b"\r\n\r\n")
+
+
 async def test_what_crosses_the_wire_is_compressed_from_the_threshold_on():
     async with serve(app("compression: {level: 9, threshold: 100}")) as running:
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url().rpartition(":")[2]))
-        writer.write(
-            b"GET /relay HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
-        )
-        answer = await reader.readuntil(b"\r\n\r\n")
+        reader, writer, answer = await open_socket(running, "/relay")
         expected = b"permessage-deflate; server_no_context_takeover; client_max_window_bits=12"
         assert b"\r\nSec-WebSocket-Extensions: " + expected + b"\r\n" in answer
         async with running.connect("/relay") as sender:
@@ -109,10 +114,19 @@ async def test_what_crosses_the_wire_is_compressed_from_the_threshold_on():
         assert await reader.readexactly(101) == b"\x81\x63" + b"x" * 99
         first, size = await reader.readexactly(2)
         assert (first, size < 20) == (0xC1, True)
-        # A masked ping is answered as it is; a compressed one would be an error.
         await reader.readexactly(size)
-        writer.write(b"\x89\x82\0\0\0\0hi")
+        writer.write(b"\x89\x82\0\0\0\0hi")  # pongs are never compressed
         assert await reader.readexactly(4) == b"\x8a\x02hi"
+        writer.close()
+
+
+@pytest.mark.parametrize(("path", "message"), [("/raw", b"x" * 100), ("/echo", b'{"message":"%b"}' % (b"x" * 100))])
+async def test_an_answer_to_the_sender_alone_is_compressed_too(path, message):
+    async with serve(app("compression: {threshold: 100}")) as running:
+        reader, writer, _ = await open_socket(running, path)
+        writer.write(bytes((0x81, 0x80 | len(message))) + bytes(4) + message)
+        first, size = await reader.readexactly(2)
+        assert (first, size < 20) == (0xC1, True)
         writer.close()
 
 

@@ -242,7 +242,6 @@ class FrameReader:
         if final:
             received.append((self._message_opcode, bytes(self._message)))
             self._message_opcode = self._message_size = 0
-            self._compressed = False
             self._message = bytearray()
             self._decoder = None
 
