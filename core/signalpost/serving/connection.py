@@ -20,6 +20,10 @@ _PING_OPCODE = int(Opcode.PING)
 _PING = encode_frame(Opcode.PING, b"")
 _NOTHING: Iterator[Received] = iter(())
 
+MOUTHFUL = 32_768
+"""Bytes that are read from one client in one turn of the loop: more would keep all others waiting. libuv alone reads up
+to 8 MB, which may be a million frames without a payload."""
+
 BACKLOG, RATE = 1, 2
 """Reasons not to read from a client; bits, since both may hold at once."""
 
@@ -45,6 +49,7 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_session",
         "_transport",
+        "_unread",
         "heard_at",
         "pinged_at",
         "suspended",
@@ -63,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._incoming = _NOTHING  # the frames that are being taken just now
         self._held: deque[Received] | None = None  # those that wait for the end of all pauses
         self._pauses = 0
+        self._unread = b""  # what came in one piece, but is for the next turns of the loop
         self.heard_at = keepalive.now
         self.pinged_at = 0.0
         self.suspended = False
@@ -99,6 +105,30 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read frames; several messages may come at once, or none."""
         self.heard_at = self._keepalive.now
+        if self._unread:
+            self._unread += data  # TLS may have decrypted it before the pause
+            return
+        if len(data) > MOUTHFUL:
+            data = self._leave(data)
+        self._read(data)
+
+    def _leave(self, data: bytes) -> bytes:
+        """Give the beginning of what came, and leave the rest to the next turns; until then nothing more is read."""
+        self._unread = data[MOUTHFUL:]
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on)
+        return data[:MOUTHFUL]
+
+    def _read_on(self) -> None:
+        data, self._unread = self._unread, b""
+        if len(data) > MOUTHFUL:
+            data = self._leave(data)
+        elif not self._pauses and not self._transport.is_closing():
+            self._transport.resume_reading()
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
         received = self._reader.feed(data)
         if self._held is not None:
             self._held += received  # TLS may have decrypted it before the pause
@@ -123,6 +153,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the client; this comes once, however the connection ended."""
         self._held = None
+        self._unread = b""
         self._client.left(CloseCode.ABNORMAL)
         self._keepalive.connections.discard(self)
         self._hub.forget(self._client)
@@ -190,7 +221,7 @@ class Connection(asyncio.Protocol):
         self.suspended = False
         self.heard_at = self._keepalive.now
         self._fail()
-        if not self._transport.is_closing():
+        if not self._unread and not self._transport.is_closing():
             self._transport.resume_reading()
 
     # What the keepalive asks of it
