@@ -24,6 +24,7 @@ _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 _INT = struct.Struct("i")
+_QUEUED = Fate.QUEUED  # a look into an Enum's class costs as much as the rest of `enqueue`
 
 
 class _Ending(Enum):
@@ -32,6 +33,9 @@ class _Ending(Enum):
     NOT_YET = 0
     HALF = 1
     WHOLE = 2
+
+
+_NOT_YET = _Ending.NOT_YET
 
 
 class Membership(Protocol):
@@ -262,19 +266,21 @@ class Client:
             behind = min(self._behind, self._transport.get_write_buffer_size())
             return outbox.offer(data, path, self._limit - behind)
         outbox.append(data, path)
-        return Fate.QUEUED
+        return _QUEUED
 
     def write_waiting(self) -> None:
         """Give what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode)."""
         outbox = self._outbox
-        while outbox and not self._paused:
+        while not self._paused and outbox:
             self._give(*outbox.take())
         if outbox:
             outbox.settle(self._limit)
+            self._hub.weigh(self, self.waiting)
         else:
             self._outbox = None
-            self._end()
-        self._hub.weigh(self, self.waiting)
+            if self._ending is not _NOT_YET:
+                self._end()
+            self._hub.weigh(self, self._transport.get_write_buffer_size())
 
     def keep(self, frames: Sequence[bytes], sent: int, paths: Sequence[str | None] = ()) -> bool:
         """Queue what a direct write did not take, and go indirect; tell whether there was room.

@@ -59,7 +59,9 @@ class Target:
 
 EVERYONE = Target()
 
+# Names of the module's own: a look into an Enum's class costs as much as the rest of what is done with it.
 _DISCONNECT = SlowPolicy.DISCONNECT
+_QUEUED, _TOO_SLOW = Fate.QUEUED, Fate.TOO_SLOW
 _GONE = -1  # in place of a count of bytes: the socket is dead
 
 Entry = tuple[Audience | Client, Any, Any]
@@ -228,8 +230,8 @@ class Hub:
             self._queue.append((client, data, path))
         elif client.closing:
             return False
-        elif (fate := self._enqueue_one(client, data, path)) is not Fate.QUEUED:
-            if fate is Fate.TOO_SLOW:
+        elif (fate := self._enqueue_one(client, data, path)) is not _QUEUED:
+            if fate is _TOO_SLOW:
                 client.drop(CloseCode.TOO_SLOW)
             return False
         self._schedule()
@@ -296,9 +298,9 @@ class Hub:
                 for client in tuple(lane.indirect):
                     if client is not excluding:
                         fate = self._enqueue_one(client, data, path)
-                        if fate is Fate.TOO_SLOW:
+                        if fate is _TOO_SLOW:
                             slow.append(client)
-                        elif fate is Fate.LEFT_OUT:
+                        elif fate is not _QUEUED:
                             left_out += 1
         # Only now: to drop a client is to write what is queued first, and whom that makes indirect has the frame.
         for client in slow:
@@ -307,7 +309,7 @@ class Hub:
 
     def _enqueue_one(self, client: Client, data: bytes, path: str | None) -> Fate:
         fate = client.enqueue(data, path)
-        if fate is not Fate.TOO_SLOW:
+        if fate is not _TOO_SLOW:
             self._unwritten[client] = None
         return fate
 
@@ -335,8 +337,9 @@ class Hub:
             unwritten, self._unwritten = self._unwritten, {}
             for client in unwritten:
                 client.write_waiting()
-        if self._load.over:
-            for client in self._load.take_heaviest():
+        load = self._load
+        if load.total and load.over:
+            for client in load.take_heaviest():
                 client.drop(CloseCode.TOO_SLOW)
 
     def weigh(self, client: Client, waiting: int) -> None:

@@ -42,9 +42,12 @@ class Load(Generic[W]):
 
     def weigh(self, client: W, waiting: int) -> None:
         """Hear how many bytes wait for a client; 0 forgets it."""
-        self.total += waiting - self._shares.pop(client, 0)
+        shares = self._shares
         if waiting:
-            self._shares[client] = waiting
+            self.total += waiting - shares.get(client, 0)
+            shares[client] = waiting
+        elif client in shares:
+            self.total -= shares.pop(client)
 
     def take_heaviest(self) -> list[W]:
         """Give those with the largest shares, largest first, without whom the rest is not too much; forget them."""
