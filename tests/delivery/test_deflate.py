@@ -198,11 +198,12 @@ def test_without_negotiation_a_compressed_message_is_refused():
     assert reader.error.code == 1002
 
 
-def test_a_window_of_8_bits_is_read_as_zlib_writes_it_with_9():
-    noise, sender = NOISE[:400], Sender(Agreement(client_window=9))
-    twice = [compressed(sender.compress(noise[:each]), BINARY) for each in (400, 100)]
-    expected = [(BINARY, noise), (BINARY, noise[:100])]
-    assert read(*twice, agreement=Agreement(client_window=8)) == (expected, None)
+def test_a_window_of_8_bits_is_enough_for_who_asks_zlib_for_9():
+    # zlib knows no 8; with 9 it looks back 250 bytes at most, as its MAX_DIST has it.
+    noise, sender = NOISE[:200], Sender(Agreement(client_window=9))
+    twice = [compressed(sender.compress(noise), BINARY) for _ in range(2)]
+    assert len(twice[1]) < 20
+    assert read(*twice, agreement=Agreement(client_window=8)) == ([(BINARY, noise)] * 2, None)
 
 
 def test_a_window_that_the_client_does_not_keep_to_is_an_error():

@@ -121,8 +121,7 @@ class Inflater:
     __slots__ = ("_bits", "_ends", "_state", "_takes_over")
 
     def __init__(self, agreement: Agreement) -> None:
-        # A client's zlib may have used 9 bits where 8 were agreed.
-        self._bits = max(agreement.client_window, SMALLEST_WINDOW)
+        self._bits = agreement.client_window
         self._takes_over = agreement.client_takes_over
         self._state: zlib._Decompress | None = None
         self._ends = 0
