@@ -17,55 +17,63 @@ MOST = 4_000  # 32 MB: more than the kernel holds
 
 APP = """
     endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]
-    signals: [{{path: /slow, slow: {slow}}}]
+    signals: [{signal}]
     limits: {limits}
 """
 
 
 @contextlib.asynccontextmanager
 async def server(slow, limits="{}"):
-    async with serve(APP.format(slow=slow, limits=limits)) as app, app.connect("/a") as a, app.connect("/b") as b:
-        yield Story(app, a, b)
+    async with (
+        serve(APP.format(signal=f"{{path: /slow, slow: {slow}}}", limits=limits)) as app,
+        app.connect("/a") as a,
+        app.connect("/b") as b,
+    ):
+        yield Story(app, {"/a": a, "/b": b})
 
 
 class Story:
-    """Two people who talk to everyone, on /a and /b, and read what they get; and those who do not.
+    """People who talk, each on a path, and read what they get; and somebody on another path who does not.
 
     Attributes:
+        people: by their paths.
+        path: of who does not.
         said: what was sent, as (path, number), in order.
 
     """
 
-    def __init__(self, app, *people):
+    def __init__(self, app, people, path="/slow"):
         self.app = app
         self.hub = app.server._hub
-        self.people = dict(zip(("/a", "/b"), people, strict=True))
+        self.people = people
+        self.path = path
         self.said = []
 
     @contextlib.asynccontextmanager
     async def listen(self, *subprotocols):
-        """Connect somebody to /slow who reads nothing but what is asked for; give the socket and the server's side."""
+        """Connect somebody who reads nothing but what is asked for; give the socket and the server's side."""
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             sock.setblocking(False)
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.app.server.endpoints[0].port))
             options = {"proxy": None, "compression": None, "max_queue": 1, "ping_interval": None, "close_timeout": 0.1}
-            url = self.app.url() + "/slow"
+            url = self.app.url() + self.path
             async with connect(url, sock=sock, subprotocols=subprotocols or None, **options) as listener:
                 yield listener, self.hub.clients[listener.response.headers["X-Signalpost-Client-Id"]]
 
     async def talk_until(self, enough):
-        """Send to everyone, from both in turns, until something has happened."""
+        """Send from all in turns until something has happened."""
         while not enough():
             assert len(self.said) < MOST, "it never happened"
             for path in self.people:
                 await self.say(path)
 
     async def say(self, path):
-        """Send to everyone; both have read it before the next is sent, so that the order is known."""
+        """Send; all have read it before the next is sent, so that the order is known."""
         text = f"{len(self.said)} ".ljust(MESSAGE, "-")
         self.said.append((path, len(self.said)))
-        await self.people[path].send(text)
+        person = self.people[path]
+        await (person.send_raw if path == "/raw" else person.send)(text)
         for person in self.people.values():
             assert await person.receive() == text
 
@@ -139,3 +147,15 @@ async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_pol
             assert not slow.closing
             heard, _ = await story.heard(listener)
             assert len(gaps(heard)) == 1  # what was said before it came
+
+
+async def test_frames_that_are_relayed_raw_are_values_of_the_path_they_come_from():
+    signal = "{path: /raw, format: raw, rebroadcast: path, slow: {policy: latest, buffer: 64KiB}}"
+    async with serve(APP.format(signal=signal, limits="{}")) as app, app.connect("/raw") as talking:
+        story = Story(app, {"/raw": talking}, "/raw")
+        async with story.listen() as (listener, client):
+            await story.talk_until(has_lost_something(client))
+            await story.talk_until(lambda: client._outbox.size > 0)
+            heard, _ = await story.heard(listener)
+            assert len(gaps(heard)) == 1
+            assert gaps(heard)[0][0] == heard[-2]
