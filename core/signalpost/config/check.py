@@ -111,6 +111,7 @@ def _read_limits(root: Section) -> LimitsConfig:
         # Unless it is said otherwise, a second message of the largest size may wait behind the first.
         outbox=section.quantity("outbox", parse_size) or max(default.outbox, message),
         outboxes=section.quantity("outboxes", parse_size),
+        handlers=section.whole("handlers", default.handlers),
         rate=section.quantity("rate", parse_rate) or default.rate,
         drain=default.drain if drain is None else drain,
     )

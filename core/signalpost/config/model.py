@@ -201,6 +201,7 @@ class SignalConfig:
     Attributes:
         rebroadcast: who gets a message that asks for nothing; ignored where a handler is named.
         targets: what a client may ask for.
+        parallel: how many messages of one client the handler may have at once; 1 keeps their order.
         endpoints: names of the ws(s) endpoints that serve it; empty means all.
         slow: what becomes of slow clients that are connected on it, whatever signal the frames came from.
 
@@ -215,6 +216,7 @@ class SignalConfig:
     format: MessageFormat = MessageFormat.JSON
     endpoints: tuple[str, ...] = ()
     slow: SlowConfig = SlowConfig()
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,7 @@ class LimitsConfig:
         outbox: bytes that may wait for a client that does not read, before it is dropped.
         outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
             the memory, or 1 GiB if that is less.
+        handlers: handlers of signals that may be at work at once, over all clients.
         rate: messages a second that are read from one client; 0 is no limit.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
 
@@ -309,6 +312,7 @@ class LimitsConfig:
     handshake: float = 10.0
     outbox: int = MEBIBYTE
     outboxes: int | None = None
+    handlers: int = 1_000
     rate: float = 0.0
     drain: float = 30.0
 

@@ -41,6 +41,8 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
                 section.problem(
                     name, f"format: raw relays frames unread, so it has no {name}: leave it out", of_key=True
                 )
+    if "parallel" in section and "handler" not in section:
+        section.problem("parallel", "only handlers run in parallel: name one, or leave this out", of_key=True)
     if path is None:
         return None
     return SignalConfig(
@@ -53,6 +55,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         message_format,
         bound,
         slow=_read_slow(section),
+        parallel=section.whole("parallel", 1),
     )
 
 

@@ -122,6 +122,7 @@ def _signals(resolver: Resolver) -> Iterator[SignalRule]:
             targets=signal.targets,
             message_format=signal.format,
             slow=signal.slow,
+            parallel=signal.parallel,
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -144,6 +145,7 @@ def _signal_rule(
     targets: frozenset[Wish] = frozenset(Wish),
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
+    parallel: int = 1,
 ) -> SignalRule:
     return SignalRule(
         path,
@@ -157,6 +159,7 @@ def _signal_rule(
         targets=targets,
         format=message_format,
         slow=slow,
+        parallel=parallel,
     )
 
 

@@ -28,6 +28,7 @@ class SignalRule:
         targets: what a client may ask for.
         format: how frames are read.
         slow: what becomes of its clients that do not read as fast as they are sent to.
+        parallel: how many messages of one client its handler may have at once.
 
     """
 
@@ -42,3 +43,4 @@ class SignalRule:
     targets: frozenset[Wish]
     format: MessageFormat
     slow: SlowConfig
+    parallel: int = 1

@@ -17,6 +17,7 @@ from signalpost.signals.decide import ANSWER, Deliver, Invoke, Refuse, decide
 from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
+from signalpost.signals.places import Places
 from signalpost.signals.rule import SignalRule
 
 logger = logging.getLogger("signalpost.signals")
@@ -31,12 +32,16 @@ _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not 
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
+_Entry = tuple[ClientMessage, datetime]
+"""A message and when it came."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signals:
     """What all sessions of one server share.
 
     Attributes:
+        places: for handlers at work at once.
         running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
 
     """
@@ -44,6 +49,7 @@ class Signals:
     hub: Hub
     broadcaster: Broadcaster
     shared: Shared
+    places: Places
     running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
 
 
@@ -57,14 +63,15 @@ class Source(Protocol):
 class Session:
     """One client's messages on one signal.
 
-    Handlers run one at a time, in the order of arrival; a session without a handler has neither task nor queue.
+    Handlers run one at a time, in the order of arrival, or as many at once as the rule says; over all sessions, as many
+    as there are places. A session without a handler has neither task nor queue.
 
     Args:
         source: the client's connection.
 
     """
 
-    __slots__ = ("_inbox", "_paused", "_signals", "_source", "client", "request", "rule")
+    __slots__ = ("_inbox", "_paused", "_signals", "_source", "_workers", "client", "request", "rule")
 
     def __init__(
         self,
@@ -79,7 +86,8 @@ class Session:
         self.request = request
         self._signals = signals
         self._source = source
-        self._inbox: deque[tuple[ClientMessage, datetime]] | None = None
+        self._inbox: deque[_Entry] | None = None  # messages that wait, if any do
+        self._workers = 0  # tasks at work, and places that are waited for
         self._paused = False
 
     def receive(self, opcode: int, payload: bytes) -> None:
@@ -133,26 +141,60 @@ class Session:
 
     def _invoke(self, message: ClientMessage) -> None:
         entry = (message, datetime.now(UTC))
-        if self._inbox is not None:
-            self._inbox.append(entry)
-            if len(self._inbox) >= MOST_WAITING and not self._paused:
-                self._paused = True
-                self._source.read_on(False)
-            return
-        self._inbox = deque((entry,))
-        task = asyncio.get_running_loop().create_task(self._work())
+        if self._workers < self.rule.parallel:
+            self._workers += 1
+            if self._signals.places.take():
+                self._start(entry)
+                return
+            self._signals.places.line_up(self)
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(entry)
+        if len(self._inbox) >= MOST_WAITING and not self._paused:
+            self._paused = True
+            self._source.read_on(False)
+
+    def proceed(self) -> bool:
+        """Handle what waits, now that there is a place; False when another task of this session has done so."""
+        if not self._inbox:
+            self._workers -= 1
+            return False
+        self._start(self._next(self._inbox))
+        return True
+
+    def _start(self, entry: _Entry) -> None:
+        task = asyncio.get_running_loop().create_task(self._work(entry))
         self._signals.running[task] = self.client
         task.add_done_callback(self._signals.running.pop)
 
-    async def _work(self) -> None:
-        """Handle what waits until nothing does."""
-        while self._inbox:
-            message, timestamp = self._inbox.popleft()
-            await self._handle(message, timestamp)
-            if self._paused and len(self._inbox) < MOST_WAITING:
-                self._paused = False
-                self._source.read_on(True)
-        self._inbox = None
+    def _next(self, inbox: deque[_Entry]) -> _Entry:
+        """Take the message that has waited longest, and read on when few are left."""
+        entry = inbox.popleft()
+        if self._paused and len(inbox) <= MOST_WAITING // 2:
+            self._paused = False
+            self._source.read_on(True)
+        return entry
+
+    async def _work(self, entry: _Entry) -> None:
+        """Handle a message, and then what waits; but when others wait for a place, only behind them."""
+        places = self._signals.places
+        try:
+            while True:
+                await self._handle(*entry)
+                if not self._inbox:
+                    self._inbox = None
+                    return
+                if places.crowded:
+                    self._workers += 1
+                    places.line_up(self)
+                    return
+                entry = self._next(self._inbox)
+        except asyncio.CancelledError:
+            self._inbox = None
+            raise
+        finally:
+            self._workers -= 1
+            places.give()
 
     async def _handle(self, message: ClientMessage, timestamp: datetime) -> None:
         rule, client = self.rule, self.client
@@ -172,7 +214,9 @@ class Session:
         )
         try:
             await rule.handler(event)
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             logger.exception(
                 "handler %s of plugin %s failed on %s for client %s",
                 rule.handler_name,
@@ -181,3 +225,9 @@ class Session:
                 client.id,
             )
             self._refuse(_FAILED, message.ref)
+
+
+def _is_cancelled() -> bool:
+    """Tell whether the running task was cancelled, rather than something that its handler waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

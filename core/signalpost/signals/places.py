@@ -1,0 +1,49 @@
+"""How many handlers may be at work at once, over all clients of a server, and who is next."""
+
+from collections import deque
+from typing import Protocol
+
+
+class Waiter(Protocol):
+    """Who waits for a place."""
+
+    def proceed(self) -> bool:
+        """Use the place that has come free; False when it is not needed any more."""
+
+
+class Places:
+    """A number of places, and a line of those who wait for one: first come, first served.
+
+    Args:
+        number: of places; at least 1.
+
+    """
+
+    __slots__ = ("_free", "_line")
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._line: deque[Waiter] = deque()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._line)
+
+    def take(self) -> bool:
+        """Take a place; False when there is none, and so as long as somebody waits."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def line_up(self, waiter: Waiter) -> None:
+        """Wait for a place, behind all who wait already; the same waiter may stand in line several times."""
+        self._line.append(waiter)
+
+    def give(self) -> None:
+        """Give a place back: to the first in line, if anybody waits."""
+        while self._line:
+            if self._line.popleft().proceed():
+                return
+        self._free += 1
