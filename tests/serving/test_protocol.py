@@ -15,7 +15,7 @@ APP = """
       - {name: safe, address: 127.0.0.1, port: 0, protocol: wss, self_signed: true}
     routes:
       - {path: /bell, broadcast: {value: ding}}
-    limits: {handshake: 100ms}
+    limits: {handshake: 250ms}  # long enough that the first look comes too early
 """
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 BODY = b"Content-Length: 30\r\n\r\nabc"

@@ -72,7 +72,11 @@ class HandingOver(HttpProtocol):
         """End a request that is late; Sanic calls this now and then while there is a connection."""
         http: Http | None = self.http
         if self._task is None or http is None or not self._is_late(http):
-            super().check_timeouts()  # type: ignore[no-untyped-call]
+            if http is not None and getattr(http, "request_body", None) and http.upgrade_websocket:
+                # Sanic takes this for an open WebSocket, and would look no more.
+                self._callback_check_timeouts = self.loop.call_later(self.request_timeout / 2, self.check_timeouts)
+            else:
+                super().check_timeouts()  # type: ignore[no-untyped-call]
             return
         http.exception = RequestTimeout("Request Timeout")
         self._task.cancel()
