@@ -5,7 +5,7 @@ nor APScheduler, so that a plugin's tests stay light.
 """
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.hub import Receipt
+from signalpost.delivery.target import Receipt
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.decorators import route, schedule, signal, timer
 from signalpost.plugins.handler import (

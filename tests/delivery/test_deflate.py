@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from signalpost.config.model import CompressionConfig
 from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, InflateError, Inflater, TooLargeError
 from signalpost.delivery.frames import Dialect, Opcode, encode_frame
-from signalpost.delivery.hub import EVERYONE, Target
 from signalpost.delivery.reader import FrameReader
+from signalpost.delivery.target import EVERYONE, Target
 from signalpost.signals.outgoing import RawFrame, ValueFrame
 
 LIMIT = 100_000

@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from signalpost.delivery.client import ClientId
 from signalpost.delivery.frames import CloseCode, Dialect, encode_close
-from signalpost.delivery.hub import Target
+from signalpost.delivery.target import Target
 
 PATHS = ("/", "/x")
 GROUPS = ("red", "blue")

@@ -12,7 +12,7 @@ import pytest
 
 from signalpost.config.model import BroadcastConfig
 from signalpost.cron import Cron
-from signalpost.delivery.hub import Receipt
+from signalpost.delivery.target import Receipt
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Job, ScheduleJob, TimerJob

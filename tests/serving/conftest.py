@@ -10,7 +10,7 @@ import pytest
 
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.config.paths import PathPattern
-from signalpost.delivery.hub import Receipt
+from signalpost.delivery.target import Receipt
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.serving.app import build_app, discard_app

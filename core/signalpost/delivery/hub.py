@@ -8,7 +8,6 @@ One rule keeps that order: before a client changes its mode or its memberships, 
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from signalpost.config.model import SlowPolicy
@@ -17,47 +16,7 @@ from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import CloseCode, Frame, encoding_of
 from signalpost.delivery.load import Load
 from signalpost.delivery.outbox import NO_PATH, Fate
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a broadcast.
-
-    Attributes:
-        matched: clients that the target reaches.
-        queued: those it was queued for. It may still be left out later, in favour of newer ones (`SlowPolicy`).
-        dropped: those it was not queued for: they were too slow and lost their connection for it or, under a policy
-            that leaves frames out, it would not fit into the outbox by itself. `matched` is the sum of the two.
-
-    """
-
-    matched: int = 0
-    queued: int = 0
-    dropped: int = 0
-
-
-NOBODY = Receipt()
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Who gets a broadcast. What is given intersects; nothing given is everyone.
-
-    Attributes:
-        path: clients connected on this path, in its declared spelling.
-        groups: clients of any of these groups; an empty set is nobody.
-        client: the client of this id.
-        excluding: a client that gets nothing.
-
-    """
-
-    path: str | None = None
-    groups: frozenset[str] | None = None
-    client: ClientId | None = None
-    excluding: Client | None = None
-
-
-EVERYONE = Target()
+from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
 
 # Names of the module's own: a look into an Enum's class costs as much as the rest of what is done with it.
 _DISCONNECT = SlowPolicy.DISCONNECT

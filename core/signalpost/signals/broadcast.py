@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.hub import EVERYONE, NOBODY, Hub, Receipt, Target
+from signalpost.delivery.hub import Hub
+from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
 from signalpost.signals.decide import wished_target
 from signalpost.signals.event import Reach
 from signalpost.signals.message import ClientMessage

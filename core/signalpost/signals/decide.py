@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from signalpost.config.model import Rebroadcast, Wish
 from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.hub import EVERYONE, Target
+from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import SignalRule

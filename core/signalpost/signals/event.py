@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
-from signalpost.delivery.hub import Receipt
+from signalpost.delivery.target import Receipt
 
 Reach = Literal["everyone", "sender"]
 
