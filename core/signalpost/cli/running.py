@@ -16,6 +16,7 @@ import uvloop
 
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
+from signalpost.serving.descriptors import raise_limit
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -30,6 +31,7 @@ def run_server(plan: Plan, log_level: str) -> None:
 
     """
     _configure_logging(log_level)
+    raise_limit(plan.config.limits.connections)
     signals = StopSignals()
     signals.install()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -5,6 +5,8 @@ import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
 from typing import cast
 
 from sanic.server.async_server import AsyncioServer
@@ -13,6 +15,7 @@ from signalpost.config.model import EndpointConfig, SourceMap
 from signalpost.errors import ListenError
 from signalpost.plan import RouteRule
 from signalpost.serving.app import build_app, discard_app
+from signalpost.serving.descriptors import Descriptors
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
 from signalpost.serving.tls import server_context
@@ -156,7 +159,7 @@ class Listener:
         server = await self._app.create_server(
             sock=self.port.sock,
             ssl=self._tls,
-            protocol=HandingOver,
+            protocol=cast("type[HandingOver]", partial(HandingOver, descriptors=Descriptors(monotonic))),
             backlog=_BACKLOG,
             asyncio_server_kwargs={"start_serving": False, **self._patience},
         )

@@ -1,5 +1,6 @@
 """Sanic's protocol, for the time before a handshake: it lets go of its transport, and of clients that dawdle."""
 
+import asyncio
 import math
 from time import monotonic
 from typing import Any, cast
@@ -7,6 +8,8 @@ from typing import Any, cast
 from sanic.exceptions import RequestTimeout
 from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
+
+from signalpost.serving.descriptors import REFUSAL, Descriptors
 
 # Seconds in which a client may still read that its request took too long.
 _LAST_WORD = 1.0
@@ -27,15 +30,29 @@ class HandingOver(HttpProtocol):
     for the rest of a body that it has answered already. Here the head of a request must be there in REQUEST_TIMEOUT,
     the first one's counted from the connection's start, a further one's from its first bytes. In a body no silence may
     be longer.
+
+    Args:
+        descriptors: tells whether there is one to spare for the connection; else it is refused with 503.
+
     """
 
-    __slots__ = ("_due", "_first")
+    __slots__ = ("_descriptors", "_due", "_first")
     HTTP_CLASS = _Http
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, descriptors: Descriptors, **options: Any) -> None:
         super().__init__(**options)
+        self._descriptors = descriptors
         self._first = True
         self._due = math.inf
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, or refuse it at once."""
+        if self._descriptors.admit(transport.get_extra_info("socket").fileno()):
+            super().connection_made(transport)  # type: ignore[no-untyped-call]
+            return
+        transport.set_protocol(asyncio.Protocol())  # what still comes is for nobody
+        transport.write(REFUSAL)
+        transport.close()
 
     def hand_over(self) -> bytes:
         """Let go of the transport without closing it; give the bytes that came behind the request."""

@@ -1,0 +1,78 @@
+"""Descriptors that run out: who comes is refused in order, who is there notices nothing."""
+
+import asyncio
+import contextlib
+import os
+import resource
+
+import pytest
+
+from signalpost.serving.descriptors import REFUSAL, RESERVE, Descriptors, raise_limit
+from signalpost.testing import serve
+
+SPARE = 24
+APP = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]"
+
+
+@pytest.fixture
+def few():
+    """Allow this process only a few descriptors more than it has, behind those that nobody gets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(lowest + SPARE, RESERVE) + RESERVE, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_refusal_says_how_long_it_is():
+    head, _, body = REFUSAL.partition(b"\r\n\r\n")
+    assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
+
+
+def test_it_is_said_once_a_second_with_how_many_there_were(few, caplog):
+    seconds = [0.0]
+    descriptors = Descriptors(lambda: seconds[0])
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert descriptors.admit(limit - RESERVE - 1)
+    assert not caplog.records
+    for now in (0.0, 0.5, 0.9, 1.0, 1.5):
+        seconds[0] = now
+        assert not descriptors.admit(limit - RESERVE)
+    assert [record.args for record in caplog.records] == [(1, limit), (3, limit)]
+
+
+async def test_who_comes_when_few_are_left_is_refused_until_some_are_back(few, caplog):
+    async with serve(APP) as app, app.connect("/") as member, contextlib.AsyncExitStack() as stack:
+        port = app.server.endpoints[0].port
+        crowd = []
+        while "refused" not in caplog.text:
+            assert len(crowd) < 2 * SPARE + RESERVE
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.callback(writer.close)
+            crowd.append(writer)
+            await member.send("a round trip, so that it has been accepted")
+            await member.receive()
+        answer = await reader.read()
+        assert answer == REFUSAL
+        assert "descriptors are running out: 1 connections refused" in caplog.text
+        await member.send("still here")
+        assert await member.receive() == "still here"
+        for writer in crowd:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        await member.send("a round trip")
+        assert await member.receive() == "a round trip"
+        async with app.connect("/") as newcomer:
+            await newcomer.send("welcome")
+            assert await newcomer.receive() == "welcome"
+
+
+def test_a_process_gets_all_that_it_may_have_and_is_told_if_that_is_too_little(few, caplog):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    raise_limit(1)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    assert not caplog.records
+    raise_limit(hard)
+    assert f"limits.connections is {hard}, but {hard} descriptors are allowed" in caplog.text
