@@ -1,0 +1,385 @@
+"""Throw bytes at everything that reads bytes of strangers, for as long as you like.
+
+::
+
+    python tests/attack/fuzz.py --minutes 10
+
+Inputs are mutations of those in ``corpus/``, one folder a target, which are all tried first. What a target makes of an
+input is judged, not only that it survives it: see the targets below. An input that breaks a rule is kept in the corpus
+as ``broken-….bin`` and ends the program with 1; the corpus's test is red until it is mended. An input on which a target
+hangs is shown by the stack, after a minute.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import faulthandler
+import hashlib
+import logging
+import os
+import random
+import re
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import uvloop
+from sanic.compat import Header
+from sanic.exceptions import BadRequest
+
+from signalpost.delivery.deflate import Agreement, Inflater
+from signalpost.delivery.reader import FrameReader
+from signalpost.serving.extensions import agree
+from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.request import WebRequest
+from signalpost.signals.message import RefusedMessageError, read_message
+from signalpost.signals.outgoing import ValueFrame, error_frame
+from signalpost.signals.schema import SchemaGate
+from signalpost.testing import serve
+
+CORPUS = Path(__file__).parent / "corpus"
+HANG = 60  # seconds for a batch of inputs
+BATCH = 200
+LONGEST = 20_000  # bytes of an input
+GROWTH = 64 * 1024 * 1024  # bytes that the process may grow by, once it has warmed up
+BORDERS = (0, 1, 2, 9, 10, 13, 32, 0x7D, 0x7E, 0x7F, 0x80, 0x81, 0x88, 0x89, 0xC1, 0xED, 0xFE, 0xFF)
+
+
+class Broken(Exception):  # noqa: N818 - a finding more than an error
+    """A target broke a rule."""
+
+
+def must(kept, rule):
+    """Say that a rule is broken, unless it is kept."""
+    if not kept:
+        raise Broken(rule)
+
+
+class Reader:
+    """Frames: however the stream is cut, the same messages, none too long, all texts UTF-8, one of three codes."""
+
+    words = (
+        *(
+            bytes((first, second))
+            for first in (0x00, 0x01, 0x81, 0x82, 0x80, 0x89, 0x88, 0xC1, 0x41)
+            for second in (0x80, 0x81, 0x85)
+        ),
+        b"\x81\xfe\x00\x7e",
+        b"\x81\xff" + bytes(8),
+        b"\x81\xff\x80" + bytes(7),
+        b"\0\0\0\0",
+        "é€😀".encode(),
+        b"\xed\xa0\x80",
+        b"\xaa\x56\x4a\xad\x4e\xcc\x2b\x01\x00",  # deflated
+        b"\x00\x00\xff\xff",
+    )
+
+    def __call__(self, data):
+        choice, stream = (data[0], data[1:]) if data else (0, b"")
+        limit = (5, 126, 1_000, 100_000)[choice & 3]
+        agreement = Agreement(client_takes_over=bool(choice & 8), client_window=15 if choice & 16 else 9)
+
+        def read(pieces):
+            reader = FrameReader(limit, Inflater(agreement) if choice & 4 else None)
+            received = [each for piece in pieces for each in reader.feed(piece)]
+            return received, reader.error and reader.error.code
+
+        received, code = read([stream])
+        size = 1 + choice % 7
+        again, other = read([stream[start : start + size] for start in range(0, len(stream), size)])
+        must(received == again, "cuts matter")
+        # Of what inflates to too much that is no text besides, either may be seen first.
+        must(code == other or (choice & 4 and {code, other} == {1007, 1009}), f"{code} or, in pieces, {other}")
+        must(code in {None, 1002, 1007, 1009}, f"it fails with {code}")
+        for opcode, payload in received:
+            must(opcode in {1, 2, 8, 9, 10}, f"opcode {opcode}")
+            must(len(payload) <= (limit if opcode < 8 else 125), f"{len(payload)} bytes")
+            if opcode == 1:
+                payload.decode()
+
+
+class Message:
+    """Texts: a message whose value goes out again, or an error that does."""
+
+    words = (
+        *(
+            b'"%b":' % key
+            for key in (b"message", b"path", b"clientId", b"group", b"direct", b"ref", b"MESSAGE", b"Ref")
+        ),
+        *(
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b":",
+            b'"',
+            b"\\",
+            b"\\u0000",
+            b"\\ud800",
+            b"\\udc00",
+            b"null",
+            b"true",
+            b"1e999",
+        ),
+        *(
+            b"18446744073709551616",
+            b"-9223372036854775809",
+            b"0.1",
+            b"-0",
+            b"[" * 300,
+            b"]" * 300,
+            "\u017ftra\u00dfe \u0130".encode(),
+        ),
+    )
+
+    def __init__(self):
+        schema = {"type": "object", "required": ["message"], "properties": {"message": {"type": ["string", "integer"]}}}
+        self._gates = (
+            None,
+            SchemaGate.compile(schema),
+            SchemaGate.compile({"properties": {"message": {"uniqueItems": True}}}),
+        )
+
+    def __call__(self, data):
+        text = data.decode(errors="replace").encode()  # the reader lets nothing else through
+        for gate in self._gates:
+            try:
+                message = read_message(text, gate)
+            except RefusedMessageError as refused:
+                frame = error_frame(refused.error, refused.ref)
+                must(len(frame) < 2_000, f"an error of {len(frame)} bytes")
+                continue
+            with contextlib.suppress(TypeError):  # it is nested too deeply: the session says so
+                frame = ValueFrame(message.message, "/fuzz")
+                must(frame.plain[0] == frame.v1[0] == 0x81, "no text goes out")
+
+
+class Handshake:
+    """Heads of requests: refused by a status, or answered by a 101 that holds no line that is not ours."""
+
+    words = (
+        *(
+            name + b": "
+            for name in (b"Host", b"Origin", b"Upgrade", b"Connection", b"Content-Length", b"Transfer-Encoding")
+        ),
+        *(b"Sec-WebSocket-" + rest for rest in (b"Key: ", b"Version: 13", b"Protocol: ", b"Extensions: ")),
+        *(
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b"\r\n ",
+            b" :",
+            b"\t",
+            b"\0",
+            b"\x0b",
+            b"\xc2\xa0",
+            b",",
+            b";",
+            b'"',
+            b"\\",
+            b"websocket",
+        ),
+        *(
+            b"permessage-deflate",
+            b"client_max_window_bits=",
+            b"server_no_context_takeover",
+            b"signalpost.v1",
+            b"chunked",
+        ),
+        *(
+            b"https://",
+            b"good.example",
+            b"null",
+            b"@",
+            b"[::1]",
+            b":443",
+            b"%00",
+            b"%ff",
+            b"GET ",
+            b" HTTP/1.1",
+            b"dGhlIHNhbXBsZSBub25jZQ==",
+        ),
+    )
+
+    def __call__(self, data):
+        head, _, _ = data.partition(b"\r\n\r\n")
+        line, *lines = head.decode(errors="surrogateescape").split("\r\n")
+        try:  # as Sanic reads it
+            method, url, version = line.split(" ")
+            fields = [(name.lower(), value.lstrip()) for name, value in (each.split(":", 1) for each in lines)]
+            target = url.encode("ascii")
+        except ValueError:
+            return
+        try:
+            request = WebRequest(target, Header(fields), version[5:], method, None, None, head)
+            must(not any(byte in head.replace(b"\r\n", b"") for byte in b"\r\n\0"), "a bare line break")
+            is_upgrade(request.headers)
+            offer = read_offer(request.method, request.version, request.headers)
+            check_origin(offer, {443}, ["https://good.example"])
+        except (Refusal, BadRequest) as refused:
+            must(400 <= getattr(refused, "status", 400) < 500, "a refusal that is none")
+            return
+        agreed = agree(offer.extensions)
+        answer = accept(offer, choose_dialect(offer), "id", agreed[1] if agreed else "")
+        origin = offer.origin.lower()
+        must(not origin or re.fullmatch(r"https://good\.example(:0*443)?", origin) or offer.host in origin, origin)
+        must(answer.endswith(b"\r\n\r\n"), "the answer has no end")
+        must(answer.count(b"\r\n\r\n") == 1, "the answer ends twice")
+        must(answer.count(b"\n") == 6 + bool(agreed) + bool(choose_dialect(offer).value), "a line of somebody else's")
+
+
+class Server:
+    """A whole connection over a socket: the server logs no error, ends it, forgets it, and serves others meanwhile."""
+
+    words = Handshake.words + Reader.words
+    _APP = """
+        endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws, origins: ["https://good.example"]}]
+        undeclared: refuse
+        signals:
+          - {path: /echo, rebroadcast: sender, targets: [direct]}
+          - {path: /raw, rebroadcast: sender, format: raw}
+    """
+
+    def __init__(self):
+        self._loop = uvloop.new_event_loop()
+        self._end = contextlib.AsyncExitStack()
+        self._complaints = []
+        handler = logging.Handler(logging.ERROR)
+        handler.emit = self._complaints.append
+        logging.getLogger().addHandler(handler)
+        for name in ("sanic.error", "sanic.root", "sanic.server"):
+            logging.getLogger(name).addHandler(handler)
+            logging.getLogger(name).propagate = False
+        self._loop.set_exception_handler(lambda _, context: self._complaints.append(context))
+        self._loop.run_until_complete(self._start())
+
+    async def _start(self):
+        self._app = await self._end.enter_async_context(serve(self._APP))
+        self._bystander = await self._end.enter_async_context(self._app.connect("/echo"))
+
+    def __call__(self, data):
+        self._loop.run_until_complete(self._attack(data))
+        complaints, self._complaints[:] = list(self._complaints), []
+        must(not complaints, f"the server complains: {complaints}")
+
+    async def _attack(self, data):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._app.server.endpoints[0].port)
+        writer.write(data)
+        await self._echo()
+        with contextlib.suppress(OSError):
+            writer.write_eof()
+            answer = await reader.read()
+            must(not answer or answer.startswith(b"HTTP/1.1 "), f"an answer that is none: {answer[:50]}")
+        writer.transport.abort()
+        hub = self._app.server._hub
+        while len(hub.clients) > 1 or hub.closing:
+            await self._echo()
+
+    async def _echo(self):
+        await self._bystander.send("still here")
+        must(await self._bystander.receive() == "still here", "the bystander reads something else")
+
+    def close(self):
+        """Stop the server."""
+        self._loop.run_until_complete(self._end.aclose())
+        self._loop.close()
+
+
+TARGETS = {"reader": Reader, "message": Message, "handshake": Handshake, "server": Server}
+
+
+def mutated(chance, seeds, words):
+    """Change an input a little, or more."""
+    data = bytearray(chance.choice(seeds))
+    for _ in range(chance.choice((1, 1, 2, 3, 5, 8))):
+        start, size = chance.randint(0, len(data)), chance.choice((1, 1, 2, 4, 8, 64))
+        match chance.randrange(8):
+            case 0 if data:
+                data[start % len(data)] ^= 1 << chance.randrange(8)
+            case 1 if data:
+                data[start % len(data)] = chance.choice(BORDERS)
+            case 2:
+                del data[start : start + size]
+            case 3:
+                data[start:start] = data[start : start + size] * chance.choice((1, 2, 20))
+            case 4:
+                data[start:start] = chance.randbytes(size)
+            case 5:
+                other = chance.choice(seeds)
+                data[start:] = other[chance.randint(0, len(other)) :]
+            case _:
+                data[start : start + chance.choice((0, 0, size))] = chance.choice(words)
+    return bytes(data[:LONGEST])
+
+
+def resident():
+    """Give the bytes of memory that this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def attempt(name, target, data):
+    """Try an input; tell whether the target kept its rules."""
+    try:
+        target(data)
+    except Exception:  # noqa: BLE001 - whatever it is, it must not be
+        kept = CORPUS / name / f"broken-{hashlib.sha256(data).hexdigest()[:12]}.bin"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(data)
+        print(f"{name} breaks on {data[:200]!r}, kept as {kept.name}\n{traceback.format_exc()}")
+        return False
+    return True
+
+
+def fuzz(name, target, goes_on, chance):
+    """Try the corpus, then mutations of it while `goes_on` says so; give their count, or None when a rule broke."""
+    seeds = [file.read_bytes() for file in sorted((CORPUS / name).iterdir())]
+    if not all(attempt(name, target, seed) for seed in seeds):
+        return None
+    tried, before = 0, 0
+    while goes_on(tried):
+        faulthandler.dump_traceback_later(HANG, exit=True)
+        for _ in range(BATCH):
+            if not attempt(name, target, mutated(chance, seeds, target.words)):
+                return None
+        tried += BATCH
+        if tried == 10 * BATCH:
+            before = resident()
+    faulthandler.cancel_dump_traceback_later()
+    if before and resident() - before > GROWTH:
+        print(f"{name} grew by {(resident() - before) >> 20} MiB in {tried} inputs")
+        return None
+    return tried
+
+
+def main():
+    """Fuzz what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=1, help="for all targets together (1)")
+    parser.add_argument("--rounds", type=int, help="inputs for each target, rather than minutes")
+    parser.add_argument("--seed", type=int, default=None, help="of the mutations; any by default")
+    parser.add_argument("--target", choices=TARGETS, action="append", help="only this one; may be given several times")
+    options = parser.parse_args()
+    seed = random.randrange(2**32) if options.seed is None else options.seed
+    names = options.target or list(TARGETS)
+    print(f"seed {seed}", flush=True)
+    broken = False
+    for name in names:
+        end = time.monotonic() + options.minutes * 60 / len(names)
+
+        def goes_on(tried, end=end):
+            return tried < options.rounds if options.rounds is not None else time.monotonic() < end
+
+        with contextlib.ExitStack() as stack:
+            target = TARGETS[name]()
+            if isinstance(target, Server):
+                stack.callback(target.close)
+            tried = fuzz(name, target, goes_on, random.Random(f"{seed} {name}"))
+        broken |= tried is None
+        print(f"{name}: {'BROKEN' if tried is None else f'{tried} inputs, no rule broken'}", flush=True)
+    return int(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
