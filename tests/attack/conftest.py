@@ -12,6 +12,7 @@ from signalpost.testing import serve
 APP = """
     endpoints:
       - {name: live, address: 127.0.0.1, port: 0, protocol: ws, origins: ["https://good.example"]}
+      - {name: packed, address: 127.0.0.1, port: 0, protocol: ws, compression: true}
       - {name: web, address: 127.0.0.1, port: 0, protocol: http}
     routes: [{path: /hello, view: hello.html}]
     signals:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import zlib
 
 import pytest
 
@@ -84,6 +85,27 @@ async def test_others_have_their_turns_while_one_sends_100_000_tiny_frames(targe
             await target.nobody_noticed()
             turns += 1
     assert await ended == (TEXT, b"end")
+    assert turns >= FEWEST_TURNS
+
+
+async def test_others_have_their_turns_while_one_sends_little_that_inflates_to_much(target, frame):
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = (deflater.compress(bytes(200_000)) + deflater.flush(zlib.Z_FULL_FLUSH))[:-4]
+    attacker = await target.attacker("packed")
+    await attacker.send(target.handshake("/raw", "Sec-WebSocket-Extensions: permessage-deflate"))
+    assert await attacker.status() == 101
+
+    async def all_answers():
+        while (await attacker.frame())[0] != PONG:
+            pass
+
+    ended = asyncio.ensure_future(all_answers())
+    async with flooding(attacker, frame(0x40 | BINARY, packed) * (60_000 // len(packed)) + frame(PING), 1):
+        turns = 0
+        while not ended.done():
+            await target.nobody_noticed()
+            turns += 1
+    await ended
     assert turns >= FEWEST_TURNS
 
 

@@ -79,6 +79,11 @@ class FrameReader:
         self._decoder: codecs.IncrementalDecoder | None = None
         self.error: ProtocolError | None = None
 
+    @property
+    def inflates(self) -> bool:
+        """Whether messages may be compressed."""
+        return self._inflater is not None
+
     def feed(self, data: bytes) -> list[Received]:
         """Take the next bytes of the stream, of any length; give what they complete, in order.
 

@@ -24,6 +24,9 @@ MOUTHFUL = 32_768
 """Bytes that are read from one client in one turn of the loop: more would keep all others waiting. libuv alone reads up
 to 8 MB, which may be a million frames without a payload."""
 
+SMALL_MOUTHFUL = 4_096
+"""The same where messages may be compressed: a kilobyte may be a megabyte to inflate, to read and to answer."""
+
 BACKLOG, RATE = 1, 2
 """Reasons not to read from a client; bits, since both may hold at once."""
 
@@ -44,6 +47,7 @@ class Connection(asyncio.Protocol):
         "_hub",
         "_incoming",
         "_keepalive",
+        "_mouthful",
         "_pauses",
         "_plugins",
         "_reader",
@@ -62,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._plugins = plugins
         self._keepalive = keepalive
         self._reader = reader
+        self._mouthful = SMALL_MOUTHFUL if reader.inflates else MOUTHFUL
         self._client: Client
         self._session: Session
         self._hub: Hub
@@ -108,21 +113,21 @@ class Connection(asyncio.Protocol):
         if self._unread:
             self._unread += data  # TLS may have decrypted it before the pause
             return
-        if len(data) > MOUTHFUL:
+        if len(data) > self._mouthful:
             data = self._leave(data)
         self._read(data)
 
     def _leave(self, data: bytes) -> bytes:
         """Give the beginning of what came, and leave the rest to the next turns; until then nothing more is read."""
-        self._unread = data[MOUTHFUL:]
+        self._unread = data[self._mouthful :]
         if not self._transport.is_closing():
             self._transport.pause_reading()
         asyncio.get_running_loop().call_soon(self._read_on)
-        return data[:MOUTHFUL]
+        return data[: self._mouthful]
 
     def _read_on(self) -> None:
         data, self._unread = self._unread, b""
-        if len(data) > MOUTHFUL:
+        if len(data) > self._mouthful:
             data = self._leave(data)
         elif not self._pauses and not self._transport.is_closing():
             self._transport.resume_reading()
