@@ -7,41 +7,6 @@ from signalpost.delivery.frames import CloseCode
 from signalpost.serving.keepalive import CLOSING, INTERVAL, PATIENCE, SILENCE, Keepalive
 
 
-class Clock:
-    """Seconds as the test sets them, and what was asked to be called later."""
-
-    def __init__(self):
-        self.now = 1_000.0
-        self.later = []
-
-    def __call__(self):
-        return self.now
-
-    def call_later(self, seconds, callback):
-        handle = Handle(self.now + seconds, callback)
-        self.later.append(handle)
-        return handle
-
-    def advance(self, seconds):
-        """Let time pass, and run what falls due, each at its time."""
-        until = self.now + seconds
-        while due := sorted((h for h in self.later if h.at <= until and not h.cancelled), key=lambda h: h.at):
-            self.later.remove(due[0])
-            self.now = due[0].at
-            due[0].callback()
-        self.now = until
-
-
-class Handle:
-    def __init__(self, at, callback):
-        self.at = at
-        self.callback = callback
-        self.cancelled = False
-
-    def cancel(self):
-        self.cancelled = True
-
-
 class Watched:
     """A connection that notes what is done to it and when."""
 
@@ -89,8 +54,8 @@ class Hub:
 
 
 @pytest.fixture
-def clock():
-    return Clock()
+def clock(make_clock):
+    return make_clock(1_000.0)
 
 
 @pytest.fixture

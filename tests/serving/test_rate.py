@@ -55,43 +55,9 @@ def texts(numbers):
     return [str(number) for number in numbers]
 
 
-class Clock:
-    """Seconds as the test sets them, and the pauses that wait for them."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.later = []
-
-    def __call__(self):
-        return self.now
-
-    def call_later(self, seconds, callback):
-        handle = Handle(self.now + seconds, callback)
-        self.later.append(handle)
-        return handle
-
-    def advance(self, seconds):
-        until = self.now + seconds
-        while due := sorted((h for h in self.later if h.at <= until and not h.cancelled), key=lambda h: h.at):
-            self.later.remove(due[0])
-            self.now = due[0].at
-            due[0].callback()
-        self.now = until
-
-
-class Handle:
-    def __init__(self, at, callback):
-        self.at = at
-        self.callback = callback
-        self.cancelled = False
-
-    def cancel(self):
-        self.cancelled = True
-
-
 class TestBucket:
-    def test_one_seconds_worth_may_come_at_once_and_then_one_at_a_time(self):
-        clock = Clock()
+    def test_one_seconds_worth_may_come_at_once_and_then_one_at_a_time(self, make_clock):
+        clock = make_clock()
         bucket = Bucket(4, clock)
         assert [bucket.take() for _ in range(5)] == [True, True, True, True, False]
         clock.now = 0.25
@@ -101,8 +67,8 @@ class TestBucket:
         bucket.fill()
         assert [bucket.take() for _ in range(5)] == [True, True, True, True, False]
 
-    def test_a_rate_below_one_a_second_lets_one_pass_and_says_how_long_the_next_waits(self):
-        clock = Clock()
+    def test_a_rate_below_one_a_second_lets_one_pass_and_says_how_long_the_next_waits(self, make_clock):
+        clock = make_clock()
         bucket = Bucket(1 / 60, clock)
         assert (bucket.wait, bucket.take(), bucket.take()) == (0, True, False)
         assert bucket.wait == pytest.approx(60)
@@ -111,8 +77,8 @@ class TestBucket:
         assert bucket.wait == pytest.approx(15)
 
     @given(st.floats(0.01, 1e4), st.lists(st.tuples(st.floats(0, 3), st.integers(0, 50)), max_size=40))
-    def test_no_stretch_of_time_sees_more_than_its_share_and_one_burst(self, rate, steps):
-        clock = Clock()
+    def test_no_stretch_of_time_sees_more_than_its_share_and_one_burst(self, make_clock, rate, steps):
+        clock = make_clock()
         bucket = Bucket(rate, clock)
         taken = [(0.0, 0)]
         for pause, wanted in steps:
@@ -133,12 +99,12 @@ async def app():
 
 
 @pytest.fixture
-def paced(app):
+def paced(app, make_clock):
     """Give the server's side of a client, by a clock of the test's own (white-box: servers have the loop's)."""
 
     def find(client):
         (connection,) = (each for each in app.server._keepalive.connections if each._client.id == client.id)
-        clock = connection._loop = Clock()
+        clock = connection._loop = make_clock()
         connection._bucket = Bucket(20, clock)
         return connection, clock
 
@@ -146,13 +112,13 @@ def paced(app):
 
 
 @pytest.fixture
-async def settled(app):
+async def settled(app, make_clock):
     """Wait until the server has read what was sent before, by a round trip of another client, who may well send."""
     async with app.connect("/echo") as other:
 
         async def wait():
             connections = {each._client.id: each for each in app.server._keepalive.connections}
-            connections[other.id]._bucket = Bucket(1e6, Clock())
+            connections[other.id]._bucket = Bucket(1e6, make_clock())
             for _ in range(2):
                 await other.send("marker")
                 assert await other.receive() == "marker"
