@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +19,14 @@ settings.load_profile("untimed")
 def anyio_backend():
     """Run async tests on the loop that the server runs on."""
     return ("asyncio", {"use_uvloop": True})
+
+
+@pytest.fixture(scope="session")
+def trusting():
+    """A client's side of TLS that takes every certificate, as `self_signed` needs it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _run(*command, **options):

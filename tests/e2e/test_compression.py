@@ -1,7 +1,6 @@
 """permessage-deflate between a server and clients of another library, on real sockets."""
 
 import asyncio
-import ssl
 
 import pytest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
@@ -76,20 +75,14 @@ async def test_clients_with_and_without_the_extension_read_one_broadcast():
                 assert (await reader.receive_json())["signal"]["value"] == value
 
 
-async def test_over_tls_too():
+async def test_over_tls_too(trusting):
     async with (
         serve(app(ON + ", self_signed: true", "wss")) as running,
-        running.connect("/raw", compression="deflate", ssl=_trusting()) as raw,
+        running.connect("/raw", compression="deflate", ssl=trusting) as raw,
     ):
         for _ in range(2):
             await raw.send_raw("long " * 10_000)
             assert await raw.receive() == "long " * 10_000
-
-
-def _trusting():
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 async def open_socket(running, path):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 
 import httpx
 import orjson
@@ -235,7 +234,7 @@ async def test_a_handshake_on_a_connection_from_before_is_answered_with_503(star
 
 
 @pytest.mark.parametrize("protocol", ["ws", "wss"])
-async def test_a_client_that_is_slow_to_read_gets_everything_that_waits_before_it_is_closed(start, protocol):
+async def test_a_client_that_is_slow_to_read_gets_everything_that_waits_before_it_is_closed(start, protocol, trusting):
     app = await start()
     app.go.set()
     endpoint = "safe" if protocol == "wss" else "live"
@@ -246,7 +245,7 @@ async def test_a_client_that_is_slow_to_read_gets_everything_that_waits_before_i
         await loop.sock_connect(sock, ("127.0.0.1", app._ports[endpoint]))
         options = {"sock": sock, "proxy": None, "compression": None, "max_queue": 1}
         if protocol == "wss":
-            options["ssl"] = unchecked()
+            options["ssl"] = trusting
         async with connect(f"{protocol}://localhost/feed", **options) as slow:
             hub = app.server._hub
             (client,) = hub.clients.values()
@@ -264,12 +263,6 @@ async def test_a_client_that_is_slow_to_read_gets_everything_that_waits_before_i
             await stopped
     assert (len(received), code) == (len(sent), 1012)
     assert received == sent
-
-
-def unchecked():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 async def test_with_no_time_to_drain_everything_ends_at_once(start, caplog):

@@ -6,7 +6,6 @@ Nothing is timed: the sender goes on when the clients that read have got what it
 import asyncio
 import contextlib
 import socket
-import ssl
 
 import pytest
 from websockets.asyncio.client import connect
@@ -44,12 +43,6 @@ def app_of(protocol):
     """
 
 
-def trusting():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
 class Stalled:
     """A client that opens a WebSocket and then reads nothing more."""
 
@@ -84,8 +77,8 @@ class Stalled:
 
 
 @pytest.mark.parametrize("protocol", ["ws", "wss"])
-async def test_clients_that_never_read_are_dropped_and_nobody_else_notices(protocol):
-    tls = trusting() if protocol == "wss" else None
+async def test_clients_that_never_read_are_dropped_and_nobody_else_notices(protocol, trusting):
+    tls = trusting if protocol == "wss" else None
     async with contextlib.AsyncExitStack() as stack:
         app = await stack.enter_async_context(serve(app_of(protocol), plugins={"log": PLUGIN}))
         options = {"proxy": None, "compression": None, "max_size": None, "ssl": tls}

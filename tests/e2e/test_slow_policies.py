@@ -10,26 +10,30 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from signalpost.delivery.frames import CloseCode
+from signalpost.delivery.outbox import CHUNK
 from signalpost.testing import serve
 
 MESSAGE = 8_192
+FRAME = MESSAGE + 100  # at most: with the envelope
+BUFFER = 256 * 1024
 MOST = 4_000  # 32 MB: more than the kernel holds
 
 APP = """
-    endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]
+    endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: {protocol}}}]
     signals: [{signal}]
     limits: {limits}
 """
 
 
 @contextlib.asynccontextmanager
-async def server(slow, limits="{}"):
+async def server(slow, limits="{}", tls=None):
+    protocol = "wss, self_signed: true" if tls else "ws"
     async with (
-        serve(APP.format(signal=f"{{path: /slow, slow: {slow}}}", limits=limits)) as app,
-        app.connect("/a") as a,
-        app.connect("/b") as b,
+        serve(APP.format(protocol=protocol, signal=f"{{path: /slow, slow: {slow}}}", limits=limits)) as app,
+        app.connect("/a", ssl=tls) as a,
+        app.connect("/b", ssl=tls) as b,
     ):
-        yield Story(app, {"/a": a, "/b": b})
+        yield Story(app, {"/a": a, "/b": b}, tls=tls)
 
 
 class Story:
@@ -38,15 +42,17 @@ class Story:
     Attributes:
         people: by their paths.
         path: of who does not.
+        tls: how to speak to a server with a certificate.
         said: what was sent, as (path, number), in order.
 
     """
 
-    def __init__(self, app, people, path="/slow"):
+    def __init__(self, app, people, path="/slow", tls=None):
         self.app = app
         self.hub = app.server._hub
         self.people = people
         self.path = path
+        self.tls = tls
         self.said = []
 
     @contextlib.asynccontextmanager
@@ -58,7 +64,7 @@ class Story:
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.app.server.endpoints[0].port))
             options = {"proxy": None, "compression": None, "max_queue": 1, "ping_interval": None, "close_timeout": 0.1}
             url = self.app.url() + self.path
-            async with connect(url, sock=sock, subprotocols=subprotocols or None, **options) as listener:
+            async with connect(url, sock=sock, ssl=self.tls, subprotocols=subprotocols or None, **options) as listener:
                 yield listener, self.hub.clients[listener.response.headers["X-Signalpost-Client-Id"]]
 
     async def talk_until(self, enough):
@@ -108,21 +114,25 @@ def has_lost_something(client):
 
 @pytest.mark.parametrize("subprotocols", [(), ("signalpost.v1",)], ids=["plain", "v1"])
 @pytest.mark.parametrize("policy", ["drop_oldest", "latest"])
-async def test_who_reads_on_gets_what_the_policy_kept_and_is_told_what_is_missing(policy, subprotocols):
+@pytest.mark.parametrize("protocol", ["ws", "wss"])
+async def test_who_reads_on_gets_what_the_policy_kept_and_is_told_what_is_missing(
+    policy, protocol, subprotocols, trusting
+):
     async with (
-        server(f"{{policy: {policy}, buffer: 64KiB}}") as story,
+        server(f"{{policy: {policy}, buffer: {BUFFER}}}", tls=trusting if protocol == "wss" else None) as story,
         story.listen(*subprotocols) as (listener, client),
     ):
+        # A chunk that the transport has not written yet takes its room.
+        least, most = {"drop_oldest": ((BUFFER - CHUNK) // FRAME - 1, BUFFER // MESSAGE - 1), "latest": (1, 2)}[policy]
         await story.talk_until(has_lost_something(client))
-        await story.talk_until(lambda: client._outbox.size > 0)
-        waited = client._outbox.size
-        assert waited <= 65_536
+        await story.talk_until(lambda: client._outbox.size >= least * MESSAGE)
+        waited = client._outbox.size // MESSAGE
+        assert waited <= most
         heard, notices = await story.heard(listener)
         assert heard == sorted(set(heard))
         assert gaps(heard)
         assert notices == (gaps(heard) if subprotocols else [])
-        kept = {"drop_oldest": waited // (MESSAGE + 100), "latest": 2}[policy]
-        assert heard[-kept:] == list(range(len(story.said) - kept, len(story.said)))
+        assert heard[-waited:] == list(range(len(story.said) - waited, len(story.said)))
         # It has caught up, and gets everything again.
         before = len(story.said)
         await story.say("/a")
@@ -151,7 +161,7 @@ async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_pol
 
 async def test_frames_that_are_relayed_raw_are_values_of_the_path_they_come_from():
     signal = "{path: /raw, format: raw, rebroadcast: path, slow: {policy: latest, buffer: 64KiB}}"
-    async with serve(APP.format(signal=signal, limits="{}")) as app, app.connect("/raw") as talking:
+    async with serve(APP.format(protocol="ws", signal=signal, limits="{}")) as app, app.connect("/raw") as talking:
         story = Story(app, {"/raw": talking}, "/raw")
         async with story.listen() as (listener, client):
             await story.talk_until(has_lost_something(client))

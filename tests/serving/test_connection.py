@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 import struct
 
 import orjson
@@ -476,15 +475,13 @@ class TestKeepalive:
         assert not side._hub.closing
 
 
-async def test_all_of_it_works_over_tls(tmp_path):
+async def test_all_of_it_works_over_tls(trusting):
     app = APP.replace("protocol: ws", "protocol: wss, self_signed: true")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     async with serve(app, plugins={"watch": PLUGIN}) as running:
         url = running.url()
         async with (
-            connect(url + "/log", ssl=context, proxy=None) as log,
-            connect(url + "/raw", ssl=context, proxy=None, compression=None) as client,
+            connect(url + "/log", ssl=trusting, proxy=None) as log,
+            connect(url + "/raw", ssl=trusting, proxy=None, compression=None) as client,
         ):
             for size in (0, 125, 126, 65_536, 262_144):
                 await client.send(b"x" * size + b"!" * (size == 0))

@@ -1,7 +1,6 @@
 """Clients that send faster than they may: read later, in order and without loss, by a clock of the test's own."""
 
 import asyncio
-import ssl
 
 import orjson
 import pytest
@@ -257,12 +256,9 @@ async def test_the_loops_own_clock_lets_it_go_on_by_itself():
         assert await received(client, 150) == texts(range(150))
 
 
-async def test_the_same_holds_over_tls():
+async def test_the_same_holds_over_tls(trusting):
     app = APP.replace("protocol: ws", "protocol: wss, self_signed: true").replace("20/s", "100/s")
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    async with serve(app) as running, running.connect("/echo", ssl=context) as client:
+    async with serve(app) as running, running.connect("/echo", ssl=trusting) as client:
         for first in range(0, 150, 10):
             client.socket.transport.write(messages(range(first, first + 10)))
             await asyncio.sleep(0)
