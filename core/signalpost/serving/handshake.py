@@ -25,9 +25,6 @@ _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^][\s:/?#@,\\]
 class Headers(Protocol):
     """Header fields by name without case; a name may stand several times."""
 
-    def getone(self, key: str, default: str, /) -> str:
-        """Give the first value."""
-
     def getall(self, key: str, default: list[str], /) -> list[str]:
         """Give all values."""
 

@@ -5,9 +5,8 @@ import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 from sanic.server.async_server import AsyncioServer
 
@@ -16,6 +15,7 @@ from signalpost.errors import ListenError
 from signalpost.plan import RouteRule
 from signalpost.serving.app import build_app, discard_app
 from signalpost.serving.descriptors import Descriptors
+from signalpost.serving.doorman import Door, Doorman
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
 from signalpost.serving.tls import server_context
@@ -23,6 +23,7 @@ from signalpost.serving.upgrade import SocketServices, Upgrader, UpgradeTable
 
 _BACKLOG = 4096
 _LOOK = 0.02  # seconds between two looks at requests under way, while the server stops
+_PATIENT_LOOK = 1.0  # seconds, likewise, at connections that say nothing
 _ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what the user asked for by *
 _LAST_PRIVILEGED_PORT = 1023
 
@@ -145,28 +146,47 @@ class Listener:
             self._tls = server_context(first.tls, first.address) if first.tls is not None else None
         except ListenError as error:
             raise ListenError(f"{port.place}: endpoint {first.name}: {error}") from None
-        # The handshake of TLS comes before the one that Sanic sees.
-        self._patience = {"ssl_handshake_timeout": services.patience} if self._tls is not None else {}
+        self._patience = services.patience
         pages = port.pages
         served = [rule for rule in rules if pages is not None and pages.name in rule.endpoints]
         self._app = build_app(first.name, served, services, router=UpgradeTable(plain=pages is not None))
         self._upgrader = Upgrader(port.sockets, sockets)
         self._upgrader.add_to(self._app)
         self._server: AsyncioServer | None = None
+        self._door: Door | None = None
 
     async def start(self) -> None:
         """Accept connections."""
+        # The handshake of TLS comes before the one that Sanic sees.
+        patience = {"ssl_handshake_timeout": self._patience} if self._tls is not None else {}
         server = await self._app.create_server(
             sock=self.port.sock,
             ssl=self._tls,
-            protocol=cast("type[HandingOver]", partial(HandingOver, descriptors=Descriptors(monotonic))),
+            protocol=cast("type[HandingOver]", self._greet),
             backlog=_BACKLOG,
-            asyncio_server_kwargs={"start_serving": False, **self._patience},
+            asyncio_server_kwargs={"start_serving": False, **patience},
         )
         assert server is not None  # noqa: S101 - Sanic gives None only to its own worker manager
         await server.startup()  # type: ignore[no-untyped-call]
         await server.start_serving()  # type: ignore[no-untyped-call]
         self._server = server
+
+    def _greet(self, **options: Any) -> Doorman:
+        """Make the protocol of a new connection; `options` are the same for all, and are what Sanic's own needs."""
+        if self._door is None:
+            self._door = Door(
+                self._upgrader,
+                Descriptors(monotonic),
+                monotonic,
+                lambda begun: HandingOver(begun=begun, **options),
+                min(_PATIENT_LOOK, self._patience / 2),
+            )
+            self._door.open()
+        return Doorman(self._door)
+
+    def _close_door(self) -> None:
+        if self._door is not None:
+            self._door.close()
 
     def stop_accepting(self) -> None:
         """Accept no more connections and no more handshakes; requests go on, each the last of its connection."""
@@ -175,6 +195,7 @@ class Listener:
         if self._server is not None:
             # Not the wrapper's close(): that starts a task that waits for every connection.
             cast("asyncio.Server", self._server.server).close()
+            self._close_door()
             for connection in self._server.connections:
                 if connection.http is not None:  # its request was read with the keep-alive of before
                     connection.http.keep_alive = False
@@ -183,6 +204,7 @@ class Listener:
         """Close connections without a request, and those with one when it is done, or after `seconds`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
+        self._close_door()  # what had been accepted meanwhile
         while self._server is not None and self._server.connections and loop.time() < deadline:
             for connection in tuple(self._server.connections):
                 connection.close_if_idle()
@@ -193,6 +215,7 @@ class Listener:
 
     def stop(self) -> None:
         """End the connections of plain requests, and give the app up."""
+        self._close_door()
         if self._server is not None:
             self._end_connections(self._server)
         self.port.sock.close()

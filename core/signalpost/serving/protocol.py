@@ -1,6 +1,5 @@
-"""Sanic's protocol, for the time before a handshake: it lets go of its transport, and of clients that dawdle."""
+"""Sanic's protocol, for what the doorman has not taken: it lets go of its transport, and of clients that dawdle."""
 
-import asyncio
 import math
 from time import monotonic
 from typing import Any, cast
@@ -8,8 +7,6 @@ from typing import Any, cast
 from sanic.exceptions import RequestTimeout
 from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
-
-from signalpost.serving.descriptors import REFUSAL, Descriptors
 
 # Seconds in which a client may still read that its request took too long.
 _LAST_WORD = 1.0
@@ -32,27 +29,18 @@ class HandingOver(HttpProtocol):
     be longer.
 
     Args:
-        descriptors: tells whether there is one to spare for the connection; else it is refused with 503.
+        begun: when the connection was made, as `time.monotonic` has it.
 
     """
 
-    __slots__ = ("_descriptors", "_due", "_first")
+    __slots__ = ("_begun", "_due", "_first")
     HTTP_CLASS = _Http
 
-    def __init__(self, *, descriptors: Descriptors, **options: Any) -> None:
+    def __init__(self, *, begun: float, **options: Any) -> None:
         super().__init__(**options)
-        self._descriptors = descriptors
+        self._begun = begun
         self._first = True
         self._due = math.inf
-
-    def connection_made(self, transport: Any) -> None:
-        """Take a connection, or refuse it at once."""
-        if self._descriptors.admit(transport.get_extra_info("socket").fileno()):
-            super().connection_made(transport)  # type: ignore[no-untyped-call]
-            return
-        transport.set_protocol(asyncio.Protocol())  # what still comes is for nobody
-        transport.write(REFUSAL)
-        transport.close()
 
     def hand_over(self) -> bytes:
         """Let go of the transport without closing it; give the bytes that came behind the request."""
@@ -75,9 +63,11 @@ class HandingOver(HttpProtocol):
 
     def expect_request(self) -> None:
         """Begin to wait for the head of a request."""
-        begun = self._first or bool(self.recv_buffer)
-        self._due = monotonic() + self.request_timeout if begun else math.inf
-        self._first = False
+        if self._first:
+            self._due = self._begun + self.request_timeout
+            self._first = False
+        else:
+            self._due = monotonic() + self.request_timeout if self.recv_buffer else math.inf
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request."""

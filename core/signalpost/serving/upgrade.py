@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote
@@ -20,7 +20,8 @@ from signalpost.delivery.reader import FrameReader
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Connection
 from signalpost.serving.extensions import agree
-from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.handshake import Offer, Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.paced import PacedConnection
 from signalpost.serving.pages import failure
@@ -29,7 +30,7 @@ from signalpost.serving.rate import Bucket
 from signalpost.serving.table import RouteTable
 from signalpost.signals.event import HandshakeRequest
 from signalpost.signals.session import Session, Signals
-from signalpost.signals.table import SignalTable
+from signalpost.signals.table import ResolvedPath, SignalTable
 
 # Nobody can ask for it by its path: the table never looks there.
 _UPGRADE_PATH = "/!websocket-upgrade"
@@ -123,24 +124,61 @@ class Upgrader:
             return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
         return None
 
+    def take(self, transport: asyncio.Transport, data: bytes) -> bool:
+        """Answer a handshake that is all of a connection's first bytes; False leaves the connection to Sanic."""
+        if self._endpoint is None or (head := read_head(data)) is None or not is_upgrade(head.fields):
+            return False
+        try:
+            offer = read_offer("GET", "1.1", head.fields)
+            resolved = self._judge(offer, head.path, self._endpoint)
+        except Refusal:
+            return False  # which makes it again, and an answer of it
+        self._open(transport, self._endpoint, offer, resolved, head.text, lambda: head.early)
+        return True
+
     def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig) -> None:
-        services = self._services
         offer = read_offer(request.method, request.version, request.headers)
+        resolved = self._judge(offer, request.path, endpoint)
+        transport = cast("asyncio.Transport", request.transport)
+        protocol = cast("HandingOver", transport.get_protocol())
+        # The request's keep-alive must not go on, whatever its Upgrade header looks like.
+        cast("Http", request.stream).upgrade_websocket = True
+        self._open(transport, endpoint, offer, resolved, request.head, protocol.hand_over)
+
+    def _judge(self, offer: Offer, path: str, endpoint: EndpointConfig) -> ResolvedPath:
+        """Find the signal that a handshake asks for, by its path as it was asked for.
+
+        Raises:
+            Refusal: it gets none.
+
+        """
+        services = self._services
         check_origin(offer, services.ports, endpoint.origins)
         hub = services.signals.hub
         if not self.open:
             raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
         if len(hub.clients) + len(hub.closing) >= services.limits.connections:
             raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
-        resolved = services.table.resolve(endpoint.name, _decoded(request.path))
+        resolved = services.table.resolve(endpoint.name, _decoded(path))
         if resolved is None:
             raise Refusal(404, "There is no signal at this path.")
+        return resolved
+
+    def _open(  # noqa: PLR0917 - the two ways here have all of it
+        self,
+        transport: asyncio.Transport,
+        endpoint: EndpointConfig,
+        offer: Offer,
+        resolved: ResolvedPath,
+        head: bytes,
+        hand_over: Callable[[], bytes],
+    ) -> None:
+        """Write the 101, and let a client of ours have the transport, which `hand_over` sets free."""
+        services = self._services
+        hub = services.signals.hub
         client_id, dialect = secrets.token_hex(_ID_BYTES), choose_dialect(offer)
         agreed = None if endpoint.compression is None else agree(offer.extensions)
         agreement, extensions = agreed or (None, "")
-
-        transport = cast("asyncio.Transport", request.transport)
-        protocol = cast("HandingOver", transport.get_protocol())
         transport.write(accept(offer, dialect, client_id, extensions))
         client = Client(
             ClientId(client_id),
@@ -155,11 +193,9 @@ class Upgrader:
             deflate=self._deflater(agreement),
         )
         connection = self._connection(transport, agreement)
-        snapshot = HandshakeRequest(request.head, _peer(request))
+        snapshot = HandshakeRequest(head, _peer(transport))
         session = Session(client, resolved.rule, snapshot, services.signals, connection)
-        # The request's keep-alive must not go on, whatever its Upgrade header looks like.
-        cast("Http", request.stream).upgrade_websocket = True
-        connection.begin(client, session, hub, protocol.hand_over())
+        connection.begin(client, session, hub, hand_over())
 
     def _deflater(self, agreement: Agreement | None) -> Deflater | None:
         compression = None if self._endpoint is None else self._endpoint.compression
@@ -187,6 +223,6 @@ def _decoded(path: str) -> str:
     return decoded
 
 
-def _peer(request: Request[Any, Any]) -> tuple[str, int]:
-    connection = request.conn_info
-    return (connection.client_ip, connection.client_port) if connection is not None else ("", 0)
+def _peer(transport: asyncio.Transport) -> tuple[str, int]:
+    peer = transport.get_extra_info("peername")
+    return peer[:2] if isinstance(peer, tuple) else ("", 0)
