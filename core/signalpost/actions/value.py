@@ -1,0 +1,65 @@
+"""What a value of routes.yaml is once it is compiled: fixed, or computed anew for every message."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from signalpost.errors import OperatorError
+
+
+class Failure(StrEnum):
+    """Why a template gave nothing: the whole list."""
+
+    UNDEFINED = "undefined"
+    FORBIDDEN = "forbidden"
+    TIME = "time"
+    SIZE = "size"
+    VALUE = "value"
+
+
+class TemplateFailedError(OperatorError):
+    """A template could not be rendered. Its text, ``routes.yaml:14:16: …``, is for the log only.
+
+    Attributes:
+        where: the place of the value: ``routes.yaml:14:16``.
+        kind: undefined name or key; something that templates may not do; too long; too large; or a value that does
+            not fit, such as a division by zero.
+        text: what is wrong, in one line.
+
+    """
+
+    def __init__(self, where: str, kind: Failure, text: str) -> None:
+        self.where = where
+        self.kind = kind
+        self.text = text
+        super().__init__(f"{where}: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A value without templates. Nothing is done with it while the server runs.
+
+    Attributes:
+        value: as routes.yaml has it. It is not copied: whoever lets it be changed, copies it.
+
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A value with templates in it.
+
+    Attributes:
+        names: of those it may use (`message`, `data`, …), the ones that it does use.
+        render: gives the value for a mapping of at least `names`; raises `TemplateFailedError`.
+
+    """
+
+    names: frozenset[str]
+    render: Callable[[Mapping[str, Any]], Any] = field(repr=False)
+
+
+Value = Fixed | Computed

@@ -1,0 +1,42 @@
+"""Compiles a value as if it stood in a file, and gives what its templates give."""
+
+import pytest
+
+from signalpost.actions.compiler import Compiler
+
+NAMES = frozenset({"message", "data", "path", "params", "client", "group", "now", "clients", "state", "settings"})
+
+
+@pytest.fixture
+def problems():
+    """The mistakes found so far, each with the keys of its place."""
+    return []
+
+
+@pytest.fixture
+def compiled(problems):
+    """Compile a value that stands at ``do[0]`` of a file."""
+    compiler = Compiler()
+
+    def run(value, names=NAMES):
+        return compiler.compile(
+            value,
+            ("do", 0),
+            names,
+            lambda keys, text: problems.append((keys, text)),
+            lambda keys: "routes.yaml:7:" + str(len(keys)),
+        )
+
+    return run
+
+
+@pytest.fixture
+def render(compiled, problems):
+    """Render a value that has no mistakes."""
+
+    def run(value, **scope):
+        result = compiled(value)
+        assert problems == []
+        return result.render(scope)
+
+    return run
