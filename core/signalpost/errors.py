@@ -5,7 +5,8 @@
     SignalpostError
     ├── OperatorError            whoever runs the server can mend it
     │   ├── ConfigError          routes.yaml: every problem at once, each with its place
-    │   └── ListenError          an address, a port or a certificate that cannot be used
+    │   ├── ListenError          an address, a port or a certificate that cannot be used
+    │   └── StepFailedError      a step of a `do` list that failed while the server runs
     ├── PluginError              the author of a plugin can mend it
     └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
 
@@ -78,6 +79,23 @@ class ConfigError(OperatorError):
 
 class ListenError(OperatorError):
     """An endpoint cannot listen: its address is in use, its port privileged, its certificate unusable."""
+
+
+class StepFailedError(OperatorError):
+    """A step of a ``do`` list failed while the server runs; nobody hears of it but the log.
+
+    Attributes:
+        where: the step's place: ``routes.yaml:14:9``.
+        step: its name.
+        text: what went wrong. What it follows from is its ``__cause__``.
+
+    """
+
+    def __init__(self, where: str, step: str, text: str) -> None:
+        self.where = where
+        self.step = step
+        self.text = text
+        super().__init__(f"{where}: {step}: {text}")
 
 
 class PluginError(SignalpostError):

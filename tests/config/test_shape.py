@@ -13,7 +13,7 @@ from signalpost.config import routes_schema
     [
         ("signal: []", '4:1: signal: no key "signal" here; did you mean "signals"? (known: endpoints, plugins,'),
         ("signals: [{path: /, handlr: x}]", 'signals[0].handlr: no key "handlr" here; did you mean "handler"?'),
-        ("signals: [{path: /, do: []}]", 'signals[0].do: no key "do" here (known: path, handler, schema,'),
+        ("signals: [{path: /, dew: []}]", 'signals[0].dew: no key "dew" here (known: path, handler, do, schema,'),
         ("limits: {workers: 5}", 'limits.workers: no key "workers" here (known: message,'),
         ("signals: [{path: 5}]", "signals[0].path: must be text, not the number 5: put it in quotes"),
         ("signals: [{handler: x}]", '4:11: signals[0]: the key "path" is missing, for example path: /'),

@@ -72,6 +72,8 @@ def _next(job: Job, now: datetime) -> str:
 def _signal_does(rule: SignalRule) -> str:
     if rule.handler is not None:
         does = f"handler {rule.handler_name} ({rule.handler_plugin})"
+    elif rule.do is not None:
+        does = f"actions: {rule.do}"
     elif rule.format is MessageFormat.RAW:
         does = f"relays frames to {rule.rebroadcast.value}"
     else:

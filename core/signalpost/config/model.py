@@ -110,6 +110,28 @@ class BroadcastConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StepConfig:
+    """One step of a list of actions (``do``): what it is called, and its options as the file holds them.
+
+    Attributes:
+        keys: of the step; not compared, so that a list that was only moved is equal.
+        name: ``broadcast``, ``if``, ``for`` and their like, or a plugin's action.
+        options: what stands behind the name: plain data, templates not yet compiled.
+        then: of an ``if``.
+        otherwise: of an ``if``: its ``else``.
+        body: of a ``for``: its ``do``.
+
+    """
+
+    keys: Keys = field(compare=False)
+    name: str
+    options: Any
+    then: "tuple[StepConfig, ...]" = ()
+    otherwise: "tuple[StepConfig, ...]" = ()
+    body: "tuple[StepConfig, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaConfig:
     """A JSON Schema, inline or read from a file; already judged sound by jsonschema.
 
@@ -202,6 +224,7 @@ class SignalConfig:
         rebroadcast: who gets a message that asks for nothing; ignored where a handler is named.
         targets: what a client may ask for.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
+        do: what is done with a message instead of re-broadcasting it; stands without a handler.
         endpoints: names of the ws(s) endpoints that serve it; empty means all.
         slow: what becomes of slow clients that are connected on it, whatever signal the frames came from.
 
@@ -217,6 +240,7 @@ class SignalConfig:
     endpoints: tuple[str, ...] = ()
     slow: SlowConfig = SlowConfig()
     parallel: int = 1
+    do: tuple[StepConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

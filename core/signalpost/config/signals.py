@@ -9,6 +9,7 @@ from signalpost.config.paths import PathPattern
 from signalpost.config.routes import share_endpoint
 from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
+from signalpost.config.steps import Place, read_steps
 from signalpost.config.units import parse_size
 
 _WISHES = {wish.value: wish for wish in Wish}
@@ -36,13 +37,17 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
     bound = endpoints.bound(section, websocket=True)
     message_format = section.choice("format", MessageFormat, MessageFormat.JSON)
     if message_format is MessageFormat.RAW:
-        for name in ("handler", "schema", "targets"):
+        for name in ("handler", "do", "schema", "targets"):
             if section.data.get(name) not in (None, []):
                 section.problem(
                     name, f"format: raw relays frames unread, so it has no {name}: leave it out", of_key=True
                 )
-    if "parallel" in section and "handler" not in section:
+    if "parallel" in section and "handler" not in section and "do" not in section:
         section.problem("parallel", "only handlers run in parallel: name one, or leave this out", of_key=True)
+    if "do" in section and "handler" in section:
+        text = "exactly one of handler and do may be given, not both: let a step call the handler"
+        section.problem("do", text, of_key=True)
+    steps = read_steps(section, "do", Place.SIGNAL)
     if path is None:
         return None
     return SignalConfig(
@@ -56,6 +61,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         bound,
         slow=_read_slow(section),
         parallel=section.whole("parallel", 1),
+        do=steps,
     )
 
 

@@ -9,9 +9,10 @@ from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.model import Plan, RouteRule
 from signalpost.plan.resolver import Resolver
+from signalpost.plan.steps import compile_steps
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.schema import SchemaGate
 
 _AS_LIMITED = SlowConfig()
@@ -123,6 +124,7 @@ def _signals(resolver: Resolver) -> Iterator[SignalRule]:
             message_format=signal.format,
             slow=signal.slow,
             parallel=signal.parallel,
+            do=compile_steps(resolver, signal.do),
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -146,12 +148,13 @@ def _signal_rule(
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
+    do: Program | None = None,
 ) -> SignalRule:
     return SignalRule(
         path,
         owner,
         endpoints,
-        handler=handler.function if handler else None,
+        handler=do.follow if do else handler.function if handler else None,
         handler_name=handler.name if handler else "",
         handler_plugin=handler.plugin if handler else "",
         gate=gate,
@@ -160,6 +163,7 @@ def _signal_rule(
         format=message_format,
         slow=slow,
         parallel=parallel,
+        do=do,
     )
 
 

@@ -29,6 +29,11 @@ class Invoke:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """Do the signal's list of actions, at once: nothing in it waits."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """Answer the sender with an error."""
 
@@ -40,11 +45,12 @@ class Ignore:
     """Do nothing, in silence (Pode behaviour 11)."""
 
 
-Decision = Deliver | Answer | Invoke | Refuse | Ignore
+Decision = Deliver | Answer | Act | Invoke | Refuse | Ignore
 
 _INVOKE = Invoke()
 _IGNORE = Ignore()
 ANSWER = Answer()
+ACT = Act()
 _TO_EVERYONE = Deliver(EVERYONE)
 
 # Names of the module's own: a look into an Enum's class costs as much as the rest of `decide`.
@@ -71,7 +77,7 @@ def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: C
             if wish not in rule.targets:
                 return Refuse(_not_allowed(wish, rule))
     if rule.handler is not None:
-        return _INVOKE
+        return _INVOKE if rule.do is None or rule.do.waits else ACT
     if empty:
         return _IGNORE
     if message.asks:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
@@ -10,6 +10,33 @@ from signalpost.signals.event import SignalEvent
 from signalpost.signals.schema import SchemaGate
 
 SignalFunction = Callable[[SignalEvent], Awaitable[Any]]
+
+
+class Program(Protocol):
+    """A compiled list of actions; see `signalpost.actions.program.Program`, which is a floor above.
+
+    Its text names its steps: ``if, broadcast``.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """Whether it must be awaited."""
+
+    def run(self, event: Any) -> Any:
+        """Do all steps at once; for a program that does not wait.
+
+        Raises:
+            StepFailedError: a step failed, and the rest was not done.
+
+        """
+
+    async def follow(self, event: Any) -> Any:
+        """Do all steps, waiting where one waits.
+
+        Raises:
+            StepFailedError: a step failed, and the rest was not done.
+
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +47,7 @@ class SignalRule:
         pattern: the WebSocket paths it takes.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
         endpoints: names of the endpoints that serve it; never empty.
-        handler: called with every message; None re-broadcasts.
+        handler: called with every message, for `do` too; None re-broadcasts.
         handler_name: for the log; empty without a handler.
         handler_plugin: the plugin that `handler` comes from, for the log; empty without a handler.
         gate: judges the client's whole message object; None lets every message pass.
@@ -29,6 +56,7 @@ class SignalRule:
         format: how frames are read.
         slow: what becomes of its clients that do not read as fast as they are sent to.
         parallel: how many messages of one client its handler may have at once.
+        do: the list of actions that is done with every message, instead of a plugin's handler.
 
     """
 
@@ -44,3 +72,4 @@ class SignalRule:
     format: MessageFormat
     slow: SlowConfig
     parallel: int = 1
+    do: Program | None = None

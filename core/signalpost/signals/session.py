@@ -11,9 +11,9 @@ from signalpost.config.model import MessageFormat
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
-from signalpost.errors import ClientError, ErrorCode
+from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
-from signalpost.signals.decide import ANSWER, Deliver, Invoke, Refuse, decide
+from signalpost.signals.decide import ACT, ANSWER, Deliver, Invoke, Refuse, decide
 from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
@@ -110,6 +110,8 @@ class Session:
                 self._answer(message.message)
             elif isinstance(decision, Deliver):
                 self._signals.broadcaster.send(message.message, decision.target, self.client.path)
+            elif decision is ACT:
+                self._act(message)
             elif isinstance(decision, Invoke):
                 self._invoke(message)
             elif isinstance(decision, Refuse):
@@ -137,7 +139,35 @@ class Session:
     def _refuse(self, error: ClientError, ref: Ref | None) -> None:
         self._signals.hub.send(self.client, error_frame(error, ref))
 
-    # Handlers
+    # Actions and handlers
+
+    def _act(self, message: ClientMessage) -> None:
+        """Do the rule's list of actions."""
+        if self.rule.do is None:
+            return
+        try:
+            self.rule.do.run(self._event(message, datetime.now(UTC)))
+        except StepFailedError as error:
+            self._step_failed(error, message)
+
+    def _event(self, message: ClientMessage, timestamp: datetime) -> SignalEvent:
+        client = self.client
+        return SignalEvent(
+            data=MessageData(message.message, message.path, message.client_id, message.group, message.direct),
+            client=client,
+            endpoint=client.endpoint,
+            path=client.path,
+            params=client.params,
+            request=self.request,
+            route=self.rule.pattern.text,
+            timestamp=timestamp,
+            shared=self._signals.shared,
+            broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
+        )
+
+    def _step_failed(self, error: StepFailedError, message: ClientMessage) -> None:
+        logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id)
+        self._refuse(_FAILED, message.ref)
 
     def _invoke(self, message: ClientMessage) -> None:
         entry = (message, datetime.now(UTC))
@@ -200,20 +230,10 @@ class Session:
         rule, client = self.rule, self.client
         if rule.handler is None:
             return
-        event = SignalEvent(
-            data=MessageData(message.message, message.path, message.client_id, message.group, message.direct),
-            client=client,
-            endpoint=client.endpoint,
-            path=client.path,
-            params=client.params,
-            request=self.request,
-            route=rule.pattern.text,
-            timestamp=timestamp,
-            shared=self._signals.shared,
-            broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
-        )
         try:
-            await rule.handler(event)
+            await rule.handler(self._event(message, timestamp))
+        except StepFailedError as error:
+            self._step_failed(error, message)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
