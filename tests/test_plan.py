@@ -18,11 +18,15 @@ from signalpost.config.model import (
     Scheme,
     ServerConfig,
     SignalConfig,
+    SlowConfig,
+    SlowPolicy,
     TimerConfig,
     Wish,
 )
 from signalpost.config.paths import PathPattern
+from signalpost.config.units import format_size
 from signalpost.cron import Cron
+from signalpost.delivery.memory import default_outboxes
 from signalpost.errors import ConfigError, Problem
 from signalpost.plan import ScheduleJob, TimerJob, build_plan
 from signalpost.plugins.discovery import load_plugins
@@ -34,7 +38,7 @@ ENDPOINTS = (
 )
 
 
-LINES = {"signals": 10, "routes": 20, "timers": 30, "schedules": 40, "plugins": 50, "handlers": 60}
+LINES = {"limits": 5, "signals": 10, "routes": 20, "timers": 30, "schedules": 40, "plugins": 50, "handlers": 60}
 
 
 class Places:
@@ -55,7 +59,7 @@ def plan(tmp_path):
     """Build the plan of parts and plugins given as text; the folder is shown as ``app``, as the operator named it."""
     registries = []
 
-    def build(*parts, plugins=None, endpoints=ENDPOINTS, unbound=(), **about_plugins):
+    def build(*parts, plugins=None, endpoints=ENDPOINTS, unbound=(), limits=None, **about_plugins):
         folder = tmp_path / "plugins"
         folder.mkdir(exist_ok=True)
         for name, source in (plugins or {}).items():
@@ -74,7 +78,7 @@ def plan(tmp_path):
             schedules=tuple(sections[ScheduleConfig]),
             undeclared_refused=False,
             unbound=frozenset(unbound),
-            limits=LimitsConfig(),
+            limits=limits or LimitsConfig(),
             source=Places(),
         )
         registries.append(load_plugins(config.plugins, ()))
@@ -423,6 +427,25 @@ def test_a_problem_in_a_plugin_shows_the_line_and_its_caret_as_it_is_now(plan, t
 def test_notes_of_plugins_are_notes_of_the_plan(plan):
     (note,) = plan(plugins={"a": "def startup(context): ..."}).notes
     assert note.startswith("app/plugins/a.py:2: plugin a: startup is the name of a hook")
+
+
+@pytest.mark.parametrize(
+    ("limits", "place"),
+    [
+        (LimitsConfig(message=2**31, outbox=2**31), "app/routes.yaml:5: limits.message: 2GiB"),
+        (LimitsConfig(outbox=2**31), "app/routes.yaml:5: limits.outbox: 2GiB"),
+    ],
+)
+def test_what_this_machines_memory_does_not_let_wait_is_noted(plan, limits, place):
+    buffers = (a_signal(slow=SlowConfig(SlowPolicy.LATEST, 2**31)), a_signal(1, path="/y", slow=SlowConfig(buffer=9)))
+    first, second = plan(*buffers, limits=limits).notes
+    most = format_size(default_outboxes())
+    assert first == (
+        f"{place} for one client is more than may wait for all together on this machine, {most} (a quarter of its "
+        "memory, at most 1GiB): it would be dropped before; allow less here, or more by limits.outboxes"
+    )
+    assert second.startswith("app/routes.yaml:10: signals[0].slow.buffer: 2GiB for one client")
+    assert plan(*buffers, limits=LimitsConfig(outboxes=2**40)).notes == ()
 
 
 def test_a_plan_says_what_calls_a_handler(plan):

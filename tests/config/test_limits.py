@@ -26,3 +26,59 @@ def test_an_outbox_holds_the_largest_message_unless_routes_yaml_says_otherwise(t
 def test_a_stop_takes_half_a_minute_at_most_unless_routes_yaml_says_otherwise(tmp_path: Path, limits, drain):
     config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path)
     assert config.limits.drain == drain
+
+
+@pytest.mark.parametrize(
+    ("limits", "outbox"),
+    [
+        ("{message: 64KiB, outboxes: 256KiB}", 256 * 1024),
+        ("{message: 4MiB, outboxes: 4MiB}", 4 * MIB),
+        ("{message: 64KiB, outboxes: 2MiB}", MIB),
+        ("{message: 64KiB, outboxes: 256KiB, outbox: 256KiB}", 256 * 1024),
+    ],
+)
+def test_an_outbox_holds_no_more_than_all_of_them_together(tmp_path: Path, limits, outbox):
+    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path)
+    assert config.limits.outbox == outbox
+
+
+TOO_SMALL = (
+    "limits.outboxes: {} for all clients together is less than one message may have ({}), and whoever is sent such a "
+    "one would be dropped; allow at least {} here, or at most {} there"
+)
+TOO_LARGE = (
+    "{} for one client is more than {} for all together (routes.yaml:{}, limits.outboxes): it would be dropped before "
+    "as much waits, whatever its policy; allow less here, or more there"
+)
+
+
+@pytest.mark.parametrize(
+    ("limits", "problem"),
+    [
+        (
+            "{outboxes: 512KiB}",
+            "4:20: " + TOO_SMALL.format("512KiB", "1MiB, unless limits.message says less", "1MiB", "512KiB"),
+        ),
+        (
+            "{outboxes: 1MiB, message: 2MiB}",
+            "4:20: " + TOO_SMALL.format("1MiB", "2MiB, as limits.message says", "2MiB", "1MiB"),
+        ),
+        ("{outboxes: 1MiB, outbox: 2MiB}", "4:34: limits.outbox: " + TOO_LARGE.format("2MiB", "1MiB", 4)),
+        # From a size that cannot be read no other mistake follows.
+        ("{outboxes: 512KiB, message: 1 MB}", '4:37: limits.message: "1 MB" is not a size; did you mean "1MB"?'),
+        ("{outboxes: 1 KB, outbox: 2MiB}", '4:20: limits.outboxes: "1 KB" is not a size; did you mean "1KB"?'),
+    ],
+)
+def test_sizes_that_cannot_hold_beside_each_other_are_a_mistake(problems, limits, problem):
+    (found,) = problems(f"limits: {limits}")
+    assert found.startswith(problem)
+
+
+def test_the_buffer_of_a_signal_must_fit_into_what_waits_for_all(problems):
+    (found,) = problems("""
+        signals:
+          - {path: /a, slow: {policy: latest, buffer: 4MiB}}
+          - {path: /b, slow: {buffer: 4194305}}
+        limits: {outboxes: 4MiB}
+    """)
+    assert found == "7:31: signals[1].slow.buffer: " + TOO_LARGE.format("4194305B", "4MiB", 8)

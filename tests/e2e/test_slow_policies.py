@@ -148,7 +148,7 @@ async def test_disconnect_drops_at_the_buffer_of_the_signal():
 
 
 async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_policy():
-    slow, limits = "{policy: drop_oldest, buffer: 1MiB}", "{outboxes: 256KiB}"
+    slow, limits = "{policy: drop_oldest}", "{message: 64KiB, outboxes: 256KiB}"
     async with server(slow, limits) as story, story.listen() as (_, slower):
         await story.talk_until(lambda: slower.waiting > 100_000)
         async with story.listen() as (listener, slow):

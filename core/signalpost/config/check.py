@@ -6,7 +6,8 @@ from signalpost.config.doubts import Doubts, doubts_of
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.files import find_folder
 from signalpost.config.jobs import check_names, read_schedules, read_timers
-from signalpost.config.model import LimitsConfig, PluginsConfig, ServerConfig
+from signalpost.config.limits import read_limits
+from signalpost.config.model import PluginsConfig, ServerConfig
 from signalpost.config.report import Report
 from signalpost.config.routes import read_routes
 from signalpost.config.section import Section
@@ -14,7 +15,6 @@ from signalpost.config.shape import check_shape
 from signalpost.config.signals import read_signals
 from signalpost.config.source import Source
 from signalpost.config.tree import plain, read_tree
-from signalpost.config.units import parse_duration, parse_rate, parse_size, parse_wait
 from signalpost.errors import ConfigError, Problem
 
 DEFAULT_PLUGINS_FOLDER = "plugins"
@@ -67,6 +67,7 @@ def judge_config(text: str, *, file: str, folder: Path) -> tuple[ServerConfig | 
 def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
     """Read everything that can be read; what cannot is in the report."""
     endpoints = read_endpoints(root, folder)
+    signals = read_signals(root, endpoints, folder)
     check_names(root)
     return ServerConfig(
         file=source.file,
@@ -74,12 +75,12 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
         endpoints=endpoints.configs,
         plugins=_read_plugins(root, folder),
         routes=read_routes(root, endpoints, folder),
-        signals=read_signals(root, endpoints, folder),
+        signals=signals,
         timers=read_timers(root),
         schedules=read_schedules(root),
         undeclared_refused=root.text("undeclared") == "refuse",
         unbound=frozenset(root.mapping("handlers")),
-        limits=_read_limits(root),
+        limits=read_limits(root, signals),
         source=source,
     )
 
@@ -94,24 +95,4 @@ def _read_plugins(root: Section, folder: Path) -> PluginsConfig:
         enable=section.words("enable") if "enable" in section else None,
         disable=section.words("disable"),
         settings=section.mapping("settings"),
-    )
-
-
-def _read_limits(root: Section) -> LimitsConfig:
-    section = root.section("limits")
-    default = LimitsConfig()
-    if section is None:
-        return default
-    message = section.quantity("message", parse_size) or default.message
-    drain = section.quantity("drain", parse_wait)
-    return LimitsConfig(
-        message=message,
-        connections=section.whole("connections", default.connections),
-        handshake=section.quantity("handshake", parse_duration) or default.handshake,
-        # Unless it is said otherwise, a second message of the largest size may wait behind the first.
-        outbox=section.quantity("outbox", parse_size) or max(default.outbox, message),
-        outboxes=section.quantity("outboxes", parse_size),
-        handlers=section.whole("handlers", default.handlers),
-        rate=section.quantity("rate", parse_rate) or default.rate,
-        drain=default.drain if drain is None else drain,
     )

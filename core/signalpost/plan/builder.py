@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator
 
 from signalpost.config.doubts import NO_DOUBTS, Doubts
-from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, SlowConfig, Wish
+from signalpost.config.model import Keys, MessageFormat, Rebroadcast, ServerConfig, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
+from signalpost.config.source import format_keys
+from signalpost.config.units import format_size
+from signalpost.delivery.memory import default_outboxes
 from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.model import Plan, RouteRule
@@ -38,8 +41,28 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     routes = tuple(_routes(resolver))
     signals = tuple(_signals(resolver))
     jobs = tuple(plan_jobs(resolver))
+    _note_memory(config, findings)
     findings.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(findings.notes))
+
+
+def _note_memory(config: ServerConfig, findings: Findings) -> None:
+    """Note what this machine's memory does not allow, where routes.yaml leaves ``limits.outboxes`` to it."""
+    limits = config.limits
+    if limits.outboxes is not None:
+        return
+    most = default_outboxes()
+    sizes: list[tuple[Keys, int]] = [(("limits", "message"), limits.message)]
+    if limits.outbox > limits.message:
+        sizes = [(("limits", "outbox"), limits.outbox)]
+    sizes += [((*signal.keys, "slow", "buffer"), signal.slow.buffer or 0) for signal in config.signals]
+    for keys, size in sizes:
+        if size > most:
+            findings.note(
+                f"{config.source.place(keys)}: {format_keys(keys)}: {format_size(size)} for one client is more than "
+                f"may wait for all together on this machine, {format_size(most)} (a quarter of its memory, at most "
+                "1GiB): it would be dropped before; allow less here, or more by limits.outboxes"
+            )
 
 
 class _Claims:

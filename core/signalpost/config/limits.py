@@ -1,0 +1,70 @@
+"""The section ``limits``, and what its sizes and those of signals mean beside each other."""
+
+from collections.abc import Sequence
+
+from signalpost.config.model import LimitsConfig, SignalConfig
+from signalpost.config.section import Section
+from signalpost.config.units import format_size, parse_duration, parse_rate, parse_size, parse_wait
+
+_DEFAULT = LimitsConfig()
+
+
+def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
+    """Read the section ``limits``.
+
+    Args:
+        root: the whole file.
+        signals: those that could be read; a buffer of theirs must fit, too.
+
+    """
+    section = root.section("limits")
+    if section is None:
+        return _DEFAULT
+    given = section.quantity("message", parse_size)
+    message = given or _DEFAULT.message
+    outboxes = section.quantity("outboxes", parse_size)
+    drain = section.quantity("drain", parse_wait)
+    outbox = section.quantity("outbox", parse_size)
+    # Unless it is said otherwise, a second message of the largest size may wait behind the first.
+    default_outbox = max(_DEFAULT.outbox, message)
+    unread = given is None and "message" in section  # a mistake of its own, from which no other follows
+    if outboxes is not None and (unread or _holds_a_message(section, outboxes, message)):
+        _check_buffers(section, outboxes, outbox, signals)
+        default_outbox = min(default_outbox, outboxes)
+    return LimitsConfig(
+        message=message,
+        connections=section.whole("connections", _DEFAULT.connections),
+        handshake=section.quantity("handshake", parse_duration) or _DEFAULT.handshake,
+        outbox=outbox or default_outbox,
+        outboxes=outboxes,
+        handlers=section.whole("handlers", _DEFAULT.handlers),
+        rate=section.quantity("rate", parse_rate) or _DEFAULT.rate,
+        drain=_DEFAULT.drain if drain is None else drain,
+    )
+
+
+def _holds_a_message(limits: Section, outboxes: int, message: int) -> bool:
+    """Report outboxes that hold less than one message: whoever is sent it would be dropped, however fast they read."""
+    if outboxes >= message:
+        return True
+    why = "as limits.message says" if "message" in limits else "unless limits.message says less"
+    limits.problem(
+        "outboxes",
+        f"{format_size(outboxes)} for all clients together is less than one message may have ({format_size(message)}, "
+        f"{why}), and whoever is sent such a one would be dropped; allow at least {format_size(message)} here, or at "
+        f"most {format_size(outboxes)} there",
+    )
+    return False
+
+
+def _check_buffers(limits: Section, outboxes: int, outbox: int | None, signals: Sequence[SignalConfig]) -> None:
+    """Report what routes.yaml lets wait for one client, and all clients together may not."""
+    sizes = [((*signal.keys, "slow", "buffer"), signal.slow.buffer) for signal in signals]
+    for keys, size in (((*limits.keys, "outbox"), outbox), *sizes):
+        if size is not None and size > outboxes:
+            limits.report.add(
+                keys,
+                f"{format_size(size)} for one client is more than {format_size(outboxes)} for all together "
+                f"({limits.place('outboxes')}, limits.outboxes): it would be dropped before as much waits, whatever "
+                "its policy; allow less here, or more there",
+            )
