@@ -6,6 +6,8 @@
     ├── OperatorError            whoever runs the server can mend it
     │   ├── ConfigError          routes.yaml: every problem at once, each with its place
     │   ├── ListenError          an address, a port or a certificate that cannot be used
+    │   ├── StateFileError       the file of the state cannot be used
+    │   ├── StateFullError       the state holds as much as it may
     │   └── StepFailedError      a step of a `do` list that failed while the server runs
     ├── PluginError              the author of a plugin can mend it
     └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
@@ -96,6 +98,14 @@ class StepFailedError(OperatorError):
         self.step = step
         self.text = text
         super().__init__(f"{where}: {step}: {text}")
+
+
+class StateFileError(OperatorError):
+    """The file that keeps the state cannot be used: another server has it, it is damaged or not ours."""
+
+
+class StateFullError(OperatorError):
+    """A value would make the state larger than ``state: {limit: …}`` allows; what was there stays."""
 
 
 class PluginError(SignalpostError):

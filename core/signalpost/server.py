@@ -18,6 +18,7 @@ from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.event import Shared
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
+from signalpost.signals.state import State
 from signalpost.signals.table import SignalTable
 
 
@@ -99,7 +100,7 @@ class Server:
         )
         self._hub = Hub(loop.call_soon, outboxes=config.limits.outboxes or default_outboxes())
         broadcaster = Broadcaster(self._hub, table.spelling)
-        shared = Shared(asyncio.Lock(), {})
+        shared = Shared(asyncio.Lock(), State())
         self._signals = Signals(self._hub, broadcaster, shared, Places(config.limits.handlers))
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._plugins = RunningPlugins(plan.registry, config.plugins.settings, shared, broadcaster)

@@ -18,6 +18,7 @@ from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Job, ScheduleJob, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.signals.event import Shared, TickEvent
+from signalpost.signals.state import State
 
 
 class VirtualSelector(selectors.DefaultSelector):
@@ -71,7 +72,7 @@ class World:
         return Receipt(0, 0, 0)
 
     def runner(self, *jobs: Job) -> JobRunner:
-        return JobRunner(jobs, Shared(asyncio.Lock(), {}), self.broadcast, clock=self.clock)
+        return JobRunner(jobs, Shared(asyncio.Lock(), State()), self.broadcast, clock=self.clock)
 
     def handler(self, then: Callable[[TickEvent], Awaitable[Any]] | None = None, name: str = "work") -> Handler:
         async def work(event: TickEvent) -> None:

@@ -12,6 +12,7 @@ from signalpost.jobs.runner import JobRunner, JobStatus
 from signalpost.plan import TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.signals.event import Shared
+from signalpost.signals.state import State
 
 
 async def test_an_invoked_run_counts_neither_towards_the_limit_nor_in_the_series(world):
@@ -208,7 +209,7 @@ def test_on_uvloop_and_by_the_real_clock_jobs_run_too(caplog):
                 third.set()
 
         timer = TimerJob("tick", Handler("work", HandlerKind.TIMER, work), "routes.yaml:14", every=0.001)
-        runner = JobRunner([timer], Shared(asyncio.Lock(), {}), broadcast=lambda *_, **__: None)
+        runner = JobRunner([timer], Shared(asyncio.Lock(), State()), broadcast=lambda *_, **__: None)
         runner.start()
         await third.wait()
         await runner.stop()

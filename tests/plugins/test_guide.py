@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import pluggy
@@ -10,6 +11,7 @@ import pytest
 import signalpost
 from signalpost.plugins import hookspecs
 from signalpost.plugins.context import PluginContext
+from signalpost.signals.state import State
 from signalpost.testing import load_app
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +101,13 @@ def test_every_public_attribute_of_an_event_is_explained(heading):
     assert public <= explained
     if heading != "Broadcasting":
         assert explained <= public, "no attribute is explained that does not exist"
+
+
+def test_what_the_state_has_beyond_a_mapping_is_explained():
+    explained = rows(section("State"))
+    own = {name for name in set(dir(State)) - set(dir(MutableMapping)) if not name.startswith("_")}
+    assert own <= explained
+    assert explained <= set(dir(State))
 
 
 def test_the_means_of_broadcasting_are_the_code_s():

@@ -7,6 +7,7 @@ from signalpost.delivery.hub import Hub
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.event import Shared
+from signalpost.signals.state import State
 
 HEAD = "import asyncio\nfrom signalpost import hookimpl\n"
 
@@ -20,7 +21,7 @@ class Connection:
 
 @pytest.fixture
 def run(app):
-    """Start plugins that are written as {file: text}; return them and what they wrote down in ``state["log"]``."""
+    """Start plugins that are written as {file: text}; return them and what they wrote down in ``state["_log"]``."""
 
     def start(settings=None, **sources):
         for name, source in sources.items():
@@ -28,7 +29,8 @@ def run(app):
         registry = app.load()
         assert registry.errors == ()
         log = []
-        shared = Shared(asyncio.Lock(), {"log": log})
+        shared = Shared(asyncio.Lock(), State())
+        shared.state["_log"] = log
         broadcast = Broadcaster(Hub(asyncio.get_running_loop().call_soon), str)
         return RunningPlugins(registry, settings or {}, shared, broadcast), log
 
@@ -37,7 +39,7 @@ def run(app):
 
 async def test_startup_gets_each_plugin_its_own_settings_and_one_state_for_all(run):
     source = (
-        "@hookimpl\ndef startup(context):\n    context.state['log'].append((context.plugin, dict(context.settings)))\n"
+        "@hookimpl\ndef startup(context):\n    context.state['_log'].append((context.plugin, dict(context.settings)))\n"
     )
     plugins, log = run({"a": {"x": 1}}, a=source, b=source)
     await plugins.start()
@@ -46,8 +48,9 @@ async def test_startup_gets_each_plugin_its_own_settings_and_one_state_for_all(r
 
 async def test_startup_and_shutdown_may_be_async_and_shutdown_runs_in_reverse(run):
     source = (
-        "@hookimpl\nasync def startup(context):\n    await asyncio.sleep(0)\n    context.state['log'].append('+{0}')\n"
-        "@hookimpl\nasync def shutdown(context):\n    await asyncio.sleep(0)\n    context.state['log'].append('-{0}')\n"
+        "@hookimpl\nasync def startup(context):\n    context.state['_log'].append('+{0}')\n    await asyncio.sleep(0)\n"
+        "@hookimpl\nasync def shutdown(context):\n    await asyncio.sleep(0)\n"
+        "    context.state['_log'].append('-{0}')\n"
     )
     plugins, log = run(a=source.format("a"), b=source.format("b"))
     await plugins.start()
@@ -57,7 +60,7 @@ async def test_startup_and_shutdown_may_be_async_and_shutdown_runs_in_reverse(ru
 
 async def test_a_hook_that_raises_is_logged_with_plugin_hook_and_file_and_stops_nobody_else(run, caplog):
     bad = "@hookimpl\n{0}def startup(context):\n    raise RuntimeError('no')\n"
-    good = "@hookimpl\ndef startup(context):\n    context.state['log'].append('good')\n"
+    good = "@hookimpl\ndef startup(context):\n    context.state['_log'].append('good')\n"
     plugins, log = run(a=bad.format(""), b=bad.format("async "), c=good)
     await plugins.start()
     assert log == ["good"]
@@ -70,7 +73,7 @@ async def test_a_hook_that_raises_is_logged_with_plugin_hook_and_file_and_stops_
 
 
 async def test_a_context_can_broadcast(run):
-    source = "@hookimpl\ndef startup(context):\n    context.state['log'].append(context.broadcast('x').matched)\n"
+    source = "@hookimpl\ndef startup(context):\n    context.state['_log'].append(context.broadcast('x').matched)\n"
     plugins, log = run(a=source)
     await plugins.start()
     assert log == [0]
@@ -87,12 +90,12 @@ async def forever(log):
 
 @hookimpl
 async def startup(context):
-    context.create_task(forever(context.state["log"]))
+    context.create_task(forever(context.state["_log"]))
     await asyncio.sleep(0)
 
 @hookimpl
 def shutdown(context):
-    context.state["log"].append("shutdown")
+    context.state["_log"].append("shutdown")
 """
     plugins, log = run(a=source)
     await plugins.start()
@@ -127,7 +130,7 @@ async def stubborn(log):
 
 @hookimpl
 async def startup(context):
-    context.state["task"] = context.create_task(stubborn(context.state["log"]))
+    context.state["_task"] = context.create_task(stubborn(context.state["_log"]))
     await asyncio.sleep(0)
 """
     plugins, log = run(a=source)
@@ -137,7 +140,7 @@ async def startup(context):
         "plugin a: the task stubborn does not end when it is cancelled"
     ]
     log.append("stop")
-    task = plugins.contexts["a"].state["task"]
+    task = plugins.contexts["a"].state["_task"]
     task.cancel()
     await asyncio.wait([task])
 

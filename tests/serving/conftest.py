@@ -16,6 +16,7 @@ from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.serving.app import build_app, discard_app
 from signalpost.serving.services import RouteServices
 from signalpost.signals.event import Shared
+from signalpost.signals.state import State
 
 
 class Air:
@@ -99,7 +100,7 @@ def services(tmp_path, air):
 
     def make(**changes):
         fields = {
-            "shared": Shared(asyncio.Lock(), {}),
+            "shared": Shared(asyncio.Lock(), State()),
             "broadcast": air,
             "endpoint": EndpointConfig(("endpoints", 0), "web", "127.0.0.1", 0, Scheme.HTTP),
             "folder": tmp_path,

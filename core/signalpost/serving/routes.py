@@ -117,7 +117,7 @@ async def _answer_view(view: View, services: RouteServices, request: Request, pa
                 "request": _seen_by_views(request),
                 "path": unquote(request.path),
                 "now": datetime.now().astimezone(),
-                "state": services.shared.state,
+                "state": services.shared.state.view,
                 "settings": services.settings,
             }
         )

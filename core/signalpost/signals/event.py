@@ -4,7 +4,7 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 """
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Receipt
+from signalpost.signals.state import State
 
 Reach = Literal["everyone", "sender"]
 
@@ -55,12 +56,12 @@ class Shared:
 
     Attributes:
         lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
-        state: a mapping for the app's own use.
+        state: a mapping for the app's own use; see `signalpost.signals.state`.
 
     """
 
     lock: asyncio.Lock
-    state: MutableMapping[str, Any]
+    state: State
 
 
 class SharedView:
@@ -76,8 +77,8 @@ class SharedView:
         return self.shared.lock
 
     @property
-    def state(self) -> MutableMapping[str, Any]:
-        """One mapping for all handlers of the server."""
+    def state(self) -> State:
+        """One mapping for all handlers and actions of the server."""
         return self.shared.state
 
 
