@@ -1,7 +1,8 @@
 """What routes.yaml says, checked: frozen dataclasses, no YAML in them.
 
 Every part keeps `keys`, its path in the file (``("signals", 0)``), so that whoever finds a later problem
-(an unknown handler, a taken port) can name file, line and column through `ServerConfig.source`.
+(an unknown handler, a taken port) can name file, line and column through `ServerConfig.source`. Two parts are equal if
+they say the same, wherever they stand.
 """
 
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ class EndpointConfig:
 
     """
 
-    keys: Keys
+    keys: Keys = field(compare=False)
     name: str
     address: str
     port: int
@@ -102,7 +103,7 @@ class EndpointConfig:
 class BroadcastConfig:
     """The shorthand ``broadcast: {value, path, group, client}``; no target at all means everyone."""
 
-    keys: Keys
+    keys: Keys = field(compare=False)
     value: Any
     path: str | None = None
     group: str | None = None
@@ -141,7 +142,7 @@ class SchemaConfig:
 
     """
 
-    keys: Keys
+    keys: Keys = field(compare=False)
     document: Mapping[str, Any] | bool
 
 
@@ -156,7 +157,7 @@ class RouteConfig:
 
     """
 
-    keys: Keys
+    keys: Keys = field(compare=False)
     path: PathPattern
     methods: tuple[str, ...]
     file: Path | None = None
@@ -230,7 +231,7 @@ class SignalConfig:
 
     """
 
-    keys: Keys
+    keys: Keys = field(compare=False)
     path: PathPattern
     handler: str | None = None
     schema: SchemaConfig | None = None
@@ -256,7 +257,7 @@ class TimerConfig:
 
     """
 
-    keys: Keys
+    keys: Keys = field(compare=False)
     name: str
     every: float
     handler: str | None = None
@@ -281,7 +282,7 @@ class ScheduleConfig:
 
     """
 
-    keys: Keys
+    keys: Keys = field(compare=False)
     name: str
     crons: tuple[str, ...]
     handler: str | None = None

@@ -6,6 +6,7 @@ is an error rather than an empty string; the sandbox keeps a template from chang
 """
 
 import difflib
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -62,6 +63,27 @@ def check_template(path: Path, folder: Path) -> str | None:
     except ValueError as error:
         return str(error)
     return _check(environment(folder), name, folder, set())
+
+
+def template_digests(path: Path, folder: Path) -> dict[Path, str]:
+    """Give the file of a template, and that of every template it names, with a digest of what each holds now.
+
+    The arguments are those of `check_template`; a file that cannot be read has an empty digest.
+    """
+    try:
+        name = template_name(path, folder)
+    except ValueError:
+        return {}
+    seen: set[str] = set()
+    _check(environment(folder), name, folder, seen)
+    return {folder / each: _digest(folder / each) for each in sorted(seen)}
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _check(env: Environment, name: str, folder: Path, seen: set[str]) -> str | None:

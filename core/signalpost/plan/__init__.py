@@ -1,7 +1,20 @@
 """The plan: everything routes.yaml and the plugins say, resolved and checked (`load_plan`)."""
 
 from signalpost.plan.builder import build_plan
+from signalpost.plan.diff import Changes, Part, diff
 from signalpost.plan.loading import load_plan
 from signalpost.plan.model import Action, Job, Plan, RouteRule, ScheduleJob, TimerJob
 
-__all__ = ["Action", "Job", "Plan", "RouteRule", "ScheduleJob", "TimerJob", "build_plan", "load_plan"]
+__all__ = [
+    "Action",
+    "Changes",
+    "Job",
+    "Part",
+    "Plan",
+    "RouteRule",
+    "ScheduleJob",
+    "TimerJob",
+    "build_plan",
+    "diff",
+    "load_plan",
+]

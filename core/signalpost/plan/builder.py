@@ -6,6 +6,7 @@ from signalpost.config.doubts import NO_DOUBTS, Doubts
 from signalpost.config.model import Keys, MessageFormat, Rebroadcast, ServerConfig, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.config.source import format_keys
+from signalpost.config.templates import template_digests
 from signalpost.config.units import format_size
 from signalpost.delivery.memory import default_outboxes
 from signalpost.plan.findings import Findings
@@ -117,6 +118,7 @@ def _routes(resolver: Resolver) -> Iterator[RouteRule]:
             handler=resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
             broadcast=route.broadcast,
             gate=resolver.gate(route.schema),
+            templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
         )
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):

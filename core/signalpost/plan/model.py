@@ -77,6 +77,7 @@ class RouteRule:
         gate: judges the JSON body; None lets every body pass.
         endpoints: names of the endpoints that serve it; never empty.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        templates: the files of its view, each with a digest of what it held when the plan was made.
 
     """
 
@@ -90,6 +91,7 @@ class RouteRule:
     handler: Handler | None = None
     broadcast: BroadcastConfig | None = None
     gate: SchemaGate | None = None
+    templates: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

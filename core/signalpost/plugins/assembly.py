@@ -49,6 +49,7 @@ class Loaded:
     source: str
     home: Path
     module: ModuleType
+    digest: str = ""
 
 
 def assemble(
@@ -104,7 +105,15 @@ class _Assembly:
         self.manager.check_pending()
         names = [handler.name for handler in self._handlers(loaded) if self._take(handler)]
         self.plugins.append(
-            Plugin(loaded.name, loaded.version, loaded.source, loaded.module, self._implemented(hooks), tuple(names))
+            Plugin(
+                loaded.name,
+                loaded.version,
+                loaded.source,
+                loaded.module,
+                self._implemented(hooks),
+                tuple(names),
+                loaded.digest,
+            )
         )
 
     def implementations(self, hook: str) -> Iterator[Implementation]:

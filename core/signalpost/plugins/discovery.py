@@ -6,7 +6,7 @@ loaded all the same, so that everything that is wrong is said at once.
 
 import importlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,6 +67,7 @@ def load_plugins(config: PluginsConfig, installed: Sequence[EntryPoint] | None =
             loaded.append(_load(candidate, package))
         except PluginError as error:
             errors.append(error)
+    loaded = [replace(each, digest=package.digest(each.module)) for each in loaded]
     found = tuple(dict.fromkeys(candidate.name for candidate in candidates))
     return assemble(loaded, found=found, errors=errors, package=package)
 

@@ -12,6 +12,7 @@ helpers, and a dataclass finds its module in `sys.modules` while that is still b
 right after an edit.
 """
 
+import hashlib
 import importlib
 import sys
 import uuid
@@ -76,12 +77,32 @@ class DropInPackage:
         """Import a plugin; whatever its code raises comes through."""
         return importlib.import_module(f"{self.name}.{name}")
 
+    def digest(self, module: ModuleType) -> str:
+        """Give a digest of a plugin's source and of the helpers that have been imported; empty if it is not from here.
+
+        Helpers are everybody's: nothing tells which plugin uses which.
+        """
+        home = module.__name__
+        if not home.startswith(self.name + "."):
+            return ""
+        helpers = self.name + "._"
+        parts = sorted(each for each in sys.modules if each == home or each.startswith((home + ".", helpers)))
+        found = hashlib.sha256()
+        for part in parts:
+            found.update(f"{part.removeprefix(self.name)}\0{_source_digest(sys.modules[part])}\0".encode())
+        return found.hexdigest()
+
     def close(self) -> None:
         """Forget every module of the folder. Functions that are still running keep what they refer to."""
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
         for module in [each for each in sys.modules if each == self.name or each.startswith(self.name + ".")]:
             del sys.modules[module]
+
+
+def _source_digest(module: ModuleType) -> str:
+    loader = getattr(module.__spec__, "loader", None)
+    return loader.digest if isinstance(loader, _FreshLoader) else ""
 
 
 class _Finder(MetaPathFinder):
@@ -105,9 +126,18 @@ class _Finder(MetaPathFinder):
 
 
 class _FreshLoader(SourceFileLoader):
-    """Compiles the source as it is now."""
+    """Compiles the source as it is now.
+
+    Attributes:
+        digest: of the source that was compiled.
+
+    """
+
+    digest = ""
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
+        source = self.get_data(path)
+        self.digest = hashlib.sha256(source).hexdigest()
+        code: CodeType = self.source_to_code(source, path)
         return code

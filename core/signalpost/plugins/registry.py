@@ -46,6 +46,8 @@ class Plugin:
         source: the distribution, or the drop-in's file.
         hooks: names of the hooks it implements, sorted.
         handlers: names of its handlers, in the order they were found.
+        digest: of a drop-in's source and of the helpers beside it, when they were read; of an installed plugin, which
+            is imported once, nothing.
 
     """
 
@@ -55,6 +57,7 @@ class Plugin:
     module: ModuleType = field(compare=False, repr=False)
     hooks: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,277 @@
+"""What one plan has that another has not, or has otherwise: pure.
+
+Compared is what is said, not where it stands or which object it became: lines may move in routes.yaml, and handlers be
+imported anew. What a handler does is its plugin's: a plugin has changed when its source has.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from itertools import chain
+from typing import Any
+
+from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, TimerConfig
+from signalpost.config.paths import PathPattern
+from signalpost.plan.model import Job, Plan, RouteRule, ScheduleJob
+from signalpost.plugins.handler import Binding, Handler, RouteBinding, SignalBinding
+from signalpost.signals.rule import SignalRule
+
+NOTHING = "nothing changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What has changed of one kind of thing; each is named as `Changes` says, in the order of its plan.
+
+    Attributes:
+        changed: in the order and by the names of the new plan.
+
+    """
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a new plan changes. It is false when that is nothing, and `str` gives the line ``+1 signal, ~1 timer``.
+
+    Attributes:
+        endpoints: by name.
+        routes: by method and path, ``POST /rooms/<room>``.
+        signals: by path.
+        timers: by name.
+        schedules: by name.
+        plugins: by name; changed are those whose source, version or settings have.
+        settings: the keys of everything else that has changed: ``limits.rate``, ``undeclared``.
+
+    """
+
+    endpoints: Part = Part()
+    routes: Part = Part()
+    signals: Part = Part()
+    timers: Part = Part()
+    schedules: Part = Part()
+    plugins: Part = Part()
+    settings: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, each.name) for each in fields(self))
+
+    def __str__(self) -> str:
+        words = [
+            f"{sign}{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+            for noun, part in self.parts().items()
+            for sign, names in (("+", part.added), ("~", part.changed), ("-", part.removed))
+            if names
+        ]
+        return ", ".join([*words, *(f"~{key}" for key in self.settings)]) or NOTHING
+
+    def parts(self) -> Mapping[str, Part]:
+        """Give the parts by what they are changes of, in the singular."""
+        return {each.name.removesuffix("s"): getattr(self, each.name) for each in fields(self)[:-1]}
+
+
+def diff(old: Plan, new: Plan) -> Changes:
+    """Say what `new` changes: what it adds is what the opposite comparison removes."""
+    return Changes(
+        endpoints=_compare(_endpoints(old), _endpoints(new)),
+        routes=_compare(_routes(old), _routes(new)),
+        signals=_compare(_signals(old), _signals(new)),
+        timers=_compare(_jobs(old, schedules=False), _jobs(new, schedules=False)),
+        schedules=_compare(_jobs(old, schedules=True), _jobs(new, schedules=True)),
+        plugins=_compare(_plugins(old), _plugins(new)),
+        settings=tuple(_settings(old.config, new.config)),
+    )
+
+
+def unchanged_jobs(old: Plan, new: Plan) -> frozenset[str]:
+    """Name the jobs that both plans have alike; the source of their handlers may have changed."""
+    before = {thing.name: thing.says for thing in _all_jobs(old)}
+    after = {thing.name: thing.says for thing in _all_jobs(new)}
+    return frozenset(name for name, says in after.items() if name in before and alike(before[name], says))
+
+
+@dataclass(frozen=True, slots=True)
+class _Thing:
+    """Something of a plan.
+
+    Attributes:
+        name: for people.
+        keys: by which its counterpart in the other plan is found, the most exact first.
+        says: what is compared: configurations and bindings, for what plans make of them is made anew each time.
+
+    """
+
+    name: str
+    keys: tuple[Hashable, ...]
+    says: Any
+
+
+def _compare(old: Iterable[_Thing], new: Iterable[_Thing]) -> Part:
+    """Find the counterparts, and say which things have none or say something else."""
+    left = dict(enumerate(old))
+    added: list[str] = []
+    changed: list[str] = []
+    counterparts = _counterparts(left, list(new))
+    for thing, before in counterparts:
+        if before is None:
+            added.append(thing.name)
+        elif not alike(before.says, thing.says):
+            changed.append(thing.name)
+    return Part(tuple(added), tuple(changed), tuple(thing.name for thing in left.values()))
+
+
+def _counterparts(left: dict[int, _Thing], new: list[_Thing]) -> list[tuple[_Thing, _Thing | None]]:
+    """Give each new thing its old counterpart, or None; take those out of `left`."""
+    found: list[_Thing | None] = [None] * len(new)
+    for level in range(max((len(thing.keys) for thing in new), default=0)):
+        free: dict[Hashable, list[int]] = {}
+        for number, thing in left.items():
+            free.setdefault(thing.keys[level], []).append(number)
+        for index, thing in enumerate(new):
+            if found[index] is None and (numbers := free.get(thing.keys[level])):
+                found[index] = left.pop(numbers.pop(0))
+    return list(zip(new, found, strict=True))
+
+
+# What there is in a plan
+
+
+def _endpoints(plan: Plan) -> Iterator[_Thing]:
+    for endpoint in plan.config.endpoints:
+        yield _Thing(endpoint.name, (endpoint.name,), endpoint)
+
+
+def _routes(plan: Plan) -> Iterator[_Thing]:
+    declared = plan.config.routes
+    for index, rule in enumerate(plan.routes):
+        if index < len(declared):
+            said: Any = (declared[index], rule.templates)
+            endpoints = declared[index].endpoints
+        else:
+            said, endpoints = _route_binding(rule), ()
+        identity = rule.path.identity(ignore_case=False)
+        keys = ((identity, rule.methods, endpoints), (identity, rule.methods), (identity,))
+        yield _Thing(f"{', '.join(rule.methods)} {rule.path}", keys, said)
+
+
+def _signals(plan: Plan) -> Iterator[_Thing]:
+    declared = plan.config.signals
+    for index, rule in enumerate(plan.signals):
+        if index < len(declared):
+            said: Any = declared[index]
+            endpoints = declared[index].endpoints
+        else:
+            said, endpoints = _signal_binding(plan, rule), ()
+        yield _Thing(str(rule.pattern), ((rule.pattern.key, endpoints), (rule.pattern.key,)), said)
+
+
+def _jobs(plan: Plan, *, schedules: bool) -> Iterator[_Thing]:
+    declared: tuple[TimerConfig | ScheduleConfig, ...] = (*plan.config.timers, *plan.config.schedules)
+    configs = {each.name: each for each in declared}
+    for job in plan.jobs:
+        if isinstance(job, ScheduleJob) is not schedules:
+            continue
+        config = configs.get(job.name)
+        yield _Thing(job.name, (job.name,), _job_binding(job) if config is None else config)
+
+
+def _all_jobs(plan: Plan) -> Iterator[_Thing]:
+    return chain(_jobs(plan, schedules=False), _jobs(plan, schedules=True))
+
+
+def _plugins(plan: Plan) -> Iterator[_Thing]:
+    for plugin in plan.registry.plugins:
+        says = (plugin.version, plugin.source, plugin.digest, plan.config.plugins.settings.get(plugin.name, {}))
+        yield _Thing(plugin.name, (plugin.name,), says)
+
+
+# What decorators say
+
+
+def _route_binding(rule: RouteRule) -> Any:
+    return rule.path.text, rule.methods, _said_by(rule.handler, RouteBinding, rule.path)
+
+
+def _signal_binding(plan: Plan, rule: SignalRule) -> Any:
+    return rule.pattern.text, _said_by(plan.registry.handlers.get(rule.handler_name), SignalBinding, rule.pattern)
+
+
+def _said_by(handler: Handler | None, kind: type[RouteBinding | SignalBinding], path: PathPattern) -> Any:
+    """Give a handler's name and plugin, and the schemas of its bindings to a path."""
+    if handler is None:
+        return None
+    bindings = (binding for binding in handler.bindings if isinstance(binding, kind))
+    return handler.name, handler.plugin, tuple(each.schema for each in bindings if _same_path(each, path))
+
+
+def _same_path(binding: Binding, path: PathPattern) -> bool:
+    return isinstance(binding, RouteBinding | SignalBinding) and PathPattern.parse(binding.path) == path
+
+
+def _job_binding(job: Job) -> Any:
+    handler = job.action
+    if not isinstance(handler, Handler):
+        return None
+    return handler.name, handler.plugin, handler.bindings
+
+
+# Everything else
+
+_NAMES: Mapping[str, str] = {"undeclared_refused": "undeclared"}
+_ELSEWHERE = frozenset(
+    {"file", "folder", "endpoints", "plugins", "routes", "signals", "timers", "schedules", "unbound"}
+)
+"""Fields that are compared above, by what becomes of them, or that say nothing about the app."""
+
+
+def _settings(old: ServerConfig, new: ServerConfig) -> Iterator[str]:
+    for field in fields(ServerConfig):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if not field.compare or field.name in _ELSEWHERE or alike(before, after):
+            continue
+        name = _NAMES.get(field.name, field.name)
+        if isinstance(before, LimitsConfig):
+            yield from (f"{name}.{each.name}" for each in fields(before) if not _same_field(before, after, each.name))
+        else:
+            yield name
+
+
+def _same_field(before: Any, after: Any, name: str) -> bool:
+    return alike(getattr(before, name), getattr(after, name))
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Tell whether two values say the same. Unlike ``==`` it tells 1, 1.0 and true apart, as JSON does."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    comparer = _comparer(one)
+    return bool(one == other) if comparer is None else comparer(one, other)
+
+
+def _comparer(value: Any) -> Callable[[Any, Any], bool] | None:
+    if isinstance(value, Mapping):
+        return _alike_mappings
+    if isinstance(value, list | tuple):
+        return _alike_lists
+    if is_dataclass(value):
+        return _alike_dataclasses
+    return None
+
+
+def _alike_mappings(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+    return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
+
+
+def _alike_lists(one: list[Any], other: list[Any]) -> bool:
+    return len(one) == len(other) and all(map(alike, one, other))
+
+
+def _alike_dataclasses(one: Any, other: Any) -> bool:
+    return all(_same_field(one, other, each.name) for each in fields(one) if each.compare)
