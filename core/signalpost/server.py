@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.memory import default_outboxes
+from signalpost.delivery.shedding import ShedLog
 from signalpost.jobs.runner import JobRunner
 from signalpost.plan import Plan
 from signalpost.plugins.running import RunningPlugins
@@ -98,7 +99,8 @@ class Server:
             [endpoint.name for endpoint in config.endpoints if endpoint.scheme.websocket],
             refuse_undeclared=config.undeclared_refused,
         )
-        self._hub = Hub(loop.call_soon, outboxes=config.limits.outboxes or default_outboxes())
+        outboxes = config.limits.outboxes or default_outboxes()
+        self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later))
         broadcaster = Broadcaster(self._hub, table.spelling)
         shared = Shared(asyncio.Lock(), State())
         self._signals = Signals(self._hub, broadcaster, shared, Places(config.limits.handlers))

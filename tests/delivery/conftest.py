@@ -233,9 +233,9 @@ class Signal:
 class World:
     """A hub, its turns and its clients."""
 
-    def __init__(self, outboxes=None):
+    def __init__(self, outboxes=None, shed=None):
         self.turn = Turn()
-        self.hub = Hub(self.turn.call_soon, outboxes=outboxes)
+        self.hub = Hub(self.turn.call_soon, outboxes=outboxes, shed=shed)
         self.sockets = []
         self._ids = itertools.count()
 

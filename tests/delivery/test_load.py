@@ -5,8 +5,10 @@ import pytest
 from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.load import Load
 from signalpost.delivery.memory import default_outboxes, memory_limits
+from signalpost.delivery.shedding import PAUSE, ShedLog
 
 GIB = 1 << 30
+LINE = "clients dropped with 4008, the slowest first: %d; more than 512MiB waited for all together (limits.outboxes)"
 
 
 class Weight:
@@ -79,12 +81,37 @@ class TestHub:
         assert world.hub._load.total == 0
 
     def test_many_can_go_at_once(self, new_world, signal):
-        world = new_world(outboxes=50_000)
+        shed = []
+        world = new_world(outboxes=50_000, shed=shed.append)
         peers = [world.connect(limit=1 << 20, tls=True) for _ in range(300)]
         world.hub.broadcast(signal("s", 9_990))
         world.turn.end()
         assert sum(not peer.transport.ended for peer in peers) == 5
         assert len(world.hub.clients) == 5
+        assert shed == [295]
+
+
+class TestLog:
+    def test_the_first_is_told_at_once_and_all_others_once_a_second(self, caplog):
+        later = []
+        shed = ShedLog(GIB // 2, lambda *call: later.append(call))
+
+        def second():
+            ((seconds, tell),) = later
+            assert seconds == PAUSE
+            later.clear()
+            tell()
+
+        shed(1)
+        shed(300)
+        shed(2)
+        assert caplog.messages == [LINE % 1]
+        second()
+        assert caplog.messages == [LINE % 1, LINE % 302]
+        second()
+        assert not later
+        shed(7)
+        assert caplog.messages == [LINE % 1, LINE % 302, LINE % 7]
 
 
 class TestMemory:

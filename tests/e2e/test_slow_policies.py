@@ -147,7 +147,7 @@ async def test_disconnect_drops_at_the_buffer_of_the_signal():
             await story.heard(listener)
 
 
-async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_policy():
+async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_policy(caplog):
     slow, limits = "{policy: drop_oldest}", "{message: 64KiB, outboxes: 256KiB}"
     async with server(slow, limits) as story, story.listen() as (_, slower):
         await story.talk_until(lambda: slower.waiting > 100_000)
@@ -155,6 +155,8 @@ async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_pol
             await story.talk_until(lambda: slower.closing or slow.closing)
             assert slower.close_code == CloseCode.TOO_SLOW
             assert not slow.closing
+            (line,) = caplog.messages
+            assert line.startswith("clients dropped with 4008, the slowest first: 1; more than 256KiB waited")
             heard, _ = await story.heard(listener)
             assert len(gaps(heard)) == 1  # what was said before it came
 

@@ -37,6 +37,7 @@ class Hub:
         call_soon: runs a function at the end of the loop turn (``loop.call_soon``).
         outboxes: bytes that may wait for all clients together; beyond it those for whom most waits are dropped, at the
             end of the loop turn. None is no bound.
+        shed: hears how many were dropped for that.
 
     Attributes:
         clients: all that are connected, by id.
@@ -52,6 +53,7 @@ class Hub:
         "_paths",
         "_queue",
         "_scheduled",
+        "_shed",
         "_unwritten",
         "_when_closed",
         "clients",
@@ -59,7 +61,13 @@ class Hub:
         "everyone",
     )
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object], *, outboxes: int | None = None) -> None:
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        *,
+        outboxes: int | None = None,
+        shed: Callable[[int], None] | None = None,
+    ) -> None:
         self.clients: dict[ClientId, Client] = {}
         self.everyone = Audience()
         self.closing: set[Client] = set()
@@ -68,6 +76,7 @@ class Hub:
         self._queue: list[Entry] = []
         self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
         self._load: Load[Client] = Load(outboxes)
+        self._shed = shed
         self._call_soon = call_soon
         self._scheduled = False
         self._when_closed: Callable[[], None] | None = None
@@ -298,8 +307,11 @@ class Hub:
                 client.write_waiting()
         load = self._load
         if load.total and load.over:
-            for client in load.take_heaviest():
+            heaviest = load.take_heaviest()
+            for client in heaviest:
                 client.drop(CloseCode.TOO_SLOW)
+            if heaviest and self._shed is not None:
+                self._shed(len(heaviest))
 
     def weigh(self, client: Client, waiting: int) -> None:
         """Hear how many bytes wait for a client now."""
