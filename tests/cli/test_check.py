@@ -172,7 +172,8 @@ class TestMistakesElsewhere:
         result = signalpost("chek")
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
-            'Error: no command "chek"; did you mean "check"? (known: check, new, plugins, routes, run, schema)'
+            'Error: no command "chek"; did you mean "check"? '
+            "(known: check, new, plugins, reference, routes, run, schema)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):
@@ -196,10 +197,10 @@ class TestAbout:
     def test_help_lists_every_command_with_a_whole_sentence(self, signalpost):
         text = signalpost("--help").stdout
         listed = dict(re.findall(r"^  (\w+) +(\w.*)$", text.partition("Commands:\n")[2], re.MULTILINE))
-        assert sorted(listed) == ["check", "new", "plugins", "routes", "run", "schema"]
+        assert sorted(listed) == ["check", "new", "plugins", "reference", "routes", "run", "schema"]
         assert all(sentence.endswith(".") and "..." not in sentence for sentence in listed.values())
 
-    @pytest.mark.parametrize("command", ["check", "new", "plugins", "routes", "run", "schema"])
+    @pytest.mark.parametrize("command", ["check", "new", "plugins", "reference", "routes", "run", "schema"])
     def test_every_command_has_its_help(self, signalpost, command):
         result = signalpost(command, "-h")
         assert result.exit_code == 0

@@ -1,12 +1,8 @@
-"""`signalpost routes`, `plugins` and `schema`: what there is, readable at every width."""
+"""`signalpost routes` and `plugins`: what there is, readable at every width."""
 
-import json
 import re
 
 import pytest
-from jsonschema import Draft202012Validator
-
-from signalpost.config import routes_schema
 
 PLUGIN = """
     from signalpost import hookimpl, route, signal, timer
@@ -155,13 +151,3 @@ def test_through_a_pipe_every_row_is_one_line_and_has_no_colour(app, process, co
 def test_a_terminal_shows_headings_in_bold_and_no_color_is_heard(app, terminal):
     assert "\x1b[1mweb" in terminal("routes")
     assert "\x1b" not in terminal("routes", NO_COLOR="1")
-
-
-def test_the_schema_is_a_sound_json_schema_for_the_file(app, signalpost):
-    result = signalpost("schema")
-    schema = json.loads(result.stdout)
-    Draft202012Validator.check_schema(schema)
-    assert schema == routes_schema()
-    validator = Draft202012Validator(schema)
-    assert validator.is_valid({"endpoints": [{"name": "web", "address": "*", "port": 80, "protocol": "http"}]})
-    assert not validator.is_valid({"endpoints": [{"name": "web", "address": "*", "port": 80, "protocol": "ftp"}]})

@@ -13,6 +13,7 @@ import pytest
 from websockets.sync.client import connect
 
 from signalpost.config import routes_schema
+from signalpost.config.editor import editor_schema
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"PYTHONPATH": ""}  # what is installed runs, not what this process was pointed to
@@ -35,7 +36,7 @@ class TestFolder:
         assert (result.exit_code, result.stderr) == (0, "")
         assert parts(folder / "chat") == parts(ROOT)
         schema = folder / "chat" / ".signalpost" / "routes.schema.json"
-        assert json.loads(schema.read_text()) == routes_schema()
+        assert json.loads(schema.read_text()) == editor_schema(routes_schema())
         named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", (folder / "chat" / "routes.yaml").read_text())[1]
         assert (folder / "chat" / named).samefile(schema)
 

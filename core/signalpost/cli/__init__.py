@@ -1,6 +1,5 @@
-"""The command line: ``signalpost run``, ``check``, ``routes``, ``plugins``, ``new`` and ``schema``."""
+"""The command line: one function a command."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -11,9 +10,11 @@ from signalpost import __version__
 from signalpost.cli.commands import Commands
 from signalpost.cli.listing import show_plugins, show_routes
 from signalpost.cli.running import LOG_LEVELS, run_server
-from signalpost.cli.starter import create_app
+from signalpost.cli.starter import create_app, schema_text, write_schema
 from signalpost.cli.terminal import wants_colour
 from signalpost.config import Style, render_problems, routes_schema
+from signalpost.config.editor import editor_schema
+from signalpost.config.reference import reference as reference_text
 from signalpost.config.render import count_problems
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
@@ -98,9 +99,18 @@ def new(folder: Path) -> None:
 
 
 @cli.command()
-def schema() -> None:
+@FILE
+@click.option("--write", is_flag=True, help="Put it beside FILE, where its first line lets editors look for it.")
+def schema(file: str, write: bool) -> None:
     """Print the JSON Schema of routes.yaml, for editors."""
-    click.echo(json.dumps(routes_schema(), indent=2, ensure_ascii=False))
+    made = editor_schema(routes_schema())
+    click.echo(write_schema(Path(file).parent, made) if write else schema_text(made))
+
+
+@cli.command()
+def reference() -> None:
+    """Print what every key of routes.yaml means, as Markdown."""
+    click.echo(reference_text(), nl=False)
 
 
 def main() -> None:

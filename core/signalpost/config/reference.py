@@ -1,4 +1,7 @@
-"""The reference of routes.yaml, made from its schema: ``python -m signalpost.config.reference > core/reference.md``."""
+"""The reference of routes.yaml, made from its schema: ``signalpost reference``.
+
+In the repository it is kept as a file: ``python -m signalpost.config.reference > core/reference.md``.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,8 +13,7 @@ Schema = Mapping[str, Any]
 
 _HEAD = """# Every key of routes.yaml
 
-Made from the schema that checks the file and that editors read (`signalpost schema`);
-`python -m signalpost.config.reference > core/reference.md` makes it anew.
+Made from the schema that checks the file and that editors read; `signalpost reference` prints it anew.
 
 """
 
