@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.outbox import CHUNK
+from signalpost.delivery.target import Receipt
 from signalpost.testing import serve
 
 MESSAGE = 8_192
@@ -82,6 +83,21 @@ class Story:
         await (person.send_raw if path == "/raw" else person.send)(text)
         for person in self.people.values():
             assert await person.receive() == text
+
+    async def broadcast_until(self, enough):
+        """Broadcast from the server until something has happened; give the receipts."""
+        receipts = []
+        while not enough():
+            assert len(receipts) < MOST, "it never happened"
+            receipts.append(await self.broadcast(f"{len(receipts)} ".ljust(MESSAGE, "-")))
+        return receipts
+
+    async def broadcast(self, text, **target):
+        """Broadcast from the server; all people have read it when the receipt is given."""
+        receipt = self.app.server._signals.broadcaster(text, **target)
+        for person in () if target else self.people.values():
+            assert await person.receive() == text
+        return receipt
 
     async def heard(self, listener, since=0):
         """Read on until the newest of each path has come; give the numbers that came, and what was said to miss."""
@@ -159,6 +175,43 @@ async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_pol
             assert line.startswith("clients dropped with 4008, the slowest first: 1; more than 256KiB waited")
             heard, _ = await story.heard(listener)
             assert len(gaps(heard)) == 1  # what was said before it came
+
+
+@pytest.mark.parametrize("protocol", ["ws", "wss"])
+@pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "latest"])
+async def test_a_receipt_counts_whom_a_value_was_queued_for_and_whom_not(policy, protocol, trusting):
+    slow, tls = f"{{policy: {policy}, buffer: {BUFFER}}}", trusting if protocol == "wss" else None
+    async with server(slow, tls=tls) as story, story.listen() as (_, client):
+        enough = (lambda: client.closing) if policy == "disconnect" else has_lost_something(client)
+        receipts = await story.broadcast_until(enough)
+        if policy == "disconnect":
+            # It is not queued for whom it is too much, and who is gone is not matched.
+            assert receipts.pop() == Receipt(matched=3, queued=2, dropped=1)
+            after = Receipt(matched=2, queued=2)
+        else:
+            # What gives way was queued, and so is what it gives way to; only what fits nowhere is not.
+            after = Receipt(matched=3, queued=3)
+            assert await story.broadcast("x" * BUFFER) == Receipt(matched=3, queued=2, dropped=1)
+            assert not client.closing
+        assert set(receipts) == {Receipt(matched=3, queued=3)}
+        assert await story.broadcast("and on it goes") == after
+        alone = await story.broadcast("to it alone", client=client.id)
+        assert alone == Receipt(after.matched - 2, after.queued - 2)
+
+
+@pytest.mark.parametrize("protocol", ["ws", "wss"])
+@pytest.mark.parametrize("policy", ["disconnect", "drop_oldest"])
+async def test_who_goes_for_the_sake_of_all_others_goes_when_the_receipt_is_there(policy, protocol, trusting):
+    slow, limits = f"{{policy: {policy}}}", "{message: 64KiB, outboxes: 256KiB}"
+    async with (
+        server(slow, limits, trusting if protocol == "wss" else None) as story,
+        story.listen() as (_, one),
+        story.listen() as (_, other),
+    ):
+        receipts = await story.broadcast_until(lambda: one.closing or other.closing)
+        assert CloseCode.TOO_SLOW in (one.close_code, other.close_code)
+        assert set(receipts) == {Receipt(matched=4, queued=4)}
+        assert await story.broadcast("and on it goes") == Receipt(matched=3, queued=3)
 
 
 async def test_frames_that_are_relayed_raw_are_values_of_the_path_they_come_from():

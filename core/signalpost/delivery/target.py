@@ -11,7 +11,8 @@ class Receipt:
 
     Attributes:
         matched: clients that the target reaches.
-        queued: those it was queued for. It may still be left out later, in favour of newer ones (`SlowPolicy`).
+        queued: those it was queued for. It may still be left out later, in favour of newer ones (`SlowPolicy`), or be
+            lost with a connection that ends: a socket's own news, and what all outboxes together hold, come later.
         dropped: those it was not queued for: they were too slow and lost their connection for it or, under a policy
             that leaves frames out, it would not fit into the outbox by itself. `matched` is the sum of the two.
 
