@@ -60,22 +60,25 @@ def test_a_very_long_word_is_cut(problems):
 
 
 def test_the_routes_schema_is_a_schema_and_documents_every_key():
-    schema = routes_schema()
-    Draft202012Validator.check_schema(schema)
-    for name, properties in [("the file", schema["properties"]), *_properties(schema)]:
-        for key, each in properties.items():
-            text = each if "$ref" not in each else schema["$defs"][each["$ref"].rpartition("/")[2]] | each
-            assert {"title", "description", "examples"} <= text.keys(), f"{name}: {key}"
+    Draft202012Validator.check_schema(routes_schema())
+    for where, _, key, each in _keys():
+        assert {"title", "description", "examples"} <= each.keys(), f"{where}.{key}"
+
+
+def test_the_routes_schema_says_of_every_key_what_holds_without_it():
+    for where, mapping, key, each in _keys():
+        one_of_several = where == "step"  # an action is named by its key
+        needed = {name for part in (mapping, *mapping.get("oneOf", ())) for name in part.get("required", ())}
+        said = "default" in each or "ithout it" in each["description"]
+        assert said or key in needed or one_of_several, f"{where}.{key}"
 
 
 def test_the_examples_of_the_routes_schema_are_allowed_by_it():
     schema = routes_schema()
-    for _, properties in [("", schema["properties"]), *_properties(schema)]:
-        for key, each in properties.items():
-            judge = Draft202012Validator({**schema["$defs"], "$defs": schema["$defs"], **each})
-            for example in [*each.get("examples", []), *([each["default"]] if "default" in each else [])]:
-                judge.validate(example)
-            assert key
+    for where, _, key, each in _keys():
+        judge = Draft202012Validator({"$defs": schema["$defs"], **each})
+        for example in [*each.get("examples", []), *([each["default"]] if "default" in each else [])]:
+            assert judge.is_valid(example), f"{where}.{key}: {example}"
 
 
 def test_the_schema_is_a_fresh_copy():
@@ -83,9 +86,22 @@ def test_the_schema_is_a_fresh_copy():
     assert json.dumps(routes_schema()["properties"])
 
 
-def _properties(node):
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if isinstance(value, dict) and isinstance(value.get("properties"), dict):
-                yield key, value["properties"]
-            yield from _properties(value)
+def _keys():
+    """Yield every key of the schema: where it stands, the mapping that has it, its name, and what is said of it."""
+    schema = routes_schema()
+    waiting = [("", schema), *schema["$defs"].items()]
+    while waiting:
+        where, node = waiting.pop()
+        for name, value in node.items():
+            for number, each in enumerate(value if isinstance(value, list) else [value]):
+                if isinstance(each, dict) and name not in ("properties", "$defs", "default", "examples"):
+                    waiting.append((f"{where}/{name}/{number}", each))
+        for key, value in node.get("properties", {}).items():
+            yield where, node, key, _resolved(value, schema)
+            waiting.append((f"{where}.{key}", value))
+
+
+def _resolved(node, schema):
+    if "$ref" not in node:
+        return node
+    return {**_resolved(schema["$defs"][node["$ref"].rpartition("/")[2]], schema), **node}
