@@ -271,6 +271,14 @@ def test_routes_yaml_wins_over_a_decorator_on_one_path_and_the_plan_notes_it(pla
     )
 
 
+def test_a_decorator_says_how_many_messages_of_one_client_its_handler_takes_at_once(plan):
+    side_by_side = '@signal("shout", path="/shout", parallel=4)\nasync def shout(event): ...'
+    assert [rule.parallel for rule in plan(plugins={"a": side_by_side}).signals] == [4]
+    # Where routes.yaml names the handler, all that the decorator binds it to is replaced.
+    named = plan(a_signal(path="/loud", handler="shout"), plugins={"a": side_by_side})
+    assert [rule.parallel for rule in named.signals] == [1]
+
+
 def test_routes_yaml_takes_from_a_decorator_only_the_methods_that_it_declares(plan):
     built = plan(a_route(path="/publish", methods=("GET",), file=Path("x")), plugins={"a": PUBLISH})
     assert [(rule.owner, rule.methods) for rule in built.routes] == [("app/routes.yaml:20", ("GET",)), ("a", ("POST",))]

@@ -150,6 +150,8 @@ def test_what_decorators_bind_is_compared_by_what_they_say(load):
     assert (found.timers.changed, found.signals.changed, found.schedules) == (("tick",), ("/echo",), Part())
     assert found.routes.changed == ("PUT /publish",)
     assert str(diff(old, load())) == "-1 route, -1 signal, -1 timer, -1 schedule, -1 plugin"
+    side_by_side = load(all=HANDLERS.replace('path="/echo"', 'path="/echo", parallel=2'))
+    assert diff(old, side_by_side).signals.changed == ("/echo",)
 
 
 def test_a_route_has_changed_when_a_template_that_its_view_extends_has(load):

@@ -68,6 +68,10 @@ def test_a_signal_may_be_bound_to_a_path_with_a_schema():
     assert handlers_of(shout)[0].bindings == (SignalBinding("/shout", {"type": "object"}),)
 
 
+def test_a_signal_may_say_how_many_messages_of_one_client_it_takes_at_once(handler):
+    assert handlers_of(signal("x", path="/x", parallel=4)(handler))[0].bindings == (SignalBinding("/x", parallel=4),)
+
+
 def test_a_route_takes_post_unless_told_and_methods_in_any_case(handler):
     plain = handlers_of(route("a", path="/a")(handler))[0]
     told = handlers_of(route("b", path="/b", methods=["get", "PUT", "get"])(handler))[0]
@@ -156,6 +160,8 @@ def test_a_name_that_cannot_be_written_in_routes_yaml_is_refused(handler, name):
     [
         (signal("x", path="shout"), 'a path starts with "/"'),
         (signal("x", schema={"type": "object"}), "schema says nothing without path"),
+        (signal("x", parallel=2), "parallel says nothing without path"),
+        (signal("x", path="/x", parallel=0), "parallel is a whole number from 1, not 0"),
         (route("x", methods=["GET"]), "methods says nothing without path"),
         (route("x", path="/x", methods="GET"), "methods is a list of words"),
         (route("x", path="/x", methods=[]), "methods is a list of words"),

@@ -158,7 +158,7 @@ def _signals(resolver: Resolver) -> Iterator[SignalRule]:
             continue
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)
-            yield _signal_rule(path, handler.plugin, endpoints, handler, gate)
+            yield _signal_rule(path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel)
 
 
 def _signal_rule(

@@ -198,7 +198,11 @@ def _route_binding(rule: RouteRule) -> Any:
 
 
 def _signal_binding(plan: Plan, rule: SignalRule) -> Any:
-    return rule.pattern.text, _said_by(plan.registry.handlers.get(rule.handler_name), SignalBinding, rule.pattern)
+    return (
+        rule.pattern.text,
+        rule.parallel,
+        _said_by(plan.registry.handlers.get(rule.handler_name), SignalBinding, rule.pattern),
+    )
 
 
 def _said_by(handler: Handler | None, kind: type[RouteBinding | SignalBinding], path: PathPattern) -> Any:

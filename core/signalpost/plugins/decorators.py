@@ -41,7 +41,7 @@ ATTRIBUTE = "__signalpost_handlers__"
 
 
 def signal(
-    name: str, *, path: str | None = None, schema: Schema | None = None
+    name: str, *, path: str | None = None, schema: Schema | None = None, parallel: int = 1
 ) -> Callable[[SignalFunction], SignalFunction]:
     """Make an ``async def`` that takes a `SignalEvent` the handler `name`.
 
@@ -49,15 +49,16 @@ def signal(
         name: unique among all handlers of all plugins.
         path: the signal it is bound to unless routes.yaml names it; e.g. ``/rooms/<room>``.
         schema: a JSON Schema that judges the client's whole message object; needs `path`.
+        parallel: how many messages of one client it may have at once; 1 keeps their order. Needs `path`.
 
     """
 
     def bind() -> SignalBinding | None:
         if path is None:
-            _refuse_without("path", schema=schema)
+            _refuse_without("path", schema=schema, parallel=parallel != 1)
             return None
         PathPattern.parse(path)
-        return SignalBinding(path, schema)
+        return SignalBinding(path, schema, _count("parallel", parallel, least=1))
 
     return _decorator(HandlerKind.SIGNAL, name, bind)
 

@@ -21,10 +21,11 @@ class HandlerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SignalBinding:
-    """``@signal("shout", path="/shout")``."""
+    """``@signal("shout", path="/shout")``; `parallel` is that of `signalpost.config.model.SignalConfig`."""
 
     path: str
     schema: Mapping[str, Any] | bool | None = None
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
