@@ -202,7 +202,8 @@ class Hub:
             if fate is _TOO_SLOW:
                 client.drop(CloseCode.TOO_SLOW)
             return False
-        self._schedule()
+        if not self._scheduled:  # asked here, too: a call for each of many messages is felt
+            self._schedule()
         return True
 
     def send_last(self, client: Client, data: bytes) -> bool:
@@ -326,7 +327,11 @@ class Hub:
         boxes: dict[Client, list[bytes]] = {}
         for target, frame, excluding in queue:
             if isinstance(target, Client):
-                boxes.setdefault(target, []).append(frame)
+                box = boxes.get(target)
+                if box is None:
+                    boxes[target] = [frame]
+                else:
+                    box.append(frame)
                 continue
             for lane in target.lanes:
                 if lane.direct:
@@ -336,7 +341,7 @@ class Hub:
                             boxes.setdefault(client, []).append(data)
         for client, frames in boxes.items():
             if client.direct:
-                self._write({client.descriptor: client}, frames, queue)
+                self._write_one(client, frames, queue)
 
     def _write(self, clients: dict[int, Client], frames: list[bytes], queue: list[Entry]) -> None:
         """Write `frames`, which `queue` has for each of the clients: the loop that this framework exists for."""
@@ -355,10 +360,28 @@ class Hub:
                 if sent != size:
                     unfinished.append((descriptor, sent))
         for client, sent in [(clients[descriptor], sent) for descriptor, sent in unfinished]:
-            if sent == _GONE:
-                client.drop(CloseCode.ABNORMAL)
-            elif not client.keep(frames, sent, _paths_for(client, queue)):
-                client.drop(CloseCode.TOO_SLOW)
+            _keep_rest(client, frames, sent, queue)
+
+    @staticmethod
+    def _write_one(client: Client, frames: list[bytes], queue: list[Entry]) -> None:
+        """Write frames of a client's own: what `_write` does, without what many clients need."""
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        try:
+            sent = os.write(client.descriptor, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = _GONE
+        if sent != len(data):
+            _keep_rest(client, frames, sent, queue)
+
+
+def _keep_rest(client: Client, frames: list[bytes], sent: int, queue: list[Entry]) -> None:
+    """Let what could not be written wait, or end a client that is gone or too slow."""
+    if sent == _GONE:
+        client.drop(CloseCode.ABNORMAL)
+    elif not client.keep(frames, sent, _paths_for(client, queue)):
+        client.drop(CloseCode.TOO_SLOW)
 
 
 def _paths_for(client: Client, queue: list[Entry]) -> list[str | None]:

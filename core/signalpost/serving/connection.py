@@ -168,13 +168,13 @@ class Connection(asyncio.Protocol):
 
     def _take(self, received: Iterable[Received]) -> None:
         """Handle frames until one of them brings a pause, which keeps the rest."""
-        session = self._session
+        session, client = self._session, self._client
         # A pause empties this very iterator, which ends the loop: nothing has to be asked for each message.
         self._incoming = incoming = iter(received)
         for opcode, payload in incoming:
             if opcode > _BINARY:
                 self._control(opcode, payload)
-            elif not self._client.closing:
+            elif not client.closing:
                 session.receive(opcode, payload)
 
     def _control(self, opcode: int, payload: bytes) -> None:

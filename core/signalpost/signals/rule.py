@@ -1,13 +1,15 @@
 """A signal's rule: what becomes of the messages that arrive on one WebSocket path, resolved and checked."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.signals.event import SignalEvent
 from signalpost.signals.schema import SchemaGate
+
+_SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
 
 SignalFunction = Callable[[SignalEvent], Awaitable[Any]]
 
@@ -57,6 +59,8 @@ class SignalRule:
         slow: what becomes of its clients that do not read as fast as they are sent to.
         parallel: how many messages of one client its handler may have at once.
         do: the list of actions that is done with every message, instead of a plugin's handler.
+        shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
+            out once, for what is done with most messages.
 
     """
 
@@ -73,3 +77,9 @@ class SignalRule:
     slow: SlowConfig
     parallel: int = 1
     do: Program | None = None
+    shortcut: Rebroadcast | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        decided = self.handler is None and self.do is None and self.format is MessageFormat.JSON
+        goes = self.rebroadcast if decided and self.rebroadcast in _SHORT else None
+        object.__setattr__(self, "shortcut", goes)  # the way of a frozen dataclass

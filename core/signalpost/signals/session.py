@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from signalpost.config.model import MessageFormat
+from signalpost.config.model import MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.target import EVERYONE
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Deliver, Invoke, Refuse, decide
 from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
-from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message
+from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.places import Places
 from signalpost.signals.rule import SignalRule
@@ -28,6 +29,7 @@ MOST_WAITING = 16
 _PLAIN = Dialect.PLAIN  # a look into an Enum's class costs more than the comparison
 _TEXT = int(Opcode.TEXT)
 _RAW = MessageFormat.RAW
+_SENDER = Rebroadcast.SENDER
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
@@ -93,12 +95,18 @@ class Session:
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""
         rule = self.rule
-        if rule.format is _RAW:
+        shortcut = rule.shortcut
+        if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
+            self._deliver(value, shortcut)
+        elif rule.format is _RAW:
             self._relay(opcode, payload)
-            return
-        if opcode != _TEXT:
+        elif opcode != _TEXT:
             self._refuse(_BINARY, None)
-            return
+        else:
+            self._consider(payload, rule)
+
+    def _consider(self, payload: bytes, rule: SignalRule) -> None:
+        """Read a message that has something to decide about it, and do what is decided."""
         try:
             message = read_message(payload, rule.gate)
         except RefusedMessageError as refused:
@@ -107,7 +115,7 @@ class Session:
         decision = decide(rule, self.client, message, self._signals.broadcaster.spelling)
         try:
             if decision is ANSWER:
-                self._answer(message.message)
+                self._deliver(message.message, _SENDER, message.ref)
             elif isinstance(decision, Deliver):
                 self._signals.broadcaster.send(message.message, decision.target, self.client.path)
             elif decision is ACT:
@@ -120,10 +128,20 @@ class Session:
             # orjson reads four times as deep as it writes.
             self._refuse(_TOO_DEEP, message.ref)
 
-    def _answer(self, value: Any) -> None:
+    def _deliver(self, value: Any, goes: Rebroadcast, ref: Ref | None = None) -> None:
+        """Send a value to the sender or to everyone."""
         client = self.client
-        frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
-        self._signals.hub.send(client, frame if client.deflate is None else client.deflate(frame), client.path)
+        try:
+            if goes is _SENDER:
+                frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
+                if client.deflate is not None:
+                    frame = client.deflate(frame)
+                self._signals.hub.send(client, frame, client.path)
+            else:
+                self._signals.broadcaster.send(value, EVERYONE, client.path)
+        except TypeError:
+            # orjson reads four times as deep as it writes.
+            self._refuse(_TOO_DEEP, ref)
 
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is: there are no keys in it to ask for anything."""

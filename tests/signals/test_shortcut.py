@@ -1,0 +1,96 @@
+"""The short way of messages that have nothing but a value: quicker, and no different."""
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
+from signalpost.config.paths import PathPattern
+from signalpost.delivery.target import EVERYONE
+from signalpost.signals.decide import ANSWER, Deliver, decide
+from signalpost.signals.message import RefusedMessageError, read_message, read_value
+from signalpost.signals.rule import SignalRule
+from signalpost.signals.schema import SchemaGate
+
+GATE = SchemaGate.compile({"type": "object", "properties": {"message": {"type": "string", "maxLength": 3}}})
+
+
+def make_rule(**changes):
+    fields = {
+        "pattern": PathPattern.parse("/chat"),
+        "owner": "routes.yaml:1",
+        "endpoints": frozenset({"live"}),
+        "handler": None,
+        "handler_name": "",
+        "handler_plugin": "",
+        "gate": None,
+        "rebroadcast": Rebroadcast.EVERYONE,
+        "targets": frozenset(Wish),
+        "format": MessageFormat.JSON,
+        "slow": SlowConfig(),
+    }
+    return SignalRule(**fields | changes)
+
+
+async def handler(event):
+    """Do nothing."""
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=4,
+)
+keys = st.sampled_from(["message", "Message", "path", "clientId", "group", "direct", "ref", "x"])
+documents = st.dictionaries(keys, values, max_size=3) | values
+
+
+@given(documents, st.sampled_from([None, GATE]), st.sampled_from([Rebroadcast.EVERYONE, Rebroadcast.SENDER]))
+def test_what_takes_the_short_way_goes_where_it_would_have_gone(document, gate, rebroadcast):
+    rule, payload = make_rule(gate=gate, rebroadcast=rebroadcast), orjson.dumps(document)
+    value = read_value(payload, rule.gate)
+    if value is None:
+        return
+    message = read_message(payload, rule.gate)
+    decision = decide(rule, None, message, lambda path: path)
+    assert message.message == value
+    assert rule.shortcut is rebroadcast
+    assert decision is ANSWER if rebroadcast is Rebroadcast.SENDER else decision == Deliver(EVERYONE)
+
+
+@given(documents, st.sampled_from([None, GATE]))
+@example({"message": 5}, GATE)
+@example({"message": "hi", "ref": []}, None)
+def test_what_is_refused_never_takes_it(document, gate):
+    payload = orjson.dumps(document)
+    try:
+        read_message(payload, gate)
+    except RefusedMessageError:
+        assert read_value(payload, gate) is None
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b'{"message":NaN}', b"[]", b'"message"'])
+def test_what_is_no_message_never_takes_it(payload):
+    assert read_value(payload, None) is None
+
+
+def test_the_short_way_is_taken_at_all():
+    assert read_value(b'{"message":"hi"}', GATE) == "hi"
+    assert make_rule().shortcut is Rebroadcast.EVERYONE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"handler": handler},
+        {"do": object()},
+        {"format": MessageFormat.RAW},
+        {"rebroadcast": Rebroadcast.NONE},
+        {"rebroadcast": Rebroadcast.OTHERS},
+        {"rebroadcast": Rebroadcast.PATH},
+        {"rebroadcast": Rebroadcast.GROUP},
+    ],
+)
+def test_signals_that_have_something_to_decide_have_none(changes):
+    assert make_rule(**changes).shortcut is None
