@@ -8,23 +8,27 @@ NAMES = frozenset({"message", "data", "path", "params", "client", "group", "now"
 
 
 @pytest.fixture
+def compiler():
+    return Compiler()
+
+
+@pytest.fixture
 def problems():
     """The mistakes found so far, each with the keys of its place."""
     return []
 
 
 @pytest.fixture
-def compiled(problems):
+def compiled(compiler, problems):
     """Compile a value that stands at ``do[0]`` of a file."""
-    compiler = Compiler()
 
-    def run(value, names=NAMES):
+    def run(value, names=NAMES, compiler=compiler):
         return compiler.compile(
             value,
             ("do", 0),
             names,
             lambda keys, text: problems.append((keys, text)),
-            lambda keys: "routes.yaml:7:" + str(len(keys)),
+            lambda keys: f"routes.yaml:7:{len(keys)}",
         )
 
     return run

@@ -15,6 +15,8 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, Template
 from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from signalpost.config.words import did_you_mean, quoted
+
 PLAIN_TEXT = ("txt",)
 
 _Reference = nodes.Extends | nodes.Include | nodes.Import | nodes.FromImport
@@ -91,9 +93,8 @@ def _check(env: Environment, name: str, folder: Path, seen: set[str]) -> str | N
     try:
         source = _read(env, folder, name)
         tree = env.parse(source, name)
-        unknown = _unknown(env, tree)
-        if unknown:
-            return f"{name}:{unknown}"
+        for line, text in unknown_filters(env, tree):
+            return f"{name}:{line}: {text}"
         env.compile(source, name)
     except TemplateSyntaxError as error:
         return f"{error.name or name}:{error.lineno}: {_one_line(error.message or 'it is not a template')}"
@@ -112,14 +113,15 @@ def _check(env: Environment, name: str, folder: Path, seen: set[str]) -> str | N
     return None
 
 
-def _unknown(env: Environment, tree: nodes.Template) -> str:
-    """Find the first filter or test that does not exist; Jinja2 itself says so of some only when they are used."""
+def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each filter and test that does not exist.
+
+    Jinja2 itself says so of some only when they are used.
+    """
     for node in sorted(tree.find_all((nodes.Filter, nodes.Test)), key=lambda node: node.lineno):
         kind, known = ("filter", env.filters) if isinstance(node, nodes.Filter) else ("test", env.tests)
         if node.name not in known:
-            near = difflib.get_close_matches(node.name, known, n=1)
-            return f'{node.lineno}: no {kind} "{node.name}"' + (f'; did you mean "{near[0]}"?' if near else "")
-    return ""
+            yield node.lineno, f"no {kind} {quoted(node.name)}{did_you_mean(node.name, known)}"
 
 
 def _check_reference(env: Environment, name: str, reference: _Reference, folder: Path, seen: set[str]) -> str | None:

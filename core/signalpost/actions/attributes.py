@@ -1,0 +1,183 @@
+"""What a template sees of a value: data, never the methods of Python.
+
+====================  =============================================================================================
+a value               shows
+====================  =============================================================================================
+a mapping             its keys, whatever they are called: ``data.items`` is what the client sent as ``items``
+a list, a text        its items, by number or slice
+a text                besides, the methods of `TEXT`: ``message.startswith("/nick ")``
+a date and time       the fields and methods of `MOMENT`: ``now.hour``, ``now.strftime("%H:%M")``
+a dataclass           its fields and properties, but for those that begin with ``_``
+a named tuple         its fields: those of what `groupby` gives
+`loop`                what Jinja2 documents
+anything else         nothing
+====================  =============================================================================================
+
+There is no way from these to a class, a module or a method that changes something. What is not there is an `Absent`:
+it can be tested and given a default, and ends the rendering if it is used in any other way.
+"""
+
+from collections.abc import Mapping
+from datetime import date, time
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from jinja2 import StrictUndefined, Undefined
+from jinja2.runtime import LoopContext
+from jinja2.utils import missing
+
+from signalpost.actions.failures import StoppedError
+from signalpost.actions.value import Failure
+from signalpost.config.words import given, listing, quoted, unknown
+
+# None of them makes more than a few times what it is given; those that could are filters, which ask for room first.
+TEXT = frozenset(
+    {
+        *("capitalize", "casefold", "lower", "swapcase", "title", "upper"),
+        *("lstrip", "removeprefix", "removesuffix", "rstrip", "strip"),
+        *("partition", "rpartition", "rsplit", "split", "splitlines"),
+        *("count", "endswith", "find", "rfind", "startswith"),
+        *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper"),
+    }
+)
+MOMENT = frozenset(
+    {
+        *("year", "month", "day", "hour", "minute", "second", "microsecond"),
+        *("date", "isoformat", "isoweekday", "strftime", "time", "timestamp", "weekday"),
+    }
+)
+LOOP = frozenset(
+    {
+        *("changed", "cycle", "depth", "depth0", "first", "index", "index0", "last", "length"),
+        *("nextitem", "previtem", "revindex", "revindex0"),
+    }
+)
+
+_SHOWN_KEYS = 50
+_LONGEST_FORMAT = 100
+
+
+class Absent(StrictUndefined):
+    """What a template named and nobody has. `default` and ``is defined`` know it, and an attribute of it is it."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        if self._undefined_hint:
+            return self._undefined_hint
+        if self._undefined_obj is missing:
+            return f"no name {quoted(str(self._undefined_name))} is set here"
+        return _absent(self._undefined_obj, self._undefined_name)
+
+
+def attribute(value: Any, name: str) -> Any:
+    """Return ``value.name``, or an `Absent`.
+
+    Raises:
+        StoppedError: the name is one of Python's own, or a method that templates may not call.
+
+    """
+    if type(value) is dict or isinstance(value, Mapping):
+        try:
+            return value[name]
+        except KeyError:
+            return Absent(obj=value, name=name)
+    if isinstance(value, Undefined):
+        return value
+    if _shows(value, name):
+        if name == "strftime":
+            return partial(strftime, value)
+        return getattr(value, name)
+    if name.startswith("_"):
+        raise StoppedError(Failure.FORBIDDEN, f"{quoted(name)} is Python's own, and not for templates")
+    if isinstance(value, str) and hasattr(str, name):
+        text = f"{quoted(name)} of a text is not for templates; most methods of texts have a filter, {{{{ … | … }}}}"
+        raise StoppedError(Failure.FORBIDDEN, f"{text} (known: {listing(sorted(TEXT))})")
+    return Absent(obj=value, name=name)
+
+
+def item(value: Any, key: Any) -> Any:
+    """Return ``value[key]``, or an `Absent`; a text as key of something other than a mapping names an attribute.
+
+    Raises:
+        StoppedError: as `attribute` does.
+
+    """
+    if isinstance(value, Mapping):
+        try:
+            return value[key]
+        except (KeyError, TypeError):  # a list is no key
+            return Absent(obj=value, name=key)
+    if isinstance(key, str):
+        return attribute(value, key)
+    if isinstance(value, str | list | tuple):
+        try:
+            return value[key]
+        except (IndexError, TypeError):
+            return Absent(obj=value, name=key)
+    return value if isinstance(value, Undefined) else Absent(obj=value, name=key)
+
+
+def strftime(moment: date | time, form: str) -> str:
+    """Format a date or time as the C library does: ``%H:%M``.
+
+    Raises:
+        ValueError: the format is longer than any that is meant.
+
+    """
+    if len(form) > _LONGEST_FORMAT:
+        raise ValueError(f"a format of a time has at most {_LONGEST_FORMAT} characters")
+    return moment.strftime(form)
+
+
+def visible(value: Any) -> Mapping[str, Any]:
+    """Return what a dataclass shows: its fields and properties by name."""
+    return {name: getattr(value, name) for name in _shown(value)}
+
+
+def kind(value: Any) -> str:
+    """Name a value of a template for a message: ``the text "x"``, ``a mapping``, ``a Lock``."""
+    if value is None or isinstance(value, str | int | float | list | Mapping):
+        return given(value)
+    if callable(value):
+        return "a function"
+    return "a list" if isinstance(value, tuple) else f"a {type(value).__name__}"
+
+
+def _shows(value: Any, name: str) -> bool:
+    """Tell whether a value that is no mapping shows an attribute."""
+    if isinstance(value, str):
+        return name in TEXT
+    if isinstance(value, date | time):
+        return name in MOMENT and hasattr(value, name)
+    if isinstance(value, LoopContext):
+        return name in LOOP
+    if name.startswith("_"):
+        return False
+    if isinstance(value, tuple):
+        return name in getattr(value, "_fields", ())
+    declared = getattr(type(value), "__dataclass_fields__", None)
+    return declared is not None and (name in declared or isinstance(getattr(type(value), name, None), property))
+
+
+def _shown(value: Any) -> list[str]:
+    """Name all attributes that a value shows."""
+    return [name for name in dir(value) if _shows(value, name)]
+
+
+def _absent(value: Any, name: Any) -> str:
+    if isinstance(value, Mapping):
+        # A client may have sent very many.
+        known = [key for key in islice(value, _SHOWN_KEYS) if isinstance(key, str)]
+        if not isinstance(name, str):
+            return f"no key that is {kind(name)}"
+        return unknown("key", name, known) + ("; a mapping shows no methods" if hasattr(dict, name) else "")
+    if isinstance(name, str):
+        shown = _shown(value)
+        return f"{kind(value)} has no {quoted(name)}" + (f" (known: {listing(shown)})" if shown else "")
+    if isinstance(value, str | list | tuple):
+        wanted = name if isinstance(name, int) else kind(name)
+        return f"no item {wanted}: the {'text' if isinstance(value, str) else 'list'} has {len(value)}"
+    return f"{kind(value)} has no items"

@@ -1,0 +1,56 @@
+"""Why a rendering stops, as seen from inside it: no place yet, only the kind and the words."""
+
+import re
+
+from jinja2 import TemplateRuntimeError, UndefinedError
+from jinja2.exceptions import SecurityError
+
+from signalpost.actions.value import Failure
+from signalpost.config.scalars import shorten
+from signalpost.config.words import printable
+
+# Errors may quote what a client sent: so much of them is enough for one line of a log.
+_LONGEST = 400
+# Of the functions behind filters: "do_truncate() got an unexpected keyword argument" is about truncate.
+_PREFIX = re.compile(r"^_?(sync_)?(do_)?(?=\w+\(\) )")
+
+
+class StoppedError(Exception):
+    """The sandbox ends a rendering: what the template does is forbidden, too much, or does not fit its values.
+
+    Attributes:
+        kind: of failure.
+        text: for the author of the template, in one line.
+
+    """
+
+    def __init__(self, kind: Failure, text: str) -> None:
+        self.kind = kind
+        self.text = text
+        super().__init__(text)
+
+
+def explain(error: Exception) -> tuple[Failure, str]:
+    """Word whatever came out of a rendering, in one line."""
+    match error:
+        case StoppedError(kind=kind, text=text):
+            return kind, one_line(text)
+        case UndefinedError():
+            return Failure.UNDEFINED, one_line(error.message or "undefined")
+        case SecurityError():
+            return Failure.FORBIDDEN, one_line(error.message or "forbidden")
+        case RecursionError():
+            return Failure.SIZE, "it is nested too deeply"
+        case MemoryError():
+            return Failure.SIZE, "it needs more memory than there is"
+        case TypeError():
+            return Failure.VALUE, one_line(_PREFIX.sub("", str(error)))
+        case TemplateRuntimeError() | ArithmeticError() | ValueError() | AssertionError():
+            return Failure.VALUE, one_line(str(error) or type(error).__name__)
+    return Failure.VALUE, f"{type(error).__name__}: {one_line(str(error))}"
+
+
+def one_line(text: str) -> str:
+    """Bring a text of Jinja2, Python or a plugin to the style of our own."""
+    line = printable(" ".join(text.split()).rstrip("."))
+    return shorten(line[:1].lower() + line[1:], _LONGEST)

@@ -1,0 +1,292 @@
+"""The filters of templates: those of Jinja2 that fit values of JSON, each within a rendering's limits, and two more.
+
+Left out are those that make HTML (`safe`, `forceescape`, `striptags`, `tojson`, `urlize`, `xmlattr`) or lay out pages
+(`batch`, `indent`, `slice`, `wordwrap`), those that reach into Python (`attr`, `format`), and `pprint`.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sized
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Undefined, UndefinedError, pass_context
+from jinja2 import filters as jinja
+from markupsafe import escape as markup
+
+from signalpost.actions.attributes import kind, strftime
+from signalpost.actions.failures import StoppedError
+from signalpost.actions.operators import binary, number
+from signalpost.actions.scope import Scope
+from signalpost.actions.text import as_json, as_text
+from signalpost.actions.value import Failure
+
+Filter = Callable[..., Any]
+
+_PLACES = 15
+_LONGEST_NUMBER = 100
+_LONGEST_MOMENT = 100
+
+
+def all_filters(more: Mapping[str, Filter]) -> dict[str, Filter]:
+    """Return all filters by name: the built-in ones, and `more`, of plugins."""
+    return {
+        **{name: _of_plugin(name, function) for name, function in more.items()},
+        **{name: _of_text(function) for name, function in _TEXT.items()},
+        **{name: _of_items(name, function) for name, function in _ITEMS.items()},
+        **{name: _one_of(function) for name, function in _ONE.items()},
+        **{name: pass_context(function) for name, function in _OWN.items()},
+        **_SIMPLE,
+    }
+
+
+def _of_text(function: Filter) -> Filter:
+    """Make a filter of a function of a text."""
+
+    @pass_context
+    def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
+        scope.tick()
+        return scope.keep(function(as_text(value), *args, **kwargs))
+
+    return run
+
+
+def _of_items(name: str, function: Filter) -> Filter:
+    """Make a filter of a function of a scope and items that gives items."""
+
+    @pass_context
+    def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        return scope.collect(function(scope, _items(scope, name, value), *args, **kwargs))
+
+    return run
+
+
+def _one_of(function: Filter) -> Filter:
+    """Make a filter of a function of an environment and items that gives one of them."""
+
+    @pass_context
+    def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
+        scope.tick()
+        return function(scope.environment, value, *args, **kwargs)
+
+    return run
+
+
+def _of_plugin(name: str, function: Filter) -> Filter:
+    """Make a filter of a plugin's function; its failures name it."""
+
+    @pass_context
+    def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return scope.call(function, value, *args, **kwargs)
+        except (StoppedError, UndefinedError):
+            raise
+        except Exception as error:
+            text = f'the filter "{name}" failed: {type(error).__name__}: {error}'
+            raise StoppedError(Failure.VALUE, text) from error
+
+    return run
+
+
+def _in_environment(function: Filter) -> Filter:
+    return lambda scope, *args, **kwargs: function(scope.environment, *args, **kwargs)
+
+
+def _items(scope: Scope, name: str, value: Any) -> Iterable[Any]:
+    """Return the items that a filter is to go through, if they are not too many."""
+    if isinstance(value, Undefined):
+        str(value)  # raises what is missing
+    if not isinstance(value, Iterable) or not isinstance(value, Sized):
+        raise StoppedError(Failure.VALUE, f"{name} takes a list, not {kind(value)}")
+    scope.room_for_items(len(value))
+    return value
+
+
+def _pairs(_scope: Scope, value: Any) -> list[Any]:
+    return list(_mapping("items", value).items())
+
+
+def _sorted_pairs(_scope: Scope, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    return jinja.do_dictsort(_mapping("dictsort", value), *args, **kwargs)
+
+
+def _mapping(name: str, value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise StoppedError(Failure.VALUE, f"{name} takes a mapping, not {kind(value)}")
+    return value
+
+
+def _reversed(_scope: Scope, value: Any) -> list[Any]:
+    return list(value)[::-1]
+
+
+def _reverse(scope: Scope, value: Any) -> Any:
+    return scope.keep(value[::-1]) if isinstance(value, str) else _REVERSE_ITEMS(scope, value)
+
+
+def _join(scope: Scope, value: Any, separator: Any = "", attribute: str | int | None = None) -> str:
+    """Join items as text; ``a ~ b`` is ``[a, b] | join``."""
+    get = None if attribute is None else jinja.make_attrgetter(scope.environment, attribute)
+    between = as_text(separator)
+    pieces: list[str] = []
+    length = 0
+    for item in _items(scope, "join", value):
+        scope.tick()
+        piece = as_text(item if get is None else get(item))
+        length += len(piece) + len(between)
+        scope.check(length)
+        pieces.append(piece)
+    return str(scope.keep(between.join(pieces)))
+
+
+def _replace(scope: Scope, value: Any, old: Any, new: Any, count: int | None = None) -> str:
+    text, old, new = as_text(value), as_text(old), as_text(new)
+    times = text.count(old) if count is None else min(count, text.count(old))
+    scope.room(len(text) + times * (len(new) - len(old)))
+    return text.replace(old, new, times)
+
+
+def _center(scope: Scope, value: Any, width: int = 80) -> str:
+    text = as_text(value)
+    scope.room(max(len(text), width))
+    return text.center(width)
+
+
+def _truncate(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
+    scope.tick()
+    return scope.keep(jinja.do_truncate(scope.environment, as_text(value), *args, **kwargs))
+
+
+def _text(scope: Scope, value: Any) -> Any:
+    return scope.keep(as_text(value))
+
+
+def _escape(scope: Scope, value: Any) -> Any:
+    return scope.keep(str(markup(as_text(value))))
+
+
+def _urlencode(scope: Scope, value: Any) -> Any:
+    return scope.keep(jinja.do_urlencode(dict(value) if isinstance(value, Mapping) else value))
+
+
+def _json(scope: Scope, value: Any) -> Any:
+    return scope.keep(as_json(value))
+
+
+def _sum(scope: Scope, value: Any, attribute: str | int | None = None, start: Any = 0) -> Any:
+    get = None if attribute is None else jinja.make_attrgetter(scope.environment, attribute)
+    total = start
+    for item in _items(scope, "sum", value):
+        scope.tick()
+        total = binary(scope, "+", total, item if get is None else get(item))
+    return total
+
+
+def _random(scope: Scope, value: Any) -> Any:
+    return jinja.do_random(scope, value)
+
+
+def _datetime(_scope: Scope, value: Any, format: str | None = None, timezone: str | None = None) -> str:  # noqa: A002
+    """Format a moment: a date and time, Unix seconds, or ISO 8601 text; without a zone it is taken as UTC.
+
+    ``{{ now | datetime("%H:%M", "Europe/London") }}``; without a format it is ISO 8601 to the second.
+    """
+    moment = _moment(value)
+    if timezone is not None:
+        try:
+            moment = moment.astimezone(ZoneInfo(timezone))
+        except (LookupError, ValueError, OSError):
+            text = f"no time zone {kind(timezone)} (allowed: IANA names like Europe/London, and UTC)"
+            raise StoppedError(Failure.VALUE, text) from None
+    return moment.isoformat(timespec="seconds") if format is None else strftime(moment, format)
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, str) and len(value) <= _LONGEST_MOMENT:
+        with suppress(ValueError):  # told below
+            value = datetime.fromisoformat(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError, OSError):  # told below
+            return datetime.fromtimestamp(value, UTC)
+    if not isinstance(value, datetime):
+        text = f"datetime takes a date and time, ISO 8601 text or Unix seconds, not {kind(value)}"
+        raise StoppedError(Failure.VALUE, text)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _int(value: Any, default: Any = 0, base: int = 10) -> Any:
+    if isinstance(value, str) and len(value) > _LONGEST_NUMBER:
+        return default
+    whole: Any = jinja.do_int(value, default, base)
+    return number(whole) if isinstance(whole, int) else whole
+
+
+def _float(value: Any, default: Any = 0.0) -> Any:
+    if isinstance(value, str) and len(value) > _LONGEST_NUMBER:
+        return default
+    result: Any = jinja.do_float(value, default)
+    return default if isinstance(result, float) and not math.isfinite(result) else result
+
+
+def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
+    if not -_PLACES <= precision <= _PLACES:
+        raise StoppedError(Failure.VALUE, f"round takes up to {_PLACES} places, not {precision}")
+    return jinja.do_round(value, precision, method)
+
+
+_TEXT: Mapping[str, Filter] = {
+    "capitalize": jinja.do_capitalize,
+    "lower": jinja.do_lower,
+    "title": jinja.do_title,
+    "trim": jinja.do_trim,
+    "upper": jinja.do_upper,
+    "wordcount": jinja.do_wordcount,
+}
+_ITEMS: Mapping[str, Filter] = {
+    "dictsort": _sorted_pairs,
+    "groupby": _in_environment(jinja.sync_do_groupby),
+    "items": _pairs,
+    "list": lambda _scope, value: value,
+    "map": jinja.sync_do_map,
+    "reject": jinja.sync_do_reject,
+    "rejectattr": jinja.sync_do_rejectattr,
+    "select": jinja.sync_do_select,
+    "selectattr": jinja.sync_do_selectattr,
+    "sort": _in_environment(jinja.do_sort),
+    "unique": _in_environment(jinja.sync_do_unique),
+}
+_ONE: Mapping[str, Filter] = {
+    "first": jinja.sync_do_first,
+    "last": jinja.do_last,
+    "max": jinja.do_max,
+    "min": jinja.do_min,
+}
+_OWN: Mapping[str, Filter] = {
+    "center": _center,
+    "datetime": _datetime,
+    "e": _escape,
+    "escape": _escape,
+    "join": _join,
+    "json": _json,
+    "random": _random,
+    "replace": _replace,
+    "reverse": _reverse,
+    "string": _text,
+    "sum": _sum,
+    "truncate": _truncate,
+    "urlencode": _urlencode,
+}
+_REVERSE_ITEMS = _of_items("reverse", _reversed)
+# These need neither clock nor room.
+_SIMPLE: Mapping[str, Filter] = {
+    "abs": jinja.FILTERS["abs"],
+    "count": len,
+    "d": jinja.do_default,
+    "default": jinja.do_default,
+    "filesizeformat": jinja.do_filesizeformat,
+    "float": _float,
+    "int": _int,
+    "length": len,
+    "round": _round,
+}

@@ -1,0 +1,137 @@
+"""What is wrong with a template, as far as it can be known before anybody renders it."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from jinja2 import meta, nodes
+from jinja2.environment import Environment
+
+from signalpost.actions.failures import StoppedError
+from signalpost.actions.operators import number
+from signalpost.config.scalars import check_text
+from signalpost.config.templates import unknown_filters
+from signalpost.config.words import did_you_mean, listing, quoted, unknown
+
+_REFUSED: Mapping[type[nodes.Node], str] = MappingProxyType(
+    {
+        nodes.Include: "{% include %}",
+        nodes.Import: "{% import %}",
+        nodes.FromImport: "{% from %}",
+        nodes.Extends: "{% extends %}",
+        nodes.Block: "{% block %}",
+        nodes.ScopedEvalContextModifier: "{% autoescape %}",
+        nodes.NSRef: "{% set x.y %}",
+    }
+)
+
+
+# Which argument of these filters names a filter or test.
+_TAKES_NAME: Mapping[str, int] = MappingProxyType(
+    {"map": 1, "select": 1, "reject": 1, "selectattr": 2, "rejectattr": 2}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the templates of one place may name.
+
+    Attributes:
+        known: the names: ``message``, ``data``, ``client``, …
+        attributes: of names of which it is known, all that they have: ``{"client": {"id", "path", "groups"}}``.
+
+    """
+
+    known: Collection[str]
+    attributes: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+def used_names(tree: nodes.Template) -> set[str]:
+    """Return the names that a template uses and does not define itself."""
+    return meta.find_undeclared_variables(tree)
+
+
+def mistakes(environment: Environment, tree: nodes.Template, names: Names) -> list[tuple[int, str]]:
+    """Return line and text of each mistake. A tree that has any may be changed."""
+    found = [
+        *((node.lineno, f"{_REFUSED[type(node)]} has no place in a value") for node in tree.find_all(tuple(_REFUSED))),
+        *unknown_filters(environment, tree),
+        *_unknown_arguments(environment, tree),
+        *_constants(tree),
+        *_unknown_attributes(tree, names),
+    ]
+    # What follows an unknown name through the template stops at an unknown filter.
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        known = environment.filters if isinstance(node, nodes.Filter) else environment.tests
+        node.name = node.name if node.name in known else next(iter(known))
+    found += _unknown_names(environment, tree, names)
+    return sorted(found)
+
+
+def _unknown_names(environment: Environment, tree: nodes.Template, names: Names) -> Iterator[tuple[int, str]]:
+    functions = {name for name, value in environment.globals.items() if callable(value)}
+    known = {*names.known, *environment.globals}
+    # To Jinja2 `self` is no variable, but the way to the blocks of a page.
+    wrong = (used_names(tree) | {"self"}) - known - set(_set_names(tree))
+    called = {node.node.name for node in tree.find_all(nodes.Call) if isinstance(node.node, nodes.Name)}
+    told: set[str] = set()
+    for node in tree.find_all(nodes.Name):
+        if node.ctx == "load" and node.name in wrong and node.name not in told:
+            told.add(node.name)
+            if node.name in called:
+                yield node.lineno, unknown("function", node.name, sorted(functions))
+            else:
+                yield node.lineno, unknown("name", node.name, sorted(known - functions))
+
+
+def _set_names(tree: nodes.Template) -> Iterator[str]:
+    """Yield what is set anywhere: whether it is so where it is used shows when the template is rendered."""
+    for node in tree.find_all((nodes.Assign, nodes.AssignBlock)):
+        for name in (node.target, *node.target.find_all(nodes.Name)):  # type: ignore[attr-defined]
+            if isinstance(name, nodes.Name):
+                yield name.name
+    for macro in tree.find_all(nodes.Macro):
+        yield macro.name
+
+
+def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[tuple[int, str]]:
+    """Find attributes that a name does not have, unless the template gives the name another meaning somewhere."""
+    redefined = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        owner, name = _attribute(node)
+        known = names.attributes.get(owner)
+        if known is not None and owner not in redefined and name not in known:
+            text = f"{owner} has no {quoted(name)}{did_you_mean(name, known)} (known: {listing(sorted(known))})"
+            yield node.lineno, text
+
+
+def _attribute(node: nodes.Node) -> tuple[str, str]:
+    """Return the names of ``client.id`` or ``client["id"]``; empty ones of anything else."""
+    match node:
+        case nodes.Getattr(node=nodes.Name(name=owner), attr=name):
+            return owner, name
+        case nodes.Getitem(node=nodes.Name(name=owner), arg=nodes.Const(value=str(name))):
+            return owner, name
+    return "", ""
+
+
+def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterator[tuple[int, str]]:
+    """Find what `map`, `select` and their kin name."""
+    for node in tree.find_all(nodes.Filter):
+        kind, known = ("filter", environment.filters) if node.name == "map" else ("test", environment.tests)
+        match _TAKES_NAME.get(node.name, 0), node.args:
+            case (1, [nodes.Const(value=str(name)), *_]) | (2, [_, nodes.Const(value=str(name)), *_]):
+                if name not in known:
+                    yield node.lineno, f"no {kind} {quoted(name)}{did_you_mean(name, known)}"
+
+
+def _constants(tree: nodes.Template) -> Iterator[tuple[int, str]]:
+    """Find texts that UTF-8 cannot carry, and numbers that JSON cannot."""
+    for constant in tree.find_all(nodes.Const):
+        try:
+            if isinstance(constant.value, str):
+                check_text(constant.value)
+            elif isinstance(constant.value, int | float):
+                number(constant.value)
+        except (ValueError, StoppedError) as error:
+            yield constant.lineno, str(error)

@@ -1,0 +1,114 @@
+"""Arithmetic within bounds: numbers stay those that JSON has, texts and lists within a rendering's room.
+
+``+`` joins numbers, texts or lists with their like, ``*`` repeats a text or list; the others take numbers, so ``%``
+formats no text. ``~`` joins anything as text, and is no operator here: the sandbox makes the filter `join` of it.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from jinja2 import Undefined
+
+from signalpost.actions.attributes import kind
+from signalpost.actions.failures import StoppedError
+from signalpost.actions.scope import Scope
+from signalpost.actions.value import Failure
+
+_BITS = 64
+
+BINARY: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
+    {
+        "+": operator.add,
+        "-": operator.sub,
+        "*": operator.mul,
+        "/": operator.truediv,
+        "//": operator.floordiv,
+        "%": operator.mod,
+        "**": operator.pow,
+    }
+)
+UNARY: Mapping[str, Callable[[Any], Any]] = MappingProxyType({"+": operator.pos, "-": operator.neg})
+
+
+def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
+    """Reckon ``left sign right``.
+
+    Raises:
+        StoppedError: the operator does not take such values, or the result is too large.
+        ArithmeticError: a division by zero, an overflow.
+        UndefinedError: a value is undefined.
+
+    """
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        if sign == "**":
+            _check_power(left, right)
+        return number(BINARY[sign](left, right))
+    if sign == "*":
+        repeated = _repeated(scope, left, right)
+        if repeated is not None:
+            return repeated
+    if sign == "+":
+        if isinstance(left, str) and isinstance(right, str):
+            scope.room(len(left) + len(right))
+            return left + right
+        if isinstance(left, list) and isinstance(right, list):
+            scope.room_for_items(len(left) + len(right))
+            return left + right
+    for value in (left, right):
+        if isinstance(value, Undefined):
+            str(value)  # raises what is missing
+    hint = "; ~ joins anything as text" if sign == "+" else ""
+    raise StoppedError(Failure.VALUE, f"{sign} does not take {kind(left)} and {kind(right)}{hint}")
+
+
+def unary(sign: str, value: Any) -> Any:
+    """Reckon ``-value`` or ``+value``.
+
+    Raises:
+        StoppedError: it is no number.
+        UndefinedError: it is undefined.
+
+    """
+    if isinstance(value, int | float):
+        return number(UNARY[sign](value))
+    if isinstance(value, Undefined):
+        str(value)  # raises what is missing
+    raise StoppedError(Failure.VALUE, f"{sign} takes a number, not {kind(value)}")
+
+
+def number(value: Any) -> int | float:
+    """Return a number that JSON can carry.
+
+    Raises:
+        StoppedError: a whole number beyond 64 bits, or a float that is infinite, none at all, or complex.
+
+    """
+    if isinstance(value, int):
+        if value.bit_length() > _BITS:
+            raise StoppedError(Failure.SIZE, f"a whole number of more than {_BITS} bits")
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise StoppedError(Failure.VALUE, f"{value} is no number that JSON has")
+
+
+def _check_power(base: float, exponent: float) -> None:
+    """Refuse a power of whole numbers before it is reckoned."""
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    if whole and exponent > 0 and abs(base) > 1 and (int(base).bit_length() - 1) * exponent > _BITS:
+        raise StoppedError(Failure.SIZE, f"a whole number of more than {_BITS} bits")
+
+
+def _repeated(scope: Scope, left: Any, right: Any) -> Any:
+    """Repeat a text or list; None if these are no such pair."""
+    what, times = (right, left) if isinstance(left, int) else (left, right)
+    if not isinstance(times, int) or not isinstance(what, str | list):
+        return None
+    if isinstance(what, str):
+        scope.room(len(what) * times)
+    else:
+        scope.room_for_items(len(what) * times)
+    return what * times

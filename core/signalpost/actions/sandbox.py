@@ -1,0 +1,187 @@
+"""Jinja2 with hard limits: what templates reach is data, and what they do ends.
+
+Jinja2's own immutable sandbox keeps a template from Python's internals and from changing what it sees; it neither ends
+an endless loop nor minds what `"a" * 10**9` takes, and lets a client's mapping hide or show Python's methods. So here
+
+- an attribute is what `attributes` shows, and nothing else;
+- a call, a loop and a filter look at the clock; loops by being made to go through `scope.Each`;
+- arithmetic is that of `operators`, and filters are those of `filters`;
+- ``a ~ b`` is the filter `join`, and so has its limits and its words for numbers, lists and nothing;
+- an ``{{ a if b }}`` without ``else`` is an empty text, where Jinja2 would give something undefined.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import BuiltinFunctionType
+from typing import Any, cast
+
+from jinja2 import Template, Undefined, nodes, pass_context
+from jinja2.nodes import EvalContext
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from signalpost.actions import operators
+from signalpost.actions.attributes import Absent, item, kind
+from signalpost.actions.attributes import attribute as shown
+from signalpost.actions.failures import StoppedError
+from signalpost.actions.filters import all_filters
+from signalpost.actions.scope import Each, Limits, Scope, too_long
+from signalpost.actions.text import as_text
+from signalpost.actions.value import Failure
+
+# The name that tracebacks have for what is compiled here.
+FILE = "<value>"
+
+# What tells of Python, or of HTML that is not made here.
+_NO_TESTS = frozenset({"callable", "escaped", "filter", "test"})
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A compiled template.
+
+    Attributes:
+        pieces: yields its text, piece by piece.
+        line: of the template, for a line of the Python that Jinja2 has made of it.
+
+    """
+
+    pieces: Callable[[Scope], Iterable[str]]
+    line: Callable[[int], int]
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """The environment of all templates in routes.yaml.
+
+    Args:
+        more_globals: what every template may name.
+        more_filters: of plugins; built-in filters keep their names.
+        limits: of each rendering.
+
+    """
+
+    intercepted_binops = frozenset(operators.BINARY)
+    intercepted_unops = frozenset(operators.UNARY)
+    each = Each
+
+    def __init__(
+        self,
+        more_globals: Mapping[str, Any],
+        more_filters: Mapping[str, Callable[..., Any]],
+        limits: Limits,
+    ) -> None:
+        super().__init__(undefined=Absent, finalize=as_text, keep_trailing_newline=True, cache_size=0)
+        self.globals = {"range": _range, **more_globals}
+        self.filters = all_filters(more_filters)
+        self.tests = {name: test for name, test in self.tests.items() if name not in _NO_TESTS}
+        self.limits = limits
+        self._evaluation = EvalContext(self)
+
+    def scope(self, names: Mapping[str, Any]) -> Scope:
+        """Begin a rendering."""
+        return Scope(self, self._evaluation, names, self.limits)
+
+    def root(self, tree: nodes.Template) -> Root:
+        """Compile a tree, which is changed.
+
+        Raises:
+            TemplateSyntaxError: Jinja2 finds more than its parser did.
+            SyntaxError: Python does, in what Jinja2 has made: blocks are nested too deeply.
+            RecursionError: so are expressions.
+
+        """
+        code = self.compile(_Guard().visit(tree), filename=FILE)
+        template = Template.from_code(self, code, self.globals)
+        return Root(template.root_render_func, template.get_corresponding_lineno)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return ``obj.attribute``: what `attributes` shows."""
+        return shown(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return ``obj[argument]``: what `attributes` shows."""
+        return item(obj, argument)
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        """Tell what may be called: functions, methods of texts and of dates; no classes."""
+        return super().is_safe_callable(obj) and callable(obj) and not isinstance(obj, type)
+
+    def call(self, scope: Scope, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Call what a template calls, within the limits."""
+        if function is Each:
+            return Each(scope, args[0])
+        if isinstance(function, BuiltinFunctionType):  # the methods of texts and dates, as quickly as may be
+            scope.tick()
+            kwargs.pop("_loop_vars", None)
+            kwargs.pop("_block_vars", None)
+            return scope.keep(function(*args, **kwargs))
+        if isinstance(function, Undefined):
+            str(function)  # raises what is missing
+        if not self.is_safe_callable(function):
+            raise StoppedError(Failure.FORBIDDEN, f"{kind(function)} cannot be called")
+        return scope.call(function, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Reckon within the limits."""
+        return operators.binary(cast("Scope", context), operator, left, right)
+
+    def call_unop(self, context: Context, operator: str, arg: Any) -> Any:  # noqa: ARG002 - Jinja2's signature
+        """Reckon within the limits."""
+        return operators.unary(operator, arg)
+
+    def concat(self, pieces: Iterable[str]) -> str:
+        """Join what a macro or a block of ``{% set %}`` has made."""
+        joined: list[str] = []
+        length = 0
+        for piece in pieces:
+            length += len(piece)
+            if length > self.limits.characters:
+                raise StoppedError(Failure.SIZE, too_long(self.limits))
+            joined.append(piece)
+        return "".join(joined)
+
+    def tick(self, scope: Scope) -> None:
+        """Look at the clock."""
+        scope.tick()
+
+
+class _Guard(NodeTransformer):
+    """Leads what Jinja2 compiles to plain Python through the sandbox."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja2's names
+        """Let the loop go through an `Each`."""
+        self.generic_visit(node)
+        node.iter = _call("each", node.iter)
+        if node.test is not None:
+            # `loop.length` of a filtered loop goes through everything before the first iteration.
+            node.body.insert(0, nodes.ExprStmt(_call("tick", nodes.ContextReference()), lineno=node.lineno))
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
+        """Make ``[a, b] | join`` of ``a ~ b``."""
+        self.generic_visit(node)
+        return nodes.Filter(nodes.List(node.nodes, lineno=node.lineno), "join", [], [], None, None, lineno=node.lineno)
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
+        """Give a missing ``else`` an empty text."""
+        self.generic_visit(node)
+        if node.expr2 is None:
+            node.expr2 = nodes.Const("", lineno=node.lineno)
+        return node
+
+
+def _call(name: str, argument: nodes.Node) -> nodes.Call:
+    """Call an attribute of the environment."""
+    return nodes.Call(nodes.EnvironmentAttribute(name), [argument], [], None, None, lineno=argument.lineno)
+
+
+@pass_context
+def _range(scope: Scope, *arguments: Any) -> list[int]:
+    """Count, as Python's `range`; the list is counted among what a rendering makes."""
+    numbers = range(*arguments)
+    try:
+        scope.room_for_items(len(numbers))
+    except OverflowError:  # more than there are addresses
+        raise StoppedError(Failure.SIZE, f"range({', '.join(map(str, arguments))}) is too long") from None
+    return list(numbers)

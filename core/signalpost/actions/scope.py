@@ -1,0 +1,207 @@
+"""One rendering: the names that it sees, and the time and room that are left to it."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment
+from jinja2.nodes import EvalContext
+from jinja2.runtime import Context, LoopContext, Macro
+from jinja2.utils import missing
+
+from signalpost.actions.attributes import kind
+from signalpost.actions.failures import StoppedError
+from signalpost.actions.value import Failure
+from signalpost.config.model import MEBIBYTE
+
+# What an item of a list counts for, in characters: its place, and a little of what is usually in it.
+ITEM = 16
+
+# How often, while its time goes by, a rendering is looked at closely.
+_LOOKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one rendering may take.
+
+    Attributes:
+        seconds: of work; the clock is looked at in every iteration of a loop, every call and every filter.
+        characters: of a text that is made; a list may have a sixteenth as many items. Values that are only passed on
+            do not count.
+        made: of all texts and lists that are made on the way, in characters.
+        depth: of macros and recursive loops that call each other.
+
+    """
+
+    seconds: float = 0.1
+    characters: int = MEBIBYTE
+    made: int = 16 * MEBIBYTE
+    depth: int = 32
+
+
+class Scope(Context):
+    """The names of one rendering: Jinja2's context, made cheap enough for every message.
+
+    Jinja2's own copies all names and makes five objects more; of what it keeps, templates that neither include nor
+    extend others use only this.
+    """
+
+    def __init__(
+        self, environment: Environment, evaluation: EvalContext, names: Mapping[str, Any], limits: Limits
+    ) -> None:
+        self.environment = environment
+        self.eval_ctx = evaluation
+        self.parent = names  # type: ignore[assignment]
+        self.vars = {}
+        self.exported_vars = set()
+        self._limits = limits
+        self._look = 0.0
+        self._end = 0.0
+        self._made = 0
+        self._depth = 0
+
+    def resolve_or_missing(self, key: str) -> Any:
+        """Look a name up: first what the template has set, then the names of its place, then the globals."""
+        if key in self.vars:
+            return self.vars[key]
+        if key in self.parent:
+            return self.parent[key]
+        return self.environment.globals.get(key, missing)
+
+    def derived(self, locals: dict[str, Any] | None = None) -> "Scope":  # noqa: A002, ARG002 - Jinja2's signature
+        """Give functions that ask for it this very scope: it has the clock, and they need no loop's names."""
+        return self
+
+    def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call what a template calls, within the limits."""
+        self.tick()
+        if not isinstance(function, Macro | LoopContext):
+            return self.keep(super().call(function, *args, **kwargs))
+        if args and isinstance(function, LoopContext):
+            args = (Each(self, args[0]), *args[1:])
+        self._depth += 1
+        if self._depth > self._limits.depth:
+            raise StoppedError(Failure.SIZE, f"macros and loops call each other more than {self._limits.depth} deep")
+        result = self.keep(super().call(function, *args, **kwargs))
+        self._depth -= 1
+        return result
+
+    def tick(self) -> None:
+        """Look at the clock, which starts when it is first looked at.
+
+        Raises:
+            StoppedError: the time is over.
+
+        """
+        if time.monotonic() > self._look:
+            self._look_closer()
+
+    def _look_closer(self) -> None:
+        """See, now and then, how much of the time was the template's: the process may have been put to sleep.
+
+        Only the time that this thread has worked counts, but asking for that takes ten times as long as looking at
+        the wall clock.
+        """
+        seconds = self._limits.seconds
+        if not self._look:
+            self._look = time.monotonic() + seconds / _LOOKS
+            return
+        worked = time.thread_time()
+        self._end = self._end or worked + seconds * (_LOOKS - 1) / _LOOKS
+        if worked >= self._end:
+            raise StoppedError(Failure.TIME, f"it takes longer than {seconds * 1000:g} ms")
+        self._look = time.monotonic() + min(seconds / _LOOKS, self._end - worked)
+
+    def check(self, characters: int) -> None:
+        """Look at the length of a text that grows.
+
+        Raises:
+            StoppedError: it is too long.
+
+        """
+        if characters > self._limits.characters:
+            raise StoppedError(Failure.SIZE, too_long(self._limits))
+
+    def room(self, characters: int) -> None:
+        """Ask, before a text is made, whether it may be that long.
+
+        Raises:
+            StoppedError: it may not, or with it too much would have been made.
+
+        """
+        self.check(characters)
+        self._made += characters
+        if self._made > self._limits.made:
+            raise StoppedError(Failure.SIZE, f"it makes more than {self._limits.made:,} characters on its way")
+
+    def room_for_items(self, items: int) -> None:
+        """Ask, before a list is made, whether it may have that many items.
+
+        Raises:
+            StoppedError: it may not, or with it too much would have been made.
+
+        """
+        if items * ITEM > self._limits.characters:
+            raise StoppedError(Failure.SIZE, f"it makes a list of more than {self._limits.characters // ITEM:,} items")
+        self.room(items * ITEM)
+
+    def keep(self, value: Any) -> Any:
+        """Count what a filter or function has made, and return it.
+
+        Raises:
+            StoppedError: it is too large.
+
+        """
+        if isinstance(value, str):
+            self.room(len(value))
+        elif isinstance(value, list | tuple | set | frozenset | Mapping):
+            self.room_for_items(len(value))
+        return value
+
+    def collect(self, items: Iterable[Any]) -> list[Any]:
+        """Make a list of what a filter yields.
+
+        Raises:
+            StoppedError: it is too long, or takes too long.
+
+        """
+        most = self._limits.characters // ITEM
+        collected = []
+        for item in items:
+            self.tick()
+            collected.append(item)
+            if len(collected) > most:
+                break
+        self.room_for_items(len(collected))
+        return collected
+
+
+class Each:
+    """What a loop goes through; the clock is looked at in each iteration.
+
+    It has a length where `items` have one, so that `loop.length` needs no second pass.
+    """
+
+    __slots__ = ("_items", "_scope")
+
+    def __init__(self, scope: Scope, items: Any) -> None:
+        if not isinstance(items, Iterable):
+            raise StoppedError(Failure.VALUE, f"a loop goes through a list or mapping, not through {kind(items)}")
+        self._scope = scope
+        self._items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        tick = self._scope.tick
+        for item in self._items:
+            tick()
+            yield item
+
+    def __len__(self) -> int:
+        return len(self._items)  # type: ignore[arg-type]
+
+
+def too_long(limits: Limits) -> str:
+    """Word that a text is too long."""
+    return f"it makes a text of more than {limits.characters:,} characters"
