@@ -211,9 +211,31 @@ class TestRaw:
     async def test_frames_are_relayed_as_they_are_text_or_binary(self):
         app = app_of("{path: /yjs, format: raw, rebroadcast: path}")
         async with serve(app) as running, running.connect("/yjs") as a, running.connect("/yjs") as b:
-            for frame in ("no { json", b"\x00\xff", '{"message":"x","direct":true}'):
+            for frame in ("no { json", b"\x00\xff", '{"message":"x","direct":true}', "", b""):
                 await a.send_raw(frame)
                 assert [await a.receive(), await b.receive()] == [frame, frame]
+
+    @pytest.mark.parametrize(
+        ("who", "receivers"),
+        [("everyone", "abc"), ("others", "bc"), ("path", "ab"), ("sender", "a"), ("group", ""), ("none", "")],
+    )
+    async def test_frames_go_where_rebroadcast_says_and_empty_ones_too(self, who, receivers):
+        app = app_of(f"{{path: /raw/<room>, format: raw, rebroadcast: {who}}}", "{path: /everyone, format: raw}")
+        async with (
+            serve(app) as running,
+            running.connect("/raw/1") as a,
+            running.connect("/raw/1") as b,
+            running.connect("/raw/2") as c,
+            running.connect("/everyone") as d,
+        ):
+            for frame in ("", b"", "text"):
+                await a.send_raw(frame)
+            await (await a.socket.ping())  # its pong comes behind what has been read before
+            await d.send_raw("done")
+            for name, client in {"a": a, "b": b, "c": c}.items():
+                for frame in ["", b"", "text"] if name in receivers else []:
+                    assert await client.receive() == frame, name
+                assert await client.receive() == "done", name
 
     async def test_clients_of_the_envelope_get_raw_frames_as_they_are_too(self):
         app = app_of("{path: /yjs, format: raw, rebroadcast: others}")

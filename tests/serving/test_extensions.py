@@ -1,4 +1,6 @@
-"""The negotiation of permessage-deflate, rule by rule of RFC 7692 section 7.1."""
+"""Sec-WebSocket-Extensions by RFC 6455 section 9.1, and permessage-deflate's negotiation by RFC 7692 section 7.1."""
+
+import contextlib
 
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.headers import build_extension, parse_extension
 
 from signalpost.delivery.deflate import Agreement
-from signalpost.serving.extensions import agree
+from signalpost.serving.extensions import Extension, MalformedError, agree, read_extensions
 
 NAME = "permessage-deflate"
 PLAIN = (Agreement(15, 15, True), "")
@@ -65,63 +67,148 @@ TAKEN = [
         f"{NAME}; unheard_of, {NAME}; server_max_window_bits=10",
         (Agreement(10, 15, True), "; server_max_window_bits=10"),
     ),
-    ("other extensions are passed over", f'x-webkit-deflate-frame; a="b, {NAME}", {NAME}', PLAIN),
+    ("other extensions are passed over", f'x-webkit-deflate-frame; a="b"; c, {NAME}', PLAIN),
     ("empty places in the list", f", ,{NAME},", PLAIN),
 ]
 DECLINED = [
     ("another extension", "permessage-bzip2"),
     ("another extension's parameter", f"x; {NAME}"),
-    ("nothing", ""),
-    ("only a comma", ","),
+    ("its name in another case", "Permessage-Deflate"),
     ("7.1: a parameter that is unknown", f"{NAME}; unheard_of"),
+    ("7.1: one whose name has another case", f"{NAME}; Client_no_context_takeover"),
     ("7.1: one that is given twice", f"{NAME}; client_no_context_takeover; client_no_context_takeover"),
     ("7.1: twice with different values", f"{NAME}; server_max_window_bits=10; server_max_window_bits=11"),
+    ("7.1: an unknown one that is given twice", f"{NAME}; x; x"),
     ("7.1.1.1: a value where there is none", f"{NAME}; server_no_context_takeover=true"),
-    ("7.1.1.2: an empty value", f'{NAME}; client_no_context_takeover=""'),
+    ("7.1.1.2: a value where there is none", f'{NAME}; client_no_context_takeover="0"'),
     ("7.1.2.1: no value", f"{NAME}; server_max_window_bits"),
     ("7.1.2.1: what zlib does not have", f"{NAME}; server_max_window_bits=8"),
     *(
         (f"7.1.2: {name}={value}", f"{NAME}; {name}={value}")
         for name in ("server_max_window_bits", "client_max_window_bits")
-        for value in ("7", "16", "08", "010", "+9", "-9", "9.0", "x", '""', "100000000000000000000", "\u0661\u0660")
+        for value in ("7", "16", "08", "010", "+9", "-9", "9.0", "x", "100000000000000000000", '"0\\9"')
     ),
+]
+MALFORMED = [
+    ("nothing at all", ""),
+    ("only white space", " \t "),
+    ("only empty places", ", ,"),
     ("no name behind the semicolon", f"{NAME};"),
     ("no name between semicolons", f"{NAME};; client_no_context_takeover"),
+    ("no name before the semicolon", "; client_no_context_takeover"),
+    ("no name before the sign", f"{NAME}; =10"),
     ("no value behind the sign", f"{NAME}; server_max_window_bits="),
+    ("a value of an extension", f"{NAME}=10"),
     ("two words", f"{NAME} client_no_context_takeover"),
+    ("two words of a value", f"{NAME}; server_max_window_bits=1 0"),
+    ("two signs", f"{NAME}; server_max_window_bits=1=0"),
+    ("a separator in a name", "per/message"),
+    ("a separator in a parameter", f"{NAME}; a(b)"),
+    ("a character that is not ASCII", f"{NAME}; server_max_window_bits=\u0661\u0660"),
+    ("white space that is not ASCII", f"{NAME};\u00a0client_no_context_takeover"),
+    ("a line break", f"{NAME};\n client_no_context_takeover"),
+    ("a line break at the end", f"{NAME}\n"),
+    ("quotes that do not begin", f'{NAME}; server_max_window_bits=10"'),
     ("quotes that do not end", f'{NAME}; server_max_window_bits="10'),
-    ("quotes that swallow the next offer", f'{NAME}; server_max_window_bits="10, {NAME}'),
-    ("quotes around nothing known", f'"{NAME}"'),
+    ("quotes that end escaped", f'{NAME}; server_max_window_bits="10\\"'),
+    ("quotes within a value", f'{NAME}; server_max_window_bits=1"0"'),
+    ("quotes around no token: nothing", f'{NAME}; client_no_context_takeover=""'),
+    ("quotes around no token: a space", f'{NAME}; server_max_window_bits=" 10"'),
+    ("quotes around no token: a comma", f'x; a="b,c", {NAME}'),
+    ("quotes around no token: a semicolon", 'x; a="b;c"'),
+    ("quotes around no token: an escaped quote", 'x; a="b\\"c"'),
+    ("quotes around a name", f'"{NAME}"'),
+    ("a backslash outside of quotes", f"{NAME}; server_max_window_bits=1\\0"),
 ]
 
 
 @pytest.mark.parametrize(("what", "header", "expected"), TAKEN)
 def test_an_offer_is_taken_and_answered(what, header, expected):
-    agreement, answer = agree([header])
+    agreement, answer = agree(read_extensions([header]))
     assert agreement == expected[0]
     assert answer == f"{NAME}; server_no_context_takeover{expected[1]}"
 
 
 @pytest.mark.parametrize(("what", "header"), DECLINED)
 def test_an_offer_is_declined_without_an_error(what, header):
-    assert agree([header]) is None
-    assert agree([header, NAME])[0] == Agreement() if '"10' not in header else True
+    assert agree(read_extensions([header])) is None
+    assert agree(read_extensions([header, NAME]))[0] == Agreement()
+
+
+@pytest.mark.parametrize(("what", "header"), MALFORMED, ids=[what for what, _ in MALFORMED])
+def test_a_header_that_is_not_of_the_grammar_is_malformed_whatever_else_is_offered(what, header):
+    with pytest.raises(MalformedError):
+        read_extensions([header])
+    if header.strip(", \t"):
+        with pytest.raises(MalformedError):
+            read_extensions([NAME, header])
 
 
 def test_several_headers_are_one_list():
-    assert agree([]) is None
-    assert agree(["x", f"{NAME}; unheard_of", NAME]) == agree([NAME])
+    assert agree(read_extensions([])) is None
+    assert read_extensions(["x", f"{NAME}; unheard_of", "", NAME]) == read_extensions(
+        [f"x, {NAME}; unheard_of, {NAME}"]
+    )
+
+
+def test_an_offer_is_read_with_its_parameters_in_their_order():
+    assert read_extensions(['a; b=1 ;c,a;b="2"; b = "\\x\\y"']) == (
+        Extension("a", (("b", "1"), ("c", None))),
+        Extension("a", (("b", "2"), ("b", "xy"))),
+    )
+
+
+def test_a_malformed_header_is_quoted_where_it_is_malformed():
+    with pytest.raises(MalformedError, match="'b; =1' where an extension is expected"):
+        read_extensions(["a, b; =1"])
+
+
+TOKENS = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=5)
+SPACE = st.sampled_from(["", " ", "\t", "  "])
+
+
+@given(
+    st.lists(
+        st.builds(Extension, TOKENS, st.lists(st.tuples(TOKENS, st.none() | TOKENS), max_size=3).map(tuple)),
+        min_size=1,
+        max_size=4,
+    ),
+    st.data(),
+)
+def test_however_a_list_is_written_it_is_read_as_it_was_meant(offers, data):
+    def space():
+        return data.draw(SPACE)
+
+    def written(value):
+        if data.draw(st.booleans()):
+            return value
+        return '"' + "".join(data.draw(st.sampled_from(["", "\\"])) + character for character in value) + '"'
+
+    items = []
+    for offer in offers:
+        items += [""] * data.draw(st.integers(0, 1))
+        items.append(space() + offer.name)
+        for name, value in offer.parameters:
+            items[-1] += f"{space()};{space()}{name}"
+            items[-1] += "" if value is None else f"{space()}={space()}{written(value)}"
+        items[-1] += space()
+    cut = data.draw(st.integers(0, len(items) - 1))
+    assert read_extensions([",".join(part) for part in (items[:cut], items[cut:]) if part]) == tuple(offers)
 
 
 @given(st.text(alphabet='permsag-dflt;,="\\ 189_x\n', max_size=120) | st.text(max_size=60))
-def test_no_header_at_all_is_an_error(header):
-    agree([header])
-    agree([f"{NAME}; {header}"])
+def test_no_header_at_all_is_another_error(header):
+    for text in (header, f"{NAME}; {header}"):
+        with contextlib.suppress(MalformedError):
+            agree(read_extensions([text]))
 
 
-@pytest.mark.parametrize("evil", ['"', '\\"', '"\\', ";", ",", " ", "=", "a;", '";', '",'])
+@pytest.mark.parametrize(
+    "evil", ['"', '\\"', '"\\', ";", ",", " ", "=", "a;", ";a", "; a=b ", ";a=", '";', '",', ' ; a="']
+)
 def test_a_long_header_is_read_in_one_go(evil):
-    assert agree([f"{NAME}; " + evil * 4_000]) is None  # quadratic time would be seconds
+    with contextlib.suppress(MalformedError):
+        assert agree(read_extensions([f"{NAME}; " + evil * 4_000])) is None  # quadratic time would be seconds
 
 
 @given(
@@ -132,7 +219,7 @@ def test_a_long_header_is_read_in_one_go(evil):
 )
 def test_a_client_takes_every_answer(server_no_takeover, client_no_takeover, server_bits, client_bits):
     factory = ClientPerMessageDeflateFactory(server_no_takeover, client_no_takeover, server_bits, client_bits)
-    agreement, answer = agree([build_extension([(factory.name, factory.get_request_params())])])
+    agreement, answer = agree(read_extensions([build_extension([(factory.name, factory.get_request_params())])]))
     ((name, parameters),) = parse_extension(answer)
     assert name == NAME
     extension = factory.process_response_params(parameters, [])  # it raises where the answer is against the RFC

@@ -137,8 +137,32 @@ RULES = [
     Rule("RFC 9112 6.3", "there is no body: two lengths", {"Content-Length": ["0", "5"]}, 400),
     Rule("RFC 9112 6.3", "there is no body: chunks", {"Transfer-Encoding": "chunked"}, 400),
     Rule("7", "Origin stands at most once", {"Origin": ["http://a", "http://a"]}, 400),
-    Rule("8", "subprotocols are free", {"Sec-WebSocket-Protocol": "chat, superchat"}, 101),
-    Rule("9", "extensions may be offered, and are not taken", {"Sec-WebSocket-Extensions": "permessage-deflate"}, 101),
+    *one(
+        "8",
+        "Sec-WebSocket-Protocol",
+        [
+            ("has any names", "chat, superchat", 101),
+            ("has empty places", ",chat,, superchat,", 101),
+            ("stands twice, once without a name", ["chat", ""], 101),
+            ("is empty (4.3: 1#token)", "", 400),
+            ("has only empty places", ", ,", 400),
+            ("has a space in a name", "chat superchat", 400),
+            ("has a separator in a name", "chat/1", 400),
+            ("has a name in quotes", '"chat"', 400),
+            ("is not ASCII", "ch\u00e4t", 400),
+        ],
+    ),
+    *one(
+        "9",
+        "Sec-WebSocket-Extensions",
+        [
+            ("offers one", "permessage-deflate", 101),
+            ("offers one that nobody knows, in a grammar that everybody does", 'x; y="z", a;b', 101),
+            ("is empty (9.1: 1#extension)", "", 400),
+            ("is not of the grammar (9.1): no name", "permessage-deflate;", 400),
+            ("is not of the grammar (9.1): quotes", 'x; y="z', 400),
+        ],
+    ),
     Rule("10", "other headers are ignored", {"Cookie": "a=b", "X-Anything": "at all"}, 101),
 ]
 
@@ -345,6 +369,9 @@ WIRE = [
     Rule("7", "a foreign origin", {"Origin": "http://127.0.0.1.evil.example"}, 403),
     Rule("7", "null", {"Origin": "null"}, 403),
     Rule("7", "a listed origin", {"Origin": "https://good.example"}, 101),
+    Rule("8", "a subprotocol that is no token", {"Sec-WebSocket-Protocol": "signalpost v1"}, 400),
+    Rule("9", "extensions where none are taken", {"Sec-WebSocket-Extensions": "permessage-deflate"}, 101),
+    Rule("9", "extensions that are malformed (9.1)", {"Sec-WebSocket-Extensions": "permessage-deflate;"}, 400),
     Rule("RFC 9112 6.3", "chunks", {"Transfer-Encoding": "chunked"}, 400, body=b"0\r\n\r\n"),
     Rule("RFC 9112 6.3", "a body", {"Content-Length": "5"}, 400, body=b"\x81\x80abc"),
 ]

@@ -1,7 +1,18 @@
-"""The offers of permessage-deflate in a handshake, and which of them is taken (RFC 7692 section 7.1). Pure."""
+"""Sec-WebSocket-Extensions: reading it (RFC 6455 section 9.1), and the offer of permessage-deflate that is taken. Pure.
+
+Two things may be wrong with the header, and the RFCs want different ends for them. What is not of the grammar is
+refused: "the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_" (RFC 6455 section 9.1),
+which for a server still reading the handshake is an answer such as 400 (section 4.2.1). An offer that is of the
+grammar, but has parameters that permessage-deflate does not know or allow, "MUST be declined" (RFC 7692 section 7.1):
+the next one is looked at, and without any the connection is simply uncompressed.
+
+The first holds on endpoints without compression too: whoever writes a client learns of the mistake at once, and not on
+the day on which compression is switched on.
+"""
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from signalpost.delivery.deflate import LARGEST_WINDOW, SMALLEST_WINDOW, Agreement
 
@@ -10,57 +21,100 @@ _CLIENT_WINDOW = 12
 """Bits that are asked of a client that lets itself be asked: signals are short, and a window of 4 KiB holds several of
 them. It costs the server an eighth of the 32 KiB that each client's window takes otherwise."""
 
-# RFC 6455 section 9.1: a token, or a token in quotes. What is no quote, to the end, is part of what it stands in.
-_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_QUOTED = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
-_OFFER = re.compile(rf'(?:[^",]|{_QUOTED})++', re.DOTALL)
-_PART = re.compile(rf'(?:[^";]|{_QUOTED})++|(?<=;)(?=;|\Z)|\A(?=;)', re.DOTALL)
-_PARAMETER = re.compile(rf'\s*(?P<name>{_WORD})\s*(?:=\s*(?:(?P<value>{_WORD})|"(?P<quoted>[^"]*)")\s*)?')
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_CHARACTER = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+TOKEN = rf"{_CHARACTER}+"
+"""RFC 9110 section 5.6.2, which is RFC 2616's."""
+
+# RFC 6455 section 9.1, with the white space that RFC 2616 implies. What stands in quotes must be a token once the
+# backslashes are taken away: there is never a comma or a semicolon in it, so that lists may be split at theirs.
+_SPACE = " \t"
+_NAMED = re.compile(TOKEN)
+_PARAMETER = re.compile(rf'({TOKEN})(?:[{_SPACE}]*=[{_SPACE}]*(?:({TOKEN})|"((?:\\?{_CHARACTER})+)"))?')
 _BITS = {str(bits): bits for bits in range(8, LARGEST_WINDOW + 1)}  # no leading zeros: section 7.1.2
 
 Parameters = dict[str, str | None]
 """Values by name; None is a parameter without a value."""
 
 
+class MalformedError(Exception):
+    """A Sec-WebSocket-Extensions that is not of the grammar; the text says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """An extension that a client offers; it may offer one several times, with different parameters.
+
+    Attributes:
+        name: such as ``permessage-deflate``.
+        parameters: names and values in their order; None is a parameter without a value. A name may stand twice.
+
+    """
+
+    name: str
+    parameters: tuple[tuple[str, str | None], ...] = ()
+
+
+def read_extensions(values: Sequence[str]) -> tuple[Extension, ...]:
+    """Read the headers Sec-WebSocket-Extensions of a handshake, which are one list.
+
+    ``['a; b=1; c, a; b="2"']`` is ``Extension("a", (("b", "1"), ("c", None)))`` and ``Extension("a", (("b", "2"),))``.
+
+    Returns:
+        The offers in the client's order of preference; none where there is no header.
+
+    Raises:
+        MalformedError: it is not of the grammar.
+
+    """
+    if not values:
+        return ()
+    found = tuple(_extension(item) for value in values for part in value.split(",") if (item := part.strip(_SPACE)))
+    if not found:
+        raise MalformedError("it is empty")
+    return found
+
+
+def _extension(text: str) -> Extension:
+    name, *parameters = (part.strip(_SPACE) for part in text.split(";"))
+    found = [_PARAMETER.fullmatch(parameter) for parameter in parameters]
+    if _NAMED.fullmatch(name) is None or None in found:
+        raise MalformedError(f"it has {text[:40]!a} where an extension is expected, such as {_NAME}; name=value")
+    return Extension(name, tuple((match[1], _value(match)) for match in found if match is not None))
+
+
+def _value(parameter: re.Match[str]) -> str | None:
+    quoted = parameter[3]
+    return parameter[2] if quoted is None else quoted.replace("\\", "")
+
+
 class _DeclinedError(Exception):
     """An offer has parameters that it must not have: the next one is looked at."""
 
 
-def agree(values: Sequence[str]) -> tuple[Agreement, str] | None:
+def agree(offers: Sequence[Extension]) -> tuple[Agreement, str] | None:
     """Take the first offer of permessage-deflate that can be taken.
 
-    An offer with a parameter that is unknown, given twice, or of a value that it must not have, is declined (section
-    7.1), and so is a server window of 8 bits, which zlib does not have. Other extensions are passed over. Nothing that
-    stands in these headers fails a handshake: the connection is then simply uncompressed.
+    An offer with a parameter that is unknown, given twice, or of a value that it must not have, is declined (RFC 7692
+    section 7.1), and so is a server window of 8 bits, which zlib does not have. Other extensions are passed over.
 
     Args:
-        values: of the headers Sec-WebSocket-Extensions.
+        offers: in the client's order of preference.
 
     Returns:
         What holds from now on, and the answer's Sec-WebSocket-Extensions; None when nothing can be taken.
 
     """
-    for offer in _OFFER.findall(",".join(values)):
-        parts = _PART.findall(offer)
-        if parts[0].strip() != _NAME:
+    for offer in offers:
+        if offer.name != _NAME:
+            continue
+        parameters = dict(offer.parameters)
+        if len(parameters) < len(offer.parameters):
             continue
         try:
-            return _accept(_parameters(parts[1:]))
+            return _accept(parameters)
         except _DeclinedError:
             continue
     return None
-
-
-def _parameters(parts: Sequence[str]) -> Parameters:
-    found: Parameters = {}
-    for part in parts:
-        match = _PARAMETER.fullmatch(part)
-        if match is None or match["name"] in found:
-            raise _DeclinedError
-        quoted = match["quoted"]
-        found[match["name"]] = match["value"] if quoted is None else _ESCAPE.sub(r"\1", quoted)
-    return found
 
 
 def _accept(parameters: Parameters) -> tuple[Agreement, str]:

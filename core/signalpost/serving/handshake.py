@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from signalpost.delivery.frames import Dialect
+from signalpost.serving.extensions import TOKEN, Extension, MalformedError, read_extensions
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
@@ -19,6 +20,7 @@ _ORIGIN = re.compile(
     re.IGNORECASE,
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # the schemes that pages come by
+_TOKEN = re.compile(TOKEN)
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^][\s:/?#@,\\]+))(?::[0-9]*)?")
 
 
@@ -54,7 +56,7 @@ class Offer:
         host: the name in the Host header, lower case, without port.
         origin: the Origin header; empty when there is none, as with clients that are not browsers.
         subprotocols: in the client's order of preference.
-        extensions: the headers Sec-WebSocket-Extensions, as sent.
+        extensions: in the client's order of preference.
 
     """
 
@@ -62,7 +64,7 @@ class Offer:
     host: str
     origin: str
     subprotocols: tuple[str, ...]
-    extensions: tuple[str, ...] = ()
+    extensions: tuple[Extension, ...] = ()
 
 
 def is_upgrade(headers: Headers) -> bool:
@@ -107,8 +109,11 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     origins = headers.getall("origin", [])
     if len(origins) > 1:
         raise Refusal(400, "A WebSocket handshake has at most one Origin header.")
-    subprotocols = tuple(_list(headers.getall("sec-websocket-protocol", [])))
-    extensions = tuple(headers.getall("sec-websocket-extensions", []))
+    subprotocols = _subprotocols(headers.getall("sec-websocket-protocol", []))
+    try:
+        extensions = read_extensions(headers.getall("sec-websocket-extensions", []))
+    except MalformedError as error:
+        raise Refusal(400, f"Sec-WebSocket-Extensions cannot be read: {error}.") from None
     return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols, extensions)
 
 
@@ -174,6 +179,14 @@ def _tokens(values: list[str]) -> set[str]:
 def _list(values: list[str]) -> list[str]:
     """Read a comma-separated header (RFC 9110 section 5.6.1)."""
     return [item for value in values for part in value.split(",") if (item := part.strip())]
+
+
+def _subprotocols(values: list[str]) -> tuple[str, ...]:
+    """Read the headers Sec-WebSocket-Protocol: one list of tokens, of one at least (RFC 6455 section 4.3)."""
+    found = tuple(_list(values))
+    if values and not (found and all(map(_TOKEN.fullmatch, found))):
+        raise Refusal(400, "Sec-WebSocket-Protocol is a list of names without spaces and separators.")
+    return found
 
 
 def _is_key(key: str) -> bool:

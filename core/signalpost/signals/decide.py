@@ -53,10 +53,6 @@ ANSWER = Answer()
 ACT = Act()
 _TO_EVERYONE = Deliver(EVERYONE)
 
-# Names of the module's own: a look into an Enum's class costs as much as the rest of `decide`.
-_EVERYONE = Rebroadcast.EVERYONE
-_SENDER = Rebroadcast.SENDER
-
 
 def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: Callable[[str], str]) -> Decision:
     """Decide what becomes of a message that the schema has let pass.
@@ -82,15 +78,22 @@ def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: C
         return _IGNORE
     if message.asks:
         return ANSWER if message.direct else Deliver(wished_target(message, client, spelling))
-    if rule.rebroadcast is _EVERYONE:
-        return _TO_EVERYONE
-    if rule.rebroadcast is _SENDER:
-        return ANSWER
-    return _rebroadcast(rule, client)
+    return relay(rule, client)
 
 
-def _rebroadcast(rule: SignalRule, client: Client) -> Decision:
+def relay(rule: SignalRule, client: Client) -> Decision:
+    """Decide who gets a message that asks for nobody, as frames of ``format: raw`` never do.
+
+    Args:
+        rule: of the signal it arrived on.
+        client: its sender.
+
+    """
     match rule.rebroadcast:
+        case Rebroadcast.EVERYONE:
+            return _TO_EVERYONE
+        case Rebroadcast.SENDER:
+            return ANSWER
         case Rebroadcast.OTHERS:
             return Deliver(Target(excluding=client))
         case Rebroadcast.PATH:

@@ -14,7 +14,7 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
-from signalpost.signals.decide import ACT, ANSWER, Deliver, Invoke, Refuse, decide
+from signalpost.signals.decide import ACT, ANSWER, Deliver, Invoke, Refuse, decide, relay
 from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
@@ -144,11 +144,9 @@ class Session:
             self._refuse(_TOO_DEEP, ref)
 
     def _relay(self, opcode: int, payload: bytes) -> None:
-        """Re-broadcast a frame as it is: there are no keys in it to ask for anything."""
-        if not payload:
-            return
-        decision = decide(self.rule, self.client, ClientMessage(payload), self._signals.broadcaster.spelling)
-        client, frame = self.client, RawFrame(opcode, payload, self.client.path)
+        """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
+        client = self.client
+        decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
         if decision is ANSWER:
             self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate), client.path)
         elif isinstance(decision, Deliver):
