@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sanic.exceptions import MethodNotAllowed, NotFound
 
 from signalpost.config.paths import Parameter, PathPattern
-from signalpost.serving.table import RouteTable, match_exactly, path_segments
+from signalpost.serving.table import RouteTable, path_segments
 
 
 async def handler(request):
@@ -51,7 +51,7 @@ def exactness(pattern):
     st.booleans(),
 )
 def test_the_first_segment_in_which_routes_differ_decides(declared, segments, slash):
-    matching = [pattern for pattern in declared if match_exactly(pattern, segments) is not None]
+    matching = [pattern for pattern in declared if pattern.match(segments, ignore_case=False) is not None]
     table = table_of(*map(str, declared))
     path = "/" + "/".join(segments) + ("/" if slash and segments else "")
     if matching:

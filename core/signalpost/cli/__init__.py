@@ -2,12 +2,14 @@
 
 import shlex
 import sys
+from http import HTTPMethod
 from pathlib import Path
 
 import click
 
 from signalpost import __version__
 from signalpost.cli.commands import Commands
+from signalpost.cli.explaining import show_takers
 from signalpost.cli.listing import show_plugins, show_routes
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app, schema_text, write_schema
@@ -19,6 +21,7 @@ from signalpost.config.render import count_problems
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
 
+METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
 
 
@@ -86,6 +89,18 @@ def plugins(file: str) -> None:
     Each handler is shown with where it is bound.
     """
     show_plugins(load_plan(file))
+
+
+@cli.command()
+@click.argument("path")
+@FILE
+@click.option("--method", type=METHOD, help="Only the route that answers this HTTP method.")
+def explain(path: str, file: str, method: str | None) -> None:
+    """Show which route or signal takes PATH, and why the others do not.
+
+    PATH is as a client asks for it, such as /rooms/blue.
+    """
+    show_takers(load_plan(file), path, method)
 
 
 @cli.command()

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 import click
 
 from signalpost.cli.terminal import show_table
-from signalpost.config.model import EndpointConfig, MessageFormat
-from signalpost.jobs.moments import next_runs
-from signalpost.plan import Job, Plan, RouteRule, TimerJob
-from signalpost.plugins.handler import Handler
+from signalpost.cli.wording import action_does, next_moments, route_does, shown_file, signal_does, when
+from signalpost.config.model import EndpointConfig
+from signalpost.plan import Plan
 from signalpost.server import url_of
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.schema import SchemaGate
 
 _NEXT_RUNS = 3
 _NONE = "-"
@@ -24,7 +23,10 @@ def show_routes(plan: Plan) -> None:
         click.echo()
     if plan.jobs:
         now = datetime.now(UTC)
-        rows = [(job.name, _when(job), _action(job.action), _next(job, now), job.owner) for job in plan.jobs]
+        rows = [
+            (job.name, when(job), action_does(job.action), ", ".join(next_moments(job, now, _NEXT_RUNS)), job.owner)
+            for job in plan.jobs
+        ]
         show_table("jobs", ("name", "when", "does", "next runs", "from"), rows)
     for note in plan.notes:
         click.echo(f"note: {note}")
@@ -37,7 +39,7 @@ def show_plugins(plan: Plan) -> None:
         return
     rows: list[Sequence[str]] = []
     for plugin in plan.registry.plugins:
-        cells = [plugin.name, plugin.version, _file(plan, plugin.source), ", ".join(plugin.hooks) or _NONE]
+        cells = [plugin.name, plugin.version, shown_file(plan, plugin.source), ", ".join(plugin.hooks) or _NONE]
         for name in plugin.handlers or (_NONE,):
             bound = _NONE if name == _NONE else ", ".join(plan.bound_to(name)) or "nothing"
             rows.append([*cells, name, bound])
@@ -48,12 +50,12 @@ def show_plugins(plan: Plan) -> None:
 def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
     if not endpoint.scheme.websocket:
         return [
-            (" ".join(route.methods), route.path.text, _route_does(plan, route), route.owner)
+            (" ".join(route.methods), route.path.text, _checked(route_does(plan, route), route.gate), route.owner)
             for route in plan.routes
             if endpoint.name in route.endpoints
         ]
     rows: list[Sequence[str]] = [
-        ("signal", signal.pattern.text, _signal_does(signal), signal.owner)
+        ("signal", signal.pattern.text, _checked(signal_does(signal), signal.gate), signal.owner)
         for signal in plan.signals
         if endpoint.name in signal.endpoints
     ]
@@ -61,45 +63,5 @@ def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
     return [*rows, ("signal", "any other", does, "undeclared")]
 
 
-def _next(job: Job, now: datetime) -> str:
-    if isinstance(job, TimerJob):
-        # A timer counts from the start of the server, which nobody knows yet.
-        return "at the start" if job.on_start else f"first {job.every * (job.skip + 1):g} s after the start"
-    moments = [f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in next_runs(job, now, _NEXT_RUNS)]
-    return ", ".join(moments) or "never again"
-
-
-def _signal_does(rule: SignalRule) -> str:
-    if rule.handler is not None:
-        does = f"handler {rule.handler_name} ({rule.handler_plugin})"
-    elif rule.do is not None:
-        does = f"actions: {rule.do}"
-    elif rule.format is MessageFormat.RAW:
-        does = f"relays frames to {rule.rebroadcast.value}"
-    else:
-        does = f"re-broadcast to {rule.rebroadcast.value}"
-    return f"{does}, checked by a schema" if rule.gate is not None else does
-
-
-def _route_does(plan: Plan, rule: RouteRule) -> str:
-    for kind, path in (("file", rule.file), ("static", rule.static), ("view", rule.view)):
-        if path is not None:
-            return f"{kind} {_file(plan, str(path))}"
-    does = _action(rule.handler or rule.broadcast)
-    return f"{does}, checked by a schema" if rule.gate is not None else does
-
-
-def _file(plan: Plan, name: str) -> str:
-    """Name a file of the app from its folder, as routes.yaml does."""
-    return name.removeprefix(f"{plan.config.folder}/")
-
-
-def _action(action: object) -> str:
-    return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else "broadcast"
-
-
-def _when(job: Job) -> str:
-    if isinstance(job, TimerJob):
-        return f"every {job.every:g} s"
-    zone = f" {job.timezone.key}" if job.timezone is not None else ""
-    return ", ".join(cron.text for cron in job.crons) + zone
+def _checked(does: str, gate: SchemaGate | None) -> str:
+    return does if gate is None else f"{does}, checked by a schema"

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from rich.text import Text
 from signalpost.config.words import printable
 
 _GAP = 3  # cells between two columns
+_INDENT = 2  # cells before what stands under a title
+_NARROWEST = 20  # cells that a text is given on any terminal
 _UNBOUNDED = 100_000  # cells: more than any line has
 
 
@@ -57,6 +60,24 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
         click.secho(printable(title), bold=True, color=colour)
     for line in _lines(printer, table):
         click.echo(line, color=colour)
+
+
+def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
+    """Print what is to be said about something under a title: a label and a text each.
+
+    On a terminal a text is wrapped between words and goes on below itself; anywhere else it is one line.
+    """
+    colour = wants_colour(sys.stdout)
+    click.secho(printable(title), bold=True, color=colour)
+    label_width = max((cell_len(label) for label, _ in facts), default=0)
+    lead = _INDENT + label_width + _GAP
+    room = max(shutil.get_terminal_size().columns - lead, _NARROWEST) if sys.stdout.isatty() else _UNBOUNDED
+    for label, text in facts:
+        first, *more = textwrap.wrap(printable(text), room, break_long_words=False, break_on_hyphens=False) or [""]
+        shown = click.style(f"{label:<{label_width}}", dim=True)
+        click.echo(f"{' ' * _INDENT}{shown}{' ' * _GAP}{first}".rstrip(), color=colour)
+        for line in more:
+            click.echo(f"{' ' * lead}{line}", color=colour)
 
 
 def _longest_word(cells: Sequence[str]) -> int:

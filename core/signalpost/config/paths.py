@@ -39,6 +39,9 @@ class ParameterType(StrEnum):
     PATH = "path"
 
 
+_RANK = {ParameterType.INT: 1, ParameterType.STR: 2, ParameterType.PATH: 3}  # literals are 0
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A segment in angle brackets: ``<number:int>``."""
@@ -120,15 +123,20 @@ class PathPattern:
         )
         return "/" + "/".join(parts)
 
-    def match(self, segments: Sequence[str]) -> dict[str, str | int] | None:
-        """Return the parameters that a path's segments give, literals without case; None if it does not match."""
+    @property
+    def exactness(self) -> tuple[int, ...]:
+        """The rank of each segment; of the patterns that match one path, the one that is least goes before."""
+        return tuple(0 if isinstance(segment, str) else _RANK[segment.type] for segment in self.segments)
+
+    def match(self, segments: Sequence[str], *, ignore_case: bool = True) -> dict[str, str | int] | None:
+        """Return the parameters that a path's segments give; None if it does not match."""
         params: dict[str, str | int] = {}
         for index, segment in enumerate(self.segments):
             if index >= len(segments):
                 return None
             given = segments[index]
             if isinstance(segment, str):
-                if segment.casefold() != given.casefold():
+                if segment != given and not (ignore_case and segment.casefold() == given.casefold()):
                     return None
                 continue
             if segment.type is ParameterType.PATH:

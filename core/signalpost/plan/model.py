@@ -93,6 +93,11 @@ class RouteRule:
     gate: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
 
+    @property
+    def below(self) -> PathPattern | None:
+        """What a static route answers besides its own path: whatever is in its folder."""
+        return None if self.static is None else PathPattern.parse(f"{self.path.text.rstrip('/')}/<file:path>")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

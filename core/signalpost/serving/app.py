@@ -9,7 +9,6 @@ from sanic import Sanic
 from sanic.config import Config
 from sanic.http import Http
 
-from signalpost.config.paths import PathPattern
 from signalpost.plan import RouteRule
 from signalpost.serving.pages import ErrorPages, harden
 from signalpost.serving.request import WebRequest
@@ -18,9 +17,6 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.table import RouteTable, sanic_path
 
 __all__ = ["RouteServices", "build_app", "discard_app"]
-
-# What a static route adds to its own path.
-_BELOW = "<file:path>"
 
 App = Sanic[Any, Any]
 
@@ -87,8 +83,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
     for number, rule in enumerate(rules):
         endpoint = endpoint_of(rule, services)
         app.add_route(endpoint, sanic_path(rule.path), rule.methods, name=f"route-{number}", unquote=True)
-        if rule.static:
-            below = PathPattern.parse(f"{rule.path.text.rstrip('/')}/{_BELOW}")
+        if (below := rule.below) is not None:
             identity = below.identity(ignore_case=False)
             methods = [method for method in rule.methods if (identity, method) not in declared]
             if methods:  # a route that somebody wrote stands before one that follows from another

@@ -20,7 +20,7 @@ from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
 from signalpost.serving.files import StaticFolder, send_file
 from signalpost.serving.services import RouteServices
-from signalpost.serving.table import match_exactly, path_segments
+from signalpost.serving.table import path_segments
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
 from signalpost.signals.schema import SchemaGate
@@ -52,7 +52,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         segments = path_segments(request.path) or []
-        params: Params | None = {} if rule.static else match_exactly(rule.path, segments)
+        params: Params | None = {} if rule.static else rule.path.match(segments, ignore_case=False)
         if params is None:
             raise NotFound
         if len(request.body) > services.message_limit:

@@ -8,7 +8,6 @@ slash says nothing.
 """
 
 import re
-from collections.abc import Sequence
 from itertools import count
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
@@ -18,9 +17,8 @@ from sanic.models.handler_types import RouteHandler
 from sanic.router import Router
 from sanic_routing.route import Route
 
-from signalpost.config.paths import Parameter, ParameterType, PathPattern
+from signalpost.config.paths import PathPattern
 
-_RANK = {ParameterType.INT: 1, ParameterType.STR: 2, ParameterType.PATH: 3}
 _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole
 
 Methods = dict[str, Route]
@@ -38,17 +36,6 @@ def path_segments(path: str) -> list[str] | None:
         return [unquote_to_bytes(part).decode() for part in inner.split("/")] if inner else []
     except UnicodeDecodeError:
         return None
-
-
-def match_exactly(pattern: PathPattern, segments: Sequence[str]) -> dict[str, str | int] | None:
-    """Return the parameters that a path's segments give, literals with case; None if it does not match."""
-    params = pattern.match(segments)
-    if params is None or any(
-        isinstance(declared, str) and declared != given
-        for declared, given in zip(pattern.segments, segments, strict=False)
-    ):
-        return None
-    return params
 
 
 def sanic_path(pattern: PathPattern) -> str:
@@ -87,7 +74,9 @@ class RouteTable(Router):
             for pattern, methods in found.values()
             if not pattern.parameters
         }
-        self._patterns = sorted((entry for entry in found.values() if entry[0].parameters), key=_exactness)
+        self._patterns = sorted(
+            (entry for entry in found.values() if entry[0].parameters), key=lambda entry: entry[0].exactness
+        )
 
     # Sanic's own keeps its last 1,024 answers, and with them routers of apps that are long gone.
     def get(  # type: ignore[override]
@@ -129,18 +118,11 @@ class RouteTable(Router):
         if literal is not None:
             return literal
         return next(
-            (methods for pattern, methods in self._patterns if match_exactly(pattern, segments) is not None), None
+            (methods for pattern, methods in self._patterns if pattern.match(segments, ignore_case=False) is not None),
+            None,
         )
 
 
 def allowed(methods: Methods) -> list[str]:
     """List the methods a path can be asked with, for the Allow header."""
     return sorted({*methods, "OPTIONS", *(("HEAD",) if "GET" in methods else ())})
-
-
-def _exactness(entry: tuple[PathPattern, Methods]) -> tuple[int, ...]:
-    """Rank a pattern; of several that match one path, the least rank is the most exact."""
-    return tuple(
-        _RANK[segment.type] if isinstance(segment, Parameter) else 0  # a literal
-        for segment in entry[0].segments
-    )

@@ -16,7 +16,7 @@ What a user's schema may say:
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
@@ -46,10 +46,12 @@ class SchemaGate:
     Attributes:
         accepts: whether an instance (as orjson reads it) matches. Never raises and never blocks. It is the engine's
             own bound method wherever that cannot raise: the gate stands before every message.
+        document: what it was compiled from.
 
     """
 
     accepts: Callable[[Any], bool]
+    document: Document = field(compare=False, repr=False)
     _explainer: jsonschema_rs.Validator | None
 
     @classmethod
@@ -71,7 +73,8 @@ class SchemaGate:
             raise ValueError("the schema is nested too deeply") from None
         except ValueError as error:
             raise ValueError(f"the schema cannot be read as JSON: {' '.join(str(error).split())}") from None
-        return cls(_guarded(validator) if _may_raise(plain) else validator.is_valid, _explainer(plain, validator))
+        accepts = _guarded(validator) if _may_raise(plain) else validator.is_valid
+        return cls(accepts, document, _explainer(plain, validator))
 
     def explain(self, instance: Any) -> Mismatch:
         """Say why `accepts` refused the instance: the first mismatch only, so that no client can buy a long answer.

@@ -1,0 +1,132 @@
+"""``signalpost explain``: which route or signal takes a path, and why the others do not."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import unquote
+
+from signalpost.cli.terminal import show_facts
+from signalpost.cli.wording import route_does, signal_does
+from signalpost.config.model import EndpointConfig, MessageFormat, Wish
+from signalpost.config.paths import Params, split_path
+from signalpost.config.words import did_you_mean
+from signalpost.errors import OperatorError
+from signalpost.plan import Plan, RouteRule
+from signalpost.plan.precedence import Claim, Contender, R, contenders, precedence, route_claims, signal_claims
+from signalpost.server import url_of
+from signalpost.serving.table import path_segments
+from signalpost.signals.rule import SignalRule
+from signalpost.signals.schema import SchemaGate
+
+Facts = Iterator[tuple[str, str]]
+
+_HEAD, _GET = "HEAD", "GET"
+
+
+def show_takers(plan: Plan, path: str, method: str | None) -> None:
+    """Print, for each endpoint, what takes a path.
+
+    Args:
+        plan: of the app.
+        path: as a client asks for it; percent-encoded or not, with or without a query.
+        method: of HTTP; None asks for all of them, and for WebSockets.
+
+    Raises:
+        OperatorError: `path` is none.
+
+    """
+    asked = path.partition("?")[0]
+    if not asked.startswith("/"):
+        raise OperatorError(f'a path starts with "/": signalpost explain /{asked}')
+    for endpoint in plan.config.endpoints:
+        if method is None or not endpoint.scheme.websocket:
+            facts = (
+                _signal(plan, endpoint, asked) if endpoint.scheme.websocket else _route(plan, endpoint, asked, method)
+            )
+            show_facts(f"{endpoint.name}  {url_of(endpoint)}{asked}", list(facts))
+
+
+# WebSocket paths
+
+
+def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
+    claims = signal_claims(plan, endpoint.name)
+    segments = split_path(unquote(asked))
+    found = contenders(claims, segments, ignore_case=True) if segments is not None else []
+    if not found:
+        yield from _undeclared(plan, claims, asked)
+        return
+    first, *others = found
+    rule = first.claim.rule
+    yield "signal", f"{rule.pattern}  ({rule.owner})"
+    yield from _matching(first.params)
+    yield from _schema(rule.gate, "every message passes")
+    yield "does", signal_does(rule)
+    if rule.handler is None and rule.do is None and rule.format is MessageFormat.JSON:
+        wishes = ", ".join(wish.value for wish in Wish if wish in rule.targets)
+        yield "targets", f"a client may choose {wishes}" if wishes else "a client may choose nothing"
+    yield from _losers(first, others)
+
+
+def _undeclared(plan: Plan, claims: Sequence[Claim[SignalRule]], asked: str) -> Facts:
+    near = did_you_mean(unquote(asked), [str(claim.pattern) for claim in claims])
+    yield "signal", f"none has this path{near}"
+    if plan.config.undeclared_refused:
+        yield "does", "the handshake is refused with 404 (undeclared: refuse)"
+    else:
+        yield "does", "re-broadcast to everyone, or as the client asks (undeclared: rebroadcast)"
+
+
+# HTTP paths
+
+
+def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None) -> Facts:
+    claims = route_claims(plan, endpoint.name)
+    segments = path_segments(asked)
+    found = contenders(claims, segments, ignore_case=False) if segments is not None else []
+    if not found:
+        near = did_you_mean(unquote(asked), [str(claim.pattern) for claim in claims])
+        yield "route", f"none has this path (404){near}"
+        return
+    identity = found[0].claim.pattern.identity(ignore_case=False)
+    same = [each for each in found if each.claim.pattern.identity(ignore_case=False) == identity]
+    others = [each for each in found if each not in same]
+    taking = [each for each in same if method is None or _answers(each.claim, method, same)]
+    if not taking:
+        methods = sorted({name for each in same for name in each.claim.methods})
+        yield "route", f"{same[0].claim.pattern} does not answer {method} (405), only {', '.join(methods)}"
+        yield "from", ", ".join(each.claim.rule.owner for each in same)
+    for each in taking:
+        rule = each.claim.rule
+        yield "route", f"{' '.join(each.claim.methods)} {each.claim.pattern}  ({rule.owner})"
+        yield from _matching(each.params)
+        if rule.handler is not None or rule.gate is not None:
+            yield from _schema(rule.gate, "every body passes")
+        yield "does", route_does(plan, rule)
+    yield from _losers(same[0], others)
+
+
+def _answers(claim: Claim[RouteRule], method: str, same: Iterable[Contender[RouteRule]]) -> bool:
+    if method in claim.methods:
+        return True
+    named = any(_HEAD in each.claim.methods for each in same)
+    return method == _HEAD and _GET in claim.methods and not named
+
+
+# What both have
+
+
+def _matching(params: Params) -> Facts:
+    if params:
+        yield "params", ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in params.items())
+
+
+def _losers(first: Contender[R], others: Iterable[Contender[R]]) -> Facts:
+    for other in others:
+        claim = other.claim
+        methods = f"{' '.join(claim.methods)} " if claim.methods else ""
+        why = precedence(first.claim.pattern, claim.pattern)
+        yield "rather than", f"{methods}{claim.pattern}  ({claim.rule.owner}): {why}"
+
+
+def _schema(gate: SchemaGate | None, without: str) -> Facts:
+    yield "schema", f"none: {without}" if gate is None else json.dumps(gate.document, ensure_ascii=False)

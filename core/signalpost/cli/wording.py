@@ -1,0 +1,59 @@
+"""What parts of a plan do, in words that all commands share."""
+
+from datetime import datetime
+
+from signalpost.config.model import MessageFormat
+from signalpost.jobs.moments import next_runs
+from signalpost.plan import Job, Plan, RouteRule, TimerJob
+from signalpost.plugins.handler import Handler
+from signalpost.signals.rule import SignalRule
+
+
+def signal_does(rule: SignalRule) -> str:
+    """Say what becomes of a message: ``handler shout (chat)``, ``re-broadcast to everyone``."""
+    if rule.handler is not None:
+        return f"handler {rule.handler_name} ({rule.handler_plugin})"
+    if rule.do is not None:
+        return f"actions: {rule.do}"
+    if rule.format is MessageFormat.RAW:
+        return f"relays frames to {rule.rebroadcast.value}"
+    return f"re-broadcast to {rule.rebroadcast.value}"
+
+
+def route_does(plan: Plan, rule: RouteRule) -> str:
+    """Say what a request gets: ``file web/index.html``, ``handler publish (publish)``."""
+    for kind, path in (("file", rule.file), ("static", rule.static), ("view", rule.view)):
+        if path is not None:
+            return f"{kind} {shown_file(plan, str(path))}"
+    return action_does(rule.handler or rule.broadcast)
+
+
+def action_does(action: object) -> str:
+    """Say what a job or a route does that has no page to show."""
+    return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else "broadcast"
+
+
+def shown_file(plan: Plan, name: str) -> str:
+    """Name a file of the app from its folder, as routes.yaml does."""
+    return name.removeprefix(f"{plan.config.folder}/")
+
+
+def when(job: Job) -> str:
+    """Say when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``."""
+    if isinstance(job, TimerJob):
+        return f"every {job.every:g} s"
+    zone = f" {job.timezone.key}" if job.timezone is not None else ""
+    return ", ".join(cron.text for cron in job.crons) + zone
+
+
+def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
+    """Give the next `count` runs of a job: moments of a schedule in its zone; of a timer, when its first one is.
+
+    Raises:
+        OperatorError: the system's time zone is needed and unknown.
+
+    """
+    if isinstance(job, TimerJob):
+        # A timer counts from the start of the server, which nobody knows yet.
+        return ("at the start" if job.on_start else f"first {job.every * (job.skip + 1):g} s after the start",)
+    return tuple(f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in next_runs(job, now, count)) or ("never again",)

@@ -1,0 +1,153 @@
+"""Who goes before whom: which routes or signals of a plan match a path, which of them takes it, and where two meet.
+
+The tables that serve (`signalpost.config.paths.PathTable`, `signalpost.serving.table.RouteTable`) find the one that
+takes a path; here the others are found as well, for people who ask why.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Generic, TypeVar
+
+from signalpost.config.paths import Parameter, ParameterType, Params, PathPattern, Segment
+from signalpost.plan.model import Plan, RouteRule
+from signalpost.signals.rule import SignalRule
+
+R = TypeVar("R", RouteRule, SignalRule)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[R]):
+    """Paths that something of the plan wants at an endpoint.
+
+    Attributes:
+        methods: of a route; empty for a signal.
+
+    """
+
+    pattern: PathPattern
+    rule: R
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contender(Generic[R]):
+    """A claim that a path falls under, with the parameters that the path gives it."""
+
+    claim: Claim[R]
+    params: Params
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap(Generic[R]):
+    """Two claims that meet.
+
+    Attributes:
+        paths: those that both match, as a pattern: ``/rooms/lobby``.
+        taker: who takes them.
+        other: who does not.
+
+    """
+
+    paths: str
+    taker: Claim[R]
+    other: Claim[R]
+
+
+def route_claims(plan: Plan, endpoint: str) -> tuple[Claim[RouteRule], ...]:
+    """Give what the routes of an http endpoint want, in the order of the plan; a folder wants what is below it, too."""
+    rules = [rule for rule in plan.routes if endpoint in rule.endpoints]
+    declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
+    claims: list[Claim[RouteRule]] = []
+    for rule in rules:
+        claims.append(Claim(rule.path, rule, rule.methods))
+        if (below := rule.below) is not None:
+            identity = below.identity(ignore_case=False)
+            methods = tuple(method for method in rule.methods if (identity, method) not in declared)
+            if methods:
+                claims.append(Claim(below, rule, methods))
+    return tuple(claims)
+
+
+def signal_claims(plan: Plan, endpoint: str) -> tuple[Claim[SignalRule], ...]:
+    """Give what the signals of a ws endpoint want, in the order of the plan."""
+    return tuple(Claim(rule.pattern, rule) for rule in plan.signals if endpoint in rule.endpoints)
+
+
+def contenders(claims: Iterable[Claim[R]], segments: Sequence[str], *, ignore_case: bool) -> list[Contender[R]]:
+    """Find the claims that a path falls under, the one that takes it first.
+
+    Args:
+        claims: of one endpoint.
+        segments: of the path, percent-decoded.
+        ignore_case: whether literals match without case, as those of signals do.
+
+    """
+    found: list[Contender[R]] = []
+    for claim in claims:
+        params = claim.pattern.match(segments, ignore_case=ignore_case)
+        if params is not None:
+            found.append(Contender(claim, params))
+    return sorted(found, key=lambda each: each.claim.pattern.exactness)
+
+
+def precedence(taker: PathPattern, other: PathPattern) -> str:
+    """Say why `taker` goes before `other`, given a path that both match.
+
+    ``/rooms/lobby`` goes before ``/rooms/<room>`` since ``lobby goes before <room>``.
+    """
+    pairs = zip(taker.segments, other.segments, taker.exactness, other.exactness, strict=False)
+    for ours, theirs, rank, their_rank in pairs:
+        if rank != their_rank:
+            return f"{_named(ours)} goes before {_named(theirs)}"
+    return "it is the same path"
+
+
+def overlaps(claims: Sequence[Claim[R]], *, ignore_case: bool) -> Iterator[Overlap[R]]:
+    """Find the pairs of claims of one endpoint that have paths in common, and no claim in common."""
+    for one, other in combinations(claims, 2):
+        if one.rule is other.rule or one.pattern.exactness == other.pattern.exactness:
+            continue  # of one exactness, two patterns that meet are one path, which only methods may share
+        paths = _common(one.pattern.segments, other.pattern.segments, ignore_case=ignore_case)
+        if paths is not None:
+            taker, left = sorted((one, other), key=lambda claim: claim.pattern.exactness)
+            yield Overlap("/" + "/".join(map(_named, paths)), taker, left)
+
+
+def _common(one: Sequence[Segment], other: Sequence[Segment], *, ignore_case: bool) -> list[Segment] | None:
+    """Give what is matched by both, segment by segment; None if nothing is."""
+    common: list[Segment] = []
+    for index in range(max(len(one), len(other))):
+        if index >= len(one) or index >= len(other):
+            return None
+        ours, theirs = one[index], other[index]
+        if _is_rest(ours):
+            return [*common, *other[index:]]
+        if _is_rest(theirs):
+            return [*common, *one[index:]]
+        both = _meet(ours, theirs, ignore_case=ignore_case)
+        if both is None:
+            return None
+        common.append(both)
+    return common
+
+
+def _meet(one: Segment, other: Segment, *, ignore_case: bool) -> Segment | None:
+    exact, loose = sorted((one, other), key=lambda each: PathPattern("", (each,)).exactness)
+    if isinstance(loose, str):
+        same = isinstance(exact, str) and (exact == loose or (ignore_case and exact.casefold() == loose.casefold()))
+        return exact if same else None
+    if isinstance(exact, str) and PathPattern("", (loose,)).match((exact,)) is None:
+        return None
+    return exact
+
+
+def _is_rest(segment: Segment) -> bool:
+    return isinstance(segment, Parameter) and segment.type is ParameterType.PATH
+
+
+def _named(segment: Segment) -> str:
+    if isinstance(segment, str):
+        return segment
+    kind = "" if segment.type is ParameterType.STR else f":{segment.type.value}"
+    return f"<{segment.name}{kind}>"

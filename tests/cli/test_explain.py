@@ -1,0 +1,137 @@
+"""`signalpost explain`: what takes a path, and why not the others."""
+
+import re
+
+import pytest
+
+APP = """\
+endpoints:
+  - {name: web, address: 127.0.0.1, port: 8090, protocol: http}
+  - {name: live, address: 127.0.0.1, port: 8091, protocol: ws}
+routes:
+  - {path: /pages, static: web}
+  - {path: "/pages/<name>", method: [POST], handler: publish, schema: {type: object, required: [message]}}
+  - {path: "/pages/<name>", method: PUT, broadcast: {value: x}}
+  - {path: "/<rest:path>", file: web/index.html}
+signals:
+  - {path: "/rooms/<room>", targets: [path], rebroadcast: path}
+  - {path: /Rooms/lobby, schema: {type: object, required: [message]}}
+  - {path: "/rooms/<number:int>", targets: []}
+  - {path: "/<any:path>", handler: echo}
+"""
+PLUGIN = """
+    from signalpost import route, signal
+
+    @signal("echo")
+    async def echo(event): ...
+
+    @route("publish")
+    async def publish(event): ...
+
+    @route("other", path="/other")
+    async def other(event): ...
+"""
+
+
+@pytest.fixture
+def facts(write, folder, signalpost):
+    """Give the command; return what is said of each endpoint, as (label, text) each."""
+    (folder / "web").mkdir()
+    (folder / "web" / "index.html").touch()
+    write(APP, chat=PLUGIN)
+
+    def give(*arguments):
+        result = signalpost("explain", *arguments)
+        assert (result.exit_code, result.stderr) == (0, "")
+        said, name = {}, ""
+        for line in result.stdout.splitlines():
+            if line.startswith("  "):
+                said[name].append(tuple(re.split(" {3,}", line[2:], maxsplit=1)))
+            elif line:
+                name = line.split()[0]
+                said[name] = []
+        return said
+
+    return give
+
+
+def test_a_signal_is_shown_with_its_place_and_those_that_it_goes_before(facts):
+    assert facts("/ROOMS/LOBBY")["live"] == [
+        ("signal", "/Rooms/lobby  (routes.yaml:11)"),
+        ("schema", '{"type": "object", "required": ["message"]}'),
+        ("does", "re-broadcast to everyone"),
+        ("targets", "a client may choose path, clientId, group, direct"),
+        ("rather than", "/rooms/<room>  (routes.yaml:10): lobby goes before <room>"),
+        ("rather than", "/<any:path>  (routes.yaml:13): Rooms goes before <any:path>"),
+    ]
+
+
+def test_parameters_are_shown_with_their_values_and_types(facts):
+    live = facts("/rooms/7?since=3")["live"]
+    assert live[:3] == [
+        ("signal", "/rooms/<number:int>  (routes.yaml:12)"),
+        ("params", "number = 7"),
+        ("schema", "none: every message passes"),
+    ]
+    assert ("targets", "a client may choose nothing") in live
+    assert facts("/rooms/a%20b")["live"][1] == ("params", 'room = "a b"')
+
+
+def test_a_handler_is_shown_with_its_plugin(facts):
+    assert ("does", "handler echo (chat)") in facts("/x/y")["live"]
+
+
+def test_routes_of_one_path_are_told_apart_by_method(facts):
+    assert facts("/pages/a.html")["web"] == [
+        ("route", "POST /pages/<name>  (routes.yaml:6)"),
+        ("params", 'name = "a.html"'),
+        ("schema", '{"type": "object", "required": ["message"]}'),
+        ("does", "handler publish (chat)"),
+        ("route", "PUT /pages/<name>  (routes.yaml:7)"),
+        ("params", 'name = "a.html"'),
+        ("does", "broadcast"),
+        ("rather than", "GET /pages/<file:path>  (routes.yaml:5): <name> goes before <file:path>"),
+        ("rather than", "GET /<rest:path>  (routes.yaml:8): pages goes before <rest:path>"),
+    ]
+
+
+def test_a_method_that_is_not_answered_is_said_to_be_405_and_who_took_the_path(facts):
+    said = facts("/pages/a.html", "--method", "get")
+    assert said.keys() == {"web"}
+    assert said["web"][:2] == [
+        ("route", "/pages/<name> does not answer GET (405), only POST, PUT"),
+        ("from", "routes.yaml:6, routes.yaml:7"),
+    ]
+
+
+def test_head_falls_to_get(facts):
+    assert facts("/pages", "--method", "HEAD")["web"][0] == ("route", "GET /pages  (routes.yaml:5)")
+
+
+def test_a_decorators_route_is_its_plugins(facts):
+    assert facts("/other", "--method", "POST")["web"][0] == ("route", "POST /other  (chat)")
+
+
+def test_a_path_that_nothing_takes_is_said_to_be_so(write, signalpost):
+    write("routes: [{path: /hello, broadcast: {value: x}}]\nsignals: [{path: /hello}]")
+    text = signalpost("explain", "/helo").stdout
+    assert 'route   none has this path (404); did you mean "/hello"?' in text
+    assert 'signal   none has this path; did you mean "/hello"?' in text
+    assert "re-broadcast to everyone, or as the client asks (undeclared: rebroadcast)" in text
+    write("undeclared: refuse")
+    assert "the handshake is refused with 404 (undeclared: refuse)" in signalpost("explain", "/helo").stdout
+
+
+def test_what_is_no_path_is_one_line(write, signalpost):
+    write()
+    result = signalpost("explain", "rooms")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == 'signalpost: a path starts with "/": signalpost explain /rooms\n'
+
+
+def test_on_a_terminal_long_texts_are_wrapped_below_themselves(facts, terminal):
+    shown = terminal("explain", "/rooms/lobby", columns=50, NO_COLOR="1").splitlines()
+    assert max(map(len, shown)) <= 50
+    assert any(re.fullmatch(" {16}[a-z]+.*", line) for line in shown)
+    assert {"lobby", "goes", "before", "<room>"} <= set(" ".join(shown).split())
+    assert "\x1b[1m" in terminal("explain", "/rooms/lobby")
