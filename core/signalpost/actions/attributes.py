@@ -63,6 +63,8 @@ class Absent(StrictUndefined):
 
     __slots__ = ()
 
+    __abs__ = __round__ = StrictUndefined.__bool__  # raises, as all of them do
+
     @property
     def _undefined_message(self) -> str:
         if self._undefined_hint:
@@ -138,7 +140,14 @@ def visible(value: Any) -> Mapping[str, Any]:
 
 
 def kind(value: Any) -> str:
-    """Name a value of a template for a message: ``the text "x"``, ``a mapping``, ``a Lock``."""
+    """Name a value of a template for a message: ``the text "x"``, ``a mapping``, ``a Lock``.
+
+    Raises:
+        UndefinedError: it is undefined, and that is what is to be told.
+
+    """
+    if isinstance(value, Undefined):
+        bool(value)
     if value is None or isinstance(value, str | int | float | list | Mapping):
         return given(value)
     if callable(value):

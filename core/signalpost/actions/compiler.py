@@ -180,21 +180,17 @@ def _line(error: Exception, root: Root) -> int:
 
 def _list(parts: list[Value], value: list[Any]) -> Value:
     names = _names(parts)
-    return Fixed(value) if names is None else Computed(names, lambda scope: [_give(part, scope) for part in parts])
+    return Fixed(value) if names is None else Computed(names, lambda scope: [part.render(scope) for part in parts])
 
 
 def _mapping(parts: list[tuple[Value, Value]], value: dict[str, Any]) -> Value:
     names = _names([each for part in parts for each in part])
     if names is None:
         return Fixed(value)
-    return Computed(names, lambda scope: {as_text(_give(key, scope)): _give(part, scope) for key, part in parts})
+    return Computed(names, lambda scope: {as_text(key.render(scope)): part.render(scope) for key, part in parts})
 
 
 def _names(parts: list[Value]) -> frozenset[str] | None:
     """Return the names that the templates among `parts` use; None if there are no templates."""
     computed = [part.names for part in parts if isinstance(part, Computed)]
     return frozenset().union(*computed) if computed else None
-
-
-def _give(value: Value, scope: Mapping[str, Any]) -> Any:
-    return value.value if isinstance(value, Fixed) else value.render(scope)

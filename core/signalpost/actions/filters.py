@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import Undefined, UndefinedError, pass_context
+from jinja2 import UndefinedError, pass_context
 from jinja2 import filters as jinja
 from markupsafe import escape as markup
 
@@ -95,8 +95,6 @@ def _in_environment(function: Filter) -> Filter:
 
 def _items(scope: Scope, name: str, value: Any) -> Iterable[Any]:
     """Return the items that a filter is to go through, if they are not too many."""
-    if isinstance(value, Undefined):
-        str(value)  # raises what is missing
     if not isinstance(value, Iterable) or not isinstance(value, Sized):
         raise StoppedError(Failure.VALUE, f"{name} takes a list, not {kind(value)}")
     scope.room_for_items(len(value))

@@ -9,6 +9,7 @@ from jinja2.environment import Environment
 
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.operators import number
+from signalpost.config.jobs import parse_timezone
 from signalpost.config.scalars import check_text
 from signalpost.config.templates import unknown_filters
 from signalpost.config.words import did_you_mean, listing, quoted, unknown
@@ -57,6 +58,7 @@ def mistakes(environment: Environment, tree: nodes.Template, names: Names) -> li
         *((node.lineno, f"{_REFUSED[type(node)]} has no place in a value") for node in tree.find_all(tuple(_REFUSED))),
         *unknown_filters(environment, tree),
         *_unknown_arguments(environment, tree),
+        *_time_zones(tree),
         *_constants(tree),
         *_unknown_attributes(tree, names),
     ]
@@ -123,6 +125,19 @@ def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterat
             case (1, [nodes.Const(value=str(name)), *_]) | (2, [_, nodes.Const(value=str(name)), *_]):
                 if name not in known:
                     yield node.lineno, f"no {kind} {quoted(name)}{did_you_mean(name, known)}"
+
+
+def _time_zones(tree: nodes.Template) -> Iterator[tuple[int, str]]:
+    """Find zones, written out, that there are not."""
+    for node in tree.find_all(nodes.Filter):
+        if node.name == "datetime":
+            named = [each.value for each in node.find_all(nodes.Keyword) if each.key == "timezone"]
+            for zone in (*node.args[1:2], *named):
+                if isinstance(zone, nodes.Const) and isinstance(zone.value, str):
+                    try:
+                        parse_timezone(zone.value)
+                    except ValueError as error:
+                        yield zone.lineno, str(error)
 
 
 def _constants(tree: nodes.Template) -> Iterator[tuple[int, str]]:

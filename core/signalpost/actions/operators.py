@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Undefined
-
 from signalpost.actions.attributes import kind
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.scope import Scope
@@ -57,9 +55,6 @@ def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
         if isinstance(left, list) and isinstance(right, list):
             scope.room_for_items(len(left) + len(right))
             return left + right
-    for value in (left, right):
-        if isinstance(value, Undefined):
-            str(value)  # raises what is missing
     hint = "; ~ joins anything as text" if sign == "+" else ""
     raise StoppedError(Failure.VALUE, f"{sign} does not take {kind(left)} and {kind(right)}{hint}")
 
@@ -74,8 +69,6 @@ def unary(sign: str, value: Any) -> Any:
     """
     if isinstance(value, int | float):
         return number(UNARY[sign](value))
-    if isinstance(value, Undefined):
-        str(value)  # raises what is missing
     raise StoppedError(Failure.VALUE, f"{sign} takes a number, not {kind(value)}")
 
 

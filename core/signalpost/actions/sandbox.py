@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import BuiltinFunctionType
 from typing import Any, cast
 
-from jinja2 import Template, Undefined, nodes, pass_context
+from jinja2 import Template, nodes, pass_context
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -116,8 +116,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return scope.keep(function(*args, **kwargs))
-        if isinstance(function, Undefined):
-            str(function)  # raises what is missing
         if not self.is_safe_callable(function):
             raise StoppedError(Failure.FORBIDDEN, f"{kind(function)} cannot be called")
         return scope.call(function, *args, **kwargs)

@@ -7,7 +7,6 @@ from datetime import date, time
 from typing import Any
 
 import orjson
-from jinja2 import Undefined
 
 from signalpost.actions.attributes import kind, visible
 from signalpost.actions.failures import StoppedError
@@ -92,6 +91,4 @@ def _flat(value: Any) -> Any:
         return float(value)
     if is_dataclass(value) and not isinstance(value, type):
         return dict(visible(value))
-    if isinstance(value, Undefined):
-        str(value)  # raises what is missing
     raise StoppedError(Failure.VALUE, f"it gives {kind(value)}, which is no JSON")

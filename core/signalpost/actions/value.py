@@ -47,6 +47,10 @@ class Fixed:
 
     value: Any
 
+    def render(self, scope: Mapping[str, Any]) -> Any:  # noqa: ARG002 - as `Computed.render`
+        """Give the value, for those who need not know whether it is fixed."""
+        return self.value
+
 
 @dataclass(frozen=True, slots=True)
 class Computed:

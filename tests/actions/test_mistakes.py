@@ -1,0 +1,108 @@
+"""What can be known of a template before it is rendered is told then, with the nearest name."""
+
+import pytest
+
+from signalpost.actions.compiler import Compiler
+from signalpost.actions.mistakes import Names
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ mesage }}", 'no name named "mesage"; did you mean "message"? (known: '),
+        ("{{ mesage is defined }}", 'no name named "mesage"'),
+        ("{{ mesage | default(1) }}", 'no name named "mesage"'),
+        ("{{ rang(5) }}", 'no function named "rang"; did you mean "range"? (known: range)'),
+        ("{{ message | uper }}", 'no filter "uper"; did you mean "upper"?'),
+        ("{{ message is strng }}", 'no test "strng"; did you mean "string"?'),
+        ("{{ [message] | map('uper') }}", 'no filter "uper"; did you mean "upper"?'),
+        ("{{ [message] | select('od') }}", 'no test "od"; did you mean "odd"?'),
+        ("{{ [message] | rejectattr('a', 'od') }}", 'no test "od"; did you mean "odd"?'),
+        ("{{ now | datetime('%H', 'Europe/Londn') }}", 'no time zone "Europe/Londn"; did you mean "Europe/London"?'),
+        ("{{ now | datetime(timezone='Berlin') }}", 'no time zone "Berlin"; did you mean "Europe/Berlin"?'),
+        ("{{ 99999999999999999999 }}", "a whole number of more than 64 bits"),
+        ("{{ message }", "unexpected '}'"),
+        ("{{ message", "unexpected end of template, expected 'end of print statement'"),
+        ("{% for x in data %}", "unexpected end of template"),
+        ("{% loop %}", "encountered unknown tag 'loop'"),
+        ("{{ message ! }}", "unexpected char '!' at 11"),
+        ("{% include 'x' %}", "{% include %} has no place in a value"),
+        ("{% for x in data %}{% endfor %}{{ x }}", 'no name named "x"'),
+        ("{% for x in data %}{% endfor %}{{ loop.index }}", 'no name named "loop"'),
+        ("{% macro m(a) %}{% endmacro %}{{ a }}", 'no name named "a"'),
+        ("{% with a = 1 %}{% endwith %}{{ a }}", 'no name named "a"'),
+    ],
+)
+def test_a_mistake_is_told(compiled, problems, template, text):
+    compiled(template)
+    assert len(problems) == 1
+    assert problems[0][1].startswith(text)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for x in data %}{{ x }}{{ loop.index }}{% endfor %}",
+        "{% for a, b in data | items %}{{ a }}{{ b }}{% else %}{% endfor %}",
+        "{% set x = message %}{{ x }}",
+        "{% set a, b = message %}{{ a }}{{ b }}",
+        "{% set x %}{{ message }}{% endset %}{{ x }}",
+        "{% if message %}{% set x = 1 %}{% endif %}{{ x }}",
+        "{% with a = 1, b = message %}{{ a }}{{ b }}{% endwith %}",
+        "{% macro m(a, b=1) %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{{ caller() }}{% endmacro %}{{ m(1) }}",
+        "{% call(user) message() %}{{ user }}{% endcall %}",
+        "{% filter upper %}{{ message }}{% endfilter %}",
+        "{{ [message] | map('upper') | select('string') | selectattr('x') | list }}",
+        "{{ [message] | map(attribute='x') | selectattr('x', message) | list }}",
+        "{{ range(5) }}{# {{ nonsense }} #}{% raw %}{{ nonsense }}{% endraw %}",
+    ],
+)
+def test_what_a_template_defines_itself_is_known(compiled, problems, template):
+    compiled(template)
+    assert problems == []
+
+
+def test_all_mistakes_of_a_template_are_told_by_line(compiled, problems):
+    compiled("{{ b }}{{ a }}\n{{ message | uper }}\n{{ a }} {{ c() }}{% include 'x' %}")
+    assert [text.partition(" (known")[0] for _, text in problems] == [
+        'line 1 of the text: no name named "a"',
+        'line 1 of the text: no name named "b"',
+        'line 2 of the text: no filter "uper"; did you mean "upper"?',
+        'line 3 of the text: no function named "c"',
+        "line 3 of the text: {% include %} has no place in a value",
+    ] or [text for _, text in problems]
+
+
+def test_globals_are_names_and_functions(compiled, problems):
+    compiler = Compiler({"motto": "x", "weather": lambda: 5})
+    compiled("{{ mottto }}{{ wether() }}", names={"message"}, compiler=compiler)
+    assert [text for _, text in problems] == [
+        'no function named "wether"; did you mean "weather"? (known: range, weather)',
+        'no name named "mottto"; did you mean "motto"? (known: message, motto)',
+    ]
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ client.idd }}", "{{ client['idd'] }}", "{% if client.idd %}{% endif %}", "{{ client.idd.x | default(1) }}"],
+)
+def test_an_attribute_that_a_name_cannot_have_is_told(compiled, problems, template):
+    compiled(template, names=Names({"client"}, {"client": {"id", "path"}}))
+    assert [text for _, text in problems] == ['client has no "idd"; did you mean "id"? (known: id, path)']
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ client.id }}",
+        "{{ client }}",
+        "{{ client[message] }}",
+        "{{ message.idd }}",
+        "{% for client in message %}{{ client.idd }}{% endfor %}",
+        "{% set client = message %}{{ client.idd }}",
+        "{% macro m(client) %}{{ client.idd }}{% endmacro %}",
+    ],
+)
+def test_what_may_have_an_attribute_is_left_alone(compiled, problems, template):
+    compiled(template, names=Names({"client", "message"}, {"client": {"id", "path"}}))
+    assert problems == []
