@@ -6,8 +6,9 @@ nor APScheduler, so that a plugin's tests stay light.
 
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Receipt
+from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
-from signalpost.plugins.decorators import route, schedule, signal, timer
+from signalpost.plugins.decorators import action, route, schedule, signal, timer
 from signalpost.plugins.handler import (
     Handler,
     HandlerKind,
@@ -18,10 +19,12 @@ from signalpost.plugins.handler import (
 )
 from signalpost.plugins.hookspecs import hookimpl
 from signalpost.signals.event import RouteEvent, SignalEvent, TickEvent
+from signalpost.signals.state import State
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Action",
     "Client",
     "Handler",
     "HandlerKind",
@@ -32,8 +35,10 @@ __all__ = [
     "ScheduleBinding",
     "SignalBinding",
     "SignalEvent",
+    "State",
     "TickEvent",
     "TimerBinding",
+    "action",
     "hookimpl",
     "route",
     "schedule",

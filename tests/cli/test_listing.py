@@ -108,18 +108,44 @@ def test_routes_says_so_when_other_paths_are_refused(write, signalpost):
 
 def test_plugins_shows_version_source_hooks_and_where_each_handler_is_bound(rows):
     assert rows("plugins") == [
-        ["plugin", "version", "source", "hooks", "handler", "bound to"],
-        ["chat", "1.2", "plugins/chat.py", "client_connected, startup", "echo", "signal /echo"],
-        ["", "publish", "route /publish"],
-        ["", "tick", "timer tick"],
-        ["", "idle", "nothing"],
+        ["plugin", "version", "source", "hooks", "offers", "name", "bound to"],
+        ["chat", "1.2", "plugins/chat.py", "client_connected, startup", "handler", "echo", "signal /echo"],
+        ["", "handler", "publish", "route /publish"],
+        ["", "handler", "tick", "timer tick"],
+        ["", "handler", "idle", "nothing"],
+    ]
+
+
+def test_plugins_shows_actions_and_what_templates_are_given(write, signalpost):
+    write(
+        bell="""
+        from signalpost import action, hookimpl
+
+        @action("ring")
+        def ring(event, options): ...
+
+        @hookimpl
+        def template_globals():
+            return {"bells": 3}
+
+        @hookimpl
+        def template_filters():
+            return {"loud": str.upper}
+        """
+    )
+    lines = [line.split() for line in signalpost("plugins").stdout.splitlines()[1:]]
+    hooks = ["template_filters,", "template_globals"]
+    assert lines == [
+        ["bell", "-", "plugins/bell.py", *hooks, "action", "ring", "-"],
+        ["template", "name", "bells", "-"],
+        ["filter", "loud", "-"],
     ]
 
 
 def test_plugins_shows_one_that_has_only_hooks(write, signalpost):
     write(quiet="from signalpost import hookimpl\n\n@hookimpl\ndef startup(context): ...\n")
     row = signalpost("plugins").stdout.splitlines()[1]
-    assert row.split() == ["quiet", "-", "plugins/quiet.py", "startup", "-", "-"]
+    assert row.split() == ["quiet", "-", "plugins/quiet.py", "startup", "-", "-", "-"]
 
 
 def test_an_app_without_plugins_says_so(write, signalpost):

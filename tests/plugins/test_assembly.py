@@ -179,3 +179,164 @@ def test_register_handlers_that_raises_is_a_problem_at_its_line(app):
     (error,) = app.load().errors
     assert error.text == "register_handlers failed: ZeroDivisionError: division by zero"
     assert error.where == f"{file}:9"
+
+
+def hook(name, returned, head=""):
+    return f"from signalpost import Action, hookimpl\n{head}\n@hookimpl\ndef {name}():\n    return {returned}\n"
+
+
+def test_actions_are_known_by_name_with_plugin_place_and_a_gate_for_their_options(app):
+    file = app.write(
+        "bell.py",
+        """
+        from signalpost import Action, action, hookimpl
+
+        @action("ring", schema={"type": "object", "properties": {"times": {"type": "integer"}}})
+        def ring(event, options): ...
+
+        @hookimpl
+        def register_actions():
+            return [Action("chime", ring)]
+        """,
+    )
+    registry = app.load()
+    assert registry.errors == ()
+    assert registry.plugins[0].actions == ("ring", "chime")
+    ring, chime = registry.actions.values()
+    assert (ring.plugin, ring.where, ring.schema["type"]) == ("bell", f"{file}:4", "object")
+    assert (chime.plugin, chime.where, chime.schema) == ("bell", f"{file}:4", True)
+    assert [ring.gate.accepts(value) for value in ({"times": 2}, {"times": "2"}, 2)] == [True, False, False]
+    assert chime.gate.accepts(None)
+
+
+def test_two_actions_of_one_name_are_an_error_that_names_both_places(app):
+    source = "from signalpost import action\n\n@action('ring')\ndef ring(event, options): ...\n"
+    one, two = app.write("a.py", source), app.write("b.py", source)
+    registry = app.load()
+    (error,) = registry.errors
+    assert (error.plugin, error.where) == ("b", f"{two}:3")
+    assert error.text == f'the action name "ring" is taken by plugin a ({one}:3); rename one'
+    assert registry.actions["ring"].plugin == "a"
+
+
+@pytest.mark.parametrize(
+    ("schema", "texts"),
+    [
+        ({"type": "objct"}, ['at type: no type "objct" in JSON Schema; did you mean "object"?']),
+        (5, [": a JSON Schema is a dict, True or False, not 5"]),
+        ({"minItems": -1, "maxItems": "x"}, ["at minItems: ", "at maxItems: "]),
+        ({"$schema": "http://json-schema.org/draft-07/schema#"}, ["at $schema: what plugins add is draft 2020-12"]),
+        ({"$ref": "#/$defs/x"}, ['at $ref: "#/$defs/x" leads nowhere in this schema']),
+        ({"$ref": "#/properties/a", "properties": {"a": {}}}, ['at $ref: "#/properties/a" cannot be moved']),
+        ({"properties": {"a": {"$id": "urn:a"}}}, ["at properties.a.$id: what plugins add is part of a larger schema"]),
+        ({"pattern": "(?=a)"}, ["look-around"]),
+    ],
+)
+def test_a_schema_that_cannot_be_used_is_reported_as_in_yaml_with_plugin_and_place(app, schema, texts):
+    ring = f"@action('ring', schema={schema!r})\ndef ring(event, options): ...\n"
+    file = app.write("bell.py", f"from signalpost import action\n\n{ring}")
+    registry = app.load()
+    for text in texts:
+        (error,) = (error for error in registry.errors if text in error.text)
+        assert error.text.startswith('action "ring": schema')
+        assert error.where == f"{file}:3"
+    assert len(registry.errors) == len(texts)
+    assert (registry.actions, registry.faulty) == ({}, {"ring"})
+
+
+def test_a_settings_schema_that_cannot_be_used_is_reported_likewise(app):
+    file = app.write("a.py", hook("settings_schema", "{'properties': {'x': {'type': 'strng'}}}"))
+    registry = app.load()
+    (error,) = registry.errors
+    assert error.where == f"{file}:3"
+    assert error.text.startswith('settings_schema at properties.x.type: no type "strng" in JSON Schema; did you mean')
+    assert registry.settings_schemas == {}
+
+
+def test_a_plugin_may_not_take_the_name_of_a_built_in_action(app):
+    app.write("a.py", "from signalpost import action\n\n@action('broadcast')\ndef f(event, options): ...\n")
+    assert texts(app.load()) == ['action "broadcast": there is a built-in action of this name; rename this one']
+
+
+@pytest.mark.parametrize(
+    ("name", "returned", "text"),
+    [
+        ("register_actions", "None", "register_actions returns a list of Action, not None"),
+        ("register_actions", "[5]", "register_actions: not an Action: 5"),
+        ("register_actions", "[Action('x', 5)]", 'register_actions: action "x": an action is a def or an async def'),
+        ("register_actions", "[Action('', print)]", "an action's name is a word or several, not ''"),
+        ("register_actions", "1 / 0", "register_actions failed: ZeroDivisionError: division by zero"),
+        ("template_globals", "[]", "template_globals returns a mapping of names, not []"),
+        ("template_globals", "{'a b': 1}", "a name in templates is letters, digits and _, and begins with a letter"),
+        ("template_globals", "{'_a': 1}", "not '_a'"),
+        ("template_globals", "{'not': 1}", "not 'not'"),
+        ("template_globals", "{1: 1}", "not 1"),
+        ("template_globals", "{'message': 1}", 'templates have "message" by themselves; rename it'),
+        ("template_globals", "{'range': 1}", 'templates have "range" by themselves; rename it'),
+        ("template_globals", "{'later': later}", "templates wait for nothing: later is an async def"),
+        ("template_filters", "{'upper': str}", 'templates have "upper" by themselves; rename it'),
+        ("template_filters", "{'datetime': str}", 'templates have "datetime" by themselves; rename it'),
+        ("template_filters", "{'shout': 5}", "a filter is a function, not 5"),
+        ("settings_schema", "True", "settings_schema returns a JSON Schema of a mapping, not True"),
+        ("settings_schema", "{'type': 'array'}", "settings are a mapping, so its type is \"object\", not 'array'"),
+    ],
+)
+def test_what_a_plugin_offers_by_a_hook_is_checked(app, name, returned, text):
+    file = app.write("a.py", hook(name, returned, "async def later(): ..."))
+    (error,) = app.load().errors
+    assert text in error.text
+    assert error.where == f"{file}:{5 if 'failed' in text else 3}"
+
+
+def test_names_and_filters_of_templates_are_known_with_who_brings_them(app):
+    app.write("a.py", hook("template_globals", "{'station': 'york', 'shout': str.upper}"))
+    app.write("b.py", hook("template_filters", "{'shout': str.upper}"))
+    registry = app.load()
+    assert registry.errors == ()
+    assert registry.template_globals == {"station": "york", "shout": str.upper}
+    assert registry.template_filters == {"shout": str.upper}
+    assert [plugin.template_globals for plugin in registry.plugins] == [("station", "shout"), ()]
+    assert [plugin.template_filters for plugin in registry.plugins] == [(), ("shout",)]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("template_globals", "template"), ("template_filters", "filter")])
+def test_two_plugins_with_one_name_for_templates_are_an_error_that_names_both(app, name, kind):
+    one = app.write("a.py", hook(name, "{'shout': str.upper}"))
+    app.write("b.py", hook(name, "{'shout': str.lower}"))
+    registry = app.load()
+    assert texts(registry) == [f'the {kind} name "shout" is taken by plugin a ({one}:3); rename one']
+    assert getattr(registry, name) == {"shout": str.upper}
+
+
+def test_what_settings_may_be_is_known_by_plugin_with_its_place(app):
+    file = app.write("a.py", hook("settings_schema", "{'properties': {'x': {'type': 'integer'}}}"))
+    registry = app.load()
+    assert registry.errors == ()
+    (schema,) = registry.settings_schemas.values()
+    assert (schema.plugin, schema.where) == ("a", f"{file}:3")
+    assert schema.document == {"properties": {"x": {"type": "integer"}}}
+
+
+def test_all_mistakes_of_a_plugin_s_decorators_are_reported_at_once_and_the_sound_ones_stay(app):
+    file = app.write(
+        "a.py",
+        """
+        from signalpost import action, signal, timer
+
+        @signal("one", path="one")
+        async def one(event): ...
+
+        @signal("two")
+        async def two(event): ...
+
+        @timer("three", every="5 parsecs")
+        async def three(event): ...
+
+        @action("four")
+        def four(): ...
+        """,
+    )
+    registry = app.load()
+    assert [error.where for error in registry.errors] == [f"{file}:{line}" for line in (4, 10, 13)]
+    assert list(registry.handlers) == ["two"]
+    assert registry.faulty == {"one", "three", "four"}

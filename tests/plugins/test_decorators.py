@@ -7,29 +7,39 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from signalpost import (
+    Action,
     Handler,
     HandlerKind,
     RouteBinding,
     ScheduleBinding,
     SignalBinding,
     TimerBinding,
+    action,
     route,
     schedule,
     signal,
     timer,
 )
 from signalpost.errors import PluginError
-from signalpost.plugins.decorators import handlers_of
+from signalpost.plugins.marks import marks_of
 
 
 def line_of(function):
     return f"{__file__}:{inspect.getsourcelines(function)[1]}"
 
 
+def handlers_of(function):
+    assert marks_of(function).faults == ()
+    return marks_of(function).handlers
+
+
 def refused(decorator, function):
-    with pytest.raises(PluginError) as caught:
-        decorator(function)
-    return caught.value
+    """Decorate a function by what does not fit it; return the mark of that, beside which there is no other."""
+    assert decorator(function) is function
+    marks = marks_of(function)
+    assert (marks.handlers, marks.actions) == ((), ())
+    (fault,) = marks.faults
+    return fault
 
 
 @pytest.fixture
@@ -143,7 +153,8 @@ def test_a_handler_that_yields_or_is_no_function_is_refused():
         yield event
 
     assert "must not yield" in refused(signal("s"), stream).text
-    assert "is none" in refused(signal("s"), object()).text
+    with pytest.raises(PluginError, match="is none"):
+        signal("s")(object())
 
 
 def test_a_decorator_without_parentheses_says_how_to_write_it(handler):
@@ -183,6 +194,59 @@ def test_an_argument_that_is_wrong_is_refused_at_the_function(handler, decorator
     error = refused(decorator, handler)
     assert text in error.text
     assert error.where == line_of(handler)
+
+
+def test_a_mistake_in_one_decorator_hides_neither_another_mistake_nor_a_sound_one(handler):
+    decorated = signal("a", path="a")(signal("b")(timer("c", every="5 parsecs")(handler)))
+    marks = marks_of(decorated)
+    assert [fault.name for fault in marks.faults] == ["a", "c"]
+    assert [each.name for each in marks.handlers] == ["b"]
+
+
+def test_an_action_may_be_plain_or_async_and_has_the_schema_of_its_options():
+    @action("ring", schema={"type": "object"})
+    def ring(event, options):
+        """Ring the bell.
+
+        Loudly.
+        """
+
+    @action("wait")
+    async def wait(event, options):
+        pass
+
+    assert marks_of(ring).actions == (Action("ring", ring, {"type": "object"}, where=line_of(ring)),)
+    assert [marks_of(each).actions[0].waits for each in (ring, wait)] == [False, True]
+    described = {"type": "object", "title": "Action ring", "description": "Ring the bell."}
+    assert marks_of(ring).actions[0].described == described
+    assert marks_of(wait).actions[0].described == {"title": "Action wait"}
+
+
+def test_an_action_that_cannot_be_called_with_event_and_options_is_refused():
+    def short(event):
+        pass
+
+    def stream(event, options):
+        yield event
+
+    class Ring:
+        pass
+
+    text = '@action("ring"): an action takes two arguments, the event and the options; this one is short(event)'
+    assert refused(action("ring"), short).text == text
+    assert "must not yield" in refused(action("ring"), stream).text
+    with pytest.raises(PluginError, match="an action is a def or an async def"):
+        action("ring")(Ring)
+
+
+def test_an_action_and_a_handler_may_be_one_function():
+    @action("ring")
+    @signal("ring")
+    async def ring(event, options=None):
+        pass
+
+    marks = marks_of(ring)
+    assert (marks.handlers[0].name, marks.actions[0].name, marks.faults) == ("ring", "ring", ())
 
 
 def test_importing_signalpost_brings_in_neither_sanic_nor_apscheduler():

@@ -27,7 +27,8 @@ HOOKS = sorted(
     for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
     if pluggy.PluginManager(hookspecs.PROJECT).parse_hookspec_opts(hookspecs, name) is not None
 )
-DECORATORS = ["route", "schedule", "signal", "timer"]
+HANDLER_DECORATORS = ["route", "schedule", "signal", "timer"]
+DECORATORS = ["action", *HANDLER_DECORATORS]
 EVENTS = {
     "SignalEvent": signalpost.SignalEvent,
     "RouteEvent": signalpost.RouteEvent,
@@ -91,7 +92,7 @@ def test_no_hook_or_decorator_is_explained_that_does_not_exist():
 def test_the_decorators_that_are_tested_here_are_all_there_are():
     from signalpost.plugins.handler import HandlerKind
 
-    assert sorted(kind.value for kind in HandlerKind) == DECORATORS
+    assert sorted(kind.value for kind in HandlerKind) == HANDLER_DECORATORS
 
 
 @pytest.mark.parametrize("heading", EVENTS)
@@ -140,7 +141,7 @@ def test_every_example_loads_beside_all_others(app):
     assert registry.errors == ()
     assert registry.notes == ()
     assert [plugin.name for plugin in registry.plugins] == sorted(EXAMPLES)
-    assert all(plugin.hooks or plugin.handlers for plugin in registry.plugins)
+    assert all(plugin.hooks or plugin.handlers or plugin.actions for plugin in registry.plugins)
 
 
 async def test_the_test_that_is_shown_passes(tmp_path, monkeypatch):
@@ -159,15 +160,19 @@ def test_every_python_block_is_such_an_example_or_that_test():
 def test_what_is_shown_of_routes_yaml_is_right(app, tmp_path):
     """The YAML blocks, as one file beside the examples, whose names they use."""
     sections = re.findall(r"(?ms)^```yaml\n(.*?)^```$", GUIDE)
-    assert len(sections) == 2
+    assert len(sections) == 3
     demo = {file.stem: file.read_text(encoding="utf-8") for file in (ROOT / "plugins").glob("*.py")}
     tick = "from signalpost import timer\n\n@timer('tick', every=5)\nasync def tick(event): ...\n"
     endpoint = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
-    bindings, loading = sections
+    bindings, rolling, loading = sections
     (tmp_path / "bindings").mkdir()
     plan = load_app(endpoint + bindings, tmp_path / "bindings", {"shout": EXAMPLES["shout"], "tick": tick})
     assert [str(rule.pattern) for rule in plan.signals] == ["/loud"]
     assert plan.jobs == ()
+    plan.registry.unload()
+    (tmp_path / "rolling").mkdir()
+    plan = load_app(endpoint + rolling, tmp_path / "rolling", {"dice": EXAMPLES["dice"]})
+    assert [str(rule.do) for rule in plan.signals] == ["roll"]
     plan.registry.unload()
     (tmp_path / "loading").mkdir()
     plan = load_app(endpoint + loading, tmp_path / "loading", demo)

@@ -1,6 +1,6 @@
 """``signalpost routes`` and ``signalpost plugins``: what there is, as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import click
@@ -9,6 +9,7 @@ from signalpost.cli.terminal import show_table
 from signalpost.cli.wording import action_does, next_moments, route_does, shown_file, signal_does, when
 from signalpost.config.model import EndpointConfig
 from signalpost.plan import Plan
+from signalpost.plugins.registry import Plugin
 from signalpost.server import url_of
 from signalpost.signals.schema import SchemaGate
 
@@ -33,18 +34,30 @@ def show_routes(plan: Plan) -> None:
 
 
 def show_plugins(plan: Plan) -> None:
-    """Print each plugin with name, version, source, hooks, and handlers with where each is bound."""
+    """Print each plugin with name, version, source, hooks, and what it offers with where each is used."""
     if not plan.registry.plugins:
         click.echo(f"no plugins in {plan.config.plugins.folder.name}/, and none installed")
         return
     rows: list[Sequence[str]] = []
     for plugin in plan.registry.plugins:
         cells = [plugin.name, plugin.version, shown_file(plan, plugin.source), ", ".join(plugin.hooks) or _NONE]
-        for name in plugin.handlers or (_NONE,):
-            bound = _NONE if name == _NONE else ", ".join(plan.bound_to(name)) or "nothing"
-            rows.append([*cells, name, bound])
+        for offer in list(_offers(plan, plugin)) or [(_NONE, _NONE, _NONE)]:
+            rows.append([*cells, *offer])
             cells = [""] * len(cells)
-    show_table("", ("plugin", "version", "source", "hooks", "handler", "bound to"), rows)
+    show_table("", ("plugin", "version", "source", "hooks", "offers", "name", "bound to"), rows)
+
+
+def _offers(plan: Plan, plugin: Plugin) -> Iterator[tuple[str, str, str]]:
+    """Yield what a plugin offers: of which kind, by which name, and what it is bound to if it is a handler."""
+    for name in plugin.handlers:
+        yield "handler", name, ", ".join(plan.bound_to(name)) or "nothing"
+    for kind, names in (
+        ("action", plugin.actions),
+        ("template name", plugin.template_globals),
+        ("filter", plugin.template_filters),
+    ):
+        for name in names:
+            yield kind, name, _NONE
 
 
 def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:

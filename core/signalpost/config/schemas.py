@@ -41,7 +41,7 @@ def read_schema(section: Section, folder: Path) -> SchemaConfig | None:
         return None if path is None else _from_file(section, path, keys)
     if not isinstance(value, dict | bool):
         return None
-    faults = list(_judge(value))
+    faults = list(schema_faults(value))
     for inner, text in faults:
         section.report.add((*keys, *inner), text)
     return None if faults else SchemaConfig(keys, value)
@@ -66,7 +66,7 @@ def _from_file(section: Section, path: Path, keys: Keys) -> SchemaConfig | None:
     if not isinstance(document, dict | bool):
         section.problem("schema", f"{quoted(name)} does not hold a JSON Schema: that is a mapping, true or false")
         return None
-    faults = list(_judge(document))
+    faults = list(schema_faults(document))
     for inner, fault in faults:
         where = f" at {format_keys(inner)}" if inner else ""
         section.problem("schema", f"{quoted(name)}{where}: {fault}")
@@ -96,7 +96,7 @@ def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no number that JSON knows")
 
 
-def _judge(document: Mapping[str, Any] | bool) -> Iterator[tuple[Keys, str]]:
+def schema_faults(document: Mapping[str, Any] | bool) -> Iterator[tuple[Keys, str]]:
     """Yield what is wrong with a schema, each with the path to it inside the schema."""
     if isinstance(document, bool):
         return

@@ -13,6 +13,7 @@ from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.model import Plan, RouteRule
 from signalpost.plan.resolver import Resolver
+from signalpost.plan.settings import fill_settings
 from signalpost.plan.steps import compile_steps
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
@@ -36,6 +37,7 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     """
     findings = Findings(config, doubts.problems)
     findings.of_registry(registry)
+    config = fill_settings(config, registry, findings, doubts)
     resolver = Resolver(config, registry, findings, doubts)
     resolver.check_plugin_names()
     resolver.check_leftovers()

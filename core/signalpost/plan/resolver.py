@@ -63,7 +63,7 @@ class Resolver:
         for name in plugins.settings:
             self._check_plugin(name, ("plugins", "settings", name), of_key=True)
         for name in sorted(self.config.unbound):
-            if name not in self.registry.handlers:
+            if name not in self.registry.handlers and name not in self.registry.faulty:
                 self.findings.problem(("handlers", name), self._unknown(name), of_key=True)
 
     def check_leftovers(self) -> None:
@@ -78,7 +78,7 @@ class Resolver:
             return None
         handler = self.registry.handlers.get(name)
         if handler is None:
-            if not self.doubts.plugins:
+            if not self.doubts.plugins and name not in self.registry.faulty:
                 self.findings.problem((*keys, "handler"), self._unknown(name))
             return None
         if handler.kind not in kinds:

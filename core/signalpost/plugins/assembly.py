@@ -1,9 +1,7 @@
-"""Makes a registry of imported plugins: checks their hooks, collects their handlers, refuses what clashes."""
+"""Makes a registry of imported plugins: checks their hooks, takes what they offer, refuses what clashes."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -12,44 +10,11 @@ import pluggy
 from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
-from signalpost.plugins.decorators import check_function, check_name, handlers_of, where_is
 from signalpost.plugins.dropins import DropInPackage
-from signalpost.plugins.faults import fault
-from signalpost.plugins.handler import (
-    Handler,
-    HandlerKind,
-    RouteBinding,
-    ScheduleBinding,
-    SignalBinding,
-    TimerBinding,
-)
+from signalpost.plugins.loaded import Loaded, own_functions
+from signalpost.plugins.marks import where_is
+from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
-
-REGISTER = "register_handlers"
-
-_BINDINGS: Mapping[HandlerKind, type] = {
-    HandlerKind.SIGNAL: SignalBinding,
-    HandlerKind.ROUTE: RouteBinding,
-    HandlerKind.TIMER: TimerBinding,
-    HandlerKind.SCHEDULE: ScheduleBinding,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A plugin whose module was imported; the fields are those of `signalpost.plugins.registry.Plugin`.
-
-    Attributes:
-        home: its file or the folder of its files, for placing what it raises.
-
-    """
-
-    name: str
-    version: str
-    source: str
-    home: Path
-    module: ModuleType
-    digest: str = ""
 
 
 def assemble(
@@ -73,7 +38,12 @@ def assemble(
         work.add(each)
     return Registry(
         plugins=tuple(work.plugins),
-        handlers=work.handlers,
+        handlers=work.offers.handlers,
+        actions=work.offers.actions,
+        template_globals=work.offers.template_globals,
+        template_filters=work.offers.template_filters,
+        settings_schemas=work.offers.settings_schemas,
+        faulty=frozenset(work.offers.faulty),
         implementations={hook: tuple(work.implementations(hook)) for hook in work.specs},
         found=found or tuple(each.name for each in loaded),
         errors=tuple(work.errors),
@@ -87,8 +57,8 @@ class _Assembly:
 
     def __init__(self, errors: list[PluginError]) -> None:
         self.plugins: list[Plugin] = []
-        self.handlers: dict[str, Handler] = {}
         self.errors = errors
+        self.offers = Offers(errors)
         self.notes: list[str] = []
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
@@ -103,7 +73,8 @@ class _Assembly:
         hooks = self._sound_hooks(loaded)
         self.manager.register(hooks, loaded.name)
         self.manager.check_pending()
-        names = [handler.name for handler in self._handlers(loaded) if self._take(handler)]
+        asked = {hook: list(self._of_plugin(hook, loaded.name)) for hook in ASKED}
+        offered = self.offers.take(loaded, asked)
         self.plugins.append(
             Plugin(
                 loaded.name,
@@ -111,7 +82,10 @@ class _Assembly:
                 loaded.source,
                 loaded.module,
                 self._implemented(hooks),
-                tuple(names),
+                offered.handlers,
+                offered.actions,
+                offered.template_globals,
+                offered.template_filters,
                 loaded.digest,
             )
         )
@@ -126,6 +100,11 @@ class _Assembly:
             arguments = tuple(inspect.signature(found.function).parameters)
             yield Implementation(found.plugin_name, hook, found.function, arguments, where_is(found.function))
 
+    def _of_plugin(self, hook: str, plugin: str) -> Iterator[Callable[[], Any]]:
+        for found in getattr(self.manager.hook, hook).get_hookimpls():
+            if found.plugin_name == plugin:
+                yield found.function
+
     def _implemented(self, hooks: ModuleType) -> tuple[str, ...]:
         return tuple(sorted(caller.name for caller in self.manager.get_hookcallers(hooks) or ()))
 
@@ -136,7 +115,7 @@ class _Assembly:
         hook twice when one plugin imports it from another.
         """
         sound = ModuleType(loaded.module.__name__)
-        for attribute, function in _own_functions(loaded.module):
+        for attribute, function in own_functions(loaded.module):
             options = self.manager.parse_hookimpl_opts(loaded.module, attribute)
             if options is None:
                 if attribute in self.specs:
@@ -162,7 +141,7 @@ class _Assembly:
             return f"{hook}: a hook wrapper has nothing to wrap; each implementation is awaited on its own"
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             return f"{hook}: a hook must not yield"
-        if hook == REGISTER and inspect.iscoroutinefunction(function):
+        if hook in ASKED and inspect.iscoroutinefunction(function):
             return f"{hook} is asked before a loop runs: make it a plain def"
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -170,42 +149,6 @@ class _Assembly:
             if name not in known:
                 return f'{hook}: no argument named "{name}"{_takes(known)}'
         return ""
-
-    def _handlers(self, loaded: Loaded) -> Iterator[Handler]:
-        """Yield a plugin's handlers: its decorated functions, then what its `register_handlers` returns."""
-        for _, function in _own_functions(loaded.module):
-            yield from (replace(handler, plugin=loaded.name) for handler in handlers_of(function))
-        for found in getattr(self.manager.hook, REGISTER).get_hookimpls():
-            if found.plugin_name != loaded.name:
-                continue
-            try:
-                returned = found.function()
-            except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything
-                self.errors.append(fault(loaded.name, error, loaded.home, during=f"{REGISTER} failed"))
-            else:
-                yield from self._registered(loaded, where_is(found.function), returned)
-
-    def _registered(self, loaded: Loaded, where: str, returned: object) -> Iterator[Handler]:
-        """Yield the sound ones of the handlers that a plugin made by itself."""
-        if not isinstance(returned, list | tuple):
-            text = f"{REGISTER} returns a list of Handler, not {returned!r}"
-            self.errors.append(PluginError(loaded.name, where, text))
-            return
-        for handler in returned:
-            text = _fault_of(handler)
-            if text:
-                self.errors.append(PluginError(loaded.name, where, f"{REGISTER}: {text}"))
-            else:
-                yield replace(handler, plugin=loaded.name, where=handler.where or where_is(handler.function))
-
-    def _take(self, handler: Handler) -> bool:
-        """Put a handler under its name; a name that is taken is an error that names both places."""
-        other = self.handlers.setdefault(handler.name, handler)
-        if other is handler:
-            return True
-        text = f'the handler name "{handler.name}" is taken by plugin {other.plugin} ({other.where}); rename one'
-        self.errors.append(PluginError(handler.plugin, handler.where, text))
-        return False
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -216,37 +159,3 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _takes(known: Sequence[str]) -> str:
     return f" (it may take: {', '.join(known)})" if known else " (it takes none)"
-
-
-def _own_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Yield the functions that a module, or for a package any module below it, defines, by name; each once.
-
-    A function that was imported from another plugin is that plugin's.
-    """
-    seen: set[int] = set()
-    inside = module.__name__ + "."
-    for name, function in list(vars(module).items()):
-        if not inspect.isfunction(function) or id(function) in seen:
-            continue
-        if function.__module__ == module.__name__ or function.__module__.startswith(inside):
-            seen.add(id(function))
-            yield name, function
-
-
-def _fault_of(handler: object) -> str:
-    """Say what is wrong with a handler that no decorator has checked; nothing is wrong with the empty answer."""
-    if not isinstance(handler, Handler):
-        return f"not a Handler: {handler!r}"
-    kind: object = handler.kind
-    if not isinstance(kind, HandlerKind):
-        return f'handler "{handler.name}": its kind is a HandlerKind, not {kind!r}'
-    wanted = _BINDINGS[kind]
-    for binding in handler.bindings:
-        if not isinstance(binding, wanted):
-            return f'handler "{handler.name}": a {kind.value} is bound by {wanted.__name__}, not by {binding!r}'
-    try:
-        check_name(handler.name)
-        check_function(handler.function)
-    except ValueError as error:
-        return f'handler "{handler.name}": {error}'
-    return ""

@@ -1,15 +1,12 @@
-"""The decorators: they mark an ``async def`` as a handler, and may bind it where routes.yaml says nothing.
+"""The decorators: they mark a function as a handler, and may bind it where routes.yaml says nothing; or as an action.
 
-A decorator changes nothing: the function it returns is the one it got, with its handlers written on an attribute, so
-that a test can call it and nothing global knows of it. Discovery finds it in its module (`handlers_of`).
-
-What is wrong with a decorator or its function is a `PluginError` at the function's file and line. The plugin's name
-is not known here, the module's stands in for it until discovery puts that right.
+A decorator changes nothing: the function it returns is the one it got, with a mark on it, so that a test can call it
+and nothing global knows of it. Discovery finds the mark in its module (`signalpost.plugins.marks`). What is wrong with
+a decorator or its function is a mark too, at the function's file and line, so that all mistakes of a module are found.
 """
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -17,7 +14,7 @@ from zoneinfo import ZoneInfo
 from signalpost.config.paths import PathPattern
 from signalpost.config.units import parse_duration
 from signalpost.cron import Cron
-from signalpost.errors import PluginError
+from signalpost.plugins.action import Action, Schema
 from signalpost.plugins.handler import (
     Binding,
     Handler,
@@ -27,17 +24,24 @@ from signalpost.plugins.handler import (
     SignalBinding,
     TimerBinding,
 )
+from signalpost.plugins.marks import (
+    check_action,
+    check_handler,
+    check_name,
+    mark_action,
+    mark_fault,
+    mark_handler,
+    where_is,
+)
 from signalpost.signals.event import RouteEvent, SignalEvent, TickEvent
 
-Schema = Mapping[str, Any] | bool
 Duration = str | float
 
 SignalFunction = TypeVar("SignalFunction", bound=Callable[[SignalEvent], Coroutine[Any, Any, Any]])
 RouteFunction = TypeVar("RouteFunction", bound=Callable[[RouteEvent], Coroutine[Any, Any, Any]])
 TickFunction = TypeVar("TickFunction", bound=Callable[[TickEvent], Coroutine[Any, Any, Any]])
-Function = TypeVar("Function", bound=Callable[[Any], Coroutine[Any, Any, Any]])
-
-ATTRIBUTE = "__signalpost_handlers__"
+ActionFunction = TypeVar("ActionFunction", bound=Callable[[Any, Any], Any])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def signal(
@@ -60,7 +64,7 @@ def signal(
         PathPattern.parse(path)
         return SignalBinding(path, schema, _count("parallel", parallel, least=1))
 
-    return _decorator(HandlerKind.SIGNAL, name, bind)
+    return _handler_decorator(HandlerKind.SIGNAL, name, bind)
 
 
 def route(
@@ -85,7 +89,7 @@ def route(
         PathPattern.parse(path)
         return RouteBinding(path, schema=schema) if methods is None else RouteBinding(path, _methods(methods), schema)
 
-    return _decorator(HandlerKind.ROUTE, name, bind)
+    return _handler_decorator(HandlerKind.ROUTE, name, bind)
 
 
 def timer(
@@ -121,7 +125,7 @@ def timer(
             arguments=dict(arguments or {}),
         )
 
-    return _decorator(HandlerKind.TIMER, name, bind)
+    return _handler_decorator(HandlerKind.TIMER, name, bind)
 
 
 def schedule(
@@ -180,81 +184,54 @@ def schedule(
             arguments=dict(arguments or {}),
         )
 
-    return _decorator(HandlerKind.SCHEDULE, name, bind)
+    return _handler_decorator(HandlerKind.SCHEDULE, name, bind)
 
 
-def handlers_of(candidate: object) -> tuple[Handler, ...]:
-    """Return the handlers that decorators made of an object: one a name, none if it is not decorated."""
-    if not inspect.isfunction(candidate):
-        return ()
-    return cast("tuple[Handler, ...]", vars(candidate).get(ATTRIBUTE, ()))
+def action(name: str, *, schema: Schema = True) -> Callable[[ActionFunction], ActionFunction]:
+    """Make a ``def`` or ``async def`` that takes an event and options the action `name`, a step of ``do`` lists.
 
-
-def where_is(function: Callable[..., Any]) -> str:
-    """Name where a function begins (its first decorator, if it has one): ``/app/plugins/clock.py:12``."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
-
-
-def check_name(name: object) -> None:
-    """Check that `name` can be a handler's.
-
-    Raises:
-        ValueError: it is no text, empty, or has control characters or spaces at its ends.
+    Args:
+        name: unique among all actions of all plugins, and none of the built-in ones.
+        schema: a JSON Schema (draft 2020-12) of the options, which stand behind the name in routes.yaml; without one
+            they may be anything.
 
     """
-    if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
-        raise ValueError(f"a handler's name is a word or several, not {name!r}")
+
+    def make(function: ActionFunction) -> None:
+        check_name(name, "an action")
+        check_action(function)
+        mark_action(function, Action(name, function, schema, where=where_is(function)))
+
+    return _decorator("action", name, make)
 
 
-def check_function(function: object) -> None:
-    """Check that `function` can be a handler.
-
-    Raises:
-        ValueError: it is no ``async def``, or cannot be called with one event.
-
-    """
-    if inspect.isasyncgenfunction(function):
-        raise ValueError("a handler must not yield: it broadcasts with event.broadcast(…)")
-    if not inspect.iscoroutinefunction(function):
-        what = f"{function.__name__} is a plain def" if inspect.isfunction(function) else f"{function!r} is none"
-        raise ValueError(f"a handler is an async def taking one event; {what}")
-    try:
-        inspect.signature(function).bind(object())
-    except TypeError:
-        shown = f"{function.__name__}{inspect.signature(function)}"
-        raise ValueError(f"a handler takes one argument, the event; this one is {shown}") from None
-
-
-def _decorator(kind: HandlerKind, name: str, bind: Callable[[], Binding | None]) -> Callable[[Function], Function]:
-    """Make the decorator; arguments are judged once the function is there, so that an error can name its place."""
+def _decorator(what: str, name: str, make: Callable[[Function], None]) -> Callable[[Function], Function]:
+    """Make the decorator; arguments are judged once the function is there, so that a mistake has its place."""
     bare: object = name  # `@signal` without parentheses hands the function over as the name
     if inspect.isfunction(bare):
-        text = f'@{kind.value} needs a name: @{kind.value}("{bare.__name__}")'
-        raise PluginError(bare.__module__, where_is(bare), text)
+        mark_fault(bare, bare.__name__, f'@{what} needs a name: @{what}("{bare.__name__}")')
+        return cast("Callable[[Function], Function]", bare)
 
     def decorate(function: Function) -> Function:
         try:
-            check_name(name)
-            check_function(function)
-            binding = bind()
+            make(function)
         except (ValueError, TypeError, LookupError) as error:
-            module = getattr(function, "__module__", "?")
-            raise PluginError(module, where_is(function), f'@{kind.value}("{name}"): {_text_of(error)}') from None
-        made = Handler(name, kind, function, (binding,) if binding else (), where=where_is(function))
-        setattr(function, ATTRIBUTE, _merge(made, handlers_of(function)))
+            mark_fault(function, name, f'@{what}("{name}"): {_text_of(error)}')
         return function
 
     return decorate
 
 
-def _merge(made: Handler, others: tuple[Handler, ...]) -> tuple[Handler, ...]:
-    """Put a handler before those of the decorators below it; the same name and kind again is a further binding."""
-    for index, other in enumerate(others):
-        if (other.name, other.kind) == (made.name, made.kind):
-            both = replace(other, bindings=made.bindings + other.bindings)
-            return (*others[:index], both, *others[index + 1 :])
-    return (made, *others)
+def _handler_decorator(
+    kind: HandlerKind, name: str, bind: Callable[[], Binding | None]
+) -> Callable[[Function], Function]:
+    def make(function: Function) -> None:
+        check_name(name, "a handler")
+        check_handler(function)
+        binding = bind()
+        mark_handler(function, Handler(name, kind, function, (binding,) if binding else (), where=where_is(function)))
+
+    return _decorator(kind.value, name, make)
 
 
 def _text_of(error: Exception) -> str:

@@ -14,9 +14,10 @@ from types import ModuleType
 
 from signalpost.config.model import PluginsConfig
 from signalpost.errors import PluginError
-from signalpost.plugins.assembly import Loaded, assemble
+from signalpost.plugins.assembly import assemble
 from signalpost.plugins.dropins import DropIn, DropInPackage, find_dropins
 from signalpost.plugins.faults import fault
+from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.registry import Registry
 
 GROUP = "signalpost"

@@ -1,14 +1,18 @@
 """The hooks: what a plugin may implement besides handlers. This module is their catalogue.
 
-A plugin marks an implementation with `hookimpl` and names the arguments it wants, as many of them as it needs. But for
-`register_handlers`, which is asked once while plugins are loaded, an implementation may be ``def`` or ``async def``.
-Each is called on its own: what it raises is logged with plugin, hook and file, and stops nobody else. Plugins are
-called in the order they were found, at shutdown in the reverse order.
+A plugin marks an implementation with `hookimpl` and names the arguments it wants, as many of them as it needs. Hooks
+that have no arguments are asked once, after the plugin's module was imported, what the plugin offers: these are plain
+``def``. The others may be ``def`` or ``async def``. Each is called on its own: what it raises is logged with plugin,
+hook and file, and stops nobody else. Plugins are called in the order they were found, at shutdown in the reverse order.
 """
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pluggy
 
 from signalpost.delivery.client import Client
+from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.handler import Handler
 
@@ -22,11 +26,51 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def register_handlers() -> list[Handler]:  # type: ignore[empty-body]  # pluggy never calls a specification
     """Return handlers that the plugin makes by itself, besides its decorated functions.
 
-    For handlers whose number or names are only known at load: one for every platform of a station, say. It is a plain
-    ``def`` and is called once, after the plugin's module was imported.
+    For handlers whose number or names are only known at load: one for every platform of a station, say.
 
     Returns:
         handlers; `Handler.plugin` and `Handler.where` may be left out.
+
+    """
+
+
+@hookspec
+def register_actions() -> list[Action]:  # type: ignore[empty-body]
+    """Return actions that the plugin makes by itself, besides its decorated functions.
+
+    Returns:
+        actions; of their fields `name`, `function` and `schema` are the plugin's.
+
+    """
+
+
+@hookspec
+def template_globals() -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Return what templates may name besides the names that they have by themselves.
+
+    Returns:
+        values and plain functions by name. Templates see what they are at load: what changes belongs into the state.
+
+    """
+
+
+@hookspec
+def template_filters() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Return filters for templates: ``{{ 90 | in_words }}`` calls ``in_words(90)``.
+
+    Returns:
+        plain functions by name.
+
+    """
+
+
+@hookspec
+def settings_schema() -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Return what the plugin's settings may be, so that routes.yaml is checked and editors know them.
+
+    Returns:
+        a JSON Schema (draft 2020-12) of the mapping under ``plugins: settings:``. A ``default`` of one of its
+        ``properties`` stands in `PluginContext.settings` where routes.yaml says nothing.
 
     """
 

@@ -1,4 +1,4 @@
-"""The registry: the plugins of one plan, their handlers by name, and what implements which hook."""
+"""The registry: the plugins of one plan, what they offer by name, and what implements which hook."""
 
 import inspect
 import logging
@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from signalpost.errors import PluginError
+from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.handler import Handler
 
@@ -45,7 +46,8 @@ class Plugin:
         version: the distribution's, or the drop-in's ``__version__``, or ``-``.
         source: the distribution, or the drop-in's file.
         hooks: names of the hooks it implements, sorted.
-        handlers: names of its handlers, in the order they were found.
+        handlers: names of its handlers, in the order they were found; likewise `actions`, `template_globals` and
+            `template_filters`.
         digest: of a drop-in's source and of the helpers beside it, when they were read; of an installed plugin, which
             is imported once, nothing.
 
@@ -57,6 +59,9 @@ class Plugin:
     module: ModuleType = field(compare=False, repr=False)
     hooks: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    template_globals: tuple[str, ...] = ()
+    template_filters: tuple[str, ...] = ()
     digest: str = ""
 
 
@@ -67,6 +72,11 @@ class Registry:
     Attributes:
         plugins: those loaded, entry points first.
         handlers: by name; each knows its plugin and place.
+        actions: likewise.
+        template_globals: what all templates may name besides the names of their place.
+        template_filters: filters of all templates.
+        settings_schemas: by plugin.
+        faulty: names of handlers and actions that there would be, were there no mistake in them.
         implementations: by hook, in the order of `plugins`.
         found: names of all plugins there are, whether loaded, left out or broken.
         errors: everything that is wrong with plugins, in the order it was found.
@@ -76,6 +86,11 @@ class Registry:
 
     plugins: tuple[Plugin, ...] = ()
     handlers: Mapping[str, Handler] = field(default_factory=dict)
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    template_globals: Mapping[str, Any] = field(default_factory=dict)
+    template_filters: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    settings_schemas: Mapping[str, SettingsSchema] = field(default_factory=dict)
+    faulty: frozenset[str] = frozenset()
     implementations: Mapping[str, Sequence[Implementation]] = field(default_factory=dict)
     found: tuple[str, ...] = ()
     errors: tuple[PluginError, ...] = ()

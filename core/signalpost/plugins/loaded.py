@@ -1,0 +1,40 @@
+"""A plugin whose module was imported, before anything is known of what it offers."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plugin whose module was imported; the fields are those of `signalpost.plugins.registry.Plugin`.
+
+    Attributes:
+        home: its file or the folder of its files, for placing what it raises.
+
+    """
+
+    name: str
+    version: str
+    source: str
+    home: Path
+    module: ModuleType
+    digest: str = ""
+
+
+def own_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the functions that a module, or for a package any module below it, defines, by name; each once.
+
+    A function that was imported from another plugin is that plugin's.
+    """
+    seen: set[int] = set()
+    inside = module.__name__ + "."
+    for name, function in list(vars(module).items()):
+        if not inspect.isfunction(function) or id(function) in seen:
+            continue
+        if function.__module__ == module.__name__ or function.__module__.startswith(inside):
+            seen.add(id(function))
+            yield name, function

@@ -1,0 +1,156 @@
+"""Marks: what decorators write on a function, for discovery to find, and what they check of it.
+
+A mark is an attribute of the function, so nothing global knows of it. A mistake is a mark as well: whoever loads the
+module learns of all its mistakes, not only of the first.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from signalpost.errors import PluginError
+from signalpost.plugins.action import Action
+from signalpost.plugins.handler import Handler
+
+_ATTRIBUTE = "__signalpost__"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a decorator or with the function below it.
+
+    Attributes:
+        name: of the handler or action that is not made.
+        where: ``file:line`` of the function.
+
+    """
+
+    name: str
+    where: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What decorators have made of a function, those nearer to it last.
+
+    Attributes:
+        handlers: one a name and kind.
+        actions: one a name.
+        faults: one a decorator that is wrong.
+
+    """
+
+    handlers: tuple[Handler, ...] = ()
+    actions: tuple[Action, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+NO_MARKS = Marks()
+
+
+def marks_of(candidate: object) -> Marks:
+    """Return the marks of an object; none if it is not decorated."""
+    return cast("Marks", vars(candidate).get(_ATTRIBUTE, NO_MARKS)) if inspect.isfunction(candidate) else NO_MARKS
+
+
+def mark_handler(function: Callable[..., Any], made: Handler) -> None:
+    """Mark a function as a handler; the same name and kind again is a further binding of the same handler."""
+    marks = marks_of(function)
+    others = marks.handlers
+    for index, other in enumerate(others):
+        if (other.name, other.kind) == (made.name, made.kind):
+            both = replace(other, bindings=made.bindings + other.bindings)
+            _write(function, replace(marks, handlers=(*others[:index], both, *others[index + 1 :])))
+            return
+    _write(function, replace(marks, handlers=(made, *others)))
+
+
+def mark_action(function: Callable[..., Any], made: Action) -> None:
+    """Mark a function as an action."""
+    marks = marks_of(function)
+    _write(function, replace(marks, actions=(made, *marks.actions)))
+
+
+def mark_fault(function: object, name: str, text: str) -> None:
+    """Mark a function as faulty.
+
+    Raises:
+        PluginError: what is decorated is no function, so nobody would find the mark. The plugin's name is not known
+            here; the module's stands in for it.
+
+    """
+    where = where_is(function)
+    if not inspect.isfunction(function):
+        raise PluginError(getattr(function, "__module__", None) or "?", where, text)
+    marks = marks_of(function)
+    _write(function, replace(marks, faults=(Fault(name, where, text), *marks.faults)))
+
+
+def where_is(function: object) -> str:
+    """Name where a function begins (its first decorator, if it has one): ``/app/plugins/clock.py:12``."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def check_name(name: object, what: str) -> None:
+    """Check that `name` can be written in routes.yaml.
+
+    Args:
+        name: to be judged.
+        what: has it: ``a handler``.
+
+    Raises:
+        ValueError: it is no text, empty, or has control characters or spaces at its ends.
+
+    """
+    if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
+        raise ValueError(f"{what}'s name is a word or several, not {name!r}")
+
+
+def check_handler(function: object) -> None:
+    """Check that `function` can be a handler.
+
+    Raises:
+        ValueError: it is no ``async def``, or cannot be called with one event.
+
+    """
+    if inspect.isasyncgenfunction(function):
+        raise ValueError("a handler must not yield: it broadcasts with event.broadcast(…)")
+    if not inspect.iscoroutinefunction(function):
+        what = f"{function.__name__} is a plain def" if inspect.isfunction(function) else f"{function!r} is none"
+        raise ValueError(f"a handler is an async def taking one event; {what}")
+    if not _takes(function, 1):
+        raise ValueError(f"a handler takes one argument, the event; this one is {_shown(function)}")
+
+
+def check_action(function: object) -> None:
+    """Check that `function` can be an action.
+
+    Raises:
+        ValueError: it is no function, or cannot be called with an event and options.
+
+    """
+    if not callable(function) or inspect.isclass(function):
+        raise ValueError(f"an action is a def or an async def taking the event and the options; {function!r} is none")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ValueError("an action must not yield: it broadcasts with event.broadcast(…)")
+    if not _takes(function, 2):
+        raise ValueError(f"an action takes two arguments, the event and the options; this one is {_shown(function)}")
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _shown(function: Callable[..., Any]) -> str:
+    return f"{getattr(function, '__name__', 'it')}{inspect.signature(function)}"
+
+
+def _write(function: Callable[..., Any], marks: Marks) -> None:
+    setattr(function, _ATTRIBUTE, marks)

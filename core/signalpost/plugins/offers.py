@@ -1,0 +1,265 @@
+"""What plugins offer by name: handlers, actions, names and filters of templates, and what their settings may be.
+
+Each name belongs to one plugin. A name that is taken is an error that names both places; the first one keeps it.
+"""
+
+import inspect
+import keyword
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from jinja2.defaults import DEFAULT_NAMESPACE
+from jinja2.filters import FILTERS
+
+from signalpost.actions.filters import all_filters
+from signalpost.config.parts import part_faults
+from signalpost.config.schema import built_in_actions
+from signalpost.config.source import format_keys
+from signalpost.errors import PluginError
+from signalpost.plugins.action import Action, SettingsSchema
+from signalpost.plugins.faults import fault
+from signalpost.plugins.handler import (
+    Handler,
+    HandlerKind,
+    RouteBinding,
+    ScheduleBinding,
+    SignalBinding,
+    TimerBinding,
+)
+from signalpost.plugins.loaded import Loaded, own_functions
+from signalpost.plugins.marks import check_action, check_handler, check_name, marks_of, where_is
+from signalpost.signals.schema import SchemaGate
+
+REGISTER_HANDLERS = "register_handlers"
+REGISTER_ACTIONS = "register_actions"
+TEMPLATE_GLOBALS = "template_globals"
+TEMPLATE_FILTERS = "template_filters"
+SETTINGS_SCHEMA = "settings_schema"
+ASKED = (REGISTER_HANDLERS, REGISTER_ACTIONS, TEMPLATE_GLOBALS, TEMPLATE_FILTERS, SETTINGS_SCHEMA)
+"""The hooks that are asked once, before a loop runs: they return what a plugin offers."""
+
+FIXED_NAMES = frozenset(
+    {"client", "clients", "data", "group", "message", "now", "params", "path", "request", "settings", "state"}
+)
+"""What templates name by themselves."""
+
+_KNOWN_NAMES = FIXED_NAMES | DEFAULT_NAMESPACE.keys()
+_KNOWN_FILTERS = frozenset({*FILTERS, *all_filters({})})
+
+_BINDINGS: Mapping[HandlerKind, type] = {
+    HandlerKind.SIGNAL: SignalBinding,
+    HandlerKind.ROUTE: RouteBinding,
+    HandlerKind.TIMER: TimerBinding,
+    HandlerKind.SCHEDULE: ScheduleBinding,
+}
+
+Made = TypeVar("Made", Handler, Action)
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The names that one plugin has got; the fields are those of `signalpost.plugins.registry.Plugin`."""
+
+    handlers: tuple[str, ...]
+    actions: tuple[str, ...]
+    template_globals: tuple[str, ...]
+    template_filters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a hook returned, and where it stands."""
+
+    where: str
+    value: Any
+
+
+class Offers:
+    """What all plugins offer; the fields are those of `signalpost.plugins.registry.Registry`.
+
+    Args:
+        errors: takes what is wrong.
+
+    """
+
+    def __init__(self, errors: list[PluginError]) -> None:
+        self.handlers: dict[str, Handler] = {}
+        self.actions: dict[str, Action] = {}
+        self.template_globals: dict[str, Any] = {}
+        self.template_filters: dict[str, Callable[..., Any]] = {}
+        self.settings_schemas: dict[str, SettingsSchema] = {}
+        self.faulty: set[str] = set()
+        self._errors = errors
+        self._built_in = built_in_actions()
+        self._owners: dict[tuple[str, str], tuple[str, str]] = {}  # by kind and name: who has it, and where
+
+    def take(self, loaded: Loaded, asked: Mapping[str, Sequence[Callable[[], Any]]]) -> Offered:
+        """Take what a plugin offers, or as much of it as is sound.
+
+        Args:
+            loaded: the plugin.
+            asked: its implementations of the hooks `ASKED`.
+
+        """
+        marks = [marks_of(function) for _, function in own_functions(loaded.module)]
+        for each in (found for mark in marks for found in mark.faults):
+            self.faulty.add(each.name)
+            self._fault(loaded, each.where, each.text)
+        answers = {hook: list(self._ask(loaded, hook, functions)) for hook, functions in asked.items()}
+        handlers = [handler for mark in marks for handler in mark.handlers]
+        handlers += self._registered(loaded, answers[REGISTER_HANDLERS], REGISTER_HANDLERS, Handler, _handler_fault)
+        actions = [action for mark in marks for action in mark.actions]
+        actions += self._registered(loaded, answers[REGISTER_ACTIONS], REGISTER_ACTIONS, Action, _action_fault)
+        for answer in answers[SETTINGS_SCHEMA]:
+            self._take_settings(loaded, answer)
+        return Offered(
+            tuple(each.name for each in handlers if self._take(loaded, "handler", each, self.handlers)),
+            tuple(each.name for each in actions if self._take_action(loaded, each)),
+            tuple(self._named(loaded, answers[TEMPLATE_GLOBALS], TEMPLATE_GLOBALS)),
+            tuple(self._named(loaded, answers[TEMPLATE_FILTERS], TEMPLATE_FILTERS)),
+        )
+
+    def _ask(self, loaded: Loaded, hook: str, functions: Sequence[Callable[[], Any]]) -> Iterator[_Answer]:
+        for function in functions:
+            try:
+                yield _Answer(where_is(function), function())
+            except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything
+                self._errors.append(fault(loaded.name, error, loaded.home, during=f"{hook} failed"))
+
+    def _registered(
+        self, loaded: Loaded, answers: Sequence[_Answer], hook: str, kind: type[Made], fault_of: Callable[[Made], str]
+    ) -> Iterator[Made]:
+        """Yield the sound ones of what a plugin made by itself, without a decorator."""
+        for answer in answers:
+            if not isinstance(answer.value, list | tuple):
+                self._fault(loaded, answer.where, f"{hook} returns a list of {kind.__name__}, not {answer.value!r}")
+                continue
+            for made in answer.value:
+                text = fault_of(made) if isinstance(made, kind) else f"not {_a(kind)}: {made!r}"
+                if text:
+                    self._fault(loaded, answer.where, f"{hook}: {text}")
+                else:
+                    yield replace(made, where=made.where or where_is(made.function))
+
+    def _take_action(self, loaded: Loaded, action: Action) -> bool:
+        """Take an action, unless its name or its schema cannot be used."""
+        what = f'action "{action.name}"'
+        if action.name in self._built_in:
+            self._fault(loaded, action.where, f"{what}: there is a built-in action of this name; rename this one")
+            return False
+        gate = self._gate(loaded, action.where, action.schema, f"{what}: schema")
+        if gate is None:
+            self.faulty.add(action.name)
+            return False
+        return self._take(loaded, "action", replace(action, gate=gate), self.actions)
+
+    def _gate(self, loaded: Loaded, where: str, document: object, what: str) -> SchemaGate | None:
+        """Compile a schema; report everything that is wrong with it."""
+        faults = list(part_faults(document))
+        for keys, text in faults:
+            self._fault(loaded, where, f"{what}{f' at {format_keys(keys)}' if keys else ''}: {text}")
+        if faults or not isinstance(document, Mapping | bool):
+            return None
+        try:
+            return SchemaGate.compile(document)
+        except ValueError as error:
+            self._fault(loaded, where, f"{what}: {error}")
+            return None
+
+    def _take(self, loaded: Loaded, kind: str, made: Made, table: dict[str, Made]) -> bool:
+        if not self._claim(loaded, kind, made.name, made.where):
+            return False
+        table[made.name] = replace(made, plugin=loaded.name)
+        return True
+
+    def _take_settings(self, loaded: Loaded, answer: _Answer) -> None:
+        """Take what a plugin says of its settings."""
+        document = answer.value
+        if not isinstance(document, Mapping):
+            text = f"{SETTINGS_SCHEMA} returns a JSON Schema of a mapping, not {document!r}"
+            self._fault(loaded, answer.where, text)
+        elif document.get("type", "object") != "object":
+            text = f'{SETTINGS_SCHEMA}: settings are a mapping, so its type is "object", not {document["type"]!r}'
+            self._fault(loaded, answer.where, text)
+        elif self._gate(loaded, answer.where, document, SETTINGS_SCHEMA) is not None:
+            self.settings_schemas[loaded.name] = SettingsSchema(document, loaded.name, answer.where)
+
+    def _named(self, loaded: Loaded, answers: Sequence[_Answer], hook: str) -> Iterator[str]:
+        """Take what templates are to know; yield the names."""
+        filters = hook == TEMPLATE_FILTERS
+        table = self.template_filters if filters else self.template_globals
+        known = _KNOWN_FILTERS if filters else _KNOWN_NAMES
+        kind = "filter" if filters else "template"
+        for answer in answers:
+            if not isinstance(answer.value, Mapping):
+                self._fault(loaded, answer.where, f"{hook} returns a mapping of names, not {answer.value!r}")
+                continue
+            for name, value in answer.value.items():
+                text = _name_fault(name, known) or _value_fault(value, callable_only=filters)
+                if text:
+                    self._fault(loaded, answer.where, f"{hook}: {text}")
+                elif self._claim(loaded, kind, name, answer.where):
+                    table[name] = value
+                    yield name
+
+    def _claim(self, loaded: Loaded, kind: str, name: str, where: str) -> bool:
+        """Give a name to a plugin; one that is taken is an error that names both places."""
+        owner = self._owners.get((kind, name))
+        if owner is None:
+            self._owners[kind, name] = (loaded.name, where)
+            return True
+        self._fault(loaded, where, f'the {kind} name "{name}" is taken by plugin {owner[0]} ({owner[1]}); rename one')
+        return False
+
+    def _fault(self, loaded: Loaded, where: str, text: str) -> None:
+        self._errors.append(PluginError(loaded.name, where, text))
+
+
+def _handler_fault(handler: Handler) -> str:
+    """Say what is wrong with a handler that no decorator has checked; nothing is wrong with the empty answer."""
+    kind: object = handler.kind
+    if not isinstance(kind, HandlerKind):
+        return f'handler "{handler.name}": its kind is a HandlerKind, not {kind!r}'
+    wanted = _BINDINGS[kind]
+    for binding in handler.bindings:
+        if not isinstance(binding, wanted):
+            return f'handler "{handler.name}": a {kind.value} is bound by {wanted.__name__}, not by {binding!r}'
+    try:
+        check_name(handler.name, "a handler")
+        check_handler(handler.function)
+    except ValueError as error:
+        return f'handler "{handler.name}": {error}'
+    return ""
+
+
+def _action_fault(action: Action) -> str:
+    """Say what is wrong with an action that no decorator has checked."""
+    try:
+        check_name(action.name, "an action")
+        check_action(action.function)
+    except ValueError as error:
+        return f'action "{action.name}": {error}'
+    return ""
+
+
+def _name_fault(name: object, known: Collection[str]) -> str:
+    """Say what is wrong with a name for templates."""
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
+        return f"a name in templates is letters, digits and _, and begins with a letter, not {name!r}"
+    if name in known:
+        return f'templates have "{name}" by themselves; rename it'
+    return ""
+
+
+def _value_fault(value: object, *, callable_only: bool) -> str:
+    """Say what is wrong with what a name for templates stands for."""
+    if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
+        return f"templates wait for nothing: {value.__name__} is an async def"
+    if callable_only and not callable(value):
+        return f"a filter is a function, not {value!r}"
+    return ""
+
+
+def _a(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
