@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
-from signalpost.serving.connection import Connection
+from signalpost.serving.connection import BACKLOG, RATE, Connection
 from signalpost.serving.paced import LONGEST_PAUSE, SHORTEST_PAUSE, PacedConnection
 from signalpost.serving.rate import Bucket
 from signalpost.testing import serve
@@ -182,7 +182,8 @@ async def test_pings_count_as_messages_do_and_a_close_frame_comes_behind_what_wa
 
 
 async def test_what_breaks_the_protocol_is_answered_behind_what_waits(app, paced, settled):
-    async with app.connect("/echo") as client:
+    # Without pings of its own: whatever it sends would have the server look again.
+    async with app.connect("/echo", ping_interval=None) as client:
         _, clock = paced(client)
         client.socket.transport.write(messages(range(25)) + frame(3))
         assert await received(client, 20) == texts(range(20))
@@ -194,21 +195,24 @@ async def test_what_breaks_the_protocol_is_answered_behind_what_waits(app, paced
         assert closed.value.rcvd.code == 1002
 
 
-async def test_the_rate_and_a_handler_that_is_behind_pause_together(app, paced, settled):
-    async with app.connect("/waits") as client, app.connect("/go") as go:
+async def test_the_rate_and_a_handler_that_is_behind_pause_in_turn(app, paced, settled):
+    async with app.connect("/waits", ping_interval=None) as client, app.connect("/go") as go:
         connection, clock = paced(client)
+        connection._bucket = Bucket(10, clock)
         client.socket.transport.write(messages(range(40)))
         await settled()
-        assert connection.suspended
+        assert (connection._pauses, len(clock.later)) == (RATE, 1)
+        clock.advance(1)  # one is at work and 16 wait
+        assert (connection._pauses, len(clock.later)) == (BACKLOG, 0)
         clock.advance(10)  # tokens are no reason to read while the handler is behind
-        assert connection.suspended
-        connection._bucket = Bucket(20, clock)
+        assert connection._pauses == BACKLOG
         await go.send("go on")
-        assert await received(client, 37) == texts(range(37))  # one at work and 16 that wait came before
+        assert await received(client, 27) == texts(range(27))
         await settled()
-        assert connection.suspended
-        clock.advance(1)
-        assert await received(client, 3) == texts(range(37, 40))
+        assert (connection._pauses, len(clock.later)) == (RATE, 1)
+        for first in (27, 37):
+            clock.advance(1)
+            assert await received(client, min(10, 40 - first)) == texts(range(first, min(first + 10, 40)))
         assert not connection.suspended
 
 

@@ -28,7 +28,7 @@ SMALL_MOUTHFUL = 4_096
 """The same where messages may be compressed: a kilobyte may be a megabyte to inflate, to read and to answer."""
 
 BACKLOG, RATE = 1, 2
-"""Reasons not to read from a client; bits, since both may hold at once."""
+"""Reasons not to read from a client; bits, so that each ends by itself."""
 
 
 class Connection(asyncio.Protocol):
