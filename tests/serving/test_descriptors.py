@@ -101,6 +101,6 @@ def test_a_process_gets_all_that_it_may_have_and_is_told_if_that_is_too_little(f
 def test_the_default_of_connections_is_nothing_to_warn_of():
     said = subprocess.run([sys.executable, "-c", SMALL_PROCESS], capture_output=True, text=True, check=True).stdout
     assert said == (
-        "limits.connections is 200, but 100 descriptors are allowed: from about 50 connections on, further ones get 503; "
-        "allow more (ulimit -n), or lower limits.connections\n"
+        "limits.connections is 200, but 100 descriptors are allowed: from about 50 connections on, further ones get "
+        "503; allow more (ulimit -n), or lower limits.connections\n"
     )
