@@ -10,7 +10,7 @@ from signalpost.config.certificates import load_certificate
 from signalpost.config.model import EndpointConfig, Scheme, TlsConfig
 from signalpost.errors import ListenError, OperatorError
 from signalpost.server import Server
-from signalpost.serving.listener import why_not
+from signalpost.serving.ports import why_not
 from signalpost.testing import load_app
 
 HOOKS = """

@@ -1,18 +1,26 @@
 """The server: a plan at work. Wiring only."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.memory import default_outboxes
 from signalpost.delivery.shedding import ShedLog
+from signalpost.errors import OperatorError
 from signalpost.jobs.runner import JobRunner
-from signalpost.plan import Plan
+from signalpost.plan import Changes, Plan, diff
+from signalpost.plan.diff import lasting, unchanged_jobs
 from signalpost.plugins.running import RunningPlugins
+from signalpost.serving.changeover import Changeover
 from signalpost.serving.draining import Farewell, finish_handlers
 from signalpost.serving.keepalive import Keepalive
-from signalpost.serving.listener import Listener, Port, bind_ports
+from signalpost.serving.listener import Listener
+from signalpost.serving.ports import Port, bind_ports
+from signalpost.serving.rebinding import Rebinding, Rebound
 from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
@@ -21,6 +29,32 @@ from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
 from signalpost.signals.state import State
 from signalpost.signals.table import SignalTable
+from signalpost.signals.work import Work
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What a reload has done; as text one line, ``reloaded: +1 signal, ~1 timer, 42 clients kept``.
+
+    Attributes:
+        changes: between the two plans.
+        kept: how many clients stayed.
+        closed: how many were sent away: their endpoint or their signal is gone.
+        notes: what of the old plan lasts nevertheless, and for whom.
+
+    """
+
+    changes: Changes
+    kept: int
+    closed: int
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        counts = ((self.kept, "kept"), (self.closed, "closed")) if self.changes or self.closed else ()
+        words = [f"{count} client{'' if count == 1 else 's'} {what}" for count, what in counts if count]
+        return ", ".join((f"reloaded: {self.changes}", *words))
 
 
 class Server:
@@ -38,10 +72,18 @@ class Server:
         self.plan = plan
         self._listeners: list[Listener] = []
         self._hub: Hub
+        self._broadcaster: Broadcaster
+        self._shared: Shared
         self._signals: Signals
+        self._sockets: SocketServices
         self._keepalive: Keepalive
         self._plugins: RunningPlugins
         self._jobs: JobRunner
+        self._reloading = asyncio.Lock()
+        self._stopping = False
+        self._leaving: list[Listener] = []  # those that no plan has any more, while requests of theirs finish
+        self._replaced: list[Work] = []  # of old plans, while something is under way by them
+        self._ending: set[asyncio.Task[None]] = set()  # what the two above end with
 
     @property
     def endpoints(self) -> Sequence[EndpointConfig]:
@@ -92,40 +134,133 @@ class Server:
             raise
 
     def _wire(self, ports: Sequence[Port]) -> None:
-        plan, config = self.plan, self.plan.config
+        plan, limits = self.plan, self.plan.config.limits
         loop = asyncio.get_running_loop()
-        table = SignalTable(
-            plan.signals,
-            [endpoint.name for endpoint in config.endpoints if endpoint.scheme.websocket],
-            refuse_undeclared=config.undeclared_refused,
-        )
-        outboxes = config.limits.outboxes or default_outboxes()
+        table = _table_of(plan)
+        outboxes = limits.outboxes or default_outboxes()
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later))
-        broadcaster = Broadcaster(self._hub, table.spelling)
-        shared = Shared(asyncio.Lock(), State())
-        self._signals = Signals(self._hub, broadcaster, shared, Places(config.limits.handlers))
+        self._broadcaster = Broadcaster(self._hub, table.spelling)
+        self._shared = Shared(asyncio.Lock(), State())
+        self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
-        self._plugins = RunningPlugins(plan.registry, config.plugins.settings, shared, broadcaster)
-        self._jobs = JobRunner(plan.jobs, shared, broadcaster)
-        sockets = SocketServices(
+        self._plugins = self._plugins_of(plan)
+        self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work)
+        self._sockets = SocketServices(
             signals=self._signals,
             table=table,
             plugins=self._plugins,
             keepalive=self._keepalive,
-            limits=config.limits,
-            ports=frozenset(endpoint.port for port in ports for endpoint in port.endpoints),
+            limits=limits,
+            ports=_numbers_of(ports),
         )
         for port in ports:
-            routes = RouteServices(
-                shared=shared,
-                broadcast=broadcaster,
-                endpoint=port.pages or port.endpoints[0],
-                folder=config.folder,
-                settings=config.plugins.settings,
-                message_limit=config.limits.message,
-                patience=config.limits.handshake,
-            )
-            self._listeners.append(Listener(port, plan.routes, routes, sockets))
+            services = self._routes_at(port, plan, self._signals.work)
+            self._listeners.append(Listener(port, plan.routes, services, self._sockets))
+
+    def _plugins_of(self, plan: Plan) -> RunningPlugins:
+        return RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, self._broadcaster)
+
+    def _routes_at(self, port: Port, plan: Plan, work: Work) -> RouteServices:
+        return RouteServices(
+            shared=self._shared,
+            broadcast=self._broadcaster,
+            endpoint=port.pages or port.endpoints[0],
+            folder=plan.config.folder,
+            settings=plan.config.plugins.settings,
+            message_limit=plan.config.limits.message,
+            patience=plan.config.limits.handshake,
+            work=work,
+        )
+
+    async def reload(self, plan: Plan) -> Reloaded:
+        """Do what another plan says, and keep everybody whom it still serves.
+
+        What is new is made ready first: ports are bound, templates and certificates read, plugins started, all while
+        the old plan is at work. Then, in one turn of the loop, everything is as the new plan says. What is under way
+        finishes by the old plan. After that its plugins are shut down and its registry is unloaded; so is that of a
+        plan that is refused.
+
+        Returns:
+            What has changed. If nothing was under way, the old plugins have been shut down by then.
+
+        Raises:
+            OperatorError: the new plan cannot be put to work (an endpoint that cannot listen, a time zone that is
+                needed and unknown, a server that stops); the old one goes on.
+            PluginError: a plugin of the new plan could not start; likewise.
+
+        """
+        async with self._reloading:
+            old, work, plugins = self.plan, Work(), self._plugins_of(plan)
+            changeover: Changeover | None = None
+            try:
+                changeover = Changeover(
+                    self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
+                )
+                await changeover.prepare()
+                await plugins.start(strict=True)
+                self._refuse_if_stopping()
+                # The last that can fail; it changes nothing then.
+                self._jobs.reload(plan.jobs, unchanged_jobs(old, plan), work)
+            except BaseException:
+                if changeover is not None:
+                    changeover.give_up()
+                await plugins.stop()
+                plan.registry.unload()
+                raise
+            retired, old_work = self._plugins, self._signals.work
+            rebound = self._swap(plan, plugins, work, changeover)
+            for listener in changeover.left:
+                self._leaving.append(listener)
+                self._go_on(self._let_go(listener, old.config.limits.drain))
+            self._replaced.append(old_work)
+            retiring = self._go_on(self._retire(retired, old_work, old.config.limits.drain))
+            await changeover.accept()
+            if not old_work.open:
+                await asyncio.shield(retiring)
+            return Reloaded(diff(old, plan), rebound.kept, rebound.closed, lasting(old, plan))
+
+    def _refuse_if_stopping(self) -> None:
+        if self._stopping:
+            raise OperatorError("the server stops; it loads nothing any more")
+
+    def _swap(self, plan: Plan, plugins: RunningPlugins, work: Work, changeover: Changeover) -> Rebound:
+        """Put a plan that is ready in the place of the one at work: nothing here waits, and nothing fails."""
+        before, limits, sockets = self.plan.config.limits, plan.config.limits, self._sockets
+        self.plan = plan
+        self._plugins = sockets.plugins = plugins
+        self._signals.work = work
+        sockets.table = _table_of(plan)
+        self._broadcaster.spelling = sockets.table.spelling
+        sockets.limits = limits
+        sockets.ports = _numbers_of(changeover.ports)
+        self._signals.places.resize(limits.handlers - before.handlers)
+        if limits.outboxes != before.outboxes:
+            outboxes = limits.outboxes or default_outboxes()
+            self._hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))
+        successors = changeover.swap()
+        self._listeners = changeover.listeners
+        return Rebinding(sockets, successors).run()
+
+    def _go_on(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something of an old plan end by itself; the server's stop waits for it."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    async def _let_go(self, listener: Listener, patience: float) -> None:
+        await listener.finish(patience)
+        if listener in self._leaving:  # else the server stops
+            self._leaving.remove(listener)
+            listener.stop()
+
+    async def _retire(self, plugins: RunningPlugins, work: Work, patience: float) -> None:
+        """End the plugins of an old plan, once nothing that they may be needed for is under way."""
+        if not await work.over(patience):
+            LOG.warning("plugins of before the reload are shut down while %d runs of theirs go on", work.open)
+        self._replaced.remove(work)
+        await plugins.stop()
+        plugins.registry.unload()
 
     async def stop(self) -> None:
         """Stop accepting and end jobs, send clients away while handlers and requests finish, shut plugins down.
@@ -136,18 +271,33 @@ class Server:
         patience = self.plan.config.limits.drain
         deadline = loop.time() + patience
         running = self._signals.running
-        for listener in self._listeners:
+        self._stopping = True
+        listeners = [*self._listeners, *self._leaving]
+        self._leaving.clear()
+        for listener in listeners:
             listener.stop_accepting()
         farewell = Farewell(self._hub, patience, running.values, loop.call_later)
         await asyncio.gather(self._jobs.stop(patience), farewell.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
-        for listener in self._listeners:
+        for listener in listeners:
             await listener.finish(max(0.0, deadline - loop.time()))
+        for work in self._replaced:
+            work.abandon()
+        await asyncio.gather(*self._ending)
         await self._plugins.stop()
         self._keepalive.stop()
-        for listener in self._listeners:
+        for listener in listeners:
             listener.stop()
         self._listeners.clear()
+
+
+def _table_of(plan: Plan) -> SignalTable:
+    names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
+    return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+
+
+def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:
+    return frozenset(endpoint.port for port in ports for endpoint in port.endpoints)
 
 
 _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}

@@ -27,10 +27,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from signalpost.plan import Plan, load_plan
-from signalpost.server import Server
+from signalpost.server import Reloaded, Server
 
 __all__ = ["App", "Client", "load_app", "serve"]
 
+ROUTES = "routes.yaml"
 _MAX_MESSAGE = 64 * 1024 * 1024
 
 
@@ -79,7 +80,7 @@ class App:
 
     Attributes:
         server: the server.
-        folder: the app's folder.
+        folder: the app's folder; write there what else is to change, then `reload`.
 
     """
 
@@ -92,6 +93,23 @@ class App:
         endpoints = self.server.endpoints
         sockets = [candidate for candidate in endpoints if candidate.scheme.websocket]
         return self.server.url(endpoint or (sockets or list(endpoints))[0].name)
+
+    async def reload(self, routes_yaml: str | None = None, plugins: Mapping[str, str] | None = None) -> Reloaded:
+        """Change the app and reload it, as saving its files does; clients stay connected.
+
+        Args:
+            routes_yaml: the new text; None leaves the file as it is.
+            plugins: Python source by plugin name; further ones stay as they are.
+
+        Raises:
+            ConfigError: with every problem; the app goes on as before.
+            OperatorError: the new plan cannot be put to work; likewise.
+            PluginError: a plugin could not start; likewise.
+
+        """
+        if routes_yaml is None:
+            routes_yaml = (self.folder / ROUTES).read_text(encoding="utf-8")
+        return await self.server.reload(load_app(routes_yaml, self.folder, plugins))
 
     @asynccontextmanager
     async def connect(
@@ -124,7 +142,7 @@ def load_app(routes_yaml: str, folder: Path, plugins: Mapping[str, str] | None =
         ConfigError: with every problem.
 
     """
-    file = folder / "routes.yaml"
+    file = folder / ROUTES
     file.write_text(textwrap.dedent(routes_yaml), encoding="utf-8")
     if plugins:
         (folder / "plugins").mkdir(exist_ok=True)
@@ -151,11 +169,10 @@ async def serve(
     """
     with tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
         home = folder or Path(temporary)
-        plan = load_app(routes_yaml, home, plugins)
-        server = Server(plan)
+        server = Server(load_app(routes_yaml, home, plugins))
         await server.start()
         try:
             yield App(server, home)
         finally:
             await server.stop()
-            plan.registry.unload()
+            server.plan.registry.unload()

@@ -104,6 +104,24 @@ class TestTargets:
         world.turn.end()
         assert (names(a), names(late)) == (["within", "everyone"], ["everyone"])
 
+    def test_a_client_that_moves_gets_what_goes_to_the_path_where_it_is_then(self, world, signal):
+        a, b, hub = world.connect("/x", groups=["red"]), world.connect("/x"), world.hub
+        hub.broadcast(signal("x"), Target(path="/x"))
+        hub.move(a.client, "/y")
+        hub.broadcast(signal("later-x"), Target(path="/x"))
+        hub.broadcast(signal("y"), Target(path="/y", groups=frozenset({"red"})))
+        hub.move(b.client, "/y")
+        hub.broadcast(signal("all-y"), Target(path="/y"))
+        world.turn.end()
+        assert (names(a), names(b)) == (["x", "y", "all-y"], ["x", "later-x", "all-y"])
+        assert list(hub._paths) == ["/y"]
+
+    def test_a_client_that_has_gone_does_not_move(self, world):
+        a = world.connect("/x")
+        a.client.close()
+        world.hub.move(a.client, "/y")
+        assert (a.client.path, world.hub._paths) == ("/x", {})
+
     def test_joining_and_leaving_twice_is_no_error(self, world):
         client = world.connect(groups=["red", "red"]).client
         assert client.groups == {"red"}

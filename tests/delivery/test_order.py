@@ -89,6 +89,13 @@ class Interleavings(RuleBasedStateMachine):
         each.groups.discard(group)
         self.notice_the_dropped()
 
+    @rule(each=connected, path=st.sampled_from(PATHS))
+    def move(self, each, path):
+        self.world.hub.move(each.peer.client, path)
+        if each.member:
+            each.path = path
+        self.notice_the_dropped()
+
     @rule(each=connected, finish=st.sampled_from([None, False, True]))
     def close(self, each, finish):
         if each.member:

@@ -228,6 +228,30 @@ def test_a_place_that_is_not_needed_goes_to_the_next_in_line_however_long_that_i
     assert places.take()
 
 
+def test_places_may_become_more_or_fewer_while_some_are_taken():
+    class Waiter:
+        begun = 0
+
+        def proceed(self):
+            Waiter.begun += 1
+            return True
+
+    places = Places(2)
+    assert (places.take(), places.take(), places.take()) == (True, True, False)
+    places.line_up(Waiter())
+    places.line_up(Waiter())
+    places.resize(1)
+    assert (Waiter.begun, places.crowded) == (1, True)
+    places.resize(-2)  # one place, and three are at work
+    places.give()
+    places.give()
+    assert (Waiter.begun, places.take()) == (1, False)
+    places.give()
+    assert (Waiter.begun, places.crowded) == (2, False)
+    places.give()
+    assert (places.take(), places.take()) == (True, False)
+
+
 def test_parallel_without_a_handler_is_pointed_out(tmp_path):
     text = (
         "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"

@@ -199,6 +199,11 @@ class Client:
                 fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)  # tcp(7): SIOCOUTQ
         return self.waiting + int(_INT.unpack(held)[0])
 
+    def allow(self, limit: int, policy: SlowPolicy) -> None:
+        """Change what may wait for the client. What waits already is let out by the policy that it came under."""
+        self._limit = limit
+        self.policy = policy
+
     def send(self, frame: bytes) -> bool:
         """Queue a notice, encoded; False when the client is gone, or was dropped for being too slow."""
         return self._hub.send(self, frame)

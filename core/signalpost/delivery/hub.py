@@ -140,6 +140,22 @@ class Hub:
             _of(self._groups, name).lane(client).add(client)
         client.groups = groups
 
+    def move(self, client: Client, path: str) -> None:
+        """Move the client to another path."""
+        if client.path == path or self.clients.get(client.id) is not client:
+            return
+        self.flush()
+        self._paths[client.path].lane(client).discard(client)
+        if not self._paths[client.path]:
+            del self._paths[client.path]
+        client.path = path
+        _of(self._paths, path).lane(client).add(client)
+
+    def bound_outboxes(self, most: int | None, shed: Callable[[int], None] | None = None) -> None:
+        """Let all outboxes together hold other bytes from now on; the arguments are those of the hub."""
+        self._load.most = most
+        self._shed = shed
+
     def go_direct(self, client: Client) -> None:
         """Write straight to the client's descriptor from now on."""
         self._switch(client, direct=True)

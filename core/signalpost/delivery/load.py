@@ -24,21 +24,22 @@ class Load(Generic[W]):
         most: bytes that all outboxes together may hold; None is no bound.
 
     Attributes:
+        most: the same; it may change.
         total: bytes of all shares.
 
     """
 
-    __slots__ = ("_most", "_shares", "total")
+    __slots__ = ("_shares", "most", "total")
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = most
+        self.most = most
         self._shares: dict[W, int] = {}
         self.total = 0
 
     @property
     def over(self) -> bool:
         """Whether more may be waiting than the outboxes may hold."""
-        return self._most is not None and self.total > self._most
+        return self.most is not None and self.total > self.most
 
     def weigh(self, client: W, waiting: int) -> None:
         """Hear how many bytes wait for a client; 0 forgets it."""

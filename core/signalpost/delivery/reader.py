@@ -84,6 +84,10 @@ class FrameReader:
         """Whether messages may be compressed."""
         return self._inflater is not None
 
+    def allow(self, limit: int) -> None:
+        """Let messages have `limit` bytes at most; of one that has begun to come, what is still missing must fit."""
+        self._limit = limit
+
     def feed(self, data: bytes) -> list[Received]:
         """Take the next bytes of the stream, of any length; give what they complete, in order.
 
@@ -252,7 +256,8 @@ class FrameReader:
 
     def _inflated(self, data: bytes, *, final: bool) -> bytes:
         """Inflate the next bytes of a compressed message: no more of them than the message may have."""
-        inflater, room = self._inflater, self._limit - len(self._message)
+        # Not below 0, which zlib takes for no bound at all: the limit may have been lowered meanwhile.
+        inflater, room = self._inflater, max(self._limit - len(self._message), 0)
         assert inflater is not None  # noqa: S101 - without one no message is compressed
         try:
             inflated = inflater.inflate(data, room)

@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from signalpost.jobs.series import Series
 from signalpost.plan import Job
 from signalpost.plugins.handler import HandlerKind
 from signalpost.signals.event import Broadcast, Shared
+from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)
 
@@ -50,19 +51,28 @@ class JobRunner:
         jobs: of a plan; their names are unique.
         shared: what their events share with those of signals and routes.
         broadcast: sends their broadcasts.
+        work: where their runs count as under way.
         clock: where the time comes from.
 
     """
 
     def __init__(
-        self, jobs: Sequence[Job], shared: Shared, broadcast: Broadcast, *, clock: Clock | None = None
+        self,
+        jobs: Sequence[Job],
+        shared: Shared,
+        broadcast: Broadcast,
+        *,
+        work: Work | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._jobs = tuple(jobs)
+        self._work = work or Work()
         self._shared = shared
         self._broadcast = broadcast
         self._clock = clock or Clock()
         self._started = False
         self._series: dict[str, Series] = {}
+        self._left: list[Series] = []  # of jobs that are gone, while a run of theirs is under way
         self._scheduler: JobScheduler | None = None  # between start and stop
 
     def start(self) -> None:
@@ -76,18 +86,54 @@ class JobRunner:
         if self._started:
             raise RuntimeError("jobs are started once; make another JobRunner")
         now = self._clock.wall()
-        self._series = {
-            job.name: Series(job, moments_of(job, now), self._shared, self._broadcast) for job in self._jobs
-        }
+        self._series = {job.name: self._series_of(job, now, self._work) for job in self._jobs}
         self._started = True
         self._scheduler = JobScheduler(self._clock, self._clock_was_set)
         self._scheduler.start()
-        for name, series in self._series.items():
-            if series.job.on_start and series.moments.allows(now):
-                series.tick(now)
-            first = series.after(now)
-            if first is not None:
-                self._scheduler.follow(name, first, series.tick, series.after)
+        for series in self._series.values():
+            self._begin(series, self._scheduler, now)
+
+    def reload(self, jobs: Sequence[Job], unchanged: Collection[str], work: Work) -> None:
+        """Run the jobs of another plan from now on.
+
+        Those that are unchanged keep their moments and their count of runs, and do what the new plan has for them. The
+        others stop, and new ones start as at the start of the server. Runs under way finish.
+
+        Args:
+            jobs: all of the new plan.
+            unchanged: names of those that are the same in both.
+            work: where runs count as under way from now on.
+
+        Raises:
+            RuntimeError: the server does not run.
+            OperatorError: a schedule names no time zone and the system's cannot be told. Nothing has changed then.
+
+        """
+        if self._scheduler is None:
+            raise RuntimeError("jobs run between start and stop only")
+        now = self._clock.wall()
+        fresh = {job.name: self._series_of(job, now, work) for job in jobs if job.name not in unchanged}
+        left, self._series = self._series, {}
+        for job in jobs:
+            series = fresh.get(job.name) or left.pop(job.name)
+            series.job, series.work = job, work
+            self._series[job.name] = series
+        for name in left:
+            self._scheduler.forget(name)
+        self._left = [series for series in (*self._left, *left.values()) if series.running]
+        for series in fresh.values():
+            self._begin(series, self._scheduler, now)
+
+    def _series_of(self, job: Job, now: datetime, work: Work) -> Series:
+        return Series(job, moments_of(job, now), self._shared, self._broadcast, work)
+
+    @staticmethod
+    def _begin(series: Series, scheduler: JobScheduler, now: datetime) -> None:
+        if series.job.on_start and series.moments.allows(now):
+            series.tick(now)
+        first = series.after(now)
+        if first is not None:
+            scheduler.follow(series.job.name, first, series.tick, series.after)
 
     async def stop(self, grace: float = GRACE) -> None:
         """Begin no more runs, let those under way finish, and cancel what has not after `grace` seconds."""
@@ -165,7 +211,7 @@ class JobRunner:
                 self._scheduler.put_off(name, series.follow_clock(step, due, now))
 
     async def _finish(self, grace: float) -> None:
-        running = {task: series for series in self._series.values() for task in series.running}
+        running = {task: series for series in (*self._series.values(), *self._left) for task in series.running}
         if not running:
             return
         _, late = await asyncio.wait(running, timeout=grace)

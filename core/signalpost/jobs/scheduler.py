@@ -90,6 +90,11 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         # APScheduler insists on arguments that fit; every call gets its own moment instead (`_call_if_due`).
         self.add_job(launch, _Trigger(following), args=(first,), id=name, name=name, next_run_time=first)
 
+    def forget(self, name: str) -> None:
+        """Call a job no more; one that is over already is no error."""
+        if self.get_job(name) is not None:
+            self.remove_job(name)
+
     def due(self, name: str) -> datetime | None:
         """Give when a job is called next; None if never."""
         job = self.get_job(name)

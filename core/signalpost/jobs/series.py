@@ -8,6 +8,7 @@ from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.signals.event import Broadcast, Shared, TickEvent
+from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)
 
@@ -27,13 +28,15 @@ class Series:
         begun: how many runs of the series have begun; what was invoked by hand is not among them.
         running: the runs under way, those invoked by hand included.
         last_error: what went wrong when last a run failed; one line.
+        work: of the plan that the job is of.
 
     """
 
-    __slots__ = ("_broadcast", "_shared", "begun", "job", "last_error", "moments", "running")
+    __slots__ = ("_broadcast", "_shared", "begun", "job", "last_error", "moments", "running", "work")
 
-    def __init__(self, job: Job, moments: Moments, shared: Shared, broadcast: Broadcast) -> None:
+    def __init__(self, job: Job, moments: Moments, shared: Shared, broadcast: Broadcast, work: Work) -> None:
         self.job = job
+        self.work = work
         self.moments = moments
         self.begun = 0
         self.running: set[asyncio.Task[None]] = set()
@@ -99,6 +102,8 @@ class Series:
         task = asyncio.get_running_loop().create_task(self._run(event), name=str(self))
         self.running.add(task)
         task.add_done_callback(self.running.discard)
+        self.work.begin()
+        task.add_done_callback(self.work.end)
         return task
 
     async def _run(self, event: TickEvent) -> None:

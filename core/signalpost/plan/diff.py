@@ -95,6 +95,22 @@ def unchanged_jobs(old: Plan, new: Plan) -> frozenset[str]:
     return frozenset(name for name, says in after.items() if name in before and alike(before[name], says))
 
 
+def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
+    """Say what of the old plan lasts at a server that goes over to the new one, and until when: a sentence each."""
+    before = {endpoint.name: endpoint for endpoint in old.config.endpoints}
+    pairs = [(before[each.name], each) for each in new.config.endpoints if each.name in before]
+    notes = [
+        f"endpoint {now.name}: compression is agreed when a client connects; those who are connected keep theirs"
+        for then, now in pairs
+        if now.scheme.websocket and now.compression != then.compression
+    ]
+    if old.config.limits.handshake != new.config.limits.handshake and any(
+        then.scheme.secure and now.scheme.secure for then, now in pairs
+    ):
+        notes.append("limits.handshake: the handshakes of TLS keep the limit of before until the server is restarted")
+    return tuple(notes)
+
+
 @dataclass(frozen=True, slots=True)
 class _Thing:
     """Something of a plan.
@@ -206,11 +222,11 @@ def _signal_binding(plan: Plan, rule: SignalRule) -> Any:
 
 
 def _said_by(handler: Handler | None, kind: type[RouteBinding | SignalBinding], path: PathPattern) -> Any:
-    """Give a handler's name and plugin, and the schemas of its bindings to a path."""
+    """Give a handler's name and plugin, and its bindings to a path."""
     if handler is None:
         return None
     bindings = (binding for binding in handler.bindings if isinstance(binding, kind))
-    return handler.name, handler.plugin, tuple(each.schema for each in bindings if _same_path(each, path))
+    return handler.name, handler.plugin, tuple(each for each in bindings if _same_path(each, path))
 
 
 def _same_path(binding: Binding, path: PathPattern) -> bool:

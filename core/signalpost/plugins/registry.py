@@ -114,14 +114,16 @@ class Registry:
             self._package.close()
 
 
-async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> None:
-    """Call one implementation, wait for it if it is async, and log what it raises."""
+async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> Exception | None:
+    """Call one implementation, wait for it if it is async; log and give what it raises."""
     try:
         outcome = implementation(arguments)
         if inspect.isawaitable(outcome):
             await outcome
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         log_failure(implementation, error)
+        return error
+    return None
 
 
 def log_failure(implementation: Implementation, error: Exception) -> None:

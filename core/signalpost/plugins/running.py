@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any
 
 from signalpost.delivery.client import Client
+from signalpost.errors import PluginError
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
 from signalpost.signals.event import Broadcast, Shared
@@ -37,13 +38,24 @@ class RunningPlugins:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = {plugin.name for plugin in registry.plugins}  # those that know of no start
 
-    async def start(self) -> None:
-        """Call `startup` of every plugin, one after the other."""
+    async def start(self, *, strict: bool = False) -> None:
+        """Call `startup` of every plugin, one after the other.
+
+        Args:
+            strict: whether a failure ends it, rather than being logged alone.
+
+        Raises:
+            PluginError: a plugin could not start; only when `strict`.
+
+        """
         implementations = self.registry.implementations.get("startup", ())
         self._waiting = {implementation.plugin for implementation in implementations}
         for implementation in implementations:
             self._waiting.discard(implementation.plugin)
-            await run(implementation, {"context": self.contexts[implementation.plugin]})
+            error = await run(implementation, {"context": self.contexts[implementation.plugin]})
+            if strict and error is not None:
+                text = f"its startup failed: {type(error).__name__}: {error}".rstrip(": ")
+                raise PluginError(implementation.plugin, implementation.where, text) from error
 
     async def stop(self, patience: float = PATIENCE) -> None:
         """Wait for hooks about clients, call `shutdown` in the reverse order, then cancel the plugins' tasks.

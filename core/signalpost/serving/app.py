@@ -78,6 +78,14 @@ def discard_app(app: App) -> None:
     Sanic.unregister_app(app)
 
 
+def adopt_routes(app: App, other: App) -> None:
+    """Let an app that serves answer by the routes and the limits of another one, which is finalized, from now on."""
+    app.router = other.router
+    app.router.ctx.app = app
+    for name in ("REQUEST_MAX_SIZE", "REQUEST_TIMEOUT"):
+        setattr(app.config, name, getattr(other.config, name))
+
+
 def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -> None:
     declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
     for number, rule in enumerate(rules):

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
 from signalpost.delivery.hub import Hub
@@ -105,6 +106,46 @@ class Connection(asyncio.Protocol):
         if early:
             self.data_received(early)
 
+    # What a reload asks of it
+
+    @property
+    def client(self) -> Client:
+        """The one at the other end."""
+        return self._client
+
+    @property
+    def session(self) -> Session:
+        """What gets its messages."""
+        return self._session
+
+    def attend(self, plugins: RunningPlugins) -> None:
+        """Let other plugins hear of the client's end."""
+        self._plugins = plugins
+
+    @property
+    def parts(self) -> tuple[asyncio.Transport, RunningPlugins, Keepalive, FrameReader]:
+        """What it was made of."""
+        return self._transport, self._plugins, self._keepalive, self._reader
+
+    def hold_to(self, limits: LimitsConfig) -> None:
+        """Hold the client to other limits."""
+        self._reader.allow(limits.message)
+
+    def give_way(self, successor: "Connection") -> None:
+        """Let another connection, made of the same parts, go on with whatever this one is at."""
+        for name in Connection.__slots__:
+            setattr(successor, name, getattr(self, name))
+        self._unread = b""
+        self._keepalive.connections.discard(self)
+        successor.take_over()
+
+    def take_over(self) -> None:
+        """Go on in the place of another connection."""
+        self._transport.set_protocol(self)
+        self._keepalive.connections.add(self)
+        if self._unread:
+            asyncio.get_running_loop().call_soon(self._read_on)
+
     # The transport's callbacks
 
     def data_received(self, data: bytes) -> None:
@@ -126,6 +167,8 @@ class Connection(asyncio.Protocol):
         return data[: self._mouthful]
 
     def _read_on(self) -> None:
+        if not self._unread:  # it has ended, or another connection has taken this one's place
+            return
         data, self._unread = self._unread, b""
         if len(data) > self._mouthful:
             data = self._leave(data)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from signalpost.config.model import LimitsConfig
 from signalpost.delivery.frames import Opcode
 from signalpost.delivery.reader import FrameReader, Received
 from signalpost.plugins.running import RunningPlugins
@@ -15,6 +16,9 @@ _BINARY = int(Opcode.BINARY)
 
 SHORTEST_PAUSE = 0.02
 """Seconds that a client which sends too fast is not read from at least: a timer for each message would be dearer."""
+
+UNREACHED = 1e12
+"""Messages a second that no client can send."""
 
 LONGEST_PAUSE = 1.0
 """Seconds after which it is looked at again: it may have been closed meanwhile, and its answer must be read."""
@@ -45,6 +49,19 @@ class PacedConnection(Connection):
         self._bucket = bucket
         self._loop = loop
         self._waking: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def instead_of(cls, connection: Connection, rate: float) -> "PacedConnection":
+        """Take the place of a connection that is held to no rate, whatever it is at."""
+        loop = asyncio.get_running_loop()
+        paced = cls(*connection.parts, bucket=Bucket(rate, loop.time), loop=loop)
+        connection.give_way(paced)
+        return paced
+
+    def hold_to(self, limits: LimitsConfig) -> None:
+        """See `Connection.hold_to`; without a rate it goes on as if with one that nobody reaches."""
+        self._bucket.allow(limits.rate or UNREACHED)
+        super().hold_to(limits)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client, and its pause."""

@@ -24,6 +24,13 @@ class Bucket:
         self._tokens = self._most
         self._filled_at = clock()
 
+    def allow(self, rate: float) -> None:
+        """Let it be filled at another rate from now on."""
+        self.fill()
+        self._rate = rate
+        self._most = max(1.0, rate * BURST)
+        self._tokens = min(self._tokens, self._most)
+
     def fill(self) -> None:
         """Put in what the time since the last filling has brought."""
         now = self._clock()

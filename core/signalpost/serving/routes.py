@@ -59,7 +59,11 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
             raise PayloadTooLarge
         if rule.gate and request.method not in _WITHOUT_BODY:
             judge(rule.gate, request.body)
-        return await answer(request, params)
+        services.work.begin()
+        try:
+            return await answer(request, params)
+        finally:
+            services.work.end()
 
     return endpoint
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.signals.event import Broadcast, Shared
+from signalpost.signals.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class RouteServices:
         settings: of plugins, by plugin name; views see them.
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
+        work: of the plan whose routes they are.
 
     """
 
@@ -31,3 +33,4 @@ class RouteServices:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     message_limit: int = MEBIBYTE
     patience: float = 10.0
+    work: Work = field(default_factory=Work)

@@ -66,9 +66,9 @@ class UpgradeTable(RouteTable):
         return super().get(path, method, host)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SocketServices:
-    """What all WebSockets of one server share.
+    """What all WebSockets of one server share. A reload replaces what comes from the plan.
 
     Attributes:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
@@ -101,6 +101,10 @@ class Upgrader:
         self._endpoint = endpoint
         self._services = services
         self.open = True
+
+    def serve(self, endpoint: EndpointConfig | None) -> None:
+        """Answer handshakes for another endpoint of the port from now on."""
+        self._endpoint = endpoint
 
     def add_to(self, app: Any) -> None:
         """Add the upgrade route to a Sanic app whose router is an `UpgradeTable`."""

@@ -32,7 +32,7 @@ class Places:
 
     def take(self) -> bool:
         """Take a place; False when there is none, and so as long as somebody waits."""
-        if not self._free:
+        if self._free <= 0:
             return False
         self._free -= 1
         return True
@@ -43,7 +43,15 @@ class Places:
 
     def give(self) -> None:
         """Give a place back: to the first in line, if anybody waits."""
-        while self._line:
-            if self._line.popleft().proceed():
-                return
+        if self._free >= 0:  # else more are at work than there are places by now
+            while self._line:
+                if self._line.popleft().proceed():
+                    return
         self._free += 1
+
+    def resize(self, more: int) -> None:
+        """Have `more` places than before, or fewer; nobody who is at work is disturbed."""
+        self._free += more
+        while self._free > 0 and self._line:
+            if self._line.popleft().proceed():
+                self._free -= 1

@@ -61,6 +61,7 @@ class SignalRule:
         do: the list of actions that is done with every message, instead of a plugin's handler.
         shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
             out once, for what is done with most messages.
+        declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
 
     """
 
@@ -77,6 +78,7 @@ class SignalRule:
     slow: SlowConfig
     parallel: int = 1
     do: Program | None = None
+    declared: bool = True
     shortcut: Rebroadcast | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, 
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.places import Places
 from signalpost.signals.rule import SignalRule
+from signalpost.signals.work import Work
 
 logger = logging.getLogger("signalpost.signals")
 
@@ -34,15 +35,16 @@ _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not 
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
-_Entry = tuple[ClientMessage, datetime]
-"""A message and when it came."""
+_Entry = tuple[ClientMessage, datetime, SignalRule, Work]
+"""A message, when it came, the rule that it came under, and where it counts as under way."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Signals:
     """What all sessions of one server share.
 
     Attributes:
+        work: of the plan at work; another one takes its place when another plan does.
         places: for handlers at work at once.
         running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
 
@@ -52,6 +54,7 @@ class Signals:
     broadcaster: Broadcaster
     shared: Shared
     places: Places
+    work: Work = field(default_factory=Work)
     running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
 
 
@@ -73,7 +76,7 @@ class Session:
 
     """
 
-    __slots__ = ("_inbox", "_paused", "_signals", "_source", "_workers", "client", "request", "rule")
+    __slots__ = ("_barred", "_inbox", "_paused", "_signals", "_source", "_workers", "client", "request", "rule")
 
     def __init__(
         self,
@@ -91,6 +94,22 @@ class Session:
         self._inbox: deque[_Entry] | None = None  # messages that wait, if any do
         self._workers = 0  # tasks at work, and places that are waited for
         self._paused = False
+        self._barred = False  # paused until nothing waits and nobody is at work
+
+    def follow(self, rule: SignalRule, source: Source) -> None:
+        """Take messages by another rule, and from another source, from the next one on.
+
+        What is being handled, and what waits for that, is handled by the rule that it came under: its schema has let
+        it pass, and its handler is the one that this schema is for. Nothing that comes now overtakes it.
+        """
+        self._source = source
+        self.rule = rule
+        self._barred = self._workers > 0 and rule.handler is None
+        if self._barred and not self._paused:
+            self._paused = True
+            source.read_on(False)
+        elif self._paused and not self._barred:
+            self._read_on()
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""
@@ -162,11 +181,11 @@ class Session:
         if self.rule.do is None:
             return
         try:
-            self.rule.do.run(self._event(message, datetime.now(UTC)))
+            self.rule.do.run(self._event(message, datetime.now(UTC), self.rule))
         except StepFailedError as error:
             self._step_failed(error, message)
 
-    def _event(self, message: ClientMessage, timestamp: datetime) -> SignalEvent:
+    def _event(self, message: ClientMessage, timestamp: datetime, rule: SignalRule) -> SignalEvent:
         client = self.client
         return SignalEvent(
             data=MessageData(message.message, message.path, message.client_id, message.group, message.direct),
@@ -175,7 +194,7 @@ class Session:
             path=client.path,
             params=client.params,
             request=self.request,
-            route=self.rule.pattern.text,
+            route=rule.pattern.text,
             timestamp=timestamp,
             shared=self._signals.shared,
             broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
@@ -186,7 +205,9 @@ class Session:
         self._refuse(_FAILED, message.ref)
 
     def _invoke(self, message: ClientMessage) -> None:
-        entry = (message, datetime.now(UTC))
+        work = self._signals.work
+        work.begin()
+        entry = (message, datetime.now(UTC), self.rule, work)
         if self._workers < self.rule.parallel:
             self._workers += 1
             if self._signals.places.take():
@@ -203,7 +224,7 @@ class Session:
     def proceed(self) -> bool:
         """Handle what waits, now that there is a place; False when another task of this session has done so."""
         if not self._inbox:
-            self._workers -= 1
+            self._leave()
             return False
         self._start(self._next(self._inbox))
         return True
@@ -216,10 +237,22 @@ class Session:
     def _next(self, inbox: deque[_Entry]) -> _Entry:
         """Take the message that has waited longest, and read on when few are left."""
         entry = inbox.popleft()
-        if self._paused and len(inbox) <= MOST_WAITING // 2:
-            self._paused = False
-            self._source.read_on(True)
+        if self._paused:
+            self._read_on()
         return entry
+
+    def _read_on(self) -> None:
+        """End the pause, if few are left, or none where nothing may overtake them."""
+        waiting = len(self._inbox or ())
+        if not self._workers if self._barred else waiting <= MOST_WAITING // 2:
+            self._paused = self._barred = False
+            self._source.read_on(True)
+
+    def _leave(self) -> None:
+        """Hear that a worker has gone, and read on if that was the last one to be waited for."""
+        self._workers -= 1
+        if self._barred:
+            self._read_on()
 
     async def _work(self, entry: _Entry) -> None:
         """Handle a message, and then what waits; but when others wait for a place, only behind them."""
@@ -230,6 +263,8 @@ class Session:
                 if not self._inbox:
                     self._inbox = None
                     return
+                if self._workers > self.rule.parallel:  # there were more of them by the rule of before
+                    return
                 if places.crowded:
                     self._workers += 1
                     places.line_up(self)
@@ -239,15 +274,15 @@ class Session:
             self._inbox = None
             raise
         finally:
-            self._workers -= 1
+            self._leave()
             places.give()
 
-    async def _handle(self, message: ClientMessage, timestamp: datetime) -> None:
-        rule, client = self.rule, self.client
+    async def _handle(self, message: ClientMessage, timestamp: datetime, rule: SignalRule, work: Work) -> None:
+        client = self.client
         if rule.handler is None:
             return
         try:
-            await rule.handler(self._event(message, timestamp))
+            await rule.handler(self._event(message, timestamp, rule))
         except StepFailedError as error:
             self._step_failed(error, message)
         except (Exception, asyncio.CancelledError) as error:
@@ -261,6 +296,8 @@ class Session:
                 client.id,
             )
             self._refuse(_FAILED, message.ref)
+        finally:
+            work.end()
 
 
 def _is_cancelled() -> bool:

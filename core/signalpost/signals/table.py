@@ -78,6 +78,7 @@ def _undeclared(endpoint: str) -> SignalRule:
         targets=frozenset(Wish),
         format=MessageFormat.JSON,
         slow=SlowConfig(),
+        declared=False,
     )
 
 

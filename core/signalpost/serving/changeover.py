@@ -1,0 +1,107 @@
+"""A reload as listeners see it: what is new is made ready beside what serves, then all of it changes at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from signalpost.config.model import EndpointConfig
+from signalpost.plan import Plan
+from signalpost.serving.listener import Listener, Prospect
+from signalpost.serving.ports import Port, bind_ports, close_new
+from signalpost.serving.services import RouteServices
+from signalpost.serving.upgrade import SocketServices
+
+
+class Changeover:
+    """From the listeners of one plan to those of the next. A port that both plans have keeps its socket and listener.
+
+    Args:
+        listeners: at work.
+        plan: the next one.
+        sockets: what WebSockets need.
+        routes_at: gives what the routes of a port need.
+
+    Attributes:
+        ports: of the next plan, in its order.
+
+    Raises:
+        ListenError: a new port cannot be bound.
+
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        plan: Plan,
+        sockets: SocketServices,
+        routes_at: Callable[[Port], RouteServices],
+    ) -> None:
+        self._before = {listener.port.sock: listener for listener in listeners}
+        self._plan = plan
+        self._sockets = sockets
+        self._routes_at = routes_at
+        self._prospects: dict[Listener, Prospect] = {}
+        self._opened: list[Listener] = []
+        self._unused: list[Port] = []
+        self.ports = bind_ports(plan.config.endpoints, plan.config.source, self._held)
+
+    @property
+    def _held(self) -> list[Port]:
+        return [listener.port for listener in self._before.values()]
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Those of the next plan; complete once they are prepared."""
+        return [*self._prospects, *self._opened]
+
+    @property
+    def left(self) -> list[Listener]:
+        """Those that the next plan has no use for."""
+        return [listener for listener in self._before.values() if listener not in self._prospects]
+
+    async def prepare(self) -> None:
+        """Make everything ready, and change nothing.
+
+        Raises:
+            OperatorError: a template cannot be used.
+            ListenError: a certificate cannot be used.
+
+        """
+        self._unused = [port for port in self.ports if port.sock not in self._before]
+        for port in self.ports:
+            services = self._routes_at(port)
+            listener = self._before.get(port.sock)
+            if listener is not None:
+                self._prospects[listener] = listener.prepare(port, self._plan.routes, services)
+            else:
+                listener = Listener(port, self._plan.routes, services, self._sockets)
+                self._opened.append(listener)
+                self._unused.remove(port)
+                await listener.open()
+
+    def give_up(self) -> None:
+        """Leave nothing behind of what was prepared."""
+        for listener in self._opened:
+            listener.stop_accepting()
+            listener.stop()
+        close_new(self._unused, self._held)
+
+    def swap(self) -> Mapping[str, EndpointConfig]:
+        """Let listeners that stay serve what is new, and those that are left accept nothing any more.
+
+        Returns:
+            For each WebSocket endpoint of before that still has one at its socket, by its name, that one.
+
+        """
+        successors: dict[str, EndpointConfig] = {}
+        for listener, prospect in self._prospects.items():
+            before, after = listener.port.sockets, prospect.port.sockets
+            if before is not None and after is not None:
+                successors[before.name] = after
+            listener.turn_to(prospect)
+        for listener in self.left:
+            listener.stop_accepting()
+        return successors
+
+    async def accept(self) -> None:
+        """Accept connections at the new ports."""
+        for listener in self._opened:
+            await listener.accept()

@@ -1,0 +1,100 @@
+"""A reload as connected clients see it: they stay, and the new plan is theirs from the next message on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from signalpost.config.model import EndpointConfig, LimitsConfig
+from signalpost.delivery.client import Client
+from signalpost.delivery.frames import CloseCode, Dialect
+from signalpost.serving.connection import Connection
+from signalpost.serving.draining import RETURN_RATE
+from signalpost.serving.paced import PacedConnection
+from signalpost.serving.upgrade import SocketServices
+from signalpost.signals.outgoing import bye_frame
+from signalpost.signals.rule import SignalRule
+from signalpost.signals.table import ResolvedPath
+
+NO_ENDPOINT = "this endpoint is gone"
+NO_SIGNAL = "this signal is gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Rebound:
+    """What became of the clients: how many stay, and how many are sent away."""
+
+    kept: int
+    closed: int
+
+
+class Rebinding:
+    """Moves all clients to the plan that services and endpoints speak of by now, in one turn of the loop.
+
+    Each is what it would be if it connected again to where it is: its signal, its parameters, its limits. What it has
+    joined, what waits for it and what it has begun to send stay. Compression is agreed once, at the handshake.
+
+    A client whose signal was declared and is not any more is sent away, even if other paths are re-broadcast: that is
+    not what it came for. Where it may come back it is asked to (``bye``), one client after the other.
+
+    Args:
+        services: of the new plan.
+        successors: by the name of an endpoint of the old plan, the one that is served at the same socket now.
+
+    """
+
+    def __init__(self, services: SocketServices, successors: Mapping[str, EndpointConfig]) -> None:
+        self._services = services
+        self._successors = successors
+        self._resolved: dict[tuple[str, str], ResolvedPath | None] = {}
+        self._moved: list[tuple[Connection, SignalRule]] = []
+        self._closed = 0
+
+    def run(self) -> Rebound:
+        """Move every client, or send it away."""
+        for watched in tuple(self._services.keepalive.connections):
+            if isinstance(watched, Connection):
+                watched.attend(self._services.plugins)
+                if not watched.client.closing:
+                    self._move(watched)
+        # Only now: who is read from again may ask for any path at once, so all must be where they belong.
+        for connection, rule in self._moved:
+            connection.session.follow(rule, connection)
+        return Rebound(len(self._moved), self._closed)
+
+    def _move(self, connection: Connection) -> None:
+        client = connection.client
+        endpoint = self._successors.get(client.endpoint.name)
+        if endpoint is None:
+            self._send_away(client, NO_ENDPOINT)
+            return
+        resolved = self._resolve(endpoint.name, client.path)
+        if resolved is None or (connection.session.rule.declared and not resolved.rule.declared):
+            self._send_away(client, NO_SIGNAL)
+            return
+        limits, slow = self._services.limits, resolved.rule.slow
+        self._services.signals.hub.move(client, resolved.path)
+        client.endpoint = endpoint
+        client.params = resolved.params
+        client.allow(slow.buffer or limits.outbox, slow.policy)
+        self._moved.append((_held_to(connection, limits), resolved.rule))
+
+    def _resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
+        """Look a path up, once for all its clients."""
+        place = (endpoint, path)
+        if place not in self._resolved:
+            self._resolved[place] = self._services.table.resolve(endpoint, path)
+        return self._resolved[place]
+
+    def _send_away(self, client: Client, reason: str) -> None:
+        notice = b""
+        if client.dialect is Dialect.V1:
+            notice = bye_frame(round(self._closed * 1000 / RETURN_RATE))
+        client.close(CloseCode.RESTART, reason, notice=notice)
+        self._closed += 1
+
+
+def _held_to(connection: Connection, limits: LimitsConfig) -> Connection:
+    """Hold a connection to the limits; one that is held to a rate for the first time is another one from then on."""
+    if limits.rate and not isinstance(connection, PacedConnection):
+        connection = PacedConnection.instead_of(connection, limits.rate)
+    connection.hold_to(limits)
+    return connection
