@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from signalpost.actions.program import Program
 from signalpost.config.model import (
-    BroadcastConfig,
     EndpointConfig,
     LimitsConfig,
     MessageFormat,
@@ -20,6 +20,7 @@ from signalpost.config.model import (
     SignalConfig,
     SlowConfig,
     SlowPolicy,
+    StepConfig,
     TimerConfig,
     Wish,
 )
@@ -105,8 +106,12 @@ def a_schedule(index=0, name="s", crons=("@daily",), **more):
     return ScheduleConfig(("schedules", index), name, crons, **more)
 
 
+def program(do):
+    return Program(do, ())
+
+
 def a_broadcast(*keys):
-    return BroadcastConfig((*keys, "broadcast"), "hello")
+    return (StepConfig((*keys, "do", 0), "broadcast", {"value": "hello"}),)
 
 
 def problems(build, *args, **more):
@@ -155,7 +160,7 @@ def test_a_signal_keeps_what_routes_yaml_says_of_it(plan):
 
 
 def test_a_part_that_names_no_endpoints_is_served_by_all_of_its_kind(plan):
-    built = plan(a_signal(), a_route(broadcast=a_broadcast("routes", 0)))
+    built = plan(a_signal(), a_route(do=a_broadcast("routes", 0)))
     assert built.signals[0].endpoints == {"live", "more"}
     assert built.routes[0].endpoints == {"web"}
 
@@ -324,14 +329,14 @@ def test_a_binding_that_no_endpoint_serves_is_noted(plan):
 def test_job_names_are_unique_within_routes_yaml(plan):
     found = problems(
         plan,
-        a_timer(broadcast=a_broadcast("timers", 0)),
-        a_schedule(name="t", broadcast=a_broadcast("schedules", 0)),
+        a_timer(do=a_broadcast("timers", 0)),
+        a_schedule(name="t", do=a_broadcast("schedules", 0)),
     )
     assert found == ['app/routes.yaml:40:1: schedules.0.name: the job at app/routes.yaml:30 is named "t" too']
 
 
 def test_a_job_of_routes_yaml_may_not_have_the_name_of_a_plugin_s(plan):
-    (found,) = problems(plan, a_timer(name="tick", broadcast=a_broadcast("timers", 0)), plugins={"a": TICK})
+    (found,) = problems(plan, a_timer(name="tick", do=a_broadcast("timers", 0)), plugins={"a": TICK})
     assert found.startswith('app/routes.yaml:30:1: timers.0.name: plugin a has a job named "tick" too')
     assert "app/plugins/a.py:3" in found
 
@@ -349,20 +354,20 @@ def test_a_handler_that_is_bound_to_time_twice_is_an_error(plan):
 def test_a_bad_cron_expression_is_a_problem_at_its_place(plan):
     found = problems(
         plan,
-        a_schedule(0, "a", ("61 * * * *",), broadcast=a_broadcast("schedules", 0)),
-        a_schedule(1, "b", ("@daily", "* * *"), broadcast=a_broadcast("schedules", 1)),
+        a_schedule(0, "a", ("61 * * * *",), do=a_broadcast("schedules", 0)),
+        a_schedule(1, "b", ("@daily", "* * *"), do=a_broadcast("schedules", 1)),
     )
     assert [each.partition(": ")[2].partition(": ")[0] for each in found] == ["schedules.0.cron", "schedules.1.cron.1"]
 
 
 def test_jobs_of_routes_yaml_are_resolved_whole(plan):
-    timer = a_timer(broadcast=a_broadcast("timers", 0), limit=1, skip=2, on_start=True, arguments={"a": 1})
-    schedule = a_schedule(broadcast=a_broadcast("schedules", 0), timeout=3.0, max_runs=4, limit=5, on_start=True)
+    timer = a_timer(do=a_broadcast("timers", 0), limit=1, skip=2, on_start=True, arguments={"a": 1})
+    schedule = a_schedule(do=a_broadcast("schedules", 0), timeout=3.0, max_runs=4, limit=5, on_start=True)
     assert plan(timer, schedule).jobs == (
-        TimerJob("t", timer.broadcast, "app/routes.yaml:30", 5.0, 1, 2, True, {"a": 1}),
+        TimerJob("t", program(timer.do), "app/routes.yaml:30", 5.0, 1, 2, True, {"a": 1}),
         ScheduleJob(
             "s",
-            schedule.broadcast,
+            program(schedule.do),
             "app/routes.yaml:40",
             (Cron.parse("@daily"),),
             limit=5,
@@ -378,7 +383,7 @@ def test_schemas_are_compiled_wherever_they_stand(plan):
     bound = '@signal("shout", path="/shout", schema={"required": ["x"]})\nasync def shout(event): ...\n'
     built = plan(
         a_signal(schema=SchemaConfig(("signals", 0, "schema"), document)),
-        a_route(broadcast=a_broadcast("routes", 0), schema=SchemaConfig(("routes", 0, "schema"), document)),
+        a_route(do=a_broadcast("routes", 0), schema=SchemaConfig(("routes", 0, "schema"), document)),
         plugins={"a": bound},
     )
     for gate in (built.signals[0].gate, built.routes[0].gate):

@@ -89,11 +89,13 @@ class StepFailedError(OperatorError):
     Attributes:
         where: the step's place: ``routes.yaml:14:9``.
         step: its name.
-        text: what went wrong. What it follows from is its ``__cause__``.
+        text: what went wrong.
+        cause: what a plugin's code raised, whose traceback its author needs; None if the step itself is at fault.
 
     """
 
-    def __init__(self, where: str, step: str, text: str) -> None:
+    def __init__(self, where: str, step: str, text: str, cause: Exception | None = None) -> None:
+        self.cause = cause
         self.where = where
         self.step = step
         self.text = text

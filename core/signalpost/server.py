@@ -140,7 +140,7 @@ class Server:
         outboxes = limits.outboxes or default_outboxes()
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later))
         self._broadcaster = Broadcaster(self._hub, table.spelling)
-        self._shared = Shared(asyncio.Lock(), State())
+        self._shared = Shared(asyncio.Lock(), State(), self._hub.clients)
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._plugins = self._plugins_of(plan)

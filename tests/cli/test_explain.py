@@ -89,7 +89,7 @@ def test_routes_of_one_path_are_told_apart_by_method(facts):
         ("does", "handler publish (chat)"),
         ("route", "PUT /pages/<name>  (routes.yaml:7)"),
         ("params", 'name = "a.html"'),
-        ("does", "broadcast"),
+        ("does", "broadcast, respond"),
         ("rather than", "GET /pages/<file:path>  (routes.yaml:5): <name> goes before <file:path>"),
         ("rather than", "GET /<rest:path>  (routes.yaml:8): pages goes before <rest:path>"),
     ]

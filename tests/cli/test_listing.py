@@ -74,7 +74,7 @@ def test_routes_shows_what_is_served_where_and_who_owns_it(rows):
         ["web", "http://127.0.0.1:8090"],
         ["what", "path", "does", "from"],
         ["GET", "/", "file web/index.html", "routes.yaml:5"],
-        ["POST PUT", "/bell", "broadcast", "routes.yaml:6"],
+        ["POST PUT", "/bell", "broadcast, respond", "routes.yaml:6"],
         ["POST", "/publish", "handler publish (chat), checked by a schema", "chat"],
         [""],
         ["live[1]", "ws://localhost"],

@@ -71,8 +71,11 @@ def test_routes_are_read(whole, app):
     assert (publish.handler, publish.methods) == ("publish", ("POST",))
     assert publish.schema is not None
     assert publish.schema.document == {"type": "object"}
-    assert news.broadcast is not None
-    assert (news.methods, news.broadcast.value, news.broadcast.path) == (("PUT", "PATCH"), {"a": 1}, "/news")
+    assert news.methods == ("PUT", "PATCH")
+    assert [(step.name, step.options) for step in news.do] == [
+        ("broadcast", {"value": {"a": 1}, "path": "/news/", "group": "g"}),
+        ("respond", {"status": 202, "json": {"sent": True, "matched": "{{ matched }}"}}),
+    ]
 
 
 def test_signals_are_read(whole):

@@ -1,23 +1,34 @@
 from pathlib import Path
 
-from signalpost.config.reference import reference
+from signalpost.config.reference import COOKBOOK, reference
 from signalpost.config.schema import routes_schema
 
 REFERENCE = Path(__file__).parents[2] / "core" / "reference.md"
 
 
 def test_the_reference_in_the_repository_is_made_from_the_schema_as_it_is():
-    assert REFERENCE.read_text(encoding="utf-8") == reference(), (
+    assert REFERENCE.read_text(encoding="utf-8") == reference(COOKBOOK), (
         "make it anew: python -m signalpost.config.reference > core/reference.md"
     )
 
 
 def test_every_section_of_the_schema_has_its_heading():
     headings = [line.removeprefix("## ") for line in reference().splitlines() if line.startswith("## ")]
-    assert headings == list(routes_schema()["properties"])
+    assert headings == [*routes_schema()["properties"], "Actions"]
 
 
 def test_keys_of_items_are_told_from_keys_of_mappings():
     text = reference()
     assert "| `signals[].path` |" in text
     assert "| `limits.message` |" in text
+
+
+def test_every_action_of_the_schema_has_its_row():
+    rows = {line.split("`")[1] for line in reference().splitlines() if line.startswith("| `")}
+    assert rows >= set(routes_schema()["$defs"]["step"]["properties"])
+
+
+def test_every_app_of_the_cookbook_is_shown_whole():
+    text = reference(COOKBOOK)
+    for app in COOKBOOK.glob("*.yaml"):
+        assert app.read_text(encoding="utf-8").partition("endpoints:")[2] in text

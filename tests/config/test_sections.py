@@ -23,7 +23,7 @@ HTTP_ONLY = "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: h
         ("routes: [{path: /, static: web, method: POST}]", "a file is only read: POST needs a handler (allowed: GET)"),
         ("routes: [{path: /, view: web/broken.html}]", "routes[0].view: web/broken.html:1: "),
         ('routes: [{path: /, file: "a\\0b"}]', "a file's name has no null characters"),
-        ("routes: [{path: /, file: web/index.html, schema: true}]", "it needs a handler or a broadcast"),
+        ("routes: [{path: /, file: web/index.html, schema: true}]", "it needs a handler, a broadcast or do"),
         ("routes: [{path: /, handler: h, endpoint: lve}]", 'no endpoint named "lve"; did you mean "live"? (known: web'),
         (
             "routes: [{path: /, handler: h, endpoint: [live]}]",

@@ -13,7 +13,7 @@ from signalpost.config import routes_schema
     [
         ("signal: []", '4:1: signal: no key "signal" here; did you mean "signals"? (known: endpoints, plugins,'),
         ("signals: [{path: /, handlr: x}]", 'signals[0].handlr: no key "handlr" here; did you mean "handler"?'),
-        ("signals: [{path: /, dew: []}]", 'signals[0].dew: no key "dew" here (known: path, handler, do, schema,'),
+        ("signals: [{path: /, dew: []}]", 'signals[0].dew: no key "dew" here (known: path, handler, do, connected,'),
         ("limits: {workers: 5}", 'limits.workers: no key "workers" here (known: message,'),
         ("signals: [{path: 5}]", "signals[0].path: must be text, not the number 5: put it in quotes"),
         ("signals: [{handler: x}]", '4:11: signals[0]: the key "path" is missing, for example path: /'),
@@ -25,10 +25,10 @@ from signalpost.config import routes_schema
         ("signals: [{path: /, rebroadcast: al}]", '"al" is not allowed here (allowed: everyone, others,'),
         ("signals: [{path: /, format: Raw}]", '"Raw" is not allowed here; did you mean "raw"?'),
         ("signals: [{path: /, targets: [clientid]}]", 'signals[0].targets[0]: "clientid" is not allowed here; did'),
-        ("routes: [{path: /}]", "routes[0]: needs one of file, static, view, handler and broadcast"),
+        ("routes: [{path: /}]", "routes[0]: needs one of file, static, view, handler, broadcast and do"),
         (
             "routes: [{path: /, handler: x, file: web/index.html}]",
-            "routes[0]: exactly one of file, static, view, handler and broadcast must be given, not file and handler",
+            "routes[0]: exactly one of file, static, view, handler, broadcast and do must be given, not file and",
         ),
         ("routes: [{path: /, handler: x, method: post}]", '"post" is not allowed here; did you mean "POST"?'),
         ("routes: [{path: /, handler: x, method: []}]", "routes[0].method: must not be empty: give at least one"),

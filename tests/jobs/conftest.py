@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from signalpost.config.model import BroadcastConfig
+from signalpost.actions import effects
+from signalpost.actions.program import Program
+from signalpost.actions.steps import Leaf, Options
 from signalpost.cron import Cron
 from signalpost.delivery.target import Receipt
 from signalpost.jobs.runner import JobRunner
@@ -74,6 +76,12 @@ class World:
     def runner(self, *jobs: Job) -> JobRunner:
         return JobRunner(jobs, Shared(asyncio.Lock(), State()), self.broadcast, clock=self.clock)
 
+    def sending(self, value: Any, **target: str) -> Program:
+        """Give a list of actions that only broadcasts."""
+        return Program(
+            (), (Leaf("broadcast", "routes.yaml:16:9", Options({"value": value, **target}), effects.broadcast),)
+        )
+
     def handler(self, then: Callable[[TickEvent], Awaitable[Any]] | None = None, name: str = "work") -> Handler:
         async def work(event: TickEvent) -> None:
             self.runs.append((event, self.now()))
@@ -83,11 +91,11 @@ class World:
         return Handler(name, HandlerKind.TIMER, work, plugin="clock", where="plugins/clock.py:7")
 
     def timer(self, every: float, then: Any = None, name: str = "tick", **options: Any) -> TimerJob:
-        action = then if isinstance(then, Handler | BroadcastConfig) else self.handler(then)
+        action = then if isinstance(then, Handler | Program) else self.handler(then)
         return TimerJob(name, action, "routes.yaml:14", every, **options)
 
     def schedule(self, *crons: str, then: Any = None, name: str = "nightly", **options: Any) -> ScheduleJob:
-        action = then if isinstance(then, Handler | BroadcastConfig) else self.handler(then)
+        action = then if isinstance(then, Handler | Program) else self.handler(then)
         return ScheduleJob(name, action, "routes.yaml:20", tuple(map(Cron.parse, crons)), **options)
 
     async def live(self, seconds: float, *jobs: Job) -> JobRunner:

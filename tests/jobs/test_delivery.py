@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from signalpost.config.model import BroadcastConfig, EndpointConfig, Scheme
+from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.signals.broadcast import Broadcaster
@@ -45,14 +45,14 @@ def received(theirs: socket.socket) -> bytes:
 
 async def test_a_timers_broadcast_reaches_everyone_repeatedly(world, connect):
     first, second = await connect("/"), await connect("/news")
-    runner = await world.live(16, world.timer(5, BroadcastConfig((), "tick")))
+    runner = await world.live(16, world.timer(5, world.sending("tick")))
     await runner.stop()
     assert received(first) == received(second) == b"\x81\x04tick" * 3
 
 
 async def test_a_schedules_broadcast_reaches_one_path(world, connect):
     first, second = await connect("/"), await connect("/news")
-    runner = await world.live(90, world.schedule("* * * * *", then=BroadcastConfig((), {"hour": 0}, path="/news")))
+    runner = await world.live(90, world.schedule("* * * * *", then=world.sending({"hour": 0}, path="/news")))
     await runner.stop()
     assert received(first) == b""
     assert received(second) == b'\x81\x0a{"hour":0}'

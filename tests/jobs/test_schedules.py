@@ -7,8 +7,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from signalpost.config.model import BroadcastConfig
-
 HOUR = 3600
 DAY = 24 * HOUR
 LONDON = ZoneInfo("Europe/London")
@@ -182,7 +180,7 @@ async def test_an_exception_does_not_stop_later_runs(world, caplog):
 
 
 async def test_a_schedule_can_broadcast_to_one_path(world):
-    await world.live(2.5 * HOUR, world.schedule("0 * * * *", then=BroadcastConfig((), {"hour": True}, path="/news")))
+    await world.live(2.5 * HOUR, world.schedule("0 * * * *", then=world.sending({"hour": True}, path="/news")))
     assert world.sent == [({"hour": True}, "/news", None, None)] * 2
 
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.model import BroadcastConfig
 from signalpost.jobs.moments import next_runs
 
 
@@ -139,8 +138,8 @@ async def test_a_handler_that_is_cancelled_from_within_fails_and_the_timer_goes_
 
 
 async def test_a_timer_without_a_handler_broadcasts_its_value(world):
-    fixed = BroadcastConfig(("timers", 0, "broadcast"), {"ResponseTimes": [123, 101]}, "/response-times", "ops", "c1")
-    everyone = BroadcastConfig(("timers", 1, "broadcast"), "tick")
+    fixed = world.sending({"ResponseTimes": [123, 101]}, path="/response-times", group="ops", client="c1")
+    everyone = world.sending("tick")
     await world.live(10.5, world.timer(5, fixed, name="times"), world.timer(10, everyone))
     times = ({"ResponseTimes": [123, 101]}, "/response-times", "ops", "c1")
     assert world.sent.count(times) == 2
@@ -148,14 +147,14 @@ async def test_a_timer_without_a_handler_broadcasts_its_value(world):
 
 
 async def test_a_broadcast_that_fails_is_logged_and_the_timer_goes_on(world, caplog):
-    failing = BroadcastConfig((), "tick")
+    failing = world.sending("tick")
 
     def refuse(*_, **__):
         raise TypeError("not JSON")
 
     world.broadcast = refuse
     runner = await world.live(10.5, world.timer(5, failing))
-    assert caplog.messages == ['timer "tick" (routes.yaml:14): its broadcast failed'] * 2
+    assert caplog.messages == ['timer "tick" (routes.yaml:14): routes.yaml:16:9: broadcast: not JSON'] * 2
     assert runner.status()[0].runs == 2
 
 

@@ -120,7 +120,8 @@ async def test_an_action_that_fails_ends_the_list_and_is_told_to_its_sender_and_
             await client.send("x")
             assert await client.receive_json() == ["door"]
             assert (await client.receive_json())["error"]["code"] == "handler-failed"
-    assert "routes.yaml:2:46: crack: the bell has a crack" in caplog.text
+    assert 'routes.yaml:2:47: crack: action "crack" of plugin bell (' in caplog.text
+    assert "RuntimeError: the bell has a crack" in caplog.text
 
 
 async def test_an_action_that_forgets_to_be_async_is_told_so_and_ends_nobody_s_connection(caplog):

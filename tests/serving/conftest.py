@@ -8,6 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from signalpost.actions import effects
+from signalpost.actions.program import Program
+from signalpost.actions.respond import respond
+from signalpost.actions.steps import Leaf, Options
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.config.paths import PathPattern
 from signalpost.delivery.target import Receipt
@@ -112,7 +116,7 @@ def services(tmp_path, air):
 
 @pytest.fixture
 def rule():
-    """Make a rule: a path, and one of file, static, view, handler (a function) and broadcast."""
+    """Make a rule: a path, and one of file, static, view, handler (a function) and do."""
 
     def make(path, *methods, handler=None, **what):
         if handler is not None:
@@ -121,6 +125,27 @@ def rule():
             )
         methods = methods or (("GET",) if {"file", "static", "view"} & set(what) else ("POST",))
         return RouteRule(PathPattern.parse(path), methods, "routes.yaml:14", frozenset({"web"}), **what)
+
+    return make
+
+
+@pytest.fixture
+def sending():
+    """Make what ``broadcast: {…}`` on a route is short for."""
+
+    def make(value, **target):
+        answer = Options(
+            None,
+            lambda scope: {"status": 202, "json": {"sent": True, **scope}},
+            (("matched", lambda run: run.matched),),
+        )
+        return Program(
+            (),
+            (
+                Leaf("broadcast", "routes.yaml:15:9", Options({"value": value, **target}), effects.broadcast),
+                Leaf("respond", "routes.yaml:15:9", answer, respond),
+            ),
+        )
 
     return make
 

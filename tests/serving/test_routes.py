@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 from sanic import Sanic, response
 
-from signalpost.config.model import BroadcastConfig
 from signalpost.serving.app import build_app, discard_app
 from signalpost.serving.routes import response_of
 from signalpost.signals.schema import SchemaGate
@@ -153,18 +152,17 @@ def test_what_json_has_no_word_for_is_null():
     assert response_of([math.nan]).body == b"[null]"
 
 
-async def test_a_fixed_broadcast_is_sent_and_counted(ask, rule, air):
-    config = BroadcastConfig(("routes", 0, "broadcast"), {"n": 1}, path="/news", group="g")
-    answer = await ask(rule("/news", broadcast=config), "post", "/news")
+async def test_a_fixed_broadcast_is_sent_and_counted(ask, rule, air, sending):
+    answer = await ask(rule("/news", do=sending({"n": 1}, path="/news", group="g")), "post", "/news")
     assert (answer.status, answer.json) == (202, {"sent": True, "matched": 3})
     assert air.sent == [({"n": 1}, {"to": None, "path": "/news", "group": "g", "client": None})]
 
 
-async def test_asking_for_the_methods_of_a_broadcast_sends_nothing(ask, rule, air):
-    config = BroadcastConfig(("routes", 0, "broadcast"), "x")
-    answer = await ask(rule("/news", broadcast=config), "options", "/news")
+async def test_asking_for_the_methods_of_a_broadcast_sends_nothing(ask, rule, air, sending):
+    do = sending("x")
+    answer = await ask(rule("/news", do=do), "options", "/news")
     assert answer.status == 204
-    assert (await ask(rule("/news", broadcast=config), "get", "/news")).status == 405
+    assert (await ask(rule("/news", do=do), "get", "/news")).status == 405
     assert air.sent == []
 
 
@@ -213,9 +211,8 @@ async def test_a_request_without_a_body_is_not_judged(ask, rule):
     assert answer.text == "yes"
 
 
-async def test_a_gate_stands_before_a_broadcast_too(ask, rule, air):
-    config = BroadcastConfig(("routes", 0, "broadcast"), "x")
-    assert (await ask(rule("/a", broadcast=config, gate=GATE), "post", "/a", content=b"{}")).status == 422
+async def test_a_gate_stands_before_a_broadcast_too(ask, rule, air, sending):
+    assert (await ask(rule("/a", do=sending("x"), gate=GATE), "post", "/a", content=b"{}")).status == 422
     assert air.sent == []
 
 

@@ -14,7 +14,7 @@ from signalpost.actions.failures import explain, one_line
 from signalpost.actions.mistakes import Names, mistakes, used_names
 from signalpost.actions.sandbox import FILE, Root, Sandbox
 from signalpost.actions.scope import Limits
-from signalpost.actions.text import as_data, as_text, shallow_data
+from signalpost.actions.text import as_data, as_markup, as_text, shallow_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.config.model import Keys
 
@@ -34,6 +34,7 @@ class Compiler:
         globals: what every template may name besides the names of its place.
         filters: what plugins add; built-in filters keep their names.
         limits: of each template that is rendered.
+        escape: whether values are made for HTML: all of them are text, and what templates put in is escaped.
 
     """
 
@@ -42,8 +43,11 @@ class Compiler:
         globals: Mapping[str, Any] = _NOTHING,  # noqa: A002 - Jinja2's word
         filters: Mapping[str, Callable[..., Any]] = _NOTHING,
         limits: Limits = _DEFAULTS,
+        *,
+        escape: bool = False,
     ) -> None:
-        self._sandbox = Sandbox(globals, filters, limits)
+        self._sandbox = Sandbox(globals, filters, limits, as_markup if escape else as_text)
+        self._escape = escape
 
     @property
     def filters(self) -> Collection[str]:
@@ -107,7 +111,7 @@ class Compiler:
 
     def _render(self, tree: nodes.Template, text: str, where: str) -> Render:
         """Return what renders a tree without mistakes."""
-        expression = _whole(tree)
+        expression = None if self._escape else _whole(tree)
         if expression is None:
             root = self._sandbox.root(tree)
             render = self._as_text(root)

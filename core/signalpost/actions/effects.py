@@ -1,13 +1,73 @@
-"""What the built-in actions do, given their rendered options. Everything goes through the event."""
+"""What the built-in actions do, given their rendered options. Everything goes through the event.
 
-from collections.abc import Mapping
+Each raises ValueError or TypeError, in words for whoever wrote the step, if a template gave what does not fit.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from signalpost.actions.given import text_of
 from signalpost.actions.run import Run
+from signalpost.actions.text import as_text
+from signalpost.config.words import printable
 from signalpost.delivery.target import Receipt
+
+LOG = logging.getLogger("signalpost.log")
+"""The lines of ``log`` steps."""
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LONGEST_LINE = 2_000
+_TARGETS = ("path", "group", "client")
 
 
 def broadcast(run: Run, options: Mapping[str, Any]) -> Receipt:
     """Send a value to clients; see `signalpost.signals.event.Broadcast`."""
-    sent: Receipt = run.event.broadcast(**options)
-    return sent
+    target = {name: text_of(name, options[name]) for name in _TARGETS if name in options}
+    if "to" in options:
+        target["to"] = options["to"]
+    return run.count(run.event.broadcast(options["value"], **target))
+
+
+def reply(run: Run, options: Mapping[str, Any]) -> Receipt:
+    """Send a value to the sender alone."""
+    return run.count(run.event.broadcast(options["value"], to="sender"))
+
+
+def close(run: Run, options: Mapping[str, Any]) -> None:
+    """Close the sender's connection."""
+    run.event.close(options.get("code", 4009), as_text(options.get("reason", "")))
+
+
+def log(_run: Run, options: Mapping[str, Any]) -> None:
+    """Write a line to the log."""
+    line = printable(as_text(options["message"]))
+    LOG.log(_LEVELS[options["level"]], "%s", line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…")
+
+
+def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
+    """Put values into the state, each at its path; None takes out."""
+    state = run.event.shared.state
+    for parts, value in entries:
+        path = [text_of("a key of state", part) for part in parts]
+        if path[0].startswith("_"):
+            raise ValueError('keys of state that start with "_" belong to plugins')
+        if value is None:
+            state.discard(path)
+        else:
+            state.put(path, value)
+
+
+def join(run: Run, groups: Any) -> None:
+    """Add the sender to groups."""
+    _each(groups, run.event.client.join)
+
+
+def leave(run: Run, groups: Any) -> None:
+    """Take the sender out of groups."""
+    _each(groups, run.event.client.leave)
+
+
+def _each(groups: Any, do: Callable[[str], None]) -> None:
+    for group in groups if isinstance(groups, list) else [groups]:
+        do(text_of("a group", group))

@@ -5,72 +5,131 @@ from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from signalpost.actions.run import Run
-from signalpost.actions.steps import Step
+from signalpost.actions.given import UnfitError, items_of
+from signalpost.actions.run import Run, Trace, WebRequest
+from signalpost.actions.steps import Branch, Leaf, Loop, Step, Stop
+from signalpost.actions.value import TemplateFailedError
 from signalpost.config.model import StepConfig
-from signalpost.errors import StepFailedError
+from signalpost.errors import SignalpostError, StepFailedError
+
+_Walk = Generator[Awaitable[None], None, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A list of actions, ready to run; two are equal when routes.yaml says the same in both.
 
+    Its text names its steps: ``if, broadcast``.
+
     Attributes:
         config: what it was compiled from.
         steps: in order.
-        waits: whether one of them must be awaited.
+        waits: whether it must be awaited.
+        calls: the handlers that it may call.
+        names: what its templates use.
 
     """
 
     config: tuple[StepConfig, ...]
     steps: tuple[Step, ...] = field(compare=False, repr=False)
-    waits: bool = False
+    waits: bool = field(default=False, compare=False)
+    calls: frozenset[str] = frozenset()
+    names: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
         return ", ".join(dict.fromkeys(step.name for step in self.config))
 
-    def run(self, event: Any) -> Run:
+    def run(self, event: Any, *, request: WebRequest | None = None, trace: Trace | None = None) -> Run:
         """Do all steps at once; for a program that does not wait.
+
+        Args:
+            event: what happened.
+            request: of a route.
+            trace: is told of every step.
 
         Raises:
             StepFailedError: a step failed, and the rest was not done.
 
         """
-        run = Run(event)
+        run = Run(event, request, trace)
         for _ in _walk(self.steps, run):
             raise RuntimeError("a step waits in a list that was compiled as one that does not")
         return run
 
-    async def follow(self, event: Any) -> Run:
-        """Do all steps, waiting where one waits.
-
-        Raises:
-            StepFailedError: a step failed, and the rest was not done.
-
-        """
-        run = Run(event)
+    async def follow(self, event: Any, *, request: WebRequest | None = None, trace: Trace | None = None) -> Run:
+        """Do all steps, waiting where one waits; see `run`."""
+        run = Run(event, request, trace)
         for waiting in _walk(self.steps, run):
             await waiting
         return run
 
 
-def _walk(steps: Sequence[Step], run: Run) -> Generator[Awaitable[None], None, None]:
-    """Do the steps, and yield what must be awaited before the next."""
+def _walk(steps: Sequence[Step], run: Run) -> _Walk:
+    """Do the steps, and yield what must be awaited before the next; tell whether a ``stop`` was met."""
     for step in steps:
         try:
-            outcome = step.effect(run, step.options)
+            options = step.options.of(run)
+            outcome = step.effect(run, options) if isinstance(step, Leaf) else None
         except Exception as error:
             raise _failure(step, error) from error
-        if outcome is not None and inspect.isawaitable(outcome):
-            yield _awaited(step, outcome)
+        if isinstance(step, Leaf):
+            if step.waits:
+                yield _awaited(step, outcome)
+                outcome = None
+            if run.trace is not None:
+                run.trace(step.name, step.where, options, outcome)
+        elif (yield from _inside(step, options, run)):
+            return True
+    return False
 
 
-async def _awaited(step: Step, outcome: Awaitable[Any]) -> None:
+def _inside(step: Branch | Loop | Stop, options: Any, run: Run) -> _Walk:
+    """Do the steps inside a step; see `_walk`."""
+    trace = run.trace or _no_trace
+    match step:
+        case Stop():
+            trace(step.name, step.where, options, None)
+            return True
+        case Branch():
+            trace(step.name, step.where, bool(options), "then" if options else "else")
+            return (yield from _walk(step.then if options else step.otherwise, run))
+        case Loop():
+            items = _items(step, options, run)
+            trace(step.name, step.where, items, None)
+            for item in items:
+                run.variables[step.variable] = item
+                if (yield from _walk(step.body, run)):
+                    return True
+            return False
+
+
+def _items(step: Loop, options: Any, run: Run) -> Sequence[Any]:
     try:
-        await outcome
+        items = items_of(options)
+        run.spend(len(items))
+    except ValueError as error:
+        raise _failure(step, error) from error
+    return items
+
+
+def _no_trace(_step: str, _where: str, _values: Any, _outcome: Any) -> None:
+    """Hear of nothing."""
+
+
+async def _awaited(step: Leaf, outcome: Any) -> None:
+    try:
+        if inspect.isawaitable(outcome):
+            await outcome
     except Exception as error:
         raise _failure(step, error) from error
 
 
 def _failure(step: Step, error: Exception) -> StepFailedError:
-    return StepFailedError(step.where, step.name, str(error) or type(error).__name__)
+    """Word a failure: what templates gave is said in one line; of code that raised, there is a traceback to show."""
+    if isinstance(error, TemplateFailedError):
+        return StepFailedError(error.where, step.name, error.text)
+    if isinstance(step, Leaf) and step.code and not isinstance(error, UnfitError):
+        return StepFailedError(step.where, step.name, f"{step.code} failed", cause=error)
+    if isinstance(error, ValueError | TypeError | SignalpostError):
+        return StepFailedError(step.where, step.name, str(error))
+    return StepFailedError(step.where, step.name, f"failed: {type(error).__name__}", cause=error)

@@ -1,6 +1,60 @@
 """A run: what the steps of one list share while they are done for one event."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from signalpost.delivery.target import Receipt
+
+MOST_ITERATIONS = 100_000
+"""How often the bodies of all loops of one run may be done."""
+
+
+class Trace(Protocol):
+    """Is told of every step that is done; see `signalpost.actions.program.Program.run`."""
+
+    def __call__(self, step: str, where: str, values: Any, outcome: Any) -> None:
+        """Hear of a step.
+
+        Args:
+            step: the action's name.
+            where: its place: ``routes.yaml:14:9``.
+            values: its options, rendered; of an ``if`` the condition, of a ``for`` the list.
+            outcome: a `Receipt` of what was sent; of an ``if`` ``"then"`` or ``"else"``; else None.
+
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class WebRequest:
+    """What templates see of a request on a route.
+
+    Attributes:
+        seen: its method, path, query, headers and peer.
+        data: its body: JSON or a form; None without a body.
+
+    """
+
+    seen: Mapping[str, Any]
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a request, as a ``respond`` gives it.
+
+    Attributes:
+        status: 200 to 599.
+        body: encoded.
+        headers: further ones; sound.
+
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] | None = None
 
 
 class Run:
@@ -8,10 +62,47 @@ class Run:
 
     Args:
         event: what happened; effects go through it.
+        request: of a route.
+        trace: is told of every step.
+
+    Attributes:
+        matched: how many clients the last broadcast or reply reached.
+        answer: of a route: a `Response`, or what a handler returned; None so far.
+        variables: of the loops around, by name.
 
     """
 
-    __slots__ = ("event",)
+    __slots__ = ("_left", "_now", "answer", "event", "matched", "request", "trace", "variables")
 
-    def __init__(self, event: Any) -> None:
+    def __init__(self, event: Any, request: WebRequest | None = None, trace: Trace | None = None) -> None:
         self.event = event
+        self.request = request
+        self.trace = trace
+        self.matched = 0
+        self.answer: Any = None
+        self.variables: dict[str, Any] = {}
+        self._left = MOST_ITERATIONS
+        self._now: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The moment of the run, in the system's zone, to the second."""
+        if self._now is None:
+            self._now = datetime.now().astimezone().replace(microsecond=0)
+        return self._now
+
+    def count(self, receipt: Receipt) -> Receipt:
+        """Keep what a broadcast reached."""
+        self.matched = receipt.matched
+        return receipt
+
+    def spend(self, iterations: int) -> None:
+        """Take as many of the iterations that a run has.
+
+        Raises:
+            ValueError: not so many are left.
+
+        """
+        if iterations > self._left:
+            raise ValueError(f"the loops of one run are done {MOST_ITERATIONS:,} times at most, together")
+        self._left -= iterations

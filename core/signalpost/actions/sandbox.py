@@ -58,6 +58,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         more_globals: what every template may name.
         more_filters: of plugins; built-in filters keep their names.
         limits: of each rendering.
+        put_in: gives the text that a value is inside a text.
 
     """
 
@@ -70,8 +71,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
         more_globals: Mapping[str, Any],
         more_filters: Mapping[str, Callable[..., Any]],
         limits: Limits,
+        put_in: Callable[[Any], str] = as_text,
     ) -> None:
-        super().__init__(undefined=Absent, finalize=as_text, keep_trailing_newline=True, cache_size=0)
+        super().__init__(undefined=Absent, finalize=put_in, keep_trailing_newline=True, cache_size=0)
         self.globals = {"range": _range, **more_globals}
         self.filters = all_filters(more_filters)
         self.tests = {name: test for name, test in self.tests.items() if name not in _NO_TESTS}

@@ -7,6 +7,7 @@ from datetime import date, time
 from typing import Any
 
 import orjson
+from markupsafe import escape
 
 from signalpost.actions.attributes import kind, visible
 from signalpost.actions.failures import StoppedError
@@ -32,6 +33,17 @@ def as_text(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     return as_json(value)
+
+
+def as_markup(value: Any) -> str:
+    """Return the text that a value is inside HTML: that of `as_text`, escaped.
+
+    Raises:
+        StoppedError: it is no value that JSON has.
+        UndefinedError: it is undefined.
+
+    """
+    return str(escape(as_text(value)))
 
 
 def as_json(value: Any) -> str:

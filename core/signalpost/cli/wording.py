@@ -11,10 +11,10 @@ from signalpost.signals.rule import SignalRule
 
 def signal_does(rule: SignalRule) -> str:
     """Say what becomes of a message: ``handler shout (chat)``, ``re-broadcast to everyone``."""
+    if rule.do is not None:
+        return action_does(rule.do)
     if rule.handler is not None:
         return f"handler {rule.handler_name} ({rule.handler_plugin})"
-    if rule.do is not None:
-        return f"actions: {rule.do}"
     if rule.format is MessageFormat.RAW:
         return f"relays frames to {rule.rebroadcast.value}"
     return f"re-broadcast to {rule.rebroadcast.value}"
@@ -25,12 +25,12 @@ def route_does(plan: Plan, rule: RouteRule) -> str:
     for kind, path in (("file", rule.file), ("static", rule.static), ("view", rule.view)):
         if path is not None:
             return f"{kind} {shown_file(plan, str(path))}"
-    return action_does(rule.handler or rule.broadcast)
+    return action_does(rule.handler or rule.do)
 
 
 def action_does(action: object) -> str:
-    """Say what a job or a route does that has no page to show."""
-    return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else "broadcast"
+    """Say what a job or a route does that has no page to show: ``handler tick (clock)``, ``if, broadcast``."""
+    return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else str(action)
 
 
 def shown_file(plan: Plan, name: str) -> str:

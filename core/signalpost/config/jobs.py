@@ -5,8 +5,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 from signalpost.config.model import ScheduleConfig, TimerConfig
-from signalpost.config.routes import read_broadcast
 from signalpost.config.section import Section
+from signalpost.config.steps import Place, read_broadcast, read_steps
 from signalpost.config.units import parse_duration
 from signalpost.config.words import did_you_mean, quoted
 
@@ -43,7 +43,7 @@ def check_names(root: Section) -> None:
 def _read_timer(section: Section) -> TimerConfig | None:
     name = section.text("name")
     every = section.quantity("every", parse_duration)
-    broadcast = read_broadcast(section)
+    steps = read_broadcast(section, Place.JOB) or read_steps(section, "do", Place.JOB)
     if name is None or every is None:
         return None
     return TimerConfig(
@@ -51,7 +51,7 @@ def _read_timer(section: Section) -> TimerConfig | None:
         name,
         every,
         section.text("handler"),
-        broadcast,
+        steps,
         section.whole("limit", 0),
         section.whole("skip", 0),
         section.flag("on_start"),
@@ -66,7 +66,7 @@ def _read_schedule(section: Section) -> ScheduleConfig | None:
     start = section.parsed("start", in_zone)
     end = section.parsed("end", in_zone)
     timeout = section.quantity("timeout", parse_duration)
-    broadcast = read_broadcast(section)
+    steps = read_broadcast(section, Place.JOB) or read_steps(section, "do", Place.JOB)
     if start is not None and end is not None and end <= start:
         section.problem("end", f"must be after start ({section.data['start']}), or the job never runs")
     if name is None:
@@ -76,7 +76,7 @@ def _read_schedule(section: Section) -> ScheduleConfig | None:
         name,
         section.words("cron"),
         section.text("handler"),
-        broadcast,
+        steps,
         zone,
         start,
         end,

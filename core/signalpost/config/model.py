@@ -100,17 +100,6 @@ class EndpointConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class BroadcastConfig:
-    """The shorthand ``broadcast: {value, path, group, client}``; no target at all means everyone."""
-
-    keys: Keys = field(compare=False)
-    value: Any
-    path: str | None = None
-    group: str | None = None
-    client: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class StepConfig:
     """One step of a list of actions (``do``): what it is called, and its options as the file holds them.
 
@@ -148,10 +137,10 @@ class SchemaConfig:
 
 @dataclass(frozen=True, slots=True)
 class RouteConfig:
-    """An HTTP route. Exactly one of file, static, view, handler and broadcast is given.
+    """An HTTP route. Exactly one of file, static, view, handler and do is given.
 
     Attributes:
-        methods: upper case; file, static and view imply GET (and Sanic's HEAD), handler and broadcast POST
+        methods: upper case; file, static and view imply GET (and Sanic's HEAD), handler and do POST
             unless the file says otherwise.
         endpoints: names of the http(s) endpoints that serve it; empty means all.
 
@@ -164,7 +153,7 @@ class RouteConfig:
     static: Path | None = None
     view: Path | None = None
     handler: str | None = None
-    broadcast: BroadcastConfig | None = None
+    do: tuple[StepConfig, ...] = ()
     schema: SchemaConfig | None = None
     endpoints: tuple[str, ...] = ()
 
@@ -226,6 +215,8 @@ class SignalConfig:
         targets: what a client may ask for.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
         do: what is done with a message instead of re-broadcasting it; stands without a handler.
+        connected: what is done when a client has come.
+        disconnected: what is done when a client is gone.
         endpoints: names of the ws(s) endpoints that serve it; empty means all.
         slow: what becomes of slow clients that are connected on it, whatever signal the frames came from.
 
@@ -242,18 +233,20 @@ class SignalConfig:
     slow: SlowConfig = SlowConfig()
     parallel: int = 1
     do: tuple[StepConfig, ...] = ()
+    connected: tuple[StepConfig, ...] = ()
+    disconnected: tuple[StepConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TimerConfig:
-    """A job by interval. Exactly one of handler and broadcast is given.
+    """A job by interval. Exactly one of handler and do is given.
 
     Attributes:
         every: seconds between runs, above 0; fractions are allowed.
         limit: how many runs at most; 0 is for ever.
         skip: how many of the first runs to leave out.
         on_start: run once at once (counts towards the limit).
-        arguments: handed to the handler as `TickEvent.arguments`.
+        arguments: handed to the handler as `TickEvent.arguments`, and to templates by that name.
 
     """
 
@@ -261,7 +254,7 @@ class TimerConfig:
     name: str
     every: float
     handler: str | None = None
-    broadcast: BroadcastConfig | None = None
+    do: tuple[StepConfig, ...] = ()
     limit: int = 0
     skip: int = 0
     on_start: bool = False
@@ -270,7 +263,7 @@ class TimerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleConfig:
-    """A job by cron expressions. Exactly one of handler and broadcast is given.
+    """A job by cron expressions. Exactly one of handler and do is given.
 
     Attributes:
         crons: one or several expressions, not yet checked (`signalpost.cron` does that); any of them fires.
@@ -286,7 +279,7 @@ class ScheduleConfig:
     name: str
     crons: tuple[str, ...]
     handler: str | None = None
-    broadcast: BroadcastConfig | None = None
+    do: tuple[StepConfig, ...] = ()
     timezone: ZoneInfo | None = None
     start: datetime | None = None
     end: datetime | None = None

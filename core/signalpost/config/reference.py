@@ -5,6 +5,8 @@ In the repository it is kept as a file: ``python -m signalpost.config.reference 
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from signalpost.config.schema import routes_schema
@@ -18,30 +20,119 @@ Made from the schema that checks the file and that editors read; `signalpost ref
 """
 
 
-def reference() -> str:
-    """Give the reference as Markdown: a section a top-level key, a row a key."""
+_TABLE = "| key | type | default | meaning |\n|---|---|---|---|\n"
+_STEPS = "#/$defs/steps"
+
+_ACTIONS = """A list of actions stands at `do` of a route, signal, timer or schedule, and at `connected` and
+`disconnected` of a signal. Its steps are done in this order, and in one go: no message and no other list comes between,
+unless one of them waits (`call`, or a plugin's action that is async). `reply`, `close`, `join` and `leave` stand where
+there is a sender: in `do` and `connected` of a signal. `respond` stands on routes; `call` not in `connected` and
+`disconnected`. When a step fails, the log says so with its line, the sender is told `handler-failed` (a request is
+answered with 500), and the rest is not done.
+
+"""
+
+_NAMES = (
+    ("`message`", "`do` of a signal", "what the client sent as `message`"),
+    (
+        "`data`",
+        "`do` of a signal, route",
+        "the client's whole object, its own keys too (known ones are null if missing); a request's JSON or form",
+    ),
+    ("`path`", "signal, route", "where the client is connected; what was asked for"),
+    ("`params`", "signal, route", "the parameters of that path"),
+    ("`client`", "signal", "the sender: `id`, `path`, `groups`"),
+    ("`group`", "`do` of a signal", "the group that the message asks for, or null"),
+    (
+        "`request`",
+        "signal, route",
+        "`method`, `path`, `query`, `headers` (in lower case), `peer` (address, port); a signal's is the handshake",
+    ),
+    ("`code`", "`disconnected`", "how the connection ended: the code of the close frame, or 1006"),
+    ("`run`, `due`, `arguments`", "timer, schedule", "the number of the run, when it was due, `arguments` of the job"),
+    ("`now`", "everywhere", "the moment of the run, to the second, in the system's time zone"),
+    ("`clients`", "everywhere", "a list of all clients, each as `client` is"),
+    ("`state`", "everywhere", "what `set`, handlers and plugins have put there"),
+    ("`settings`", "everywhere", "of plugins, by plugin name"),
+    ("`matched`", "everywhere", "how many clients the last `broadcast` or `reply` of the run reached; 0 before"),
+)
+
+COOKBOOK = Path(__file__).parents[3] / "tests" / "fixtures" / "cookbook"
+"""The apps of this repository."""
+
+
+def reference(cookbook: Path | None = None) -> str:
+    """Give the reference as Markdown: a section a top-level key, a row a key; then the actions, and apps to copy.
+
+    Args:
+        cookbook: a folder of apps, each a .yaml file that begins with a comment on what it is.
+
+    """
     root = routes_schema()
     parts = [_HEAD]
     for name, section in root["properties"].items():
         required = " Required." if name in root.get("required", ()) else ""
         parts.append(f"## {name}\n\n{section.get('description', '')}{required}\n\n")
         rows = list(_rows(name, section, root, required=name in root.get("required", ())))
-        parts.append("| key | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n")
+        parts.append(_TABLE + "\n".join(rows) + "\n\n")
+    parts.append(_actions(root))
+    parts += [] if cookbook is None else _cookbook(cookbook)
     return "".join(parts).rstrip() + "\n"
+
+
+def _actions(root: Schema) -> str:
+    """Give the section on what may stand in a list of actions."""
+    step = root["$defs"]["step"]
+    rows = [
+        row
+        for name, child in step["properties"].items()
+        for row in (_row(name, child, root), *_rows_below(name, child, root))
+    ]
+    return f"## Actions\n\n{_ACTIONS}{step['description']}\n\n{_TABLE}" + "\n".join(rows) + f"\n\n{_names()}\n\n"
+
+
+def _names() -> str:
+    """Give the table of what templates may name."""
+    rows = (f"| {' | '.join(row)} |" for row in _NAMES)
+    head = "What templates may name depends on where the list stands:\n\n| name | where | is |\n|---|---|---|\n"
+    return head + "\n".join(rows)
+
+
+def _cookbook(folder: Path) -> Iterator[str]:
+    """Give the section of apps: what each is, from the comment that it begins with, and its YAML."""
+    yield "## Cookbook\n\nEach of these is a whole app, without any code.\n\n"
+    for file in sorted(folder.glob("*.yaml")):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        comment = list(takewhile(lambda line: line.startswith("#"), lines))
+        about = " ".join(line.removeprefix("#").strip() for line in comment)
+        text = "\n".join(lines[len(comment) :])
+        yield f"### {file.stem}\n\n{about}\n\n```yaml\n{text}\n```\n\n"
 
 
 def _rows(key: str, schema: Schema, root: Schema, *, required: bool) -> Iterator[str]:
     """Give the row of a key, then those of the keys below it."""
     node = _resolved(schema, root)
-    example = f" Example: `{_cell(node['examples'][0])}`" if node.get("examples") and not node.get("properties") else ""
-    default = "required" if required else f"`{_cell(node['default'])}`" if "default" in node else ""
     # A section's own row would only repeat what stands above its table.
     if "." in key or not (node.get("properties") or node.get("items")):
-        yield f"| `{key}` | {_type(node)} | {default} | {_text(node.get('description', ''))}{example} |"
+        yield _row(key, schema, root, required=required)
+    yield from _rows_below(key, schema, root)
+
+
+def _rows_below(key: str, schema: Schema, root: Schema) -> Iterator[str]:
+    if schema.get("$ref") == _STEPS:
+        return  # steps have steps inside them: they have a section of their own
+    node = _resolved(schema, root)
     items = _resolved(node.get("items", {}), root)
     for below, prefix in ((node, key), (items, f"{key}[]")):
         for name, child in below.get("properties", {}).items():
             yield from _rows(f"{prefix}.{name}", child, root, required=name in below.get("required", ()))
+
+
+def _row(key: str, schema: Schema, root: Schema, *, required: bool = False) -> str:
+    node = _resolved(schema, root)
+    example = f" Example: `{_cell(node['examples'][0])}`" if node.get("examples") and not node.get("properties") else ""
+    default = "required" if required else f"`{_cell(node['default'])}`" if "default" in node else ""
+    return f"| `{key}` | {_type(node)} | {default} | {_text(node.get('description', ''))}{example} |"
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
@@ -70,4 +161,4 @@ def _text(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")  # noqa: T201 - it is a command
+    print(reference(COOKBOOK), end="")  # noqa: T201 - it is a command

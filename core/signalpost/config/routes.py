@@ -5,14 +5,14 @@ from pathlib import Path
 
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.files import find_file, find_folder
-from signalpost.config.model import BroadcastConfig, RouteConfig
-from signalpost.config.paths import PathPattern, split_path
+from signalpost.config.model import RouteConfig
+from signalpost.config.paths import PathPattern
 from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
+from signalpost.config.steps import Place, read_broadcast, read_steps
 from signalpost.config.templates import check_template
 
-_ANSWERS = ("file", "static", "view", "handler", "broadcast")
-_WITH_BODY = ("handler", "broadcast")
+_WITH_BODY = ("handler", "broadcast", "do")
 _READING = ("GET", "HEAD")
 
 
@@ -37,7 +37,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     file = find_file(section, "file", folder)
     static = find_folder(section, "static", folder)
     view = find_file(section, "view", folder)
-    broadcast = read_broadcast(section)
+    steps = read_broadcast(section, Place.ROUTE) or read_steps(section, "do", Place.ROUTE)
     schema = read_schema(section, folder)
     bound = endpoints.bound(section, websocket=False)
     methods = _methods(section)
@@ -46,13 +46,15 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
         if text is not None:
             section.problem("view", text)
     if "schema" in section and not any(name in section for name in _WITH_BODY):
-        section.problem("schema", "a schema checks a request's body: it needs a handler or a broadcast", of_key=True)
+        section.problem(
+            "schema", "a schema checks a request's body: it needs a handler, a broadcast or do", of_key=True
+        )
     if path is not None and "static" in section and path.parameters:
         section.problem("path", f"the path of a static folder has no parameters: {path.parameters[0].name!r} is one")
     if path is None:
         return None
     handler = section.text("handler")
-    return RouteConfig(section.keys, path, methods, file, static, view, handler, broadcast, schema, bound)
+    return RouteConfig(section.keys, path, methods, file, static, view, handler, steps, schema, bound)
 
 
 def _methods(section: Section) -> tuple[str, ...]:
@@ -63,23 +65,6 @@ def _methods(section: Section) -> tuple[str, ...]:
         if method not in _READING and ("file" in section or "static" in section):
             section.report.add(keys, f"a file is only read: {method} needs a handler (allowed: GET)")
     return methods
-
-
-def read_broadcast(section: Section) -> BroadcastConfig | None:
-    """Read the key ``broadcast`` of a route, timer or schedule."""
-    inner = section.section("broadcast")
-    if inner is None:
-        return None
-    path = inner.parsed("path", _parse_target)
-    return BroadcastConfig(inner.keys, inner.data.get("value"), path, inner.text("group"), inner.text("client"))
-
-
-def _parse_target(text: str) -> str:
-    """Check the path of a broadcast: one that a client can be connected on."""
-    if "<" in text or ">" in text:
-        raise ValueError(f"a broadcast goes to one path, as in /rooms/blue: {text!r} has parameters")
-    PathPattern.parse(text)
-    return text if split_path(text) == [] else text.rstrip("/")
 
 
 def _check_paths(routes: Sequence[tuple[Section, RouteConfig]]) -> None:

@@ -48,6 +48,8 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         text = "exactly one of handler and do may be given, not both: let a step call the handler"
         section.problem("do", text, of_key=True)
     steps = read_steps(section, "do", Place.SIGNAL)
+    connected = read_steps(section, "connected", Place.CONNECTED)
+    disconnected = read_steps(section, "disconnected", Place.DISCONNECTED)
     if path is None:
         return None
     return SignalConfig(
@@ -62,6 +64,8 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         slow=_read_slow(section),
         parallel=section.whole("parallel", 1),
         do=steps,
+        connected=connected,
+        disconnected=disconnected,
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from datetime import datetime, timedelta
 
+from signalpost.errors import StepFailedError
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
@@ -123,6 +124,9 @@ class Series:
             if task is not None and task.cancelling():
                 raise  # the server stops
             self._report(error)  # the handler awaited something that was cancelled
+        except StepFailedError as error:
+            self.last_error = str(error)
+            LOG.error("%s: %s", self, error, exc_info=error.cause)  # noqa: TRY400 - of the cause alone
         except Exception as error:  # noqa: BLE001 - a handler may raise whatever it likes
             self._report(error)
 
@@ -131,7 +135,7 @@ class Series:
         if isinstance(action, Handler):
             await action.function(event)
         else:
-            self._broadcast(action.value, path=action.path, group=action.group, client=action.client)
+            await action.follow(event)
 
     def _report(self, error: BaseException) -> None:
         self.last_error = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -146,4 +150,4 @@ class Series:
         action = self.job.action
         if isinstance(action, Handler):
             return f'handler "{action.name}" of plugin {action.plugin} ({action.where})'
-        return "its broadcast"
+        return "its list of actions"

@@ -1,11 +1,22 @@
 """Builds the plan: config + registry -> `Plan`, or every problem at once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
+from signalpost.actions.program import Program
 from signalpost.config.doubts import NO_DOUBTS, Doubts
-from signalpost.config.model import Keys, MessageFormat, Rebroadcast, ServerConfig, SlowConfig, Wish
+from signalpost.config.model import (
+    Keys,
+    MessageFormat,
+    Rebroadcast,
+    ServerConfig,
+    SignalConfig,
+    SlowConfig,
+    Wish,
+)
 from signalpost.config.paths import PathPattern
 from signalpost.config.source import format_keys
+from signalpost.config.steps import Place
 from signalpost.config.templates import template_digests
 from signalpost.config.units import format_size
 from signalpost.delivery.memory import default_outboxes
@@ -14,10 +25,10 @@ from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.model import Plan, RouteRule
 from signalpost.plan.resolver import Resolver
 from signalpost.plan.settings import fill_settings
-from signalpost.plan.steps import compile_steps
+from signalpost.plan.steps import StepCompiler
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
-from signalpost.signals.rule import Program, SignalRule
+from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
 _AS_LIMITED = SlowConfig()
@@ -41,9 +52,10 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     resolver = Resolver(config, registry, findings, doubts)
     resolver.check_plugin_names()
     resolver.check_leftovers()
-    routes = tuple(_routes(resolver))
-    signals = tuple(_signals(resolver))
-    jobs = tuple(plan_jobs(resolver))
+    compiler = StepCompiler(resolver)
+    routes = tuple(_routes(resolver, compiler))
+    signals = tuple(_signals(resolver, compiler))
+    jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
     findings.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(findings.notes))
@@ -103,7 +115,7 @@ class _Claims:
         return True
 
 
-def _routes(resolver: Resolver) -> Iterator[RouteRule]:
+def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
     """Yield the HTTP routes: those of routes.yaml, then those of decorators on paths and methods that are free."""
     claims = _Claims(resolver)
     for route in resolver.config.routes:
@@ -118,7 +130,7 @@ def _routes(resolver: Resolver) -> Iterator[RouteRule]:
             static=route.static,
             view=route.view,
             handler=resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
-            broadcast=route.broadcast,
+            do=compiler.program(route.do, Place.ROUTE),
             gate=resolver.gate(route.schema),
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
         )
@@ -134,7 +146,7 @@ def _routes(resolver: Resolver) -> Iterator[RouteRule]:
             yield RouteRule(path, tuple(free), handler.plugin, endpoints, handler=handler, gate=gate)
 
 
-def _signals(resolver: Resolver) -> Iterator[SignalRule]:
+def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]:
     """Yield the signals: those of routes.yaml, then those of decorators on paths that are free."""
     claims = _Claims(resolver)
     for signal in resolver.config.signals:
@@ -151,7 +163,7 @@ def _signals(resolver: Resolver) -> Iterator[SignalRule]:
             message_format=signal.format,
             slow=signal.slow,
             parallel=signal.parallel,
-            do=compile_steps(resolver, signal.do),
+            programs=_programs(compiler, signal),
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -161,6 +173,20 @@ def _signals(resolver: Resolver) -> Iterator[SignalRule]:
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)
             yield _signal_rule(path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel)
+
+
+def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program | None]:
+    """Compile what a signal does with messages and, before and after them, with clients.
+
+    If one of the three waits, all take their turn, so that a client's are done in their order.
+    """
+    programs = (
+        compiler.program(signal.do, Place.SIGNAL),
+        compiler.program(signal.connected, Place.CONNECTED),
+        compiler.program(signal.disconnected, Place.DISCONNECTED),
+    )
+    waits = any(program.waits for program in programs if program is not None)
+    return [None if program is None else replace(program, waits=waits) for program in programs]
 
 
 def _signal_rule(
@@ -175,8 +201,9 @@ def _signal_rule(
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
-    do: Program | None = None,
+    programs: Sequence[Program | None] = (None, None, None),
 ) -> SignalRule:
+    do, connected, disconnected = programs
     return SignalRule(
         path,
         owner,
@@ -191,6 +218,8 @@ def _signal_rule(
         slow=slow,
         parallel=parallel,
         do=do,
+        connected=connected,
+        disconnected=disconnected,
     )
 
 

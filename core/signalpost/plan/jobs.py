@@ -3,19 +3,22 @@
 from collections.abc import Iterator
 
 from signalpost.config.model import Keys, ScheduleConfig, TimerConfig
+from signalpost.config.steps import Place
 from signalpost.cron import Cron
 from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
+from signalpost.plan.steps import StepCompiler
 from signalpost.plugins.handler import Handler, ScheduleBinding, TimerBinding
 
 
-def plan_jobs(resolver: Resolver) -> Iterator[Job]:
+def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
     """Yield the sound jobs and report the others. A job's name is unique over routes.yaml and decorators."""
     declared: dict[str, Keys] = {}
     jobs: tuple[TimerConfig | ScheduleConfig, ...] = (*resolver.config.timers, *resolver.config.schedules)
     for config in jobs:
         _check_name(resolver, config, declared)
-        action = config.broadcast or resolver.handler(config.handler, config.keys, *JOB_KINDS)
+        program = compiler.program(config.do, Place.JOB)
+        action = program or resolver.handler(config.handler, config.keys, *JOB_KINDS)
         owner = resolver.config.source.place(config.keys)
         crons = resolver.crons(config.crons, config.keys) if isinstance(config, ScheduleConfig) else ()
         if action is None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from signalpost.config.model import BroadcastConfig, ServerConfig
+from signalpost.actions.program import Program
+from signalpost.config.model import ServerConfig
 from signalpost.config.paths import PathPattern
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
@@ -18,7 +19,7 @@ from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
-Action = Handler | BroadcastConfig
+Action = Handler | Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class TimerJob:
     """A job by interval; the fields are those of `signalpost.config.model.TimerConfig`.
 
     Attributes:
-        action: the handler to call or the broadcast to send.
+        action: the handler to call or the steps to do.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
 
     """
@@ -46,7 +47,7 @@ class ScheduleJob:
     """A job by cron; the fields are those of `signalpost.config.model.ScheduleConfig`.
 
     Attributes:
-        action: the handler to call or the broadcast to send.
+        action: the handler to call or the steps to do.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
 
     """
@@ -70,7 +71,7 @@ Job = TimerJob | ScheduleJob
 
 @dataclass(frozen=True, slots=True)
 class RouteRule:
-    """An HTTP route, resolved. Exactly one of file, static, view, handler and broadcast is given.
+    """An HTTP route, resolved. Exactly one of file, static, view, handler and do is given.
 
     Attributes:
         methods: upper case.
@@ -89,7 +90,7 @@ class RouteRule:
     static: Path | None = None
     view: Path | None = None
     handler: Handler | None = None
-    broadcast: BroadcastConfig | None = None
+    do: Program | None = None
     gate: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
 
@@ -118,11 +119,19 @@ class Plan:
 
     def bound_to(self, handler: str) -> tuple[str, ...]:
         """Say what calls a handler: ``("signal /shout", "timer tick")``; nothing if it is bound nowhere."""
-        routes = (f"route {rule.path}" for rule in self.routes if rule.handler and rule.handler.name == handler)
-        signals = (f"signal {rule.pattern}" for rule in self.signals if rule.handler_name == handler)
+        routes = (
+            f"route {rule.path}"
+            for rule in self.routes
+            if (rule.handler and rule.handler.name == handler) or (rule.do and handler in rule.do.calls)
+        )
+        signals = (
+            f"signal {rule.pattern}"
+            for rule in self.signals
+            if rule.handler_name == handler or (rule.do and handler in rule.do.calls)
+        )
         jobs = (
             f"{'timer' if isinstance(job, TimerJob) else 'schedule'} {job.name}"
             for job in self.jobs
-            if isinstance(job.action, Handler) and job.action.name == handler
+            if handler in (job.action.calls if isinstance(job.action, Program) else (job.action.name,))
         )
         return (*routes, *signals, *jobs)

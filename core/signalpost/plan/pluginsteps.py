@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from signalpost.actions.compiler import is_template
+from signalpost.actions.given import UnfitError
 from signalpost.actions.run import Run
 from signalpost.actions.steps import Effect
 from signalpost.config.model import StepConfig
@@ -42,7 +43,7 @@ def effect_of(action: Action, options: Any) -> Effect:
         if inspect.isawaitable(outcome := action.function(run.event, ready(given))):
             if inspect.iscoroutine(outcome):
                 outcome.close()
-            raise TypeError(f"{action.where} is no async def, so what it returns is not awaited: make it one")
+            raise UnfitError(f"{action.where} is no async def, so what it returns is not awaited: make it one")
 
     return follow if action.waits else do
 
@@ -51,7 +52,7 @@ def _judged(action: Action, options: Any) -> Any:
     if action.gate is not None and not action.gate.accepts(options):
         mismatch = action.gate.explain(options)
         place = f" at {mismatch.pointer}" if mismatch.pointer else ""
-        raise ValueError(f"its options{place}: {mismatch.detail}")
+        raise UnfitError(f"its options{place}: {mismatch.detail}")
     return options
 
 

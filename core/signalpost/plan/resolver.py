@@ -4,8 +4,17 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from signalpost.config.doubts import NO_DOUBTS, Doubts
-from signalpost.config.model import Keys, SchemaConfig, ServerConfig
+from signalpost.config.model import (
+    Keys,
+    RouteConfig,
+    ScheduleConfig,
+    SchemaConfig,
+    ServerConfig,
+    StepConfig,
+    TimerConfig,
+)
 from signalpost.config.paths import PathPattern
+from signalpost.config.steps import all_steps
 from signalpost.cron import Cron
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
@@ -50,6 +59,7 @@ class Resolver:
             *(timer.handler for timer in config.timers),
             *(schedule.handler for schedule in config.schedules),
             *(leftover.handler for leftover in doubts.leftovers),
+            *(step.options for step in _steps(config) if step.name == "call" and isinstance(step.options, str)),
         }
 
     def check_plugin_names(self) -> None:
@@ -72,14 +82,14 @@ class Resolver:
             self.handler(leftover.handler, leftover.keys, *_KINDS[str(leftover.keys[0])])
             self.crons(leftover.crons, leftover.keys)
 
-    def handler(self, name: str | None, keys: Keys, *kinds: HandlerKind) -> Handler | None:
-        """Return the handler that the part at `keys` names, if it names one of the right kind."""
+    def handler(self, name: str | None, keys: Keys, *kinds: HandlerKind, key: str = "handler") -> Handler | None:
+        """Return the handler that the part at `keys` names with `key`, if it names one of the right kind."""
         if name is None:
             return None
         handler = self.registry.handlers.get(name)
         if handler is None:
             if not self.doubts.plugins and name not in self.registry.faulty:
-                self.findings.problem((*keys, "handler"), self._unknown(name))
+                self.findings.problem((*keys, key), self._unknown(name))
             return None
         if handler.kind not in kinds:
             needed = " or ".join(f"@{kind.value}" for kind in kinds)
@@ -87,7 +97,7 @@ class Resolver:
                 f'handler "{name}" is made by @{handler.kind.value} (plugin {handler.plugin}, {handler.where}); '
                 f"here stands one made by {needed}"
             )
-            self.findings.problem((*keys, "handler"), text)
+            self.findings.problem((*keys, key), text)
             return None
         return handler
 
@@ -159,3 +169,13 @@ class Resolver:
         if name not in self.registry.found:
             text = f'no plugin named "{name}"{nearest(name, self.registry.found)}'
             self.findings.problem(keys, text, **place)
+
+
+def _steps(config: ServerConfig) -> Iterator[StepConfig]:
+    """Yield the steps of all lists of actions."""
+    for signal in config.signals:
+        for steps in (signal.do, signal.connected, signal.disconnected):
+            yield from all_steps(steps)
+    parts: tuple[RouteConfig | TimerConfig | ScheduleConfig, ...] = (*config.routes, *config.timers, *config.schedules)
+    for part in parts:
+        yield from all_steps(part.do)

@@ -1,56 +1,276 @@
-"""Compiles the lists of actions of routes.yaml."""
+"""Compiles the lists of actions of routes.yaml: finds handlers and plugins' actions, and compiles templates, once."""
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from signalpost.actions import effects
+from signalpost.actions.compiler import Compiler
+from signalpost.actions.mistakes import Names
+from signalpost.actions.names import ATTRIBUTES, GETTERS, Getter, constant, variable
 from signalpost.actions.program import Program
-from signalpost.actions.steps import Leaf, Step
+from signalpost.actions.respond import respond, response_of
+from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of
 from signalpost.config.model import Keys, StepConfig
+from signalpost.config.steps import BUILT_IN, Place, all_steps, split_key
 from signalpost.plan.pluginsteps import effect_of, misfits_of
-from signalpost.plan.resolver import Resolver
-from signalpost.plugins.action import Action
+from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plugins.assembly import nearest
+from signalpost.plugins.handler import HandlerKind
 
-
-def compile_steps(resolver: Resolver, configs: tuple[StepConfig, ...]) -> Program | None:
-    """Compile a list of actions; what is wrong with it is reported. None if there is none."""
-    if not configs:
-        return None
-    steps = tuple(_compile(resolver, configs))
-    return Program(configs, steps, waits=any(inspect.iscoroutinefunction(step.effect) for step in steps))
-
-
-def _compile(resolver: Resolver, configs: Sequence[StepConfig]) -> Iterator[Step]:
-    for config in configs:
-        compiler = _COMPILERS.get(config.name)
-        if compiler is not None:
-            yield compiler(resolver, config)
-        elif (action := resolver.registry.actions.get(config.name)) is not None:
-            yield _plugin_step(resolver, config, action)
-        elif config.name not in resolver.registry.faulty and not resolver.doubts.plugins:
-            known = (*_COMPILERS, *resolver.registry.actions)
-            text = f'no action named "{config.name}"{nearest(config.name, known)}'
-            resolver.findings.problem((*config.keys, config.name), text, of_key=True)
-
-
-def _where(resolver: Resolver, keys: Keys) -> str:
-    problem = resolver.config.source.problem(keys, "")
-    return f"{problem.file}:{problem.line}:{problem.column}"
-
-
-def _broadcast(resolver: Resolver, config: StepConfig) -> Step:
-    return Leaf(config.name, _where(resolver, config.keys), config.options, effects.broadcast)
-
-
-def _plugin_step(resolver: Resolver, config: StepConfig, action: Action) -> Step:
-    for misfit in misfits_of(config, action):
-        keys = (*config.keys, config.name, *misfit.keys)
-        resolver.findings.problem(keys, f"{misfit.text} (says plugin {action.plugin})", of_key=misfit.of_key)
-    where = _where(resolver, config.keys)
-    return Leaf(config.name, where, config.options, effect_of(action, config.options))
-
-
-_COMPILERS: Mapping[str, Callable[[Resolver, StepConfig], Step]] = {
-    "broadcast": _broadcast,
+_KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
+    Place.SIGNAL: (HandlerKind.SIGNAL,),
+    Place.ROUTE: (HandlerKind.ROUTE,),
+    Place.JOB: JOB_KINDS,
 }
+_LOG_LEVEL = "info"
+
+
+class StepCompiler:
+    """Compiles the lists of one plan.
+
+    Args:
+        resolver: finds handlers, and is told what is wrong.
+
+    """
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        registry = resolver.registry
+        self._compiler = Compiler(registry.template_globals, registry.template_filters)
+        self._markup = Compiler(registry.template_globals, registry.template_filters, escape=True)
+        settings = constant(resolver.config.plugins.settings)
+        self._getters = {place: {**getters, "settings": settings} for place, getters in GETTERS.items()}
+
+    def program(self, configs: tuple[StepConfig, ...], place: Place) -> Program | None:
+        """Compile a list of actions; what is wrong with it is reported. None if there is none."""
+        if not configs:
+            return None
+        steps = self.steps(configs, _Scope(place, self._getters[place]))
+        leaves = [step for step in _flat(steps) if isinstance(step, Leaf)]
+        return Program(
+            configs,
+            steps,
+            waits=any(leaf.waits for leaf in leaves),
+            calls=frozenset(step.options for step in all_steps(configs) if step.name == "call"),
+            names=frozenset().union(*(step.options.names for step in _flat(steps))),
+        )
+
+    def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
+        """Compile steps that see the same names."""
+        return tuple(self._steps(configs, scope))
+
+    def _steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> Iterator[Step]:
+        for index, config in enumerate(configs):
+            step = _COMPILERS.get(config.name, _plugin_step)(self, config, scope)
+            if step is not None:
+                yield step
+            if config.name == "stop" and index + 1 < len(configs):
+                place = self._resolver.config.source.place(configs[index + 1].keys)
+                self._resolver.findings.note(f"{place}: nothing is done after stop")
+
+    def options(
+        self, value: Any, config: StepConfig, scope: "_Scope", *below: str | int, markup: bool = False
+    ) -> Options:
+        """Compile the options of a step, or what stands at the keys `below` them."""
+        resolver = self._resolver
+        keys = (*config.keys, config.name, *below)
+        compiled = (self._markup if markup else self._compiler).compile(
+            value, keys, Names(scope.getters, scope.attributes), resolver.findings.problem, self.where
+        )
+        return options_of(compiled, scope.getters)
+
+    def where(self, keys: Keys) -> str:
+        """Name the place of a value: ``routes.yaml:14:9``."""
+        return _place(self._resolver, keys, of_key=False)
+
+    def where_step(self, config: StepConfig) -> str:
+        """Name the place of a step."""
+        return _place(self._resolver, (*config.keys, config.name), of_key=True)
+
+    def problem(self, config: StepConfig, text: str, *below: str | int, of_key: bool = False) -> None:
+        """Report a mistake in a step, or at the keys `below` it."""
+        self._resolver.findings.problem((*config.keys, config.name, *below), text, of_key=of_key)
+
+    def handler_step(self, config: StepConfig, place: Place) -> Step | None:
+        """Compile a ``call``."""
+        handler = self._resolver.handler(config.options, config.keys, *_KINDS[place], key=config.name)
+        if handler is None:
+            return None
+        code = f'handler "{handler.name}" of plugin {handler.plugin} ({handler.where})'
+        function = handler.function
+
+        async def call(run: Any, _options: Any) -> None:
+            answer = await function(run.event)
+            if answer is not None:
+                run.answer = answer
+
+        return Leaf(config.name, self.where_step(config), Options(handler.name), call, waits=True, code=code)
+
+    def action_step(self, config: StepConfig, options: Options) -> Step | None:
+        """Compile a plugin's action."""
+        registry = self._resolver.registry
+        action = registry.actions.get(config.name)
+        if action is None:
+            if config.name not in registry.faulty and not self._resolver.doubts.plugins:
+                known = (*BUILT_IN, *registry.actions)
+                self.problem(config, f'no action named "{config.name}"{nearest(config.name, known)}', of_key=True)
+            return None
+        for misfit in misfits_of(config, action):
+            self.problem(config, f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)
+        code = f'action "{action.name}" of plugin {action.plugin} ({action.where})'
+        effect = effect_of(action, config.options)
+        return Leaf(config.name, self.where_step(config), options, effect, waits=action.waits, code=code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What the steps of a list see.
+
+    Attributes:
+        place: where the list stands.
+        getters: of all names that they may use.
+
+    """
+
+    place: Place
+    getters: Mapping[str, Getter]
+
+    @property
+    def attributes(self) -> Mapping[str, frozenset[str]]:
+        """What some names have, as far as it is known."""
+        return {name: known for name, known in ATTRIBUTES.items() if name in self.getters}
+
+
+_CompileStep = Callable[[StepCompiler, StepConfig, _Scope], Step | None]
+
+
+def _leaf(effect: Effect, check: Callable[[Any], object] | None = None) -> _CompileStep:
+    """Make the compiler of a step that only has options; `check` judges them if they are fixed."""
+
+    def compile_leaf(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+        options = compiler.options(config.options, config, scope)
+        if check is not None and options.render is None:
+            try:
+                check(options.fixed)
+            except (ValueError, TypeError) as error:
+                compiler.problem(config, str(error))
+        return Leaf(config.name, compiler.where_step(config), options, effect)
+
+    return compile_leaf
+
+
+def _respond(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+    """Compile a ``respond``: what templates put into HTML is escaped."""
+    if not isinstance(config.options, dict):
+        return Leaf(config.name, "", Options(None), respond)
+    parts = {
+        name: compiler.options(value, config, scope, name, markup=name == "html")
+        for name, value in config.options.items()
+    }
+    options = joined(parts)
+    if options.render is None:
+        try:
+            response_of(options.fixed)
+        except ValueError as error:
+            compiler.problem(config, str(error))
+    return Leaf(config.name, compiler.where_step(config), options, respond)
+
+
+def _log(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+    """Compile a ``log``, which may be only its message."""
+    if isinstance(config.options, dict):
+        message = compiler.options(config.options.get("message"), config, scope, "message")
+        level = config.options.get("level", _LOG_LEVEL)
+    else:
+        message, level = compiler.options(config.options, config, scope), _LOG_LEVEL
+    options = joined({"message": message, "level": Options(level)})
+    return Leaf(config.name, compiler.where_step(config), options, effects.log)
+
+
+def _set(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+    """Compile a ``set``: keys are split at their dots before anything is rendered."""
+    entries = config.options if isinstance(config.options, dict) else {}
+    parts: dict[str, Options] = {}
+    for index, (key, value) in enumerate(entries.items()):
+        path = compiler.options(list(split_key(key)), config, scope, key)
+        parts[str(index)] = joined({"path": path, "value": compiler.options(value, config, scope, key)})
+    together = joined(parts)
+
+    def entries_of(rendered: Mapping[str, Mapping[str, Any]]) -> list[tuple[Any, Any]]:
+        return [(entry["path"], entry["value"]) for entry in rendered.values()]
+
+    render = together.render
+    if render is None:
+        options = Options(entries_of(together.fixed))
+    else:
+        options = replace(together, render=lambda scope: entries_of(render(scope)))
+    return Leaf(config.name, compiler.where_step(config), options, effects.put)
+
+
+def _call(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step | None:
+    return compiler.handler_step(config, scope.place) if isinstance(config.options, str) else None
+
+
+def _if(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+    return Branch(
+        config.name,
+        compiler.where_step(config),
+        compiler.options(config.options, config, scope),
+        compiler.steps(config.then, scope),
+        compiler.steps(config.otherwise, scope),
+    )
+
+
+def _for(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+    options = config.options if isinstance(config.options, dict) else {}
+    name = str(options.get("each", ""))
+    if name in scope.getters:
+        compiler.problem(config, f'the name "{name}" means something else here already: choose another', "each")
+    inside = replace(scope, getters={**scope.getters, name: variable(name)})
+    return Loop(
+        config.name,
+        compiler.where_step(config),
+        compiler.options(options.get("in"), config, scope, "in"),
+        name,
+        compiler.steps(config.body, inside),
+    )
+
+
+def _stop(compiler: StepCompiler, config: StepConfig, _scope: _Scope) -> Step:
+    return Stop(config.name, compiler.where_step(config), Options(config.options))
+
+
+def _plugin_step(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step | None:
+    return compiler.action_step(config, compiler.options(config.options, config, scope))
+
+
+_COMPILERS: Mapping[str, _CompileStep] = {
+    "broadcast": _leaf(effects.broadcast),
+    "reply": _leaf(effects.reply),
+    "respond": _respond,
+    "close": _leaf(effects.close),
+    "log": _log,
+    "set": _set,
+    "join": _leaf(effects.join),
+    "leave": _leaf(effects.leave),
+    "call": _call,
+    "if": _if,
+    "for": _for,
+    "stop": _stop,
+}
+
+
+def _flat(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield steps, and those inside them."""
+    for step in steps:
+        yield step
+        if isinstance(step, Branch):
+            yield from _flat((*step.then, *step.otherwise))
+        elif isinstance(step, Loop):
+            yield from _flat(step.body)
+
+
+def _place(resolver: Resolver, keys: Keys, *, of_key: bool) -> str:
+    problem = resolver.config.source.problem(keys, "", of_key=of_key)
+    return f"{problem.file}:{problem.line}:{problem.column}"

@@ -101,6 +101,7 @@ class Connection(asyncio.Protocol):
         if client.dialect is Dialect.V1:
             client.send(welcome_frame(client.id, client.path))
         self._plugins.client_connected(client)
+        session.connected()
         # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
         self._transport.resume_reading()
         if early:
@@ -206,6 +207,7 @@ class Connection(asyncio.Protocol):
         self._keepalive.connections.discard(self)
         self._hub.forget(self._client)
         self._plugins.client_disconnected(self._client, self._client.close_code)
+        self._session.disconnected(self._client.close_code)
 
     # What has been read
 

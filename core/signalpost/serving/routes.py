@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import orjson
 from sanic.exceptions import NotFound, PayloadTooLarge, SanicException
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
-from signalpost.config.model import BroadcastConfig
-from signalpost.errors import ClientError, ErrorCode
+from signalpost.actions.program import Program
+from signalpost.actions.run import Response as Made
+from signalpost.actions.run import WebRequest
+from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
@@ -28,6 +30,8 @@ from signalpost.signals.schema import SchemaGate
 LOG = logging.getLogger(__name__)
 
 _JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 1_000
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Params = Mapping[str, str | int]
@@ -58,7 +62,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
         if len(request.body) > services.message_limit:
             raise PayloadTooLarge
         if rule.gate and request.method not in _WITHOUT_BODY:
-            judge(rule.gate, request.body)
+            judge(rule.gate, request)
         services.work.begin()
         try:
             return await answer(request, params)
@@ -68,21 +72,45 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     return endpoint
 
 
-def judge(gate: SchemaGate, body: bytes) -> None:
-    """Let a request's JSON body pass.
+def judge(gate: SchemaGate, request: Request) -> None:
+    """Let a request's body pass.
 
     Raises:
-        ClientError: `BAD_MESSAGE` if it is not JSON, `SCHEMA_MISMATCH` if the schema refuses it.
+        ClientError: `BAD_MESSAGE` if it cannot be read, `SCHEMA_MISMATCH` if the schema refuses it.
 
     """
-    try:
-        instance = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}." if body else ""
-        raise ClientError(ErrorCode.BAD_MESSAGE, detail or "The body is empty; JSON is expected.") from None
+    instance = body_of(request)
+    if not request.body:
+        raise ClientError(ErrorCode.BAD_MESSAGE, "The body is empty; JSON is expected.")
     if not gate.accepts(instance):
         mismatch = gate.explain(instance)
         raise ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer)
+
+
+def body_of(request: Request) -> Any:
+    """Read a request's body: a form as a mapping of its fields (the first of each name), anything else as JSON.
+
+    Returns:
+        None if there is no body.
+
+    Raises:
+        ClientError: `BAD_MESSAGE` if it is neither.
+
+    """
+    body = request.body
+    if not body:
+        return None
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+        try:
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise ClientError(ErrorCode.BAD_MESSAGE, "The body is not a form in UTF-8, or too long a one.") from None
+        return dict(reversed(pairs))
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        raise ClientError(ErrorCode.BAD_MESSAGE, detail) from None
 
 
 def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
@@ -95,8 +123,8 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
         return partial(_answer_view, View.load(rule.view, services.folder), services)
     if rule.handler:
         return partial(_answer_handler, rule.handler, rule, services)
-    if rule.broadcast:
-        return partial(_answer_broadcast, rule.broadcast, services)
+    if rule.do:
+        return partial(_answer_actions, rule.do, rule, services)
     raise ValueError(f"{rule.owner}: the route {rule.path} has nothing to answer with")
 
 
@@ -139,18 +167,50 @@ def _seen_by_views(request: Request) -> ViewRequest:
     return ViewRequest(request.method, query, headers, (request.ip, request.port))
 
 
-async def _answer_broadcast(
-    broadcast: BroadcastConfig, services: RouteServices, _request: Request, _params: Params
+async def _answer_actions(
+    program: Program, rule: RouteRule, services: RouteServices, request: Request, params: Params
 ) -> Response:
-    receipt = services.broadcast(broadcast.value, path=broadcast.path, group=broadcast.group, client=broadcast.client)
-    return _json({"sent": True, "matched": receipt.matched}, status=202)
+    """Do the steps; the answer is that of the last ``respond``, or 204."""
+    data = body_of(request) if "data" in program.names else None
+    view = _seen_by_views(request)
+    seen = {
+        "method": view.method,
+        "path": unquote(request.path),
+        "query": view.query,
+        "headers": view.headers,
+        "peer": list(view.peer),
+    }
+    try:
+        run = await program.follow(_event(rule, services, request, params), request=WebRequest(seen, data))
+    except StepFailedError as error:
+        if isinstance(error.cause, SanicException | ClientError):
+            raise error.cause from None
+        LOG.error("%s (on %s)", error, pages.shown(request), exc_info=error.cause)  # noqa: TRY400 - a template has none
+        return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
+    if isinstance(run.answer, Made):
+        made = run.answer
+        return HTTPResponse(made.body, made.status, dict(made.headers or {}), made.content_type)
+    return response_of(run.answer, responded=request.responded)
 
 
 async def _answer_handler(
     handler: Handler, rule: RouteRule, services: RouteServices, request: Request, params: Params
 ) -> Response:
     """Await the handler. What it raises is told to the log in full and to the client not at all."""
-    event = RouteEvent(
+    try:
+        result = await handler.function(_event(rule, services, request, params))
+        return response_of(result, responded=request.responded)
+    except (SanicException, ClientError):
+        raise
+    except Exception:
+        LOG.exception(
+            "plugin %s: handler %s (%s) failed on %s", handler.plugin, handler.name, handler.where, pages.shown(request)
+        )
+        return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
+
+
+def _event(rule: RouteRule, services: RouteServices, request: Request, params: Params) -> RouteEvent:
+    return RouteEvent(
         request=request,
         path=unquote(request.path),
         params=params,
@@ -160,15 +220,6 @@ async def _answer_handler(
         shared=services.shared,
         broadcast=services.broadcast,
     )
-    try:
-        return response_of(await handler.function(event), responded=request.responded)
-    except (SanicException, ClientError):
-        raise
-    except Exception:
-        LOG.exception(
-            "plugin %s: handler %s (%s) failed on %s", handler.plugin, handler.name, handler.where, pages.shown(request)
-        )
-        return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
 
 
 def response_of(result: Any, *, responded: bool = False) -> Response:

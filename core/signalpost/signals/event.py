@@ -5,13 +5,13 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from signalpost.config.model import EndpointConfig
-from signalpost.delivery.client import Client
+from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
 from signalpost.signals.state import State
 
@@ -57,11 +57,13 @@ class Shared:
     Attributes:
         lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
         state: a mapping for the app's own use; see `signalpost.signals.state`.
+        clients: those connected, by id.
 
     """
 
     lock: asyncio.Lock
     state: State
+    clients: Mapping[ClientId, Client] = field(default_factory=dict)
 
 
 class SharedView:
@@ -129,6 +131,8 @@ class MessageData:
         message: any JSON value; never None or ``""``.
         path: where the client asks it to go, likewise `client_id` (the target's, not the sender's) and `group`.
         direct: the client asks to be answered alone.
+        ref: the client's own mark.
+        document: the whole object, with keys of the client's own; its ``ref`` is not in it.
 
     """
 
@@ -137,6 +141,8 @@ class MessageData:
     client_id: str | None = None
     group: str | None = None
     direct: bool = False
+    ref: str | int | None = None
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,35 @@ class SignalEvent(SharedView):
 
     def close(self, code: int = 4009, reason: str = "") -> None:
         """Close the sender's connection (RFC 6455 section 7.4; 4009 is "kicked by a handler")."""
+        self.client.close(code, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEvent(SharedView):
+    """A client has come to a signal, or is gone; the fields that it shares with `SignalEvent` mean the same.
+
+    Attributes:
+        code: how its connection ended; 0 when it has come.
+
+    """
+
+    client: Client
+    endpoint: EndpointConfig
+    path: str
+    params: Mapping[str, str | int]
+    request: HandshakeRequest
+    route: str
+    timestamp: datetime
+    shared: Shared
+    broadcast: Broadcast
+    code: int = 0
+
+    def reply(self, value: Any) -> Receipt:
+        """Send a value to the client alone."""
+        return self.broadcast(value, to="sender")
+
+    def close(self, code: int = 4009, reason: str = "") -> None:
+        """Close the client's connection."""
         self.client.close(code, reason)
 
 

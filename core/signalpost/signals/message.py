@@ -28,6 +28,7 @@ class ClientMessage:
         direct: it is to go back to its sender alone.
         ref: the client's own mark, echoed in errors.
         asks: whether it asks for anything: path, id, group or direct.
+        document: the whole object, but for ``ref``; None if `message` is all of it.
 
     """
 
@@ -38,6 +39,7 @@ class ClientMessage:
     direct: bool = False
     ref: Ref | None = None
     asks: bool = False
+    document: dict[str, Any] | None = None
 
     @property
     def empty(self) -> bool:
@@ -108,6 +110,7 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
             ref,
         )
         message.asks = bool(message.wishes())
+        message.document = document
     if gate is not None and not gate.accepts(document):
         mismatch = gate.explain(document)
         raise RefusedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer), ref)

@@ -24,6 +24,10 @@ class Program(Protocol):
     def waits(self) -> bool:
         """Whether it must be awaited."""
 
+    @property
+    def calls(self) -> frozenset[str]:
+        """The names of handlers that it may call."""
+
     def run(self, event: Any) -> Any:
         """Do all steps at once; for a program that does not wait.
 
@@ -59,6 +63,8 @@ class SignalRule:
         slow: what becomes of its clients that do not read as fast as they are sent to.
         parallel: how many messages of one client its handler may have at once.
         do: the list of actions that is done with every message, instead of a plugin's handler.
+        connected: what is done when a client has come; `disconnected`, when it is gone. If one of the three waits, all
+            are done in a task, in their order.
         shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
             out once, for what is done with most messages.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
@@ -78,6 +84,8 @@ class SignalRule:
     slow: SlowConfig
     parallel: int = 1
     do: Program | None = None
+    connected: Program | None = None
+    disconnected: Program | None = None
     declared: bool = True
     shortcut: Rebroadcast | None = field(init=False, compare=False)
 

@@ -15,11 +15,11 @@ from signalpost.delivery.target import EVERYONE
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Deliver, Invoke, Refuse, decide, relay
-from signalpost.signals.event import HandshakeRequest, MessageData, Shared, SignalEvent
+from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.places import Places
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
 
 logger = logging.getLogger("signalpost.signals")
@@ -33,9 +33,19 @@ _RAW = MessageFormat.RAW
 _SENDER = Rebroadcast.SENDER
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
+_NO_WISH = ClientMessage(None)
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
-_Entry = tuple[ClientMessage, datetime, SignalRule, Work]
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """A client's coming or going, and what is to be done then; `code` is that of `ClientEvent`."""
+
+    program: Program
+    code: int = 0
+
+
+_Entry = tuple[ClientMessage | _Passage, datetime, SignalRule, Work]
 """A message, when it came, the rule that it came under, and where it counts as under way."""
 
 
@@ -104,12 +114,23 @@ class Session:
         """
         self._source = source
         self.rule = rule
-        self._barred = self._workers > 0 and rule.handler is None
+        at_once = rule.handler is None or (rule.do is not None and not rule.do.waits)
+        self._barred = self._workers > 0 and at_once
         if self._barred and not self._paused:
             self._paused = True
             source.read_on(False)
         elif self._paused and not self._barred:
             self._read_on()
+
+    def connected(self) -> None:
+        """Do what the rule does when a client has come."""
+        if self.rule.connected is not None:
+            self._pass(_Passage(self.rule.connected))
+
+    def disconnected(self, code: int) -> None:
+        """Do what the rule does when a client is gone; `code` is how its connection ended."""
+        if self.rule.disconnected is not None:
+            self._pass(_Passage(self.rule.disconnected, code))
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""
@@ -183,12 +204,46 @@ class Session:
         try:
             self.rule.do.run(self._event(message, datetime.now(UTC), self.rule))
         except StepFailedError as error:
-            self._step_failed(error, message)
+            self._step_failed(error)
+            self._refuse(_FAILED, message.ref)
+
+    def _pass(self, passage: _Passage) -> None:
+        """Do a list of actions about the client itself."""
+        if passage.program.waits or self._workers:
+            self._invoke(passage)
+            return
+        try:
+            passage.program.run(self._passage_event(passage, datetime.now(UTC), self.rule))
+        except StepFailedError as error:
+            self._step_failed(error)
+
+    def _passage_event(self, passage: _Passage, timestamp: datetime, rule: SignalRule) -> ClientEvent:
+        client = self.client
+        return ClientEvent(
+            client=client,
+            endpoint=client.endpoint,
+            path=client.path,
+            params=client.params,
+            request=self.request,
+            route=rule.pattern.text,
+            timestamp=timestamp,
+            shared=self._signals.shared,
+            broadcast=SenderBroadcast(self._signals.broadcaster, client, _NO_WISH),
+            code=passage.code,
+        )
 
     def _event(self, message: ClientMessage, timestamp: datetime, rule: SignalRule) -> SignalEvent:
         client = self.client
         return SignalEvent(
-            data=MessageData(message.message, message.path, message.client_id, message.group, message.direct),
+            data=MessageData(
+                message.message,
+                message.path,
+                message.client_id,
+                message.group,
+                message.direct,
+                message.ref,
+                message.document or {"message": message.message},
+            ),
             client=client,
             endpoint=client.endpoint,
             path=client.path,
@@ -200,11 +255,10 @@ class Session:
             broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
         )
 
-    def _step_failed(self, error: StepFailedError, message: ClientMessage) -> None:
-        logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id)
-        self._refuse(_FAILED, message.ref)
+    def _step_failed(self, error: StepFailedError) -> None:
+        logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id, exc_info=error.cause)
 
-    def _invoke(self, message: ClientMessage) -> None:
+    def _invoke(self, message: ClientMessage | _Passage) -> None:
         work = self._signals.work
         work.begin()
         entry = (message, datetime.now(UTC), self.rule, work)
@@ -277,14 +331,19 @@ class Session:
             self._leave()
             places.give()
 
-    async def _handle(self, message: ClientMessage, timestamp: datetime, rule: SignalRule, work: Work) -> None:
+    async def _handle(
+        self, message: ClientMessage | _Passage, timestamp: datetime, rule: SignalRule, work: Work
+    ) -> None:
         client = self.client
-        if rule.handler is None:
-            return
         try:
-            await rule.handler(self._event(message, timestamp, rule))
+            if isinstance(message, _Passage):
+                await message.program.follow(self._passage_event(message, timestamp, rule))
+            elif rule.handler is not None:
+                await rule.handler(self._event(message, timestamp, rule))
         except StepFailedError as error:
-            self._step_failed(error, message)
+            self._step_failed(error)
+            if isinstance(message, ClientMessage):
+                self._refuse(_FAILED, message.ref)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
@@ -295,7 +354,8 @@ class Session:
                 client.path,
                 client.id,
             )
-            self._refuse(_FAILED, message.ref)
+            if isinstance(message, ClientMessage):
+                self._refuse(_FAILED, message.ref)
         finally:
             work.end()
 

@@ -1,0 +1,43 @@
+"""What the options of a step must be, whatever templates gave: in words for whoever wrote the step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from signalpost.config.words import given
+
+
+class UnfitError(ValueError):
+    """What a template gave does not fit; its text is for whoever wrote the step, and says all there is to say."""
+
+
+def items_of(value: Any) -> Sequence[Any]:
+    """Give the items of a list; of a mapping, its keys.
+
+    Raises:
+        UnfitError: it is something else.
+
+    """
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping):
+        return list(value)
+    raise UnfitError(f"must be a list, not {described(value)}")
+
+
+def text_of(name: str, value: Any) -> str:
+    """Give an option that must be text; a number is written as one.
+
+    Raises:
+        UnfitError: it is something else, or empty.
+
+    """
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise UnfitError(f"{name} must be text, not {described(value)}")
+
+
+def described(value: Any) -> str:
+    """Name what a template gave."""
+    return "null" if value is None else given(value)

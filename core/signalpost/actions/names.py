@@ -1,0 +1,116 @@
+"""What templates may name in a list of actions, by where the list stands, and how each name gets its value.
+
+A name is looked up only when a template of the step that is being done uses it.
+"""
+
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any
+
+from signalpost.actions.run import Run
+from signalpost.config.steps import Place
+from signalpost.delivery.client import Client
+from signalpost.signals.event import HandshakeRequest
+
+Getter = Callable[[Run], Any]
+
+
+def _client(client: Client) -> dict[str, Any]:
+    return {"id": client.id, "path": client.path, "groups": sorted(client.groups)}
+
+
+def _sender(run: Run) -> dict[str, Any]:
+    return _client(run.event.client)
+
+
+def _clients(run: Run) -> list[dict[str, Any]]:
+    return [_client(client) for client in run.event.shared.clients.values()]
+
+
+def _message(run: Run) -> dict[str, Any]:
+    """Give the client's whole message, in one spelling; known keys that it does not have are null."""
+    data = run.event.data
+    return {
+        **data.document,
+        "message": data.message,
+        "path": data.path,
+        "clientId": data.client_id,
+        "group": data.group,
+        "direct": data.direct,
+        "ref": data.ref,
+    }
+
+
+def _handshake(run: Run) -> dict[str, Any]:
+    request: HandshakeRequest = run.event.request
+    return {
+        "method": "GET",
+        "path": request.path,
+        "query": request.query,
+        "headers": request.headers,
+        "peer": list(request.peer),
+    }
+
+
+def _web(run: Run) -> Mapping[str, Any]:
+    return run.request.seen if run.request is not None else {}
+
+
+def _body(run: Run) -> Any:
+    return run.request.data if run.request is not None else None
+
+
+_ANYWHERE: Mapping[str, Getter] = {
+    "now": attrgetter("now"),
+    "clients": _clients,
+    "state": attrgetter("event.shared.state.view"),
+    "matched": attrgetter("matched"),
+}
+_OF_CLIENT: Mapping[str, Getter] = {
+    **_ANYWHERE,
+    "path": attrgetter("event.path"),
+    "params": attrgetter("event.params"),
+    "client": _sender,
+    "request": _handshake,
+}
+
+GETTERS: Mapping[Place, Mapping[str, Getter]] = {
+    Place.SIGNAL: {
+        **_OF_CLIENT,
+        "message": attrgetter("event.data.message"),
+        "data": _message,
+        "group": attrgetter("event.data.group"),
+    },
+    Place.CONNECTED: _OF_CLIENT,
+    Place.DISCONNECTED: {**_OF_CLIENT, "code": attrgetter("event.code")},
+    Place.ROUTE: {
+        **_ANYWHERE,
+        "path": attrgetter("event.path"),
+        "params": attrgetter("event.params"),
+        "data": _body,
+        "request": _web,
+    },
+    Place.JOB: {
+        **_ANYWHERE,
+        "run": attrgetter("event.run"),
+        "due": attrgetter("event.due"),
+        "arguments": attrgetter("event.arguments"),
+    },
+}
+"""By place: what is known there, but for ``settings``, which the plan knows, and the variables of loops."""
+
+ATTRIBUTES: Mapping[str, frozenset[str]] = {
+    "client": frozenset({"id", "path", "groups"}),
+    "request": frozenset({"method", "path", "query", "headers", "peer"}),
+}
+"""All that these names have, so that a misspelt one is found at check time."""
+
+
+def variable(name: str) -> Getter:
+    """Make the getter of a loop's variable."""
+    return lambda run: run.variables[name]
+
+
+def constant(value: Any) -> Getter:
+    """Make the getter of what is always the same."""
+    return lambda _run: value

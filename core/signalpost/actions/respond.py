@@ -1,0 +1,79 @@
+"""The action ``respond``: from its rendered options to a response that is sound, whatever templates gave."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from signalpost.actions.given import text_of
+from signalpost.actions.run import Response, Run
+from signalpost.actions.text import as_text
+
+_TEXT = "text/plain; charset=utf-8"
+_HTML = "text/html; charset=utf-8"
+_JSON = "application/json"
+
+# RFC 9110 section 5.5: visible characters, spaces and tabs; beyond ASCII nothing is safe everywhere.
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
+# RFC 3986 section 2: what may stand in an address; the rest is percent-encoded.
+_IN_ADDRESS = "!#$%&'()*+,/:;=?@[]~-._"
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
+
+def respond(run: Run, options: Mapping[str, Any]) -> None:
+    """Make the answer to the request; a later one takes its place."""
+    run.answer = response_of(options)
+
+
+def response_of(options: Mapping[str, Any]) -> Response:
+    """Make a response.
+
+    Raises:
+        ValueError: a header or an address has what would end it, or the value is not JSON.
+
+    """
+    body, content_type, status = _body(options)
+    headers = {name: _field(name, value) for name, value in options.get("headers", {}).items()}
+    for name in [name for name in headers if name.lower() == "content-type"]:
+        content_type = headers.pop(name) or content_type
+    if "redirect" in options:
+        headers["Location"] = _address(options["redirect"])
+    return Response(options.get("status", status), body, content_type, headers)
+
+
+def _body(options: Mapping[str, Any]) -> tuple[bytes, str, int]:
+    """Give body, content type, and the status unless another is given."""
+    if "json" in options:
+        return _json(options["json"]), _JSON, 200
+    if "text" in options:
+        return _text(options["text"]), _TEXT, 200
+    if "html" in options:
+        return _text(options["html"]), _HTML, 200
+    return b"", _TEXT, 303 if "redirect" in options else 204
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise ValueError(f"json: not JSON: {error}") from None
+
+
+def _text(value: Any) -> bytes:
+    return as_text(value).encode(errors="replace")
+
+
+def _field(name: str, value: Any) -> str:
+    text = text_of(f"headers: {name}", value).strip()
+    if not _FIELD_VALUE.fullmatch(text):
+        raise ValueError(f"headers: {name} has characters that a header must not have")
+    return text
+
+
+def _address(value: Any) -> str:
+    text = text_of("redirect", value).strip()
+    if _CONTROL.search(text):
+        raise ValueError("redirect: an address has no spaces and control characters")
+    return quote(text, safe=_IN_ADDRESS)
