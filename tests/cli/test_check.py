@@ -95,7 +95,7 @@ class TestCheck:
 class TestEveryCommandThatReadsTheFile:
     """None shows a traceback; each exits with 1 and says in a line what is wrong and where."""
 
-    @pytest.fixture(params=["run", "routes", "plugins", "check", "explain /"])
+    @pytest.fixture(params=["run", "routes", "plugins", "plan", "check", "explain /"])
     def complaint(self, request, signalpost):
         """Give the command; return what it says, but for the line that counts one problem."""
 
@@ -173,7 +173,7 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: check, explain, new, plugins, reference, routes, run, schema)"
+            "(known: check, explain, new, plan, plugins, reference, routes, run, schema)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):
@@ -197,10 +197,12 @@ class TestAbout:
     def test_help_lists_every_command_with_a_whole_sentence(self, signalpost):
         text = signalpost("--help").stdout
         listed = dict(re.findall(r"^  (\w+) +(\w.*)$", text.partition("Commands:\n")[2], re.MULTILINE))
-        assert sorted(listed) == ["check", "explain", "new", "plugins", "reference", "routes", "run", "schema"]
+        assert sorted(listed) == ["check", "explain", "new", "plan", "plugins", "reference", "routes", "run", "schema"]
         assert all(sentence.endswith(".") and "..." not in sentence for sentence in listed.values())
 
-    @pytest.mark.parametrize("command", ["check", "explain", "new", "plugins", "reference", "routes", "run", "schema"])
+    @pytest.mark.parametrize(
+        "command", ["check", "explain", "new", "plan", "plugins", "reference", "routes", "run", "schema"]
+    )
     def test_every_command_has_its_help(self, signalpost, command):
         result = signalpost(command, "-h")
         assert result.exit_code == 0

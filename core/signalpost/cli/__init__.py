@@ -11,6 +11,7 @@ from signalpost import __version__
 from signalpost.cli.commands import Commands
 from signalpost.cli.explaining import show_takers
 from signalpost.cli.listing import show_plugins, show_routes
+from signalpost.cli.planning import show_plan
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app, schema_text, write_schema
 from signalpost.cli.terminal import wants_colour
@@ -61,13 +62,13 @@ def check(file: str, style: str) -> None:
     """
     text = Style(style) is Style.TEXT
     try:
-        plan = load_plan(file)
+        loaded = load_plan(file)
     except ConfigError as error:
         # Here the problems are the answer, so they go to stdout.
         click.echo(render_problems(error.problems, Style(style), colour=text and wants_colour(sys.stdout)))
         sys.exit(1)
     if text:
-        for note in plan.notes:
+        for note in loaded.notes:
             click.echo(f"note: {note}")
         click.echo(f"{file}: {count_problems(0)}")
     elif nothing := render_problems((), Style(style)):
@@ -89,6 +90,17 @@ def plugins(file: str) -> None:
     Each handler is shown with where it is bound.
     """
     show_plugins(load_plan(file))
+
+
+@cli.command()
+@FILE
+@click.option("--against", metavar="OTHER", type=click.Path(path_type=str), help="Compare with this file.")
+def plan(file: str, against: str | None) -> None:
+    """Show what FILE changes about the server that runs from it.
+
+    Shown as well: the next runs of each job, and paths that two routes or signals want.
+    """
+    show_plan(file, against)
 
 
 @cli.command()

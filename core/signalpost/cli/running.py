@@ -14,6 +14,7 @@ from typing import Any
 import click
 import uvloop
 
+from signalpost.cli.record import Recorder
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
 from signalpost.serving.descriptors import raise_limit
@@ -76,8 +77,11 @@ async def _serve(plan: Plan, signals: StopSignals) -> None:
     server = Server(plan)
     told = signals.event()
     if await _unless(told, server.start()):
+        record = Recorder(plan.config.file)
+        record.write(plan)
         _announce(plan, server)
         await told.wait()
+        record.remove()
         await server.stop()
 
 

@@ -33,8 +33,10 @@ def wants_colour(stream: Stream) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table under a title (without one if it is empty).
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] | None = None
+) -> None:
+    """Print a table under a title (without one if it is empty), its rows in colours of `styles` where there are any.
 
     On a terminal its cells are wrapped between words to fit, and a word is never cut: a terminal that is too narrow
     even so wraps the lines itself. Anywhere else a row is one line, for grep and its kin.
@@ -44,8 +46,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     widths = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
     for name, width in zip(columns, widths, strict=True):
         table.add_column(Text(name), min_width=width, overflow="fold")
-    for row in texts:
-        table.add_row(*map(Text, row))
+    for row, style in zip(texts, styles or [""] * len(texts), strict=True):
+        table.add_row(*map(Text, row), style=style)
     terminal = sys.stdout.isatty()
     colour = wants_colour(sys.stdout)
     narrowest = sum(widths) + _GAP * (len(widths) - 1)

@@ -19,6 +19,26 @@ NOTHING = "nothing changed"
 
 
 @dataclass(frozen=True, slots=True)
+class Thing:
+    """Something of a plan.
+
+    Attributes:
+        name: for people.
+        keys: by which its counterpart in the other plan is found, the most exact first.
+        says: what is compared: configurations and bindings, for what plans make of them is made anew each time.
+
+    """
+
+    name: str
+    keys: tuple[Hashable, ...]
+    says: Any
+
+
+Things = Mapping[str, tuple[Thing, ...]]
+"""What is compared of a plan, by the fields of `Changes`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What has changed of one kind of thing; each is named as `Changes` says, in the order of its plan.
 
@@ -77,15 +97,27 @@ class Changes:
 
 def diff(old: Plan, new: Plan) -> Changes:
     """Say what `new` changes: what it adds is what the opposite comparison removes."""
-    return Changes(
-        endpoints=_compare(_endpoints(old), _endpoints(new)),
-        routes=_compare(_routes(old), _routes(new)),
-        signals=_compare(_signals(old), _signals(new)),
-        timers=_compare(_jobs(old, schedules=False), _jobs(new, schedules=False)),
-        schedules=_compare(_jobs(old, schedules=True), _jobs(new, schedules=True)),
-        plugins=_compare(_plugins(old), _plugins(new)),
-        settings=tuple(_settings(old.config, new.config)),
-    )
+    return compare(things(old), things(new))
+
+
+def things(plan: Plan) -> Things:
+    """Give all that is compared of a plan."""
+    return {
+        "endpoints": tuple(_endpoints(plan)),
+        "routes": tuple(_routes(plan)),
+        "signals": tuple(_signals(plan)),
+        "timers": tuple(_jobs(plan, schedules=False)),
+        "schedules": tuple(_jobs(plan, schedules=True)),
+        "plugins": tuple(_plugins(plan)),
+        "settings": tuple(_settings(plan.config)),
+    }
+
+
+def compare(old: Things, new: Things) -> Changes:
+    """Say what `new` changes; what is not in one of them, that one has none of."""
+    *names, settings = (each.name for each in fields(Changes))
+    parts = {name: _compare(old.get(name, ()), new.get(name, ())) for name in names}
+    return Changes(**parts, settings=_compare(old.get(settings, ()), new.get(settings, ())).changed)
 
 
 def unchanged_jobs(old: Plan, new: Plan) -> frozenset[str]:
@@ -111,23 +143,7 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
     return tuple(notes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Thing:
-    """Something of a plan.
-
-    Attributes:
-        name: for people.
-        keys: by which its counterpart in the other plan is found, the most exact first.
-        says: what is compared: configurations and bindings, for what plans make of them is made anew each time.
-
-    """
-
-    name: str
-    keys: tuple[Hashable, ...]
-    says: Any
-
-
-def _compare(old: Iterable[_Thing], new: Iterable[_Thing]) -> Part:
+def _compare(old: Iterable[Thing], new: Iterable[Thing]) -> Part:
     """Find the counterparts, and say which things have none or say something else."""
     left = dict(enumerate(old))
     added: list[str] = []
@@ -141,9 +157,9 @@ def _compare(old: Iterable[_Thing], new: Iterable[_Thing]) -> Part:
     return Part(tuple(added), tuple(changed), tuple(thing.name for thing in left.values()))
 
 
-def _counterparts(left: dict[int, _Thing], new: list[_Thing]) -> list[tuple[_Thing, _Thing | None]]:
+def _counterparts(left: dict[int, Thing], new: list[Thing]) -> list[tuple[Thing, Thing | None]]:
     """Give each new thing its old counterpart, or None; take those out of `left`."""
-    found: list[_Thing | None] = [None] * len(new)
+    found: list[Thing | None] = [None] * len(new)
     for level in range(max((len(thing.keys) for thing in new), default=0)):
         free: dict[Hashable, list[int]] = {}
         for number, thing in left.items():
@@ -157,12 +173,12 @@ def _counterparts(left: dict[int, _Thing], new: list[_Thing]) -> list[tuple[_Thi
 # What there is in a plan
 
 
-def _endpoints(plan: Plan) -> Iterator[_Thing]:
+def _endpoints(plan: Plan) -> Iterator[Thing]:
     for endpoint in plan.config.endpoints:
-        yield _Thing(endpoint.name, (endpoint.name,), endpoint)
+        yield Thing(endpoint.name, (endpoint.name,), endpoint)
 
 
-def _routes(plan: Plan) -> Iterator[_Thing]:
+def _routes(plan: Plan) -> Iterator[Thing]:
     declared = plan.config.routes
     for index, rule in enumerate(plan.routes):
         if index < len(declared):
@@ -172,10 +188,10 @@ def _routes(plan: Plan) -> Iterator[_Thing]:
             said, endpoints = _route_binding(rule), ()
         identity = rule.path.identity(ignore_case=False)
         keys = ((identity, rule.methods, endpoints), (identity, rule.methods), (identity,))
-        yield _Thing(f"{', '.join(rule.methods)} {rule.path}", keys, said)
+        yield Thing(f"{', '.join(rule.methods)} {rule.path}", keys, said)
 
 
-def _signals(plan: Plan) -> Iterator[_Thing]:
+def _signals(plan: Plan) -> Iterator[Thing]:
     declared = plan.config.signals
     for index, rule in enumerate(plan.signals):
         if index < len(declared):
@@ -183,27 +199,27 @@ def _signals(plan: Plan) -> Iterator[_Thing]:
             endpoints = declared[index].endpoints
         else:
             said, endpoints = _signal_binding(plan, rule), ()
-        yield _Thing(str(rule.pattern), ((rule.pattern.key, endpoints), (rule.pattern.key,)), said)
+        yield Thing(str(rule.pattern), ((rule.pattern.key, endpoints), (rule.pattern.key,)), said)
 
 
-def _jobs(plan: Plan, *, schedules: bool) -> Iterator[_Thing]:
+def _jobs(plan: Plan, *, schedules: bool) -> Iterator[Thing]:
     declared: tuple[TimerConfig | ScheduleConfig, ...] = (*plan.config.timers, *plan.config.schedules)
     configs = {each.name: each for each in declared}
     for job in plan.jobs:
         if isinstance(job, ScheduleJob) is not schedules:
             continue
         config = configs.get(job.name)
-        yield _Thing(job.name, (job.name,), _job_binding(job) if config is None else config)
+        yield Thing(job.name, (job.name,), _job_binding(job) if config is None else config)
 
 
-def _all_jobs(plan: Plan) -> Iterator[_Thing]:
+def _all_jobs(plan: Plan) -> Iterator[Thing]:
     return chain(_jobs(plan, schedules=False), _jobs(plan, schedules=True))
 
 
-def _plugins(plan: Plan) -> Iterator[_Thing]:
+def _plugins(plan: Plan) -> Iterator[Thing]:
     for plugin in plan.registry.plugins:
         says = (plugin.version, plugin.source, plugin.digest, plan.config.plugins.settings.get(plugin.name, {}))
-        yield _Thing(plugin.name, (plugin.name,), says)
+        yield Thing(plugin.name, (plugin.name,), says)
 
 
 # What decorators say
@@ -249,16 +265,16 @@ _ELSEWHERE = frozenset(
 """Fields that are compared above, by what becomes of them, or that say nothing about the app."""
 
 
-def _settings(old: ServerConfig, new: ServerConfig) -> Iterator[str]:
-    for field in fields(ServerConfig):
-        before, after = getattr(old, field.name), getattr(new, field.name)
-        if not field.compare or field.name in _ELSEWHERE or alike(before, after):
+def _settings(config: ServerConfig) -> Iterator[Thing]:
+    for field in fields(config):
+        if not field.compare or field.name in _ELSEWHERE:
             continue
-        name = _NAMES.get(field.name, field.name)
-        if isinstance(before, LimitsConfig):
-            yield from (f"{name}.{each.name}" for each in fields(before) if not _same_field(before, after, each.name))
+        name, value = _NAMES.get(field.name, field.name), getattr(config, field.name)
+        if isinstance(value, LimitsConfig):
+            parts = {f"{name}.{each.name}": getattr(value, each.name) for each in fields(value)}
         else:
-            yield name
+            parts = {name: value}
+        yield from (Thing(key, (key,), part) for key, part in parts.items())
 
 
 def _same_field(before: Any, after: Any, name: str) -> bool:

@@ -1,0 +1,150 @@
+"""The record that `run` leaves beside its file, so that `plan` knows what runs: nothing has to listen for that.
+
+It is ``.signalpost/NAME.running`` in the folder of the file NAME: a snapshot of the plan that is served (names and
+digests, no values), for the owner's eyes only. The server holds a lock on it (flock(2)) as long as it lives, so a
+record that nobody holds is left from a server that was killed.
+"""
+
+import fcntl
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from signalpost import __version__
+from signalpost.errors import OperatorError
+from signalpost.plan import Plan
+from signalpost.plan.diff import Things
+from signalpost.plan.snapshot import from_json, snapshot, to_json
+
+_FOLDER = ".signalpost"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A server that runs.
+
+    Attributes:
+        process: its id.
+        since: when it began to serve this plan; aware.
+        things: a snapshot of the plan.
+
+    """
+
+    process: int
+    since: datetime
+    things: Things
+
+
+class Recorder:
+    """Writes the record of a server's plans.
+
+    Where it cannot be written (a folder that is read only, another server that runs from the same file) there is none:
+    it is nothing that a server needs.
+
+    Args:
+        file: the routes.yaml that is served.
+
+    """
+
+    def __init__(self, file: str) -> None:
+        self._path = record_path(file)
+        self._descriptor: int | None = None
+
+    def write(self, plan: Plan) -> None:
+        """Say that this plan is served from now on."""
+        with suppress(OSError):
+            if self._descriptor is None and _held(self._path):
+                return
+            self._path.parent.mkdir(exist_ok=True)
+            self._replace(json.dumps(_data(plan)).encode())
+
+    def remove(self) -> None:
+        """Say that nothing is served any more."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                self._path.unlink()
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _replace(self, data: bytes) -> None:
+        """Put a new record in the place of the old one at once; it is locked before anybody can see it."""
+        new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+            new.replace(self._path)
+        except OSError:
+            os.close(descriptor)
+            new.unlink(missing_ok=True)
+            raise
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+
+
+def record_path(file: str) -> Path:
+    """Name the record of servers that run from a file."""
+    path = Path(os.path.abspath(file))  # noqa: PTH100 - keeps symlinks, as reading the file does
+    return path.parent / _FOLDER / f"{path.name}.running"
+
+
+def read_record(file: str) -> Record | None:
+    """Find out what is served from a file; None if nothing is.
+
+    Raises:
+        OperatorError: a server runs, but its record is that of another version, or is not for this user to read.
+
+    """
+    path = record_path(file)
+    try:
+        if not _held(path):
+            return None
+        data = json.loads(path.read_bytes())
+        if data["signalpost"] == __version__:
+            return Record(data["process"], datetime.fromisoformat(data["since"]), from_json(data["plan"]))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OperatorError(
+            f"{path}: what runs cannot be read: {reason}; say --against FILE to compare files"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise OperatorError(
+        f"the server that runs from {file} is not of this version of signalpost ({__version__}): start it again; "
+        "--against FILE compares two files"
+    )
+
+
+def _data(plan: Plan) -> dict[str, object]:
+    return {
+        "signalpost": __version__,
+        "process": os.getpid(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "plan": to_json(snapshot(plan)),
+    }
+
+
+def _held(path: Path) -> bool:
+    """Tell whether a server that lives holds the record.
+
+    Raises:
+        OSError: there is none, or it cannot be opened.
+
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

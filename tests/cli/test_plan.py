@@ -1,0 +1,179 @@
+"""`signalpost plan`: what a file changes about the server that runs from it, or about another file."""
+
+import json
+import re
+import signal
+
+import pytest
+
+from signalpost.cli.record import record_path
+
+OLD = """\
+routes: [{path: /bell, broadcast: {value: ding}}]
+signals: [{path: "/rooms/<room>"}]
+timers: [{name: tick, every: 5s, broadcast: {value: x}}]
+schedules: [{name: nightly, cron: "0 0 * * *", timezone: Europe/London, broadcast: {value: x}}]
+"""
+NEW = """\
+signals:
+  - {path: "/rooms/<room>", rebroadcast: path}
+  - {path: /rooms/lobby}
+timers: [{name: tick, every: 5s, skip: 1, broadcast: {value: x}}]
+schedules: [{name: nightly, cron: "0 0 * * *", timezone: Europe/London, broadcast: {value: x}}]
+limits: {rate: 5/s}
+"""
+CHANGED = [
+    ["", "what", "name", "from"],
+    ["-", "route", "POST /bell"],
+    ["+", "signal", "/rooms/lobby", "routes.yaml:6"],
+    ["~", "signal", "/rooms/<room>", "routes.yaml:5"],
+    ["~", "timer", "tick", "routes.yaml:7"],
+    ["~", "setting", "limits.rate"],
+    ["-1 route, +1 signal, ~1 signal, ~1 timer, ~limits.rate"],
+]
+
+
+@pytest.fixture
+def planned(signalpost):
+    """Give the command; return its first line, and the cells of each row of each part that follows."""
+
+    def give(*arguments):
+        result = signalpost("plan", *arguments)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert all(line == line.rstrip() for line in result.stdout.splitlines())
+        first, _, rest = result.stdout.partition("\n")
+        return first, [[re.split(r" {2,}", line) for line in part.splitlines()] for part in rest.split("\n\n")]
+
+    return give
+
+
+def test_what_has_changed_since_the_server_was_started_is_shown_with_its_place(write, run, planned):
+    write(OLD)
+    server = run()
+    write(NEW)
+    first, (changes, *_) = planned()
+    assert re.fullmatch(
+        rf"from what process {server.process.pid} serves since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d to routes\.yaml", first
+    )
+    assert changes == CHANGED
+    write(OLD)
+    _, (changes, *_) = planned()
+    assert changes == [["nothing would change"]]
+
+
+def test_where_no_server_runs_all_is_new(write, run, planned, ended):
+    write("signals: [{path: /a}]")
+    all_is_new = (
+        "no server runs from routes.yaml here: all is new",
+        [
+            [
+                ["", "what", "name", "from"],
+                ["+", "endpoint", "web", "routes.yaml:2"],
+                ["+", "endpoint", "live", "routes.yaml:3"],
+                ["+", "signal", "/a", "routes.yaml:4"],
+                ["+2 endpoints, +1 signal"],
+            ]
+        ],
+    )
+    assert planned() == all_is_new
+    run().end(signal.SIGTERM)
+    assert planned() == all_is_new
+
+
+def test_a_server_that_was_killed_does_not_count(write, run, planned, folder):
+    write()
+    run().end(signal.SIGKILL)
+    assert record_path("routes.yaml").exists()
+    assert planned()[0] == "no server runs from routes.yaml here: all is new"
+
+
+def test_another_file_may_be_compared_with(write, planned, folder):
+    write(OLD)
+    (folder / "routes.yaml").rename(folder / "old.yaml")
+    write(NEW)
+    first, (changes, *_) = planned("--against", "old.yaml")
+    assert first == "from old.yaml to routes.yaml"
+    assert changes == CHANGED
+
+
+def test_the_next_five_runs_of_each_job_are_shown_with_their_zone(write, planned):
+    write(NEW)
+    _, (_, jobs, _) = planned()
+    assert jobs[:2] == [["next runs"], ["job", "zone", "runs"]]
+    assert jobs[2] == ["tick", "first 10 s after the start"]
+    name, zone, runs = jobs[3]
+    assert (name, zone) == ("nightly", "Europe/London")
+    assert re.fullmatch(r"(\d{4}-\d\d-\d\d 00:00:00 (GMT|BST)(, )?){5}", runs)
+
+
+def test_paths_that_two_want_are_shown_with_who_gets_them(write, planned):
+    write(NEW)
+    _, (_, _, paths) = planned()
+    assert paths == [
+        ["paths that two want"],
+        ["path", "goes to", "from", "not to", "from"],
+        ["/rooms/lobby", "/rooms/lobby", "routes.yaml:6", "/rooms/<room>", "routes.yaml:5"],
+    ]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--against", "old.yaml")])
+def test_problems_are_shown_in_place_of_changes(write, signalpost, folder, arguments):
+    write()
+    (folder / "routes.yaml").rename(folder / "old.yaml")
+    write("limits: {mesage: 1MiB}")
+    result = signalpost("plan", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("routes.yaml:4:10: limits.mesage: no key")
+
+
+def test_changes_have_colours_on_a_terminal(write, terminal):
+    write("signals: [{path: /a}]")
+    assert "\x1b[32m+" in terminal("plan")
+    assert "\x1b" not in terminal("plan", NO_COLOR="1")
+
+
+class TestRecord:
+    def test_it_is_for_its_owner_only_and_holds_no_values(self, write, run, folder):
+        write("signals: [{path: /a, schema: {const: hunter2}}]")
+        run()
+        record = record_path("routes.yaml")
+        assert record == folder / ".signalpost" / "routes.yaml.running"
+        assert record.stat().st_mode & 0o777 == 0o600
+        assert "hunter2" not in record.read_text()
+
+    def test_it_is_gone_when_the_server_is(self, write, run):
+        write()
+        assert run().end(signal.SIGTERM) == (0, "", "")
+        assert not record_path("routes.yaml").exists()
+
+    def test_a_second_server_of_one_file_leaves_the_firsts_alone(self, write, run, planned):
+        write()
+        first = run()
+        run().end(signal.SIGTERM)
+        assert f"process {first.process.pid}" in planned()[0]
+
+    def test_where_it_cannot_be_written_the_server_runs_without(self, write, run, folder):
+        (folder / ".signalpost").write_text("in the way")
+        write()
+        assert run().end(signal.SIGTERM) == (0, "", "")
+
+    @pytest.mark.parametrize("content", ["", "{}", '{"signalpost": "0.0.1"}'])
+    def test_one_of_another_version_is_said_to_be_so(self, write, run, signalpost, content):
+        write()
+        run()
+        record = record_path("routes.yaml")
+        record.write_text(content)
+        result = signalpost("plan")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert re.fullmatch(
+            r"signalpost: the server that runs from routes\.yaml is not of this version of signalpost \(.*\): "
+            r"start it again; --against FILE compares two files\n",
+            result.stderr,
+        )
+
+    def test_its_json_is_what_it_says_to_be(self, write, run):
+        write("signals: [{path: /a}]")
+        server = run()
+        data = json.loads(record_path("routes.yaml").read_text())
+        assert data["process"] == server.process.pid
+        assert data["plan"]["signals"][0][0] == "/a"
