@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from signalpost.config.scalars import shorten
@@ -13,8 +14,13 @@ _LONGEST_WORD = 80
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant; None if none is near."""
-    if len(word) > _LONGEST_WORD:
-        return None
+    return None if len(word) > _LONGEST_WORD else _nearest(word, tuple(known))
+
+
+# Who misspells a word does so all over the file; and for one word it is asked twice, whether a key that is missing was
+# meant, and what was meant by the key that is there.
+@lru_cache(maxsize=64)
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
     by_lower = {each.lower(): each for each in known}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
