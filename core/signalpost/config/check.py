@@ -1,20 +1,26 @@
 """From the text of routes.yaml to a `ServerConfig`, or to every problem that it holds."""
 
+import os
+import stat
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 from signalpost.config.doubts import Doubts, doubts_of
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.files import find_folder
+from signalpost.config.includes import SECRETS_FILE
 from signalpost.config.jobs import check_names, read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import PluginsConfig, ServerConfig
+from signalpost.config.nodes import plain
 from signalpost.config.report import Report
 from signalpost.config.routes import read_routes
 from signalpost.config.section import Section
 from signalpost.config.shape import check_shape
 from signalpost.config.signals import read_signals
 from signalpost.config.source import Source
-from signalpost.config.tree import plain, read_tree
+from signalpost.config.tags import Outside
+from signalpost.config.tree import read_tree
 from signalpost.errors import ConfigError, Problem
 
 DEFAULT_PLUGINS_FOLDER = "plugins"
@@ -23,25 +29,28 @@ _EMPTY = (
 )
 
 
-def parse_config(text: str, *, file: str, folder: Path) -> ServerConfig:
+def parse_config(text: str, *, file: str, folder: Path, environment: Mapping[str, str] | None = None) -> ServerConfig:
     """Read and check routes.yaml.
 
     Args:
         text: of the file.
         file: as the user named it, for problems.
         folder: where relative paths start; absolute.
+        environment: where variables are looked up; None is the process's own.
 
     Raises:
         ConfigError: with every problem that could be found, in the order of their places.
 
     """
-    config, doubts = judge_config(text, file=file, folder=folder)
+    config, doubts = judge_config(text, file=file, folder=folder, environment=environment)
     if config is None or doubts.problems:
         raise ConfigError(doubts.problems)
     return config
 
 
-def judge_config(text: str, *, file: str, folder: Path) -> tuple[ServerConfig | None, Doubts]:
+def judge_config(
+    text: str, *, file: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[ServerConfig | None, Doubts]:
     """Read of routes.yaml what can be read, and say what is wrong with the rest; the arguments are as above.
 
     Returns:
@@ -49,10 +58,11 @@ def judge_config(text: str, *, file: str, folder: Path) -> tuple[ServerConfig | 
         problems, if nothing could be read.
 
     """
-    text = text.removeprefix("\ufeff")
-    tree = read_tree(text)
-    source = Source(file, text, tree.root)
-    report = Report(source, tree.faults)
+    outside = Outside(folder, file, os.environ if environment is None else environment)
+    tree = read_tree(text.removeprefix("\ufeff"), file, outside)
+    source = Source(tree)
+    report = Report(source, tree.faults, tree.unread)
+    report.files |= dict.fromkeys((outside.path, *tree.files))
     if tree.root is None:
         return None, Doubts(report.problems or (Problem(file, 0, 0, "", _EMPTY),))
     data = plain(tree.root)
@@ -82,7 +92,17 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
         unbound=frozenset(root.mapping("handlers")),
         limits=read_limits(root, signals),
         source=source,
+        files=tuple(root.report.files),
+        notes=tuple(_notes(root.report.files, folder / SECRETS_FILE, source)),
     )
+
+
+def _notes(files: Container[Path], secrets: Path, source: Source) -> Iterator[str]:
+    """Yield what is right but may not be meant: secrets for everybody."""
+    mode = secrets.stat().st_mode if secrets in files and secrets.exists() else 0
+    if mode & stat.S_IROTH:
+        name = source.shown(SECRETS_FILE)
+        yield f"{name} is not kept from other users of this machine (its mode is {mode & 0o777:o}): chmod 600 {name}"
 
 
 def _read_plugins(root: Section, folder: Path) -> PluginsConfig:

@@ -1,14 +1,11 @@
 """Files and folders that routes.yaml names: relative to its own folder, and there to be read."""
 
 import os
-from itertools import islice
 from pathlib import Path
 
+from signalpost.config.neighbours import meant, reason
 from signalpost.config.section import Section
-from signalpost.config.words import nearest, printable, quoted
-
-# How many neighbours of a missing file are looked through for the one that was meant.
-_NEIGHBOURS = 2000
+from signalpost.config.words import quoted
 
 
 def find_file(section: Section, name: str, folder: Path) -> Path | None:
@@ -19,6 +16,7 @@ def find_file(section: Section, name: str, folder: Path) -> Path | None:
     if path.is_dir():
         section.problem(name, f"{quoted(section.data[name])} is a folder; a file is meant here")
         return None
+    section.report.files[path] = None
     return path if _is_there(section, name, path, folder, "file") else None
 
 
@@ -50,10 +48,10 @@ def _is_there(section: Section, name: str, path: Path, folder: Path, kind: str) 
         path.stat()
     except FileNotFoundError:
         slashes = "; folders are parted by /, not by a backslash" if "\\" in text else ""
-        section.problem(name, f"no {kind} {text} in the folder of routes.yaml ({path}){_meant(path, folder)}{slashes}")
+        section.problem(name, f"no {kind} {text} in the folder of routes.yaml ({path}){meant(path, folder)}{slashes}")
         return False
     except OSError as error:
-        section.problem(name, f"the {kind} {text} cannot be read: {_reason(error)}")
+        section.problem(name, f"the {kind} {text} cannot be read: {reason(error)}")
         return False
     if not (path.is_file() if kind == "file" else path.is_dir()):
         section.problem(name, f"{text} is not a {kind}")
@@ -63,23 +61,3 @@ def _is_there(section: Section, name: str, path: Path, folder: Path, kind: str) 
         section.problem(name, f"the {kind} {text} may not be read by this user")
         return False
     return True
-
-
-def _meant(path: Path, folder: Path) -> str:
-    """Suggest what has a similar name beside a missing file, or the same name one folder down."""
-    near = nearest(path.name, (entry.name for entry in _entries(path.parent)))
-    below = (Path(entry.path, path.name) for entry in _entries(folder) if entry.is_dir())
-    found = path.with_name(near) if near else next((each for each in below if each.exists()), None)
-    return f'; did you mean "{printable(os.path.relpath(found, folder))}"?' if found else ""
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(islice(entries, _NEIGHBOURS))
-    except OSError:
-        return []
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or "unknown error").lower()

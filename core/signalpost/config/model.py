@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from signalpost.config.paths import PathPattern
+from signalpost.config.words import format_keys
 from signalpost.errors import Problem
 
 Keys = tuple[str | int, ...]
@@ -32,6 +33,20 @@ class SourceMap(Protocol):
 
     def place(self, keys: Keys) -> str:
         """Name where the value at `keys` stands: ``routes.yaml:14``."""
+
+    def masked(self, text: str) -> str:
+        """Hide the secrets that a text holds: ``!secret token`` stands in the place of each."""
+
+
+class Placed:
+    """A part of routes.yaml. Its repr says where it stands and not what it holds, since that may be a secret."""
+
+    __slots__ = ()
+
+    keys: Keys
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({format_keys(self.keys)})"
 
 
 class Scheme(StrEnum):
@@ -77,8 +92,8 @@ class CompressionConfig:
     threshold: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointConfig:
+@dataclass(frozen=True, slots=True, repr=False)
+class EndpointConfig(Placed):
     """An address and port with a protocol.
 
     Attributes:
@@ -99,8 +114,8 @@ class EndpointConfig:
     compression: CompressionConfig | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepConfig:
+@dataclass(frozen=True, slots=True, repr=False)
+class StepConfig(Placed):
     """One step of a list of actions (``do``): what it is called, and its options as the file holds them.
 
     Attributes:
@@ -121,8 +136,8 @@ class StepConfig:
     body: "tuple[StepConfig, ...]" = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaConfig:
+@dataclass(frozen=True, slots=True, repr=False)
+class SchemaConfig(Placed):
     """A JSON Schema, inline or read from a file; already judged sound by jsonschema.
 
     Attributes:
@@ -135,8 +150,8 @@ class SchemaConfig:
     document: Mapping[str, Any] | bool
 
 
-@dataclass(frozen=True, slots=True)
-class RouteConfig:
+@dataclass(frozen=True, slots=True, repr=False)
+class RouteConfig(Placed):
     """An HTTP route. Exactly one of file, static, view, handler and do is given.
 
     Attributes:
@@ -206,8 +221,8 @@ class SlowConfig:
     buffer: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SignalConfig:
+@dataclass(frozen=True, slots=True, repr=False)
+class SignalConfig(Placed):
     """A WebSocket path, and what becomes of messages that arrive on it.
 
     Attributes:
@@ -237,8 +252,8 @@ class SignalConfig:
     disconnected: tuple[StepConfig, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TimerConfig:
+@dataclass(frozen=True, slots=True, repr=False)
+class TimerConfig(Placed):
     """A job by interval. Exactly one of handler and do is given.
 
     Attributes:
@@ -261,8 +276,8 @@ class TimerConfig:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleConfig:
+@dataclass(frozen=True, slots=True, repr=False)
+class ScheduleConfig(Placed):
     """A job by cron expressions. Exactly one of handler and do is given.
 
     Attributes:
@@ -305,7 +320,7 @@ class PluginsConfig:
     folder: Path
     enable: tuple[str, ...] | None = None
     disable: tuple[str, ...] = ()
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +350,7 @@ class LimitsConfig:
     drain: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ServerConfig:
     """All of routes.yaml.
 
@@ -345,6 +360,9 @@ class ServerConfig:
         undeclared_refused: whether WebSocket paths that no signal declares answer 404.
         unbound: handlers whose bindings are taken away (``handlers: {tick: off}``).
         source: where everything stands, for problems found later.
+        files: routes.yaml, what it includes (files, and folders as such), the file of secrets, and every file that a
+            key names, there or not; absolute. When one changes, this may, too.
+        notes: what is right but may not be meant.
 
     """
 
@@ -359,4 +377,9 @@ class ServerConfig:
     undeclared_refused: bool
     unbound: frozenset[str]
     limits: LimitsConfig
-    source: SourceMap = field(repr=False, compare=False)
+    source: SourceMap = field(compare=False)
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        return f"ServerConfig({self.file!r})"

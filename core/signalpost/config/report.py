@@ -1,10 +1,11 @@
 """Gathers every problem of one file, so that a mistake never hides the next."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from signalpost.config.faults import Fault
 from signalpost.config.model import Keys
 from signalpost.config.source import Source
-from signalpost.config.tree import Fault
 from signalpost.errors import Problem
 
 
@@ -13,15 +14,17 @@ class Report:
 
     Attributes:
         source: where everything stands.
+        files: that were read or named; absolute.
 
     """
 
-    __slots__ = ("_about", "_faulty", "_problems", "source")
+    __slots__ = ("_about", "_faulty", "_problems", "files", "source")
 
-    def __init__(self, source: Source, faults: Iterable[Fault] = ()) -> None:
+    def __init__(self, source: Source, faults: Iterable[Fault] = (), unread: Iterable[Keys] = ()) -> None:
         self.source = source
+        self.files: dict[Path, None] = {}
         self._problems: dict[Problem, None] = {}
-        self._faulty: set[Keys] = set()
+        self._faulty: set[Keys] = set(unread)
         self._about: set[Keys] = set()
         for fault in faults:
             self._problems[source.fault(fault)] = None

@@ -12,12 +12,14 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import specification_with
 
+from signalpost.config.bounds import MAX_CHARACTERS
 from signalpost.config.files import find_file
 from signalpost.config.model import Keys, SchemaConfig
+from signalpost.config.nodes import plain
 from signalpost.config.section import Section
-from signalpost.config.source import Source, format_keys
-from signalpost.config.tree import MAX_CHARACTERS, plain, read_tree
-from signalpost.config.words import did_you_mean, quoted
+from signalpost.config.source import Source
+from signalpost.config.tree import read_tree
+from signalpost.config.words import did_you_mean, format_keys, quoted
 from signalpost.errors import Problem
 
 _DRAFTS = (
@@ -41,10 +43,13 @@ def read_schema(section: Section, folder: Path) -> SchemaConfig | None:
         return None if path is None else _from_file(section, path, keys)
     if not isinstance(value, dict | bool):
         return None
+    secrets = list(section.report.source.secrets(keys))
+    for place in secrets:
+        section.report.add(place, "a schema holds no secrets, since clients are told what it asks for")
     faults = list(schema_faults(value))
     for inner, text in faults:
         section.report.add((*keys, *inner), text)
-    return None if faults else SchemaConfig(keys, value)
+    return None if faults or secrets else SchemaConfig(keys, value)
 
 
 def _from_file(section: Section, path: Path, keys: Keys) -> SchemaConfig | None:
@@ -76,8 +81,8 @@ def _from_file(section: Section, path: Path, keys: Keys) -> SchemaConfig | None:
 def _parse(name: str, text: str, *, yaml: bool) -> tuple[Any, list[Problem]]:
     """Read a schema's file; its mistakes are placed in that file."""
     if yaml:
-        tree = read_tree(text)
-        source = Source(name, text, tree.root)
+        tree = read_tree(text, name)
+        source = Source(tree)
         return tree.root and plain(tree.root), [source.fault(fault) for fault in tree.faults]
     try:
         return json.loads(text, parse_constant=_refuse_constant), []

@@ -1,99 +1,99 @@
-"""Where everything in routes.yaml stands: turns offsets and paths of keys into problems with line and column."""
+"""Where everything in routes.yaml stands: turns paths of keys into problems with file, line and column."""
 
-import re
-from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
+from signalpost.config.document import Document
+from signalpost.config.faults import Fault
+from signalpost.config.masks import mask, mask_secrets
 from signalpost.config.model import Keys
-from signalpost.config.scalars import shorten
-from signalpost.config.tree import Fault, ListNode, MapNode, Node
-from signalpost.config.words import printable, quoted
-from signalpost.config.yamlerrors import Span
+from signalpost.config.nodes import Hidden, ListNode, MapNode, Node, Span, hidden_in, secrets_in
+from signalpost.config.tree import Tree
+from signalpost.config.words import format_keys, printable
 from signalpost.errors import Problem
-
-# What editors and terminals count as a line; PyYAML's own marks would also count U+0085, U+2028 and U+2029.
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
 
 
 class Source:
-    """The text of a file and its tree; the `SourceMap` of `signalpost.config.model`.
+    """The files of a routes.yaml and their tree; the `SourceMap` of `signalpost.config.model`.
 
     Attributes:
-        file: as the user named it.
+        file: routes.yaml, as the user named it.
 
     """
 
-    __slots__ = ("_line_text", "_root", "_starts", "_text", "file")
+    __slots__ = ("_around", "_documents", "_root", "_secrets", "file")
 
-    def __init__(self, file: str, text: str, root: Node | None = None) -> None:
-        self.file = file
-        self._text = text
-        self._root = root
-        self._line_text = (-1, "")
-        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+    def __init__(self, tree: Tree) -> None:
+        self.file = tree.documents[0].name
+        self._documents: Sequence[Document] = tree.documents
+        self._root = tree.root
+        self._around: tuple[Node | None, tuple[Hidden, ...]] = (None, ())
+        hidden = hidden_in(tree.root) if tree.root else ()
+        self._secrets = tuple(dict.fromkeys(each for each in hidden if each.secret))
 
     def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> Problem:
         """Make the problem `text` about the value at `keys` (or about its key), or about its nearest parent."""
-        span = self._span(keys, of_key=of_key)
-        return self.at(span, text, keys) if span else Problem(self.file, 0, 0, format_keys(keys), printable(text))
+        nodes = self._way(keys)
+        if not nodes:
+            return Problem(self.file, 0, 0, format_keys(keys), printable(text))
+        span = self._span(nodes, keys, of_key=of_key)
+        return self._documents[span.document].problem(span.start, span.end, self._masked(text, nodes), keys)
 
     def place(self, keys: Keys) -> str:
         """Name where the value at `keys`, or its nearest parent, stands: ``routes.yaml:14``."""
-        span = self._span(keys, of_key=True)
-        return f"{self.file}:{self._line(span.start) + 1}" if span else self.file
+        nodes = self._way(keys)
+        if not nodes:
+            return self.file
+        span = self._span(nodes, keys, of_key=True)
+        return self._documents[span.document].place(span.start)
 
-    def at(self, span: Span, text: str, keys: Keys = ()) -> Problem:
-        """Make the problem `text` about a stretch of the file; its first line is underlined."""
-        line = self._line(span.start)
-        source = self._source(line)
-        column = span.start - self._starts[line]
-        width = min(span.end - span.start, len(source) - column)
-        return Problem(self.file, line + 1, column + 1, format_keys(keys), printable(text), source, max(width, 1))
+    def shown(self, name: str) -> str:
+        """Name a file in the folder of routes.yaml as the user would: as routes.yaml itself was named."""
+        return str(PurePath(self.file).parent / name)
+
+    def secrets(self, keys: Keys) -> Iterator[Keys]:
+        """Yield where, at `keys` and below, the value is a secret."""
+        nodes = self._way(keys)
+        if len(nodes) == len(keys) + 1:
+            yield from secrets_in(nodes[-1], keys)
 
     def fault(self, fault: Fault) -> Problem:
         """Make a problem of what reading the tree found."""
-        earlier = "" if fault.earlier is None else f"{self.file}:{self._line(fault.earlier) + 1}"
-        return self.at(fault.span, fault.text.replace("{earlier}", earlier), fault.keys)
+        document = self._documents[fault.span.document]
+        earlier = fault.earlier and self._documents[fault.earlier.document].place(fault.earlier.start)
+        text = fault.words(earlier or "", masked=document.secret)
+        return document.problem(fault.span.start, fault.span.end, mask_secrets(text, self._secrets), fault.keys)
 
-    def _source(self, line: int) -> str:
-        """Return a line's text; the problems of one line share it, for a file may be one long line."""
-        if self._line_text[0] != line:
-            end = self._starts[line + 1] if line + 1 < len(self._starts) else len(self._text)
-            self._line_text = line, self._text[self._starts[line] : end].rstrip("\r\n")
-        return self._line_text[1]
+    def masked(self, text: str) -> str:
+        """Hide the secrets that a text holds: ``!secret token`` stands in the place of each."""
+        return mask_secrets(text, self._secrets)
 
-    def _line(self, offset: int) -> int:
-        """Return the line of an offset, from 0."""
-        return bisect_right(self._starts, offset) - 1
+    def _masked(self, text: str, nodes: Sequence[Node]) -> str:
+        """Hide what a problem about the last of `nodes` must not show.
 
-    def _span(self, keys: Keys, *, of_key: bool) -> Span | None:
-        node = self._root
-        if node is None:
-            return None
-        span = node.span
-        for index, key in enumerate(keys):
-            last = index == len(keys) - 1
+        Of the value itself that is every piece of what came from outside; of those beside it, all that they hold.
+        """
+        beside = nodes[-2] if len(nodes) > 1 and isinstance(nodes[-2], MapNode) else None
+        if self._around[0] is not beside:  # many problems are about the values of one mapping
+            self._around = beside, tuple(hidden_in(beside)) if beside else ()
+        return mask_secrets(mask(text, tuple(hidden_in(nodes[-1])), self._around[1]), self._secrets)
+
+    def _way(self, keys: Keys) -> list[Node]:
+        """Return the nodes on the way to what stands at `keys`, or to its nearest parent; none without a tree."""
+        nodes = [self._root] if self._root else []
+        for key in keys:
+            node = nodes[-1] if nodes else None
             if isinstance(node, MapNode) and isinstance(key, str) and key in node.entries:
-                entry = node.entries[key]
-                node = entry.node
-                span = entry.key if last and of_key else node.span
+                nodes.append(node.entries[key].node)
             elif isinstance(node, ListNode) and isinstance(key, int) and 0 <= key < len(node.items):
-                node = node.items[key]
-                span = node.span
+                nodes.append(node.items[key])
             else:
                 break
-        return span
+        return nodes
 
-
-def format_keys(keys: Iterable[str | int]) -> str:
-    """Write a path of keys as users read it: ``signals[0].handler``, ``plugins.settings["my plugin"]``."""
-    text = ""
-    for key in keys:
-        if isinstance(key, int):
-            text += f"[{key}]"
-        elif _PLAIN_KEY.fullmatch(key):
-            text += f".{shorten(key)}" if text else shorten(key)
-        else:
-            text += f"[{quoted(key)}]"
-    return text
+    def _span(self, nodes: Sequence[Node], keys: Keys, *, of_key: bool) -> Span:
+        reached = len(nodes) - 1
+        parent = nodes[-2] if reached else None
+        if of_key and reached == len(keys) and isinstance(parent, MapNode):
+            return parent.entries[str(keys[-1])].key
+        return nodes[-1].span

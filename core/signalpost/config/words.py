@@ -1,6 +1,7 @@
 """Phrases of which problems are made: what was given, what is known, what was probably meant."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from signalpost.config.scalars import shorten
 
 _SHOWN = 12
+_PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
 # difflib takes time quadratic in the length of a word; nobody types a key this long by mistake.
 _LONGEST_WORD = 80
 
@@ -69,3 +71,16 @@ def given(value: Any) -> str:
             return "a list"
         case _:
             return "a mapping"
+
+
+def format_keys(keys: Iterable[str | int]) -> str:
+    """Write a path of keys as users read it: ``signals[0].handler``, ``plugins.settings["my plugin"]``."""
+    text = ""
+    for key in keys:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        elif _PLAIN_KEY.fullmatch(key):
+            text += f".{shorten(key)}" if text else shorten(key)
+        else:
+            text += f"[{quoted(key)}]"
+    return text

@@ -4,15 +4,6 @@ from dataclasses import dataclass
 
 import yaml
 
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of the text: offsets in characters, `end` exclusive."""
-
-    start: int
-    end: int
-
-
 # What PyYAML says (the start of its words), and what to do about it. `{char}` is the character at the place.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
@@ -64,6 +55,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "a value is missing before this {char}, or there is one bracket too many, or a text needs quotes",
     ),
     (
+        "expected ' ', but found",
+        "a space and a name are missing behind this tag, as in !include signals.yaml",
+    ),
+    (
         "found unknown escape character",
         "no such escape in double quotes: write \\\\ for a backslash, or use single quotes",
     ),
@@ -71,6 +66,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "sequence entries are not allowed here",
         'a list begins on a line of its own: break the line before the "-"',
     ),
+)
+_BRACED_VARIABLE = (
+    "between { } and [ ] a variable needs quotes, and is text then; where it must be a number, write the mapping in "
+    "lines instead (port: ${PORT})"
 )
 _AT_THE_END = ("<stream end>'", "found unexpected end of stream")
 _BRACKETS = ("[", "{")
@@ -82,27 +81,31 @@ class Explanation:
     """What an exception of PyYAML means.
 
     Attributes:
-        span: where it points to.
-        earlier: a place in the text that `words` speaks of as ``{earlier}``.
+        start: where it points to; an offset, as is `end` (exclusive).
+        words: they speak of `earlier` as ``{earlier}`` and of `echo` as ``{echo}``.
+        earlier: an offset, too.
+        echo: a piece of the text, or what PyYAML says of one.
 
     """
 
-    span: Span
+    start: int
+    end: int
     words: str
     earlier: int | None = None
+    echo: str = ""
 
 
 def explain(error: Exception, text: str) -> Explanation:
     """Say in words for whoever wrote `text` what PyYAML could not read."""
     if isinstance(error, yaml.reader.ReaderError):
         code = f"U+{ord(text[error.position]):04X}"
-        return Explanation(_one(error.position), f"the character {code} cannot stand in a YAML file")
+        return _at(error.position, f"the character {code} cannot stand in a YAML file")
     if isinstance(error, yaml.MarkedYAMLError):
         return _explain_marked(error, text)
     if isinstance(error, RecursionError):
-        return Explanation(Span(0, 0), "nested too deeply to be read")
+        return Explanation(0, 0, "nested too deeply to be read")
     words = "an escape in double quotes names no character, or the %YAML version is no number"
-    return Explanation(Span(0, 0), words)
+    return Explanation(0, 0, words)
 
 
 def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> Explanation:
@@ -112,17 +115,19 @@ def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> Explanation:
     if error.context_mark is not None and problem.endswith(_AT_THE_END):
         start = error.context_mark.index  # where the quote or bracket is opened says more than the end of the file
         if (bracket := text[start : start + 1]) in _BRACKETS:
-            return Explanation(_one(start), f'this "{bracket}" is opened but never closed')
+            return _at(start, f'this "{bracket}" is opened but never closed')
     if problem.startswith("expected alphabetic or numeric character"):
         start = max(start - 1, 0)
+    if text[start - 1 : start + 1] == "${" and problem.startswith("expected ',' or "):
+        return Explanation(start - 1, start + 1, _BRACED_VARIABLE)
     char = text[start : start + 1] or "the end of the file"
     for said, advice in _ADVICE:
         if problem.startswith(said):
             words = advice.format(char=char, before=char, what=_SPECIAL_KINDS.get(char, "alias"))
-            return Explanation(_one(start), words, error.context_mark.index if error.context_mark else None)
-    where = f" {error.context}" if error.context else ""
-    return Explanation(_one(start), f"this is not YAML: {problem}{where}")
+            return Explanation(start, start + 1, words, error.context_mark.index if error.context_mark else None)
+    said = f"{problem} {error.context}" if error.context else problem
+    return Explanation(start, start + 1, "this is not YAML: {echo}", echo=said)
 
 
-def _one(offset: int) -> Span:
-    return Span(offset, offset + 1)
+def _at(offset: int, words: str) -> Explanation:
+    return Explanation(offset, offset + 1, words)

@@ -15,10 +15,10 @@ from signalpost.config.model import (
     Wish,
 )
 from signalpost.config.paths import PathPattern
-from signalpost.config.source import format_keys
 from signalpost.config.steps import Place
 from signalpost.config.templates import template_digests
 from signalpost.config.units import format_size
+from signalpost.config.words import format_keys
 from signalpost.delivery.memory import default_outboxes
 from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs

@@ -23,7 +23,7 @@ class Findings:
     """
 
     def __init__(self, config: ServerConfig, earlier: Sequence[Problem] = ()) -> None:
-        self.notes: list[str] = []
+        self.notes = list(config.notes)
         self._config = config
         self._problems = list(earlier)
         # What has a problem is not judged twice: the second judgement rests on what the first one refused.
@@ -76,5 +76,6 @@ class Findings:
         self._problems.append(Problem(self._shown(file), int(line), column, "", text, source, width))
 
     def _shown(self, text: str) -> str:
-        """Name files of the app as the user would: as routes.yaml itself was named."""
-        return text.replace(f"{self._config.folder}/", f"{Path(self._config.file).parent}/".removeprefix("./"))
+        """Name files of the app as the user would, as routes.yaml itself was named; and hide secrets."""
+        shown = text.replace(f"{self._config.folder}/", f"{Path(self._config.file).parent}/".removeprefix("./"))
+        return self._config.source.masked(shown)
