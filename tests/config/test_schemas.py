@@ -87,7 +87,7 @@ def test_a_schema_comes_from_a_json_or_yaml_file(config, app):
         (
             "twice.yaml",
             b"a: 1\na: 2",
-            "twice.yaml:2:1: a: the key \"a\" stands here a second time (first in twice.yaml:1)",
+            'twice.yaml:2:1: a: the key "a" stands here a second time (first in twice.yaml:1)',
         ),
         ("empty.yaml", b"", '"empty.yaml" does not hold a JSON Schema'),
     ],

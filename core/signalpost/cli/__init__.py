@@ -10,6 +10,7 @@ import click
 from signalpost import __version__
 from signalpost.cli.commands import Commands
 from signalpost.cli.explaining import show_takers
+from signalpost.cli.hiding import load
 from signalpost.cli.listing import show_plugins, show_routes
 from signalpost.cli.planning import show_plan
 from signalpost.cli.running import LOG_LEVELS, run_server
@@ -20,7 +21,6 @@ from signalpost.config.editor import editor_schema
 from signalpost.config.reference import reference as reference_text
 from signalpost.config.render import count_problems
 from signalpost.errors import ConfigError
-from signalpost.plan import load_plan
 
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
@@ -42,7 +42,7 @@ def cli() -> None:
 )
 def run(file: str, log_level: str) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM."""
-    run_server(load_plan(file), log_level)
+    run_server(load(file), log_level)
 
 
 @cli.command()
@@ -62,7 +62,7 @@ def check(file: str, style: str) -> None:
     """
     text = Style(style) is Style.TEXT
     try:
-        loaded = load_plan(file)
+        loaded = load(file)
     except ConfigError as error:
         # Here the problems are the answer, so they go to stdout.
         click.echo(render_problems(error.problems, Style(style), colour=text and wants_colour(sys.stdout)))
@@ -79,7 +79,7 @@ def check(file: str, style: str) -> None:
 @FILE
 def routes(file: str) -> None:
     """Show what FILE serves where, who owns it, and when jobs run next."""
-    show_routes(load_plan(file))
+    show_routes(load(file))
 
 
 @cli.command()
@@ -89,7 +89,7 @@ def plugins(file: str) -> None:
 
     Each handler is shown with where it is bound.
     """
-    show_plugins(load_plan(file))
+    show_plugins(load(file))
 
 
 @cli.command()
@@ -112,7 +112,7 @@ def explain(path: str, file: str, method: str | None) -> None:
 
     PATH is as a client asks for it, such as /rooms/blue.
     """
-    show_takers(load_plan(file), path, method)
+    show_takers(load(file), path, method)
 
 
 @cli.command()

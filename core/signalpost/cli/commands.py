@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from signalpost.cli.hiding import hiding
 from signalpost.cli.terminal import wants_colour
 from signalpost.config import render_problems
 from signalpost.errors import ConfigError, OperatorError
@@ -16,6 +17,10 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
+        with hiding(ctx):
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigError as error:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from signalpost.cli.hiding import masked
 from signalpost.config.words import printable
 
 _GAP = 3  # cells between two columns
@@ -42,7 +43,7 @@ def show_table(
     even so wraps the lines itself. Anywhere else a row is one line, for grep and its kin.
     """
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    texts = [[printable(cell) for cell in row] for row in rows]
+    texts = [[_shown(cell) for cell in row] for row in rows]
     widths = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
     for name, width in zip(columns, widths, strict=True):
         table.add_column(Text(name), min_width=width, overflow="fold")
@@ -59,7 +60,7 @@ def show_table(
         width=max(shutil.get_terminal_size().columns, narrowest) if terminal else _UNBOUNDED,
     )
     if title:
-        click.secho(printable(title), bold=True, color=colour)
+        click.secho(_shown(title), bold=True, color=colour)
     for line in _lines(printer, table):
         click.echo(line, color=colour)
 
@@ -70,16 +71,21 @@ def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     On a terminal a text is wrapped between words and goes on below itself; anywhere else it is one line.
     """
     colour = wants_colour(sys.stdout)
-    click.secho(printable(title), bold=True, color=colour)
+    click.secho(_shown(title), bold=True, color=colour)
     label_width = max((cell_len(label) for label, _ in facts), default=0)
     lead = _INDENT + label_width + _GAP
     room = max(shutil.get_terminal_size().columns - lead, _NARROWEST) if sys.stdout.isatty() else _UNBOUNDED
     for label, text in facts:
-        first, *more = textwrap.wrap(printable(text), room, break_long_words=False, break_on_hyphens=False) or [""]
+        first, *more = textwrap.wrap(_shown(text), room, break_long_words=False, break_on_hyphens=False) or [""]
         shown = click.style(f"{label:<{label_width}}", dim=True)
         click.echo(f"{' ' * _INDENT}{shown}{' ' * _GAP}{first}".rstrip(), color=colour)
         for line in more:
             click.echo(f"{' ' * lead}{line}", color=colour)
+
+
+def _shown(text: str) -> str:
+    """Hide secrets before a text is wrapped, since half of one could not be told."""
+    return printable(masked(text))
 
 
 def _longest_word(cells: Sequence[str]) -> int:

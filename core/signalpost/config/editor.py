@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from signalpost.config.tags import TAGS
+
 Schema = dict[str, Any]
 
-TAGS = ("!include", "!include_dir", "!secret")
 # For the editor's setting yaml.customTags: each stands on a scalar, and what comes of it counts as a mapping, which is
 # how `_TAG` tells it from a text.
 CUSTOM_TAGS = tuple(f"{tag} scalar:object" for tag in TAGS)

@@ -34,6 +34,10 @@ class SourceMap(Protocol):
     def place(self, keys: Keys) -> str:
         """Name where the value at `keys` stands: ``routes.yaml:14``."""
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether any value is a secret."""
+
     def masked(self, text: str) -> str:
         """Hide the secrets that a text holds: ``!secret token`` stands in the place of each."""
 

@@ -64,6 +64,11 @@ class Source:
         text = fault.words(earlier or "", masked=document.secret)
         return document.problem(fault.span.start, fault.span.end, mask_secrets(text, self._secrets), fault.keys)
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether any value is a secret."""
+        return bool(self._secrets)
+
     def masked(self, text: str) -> str:
         """Hide the secrets that a text holds: ``!secret token`` stands in the place of each."""
         return mask_secrets(text, self._secrets)

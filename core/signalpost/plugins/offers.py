@@ -15,7 +15,7 @@ from jinja2.filters import FILTERS
 from signalpost.actions.filters import all_filters
 from signalpost.config.parts import part_faults
 from signalpost.config.schema import built_in_actions
-from signalpost.config.source import format_keys
+from signalpost.config.words import format_keys
 from signalpost.errors import PluginError
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.faults import fault

@@ -73,9 +73,9 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
             sock = _socket(before.get(key), group[0], place, (ports, held))
             port = sock.getsockname()[1]
             ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key))
-    except ListenError:
+    except ListenError as error:
         close_new(ports, held)
-        raise
+        raise ListenError(source.masked(str(error))) from None
     return ports
 
 

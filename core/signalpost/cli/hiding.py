@@ -1,0 +1,108 @@
+"""Keeps secrets out of what a command prints, whoever prints it: tables, the log, tracebacks, plugins."""
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import click
+
+from signalpost.config.model import ServerConfig
+from signalpost.plan import Plan, load_plan
+
+Masked = Callable[[str], str]
+
+# How many configurations' secrets are hidden: after a reload, what runs on may still log those of the one before.
+_REMEMBERED = 3
+
+
+class Hiding:
+    """Stands between a process and its output once there are secrets to hide; costs nothing until then."""
+
+    def __init__(self) -> None:
+        self._masks: deque[Masked] = deque(maxlen=_REMEMBERED)
+        self._streams: list[tuple[str, TextIO]] = []
+
+    def hide(self, config: ServerConfig) -> None:
+        """Hide the secrets of a configuration from now on."""
+        if not config.source.has_secrets:
+            return
+        self._masks.append(config.source.masked)
+        if not self._streams:
+            self._streams = [("stdout", sys.stdout), ("stderr", sys.stderr)]
+            for name, stream in self._streams:
+                setattr(sys, name, _MaskedStream(stream, self.masked))
+
+    def masked(self, text: str) -> str:
+        """Put ``!secret name`` in the place of every secret of a text."""
+        for mask in self._masks:
+            text = mask(text)
+        return text
+
+    def end(self) -> None:
+        """Give the process its own streams back."""
+        for name, stream in self._streams:
+            setattr(sys, name, stream)
+        self._streams = []
+
+
+class _MaskedStream:
+    """A text stream that hides secrets in each piece it is given, and is the stream behind it in all else."""
+
+    def __init__(self, stream: TextIO, masked: Masked) -> None:
+        self._stream = stream
+        self._masked = masked
+
+    def write(self, text: str) -> int:
+        """Write a text; its length is that of the text as given."""
+        self._stream.write(self._masked(text))
+        return len(text)
+
+    def writelines(self, lines: Iterator[str]) -> None:
+        """Write texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def hiding(ctx: click.Context) -> Iterator[None]:
+    """Hide, while a command runs, the secrets of every plan that it loads with `load`."""
+    ctx.obj = found = Hiding()
+    try:
+        yield
+    except (SystemExit, click.exceptions.Exit, click.ClickException):
+        found.end()
+        raise
+    # After any other exception it is left as it is, for the traceback that follows.
+    found.end()
+
+
+def load(file: str) -> Plan:
+    """Load a plan for the command that runs; its secrets are not shown from now on.
+
+    Raises:
+        ConfigError: as `signalpost.plan.load_plan`.
+
+    """
+    plan = load_plan(file)
+    hide(plan)
+    return plan
+
+
+def hide(plan: Plan) -> None:
+    """Hide the secrets of a plan from what the running command prints."""
+    _current().hide(plan.config)
+
+
+def masked(text: str) -> str:
+    """Put ``!secret name`` in the place of every secret of a text that is about to be printed."""
+    return _current().masked(text)
+
+
+def _current() -> Hiding:
+    ctx = click.get_current_context(silent=True)
+    return (ctx.find_object(Hiding) if ctx else None) or Hiding()

@@ -1,0 +1,118 @@
+"""Secrets in what commands print: nowhere, whoever prints it."""
+
+import signal
+
+import pytest
+from websockets.sync.client import connect
+
+TOKEN = "hunter2 Correct Horse/Battery"
+APP = """
+plugins: {settings: {spy: {token: !secret token}}}
+routes:
+  - {path: !secret hook, broadcast: {value: !secret token}}
+signals:
+  - {path: !secret hook, handler: leak}
+timers: [{name: !secret name, every: 1h, handler: tick, arguments: {a: !secret token}}]
+"""
+PLUGIN = """
+    import logging
+    import sys
+
+    from signalpost import hookimpl, signal, timer
+
+    @hookimpl
+    def startup(context):
+        token = context.settings["token"]
+        print("printed", token, file=sys.stderr)
+        logging.getLogger("spy").warning("logged %s", token)
+        sys.stderr.writelines(["written ", token, chr(10)])
+
+    @signal("leak")
+    async def leak(event):
+        raise ValueError("no login with " + event.path)
+
+    @timer("tick")
+    async def tick(event): ...
+"""
+
+
+@pytest.fixture
+def app(write, folder):
+    """An app with secrets wherever one may stand."""
+    write(APP, spy=PLUGIN)
+    (folder / "secrets.yaml").write_text(f"token: {TOKEN}\nhook: /hunter2hook\nname: hunter2name\n")
+    (folder / "secrets.yaml").chmod(0o600)
+
+
+@pytest.mark.parametrize("arguments", [("routes",), ("plugins",), ("check",), ("explain", "/hunter2hook")])
+def test_no_table_shows_a_secret(app, signalpost, arguments):
+    result = signalpost(*arguments)
+    assert result.exit_code == 0, result.output
+    # What stands on the command line is whoever typed it to know.
+    assert "hunter2" not in result.output.replace("explain /hunter2hook", "")
+
+
+def test_in_its_place_stands_its_name(app, signalpost):
+    output = signalpost("routes").output
+    assert "POST   !secret hook" in output
+    assert "!secret name" in output
+
+
+def test_on_a_terminal_no_half_of_a_secret_is_shown(write, folder, terminal):
+    write("timers: [{name: !secret s, every: 1h, broadcast: {value: 1}}]")
+    (folder / "secrets.yaml").write_text("s: one two three four five six seven eight nine ten\n")
+    shown = terminal("routes", columns=60)
+    assert "three" not in shown
+    assert "!secret s" in " ".join(shown.split())
+
+
+def test_no_log_and_no_plugin_shows_a_secret(app, run):
+    server = run("--log-level", "debug")
+    with connect(server.urls["live"] + "/hunter2hook", compression=None, proxy=None) as client:
+        client.send('{"message": "hello"}')
+        assert "handler-failed" in client.recv()
+    code, out, err = server.end(signal.SIGTERM)
+    assert code == 0
+    assert "hunter2" not in out + err + "".join(server.lines)
+    assert "printed !secret token" in err
+    assert "logged !secret token" in err
+    assert "no login with !secret hook" in err
+
+
+def test_a_traceback_shows_no_secret(write, folder, process):
+    """Not even that of a mistake of ours: here, of a plugin that takes the command's own functions away."""
+    plugin = """
+        import signalpost.server as server
+
+        def broken(plan, *_):
+            raise RuntimeError("broken by " + plan.config.plugins.settings["spy"]["token"])
+
+        server.Server.__init__ = lambda self, plan, *_: broken(plan)
+    """
+    write("plugins: {settings: {spy: {token: !secret token}}}", spy=plugin)
+    (folder / "secrets.yaml").write_text("token: hunter2\n")
+    _, err = process("run").communicate(timeout=30)
+    assert err.endswith("RuntimeError: broken by !secret token\n")
+
+
+def test_without_secrets_the_streams_are_the_process_s_own(write, process):
+    plugin = """
+        import sys
+        from signalpost import hookimpl
+
+        @hookimpl
+        def startup(context):
+            sys.stderr.write(type(sys.stderr).__name__)
+            raise SystemExit
+    """
+    write("signals: [{path: /}]", look=plugin)
+    _, err = process("run").communicate(timeout=30)
+    assert err.startswith("TextIOWrapper")
+
+
+def test_a_port_that_is_taken_is_told_without_the_secret_address(write, folder, process):
+    write("endpoints: [{name: web, address: !secret host, port: 0, protocol: http}]")
+    (folder / "secrets.yaml").write_text("host: hunter2.invalid\n")
+    started = process("run")
+    _, err = started.communicate(timeout=30)
+    assert err == 'signalpost: routes.yaml:1: endpoint web: no address "!secret host" is known here\n'
