@@ -45,4 +45,8 @@ def test_the_readme_has_the_tags_that_an_editor_must_be_told():
 
 def test_the_reference_has_every_section(signalpost):
     text = signalpost("reference").stdout
-    assert re.findall("^## (.*)$", text, re.MULTILINE) == ["Values from outside", *routes_schema()["properties"], "Actions"]
+    assert re.findall("^## (.*)$", text, re.MULTILINE) == [
+        "Values from outside",
+        *routes_schema()["properties"],
+        "Actions",
+    ]

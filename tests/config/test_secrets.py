@@ -216,7 +216,7 @@ def test_no_representation_shows_a_secret(write, config):
         "handlers: {h: off}"
     )
     assert read.timers[0].arguments == {"a": HUNTER}
-    parts = (*read.routes, *read.signals, *read.timers, *read.schedules, *read.endpoints, read.routes[0].broadcast)
+    parts = (*read.routes, *read.signals, *read.timers, *read.schedules, *read.endpoints, *read.routes[0].do)
     for shown in map(repr, (read, read.plugins, read.source, *parts)):
         assert HUNTER not in shown
 
