@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import click
 
+from signalpost.cli.hiding import load
 from signalpost.cli.record import read_record
 from signalpost.cli.terminal import show_table
 from signalpost.cli.wording import next_moments
 from signalpost.cron import system_zone
-from signalpost.plan import Changes, Plan, TimerJob, diff, load_plan
+from signalpost.plan import Changes, Plan, TimerJob, diff
 from signalpost.plan.diff import NOTHING, compare
 from signalpost.plan.precedence import Claim, Overlap, R, overlaps, route_claims, signal_claims
 from signalpost.plan.snapshot import snapshot
@@ -32,11 +33,11 @@ def show_plan(file: str, against: str | None) -> None:
         OperatorError: the server that runs cannot be compared with, or the system's time zone is needed and unknown.
 
     """
-    plan = load_plan(file)
+    plan = load(file)
     if against is None:
         changes = _since_running(plan)
     else:
-        changes = diff(load_plan(against), plan)
+        changes = diff(load(against), plan)
         click.echo(f"from {against} to {file}")
     _show_changes(plan, changes)
     _show_jobs(plan)
