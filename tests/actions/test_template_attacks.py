@@ -42,6 +42,8 @@ def scope():
         "data": {"message": "hi", "text": "x" * 1000, "list": ["x" * 100] * 2000, "pairs": [[1, 2]] * 1000},
         "client": {"id": "c1", "path": "/", "groups": frozenset({"a"})},
         "now": datetime(2026, 11, 24, 12, tzinfo=UTC),
+        "by": "a," * 100_000,
+        "chars": "a" * 1000,
         "state": {"count": 1, "list": [1, 2], "weather": Weather(), "lock": Lock(), "type": Weather},
     }
 
@@ -186,6 +188,16 @@ SIZE = {
     "{% call m() %}{% endcall %}",
     "macros in a ring": "{% macro a(f) %}{{ f(f) }}{% endmacro %}{{ a(a) }}",
     "endless recursive loop": "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+    "sorting by very much": "{{ data.list | sort(attribute=by) }}",
+    "grouping by very much": "{{ data.list | groupby(by | replace(',', '.')) }}",
+    "the largest of very much": "{{ data.list | max(attribute=by | replace(',', '.')) }}",
+    "picking very deeply": "{{ data.list | selectattr(by | replace(',', '.'), 'defined') }}",
+    "mapping to very much": "{{ data.list | map(attribute=by) }}",
+    "adding up very much": "{{ data.list | sum(attribute=by) }}",
+    "joining very much": "{{ data.list | join(attribute=by) }}",
+    "long search": "{{ message.rfind(chars) }}",
+    "long strip": "{{ message.strip(chars) }}",
+    "long trim": "{{ message | trim(chars) }}",
     "digits of a text": "{{ ('9' * 99) | int }}",
     "digits of a float": "{{ 1e300 | int }}",
 }
@@ -193,7 +205,7 @@ SIZE = {
 
 @pytest.mark.parametrize("template", SIZE.values(), ids=SIZE)
 def test_nothing_grows_without_bound(compiled, scope, template):
-    assert failure(compiled, template, scope) is Failure.SIZE
+    assert failure(compiled, template, scope, Compiler()) is Failure.SIZE
 
 
 TIME = {

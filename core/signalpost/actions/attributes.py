@@ -41,6 +41,10 @@ TEXT = frozenset(
         *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper"),
     }
 )
+# These take time that grows with the product of two lengths, so what they look for is short.
+SEARCHES = frozenset({"lstrip", "rfind", "rpartition", "rsplit", "rstrip", "strip"})
+LONGEST_SEARCH = 100
+
 MOMENT = frozenset(
     {
         *("year", "month", "day", "hour", "minute", "second", "microsecond"),

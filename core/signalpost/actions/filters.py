@@ -4,21 +4,22 @@ Left out are those that make HTML (`safe`, `forceescape`, `striptags`, `tojson`,
 (`batch`, `indent`, `slice`, `wordwrap`), those that reach into Python (`attr`, `format`), and `pprint`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from jinja2 import UndefinedError, pass_context
 from jinja2 import filters as jinja
 from markupsafe import escape as markup
 
-from signalpost.actions.attributes import kind, strftime
+from signalpost.actions.attributes import LONGEST_SEARCH, kind, strftime
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.operators import binary, number
-from signalpost.actions.scope import Scope
+from signalpost.actions.scope import Each, Scope
 from signalpost.actions.text import as_json, as_text
 from signalpost.actions.value import Failure
 
@@ -26,7 +27,15 @@ Filter = Callable[..., Any]
 
 _PLACES = 15
 _LONGEST_NUMBER = 100
+_LONGEST_ARGUMENT = 1000
 _LONGEST_MOMENT = 100
+
+
+class Group(NamedTuple):
+    """One group of what `groupby` gives; Jinja2's names."""
+
+    grouper: Any
+    list: list[Any]
 
 
 def all_filters(more: Mapping[str, Filter]) -> dict[str, Filter]:
@@ -57,7 +66,7 @@ def _of_items(name: str, function: Filter) -> Filter:
 
     @pass_context
     def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        return scope.collect(function(scope, _items(scope, name, value), *args, **kwargs))
+        return scope.collect(function(scope, _items(scope, name, value, *args, *kwargs.values()), *args, **kwargs))
 
     return run
 
@@ -89,38 +98,80 @@ def _of_plugin(name: str, function: Filter) -> Filter:
     return run
 
 
-def _in_environment(function: Filter) -> Filter:
-    return lambda scope, *args, **kwargs: function(scope.environment, *args, **kwargs)
+def _items(scope: Scope, name: str, value: Any, *arguments: Any) -> Each:
+    """Return the items that a filter is to go through, if they are not too many; for each the clock is looked at.
 
-
-def _items(scope: Scope, name: str, value: Any) -> Iterable[Any]:
-    """Return the items that a filter is to go through, if they are not too many."""
+    Arguments may name attributes of attributes, and a client may have a say in that: they are to be short.
+    """
+    if any(isinstance(each, str) and len(each) > _LONGEST_ARGUMENT for each in arguments):
+        raise StoppedError(Failure.SIZE, f"an argument of {name} has at most {_LONGEST_ARGUMENT} characters")
     if not isinstance(value, Iterable) or not isinstance(value, Sized):
         raise StoppedError(Failure.VALUE, f"{name} takes a list, not {kind(value)}")
+    scope.room_for_items(len(value))
+    return Each(scope, value)
+
+
+def _pairs(scope: Scope, value: Any) -> list[Any]:
+    return list(_mapping(scope, "items", value).items())
+
+
+def _dictsort(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    return jinja.do_dictsort(_mapping(scope, "dictsort", value), *args, **kwargs)
+
+
+def _mapping(scope: Scope, name: str, value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise StoppedError(Failure.VALUE, f"{name} takes a mapping, not {kind(value)}")
+    scope.tick()
     scope.room_for_items(len(value))
     return value
 
 
-def _pairs(_scope: Scope, value: Any) -> list[Any]:
-    return list(_mapping("items", value).items())
+def _sort(
+    scope: Scope,
+    items: Iterable[Any],
+    reverse: bool = False,
+    case_sensitive: bool = False,
+    attribute: str | int | None = None,
+) -> list[Any]:
+    get = jinja.make_multi_attrgetter(scope.environment, attribute, _fold(case_sensitive=case_sensitive))
+    # Not by `key=get`, as Jinja2's own does, for that would look at no clock.
+    keyed = [(get(item), item) for item in items]
+    keyed.sort(key=_key, reverse=reverse)
+    return [item for _, item in keyed]
 
 
-def _sorted_pairs(_scope: Scope, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-    return jinja.do_dictsort(_mapping("dictsort", value), *args, **kwargs)
+def _groupby(
+    scope: Scope, items: Iterable[Any], attribute: str | int, default: Any = None, case_sensitive: bool = False
+) -> list[Group]:
+    fold = _fold(case_sensitive=case_sensitive) or (lambda value: value)
+    get = jinja.make_attrgetter(scope.environment, attribute, default=default)
+    keyed = [(fold(key), key, item) for item in items for key in (get(item),)]
+    keyed.sort(key=_key)
+    groups = [list(members) for _, members in itertools.groupby(keyed, _key)]
+    return [Group(members[0][1], [item for _, _, item in members]) for members in groups]
 
 
-def _mapping(name: str, value: Any) -> Mapping[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise StoppedError(Failure.VALUE, f"{name} takes a mapping, not {kind(value)}")
-    return value
+def _key(keyed: tuple[Any, ...]) -> Any:
+    return keyed[0]
 
 
-def _reversed(_scope: Scope, value: Any) -> list[Any]:
-    return list(value)[::-1]
+def _fold(*, case_sensitive: bool) -> Callable[[Any], Any] | None:
+    return None if case_sensitive else jinja.ignore_case
+
+
+def _max(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
+    items = _items(scope, "max", value, *args, *kwargs.values())
+    return jinja.do_max(scope.environment, items, *args, **kwargs)
+
+
+def _min(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
+    items = _items(scope, "min", value, *args, *kwargs.values())
+    return jinja.do_min(scope.environment, items, *args, **kwargs)
 
 
 def _reverse(scope: Scope, value: Any) -> Any:
-    return scope.keep(value[::-1]) if isinstance(value, str) else _REVERSE_ITEMS(scope, value)
+    return scope.keep(value[::-1] if isinstance(value, str) else list(_items(scope, "reverse", value))[::-1])
 
 
 def _join(scope: Scope, value: Any, separator: Any = "", attribute: str | int | None = None) -> str:
@@ -129,8 +180,7 @@ def _join(scope: Scope, value: Any, separator: Any = "", attribute: str | int | 
     between = as_text(separator)
     pieces: list[str] = []
     length = 0
-    for item in _items(scope, "join", value):
-        scope.tick()
+    for item in _items(scope, "join", value, attribute):
         piece = as_text(item if get is None else get(item))
         length += len(piece) + len(between)
         scope.check(length)
@@ -156,6 +206,12 @@ def _truncate(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
     return scope.keep(jinja.do_truncate(scope.environment, as_text(value), *args, **kwargs))
 
 
+def _trim(text: str, chars: str | None = None) -> str:
+    if chars is not None and len(chars) > LONGEST_SEARCH:
+        raise StoppedError(Failure.SIZE, f"trim looks for at most {LONGEST_SEARCH} characters")
+    return text.strip(chars)
+
+
 def _text(scope: Scope, value: Any) -> Any:
     return scope.keep(as_text(value))
 
@@ -175,8 +231,7 @@ def _json(scope: Scope, value: Any) -> Any:
 def _sum(scope: Scope, value: Any, attribute: str | int | None = None, start: Any = 0) -> Any:
     get = None if attribute is None else jinja.make_attrgetter(scope.environment, attribute)
     total = start
-    for item in _items(scope, "sum", value):
-        scope.tick()
+    for item in _items(scope, "sum", value, attribute):
         total = binary(scope, "+", total, item if get is None else get(item))
     return total
 
@@ -237,36 +292,36 @@ _TEXT: Mapping[str, Filter] = {
     "capitalize": jinja.do_capitalize,
     "lower": jinja.do_lower,
     "title": jinja.do_title,
-    "trim": jinja.do_trim,
+    "trim": _trim,
     "upper": jinja.do_upper,
     "wordcount": jinja.do_wordcount,
 }
 _ITEMS: Mapping[str, Filter] = {
-    "dictsort": _sorted_pairs,
-    "groupby": _in_environment(jinja.sync_do_groupby),
-    "items": _pairs,
+    "groupby": _groupby,
     "list": lambda _scope, value: value,
     "map": jinja.sync_do_map,
     "reject": jinja.sync_do_reject,
     "rejectattr": jinja.sync_do_rejectattr,
     "select": jinja.sync_do_select,
     "selectattr": jinja.sync_do_selectattr,
-    "sort": _in_environment(jinja.do_sort),
-    "unique": _in_environment(jinja.sync_do_unique),
+    "sort": _sort,
+    "unique": lambda scope, value, *args, **kwargs: jinja.sync_do_unique(scope.environment, value, *args, **kwargs),
 }
 _ONE: Mapping[str, Filter] = {
     "first": jinja.sync_do_first,
     "last": jinja.do_last,
-    "max": jinja.do_max,
-    "min": jinja.do_min,
 }
 _OWN: Mapping[str, Filter] = {
     "center": _center,
     "datetime": _datetime,
+    "dictsort": _dictsort,
     "e": _escape,
     "escape": _escape,
+    "items": _pairs,
     "join": _join,
     "json": _json,
+    "max": _max,
+    "min": _min,
     "random": _random,
     "replace": _replace,
     "reverse": _reverse,
@@ -275,7 +330,6 @@ _OWN: Mapping[str, Filter] = {
     "truncate": _truncate,
     "urlencode": _urlencode,
 }
-_REVERSE_ITEMS = _of_items("reverse", _reversed)
 # These need neither clock nor room.
 _SIMPLE: Mapping[str, Filter] = {
     "abs": jinja.FILTERS["abs"],

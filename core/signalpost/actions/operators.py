@@ -52,9 +52,9 @@ def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
         if isinstance(left, str) and isinstance(right, str):
             scope.room(len(left) + len(right))
             return left + right
-        if isinstance(left, list) and isinstance(right, list):
+        if isinstance(left, list | tuple) and isinstance(right, list | tuple):
             scope.room_for_items(len(left) + len(right))
-            return left + right
+            return [*left, *right]
     hint = "; ~ joins anything as text" if sign == "+" else ""
     raise StoppedError(Failure.VALUE, f"{sign} does not take {kind(left)} and {kind(right)}{hint}")
 
@@ -98,10 +98,11 @@ def _check_power(base: float, exponent: float) -> None:
 def _repeated(scope: Scope, left: Any, right: Any) -> Any:
     """Repeat a text or list; None if these are no such pair."""
     what, times = (right, left) if isinstance(left, int) else (left, right)
-    if not isinstance(times, int) or not isinstance(what, str | list):
+    if not isinstance(times, int) or not isinstance(what, str | list | tuple):
         return None
     if isinstance(what, str):
         scope.room(len(what) * times)
     else:
         scope.room_for_items(len(what) * times)
+        what = list(what)
     return what * times

@@ -22,7 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from signalpost.actions import operators
-from signalpost.actions.attributes import Absent, item, kind
+from signalpost.actions.attributes import LONGEST_SEARCH, SEARCHES, Absent, item, kind
 from signalpost.actions.attributes import attribute as shown
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.filters import all_filters
@@ -115,6 +115,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return Each(scope, args[0])
         if isinstance(function, BuiltinFunctionType):  # the methods of texts and dates, as quickly as may be
             scope.tick()
+            if function.__name__ in SEARCHES and any(len(part) > LONGEST_SEARCH for part in args if type(part) is str):
+                text = f"{function.__name__} looks for at most {LONGEST_SEARCH} characters"
+                raise StoppedError(Failure.SIZE, text)
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return scope.keep(function(*args, **kwargs))

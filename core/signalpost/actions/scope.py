@@ -170,7 +170,6 @@ class Scope(Context):
         most = self._limits.characters // ITEM
         collected = []
         for item in items:
-            self.tick()
             collected.append(item)
             if len(collected) > most:
                 break
