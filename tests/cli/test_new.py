@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from signalpost.config import routes_schema
-from signalpost.config.editor import editor_schema
+from signalpost.cli.appschema import app_schema
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"PYTHONPATH": ""}  # what is installed runs, not what this process was pointed to
@@ -36,7 +35,7 @@ class TestFolder:
         assert (result.exit_code, result.stderr) == (0, "")
         assert parts(folder / "chat") == parts(ROOT)
         schema = folder / "chat" / ".signalpost" / "routes.schema.json"
-        assert json.loads(schema.read_text()) == editor_schema(routes_schema())
+        assert json.loads(schema.read_text()) == app_schema(ROOT / "routes.yaml")
         named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", (folder / "chat" / "routes.yaml").read_text())[1]
         assert (folder / "chat" / named).samefile(schema)
 
@@ -147,7 +146,7 @@ class TestInstalled:
         routes, page = chat / "routes.yaml", chat / "web" / "index.html"
         routes.write_text(re.sub(r"port: 809\d", "port: 0", routes.read_text()))
         server = run(command=command, cwd=chat, **ALONE)
-        assert server.lines[-1] == "5 routes, 3 signals, 3 jobs, 3 plugins; Ctrl-C stops"
+        assert server.lines[-1] == "5 routes, 3 signals, 3 jobs, 4 plugins; Ctrl-C stops"
         web, live = server.urls["web"], server.urls["live"]
         page.write_text(page.read_text().replace('data-port="8091"', f'data-port="{live.rpartition(":")[2]}"'))
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from signalpost.config import routes_schema
@@ -19,6 +20,65 @@ def test_the_schema_is_a_sound_json_schema_for_the_file(signalpost):
     validator = Draft202012Validator(schema)
     assert validator.is_valid({"endpoints": [{"name": "web", "address": "*", "port": 80, "protocol": "http"}]})
     assert not validator.is_valid({"endpoints": [{"name": "web", "address": "*", "port": 80, "protocol": "ftp"}]})
+
+
+PLUGIN = """
+    from signalpost import action, hookimpl, signal, timer
+
+    @action("applaud", schema={
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"times": {"type": "integer", "title": "Times", "default": 3}},
+    })
+    def applaud(event, options):
+        \"\"\"Claps its hands.\"\"\"
+
+    @signal("echo")
+    async def echo(event): ...
+
+    @timer("tick", every="5s")
+    async def tick(event): ...
+
+    @hookimpl
+    def settings_schema():
+        return {"type": "object", "properties": {"loud": {"type": "boolean"}}, "additionalProperties": False}
+"""
+LIVE = {"endpoints": [{"name": "live", "address": "*", "port": 80, "protocol": "ws"}]}
+
+
+@pytest.fixture
+def allows(signalpost):
+    """Give a part of a routes.yaml; tell whether the schema lets it pass."""
+    return lambda **part: Draft202012Validator(json.loads(signalpost("schema").stdout)).is_valid(LIVE | part)
+
+
+@pytest.mark.parametrize("rest", ["", "limits: {mesage: 1MiB}", "signals: [{path: /, handler: nobody}]"])
+def test_it_has_the_actions_and_settings_of_the_plugins_even_if_the_file_has_problems(write, allows, rest):
+    write(rest, claps=PLUGIN)
+
+    def does(**step):
+        return allows(signals=[{"path": "/", "do": [step]}])
+
+    assert does(applaud={"times": 5})
+    assert does(applaud={"times": "{{ data.times }}"})
+    assert not does(applaud={"times": "often"})
+    assert not does(aplaud={})
+    assert allows(plugins={"settings": {"claps": {"loud": True}}})
+    assert not allows(plugins={"settings": {"claps": {"lout": True}}})
+
+
+def test_as_long_as_nobody_knows_the_plugins_every_action_may_be_theirs(write, allows):
+    write("plugins: {folder: nowhere}", claps=PLUGIN)
+    assert allows(signals=[{"path": "/", "do": [{"anything": {}}]}])
+    write("", claps="import not_there_at_all\n")
+    assert allows(signals=[{"path": "/", "do": [{"anything": {}}]}])
+
+
+def test_handlers_are_offered_where_they_may_stand(write, signalpost):
+    write("", claps=PLUGIN)
+    parts = json.loads(signalpost("schema").stdout)["$defs"]
+    offered = {name: parts[name]["properties"]["handler"].get("examples") for name in ("route", "signal", "schedule")}
+    assert offered == {"route": ["shout"], "signal": ["echo"], "schedule": ["tick"]}
 
 
 def test_it_is_written_where_the_file_lets_editors_look(signalpost, folder):

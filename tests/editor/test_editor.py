@@ -11,6 +11,7 @@ from signalpost.cli import cli
 README = Path(__file__).parents[2] / "README.md"
 MODELINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n"
 ENDPOINTS = MODELINE + "endpoints:\n  - {name: live, address: 127.0.0.1, port: 8091, protocol: ws}\n"
+DO = "signals:\n  - path: /\n    do:\n"
 # What the README tells users to put into their editor's settings.
 TAGS = re.findall(r'"(![a-z_]+ [a-z:]+)"', README.read_text())
 
@@ -43,6 +44,10 @@ def test_nothing_is_underlined_in_the_app_as_it_is_made(editor, app):
         pytest.param("limits:\n  me|\n", {"message"}, id="a key of the limits"),
         pytest.param("limits:\n  rate: |\n", {"1000/s"}, id="an example"),
         pytest.param("timers:\n  - name: t\n    |\n", {"every", "handler", "on_start"}, id="a key of a timer"),
+        pytest.param("signals:\n  - path: /\n    handler: |\n", {"clock"}, id="a plugin's handler"),
+        pytest.param(DO + "      - |\n", {"broadcast", "reply", "set", "if", "remind"}, id="an action"),
+        pytest.param(DO + "      - broadcast:\n          |\n", {"value", "path", "group"}, id="an option"),
+        pytest.param(DO + "      - remind:\n          |\n", {"after", "text"}, id="an option of a plugin's action"),
     ],
 )
 def test_what_fits_is_offered(editor, text, offered):
@@ -74,6 +79,27 @@ def test_a_misspelt_key_and_a_misspelt_word_are_underlined(editor):
         8,
         'Value is not accepted. Valid values: "everyone", "others", "path", "group", "sender", "none".',
     )
+
+
+def test_a_misspelt_action_and_a_misspelt_option_are_underlined(editor):
+    steps = "      - brodcast: {value: x}\n      - remind: {after: 5s, txt: x}\n"
+    found = editor.open(ENDPOINTS + DO + steps)
+    assert (7, "Property brodcast is not allowed.") in found
+    assert (8, "Property txt is not allowed.") in found
+    assert {line for line, _ in found} == {7, 8}
+
+
+def test_templates_stand_for_values_of_actions(editor):
+    steps = """\
+      - if: "{{ message == 'x' }}"
+        then:
+          - broadcast: {value: "{{ data }}", path: "{{ path }}"}
+          - log: "{{ client.id }} came"
+        else: [{stop: true}]
+      - for: {each: room, in: "{{ state.rooms }}"}
+        do: [{remind: {after: "{{ data.seconds }}", text: x}}]
+"""
+    assert editor.open(ENDPOINTS + DO + steps) == []
 
 
 def test_a_value_of_the_wrong_kind_is_underlined(editor):

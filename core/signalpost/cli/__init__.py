@@ -8,16 +8,16 @@ from pathlib import Path
 import click
 
 from signalpost import __version__
+from signalpost.cli.appschema import app_schema, schema_text, write_schema
 from signalpost.cli.commands import Commands
 from signalpost.cli.explaining import show_takers
 from signalpost.cli.hiding import load
 from signalpost.cli.listing import show_plugins, show_routes
 from signalpost.cli.planning import show_plan
 from signalpost.cli.running import LOG_LEVELS, run_server
-from signalpost.cli.starter import create_app, schema_text, write_schema
+from signalpost.cli.starter import create_app
 from signalpost.cli.terminal import wants_colour
-from signalpost.config import Style, render_problems, routes_schema
-from signalpost.config.editor import editor_schema
+from signalpost.config import Style, render_problems
 from signalpost.config.reference import reference as reference_text
 from signalpost.config.render import count_problems
 from signalpost.errors import ConfigError
@@ -129,8 +129,11 @@ def new(folder: Path) -> None:
 @FILE
 @click.option("--write", is_flag=True, help="Put it beside FILE, where its first line lets editors look for it.")
 def schema(file: str, write: bool) -> None:
-    """Print the JSON Schema of routes.yaml, for editors."""
-    made = editor_schema(routes_schema())
+    """Print the JSON Schema of routes.yaml, for editors.
+
+    It has the actions, settings and handlers of the plugins that FILE uses.
+    """
+    made = app_schema(Path(file))
     click.echo(write_schema(Path(file).parent, made) if write else schema_text(made))
 
 

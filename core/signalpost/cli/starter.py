@@ -1,19 +1,15 @@
 """``signalpost new``: the demo app as a starter, with the schema that editors read beside it."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from signalpost.config import routes_schema
-from signalpost.config.editor import editor_schema
+from signalpost.cli.appschema import SCHEMA_FILE, app_schema, write_schema
 from signalpost.errors import OperatorError
 
 _PARTS = ("routes.yaml", "plugins", "web")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
-SCHEMA_FILE = Path(".signalpost") / "routes.schema.json"
 
 
 def create_app(folder: Path) -> list[Path]:
@@ -32,33 +28,12 @@ def create_app(folder: Path) -> list[Path]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target)  # not its mode: what was installed may be read-only
-        write_schema(folder, editor_schema(routes_schema()))
+        write_schema(folder, app_schema(folder / "routes.yaml"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
         raise OperatorError(f"the folder {folder} cannot be made: {reason}{at}") from None
     return [SCHEMA_FILE, *made]
-
-
-def write_schema(folder: Path, schema: dict[str, Any]) -> Path:
-    """Write the schema that editors read, where the first line of the folder's routes.yaml names it; give its name.
-
-    Raises:
-        OperatorError: it cannot be written.
-
-    """
-    file = folder / SCHEMA_FILE
-    try:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(schema_text(schema) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OperatorError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from None
-    return file
-
-
-def schema_text(schema: dict[str, Any]) -> str:
-    """Write a schema for people to look at, too."""
-    return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
 def _check_empty(folder: Path) -> None:

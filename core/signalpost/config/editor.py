@@ -1,7 +1,8 @@
 """The routes schema as editors need it: for a file that holds more than its values.
 
-What ``port: !secret port`` and ``port: ${PORT}`` stand for is known when the server reads the file. To an editor they
-are a tag and a text, so here every value may be one of these, too. And an editor shows what it is given: defaults and
+What ``port: !secret port`` and ``port: ${PORT}`` stand for is known when the server reads the file, and what becomes of
+``{{ … }}`` in an action's options when a message comes. To an editor they are a tag and texts, so here every value may
+be one of these, too. And an editor shows what it is given: defaults and
 examples stand in the text that it shows for a key.
 
 Made for yaml-language-server, which most editors use (https://github.com/redhat-developer/yaml-language-server); to
@@ -22,7 +23,7 @@ CUSTOM_TAGS = tuple(f"{tag} scalar:object" for tag in TAGS)
 
 # No mapping fits these bounds, so none passes for a tag; they are not held against a scalar that counts as a mapping.
 _TAG: Schema = {"type": "object", "minProperties": 1, "maxProperties": 0}
-_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{"}
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{|\{[{%]"}
 _IS_TAG: Schema = {"$ref": "#/$defs/tag"}
 _IS_VARIABLE: Schema = {"$ref": "#/$defs/variable"}
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from signalpost.config.doubts import Doubts
 from signalpost.config.load import read_config
+from signalpost.config.model import ServerConfig
 from signalpost.errors import ConfigError
 from signalpost.plan.builder import build_plan
 from signalpost.plan.model import Plan
@@ -20,10 +22,26 @@ def load_plan(file: str | Path) -> Plan:
     config, doubts = read_config(file)
     if config is None:
         raise ConfigError(doubts.problems)
-    # Which plugins are meant must be certain before any code is run.
-    registry = Registry() if doubts.plugins else load_plugins(config.plugins)
+    registry = _plugins(config, doubts)
     try:
         return build_plan(config, registry, doubts)
     except ConfigError:
         registry.unload()
         raise
+
+
+def load_offers(file: str | Path) -> Registry:
+    """Load the plugins that a routes.yaml uses, whatever else is wrong with it; none if there is no telling which.
+
+    Whoever is done with them calls ``unload()``.
+    """
+    try:
+        config, doubts = read_config(file)
+    except ConfigError:
+        return Registry()
+    return Registry() if config is None else _plugins(config, doubts)
+
+
+def _plugins(config: ServerConfig, doubts: Doubts) -> Registry:
+    # Which plugins are meant must be certain before any code is run.
+    return Registry() if doubts.plugins else load_plugins(config.plugins)

@@ -1,0 +1,68 @@
+"""``signalpost schema``: what editors read, with the actions, settings and handlers of an app's plugins."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from signalpost.config import routes_schema
+from signalpost.config.editor import editor_schema
+from signalpost.errors import OperatorError
+from signalpost.plan.loading import load_offers
+from signalpost.plugins.handler import HandlerKind
+from signalpost.plugins.registry import Registry
+
+SCHEMA_FILE = Path(".signalpost") / "routes.schema.json"
+
+_JOB_KINDS = frozenset({HandlerKind.TIMER, HandlerKind.SCHEDULE})
+_KINDS = {
+    "route": frozenset({HandlerKind.ROUTE}),
+    "signal": frozenset({HandlerKind.SIGNAL}),
+    "timer": _JOB_KINDS,
+    "schedule": _JOB_KINDS,
+}
+
+
+def app_schema(file: Path) -> dict[str, Any]:
+    """Make the schema for the editor in which a routes.yaml is open; without that file, the one for any.
+
+    The file may have problems. As long as they leave open which plugins there are, any action may be theirs.
+    """
+    registry = load_offers(file)
+    try:
+        return editor_schema(_composed(registry))
+    finally:
+        registry.unload()
+
+
+def write_schema(folder: Path, schema: dict[str, Any]) -> Path:
+    """Write the schema where the first line of the folder's routes.yaml names it; give its name.
+
+    Raises:
+        OperatorError: it cannot be written.
+
+    """
+    file = folder / SCHEMA_FILE
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(schema_text(schema) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OperatorError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from None
+    return file
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """Write a schema for people to look at, too."""
+    return json.dumps(schema, indent=2, ensure_ascii=False)
+
+
+def _composed(registry: Registry) -> dict[str, Any]:
+    settings = {name: each.document for name, each in registry.settings_schemas.items()}
+    actions = {name: each.described for name, each in registry.actions.items()}
+    schema = routes_schema(actions, settings)
+    if registry.broken or not registry.found:
+        schema["$defs"]["step"].pop("additionalProperties", None)
+    for part, kinds in _KINDS.items():
+        names = [name for name, handler in registry.handlers.items() if handler.kind in kinds]
+        if names:
+            schema["$defs"][part]["properties"]["handler"]["examples"] = names
+    return schema
