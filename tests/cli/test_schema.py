@@ -109,4 +109,5 @@ def test_the_reference_has_every_section(signalpost):
         "Values from outside",
         *routes_schema()["properties"],
         "Actions",
+        "Templates",
     ]

@@ -14,7 +14,7 @@ def test_the_reference_in_the_repository_is_made_from_the_schema_as_it_is():
 
 def test_every_section_of_the_schema_has_its_heading():
     headings = [line.removeprefix("## ") for line in reference().splitlines() if line.startswith("## ")]
-    assert headings == ["Values from outside", *routes_schema()["properties"], "Actions"]
+    assert headings == ["Values from outside", *routes_schema()["properties"], "Actions", "Templates"]
 
 
 def test_keys_of_items_are_told_from_keys_of_mappings():

@@ -5,6 +5,7 @@ In the repository it is kept as a file: ``python -m signalpost.config.reference 
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -49,46 +50,12 @@ Made from the schema that checks the file and that editors read; `signalpost ref
 _TABLE = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _STEPS = "#/$defs/steps"
 
-_ACTIONS = """A list of actions stands at `do` of a route, signal, timer or schedule, and at `connected` and
-`disconnected` of a signal. Its steps are done in this order, and in one go: no message and no other list comes between,
-unless one of them waits (`call`, or a plugin's action that is async). `reply`, `close`, `join` and `leave` stand where
-there is a sender: in `do` and `connected` of a signal. `respond` stands on routes; `call` not in `connected` and
-`disconnected`. When a step fails, the log says so with its line, the sender is told `handler-failed` (a request is
-answered with 500), and the rest is not done.
-
-"""
-
-_NAMES = (
-    ("`message`", "`do` of a signal", "what the client sent as `message`"),
-    (
-        "`data`",
-        "`do` of a signal, route",
-        "the client's whole object, its own keys too (known ones are null if missing); a request's JSON or form",
-    ),
-    ("`path`", "signal, route", "where the client is connected; what was asked for"),
-    ("`params`", "signal, route", "the parameters of that path"),
-    ("`client`", "signal", "the sender: `id`, `path`, `groups`"),
-    ("`group`", "`do` of a signal", "the group that the message asks for, or null"),
-    (
-        "`request`",
-        "signal, route",
-        "`method`, `path`, `query`, `headers` (in lower case), `peer` (address, port); a signal's is the handshake",
-    ),
-    ("`code`", "`disconnected`", "how the connection ended: the code of the close frame, or 1006"),
-    ("`run`, `due`, `arguments`", "timer, schedule", "the number of the run, when it was due, `arguments` of the job"),
-    ("`now`", "everywhere", "the moment of the run, to the second, in the system's time zone"),
-    ("`clients`", "everywhere", "a list of all clients, each as `client` is"),
-    ("`state`", "everywhere", "what `set`, handlers and plugins have put there"),
-    ("`settings`", "everywhere", "of plugins, by plugin name"),
-    ("`matched`", "everywhere", "how many clients the last `broadcast` or `reply` of the run reached; 0 before"),
-)
-
 COOKBOOK = Path(__file__).parents[3] / "tests" / "fixtures" / "cookbook"
 """The apps of this repository."""
 
 
 def reference(cookbook: Path | None = None) -> str:
-    """Give the reference as Markdown: a section a top-level key, a row a key; then the actions, and apps to copy.
+    """Give the reference as Markdown: a section a top-level key, a row a key; then actions, templates and apps.
 
     Args:
         cookbook: a folder of apps, each a .yaml file that begins with a comment on what it is.
@@ -101,7 +68,7 @@ def reference(cookbook: Path | None = None) -> str:
         parts.append(f"## {name}\n\n{section.get('description', '')}{required}\n\n")
         rows = list(_rows(name, section, root, required=name in root.get("required", ())))
         parts.append(_TABLE + "\n".join(rows) + "\n\n")
-    parts.append(_actions(root))
+    parts += [_actions(root), _guide("templates"), "\n"]
     parts += [] if cookbook is None else _cookbook(cookbook)
     return "".join(parts).rstrip() + "\n"
 
@@ -114,14 +81,12 @@ def _actions(root: Schema) -> str:
         for name, child in step["properties"].items()
         for row in (_row(name, child, root), *_rows_below(name, child, root))
     ]
-    return f"## Actions\n\n{_ACTIONS}{step['description']}\n\n{_TABLE}" + "\n".join(rows) + f"\n\n{_names()}\n\n"
+    table = _TABLE + "\n".join(rows)
+    return f"{_guide('actions')}\n{step['description']}\n\n{table}\n\n"
 
 
-def _names() -> str:
-    """Give the table of what templates may name."""
-    rows = (f"| {' | '.join(row)} |" for row in _NAMES)
-    head = "What templates may name depends on where the list stands:\n\n| name | where | is |\n|---|---|---|\n"
-    return head + "\n".join(rows)
+def _guide(name: str) -> str:
+    return files("signalpost.config").joinpath(f"{name}.md").read_text(encoding="utf-8")
 
 
 def _cookbook(folder: Path) -> Iterator[str]:

@@ -1,0 +1,133 @@
+"""The apps of the cookbook, each as it stands, on a real server with real clients."""
+
+import contextlib
+import re
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from signalpost.testing import serve
+
+COOKBOOK = Path(__file__).parents[1] / "fixtures" / "cookbook"
+MOST_LINES = 30
+
+
+@pytest.fixture
+def cook():
+    """Serve an app of the cookbook; only its port is another."""
+    return lambda name: serve((COOKBOOK / f"{name}.yaml").read_text(encoding="utf-8").replace("port: 8090", "port: 0"))
+
+
+@pytest.mark.parametrize("app", sorted(COOKBOOK.glob("*")), ids=lambda app: app.name)
+def test_an_app_is_short_and_only_yaml(app):
+    lines = app.read_text(encoding="utf-8").splitlines()
+    assert app.suffix == ".yaml"
+    assert lines[0].startswith("# ")
+    assert len(lines) <= MOST_LINES
+    assert "handler" not in str(yaml.safe_load(app.read_text(encoding="utf-8")))
+
+
+def test_there_are_eight():
+    assert len(list(COOKBOOK.glob("*.yaml"))) == 8
+
+
+async def test_chat_has_rooms_and_nicknames(cook):
+    async with cook("chat") as app, app.connect("/rooms/blue") as ada, app.connect("/rooms/red") as eve:
+        assert await ada.receive() == f"guest {ada.id[:4]} came in"
+        assert await eve.receive() == f"guest {eve.id[:4]} came in"
+        await ada.send("/nick Ada")
+        assert await ada.receive() == "You are Ada now"
+        async with app.connect("/rooms/blue") as bob:
+            assert await ada.receive() == await bob.receive() == f"guest {bob.id[:4]} came in"
+            await bob.send("/nick Bob")
+            assert await bob.receive() == "You are Bob now"
+            await ada.send("hello")
+            assert await ada.receive() == await bob.receive() == "Ada: hello"
+        assert await ada.receive() == "Bob went out"
+        await eve.send("alone?")
+        assert await eve.receive() == f"guest {eve.id[:4]}: alone?"  # of the blue room she has read nothing
+        assert list(app.server._shared.state["names"]) == [ada.id, eve.id]
+
+
+async def test_the_bot_tells_the_date_and_passes_on_all_else(cook):
+    async with cook("date") as app, app.connect("/messages") as ada, app.connect("/messages") as bob:
+        before = datetime.now().astimezone()
+        await ada.send("[DATE]")
+        told = {await ada.receive(), await bob.receive()}
+        assert len(told) == 1
+        assert told <= {f"{moment:%A, %d %B %Y}" for moment in (before, datetime.now().astimezone())}
+        await ada.send({"n": 1})
+        assert await bob.receive_json() == {"n": 1}
+
+
+async def test_the_poll_counts_a_client_once_and_lets_it_change_its_mind(cook):
+    async with cook("poll") as app, app.connect("/poll") as ada:
+        assert await ada.receive_json() == {}
+        await ada.send("tea")
+        assert await ada.receive_json() == {"tea": 1, "coffee": 0, "water": 0}
+        async with app.connect("/poll") as bob:
+            assert await bob.receive_json() == {"tea": 1, "coffee": 0, "water": 0}
+            await bob.send("tea")
+            assert await ada.receive_json() == await bob.receive_json() == {"tea": 2, "coffee": 0, "water": 0}
+            await ada.send("water")
+            assert await bob.receive_json() == {"tea": 1, "coffee": 0, "water": 1}
+            await bob.send("beer")
+            assert (await bob.receive_json())["error"]["code"] == "schema-mismatch"
+        async with httpx.AsyncClient(base_url=app.url("web")) as client:
+            assert (await client.get("/tally")).json() == {"tea": 1, "coffee": 0, "water": 1}
+
+
+async def test_the_ticker_sends_a_price_that_wanders_and_shows_the_last_to_those_who_come(cook):
+    async with cook("ticker") as app, app.connect("/ticker") as ada:
+        first, second = await ada.receive_json(), await ada.receive_json()
+        assert {first["symbol"], second["symbol"]} == {"SGNL"}
+        assert abs(first["price"] - second["price"]) <= 1
+        assert re.fullmatch(r"\d\d:\d\d:\d\d", second["at"])
+        async with app.connect("/ticker") as bob:
+            assert (await bob.receive_json())["symbol"] == "SGNL"
+
+
+async def test_what_is_posted_is_shouted_from_the_wall(cook):
+    async with cook("shout") as app, httpx.AsyncClient(base_url=app.url("web")) as client:
+        answer = await client.post("/shout", json={"text": "anybody"})
+        assert (answer.status_code, answer.json()) == (404, {"heard": False})
+        async with app.connect("/wall") as wall:
+            answer = await client.post("/shout", data={"text": "hello there"})
+            assert (answer.status_code, answer.json()) == (202, {"heard_by": 1})
+            assert await wall.receive() == "HELLO THERE!"
+            assert (await client.post("/shout", json={"text": ""})).status_code == 422
+
+
+async def test_everyone_reads_who_is_here(cook):
+    async with cook("presence") as app, app.connect("/here/Bob") as bob:
+        assert await bob.receive_json() == {"here": ["Bob"]}
+        async with app.connect("/here/Ada") as ada:
+            assert await ada.receive_json() == await bob.receive_json() == {"here": ["Ada", "Bob"]}
+            async with app.connect("/here/Ada") as again:
+                assert await again.receive_json() == await bob.receive_json() == {"here": ["Ada", "Bob"]}
+            assert await bob.receive_json() == {"here": ["Ada", "Bob"]}
+        assert await bob.receive_json() == {"here": ["Bob"]}
+
+
+async def test_a_private_message_is_read_by_one_name_alone(cook):
+    async with cook("private") as app, contextlib.AsyncExitStack() as stack:
+        ada, bob, eve = [
+            await stack.enter_async_context(app.connect(f"/users/{name}")) for name in ("ada", "Bob", "eve")
+        ]
+        await ada.send("psst", to="bob")
+        assert await ada.receive_json() == {"sent": "psst", "to": "bob"}
+        assert await bob.receive_json() == {"from": "ada", "text": "psst"}
+        await eve.send("hm", to="nobody")
+        assert await eve.receive_json() == {"error": "nobody is not here"}  # and nothing before it
+
+
+async def test_the_notice_is_read_by_those_who_are_there_and_by_those_who_come_that_day(cook):
+    async with cook("notice") as app, app.connect("/office") as ada:
+        await app.server._jobs.invoke("notice")
+        notice = await ada.receive()
+        assert notice.partition(": ")[2] == "Stand-up in five minutes"
+        async with app.connect("/office") as bob:
+            assert await bob.receive() == notice
