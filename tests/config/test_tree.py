@@ -110,12 +110,27 @@ def test_a_file_that_is_too_long_is_not_read():
         ("a: - b", "a list begins on a line of its own"),
         ("a: \x01", "U+0001 cannot stand in a YAML file"),
         ('a: "\\ud800"', "half a character"),
-        ('a: "\\UFFFFFFFF"', "names no character"),
+        ('a: "\\UFFFFFFFF"', "the escape \\UFFFFFFFF in double quotes names no character: the last one is \\U0010FFFF"),
+        (f"%YAML 1.{'9' * 5000}\n---\na: 1", "this number of a %YAML version is too long"),
         ("%YAML 2.0\n---\na: 1", "this is not YAML"),
     ],
 )
 def test_a_fault_says_what_to_do(text, says):
     assert says in faults(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('a: 1\nb: "x\\UFFFFFFFF"', "\\UFFFFFFFF"),
+        ('a: "\\U0010FFFF"\nb: "\\U00110000y"', "\\U00110000"),
+        (f"%YAML {'9' * 5000}.1\n---\na: 1", "9"),
+    ],
+)
+def test_a_fault_that_pyyaml_does_not_place_stands_where_it_is(text, where):
+    (fault,) = read_tree(text).faults
+    assert text[fault.span.start : fault.span.end] == where
+    assert fault.span.start == text.index(where)
 
 
 def test_reading_goes_on_after_a_fault_in_one_node():

@@ -88,17 +88,39 @@ class _Reader:
     def read(self, document: int, *, first: int = 0, tags: bool = True) -> tuple[Node | None, int]:
         """Read a document; see `signalpost.config.tags.ReadDocument`."""
         text = self.reading.documents[document].text
-        stream = yaml.parse(text, Loader=yaml.SafeLoader)
-        builder = _Builder(stream, document, self.reading, self.tags if tags else None, self._environment, first)
+        stream = _Stream(text)
+        builder = _Builder(iter(stream), document, self.reading, self.tags if tags else None, self._environment, first)
         try:
             return builder.document()
         except (yaml.YAMLError, OverflowError, RecursionError, ValueError) as error:
             # OverflowError and ValueError: PyYAML's chr() of an escape beyond Unicode, its int() of a long %YAML
             # version.
-            explained = yamlerrors.explain(error, text)
+            explained = yamlerrors.explain(error, text, stream.offset)
             span = Span(explained.start, explained.end, document)
             earlier = None if explained.earlier is None else Span(explained.earlier, explained.earlier, document)
             raise StopReadingError(Fault(span, explained.words, earlier=earlier, echo=explained.echo)) from None
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The events of a text, and how far PyYAML has come: not all that it raises says where it is.
+
+    Attributes:
+        offset: of the character that it reads next.
+
+    """
+
+    text: str
+    _loader: yaml.SafeLoader | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        self._loader = loader = yaml.SafeLoader(self.text)
+        while loader.check_event():
+            yield loader.get_event()  # type: ignore[no-untyped-call]
+
+    @property
+    def offset(self) -> int:
+        return self._loader.index if self._loader else 0
 
 
 @dataclass(frozen=True, slots=True)

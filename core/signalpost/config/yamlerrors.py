@@ -1,8 +1,11 @@
 """PyYAML's complaints in words for whoever wrote the file, with what usually lies behind them."""
 
+import re
 from dataclasses import dataclass
 
 import yaml
+
+_LONG_ESCAPE = re.compile(r"\\U[0-9A-Fa-f]{8}")
 
 # What PyYAML says (the start of its words), and what to do about it. `{char}` is the character at the place.
 _ADVICE: tuple[tuple[str, str], ...] = (
@@ -95,17 +98,20 @@ class Explanation:
     echo: str = ""
 
 
-def explain(error: Exception, text: str) -> Explanation:
-    """Say in words for whoever wrote `text` what PyYAML could not read."""
+def explain(error: Exception, text: str, offset: int) -> Explanation:
+    """Say in words for whoever wrote `text` what PyYAML could not read, having come to `offset`."""
     if isinstance(error, yaml.reader.ReaderError):
         code = f"U+{ord(text[error.position]):04X}"
         return _at(error.position, f"the character {code} cannot stand in a YAML file")
     if isinstance(error, yaml.MarkedYAMLError):
         return _explain_marked(error, text)
     if isinstance(error, RecursionError):
-        return Explanation(0, 0, "nested too deeply to be read")
-    words = "an escape in double quotes names no character, or the %YAML version is no number"
-    return Explanation(0, 0, words)
+        return _at(offset, "nested too deeply to be read")
+    escape = _LONG_ESCAPE.match(text, max(offset - 2, 0))
+    if escape is None:
+        return _at(offset, "this number of a %YAML version is too long")
+    words = "the escape {echo} in double quotes names no character: the last one is \\U0010FFFF"
+    return Explanation(*escape.span(), words, echo=escape[0])
 
 
 def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> Explanation:
