@@ -178,6 +178,8 @@ def _type_hint(allowed: list[str], mismatch: _Mismatch) -> str:
         return f": write [{value}]"
     if allowed == ["object"] and isinstance(value, str) and mismatch.schema.get("required") == ["path"]:
         return f": write path: {shorten(printable(value))}"
+    if allowed == ["object"] and isinstance(value, str) and mismatch.schema.get("required") == ["value"]:
+        return f": write {{value: {shorten(printable(value))}}}"
     return ""
 
 

@@ -96,10 +96,15 @@ def _name_of(step: Section) -> str | None:
     beside = {key for keys in _BESIDE.values() for key in keys}
     names = [name for name in step.data if name not in beside]
     if len(names) != 1:
-        found = " and ".join(map(quoted, names[:3])) if names else "none"
-        step.problem(
-            None, f'a step is one action, not {found}: begin each action with "- ", and put its options below it'
-        )
+        lost = next(((key, owner) for owner, keys in _BESIDE.items() for key in keys if key in step), None)
+        if names:
+            found = " and ".join(map(quoted, names[:3]))
+            text = f'a step is one action, not {found}: begin each action with "- ", and put its options below it'
+        elif lost:
+            text = f"{lost[0]} stands beside {lost[1]}, which is missing here"
+        else:
+            text = "a step is one action, as in broadcast: {value: hello}, not nothing"
+        step.problem(None, text)
         return None
     (name,) = names
     allowed = _BESIDE.get(name, ())
