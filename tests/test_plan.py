@@ -20,6 +20,7 @@ from signalpost.config.model import (
     SignalConfig,
     SlowConfig,
     SlowPolicy,
+    StateConfig,
     StepConfig,
     TimerConfig,
     Wish,
@@ -83,6 +84,7 @@ def plan(tmp_path):
             undeclared_refused=False,
             unbound=frozenset(unbound),
             limits=limits or LimitsConfig(),
+            state=StateConfig(),
             source=Places(),
         )
         registries.append(load_plugins(config.plugins, ()))

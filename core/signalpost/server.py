@@ -71,6 +71,7 @@ class Server:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._listeners: list[Listener] = []
+        self._state: State
         self._hub: Hub
         self._broadcaster: Broadcaster
         self._shared: Shared
@@ -113,11 +114,19 @@ class Server:
 
         Raises:
             ListenError: an endpoint cannot listen.
+            StateFileError: the file of the state cannot be used.
             OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever it
                 raises, nothing of the server is left behind, and plugins that were started are shut down.
 
         """
-        ports = bind_ports(self.plan.config.endpoints, self.plan.config.source)
+        config = self.plan.config
+        ports = bind_ports(config.endpoints, config.source)
+        try:
+            self._state = State.open(config.state, config.source)
+        except BaseException:
+            for port in ports:
+                port.sock.close()
+            raise
         try:
             self._wire(ports)
             await self._plugins.start()
@@ -140,7 +149,7 @@ class Server:
         outboxes = limits.outboxes or default_outboxes()
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later))
         self._broadcaster = Broadcaster(self._hub, table.spelling)
-        self._shared = Shared(asyncio.Lock(), State(), self._hub.clients)
+        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._plugins = self._plugins_of(plan)
@@ -285,6 +294,7 @@ class Server:
             work.abandon()
         await asyncio.gather(*self._ending)
         await self._plugins.stop()
+        await asyncio.to_thread(self._state.close)
         self._keepalive.stop()
         for listener in listeners:
             listener.stop()

@@ -19,6 +19,7 @@ from signalpost.config.section import Section
 from signalpost.config.shape import check_shape
 from signalpost.config.signals import read_signals
 from signalpost.config.source import Source
+from signalpost.config.state import read_state
 from signalpost.config.tags import Outside
 from signalpost.config.tree import read_tree
 from signalpost.errors import ConfigError, Problem
@@ -77,6 +78,7 @@ def judge_config(
 def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
     """Read everything that can be read; what cannot is in the report."""
     endpoints = read_endpoints(root, folder)
+    routes = read_routes(root, endpoints, folder)
     signals = read_signals(root, endpoints, folder)
     check_names(root)
     return ServerConfig(
@@ -84,13 +86,14 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
         folder=folder,
         endpoints=endpoints.configs,
         plugins=_read_plugins(root, folder),
-        routes=read_routes(root, endpoints, folder),
+        routes=routes,
         signals=signals,
         timers=read_timers(root),
         schedules=read_schedules(root),
         undeclared_refused=root.text("undeclared") == "refuse",
         unbound=frozenset(root.mapping("handlers")),
         limits=read_limits(root, signals),
+        state=read_state(root, folder, routes),
         source=source,
         files=tuple(root.report.files),
         notes=tuple(_notes(root.report.files, folder / SECRETS_FILE, source)),

@@ -13,7 +13,7 @@ from signalpost.config.words import nearest
 from signalpost.errors import Problem
 
 _PARTS = ("routes", "signals", "timers", "schedules")
-_SECTIONS = ("endpoints", "plugins", "handlers", "undeclared", "limits", *_PARTS)
+_SECTIONS = ("endpoints", "plugins", "handlers", "undeclared", "limits", "state", *_PARTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,6 +354,21 @@ class LimitsConfig:
     drain: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class StateConfig:
+    """What becomes of the state that handlers and actions share.
+
+    Attributes:
+        file: keeps it over restarts; absolute. None forgets it.
+        limit: about how many bytes it may take as JSON.
+
+    """
+
+    keys: Keys = field(default=(), compare=False)
+    file: Path | None = None
+    limit: int = 16 * MEBIBYTE
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class ServerConfig:
     """All of routes.yaml.
@@ -381,6 +396,7 @@ class ServerConfig:
     undeclared_refused: bool
     unbound: frozenset[str]
     limits: LimitsConfig
+    state: StateConfig
     source: SourceMap = field(compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)

@@ -13,26 +13,29 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from threading import RLock
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from signalpost.config.model import MEBIBYTE
+from signalpost.config.model import SourceMap, StateConfig
 from signalpost.config.units import format_size
-from signalpost.errors import StateFullError
+from signalpost.errors import StateFileError, StateFullError
 from signalpost.signals.frozen import FrozenDict, entry_weight, freeze, with_entry, without_entry
+from signalpost.signals.statefile import StateFile
+from signalpost.signals.statewriter import StateWriter
 
-DEFAULT_LIMIT = 16 * MEBIBYTE
-
-D = TypeVar("D")
+_DEFAULT = StateConfig()
 
 
 class Recorder(Protocol):
-    """Where a state notes what has changed."""
+    """Where a state notes what has changed; `signalpost.signals.statewriter` has the one that keeps it in a file."""
 
     def note(self, key: str, value: Any) -> None:
         """Note that a key has a new value; never waits."""
 
     def forget(self, key: str) -> None:
         """Note that a key is gone; never waits."""
+
+    def close(self) -> None:
+        """Take no more, and see that what was noted is kept."""
 
 
 class State(MutableMapping[str, Any]):
@@ -56,7 +59,11 @@ class State(MutableMapping[str, Any]):
     __slots__ = ("_limit", "_lock", "_objects", "_recorder", "_values", "_weight", "view")
 
     def __init__(
-        self, entries: Mapping[str, Any] | None = None, *, limit: int = DEFAULT_LIMIT, recorder: Recorder | None = None
+        self,
+        entries: Mapping[str, Any] | None = None,
+        *,
+        limit: int = _DEFAULT.limit,
+        recorder: Recorder | None = None,
     ) -> None:
         self._values: dict[str, Any] = {key: _frozen(key, value) for key, value in (entries or {}).items()}
         self._objects: dict[str, Any] = {}
@@ -65,6 +72,27 @@ class State(MutableMapping[str, Any]):
         self._weight = sum(entry_weight(key, value) for key, value in self._values.items())
         self._lock = RLock()
         self.view: Mapping[str, Any] = MappingProxyType(self._values)
+
+    @classmethod
+    def open(cls, config: StateConfig, source: SourceMap) -> "State":
+        """Make the state of a server, with what its file has kept; whoever is done with it calls `close`.
+
+        Raises:
+            StateFileError: the file cannot be used; named with its place in routes.yaml.
+
+        """
+        if config.file is None:
+            return cls(limit=config.limit)
+        try:
+            file, entries = StateFile.open(config.file)
+        except StateFileError as error:
+            raise StateFileError(f"{source.place((*config.keys, 'file'))}: state.file: {error}") from None
+        return cls(entries, limit=config.limit, recorder=StateWriter(file))
+
+    def close(self) -> None:
+        """Write what has changed to the file, if there is one, and give it free; waits for the disk."""
+        if self._recorder is not None:
+            self._recorder.close()
 
     @property
     def weight(self) -> int:

@@ -1,0 +1,75 @@
+"""The section ``state``: where the state is kept, and how much of it there may be."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from signalpost.config.model import RouteConfig, StateConfig
+from signalpost.config.section import Section
+from signalpost.config.units import parse_size
+from signalpost.config.words import quoted
+
+_DEFAULT = StateConfig()
+
+
+def read_state(root: Section, folder: Path, routes: Sequence[RouteConfig]) -> StateConfig:
+    """Read the section ``state``.
+
+    Args:
+        root: the whole file.
+        folder: where relative paths start.
+        routes: of the same file: none may show the state to everyone.
+
+    """
+    section = root.section("state")
+    if section is None:
+        return _DEFAULT
+    return StateConfig(
+        section.keys, _read_file(section, folder, routes), section.quantity("limit", parse_size) or _DEFAULT.limit
+    )
+
+
+def _read_file(section: Section, folder: Path, routes: Sequence[RouteConfig]) -> Path | None:
+    text = section.text("file")
+    if text is None:
+        return None
+    path = Path(os.path.normpath(folder / text))
+    fault = _fault(text, path, folder) or _shown_by(path, routes)
+    if fault:
+        section.problem("file", fault)
+        return None
+    return path
+
+
+def _fault(text: str, path: Path, folder: Path) -> str:
+    """Say why a file cannot keep a state; nothing is wrong with the empty answer.
+
+    It is not opened: that would take its lock away from the server that has it, if this is its process
+    (`signalpost.signals.statefile`). What is in it is seen when a server starts.
+    """
+    if "\0" in text:
+        return "a file's name has no null characters"
+    if not Path(text).is_absolute() and not path.is_relative_to(folder):
+        return f"{quoted(text)} leads out of the folder of routes.yaml; if that is meant, write the whole path: {path}"
+    parent = path.parent
+    try:
+        if path.is_dir():
+            return f"{quoted(text)} is a folder; a file is meant here, as in {text.rstrip('/')}/state.db"
+        if not parent.is_dir():
+            return f"no folder {quoted(str(parent))} to keep it in: make it first"
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return f"the folder {quoted(str(parent))} may not be written by this user, and SQLite needs to"
+        if path.exists() and not path.is_file():
+            return f"{quoted(text)} is not a file"
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            return f"the file {quoted(text)} may not be read and written by this user"
+    except OSError as error:
+        return f"the file {quoted(text)} cannot be used: {(error.strerror or 'unknown error').lower()}"
+    return ""
+
+
+def _shown_by(path: Path, routes: Sequence[RouteConfig]) -> str:
+    for route in routes:
+        if route.file == path or (route.static is not None and path.is_relative_to(route.static)):
+            return f"the route {route.path} would show it to everyone: keep it where no route serves files"
+    return ""

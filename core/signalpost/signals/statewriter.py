@@ -1,0 +1,100 @@
+"""Writes a state behind: what changes is noted at once, and written a batch at a time by a thread of its own.
+
+A batch is one transaction, and begins `DELAY` seconds after its first change at the latest, so that is what a crash of
+the process (or of the machine) loses at most, and the time that the batch before it takes. Nobody waits for the disk
+but `close`.
+"""
+
+import logging
+import sqlite3
+from threading import Condition, Thread
+from typing import Any
+
+from signalpost.signals.statefile import GONE, StateFile
+
+LOG = logging.getLogger("signalpost.state")
+
+DELAY = 0.2
+"""Seconds during which changes gather to a batch."""
+
+RETRY = 5.0
+"""Seconds until a batch that could not be written is tried again."""
+
+
+class StateWriter:
+    """The `signalpost.signals.state.Recorder` of a file.
+
+    Args:
+        file: open; closed by `close`.
+        delay: see `DELAY`.
+        retry: see `RETRY`.
+
+    """
+
+    def __init__(self, file: StateFile, *, delay: float = DELAY, retry: float = RETRY) -> None:
+        self._file = file
+        self._delay = delay
+        self._retry = retry
+        self._changes: dict[str, Any] = {}
+        self._changed = Condition()
+        self._closing = False
+        self._failing = False
+        # A daemon: a process that ends without `close` has asked for no more than a crash gives.
+        self._thread = Thread(target=self._run, name=f"signalpost state {file.path.name}", daemon=True)
+        self._thread.start()
+
+    def note(self, key: str, value: Any) -> None:
+        """Note that a key has a new value, which nothing changes any more."""
+        with self._changed:
+            self._changes[key] = value
+            self._changed.notify()
+
+    def forget(self, key: str) -> None:
+        """Note that a key is gone."""
+        self.note(key, GONE)
+
+    def close(self) -> None:
+        """Write what is left, and close the file; waits for the disk. What is noted later is lost."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._gather():
+            self._write()
+        self._write()
+        if self._changes:
+            LOG.error("%s: the last changes of %d keys are lost", self._file.path, len(self._changes))
+        self._file.close()
+
+    def _gather(self) -> bool:
+        """Wait for a first change, and then for those that come soon after it; tell whether to go on."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._changes or self._closing)
+            self._changed.wait_for(lambda: self._closing, self._retry if self._failing else self._delay)
+            return not self._closing
+
+    def _write(self) -> None:
+        """Write the batch; if that fails, it is there again, and newer changes win over it."""
+        with self._changed:
+            batch, self._changes = self._changes, {}
+        error = self._failure(batch) if batch else None
+        if error is None:
+            if batch and self._failing:
+                LOG.warning("%s is written again", self._file.path)
+                self._failing = False
+            return
+        with self._changed:
+            self._changes = batch | self._changes
+        if not self._failing:
+            LOG.error("%s cannot be written, and is tried again every %g s: %s", self._file.path, self._retry, error)
+            self._failing = True
+
+    def _failure(self, batch: dict[str, Any]) -> sqlite3.Error | None:
+        """Write a batch; give what went wrong."""
+        try:
+            self._file.write(batch)
+        except sqlite3.Error as error:
+            return error
+        return None

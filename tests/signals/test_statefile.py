@@ -1,0 +1,369 @@
+"""The file of the state: what was put in comes back, whatever ends the process; and what cannot be used says why."""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalpost.config.model import StateConfig
+from signalpost.errors import StateFileError
+from signalpost.signals.state import State
+from signalpost.signals.statefile import GONE, StateFile
+from signalpost.signals.statewriter import StateWriter
+from signalpost.testing import serve
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = TEXTS.filter(lambda key: not key.startswith("_"))
+
+LIVE = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+KEPT = LIVE + "state: {file: state.db}\n"
+COUNTER = """
+import asyncio
+from signalpost import signal
+
+@signal("count", path="/count")
+async def count(event):
+    await asyncio.sleep(0)
+    event.reply(event.state.increment("n"))
+
+@signal("keep", path="/keep")
+async def keep(event):
+    event.state["kept"] = event.state["_object"] = event.data.message
+    event.reply(dict(event.state))
+"""
+
+
+class Places:
+    """Every key stands in line 3."""
+
+    def place(self, _keys):
+        return "routes.yaml:3"
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def kept(file):
+    """Open the state of a file; all are closed at the end."""
+    with contextlib.ExitStack() as opened:
+
+        def open_state():
+            state = State.open(StateConfig(("state",), file), Places())
+            opened.callback(state.close)
+            return state
+
+        yield open_state
+
+
+def refusal(file):
+    with pytest.raises(StateFileError) as caught:
+        State.open(StateConfig(("state",), file), Places())
+    text = str(caught.value)
+    assert "\n" not in text
+    prefix = f"routes.yaml:3: state.file: {file} "
+    assert text.startswith(prefix)
+    return text.removeprefix(prefix)
+
+
+def test_what_was_put_in_comes_back_in_its_order_and_objects_do_not(kept):
+    state = kept()
+    state["b"], state["a"], state["gone"] = [1, {"x": None}], "ü\0", 1
+    state["_own"] = object()
+    state.increment("b2")
+    del state["gone"]
+    state["b"] = {"changed": True}
+    state.close()
+    again = kept()
+    assert list(again.items()) == [("b", {"changed": True}), ("a", "ü\0"), ("b2", 1)]
+    with pytest.raises(TypeError, match="is not changed in place"):
+        again["b"]["changed"] = False
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(KEYS, VALUES | st.just(GONE)), max_size=8), st.integers(1, 8))
+def test_whatever_is_written_in_however_many_batches_is_read(tmp_path_factory, changes, size):
+    path = tmp_path_factory.mktemp("state") / "state.db"
+    expected = {}
+    for start in range(0, len(changes), size):
+        batch = dict(changes[start : start + size])
+        file, _ = StateFile.open(path)
+        file.write(batch)
+        file.close()
+        expected |= batch
+    file, entries = StateFile.open(path)
+    file.close()
+    assert entries == {key: value for key, value in expected.items() if value is not GONE}
+
+
+def test_the_file_is_its_owner_s_alone_and_nothing_is_left_beside_it(kept, file):
+    state = kept()
+    state["a"] = 1
+    state.close()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in file.parent.iterdir()] == ["state.db"]
+
+
+def test_the_file_can_be_read_by_others_once_the_server_is_gone(kept, file):
+    state = kept()
+    state["votes"] = {"tea": 3}
+    state.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("select key, value from state").fetchall() == [("votes", '{"tea":3}')]
+
+
+def test_changes_are_written_while_the_server_runs(kept, file):
+    """A reader of the bytes, for the database itself is locked: the write-ahead log has the value."""
+    state = kept()
+    state["word"] = "abracadabra"
+    log = file.with_name("state.db-wal")
+    until(lambda: b"abracadabra" in log.read_bytes())
+
+
+def until(holds):
+    while not holds():
+        threading.Event().wait(0.01)
+
+
+def test_many_changes_of_one_key_are_one_row_of_one_transaction(file):
+    opened, _ = StateFile.open(file)
+    batches = []
+    write = opened.write
+    opened.write = lambda batch: (batches.append(batch), write(batch))
+    writer = StateWriter(opened, delay=60)
+    state = State(recorder=writer)
+    for _ in range(1000):
+        state.increment("n")
+    state.close()
+    assert batches == [{"n": 1000}]
+
+
+def test_two_servers_cannot_have_one_file_in_one_process(kept, file):
+    kept()
+    assert refusal(file).startswith("is in use: another server keeps its state there")
+    assert refusal(file).startswith("is in use"), "the refusal itself has not taken the lock away"
+
+
+def test_two_servers_cannot_have_one_file_in_two_processes(kept, file):
+    code = (
+        "import sys; from pathlib import Path; from signalpost.signals.statefile import StateFile\n"
+        "try: StateFile.open(Path(sys.argv[1]))\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+    )
+    kept()
+    with contextlib.suppress(StateFileError):
+        StateFile.open(file)
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"StateFileError {file} is in use")
+
+
+def test_a_file_is_free_as_soon_as_its_server_is_gone(kept):
+    for n in range(5):
+        state = kept()
+        assert state.increment("n") == n + 1
+        state.close()
+
+
+def damaged(file):
+    """Write over the middle of a database that holds enough to have a middle."""
+    state = State.open(StateConfig(("state",), file), Places())
+    for n in range(2000):
+        state[f"key {n}"] = "x" * 50
+    state.close()
+    data = bytearray(file.read_bytes())
+    data[4096 : len(data) - 4096] = os.urandom(len(data) - 8192)
+    file.write_bytes(data)
+
+
+def of_others(file):
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("create table notes (text)")
+
+
+def of_the_future(file):
+    State.open(StateConfig(("state",), file), Places()).close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("pragma user_version = 2")
+
+
+def not_json(file):
+    State.open(StateConfig(("state",), file), Places()).close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("insert into state values ('votes', '{')")
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda file: file.write_text("votes: {tea: 3}\n" * 100), "is no file of a state: name one that is not there"),
+        (damaged, "is damaged: put a whole copy back, or move it away and begin with an empty state"),
+        (of_others, "is a database of another program: name a file of its own for the state"),
+        (of_the_future, "was written by a newer signalpost: run that one, or name another file"),
+        (not_json, "is damaged: put a whole copy back, or move it away and begin with an empty state (the value of"),
+        (lambda file: file.mkdir(), "cannot be opened: "),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why_and_stays_as_it_is(file, spoil, text):
+    spoil(file)
+    before = None if file.is_dir() else file.read_bytes()
+    assert refusal(file).startswith(text)
+    assert file.is_dir() or file.read_bytes() == before
+
+
+def test_an_empty_file_is_a_new_one(kept, file):
+    file.touch()
+    assert kept() == {}
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    assert refusal(tmp_path / "no" / "state.db").startswith("cannot be opened: no such file or directory")
+
+
+class FullDisk:
+    """Stands before a file; while `full` is set, writing fails as SQLite fails."""
+
+    def __init__(self, file):
+        self.file, self.path = file, file.path
+        self.full = True
+        self.tried = threading.Event()
+
+    def write(self, changes):
+        self.tried.set()
+        if self.full:
+            raise sqlite3.OperationalError("database or disk is full")
+        self.file.write(changes)
+
+    def close(self):
+        self.file.close()
+
+
+def test_what_cannot_be_written_is_said_once_tried_again_and_not_lost(kept, file, caplog):
+    disk = FullDisk(StateFile.open(file)[0])
+    writer = StateWriter(disk, delay=0.001, retry=0.001)
+    state = State(recorder=writer)
+    state["old"], state["n"] = 1, 1
+    for n in range(3):
+        disk.tried.clear()
+        state["n"] = n
+        assert disk.tried.wait(30)
+    disk.full = False
+    state.close()
+    assert kept() == {"old": 1, "n": 2}
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert f"{file} cannot be written, and is tried again every 0.001 s: database or disk is full" in caplog.text
+    assert "is written again" in caplog.text
+
+
+def test_what_cannot_be_written_at_the_end_is_lost_with_a_word(file, caplog):
+    disk = FullDisk(StateFile.open(file)[0])
+    state = State(recorder=StateWriter(disk, delay=60))
+    state["a"], state["b"] = 1, 2
+    state.close()
+    assert caplog.records[-1].getMessage() == f"{file}: the last changes of 2 keys are lost"
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from signalpost.signals.state import State
+from signalpost.signals.statefile import StateFile
+from signalpost.signals.statewriter import StateWriter
+
+file, entries = StateFile.open(Path(sys.argv[1]))
+state = State(entries, recorder=StateWriter(file, delay=0.001))
+while True:
+    state["pair"] = [state.increment("n"), state["n"]]
+    print(state["n"], flush=True)
+"""
+
+
+def test_a_server_that_is_killed_at_any_moment_leaves_a_sound_file_with_what_it_held_a_moment_ago(file):
+    before = 0
+    for lines in (1, 300, 2000):
+        with subprocess.Popen([sys.executable, "-c", CHILD, file], stdout=subprocess.PIPE, text=True) as child:
+            for _ in range(lines):
+                last = int(child.stdout.readline())
+            child.send_signal(signal.SIGKILL)
+            last = max([last, *map(int, child.stdout.read().split())])
+        opened, entries = StateFile.open(file)
+        opened.close()
+        n = entries.get("n", 0)
+        assert before <= n <= last + 1
+        assert entries.get("pair", [0, 0])[0] in (n, n - 1)
+        before = n
+    assert before > 0
+
+
+async def test_a_counter_that_1000_messages_increment_at_once_is_1000_and_is_kept_over_a_restart(tmp_path):
+    async with contextlib.AsyncExitStack() as stack:
+        app = await stack.enter_async_context(serve(KEPT, folder=tmp_path, plugins={"counter": COUNTER}))
+        clients = [await stack.enter_async_context(app.connect("/count")) for _ in range(50)]
+        for _ in range(20):
+            for client in clients:
+                await client.send("up")
+        answers = [await client.receive_json() for client in clients for _ in range(20)]
+    assert sorted(answers) == list(range(1, 1001))
+    async with serve(KEPT, folder=tmp_path, plugins={"counter": COUNTER}) as app, app.connect("/count") as client:
+        await client.send("up")
+        assert await client.receive_json() == 1001
+
+
+async def test_without_a_file_the_state_is_forgotten(tmp_path):
+    for _ in range(2):
+        async with serve(LIVE, folder=tmp_path, plugins={"counter": COUNTER}) as app, app.connect("/count") as client:
+            await client.send("up")
+            assert await client.receive_json() == 1
+    assert not list(tmp_path.glob("*.db*"))
+
+
+async def test_what_is_no_json_fails_in_its_handler_alone_and_the_log_names_plugin_and_key(tmp_path, caplog):
+    plugin = """
+    from signalpost import signal
+
+    @signal("bad", path="/bad")
+    async def bad(event):
+        event.state["when"] = event.timestamp
+    """
+    async with serve(KEPT, folder=tmp_path, plugins={"bad": plugin}) as app, app.connect("/bad") as client:
+        await client.send("x")
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+    assert 'state["when"]: a value of type datetime is not JSON' in caplog.text
+    assert "plugin bad" in caplog.text
+
+
+async def test_a_full_state_is_said_by_the_handler_that_met_it_and_others_go_on(tmp_path, caplog):
+    small = LIVE + "state: {limit: 200B}\n"
+    async with serve(small, folder=tmp_path, plugins={"counter": COUNTER}) as app, app.connect("/keep") as client:
+        await client.send("x" * 200)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        await client.send("x")
+        assert await client.receive_json() == {"kept": "x", "_object": "x"}
+    assert "state holds 200B at most" in caplog.text
+
+
+async def test_a_server_whose_state_is_in_use_does_not_start_and_leaves_nothing_open(tmp_path):
+    async with serve(KEPT, folder=tmp_path) as app:
+        port = app.server.endpoints[0].port
+        second = tmp_path / "second"
+        second.mkdir()
+        with pytest.raises(StateFileError, match=r"routes\.yaml:2: state\.file: .*state\.db is in use"):
+            async with serve(KEPT.replace("state.db", json.dumps(str(tmp_path / "state.db"))), folder=second):
+                pass
+        assert app.server.endpoints[0].port == port
