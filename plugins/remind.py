@@ -13,12 +13,12 @@ A model for an action, a name in templates, and settings that are checked.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from signalpost import PluginContext, RouteEvent, SignalEvent, TickEvent, action, hookimpl
 
-CONTEXT = "_remind.context"  # keys of the state that start with _ hold objects, and are no business of others
-WAITING = "_remind.waiting"
+REMINDERS = "_reminders"  # keys of the state that start with _ hold objects, and are no business of others
 
 OPTIONS = {
     "type": "object",
@@ -51,32 +51,42 @@ def template_globals() -> Mapping[str, Callable[..., Any]]:
     return {"in_words": in_words}
 
 
+@dataclass
+class Reminders:
+    """What the action needs between startup and shutdown: settings, tasks that end with the plugin, and a count."""
+
+    context: PluginContext
+    waiting: int = 0
+
+    def add(self, text: str, after: float, client: str | None) -> None:
+        """Send a text after some seconds, to a client or to everyone."""
+        settings = self.context.settings
+        if after > settings["longest"]:
+            raise ValueError(f"a reminder waits {in_words(settings['longest'])} at most")
+        if self.waiting >= settings["most"]:
+            raise ValueError(f"{self.waiting} reminders are waiting already")
+        self.waiting += 1
+        self.context.create_task(self._send(text, after, client), name=f"reminder: {text}")
+
+    async def _send(self, text: str, after: float, client: str | None) -> None:
+        try:
+            await asyncio.sleep(after)
+        finally:
+            self.waiting -= 1
+        self.context.broadcast(text, client=client)
+
+
 @hookimpl
 def startup(context: PluginContext) -> None:
-    """Keep what the action needs: the settings, and tasks that end with the server."""
-    context.state[CONTEXT] = context
-    context.state[WAITING] = 0
+    """Begin without reminders."""
+    context.state[REMINDERS] = Reminders(context)
 
 
 @action("remind", schema=OPTIONS)
 def remind(event: SignalEvent | RouteEvent | TickEvent, options: Mapping[str, Any]) -> None:
     """Send a text after some seconds: to the sender, or to everyone where there is none."""
-    context: PluginContext = event.state[CONTEXT]
-    if options["after"] > context.settings["longest"]:
-        raise ValueError(f"a reminder waits {in_words(context.settings['longest'])} at most")
-    if event.state[WAITING] >= context.settings["most"]:
-        raise ValueError(f"{event.state[WAITING]} reminders are waiting already")
     client = event.client.id if isinstance(event, SignalEvent) else None
-    event.state.increment(WAITING)
-    context.create_task(_later(context, options, client), name=f"reminder: {options['text']}")
-
-
-async def _later(context: PluginContext, options: Mapping[str, Any], client: str | None) -> None:
-    try:
-        await asyncio.sleep(options["after"])
-    finally:
-        context.state.increment(WAITING, -1)
-    context.broadcast(options["text"], client=client)
+    event.state[REMINDERS].add(options["text"], options["after"], client)
 
 
 def in_words(seconds: float) -> str:

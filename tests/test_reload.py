@@ -218,6 +218,25 @@ async def test_state_outlives_a_reload():
         assert await ask(client) == "11"
 
 
+async def test_the_limit_of_the_state_changes_with_the_plan_and_its_file_with_the_next_start(tmp_path):
+    source = """
+        from signalpost import signal
+
+        @signal("keep")
+        async def keep(event):
+            event.state["kept"] = event.data.message
+            event.reply("kept")
+    """
+    text = app_of("signals: [{path: /, handler: keep}]", "state: {file: a.db, limit: 50B}")
+    async with serve(text, folder=tmp_path, plugins={"p": source}) as app, app.connect("/") as client:
+        assert "handler-failed" in await ask(client, "x" * 50)
+        changes = await app.reload(text.replace("a.db, limit: 50B", "b.db, limit: 1KiB"))
+        assert changes.changes.settings == ("state.file", "state.limit")
+        assert changes.lasting == ("state.file: the state is kept where it was until the server is restarted",)
+        assert await ask(client, "x" * 50) == "kept"
+    assert [each.name for each in tmp_path.glob("*.db")] == ["a.db"]
+
+
 # Endpoints
 
 

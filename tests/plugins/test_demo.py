@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from signalpost.testing import serve
+from signalpost.errors import ConfigError
+from signalpost.testing import load_app, serve
 
 PLUGINS = {file.stem: file.read_text(encoding="utf-8") for file in (Path(__file__).parents[2] / "plugins").glob("*.py")}
 ENDPOINTS = """
@@ -89,3 +90,57 @@ async def test_publishing_without_a_message_is_refused_by_the_plugin_s_own_schem
         answer = await http.post("/broadcast", json={"path": "/news"})
         assert answer.status_code == 422
         assert answer.json()["error"]["code"] == "schema-mismatch"
+
+
+REMINDING = (
+    ENDPOINTS
+    + """
+signals:
+  - path: /remind
+    do:
+      - remind: {text: "{{ message.text }}", after: "{{ message.after }}"}
+      - reply: {value: "In {{ in_words(message.after) }}: {{ message.text }}"}
+"""
+)
+
+
+async def test_whoever_asks_is_reminded_and_nobody_else():
+    async with (
+        serve(REMINDING, plugins=PLUGINS) as app,
+        app.connect("/remind") as asking,
+        app.connect("/remind") as other,
+    ):
+        await asking.send({"text": "tea", "after": 0.01})
+        assert [await asking.receive(), await asking.receive()] == ["In 0.01 s: tea", "tea"]
+        await other.send({"text": "cake", "after": 0})
+        assert [await other.receive(), await other.receive()] == ["In 0 s: cake", "cake"]
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ({"text": "tea", "after": "soon"}, "remind: its options at /after: expected a number, got a string"),
+        ({"text": "tea", "after": 99_999}, "ValueError: a reminder waits 24 h at most"),
+        ({"text": ["tea"], "after": 1}, "remind: its options at /text: expected a string, got a list"),
+    ],
+)
+async def test_a_reminder_that_cannot_be_is_refused_and_the_log_says_why(caplog, message, says):
+    async with serve(REMINDING, plugins=PLUGINS) as app, app.connect("/remind") as client:
+        await client.send(message)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+    assert says in caplog.text
+
+
+async def test_there_are_no_more_reminders_than_the_settings_say_and_none_is_left_when_the_server_stops(caplog):
+    few = REMINDING + "plugins: {settings: {remind: {most: 1}}}\n"
+    async with serve(few, plugins=PLUGINS) as app, app.connect("/remind") as client:
+        await client.send({"text": "late", "after": 3600})
+        assert await client.receive() == "In 1 h: late"
+        await client.send({"text": "later", "after": 3600})
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+    assert "1 reminders are waiting already" in caplog.text
+
+
+def test_settings_of_reminders_are_checked_at_their_place(tmp_path):
+    with pytest.raises(ConfigError, match=r'no key "longst" here; did you mean "longest"\?'):
+        load_app(REMINDING + "plugins: {settings: {remind: {longst: 1}}}\n", tmp_path, PLUGINS)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from itertools import chain
 from typing import Any
 
-from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, TimerConfig
+from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, StateConfig, TimerConfig
 from signalpost.config.paths import PathPattern
 from signalpost.plan.model import Job, Plan, RouteRule, ScheduleJob
 from signalpost.plugins.handler import Binding, Handler, RouteBinding, SignalBinding
@@ -140,6 +140,8 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
         then.scheme.secure and now.scheme.secure for then, now in pairs
     ):
         notes.append("limits.handshake: the handshakes of TLS keep the limit of before until the server is restarted")
+    if old.config.state.file != new.config.state.file:
+        notes.append("state.file: the state is kept where it was until the server is restarted")
     return tuple(notes)
 
 
@@ -270,8 +272,8 @@ def _settings(config: ServerConfig) -> Iterator[Thing]:
         if not field.compare or field.name in _ELSEWHERE:
             continue
         name, value = _NAMES.get(field.name, field.name), getattr(config, field.name)
-        if isinstance(value, LimitsConfig):
-            parts = {f"{name}.{each.name}": getattr(value, each.name) for each in fields(value)}
+        if isinstance(value, LimitsConfig | StateConfig):
+            parts = {f"{name}.{each.name}": getattr(value, each.name) for each in fields(value) if each.compare}
         else:
             parts = {name: value}
         yield from (Thing(key, (key,), part) for key, part in parts.items())

@@ -7,12 +7,14 @@ import inspect
 import keyword
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, TypeVar
 
 from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.filters import FILTERS
 
 from signalpost.actions.filters import all_filters
+from signalpost.actions.names import GETTERS
 from signalpost.config.parts import part_faults
 from signalpost.config.schema import built_in_actions
 from signalpost.config.words import format_keys
@@ -39,12 +41,9 @@ SETTINGS_SCHEMA = "settings_schema"
 ASKED = (REGISTER_HANDLERS, REGISTER_ACTIONS, TEMPLATE_GLOBALS, TEMPLATE_FILTERS, SETTINGS_SCHEMA)
 """The hooks that are asked once, before a loop runs: they return what a plugin offers."""
 
-FIXED_NAMES = frozenset(
-    {"client", "clients", "data", "group", "message", "now", "params", "path", "request", "settings", "state"}
-)
-"""What templates name by themselves."""
+_KNOWN_NAMES = frozenset({"settings", *chain.from_iterable(GETTERS.values()), *DEFAULT_NAMESPACE})
+"""What templates name by themselves, wherever they stand."""
 
-_KNOWN_NAMES = FIXED_NAMES | DEFAULT_NAMESPACE.keys()
 _KNOWN_FILTERS = frozenset({*FILTERS, *all_filters({})})
 
 _BINDINGS: Mapping[HandlerKind, type] = {

@@ -46,17 +46,18 @@ class State(MutableMapping[str, Any]):
 
     Args:
         entries: what it holds at first.
-        limit: about how many bytes all values together may take as JSON. What is in it at first may be more; then
-            nothing that adds to it is taken.
+        limit: see below.
         recorder: is told of every change.
 
     Attributes:
+        limit: about how many bytes all values together may take as JSON. What is in it already may be more; then
+            nothing that adds to it is taken.
         view: what templates see: the mapping as it is at any time, which they cannot change, without the keys that
             start with ``_``.
 
     """
 
-    __slots__ = ("_limit", "_lock", "_objects", "_recorder", "_values", "_weight", "view")
+    __slots__ = ("_lock", "_objects", "_recorder", "_values", "_weight", "limit", "view")
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class State(MutableMapping[str, Any]):
     ) -> None:
         self._values: dict[str, Any] = {key: _frozen(key, value) for key, value in (entries or {}).items()}
         self._objects: dict[str, Any] = {}
-        self._limit = limit
+        self.limit = limit
         self._recorder = recorder
         self._weight = sum(entry_weight(key, value) for key, value in self._values.items())
         self._lock = RLock()
@@ -218,9 +219,9 @@ class State(MutableMapping[str, Any]):
             added = entry_weight(key, value)
             if key in self._values:
                 added -= entry_weight(key, self._values[key])
-            if added > 0 and self._weight + added > self._limit:
+            if added > 0 and self._weight + added > self.limit:
                 raise StateFullError(
-                    f'state holds {format_size(self._limit)} at most, and the new value of "{key}" would make it '
+                    f'state holds {format_size(self.limit)} at most, and the new value of "{key}" would make it '
                     f"{format_size(self._weight + added)}; take something out, or raise it: state: {{limit: …}}"
                 )
             self._values[key] = value
