@@ -120,6 +120,8 @@ class Compiler:
             target = nodes.Name(_RESULT, "store", lineno=1)
             root = self._sandbox.root(nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1))
             render = self._as_value(root, finish)
+            if isinstance(expression, nodes.Name):
+                render = self._looked_up(expression.name)
         many = "\n" in text.strip()
 
         def attempt(scope: Mapping[str, Any]) -> Any:
@@ -143,6 +145,11 @@ class Compiler:
             return finish(scope.vars[_RESULT])
 
         return render
+
+    def _looked_up(self, name: str) -> Render:
+        """Return what gives the value of a name alone, which needs no template: ``{{ message }}``."""
+        known = self._sandbox.globals
+        return lambda names: shallow_data(names[name] if name in names else known[name])
 
     def _as_text(self, root: Root) -> Render:
         """Return what gives the text of a template."""

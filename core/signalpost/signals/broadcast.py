@@ -97,5 +97,6 @@ class SenderBroadcast:
         else:
             target = broadcaster.target(to, path, group, client)
         if target is None:
-            target = wished_target(self._message, self._client, broadcaster.spelling)
+            message = self._message
+            target = wished_target(message, self._client, broadcaster.spelling) if message.asks else EVERYONE
         return broadcaster.send(value, target, self._client.path)
