@@ -103,7 +103,7 @@ async def test_a_handshake_that_two_servers_may_read_differently_is_refused(targ
     assert b"101 Switching" not in await attacker.rest()
 
 
-PLAIN = [row for row in SMUGGLED if not row[1].startswith(("Host:", "Origin:", "Sec-"))]
+PLAIN = [row for row in SMUGGLED if not row[1].startswith(("Origin:", "Sec-"))]
 
 
 @pytest.mark.parametrize(("what", "lines"), PLAIN, ids=[what for what, _ in PLAIN])
@@ -112,6 +112,29 @@ async def test_so_is_a_plain_request_and_what_it_hides_is_not_answered(target, w
     await attacker.send(b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n\r\n%b" % (lines.encode("latin-1"), HIDDEN))
     answers = await attacker.rest()
     assert int(answers.split()[1]) in REFUSED
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET /hello HTTP/1.1", 400),
+        ("GET /hello HTTP/1.1\r\nHosts: 127.0.0.1", 400),
+        ("GET http://127.0.0.1/hello HTTP/1.1", 400),
+        *(
+            (f"GET /hello HTTP/1.1\r\nHost: {host}", 400)
+            for host in ("a b", "a,b", "http://a", "a@b", "a:b", "[::1", "a/b")
+        ),
+        *((f"GET /hello HTTP/1.1\r\nhOST: {host}", 200) for host in ("", "a", "a:1", "[::1]", "[::1]:8090", "xn--a.b")),
+        ("GET /hello HTTP/1.0", 200),
+        ("GET /hello HTTP/1.0\r\nHost: a\r\nHost: b", 400),
+    ],
+)
+async def test_a_plain_request_has_one_host_and_one_of_http_1_0_may_have_none(target, head, status):
+    attacker = await target.attacker("web")
+    await attacker.send(b"%b\r\nConnection: close\r\n\r\n" % head.encode())
+    answers = await attacker.rest()
+    assert int(answers.split()[1]) == status
     assert answers.count(b"HTTP/1.1 ") == 1
 
 

@@ -199,7 +199,7 @@ async def test_an_unknown_method_is_405(serve, rule):
 
 
 def test_control_characters_of_a_client_do_not_reach_the_log():
-    request = WebRequest(b"/a%0Ab", Header({}), "1.1", "\x1b[31mG\u00e9T\n", None, None, b"head")
+    request = WebRequest(b"/a%0Ab", Header({"host": "x"}), "1.1", "\x1b[31mG\u00e9T\n", None, None, b"head")
     assert shown(request) == r"\x1b[31mG\xe9T\n /a%0Ab"
 
 

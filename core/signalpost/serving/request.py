@@ -1,4 +1,4 @@
-"""The request class of signalpost's Sanic apps: Sanic's own, with four of its holes filled."""
+"""The request class of signalpost's Sanic apps: Sanic's own, with five of its holes filled."""
 
 import re
 from typing import Any
@@ -19,13 +19,18 @@ _HEAD = re.compile(
 )
 
 
+# A host and a port, or nothing, where the request is for no host (RFC 9112 section 3.2).
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][\s:/?#@,\\]*)(:[0-9]*)?")
+_WITHOUT_HOST = ("1.0", "0.9")
+
+
 class WebRequest(Request[Any, Any]):
-    """Sanic's request, with four differences.
+    """Sanic's request, with five differences.
 
     * A head is lines of ``token:value`` and nothing else (RFC 9112 sections 2.2, 5.1 and 5.2, RFC 9110 section 5.5).
       Sanic takes ``Content-Length : 5``, a folded line and a bare line break for headers of other names, or for parts
       of a value: a proxy before it may see a body there, in which somebody else's request could be hidden.
-
+    * There is one Host, and it is a name or an address (RFC 9112 section 3.2): a proxy may have taken another.
     * A URL that cannot be parsed is answered. Sanic makes a second request of the same URL in order to say what is
       wrong with the first, fails again, and closes the connection with a traceback in the log.
     * ``GET http://host HTTP/1.1`` means its ``/`` (RFC 9112 section 3.2.2) instead of failing without a path.
@@ -49,7 +54,7 @@ class WebRequest(Request[Any, Any]):
     ) -> None:
         if method == "NONE" and not head:  # the stand-in that Sanic answers with when there is no request
             url_bytes = _NO_PATH
-        if not _HEAD.fullmatch(head):
+        if not _HEAD.fullmatch(head) or (head and not _has_one_host(headers, version)):
             raise BadRequest("Bad Request")
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
 
@@ -58,3 +63,10 @@ class WebRequest(Request[Any, Any]):
         """The path as it was asked for, percent-encoded."""
         raw: bytes | None = self._parsed_url.path
         return raw.decode("ascii") if raw else "/"
+
+
+def _has_one_host(headers: Header, version: str) -> bool:
+    hosts = headers.getall("host", [])
+    if not hosts:
+        return version in _WITHOUT_HOST
+    return len(hosts) == 1 and _HOST.fullmatch(hosts[0].strip()) is not None
