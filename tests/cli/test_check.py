@@ -10,6 +10,7 @@ import signalpost as package
 
 # What the entry point of an installation makes a command of.
 SCRIPT = (sys.executable, "-c", "from signalpost.cli import main; main()")
+COMMANDS = ["check", "explain", "new", "plan", "plugins", "reference", "routes", "run", "schema", "try"]
 BROKEN = "signals: [{path: /a, handler: ecko}]\nlimits: {mesage: 1MiB}"
 
 
@@ -95,7 +96,7 @@ class TestCheck:
 class TestEveryCommandThatReadsTheFile:
     """None shows a traceback; each exits with 1 and says in a line what is wrong and where."""
 
-    @pytest.fixture(params=["run", "routes", "plugins", "plan", "check", "explain /"])
+    @pytest.fixture(params=["run", "routes", "plugins", "plan", "check", "explain /", "try / {}"])
     def complaint(self, request, signalpost):
         """Give the command; return what it says, but for the line that counts one problem."""
 
@@ -173,7 +174,7 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: check, explain, new, plan, plugins, reference, routes, run, schema)"
+            "(known: check, explain, new, plan, plugins, reference, routes, run, schema, try)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):
@@ -197,12 +198,10 @@ class TestAbout:
     def test_help_lists_every_command_with_a_whole_sentence(self, signalpost):
         text = signalpost("--help").stdout
         listed = dict(re.findall(r"^  (\w+) +(\w.*)$", text.partition("Commands:\n")[2], re.MULTILINE))
-        assert sorted(listed) == ["check", "explain", "new", "plan", "plugins", "reference", "routes", "run", "schema"]
+        assert sorted(listed) == COMMANDS
         assert all(sentence.endswith(".") and "..." not in sentence for sentence in listed.values())
 
-    @pytest.mark.parametrize(
-        "command", ["check", "explain", "new", "plan", "plugins", "reference", "routes", "run", "schema"]
-    )
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_has_its_help(self, signalpost, command):
         result = signalpost(command, "-h")
         assert result.exit_code == 0

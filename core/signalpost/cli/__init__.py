@@ -4,6 +4,7 @@ import shlex
 import sys
 from http import HTTPMethod
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,10 +14,12 @@ from signalpost.cli.commands import Commands
 from signalpost.cli.explaining import show_takers
 from signalpost.cli.hiding import load
 from signalpost.cli.listing import show_plugins, show_routes
+from signalpost.cli.parameters import ImaginedClient, JsonObject
 from signalpost.cli.planning import show_plan
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app
 from signalpost.cli.terminal import wants_colour
+from signalpost.cli.trying import Question, try_message
 from signalpost.config import Style, render_problems
 from signalpost.config.reference import reference as reference_text
 from signalpost.config.render import count_problems
@@ -78,7 +81,7 @@ def check(file: str, style: str) -> None:
 @cli.command()
 @FILE
 def routes(file: str) -> None:
-    """Show what FILE serves where, who owns it, and when jobs run next."""
+    """Show what FILE serves, who owns it, and when jobs run next."""
     show_routes(load(file))
 
 
@@ -108,11 +111,36 @@ def plan(file: str, against: str | None) -> None:
 @FILE
 @click.option("--method", type=METHOD, help="Only the route that answers this HTTP method.")
 def explain(path: str, file: str, method: str | None) -> None:
-    """Show which route or signal takes PATH, and why the others do not.
+    """Show which route or signal takes PATH, and why.
 
     PATH is as a client asks for it, such as /rooms/blue.
     """
     show_takers(load(file), path, method)
+
+
+@cli.command(name="try")
+@click.argument("path")
+@click.argument("message")
+@FILE
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of the sender's. May be repeated.")
+@click.option(
+    "--client",
+    "others",
+    multiple=True,
+    type=ImaginedClient(),
+    help="Another client, by its id, path and groups. May be repeated; without it, there is one on PATH, and one not.",
+)
+@click.option("--state", type=JsonObject(), help="What is in the state: a JSON object.")
+@click.option("--endpoint", metavar="NAME", help="The endpoint where all are connected.")
+@click.option("--call", is_flag=True, help="Call plugins too: they do what they do, and are started before.")
+def try_(file: str, **asked: Any) -> None:
+    """Show what becomes of MESSAGE on PATH, and who receives it.
+
+    There is no server: clients are imagined, and the state is forgotten. MESSAGE is what a client sends, such as
+    '{"message": "hello"}'; - reads it from stdin.
+    """
+    text = asked.pop("message")
+    try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
 
 
 @cli.command()

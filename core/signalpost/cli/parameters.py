@@ -1,0 +1,38 @@
+"""What options of commands hold that is more than a word."""
+
+import json
+from typing import Any
+
+import click
+
+from signalpost.cli.trial import Imagined
+
+
+class ImaginedClient(click.ParamType[Imagined]):
+    """A client: ``ada=/rooms/blue``, or with its groups, ``ada=/rooms/blue,admins,news``."""
+
+    name = "ID=PATH[,GROUP…]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Imagined:
+        """Read a client."""
+        client, _, rest = str(value).partition("=")
+        path, *groups = rest.split(",")
+        if not client or not path.startswith("/"):
+            self.fail(f'"{value}" is no client; write for example ada=/rooms/blue,admins', param, ctx)
+        return Imagined(client, path, tuple(group for group in groups if group))
+
+
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """A JSON object: ``{"count": 1}``."""
+
+    name = "JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Read it."""
+        try:
+            found = json.loads(str(value))
+        except ValueError as error:
+            self.fail(f"not JSON: {error}", param, ctx)
+        if not isinstance(found, dict):
+            self.fail('it must be an object, such as {"count": 1}', param, ctx)
+        return found

@@ -1,0 +1,301 @@
+"""A trial: a message on its way through a plan, with clients that are only imagined.
+
+Everything is real but the sockets: hub, sessions, schemas, actions, state. What plugins would do is done only if it is
+asked for, since nobody knows what else they do.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote
+
+from signalpost.actions.steps import Branch, Leaf, Loop, Step
+from signalpost.config.model import EndpointConfig
+from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.frames import Opcode
+from signalpost.delivery.hub import Hub
+from signalpost.delivery.transport import Buffer
+from signalpost.errors import OperatorError
+from signalpost.plan import Plan
+from signalpost.plugins.running import RunningPlugins
+from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.event import HandshakeRequest, Shared
+from signalpost.signals.places import Places
+from signalpost.signals.rule import SignalRule
+from signalpost.signals.session import Session, Signals
+from signalpost.signals.state import State
+from signalpost.signals.table import ResolvedPath, SignalTable
+
+NOT_CALLED = "not called"
+"""The outcome of a step that is a plugin's."""
+
+_PEER = ("127.0.0.1", 50000)
+_LENGTH_16, _LENGTH_64 = 126, 127
+
+
+@dataclass(frozen=True, slots=True)
+class Imagined:
+    """A client to imagine.
+
+    Attributes:
+        path: where it is connected, percent-decoded.
+        groups: those it has joined.
+
+    """
+
+    id: str
+    path: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A step that was taken; the fields are those that a `Trace` is told. A plugin's may have been left out."""
+
+    name: str
+    where: str
+    values: Any
+    outcome: Any
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What has happened.
+
+    Attributes:
+        steps: in the order in which they were done; empty where there are no actions.
+        left_out: what of plugins would have been called: ``handler "shout" of plugin shout``.
+        log: lines of the server's log, but for those of ``log`` steps.
+
+    """
+
+    steps: list[Taken] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+
+    def trace(self, step: str, where: str, values: Any, outcome: Any) -> None:
+        """Keep a step."""
+        self.steps.append(Taken(step, where, values, outcome))
+
+
+class Trial:
+    """A server without sockets, for one message. Needs a running loop.
+
+    Args:
+        plan: of the app.
+        endpoint: where all clients are connected.
+        state: what actions and handlers find there.
+        call: whether code of plugins is called; then they are started first, and shut down in the end.
+
+    Attributes:
+        outcome: what has happened since the message was sent.
+
+    """
+
+    def __init__(self, plan: Plan, endpoint: EndpointConfig, state: dict[str, Any], *, call: bool) -> None:
+        self._endpoint = endpoint
+        self._call = call
+        names = [each.name for each in plan.config.endpoints if each.scheme.websocket]
+        self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+        self._hub = Hub(lambda _: None)
+        broadcaster = Broadcaster(self._hub, self._table.spelling)
+        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
+        self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
+        self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
+        self._sessions: dict[str, Session] = {}
+        self._transports: dict[str, _Recording] = {}
+        self._limit = plan.config.limits.outbox
+        self.outcome = Outcome()
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        """All that are connected, in the order in which they came."""
+        return tuple(self._hub.clients.values())
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What actions and handlers find."""
+        return dict(self._shared.state.view)
+
+    def resolve(self, path: str) -> ResolvedPath | None:
+        """Find the signal of a path; None if the path is refused."""
+        return self._table.resolve(self._endpoint.name, path)
+
+    def spelling(self, path: str) -> str:
+        """Bring a target's path to the spelling of clients' paths."""
+        return self._table.spelling(path)
+
+    async def start(self) -> None:
+        """Start the plugins, if they are called at all."""
+        if self._call:
+            await self._plugins.start(strict=True)
+
+    async def stop(self) -> None:
+        """Shut the plugins down."""
+        if self._call:
+            await self._plugins.stop()
+
+    async def connect(self, imagined: Imagined) -> Client:
+        """Connect a client, and do what its signal does then.
+
+        Raises:
+            OperatorError: no signal takes its path, or its id is taken.
+
+        """
+        resolved = self.resolve(imagined.path)
+        if resolved is None:
+            raise OperatorError(
+                f"client {imagined.id}: the server refuses the path {imagined.path} (undeclared: refuse)"
+            )
+        transport = self._transports[imagined.id] = _Recording()
+        client = Client(
+            ClientId(imagined.id),
+            resolved.path,
+            self._endpoint,
+            transport,
+            self._hub,
+            limit=self._limit,
+            policy=resolved.rule.slow.policy,
+            params=resolved.params,
+        )
+        try:
+            self._hub.add(client)
+        except ValueError as error:
+            raise OperatorError(str(error)) from None
+        for group in imagined.groups:
+            client.join(group)
+        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.address}".encode()
+        session = Session(client, self._traced(resolved.rule), HandshakeRequest(head, _PEER), self._signals, transport)
+        self._sessions[imagined.id] = session
+        session.connected()
+        await self._finish()
+        return client
+
+    async def send(self, sender: Client, text: str) -> None:
+        """Let a client send a text frame, and wait until everything that follows from it has been done."""
+        self._hub.flush()
+        for transport in self._transports.values():
+            transport.written.clear()
+        self.outcome = Outcome()
+        with _listening(self.outcome.log):
+            self._sessions[sender.id].receive(int(Opcode.TEXT), text.encode(errors="surrogatepass"))
+            await self._finish()
+
+    def received(self, client: str) -> list[str]:
+        """Give the texts that a client has been sent since the message was sent, and how it was closed."""
+        return list(_texts(bytes(self._transports[client].written)))
+
+    async def _finish(self) -> None:
+        while self._signals.running:
+            await asyncio.wait(tuple(self._signals.running))
+        self._hub.flush()
+
+    # What stands in the place of a rule's own actions and handler
+
+    def _traced(self, rule: SignalRule) -> SignalRule:
+        """Give a rule whose steps are noted, and whose plugins' code is left out unless it is to be called."""
+        connected = None if rule.connected is None else self._without_code(rule.connected)
+        if rule.do is not None:
+            program = self._without_code(rule.do)
+
+            async def follow(event: Any) -> None:
+                await program.follow(event, trace=self.outcome.trace)
+
+            return replace(rule, do=None, handler=follow, connected=connected)
+        if rule.handler is None or self._call:
+            return replace(rule, connected=connected)
+
+        async def leave_out(_event: Any) -> None:
+            self._leave_out(f'handler "{rule.handler_name}" of plugin {rule.handler_plugin}')
+
+        return replace(rule, handler=leave_out, connected=connected)
+
+    def _without_code(self, program: Any) -> Any:
+        return program if self._call else replace(program, steps=tuple(map(self._step, program.steps)))
+
+    def _step(self, step: Step) -> Step:
+        match step:
+            case Branch():
+                return replace(
+                    step, then=tuple(map(self._step, step.then)), otherwise=tuple(map(self._step, step.otherwise))
+                )
+            case Loop():
+                return replace(step, body=tuple(map(self._step, step.body)))
+            case Leaf() if step.code:
+                return replace(step, waits=False, effect=lambda _run, _options: self._leave_out(step.code))
+        return step
+
+    def _leave_out(self, code: str) -> str:
+        self.outcome.left_out.append(code)
+        return NOT_CALLED
+
+
+class _Recording:
+    """A transport that keeps what is written to it (`signalpost.delivery.transport.Transport`)."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self._closing = False
+
+    def write(self, data: Buffer) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write_eof(self) -> None:
+        self._closing = True
+
+    def close(self) -> None:
+        self._closing = True
+
+    def abort(self) -> None:
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def get_extra_info(self, _name: str, default: Any = None) -> Any:
+        return default
+
+    def read_on(self, on: bool) -> None:
+        """Go on, or pause; a client that sends one message is not paused."""
+
+
+def _texts(data: bytes) -> Iterator[str]:
+    """Read what a server has written to one client: whole frames without masks (RFC 6455 section 5.2)."""
+    while data:
+        opcode, length, start = data[0] & 0x0F, data[1], 2
+        if length in (_LENGTH_16, _LENGTH_64):
+            start = 4 if length == _LENGTH_16 else 10
+            length = int.from_bytes(data[2:start])
+        payload, data = data[start : start + length], data[start + length :]
+        if opcode == Opcode.CLOSE:
+            reason = payload[2:].decode()
+            yield f"closed with {int.from_bytes(payload[:2])}" + (f": {reason}" if reason else "")
+        elif opcode == Opcode.TEXT:
+            yield payload.decode()
+
+
+@contextmanager
+def _listening(lines: list[str]) -> Iterator[None]:
+    """Keep the warnings and errors of the server's log."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.name != "signalpost.log":
+                cause = record.exc_info[1] if record.exc_info else None
+                lines.append(record.getMessage() + (f": {type(cause).__name__}: {cause}" if cause else ""))
+
+    root, listener = logging.getLogger(), Listener(logging.WARNING)
+    before, root.handlers[:] = list(root.handlers), [listener]
+    try:
+        yield
+    finally:
+        root.handlers[:] = before

@@ -1,0 +1,236 @@
+"""``signalpost try``: a message's way through decoding, schema, decision and actions, and who receives what."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import click
+
+from signalpost.cli.terminal import show_facts, show_table
+from signalpost.cli.trial import Imagined, Taken, Trial
+from signalpost.cli.wording import signal_does
+from signalpost.config.model import EndpointConfig, MessageFormat
+from signalpost.config.words import unknown
+from signalpost.delivery.client import Client
+from signalpost.delivery.target import Receipt, Target
+from signalpost.errors import ClientError, OperatorError, PluginError
+from signalpost.plan import Plan
+from signalpost.plan.precedence import contenders, signal_claims
+from signalpost.server import url_of
+from signalpost.signals.decide import Answer, Deliver, Ignore, Refuse, decide
+from signalpost.signals.message import ClientMessage, RefusedMessageError, read_message
+from signalpost.signals.rule import SignalRule
+
+SENDER = "you"
+_NEIGHBOUR, _STRANGER = "neighbour", "stranger"
+_ELSEWHERE = ("/", "/elsewhere")
+
+Facts = Iterator[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be tried.
+
+    Attributes:
+        path: where the sender is connected; percent-encoded or not.
+        text: what it sends.
+        groups: of the sender.
+        others: further clients; empty is one on the same path and one on another.
+        state: what actions and handlers find; JSON.
+        endpoint: the name of a ws endpoint; None is the first that has a signal for `path`.
+        call: whether code of plugins is called.
+
+    """
+
+    path: str
+    text: str
+    groups: tuple[str, ...] = ()
+    others: tuple[Imagined, ...] = ()
+    state: Any = None
+    endpoint: str | None = None
+    call: bool = False
+
+
+def try_message(plan: Plan, question: Question) -> None:
+    """Print what becomes of a message.
+
+    Raises:
+        OperatorError: there is no such endpoint, or no client can be connected where one is to be.
+
+    """
+    with asyncio.Runner() as runner:
+        runner.run(_try(plan, question))
+
+
+async def _try(plan: Plan, question: Question) -> None:
+    path = unquote(question.path.partition("?")[0])
+    endpoint = _endpoint(plan, question.endpoint, path)
+    trial = Trial(plan, endpoint, question.state or {}, call=question.call)
+    resolved = trial.resolve(path)
+    if resolved is None:
+        raise OperatorError(f"the server refuses the path {path} with 404: no signal declares it (undeclared: refuse)")
+    try:
+        await trial.start()
+        for other in question.others or _default_others(trial, path):
+            await trial.connect(other)
+        sender = await trial.connect(Imagined(SENDER, path, question.groups))
+        show_facts(f"{endpoint.name}  {url_of(endpoint)}{sender.path}", list(_before(resolved.rule, sender)))
+        click.echo()
+        show_facts("what happens", list(_way(trial, resolved.rule, sender, question.text)))
+        clients = list(trial.clients)
+        await trial.send(sender, question.text)
+        _show_outcome(trial, clients, plan.config.folder)
+    except PluginError as error:
+        raise OperatorError(str(error)) from None
+    finally:
+        await trial.stop()
+
+
+def _endpoint(plan: Plan, name: str | None, path: str) -> EndpointConfig:
+    sockets = [each for each in plan.config.endpoints if each.scheme.websocket]
+    if name is not None:
+        found = next((each for each in sockets if each.name == name), None)
+        if found is None:
+            raise OperatorError(unknown("ws or wss endpoint", name, [each.name for each in sockets]))
+        return found
+    if not sockets:
+        raise OperatorError("no endpoint has the protocol ws or wss, so nobody can send a message")
+    segments = path.strip("/").split("/") if path.strip("/") else []
+    declaring = (each for each in sockets if contenders(signal_claims(plan, each.name), segments, ignore_case=True))
+    return next(declaring, sockets[0])
+
+
+def _default_others(trial: Trial, path: str) -> Iterator[Imagined]:
+    yield Imagined(_NEIGHBOUR, path)
+    here = trial.spelling(path)
+    for elsewhere in _ELSEWHERE:
+        if trial.spelling(elsewhere) != here and trial.resolve(elsewhere) is not None:
+            yield Imagined(_STRANGER, elsewhere)
+            return
+
+
+# What happens, in words
+
+
+def _before(rule: SignalRule, sender: Client) -> Facts:
+    yield "signal", f"{rule.pattern}  ({rule.owner})"
+    if sender.params:
+        yield "params", ", ".join(f"{name} = {_json(value)}" for name, value in sender.params.items())
+    if sender.groups:
+        yield "groups", ", ".join(sorted(sender.groups))
+    yield "does", signal_does(rule)
+
+
+def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
+    """Say what becomes of a message up to the point where actions or handlers take it."""
+    if rule.format is MessageFormat.RAW:
+        yield "decode", "nothing: raw frames are relayed as they are"
+        return
+    payload = text.encode(errors="surrogatepass")
+    try:
+        message = read_message(payload, None)
+    except RefusedMessageError as refused:
+        yield "decode", _refusal(refused.error)
+        yield "", """what a client sends is a JSON object, such as '{"message": "hello"}'"""
+        return
+    yield "decode", _decoded(message)
+    if rule.gate is None:
+        yield "schema", "none: every message passes"
+    else:
+        try:
+            read_message(payload, rule.gate)
+        except RefusedMessageError as refused:
+            yield "schema", _refusal(refused.error)
+            return
+        yield "schema", "passes"
+    yield "decide", _decision(rule, decide(rule, sender, message, trial.spelling))
+
+
+def _decoded(message: ClientMessage) -> str:
+    asked = {wish.value: value for wish, value in zip(message.wishes(), _wished(message), strict=True)}
+    wishes = ", ".join(f"{name} = {_json(value)}" for name, value in asked.items())
+    return f"message = {_json(message.message)}; asks for {wishes or 'nothing'}"
+
+
+def _wished(message: ClientMessage) -> list[Any]:
+    known = (message.path, message.client_id, message.group, message.direct or None)
+    return [value for value in known if value is not None]
+
+
+def _refusal(error: ClientError) -> str:
+    return f"refused: {error.code.value}{f' at {error.pointer}' if error.pointer else ''}: {error.detail}"
+
+
+def _decision(rule: SignalRule, decision: object) -> str:
+    match decision:
+        case Refuse(error):
+            return _refusal(error)
+        case Deliver(target):
+            return f"re-broadcast to {_target(target)}"
+        case Answer():
+            return "re-broadcast to the sender"
+        case Ignore():
+            return "nothing: the message is empty" if rule.rebroadcast.value != "none" else "nothing"
+    return "its actions, in their order" if rule.do is not None else signal_does(rule)
+
+
+def _target(target: Target) -> str:
+    words = [
+        *([] if target.path is None else [f"on {target.path}"]),
+        *([] if target.groups is None else [f"of group {' or '.join(sorted(target.groups)) or '(none)'}"]),
+        *([] if target.client is None else [f"whose id is {target.client}"]),
+    ]
+    clients = f"clients {' and '.join(words)}" if words else "everyone"
+    return f"{clients} but the sender" if target.excluding is not None else clients
+
+
+# What has happened
+
+
+def _show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
+    outcome = trial.outcome
+    if outcome.steps:
+        click.echo()
+        rows = [(step.where, step.name, _values(step), _outcome(step)) for step in outcome.steps]
+        show_table("steps", ("where", "action", "values", "outcome"), rows)
+    left_out = dict.fromkeys(code.replace(f"{folder}/", "") for code in outcome.left_out)
+    besides = [
+        *(("log", line) for line in outcome.log),
+        *(("not called", f"{code}; --call calls it, and starts the plugins first") for code in left_out),
+    ]
+    if besides:
+        click.echo()
+        show_facts("besides", besides)
+    click.echo()
+    received = [
+        (client.id, client.path, ", ".join(sorted(client.groups)) or "-", text)
+        for client in clients
+        for text in trial.received(client.id) or ["-"]
+    ]
+    show_table("who receives what", ("client", "path", "groups", "receives"), received)
+    if trial.state:
+        click.echo()
+        show_facts("state", [(key, _json(value)) for key, value in trial.state.items()])
+
+
+def _values(step: Taken) -> str:
+    values = step.values
+    if step.name == "set":
+        values = {".".join(map(str, parts)): value for parts, value in values}
+    return _json(values)
+
+
+def _outcome(step: Taken) -> str:
+    if isinstance(step.outcome, Receipt):
+        matched = step.outcome.matched
+        return f"reaches {matched} client{'' if matched == 1 else 's'}"
+    return "" if step.outcome is None else str(step.outcome)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

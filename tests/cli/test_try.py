@@ -1,0 +1,261 @@
+"""`signalpost try`: a message's way through a plan, without a server."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from signalpost.cli import cli
+
+APP = """\
+endpoints:
+  - {name: web, address: 127.0.0.1, port: 8090, protocol: http}
+  - {name: live, address: 127.0.0.1, port: 8091, protocol: ws}
+  - {name: more, address: 127.0.0.1, port: 8092, protocol: ws}
+signals:
+  - path: /chat/<room>
+    endpoint: live
+    schema: {type: object, properties: {message: {type: string, minLength: 2}}}
+    connected:
+      - set: {"online.{{ client.id }}": true}
+    do:
+      - if: "{{ message == '/bye' }}"
+        then:
+          - close: {reason: "bye, {{ client.id }}"}
+          - stop: true
+      - set: {"rooms.{{ params.room }}.count": "{{ state.count | default(0) + 1 }}"}
+      - for: {each: one, in: "{{ clients }}"}
+        do: [{log: "{{ one.id }}"}]
+      - broadcast: {value: {text: "{{ message }}"}, path: "{{ path }}"}
+  - {path: /shout, handler: shout}
+  - {path: /called, do: [{shake: {hard: "{{ message }}"}}, {call: shout}, {reply: {value: done}}]}
+  - {path: /others, rebroadcast: others, targets: [path]}
+  - {path: /group, rebroadcast: group}
+  - {path: /raw, format: raw, rebroadcast: sender}
+  - {path: /divided, do: [{reply: {value: "{{ 1 / state.by }}"}}]}
+  - {path: /only, endpoint: more}
+"""
+PLUGIN = """
+    from pathlib import Path
+    from signalpost import action, hookimpl, signal
+
+    @hookimpl
+    def startup(context):
+        context.state["greeting"] = "hello"
+
+    @hookimpl
+    def shutdown(context):
+        Path("shut").touch()
+
+    @signal("shout")
+    async def shout(event):
+        if event.data.message == "fail":
+            raise ValueError("too loud")
+        event.broadcast(event.data.message.upper())
+
+    @action("shake", schema={"type": "object", "required": ["hard"]})
+    def shake(event, options):
+        event.broadcast({"shaken": options["hard"]}, to="everyone")
+"""
+
+
+@pytest.fixture
+def tried(write, signalpost):
+    """Give the command; return what is printed: by the title of each part its rows, each as the list of its cells."""
+    write(APP, chat=PLUGIN)
+
+    def give(*arguments):
+        result = signalpost("try", *arguments)
+        assert (result.exit_code, result.stderr) == (0, ""), result.output
+        parts = {}
+        for block in result.stdout.split("\n\n"):
+            title, *rows = block.rstrip().splitlines()
+            parts[title.split("  ")[0]] = [re.split(r" {3,}", row.strip()) for row in rows]
+        return parts
+
+    return give
+
+
+def test_a_message_is_followed_through_every_step_to_those_who_receive_it(tried):
+    parts = tried("/CHAT/blue", '{"Message": "hello"}')
+    assert parts["live"] == [
+        ["signal", "/chat/<room>  (routes.yaml:6)"],
+        ["params", 'room = "blue"'],
+        ["does", "if, set, for, broadcast"],
+    ]
+    assert parts["what happens"] == [
+        ["decode", 'message = "hello"; asks for nothing'],
+        ["schema", "passes"],
+        ["decide", "its actions, in their order"],
+    ]
+    first, *_, last = parts["steps"][1:]
+    assert first == ["routes.yaml:12:9", "if", "false", "else"]
+    assert parts["steps"][2] == ["routes.yaml:16:9", "set", '{"rooms.blue.count": 1}']
+    assert [row[2] for row in parts["steps"] if row[1] == "log"] == [
+        f'{{"message": "{name}", "level": "info"}}' for name in ("neighbour", "stranger", "you")
+    ]
+    assert last == [
+        "routes.yaml:19:9",
+        "broadcast",
+        '{"value": {"text": "hello"}, "path": "/chat/blue"}',
+        "reaches 2 clients",
+    ]
+    assert parts["who receives what"] == [
+        ["client", "path", "groups", "receives"],
+        ["neighbour", "/chat/blue", "-", '{"text":"hello"}'],
+        ["stranger", "/", "-", "-"],
+        ["you", "/chat/blue", "-", '{"text":"hello"}'],
+    ]
+    assert parts["state"] == [["online", '{"neighbour": true, "you": true}'], ["rooms", '{"blue": {"count": 1}}']]
+
+
+def test_a_close_is_seen_by_the_one_who_is_closed(tried):
+    parts = tried("/chat/blue", '{"message": "/bye"}')
+    assert [row[1] for row in parts["steps"][1:]] == ["if", "close", "stop"]
+    assert parts["who receives what"][-1] == ["you", "/chat/blue", "-", "closed with 4009: bye, you"]
+
+
+@pytest.mark.parametrize(
+    ("message", "step", "says", "receives"),
+    [
+        ("hello", "decode", "refused: bad-message: not JSON:", '{"error":{"code":"bad-message"'),
+        ("[1]", "decode", "refused: bad-message: a message is a JSON object", '{"error":{"code":"bad-message"'),
+        ('{"message": "x"}', "schema", "refused: schema-mismatch at /message:", '{"error":{"code":"schema-mismatch"'),
+    ],
+)
+def test_a_refused_message_ends_where_it_is_refused_and_its_sender_is_told(tried, message, step, says, receives):
+    parts = tried("/chat/blue", message)
+    assert next(row[1] for row in parts["what happens"] if row[0] == step).startswith(says)
+    assert "steps" not in parts
+    assert parts["who receives what"][-1][3].startswith(receives)
+
+
+def test_what_is_no_json_is_shown_how_it_is_written(signalpost, tried):
+    text = signalpost("try", "/chat/blue", "hello").stdout
+    assert """what a client sends is a JSON object, such as '{"message": "hello"}'""" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "decision", "who"),
+    [
+        ("/others", {}, "re-broadcast to everyone but the sender", {"ada", "bob"}),
+        ("/others", {"path": "/rooms"}, "re-broadcast to clients on /rooms", {"bob"}),
+        ("/others", {"direct": True}, "refused: target-not-allowed at /direct:", {"you"}),
+        ("/elsewhere", {"group": "news"}, "re-broadcast to clients of group news", {"you", "ada"}),
+        ("/elsewhere", {"clientId": "bob", "path": "/rooms"}, "clients on /rooms and whose id is bob", {"bob"}),
+        ("/group", {}, "re-broadcast to clients of group news", {"you", "ada"}),
+        ("/elsewhere", {"direct": True}, "re-broadcast to the sender", {"you"}),
+    ],
+)
+def test_clients_may_be_imagined_anywhere_and_in_any_group(tried, path, message, decision, who):
+    wish = "".join(
+        f', "{key}": {str(value).lower() if value is True else f"{value!r}"}' for key, value in message.items()
+    )
+    text = '{"message": "hi"' + wish.replace("'", '"') + "}"
+    parts = tried(path, text, "--group", "news", "--client", "ada=/others,news,x", "--client", "bob=/rooms")
+    said = next(row[1] for row in parts["what happens"] if row[0] == "decide")
+    assert decision in said
+    assert {row[0] for row in parts["who receives what"][1:] if row[3] != "-"} == who
+
+
+def test_a_handler_is_not_called_unless_that_is_asked_for(tried, folder, signalpost):
+    text = signalpost("try", "/shout", '{"message": "hi"}').stdout
+    assert 'not called   handler "shout" of plugin chat; --call calls it, and starts the plugins first' in text
+    assert not (folder / "shut").exists()
+    parts = tried("/shout", '{"message": "hi"}', "--call")
+    assert {row[3] for row in parts["who receives what"][1:]} == {"HI"}
+    assert parts["state"] == [["greeting", '"hello"']]
+    assert (folder / "shut").exists()
+
+
+def test_neither_is_an_action_of_a_plugins(tried, signalpost):
+    text = signalpost("try", "/called", '{"message": "hi"}').stdout
+    assert 'not called   action "shake" of plugin chat (plugins/chat.py:' in text
+    assert 'not called   handler "shout" of plugin chat (plugins/chat.py:' in text
+    steps = tried("/called", '{"message": "hi"}')["steps"][1:]
+    assert [row[1:] for row in steps] == [
+        ["shake", '{"hard": "hi"}', "not called"],
+        ["call", '"shout"', "not called"],
+        ["reply", '{"value": "done"}', "reaches 1 client"],
+    ]
+    received = tried("/called", '{"message": "hi"}', "--call")["who receives what"]
+    assert [row[3] for row in received if row[0] == "you"] == ['{"shaken":"hi"}', "HI", "done"]
+
+
+def test_a_failure_is_shown_as_the_log_and_the_sender_have_it(tried, signalpost):
+    text = signalpost("try", "/divided", '{"message": "hi"}', "--state", '{"by": 0}').stdout
+    assert re.search(r"^  log   routes\.yaml:25:\d+: reply: division by zero", text, re.MULTILINE)
+    assert '{"error":{"code":"handler-failed"' in text
+    text = signalpost("try", "/shout", '{"message": "fail"}', "--call").stdout
+    assert "  log   handler shout of plugin chat failed on /shout for client you: ValueError: too loud\n" in text
+
+
+def test_what_is_in_the_state_can_be_said(tried):
+    parts = tried("/divided", '{"message": "hi"}', "--state", '{"by": 4}')
+    assert parts["who receives what"][-1][3] == "0.25"
+
+
+def test_raw_frames_are_relayed_as_they_are(tried):
+    parts = tried("/raw", "no json")
+    assert parts["what happens"] == [["decode", "nothing: raw frames are relayed as they are"]]
+    assert [row[3] for row in parts["who receives what"][1:]] == ["-", "-", "no json"]
+
+
+def test_the_endpoint_is_the_one_that_has_the_signal_or_the_one_that_is_named(tried, signalpost):
+    assert "more" in tried("/only", '{"message": "hi"}')
+    assert "live" in tried("/only", '{"message": "hi"}', "--endpoint", "live")
+    result = signalpost("try", "/only", "{}", "--endpoint", "mor")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        'signalpost: no ws or wss endpoint named "mor"; did you mean "more"? (known: live, more)\n'
+    )
+
+
+def test_a_message_may_come_from_stdin(tried):
+    result = CliRunner().invoke(cli, ["try", "/others", "-"], input='{"message": "from stdin"}')
+    assert 'message = "from stdin"' in result.stdout
+
+
+def test_a_path_that_is_refused_is_said_to_be(write, signalpost):
+    write("undeclared: refuse\nsignals: [{path: /a}]")
+    result = signalpost("try", "/b", "{}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "signalpost: the server refuses the path /b with 404: no signal declares it (undeclared: refuse)\n"
+    )
+    assert [row.split()[0] for row in signalpost("try", "/a", '{"message": 1}').stdout.splitlines()[-2:]] == [
+        "neighbour",
+        "you",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--client", "ada"), '"ada" is no client; write for example ada=/rooms/blue,admins'),
+        (("--client", "=/a"), '"=/a" is no client'),
+        (("--state", "{"), "not JSON: "),
+        (("--state", "[]"), 'it must be an object, such as {"count": 1}'),
+    ],
+)
+def test_a_mistake_in_an_option_is_one_of_usage(write, signalpost, arguments, says):
+    write()
+    result = signalpost("try", "/", "{}", *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_two_clients_of_one_id_are_a_mistake(write, signalpost):
+    write()
+    result = signalpost("try", "/", "{}", "--client", "you=/")
+    assert (result.exit_code, result.stderr) == (1, "signalpost: client id you is taken\n")
+
+
+def test_a_plugin_that_cannot_start_is_one_line(write, signalpost):
+    write(
+        "signals: [{path: /}]",
+        bad="from signalpost import hookimpl\n\n@hookimpl\ndef startup(context):\n    raise OSError('no disk')\n",
+    )
+    result = signalpost("try", "/", '{"message": 1}', "--call")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert re.fullmatch(r"signalpost: plugin bad \(.*\): its startup failed: OSError: no disk\n", result.stderr)
