@@ -22,14 +22,14 @@ def problems():
 def compiled(compiler, problems):
     """Compile a value that stands at ``do[0]`` of a file."""
 
+    def problem(keys, text, **_):
+        problems.append((keys, text))
+
+    def where(keys, *, part, **_):
+        return f"routes.yaml:{part.line if part else 7}:{len(keys)}"
+
     def run(value, names=NAMES, compiler=compiler):
-        return compiler.compile(
-            value,
-            ("do", 0),
-            names,
-            lambda keys, text: problems.append((keys, text)),
-            lambda keys: f"routes.yaml:7:{len(keys)}",
-        )
+        return compiler.compile(value, ("do", 0), names, problem, where)
 
     return run
 

@@ -29,10 +29,10 @@ TEMPTING = st.sampled_from(["[1,2]", "None", "{{ 7*7 }}", "{% if %}", "true", "1
 def fresh(value, names=("message",)):
     """Compile a value that has no mistakes, apart from any fixture (Hypothesis calls a test many times)."""
 
-    def problem(keys, text):
+    def problem(keys, text, **_):
         raise AssertionError(f"{keys}: {text}")
 
-    return Compiler().compile(value, (), names, problem, lambda _: "routes.yaml:1:1")
+    return Compiler().compile(value, (), names, problem, lambda _keys, **_: "routes.yaml:1:1")
 
 
 WHOLE = fresh("{{ message }}")
@@ -140,9 +140,9 @@ def test_a_condition_without_else_is_an_empty_text(render):
     assert render("<{{ 'x' if data }}>", data=[]) == "<>"
 
 
-def test_a_failure_inside_several_lines_tells_the_line(compiled):
+def test_a_failure_inside_several_lines_is_placed_at_its_line(compiled):
     text = "{% if 1 %}\n  one\n  {{ data.a }}\n{% endif %}"
-    with pytest.raises(TemplateFailedError, match=r'^routes\.yaml:7:2: line 3 of the text: no key named "a"'):
+    with pytest.raises(TemplateFailedError, match=r'^routes\.yaml:3:2: no key named "a"'):
         compiled(text).render({"data": {}})
 
 
@@ -192,12 +192,22 @@ def test_every_mistake_is_told_at_its_text(compiled, problems):
     compiled({"a": "{{ mesage }}", "b": ["{{ message | uper }}{{ pth }}"], "{{ x": "{{ message }}"})
     assert [keys for keys, _ in problems] == [("do", 0, "a"), ("do", 0, "b", 0), ("do", 0, "b", 0), ("do", 0, "{{ x")]
     assert problems[0][1].startswith('no name named "mesage"; did you mean "message"? (known: client, clients, data,')
-    assert problems[1][1] == 'no filter "uper"; did you mean "upper"?'
+    assert problems[1][1].startswith('no name named "pth"; did you mean "path"?')
+    assert problems[2][1] == 'no filter "uper"; did you mean "upper"?'
 
 
-def test_a_mistake_inside_several_lines_tells_the_line(compiled, problems):
-    compiled("{% if message %}\n  {{ message }\n{% endif %}")
-    assert problems == [(("do", 0), "line 2 of the text: unexpected '}'")]
+def test_a_mistake_is_told_with_the_part_that_is_wrong(compiler):
+    told = []
+
+    def problem(keys, text, *, of_key, part):
+        told.append((keys, text, of_key, part))
+
+    text = "{% if message %}\n  {{ message }\n{% endif %}"
+    compiler.compile({"a": text, "{{ b }}": 1}, ("do",), {"message"}, problem, None)
+    assert told == [
+        (("do", "a"), "unexpected '}'", False, (2, "{{ message }")),
+        (("do", "{{ b }}"), 'no name named "b" (known: message)', True, (1, "b")),
+    ]
 
 
 def test_attributes_are_checked_where_all_are_known(compiled, problems):

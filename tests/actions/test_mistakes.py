@@ -65,20 +65,20 @@ def test_what_a_template_defines_itself_is_known(compiled, problems, template):
 def test_all_mistakes_of_a_template_are_told_by_line(compiled, problems):
     compiled("{{ b }}{{ a }}\n{{ message | uper }}\n{{ a }} {{ c() }}{% include 'x' %}")
     assert [text.partition(" (known")[0] for _, text in problems] == [
-        'line 1 of the text: no name named "a"',
-        'line 1 of the text: no name named "b"',
-        'line 2 of the text: no filter "uper"; did you mean "upper"?',
-        'line 3 of the text: no function named "c"',
-        "line 3 of the text: {% include %} has no place in a value",
-    ] or [text for _, text in problems]
+        'no name named "a"',
+        'no name named "b"',
+        'no filter "uper"; did you mean "upper"?',
+        'no function named "c"',
+        "{% include %} has no place in a value",
+    ]
 
 
 def test_globals_are_names_and_functions(compiled, problems):
     compiler = Compiler({"motto": "x", "weather": lambda: 5})
     compiled("{{ mottto }}{{ wether() }}", names={"message"}, compiler=compiler)
     assert [text for _, text in problems] == [
-        'no function named "wether"; did you mean "weather"? (known: range, weather)',
         'no name named "mottto"; did you mean "motto"? (known: message, motto)',
+        'no function named "wether"; did you mean "weather"? (known: range, weather)',
     ]
 
 

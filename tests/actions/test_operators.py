@@ -13,7 +13,9 @@ from signalpost.actions.value import Failure, TemplateFailedError
 
 NUMBERS = st.integers(-(2**64) + 1, 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
 RENDER = {
-    sign: Compiler().compile(f"{{{{ [a {sign} b] }}}}", (), ("a", "b"), None, lambda _: "routes.yaml:1:1").render
+    sign: Compiler()
+    .compile(f"{{{{ [a {sign} b] }}}}", (), ("a", "b"), None, lambda _keys, **_: "routes.yaml:1:1")
+    .render
     for sign in BINARY
 }
 

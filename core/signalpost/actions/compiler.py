@@ -4,27 +4,42 @@ A text that is one whole ``{{ … }}`` is an expression, and its value keeps its
 been rendered is never parsed again: a client's ``[1,2]`` or ``{{ 7*7 }}`` is the text that it is.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import TemplateSyntaxError, nodes
 
+from signalpost.actions.attributes import attribute, item
 from signalpost.actions.failures import explain, one_line
-from signalpost.actions.mistakes import Names, mistakes, used_names
+from signalpost.actions.mistakes import Mistake, Names, mistakes, used_names
 from signalpost.actions.sandbox import FILE, Root, Sandbox
 from signalpost.actions.scope import Limits
 from signalpost.actions.text import as_data, as_markup, as_text, shallow_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
-from signalpost.config.model import Keys
+from signalpost.config.model import Keys, Part
 
-Problem = Callable[[Keys, str], None]
-Where = Callable[[Keys], str]
 Render = Callable[[Mapping[str, Any]], Any]
+Pick = Callable[[Any, Any], Any]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _DEFAULTS = Limits()
 _RESULT = "_result"
+
+
+class Problem(Protocol):
+    """Is told a mistake in the text at `keys`, or in the key there: in `part` of it."""
+
+    def __call__(self, keys: Keys, text: str, *, of_key: bool, part: Part) -> None:
+        """Note it."""
+
+
+class Where(Protocol):
+    """Names the place of what stands at `keys`, or of the key there: of `part` of it."""
+
+    def __call__(self, keys: Keys, *, of_key: bool, part: Part | None) -> str:
+        """Give it: ``routes.yaml:14:16``."""
 
 
 class Compiler:
@@ -54,87 +69,88 @@ class Compiler:
         """The names of all filters."""
         return self._sandbox.filters.keys()
 
-    def compile(self, value: Any, keys: Keys, names: Names | Collection[str], problem: Problem, where: Where) -> Value:
+    def compile(
+        self,
+        value: Any,
+        keys: Keys,
+        names: Names | Collection[str],
+        problem: Problem,
+        where: Where,
+        *,
+        of_key: bool = False,
+    ) -> Value:
         """Compile a value: a scalar, or lists and mappings of them; the keys of mappings may be templates too.
 
         Args:
             value: plain data.
             keys: where it stands in routes.yaml.
             names: what its templates may name.
-            problem: is told each mistake, at the keys of the text that has it.
-            where: names the place of keys, for failures at run time: ``routes.yaml:14:16``.
+            problem: is told each mistake.
+            where: names places, for failures at run time.
+            of_key: whether `value` is made of the key at `keys`, and its parts have no places of their own.
 
         Returns:
             What gives the value; if there were problems, something that must not be used.
 
         """
         known = names if isinstance(names, Names) else Names(names)
+        return self._value(value, _Spot(keys, known, problem, where, of_key))
+
+    def _value(self, value: Any, spot: "_Spot") -> Value:
         if isinstance(value, str):
-            return self._text(value, keys, known, problem, where) if is_template(value) else Fixed(value)
+            return self._text(value, spot) if is_template(value) else Fixed(value)
         if isinstance(value, list):
-            return _list([self.compile(part, (*keys, n), known, problem, where) for n, part in enumerate(value)], value)
+            return _list([self._value(part, spot.below(index)) for index, part in enumerate(value)], value)
         if isinstance(value, dict):
             parts = [
-                (
-                    self.compile(key, (*keys, key), known, problem, where),
-                    self.compile(part, (*keys, key), known, problem, where),
-                )
+                (self._value(key, spot.below(key, of_key=True)), self._value(part, spot.below(key)))
                 for key, part in value.items()
             ]
             return _mapping(parts, value)
         return Fixed(value)
 
-    def _text(self, text: str, keys: Keys, names: Names, problem: Problem, where: Where) -> Value:
+    def _text(self, text: str, spot: "_Spot") -> Value:
         """Compile a text with templates in it."""
-        many = "\n" in text.strip()
-
-        def tell(line: int, words: str) -> None:
-            problem(keys, f"line {line} of the text: {words}" if many else words)
-
         try:
             tree = self._sandbox.parse(text)
-            wrong = mistakes(self._sandbox, tree, names)
-            for line, words in wrong:
-                tell(line, words)
+            wrong = mistakes(self._sandbox, tree, spot.names)
             if not wrong:
-                used = frozenset(used_names(tree)) & frozenset(names.known)
-                return Computed(used, self._render(tree, text, where(keys)))
+                used = frozenset(used_names(tree)) & frozenset(spot.names.known)
+                return Computed(used, self._render(tree, spot.places(text)))
         except TemplateSyntaxError as error:
-            tell(error.lineno, one_line(error.message or "it is no template"))
+            wrong = [Mistake(error.lineno, "", one_line(error.message or "it is no template"))]
         except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
-            tell(1, one_line(error.msg))
+            wrong = [Mistake(1, "", one_line(error.msg))]
         except RecursionError:
-            tell(1, "it is nested too deeply")
+            wrong = [Mistake(1, "", "it is nested too deeply")]
         except ValueError:  # of Python's int()
-            tell(1, "a number has too many digits")
+            wrong = [Mistake(1, "", "a number has too many digits")]
+        for mistake in wrong:
+            spot.tell(text, mistake)
         return Fixed(text)
 
-    def _render(self, tree: nodes.Template, text: str, where: str) -> Render:
-        """Return what renders a tree without mistakes."""
+    def _render(self, tree: nodes.Template, places: Sequence[str]) -> Render:
+        """Return what renders a tree without mistakes; its lines stand at `places`."""
         expression = None if self._escape else _whole(tree)
+        picks = _picks(expression)
         if expression is None:
             root = self._sandbox.root(tree)
             render = self._as_text(root)
         else:
-            finish = shallow_data if _is_access(expression) else as_data
             target = nodes.Name(_RESULT, "store", lineno=1)
             root = self._sandbox.root(nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1))
-            render = self._as_value(root, finish)
-            if isinstance(expression, nodes.Name):
-                render = self._looked_up(expression.name)
-        many = "\n" in text.strip()
+            render = self._as_value(root) if picks is None else self._picked(*picks)
 
         def attempt(scope: Mapping[str, Any]) -> Any:
             try:
                 return render(scope)
             except Exception as error:
-                kind, words = explain(error)
-                line = f"line {_line(error, root)} of the text: " if many else ""
-                raise TemplateFailedError(where, kind, line + words) from error
+                line = min(_line(error, root), len(places))
+                raise TemplateFailedError(places[line - 1], *explain(error)) from error
 
         return attempt
 
-    def _as_value(self, root: Root, finish: Callable[[Any], Any]) -> Render:
+    def _as_value(self, root: Root) -> Render:
         """Return what gives the value of an expression."""
         pieces, new_scope = root.pieces, self._sandbox.scope
 
@@ -142,19 +158,57 @@ class Compiler:
             scope = new_scope(names)
             for _ in pieces(scope):
                 pass  # it yields nothing, and sets one name
-            return finish(scope.vars[_RESULT])
+            return as_data(scope.vars[_RESULT])
 
         return render
 
-    def _looked_up(self, name: str) -> Render:
-        """Return what gives the value of a name alone, which needs no template: ``{{ message }}``."""
+    def _picked(self, name: str, picks: Sequence[tuple[Pick, Any]]) -> Render:
+        """Return what gives a name, or what is picked from it, without running a template: ``{{ data.user.name }}``.
+
+        What a client sent is passed on as it is, without going through it.
+        """
         known = self._sandbox.globals
-        return lambda names: shallow_data(names[name] if name in names else known[name])
+
+        def render(names: Mapping[str, Any]) -> Any:
+            value = names[name] if name in names else known[name]
+            for pick, key in picks:
+                value = pick(value, key)
+            return shallow_data(value)
+
+        return render
 
     def _as_text(self, root: Root) -> Render:
         """Return what gives the text of a template."""
         pieces, new_scope, join = root.pieces, self._sandbox.scope, self._sandbox.concat
         return lambda names: join(pieces(new_scope(names)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where in routes.yaml a value stands, and what holds there; see `Compiler.compile`."""
+
+    keys: Keys
+    names: Names
+    problem: Problem
+    where: Where
+    of_key: bool = False
+
+    def below(self, key: str | int, *, of_key: bool = False) -> "_Spot":
+        """Go to an item, or to the value at a key, or to the key itself; in a key there is no further way."""
+        return self if self.of_key else replace(self, keys=(*self.keys, key), of_key=of_key)
+
+    def tell(self, text: str, mistake: Mistake) -> None:
+        """Report a mistake in the text that stands here."""
+        lines = _lines(text)
+        line = min(mistake.line, len(lines))  # what is missing at the end is missing below it
+        part = Part(line, mistake.part or lines[line - 1])
+        self.problem(self.keys, mistake.text, of_key=self.of_key, part=part)
+
+    def places(self, text: str) -> list[str]:
+        """Name the place of each line of the text that stands here."""
+        lines = _lines(text)
+        parts = [Part(number, line) for number, line in enumerate(lines, 1)] if len(lines) > 1 else [None]
+        return [self.where(self.keys, of_key=self.of_key, part=part) for part in parts]
 
 
 def is_template(text: str) -> bool:
@@ -171,11 +225,25 @@ def _whole(tree: nodes.Template) -> nodes.Expr | None:
     return shown[0] if len(shown) == 1 and not isinstance(shown[0], nodes.TemplateData) else None
 
 
-def _is_access(expression: nodes.Expr) -> bool:
-    """Tell whether an expression only picks from what there is: a name, its keys and items."""
-    while isinstance(expression, nodes.Getattr | nodes.Getitem):
-        expression = expression.node
-    return isinstance(expression, nodes.Name)
+def _picks(expression: nodes.Expr | None) -> tuple[str, list[tuple[Pick, Any]]] | None:
+    """Return the name, and how to get from there to what is meant, of an expression that only picks; else None."""
+    picks: list[tuple[Pick, Any]] = []
+    while True:
+        match expression:
+            case nodes.Name(name=name):
+                return name, picks[::-1]
+            case nodes.Getattr(node=inner, attr=key):
+                picks.append((attribute, key))
+            case nodes.Getitem(node=inner, arg=nodes.Const(value=key)):
+                picks.append((item, key))
+            case _:
+                return None
+        expression = inner
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text as Jinja2 counts them, without the blanks around each."""
+    return [line.strip() for line in text.rstrip().split("\n")]
 
 
 def _line(error: Exception, root: Root) -> int:

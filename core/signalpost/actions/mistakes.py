@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from jinja2 import meta, nodes
 from jinja2.environment import Environment
@@ -16,13 +17,13 @@ from signalpost.config.words import did_you_mean, listing, quoted, unknown
 
 _REFUSED: Mapping[type[nodes.Node], str] = MappingProxyType(
     {
-        nodes.Include: "{% include %}",
-        nodes.Import: "{% import %}",
-        nodes.FromImport: "{% from %}",
-        nodes.Extends: "{% extends %}",
-        nodes.Block: "{% block %}",
-        nodes.ScopedEvalContextModifier: "{% autoescape %}",
-        nodes.NSRef: "{% set x.y %}",
+        nodes.Include: "include",
+        nodes.Import: "import",
+        nodes.FromImport: "from",
+        nodes.Extends: "extends",
+        nodes.Block: "block",
+        nodes.ScopedEvalContextModifier: "autoescape",
+        nodes.NSRef: "set x.y",
     }
 )
 
@@ -52,11 +53,26 @@ def used_names(tree: nodes.Template) -> set[str]:
     return meta.find_undeclared_variables(tree)
 
 
-def mistakes(environment: Environment, tree: nodes.Template, names: Names) -> list[tuple[int, str]]:
-    """Return line and text of each mistake. A tree that has any may be changed."""
+class Mistake(NamedTuple):
+    """One mistake in a template.
+
+    Attributes:
+        line: of the template, from 1.
+        part: what is wrong, as it is written; empty if that is not known.
+        text: what is wrong, what is allowed, what was probably meant.
+
+    """
+
+    line: int
+    part: str
+    text: str
+
+
+def mistakes(environment: Environment, tree: nodes.Template, names: Names) -> list[Mistake]:
+    """Return all mistakes by line. A tree that has any may be changed."""
     found = [
-        *((node.lineno, f"{_REFUSED[type(node)]} has no place in a value") for node in tree.find_all(tuple(_REFUSED))),
-        *unknown_filters(environment, tree),
+        *_refused(tree),
+        *(Mistake(*each) for each in unknown_filters(environment, tree)),
         *_unknown_arguments(environment, tree),
         *_time_zones(tree),
         *_constants(tree),
@@ -70,7 +86,12 @@ def mistakes(environment: Environment, tree: nodes.Template, names: Names) -> li
     return sorted(found)
 
 
-def _unknown_names(environment: Environment, tree: nodes.Template, names: Names) -> Iterator[tuple[int, str]]:
+def _refused(tree: nodes.Template) -> Iterator[Mistake]:
+    for node in tree.find_all(tuple(_REFUSED)):
+        yield Mistake(node.lineno, _REFUSED[type(node)], f"{{% {_REFUSED[type(node)]} %}} has no place in a value")
+
+
+def _unknown_names(environment: Environment, tree: nodes.Template, names: Names) -> Iterator[Mistake]:
     functions = {name for name, value in environment.globals.items() if callable(value)}
     known = {*names.known, *environment.globals}
     # To Jinja2 `self` is no variable, but the way to the blocks of a page.
@@ -81,9 +102,9 @@ def _unknown_names(environment: Environment, tree: nodes.Template, names: Names)
         if node.ctx == "load" and node.name in wrong and node.name not in told:
             told.add(node.name)
             if node.name in called:
-                yield node.lineno, unknown("function", node.name, sorted(functions))
+                yield Mistake(node.lineno, node.name, unknown("function", node.name, sorted(functions)))
             else:
-                yield node.lineno, unknown("name", node.name, sorted(known - functions))
+                yield Mistake(node.lineno, node.name, unknown("name", node.name, sorted(known - functions)))
 
 
 def _set_names(tree: nodes.Template) -> Iterator[str]:
@@ -96,7 +117,7 @@ def _set_names(tree: nodes.Template) -> Iterator[str]:
         yield macro.name
 
 
-def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[tuple[int, str]]:
+def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[Mistake]:
     """Find attributes that a name does not have, unless the template gives the name another meaning somewhere."""
     redefined = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
@@ -104,7 +125,7 @@ def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[tuple[in
         known = names.attributes.get(owner)
         if known is not None and owner not in redefined and name not in known:
             text = f"{owner} has no {quoted(name)}{did_you_mean(name, known)} (known: {listing(sorted(known))})"
-            yield node.lineno, text
+            yield Mistake(node.lineno, name, text)
 
 
 def _attribute(node: nodes.Node) -> tuple[str, str]:
@@ -117,17 +138,17 @@ def _attribute(node: nodes.Node) -> tuple[str, str]:
     return "", ""
 
 
-def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterator[tuple[int, str]]:
+def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterator[Mistake]:
     """Find what `map`, `select` and their kin name."""
     for node in tree.find_all(nodes.Filter):
         kind, known = ("filter", environment.filters) if node.name == "map" else ("test", environment.tests)
         match _TAKES_NAME.get(node.name, 0), node.args:
             case (1, [nodes.Const(value=str(name)), *_]) | (2, [_, nodes.Const(value=str(name)), *_]):
                 if name not in known:
-                    yield node.lineno, f"no {kind} {quoted(name)}{did_you_mean(name, known)}"
+                    yield Mistake(node.lineno, name, f"no {kind} {quoted(name)}{did_you_mean(name, known)}")
 
 
-def _time_zones(tree: nodes.Template) -> Iterator[tuple[int, str]]:
+def _time_zones(tree: nodes.Template) -> Iterator[Mistake]:
     """Find zones, written out, that there are not."""
     for node in tree.find_all(nodes.Filter):
         if node.name == "datetime":
@@ -137,10 +158,10 @@ def _time_zones(tree: nodes.Template) -> Iterator[tuple[int, str]]:
                     try:
                         parse_timezone(zone.value)
                     except ValueError as error:
-                        yield zone.lineno, str(error)
+                        yield Mistake(zone.lineno, zone.value, str(error))
 
 
-def _constants(tree: nodes.Template) -> Iterator[tuple[int, str]]:
+def _constants(tree: nodes.Template) -> Iterator[Mistake]:
     """Find texts that UTF-8 cannot carry, and numbers that JSON cannot."""
     for constant in tree.find_all(nodes.Const):
         try:
@@ -149,4 +170,4 @@ def _constants(tree: nodes.Template) -> Iterator[tuple[int, str]]:
             elif isinstance(constant.value, int | float):
                 number(constant.value)
         except (ValueError, StoppedError) as error:
-            yield constant.lineno, str(error)
+            yield Mistake(constant.lineno, "", str(error))

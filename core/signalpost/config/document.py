@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 
 from signalpost.config.masks import MASK
-from signalpost.config.model import Keys
+from signalpost.config.model import Keys, Part
 from signalpost.config.words import format_keys, printable
 from signalpost.errors import Problem
 
@@ -51,6 +51,20 @@ class Document:
             column = min(column, len(source))
         width = min(end - start, len(source) - column)
         return Problem(self.name, line, column + 1, format_keys(keys), printable(text), source, max(width, 1))
+
+    def find(self, part: Part, start: int, end: int) -> tuple[int, int]:
+        """Return the place of a part of the text that stands between two offsets; all of it if the part is not there.
+
+        So it is if YAML has another spelling for it: an escape in quotes, or a line that is folded.
+        """
+        lines = [start, *(match.end() for match in _LINE_END.finditer(self.text, start, end))]
+        # Below `|` and `>` the first line of the text is the second of what is written.
+        before = part.line - (0 if self.text[start : start + 1] in ("|", ">") else 1)
+        piece = re.escape(part.text)
+        pattern = re.compile(rf"(?<!\w){piece}(?!\w)" if part.text.isidentifier() else piece)
+        near = pattern.search(self.text, lines[min(before, len(lines) - 1)], end)
+        found = near or pattern.search(self.text, start, end)
+        return found.span() if found else (start, end)
 
     def _source(self, line: int) -> str:
         """Return a line's text; the problems of one line share it, for a file may be one long line."""

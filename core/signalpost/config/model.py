@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from signalpost.config.paths import PathPattern
@@ -22,11 +22,24 @@ Keys = tuple[str | int, ...]
 MEBIBYTE = 1024 * 1024
 
 
+class Part(NamedTuple):
+    """A piece of a text that is a value of routes.yaml.
+
+    Attributes:
+        line: of the text, from 1, in which it stands.
+        text: the piece.
+
+    """
+
+    line: int
+    text: str
+
+
 class SourceMap(Protocol):
     """Where every key and value of routes.yaml stands."""
 
-    def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> Problem:
-        """Make the problem `text` about the value at `keys` (or about its key).
+    def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> Problem:
+        """Make the problem `text` about the value at `keys` (or about its key), or about a part of it.
 
         A path that the file does not have is placed at its nearest parent that it has.
         """

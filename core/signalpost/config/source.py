@@ -6,7 +6,7 @@ from pathlib import PurePath
 from signalpost.config.document import Document
 from signalpost.config.faults import Fault
 from signalpost.config.masks import mask, mask_secrets
-from signalpost.config.model import Keys
+from signalpost.config.model import Keys, Part
 from signalpost.config.nodes import Hidden, ListNode, MapNode, Node, Span, hidden_in, secrets_in
 from signalpost.config.tree import Tree
 from signalpost.config.words import format_keys, printable
@@ -31,13 +31,15 @@ class Source:
         hidden = hidden_in(tree.root) if tree.root else ()
         self._secrets = tuple(dict.fromkeys(each for each in hidden if each.secret))
 
-    def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> Problem:
-        """Make the problem `text` about the value at `keys` (or about its key), or about its nearest parent."""
+    def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> Problem:
+        """Make the problem `text` about the value at `keys` (or about its key, or a part), or its nearest parent."""
         nodes = self._way(keys)
         if not nodes:
             return Problem(self.file, 0, 0, format_keys(keys), printable(text))
         span = self._span(nodes, keys, of_key=of_key)
-        return self._documents[span.document].problem(span.start, span.end, self._masked(text, nodes), keys)
+        document = self._documents[span.document]
+        start, end = document.find(part, span.start, span.end) if part else (span.start, span.end)
+        return document.problem(start, end, self._masked(text, nodes), keys)
 
     def place(self, keys: Keys) -> str:
         """Name where the value at `keys`, or its nearest parent, stands: ``routes.yaml:14``."""

@@ -93,7 +93,7 @@ def _check(env: Environment, name: str, folder: Path, seen: set[str]) -> str | N
     try:
         source = _read(env, folder, name)
         tree = env.parse(source, name)
-        for line, text in unknown_filters(env, tree):
+        for line, _, text in unknown_filters(env, tree):
             return f"{name}:{line}: {text}"
         env.compile(source, name)
     except TemplateSyntaxError as error:
@@ -113,15 +113,15 @@ def _check(env: Environment, name: str, folder: Path, seen: set[str]) -> str | N
     return None
 
 
-def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[int, str]]:
-    """Yield line and text of each filter and test that does not exist.
+def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
+    """Yield line, name and text of each filter and test that does not exist.
 
     Jinja2 itself says so of some only when they are used.
     """
     for node in sorted(tree.find_all((nodes.Filter, nodes.Test)), key=lambda node: node.lineno):
         kind, known = ("filter", env.filters) if isinstance(node, nodes.Filter) else ("test", env.tests)
         if node.name not in known:
-            yield node.lineno, f"no {kind} {quoted(node.name)}{did_you_mean(node.name, known)}"
+            yield node.lineno, node.name, f"no {kind} {quoted(node.name)}{did_you_mean(node.name, known)}"
 
 
 def _check_reference(env: Environment, name: str, reference: _Reference, folder: Path, seen: set[str]) -> str | None:

@@ -4,7 +4,7 @@ import linecache
 from collections.abc import Sequence
 from pathlib import Path
 
-from signalpost.config.model import Keys, ServerConfig
+from signalpost.config.model import Keys, Part, ServerConfig
 from signalpost.errors import ConfigError, PluginError, Problem
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
@@ -29,9 +29,9 @@ class Findings:
         # What has a problem is not judged twice: the second judgement rests on what the first one refused.
         self._judged = {problem.keys for problem in earlier if problem.keys}
 
-    def problem(self, keys: Keys, text: str, *, of_key: bool = False) -> None:
+    def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> None:
         """Report a mistake in routes.yaml, unless an earlier one is about the same value."""
-        problem = self._config.source.problem(keys, self._shown(text), of_key=of_key)
+        problem = self._config.source.problem(keys, self._shown(text), of_key=of_key, part=part)
         if problem.keys not in self._judged:
             self._problems.append(problem)
 

@@ -11,7 +11,7 @@ from signalpost.actions.names import ATTRIBUTES, GETTERS, Getter, constant, vari
 from signalpost.actions.program import Program
 from signalpost.actions.respond import respond, response_of
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of
-from signalpost.config.model import Keys, StepConfig
+from signalpost.config.model import Keys, Part, StepConfig
 from signalpost.config.steps import BUILT_IN, Place, all_steps, split_key
 from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
@@ -70,19 +70,26 @@ class StepCompiler:
                 self._resolver.findings.note(f"{place}: nothing is done after stop")
 
     def options(
-        self, value: Any, config: StepConfig, scope: "_Scope", *below: str | int, markup: bool = False
+        self,
+        value: Any,
+        config: StepConfig,
+        scope: "_Scope",
+        *below: str | int,
+        markup: bool = False,
+        of_key: bool = False,
     ) -> Options:
         """Compile the options of a step, or what stands at the keys `below` them."""
         resolver = self._resolver
         keys = (*config.keys, config.name, *below)
+        names = Names(scope.getters, scope.attributes)
         compiled = (self._markup if markup else self._compiler).compile(
-            value, keys, Names(scope.getters, scope.attributes), resolver.findings.problem, self.where
+            value, keys, names, resolver.findings.problem, self.where, of_key=of_key
         )
         return options_of(compiled, scope.getters)
 
-    def where(self, keys: Keys) -> str:
-        """Name the place of a value: ``routes.yaml:14:9``."""
-        return _place(self._resolver, keys, of_key=False)
+    def where(self, keys: Keys, *, of_key: bool = False, part: Part | None = None) -> str:
+        """Name the place of a value, or of its key, or of a part of it: ``routes.yaml:14:9``."""
+        return _place(self._resolver, keys, of_key=of_key, part=part)
 
     def where_step(self, config: StepConfig) -> str:
         """Name the place of a step."""
@@ -193,7 +200,7 @@ def _set(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
     entries = config.options if isinstance(config.options, dict) else {}
     parts: dict[str, Options] = {}
     for index, (key, value) in enumerate(entries.items()):
-        path = compiler.options(list(split_key(key)), config, scope, key)
+        path = compiler.options(list(split_key(key)), config, scope, key, of_key=True)
         parts[str(index)] = joined({"path": path, "value": compiler.options(value, config, scope, key)})
     together = joined(parts)
 
@@ -271,6 +278,6 @@ def _flat(steps: Iterable[Step]) -> Iterator[Step]:
             yield from _flat(step.body)
 
 
-def _place(resolver: Resolver, keys: Keys, *, of_key: bool) -> str:
-    problem = resolver.config.source.problem(keys, "", of_key=of_key)
+def _place(resolver: Resolver, keys: Keys, *, of_key: bool, part: Part | None = None) -> str:
+    problem = resolver.config.source.problem(keys, "", of_key=of_key, part=part)
     return f"{problem.file}:{problem.line}:{problem.column}"

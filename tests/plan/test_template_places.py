@@ -1,0 +1,53 @@
+"""A mistake in a template is told where it is written: the very word, in texts over several lines too."""
+
+import textwrap
+
+import pytest
+
+from signalpost.errors import ConfigError
+from signalpost.plan import load_plan
+
+HEAD = """\
+endpoints:
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+signals:
+  - path: /
+    do:
+"""
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Load a file whose signal does these steps, and return what each problem underlines, with its line."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(steps):
+        (tmp_path / "routes.yaml").write_text(HEAD + textwrap.indent(textwrap.dedent(steps), "      "))
+        with pytest.raises(ConfigError) as failed:
+            load_plan("routes.yaml")
+        return [
+            (each.line, each.source[each.column - 1 : each.column - 1 + each.width]) for each in failed.value.problems
+        ]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ('- reply: {value: "{{ mesage }}"}', [(6, "mesage")]),
+        ('- reply: {value: "{{ message | uper }} {{ mesage }}"}', [(6, "uper"), (6, "mesage")]),
+        ("- reply: {value: '{{ client.idd }}'}", [(6, "idd")]),
+        ("- reply: {value: '{{ message_id }} {{ id }} {{ client.idd }}'}", [(6, "message_id"), (6, "id"), (6, "idd")]),
+        ("- log: >-\n    one {{ message }}\n    two {{ mesage }}", [(8, "mesage")]),
+        ("- log: |\n    one\n    {{ message }\n    {% if x %}", [(8, "{{ message }")]),
+        ("- log: |\n    {{ message }}\n    {% if message %}\n    one", [(8, "{% if message %}")]),
+        ("- log: |\n    {{ a }}\n    {{ a.b }}\n    {{ message is odd and message is ood }}", [(7, "a"), (9, "ood")]),
+        ('- log: "\n    one\n\n    {{ mesage }}"', [(9, "mesage")]),
+        ('- log: "{{ \\"\\\\ud800\\" }}"', [(6, '"{{ \\"\\\\ud800\\" }}"')]),
+        ("- set: {'{{ mesage }}': '{{ pth }}'}", [(6, "mesage"), (6, "pth")]),
+        ("- for: {each: x, in: '{{ clints }}'}\n  do: [{log: '{{ y }}'}]", [(6, "clints"), (7, "y")]),
+    ],
+)
+def test_a_mistake_is_underlined_where_it_is_written(places, steps, expected):
+    assert sorted(places(steps)) == sorted(expected)
