@@ -11,6 +11,7 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.sync.client import connect
 
@@ -73,6 +74,8 @@ def served(python, folder):
     try:
         found = re.search(r"ws://\S+", process.stdout.readline())
         assert found, (folder / "server.log").read_text()
+        if web := re.search(r"http://\S+", process.stdout.readline()):
+            (folder / "web.url").write_text(web[0])
         yield found[0]
     finally:
         process.send_signal(signal.SIGTERM)
@@ -105,6 +108,8 @@ def test_the_installed_plugin_is_listed_with_its_distribution_its_hooks_and_its_
         "signalpost-departures",
         "client_connected",
         "departures-delayed",
+        "departures-announce",
+        "departure_line",
         "/departures",
     ):
         assert word in listed
@@ -142,6 +147,56 @@ def test_its_hooks_keep_the_boards_while_the_server_is_down_and_its_timer_shows_
     (folder / "routes.yaml").write_text(ROUTES + "timers: [{name: often, every: 20ms, handler: departures-board}]\n")
     with served(python, folder) as url, connect(f"{url}/departures/york", proxy=None) as display:
         assert board(display) == showing({**IC_1, "status": "on time"})
+
+
+ANNOUNCE = """\
+endpoints:
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+  - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+routes:
+  - path: /announce
+    method: POST
+    do:
+      - departures-announce: {station: york, train: "{{ data.train }}", due: "{{ data.due }}", platform: "3"}
+      - if: "{{ data.late }}"
+        then:
+          - departures-delayed: {station: york, train: "{{ data.train }}"}
+      - respond: {text: "{{ {'train': data.train, 'due': data.due, 'platform': '3'} | departure_line }}"}
+"""
+
+
+def test_its_actions_and_its_filter_are_used_by_routes_yaml_with_its_schemas_before_them(python, folder):
+    (folder / "routes.yaml").write_text(ANNOUNCE)
+    with (
+        served(python, folder) as url,
+        connect(f"{url}/departures/york", proxy=None) as display,
+        httpx.Client(base_url=(folder / "web.url").read_text()) as web,
+    ):
+        answer = web.post("/announce", json={"train": "IC 1", "due": "12:30", "late": True})
+        assert (answer.status_code, answer.text) == (200, "12:30 IC 1 from platform 3, on time")
+        assert board(display) == showing({**IC_1, "status": "on time"})
+        assert board(display) == showing({**IC_1, "status": "delayed"})
+        assert web.post("/announce", json={"train": "IC 2", "due": "noon", "late": False}).status_code == 500
+        web.post("/announce", json={"train": "IC 3", "due": "13:00", "late": False})
+        assert [each["train"] for each in board(display)["departures"]] == ["IC 1", "IC 3"]
+    assert "departures-announce: its options at /due" in (folder / "server.log").read_text()
+
+
+def test_what_it_does_not_allow_is_a_problem_at_its_place_and_editors_know_it(python, folder):
+    (folder / "routes.yaml").write_text(
+        ANNOUNCE.replace('platform: "3"}\n      - if', 'platfrm: "3"}\n      - if')
+        + "plugins: {settings: {departures: {file: 5}}}\n"
+    )
+    done = subprocess.run(
+        [python, "-m", "signalpost", "check"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert 'routes[0].do[0].departures-announce.platfrm: no key "platfrm" here; did you mean "platform"?' in done.stdout
+    assert "plugins.settings.departures.file: must be text, not the number 5: put it in quotes" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    schema = json.loads(run(python, "-m", "signalpost", "schema", cwd=folder))
+    assert {"departures-announce", "departures-cancelled"} <= schema["$defs"]["step"]["properties"].keys()
+    assert "departures" in schema["properties"]["plugins"]["properties"]["settings"]["properties"]
 
 
 def test_a_drop_in_of_the_same_name_is_an_error_that_names_both(python, folder):
