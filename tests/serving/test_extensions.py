@@ -1,17 +1,24 @@
 """Sec-WebSocket-Extensions by RFC 6455 section 9.1, and permessage-deflate's negotiation by RFC 7692 section 7.1."""
 
 import contextlib
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.frames import Frame
+from websockets.frames import Opcode as FrameOpcode
 from websockets.headers import build_extension, parse_extension
 
-from signalpost.delivery.deflate import Agreement
+from signalpost.config.model import CompressionConfig
+from signalpost.delivery.deflate import RSV1, Agreement, Deflaters, Inflater
+from signalpost.delivery.frames import Opcode, encode_frame
+from signalpost.delivery.reader import FrameReader
 from signalpost.serving.extensions import Extension, MalformedError, agree, read_extensions
 
 NAME = "permessage-deflate"
+NOISE = random.Random(7692).randbytes(3_000)  # found again in a window of 4 KiB, and not in one of 512 bytes
 PLAIN = (Agreement(15, 15, True), "")
 TAKEN = [
     ("no parameters", NAME, PLAIN),
@@ -227,3 +234,32 @@ def test_a_client_takes_every_answer(server_no_takeover, client_no_takeover, ser
     assert extension.local_no_context_takeover is (client_no_takeover or not agreement.client_takes_over)
     assert extension.remote_max_window_bits == agreement.server_window
     assert extension.local_max_window_bits == agreement.client_window
+
+
+WIRE = [b"", b"short", b"the same again, " * 40, NOISE, NOISE, b"the same again, " * 40, b"\xff" * 70_000]
+
+
+@pytest.mark.parametrize("client_bits", [None, True, 9, 12, 15])
+@pytest.mark.parametrize("server_bits", [None, 9, 12, 15])
+@pytest.mark.parametrize("client_no_takeover", [True, False])
+@pytest.mark.parametrize("server_no_takeover", [True, False])
+def test_whatever_is_agreed_on_both_sides_read_one_another(
+    server_no_takeover, client_no_takeover, server_bits, client_bits
+):
+    factory = ClientPerMessageDeflateFactory(server_no_takeover, client_no_takeover, server_bits, client_bits)
+    agreement, answer = agree(read_extensions([build_extension([(factory.name, factory.get_request_params())])]))
+    assert agreement.server_window == (server_bits or 15)
+    assert agreement.client_window == (
+        15 if client_bits is None else 12 if client_bits is True else min(client_bits, 12)
+    )
+    assert agreement.client_takes_over is not client_no_takeover
+    client = factory.process_response_params(parse_extension(answer)[0][1], [])
+    reader = FrameReader(100_000, Inflater(agreement))
+    deflate = Deflaters().of(CompressionConfig(6, 0), agreement.server_window)
+    for payload in WIRE:
+        sent = Frame(FrameOpcode.BINARY, payload).serialize(mask=True, extensions=[client])
+        assert reader.feed(sent) == [(Opcode.BINARY, payload)]
+        frame = deflate(encode_frame(Opcode.BINARY, payload))
+        start = {126: 4, 127: 10}.get(frame[1], 2)
+        got = client.decode(Frame(FrameOpcode.BINARY, frame[start:], rsv1=bool(frame[0] & RSV1)))
+        assert bytes(got.data) == payload
