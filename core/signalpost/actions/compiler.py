@@ -14,18 +14,28 @@ from jinja2 import TemplateSyntaxError, nodes
 from signalpost.actions.attributes import attribute, item
 from signalpost.actions.failures import explain, one_line
 from signalpost.actions.mistakes import Mistake, Names, mistakes, used_names
+from signalpost.actions.outside import Stretch, is_altered
 from signalpost.actions.sandbox import FILE, Root, Sandbox
 from signalpost.actions.scope import Limits
 from signalpost.actions.text import as_data, as_markup, as_text, shallow_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.config.model import Keys, Part
 
+Outside = Callable[[Keys, str], Sequence[Stretch]]
 Render = Callable[[Mapping[str, Any]], Any]
 Pick = Callable[[Any, Any], Any]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _DEFAULTS = Limits()
 _RESULT = "_result"
+_ALTERED = (
+    "what a variable or a secret holds here would be read as a part of the template: outside of {{ }} and {% %} it may "
+    "have none of these in it, and inside it is a word, a number, or a text in quotes without quotes or \\ in it"
+)
+
+
+def _all_in_the_file(_keys: Keys, _text: str) -> Sequence[Stretch]:
+    return ()
 
 
 class Problem(Protocol):
@@ -78,6 +88,7 @@ class Compiler:
         where: Where,
         *,
         of_key: bool = False,
+        outside: Outside = _all_in_the_file,
     ) -> Value:
         """Compile a value: a scalar, or lists and mappings of them; the keys of mappings may be templates too.
 
@@ -88,17 +99,24 @@ class Compiler:
             problem: is told each mistake.
             where: names places, for failures at run time.
             of_key: whether `value` is made of the key at `keys`, and its parts have no places of their own.
+            outside: says what of a text at its keys came from variables and secrets, and so is no template.
 
         Returns:
             What gives the value; if there were problems, something that must not be used.
 
         """
         known = names if isinstance(names, Names) else Names(names)
-        return self._value(value, _Spot(keys, known, problem, where, of_key))
+        return self._value(value, _Spot(keys, known, problem, where, outside, of_key))
 
     def _value(self, value: Any, spot: "_Spot") -> Value:
         if isinstance(value, str):
-            return self._text(value, spot) if is_template(value) else Fixed(value)
+            stretches = () if spot.of_key or not is_template(value) else spot.outside(spot.keys, value)
+            if (0, len(value)) in stretches or not is_template(value):
+                return Fixed(value)
+            if stretches and is_altered(self._sandbox, value, stretches):
+                spot.tell(value, Mistake(1, "", _ALTERED))
+                return Fixed(value)
+            return self._text(value, spot)
         if isinstance(value, list):
             return _list([self._value(part, spot.below(index)) for index, part in enumerate(value)], value)
         if isinstance(value, dict):
@@ -191,6 +209,7 @@ class _Spot:
     names: Names
     problem: Problem
     where: Where
+    outside: Outside
     of_key: bool = False
 
     def below(self, key: str | int, *, of_key: bool = False) -> "_Spot":

@@ -5,7 +5,7 @@ Every part keeps `keys`, its path in the file (``("signals", 0)``), so that whoe
 they say the same, wherever they stand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -46,6 +46,14 @@ class SourceMap(Protocol):
 
     def place(self, keys: Keys) -> str:
         """Name where the value at `keys` stands: ``routes.yaml:14``."""
+
+    def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
+        """Say what of the text at `keys` came from variables and secrets.
+
+        Returns:
+            The stretches, in order: offsets, the second exclusive. None if there is another text at `keys`.
+
+        """
 
     @property
     def has_secrets(self) -> bool:

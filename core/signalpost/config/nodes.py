@@ -30,12 +30,14 @@ class Hidden:
         label: shown in its place, as the file has it: ``${PORT}``, ``!secret token``.
         text: what it held.
         secret: whether it is hidden everywhere; else only in problems about the value.
+        start: where in the value it begins, in characters.
 
     """
 
     label: str
     text: str = field(repr=False)
     secret: bool = False
+    start: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ Made from the schema that checks the file and that editors read; `signalpost ref
 
 - **Variables** may stand in any value, not in keys. A value that is one variable and nothing else, without quotes, is
   read as if its content stood there: `port: ${PORT:-8090}` is a number. In quotes, or beside other text, it is text.
-  It never becomes a list or a mapping, and what it holds is not searched for variables again. Between `{ }` and `[ ]`
+  It never becomes a list, a mapping or a template, nor is what it holds searched for variables. Between `{ }` and `[ ]`
   YAML wants quotes around it; for a number, write the mapping in lines. A file `.env` is not read: that is up to who
   starts the server (docker compose, systemd, a shell).
 - **Files** are named from the folder of routes.yaml, in every file, and so are the schemas, pages and certificates that

@@ -7,7 +7,7 @@ from signalpost.config.document import Document
 from signalpost.config.faults import Fault
 from signalpost.config.masks import mask, mask_secrets
 from signalpost.config.model import Keys, Part
-from signalpost.config.nodes import Hidden, ListNode, MapNode, Node, Span, hidden_in, secrets_in
+from signalpost.config.nodes import Hidden, ListNode, MapNode, Node, ScalarNode, Span, hidden_in, secrets_in
 from signalpost.config.tree import Tree
 from signalpost.config.words import format_keys, printable
 from signalpost.errors import Problem
@@ -65,6 +65,14 @@ class Source:
         earlier = fault.earlier and self._documents[fault.earlier.document].place(fault.earlier.start)
         text = fault.words(earlier or "", masked=document.secret)
         return document.problem(fault.span.start, fault.span.end, mask_secrets(text, self._secrets), fault.keys)
+
+    def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
+        """Say what of the text at `keys` came from variables and secrets; see `SourceMap`."""
+        nodes = self._way(keys)
+        node = nodes[-1] if len(nodes) == len(keys) + 1 else None
+        if not isinstance(node, ScalarNode) or node.value != text:
+            return ()
+        return [(each.start, each.start + len(each.text)) for each in node.hidden if each.text]
 
     @property
     def has_secrets(self) -> bool:

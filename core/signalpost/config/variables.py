@@ -9,6 +9,7 @@ one, so that any text can be written. ``${{``, ``${%`` and ``${#`` are a dollar 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 
 from signalpost.config.nodes import Hidden
 from signalpost.config.words import did_you_mean, quoted
@@ -50,7 +51,7 @@ class Substituted:
 
 def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
     """Put the variables of a text in. Text without ``${`` comes back as it is. Never raises."""
-    parts: list[str] = []
+    made = StringIO()
     hidden: list[Hidden] = []
     flaws: list[Flaw] = []
     position = 0
@@ -58,9 +59,9 @@ def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
     while len(flaws) < _MOST_FLAWS and (opening := _OPENING.search(text, position)):
         dollars = len(opening[1])
         start = opening.end() - 2  # of the ${
-        parts.append(text[position : opening.start()] + "$" * (dollars // 2))
+        made.write(text[position : opening.start()] + "$" * (dollars // 2))
         if dollars % 2 == 0:
-            parts.append("{")
+            made.write("{")
             position = opening.end()
             continue
         closing = _CLOSING.match(text, opening.end())
@@ -70,10 +71,11 @@ def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
             flaws.append(Flaw(start, position, value.text))
             continue
         whole = start == 0 and position == len(text)
-        parts.append(value.text)
         if value.name is not None:
-            hidden.append(Hidden(f"${{{value.name}}}", value.text))
-    return Substituted("".join((*parts, text[position:])), whole, tuple(hidden), tuple(flaws))
+            hidden.append(Hidden(f"${{{value.name}}}", value.text, start=made.tell()))
+        made.write(value.text)
+    made.write(text[position:])
+    return Substituted(made.getvalue(), whole, tuple(hidden), tuple(flaws))
 
 
 @dataclass(frozen=True, slots=True)

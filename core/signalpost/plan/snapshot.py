@@ -21,8 +21,9 @@ def snapshot(plan: Plan) -> Things:
 
     `compare` tells of two snapshots what `diff` tells of their plans, in whichever processes they were made.
     """
+    masked = plan.config.source.masked  # a path may be a secret
     return {
-        kind: tuple(Thing(each.name, tuple(map(digest, each.keys)), digest(each.says)) for each in some)
+        kind: tuple(Thing(masked(each.name), tuple(map(digest, each.keys)), digest(each.says)) for each in some)
         for kind, some in things(plan).items()
     }
 

@@ -83,7 +83,13 @@ class StepCompiler:
         keys = (*config.keys, config.name, *below)
         names = Names(scope.getters, scope.attributes)
         compiled = (self._markup if markup else self._compiler).compile(
-            value, keys, names, resolver.findings.problem, self.where, of_key=of_key
+            value,
+            keys,
+            names,
+            resolver.findings.problem,
+            self.where,
+            of_key=of_key,
+            outside=resolver.config.source.outside,
         )
         return options_of(compiled, scope.getters)
 
