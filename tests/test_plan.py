@@ -49,7 +49,7 @@ class Places:
     def line(self, keys):
         return LINES[keys[0]] + next((key for key in keys if isinstance(key, int)), 0)
 
-    def problem(self, keys, text, *, of_key=False):  # noqa: ARG002 - the signature is SourceMap's
+    def problem(self, keys, text, **_place):
         return Problem("app/routes.yaml", self.line(keys), 1, ".".join(map(str, keys)), text)
 
     def place(self, keys):
