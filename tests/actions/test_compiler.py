@@ -191,8 +191,10 @@ def test_what_is_only_passed_on_has_no_limit(compiled):
 def test_every_mistake_is_told_at_its_text(compiled, problems):
     compiled({"a": "{{ mesage }}", "b": ["{{ message | uper }}{{ pth }}"], "{{ x": "{{ message }}"})
     assert [keys for keys, _ in problems] == [("do", 0, "a"), ("do", 0, "b", 0), ("do", 0, "b", 0), ("do", 0, "{{ x")]
-    assert problems[0][1].startswith('no name named "mesage"; did you mean "message"? (known: client, clients, data,')
-    assert problems[1][1].startswith('no name named "pth"; did you mean "path"?')
+    assert problems[0][1].startswith(
+        'nothing here is named "mesage"; did you mean "message"? (known: client, clients, data,'
+    )
+    assert problems[1][1].startswith('nothing here is named "pth"; did you mean "path"?')
     assert problems[2][1] == 'no filter "uper"; did you mean "upper"?'
 
 
@@ -206,7 +208,7 @@ def test_a_mistake_is_told_with_the_part_that_is_wrong(compiler):
     compiler.compile({"a": text, "{{ b }}": 1}, ("do",), {"message"}, problem, None)
     assert told == [
         (("do", "a"), "unexpected '}'", False, (2, "{{ message }")),
-        (("do", "{{ b }}"), 'no name named "b" (known: message)', True, (1, "b")),
+        (("do", "{{ b }}"), 'nothing here is named "b" (known: message)', True, (1, "b")),
     ]
 
 

@@ -9,9 +9,9 @@ from signalpost.actions.mistakes import Names
 @pytest.mark.parametrize(
     ("template", "text"),
     [
-        ("{{ mesage }}", 'no name named "mesage"; did you mean "message"? (known: '),
-        ("{{ mesage is defined }}", 'no name named "mesage"'),
-        ("{{ mesage | default(1) }}", 'no name named "mesage"'),
+        ("{{ mesage }}", 'nothing here is named "mesage"; did you mean "message"? (known: '),
+        ("{{ mesage is defined }}", 'nothing here is named "mesage"'),
+        ("{{ mesage | default(1) }}", 'nothing here is named "mesage"'),
         ("{{ rang(5) }}", 'no function named "rang"; did you mean "range"? (known: range)'),
         ("{{ message | uper }}", 'no filter "uper"; did you mean "upper"?'),
         ("{{ message is strng }}", 'no test "strng"; did you mean "string"?'),
@@ -27,10 +27,10 @@ from signalpost.actions.mistakes import Names
         ("{% loop %}", "encountered unknown tag 'loop'"),
         ("{{ message ! }}", "unexpected char '!' at 11"),
         ("{% include 'x' %}", "{% include %} has no place in a value"),
-        ("{% for x in data %}{% endfor %}{{ x }}", 'no name named "x"'),
-        ("{% for x in data %}{% endfor %}{{ loop.index }}", 'no name named "loop"'),
-        ("{% macro m(a) %}{% endmacro %}{{ a }}", 'no name named "a"'),
-        ("{% with a = 1 %}{% endwith %}{{ a }}", 'no name named "a"'),
+        ("{% for x in data %}{% endfor %}{{ x }}", 'nothing here is named "x"'),
+        ("{% for x in data %}{% endfor %}{{ loop.index }}", 'nothing here is named "loop"'),
+        ("{% macro m(a) %}{% endmacro %}{{ a }}", 'nothing here is named "a"'),
+        ("{% with a = 1 %}{% endwith %}{{ a }}", 'nothing here is named "a"'),
     ],
 )
 def test_a_mistake_is_told(compiled, problems, template, text):
@@ -65,8 +65,8 @@ def test_what_a_template_defines_itself_is_known(compiled, problems, template):
 def test_all_mistakes_of_a_template_are_told_by_line(compiled, problems):
     compiled("{{ b }}{{ a }}\n{{ message | uper }}\n{{ a }} {{ c() }}{% include 'x' %}")
     assert [text.partition(" (known")[0] for _, text in problems] == [
-        'no name named "a"',
-        'no name named "b"',
+        'nothing here is named "a"',
+        'nothing here is named "b"',
         'no filter "uper"; did you mean "upper"?',
         'no function named "c"',
         "{% include %} has no place in a value",
@@ -77,7 +77,7 @@ def test_globals_are_names_and_functions(compiled, problems):
     compiler = Compiler({"motto": "x", "weather": lambda: 5})
     compiled("{{ mottto }}{{ wether() }}", names={"message"}, compiler=compiler)
     assert [text for _, text in problems] == [
-        'no name named "mottto"; did you mean "motto"? (known: message, motto)',
+        'nothing here is named "mottto"; did you mean "motto"? (known: message, motto)',
         'no function named "wether"; did you mean "weather"? (known: range, weather)',
     ]
 

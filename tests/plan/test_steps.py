@@ -64,14 +64,17 @@ def test_every_built_in_action_has_its_compiler():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ('do: [{log: "{{ mesage }}"}]', 'do[0].log: no name named "mesage"; did you mean "message"? (known: client,'),
+        (
+            'do: [{log: "{{ mesage }}"}]',
+            'do[0].log: nothing here is named "mesage"; did you mean "message"? (known: client,',
+        ),
         ('do: [{log: "{{ client.nme }}"}]', 'do[0].log: client has no "nme" (known: groups, id, path)'),
         ('do: [{log: "{{ request.qery }}"}]', 'do[0].log: request has no "qery"; did you mean "query"?'),
         ('do: [{log: "{{ message | uper }}"}]', 'do[0].log: no filter "uper"; did you mean "upper"?'),
-        ('connected: [{log: "{{ message }}"}]', 'connected[0].log: no name named "message"'),
-        ('connected: [{log: "{{ code }}"}]', 'connected[0].log: no name named "code"'),
-        ('do: [{log: "{{ run }}"}]', 'do[0].log: no name named "run"'),
-        ('do: [{set: {"a.{{ nobody }}": 1}}]', 'no name named "nobody"'),
+        ('connected: [{log: "{{ message }}"}]', 'connected[0].log: nothing here is named "message"'),
+        ('connected: [{log: "{{ code }}"}]', 'connected[0].log: nothing here is named "code"'),
+        ('do: [{log: "{{ run }}"}]', 'do[0].log: nothing here is named "run"'),
+        ('do: [{set: {"a.{{ nobody }}": 1}}]', 'nothing here is named "nobody"'),
         ("do: [{shuot: {}}]", 'do[0].shuot: no action named "shuot"'),
         ("do: [{call: shuot}]", 'do[0].call: no handler named "shuot"; did you mean "shout"?'),
         ("do: [{call: publish}]", 'do[0].call: handler "publish" is made by @route (plugin p, '),
@@ -79,7 +82,10 @@ def test_every_built_in_action_has_its_compiler():
             'do: [{for: {each: message, in: [1]}, do: [{log: "{{ message }}"}]}]',
             'do[0].for.each: the name "message" means something else here already: choose another',
         ),
-        ('do: [{for: {each: x, in: [1]}, do: [{stop: true}]}, {log: "{{ x }}"}]', 'do[1].log: no name named "x"'),
+        (
+            'do: [{for: {each: x, in: [1]}, do: [{stop: true}]}, {log: "{{ x }}"}]',
+            'do[1].log: nothing here is named "x"',
+        ),
     ],
 )
 def test_what_a_step_names_is_known_where_it_stands(problems, text, says):

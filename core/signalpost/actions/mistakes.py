@@ -104,7 +104,9 @@ def _unknown_names(environment: Environment, tree: nodes.Template, names: Names)
             if node.name in called:
                 yield Mistake(node.lineno, node.name, unknown("function", node.name, sorted(functions)))
             else:
-                yield Mistake(node.lineno, node.name, unknown("name", node.name, sorted(known - functions)))
+                near = did_you_mean(node.name, known - functions)
+                text = f"nothing here is named {quoted(node.name)}{near} (known: {listing(sorted(known - functions))})"
+                yield Mistake(node.lineno, node.name, text)
 
 
 def _set_names(tree: nodes.Template) -> Iterator[str]:
