@@ -146,7 +146,7 @@ class TestInstalled:
         routes, page = chat / "routes.yaml", chat / "web" / "index.html"
         routes.write_text(re.sub(r"port: 809\d", "port: 0", routes.read_text()))
         server = run(command=command, cwd=chat, **ALONE)
-        assert server.lines[-1] == "5 routes, 3 signals, 3 jobs, 4 plugins; Ctrl-C stops"
+        assert server.lines[-1] == "6 routes, 4 signals, 3 jobs, 4 plugins; Ctrl-C stops"
         web, live = server.urls["web"], server.urls["live"]
         page.write_text(page.read_text().replace('data-port="8091"', f'data-port="{live.rpartition(":")[2]}"'))
 

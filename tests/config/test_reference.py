@@ -28,6 +28,11 @@ def test_every_action_of_the_schema_has_its_row():
     assert rows >= set(routes_schema()["$defs"]["step"]["properties"])
 
 
+def test_the_readme_shows_an_app_of_the_cookbook():
+    chat = (COOKBOOK / "chat.yaml").read_text(encoding="utf-8")
+    assert chat.partition("endpoints:")[2] in (REFERENCE.parents[1] / "README.md").read_text(encoding="utf-8")
+
+
 def test_every_app_of_the_cookbook_is_shown_whole():
     text = reference(COOKBOOK)
     for app in COOKBOOK.glob("*.yaml"):

@@ -139,7 +139,7 @@ def test_two_programs_are_equal_if_the_file_says_the_same_wherever_it_stands(pla
 def test_a_program_says_what_it_does_and_what_its_templates_use(plan):
     do = '[{log: "{{ path }}"}, {for: {each: x, in: "{{ message }}"}, do: [{reply: {value: "{{ x }}"}}]}]'
     program = plan(f"signals: [{{path: /, do: {do}}}]").signals[0].do
-    assert str(program) == "log, for"
+    assert str(program) == "log, for, reply"
     assert program.names == {"path", "message", "x"}
     assert isinstance(program, Program)
 

@@ -10,6 +10,7 @@ from signalpost.actions.run import Run, Trace, WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step, Stop
 from signalpost.actions.value import TemplateFailedError
 from signalpost.config.model import StepConfig
+from signalpost.config.steps import all_steps
 from signalpost.errors import SignalpostError, StepFailedError
 
 _Walk = Generator[Awaitable[None], None, bool]
@@ -37,7 +38,7 @@ class Program:
     names: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __str__(self) -> str:
-        return ", ".join(dict.fromkeys(step.name for step in self.config))
+        return ", ".join(dict.fromkeys(step.name for step in all_steps(self.config)))
 
     def run(self, event: Any, *, request: WebRequest | None = None, trace: Trace | None = None) -> Run:
         """Do all steps at once; for a program that does not wait.

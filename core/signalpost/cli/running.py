@@ -125,6 +125,8 @@ def _configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # What a `log` step says was asked for by the app.
+    logging.getLogger("signalpost.log").setLevel(min(logging.INFO, root.level))
     # What Sanic and APScheduler say of their own insides is no news below a warning.
     for name in ("sanic", "apscheduler", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -10,7 +10,12 @@ from signalpost.signals.rule import SignalRule
 
 
 def signal_does(rule: SignalRule) -> str:
-    """Say what becomes of a message: ``handler shout (chat)``, ``re-broadcast to everyone``."""
+    """Say what becomes of a message: ``handler shout (chat)``, ``re-broadcast to everyone; connected: reply``."""
+    lists = (("connected", rule.connected), ("disconnected", rule.disconnected))
+    return "; ".join([_message_does(rule), *(f"{name}: {do}" for name, do in lists if do is not None)])
+
+
+def _message_does(rule: SignalRule) -> str:
     if rule.do is not None:
         return action_does(rule.do)
     if rule.handler is not None:
