@@ -1,7 +1,7 @@
 """signalpost: real-time signals from one YAML file.
 
 What stands here is what plugins import; `plugins/README.md` is the guide to it. Importing it brings in neither Sanic
-nor APScheduler, so that a plugin's tests stay light.
+nor APScheduler, nor what only reading routes.yaml needs, so that a plugin's tests stay light.
 """
 
 from signalpost.delivery.client import Client

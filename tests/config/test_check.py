@@ -5,15 +5,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from signalpost.config import ServerConfig, routes_schema
 from signalpost.config.model import (
     LimitsConfig,
     MessageFormat,
     PluginsConfig,
     Rebroadcast,
     Scheme,
+    ServerConfig,
     Wish,
 )
+from signalpost.config.schema import routes_schema
 from signalpost.config.units import parse_duration, parse_size, parse_wait
 
 WHOLE = """

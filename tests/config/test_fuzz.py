@@ -7,7 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalpost.config import Style, load_config, parse_config, render_problems
+from signalpost.config.check import parse_config
+from signalpost.config.load import load_config
+from signalpost.config.render import Style, render_problems
 from signalpost.errors import ConfigError
 
 SOUND = """\

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from signalpost.config import load_config
 from signalpost.config.bounds import MAX_CHARACTERS, MAX_FILES, MAX_NODES
+from signalpost.config.load import load_config
 from signalpost.config.nodes import plain
 from signalpost.config.tags import Outside
 from signalpost.config.tree import read_tree

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from signalpost.config import parse_config
+from signalpost.config.check import parse_config
 
 MIB = 1024 * 1024
 HEAD = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.config import load_config
+from signalpost.config.load import load_config
 from signalpost.errors import ConfigError
 
 SOUND = b"endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]\n"

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from signalpost.config import routes_schema
 from signalpost.config.parts import DRAFT, embedded, part_faults
-from signalpost.config.schema import built_in_actions
+from signalpost.config.schema import built_in_actions, routes_schema
 
 VOTE = {
     "$schema": DRAFT,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.config import parse_config
+from signalpost.config.check import parse_config
 from signalpost.config.model import MEBIBYTE
 
 ENDPOINT = "endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]\n"

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from signalpost.config import Style, render_problems
+from signalpost.config.render import Style, render_problems
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
 from signalpost.plan.snapshot import snapshot, to_json

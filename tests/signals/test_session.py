@@ -5,7 +5,7 @@ import sys
 import orjson
 import pytest
 
-from signalpost.config import parse_config
+from signalpost.config.check import parse_config
 from signalpost.errors import ConfigError
 from signalpost.signals.places import Places
 from signalpost.signals.session import MOST_WAITING

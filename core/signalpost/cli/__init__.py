@@ -20,9 +20,8 @@ from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app
 from signalpost.cli.terminal import wants_colour
 from signalpost.cli.trying import Question, try_message
-from signalpost.config import Style, render_problems
 from signalpost.config.reference import reference as reference_text
-from signalpost.config.render import count_problems
+from signalpost.config.render import Style, count_problems, render_problems
 from signalpost.errors import ConfigError
 
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)

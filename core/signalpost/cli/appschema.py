@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from signalpost.config import routes_schema
 from signalpost.config.editor import editor_schema
+from signalpost.config.schema import routes_schema
 from signalpost.errors import OperatorError
 from signalpost.plan.loading import load_offers
 from signalpost.plugins.handler import HandlerKind

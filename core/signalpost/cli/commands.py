@@ -8,7 +8,7 @@ import click
 
 from signalpost.cli.hiding import hiding
 from signalpost.cli.terminal import wants_colour
-from signalpost.config import render_problems
+from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError
 
 
