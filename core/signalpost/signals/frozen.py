@@ -76,6 +76,10 @@ class FrozenDict(dict[str, Any]):
     __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse
 
 
+_CONTAINERS = frozenset({FrozenList, FrozenDict})
+_FROZEN = _CONTAINERS | {bool, type(None)}
+
+
 def freeze(value: Any) -> Any:
     """Copy a JSON value into one that nothing changes in place; what is frozen already is given back as it is.
 
@@ -114,8 +118,9 @@ def without_entry(mapping: FrozenDict, name: str) -> FrozenDict:
 
 def weight_of(value: Any) -> int:
     """Say about how many bytes a frozen value takes as JSON, without looking into it."""
-    if isinstance(value, FrozenList | FrozenDict):
-        return value._weight
+    if type(value) in _CONTAINERS:
+        weight: int = value._weight
+        return weight
     if isinstance(value, str):
         return _QUOTES + (len(value) if value.isascii() else len(value.encode()))
     return _NUMBER
@@ -127,7 +132,7 @@ def entry_weight(name: str, value: Any) -> int:
 
 
 def _freeze(value: Any, level: int) -> Any:
-    if value is None or isinstance(value, bool | FrozenList | FrozenDict):
+    if type(value) in _FROZEN:
         return value
     if isinstance(value, str):
         return _text(value)
@@ -152,7 +157,7 @@ def _freeze(value: Any, level: int) -> Any:
 
 
 def _depth_above(children: Iterable[Any]) -> int:
-    depth = 1 + max((child._depth for child in children if isinstance(child, FrozenList | FrozenDict)), default=0)
+    depth = 1 + max((child._depth for child in children if type(child) in _CONTAINERS), default=0)
     if depth > MAX_DEPTH:
         raise ValueError(_TOO_DEEP)
     return depth
