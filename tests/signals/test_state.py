@@ -220,7 +220,10 @@ def test_keys_that_start_with_an_underscore_hold_any_object_as_it_is_and_are_nob
 def test_a_change_is_given_the_value_or_the_default_and_gives_the_new_one():
     state = State()
     assert state.change("names", lambda names: [*names, "a"], []) == ["a"]
-    assert state.change("names", lambda names: [*names, "b"], []) == ["a", "b"]
+    given = state.change("names", lambda names: [*names, "b"], [])
+    assert given == ["a", "b"]
+    with pytest.raises(TypeError, match="is not changed in place"):
+        given.append("c")
 
 
 def test_a_change_that_is_async_is_refused():

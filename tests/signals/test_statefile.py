@@ -29,6 +29,8 @@ VALUES = st.recursive(
 )
 KEYS = TEXTS.filter(lambda key: not key.startswith("_"))
 
+INDEX_LEAF = 0x0A  # the first byte of such a page, https://www.sqlite.org/fileformat.html section 1.6
+
 LIVE = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
 KEPT = LIVE + "state: {file: state.db}\n"
 COUNTER = """
@@ -191,6 +193,19 @@ def damaged(file):
     file.write_bytes(data)
 
 
+def damaged_where_keys_are_looked_up(file):
+    """Write over the pages of the index, which reading everything does not need."""
+    state = State.open(StateConfig(("state",), file), Places())
+    for n in range(2000):
+        state[f"key {n}"] = n
+    state.close()
+    data = bytearray(file.read_bytes())
+    for start in range(4096, len(data), 4096):
+        if data[start] == INDEX_LEAF:
+            data[start + 1 : start + 4096] = os.urandom(4095)
+    file.write_bytes(data)
+
+
 def of_others(file):
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("create table notes (text)")
@@ -214,6 +229,7 @@ def not_json(file):
     [
         (lambda file: file.write_text("votes: {tea: 3}\n" * 100), "is no file of a state: name one that is not there"),
         (damaged, "is damaged: put a whole copy back, or move it away and begin with an empty state"),
+        (damaged_where_keys_are_looked_up, "is damaged: put a whole copy back"),
         (of_others, "is a database of another program: name a file of its own for the state"),
         (of_the_future, "was written by a newer signalpost: run that one, or name another file"),
         (not_json, "is damaged: put a whole copy back, or move it away and begin with an empty state (the value of"),
@@ -243,10 +259,12 @@ class FullDisk:
         self.file, self.path = file, file.path
         self.full = True
         self.tried = threading.Event()
+        self.meanwhile = lambda: None
 
     def write(self, changes):
         self.tried.set()
         if self.full:
+            self.meanwhile()
             raise sqlite3.OperationalError("database or disk is full")
         self.file.write(changes)
 
@@ -269,6 +287,21 @@ def test_what_cannot_be_written_is_said_once_tried_again_and_not_lost(kept, file
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert f"{file} cannot be written, and is tried again every 0.001 s: database or disk is full" in caplog.text
     assert "is written again" in caplog.text
+
+
+def test_what_changes_while_writing_fails_wins_over_what_could_not_be_written(kept, file):
+    disk = FullDisk(StateFile.open(file)[0])
+    state = State(recorder=StateWriter(disk, delay=0.001, retry=0.001))
+
+    def change():
+        disk.full = False
+        state["n"] = "new"
+
+    disk.meanwhile = change
+    state["n"] = "old"
+    until(lambda: not disk.full)
+    state.close()
+    assert kept() == {"n": "new"}
 
 
 def test_what_cannot_be_written_at_the_end_is_lost_with_a_word(file, caplog):
