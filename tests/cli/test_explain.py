@@ -11,7 +11,7 @@ endpoints:
 routes:
   - {path: /pages, static: web}
   - {path: "/pages/<name>", method: [POST], handler: publish, schema: {type: object, required: [message]}}
-  - {path: "/pages/<name>", method: PUT, broadcast: {value: x}}
+  - {path: "/pages/<name>", method: PUT, handler: replace}
   - {path: "/<rest:path>", file: web/index.html}
 signals:
   - {path: "/rooms/<room>", targets: [path], rebroadcast: path}
@@ -27,6 +27,9 @@ PLUGIN = """
 
     @route("publish")
     async def publish(event): ...
+
+    @route("replace")
+    async def replace(event): ...
 
     @route("other", path="/other")
     async def other(event): ...
@@ -81,6 +84,31 @@ def test_a_handler_is_shown_with_its_plugin(facts):
     assert ("does", "handler echo (chat)") in facts("/x/y")["live"]
 
 
+def test_actions_are_shown_as_they_stand_in_the_file(write, signalpost):
+    write("""
+        signals:
+          - path: /a
+            connected: [{log: come}]
+            do:
+              - if: "{{ message }}"
+                then: [{reply: {value: "{{ message }}"}}]
+                else:
+                  - for: {each: one, in: [1, 2]}
+                    do: [{log: "{{ one }}"}]
+    """)
+    live = signalpost("explain", "/a").stdout.partition("schema")[2].splitlines()[1:]
+    assert [line.rstrip() for line in live] == [
+        '  does        if: "{{ message }}"',
+        "              then:",
+        '                reply: {"value": "{{ message }}"}',
+        "              else:",
+        '                for: {"each": "one", "in": [1, 2]}',
+        "                do:",
+        '                  log: "{{ one }}"',
+        '  connected   log: "come"',
+    ]
+
+
 def test_routes_of_one_path_are_told_apart_by_method(facts):
     assert facts("/pages/a.html")["web"] == [
         ("route", "POST /pages/<name>  (routes.yaml:6)"),
@@ -89,7 +117,8 @@ def test_routes_of_one_path_are_told_apart_by_method(facts):
         ("does", "handler publish (chat)"),
         ("route", "PUT /pages/<name>  (routes.yaml:7)"),
         ("params", 'name = "a.html"'),
-        ("does", "broadcast, respond"),
+        ("schema", "none: every body passes"),
+        ("does", "handler replace (chat)"),
         ("rather than", "GET /pages/<file:path>  (routes.yaml:5): <name> goes before <file:path>"),
         ("rather than", "GET /<rest:path>  (routes.yaml:8): pages goes before <rest:path>"),
     ]

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 from urllib.parse import unquote
 
+from signalpost.actions.program import Program
 from signalpost.cli.terminal import show_facts
-from signalpost.cli.wording import route_does, signal_does
+from signalpost.cli.wording import outline, route_does, signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat, Wish
 from signalpost.config.paths import Params, split_path
 from signalpost.config.words import did_you_mean
@@ -60,7 +62,9 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
     yield "signal", f"{rule.pattern}  ({rule.owner})"
     yield from _matching(first.params)
     yield from _schema(rule.gate, "every message passes")
-    yield "does", signal_does(rule)
+    yield from _does(signal_does(rule), rule.do)
+    for label, program in (("connected", rule.connected), ("disconnected", rule.disconnected)):
+        yield from _actions(label, program)
     if rule.handler is None and rule.do is None and rule.format is MessageFormat.JSON:
         wishes = ", ".join(wish.value for wish in Wish if wish in rule.targets)
         yield "targets", f"a client may choose {wishes}" if wishes else "a client may choose nothing"
@@ -101,7 +105,7 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None)
         yield from _matching(each.params)
         if rule.handler is not None or rule.gate is not None:
             yield from _schema(rule.gate, "every body passes")
-        yield "does", route_does(plan, rule)
+        yield from _does(route_does(plan, rule), rule.do)
     yield from _losers(same[0], others)
 
 
@@ -118,6 +122,19 @@ def _answers(claim: Claim[RouteRule], method: str, same: Iterable[Contender[Rout
 def _matching(params: Params) -> Facts:
     if params:
         yield "params", ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in params.items())
+
+
+def _does(does: str, program: Any) -> Facts:
+    """Say what is done; of actions, each."""
+    if program is None:
+        yield "does", does
+    yield from _actions("does", program)
+
+
+def _actions(label: str, program: Any) -> Facts:
+    lines = outline(program.config) if isinstance(program, Program) else ()
+    for number, line in enumerate(lines):
+        yield "" if number else label, line
 
 
 def _losers(first: Contender[R], others: Iterable[Contender[R]]) -> Facts:

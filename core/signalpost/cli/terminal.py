@@ -88,6 +88,13 @@ def _shown(text: str) -> str:
     return printable(masked(text))
 
 
+def _wrapped(text: str, room: int) -> list[str]:
+    """Wrap a text between words; further lines begin where the first one does."""
+    indent = " " * (len(text) - len(text.lstrip()))
+    wrap = textwrap.TextWrapper(room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return wrap.wrap(text) or [""]
+
+
 def _longest_word(cells: Sequence[str]) -> int:
     return max((cell_len(word) for cell in cells for word in cell.split()), default=1)
 

@@ -1,8 +1,10 @@
 """What parts of a plan do, in words that all commands share."""
 
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from signalpost.config.model import MessageFormat
+from signalpost.config.model import MessageFormat, StepConfig
 from signalpost.jobs.moments import next_runs
 from signalpost.plan import Job, Plan, RouteRule, TimerJob
 from signalpost.plugins.handler import Handler
@@ -36,6 +38,17 @@ def route_does(plan: Plan, rule: RouteRule) -> str:
 def action_does(action: object) -> str:
     """Say what a job or a route does that has no page to show: ``handler tick (clock)``, ``if, broadcast``."""
     return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else str(action)
+
+
+def outline(steps: Iterable[StepConfig], depth: int = 0) -> Iterator[str]:
+    """Write a list of actions as it stands in the file, a line each: ``if: "{{ message }}"``."""
+    indent = "  " * depth
+    for step in steps:
+        yield f"{indent}{step.name}: {json.dumps(step.options, ensure_ascii=False, default=str)}"
+        for word, inside in (("then", step.then), ("else", step.otherwise), ("do", step.body)):
+            if inside:
+                yield f"{indent}{word}:"
+                yield from outline(inside, depth + 1)
 
 
 def shown_file(plan: Plan, name: str) -> str:
