@@ -13,7 +13,7 @@ from jinja2 import TemplateSyntaxError, nodes
 
 from signalpost.actions.attributes import attribute, item
 from signalpost.actions.failures import explain, one_line
-from signalpost.actions.mistakes import Mistake, Names, mistakes, used_names
+from signalpost.actions.mistakes import Mistake, Names, judge
 from signalpost.actions.outside import Stretch, is_altered
 from signalpost.actions.sandbox import FILE, Root, Sandbox
 from signalpost.actions.scope import Limits
@@ -131,9 +131,8 @@ class Compiler:
         """Compile a text with templates in it."""
         try:
             tree = self._sandbox.parse(text)
-            wrong = mistakes(self._sandbox, tree, spot.names)
+            wrong, used = judge(self._sandbox, tree, spot.names)
             if not wrong:
-                used = frozenset(used_names(tree)) & frozenset(spot.names.known)
                 return Computed(used, self._render(tree, spot.places(text)))
         except TemplateSyntaxError as error:
             wrong = [Mistake(error.lineno, "", one_line(error.message or "it is no template"))]
@@ -151,26 +150,28 @@ class Compiler:
         """Return what renders a tree without mistakes; its lines stand at `places`."""
         expression = None if self._escape else _whole(tree)
         picks = _picks(expression)
-        if expression is None:
+        root = None
+        if picks is not None:
+            render = self._picked(*picks)
+        elif expression is not None:
+            render = self._as_value(expression)
+        else:
             root = self._sandbox.root(tree)
             render = self._as_text(root)
-        else:
-            target = nodes.Name(_RESULT, "store", lineno=1)
-            root = self._sandbox.root(nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1))
-            render = self._as_value(root) if picks is None else self._picked(*picks)
 
         def attempt(scope: Mapping[str, Any]) -> Any:
             try:
                 return render(scope)
             except Exception as error:
-                line = min(_line(error, root), len(places))
+                line = min(_line(error, root), len(places)) if root else 1
                 raise TemplateFailedError(places[line - 1], *explain(error)) from error
 
         return attempt
 
-    def _as_value(self, root: Root) -> Render:
+    def _as_value(self, expression: nodes.Expr) -> Render:
         """Return what gives the value of an expression."""
-        pieces, new_scope = root.pieces, self._sandbox.scope
+        assign = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), expression, lineno=1)
+        pieces, new_scope = self._sandbox.root(nodes.Template([assign], lineno=1)).pieces, self._sandbox.scope
 
         def render(names: Mapping[str, Any]) -> Any:
             scope = new_scope(names)

@@ -48,11 +48,6 @@ class Names:
     attributes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
-def used_names(tree: nodes.Template) -> set[str]:
-    """Return the names that a template uses and does not define itself."""
-    return meta.find_undeclared_variables(tree)
-
-
 class Mistake(NamedTuple):
     """One mistake in a template.
 
@@ -68,8 +63,11 @@ class Mistake(NamedTuple):
     text: str
 
 
-def mistakes(environment: Environment, tree: nodes.Template, names: Names) -> list[Mistake]:
-    """Return all mistakes by line. A tree that has any may be changed."""
+def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple[list[Mistake], frozenset[str]]:
+    """Return all mistakes, by line, and those of the names that are used.
+
+    A tree with mistakes may be changed.
+    """
     found = [
         *_refused(tree),
         *(Mistake(*each) for each in unknown_filters(environment, tree)),
@@ -82,8 +80,20 @@ def mistakes(environment: Environment, tree: nodes.Template, names: Names) -> li
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         known = environment.filters if isinstance(node, nodes.Filter) else environment.tests
         node.name = node.name if node.name in known else next(iter(known))
-    found += _unknown_names(environment, tree, names)
-    return sorted(found)
+    used = _used_names(environment, tree)
+    found += _unknown_names(environment, tree, names, used)
+    return sorted(found), frozenset(used).intersection(names.known)
+
+
+def _used_names(environment: Environment, tree: nodes.Template) -> set[str]:
+    """Return the names that a template uses and does not define itself.
+
+    `meta.find_undeclared_variables` would reckon constants as it goes, and stumble over ``{[]: 1}``.
+    """
+    generator = meta.TrackingCodeGenerator(environment)
+    generator.optimizer = None
+    generator.visit(tree)
+    return generator.undeclared_identifiers
 
 
 def _refused(tree: nodes.Template) -> Iterator[Mistake]:
@@ -91,11 +101,11 @@ def _refused(tree: nodes.Template) -> Iterator[Mistake]:
         yield Mistake(node.lineno, _REFUSED[type(node)], f"{{% {_REFUSED[type(node)]} %}} has no place in a value")
 
 
-def _unknown_names(environment: Environment, tree: nodes.Template, names: Names) -> Iterator[Mistake]:
+def _unknown_names(environment: Environment, tree: nodes.Template, names: Names, used: set[str]) -> Iterator[Mistake]:
     functions = {name for name, value in environment.globals.items() if callable(value)}
     known = {*names.known, *environment.globals}
     # To Jinja2 `self` is no variable, but the way to the blocks of a page.
-    wrong = (used_names(tree) | {"self"}) - known - set(_set_names(tree))
+    wrong = (used | {"self"}) - known - set(_set_names(tree))
     called = {node.node.name for node in tree.find_all(nodes.Call) if isinstance(node.node, nodes.Name)}
     told: set[str] = set()
     for node in tree.find_all(nodes.Name):

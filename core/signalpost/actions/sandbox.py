@@ -26,7 +26,7 @@ from signalpost.actions.attributes import LONGEST_SEARCH, SEARCHES, Absent, item
 from signalpost.actions.attributes import attribute as shown
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.filters import all_filters
-from signalpost.actions.scope import Each, Limits, Scope, too_long
+from signalpost.actions.scope import Each, Limits, Scope, cut, too_long
 from signalpost.actions.text import as_text
 from signalpost.actions.value import Failure
 
@@ -65,6 +65,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(operators.BINARY)
     intercepted_unops = frozenset(operators.UNARY)
     each = Each
+    cut = staticmethod(cut)
+    look = staticmethod(Scope.tick)
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         limits: Limits,
         put_in: Callable[[Any], str] = as_text,
     ) -> None:
-        super().__init__(undefined=Absent, finalize=put_in, keep_trailing_newline=True, cache_size=0)
+        super().__init__(undefined=Absent, finalize=put_in, keep_trailing_newline=True, optimized=False, cache_size=0)
         self.globals = {"range": _range, **more_globals}
         self.filters = all_filters(more_filters)
         self.tests = {name: test for name, test in self.tests.items() if name not in _NO_TESTS}
@@ -111,8 +113,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def call(self, scope: Scope, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Call what a template calls, within the limits."""
-        if function is Each:
-            return Each(scope, args[0])
+        if function in _GUARDS:
+            return function(scope, *args)
         if isinstance(function, BuiltinFunctionType):  # the methods of texts and dates, as quickly as may be
             scope.tick()
             if function.__name__ in SEARCHES and any(len(part) > LONGEST_SEARCH for part in args if type(part) is str):
@@ -144,10 +146,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             joined.append(piece)
         return "".join(joined)
 
-    def tick(self, scope: Scope) -> None:
-        """Look at the clock."""
-        scope.tick()
-
 
 class _Guard(NodeTransformer):
     """Leads what Jinja2 compiles to plain Python through the sandbox."""
@@ -158,8 +156,16 @@ class _Guard(NodeTransformer):
         node.iter = _call("each", node.iter)
         if node.test is not None:
             # `loop.length` of a filtered loop goes through everything before the first iteration.
-            node.body.insert(0, nodes.ExprStmt(_call("tick", nodes.ContextReference()), lineno=node.lineno))
+            node.body.insert(0, nodes.ExprStmt(_call("look"), lineno=node.lineno))
         return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
+        """Let `cut` take slices, which Jinja2 leaves to Python."""
+        self.generic_visit(node)
+        if not isinstance(node.arg, nodes.Slice):
+            return node
+        bounds = (node.arg.start, node.arg.stop, node.arg.step)
+        return _call("cut", node.node, *(bound or nodes.Const(None) for bound in bounds))
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         """Make ``[a, b] | join`` of ``a ~ b``."""
@@ -174,9 +180,14 @@ class _Guard(NodeTransformer):
         return node
 
 
-def _call(name: str, argument: nodes.Node) -> nodes.Call:
-    """Call an attribute of the environment."""
-    return nodes.Call(nodes.EnvironmentAttribute(name), [argument], [], None, None, lineno=argument.lineno)
+_GUARDS = (Each, cut, Scope.tick)
+"""What `_Guard` puts in; each takes the scope first."""
+
+
+def _call(name: str, *arguments: nodes.Node) -> nodes.Call:
+    """Call an attribute of the environment, one of `_GUARDS`."""
+    line = arguments[0].lineno if arguments else None
+    return nodes.Call(nodes.EnvironmentAttribute(name), list(arguments), [], None, None, lineno=line)
 
 
 @pass_context

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, Undefined
 from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.utils import missing
@@ -199,6 +199,21 @@ class Each:
 
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[arg-type]
+
+
+def cut(scope: Scope, value: Any, start: Any, stop: Any, step: Any) -> Any:
+    """Return ``value[start:stop:step]``.
+
+    Raises:
+        StoppedError: it is neither text nor list, or too much would have been made.
+
+    """
+    if isinstance(value, Undefined):
+        return value
+    if not isinstance(value, str | list | tuple):
+        raise StoppedError(Failure.VALUE, f"slices are of texts and lists, not of {kind(value)}")
+    scope.tick()
+    return scope.keep(value[start:stop:step])
 
 
 def too_long(limits: Limits) -> str:
