@@ -1,7 +1,9 @@
 """The plan: routes.yaml against the plugins. The configs are made of dataclasses, their places are counted out."""
 
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -467,6 +469,45 @@ def test_what_this_machines_memory_does_not_let_wait_is_noted(plan, limits, plac
     )
     assert second.startswith("app/routes.yaml:10: signals[0].slow.buffer: 2GiB for one client")
     assert plan(*buffers, limits=LimitsConfig(outboxes=2**40)).notes == ()
+
+
+NOON = datetime(2999, 7, 1, 12, tzinfo=UTC)
+AT_MIDNIGHT = {"crons": ("0 0 * * *",), "timezone": ZoneInfo("UTC"), "handler": "tick"}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "notes"),
+    [
+        (
+            {"end": datetime(2020, 1, 1, tzinfo=UTC)},
+            "does not run any more: its end, 2020-01-01 00:00:00+00:00, is past",
+        ),
+        ({"end": datetime(2020, 1, 1, tzinfo=UTC), "on_start": True}, "does not run any more"),
+        (
+            {"start": NOON, "end": NOON + timedelta(hours=11)},
+            "has no run before it ends: its cron gives no moment between",
+        ),
+        ({"start": NOON, "end": NOON + timedelta(hours=12)}, ""),
+        ({"start": NOON - timedelta(hours=12), "end": NOON}, ""),
+        ({"end": NOON}, ""),
+        ({"start": NOON, "end": NOON + timedelta(hours=11), "on_start": True}, "has no run before it ends"),
+        ({}, ""),
+    ],
+)
+def test_a_schedule_that_has_no_run_any_more_is_noted(plan, schedule, notes):
+    found = plan(a_schedule(**AT_MIDNIGHT, **schedule), plugins={"a": TICK}).notes
+    assert [note.startswith(f'app/routes.yaml:40: the schedule "s" {notes}') for note in found] == [True] * bool(notes)
+
+
+def test_so_is_that_of_a_decorator(plan):
+    past = """
+        from datetime import UTC, datetime
+
+        @schedule("old", cron="@daily", end=datetime(2020, 1, 1, tzinfo=UTC))
+        async def old(event): ...
+    """
+    (note,) = plan(plugins={"a": past}).notes
+    assert note.startswith('app/plugins/a.py:5: the schedule "old" does not run any more')
 
 
 def test_a_plan_says_what_calls_a_handler(plan):

@@ -1,10 +1,12 @@
 """The jobs of a plan: timers and schedules of routes.yaml, then those of decorators."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from signalpost.config.model import Keys, ScheduleConfig, TimerConfig
 from signalpost.config.steps import Place
 from signalpost.cron import Cron
+from signalpost.errors import OperatorError
 from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.steps import StepCompiler
@@ -26,14 +28,18 @@ def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
         if isinstance(config, TimerConfig):
             yield _timer(config.name, action, owner, config)
         else:
-            yield _schedule(config.name, action, owner, crons, config)
+            job = _schedule(config.name, action, owner, crons, config)
+            _note_if_over(resolver, job, owner)
+            yield job
     bound: set[str] = set()
     for handler, interval in resolver.bindings(TimerBinding):
         if _free(resolver, handler, declared, bound):
             yield _timer(handler.name, handler, handler.plugin, interval)
     for handler, clock in resolver.bindings(ScheduleBinding):
         if _free(resolver, handler, declared, bound):
-            yield _schedule(handler.name, handler, handler.plugin, _bound_crons(resolver, handler, clock), clock)
+            job = _schedule(handler.name, handler, handler.plugin, _bound_crons(resolver, handler, clock), clock)
+            _note_if_over(resolver, job, handler.where)
+            yield job
 
 
 def _check_name(resolver: Resolver, config: TimerConfig | ScheduleConfig, declared: dict[str, Keys]) -> None:
@@ -73,6 +79,29 @@ def _bound_crons(resolver: Resolver, handler: Handler, binding: ScheduleBinding)
         except ValueError as error:
             resolver.findings.fault(handler, f'handler "{handler.name}": cron: {error}')
     return tuple(crons)
+
+
+def _note_if_over(resolver: Resolver, job: ScheduleJob, place: str) -> None:
+    """Note a schedule that does not run any more, or never does: nothing is wrong with it but its time."""
+    now = datetime.now(UTC)
+    if job.end is None or not job.crons:
+        return
+    if job.end < now:
+        resolver.findings.note(f'{place}: the schedule "{job.name}" does not run any more: its end, {job.end}, is past')
+        return
+    begin = now if job.start is None else max(now, job.start - timedelta.resolution)
+    if job.on_start and begin == now:
+        return
+    try:
+        coming = [cron.next(begin, job.timezone) for cron in job.crons]
+    except OperatorError:  # the system's time zone is unknown, which whoever starts the server is told
+        return
+    if all(moment is None or moment > job.end for moment in coming):
+        since = "now" if begin == now else job.start
+        resolver.findings.note(
+            f'{place}: the schedule "{job.name}" has no run before it ends: its cron gives no moment between {since} '
+            f"and {job.end}"
+        )
 
 
 def _timer(name: str, action: Action, owner: str, source: TimerConfig | TimerBinding) -> TimerJob:
