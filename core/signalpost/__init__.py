@@ -18,7 +18,7 @@ from signalpost.plugins.handler import (
     TimerBinding,
 )
 from signalpost.plugins.hookspecs import hookimpl
-from signalpost.signals.event import RouteEvent, SignalEvent, TickEvent
+from signalpost.signals.event import ClientEvent, RouteEvent, SignalEvent, TickEvent
 from signalpost.signals.state import State
 
 __version__ = "0.1.0"
@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Action",
     "Client",
+    "ClientEvent",
     "Handler",
     "HandlerKind",
     "PluginContext",

@@ -124,6 +124,17 @@ async def test_an_action_that_fails_ends_the_list_and_is_told_to_its_sender_and_
     assert "RuntimeError: the bell has a crack" in caplog.text
 
 
+async def test_options_that_templates_gave_are_judged_when_they_are_there(caplog):
+    signals = 'signals: [{path: /, do: [{ring: {times: "{{ message }}"}}]}]'
+    async with serve(ENDPOINT + signals, plugins={"bell": SOUND}) as app, app.connect("/") as client:
+        await client.send(2)
+        assert await client.receive_json() == ["door", "door"]
+        await client.send(9)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+    assert "ring: its options at /times: " in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 async def test_an_action_that_forgets_to_be_async_is_told_so_and_ends_nobody_s_connection(caplog):
     signals = "signals: [{path: /, do: [{forgotten: null}]}]"
     async with serve(ENDPOINT + signals, plugins={"bell": SOUND}) as app, app.connect("/") as client:

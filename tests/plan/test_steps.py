@@ -103,6 +103,15 @@ def test_a_step_behind_a_stop_is_noted(plan):
     assert [note.rpartition("/")[2] for note in built.notes] == ["routes.yaml:5: nothing is done after stop"]
 
 
+def test_parallel_beside_a_list_in_which_nothing_waits_is_noted(plan):
+    built = plan(
+        "signals: [{path: /, parallel: 4, do: [{log: x}]}, {path: /b, parallel: 4, do: [{call: shout}]}]", {"p": PLUGIN}
+    )
+    assert [note.rpartition("/")[2] for note in built.notes] == [
+        "routes.yaml:5: parallel does nothing here: no action of do waits"
+    ]
+
+
 def test_handlers_that_are_called_count_as_named_and_are_known_to_be_bound(plan):
     text = """
         routes: [{path: /a, do: [{call: publish}]}]

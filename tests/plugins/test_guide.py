@@ -31,6 +31,7 @@ HANDLER_DECORATORS = ["route", "schedule", "signal", "timer"]
 DECORATORS = ["action", *HANDLER_DECORATORS]
 EVENTS = {
     "SignalEvent": signalpost.SignalEvent,
+    "ClientEvent": signalpost.ClientEvent,
     "RouteEvent": signalpost.RouteEvent,
     "TickEvent": signalpost.TickEvent,
     "PluginContext": PluginContext,

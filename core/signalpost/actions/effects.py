@@ -4,10 +4,10 @@ Each raises ValueError or TypeError, in words for whoever wrote the step, if a t
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from signalpost.actions.given import text_of
+from signalpost.actions.given import UnfitError, text_of
 from signalpost.actions.run import Run
 from signalpost.actions.text import as_text
 from signalpost.config.words import printable
@@ -18,6 +18,9 @@ LOG = logging.getLogger("signalpost.log")
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LONGEST_LINE = 2_000
+MOST_GROUPS = 1_000
+"""Groups that a client may have joined by steps: whoever lets clients choose them has not thought of more."""
+
 _TARGETS = ("path", "group", "client")
 
 
@@ -53,7 +56,7 @@ def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
     for parts, value in entries:
         path = [text_of("a key of state", part) for part in parts]
         if path[0].startswith("_"):
-            raise ValueError('keys of state that start with "_" belong to plugins')
+            raise UnfitError('keys of state that start with "_" belong to plugins')
         if value is None:
             state.discard(path)
         else:
@@ -62,14 +65,19 @@ def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
 
 def join(run: Run, groups: Any) -> None:
     """Add the sender to groups."""
-    _each(groups, run.event.client.join)
+    client = run.event.client
+    for group in _groups(groups):
+        if len(client.groups) >= MOST_GROUPS and group not in client.groups:
+            raise UnfitError(f"a client is in {MOST_GROUPS:,} groups at most")
+        client.join(group)
 
 
 def leave(run: Run, groups: Any) -> None:
     """Take the sender out of groups."""
-    _each(groups, run.event.client.leave)
+    for group in _groups(groups):
+        run.event.client.leave(group)
 
 
-def _each(groups: Any, do: Callable[[str], None]) -> None:
+def _groups(groups: Any) -> Iterator[str]:
     for group in groups if isinstance(groups, list) else [groups]:
-        do(text_of("a group", group))
+        yield text_of("a group", group)

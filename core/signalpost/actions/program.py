@@ -76,6 +76,7 @@ def _walk(steps: Sequence[Step], run: Run) -> _Walk:
         if isinstance(step, Leaf):
             if step.waits:
                 yield _awaited(step, outcome)
+                run.rest()
                 outcome = None
             if run.trace is not None:
                 run.trace(step.name, step.where, options, outcome)
@@ -98,6 +99,7 @@ def _inside(step: Branch | Loop | Stop, options: Any, run: Run) -> _Walk:
             items = _items(step, options, run)
             trace(step.name, step.where, items, None)
             for item in items:
+                _tick(step, run)
                 run.variables[step.variable] = item
                 if (yield from _walk(step.body, run)):
                     return True
@@ -108,9 +110,16 @@ def _items(step: Loop, options: Any, run: Run) -> Sequence[Any]:
     try:
         items = items_of(options)
         run.spend(len(items))
-    except ValueError as error:
+    except UnfitError as error:
         raise _failure(step, error) from error
     return items
+
+
+def _tick(step: Loop, run: Run) -> None:
+    try:
+        run.tick()
+    except UnfitError as error:
+        raise _failure(step, error) from error
 
 
 def _no_trace(_step: str, _where: str, _values: Any, _outcome: Any) -> None:

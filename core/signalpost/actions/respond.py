@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import orjson
 
-from signalpost.actions.given import text_of
+from signalpost.actions.given import UnfitError, text_of
 from signalpost.actions.run import Response, Run
 from signalpost.actions.text import as_text
 
@@ -31,7 +31,7 @@ def response_of(options: Mapping[str, Any]) -> Response:
     """Make a response.
 
     Raises:
-        ValueError: a header or an address has what would end it, or the value is not JSON.
+        UnfitError: a header or an address has what would end it, or the value is not JSON.
 
     """
     body, content_type, status = _body(options)
@@ -58,7 +58,7 @@ def _json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError as error:
-        raise ValueError(f"json: not JSON: {error}") from None
+        raise UnfitError(f"json: not JSON: {error}") from None
 
 
 def _text(value: Any) -> bytes:
@@ -68,12 +68,12 @@ def _text(value: Any) -> bytes:
 def _field(name: str, value: Any) -> str:
     text = text_of(f"headers: {name}", value).strip()
     if not _FIELD_VALUE.fullmatch(text):
-        raise ValueError(f"headers: {name} has characters that a header must not have")
+        raise UnfitError(f"headers: {name} has characters that a header must not have")
     return text
 
 
 def _address(value: Any) -> str:
     text = text_of("redirect", value).strip()
     if _CONTROL.search(text):
-        raise ValueError("redirect: an address has no spaces and control characters")
+        raise UnfitError("redirect: an address has no spaces and control characters")
     return quote(text, safe=_IN_ADDRESS)

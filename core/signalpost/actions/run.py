@@ -1,14 +1,19 @@
 """A run: what the steps of one list share while they are done for one event."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from signalpost.actions.given import UnfitError
 from signalpost.delivery.target import Receipt
 
 MOST_ITERATIONS = 100_000
 """How often the bodies of all loops of one run may be done."""
+
+LONGEST_WORK = 1.0
+"""Seconds that the loops of a run may work before they let others have their turn, which only steps that wait do."""
 
 
 class Trace(Protocol):
@@ -72,7 +77,7 @@ class Run:
 
     """
 
-    __slots__ = ("_left", "_now", "answer", "event", "matched", "request", "trace", "variables")
+    __slots__ = ("_left", "_look", "_now", "_until", "answer", "event", "matched", "request", "trace", "variables")
 
     def __init__(self, event: Any, request: WebRequest | None = None, trace: Trace | None = None) -> None:
         self.event = event
@@ -82,6 +87,8 @@ class Run:
         self.answer: Any = None
         self.variables: dict[str, Any] = {}
         self._left = MOST_ITERATIONS
+        self._look = 0.0  # when the clock is to be looked at closely
+        self._until = 0.0  # until when the loops may work, by the clock of this thread's work
         self._now: datetime | None = None
 
     @property
@@ -100,9 +107,31 @@ class Run:
         """Take as many of the iterations that a run has.
 
         Raises:
-            ValueError: not so many are left.
+            UnfitError: not so many are left.
 
         """
         if iterations > self._left:
-            raise ValueError(f"the loops of one run are done {MOST_ITERATIONS:,} times at most, together")
+            raise UnfitError(f"the loops of one run are done {MOST_ITERATIONS:,} times at most, together")
         self._left -= iterations
+
+    def tick(self) -> None:
+        """Look at the clock, in every iteration of a loop.
+
+        Only what this thread has worked counts: the process may have been put to sleep.
+
+        Raises:
+            UnfitError: the loops have worked too long.
+
+        """
+        if time.monotonic() < self._look:
+            return
+        worked = time.thread_time()
+        if not self._until:
+            self._until = worked + LONGEST_WORK
+        elif worked >= self._until:
+            raise UnfitError(f"the loops of one run work {LONGEST_WORK:g} s at most, as long as no step waits")
+        self._look = time.monotonic() + self._until - worked
+
+    def rest(self) -> None:
+        """Begin to count the time anew: others have had their turn."""
+        self._look = self._until = 0.0

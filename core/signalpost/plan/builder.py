@@ -186,6 +186,9 @@ def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program 
         compiler.program(signal.disconnected, Place.DISCONNECTED),
     )
     waits = any(program.waits for program in programs if program is not None)
+    if signal.parallel > 1 and signal.do and not waits:
+        place = compiler.place(signal.keys)
+        compiler.note(f"{place}: parallel does nothing here: no action of do waits")
     return [None if program is None else replace(program, waits=waits) for program in programs]
 
 

@@ -66,8 +66,7 @@ class StepCompiler:
             if step is not None:
                 yield step
             if config.name == "stop" and index + 1 < len(configs):
-                place = self._resolver.config.source.place(configs[index + 1].keys)
-                self._resolver.findings.note(f"{place}: nothing is done after stop")
+                self.note(f"{self.place(configs[index + 1].keys)}: nothing is done after stop")
 
     def options(
         self,
@@ -100,6 +99,14 @@ class StepCompiler:
     def where_step(self, config: StepConfig) -> str:
         """Name the place of a step."""
         return _place(self._resolver, (*config.keys, config.name), of_key=True)
+
+    def place(self, keys: Keys) -> str:
+        """Name the line of a value: ``routes.yaml:14``."""
+        return self._resolver.config.source.place(keys)
+
+    def note(self, text: str) -> None:
+        """Report what is right but may not be meant."""
+        self._resolver.findings.note(text)
 
     def problem(self, config: StepConfig, text: str, *below: str | int, of_key: bool = False) -> None:
         """Report a mistake in a step, or at the keys `below` it."""
