@@ -1,4 +1,4 @@
-"""What a list of actions costs beside the re-broadcast: microseconds of CPU from a frame's payload to its delivery queued.
+"""What a list of actions costs beside the re-broadcast: microseconds of CPU from payload to queued delivery.
 
 ``python tests/bench/actions.py``; one client, no network in the figures. It exits 0 when it could measure.
 """

@@ -1,6 +1,6 @@
 """Compiled steps: what a list of actions is made of at run time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class Options:
         if self.render is None:
             return self.fixed
         return self.render({name: getter(run) for name, getter in self.getters})
+
+    def give(self, scope: Mapping[str, Any]) -> Any:
+        """Give the options for a scope of all names that they use."""
+        return self.fixed if self.render is None else self.render(scope)
 
     @property
     def names(self) -> frozenset[str]:
@@ -105,11 +109,17 @@ def options_of(value: Value, getters: Mapping[str, Getter]) -> Options:
 
 def joined(parts: Mapping[str, Options]) -> Options:
     """Put options that were compiled one by one together, by name."""
-    names = {name: getter for part in parts.values() for name, getter in part.getters}
-    if all(part.render is None for part in parts.values()):
-        return Options({name: part.fixed for name, part in parts.items()})
+    return _together(parts.values(), lambda scope: {name: part.give(scope) for name, part in parts.items()})
 
-    def render(scope: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: part.fixed if part.render is None else part.render(scope) for name, part in parts.items()}
 
+def paired(pairs: Sequence[tuple[Options, Options]]) -> Options:
+    """Put pairs of options that were compiled one by one together."""
+    parts = [part for pair in pairs for part in pair]
+    return _together(parts, lambda scope: [(one.give(scope), other.give(scope)) for one, other in pairs])
+
+
+def _together(parts: Collection[Options], render: Render) -> Options:
+    if all(part.render is None for part in parts):
+        return Options(render({}))
+    names = {name: getter for part in parts for name, getter in part.getters}
     return Options(None, render, tuple(names.items()))

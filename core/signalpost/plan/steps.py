@@ -10,7 +10,7 @@ from signalpost.actions.mistakes import Names
 from signalpost.actions.names import ATTRIBUTES, GETTERS, Getter, constant, variable
 from signalpost.actions.program import Program
 from signalpost.actions.respond import respond, response_of
-from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of
+from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of, paired
 from signalpost.config.model import Keys, Part, StepConfig
 from signalpost.config.steps import BUILT_IN, Place, all_steps, split_key
 from signalpost.plan.pluginsteps import effect_of, misfits_of
@@ -211,21 +211,14 @@ def _log(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
 def _set(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
     """Compile a ``set``: keys are split at their dots before anything is rendered."""
     entries = config.options if isinstance(config.options, dict) else {}
-    parts: dict[str, Options] = {}
-    for index, (key, value) in enumerate(entries.items()):
-        path = compiler.options(list(split_key(key)), config, scope, key, of_key=True)
-        parts[str(index)] = joined({"path": path, "value": compiler.options(value, config, scope, key)})
-    together = joined(parts)
-
-    def entries_of(rendered: Mapping[str, Mapping[str, Any]]) -> list[tuple[Any, Any]]:
-        return [(entry["path"], entry["value"]) for entry in rendered.values()]
-
-    render = together.render
-    if render is None:
-        options = Options(entries_of(together.fixed))
-    else:
-        options = replace(together, render=lambda scope: entries_of(render(scope)))
-    return Leaf(config.name, compiler.where_step(config), options, effects.put)
+    pairs = [
+        (
+            compiler.options(list(split_key(key)), config, scope, key, of_key=True),
+            compiler.options(value, config, scope, key),
+        )
+        for key, value in entries.items()
+    ]
+    return Leaf(config.name, compiler.where_step(config), paired(pairs), effects.put)
 
 
 def _call(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step | None:
