@@ -95,21 +95,6 @@ def test_a_traceback_shows_no_secret(write, folder, process):
     assert err.endswith("RuntimeError: broken by !secret token\n")
 
 
-def test_without_secrets_the_streams_are_the_process_s_own(write, process):
-    plugin = """
-        import sys
-        from signalpost import hookimpl
-
-        @hookimpl
-        def startup(context):
-            sys.stderr.write(type(sys.stderr).__name__)
-            raise SystemExit
-    """
-    write("signals: [{path: /}]", look=plugin)
-    _, err = process("run").communicate(timeout=30)
-    assert err.startswith("TextIOWrapper")
-
-
 def test_a_port_that_is_taken_is_told_without_the_secret_address(write, folder, process):
     write("endpoints: [{name: web, address: !secret host, port: 0, protocol: http}]")
     (folder / "secrets.yaml").write_text("host: hunter2.invalid\n")

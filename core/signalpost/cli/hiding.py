@@ -4,7 +4,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import click
 
@@ -18,21 +18,17 @@ _REMEMBERED = 3
 
 
 class Hiding:
-    """Stands between a process and its output once there are secrets to hide; costs nothing until then."""
+    """Stands between a process and its output, from the moment on that it is made."""
 
     def __init__(self) -> None:
         self._masks: deque[Masked] = deque(maxlen=_REMEMBERED)
-        self._streams: list[tuple[str, TextIO]] = []
+        self._streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = (_masked_stream(stream, self.masked) for stream in self._streams)
 
     def hide(self, config: ServerConfig) -> None:
         """Hide the secrets of a configuration from now on."""
-        if not config.source.has_secrets:
-            return
-        self._masks.append(config.source.masked)
-        if not self._streams:
-            self._streams = [("stdout", sys.stdout), ("stderr", sys.stderr)]
-            for name, stream in self._streams:
-                setattr(sys, name, _MaskedStream(stream, self.masked))
+        if config.source.has_secrets:
+            self._masks.append(config.source.masked)
 
     def masked(self, text: str) -> str:
         """Put ``!secret name`` in the place of every secret of a text."""
@@ -42,9 +38,7 @@ class Hiding:
 
     def end(self) -> None:
         """Give the process its own streams back."""
-        for name, stream in self._streams:
-            setattr(sys, name, stream)
-        self._streams = []
+        sys.stdout, sys.stderr = self._streams
 
 
 class _MaskedStream:
@@ -95,14 +89,20 @@ def load(file: str) -> Plan:
 
 def hide(plan: Plan) -> None:
     """Hide the secrets of a plan from what the running command prints."""
-    _current().hide(plan.config)
+    if found := _current():
+        found.hide(plan.config)
 
 
 def masked(text: str) -> str:
     """Put ``!secret name`` in the place of every secret of a text that is about to be printed."""
-    return _current().masked(text)
+    found = _current()
+    return found.masked(text) if found else text
 
 
-def _current() -> Hiding:
+def _current() -> Hiding | None:
     ctx = click.get_current_context(silent=True)
-    return (ctx.find_object(Hiding) if ctx else None) or Hiding()
+    return ctx.find_object(Hiding) if ctx else None
+
+
+def _masked_stream(stream: TextIO, masked: Masked) -> TextIO:
+    return cast("TextIO", _MaskedStream(stream, masked))
