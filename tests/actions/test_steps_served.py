@@ -560,3 +560,50 @@ signals:
             await client.send(1)
             await client.send(2)
         assert [await watch.receive() for _ in range(4)] == ["came", "slow", "slow", "went"]
+
+
+# The life of the server
+
+REPORT = """
+import asyncio
+from signalpost import action, hookimpl
+
+@action("linger")
+async def linger(event, options):
+    await asyncio.sleep(0)
+
+@hookimpl
+def shutdown(context):
+    print("left behind:", dict(context.state))
+"""
+
+
+@pytest.mark.parametrize("first", ["", "{linger: null}, "])
+async def test_lists_about_clients_that_go_with_the_server_are_done_before_plugins_are_shut_down(live, capsys, first):
+    """``first`` makes the list one that waits."""
+    step = "{set: {'gone.{{ client.id }}': '{{ code }}'}}"
+    signals = f"signals: [{{path: /, disconnected: [{first}{step}]}}]"
+    async with live(signals, plugins={"report": REPORT}) as app, app.connect("/") as ada, app.connect("/") as bob:
+        await app.server.stop()
+    assert capsys.readouterr().out.startswith(f"left behind: {{'gone': {{'{ada.id}': 1012, '{bob.id}': 1012}}}}\n")
+
+
+async def test_a_reload_brings_new_lists_to_clients_that_stay_and_does_not_let_them_come_again(live):
+    before = "signals: [{path: /, connected: [{reply: {value: hello}}], do: [{set: {n: 1}}, {reply: {value: old}}]}]"
+    after = """
+signals:
+  - path: /
+    connected: [{reply: {value: welcome}}]
+    do: [{reply: {value: "new {{ state.n }}"}}]
+    disconnected: [{broadcast: {value: went}}]
+"""
+    async with live(before) as app, app.connect("/") as ada:
+        assert await ada.receive() == "hello"
+        await ada.send("x")
+        assert await ada.receive() == "old"
+        await app.reload(LIVE + after)
+        await ada.send("x")
+        assert await ada.receive() == "new 1"
+        async with app.connect("/") as bob:
+            assert await bob.receive() == "welcome"
+        assert await ada.receive() == "went"
