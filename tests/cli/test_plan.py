@@ -49,7 +49,7 @@ def planned(signalpost):
 
 def test_what_has_changed_since_the_server_was_started_is_shown_with_its_place(write, run, planned):
     write(OLD)
-    server = run()
+    server = run("--no-watch")
     write(NEW)
     first, (changes, *_) = planned()
     assert re.fullmatch(
@@ -135,7 +135,7 @@ def test_changes_have_colours_on_a_terminal(write, terminal):
 class TestRecord:
     def test_it_is_for_its_owner_only_and_holds_no_values(self, write, run, folder):
         write("signals: [{path: /a, schema: {const: hunter2}}]")
-        run()
+        run("--no-watch")
         record = record_path("routes.yaml")
         assert record == folder / ".signalpost" / "routes.yaml.running"
         assert record.stat().st_mode & 0o777 == 0o600
@@ -148,7 +148,7 @@ class TestRecord:
 
     def test_a_second_server_of_one_file_leaves_the_firsts_alone(self, write, run, planned):
         write()
-        first = run()
+        first = run("--no-watch")
         run().end(signal.SIGTERM)
         assert f"process {first.process.pid}" in planned()[0]
 
@@ -160,7 +160,7 @@ class TestRecord:
     @pytest.mark.parametrize("content", ["", "{}", '{"signalpost": "0.0.1"}'])
     def test_one_of_another_version_is_said_to_be_so(self, write, run, signalpost, content):
         write()
-        run()
+        run("--no-watch")
         record = record_path("routes.yaml")
         record.write_text(content)
         result = signalpost("plan")
@@ -173,7 +173,7 @@ class TestRecord:
 
     def test_its_json_is_what_it_says_to_be(self, write, run):
         write("signals: [{path: /a}]")
-        server = run()
+        server = run("--no-watch")
         data = json.loads(record_path("routes.yaml").read_text())
         assert data["process"] == server.process.pid
         assert data["plan"]["signals"][0][0] == "/a"

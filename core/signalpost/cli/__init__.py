@@ -42,9 +42,14 @@ def cli() -> None:
 @click.option(
     "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
 )
-def run(file: str, log_level: str) -> None:
-    """Serve what FILE says, until Ctrl-C or SIGTERM."""
-    run_server(load(file), log_level)
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a changed file reloads.")
+def run(file: str, log_level: str, watch: bool) -> None:
+    """Serve what FILE says, until Ctrl-C or SIGTERM.
+
+    What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
+    connected, and a mistake leaves everything as it was. SIGHUP reloads, too.
+    """
+    run_server(load(file), log_level, watch=watch)
 
 
 @cli.command()

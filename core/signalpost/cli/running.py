@@ -15,6 +15,7 @@ import click
 import uvloop
 
 from signalpost.cli.record import Recorder
+from signalpost.cli.reloading import Reloader
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
 from signalpost.serving.descriptors import raise_limit
@@ -24,8 +25,13 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str) -> None:
-    """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once.
+def run_server(plan: Plan, log_level: str, *, watch: bool) -> None:
+    """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
+
+    Args:
+        plan: to begin with.
+        log_level: of what is logged, the least.
+        watch: whether a change of the app's files reloads, too.
 
     Raises:
         OperatorError: the server cannot start.
@@ -33,14 +39,17 @@ def run_server(plan: Plan, log_level: str) -> None:
     """
     _configure_logging(log_level)
     raise_limit(plan.config.limits.connections)
-    signals = StopSignals()
+    signals = ProcessSignals()
     signals.install()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(plan, signals))
+        runner.run(_serve(plan, signals, watch=watch))
 
 
-class StopSignals:
-    """Ctrl-C and SIGTERM: the first one asks for a stop, the second one ends the process.
+class ProcessSignals:
+    """Ctrl-C and SIGTERM: the first one asks for a stop, the second one ends the process. SIGHUP asks for a reload.
+
+    SIGHUP also comes when the terminal that the process was started from is closed. Then it asks for a stop, as it
+    would end any other program; a process that is to outlive its terminal is started without one, or with nohup.
 
     The handlers are plain ones, not the loop's: a plugin that blocks the loop must not block these. They stay to the
     end of the process, since a thread of a plugin's may keep that waiting after the loop is closed.
@@ -49,11 +58,15 @@ class StopSignals:
     def __init__(self) -> None:
         self._told = False
         self._wake: Callable[[], object] | None = None
+        self._asked = False
+        self._ask: Callable[[], object] | None = None
+        self._has_terminal = _has_terminal()
 
     def install(self) -> None:
         """Take the signals; in the main thread only."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, self._hang_up)
 
     def event(self) -> asyncio.Event:
         """Give what is set when the server is to stop. Needs a running loop."""
@@ -62,6 +75,24 @@ class StopSignals:
         if self._told:
             event.set()
         return event
+
+    def reload_event(self) -> asyncio.Event:
+        """Give what is set when a reload is asked for. Needs a running loop."""
+        event = asyncio.Event()
+        self._ask = partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
+        if self._asked:
+            event.set()
+        return event
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        if self._has_terminal and not _has_terminal():
+            self._has_terminal = False  # the kernel and the shell may both say so, and that is one stop
+            self._stop(number, frame)
+            return
+        self._asked = True
+        if self._ask is not None:
+            with suppress(RuntimeError):
+                self._ask()
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         if self._told:
@@ -73,14 +104,24 @@ class StopSignals:
                 self._wake()
 
 
-async def _serve(plan: Plan, signals: StopSignals) -> None:
+def _has_terminal() -> bool:
+    """Tell whether there is a terminal that controls this process: one that is closed cannot be opened any more."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+async def _serve(plan: Plan, signals: ProcessSignals, *, watch: bool) -> None:
     server = Server(plan)
+    record = Recorder(plan.config.file)
     told = signals.event()
+    reloader = Reloader(server, record, signals.reload_event(), watch=watch)
     if await _unless(told, server.start()):
-        record = Recorder(plan.config.file)
         record.write(plan)
         _announce(plan, server)
-        await told.wait()
+        await _unless(told, reloader.run())
         record.remove()
         await server.stop()
 

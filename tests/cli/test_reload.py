@@ -1,0 +1,272 @@
+"""`signalpost run` while its files are saved: what it prints, what it keeps, and what SIGHUP does."""
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+APP = """\
+endpoints:
+  - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+plugins: {folder: code}
+routes: [{path: /, view: web/page.html}]
+signals:
+  - {path: /, rebroadcast: sender, schema: shape.json}
+  - {path: /ask, handler: ask}
+timers: !include_dir timers
+limits: !include limits.yaml
+"""
+FILES = {
+    "routes.yaml": APP,
+    "shape.json": '{"type": "object"}',
+    "web/page.html": '{% extends "web/base.html" %}',
+    "web/base.html": "hello",
+    "code/talk.py": "from signalpost import signal\nfrom ._words import WORD\n\n"
+    "@signal('ask')\nasync def ask(event):\n    event.reply(WORD)\n",
+    "code/_words.py": "WORD = 'old'\n",
+    "timers/one.yaml": "- {name: one, every: 1h, broadcast: {value: x}}\n",
+    "limits.yaml": "rate: 100/s\n",
+}
+
+
+@pytest.fixture
+def app(folder):
+    """Write the files of an app."""
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def by_rename(path, text):
+    """Save as most editors do: nobody ever sees half of it."""
+    path.with_name(f".{path.name}.new").write_text(text)
+    path.with_name(f".{path.name}.new").replace(path)
+
+
+def with_backup(path, text):
+    """Save as Vim does: try whether it may, move the old one away, write a new one, take the old one away."""
+    (path.parent / "4913").write_text("")
+    (path.parent / "4913").unlink()
+    path.rename(f"{path}~")
+    path.write_text(text)
+    Path(f"{path}~").unlink()
+
+
+def by_link(path, text):
+    """Save as Kubernetes does: the file is a link into a folder that is itself a link."""
+    new = path.parent / f"..{len(list(path.parent.iterdir()))}"
+    new.mkdir()
+    (new / path.name).write_text(text)
+    (path.parent / "..next").symlink_to(new)
+    (path.parent / "..next").rename(path.parent / "..data")
+    if not path.is_symlink():
+        path.unlink()
+        path.symlink_to(Path("..data") / path.name)
+
+
+def test_a_save_is_a_reload_however_it_is_done_and_who_is_connected_stays(app, run):
+    server = run()
+    more = APP.replace("  - {path: /ask", "  - {path: /more}\n  - {path: /ask")
+    with connect(server.urls["live"], compression=None, proxy=None) as client:
+        for save in (Path.write_text, by_rename, with_backup, by_link, by_link):
+            for text, sign in ((more, "+"), (APP, "-")):
+                save(app / "routes.yaml", text)
+                assert server.process.stdout.readline() == f"reloaded: {sign}1 signal, 1 client kept\n", save
+        client.send('{"message": "still"}')
+        assert client.recv() == "still"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+SAVED = {
+    "shape.json": ('{"type": "object", "required": ["message"]}', "~1 signal"),
+    "web/base.html": ("another", "~1 route"),
+    "web/page.html": ("another", "~1 route"),
+    "code/talk.py": (FILES["code/talk.py"] + "\n", "~1 plugin"),
+    "code/_words.py": ("WORD = 'new'\n", "~1 plugin"),
+    "code/more.py": ("", "+1 plugin"),
+    "code/pack/__init__.py": ("", "+1 plugin"),
+    "timers/one.yaml": ("- {name: one, every: 2h, broadcast: {value: x}}\n", "~1 timer"),
+    "timers/two.yaml": ("- {name: two, every: 2h, broadcast: {value: x}}\n", "+1 timer"),
+    "limits.yaml": ("rate: 200/s\n", "~limits.rate"),
+}
+
+
+def test_every_file_that_the_app_is_made_of_is_watched(app, run):
+    server = run()
+    for name, (text, line) in SAVED.items():
+        (app / name).parent.mkdir(exist_ok=True)
+        (app / name).write_text(text)
+        assert server.process.stdout.readline() == f"reloaded: {line}\n", name
+    with connect(server.urls["live"] + "/ask", compression=None, proxy=None) as client:
+        client.send('{"message": "?"}')
+        assert client.recv() == "new"
+    for name in ("code/more.py", "timers/two.yaml"):
+        (app / name).unlink()
+        assert server.process.stdout.readline().startswith("reloaded: -1 "), name
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_a_burst_is_one_reload_and_sighup_asks_for_another(app, run):
+    server = run()
+    for name, (text, _) in SAVED.items():
+        (app / name).parent.mkdir(exist_ok=True)
+        by_rename(app / name, text)
+    line = "reloaded: ~1 route, ~1 signal, +1 timer, ~1 timer, +2 plugins, ~1 plugin, ~limits.rate\n"
+    assert server.process.stdout.readline() == line
+    server.process.send_signal(signal.SIGHUP)
+    assert server.process.stdout.readline() == "reloaded: nothing changed\n"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_a_broken_file_is_shown_as_check_shows_it_and_everything_stays_as_it_was(app, run, signalpost):
+    server = run()
+    broken = APP.replace("handler: ask", "handler: aks").replace("path: /,", "paht: /,", 1)
+    (app / "routes.yaml").write_text(broken)
+    shown = ""
+    while not shown.endswith("not reloaded: the app goes on as it was\n"):
+        shown += server.process.stderr.readline()
+    assert shown.removesuffix("not reloaded: the app goes on as it was\n") == signalpost("check").output
+    assert shown.count("did you mean") == 2
+    with connect(server.urls["live"] + "/ask", compression=None, proxy=None) as client:
+        client.send('{"message": "?"}')
+        assert client.recv() == "old"
+        (app / "routes.yaml").write_text(APP)
+        assert server.process.stdout.readline() == "reloaded: nothing changed\n"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_a_file_that_is_at_fault_and_new_is_watched_until_it_is_mended(app, run):
+    server = run()
+    (app / "shapes").mkdir()
+    (app / "shapes" / "new.json").write_text("{")
+    (app / "routes.yaml").write_text(APP.replace("shape.json", "shapes/new.json"))
+    while server.process.stderr.readline() != "not reloaded: the app goes on as it was\n":
+        pass
+    (app / "shapes" / "new.json").write_text('{"type": "array"}')
+    assert server.process.stdout.readline() == "reloaded: ~1 signal\n"
+
+
+def test_a_plugin_that_cannot_start_is_named_and_the_old_one_goes_on(app, run):
+    server = run()
+    (app / "code" / "more.py").write_text(
+        "from signalpost import hookimpl\n\n@hookimpl\ndef startup(context):\n    raise OSError('no coffee')\n"
+    )
+    shown = [server.process.stderr.readline()]
+    while shown[-1] != "not reloaded: the app goes on as it was\n":
+        shown.append(server.process.stderr.readline())
+    assert "OSError: no coffee\n" in shown  # for the plugin's author
+    assert shown[-2].startswith("signalpost: plugin more (")
+    assert shown[-2].endswith("more.py:3): its startup failed: OSError: no coffee\n")
+    with connect(server.urls["live"] + "/ask", compression=None, proxy=None) as client:
+        client.send('{"message": "?"}')
+        assert client.recv() == "old"
+
+
+def test_a_port_that_is_taken_is_named_and_the_app_goes_on(app, run):
+    server = run()
+    port = server.urls["web"].rpartition(":")[2]
+    more = f"  - {{name: more, address: 127.0.0.1, port: {port}, protocol: ws}}\nplugins:"
+    (app / "routes.yaml").write_text(APP.replace("plugins:", more))
+    assert 'routes.yaml:4: endpoint more: the endpoint "web"' in server.process.stderr.readline()
+    assert server.process.stderr.readline() == "not reloaded: the app goes on as it was\n"
+
+
+def test_what_lasts_is_printed_and_plan_compares_with_what_was_reloaded(app, run, signalpost):
+    server = run()
+    new = APP.replace("protocol: ws", "protocol: ws, compression: true")
+    (app / "routes.yaml").write_text(new.replace("rebroadcast: sender, ", "rebroadcast: sender, handler: ask, "))
+    out = server.process.stdout
+    assert out.readline() == "reloaded: ~1 endpoint, ~1 signal\n"
+    assert out.readline().startswith("note: endpoint live: compression is agreed when a client connects")
+    assert "nothing would change" in signalpost("plan").output
+
+
+def has_inotify(process):
+    return any("inotify" in str(each.readlink()) for each in Path(f"/proc/{process.pid}/fd").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_no_watch_watches_nothing_and_sighup_reloads(app, run):
+    server = run("--no-watch")
+    (app / "routes.yaml").write_text(APP.replace("/ask,", "/ask, parallel: 2,"))
+    for line in ("~1 signal", "nothing changed"):
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.stdout.readline() == f"reloaded: {line}\n"
+    assert not has_inotify(server.process)
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_a_secret_that_comes_by_a_reload_is_hidden_in_what_is_logged_from_then_on(app, run):
+    server = run()
+    (app / "secrets.yaml").write_text("token: hunter22hunter22\n")
+    (app / "secrets.yaml").chmod(0o600)
+    (app / "code" / "talk.py").write_text(
+        "import logging\nfrom signalpost import hookimpl, signal\n\n"
+        "@hookimpl\ndef startup(context):\n    logging.error('it is %s', context.settings['token'])\n\n"
+        "@signal('ask')\nasync def ask(event): ...\n"
+    )
+    settings = "plugins: {folder: code, settings: {talk: {token: !secret token}}}"
+    by_rename(app / "routes.yaml", APP.replace("plugins: {folder: code}", settings))
+    line = server.process.stderr.readline()
+    while "it is" not in line:
+        line = server.process.stderr.readline()
+    assert "hunter22" not in line
+    assert "!secret token" in line
+
+
+NEVER_READY = """
+import asyncio
+from signalpost import hookimpl
+
+@hookimpl
+async def startup(context):
+    print("starting", flush=True)
+    await asyncio.Event().wait()
+
+@hookimpl
+def shutdown(context):
+    print("shut down", flush=True)
+"""
+
+
+def test_a_stop_while_a_reload_waits_for_a_plugin_is_a_stop(app, run):
+    server = run()
+    (app / "code" / "slow.py").write_text(NEVER_READY)
+    assert server.process.stdout.readline() == "starting\n"
+    assert server.end(signal.SIGTERM) == (0, "shut down\n", "")
+
+
+def test_a_terminal_that_is_closed_stops_the_server_in_order(app):
+    ours, theirs = pty.openpty()
+
+    def take_terminal():
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+    command = [sys.executable, "-m", "signalpost", "run"]
+    process = subprocess.Popen(
+        command,
+        cwd=app,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=take_terminal,  # noqa: PLW1509 - nothing else runs in this process
+    )
+    os.close(theirs)
+    with process:
+        while not process.stdout.readline().endswith("Ctrl-C stops\n"):
+            pass
+        os.close(ours)
+        assert process.stdout.read() == ""
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
