@@ -295,3 +295,31 @@ def test_what_is_wrong_with_a_file_does_not_make_up_anything_about_its_sound_par
     if not isinstance(built, Plan):
         sections = {problem.keys.partition(".")[0].partition("[")[0] for problem in built}
         assert len(sections) == 1, built
+
+
+USES_WHAT_PLUGINS_ADD = """\
+        signals:
+          - path: /
+            do:
+              - ring: {times: 3}
+              - reply: {value: "{{ chime(message) }}{{ message | loud }}{{ bells }}"}
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import nothing_like_this\n",
+        "from signalpost import hookimpl\n\n@hookimpl\ndef template_globals():\n    return {'bells': 1 / 0}\n",
+    ],
+)
+def test_what_is_missing_may_be_of_a_plugin_that_did_not_load_whole(problems, source):
+    *missing, of_plugin = problems(USES_WHAT_PLUGINS_ADD, bell=source)
+    assert of_plugin.startswith("plugins/bell.py:")
+    assert len(missing) == 4
+    assert all(text.endswith("; it may belong to plugin bell, which did not load") for text in missing)
+
+
+def test_where_it_is_open_which_plugins_are_meant_nothing_that_they_may_add_is_missed(problems):
+    (found,) = problems(USES_WHAT_PLUGINS_ADD + " " * 8 + "plugins: {folder: nowhere}\n")
+    assert "plugins.folder: no folder" in found

@@ -1,11 +1,12 @@
 """Resolves what routes.yaml names: handlers, endpoints, schemas; and what decorators bind where it says nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from signalpost.config.doubts import NO_DOUBTS, Doubts
 from signalpost.config.model import (
     Keys,
+    Part,
     RouteConfig,
     ScheduleConfig,
     SchemaConfig,
@@ -23,6 +24,9 @@ from signalpost.plugins.registry import Registry
 from signalpost.signals.schema import Document, SchemaGate
 
 B = TypeVar("B", bound=Binding)
+
+_MISSING = ("nothing here is named ", "no function named ", "no filter ")
+"""How mistakes begin that are about names which plugins may add (`signalpost.actions.mistakes`)."""
 
 JOB_KINDS = (HandlerKind.TIMER, HandlerKind.SCHEDULE)
 _KINDS = {
@@ -74,7 +78,9 @@ class Resolver:
             self._check_plugin(name, ("plugins", "settings", name), of_key=True)
         for name in sorted(self.config.unbound):
             if name not in self.registry.handlers and name not in self.registry.faulty:
-                self.findings.problem(("handlers", name), self._unknown(name), of_key=True)
+                self.findings.problem(
+                    ("handlers", name), self.unknown("handler", name, self.registry.handlers), of_key=True
+                )
 
     def check_leftovers(self) -> None:
         """Report what is wrong with routes, signals and jobs beside what kept them out of the configuration."""
@@ -89,7 +95,7 @@ class Resolver:
         handler = self.registry.handlers.get(name)
         if handler is None:
             if not self.doubts.plugins and name not in self.registry.faulty:
-                self.findings.problem((*keys, key), self._unknown(name))
+                self.findings.problem((*keys, key), self.unknown("handler", name, self.registry.handlers))
             return None
         if handler.kind not in kinds:
             needed = " or ".join(f"@{kind.value}" for kind in kinds)
@@ -158,12 +164,22 @@ class Resolver:
             self.findings.fault(handler, f'handler "{handler.name}": schema: {error}')
             return None
 
-    def _unknown(self, name: str) -> str:
-        text = f'no handler named "{name}"{nearest(name, self.registry.handlers)}'
+    def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:
+        """Say that there is no handler or action of a name; it may be a plugin's that did not load."""
+        return f'no {kind} named "{name}"{nearest(name, known)}{self._perhaps}'
+
+    def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part) -> None:
+        """Report a mistake in a template, unless what is missing may be a plugin's that is not known."""
+        if text.startswith(_MISSING):
+            if self.doubts.plugins:
+                return
+            text += self._perhaps
+        self.findings.problem(keys, text, of_key=of_key, part=part)
+
+    @property
+    def _perhaps(self) -> str:
         broken = self.registry.broken
-        if broken:
-            text += f"; it may belong to plugin {' or '.join(broken)}, which did not load"
-        return text
+        return f"; it may belong to plugin {' or '.join(broken)}, which did not load" if broken else ""
 
     def _check_plugin(self, name: str, keys: Keys, **place: Any) -> None:
         if name not in self.registry.found:

@@ -15,7 +15,6 @@ from signalpost.config.model import Keys, Part, StepConfig
 from signalpost.config.steps import BUILT_IN, Place, all_steps, split_key
 from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
-from signalpost.plugins.assembly import nearest
 from signalpost.plugins.handler import HandlerKind
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
@@ -85,7 +84,7 @@ class StepCompiler:
             value,
             keys,
             names,
-            resolver.findings.problem,
+            resolver.template_problem,
             self.where,
             of_key=of_key,
             outside=resolver.config.source.outside,
@@ -134,7 +133,7 @@ class StepCompiler:
         if action is None:
             if config.name not in registry.faulty and not self._resolver.doubts.plugins:
                 known = (*BUILT_IN, *registry.actions)
-                self.problem(config, f'no action named "{config.name}"{nearest(config.name, known)}', of_key=True)
+                self.problem(config, self._resolver.unknown("action", config.name, known), of_key=True)
             return None
         for misfit in misfits_of(config, action):
             self.problem(config, f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)

@@ -44,6 +44,7 @@ def assemble(
         template_filters=work.offers.template_filters,
         settings_schemas=work.offers.settings_schemas,
         faulty=frozenset(work.offers.faulty),
+        incomplete=frozenset(work.offers.incomplete),
         implementations={hook: tuple(work.implementations(hook)) for hook in work.specs},
         found=found or tuple(each.name for each in loaded),
         errors=tuple(work.errors),

@@ -89,6 +89,7 @@ class Offers:
         self.template_filters: dict[str, Callable[..., Any]] = {}
         self.settings_schemas: dict[str, SettingsSchema] = {}
         self.faulty: set[str] = set()
+        self.incomplete: set[str] = set()
         self._errors = errors
         self._built_in = built_in_actions()
         self._owners: dict[tuple[str, str], tuple[str, str]] = {}  # by kind and name: who has it, and where
@@ -125,6 +126,7 @@ class Offers:
                 yield _Answer(where_is(function), function())
             except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything
                 self._errors.append(fault(loaded.name, error, loaded.home, during=f"{hook} failed"))
+                self.incomplete.add(loaded.name)
 
     def _registered(
         self, loaded: Loaded, answers: Sequence[_Answer], hook: str, kind: type[Made], fault_of: Callable[[Made], str]

@@ -77,6 +77,7 @@ class Registry:
         template_filters: filters of all templates.
         settings_schemas: by plugin.
         faulty: names of handlers and actions that there would be, were there no mistake in them.
+        incomplete: names of plugins of which it is not known what they offer: a hook that says so failed.
         implementations: by hook, in the order of `plugins`.
         found: names of all plugins there are, whether loaded, left out or broken.
         errors: everything that is wrong with plugins, in the order it was found.
@@ -91,6 +92,7 @@ class Registry:
     template_filters: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     settings_schemas: Mapping[str, SettingsSchema] = field(default_factory=dict)
     faulty: frozenset[str] = frozenset()
+    incomplete: frozenset[str] = frozenset()
     implementations: Mapping[str, Sequence[Implementation]] = field(default_factory=dict)
     found: tuple[str, ...] = ()
     errors: tuple[PluginError, ...] = ()
@@ -99,8 +101,8 @@ class Registry:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """The names of plugins that did not load at all, in the order of `errors`."""
-        loaded = {plugin.name for plugin in self.plugins}
+        """The names of plugins that did not load, or not whole, in the order of `errors`."""
+        loaded = {plugin.name for plugin in self.plugins} - self.incomplete
         return tuple(dict.fromkeys(error.plugin for error in self.errors if error.plugin not in loaded))
 
     async def call(self, hook: str, **arguments: Any) -> None:
