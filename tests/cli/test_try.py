@@ -34,10 +34,23 @@ signals:
   - {path: /raw, format: raw, rebroadcast: sender}
   - {path: /divided, do: [{reply: {value: "{{ 1 / state.by }}"}}]}
   - {path: /only, endpoint: more}
+routes:
+  - path: /say/<who>
+    method: POST
+    schema: {type: object, required: [text]}
+    do:
+      - set: {last: "{{ data.text }}"}
+      - broadcast: {value: "{{ params.who }} {{ request.query.how }}", path: /rooms}
+      - if: "{{ data.text == 'call' }}"
+        then: [{call: answer}, {shake: {hard: 1}}]
+      - respond: {status: 202, json: {reached: "{{ matched }}"}, headers: {X-Room: rooms}}
+  - {path: /nothing, method: PUT, do: [{log: x}]}
+  - {path: /answer, handler: answer}
+  - {path: /page, file: page.html}
 """
 PLUGIN = """
     from pathlib import Path
-    from signalpost import action, hookimpl, signal
+    from signalpost import action, hookimpl, route, signal
 
     @hookimpl
     def startup(context):
@@ -53,6 +66,10 @@ PLUGIN = """
             raise ValueError("too loud")
         event.broadcast(event.data.message.upper())
 
+    @route("answer")
+    async def answer(event):
+        raise RuntimeError("called")
+
     @action("shake", schema={"type": "object", "required": ["hard"]})
     def shake(event, options):
         event.broadcast({"shaken": options["hard"]}, to="everyone")
@@ -60,8 +77,9 @@ PLUGIN = """
 
 
 @pytest.fixture
-def tried(write, signalpost):
+def tried(write, signalpost, folder):
     """Give the command; return what is printed: by the title of each part its rows, each as the list of its cells."""
+    (folder / "page.html").touch()
     write(APP, chat=PLUGIN)
 
     def give(*arguments):
@@ -81,7 +99,7 @@ def test_a_message_is_followed_through_every_step_to_those_who_receive_it(tried)
     assert parts["live"] == [
         ["signal", "/chat/<room>  (routes.yaml:6)"],
         ["params", 'room = "blue"'],
-        ["does", "if, set, for, broadcast"],
+        ["does", "if, close, stop, set, for, log, broadcast; connected: set"],
     ]
     assert parts["what happens"] == [
         ["decode", 'message = "hello"; asks for nothing'],
@@ -259,3 +277,62 @@ def test_a_plugin_that_cannot_start_is_one_line(write, signalpost):
     result = signalpost("try", "/", '{"message": 1}', "--call")
     assert (result.exit_code, result.stdout) == (1, "")
     assert re.fullmatch(r"signalpost: plugin bad \(.*\): its startup failed: OSError: no disk\n", result.stderr)
+
+
+@pytest.mark.usefixtures("tried")
+class TestRequest:
+    def test_it_is_followed_through_the_routes_actions_to_its_answer(self, tried):
+        request = ("/say/ada?how=loud", '{"text": "hi"}', "--method", "post", "--client", "bob=/rooms")
+        parts = tried(*request)
+        assert parts["POST http://127.0.0.1:8090/say/ada?how=loud"][:2] == [
+            ["route", "POST /say/<who>  (routes.yaml:28)"],
+            ["params", 'who = "ada"'],
+        ]
+        assert parts["what happens"] == [
+            ["body", 'data = {"text": "hi"}'],
+            ["schema", "passes"],
+            ["answer", '202 (application/json)  {"reached":1}'],
+            ["header", "X-Room: rooms"],
+        ]
+        assert [row[1] for row in parts["steps"][1:]] == ["set", "broadcast", "if", "respond"]
+        assert parts["who receives what"][1:] == [["bob", "/rooms", "-", "ada loud"]]
+        assert ["last", '"hi"'] in parts["state"]
+
+    @pytest.mark.parametrize(
+        ("path", "body", "method", "happens"),
+        [
+            ("/say/ada", '{"txt": 1}', "POST", ["schema", 'refused with 422: "text" is a required property']),
+            ("/say/ada", "", "POST", ["schema", "refused with 400: the body is empty"]),
+            ("/say/ada", "{", "POST", ["body", "refused with 400: it is not JSON"]),
+            ("/say/ada", '{"text": "no how"}', "POST", ["answer", "500: an action has failed"]),
+            ("/nothing", "", "PUT", ["answer", "204"]),
+            ("/page", "", "HEAD", ["answer", "what the file or the template gives"]),
+            ("/answer", "{}", "POST", ["handler", "is not called: it is given a request of the web server's"]),
+        ],
+    )
+    def test_what_happens_is_said_to_the_end(self, tried, path, body, method, happens):
+        label, text = tried(path, body, "--method", method)["what happens"][-1]
+        assert (label, text[: len(happens[1])]) == tuple(happens)
+
+    def test_plugins_actions_may_be_called_and_handlers_may_not(self, tried, signalpost):
+        request = ("/say/ada?how=loud", '{"text": "call"}', "--method", "POST")
+        text = signalpost("try", *request).stdout
+        assert re.search('^  not called   handler "answer" .*; it is given a request of the web', text, re.MULTILINE)
+        assert re.search(
+            '^               action "shake" .*; --call calls it|not called   action "shake"', text, re.MULTILINE
+        )
+        parts = tried(*request, "--call")
+        assert ["listener", "/", "-", '{"shaken":1}'] in parts["who receives what"]
+        assert len(parts["besides"]) == 1
+
+    def test_a_path_that_no_route_takes_leads_to_explain(self, signalpost):
+        result = signalpost("try", "/say/ada", "", "--method", "GET")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == (
+            "signalpost: no route answers GET /say/ada; `signalpost explain /say/ada` says what does\n"
+        )
+
+    def test_what_is_for_messages_only_is_a_mistake_of_usage(self, signalpost):
+        result = signalpost("try", "/say/ada", "", "--method", "GET", "--group", "a")
+        assert result.exit_code == 2
+        assert "leave them out with --method" in result.stderr

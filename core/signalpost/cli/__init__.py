@@ -16,10 +16,11 @@ from signalpost.cli.hiding import load
 from signalpost.cli.listing import show_plugins, show_routes
 from signalpost.cli.parameters import ImaginedClient, JsonObject
 from signalpost.cli.planning import show_plan
+from signalpost.cli.question import Question
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app
 from signalpost.cli.terminal import wants_colour
-from signalpost.cli.trying import Question, try_message
+from signalpost.cli.trying import try_message
 from signalpost.config.reference import reference as reference_text
 from signalpost.config.render import Style, count_problems, render_problems
 from signalpost.errors import ConfigError
@@ -126,6 +127,7 @@ def explain(path: str, file: str, method: str | None) -> None:
 @click.argument("path")
 @click.argument("message")
 @FILE
+@click.option("--method", type=METHOD, help="Not a message, but an HTTP request with MESSAGE as its body.")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of the sender's. May be repeated.")
 @click.option(
     "--client",
@@ -143,6 +145,8 @@ def try_(file: str, **asked: Any) -> None:
     There is no server: clients are imagined, and the state is forgotten. MESSAGE is what a client sends, such as
     '{"message": "hello"}'; - reads it from stdin.
     """
+    if asked["method"] and (asked["groups"] or asked["endpoint"]):
+        raise click.UsageError("a request has neither groups nor a WebSocket's endpoint: leave them out with --method")
     text = asked.pop("message")
     try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
 

@@ -12,16 +12,23 @@ from signalpost.config.model import EndpointConfig, MessageFormat, Wish
 from signalpost.config.paths import Params, split_path
 from signalpost.config.words import did_you_mean
 from signalpost.errors import OperatorError
-from signalpost.plan import Plan, RouteRule
-from signalpost.plan.precedence import Claim, Contender, R, contenders, precedence, route_claims, signal_claims
+from signalpost.plan import Plan
+from signalpost.plan.precedence import (
+    Claim,
+    Contender,
+    R,
+    answering,
+    contenders,
+    precedence,
+    route_claims,
+    signal_claims,
+)
 from signalpost.server import url_of
 from signalpost.serving.table import path_segments
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
 Facts = Iterator[tuple[str, str]]
-
-_HEAD, _GET = "HEAD", "GET"
 
 
 def show_takers(plan: Plan, path: str, method: str | None) -> None:
@@ -91,10 +98,7 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None)
         near = did_you_mean(unquote(asked), [str(claim.pattern) for claim in claims])
         yield "route", f"none has this path (404){near}"
         return
-    identity = found[0].claim.pattern.identity(ignore_case=False)
-    same = [each for each in found if each.claim.pattern.identity(ignore_case=False) == identity]
-    others = [each for each in found if each not in same]
-    taking = [each for each in same if method is None or _answers(each.claim, method, same)]
+    same, taking = answering(found, None), answering(found, method)
     if not taking:
         methods = sorted({name for each in same for name in each.claim.methods})
         yield "route", f"{same[0].claim.pattern} does not answer {method} (405), only {', '.join(methods)}"
@@ -106,14 +110,7 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None)
         if rule.handler is not None or rule.gate is not None:
             yield from _schema(rule.gate, "every body passes")
         yield from _does(route_does(plan, rule), rule.do)
-    yield from _losers(same[0], others)
-
-
-def _answers(claim: Claim[RouteRule], method: str, same: Iterable[Contender[RouteRule]]) -> bool:
-    if method in claim.methods:
-        return True
-    named = any(_HEAD in each.claim.methods for each in same)
-    return method == _HEAD and _GET in claim.methods and not named
+    yield from _losers(same[0], found[len(same) :])
 
 
 # What both have

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from signalpost.cli.trial import Imagined
+from signalpost.cli.question import Imagined
 
 
 class ImaginedClient(click.ParamType[Imagined]):

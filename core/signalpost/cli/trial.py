@@ -6,23 +6,27 @@ asked for, since nobody knows what else they do.
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from signalpost.actions.run import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
+from signalpost.cli.question import Imagined
 from signalpost.config.model import EndpointConfig
+from signalpost.config.paths import Params
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import Opcode
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.transport import Buffer
-from signalpost.errors import OperatorError
-from signalpost.plan import Plan
+from signalpost.errors import OperatorError, PluginError, StepFailedError
+from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
-from signalpost.signals.event import HandshakeRequest, Shared
+from signalpost.signals.event import HandshakeRequest, RouteEvent, Shared
 from signalpost.signals.places import Places
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.session import Session, Signals
@@ -32,23 +36,14 @@ from signalpost.signals.table import ResolvedPath, SignalTable
 NOT_CALLED = "not called"
 """The outcome of a step that is a plugin's."""
 
+FAILED = "failed"
+"""In place of an answer."""
+
+_LOG = logging.getLogger(__name__)
+_CALLS = "--call calls it, and starts the plugins first"
+_CALLS_NOT = "it is given a request of the web server's, and there is no server here"
 _PEER = ("127.0.0.1", 50000)
 _LENGTH_16, _LENGTH_64 = 126, 127
-
-
-@dataclass(frozen=True, slots=True)
-class Imagined:
-    """A client to imagine.
-
-    Attributes:
-        path: where it is connected, percent-decoded.
-        groups: those it has joined.
-
-    """
-
-    id: str
-    path: str
-    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +62,7 @@ class Outcome:
 
     Attributes:
         steps: in the order in which they were done; empty where there are no actions.
-        left_out: what of plugins would have been called: ``handler "shout" of plugin shout``.
+        left_out: what of plugins would have been called, and how it would be: a sentence each.
         log: lines of the server's log, but for those of ``log`` steps.
 
     """
@@ -101,7 +96,7 @@ class Trial:
         names = [each.name for each in plan.config.endpoints if each.scheme.websocket]
         self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
         self._hub = Hub(lambda _: None)
-        broadcaster = Broadcaster(self._hub, self._table.spelling)
+        self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
         self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
@@ -128,15 +123,25 @@ class Trial:
         """Bring a target's path to the spelling of clients' paths."""
         return self._table.spelling(path)
 
-    async def start(self) -> None:
-        """Start the plugins, if they are called at all."""
-        if self._call:
-            await self._plugins.start(strict=True)
+    @asynccontextmanager
+    async def running(self, clients: Iterable[Imagined]) -> AsyncIterator[None]:
+        """Start the plugins, if they are called at all, and connect clients; shut the plugins down in the end.
 
-    async def stop(self) -> None:
-        """Shut the plugins down."""
-        if self._call:
-            await self._plugins.stop()
+        Raises:
+            OperatorError: a plugin cannot start, or a client cannot be connected.
+
+        """
+        try:
+            if self._call:
+                await self._plugins.start(strict=True)
+            for each in clients:
+                await self.connect(each)
+            yield
+        except PluginError as error:
+            raise OperatorError(str(error)) from None
+        finally:
+            if self._call:
+                await self._plugins.stop()
 
     async def connect(self, imagined: Imagined) -> Client:
         """Connect a client, and do what its signal does then.
@@ -176,13 +181,49 @@ class Trial:
 
     async def send(self, sender: Client, text: str) -> None:
         """Let a client send a text frame, and wait until everything that follows from it has been done."""
+        with self._afresh():
+            self._sessions[sender.id].receive(int(Opcode.TEXT), text.encode(errors="surrogatepass"))
+            await self._finish()
+
+    async def ask(self, rule: RouteRule, request: WebRequest, params: Params) -> Any:
+        """Let somebody ask for a route that does actions, and wait until everything is done.
+
+        A handler that a step calls is left out in any case: it would need a request of the web server's.
+
+        Returns:
+            A `signalpost.actions.run.Response`; None without one; and `FAILED` if a step failed.
+
+        """
+        event = RouteEvent(
+            request=None,
+            path=request.seen["path"],
+            params=params,
+            route=rule.path.text,
+            endpoint=self._endpoint,
+            timestamp=datetime.now(UTC),
+            shared=self._shared,
+            broadcast=self._broadcaster,
+        )
+        program = self._without_code(rule.do, handlers=False)
+        with self._afresh():
+            try:
+                run = await program.follow(event, request=request, trace=self.outcome.trace)
+            except StepFailedError as error:
+                _LOG.error("%s (on %s)", error, request.seen["path"], exc_info=error.cause)
+                return FAILED
+            finally:
+                await self._finish()
+        return run.answer
+
+    @contextmanager
+    def _afresh(self) -> Iterator[None]:
+        """Forget what clients have received so far, and keep what happens now."""
         self._hub.flush()
         for transport in self._transports.values():
             transport.written.clear()
         self.outcome = Outcome()
         with _listening(self.outcome.log):
-            self._sessions[sender.id].receive(int(Opcode.TEXT), text.encode(errors="surrogatepass"))
-            await self._finish()
+            yield
 
     def received(self, client: str) -> list[str]:
         """Give the texts that a client has been sent since the message was sent, and how it was closed."""
@@ -209,27 +250,34 @@ class Trial:
             return replace(rule, connected=connected)
 
         async def leave_out(_event: Any) -> None:
-            self._leave_out(f'handler "{rule.handler_name}" of plugin {rule.handler_plugin}')
+            self._leave_out(f'handler "{rule.handler_name}" of plugin {rule.handler_plugin}; {_CALLS}')
 
         return replace(rule, handler=leave_out, connected=connected)
 
-    def _without_code(self, program: Any) -> Any:
-        return program if self._call else replace(program, steps=tuple(map(self._step, program.steps)))
+    def _without_code(self, program: Any, *, handlers: bool = True) -> Any:
+        """Give a program without what is a plugin's, unless that is to be called; handlers may be left out always."""
+        return replace(program, steps=tuple(self._step(step, handlers=handlers) for step in program.steps))
 
-    def _step(self, step: Step) -> Step:
+    def _step(self, step: Step, *, handlers: bool) -> Step:
         match step:
-            case Branch():
+            case Branch(then=then, otherwise=otherwise):
                 return replace(
-                    step, then=tuple(map(self._step, step.then)), otherwise=tuple(map(self._step, step.otherwise))
+                    step,
+                    then=tuple(self._step(each, handlers=handlers) for each in then),
+                    otherwise=tuple(self._step(each, handlers=handlers) for each in otherwise),
                 )
-            case Loop():
-                return replace(step, body=tuple(map(self._step, step.body)))
-            case Leaf() if step.code:
-                return replace(step, waits=False, effect=lambda _run, _options: self._leave_out(step.code))
+            case Loop(body=body):
+                return replace(step, body=tuple(self._step(each, handlers=handlers) for each in body))
+            case Leaf(code=code) if code:
+                callable_here = handlers or step.name != "call"
+                if self._call and callable_here:
+                    return step
+                text = f"{code}; {_CALLS if callable_here else _CALLS_NOT}"
+                return replace(step, waits=False, effect=lambda _run, _options: self._leave_out(text))
         return step
 
-    def _leave_out(self, code: str) -> str:
-        self.outcome.left_out.append(code)
+    def _leave_out(self, text: str) -> str:
+        self.outcome.left_out.append(text)
         return NOT_CALLED
 
 

@@ -1,23 +1,23 @@
 """``signalpost try``: a message's way through decoding, schema, decision and actions, and who receives what."""
 
 import asyncio
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import click
 
-from signalpost.cli.terminal import show_facts, show_table
-from signalpost.cli.trial import Imagined, Taken, Trial
+from signalpost.cli.outcome import as_json, show_outcome
+from signalpost.cli.question import Imagined, Question
+from signalpost.cli.terminal import show_facts
+from signalpost.cli.trial import Trial
+from signalpost.cli.tryroute import try_request
 from signalpost.cli.wording import signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat
 from signalpost.config.words import unknown
 from signalpost.delivery.client import Client
-from signalpost.delivery.target import Receipt, Target
-from signalpost.errors import ClientError, OperatorError, PluginError
+from signalpost.delivery.target import Target
+from signalpost.errors import ClientError, OperatorError
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
 from signalpost.server import url_of
@@ -32,39 +32,18 @@ _ELSEWHERE = ("/", "/elsewhere")
 Facts = Iterator[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is to be tried.
-
-    Attributes:
-        path: where the sender is connected; percent-encoded or not.
-        text: what it sends.
-        groups: of the sender.
-        others: further clients; empty is one on the same path and one on another.
-        state: what actions and handlers find; JSON.
-        endpoint: the name of a ws endpoint; None is the first that has a signal for `path`.
-        call: whether code of plugins is called.
-
-    """
-
-    path: str
-    text: str
-    groups: tuple[str, ...] = ()
-    others: tuple[Imagined, ...] = ()
-    state: Any = None
-    endpoint: str | None = None
-    call: bool = False
-
-
 def try_message(plan: Plan, question: Question) -> None:
-    """Print what becomes of a message.
+    """Print what becomes of a message, or of a request.
 
     Raises:
         OperatorError: there is no such endpoint, or no client can be connected where one is to be.
 
     """
     with asyncio.Runner() as runner:
-        runner.run(_try(plan, question))
+        if question.method is None:
+            runner.run(_try(plan, question))
+        else:
+            runner.run(try_request(plan, question, question.method))
 
 
 async def _try(plan: Plan, question: Question) -> None:
@@ -74,21 +53,15 @@ async def _try(plan: Plan, question: Question) -> None:
     resolved = trial.resolve(path)
     if resolved is None:
         raise OperatorError(f"the server refuses the path {path} with 404: no signal declares it (undeclared: refuse)")
-    try:
-        await trial.start()
-        for other in question.others or _default_others(trial, path):
-            await trial.connect(other)
+    others = question.others or tuple(_default_others(trial, path))
+    async with trial.running(others):
         sender = await trial.connect(Imagined(SENDER, path, question.groups))
         show_facts(f"{endpoint.name}  {url_of(endpoint)}{sender.path}", list(_before(resolved.rule, sender)))
         click.echo()
         show_facts("what happens", list(_way(trial, resolved.rule, sender, question.text)))
         clients = list(trial.clients)
         await trial.send(sender, question.text)
-        _show_outcome(trial, clients, plan.config.folder)
-    except PluginError as error:
-        raise OperatorError(str(error)) from None
-    finally:
-        await trial.stop()
+        show_outcome(trial, clients, plan.config.folder)
 
 
 def _endpoint(plan: Plan, name: str | None, path: str) -> EndpointConfig:
@@ -120,7 +93,7 @@ def _default_others(trial: Trial, path: str) -> Iterator[Imagined]:
 def _before(rule: SignalRule, sender: Client) -> Facts:
     yield "signal", f"{rule.pattern}  ({rule.owner})"
     if sender.params:
-        yield "params", ", ".join(f"{name} = {_json(value)}" for name, value in sender.params.items())
+        yield "params", ", ".join(f"{name} = {as_json(value)}" for name, value in sender.params.items())
     if sender.groups:
         yield "groups", ", ".join(sorted(sender.groups))
     yield "does", signal_does(rule)
@@ -153,8 +126,8 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
 
 def _decoded(message: ClientMessage) -> str:
     asked = {wish.value: value for wish, value in zip(message.wishes(), _wished(message), strict=True)}
-    wishes = ", ".join(f"{name} = {_json(value)}" for name, value in asked.items())
-    return f"message = {_json(message.message)}; asks for {wishes or 'nothing'}"
+    wishes = ", ".join(f"{name} = {as_json(value)}" for name, value in asked.items())
+    return f"message = {as_json(message.message)}; asks for {wishes or 'nothing'}"
 
 
 def _wished(message: ClientMessage) -> list[Any]:
@@ -187,50 +160,3 @@ def _target(target: Target) -> str:
     ]
     clients = f"clients {' and '.join(words)}" if words else "everyone"
     return f"{clients} but the sender" if target.excluding is not None else clients
-
-
-# What has happened
-
-
-def _show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
-    outcome = trial.outcome
-    if outcome.steps:
-        click.echo()
-        rows = [(step.where, step.name, _values(step), _outcome(step)) for step in outcome.steps]
-        show_table("steps", ("where", "action", "values", "outcome"), rows)
-    left_out = dict.fromkeys(code.replace(f"{folder}/", "") for code in outcome.left_out)
-    besides = [
-        *(("log", line) for line in outcome.log),
-        *(("not called", f"{code}; --call calls it, and starts the plugins first") for code in left_out),
-    ]
-    if besides:
-        click.echo()
-        show_facts("besides", besides)
-    click.echo()
-    received = [
-        (client.id, client.path, ", ".join(sorted(client.groups)) or "-", text)
-        for client in clients
-        for text in trial.received(client.id) or ["-"]
-    ]
-    show_table("who receives what", ("client", "path", "groups", "receives"), received)
-    if trial.state:
-        click.echo()
-        show_facts("state", [(key, _json(value)) for key, value in trial.state.items()])
-
-
-def _values(step: Taken) -> str:
-    values = step.values
-    if step.name == "set":
-        values = {".".join(map(str, parts)): value for parts, value in values}
-    return _json(values)
-
-
-def _outcome(step: Taken) -> str:
-    if isinstance(step.outcome, Receipt):
-        matched = step.outcome.matched
-        return f"reaches {matched} client{'' if matched == 1 else 's'}"
-    return "" if step.outcome is None else str(step.outcome)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

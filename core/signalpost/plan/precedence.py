@@ -91,6 +91,22 @@ def contenders(claims: Iterable[Claim[R]], segments: Sequence[str], *, ignore_ca
     return sorted(found, key=lambda each: each.claim.pattern.exactness)
 
 
+def answering(found: Sequence[Contender[RouteRule]], method: str | None) -> list[Contender[RouteRule]]:
+    """Of the routes that a path falls under, give those that answer a method: they share the path that takes it.
+
+    Args:
+        found: what `contenders` gave, at least one.
+        method: upper case; HEAD falls to GET where no route names it. None is any.
+
+    """
+    identity = found[0].claim.pattern.identity(ignore_case=False)
+    same = [each for each in found if each.claim.pattern.identity(ignore_case=False) == identity]
+    if method is None:
+        return same
+    named = [each for each in same if method in each.claim.methods]
+    return named or [each for each in same if method == "HEAD" and "GET" in each.claim.methods]
+
+
 def precedence(taker: PathPattern, other: PathPattern) -> str:
     """Say why `taker` goes before `other`, given a path that both match.
 

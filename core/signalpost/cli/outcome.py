@@ -1,0 +1,72 @@
+"""What has happened in a trial, as `signalpost try` shows it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from signalpost.cli.terminal import show_facts, show_table
+from signalpost.cli.trial import Taken, Trial
+from signalpost.delivery.client import Client
+from signalpost.delivery.target import Receipt
+
+
+def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
+    """Print the steps that were done, who received what, and what is in the state.
+
+    Args:
+        trial: over which a message or a request has gone.
+        clients: those that were connected before.
+        folder: of the app; files in it are named from there.
+
+    """
+    outcome = trial.outcome
+    if outcome.steps:
+        click.echo()
+        rows = [(step.where, step.name, _values(step), _outcome(step)) for step in outcome.steps]
+        show_table("steps", ("where", "action", "values", "outcome"), rows)
+    left_out = dict.fromkeys(each.replace(f"{folder}/", "") for each in outcome.left_out)
+    besides = [
+        *(("log", line) for line in outcome.log),
+        *(("not called", code) for code in left_out),
+    ]
+    if besides:
+        click.echo()
+        show_facts("besides", besides)
+    _show_received(trial, clients)
+    if trial.state:
+        click.echo()
+        show_facts("state", [(key, as_json(value)) for key, value in trial.state.items()])
+
+
+def _show_received(trial: Trial, clients: Sequence[Client]) -> None:
+    if not clients:
+        return
+    click.echo()
+    received = [
+        (client.id, client.path, ", ".join(sorted(client.groups)) or "-", text)
+        for client in clients
+        for text in trial.received(client.id) or ["-"]
+    ]
+    show_table("who receives what", ("client", "path", "groups", "receives"), received)
+
+
+def _values(step: Taken) -> str:
+    values = step.values
+    if step.name == "set":
+        values = {".".join(map(str, parts)): value for parts, value in values}
+    return as_json(values)
+
+
+def _outcome(step: Taken) -> str:
+    if isinstance(step.outcome, Receipt):
+        matched = step.outcome.matched
+        return f"reaches {matched} client{'' if matched == 1 else 's'}"
+    return "" if step.outcome is None else str(step.outcome)
+
+
+def as_json(value: Any) -> str:
+    """Write a value on one line."""
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,128 @@
+"""``signalpost try --method``: a request's way through a route and its actions, and who receives what."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import click
+import orjson
+
+from signalpost.actions.run import Response, WebRequest
+from signalpost.cli.outcome import as_json, show_outcome
+from signalpost.cli.question import Imagined, Question
+from signalpost.cli.terminal import show_facts
+from signalpost.cli.trial import FAILED, Trial
+from signalpost.cli.wording import route_does
+from signalpost.config.model import EndpointConfig
+from signalpost.errors import OperatorError
+from signalpost.plan import Plan, RouteRule
+from signalpost.plan.precedence import Contender, answering, contenders, route_claims
+from signalpost.server import url_of
+from signalpost.serving.table import path_segments
+
+_LISTENER = "listener"
+_PEER = ["127.0.0.1", 50000]
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def try_request(plan: Plan, question: Question, method: str) -> None:
+    """Print what becomes of a request.
+
+    Args:
+        plan: of the app.
+        question: its text is the request's body; empty is none.
+        method: of HTTP.
+
+    Raises:
+        OperatorError: no route takes it, or no client can be connected where one is to be.
+
+    """
+    path, _, query = question.path.partition("?")
+    endpoint, taker = _taker(plan, path, method)
+    rule = taker.claim.rule
+    sockets = [each for each in plan.config.endpoints if each.scheme.websocket]
+    trial = Trial(plan, sockets[0] if sockets else endpoint, question.state or {}, call=question.call)
+    async with trial.running(question.others or tuple(_default_others(trial, sockets))):
+        show_facts(f"{method} {url_of(endpoint)}{question.path}", list(_before(plan, taker)))
+        click.echo()
+        data, facts = _read(rule, method, question.text)
+        if rule.do is None or data is _REFUSED:
+            show_facts("what happens", facts)
+            return
+        seen = {
+            "method": method,
+            "path": unquote(path),
+            "query": dict(reversed(parse_qsl(query, keep_blank_values=True))),
+            "headers": {"host": endpoint.address, "content-type": "application/json"},
+            "peer": _PEER,
+        }
+        clients = trial.clients
+        answer = await trial.ask(rule, WebRequest(seen, data), taker.params)
+        show_facts("what happens", [*facts, *_answer(answer)])
+        show_outcome(trial, clients, plan.config.folder)
+
+
+def _taker(plan: Plan, path: str, method: str) -> tuple[EndpointConfig, Contender[RouteRule]]:
+    segments = path_segments(path)
+    for endpoint in plan.config.endpoints:
+        if endpoint.scheme.websocket or segments is None:
+            continue
+        found = contenders(route_claims(plan, endpoint.name), segments, ignore_case=False)
+        if found and (taking := answering(found, method)):
+            return endpoint, taking[0]
+    raise OperatorError(f"no route answers {method} {path}; `signalpost explain {path}` says what does")
+
+
+def _default_others(trial: Trial, sockets: list[EndpointConfig]) -> Iterator[Imagined]:
+    if sockets and trial.resolve("/") is not None:
+        yield Imagined(_LISTENER, "/")
+
+
+# What happens, in words
+
+_REFUSED = object()
+"""In place of what a body holds."""
+
+Facts = list[tuple[str, str]]
+
+
+def _before(plan: Plan, taker: Contender[RouteRule]) -> Facts:
+    rule = taker.claim.rule
+    facts = [("route", f"{' '.join(taker.claim.methods)} {taker.claim.pattern}  ({rule.owner})")]
+    if taker.params:
+        facts.append(("params", ", ".join(f"{name} = {as_json(value)}" for name, value in taker.params.items())))
+    return [*facts, ("does", route_does(plan, rule))]
+
+
+def _read(rule: RouteRule, method: str, text: str) -> tuple[Any, Facts]:
+    """Read a request's JSON body and judge it; give what it holds, or that it is refused, and what is said of that."""
+    if rule.do is None and rule.handler is None:
+        return None, [("answer", "what the file or the template gives")]
+    try:
+        data = orjson.loads(text) if text else None
+    except orjson.JSONDecodeError as error:
+        return _REFUSED, [("body", f"refused with 400: it is not JSON: {error.msg}")]
+    facts = [("body", f"data = {as_json(data)}" if text else "none")]
+    if rule.gate is None or method in _WITHOUT_BODY:
+        facts.append(("schema", "none: every body passes"))
+    elif not text:
+        return _REFUSED, [*facts, ("schema", "refused with 400: the body is empty")]
+    elif not rule.gate.accepts(data):
+        mismatch = rule.gate.explain(data)
+        at = f" at {mismatch.pointer}" if mismatch.pointer else ""
+        return _REFUSED, [*facts, ("schema", f"refused with 422{at}: {mismatch.detail}")]
+    else:
+        facts.append(("schema", "passes"))
+    if rule.do is None:
+        facts.append(("handler", "is not called: it is given a request of the web server's, and there is none here"))
+    return data, facts
+
+
+def _answer(answer: Any) -> Facts:
+    if answer == FAILED:
+        return [("answer", "500: an action has failed")]
+    if not isinstance(answer, Response):
+        return [("answer", "204")]
+    body = answer.body.decode(errors="replace")
+    headers = [("header", f"{name}: {value}") for name, value in (answer.headers or {}).items()]
+    return [("answer", f"{answer.status}{f' ({answer.content_type})  {body}' if body else ''}"), *headers]
