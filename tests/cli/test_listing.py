@@ -108,7 +108,7 @@ def test_routes_says_so_when_other_paths_are_refused(write, signalpost):
 
 def test_plugins_shows_version_source_hooks_and_where_each_handler_is_bound(rows):
     assert rows("plugins") == [
-        ["plugin", "version", "source", "hooks", "offers", "name", "bound to"],
+        ["plugin", "version", "source", "hooks", "offers", "name", "used by"],
         ["chat", "1.2", "plugins/chat.py", "client_connected, startup", "handler", "echo", "signal /echo"],
         ["", "handler", "publish", "route /publish"],
         ["", "handler", "tick", "timer tick"],
@@ -116,13 +116,22 @@ def test_plugins_shows_version_source_hooks_and_where_each_handler_is_bound(rows
     ]
 
 
-def test_plugins_shows_actions_and_what_templates_are_given(write, signalpost):
+def test_plugins_shows_actions_with_who_takes_them_and_what_templates_are_given(write, signalpost):
     write(
+        """
+        signals:
+          - {path: /a, connected: [{ring: 1}]}
+          - {path: /b, do: [{if: "{{ message }}", then: [{ring: 1}]}]}
+        timers: [{name: t, every: 1s, do: [{ring: 1}]}]
+        """,
         bell="""
         from signalpost import action, hookimpl
 
         @action("ring")
         def ring(event, options): ...
+
+        @action("chime")
+        def chime(event, options): ...
 
         @hookimpl
         def template_globals():
@@ -131,12 +140,13 @@ def test_plugins_shows_actions_and_what_templates_are_given(write, signalpost):
         @hookimpl
         def template_filters():
             return {"loud": str.upper}
-        """
+        """,
     )
     lines = [line.split() for line in signalpost("plugins").stdout.splitlines()[1:]]
     hooks = ["template_filters,", "template_globals"]
     assert lines == [
-        ["bell", "-", "plugins/bell.py", *hooks, "action", "ring", "-"],
+        ["bell", "-", "plugins/bell.py", *hooks, "action", "ring", "signal", "/a,", "signal", "/b,", "timer", "t"],
+        ["action", "chime", "nothing"],
         ["template", "name", "bells", "-"],
         ["filter", "loud", "-"],
     ]

@@ -44,18 +44,16 @@ def show_plugins(plan: Plan) -> None:
         for offer in list(_offers(plan, plugin)) or [(_NONE, _NONE, _NONE)]:
             rows.append([*cells, *offer])
             cells = [""] * len(cells)
-    show_table("", ("plugin", "version", "source", "hooks", "offers", "name", "bound to"), rows)
+    show_table("", ("plugin", "version", "source", "hooks", "offers", "name", "used by"), rows)
 
 
 def _offers(plan: Plan, plugin: Plugin) -> Iterator[tuple[str, str, str]]:
-    """Yield what a plugin offers: of which kind, by which name, and what it is bound to if it is a handler."""
+    """Yield what a plugin offers: of which kind, by which name, and what uses it as far as that is known."""
     for name in plugin.handlers:
         yield "handler", name, ", ".join(plan.bound_to(name)) or "nothing"
-    for kind, names in (
-        ("action", plugin.actions),
-        ("template name", plugin.template_globals),
-        ("filter", plugin.template_filters),
-    ):
+    for name in plugin.actions:
+        yield "action", name, ", ".join(plan.taken_by(name)) or "nothing"
+    for kind, names in (("template name", plugin.template_globals), ("filter", plugin.template_filters)):
         for name in names:
             yield kind, name, _NONE
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from signalpost.actions.program import Program
 from signalpost.config.model import ServerConfig
 from signalpost.config.paths import PathPattern
+from signalpost.config.steps import all_steps
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
@@ -127,7 +128,8 @@ class Plan:
         signals = (
             f"signal {rule.pattern}"
             for rule in self.signals
-            if rule.handler_name == handler or (rule.do and handler in rule.do.calls)
+            if rule.handler_name == handler
+            or any(each and handler in each.calls for each in (rule.do, rule.connected, rule.disconnected))
         )
         jobs = (
             f"{'timer' if isinstance(job, TimerJob) else 'schedule'} {job.name}"
@@ -135,3 +137,14 @@ class Plan:
             if handler in (job.action.calls if isinstance(job.action, Program) else (job.action.name,))
         )
         return (*routes, *signals, *jobs)
+
+    def taken_by(self, action: str) -> tuple[str, ...]:
+        """Say whose lists have an action: ``("signal /remind", "timer tick")``."""
+        config = self.config
+        lists = (
+            *((f"route {route.path}", route.do) for route in config.routes),
+            *((f"signal {each.path}", (*each.do, *each.connected, *each.disconnected)) for each in config.signals),
+            *((f"timer {timer.name}", timer.do) for timer in config.timers),
+            *((f"schedule {schedule.name}", schedule.do) for schedule in config.schedules),
+        )
+        return tuple(where for where, steps in lists if any(step.name == action for step in all_steps(steps)))
