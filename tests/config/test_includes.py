@@ -79,6 +79,12 @@ def test_a_file_may_be_named_by_a_variable_and_merged_and_anchored(write, value)
     assert value("a: &x !include dev.yaml\nb: *x")["b"] == {"a": 1, "b": 2}
 
 
+def test_what_cannot_be_merged_is_told_once(faults):
+    ((_, words),) = faults("<<: !include none.yaml")
+    assert words == 'no file "none.yaml" in the folder of routes.yaml'
+    assert "give it an alias" in faults("<<: 5")[0][1]
+
+
 def test_the_lists_of_a_folder_are_put_one_behind_the_other_by_name(write, value):
     write(signals__b="[3]", signals__a="[1, 2]", signals__more__c="[4]", signals__z="# nothing")
     (write() / "signals" / "README.md").write_text("no YAML: {")

@@ -10,8 +10,9 @@ from signalpost.errors import Problem
 
 # What editors and terminals count as a line; PyYAML's own marks would also count U+0085, U+2028 and U+2029.
 _LINE_END = re.compile(r"\r\n|\n|\r")
-# The name of a secret, at the start of its line; whatever else stands in a file of secrets may be one.
-_SECRET_NAME = re.compile(r"[A-Za-z0-9_.-]+:(?=\s|$)")
+# The name of a secret; whatever else stands in a file of secrets may be one.
+SECRET_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NAMED = re.compile(rf"({SECRET_NAME.pattern}):(?=\s|$)")
 
 
 class Document:
@@ -74,5 +75,5 @@ class Document:
         return self._last[1]
 
     def _masked(self, source: str) -> str:
-        name = _SECRET_NAME.match(source)
+        name = _NAMED.match(source)
         return f"{name[0]} {MASK}" if name else MASK

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from signalpost.config.bounds import MAX_DEPTH, Reading
 from signalpost.config.disk import read_text
-from signalpost.config.document import Document
+from signalpost.config.document import SECRET_NAME, Document
 from signalpost.config.faults import Fault, StopReadingError, TooMuchError
 from signalpost.config.folders import Gathered
 from signalpost.config.includes import SECRETS_FILE, included_file, included_files
@@ -172,7 +172,9 @@ class Tags:
             if not self._secrets.complete or name in self._secrets.faulty:
                 self.reading.unread.append(tuple(self.reading.keys))
                 return ScalarNode(span, None)
-            raise ValueError(unknown(f"secret in {SECRETS_FILE}", shown, list(self._secrets.nodes)))
+            # What YAML takes for a name may be a secret, where a colon or a line break is missing.
+            names = [each for each in self._secrets.nodes if SECRET_NAME.fullmatch(each)]
+            raise ValueError(unknown(f"secret in {SECRETS_FILE}", shown, names))
         if not isinstance(node, ScalarNode) or node.value is None or isinstance(node.value, bool):
             place = self.reading.documents[node.span.document].place(node.span.start)
             raise ValueError(f"the secret {quoted(shown)} ({place}) must be text or a number; quotes make it text")

@@ -247,10 +247,11 @@ class _Builder:
         while not isinstance(key_event := next(self.events), events.MappingEndEvent):
             key, span, is_merge = self._key(key_event)
             self.reading.keys.append(_NO_KEY if key is None else key)
+            known = len(self.reading.faults)
             node, height = self._node(next(self.events))
             tallest = max(tallest, height + 1)
             if is_merge:
-                self._merge(merged, node)
+                self._merge(merged, node, told=len(self.reading.faults) > known)
             elif key is not None and key in entries:
                 text = "the key {echo} stands here a second time (first in {earlier})"
                 self._fault(key_event, text, entries[key].key, quoted(key))
@@ -280,12 +281,16 @@ class _Builder:
         self._fault(event, text, echo=written)
         return None, span, False
 
-    def _merge(self, merged: dict[str, Entry], node: Node) -> None:
-        """Take over the keys of a ``<<``: of several mappings the first that has a key gives it."""
+    def _merge(self, merged: dict[str, Entry], node: Node, *, told: bool) -> None:
+        """Take over the keys of a ``<<``: of several mappings the first that has a key gives it.
+
+        Where there is no mapping, that may be `told` already: of a file that cannot be included.
+        """
         for source in node.items if isinstance(node, ListNode) else (node,):
             if not isinstance(source, MapNode):
-                text = "<< takes over the keys of a mapping: give it an alias like *defaults, or an !include"
-                self._fault_at(node.span, text)
+                if not told:
+                    text = "<< takes over the keys of a mapping: give it an alias like *defaults, or an !include"
+                    self._fault_at(node.span, text)
                 return
             for key, entry in source.entries.items():
                 merged.setdefault(key, entry)
