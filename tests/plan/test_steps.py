@@ -1,12 +1,17 @@
 """Compiling lists of actions: what only the plan can know of them."""
 
+import contextlib
+import json
 import textwrap
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from signalpost.actions.names import GETTERS
 from signalpost.actions.program import Program
 from signalpost.config.schema import routes_schema
+from signalpost.config.steps import BUILT_IN
 from signalpost.errors import ConfigError, StepFailedError
 from signalpost.plan import load_plan
 from signalpost.plan.steps import _COMPILERS
@@ -17,6 +22,10 @@ endpoints:
   - {name: web, address: 127.0.0.1, port: 0, protocol: http}
   - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
 """
+KEYS = {
+    *("value", "to", "path", "group", "client", "status", "json", "text", "html", "redirect", "headers", "code"),
+    *("reason", "message", "level", "each", "in", "_a", "X-Y", *BUILT_IN, "then", "else", "do"),
+}
 PLUGIN = """
 from signalpost import route, signal, timer
 
@@ -192,6 +201,29 @@ def test_a_failure_names_the_place_of_the_template(plan):
         program.run(Event())
     assert caught.value.where.endswith("routes.yaml:5:32")
     assert (caught.value.step, caught.value.cause) == ("log", None)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 6000)
+    | st.sampled_from(["", "x", "/x", "{{ message }}", "{{ x", "a.b"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(sorted(KEYS)), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.dictionaries(st.sampled_from([*BUILT_IN, "then", "else", "do", "horn"]), VALUES, max_size=3)))
+def test_whatever_a_list_is_it_is_compiled_or_its_mistakes_are_told(tmp_path_factory, steps):
+    parts = {
+        "routes": [{"path": "/", "do": steps}],
+        "signals": [{"path": "/", "do": steps, "connected": steps, "disconnected": steps}],
+        "timers": [{"name": "t", "every": "1s", "do": steps}],
+    }
+    folder = tmp_path_factory.getbasetemp()
+    with contextlib.suppress(ConfigError):
+        load_app(ENDPOINTS + "\n".join(f"{key}: {json.dumps(part)}" for key, part in parts.items()), folder)
 
 
 def test_what_is_known_everywhere_is_known_in_each_place():

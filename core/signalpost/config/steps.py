@@ -64,6 +64,13 @@ def all_steps(steps: tuple[StepConfig, ...]) -> Iterator[StepConfig]:
             yield from all_steps(inner)
 
 
+def called(steps: tuple[StepConfig, ...]) -> Iterator[str]:
+    """Yield the names of handlers that steps call."""
+    for step in all_steps(steps):
+        if step.name == "call" and isinstance(step.options, str):
+            yield step.options
+
+
 def _read_all(section: Section, name: str, place: Place) -> Iterator[StepConfig]:
     for step in section.sections(name):
         read = _read_step(step, place)

@@ -11,11 +11,11 @@ from signalpost.config.model import (
     ScheduleConfig,
     SchemaConfig,
     ServerConfig,
-    StepConfig,
+    SignalConfig,
     TimerConfig,
 )
 from signalpost.config.paths import PathPattern
-from signalpost.config.steps import all_steps
+from signalpost.config.steps import called
 from signalpost.cron import Cron
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
@@ -63,7 +63,7 @@ class Resolver:
             *(timer.handler for timer in config.timers),
             *(schedule.handler for schedule in config.schedules),
             *(leftover.handler for leftover in doubts.leftovers),
-            *(step.options for step in _steps(config) if step.name == "call" and isinstance(step.options, str)),
+            *_called(config),
         }
 
     def check_plugin_names(self) -> None:
@@ -187,11 +187,13 @@ class Resolver:
             self.findings.problem(keys, text, **place)
 
 
-def _steps(config: ServerConfig) -> Iterator[StepConfig]:
-    """Yield the steps of all lists of actions."""
-    for signal in config.signals:
-        for steps in (signal.do, signal.connected, signal.disconnected):
-            yield from all_steps(steps)
-    parts: tuple[RouteConfig | TimerConfig | ScheduleConfig, ...] = (*config.routes, *config.timers, *config.schedules)
+def _called(config: ServerConfig) -> Iterator[str]:
+    """Yield the handlers that steps of routes, signals and jobs call."""
+    parts: tuple[RouteConfig | SignalConfig | TimerConfig | ScheduleConfig, ...] = (
+        *config.routes,
+        *config.signals,
+        *config.timers,
+        *config.schedules,
+    )
     for part in parts:
-        yield from all_steps(part.do)
+        yield from called(part.do)

@@ -12,7 +12,7 @@ from signalpost.actions.program import Program
 from signalpost.actions.respond import respond, response_of
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of, paired
 from signalpost.config.model import Keys, Part, StepConfig
-from signalpost.config.steps import BUILT_IN, Place, all_steps, split_key
+from signalpost.config.steps import BUILT_IN, Place, called, split_key
 from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plugins.handler import HandlerKind
@@ -51,7 +51,7 @@ class StepCompiler:
             configs,
             steps,
             waits=any(leaf.waits for leaf in leaves),
-            calls=frozenset(step.options for step in all_steps(configs) if step.name == "call"),
+            calls=frozenset(called(configs)),
             names=frozenset().union(*(step.options.names for step in _flat(steps))),
         )
 
@@ -164,16 +164,11 @@ class _Scope:
 _CompileStep = Callable[[StepCompiler, StepConfig, _Scope], Step | None]
 
 
-def _leaf(effect: Effect, check: Callable[[Any], object] | None = None) -> _CompileStep:
-    """Make the compiler of a step that only has options; `check` judges them if they are fixed."""
+def _leaf(effect: Effect) -> _CompileStep:
+    """Make the compiler of a step that only has options."""
 
     def compile_leaf(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
         options = compiler.options(config.options, config, scope)
-        if check is not None and options.render is None:
-            try:
-                check(options.fixed)
-            except (ValueError, TypeError) as error:
-                compiler.problem(config, str(error))
         return Leaf(config.name, compiler.where_step(config), options, effect)
 
     return compile_leaf
