@@ -441,6 +441,18 @@ class TestKeepalive:
         clock.advance(1)
         assert app.server.clients == 2
 
+    async def test_a_client_that_is_slow_to_read_what_stands_before_the_ping_is_waited_for(self, held, clock):
+        client, side = held
+        clock.advance(25)
+        for _ in range(5):
+            for _ in range(5):
+                await client.some()
+            clock.advance(9)
+        assert side.waiting
+        assert not side.closing
+        clock.advance(20)  # it has stopped reading
+        assert side.close_code == 1006
+
     async def test_a_peer_that_does_not_answer_a_close_frame_is_given_up(self, app, raw, log, clock):
         client = await raw()
         await client.open("/closes", message("please"))

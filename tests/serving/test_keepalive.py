@@ -16,6 +16,7 @@ class Watched:
         self.heard_at = keepalive.now
         self.pinged_at = 0.0
         self.suspended = False
+        self.confirmed = None
         self.pings = []
         self.given_up = []
         keepalive.connections.add(self)
@@ -84,6 +85,32 @@ def test_who_is_silent_is_pinged_once_and_without_an_answer_given_up(clock, conn
     assert connection.pings == []
     clock.advance(60)
     assert (connection.pings, connection.given_up) == ([25], [35])
+
+
+def test_who_reads_on_towards_the_ping_is_waited_for_and_given_up_when_it_stops(clock, connection):
+    connection.confirmed = 0
+    for _ in range(20):
+        clock.advance(5)
+        connection.confirmed += 1
+    assert connection.given_up == []
+    connection.confirmed -= 1  # what came since the last look
+    clock.advance(20)
+    assert (connection.pings, len(connection.given_up)) == ([25], 1)
+
+
+def test_who_has_not_got_the_ping_and_reads_nothing_is_given_up_in_the_same_time(clock, connection):
+    connection.confirmed = 7
+    clock.advance(60)
+    assert connection.given_up == [35]
+
+
+def test_who_has_everything_at_last_gets_its_time_to_answer(clock, connection, keepalive):
+    connection.confirmed = 7
+    clock.advance(30)
+    connection.confirmed = None
+    clock.advance(30)
+    assert (connection.pings, connection.given_up) == ([25], [45])
+    assert not keepalive._slow
 
 
 def test_any_bytes_are_an_answer(clock, connection):

@@ -5,6 +5,7 @@ import fcntl
 import os
 import socket
 import struct
+import sys
 import termios
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -24,6 +25,8 @@ _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 _INT = struct.Struct("i")
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # Linux has it
+_ACKED = slice(120, 128)  # tcpi_bytes_acked of struct tcp_info (linux/tcp.h)
 _QUEUED = Fate.QUEUED  # a look into an Enum's class costs as much as the rest of `enqueue`
 
 
@@ -203,6 +206,17 @@ class Client:
         """Change what may wait for the client. What waits already is let out by the policy that it came under."""
         self._limit = limit
         self.policy = policy
+
+    @property
+    def confirmed(self) -> int:
+        """Bytes that the peer's machine has ever confirmed to have; 0 where the system does not say (tcp(7))."""
+        sock = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            if sock is not None and sock.fileno() >= 0 and _TCP_INFO is not None:
+                return int.from_bytes(
+                    sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _ACKED.stop)[_ACKED], sys.byteorder
+                )
+        return 0
 
     def send(self, frame: bytes) -> bool:
         """Queue a notice, encoded; False when the client is gone, or was dropped for being too slow."""

@@ -276,6 +276,12 @@ class Connection(asyncio.Protocol):
 
     # What the keepalive asks of it
 
+    @property
+    def confirmed(self) -> int | None:
+        """Bytes that the peer's machine has ever confirmed to have; None if there are none that it has not."""
+        client = self._client
+        return client.confirmed if client.unconfirmed else None
+
     def ping(self) -> None:
         """Send a ping; any bytes at all will do for an answer."""
         self._client.send(_PING)

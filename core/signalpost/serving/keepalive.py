@@ -34,6 +34,10 @@ class Watched(Protocol):
     pinged_at: float
     suspended: bool
 
+    @property
+    def confirmed(self) -> int | None:
+        """Bytes that the peer's machine has ever confirmed to have; None if there are none that it has not."""
+
     def ping(self) -> None:
         """Send a ping."""
 
@@ -69,6 +73,7 @@ class Keepalive:
         self._clock = clock
         self._call_later = call_later
         self._handle: Handle | None = None
+        self._slow: dict[Watched, int] = {}  # those that had not read all before their ping, and what they had
         self._closing: dict[Client, tuple[int, float]] = {}  # bytes it has not confirmed yet, and since when not
         self.now = clock()
         self.connections: set[Watched] = set()
@@ -91,23 +96,35 @@ class Keepalive:
     def look(self) -> None:
         """Ping who has been silent; give up who has not answered a ping or a close frame.
 
-        A client that is slow to read what stands before its close frame is not given up for it.
+        A client that is slow to read what stands before either is not given up for it, as long as it reads.
         """
         self.now = now = self._clock()
         silent_since = now - SILENCE
+        before, self._slow = self._slow, {}
         # The scan is one attribute per connection: at 10,000 of them well below a millisecond.
         for connection in [c for c in self.connections if c.heard_at <= silent_since or c.pinged_at]:
             if connection.suspended:
                 continue
+            had = before.get(connection)
             if not connection.pinged_at:
-                connection.pinged_at = now
+                self._wait_for(connection, connection.confirmed, now)
                 connection.ping()
             elif connection.heard_at >= connection.pinged_at:
                 connection.pinged_at = 0.0
-            elif connection.pinged_at <= now - PATIENCE:
+            elif connection.pinged_at > now - PATIENCE:
+                self._wait_for(connection, had, connection.pinged_at)
+            elif had is not None and ((has := connection.confirmed) is None or has > had):
+                self._wait_for(connection, has, now)
+            else:
                 connection.give_up()
         if self._hub.closing or self._closing:
             self._look_at_closing(now)
+
+    def _wait_for(self, connection: Watched, has: int | None, since: float) -> None:
+        """Give a connection its time to answer a ping; `has` is what its peer has of what stands before that."""
+        connection.pinged_at = since
+        if has is not None:
+            self._slow[connection] = has
 
     def _look_at_closing(self, now: float) -> None:
         """Give up who neither answers its close frame nor reads on towards it."""
