@@ -132,6 +132,7 @@ def test_a_failure_names_the_nearest_key(compiled):
 def test_what_is_undefined_can_be_tested_and_given_a_default(render):
     assert render("{{ data.a is defined }}", data={}) is False
     assert render("{{ data.a.b.c | default(5) }}", data={}) == 5
+    assert render("{{ data.a._b['c'][0][1:] | default(5) }}", data={}) == 5
     assert render("{{ data.a | default('') ~ 'x' }}", data={"a": None}) == "nullx"
 
 

@@ -4,6 +4,7 @@ Those that write templates are trusted more than those that send messages; but a
 and one that someone has pasted must not take the server with it.
 """
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -230,6 +231,71 @@ def test_nothing_runs_for_ever(compiled, scope, template):
     assert failure(compiled, template, scope, short) is Failure.TIME
 
 
+class Slow(dict):
+    """A mapping that takes a millisecond of work to answer, as something in `state` might."""
+
+    def __missing__(self, key):
+        end = time.thread_time() + 0.001
+        while time.thread_time() < end:
+            pass
+        return ""
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in data.pairs %}{{ slow.x }}{% endfor %}",
+        "{% for a in data.pairs if true %}{{ slow.x }}{% endfor %}",
+        "{% for a in data.pairs if true %}{{ loop.length if loop.first }}{{ slow.x }}{% endfor %}",
+        "{% for a in [1] recursive %}{{ loop(data.pairs) if loop.depth == 1 else slow.x }}{% endfor %}",
+        "{% macro m(n) %}{{ slow.x }}{{ m(n - 1) if n }}{% endmacro %}{{ m(30) }}",
+    ],
+)
+def test_the_clock_is_looked_at_in_each_iteration_and_call(compiled, scope, template):
+    short = Compiler(limits=Limits(seconds=0.005))
+    assert failure(compiled, template, {**scope, "slow": Slow()}, short) is Failure.TIME
+
+
+def test_time_in_which_the_server_did_something_else_does_not_count(compiled, scope):
+    class Asleep(dict):
+        def __missing__(self, key):
+            time.sleep(0.03)
+            return ""
+
+    template = "{% for a in range(3) %}{{ asleep.x }}{% endfor %}"
+    compiler = Compiler(limits=Limits(seconds=0.02))
+    assert compiled(template, {"asleep"}, compiler).render({"asleep": Asleep()}) == ""
+
+
+def test_macros_may_call_each_other_so_deep_and_no_deeper(compiled):
+    template = "{% macro m(n) %}{{ m(n - 1) if n > 1 else 'x' }}{% endmacro %}{{ m(message) }}"
+    value = compiled(template)
+    assert value.render({"message": 32}) == "x"
+    with pytest.raises(TemplateFailedError, match="macros and loops call each other more than 32 deep"):
+        value.render({"message": 33})
+    assert compiled("{% macro m() %}x{% endmacro %}" + "{{ m() }}" * 40).render({}) == "x" * 40
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ range(65536) | length }}", None),
+        ("{{ range(65537) | length }}", "it makes a list of more than 65,536 items"),
+        ("{{ ('a' * 2 ** 20) | length }}", None),
+        ("{{ ('a' * (2 ** 20 + 1)) | length }}", "it makes a text of more than 1,048,576 characters"),
+        ("{% for i in range(15) %}{% set a = 'a' * 2 ** 20 %}{% endfor %}", None),
+        ("{% for i in range(16) %}{% set a = 'a' * 2 ** 20 %}{% endfor %}", "it makes more than 16,777,216 characters"),
+    ],
+)
+def test_limits_hold_to_the_last_character(compiled, template, text):
+    value = compiled(template)
+    if text is None:
+        value.render({})
+    else:
+        with pytest.raises(TemplateFailedError, match=text):
+            value.render({})
+
+
 VALUES = {
     "format by %": '{{ "%s" % message }}',
     "width by %": '{{ "%1000000000d" % 5 }}',
@@ -240,6 +306,11 @@ VALUES = {
     "format of a time": "{{ now.strftime('%Y' * 1000) }}",
     "path as time zone": "{{ now | datetime('%H', '../../etc/' ~ 'passwd') }}",
     "unhashable key": "{{ {data.list: 1} }}",
+    "unhashable key, written out": "{{ {[]: 1} }}",
+    "unhashable key, inside a text": "x {{ {[]: 1} }}",
+    "slice of a mapping": "{{ data[1:] }}",
+    "slice of a number": "{{ (5)[1:] }}",
+    "slice without end": "{{ message[::0] }}",
     "method as value": "{{ message.upper }}",
     "function as value": "{{ range }}",
     "object as value": "{{ state.lock }}",
