@@ -163,4 +163,3 @@ def test_on_a_terminal_long_texts_are_wrapped_below_themselves(facts, terminal):
     assert max(map(len, shown)) <= 50
     assert any(re.fullmatch(" {16}[a-z]+.*", line) for line in shown)
     assert {"lobby", "goes", "before", "<room>"} <= set(" ".join(shown).split())
-    assert "\x1b[1m" in terminal("explain", "/rooms/lobby")

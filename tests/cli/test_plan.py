@@ -1,12 +1,15 @@
 """`signalpost plan`: what a file changes about the server that runs from it, or about another file."""
 
 import json
+import os
 import re
 import signal
 
 import pytest
 
-from signalpost.cli.record import record_path
+from signalpost.cli.record import Recorder, read_record, record_path
+from signalpost.plan import load_plan
+from signalpost.plan.snapshot import snapshot
 
 OLD = """\
 routes: [{path: /bell, broadcast: {value: ding}}]
@@ -47,6 +50,23 @@ def planned(signalpost):
     return give
 
 
+@pytest.fixture
+def serve(folder):
+    """Leave the record that a server leaves which serves the file as it is now; nothing is served."""
+    recorders = []
+
+    def leave():
+        recorders.append(Recorder("routes.yaml"))
+        plan = load_plan("routes.yaml")
+        recorders[-1].write(plan)
+        plan.registry.unload()
+        return recorders[-1]
+
+    yield leave
+    for recorder in recorders:
+        recorder.remove()
+
+
 def test_what_has_changed_since_the_server_was_started_is_shown_with_its_place(write, run, planned):
     write(OLD)
     server = run("--no-watch")
@@ -56,14 +76,25 @@ def test_what_has_changed_since_the_server_was_started_is_shown_with_its_place(w
         rf"from what process {server.process.pid} serves since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d to routes\.yaml", first
     )
     assert changes == CHANGED
+    assert server.end(signal.SIGTERM) == (0, "", "")
+    assert not record_path("routes.yaml").exists()
+
+
+def test_a_reload_is_what_further_changes_are_compared_with(write, run, planned):
     write(OLD)
+    server = run()
+    write(NEW)
+    assert server.process.stdout.readline() == "reloaded: -1 route, +1 signal, ~1 signal, ~1 timer, ~limits.rate\n"
     _, (changes, *_) = planned()
     assert changes == [["nothing would change"]]
+    server.end(signal.SIGKILL)
+    assert record_path("routes.yaml").exists()
+    assert planned()[0] == "no server runs from routes.yaml here: all is new"
 
 
-def test_where_no_server_runs_all_is_new(write, run, planned, ended):
+def test_where_no_server_runs_all_is_new(write, planned):
     write("signals: [{path: /a}]")
-    all_is_new = (
+    assert planned() == (
         "no server runs from routes.yaml here: all is new",
         [
             [
@@ -75,16 +106,6 @@ def test_where_no_server_runs_all_is_new(write, run, planned, ended):
             ]
         ],
     )
-    assert planned() == all_is_new
-    run().end(signal.SIGTERM)
-    assert planned() == all_is_new
-
-
-def test_a_server_that_was_killed_does_not_count(write, run, planned, folder):
-    write()
-    run().end(signal.SIGKILL)
-    assert record_path("routes.yaml").exists()
-    assert planned()[0] == "no server runs from routes.yaml here: all is new"
 
 
 def test_another_file_may_be_compared_with(write, planned, folder):
@@ -129,40 +150,61 @@ def test_problems_are_shown_in_place_of_changes(write, signalpost, folder, argum
 def test_changes_have_colours_on_a_terminal(write, terminal):
     write("signals: [{path: /a}]")
     assert "\x1b[32m+" in terminal("plan")
-    assert "\x1b" not in terminal("plan", NO_COLOR="1")
 
 
 class TestRecord:
-    def test_it_is_for_its_owner_only_and_holds_no_values(self, write, run, folder):
+    def test_it_is_for_its_owner_only_and_holds_no_values(self, write, serve, folder):
         write("signals: [{path: /a, schema: {const: hunter2}}]")
-        run("--no-watch")
+        serve()
         record = record_path("routes.yaml")
         assert record == folder / ".signalpost" / "routes.yaml.running"
         assert record.stat().st_mode & 0o777 == 0o600
         assert "hunter2" not in record.read_text()
+        data = json.loads(record.read_text())
+        assert data["process"] == os.getpid()
+        assert data["plan"]["signals"][0][0] == "/a"
 
-    def test_it_is_gone_when_the_server_is(self, write, run):
+    def test_it_is_found_from_elsewhere_too(self, write, serve, folder, monkeypatch):
         write()
-        assert run().end(signal.SIGTERM) == (0, "", "")
+        serve()
+        monkeypatch.chdir(folder.parent)
+        assert read_record("app/routes.yaml").process == os.getpid()
+
+    def test_a_new_one_takes_the_place_of_the_old_one(self, write, serve):
+        write()
+        recorder = serve()
+        write("signals: [{path: /a}]")
+        plan = load_plan("routes.yaml")
+        recorder.write(plan)
+        assert read_record("routes.yaml").things == snapshot(plan)
+        assert [each.name for each in record_path("routes.yaml").parent.iterdir()] == ["routes.yaml.running"]
+
+    def test_one_that_is_removed_is_gone(self, write, serve):
+        write()
+        recorder = serve()
+        recorder.remove()
+        recorder.remove()
+        assert read_record("routes.yaml") is None
         assert not record_path("routes.yaml").exists()
 
-    def test_a_second_server_of_one_file_leaves_the_firsts_alone(self, write, run, planned):
+    def test_a_second_server_of_one_file_leaves_the_firsts_alone(self, write, serve):
         write()
-        first = run("--no-watch")
-        run().end(signal.SIGTERM)
-        assert f"process {first.process.pid}" in planned()[0]
+        serve()
+        before = record_path("routes.yaml").stat().st_ino
+        serve().remove()
+        assert record_path("routes.yaml").stat().st_ino == before
 
-    def test_where_it_cannot_be_written_the_server_runs_without(self, write, run, folder):
+    def test_where_it_cannot_be_written_there_is_none(self, write, serve, folder):
         (folder / ".signalpost").write_text("in the way")
         write()
-        assert run().end(signal.SIGTERM) == (0, "", "")
+        serve().remove()
+        assert (folder / ".signalpost").read_text() == "in the way"
 
-    @pytest.mark.parametrize("content", ["", "{}", '{"signalpost": "0.0.1"}'])
-    def test_one_of_another_version_is_said_to_be_so(self, write, run, signalpost, content):
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"signalpost": "0.0.1"}'])
+    def test_one_of_another_version_is_said_to_be_so(self, write, serve, signalpost, content):
         write()
-        run("--no-watch")
-        record = record_path("routes.yaml")
-        record.write_text(content)
+        serve()
+        record_path("routes.yaml").write_text(content)
         result = signalpost("plan")
         assert (result.exit_code, result.stdout) == (1, "")
         assert re.fullmatch(
@@ -170,10 +212,3 @@ class TestRecord:
             r"start it again; --against FILE compares two files\n",
             result.stderr,
         )
-
-    def test_its_json_is_what_it_says_to_be(self, write, run):
-        write("signals: [{path: /a}]")
-        server = run("--no-watch")
-        data = json.loads(record_path("routes.yaml").read_text())
-        assert data["process"] == server.process.pid
-        assert data["plan"]["signals"][0][0] == "/a"
