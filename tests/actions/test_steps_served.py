@@ -419,6 +419,11 @@ routes:
     async with serve(routes) as app:
         assert (await ask(app, "/", data={"name": "Ada", "x": ""})).json() == {"name": "Ada", "x": ""}
         assert (await ask(app, "/", data={"name": "A"})).status_code == 422
+        form = {"content-type": "application/x-www-form-urlencoded"}  # as curl says of everything
+        assert (await ask(app, "/", content=b' {"name": "Ada"}', headers=form)).json() == {"name": "Ada"}
+        assert (await ask(app, "/", content=b"name=%ff%fe", headers=form)).json() == {"name": "\ufffd\ufffd"}
+        assert (await ask(app, "/", content=b"name=\xff", headers=form)).status_code == 400
+        assert (await ask(app, "/", content=b"a=1&" * 2_000 + b"name=Ada", headers=form)).status_code == 400
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"a=1"])

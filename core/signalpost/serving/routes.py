@@ -62,7 +62,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
         if len(request.body) > services.message_limit:
             raise PayloadTooLarge
         if rule.gate and request.method not in _WITHOUT_BODY:
-            judge(rule.gate, request)
+            judge(rule.gate, request, forms=rule.do is not None)
         services.work.begin()
         try:
             return await answer(request, params)
@@ -72,14 +72,14 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     return endpoint
 
 
-def judge(gate: SchemaGate, request: Request) -> None:
-    """Let a request's body pass.
+def judge(gate: SchemaGate, request: Request, *, forms: bool) -> None:
+    """Let a request's body pass; see `body_of`.
 
     Raises:
         ClientError: `BAD_MESSAGE` if it cannot be read, `SCHEMA_MISMATCH` if the schema refuses it.
 
     """
-    instance = body_of(request)
+    instance = body_of(request, forms=forms)
     if not request.body:
         raise ClientError(ErrorCode.BAD_MESSAGE, "The body is empty; JSON is expected.")
     if not gate.accepts(instance):
@@ -87,8 +87,12 @@ def judge(gate: SchemaGate, request: Request) -> None:
         raise ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer)
 
 
-def body_of(request: Request) -> Any:
-    """Read a request's body: a form as a mapping of its fields (the first of each name), anything else as JSON.
+def body_of(request: Request, *, forms: bool) -> Any:
+    """Read a request's body as JSON.
+
+    Args:
+        request: whose.
+        forms: whether it may be a form, too, which is read as a mapping of its fields, the first of each name.
 
     Returns:
         None if there is no body.
@@ -100,7 +104,9 @@ def body_of(request: Request) -> Any:
     body = request.body
     if not body:
         return None
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+    # curl calls whatever it is given a form; in one that is, brackets are percent-encoded.
+    named = forms and request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    if named and not body.lstrip().startswith((b"{", b"[")):
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
         except ValueError:
@@ -171,7 +177,7 @@ async def _answer_actions(
     program: Program, rule: RouteRule, services: RouteServices, request: Request, params: Params
 ) -> Response:
     """Do the steps; the answer is that of the last ``respond``, or 204."""
-    data = body_of(request) if "data" in program.names else None
+    data = body_of(request, forms=True) if "data" in program.names else None
     view = _seen_by_views(request)
     seen = {
         "method": view.method,
