@@ -32,6 +32,7 @@ from signalpost.delivery.deflate import Agreement, Inflater
 from signalpost.delivery.reader import FrameReader
 from signalpost.serving.extensions import agree
 from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.head import read_head
 from signalpost.serving.request import WebRequest
 from signalpost.signals.message import RefusedMessageError, read_message
 from signalpost.signals.outgoing import ValueFrame, error_frame
@@ -156,8 +157,22 @@ class Message:
                 must(frame.plain[0] == frame.v1[0] == 0x81, "no text goes out")
 
 
+def taken_at_the_door(data):
+    """Give the offer of a handshake that does not come to Sanic, and its path; None if it does."""
+    head = read_head(data)
+    if head is None or not is_upgrade(head.fields):
+        return None
+    try:
+        return read_offer("GET", "1.1", head.fields), head.path
+    except Refusal:
+        return None
+
+
 class Handshake:
-    """Heads of requests: refused by a status, or answered by a 101 that holds no line that is not ours."""
+    """Heads of requests: refused by a status, or answered by a 101 that holds no line that is not ours.
+
+    What does not come to Sanic is what Sanic would have made of it.
+    """
 
     words = (
         *(
@@ -204,13 +219,16 @@ class Handshake:
     )
 
     def __call__(self, data):
-        head, _, _ = data.partition(b"\r\n\r\n")
+        head, end, _ = data.partition(b"\r\n\r\n")
+        quick = taken_at_the_door(data)
+        must(quick is None or end, "a head without an end is taken")
         line, *lines = head.decode(errors="surrogateescape").split("\r\n")
         try:  # as Sanic reads it
             method, url, version = line.split(" ")
             fields = [(name.lower(), value.lstrip()) for name, value in (each.split(":", 1) for each in lines)]
             target = url.encode("ascii")
         except ValueError:
+            must(quick is None, "what is no request is taken")
             return
         try:
             request = WebRequest(target, Header(fields), version[5:], method, None, None, head)
@@ -220,7 +238,9 @@ class Handshake:
             check_origin(offer, {443}, ["https://good.example"])
         except (Refusal, BadRequest) as refused:
             must(400 <= getattr(refused, "status", 400) < 500, "a refusal that is none")
+            must(quick is None or getattr(refused, "status", 400) == 403, "what Sanic's way refuses is taken")
             return
+        must(quick in {None, (offer, request.path)}, "it is read in two ways")
         agreed = agree(offer.extensions)
         answer = accept(offer, choose_dialect(offer), "id", agreed[1] if agreed else "")
         origin = offer.origin.lower()
