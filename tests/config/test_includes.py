@@ -7,7 +7,7 @@ import pytest
 from signalpost.config.bounds import MAX_CHARACTERS, MAX_FILES, MAX_NODES
 from signalpost.config.load import load_config
 from signalpost.config.nodes import plain
-from signalpost.config.tags import Outside
+from signalpost.config.outside import Outside
 from signalpost.config.tree import read_tree
 from signalpost.errors import ConfigError
 

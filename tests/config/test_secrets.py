@@ -74,7 +74,9 @@ def test_a_secret_stands_for_what_the_file_holds(write, config):
         ("token: [hunter2", "!secret token", 'app/secrets.yaml:1:8: this "[" is opened but never closed'),
         ("", "!secret token", 'no secret in secrets.yaml named "token" (known: none)'),
         ("a: !include hunter2.yaml\ntoken: x", "!secret a", "app/secrets.yaml:1:4: tags are not read: leave out ***"),
-        ("a: ${HUNTER2}", "!secret a", "app/secrets.yaml:1:4: ***"),
+        ("a: ${TOKEN}", "!secret a", 'app/secrets.yaml:1:4: the variable "TOKEN" is not set (${TOKEN:-default} would'),
+        ("a: x${HUNTER2}", "!secret a", "app/secrets.yaml:1:5: what stands here cannot be used: quote it"),
+        ("a: ${HUNTER2-x}", "!secret a", "app/secrets.yaml:1:4: what stands here cannot be used: quote it"),
     ],
 )  # fmt: skip
 def test_a_secret_that_cannot_be_found_has_words(write, problems, secrets, said, says):
@@ -87,9 +89,7 @@ def test_a_secret_that_cannot_be_found_has_words(write, problems, secrets, said,
 
 def test_without_a_file_of_secrets_it_is_said_what_to_make(problems):
     shown = problems("plugins: {settings: {p: {a: !secret token}}}")
-    assert (
-        'no file "app/secrets.yaml": secrets stand there, beside routes.yaml, each in a line as in token: s3' in shown
-    )
+    assert 'no file "app/secrets.yaml": secrets stand there, beside routes.yaml, each line as in token: s3' in shown
 
 
 def test_a_file_of_secrets_that_cannot_be_read_is_told_once(write, problems):

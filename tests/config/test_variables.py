@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signalpost.config.nodes import plain
-from signalpost.config.tags import Outside
+from signalpost.config.outside import Outside
 from signalpost.config.tree import read_tree
 from signalpost.config.variables import substitute
 

@@ -1,5 +1,7 @@
 """What one routes.yaml may hold, counted over all files that make it up."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from signalpost.config.document import Document
@@ -52,6 +54,15 @@ class Reading:
         if len(self.documents) > MAX_FILES:
             raise TooMuchError(Fault(span, f"more than {MAX_FILES:,} files are included"))
         return len(self.documents) - 1
+
+    @contextmanager
+    def apart(self) -> Iterator[list[Fault]]:
+        """Read something that has keys and faults of its own, and give the faults found in it."""
+        (keys, self.keys[:]), (faults, self.faults) = (self.keys[:], []), (self.faults, [])
+        try:
+            yield self.faults
+        finally:
+            self.keys[:], self.faults = keys, faults
 
     def count(self, span: Span, nodes: int, characters: int, depth: int) -> None:
         """Count nodes, the characters in them, and how deep they lie.

@@ -13,6 +13,7 @@ from signalpost.config.jobs import check_names, read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import PluginsConfig, ServerConfig
 from signalpost.config.nodes import plain
+from signalpost.config.outside import Outside
 from signalpost.config.report import Report
 from signalpost.config.routes import read_routes
 from signalpost.config.section import Section
@@ -20,7 +21,6 @@ from signalpost.config.shape import check_shape
 from signalpost.config.signals import read_signals
 from signalpost.config.source import Source
 from signalpost.config.state import read_state
-from signalpost.config.tags import Outside
 from signalpost.config.tree import read_tree
 from signalpost.errors import ConfigError, Problem
 

@@ -6,6 +6,8 @@ from signalpost.config.masks import MASK
 from signalpost.config.model import Keys
 from signalpost.config.nodes import Span
 
+_UNSAID = "what stands here cannot be used: quote it if it is text, and write $${ for a plain ${ in it"
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -27,6 +29,8 @@ class Fault:
 
     def words(self, earlier: str, *, masked: bool = False) -> str:
         """Return `text` with the name of the earlier place and, unless it is `masked`, with the echo."""
+        if masked and self.text == "{echo}":
+            return _UNSAID
         return self.text.replace("{earlier}", earlier).replace("{echo}", MASK if masked else self.echo)
 
 

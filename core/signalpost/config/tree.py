@@ -20,7 +20,8 @@ from signalpost.config.document import Document
 from signalpost.config.faults import Fault, StopReadingError
 from signalpost.config.model import Keys
 from signalpost.config.nodes import Entry, Hidden, ListNode, MapNode, Node, ScalarNode, Span
-from signalpost.config.tags import TAGS, Outside, Tags
+from signalpost.config.outside import Outside
+from signalpost.config.tags import TAGS, Tags
 from signalpost.config.variables import Flaw, Substituted, substitute
 from signalpost.config.words import did_you_mean, quoted
 
@@ -65,7 +66,7 @@ def read_tree(text: str, file: str = "", outside: Outside | None = None) -> Tree
     except StopReadingError as stop:
         reader.reading.faults.append(stop.fault)
     reading = reader.reading
-    files = tuple(reader.tags.files) if reader.tags else ()
+    files = reader.tags.files if reader.tags else ()
     return Tree(root, tuple(reading.documents), tuple(reading.faults), tuple(reading.unread), files)
 
 
@@ -86,7 +87,7 @@ class _Reader:
         self._environment = outside.environment if outside else None
 
     def read(self, document: int, *, first: int = 0, tags: bool = True) -> tuple[Node | None, int]:
-        """Read a document; see `signalpost.config.tags.ReadDocument`."""
+        """Read a document; see `signalpost.config.outside.ReadDocument`."""
         text = self.reading.documents[document].text
         stream = _Stream(text)
         builder = _Builder(iter(stream), document, self.reading, self.tags if tags else None, self._environment, first)
@@ -321,7 +322,9 @@ class _Builder:
             return Substituted(text)
         filled = substitute(text, self.environment)
         for flaw in filled.flaws:
-            self._fault_at(self._within(event, flaw), "{echo}", echo=flaw.text)
+            # Of a file of secrets, a piece of a text is not told, though it may be a name; one that stands alone is.
+            alone = flaw.unset and (flaw.start, flaw.end) == (0, len(text))
+            self._fault_at(self._within(event, flaw), flaw.text if alone else "{echo}", echo=flaw.text)
         if key and (filled.hidden or filled.whole):
             self._fault(event, "variables are put into values, not into keys; $${ is a plain ${")
         self._count(event, 0, max(len(filled.text) - len(text), 0), 0)

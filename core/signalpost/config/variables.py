@@ -25,11 +25,17 @@ _FORMS = "write ${NAME} or ${NAME:-default}, or $${ for a plain ${"
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """What is wrong with a variable: where in the text, in characters, and in words."""
+    """What is wrong with a variable: where in the text, in characters, and in words.
+
+    Attributes:
+        unset: whether it is a variable, and the environment has none of its name.
+
+    """
 
     start: int
     end: int
     text: str
+    unset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
         position = closing.end() if closing else opening.end()
         value = _value(closing[1] if closing else None, environment)
         if isinstance(value, _Unusable):
-            flaws.append(Flaw(start, position, value.text))
+            flaws.append(Flaw(start, position, value.text, value.unset))
             continue
         whole = start == 0 and position == len(text)
         if value.name is not None:
@@ -91,6 +97,7 @@ class _Unusable:
     """Why a variable stands for nothing."""
 
     text: str
+    unset: bool = False
 
 
 def _value(inner: str | None, environment: Mapping[str, str]) -> _Value | _Unusable:
@@ -108,7 +115,8 @@ def _value(inner: str | None, environment: Mapping[str, str]) -> _Value | _Unusa
     if rest:
         return _Value(rest.removeprefix(":-"), None)
     meant = did_you_mean(name, environment)
-    return _Unusable(f"the variable {quoted(name)} is not set{meant} (${{{name}:-default}} would give it a default)")
+    text = f"the variable {quoted(name)} is not set{meant} (${{{name}:-default}} would give it a default)"
+    return _Unusable(text, unset=True)
 
 
 def _malformed(inner: str, name: str, rest: str) -> str:
