@@ -133,6 +133,13 @@ def test_handlers_that_are_called_count_as_named_and_are_known_to_be_bound(plan)
     assert built.bound_to("tick") == ("timer t",)
 
 
+def test_a_handler_that_is_called_by_what_could_not_be_read_counts_as_named(problems):
+    one = '\nfrom signalpost import signal\n@signal("one", path="/x")\nasync def one(event): ...\n'
+    text = "signals: [{path: nowhere, do: [{if: true, then: [{call: one}]}]}]"
+    (found,) = problems(text, {"a": one, "b": one.replace("one", "two")})
+    assert "signals[0].path: a path starts with" in found
+
+
 def test_a_list_waits_only_if_something_in_it_does(plan):
     text = """
         signals:

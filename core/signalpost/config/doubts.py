@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from signalpost.config.model import Keys, ServerConfig
 from signalpost.config.report import Report
 from signalpost.config.section import Section
+from signalpost.config.steps import calls_in
 from signalpost.config.words import nearest
 from signalpost.errors import Problem
 
@@ -23,6 +24,7 @@ class Leftover:
     Attributes:
         keys: of the whole: ``("signals", 0)``.
         handler: the handler it names, if it does.
+        calls: the handlers that its steps call.
         crons: its cron expressions.
 
     """
@@ -30,6 +32,7 @@ class Leftover:
     keys: Keys
     handler: str | None
     crons: tuple[str, ...]
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,12 @@ def doubts_of(report: Report, root: Section, config: ServerConfig) -> Doubts:
         report.problems,
         report.faulty,
         tuple(
-            Leftover(section.keys, section.text("handler"), section.words("cron"))
+            Leftover(
+                section.keys,
+                section.text("handler"),
+                section.words("cron"),
+                tuple(calls_in(section.data.get("do"))),
+            )
             for part in _PARTS
             for section in root.sections(part)
             if section.keys not in read

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Any
 
 from signalpost.config.model import StepConfig
 from signalpost.config.paths import PathPattern, split_path
@@ -69,6 +70,16 @@ def called(steps: tuple[StepConfig, ...]) -> Iterator[str]:
     for step in all_steps(steps):
         if step.name == "call" and isinstance(step.options, str):
             yield step.options
+
+
+def calls_in(value: Any) -> Iterator[str]:
+    """Yield the names of handlers that steps call anywhere in a value of the file, whatever else is wrong with it."""
+    if isinstance(value, dict):
+        name = value.get("call")
+        if isinstance(name, str):
+            yield name
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from calls_in(child)
 
 
 def _read_all(section: Section, name: str, place: Place) -> Iterator[StepConfig]:

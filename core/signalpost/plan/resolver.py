@@ -62,7 +62,7 @@ class Resolver:
             *(signal.handler for signal in config.signals),
             *(timer.handler for timer in config.timers),
             *(schedule.handler for schedule in config.schedules),
-            *(leftover.handler for leftover in doubts.leftovers),
+            *(name for leftover in doubts.leftovers for name in (leftover.handler, *leftover.calls)),
             *_called(config),
         }
 
