@@ -237,6 +237,13 @@ class TestRaw:
                     assert await client.receive() == frame, name
                 assert await client.receive() == "done", name
 
+    @pytest.mark.parametrize("fragments", [["", "", ""], ["", "between", ""], [b"", b""]])
+    async def test_fragments_are_relayed_as_one_frame_if_they_are_all_empty_too(self, fragments):
+        app = app_of("{path: /yjs, format: raw, rebroadcast: sender}")
+        async with serve(app) as running, running.connect("/yjs") as a:
+            await a.socket.send(fragments)
+            assert await a.receive() == fragments[0][:0].join(fragments)
+
     async def test_clients_of_the_envelope_get_raw_frames_as_they_are_too(self):
         app = app_of("{path: /yjs, format: raw, rebroadcast: others}")
         async with (
