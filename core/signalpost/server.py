@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.templates import Additions
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.memory import default_outboxes
 from signalpost.delivery.shedding import ShedLog
@@ -176,6 +177,7 @@ class Server:
             endpoint=port.pages or port.endpoints[0],
             folder=plan.config.folder,
             settings=plan.config.plugins.settings,
+            additions=Additions(plan.registry.template_globals, plan.registry.template_filters),
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
             work=work,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.config.templates import check_template, environment, template_name
+from signalpost.config.templates import Additions, check_template, environment, template_digests, template_name
 
 
 @pytest.fixture
@@ -105,3 +105,21 @@ def test_values_are_escaped_but_in_plain_text(tmp_path):
 
 def test_a_template_is_named_from_the_folder(tmp_path):
     assert template_name(tmp_path / "web" / ".." / "web" / "a.html", tmp_path) == "web/a.html"
+
+
+def test_as_long_as_nobody_knows_what_plugins_add_any_filter_may_be_theirs(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("{{ x | theirs }}{% include 'part.html' %}")
+    (tmp_path / "part.html").write_text("{% if x is theirs %}{% endif %}")
+    assert 'part.html:1: no test "theirs"' in check_template(page, tmp_path, additions=None)
+    (tmp_path / "part.html").write_text("{{ y | thiers }}")
+    assert check_template(page, tmp_path, additions=None) is None
+    found = check_template(page, tmp_path, Additions(filters={"theirs": str}))
+    assert found == 'part.html:1: no filter "thiers"; did you mean "theirs"?'
+    assert set(template_digests(page, tmp_path)) == {page, tmp_path / "part.html"}
+
+
+def test_what_plugins_add_is_there(tmp_path):
+    (tmp_path / "page.html").write_text("{{ station | shout }} {{ twice(2) }}")
+    added = Additions({"station": "york", "twice": lambda n: 2 * n}, {"shout": str.upper})
+    assert environment(tmp_path, added).get_template("page.html").render() == "YORK 4"

@@ -4,6 +4,7 @@ import json
 import sys
 import textwrap
 
+import httpx
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from signalpost.config.model import PluginsConfig
 from signalpost.errors import ConfigError
 from signalpost.plan import Plan, build_plan, load_plan
 from signalpost.plugins.discovery import load_plugins
+from signalpost.testing import serve
 
 ENDPOINTS = """\
 endpoints:
@@ -323,3 +325,30 @@ def test_what_is_missing_may_be_of_a_plugin_that_did_not_load_whole(problems, so
 def test_where_it_is_open_which_plugins_are_meant_nothing_that_they_may_add_is_missed(problems):
     (found,) = problems(USES_WHAT_PLUGINS_ADD + " " * 8 + "plugins: {folder: nowhere}\n")
     assert "plugins.folder: no folder" in found
+
+
+LOUD = "from signalpost import hookimpl\n\n@hookimpl\ndef template_filters():\n    return {'loud': str.upper}\n"
+
+
+def test_the_filters_of_views_are_those_of_the_plugins_too(problems, tmp_path):
+    (tmp_path / "page.html").write_text("<p>\n{{ path | laud }}")
+    view = "routes: [{path: /, view: page.html}]\n"
+    assert problems(view, loud=LOUD) == [
+        '4:26: routes[0].view: page.html:2: no filter "laud"; did you mean "loud"?',
+    ]
+    (found, _) = problems(view, loud="import nothing_like_this\n")
+    assert found.endswith('no filter "laud"; it may belong to plugin loud, which did not load')
+    (found,) = problems(view + "plugins: {folder: nowhere}\n")
+    assert "plugins.folder" in found
+
+
+async def test_a_view_uses_what_plugins_add_and_after_a_reload_what_they_add_then(tmp_path):
+    (tmp_path / "page.html").write_text("{{ path | loud }}")
+    view = ENDPOINTS + "routes: [{path: /a, view: page.html}]\n"
+    async with (
+        serve(view, folder=tmp_path, plugins={"loud": LOUD}) as app,
+        httpx.AsyncClient(base_url=app.url("web")) as web,
+    ):
+        assert (await web.get("/a")).text == "/A"
+        await app.reload(plugins={"loud": LOUD.replace("str.upper", "len")})
+        assert (await web.get("/a")).text == "2"

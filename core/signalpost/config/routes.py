@@ -42,7 +42,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     bound = endpoints.bound(section, websocket=False)
     methods = _methods(section)
     if view is not None:
-        text = check_template(view, folder)
+        text = check_template(view, folder, additions=None)  # the plan knows the plugins, and looks again
         if text is not None:
             section.problem("view", text)
     if "schema" in section and not any(name in section for name in _WITH_BODY):

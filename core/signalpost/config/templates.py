@@ -8,8 +8,10 @@ is an error rather than an empty string; the sandbox keeps a template from chang
 import difflib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError, nodes, select_autoescape
 from jinja2.environment import Environment
@@ -22,17 +24,37 @@ PLAIN_TEXT = ("txt",)
 _Reference = nodes.Extends | nodes.Include | nodes.Import | nodes.FromImport
 
 
-def environment(folder: Path) -> Environment:
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What plugins add to templates.
+
+    Attributes:
+        names: what every template may name besides the names that it has by itself.
+        filters: by name.
+
+    """
+
+    names: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+
+NO_ADDITIONS = Additions()
+
+
+def environment(folder: Path, additions: Additions = NO_ADDITIONS) -> Environment:
     """Return a Jinja2 environment whose templates are the files below `folder`.
 
     A template that changes on disk is compiled anew when it is next asked for.
     """
-    return ImmutableSandboxedEnvironment(
+    made = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(folder),
         autoescape=select_autoescape(disabled_extensions=PLAIN_TEXT, default=True, default_for_string=True),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+    made.globals.update(additions.names)
+    made.filters.update(additions.filters)
+    return made
 
 
 def template_name(path: Path, folder: Path) -> str:
@@ -48,12 +70,13 @@ def template_name(path: Path, folder: Path) -> str:
         raise ValueError(f"{path}: a template must be below the folder of routes.yaml") from None
 
 
-def check_template(path: Path, folder: Path) -> str | None:
+def check_template(path: Path, folder: Path, additions: Additions | None = NO_ADDITIONS) -> str | None:
     """Compile a template, and every template that it names, without rendering any.
 
     Args:
         path: the template; absolute, or relative to where the process stands, as `folder` is.
         folder: the app's folder, the root of all template names.
+        additions: what plugins add; None as long as that is not known, and then any filter may be one of theirs.
 
     Returns:
         The first mistake as one line, ``web/hello.html:3: no filter "uper"; did you mean "upper"?``; None if there is
@@ -64,21 +87,21 @@ def check_template(path: Path, folder: Path) -> str | None:
         name = template_name(path, folder)
     except ValueError as error:
         return str(error)
-    return _check(environment(folder), name, folder, set())
+    return _Check(environment(folder, additions or NO_ADDITIONS), folder, any_filter=additions is None).run(name)
 
 
 def template_digests(path: Path, folder: Path) -> dict[Path, str]:
     """Give the file of a template, and that of every template it names, with a digest of what each holds now.
 
-    The arguments are those of `check_template`; a file that cannot be read has an empty digest.
+    The first arguments are those of `check_template`; a file that cannot be read has an empty digest.
     """
     try:
         name = template_name(path, folder)
     except ValueError:
         return {}
-    seen: set[str] = set()
-    _check(environment(folder), name, folder, seen)
-    return {folder / each: _digest(folder / each) for each in sorted(seen)}
+    check = _Check(environment(folder), folder, any_filter=True)
+    check.run(name)
+    return {folder / each: _digest(folder / each) for each in sorted(check.seen)}
 
 
 def _digest(file: Path) -> str:
@@ -88,29 +111,68 @@ def _digest(file: Path) -> str:
         return ""
 
 
-def _check(env: Environment, name: str, folder: Path, seen: set[str]) -> str | None:
-    seen.add(name)
-    try:
-        source = _read(env, folder, name)
-        tree = env.parse(source, name)
-        for line, _, text in unknown_filters(env, tree):
-            return f"{name}:{line}: {text}"
-        env.compile(source, name)
-    except TemplateSyntaxError as error:
-        return f"{error.name or name}:{error.lineno}: {_one_line(error.message or 'it is not a template')}"
-    except UnicodeDecodeError as error:
-        return f"{name}: it is not UTF-8 text (byte {error.start})"
-    except OSError as error:
-        return f"{name}: {(error.strerror or 'it cannot be read').lower()}"
-    except RecursionError:
-        return f"{name}: it is nested too deeply"
-    except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
-        return f"{name}: {_one_line(error.msg)}"
-    for reference in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
-        problem = _check_reference(env, name, reference, folder, seen)  # type: ignore[arg-type]
-        if problem:
-            return problem
-    return None
+class _Check:
+    """Looks through a template and all that it names.
+
+    Args:
+        env: compiles them.
+        folder: where they are.
+        any_filter: whether a filter may have any name.
+
+    Attributes:
+        seen: names of the templates that were looked at.
+
+    """
+
+    def __init__(self, env: Environment, folder: Path, *, any_filter: bool) -> None:
+        self._env = env
+        self._folder = folder
+        self._any_filter = any_filter
+        self.seen: set[str] = set()
+
+    def run(self, name: str) -> str | None:
+        """Say what is wrong first; None if nothing is."""
+        self.seen.add(name)
+        try:
+            tree = self._env.parse(_read(self._env, self._folder, name), name)
+            for line, _, text in self._unknown(tree):
+                return f"{name}:{line}: {text}"
+            self._env.compile(tree, name)
+        except TemplateSyntaxError as error:
+            return f"{error.name or name}:{error.lineno}: {_one_line(error.message or 'it is not a template')}"
+        except UnicodeDecodeError as error:
+            return f"{name}: it is not UTF-8 text (byte {error.start})"
+        except OSError as error:
+            return f"{name}: {(error.strerror or 'it cannot be read').lower()}"
+        except RecursionError:
+            return f"{name}: it is nested too deeply"
+        except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
+            return f"{name}: {_one_line(error.msg)}"
+        for reference in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
+            problem = self._reference(name, reference)  # type: ignore[arg-type]
+            if problem:
+                return problem
+        return None
+
+    def _unknown(self, tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
+        """Find filters and tests that do not exist; a filter that may be a plugin's is taken for another one."""
+        if self._any_filter:
+            for node in tree.find_all(nodes.Filter):
+                node.name = node.name if node.name in self._env.filters else next(iter(self._env.filters))
+        return unknown_filters(self._env, tree)
+
+    def _reference(self, name: str, reference: _Reference) -> str | None:
+        """Check what `{% extends %}` and its kin name, as far as it is written out."""
+        wanted = list(_constants(reference.template))
+        found = [other for other in wanted if _exists(self._env, self._folder, other)]
+        if wanted and not found and not getattr(reference, "ignore_missing", False):
+            return f"{name}:{reference.lineno}: {_missing(wanted[0], self._folder)}"
+        for other in found:
+            if other not in self.seen:
+                problem = self.run(other)
+                if problem:
+                    return problem
+        return None
 
 
 def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
@@ -122,20 +184,6 @@ def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[in
         kind, known = ("filter", env.filters) if isinstance(node, nodes.Filter) else ("test", env.tests)
         if node.name not in known:
             yield node.lineno, node.name, f"no {kind} {quoted(node.name)}{did_you_mean(node.name, known)}"
-
-
-def _check_reference(env: Environment, name: str, reference: _Reference, folder: Path, seen: set[str]) -> str | None:
-    """Check what `{% extends %}` and its kin name, as far as it is written out."""
-    wanted = list(_constants(reference.template))
-    found = [other for other in wanted if _exists(env, folder, other)]
-    if wanted and not found and not getattr(reference, "ignore_missing", False):
-        return f"{name}:{reference.lineno}: {_missing(wanted[0], folder)}"
-    for other in found:
-        if other not in seen:
-            problem = _check(env, other, folder, seen)
-            if problem:
-                return problem
-    return None
 
 
 def _constants(template: nodes.Expr) -> Iterator[str]:

@@ -128,7 +128,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             resolver.endpoints(route.endpoints, route.keys, websocket=False),
             file=route.file,
             static=route.static,
-            view=route.view,
+            view=resolver.view(route.view, route.keys),
             handler=resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
             do=compiler.program(route.do, Place.ROUTE),
             gate=resolver.gate(route.schema),

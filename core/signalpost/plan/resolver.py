@@ -1,6 +1,7 @@
 """Resolves what routes.yaml names: handlers, endpoints, schemas; and what decorators bind where it says nothing."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from signalpost.config.doubts import NO_DOUBTS, Doubts
@@ -16,6 +17,7 @@ from signalpost.config.model import (
 )
 from signalpost.config.paths import PathPattern
 from signalpost.config.steps import called
+from signalpost.config.templates import Additions, check_template
 from signalpost.cron import Cron
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
@@ -118,6 +120,16 @@ class Resolver:
     def all_endpoints(self, *, websocket: bool) -> frozenset[str]:
         """Return the names of all endpoints that take WebSockets, or of all that do not."""
         return frozenset(each.name for each in self.config.endpoints if each.scheme.websocket is websocket)
+
+    def view(self, path: Path | None, keys: Keys) -> Path | None:
+        """Check the template that the route at `keys` answers with, now that it is known what plugins add."""
+        if path is not None and not self.doubts.plugins:
+            registry = self.registry
+            added = Additions(registry.template_globals, registry.template_filters)
+            problem = check_template(path, self.config.folder, added)
+            if problem:
+                self.findings.problem((*keys, "view"), problem + self._perhaps)
+        return path
 
     def crons(self, texts: tuple[str, ...], keys: Keys) -> tuple[Cron, ...]:
         """Read the cron expressions of the part at `keys`."""

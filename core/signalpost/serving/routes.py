@@ -126,7 +126,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.static:
         return partial(_answer_static, StaticFolder(rule.static), len(rule.path.segments))
     if rule.view:
-        return partial(_answer_view, View.load(rule.view, services.folder), services)
+        return partial(_answer_view, View.load(rule.view, services.folder, services.additions), services)
     if rule.handler:
         return partial(_answer_handler, rule.handler, rule, services)
     if rule.do:

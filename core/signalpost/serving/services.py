@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
+from signalpost.config.templates import NO_ADDITIONS, Additions
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
@@ -20,6 +21,7 @@ class RouteServices:
         endpoint: the http or https endpoint of the port, for `RouteEvent.endpoint`.
         folder: the app's folder, absolute: templates are named from it, and the log names files from it.
         settings: of plugins, by plugin name; views see them.
+        additions: what plugins add to views.
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
         work: of the plan whose routes they are.
@@ -31,6 +33,7 @@ class RouteServices:
     endpoint: EndpointConfig
     folder: Path
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    additions: Additions = NO_ADDITIONS
     message_limit: int = MEBIBYTE
     patience: float = 10.0
     work: Work = field(default_factory=Work)

@@ -12,6 +12,8 @@ name        holds
 `state`     the mapping that all handlers of the server share; a template cannot change it
 `settings`  of plugins, by plugin name: ``{{ settings.clock.format }}``
 ==========  =====================================================================================================
+
+and the names and filters that plugins add (`signalpost.plugins.hookspecs.template_globals`, `template_filters`).
 """
 
 import traceback
@@ -23,7 +25,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError
 from jinja2.environment import Environment
 
-from signalpost.config.templates import check_template, environment, template_name
+from signalpost.config.templates import NO_ADDITIONS, Additions, check_template, environment, template_name
 from signalpost.errors import OperatorError
 from signalpost.serving.files import content_type
 
@@ -66,17 +68,17 @@ class View:
     _environment: Environment
 
     @classmethod
-    def load(cls, path: Path, folder: Path) -> "View":
-        """Compile the template at `path` and every template it names.
+    def load(cls, path: Path, folder: Path, additions: Additions = NO_ADDITIONS) -> "View":
+        """Compile the template at `path` and every template it names; `additions` are what plugins add.
 
         Raises:
             OperatorError: it cannot be used; one line with file and line.
 
         """
-        problem = check_template(path, folder)
+        problem = check_template(path, folder, additions)
         if problem:
             raise OperatorError(problem)
-        env = environment(folder)
+        env = environment(folder, additions)
         name = template_name(path, folder)
         env.get_template(name)
         return cls(name, content_type(path), folder, env)
