@@ -220,7 +220,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(st.dictionaries(st.sampled_from([*BUILT_IN, "then", "else", "do", "horn"]), VALUES, max_size=3)))
 def test_whatever_a_list_is_it_is_compiled_or_its_mistakes_are_told(tmp_path_factory, steps):
     parts = {
