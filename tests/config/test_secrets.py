@@ -249,3 +249,18 @@ def test_a_file_of_secrets_is_among_what_was_read(write):
     assert set(load_config(folder / "routes.yaml", os.environ).files) == {
         folder / "routes.yaml", folder / "secrets.yaml",
     }  # fmt: skip
+
+
+def test_the_lines_of_a_long_secret_are_hidden_one_by_one(write, config):
+    write("key: |\n  -----BEGIN KEY-----\n  MIIEvQIBADANBg\n  x=\n  -----END KEY-----\n")
+    source = config("timers: [{name: t, every: 1s, handler: h, arguments: {a: !secret key}}]").source
+    assert source.masked("read MIIEvQIBADANBg") == "read !secret key"
+    assert (
+        source.masked("it is '-----BEGIN KEY-----\\nMIIEvQIBADANBg\\nx=\\n-----END KEY-----\\n'")
+        == "it is '!secret key'"
+    )
+
+
+def test_a_label_that_looks_like_a_piece_of_a_value_stays(write, problems):
+    write("secret-of-rate: a secret of rate")
+    assert 'limits.rate: "!secret secret-of-rate" is not a rate' in problems("limits: {rate: !secret secret-of-rate}")

@@ -7,7 +7,7 @@ In a problem about a value, pieces of it are hidden, too: words like ``"abc" is 
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from signalpost.config.nodes import Hidden
 from signalpost.config.scalars import shorten
@@ -21,56 +21,59 @@ _LONG = 8
 # So many characters in a row that a problem shares with the value it is about were taken from there.
 _PIECE = 6
 _QUOTED = re.compile(r'"([^"]{2,})"|\'([^\']{2,})\'')
+# Lines of a value that are hidden one by one, as tables and tracebacks show them.
+_MOST_LINES = 500
 # Stand for labels while values are still looked for, since a label may hold what looks like a piece of one.
 _FIRST_MARK = 0xF0000
 _MOST_MARKS = 0xFFFE
 _MARKS = re.compile("[\U000f0000-\U000ffffd]")
 
 
-def mask(text: str, about: Sequence[Hidden], beside: Iterable[Hidden]) -> str:
-    """Put labels in the place of values.
+class Mask:
+    """Puts labels in the place of values, wherever a text holds one.
 
     Args:
-        text: a problem.
-        about: what it is about: pieces of these are hidden, too.
-        beside: what may be told of there as a whole.
+        hidden: the values.
 
     """
-    values = _worth_hiding((*about, *beside))
-    if not values:
-        return text
-    pieces = {each.text for each in about}
-    labels = list(dict.fromkeys(each.label for each in values))
-    marks = {label: chr(_FIRST_MARK + index % _MOST_MARKS) for index, label in enumerate(labels)}
-    text = _MARKS.sub("\ufffd", text)
-    for each in values:
-        text = _without_value(text, each.text, marks[each.label])
-    for each in values:
-        if each.text in pieces:
-            text = _without_pieces(text, each.text.lower(), marks[each.label])
-    return _MARKS.sub(lambda match: labels[ord(match[0]) - _FIRST_MARK], text)
+
+    __slots__ = ("_labels", "_marks", "_spellings")
+
+    def __init__(self, hidden: Iterable[Hidden]) -> None:
+        # The longest first, so that none is hidden as a part of another.
+        values = sorted(dict.fromkeys(each for each in hidden if each.text), key=lambda each: -len(each.text))
+        self._labels = list(dict.fromkeys(each.label for each in values))
+        self._marks = {label: chr(_FIRST_MARK + index % _MOST_MARKS) for index, label in enumerate(self._labels)}
+        self._spellings = [(text, self._marks[each.label]) for each in values for text in _spellings(each.text)]
+
+    def __call__(self, text: str, about: Sequence[Hidden] = ()) -> str:
+        """Return a text with labels.
+
+        Args:
+            text: whatever people are shown.
+            about: those of the values that it is about: pieces of these are hidden, too.
+
+        """
+        if not self._spellings:
+            return text
+        text = _MARKS.sub("\ufffd", text)
+        for spelling, mark in self._spellings:
+            if spelling in text:
+                pattern = re.escape(spelling)
+                text = re.sub(pattern if len(spelling) >= _LONG else rf"(?<!\w){pattern}(?!\w)", mark, text)
+        for each in about:
+            if each.text:
+                text = _without_pieces(text, each.text.lower(), self._marks[each.label])
+        return _MARKS.sub(lambda match: self._labels[ord(match[0]) - _FIRST_MARK], text)
 
 
-def mask_secrets(text: str, hidden: Iterable[Hidden]) -> str:
-    """Put labels in the place of secrets, wherever a text holds one."""
-    return mask(text, (), (each for each in hidden if each.secret and len(each.text) >= SHORTEST_SECRET))
+def secrets_mask(hidden: Iterable[Hidden]) -> Mask:
+    """Return what hides secrets in any text."""
+    return Mask(each for each in hidden if each.secret and len(each.text) >= SHORTEST_SECRET)
 
 
-def _worth_hiding(hidden: Iterable[Hidden]) -> Sequence[Hidden]:
-    """Return those that hold anything, the longest first, so that none is hidden as a part of another."""
-    return sorted(dict.fromkeys(each for each in hidden if each.text), key=lambda each: -len(each.text))
-
-
-def _without_value(text: str, value: str, mark: str) -> str:
-    for spelling in _spellings(value):
-        if spelling in text:
-            pattern = re.escape(spelling)
-            text = re.sub(pattern if len(spelling) >= _LONG else rf"(?<!\w){pattern}(?!\w)", mark, text)
-    return text
-
-
-def _spellings(value: str) -> Iterator[str]:
-    """Yield a value as messages write it: as it is, fit for a terminal, cut, in lower case, in a repr, as JSON."""
+def _spellings(value: str) -> list[str]:
+    """Return a value as it may be written (in a repr, as JSON, cut, in lower case, …), the longest first."""
     shown = printable(value)
     spellings = {
         value,
@@ -81,8 +84,9 @@ def _spellings(value: str) -> Iterator[str]:
         repr(value)[1:-1],
         json.dumps(value)[1:-1],
         json.dumps(value, ensure_ascii=False)[1:-1],
+        *(line for line in map(str.strip, value.splitlines()[:_MOST_LINES]) if len(line) >= _LONG),
     }
-    yield from sorted(spellings, key=len, reverse=True)
+    return sorted(spellings, key=len, reverse=True)
 
 
 def _without_pieces(text: str, value: str, mark: str) -> str:

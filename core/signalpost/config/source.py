@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 from signalpost.config.document import Document
 from signalpost.config.faults import Fault
-from signalpost.config.masks import mask, mask_secrets
+from signalpost.config.masks import Mask, secrets_mask
 from signalpost.config.model import Keys, Part
 from signalpost.config.nodes import Hidden, ListNode, MapNode, Node, ScalarNode, Span, hidden_in, secrets_in
 from signalpost.config.tree import Tree
@@ -18,18 +18,21 @@ class Source:
 
     Attributes:
         file: routes.yaml, as the user named it.
+        has_secrets: whether any value is a secret.
+        masked: hides the secrets that a text holds: ``!secret token`` stands in the place of each.
 
     """
 
-    __slots__ = ("_around", "_documents", "_root", "_secrets", "file")
+    __slots__ = ("_around", "_documents", "_root", "file", "has_secrets", "masked")
 
     def __init__(self, tree: Tree) -> None:
         self.file = tree.documents[0].name
         self._documents: Sequence[Document] = tree.documents
         self._root = tree.root
         self._around: tuple[Node | None, tuple[Hidden, ...]] = (None, ())
-        hidden = hidden_in(tree.root) if tree.root else ()
-        self._secrets = tuple(dict.fromkeys(each for each in hidden if each.secret))
+        hidden = tuple(hidden_in(tree.root)) if tree.root else ()
+        self.has_secrets = any(each.secret for each in hidden)
+        self.masked = secrets_mask(hidden)
 
     def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> Problem:
         """Make the problem `text` about the value at `keys` (or about its key, or a part), or its nearest parent."""
@@ -64,7 +67,7 @@ class Source:
         document = self._documents[fault.span.document]
         earlier = fault.earlier and self._documents[fault.earlier.document].place(fault.earlier.start)
         text = fault.words(earlier or "", masked=document.secret)
-        return document.problem(fault.span.start, fault.span.end, mask_secrets(text, self._secrets), fault.keys)
+        return document.problem(fault.span.start, fault.span.end, self.masked(text), fault.keys)
 
     def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
         """Say what of the text at `keys` came from variables and secrets; see `SourceMap`."""
@@ -74,15 +77,6 @@ class Source:
             return ()
         return [(each.start, each.start + len(each.text)) for each in node.hidden if each.text]
 
-    @property
-    def has_secrets(self) -> bool:
-        """Whether any value is a secret."""
-        return bool(self._secrets)
-
-    def masked(self, text: str) -> str:
-        """Hide the secrets that a text holds: ``!secret token`` stands in the place of each."""
-        return mask_secrets(text, self._secrets)
-
     def _masked(self, text: str, nodes: Sequence[Node]) -> str:
         """Hide what a problem about the last of `nodes` must not show.
 
@@ -91,7 +85,8 @@ class Source:
         beside = nodes[-2] if len(nodes) > 1 and isinstance(nodes[-2], MapNode) else None
         if self._around[0] is not beside:  # many problems are about the values of one mapping
             self._around = beside, tuple(hidden_in(beside)) if beside else ()
-        return mask_secrets(mask(text, tuple(hidden_in(nodes[-1])), self._around[1]), self._secrets)
+        about = tuple(hidden_in(nodes[-1]))
+        return self.masked(Mask((*about, *self._around[1]))(text, about))
 
     def _way(self, keys: Keys) -> list[Node]:
         """Return the nodes on the way to what stands at `keys`, or to its nearest parent; none without a tree."""
