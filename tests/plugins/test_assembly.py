@@ -334,9 +334,12 @@ def test_all_mistakes_of_a_plugin_s_decorators_are_reported_at_once_and_the_soun
 
         @action("four")
         def four(): ...
+
+        @signal(["five"])
+        async def five(event): ...
         """,
     )
     registry = app.load()
-    assert [error.where for error in registry.errors] == [f"{file}:{line}" for line in (4, 10, 13)]
+    assert [error.where for error in registry.errors] == [f"{file}:{line}" for line in (4, 10, 13, 16)]
     assert list(registry.handlers) == ["two"]
-    assert registry.faulty == {"one", "three", "four"}
+    assert registry.faulty == {"one", "three", "four", "['five']"}

@@ -73,8 +73,8 @@ def mark_action(function: Callable[..., Any], made: Action) -> None:
     _write(function, replace(marks, actions=(made, *marks.actions)))
 
 
-def mark_fault(function: object, name: str, text: str) -> None:
-    """Mark a function as faulty.
+def mark_fault(function: object, name: object, text: str) -> None:
+    """Mark a function as faulty; the name may be what is wrong.
 
     Raises:
         PluginError: what is decorated is no function, so nobody would find the mark. The plugin's name is not known
@@ -85,7 +85,7 @@ def mark_fault(function: object, name: str, text: str) -> None:
     if not inspect.isfunction(function):
         raise PluginError(getattr(function, "__module__", None) or "?", where, text)
     marks = marks_of(function)
-    _write(function, replace(marks, faults=(Fault(name, where, text), *marks.faults)))
+    _write(function, replace(marks, faults=(Fault(str(name), where, text), *marks.faults)))
 
 
 def where_is(function: object) -> str:
