@@ -1,6 +1,7 @@
 """A server that goes over to another plan: who is connected stays, and what is said holds from the next message on."""
 
 import asyncio
+import contextlib
 import gc
 import socket
 import ssl
@@ -704,6 +705,67 @@ async def test_handlers_are_as_many_as_the_new_limit_says():
         await free.send("a")  # waits for the one place that there is, which two are at
         app.server._shared.state["free"] = ("a", "b")
         assert [await one.receive(), await two.receive()] == ["old ends a", "old ends b"]
+
+
+# Under load
+
+PASSES = """
+import asyncio
+from signalpost import signal
+
+@signal("pass")
+async def pass_on(event):
+    for _ in range(event.data.message[1] % 7):
+        await asyncio.sleep(0)
+    event.broadcast(event.data.message)
+
+VERSION = {version}
+"""
+WAYS = (
+    "{path: /a/b}",
+    "{path: /a/b, handler: pass}",
+    "{path: /A/b, rebroadcast: path, schema: {type: object}}",
+    "{path: /a/<x>, handler: pass, slow: {policy: drop_oldest}}",
+    '{path: /a/b, do: [{broadcast: {value: "{{ message }}"}}]}',
+    "{path: /<rest:path>, rebroadcast: path}",
+)
+RELOADS, SENDERS, LISTENERS, LAST = 12, 5, 45, -1
+
+
+async def test_no_message_is_lost_doubled_or_overtaken_by_reloads():
+    reloaded = asyncio.Event()
+
+    async def speak(client, name):
+        number = 0
+        while not reloaded.is_set():
+            await client.send([name, number])
+            number += 1
+            await asyncio.sleep(0)
+        await client.send([name, LAST])
+        return [*range(number), LAST]
+
+    async def listen(client):
+        heard = {name: [] for name in range(SENDERS)}
+        while not all(numbers[-1:] == [LAST] for numbers in heard.values()):
+            name, number = await client.receive_json()
+            heard[name].append(number)
+        return heard
+
+    async with (
+        serve(app_of(f"signals: [{WAYS[0]}]"), plugins={"p": PASSES.format(version=0)}) as app,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        clients = [await stack.enter_async_context(app.connect("/a/b")) for _ in range(SENDERS + LISTENERS)]
+        listening = [asyncio.ensure_future(listen(client)) for client in clients]
+        speaking = [asyncio.ensure_future(speak(client, name)) for name, client in enumerate(clients[:SENDERS])]
+        for number in range(1, RELOADS + 1):
+            way = WAYS[number % len(WAYS)]
+            done = await app.reload(app_of(f"signals: [{way}]"), {"p": PASSES.format(version=number)})
+            assert done.closed == 0
+        reloaded.set()
+        said = dict(enumerate(await asyncio.gather(*speaking)))
+        for heard in await asyncio.gather(*listening):
+            assert heard == said
 
 
 # Nothing is left behind
