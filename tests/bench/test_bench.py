@@ -10,6 +10,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ def programs(tmp_path_factory):
 def modules(monkeypatch):
     """The benchmark's own modules, by name; they find one another beside themselves, as when fanout.py is run."""
     monkeypatch.syspath_prepend(BENCH)
-    names = ("servers", "harness", "figures", "tables", "fanout", "chart", "soak", "visitors")
+    names = ("servers", "harness", "figures", "tables", "fanout", "chart", "soak", "visitors", "reloads")
     return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
@@ -318,6 +319,28 @@ async def test_a_soak_finds_nothing_wrong_and_says_what_came_of_everybody(module
     assert made.vitals["all gone"].files == made.vitals["nobody"].files
     assert made.visitors_messages > 0
     assert "nothing: no gap" in soak.describe(made, 1.0)
+
+
+@needs_cc
+async def test_reloads_under_load_lose_nothing_and_leave_nothing_behind(modules, programs, monkeypatch):
+    reloads, harness = modules.reloads, modules.harness
+    monkeypatch.setattr(harness, "BUILD", programs)
+    monkeypatch.setattr(reloads, "CLIENTS", 20)
+    monkeypatch.setattr(reloads, "PAUSE", 0.2)
+    loaded = await reloads.under_load(harness.Cores(None, None), 1.5)
+    assert loaded.wrong == []
+    made = await reloads.many(10)
+    assert made.wrong == []
+    assert list(made.holdings) == [1, 5, 10]
+    assert "WRONG" not in reloads.describe(loaded, made)
+
+
+def test_what_grows_over_many_reloads_is_found(modules):
+    reloads = modules.reloads
+    half = reloads.Holdings(50.0, 20, 300, 5, 2, 3, 1_000)
+    assert reloads._growth(half, replace(half, memory_mib=51.0, objects=2_000)) == []
+    worse = replace(half, memory_mib=53.0, files=21, modules=301, finders=6, apps=3, tasks=4)
+    assert len(reloads._growth(half, worse)) == 6
 
 
 async def test_a_message_that_a_visitor_misses_is_found(modules):

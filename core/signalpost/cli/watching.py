@@ -6,6 +6,7 @@ turning a symbolic link elsewhere. Folders are looked into, never files held: a 
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import aclosing
@@ -15,6 +16,8 @@ from pathlib import Path
 from watchfiles import awatch
 
 from signalpost.plan import Plan
+
+LOG = logging.getLogger(__name__)
 
 QUIET = 0.1
 """Seconds without a further change after which a burst is over: a checkout, or an editor that saves several files."""
@@ -84,7 +87,18 @@ class AppFiles:
 
     async def changed(self, since: Mapping[Path, Stamp]) -> None:
         """Wait until something is otherwise than `since`, and no more changes for a moment."""
-        # Yields after `LOOK` at the latest, so that what has changed before it began is seen too.
+        try:
+            if self.stamps() == since:
+                await self._told(since)
+        except (OSError, RuntimeError) as error:  # too many watches (fs.inotify.max_user_watches), an odd file system
+            LOG.info("the system does not tell of changes (%s); files are looked at every second", error)
+            while self.stamps() == since:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(LOOK / 1_000)
+        await self._settle()
+
+    async def _told(self, since: Mapping[Path, Stamp]) -> None:
+        """Wait until something is otherwise, woken by the system."""
+        # Yields after `LOOK` at the latest, so that what has changed while it began is seen too.
         events = awatch(
             *self._folders(),
             recursive=False,
@@ -97,8 +111,7 @@ class AppFiles:
         async with aclosing(events):
             async for _ in events:
                 if self.stamps() != since:
-                    break
-        await self._settle()
+                    return
 
     async def _settle(self) -> None:
         """Wait until the files have been left alone for a moment."""

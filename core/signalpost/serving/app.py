@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sanic import Sanic
@@ -17,6 +17,9 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.table import RouteTable, sanic_path
 
 __all__ = ["RouteServices", "build_app", "discard_app"]
+
+# `ErrorPages` answers what fails; where no format is named, Sanic reads the source of the handler to guess one.
+_OPTIONS: Mapping[str, Any] = {"unquote": True, "error_format": "json"}
 
 App = Sanic[Any, Any]
 
@@ -90,12 +93,12 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
     declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
     for number, rule in enumerate(rules):
         endpoint = endpoint_of(rule, services)
-        app.add_route(endpoint, sanic_path(rule.path), rule.methods, name=f"route-{number}", unquote=True)
+        app.add_route(endpoint, sanic_path(rule.path), rule.methods, name=f"route-{number}", **_OPTIONS)
         if (below := rule.below) is not None:
             identity = below.identity(ignore_case=False)
             methods = [method for method in rule.methods if (identity, method) not in declared]
             if methods:  # a route that somebody wrote stands before one that follows from another
-                app.add_route(endpoint, sanic_path(below), methods, name=f"route-{number}-below", unquote=True)
+                app.add_route(endpoint, sanic_path(below), methods, name=f"route-{number}-below", **_OPTIONS)
 
 
 def _config(services: RouteServices) -> Config:

@@ -1,5 +1,6 @@
 """A reload as listeners see it: what is new is made ready beside what serves, then all of it changes at once."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from signalpost.config.model import EndpointConfig
@@ -71,6 +72,7 @@ class Changeover:
             listener = self._before.get(port.sock)
             if listener is not None:
                 self._prospects[listener] = listener.prepare(port, self._plan.routes, services)
+                await asyncio.sleep(0)  # many routes take a while: those who are connected have a turn in between
             else:
                 listener = Listener(port, self._plan.routes, services, self._sockets)
                 self._opened.append(listener)

@@ -114,7 +114,7 @@ class Upgrader:
 
         # Sanic lets only such a handler return nothing; the answer has been written by then.
         upgrade.is_websocket = True  # type: ignore[attr-defined]
-        app.add_route(upgrade, _UPGRADE_PATH, methods=["GET"], name=_UPGRADE_NAME)
+        app.add_route(upgrade, _UPGRADE_PATH, methods=["GET"], name=_UPGRADE_NAME, error_format="json")
 
     def answer(self, request: Request[Any, Any]) -> HTTPResponse | None:
         """Answer a request: None when its connection is a WebSocket now."""
