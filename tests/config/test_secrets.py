@@ -199,6 +199,19 @@ def test_whatever_a_secret_is_no_problem_shows_the_whole_of_it(write, problems, 
         assert secret.lower() not in shown.lower()
 
 
+def test_short_values_beside_a_problem_leave_its_words_alone(problems):
+    shown = problems('limits: {rate: x, connections: "${N}"}', N="0")
+    assert "or 0 for no limit" in shown
+    assert 'must be a whole number, not the text "${N}"' in shown
+
+
+def test_a_problem_does_not_show_the_value_beside_it(problems):
+    shown = problems(
+        'schedules: [{name: t, cron: "@daily", handler: h, start: "${START}", end: 2026-01-01}]', START="2027-02-03"
+    )
+    assert "must be after start (${START})" in shown
+
+
 def test_a_schema_holds_no_secrets_since_clients_are_told_what_it_asks_for(write, problems):
     write("s: hunter2")
     assert (

@@ -14,8 +14,8 @@ from signalpost.config.scalars import shorten
 from signalpost.config.words import printable
 
 MASK = "***"
-# A shorter secret is hidden in problems about it alone: anywhere else it would be found in every other word.
-SHORTEST_SECRET = 3
+# What is shorter is hidden in problems about it alone: anywhere else it would be found in every other word.
+SHORTEST = 3
 # A value of so many characters is hidden inside longer words, too.
 _LONG = 8
 # So many characters in a row that a problem shares with the value it is about were taken from there.
@@ -69,7 +69,7 @@ class Mask:
 
 def secrets_mask(hidden: Iterable[Hidden]) -> Mask:
     """Return what hides secrets in any text."""
-    return Mask(each for each in hidden if each.secret and len(each.text) >= SHORTEST_SECRET)
+    return Mask(each for each in hidden if each.secret and len(each.text) >= SHORTEST)
 
 
 def _spellings(value: str) -> list[str]:

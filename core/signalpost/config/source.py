@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 from signalpost.config.document import Document
 from signalpost.config.faults import Fault
-from signalpost.config.masks import Mask, secrets_mask
+from signalpost.config.masks import SHORTEST, Mask, secrets_mask
 from signalpost.config.model import Keys, Part
 from signalpost.config.nodes import Hidden, ListNode, MapNode, Node, ScalarNode, Span, hidden_in, secrets_in
 from signalpost.config.tree import Tree
@@ -84,7 +84,8 @@ class Source:
         """
         beside = nodes[-2] if len(nodes) > 1 and isinstance(nodes[-2], MapNode) else None
         if self._around[0] is not beside:  # many problems are about the values of one mapping
-            self._around = beside, tuple(hidden_in(beside)) if beside else ()
+            hidden = hidden_in(beside) if beside else ()
+            self._around = beside, tuple(each for each in hidden if len(each.text) >= SHORTEST)
         about = tuple(hidden_in(nodes[-1]))
         return self.masked(Mask((*about, *self._around[1]))(text, about))
 
