@@ -6,6 +6,7 @@ import pytest
 
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
+from signalpost.plan.shapes import allowed_keys
 
 HEAD = """\
 endpoints:
@@ -51,3 +52,59 @@ def places(tmp_path, monkeypatch):
 )
 def test_a_mistake_is_underlined_where_it_is_written(places, steps, expected):
     assert sorted(places(steps)) == sorted(expected)
+
+
+SCHEMA = "{type: object, properties: {message: {}, text: {}}, additionalProperties: false}"
+
+
+@pytest.mark.parametrize(
+    ("signal", "told"),
+    [
+        (
+            "{path: /a/<room>, do: [{log: '{{ params.rom }}'}]}",
+            'params has no "rom"; did you mean "room"? (known: room)',
+        ),
+        ("{path: /a, connected: [{log: '{{ params.room }}'}]}", 'params has no "room" (known: none)'),
+        (
+            f"{{path: /a, schema: {SCHEMA}, do: [{{log: '{{{{ data.txt }}}}'}}]}}",
+            'data has no "txt"; did you mean "text"? (known: clientId, direct, group, message, path, ref, text)',
+        ),
+        (
+            "{path: /a, do: [{log: '{{ client.idd }}'}]}",
+            'client has no "idd"; did you mean "id"? (known: groups, id, path)',
+        ),
+    ],
+)
+def test_what_a_name_cannot_have_is_told(signal, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "routes.yaml").write_text(HEAD.partition("  - path")[0] + f"  - {signal}\n")
+    with pytest.raises(ConfigError) as failed:
+        load_plan("routes.yaml")
+    assert [each.text for each in failed.value.problems] == [told]
+
+
+def test_what_a_request_cannot_hold_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "routes.yaml").write_text(
+        "endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]\n"
+        f"routes: [{{path: /a/<n:int>, method: POST, schema: {SCHEMA}, do: [{{log: '{{{{ data.path }}}}'}}]}}]\n"
+    )
+    with pytest.raises(ConfigError) as failed:
+        load_plan("routes.yaml")
+    assert [each.text for each in failed.value.problems] == ['data has no "path" (known: message, text)']
+
+
+@pytest.mark.parametrize(
+    ("schema", "keys"),
+    [
+        ({"properties": {"a": True}, "additionalProperties": False}, {"a"}),
+        ({"additionalProperties": False}, set()),
+        ({"properties": {"a": True}}, None),
+        ({"properties": {"a": True}, "additionalProperties": {}}, None),
+        ({"properties": {"a": True}, "additionalProperties": False, "patternProperties": {"b": True}}, None),
+        (False, None),
+        (None, None),
+    ],
+)
+def test_a_schema_allows_no_other_keys_only_if_it_says_so(schema, keys):
+    assert allowed_keys(schema) == keys

@@ -27,6 +27,10 @@ def _clients(run: Run) -> list[dict[str, Any]]:
     return [_client(client) for client in run.event.shared.clients.values()]
 
 
+MESSAGE_KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
+"""What `data` of a signal always has, besides the client's own keys."""
+
+
 def _message(run: Run) -> dict[str, Any]:
     """Give the client's whole message, in one spelling; known keys that it does not have are null."""
     data = run.event.data

@@ -25,6 +25,7 @@ from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.model import Plan, RouteRule
 from signalpost.plan.resolver import Resolver
 from signalpost.plan.settings import fill_settings
+from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
@@ -130,7 +131,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             static=route.static,
             view=resolver.view(route.view, route.keys),
             handler=resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
-            do=compiler.program(route.do, Place.ROUTE),
+            do=compiler.program(route.do, Place.ROUTE, route_shapes(route)),
             gate=resolver.gate(route.schema),
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
         )
@@ -180,10 +181,11 @@ def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program 
 
     If one of the three waits, all take their turn, so that a client's are done in their order.
     """
+    shapes = signal_shapes(signal)
     programs = (
-        compiler.program(signal.do, Place.SIGNAL),
-        compiler.program(signal.connected, Place.CONNECTED),
-        compiler.program(signal.disconnected, Place.DISCONNECTED),
+        compiler.program(signal.do, Place.SIGNAL, shapes),
+        compiler.program(signal.connected, Place.CONNECTED, shapes),
+        compiler.program(signal.disconnected, Place.DISCONNECTED, shapes),
     )
     waits = any(program.waits for program in programs if program is not None)
     if signal.parallel > 1 and signal.do and not waits:

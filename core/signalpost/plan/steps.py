@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from signalpost.actions import effects
@@ -15,6 +16,7 @@ from signalpost.config.model import Keys, Part, StepConfig
 from signalpost.config.steps import BUILT_IN, Place, called, split_key
 from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
+from signalpost.plan.shapes import Shapes
 from signalpost.plugins.handler import HandlerKind
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
@@ -23,6 +25,7 @@ _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.JOB: JOB_KINDS,
 }
 _LOG_LEVEL = "info"
+_NO_SHAPES: Shapes = MappingProxyType({})
 
 
 class StepCompiler:
@@ -41,11 +44,18 @@ class StepCompiler:
         settings = constant(resolver.config.plugins.settings)
         self._getters = {place: {**getters, "settings": settings} for place, getters in GETTERS.items()}
 
-    def program(self, configs: tuple[StepConfig, ...], place: Place) -> Program | None:
-        """Compile a list of actions; what is wrong with it is reported. None if there is none."""
+    def program(self, configs: tuple[StepConfig, ...], place: Place, shapes: Shapes = _NO_SHAPES) -> Program | None:
+        """Compile a list of actions; what is wrong with it is reported. None if there is none.
+
+        Args:
+            configs: the list.
+            place: where it stands.
+            shapes: what names have, besides what is known of them everywhere.
+
+        """
         if not configs:
             return None
-        steps = self.steps(configs, _Scope(place, self._getters[place]))
+        steps = self.steps(configs, _Scope(place, self._getters[place], {**ATTRIBUTES, **shapes}))
         leaves = [step for step in _flat(steps) if isinstance(step, Leaf)]
         return Program(
             configs,
@@ -149,16 +159,13 @@ class _Scope:
     Attributes:
         place: where the list stands.
         getters: of all names that they may use.
+        attributes: what some names have, as far as it is known.
 
     """
 
     place: Place
     getters: Mapping[str, Getter]
-
-    @property
-    def attributes(self) -> Mapping[str, frozenset[str]]:
-        """What some names have, as far as it is known."""
-        return {name: known for name, known in ATTRIBUTES.items() if name in self.getters}
+    attributes: Shapes
 
 
 _CompileStep = Callable[[StepCompiler, StepConfig, _Scope], Step | None]
