@@ -256,6 +256,15 @@ def test_a_secret_that_everybody_on_the_machine_may_read_is_noted(write, config)
     )
 
 
+@pytest.mark.parametrize("said", ["static: .", "file: secrets.yaml", "view: secrets.yaml", "static: linked"])
+def test_no_route_shows_the_file_of_secrets(write, problems, said):
+    folder = write("s: hunter2")
+    (folder / "linked").symlink_to(folder)
+    key = said.partition(":")[0]
+    shown = problems(f"routes: [{{path: /x, {said}}}]")
+    assert f"routes[0].{key}: this would show secrets.yaml to everyone: keep what is served in a folder of its" in shown
+
+
 def test_a_file_of_secrets_is_among_what_was_read(write):
     folder = write("s: 1MiB")
     (folder / "routes.yaml").write_text(APP + "limits: {message: !secret s}")

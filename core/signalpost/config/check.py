@@ -1,14 +1,13 @@
 """From the text of routes.yaml to a `ServerConfig`, or to every problem that it holds."""
 
 import os
-import stat
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from signalpost.config.doubts import Doubts, doubts_of
 from signalpost.config.endpoints import read_endpoints
+from signalpost.config.exposure import check_served, exposure_notes
 from signalpost.config.files import find_folder
-from signalpost.config.includes import SECRETS_FILE
 from signalpost.config.jobs import check_names, read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import PluginsConfig, ServerConfig
@@ -81,6 +80,7 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
     routes = read_routes(root, endpoints, folder)
     signals = read_signals(root, endpoints, folder)
     check_names(root)
+    check_served(root.report, routes, folder)
     return ServerConfig(
         file=source.file,
         folder=folder,
@@ -96,16 +96,8 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
         state=read_state(root, folder, routes),
         source=source,
         files=tuple(root.report.files),
-        notes=tuple(_notes(root.report.files, folder / SECRETS_FILE, source)),
+        notes=tuple(exposure_notes(root.report, folder)),
     )
-
-
-def _notes(files: Container[Path], secrets: Path, source: Source) -> Iterator[str]:
-    """Yield what is right but may not be meant: secrets for everybody."""
-    mode = secrets.stat().st_mode if secrets in files and secrets.exists() else 0
-    if mode & stat.S_IROTH:
-        name = source.shown(SECRETS_FILE)
-        yield f"{name} is not kept from other users of this machine (its mode is {mode & 0o777:o}): chmod 600 {name}"
 
 
 def _read_plugins(root: Section, folder: Path) -> PluginsConfig:

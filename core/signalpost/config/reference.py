@@ -42,7 +42,7 @@ Made from the schema that checks the file and that editors read; `signalpost ref
 - **Secrets** are shown nowhere: problems, tables and the log have `!secret token` in their place (of fewer than three
   characters, in problems about them alone). What a variable holds is hidden in problems about it and shown elsewhere,
   as a port must be; `token: ${TOKEN}` in `secrets.yaml` makes a secret of it. A JSON Schema holds no secrets, since
-  clients are told what it asks for.
+  clients are told what it asks for, and no route may serve a folder in which `secrets.yaml` lies.
 
 """
 
