@@ -73,6 +73,15 @@ def test_it_can_be_told_to_say_more(write, run):
     assert re.fullmatch(r"[-\d]+ [:,\d]+ INFO mine: news\n", more)
 
 
+def test_what_a_log_step_says_is_shown_at_once_unless_it_is_only_for_debugging(write, run):
+    logs = '{log: "said {{ message }}"}, {log: {message: details, level: debug}}'
+    write(f'signals: [{{path: /, do: [{logs}, {{reply: {{value: "{{{{ message }}}}"}}}}]}}]')
+    server = run()
+    talk(server.urls["live"])
+    _, _, log = server.end(signal.SIGTERM)
+    assert re.fullmatch(r"[-\d]+ [:,\d]+ INFO signalpost\.log: said hello\n", log)
+
+
 def test_a_plugin_that_fails_to_start_is_logged_and_the_server_runs(write, run):
     plugin = """
         from signalpost import hookimpl
