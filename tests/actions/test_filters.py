@@ -102,6 +102,7 @@ def test_a_filter_also_gives(render, expression, result):
         ("0 | datetime", "1970-01-01T00:00:00+00:00"),
         ("'2026-07-01T12:30:00+02:00' | datetime(timezone='UTC')", "2026-07-01T10:30:00+00:00"),
         ("'2026-07-01' | datetime('%d.%m.%Y')", "01.07.2026"),
+        ("'2026-07-01T12:30' | datetime", "2026-07-01T12:30:00+00:00"),
     ],
 )
 def test_datetime_takes_moments_seconds_and_text(render, expression, result):

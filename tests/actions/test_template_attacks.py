@@ -5,6 +5,7 @@ and one that someone has pasted must not take the server with it.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -336,6 +337,26 @@ def test_of_very_many_keys_that_a_client_sends_a_failure_looks_at_few(compiled):
         compiled("{{ data.mesage }}").render({"data": Keys.fromkeys(f"message{n}" for n in range(1000))})
     assert len(seen) <= 50
     assert len(failed.value.text) < 500
+
+
+def test_a_text_that_grows_too_long_is_not_made_first(compiled):
+    made = []
+
+    class Large(Mapping):
+        def __getitem__(self, key):
+            made.append(key)
+            return "y" * 400_000
+
+        def __iter__(self):
+            yield "x"
+
+        def __len__(self):
+            return 1
+
+    value = compiled("{{ (data.list * 1000) | join }}")
+    with pytest.raises(TemplateFailedError, match="more than 1,048,576 characters"):
+        value.render({"data": {"list": [Large()]}})
+    assert 1 <= len(made) <= 3
 
 
 def test_a_failure_after_a_failure_begins_anew(compiled, scope):
