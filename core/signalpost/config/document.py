@@ -58,14 +58,19 @@ class Document:
 
         So it is if YAML has another spelling for it: an escape in quotes, or a line that is folded.
         """
-        lines = [start, *(match.end() for match in _LINE_END.finditer(self.text, start, end))]
         # Below `|` and `>` the first line of the text is the second of what is written.
-        before = part.line - (0 if self.text[start : start + 1] in ("|", ">") else 1)
-        piece = re.escape(part.text)
-        pattern = re.compile(rf"(?<!\w){piece}(?!\w)" if part.text.isidentifier() else piece)
-        near = pattern.search(self.text, lines[min(before, len(lines) - 1)], end)
-        found = near or pattern.search(self.text, start, end)
-        return found.span() if found else (start, end)
+        first = self.line(start) - 1 + part.line - (0 if self.text[start : start + 1] in ("|", ">") else 1)
+        near = max(start, self._starts[min(first, self.line(end) - 1)])
+        place = self._search(part.text, near, end) or self._search(part.text, start, end)
+        return place or (start, end)
+
+    def _search(self, piece: str, start: int, end: int) -> tuple[int, int] | None:
+        """Find a piece of the text between two offsets; a word only as a whole word."""
+        if piece.isidentifier():
+            found = re.compile(rf"(?<!\w){re.escape(piece)}(?!\w)").search(self.text, start, end)
+            return found.span() if found else None
+        offset = self.text.find(piece, start, end)
+        return None if offset < 0 else (offset, offset + len(piece))
 
     def _source(self, line: int) -> str:
         """Return a line's text; the problems of one line share it, for a file may be one long line."""
