@@ -101,3 +101,25 @@ def test_a_port_that_is_taken_is_told_without_the_secret_address(write, folder, 
     started = process("run")
     _, err = started.communicate(timeout=30)
     assert err == 'signalpost: routes.yaml:1: endpoint web: no address "!secret host" is known here\n'
+
+
+def test_secrets_that_come_with_a_reload_are_hidden_in_a_log_that_had_begun_before(write, folder, run):
+    write("signals: !include signals.yaml")
+    (folder / "signals.yaml").write_text("- {path: /}")
+    server = run()
+    (folder / "secrets.yaml").write_text("s: hunter2\nt: hunter3\n")
+    (folder / "secrets.yaml").chmod(0o600)
+    (folder / "signals.yaml").write_text("- {path: /, do: [{log: !secret s}, {reply: {value: done}}]}")
+    assert server.process.stdout.readline() == "reloaded: ~1 signal\n"
+    (folder / "secrets.yaml").write_text("s: hunter4\n")
+    assert server.process.stdout.readline() == "reloaded: ~1 signal\n"
+    with connect(server.urls["live"], compression=None, proxy=None) as client:
+        client.send('{"message": "hello"}')
+        assert client.recv() == "done"
+    (folder / "secrets.yaml").write_text("s: [hunter5")
+    mistake = "".join(server.process.stderr.readline() for _ in range(6))
+    assert "secrets.yaml:1:4" in mistake
+    code, out, err = server.end(signal.SIGTERM)
+    assert code == 0
+    assert "hunter" not in out + mistake + err
+    assert "!secret s" in mistake
