@@ -100,13 +100,14 @@ def _read_step(step: Section, place: Place) -> StepConfig | None:
             step.problem(name, f"{name} has no place in {place.value}: {rule.needs}", of_key=True)
             return None
         rule.check(step, place)
+    inner = {key: read_steps(step, key, place) for key in _BESIDE.get(name, ())}
     return StepConfig(
         step.keys,
         name,
         step.data[name],
-        then=read_steps(step, "then", place) if name == "if" else (),
-        otherwise=read_steps(step, "else", place) if name == "if" else (),
-        body=read_steps(step, "do", place) if name == "for" else (),
+        then=inner.get("then", ()),
+        otherwise=inner.get("else", ()),
+        body=inner.get("do", ()),
     )
 
 
