@@ -14,8 +14,9 @@ from sanic import Sanic
 from websockets.exceptions import ConnectionClosed
 
 from signalpost.config.certificates import load_certificate
-from signalpost.config.model import TlsConfig
+from signalpost.config.model import StateConfig, TlsConfig
 from signalpost.errors import ConfigError, ListenError, OperatorError, PluginError
+from signalpost.signals.state import State
 from signalpost.testing import serve
 
 ENDPOINTS = """\
@@ -235,7 +236,12 @@ async def test_the_limit_of_the_state_changes_with_the_plan_and_its_file_with_th
         assert changes.changes.settings == ("state.file", "state.limit")
         assert changes.notes == ("state.file: the state is kept where it was until the server is restarted",)
         assert await ask(client, "x" * 50) == "kept"
+        await app.reload(text.replace("limit: 50B", "forget: [kept]"))
+        assert await ask(client, "y") == "kept"
     assert [each.name for each in tmp_path.glob("*.db")] == ["a.db"]
+    state = State.open(StateConfig(file=tmp_path / "a.db"), app.server.plan.config.source)
+    state.close()
+    assert state == {"kept": "x" * 50}, "what came after is not kept"
 
 
 # Endpoints

@@ -244,7 +244,7 @@ class Server:
         self._broadcaster.spelling = sockets.table.spelling
         sockets.limits = limits
         sockets.ports = _numbers_of(changeover.ports)
-        self._state.limit = plan.config.state.limit
+        self._state.limit, self._state.fleeting = plan.config.state.limit, plan.config.state.forget
         self._signals.places.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()

@@ -21,6 +21,7 @@ def state(tmp_path):
 def test_without_the_section_nothing_is_kept_and_16_mebibytes_are_the_most(state):
     assert (state("").file, state("").limit) == (None, 16 * MEBIBYTE)
     assert state("state: {limit: 1MiB}").limit == MEBIBYTE
+    assert state("state: {file: a.db, forget: [a, b]}").forget == {"a", "b"}
 
 
 def test_a_file_may_be_below_the_folder_of_routes_yaml_or_anywhere_by_its_whole_path(state, tmp_path):
@@ -50,7 +51,9 @@ def test_a_file_that_is_there_is_not_opened_whatever_is_in_it(state, tmp_path):
         ('{file: "a\\0b"}', "state.file: a file's name has no null characters"),
         ("{file: 5}", "state.file: must be text, not the number 5: put it in quotes"),
         ("{file: ''}", "state.file: must not be empty"),
-        ("{fil: state.db}", 'state.fil: no key "fil" here; did you mean "file"? (known: file, limit)'),
+        ("{fil: state.db}", 'state.fil: no key "fil" here; did you mean "file"? (known: file, limit, forget)'),
+        ("{forget: [a]}", "state.forget: without a file all is forgotten: give one, or leave this out"),
+        ("{file: a.db, forget: a}", 'state.forget: must be a list, not the text "a": write [a]'),
         ("{limit: lots}", "state.limit: "),
         ("{limit: 0}", "state.limit: "),
         ("state.db", 'state: must be a mapping, not the text "state.db"'),

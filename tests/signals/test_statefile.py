@@ -114,6 +114,21 @@ def test_whatever_is_written_in_however_many_batches_is_read(tmp_path_factory, c
     assert entries == {key: value for key, value in expected.items() if value is not GONE}
 
 
+def test_keys_that_are_to_be_forgotten_are_not_kept_even_if_they_were_kept_before(file):
+    def counted(*forget):
+        state = State.open(StateConfig(("state",), file, forget=frozenset(forget)), Places())
+        found = dict(state)
+        state["names"], state["n"] = {"1": "ada"}, 1
+        state.close()
+        return found
+
+    counted()
+    assert counted("names") == {"n": 1}
+    assert counted("names") == {"n": 1}
+    assert counted() == {"n": 1}
+    assert counted() == {"n": 1, "names": {"1": "ada"}}
+
+
 def test_the_file_is_its_owner_s_alone_and_nothing_is_left_beside_it(kept, file):
     state = kept()
     state["a"] = 1

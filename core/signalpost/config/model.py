@@ -382,12 +382,14 @@ class StateConfig:
     Attributes:
         file: keeps it over restarts; absolute. None forgets it.
         limit: about how many bytes it may take as JSON.
+        forget: keys that the file does not keep.
 
     """
 
     keys: Keys = field(default=(), compare=False)
     file: Path | None = None
     limit: int = 16 * MEBIBYTE
+    forget: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

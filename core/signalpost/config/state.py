@@ -24,8 +24,13 @@ def read_state(root: Section, folder: Path, routes: Sequence[RouteConfig]) -> St
     section = root.section("state")
     if section is None:
         return _DEFAULT
+    if "forget" in section and "file" not in section:
+        section.problem("forget", "without a file all is forgotten: give one, or leave this out", of_key=True)
     return StateConfig(
-        section.keys, _read_file(section, folder, routes), section.quantity("limit", parse_size) or _DEFAULT.limit
+        section.keys,
+        _read_file(section, folder, routes),
+        section.quantity("limit", parse_size) or _DEFAULT.limit,
+        frozenset(section.words("forget")),
     )
 
 

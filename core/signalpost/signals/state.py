@@ -48,8 +48,10 @@ class State(MutableMapping[str, Any]):
         entries: what it holds at first.
         limit: see below.
         recorder: is told of every change.
+        fleeting: see below.
 
     Attributes:
+        fleeting: keys of whose new values the recorder is not told.
         limit: about how many bytes all values together may take as JSON. What is in it already may be more; then
             nothing that adds to it is taken.
         view: what templates see: the mapping as it is at any time, which they cannot change, without the keys that
@@ -57,7 +59,7 @@ class State(MutableMapping[str, Any]):
 
     """
 
-    __slots__ = ("_lock", "_objects", "_recorder", "_values", "_weight", "limit", "view")
+    __slots__ = ("_lock", "_objects", "_recorder", "_values", "_weight", "fleeting", "limit", "view")
 
     def __init__(
         self,
@@ -65,10 +67,12 @@ class State(MutableMapping[str, Any]):
         *,
         limit: int = _DEFAULT.limit,
         recorder: Recorder | None = None,
+        fleeting: frozenset[str] = frozenset(),
     ) -> None:
         self._values: dict[str, Any] = {key: _frozen(key, value) for key, value in (entries or {}).items()}
         self._objects: dict[str, Any] = {}
         self.limit = limit
+        self.fleeting = fleeting
         self._recorder = recorder
         self._weight = sum(entry_weight(key, value) for key, value in self._values.items())
         self._lock = RLock()
@@ -88,7 +92,11 @@ class State(MutableMapping[str, Any]):
             file, entries = StateFile.open(config.file)
         except StateFileError as error:
             raise StateFileError(f"{source.place((*config.keys, 'file'))}: state.file: {error}") from None
-        return cls(entries, limit=config.limit, recorder=StateWriter(file))
+        writer = StateWriter(file)
+        for key in config.forget & entries.keys():
+            del entries[key]
+            writer.forget(key)
+        return cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget)
 
     def close(self) -> None:
         """Write what has changed to the file, if there is one, and give it free; waits for the disk."""
@@ -226,7 +234,7 @@ class State(MutableMapping[str, Any]):
                 )
             self._values[key] = value
             self._weight += added
-            if self._recorder is not None:
+            if self._recorder is not None and key not in self.fleeting:
                 self._recorder.note(key, value)
 
 
