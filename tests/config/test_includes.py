@@ -92,6 +92,13 @@ def test_the_lists_of_a_folder_are_put_one_behind_the_other_by_name(write, value
     assert value("signals: !include_dir signals") == {"signals": [1, 2, 3, 4]}
 
 
+def test_a_fault_in_a_folder_has_the_keys_of_the_whole(write, read):
+    write(s__a="[1, 2]", s__b="[3, !x 4, [!y 5]]")
+    tree = read("signals: !include_dir s")
+    assert [fault.keys for fault in tree.faults] == [("signals", 3), ("signals", 4, 0)]
+    assert plain(tree.root) == {"signals": [1, 2, 3, 4, [5]]}
+
+
 def test_the_mappings_of_a_folder_are_put_together(write, value):
     write(settings__clock="clock: {format: x}", settings__bell="bell: {loud: true}")
     assert value("!include_dir settings") == {"bell": {"loud": True}, "clock": {"format": "x"}}

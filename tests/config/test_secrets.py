@@ -205,6 +205,12 @@ def test_short_values_beside_a_problem_leave_its_words_alone(problems):
     assert 'must be a whole number, not the text "${N}"' in shown
 
 
+def test_a_number_is_hidden_however_it_is_written(problems):
+    shown = problems("limits:\n  connections: ${N}", N="1e-3")
+    assert "must be a whole number, not the number ${N}" in shown
+    assert "0.001" not in shown
+
+
 def test_a_problem_does_not_show_the_value_beside_it(problems):
     shown = problems(
         'schedules: [{name: t, cron: "@daily", handler: h, start: "${START}", end: 2026-01-01}]', START="2027-02-03"

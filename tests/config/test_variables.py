@@ -171,6 +171,12 @@ def test_a_flaw_is_underlined_within_its_text(faults, text, underlined):
     assert [each[0] for each in faults(text)] == [underlined] * text.count("${NO}" if "${NO}" in text else "${")
 
 
+def test_a_value_with_a_flaw_is_not_known(tree):
+    read = tree("a: x${NO}y\nb: ${NO}", {})
+    assert plain(read.root) == {"a": None, "b": None}
+    assert [fault.keys for fault in read.faults] == [("a",), ("b",)]
+
+
 def test_the_second_of_two_equal_flaws_has_its_own_place(tree):
     text = "a: ${NO} and ${NO}"
     first, second = tree(text, {}).faults
