@@ -26,9 +26,12 @@ def places(tmp_path, monkeypatch):
         (tmp_path / "routes.yaml").write_text(HEAD + textwrap.indent(textwrap.dedent(steps), "      "))
         with pytest.raises(ConfigError) as failed:
             load_plan("routes.yaml")
-        return [
-            (each.line, each.source[each.column - 1 : each.column - 1 + each.width]) for each in failed.value.problems
-        ]
+        found = []
+        for each in failed.value.problems:
+            before, word = each.source[: each.column - 1], each.source[each.column - 1 :][: each.width]
+            assert not (before[-1:] + word[:1]).isidentifier(), f"{word!r} is the end of a word"
+            found.append((each.line, word))
+        return found
 
     return run
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from jinja2 import TemplateSyntaxError, nodes
 
 from signalpost.actions.attributes import attribute, item
-from signalpost.actions.failures import explain, one_line
+from signalpost.actions.failures import explain, explain_syntax, one_line
 from signalpost.actions.mistakes import Mistake, Names, judge
 from signalpost.actions.outside import Stretch, is_altered
 from signalpost.actions.sandbox import FILE, Root, Sandbox
@@ -135,7 +135,7 @@ class Compiler:
             if not wrong:
                 return Computed(used, self._render(tree, spot.places(text)))
         except TemplateSyntaxError as error:
-            wrong = [Mistake(error.lineno, "", one_line(error.message or "it is no template"))]
+            wrong = [Mistake(error.lineno, "", explain_syntax(error))]
         except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
             wrong = [Mistake(1, "", one_line(error.msg))]
         except RecursionError:

@@ -2,7 +2,7 @@
 
 import re
 
-from jinja2 import TemplateRuntimeError, UndefinedError
+from jinja2 import TemplateRuntimeError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
 from signalpost.actions.value import Failure
@@ -48,6 +48,14 @@ def explain(error: Exception) -> tuple[Failure, str]:
         case TemplateRuntimeError() | ArithmeticError() | ValueError() | AssertionError():
             return Failure.VALUE, one_line(str(error) or type(error).__name__)
     return Failure.VALUE, f"{type(error).__name__}: {one_line(str(error))}"
+
+
+def explain_syntax(error: TemplateSyntaxError) -> str:
+    """Word what Jinja2's parser says, in one line, with what is written instead of its own names for that."""
+    text = error.message or "it is no template"
+    for name, written in (("end of print statement", "}}"), ("end of statement block", "%}")):
+        text = text.replace(f"token '{name}'", f"'{name}'").replace(f"'{name}'", f"'{written}'")
+    return one_line(text)
 
 
 def one_line(text: str) -> str:
