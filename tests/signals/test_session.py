@@ -76,7 +76,14 @@ class House:
         self._plugin.gate(what).set()
 
     def suspended(self, client):
-        return next(each.suspended for each in self.app.server._keepalive.connections if each._client.id == client.id)
+        return self._connection(client).suspended
+
+    def waiting(self, client):
+        """Give how many of its messages wait for a handler."""
+        return len(self._connection(client)._session._inbox or ())
+
+    def _connection(self, client):
+        return next(each for each in self.app.server._keepalive.connections if each._client.id == client.id)
 
 
 @pytest.fixture
@@ -105,17 +112,23 @@ async def test_behind_sixteen_waiting_messages_no_more_is_read_until_half_of_the
         client.socket.transport.write(messages(range(MOST_WAITING)))
         assert await house.began(1) == ["/one/a 0"]
         await house.settled()
-        assert not house.suspended(client)
-        client.socket.transport.write(messages(range(MOST_WAITING, 40)))
+        assert (house.waiting(client), house.suspended(client)) == (MOST_WAITING - 1, False)
+        client.socket.transport.write(messages([MOST_WAITING]))
         await house.settled()
-        assert house.suspended(client)
+        assert (house.waiting(client), house.suspended(client)) == (MOST_WAITING, True)
+        client.socket.transport.write(messages(range(MOST_WAITING + 1, 40)))
+        await house.settled()
+        assert house.waiting(client) == MOST_WAITING
         for number in range(40):
             house.let_go(f"/one/a {number}")
             assert await client.receive() == str(number)
             if number < 39:
                 assert await house.began(1) == [f"/one/a {number + 1}"]
             if number == MOST_WAITING // 2 - 2:
-                assert house.suspended(client)
+                assert (house.waiting(client), house.suspended(client)) == (MOST_WAITING // 2 + 1, True)
+            if number == MOST_WAITING // 2 - 1:
+                await house.settled()
+                assert (house.waiting(client), house.suspended(client)) == (MOST_WAITING, True)
         assert not house.suspended(client)
 
 
