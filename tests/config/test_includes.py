@@ -162,7 +162,7 @@ def test_no_symbolic_link_leads_out(write, faults, value, tmp_path_factory):
     (folder / "linked" / "more").symlink_to(folder / "inside")
     for text in ("!include file.yaml", "!include folder/x.yaml", "!include_dir folder", "!include_dir mixed"):
         ((_, words),) = faults(text)
-        assert "leads out of it by a symbolic link" in words
+        assert "leads elsewhere by a symbolic link" in words
     assert "is a symbolic link, and such are not followed here" in faults("!include_dir linked")[0][1]
     assert value("!include linked/more/a.yaml") == [1]
 

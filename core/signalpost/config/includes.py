@@ -19,6 +19,7 @@ SUFFIXES = (".yaml", ".yml")
 MAX_FOUND = 1000
 
 _OUT = "only what lies below the folder of routes.yaml is included"
+_NAMES = "by its name from there, without .. in it and without / or ~ before it"
 
 
 def included_file(name: str, shown: str, folder: Path) -> Path:
@@ -77,7 +78,7 @@ def _below(name: str, shown: str, folder: Path, example: str) -> Path:
         raise ValueError("a file's name has no null characters")
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or name.startswith("~"):
-        raise ValueError(f"{quoted(shown)} may lead out of it: {_OUT}, by a name without .. and without / before it")
+        raise ValueError(f"{quoted(shown)} leads elsewhere: {_OUT}, {_NAMES}")
     path = folder / parts
     _check_place(path, shown, folder)
     return path
@@ -85,7 +86,7 @@ def _below(name: str, shown: str, folder: Path, example: str) -> Path:
 
 def _check_place(path: Path, shown: str, folder: Path) -> None:
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-        raise ValueError(f"{quoted(shown)} leads out of it by a symbolic link: {_OUT}")
+        raise ValueError(f"{quoted(shown)} leads elsewhere by a symbolic link: {_OUT}")
 
 
 def _check_file(path: Path, shown: str, folder: Path) -> None:
