@@ -79,8 +79,8 @@ def in_order(verdicts: Verdicts) -> Verdicts:
 
 
 def read_index(text: str) -> Verdicts:
-    """Read an ``index.json`` of the suite, with the cases in their order."""
-    cases = json.loads(text)[AGENT]
+    """Read an ``index.json`` of the suite, with the cases in their order; none where nobody answered."""
+    cases = json.loads(text).get(AGENT, {})
     return in_order({number: Verdict(case["behavior"], case["behaviorClose"]) for number, case in cases.items()})
 
 
@@ -128,7 +128,7 @@ def server(log: Path) -> Iterator["subprocess.Popen[str]"]:
         SystemExit: it did not start.
 
     """
-    command = [sys.executable, "-m", "signalpost", "run", str(ROUTES)]
+    command = [sys.executable, "-m", "signalpost", "run", "--no-watch", str(ROUTES)]
     with log.open("w") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as app:
         try:
             if app.stdout is None or not any(READY in line for line in app.stdout):

@@ -69,6 +69,9 @@ def test_cases_that_did_not_run_are_missed(runner):
     text, fine = runner.table(runner.read_index(index(_3_1=("OK", "OK"))), ["3"])
     assert not fine
     assert text.endswith("1 cases ran of 7")
+    text, fine = runner.table(runner.read_index("{}"), ["3"])
+    assert not fine
+    assert text.endswith("0 cases ran of 7")
 
 
 def test_the_app_is_sound_and_listens_where_the_suite_is_sent(runner, tmp_path):
