@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from signalpost.cli import cli
 
 README = Path(__file__).parents[2] / "README.md"
+COOKBOOK = Path(__file__).parents[1] / "fixtures" / "cookbook"
 MODELINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n"
 ENDPOINTS = MODELINE + "endpoints:\n  - {name: live, address: 127.0.0.1, port: 8091, protocol: ws}\n"
 DO = "signals:\n  - path: /\n    do:\n"
@@ -33,6 +34,11 @@ def test_nothing_is_underlined_in_the_app_as_it_is_made(editor, app):
     text = (app / "routes.yaml").read_text()
     assert text.startswith(MODELINE)
     assert editor.open(text) == []
+
+
+@pytest.mark.parametrize("recipe", sorted(COOKBOOK.glob("*.yaml")), ids=lambda file: file.stem)
+def test_neither_is_anything_in_the_cookbook(editor, recipe):
+    assert editor.open(MODELINE + recipe.read_text()) == []
 
 
 @pytest.mark.parametrize(
