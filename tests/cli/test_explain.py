@@ -158,8 +158,17 @@ def test_what_is_no_path_is_one_line(write, signalpost):
     assert result.stderr == 'signalpost: a path starts with "/": signalpost explain /rooms\n'
 
 
-def test_on_a_terminal_long_texts_are_wrapped_below_themselves(facts, terminal):
-    shown = terminal("explain", "/rooms/lobby", columns=50, NO_COLOR="1").splitlines()
+def test_on_a_terminal_long_texts_are_wrapped_below_themselves(write, terminal):
+    words = " ".join(["word"] * 12)
+    write(f"""
+        signals:
+          - path: /a
+            do:
+              - if: "{{{{ message }}}}"
+                then: [{{reply: {{value: {words}}}}}]
+    """)
+    shown = terminal("explain", "/a", columns=50, NO_COLOR="1").splitlines()
     assert max(map(len, shown)) <= 50
-    assert any(re.fullmatch(" {16}[a-z]+.*", line) for line in shown)
-    assert {"lobby", "goes", "before", "<room>"} <= set(" ".join(shown).split())
+    first = next(number for number, line in enumerate(shown) if "reply" in line)
+    assert [len(line) - len(line.lstrip()) for line in shown[first : first + 3]] == [13, 13, 13]
+    assert " ".join(shown).count("word") == 12

@@ -137,6 +137,15 @@ def test_paths_that_two_want_are_shown_with_who_gets_them(write, planned):
     ]
 
 
+def test_two_that_meet_at_several_endpoints_are_shown_once(write, planned):
+    ports = "".join(
+        f"  - {{name: live{port}, address: 127.0.0.1, port: {port}, protocol: ws}}\n" for port in (8091, 8092)
+    )
+    write(f"endpoints:\n{ports}signals: [{{path: /a}}, {{path: /<b>}}]")
+    _, (_, paths) = planned()
+    assert len(paths) == 3
+
+
 @pytest.mark.parametrize("arguments", [(), ("--against", "old.yaml")])
 def test_problems_are_shown_in_place_of_changes(write, signalpost, folder, arguments):
     write()

@@ -18,6 +18,7 @@ signals:
     schema: {type: object, properties: {message: {type: string, minLength: 2}}}
     connected:
       - set: {"online.{{ client.id }}": true}
+      - broadcast: {value: "{{ client.id }} came"}
     do:
       - if: "{{ message == '/bye' }}"
         then:
@@ -45,6 +46,7 @@ routes:
         then: [{call: answer}, {shake: {hard: 1}}]
       - respond: {status: 202, json: {reached: "{{ matched }}"}, headers: {X-Room: rooms}}
   - {path: /nothing, method: PUT, do: [{log: x}]}
+  - {path: /find, method: [GET, POST], schema: {required: [x]}, do: [{respond: {text: found}}]}
   - {path: /answer, handler: answer}
   - {path: /page, file: page.html}
 """
@@ -99,7 +101,7 @@ def test_a_message_is_followed_through_every_step_to_those_who_receive_it(tried)
     assert parts["live"] == [
         ["signal", "/chat/<room>  (routes.yaml:6)"],
         ["params", 'room = "blue"'],
-        ["does", "if, close, stop, set, for, log, broadcast; connected: set"],
+        ["does", "if, close, stop, set, for, log, broadcast; connected: set, broadcast"],
     ]
     assert parts["what happens"] == [
         ["decode", 'message = "hello"; asks for nothing'],
@@ -107,13 +109,13 @@ def test_a_message_is_followed_through_every_step_to_those_who_receive_it(tried)
         ["decide", "its actions, in their order"],
     ]
     first, *_, last = parts["steps"][1:]
-    assert first == ["routes.yaml:12:9", "if", "false", "else"]
-    assert parts["steps"][2] == ["routes.yaml:16:9", "set", '{"rooms.blue.count": 1}']
+    assert first == ["routes.yaml:13:9", "if", "false", "else"]
+    assert parts["steps"][2] == ["routes.yaml:17:9", "set", '{"rooms.blue.count": 1}']
     assert [row[2] for row in parts["steps"] if row[1] == "log"] == [
         f'{{"message": "{name}", "level": "info"}}' for name in ("neighbour", "stranger", "you")
     ]
     assert last == [
-        "routes.yaml:19:9",
+        "routes.yaml:20:9",
         "broadcast",
         '{"value": {"text": "hello"}, "path": "/chat/blue"}',
         "reaches 2 clients",
@@ -202,7 +204,7 @@ def test_neither_is_an_action_of_a_plugins(tried, signalpost):
 
 def test_a_failure_is_shown_as_the_log_and_the_sender_have_it(tried, signalpost):
     text = signalpost("try", "/divided", '{"message": "hi"}', "--state", '{"by": 0}').stdout
-    assert re.search(r"^  log   routes\.yaml:25:\d+: reply: division by zero", text, re.MULTILINE)
+    assert re.search(r"^  log   routes\.yaml:26:\d+: reply: division by zero", text, re.MULTILINE)
     assert '{"error":{"code":"handler-failed"' in text
     text = signalpost("try", "/shout", '{"message": "fail"}', "--call").stdout
     assert "  log   handler shout of plugin chat failed on /shout for client you: ValueError: too loud\n" in text
@@ -285,7 +287,7 @@ class TestRequest:
         request = ("/say/ada?how=loud", '{"text": "hi"}', "--method", "post", "--client", "bob=/rooms")
         parts = tried(*request)
         assert parts["POST http://127.0.0.1:8090/say/ada?how=loud"][:2] == [
-            ["route", "POST /say/<who>  (routes.yaml:28)"],
+            ["route", "POST /say/<who>  (routes.yaml:29)"],
             ["params", 'who = "ada"'],
         ]
         assert parts["what happens"] == [
@@ -305,6 +307,8 @@ class TestRequest:
             ("/say/ada", "", "POST", ["schema", "refused with 400: the body is empty"]),
             ("/say/ada", "{", "POST", ["body", "refused with 400: it is not JSON"]),
             ("/say/ada", '{"text": "no how"}', "POST", ["answer", "500: an action has failed"]),
+            ("/find", "", "GET", ["answer", "200 (text/plain; charset=utf-8)  found"]),
+            ("/find", "{}", "POST", ["schema", "refused with 422: "]),
             ("/nothing", "", "PUT", ["answer", "204"]),
             ("/page", "", "HEAD", ["answer", "what the file or the template gives"]),
             ("/answer", "{}", "POST", ["handler", "is not called: it is given a request of the web server's"]),

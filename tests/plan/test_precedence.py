@@ -1,5 +1,6 @@
 """Which of several routes or signals takes a path: held against the tables that serve."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from signalpost.config.check import parse_config
 from signalpost.config.paths import PathPattern, PathTable
-from signalpost.plan import build_plan
+from signalpost.plan import RouteRule, build_plan
 from signalpost.plan.precedence import Claim, contenders, overlaps, precedence, route_claims, signal_claims
 from signalpost.plugins.registry import Registry
 
@@ -84,6 +85,7 @@ routes:
   - {path: /assets, static: .}
   - {path: "/assets/<name:path>", method: POST, broadcast: {value: x}}
   - {path: /assets/logo, broadcast: {value: x}}
+  - {path: /docs, static: .}
 signals:
   - {path: /Lobby}
   - {path: /<room>, endpoint: live}
@@ -101,7 +103,15 @@ def test_a_folder_claims_what_is_below_it(plan):
         ("/assets/<file:path>", ("GET",)),
         ("/assets/<name:path>", ("POST",)),
         ("/assets/logo", ("POST",)),
+        ("/docs", ("GET",)),
+        ("/docs/<file:path>", ("GET",)),
     ]
+
+
+def test_what_somebody_declares_below_a_folder_is_not_claimed_by_the_folder(plan):
+    below = RouteRule(PathPattern.parse("/docs/<name:path>"), ("GET",), "plugin", frozenset({"web"}))
+    claims = route_claims(replace(plan, routes=(*plan.routes, below)), "web")
+    assert [claim.rule.owner for claim in claims if "/docs/" in str(claim.pattern)] == ["plugin"]
 
 
 def test_routes_that_share_a_path_do_not_overlap_and_others_do_whatever_their_methods(plan):
@@ -118,4 +128,4 @@ def test_routes_that_share_a_path_do_not_overlap_and_others_do_whatever_their_me
 def test_signals_of_other_endpoints_are_none_of_an_endpoints_business(plan):
     assert [str(claim.pattern) for claim in signal_claims(plan, "more")] == ["/Lobby"]
     (met,) = overlaps(signal_claims(plan, "live"), ignore_case=True)
-    assert (met.paths, met.taker.rule.owner, met.other.rule.owner) == ("/Lobby", "routes.yaml:11", "routes.yaml:12")
+    assert (met.paths, met.taker.rule.owner, met.other.rule.owner) == ("/Lobby", "routes.yaml:12", "routes.yaml:13")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signalpost.config.check import parse_config
@@ -57,6 +57,10 @@ def plan_of(text):
     return build_plan(parse_config(text.replace("", ""), file="routes.yaml", folder=HERE), Registry())
 
 
+@example(0.0, -0.0)
+@example(["a", "b"], ["a,strb"])
+@example(["a", "b"], ["a,b"])
+@example({"a": 1}, [("a", 1)])
 @given(VALUES, VALUES)
 def test_two_values_share_a_digest_when_they_say_the_same(one, other):
     assert (digest(one) == digest(other)) == alike(one, other)

@@ -76,7 +76,7 @@ def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     lead = _INDENT + label_width + _GAP
     room = max(shutil.get_terminal_size().columns - lead, _NARROWEST) if sys.stdout.isatty() else _UNBOUNDED
     for label, text in facts:
-        first, *more = textwrap.wrap(_shown(text), room, break_long_words=False, break_on_hyphens=False) or [""]
+        first, *more = _wrapped(_shown(text), room)
         shown = click.style(f"{label:<{label_width}}", dim=True)
         click.echo(f"{' ' * _INDENT}{shown}{' ' * _GAP}{first}".rstrip(), color=colour)
         for line in more:

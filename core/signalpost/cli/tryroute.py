@@ -103,8 +103,10 @@ def _read(rule: RouteRule, method: str, text: str) -> tuple[Any, Facts]:
     except orjson.JSONDecodeError as error:
         return _REFUSED, [("body", f"refused with 400: it is not JSON: {error.msg}")]
     facts = [("body", f"data = {as_json(data)}" if text else "none")]
-    if rule.gate is None or method in _WITHOUT_BODY:
+    if rule.gate is None:
         facts.append(("schema", "none: every body passes"))
+    elif method in _WITHOUT_BODY:
+        facts.append(("schema", f"is not asked: {method} needs no body"))
     elif not text:
         return _REFUSED, [*facts, ("schema", "refused with 400: the body is empty")]
     elif not rule.gate.accepts(data):
