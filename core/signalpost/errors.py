@@ -18,6 +18,7 @@ An error carries data; its text is worded for whoever must act.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class ErrorCode(StrEnum):
@@ -71,11 +72,13 @@ class ConfigError(OperatorError):
 
     Attributes:
         problems: at least one, in the order of their places.
+        files: what was read or named on the way, there or not; absolute. When one changes, there may be none.
 
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], files: Sequence[Path] = ()) -> None:
         self.problems = tuple(problems)
+        self.files = tuple(files)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -155,6 +155,15 @@ def test_a_file_that_is_at_fault_and_new_is_watched_until_it_is_mended(app, run)
     assert server.process.stdout.readline() == "reloaded: ~1 signal\n"
 
 
+def test_a_file_that_is_named_before_it_is_made_is_waited_for(app, run):
+    server = run()
+    (app / "routes.yaml").write_text(APP.replace("timers:", "handlers: !include handlers.yaml\ntimers:"))
+    while server.process.stderr.readline() != "not reloaded: the app goes on as it was\n":
+        pass
+    (app / "handlers.yaml").write_text("{}\n")
+    assert server.process.stdout.readline() == "reloaded: nothing changed\n"
+
+
 def test_a_plugin_that_cannot_start_is_named_and_the_old_one_goes_on(app, run):
     server = run()
     (app / "code" / "more.py").write_text(

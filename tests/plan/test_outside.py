@@ -122,3 +122,9 @@ def test_no_problem_of_a_plan_shows_a_secret(problems, said):
 def test_a_snapshot_names_secrets_as_the_file_does(load):
     plan = load("signals: [{path: !secret path}]")
     assert "hidden" not in json.dumps(to_json(snapshot(plan)))
+
+
+def test_mistakes_come_with_the_files_that_were_asked_for(load, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load("signals: !include missing.yaml\nlimits: {rate: !secret none}")
+    assert set(caught.value.files) == {tmp_path / name for name in ("routes.yaml", "missing.yaml", "secrets.yaml")}

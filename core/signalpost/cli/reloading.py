@@ -75,7 +75,7 @@ class Reloader:
             _hide(plan)
             done = await server.reload(plan)
         except ConfigError as error:
-            self._follow(self._files.and_of(problem.file for problem in error.problems))
+            self._follow(self._files.and_of((*(problem.file for problem in error.problems), *map(str, error.files))))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:

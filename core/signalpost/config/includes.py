@@ -22,19 +22,37 @@ _OUT = "only what lies below the folder of routes.yaml is included"
 _NAMES = "by its name from there, without .. in it and without / or ~ before it"
 
 
-def included_file(name: str, shown: str, folder: Path) -> Path:
-    """Return the absolute path of a file to include.
+def place_below(name: str, shown: str, folder: Path) -> Path:
+    """Return where a name leads, whether or not there is anything; absolute.
 
     Args:
-        name: of the file.
+        name: of a file or folder.
         shown: what messages call it: as it is written, before its variables were put in.
         folder: the folder of routes.yaml; absolute.
 
     Raises:
-        ValueError: it cannot be included; the text, one line, says why.
+        ValueError: it is no name, or leads out of `folder`; the text, one line, says why.
 
     """
-    path = _below(name, shown, folder, "!include signals.yaml")
+    if not name:
+        raise ValueError("a name is missing, as in !include signals.yaml (relative to the folder of routes.yaml)")
+    if "\0" in name:
+        raise ValueError("a file's name has no null characters")
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or name.startswith("~"):
+        raise ValueError(f"{quoted(shown)} leads elsewhere: {_OUT}, {_NAMES}")
+    path = folder / parts
+    _check_place(path, shown, folder)
+    return path
+
+
+def check_included(path: Path, shown: str, folder: Path) -> None:
+    """See that a file can be included; `path` is from `place_below`, whose arguments the others are.
+
+    Raises:
+        ValueError: it cannot be; the text, one line, says why.
+
+    """
     if path.is_dir():
         raise ValueError(f"{quoted(shown)} is a folder: write !include_dir {shown}")
     if path.suffix not in SUFFIXES:
@@ -42,19 +60,17 @@ def included_file(name: str, shown: str, folder: Path) -> Path:
     if not path.exists():
         raise ValueError(f"no file {quoted(shown)} in the folder of routes.yaml{meant(path, folder)}")
     _check_file(path, shown, folder)
-    return path
 
 
-def included_files(name: str, shown: str, folder: Path) -> list[Path]:
+def included_files(path: Path, shown: str, folder: Path) -> list[Path]:
     """Return the absolute paths of the YAML files in a folder to include, and in those below it, sorted by name.
 
-    What begins with a dot is left out, as are files with other suffixes. The arguments are those of `included_file`.
+    What begins with a dot is left out, as are files with other suffixes. The arguments are those of `check_included`.
 
     Raises:
-        ValueError: the folder, or a file in it, cannot be included.
+        ValueError: the folder, or a file in it, cannot be included; the text, one line, says why.
 
     """
-    path = _below(name, shown, folder, "!include_dir signals")
     if path.is_file():
         raise ValueError(f"{quoted(shown)} is a file: write !include {shown}")
     if not path.is_dir():
@@ -68,20 +84,6 @@ def included_files(name: str, shown: str, folder: Path) -> list[Path]:
     for file in files:
         _check_file(file, file.relative_to(folder).as_posix(), folder)
     return files
-
-
-def _below(name: str, shown: str, folder: Path, example: str) -> Path:
-    """Return where a name leads, if that is below `folder`."""
-    if not name:
-        raise ValueError(f"a name is missing, as in {example} (relative to the folder of routes.yaml)")
-    if "\0" in name:
-        raise ValueError("a file's name has no null characters")
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or name.startswith("~"):
-        raise ValueError(f"{quoted(shown)} leads elsewhere: {_OUT}, {_NAMES}")
-    path = folder / parts
-    _check_place(path, shown, folder)
-    return path
 
 
 def _check_place(path: Path, shown: str, folder: Path) -> None:

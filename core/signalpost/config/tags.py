@@ -5,12 +5,12 @@ the lists of all its files are put one behind the other, or the keys of all its 
 """
 
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from signalpost.config.bounds import MAX_DEPTH, Reading
 from signalpost.config.faults import Fault, StopReadingError, TooMuchError
 from signalpost.config.folders import Gathered
-from signalpost.config.includes import included_file, included_files
+from signalpost.config.includes import check_included, included_files, place_below
 from signalpost.config.neighbours import reason
 from signalpost.config.nodes import Node, ScalarNode, Span
 from signalpost.config.outside import Outside, ReadDocument
@@ -62,11 +62,14 @@ class Tags:
 
         """
         try:
-            if tag == INCLUDE:
-                return self._include(included_file(name, shown, self._outside.folder), span)
+            if tag == SECRET:
+                return self._secrets.node(name, shown, span), 0
+            path = place_below(name, shown, self._outside.folder)
+            self._included[path] = None
             if tag == INCLUDE_FOLDER:
-                return self._include_folder(name, shown, span)
-            return self._secrets.node(name, shown, span), 0
+                return self._include_folder(path, shown, span)
+            check_included(path, shown, self._outside.folder)
+            return self._include(path, span)
         except ValueError as error:
             text = str(error)
         except OSError as error:
@@ -104,9 +107,8 @@ class Tags:
             self._open.pop()
         return node or ScalarNode(span, None), height
 
-    def _include_folder(self, name: str, shown: str, span: Span) -> tuple[Node, int]:
-        paths = included_files(name, shown, self._outside.folder)
-        self._included[self._outside.folder / PurePath(name)] = None
+    def _include_folder(self, folder: Path, shown: str, span: Span) -> tuple[Node, int]:
+        paths = included_files(folder, shown, self._outside.folder)
         gathered = Gathered(tuple(self._reading.keys))
         tallest = 0
         for path in paths:

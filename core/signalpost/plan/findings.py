@@ -58,7 +58,7 @@ class Findings:
 
         """
         if self._problems:
-            raise ConfigError(sorted(dict.fromkeys(self._problems), key=self._order))
+            raise ConfigError(sorted(dict.fromkeys(self._problems), key=self._order), self._config.files)
 
     def _order(self, problem: Problem) -> tuple[bool, str, int, int]:
         return problem.file != self._config.file, problem.file, problem.line, problem.column
