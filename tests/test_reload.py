@@ -14,7 +14,8 @@ from sanic import Sanic
 from websockets.exceptions import ConnectionClosed
 
 from signalpost.config.certificates import load_certificate
-from signalpost.config.model import StateConfig, TlsConfig
+from signalpost.config.model import SlowPolicy, StateConfig, TlsConfig
+from signalpost.delivery.memory import default_outboxes
 from signalpost.errors import ConfigError, ListenError, OperatorError, PluginError
 from signalpost.signals.state import State
 from signalpost.testing import serve
@@ -109,6 +110,19 @@ async def test_a_connection_that_is_kept_alive_gets_the_routes_of_the_new_plan()
         answer = await http.post("/new")
         assert (answer.text, answer.headers["x-content-type-options"]) == ("new", "nosniff")
         assert http._transport._pool.connections == [stream]
+
+
+async def test_a_connection_that_is_kept_alive_may_send_as_much_as_the_new_limit_says():
+    text = app_of("routes: [{path: /, handler: tell}]", "limits: {message: 8KiB}")
+    plugins = {"p": ANSWERS.format(version="old")}
+    async with serve(text, plugins=plugins) as app, httpx.AsyncClient(base_url=app.url("web")) as http:
+        assert (await http.post("/", content=b"x" * 5_000)).text == "old"
+        (stream,) = http._transport._pool.connections
+        await app.reload(text.replace("8KiB", "100KiB"))
+        assert (await http.post("/", content=b"x" * 50_000)).text == "old"
+        assert http._transport._pool.connections == [stream]
+        await app.reload(text)
+        assert (await http.post("/", content=b"x" * 50_000)).status_code == 413
 
 
 async def test_a_schema_and_a_rule_hold_from_the_next_message_on():
@@ -682,6 +696,20 @@ async def test_a_rate_holds_for_clients_that_were_held_to_none_and_for_them_no_l
         for number in range(50):
             await client.send(number)
         assert [(await client.receive_json())["signal"]["value"] for _ in range(50)] == list(range(50))
+
+
+async def test_outboxes_are_as_the_new_plan_says():
+    before = app_of("signals: [{path: /a}, {path: /b}]", "limits: {outbox: 2MiB, outboxes: 64MiB}")
+    after = app_of("signals: [{path: /a, slow: {policy: latest, buffer: 4MiB}}, {path: /b}]", "limits: {outbox: 3MiB}")
+    async with serve(before) as app, app.connect("/a"), app.connect("/b"):
+        hub = app.server._hub
+        await app.reload(after)
+        allowed = {client.path: (client.policy, client._limit) for client in hub.clients.values()}
+        assert allowed == {"/a": (SlowPolicy.LATEST, 4 << 20), "/b": (SlowPolicy.DISCONNECT, 3 << 20)}
+        assert hub._load.most == default_outboxes()
+        await app.reload(before)
+        assert {client._limit for client in hub.clients.values()} == {2 << 20}
+        assert hub._load.most == 64 << 20
 
 
 async def test_connections_are_bounded_as_the_new_limit_says():

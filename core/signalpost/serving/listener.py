@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
 
+from sanic.http import Stage
 from sanic.server.async_server import AsyncioServer
 
 from signalpost.errors import ListenError
@@ -114,6 +115,8 @@ class Listener:
             for connection in self._server.connections:
                 connection.request_max_size = self._app.config.REQUEST_MAX_SIZE
                 connection.request_timeout = self._app.config.REQUEST_TIMEOUT
+                if connection.http is not None and connection.http.stage is Stage.IDLE:  # it awaits the next request
+                    connection.http.request_max_size = self._app.config.REQUEST_MAX_SIZE
         if self._tls is not None and prospect.tls is not self._shown_tls:
             # The listening socket keeps its context, which shows each new connection another one.
             self._shown_tls = shown = prospect.tls
