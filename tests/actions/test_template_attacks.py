@@ -277,6 +277,17 @@ def test_macros_may_call_each_other_so_deep_and_no_deeper(compiled):
     assert compiled("{% macro m() %}x{% endmacro %}" + "{{ m() }}" * 40).render({}) == "x" * 40
 
 
+@pytest.mark.parametrize("template", ["{{ [message] }}", "{{ message == message2 }}"])
+def test_values_may_be_nested_only_so_deep(compiled, template):
+    message, message2 = [], []
+    for _ in range(5000):
+        message, message2 = [message], [message2]
+    scope = {"message": message, "message2": message2}
+    with pytest.raises(TemplateFailedError, match="it is nested too deeply") as failed:
+        compiled(template, scope.keys()).render(scope)
+    assert failed.value.kind is Failure.SIZE
+
+
 @pytest.mark.parametrize(
     ("template", "text"),
     [
@@ -308,6 +319,7 @@ VALUES = {
     "path as time zone": "{{ now | datetime('%H', '../../etc/' ~ 'passwd') }}",
     "unhashable key": "{{ {data.list: 1} }}",
     "unhashable key, written out": "{{ {[]: 1} }}",
+    "unhashable key, deep inside": "{{ message[{[]: 1}] }}",
     "unhashable key, inside a text": "x {{ {[]: 1} }}",
     "slice of a mapping": "{{ data[1:] }}",
     "slice of a number": "{{ (5)[1:] }}",

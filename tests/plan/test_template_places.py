@@ -49,6 +49,8 @@ def places(tmp_path, monkeypatch):
         ("- log: |\n    {{ a }}\n    {{ a.b }}\n    {{ message is odd and message is ood }}", [(7, "a"), (9, "ood")]),
         ("- log: |\n    {{ message\n", [(7, "{{ message")]),
         ("- log: |+\n    {{ message\n\n\n", [(7, "{{ message")]),
+        ("- log: |\n    mesage\n    {{ mesage }}", [(8, "mesage")]),
+        ('- log: "one\\rtwo\\r{{ message }"', [(6, "{{ message }")]),
         ('- log: "\n    one\n\n    {{ mesage }}"', [(9, "mesage")]),
         ('- log: "one\\nmesage\\n{{ mesage }}"', [(6, "mesage")]),
         ('- log: "{{ \\"\\\\ud800\\" }}"', [(6, '"{{ \\"\\\\ud800\\" }}"')]),

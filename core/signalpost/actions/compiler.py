@@ -4,6 +4,7 @@ A text that is one whole ``{{ … }}`` is an expression, and its value keeps its
 been rendered is never parsed again: a client's ``[1,2]`` or ``{{ 7*7 }}`` is the text that it is.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -27,6 +28,7 @@ Pick = Callable[[Any, Any], Any]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _DEFAULTS = Limits()
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _RESULT = "_result"
 _ALTERED = (
     "what a variable or a secret holds here would be read as a part of the template: outside of {{ }} and {% %} it may "
@@ -219,9 +221,7 @@ class _Spot:
 
     def tell(self, text: str, mistake: Mistake) -> None:
         """Report a mistake in the text that stands here."""
-        lines = _lines(text)
-        line = min(mistake.line, len(lines))  # what is missing at the end is missing below it
-        part = Part(line, mistake.part or lines[line - 1])
+        part = Part(mistake.line, mistake.part or _lines(text)[mistake.line - 1])
         self.problem(self.keys, mistake.text, of_key=self.of_key, part=part)
 
     def places(self, text: str) -> list[str]:
@@ -263,7 +263,7 @@ def _picks(expression: nodes.Expr | None) -> tuple[str, list[tuple[Pick, Any]]] 
 
 def _lines(text: str) -> list[str]:
     """Return the lines of a text as Jinja2 counts them, without the blanks around each."""
-    return [line.strip() for line in text.rstrip().split("\n")]
+    return [line.strip() for line in _LINE_END.split(text.rstrip())]
 
 
 def _line(error: Exception, root: Root) -> int:
