@@ -74,6 +74,7 @@ def test_a_secret_stands_for_what_the_file_holds(write, config):
         ("token: [hunter2", "!secret token", 'app/secrets.yaml:1:8: this "[" is opened but never closed'),
         ("", "!secret token", 'no secret in secrets.yaml named "token" (known: none)'),
         ("a: !include hunter2.yaml\ntoken: x", "!secret a", "app/secrets.yaml:1:4: tags are not read: leave out ***"),
+        ("token hunter2: x\nother: y", "!secret token", 'no secret in secrets.yaml named "token" (known: other)'),
         ("a: ${TOKEN}", "!secret a", 'app/secrets.yaml:1:4: the variable "TOKEN" is not set (${TOKEN:-default} would'),
         ("a: x${HUNTER2}", "!secret a", "app/secrets.yaml:1:5: what stands here cannot be used: quote it"),
         ("a: ${HUNTER2-x}", "!secret a", "app/secrets.yaml:1:4: what stands here cannot be used: quote it"),

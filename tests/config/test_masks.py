@@ -1,0 +1,80 @@
+"""What stands in the place of values, and where they are looked for."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalpost.config.masks import Mask, secrets_mask
+from signalpost.config.nodes import Hidden
+from signalpost.config.scalars import shorten
+from signalpost.config.words import printable
+
+LONG = "the quick brown fox jumps over the lazy dog, and over it again"
+
+
+def hide(value, secret=True):
+    return Hidden("LABEL", value, secret=secret)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "shown"),
+    [
+        ("hunter2", "no hunter2, hunter22 nor xhunter2", "no LABEL, hunter22 nor xhunter2"),
+        ("hunter2222", "xhunter2222x", "xLABELx"),
+        (LONG, f'no "{shorten(LONG)}" here', 'no "LABEL" here'),
+        ("Hunter2", "hunter2 is not allowed", "LABEL is not allowed"),
+        ("a\"\\'\n", repr("a\"\\'\n"), "'LABEL'"),
+        ("a\nb\tc", json.dumps({"x": "a\nb\tc"}), '{"x": "LABEL"}'),
+        ("éa\u2028b", printable("éa\u2028b"), "LABEL"),
+        (" hunter2 ", "[hunter2]", "[LABEL]"),
+        ("", "nothing", "nothing"),
+    ],
+)  # fmt: skip
+def test_a_value_is_hidden_however_it_is_written(value, text, shown):
+    assert Mask([hide(value)])(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "shown"),
+    [
+        ("/abc/def", 'the segment "abc" is none', 'the segment "LABEL" is none'),
+        ("/abc/def", "the segment 'ABC' is none", "the segment 'LABEL' is none"),
+        ("/abc/def", 'begins with "/" or "a"', 'begins with "/" or "a"'),
+        ("hunter2-horse", "it ends in -horse, and begins with HUNTER", "it ends in LABEL, and begins with LABEL"),
+        ("hunter2-horse", "no horse", "no horse"),
+        ("abc", "abcd is no abc", "abcd is no LABEL"),
+    ],
+)
+def test_of_what_a_problem_is_about_pieces_are_hidden(value, text, shown):
+    about = hide(value)
+    assert Mask([about])(text, [about]) == shown
+
+
+def test_the_longer_of_two_values_is_hidden_as_a_whole():
+    mask = Mask([Hidden("SHORT", "hunter2222"), Hidden("LONG", "hunter2222-and-more")])
+    assert mask("hunter2222-and-more, hunter2222") == "LONG, SHORT"
+
+
+def test_only_secrets_that_are_long_enough_are_looked_for_everywhere():
+    mask = secrets_mask([hide("ab"), hide("abc"), Hidden("VARIABLE", "abcdefghi")])
+    assert mask("ab abc abcdefghi") == "ab LABEL abcdefghi"
+
+
+def test_what_a_text_already_has_in_the_place_of_a_mark_is_no_label():
+    assert Mask([hide("hunter2")])("\U000f0000 hunter2") == "\ufffd LABEL"
+
+
+@given(st.text(min_size=1), st.text(), st.text())
+def test_no_text_holds_a_long_value_afterwards(value, before, after):
+    value = value * 8
+    shown = Mask([Hidden("\u2020", value)])(before + value + after)
+    assert value not in shown
+
+
+@given(st.lists(st.text(max_size=12), max_size=4), st.text())
+def test_any_text_can_be_masked(values, text):
+    hidden = [hide(value) for value in values]
+    assert isinstance(Mask(hidden)(text, hidden), str)
+    assert Mask([])(text, []) == text
