@@ -156,9 +156,12 @@ def test_problems_are_shown_in_place_of_changes(write, signalpost, folder, argum
     assert result.stderr.startswith("routes.yaml:4:10: limits.mesage: no key")
 
 
-def test_changes_have_colours_on_a_terminal(write, terminal):
-    write("signals: [{path: /a}]")
-    assert "\x1b[32m+" in terminal("plan")
+def test_on_a_terminal_changes_have_colours_and_every_run_has_its_line(write, terminal):
+    write(NEW)
+    shown = terminal("plan")
+    assert "\x1b[32m+" in shown
+    runs = re.findall(r"^(.*)\d{4}-\d\d-\d\d 00:00:00 (?:GMT|BST)$", shown, re.MULTILINE)
+    assert [each.split() for each in runs] == [["nightly", "Europe/London"], [], [], [], []]
 
 
 class TestRecord:

@@ -1,5 +1,6 @@
 """``signalpost plan``: what a reload would change, when jobs would run, and whose paths meet."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -89,7 +90,10 @@ def _show_jobs(plan: Plan) -> None:
     rows: list[Row] = []
     for job in plan.jobs:
         zone = "" if isinstance(job, TimerJob) else (job.timezone or system_zone()).key or "the system's"
-        rows.append((job.name, zone, ", ".join(next_moments(job, now, _NEXT_RUNS))))
+        moments = next_moments(job, now, _NEXT_RUNS)
+        # For people each run has its line; for grep and its kin a job has one.
+        first, *more = moments if sys.stdout.isatty() else (", ".join(moments),)
+        rows += [(job.name, zone, first), *(("", "", each) for each in more)]
     click.echo()
     show_table("next runs", ("job", "zone", "runs"), rows)
 
