@@ -1,12 +1,15 @@
 """`signalpost try`: a message's way through a plan, without a server."""
 
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from signalpost.cli import cli
 
+ROOT = Path(__file__).parents[2]
 APP = """\
 endpoints:
   - {name: web, address: 127.0.0.1, port: 8090, protocol: http}
@@ -127,6 +130,14 @@ def test_a_message_is_followed_through_every_step_to_those_who_receive_it(tried)
         ["you", "/chat/blue", "-", '{"text":"hello"}'],
     ]
     assert parts["state"] == [["online", '{"neighbour": true, "you": true}'], ["rooms", '{"blue": {"count": 1}}']]
+
+
+def test_the_readmes_example_is_what_is_said_of_the_demo_app(signalpost, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    command, said = re.search(
+        r"```console\n\$ signalpost (try .*)\n((?:.*\n)*?)```", (ROOT / "README.md").read_text()
+    ).groups()
+    assert signalpost(*shlex.split(command)).stdout == said
 
 
 def test_a_close_is_seen_by_the_one_who_is_closed(tried):
