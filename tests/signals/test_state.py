@@ -201,8 +201,21 @@ def test_the_levels_are_counted_through_what_is_in_the_state_already():
 
 
 def test_a_key_is_text():
+    state = State()
     with pytest.raises(TypeError, match="a key of state is text, not 7"):
-        State()[7] = 1
+        state[7] = 1
+    assert (state.get(7), 7 in state) == (None, False)
+    with pytest.raises(KeyError):
+        del state[7]
+
+
+@pytest.mark.parametrize("path", ["votes", (), ("votes", 7), (None,)])
+def test_a_path_is_a_list_of_text(path):
+    state = State()
+    for change in (lambda: state.put(path, 1), lambda: state.discard(path)):
+        with pytest.raises(TypeError, match="a path into state is a list of keys"):
+            change()
+    assert state == {}
 
 
 def test_keys_that_start_with_an_underscore_hold_any_object_as_it_is_and_are_nobody_else_s_business():

@@ -109,7 +109,10 @@ class State(MutableMapping[str, Any]):
         return self._weight
 
     def __getitem__(self, key: str) -> Any:
-        return self._objects[key] if key.startswith("_") else self._values[key]
+        try:
+            return self._values[key]
+        except KeyError:
+            return self._objects[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Put a value in place of what stands there.
@@ -128,7 +131,7 @@ class State(MutableMapping[str, Any]):
             self._store(key, _frozen(key, value))
 
     def __delitem__(self, key: str) -> None:
-        if key.startswith("_"):
+        if key in self._objects:
             del self._objects[key]
             return
         with self._lock:
@@ -198,11 +201,12 @@ class State(MutableMapping[str, Any]):
         ``put(("votes", "tea"), 3)`` makes ``{"votes": {"tea": 3}}`` of an empty state.
 
         Raises:
-            TypeError: something else than a mapping stands on the way, or `value` is not JSON.
+            TypeError: something else than a mapping stands on the way, `value` is not JSON, or `path` is not text by
+                text.
             StateFullError: it does not fit.
 
         """
-        key, *rest = path
+        key, *rest = _keys_of(path)
         if not rest:
             self[key] = value
             return
@@ -212,7 +216,7 @@ class State(MutableMapping[str, Any]):
 
     def discard(self, path: Sequence[str]) -> None:
         """Take a value out of mappings inside mappings (or a key out of the state itself), if it is there."""
-        key, *rest = path
+        key, *rest = _keys_of(path)
         with self._lock:
             if key not in self:
                 return
@@ -246,6 +250,13 @@ def _frozen(key: str, value: Any) -> Any:
         raise TypeError(f'state["{key}"]: {error}; an object is kept under a key that starts with "_"') from None
     except ValueError as error:
         raise ValueError(f'state["{key}"]: {error}') from None
+
+
+def _keys_of(path: Sequence[str]) -> Sequence[str]:
+    """Check a path: a text would count as the list of its letters."""
+    if isinstance(path, str) or not path or not all(isinstance(key, str) for key in path):
+        raise TypeError(f'a path into state is a list of keys, as in ("votes", "tea"), not {path!r}')
+    return path
 
 
 def _put(mapping: Any, path: Sequence[str], value: Any, way: str) -> FrozenDict:

@@ -6,7 +6,6 @@ but `close`.
 """
 
 import logging
-import sqlite3
 from threading import Condition, Thread
 from typing import Any
 
@@ -91,10 +90,10 @@ class StateWriter:
             LOG.error("%s cannot be written, and is tried again every %g s: %s", self._file.path, self._retry, error)
             self._failing = True
 
-    def _failure(self, batch: dict[str, Any]) -> sqlite3.Error | None:
+    def _failure(self, batch: dict[str, Any]) -> Exception | None:
         """Write a batch; give what went wrong."""
         try:
             self._file.write(batch)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ends of it would keep nothing more
             return error
         return None
