@@ -276,6 +276,19 @@ def test_a_mistake_in_an_option_is_one_of_usage(write, signalpost, arguments, sa
     assert says in result.stderr
 
 
+@pytest.mark.parametrize("method", [(), ("--method", "GET")])
+def test_what_is_no_path_is_one_line(write, signalpost, method):
+    write()
+    result = signalpost("try", "rooms", "{}", *method)
+    assert (result.exit_code, result.stderr) == (1, 'signalpost: a path starts with "/": signalpost try /rooms\n')
+
+
+def test_a_message_that_is_too_large_is_not_read(write, signalpost):
+    write("limits: {message: 1KiB}")
+    result = signalpost("try", "/", '{"message": "' + "x" * 1024 + '"}')
+    assert "read   larger than limits.message (1KiB): the connection is closed with 1009" in result.stdout
+
+
 def test_two_clients_of_one_id_are_a_mistake(write, signalpost):
     write()
     result = signalpost("try", "/", "{}", "--client", "you=/")

@@ -14,6 +14,8 @@ from signalpost.cli.trial import Trial
 from signalpost.cli.tryroute import try_request
 from signalpost.cli.wording import signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat
+from signalpost.config.paths import split_path
+from signalpost.config.units import format_size
 from signalpost.config.words import unknown
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Target
@@ -36,9 +38,11 @@ def try_message(plan: Plan, question: Question) -> None:
     """Print what becomes of a message, or of a request.
 
     Raises:
-        OperatorError: there is no such endpoint, or no client can be connected where one is to be.
+        OperatorError: there is no such path or endpoint, or no client can be connected where one is to be.
 
     """
+    if not question.path.startswith("/"):
+        raise OperatorError(f'a path starts with "/": signalpost try /{question.path}')
     with asyncio.Runner() as runner:
         if question.method is None:
             runner.run(_try(plan, question))
@@ -58,6 +62,11 @@ async def _try(plan: Plan, question: Question) -> None:
         sender = await trial.connect(Imagined(SENDER, path, question.groups))
         show_facts(f"{endpoint.name}  {url_of(endpoint)}{sender.path}", list(_before(resolved.rule, sender)))
         click.echo()
+        limit = plan.config.limits.message
+        if len(question.text.encode(errors="surrogatepass")) > limit:
+            too_large = f"larger than limits.message ({format_size(limit)}): the connection is closed with 1009"
+            show_facts("what happens", [("read", too_large)])
+            return
         show_facts("what happens", list(_way(trial, resolved.rule, sender, question.text)))
         clients = list(trial.clients)
         await trial.send(sender, question.text)
@@ -73,7 +82,7 @@ def _endpoint(plan: Plan, name: str | None, path: str) -> EndpointConfig:
         return found
     if not sockets:
         raise OperatorError("no endpoint has the protocol ws or wss, so nobody can send a message")
-    segments = path.strip("/").split("/") if path.strip("/") else []
+    segments = split_path(path) or []
     declaring = (each for each in sockets if contenders(signal_claims(plan, each.name), segments, ignore_case=True))
     return next(declaring, sockets[0])
 
