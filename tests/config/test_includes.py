@@ -167,6 +167,15 @@ def test_no_symbolic_link_leads_out(write, faults, value, tmp_path_factory):
     assert value("!include linked/more/a.yaml") == [1]
 
 
+def test_a_symbolic_link_to_nothing_is_told_from_nothing(write, faults):
+    (write() / "a.yaml").symlink_to("b.yaml")
+    assert faults("!include a.yaml")[0][1] == (
+        'no file "a.yaml" in the folder of routes.yaml, but a symbolic link that leads nowhere'
+    )
+    (write() / "b.yaml").symlink_to("a.yaml")
+    assert "leads nowhere" in faults("!include_dir a.yaml")[0][1]
+
+
 def test_what_is_no_file_is_not_waited_for(write, faults):
     os.mkfifo(write() / "pipe.yaml")
     assert faults("!include pipe.yaml")[0][1] == '"pipe.yaml" is not a file'

@@ -293,3 +293,11 @@ def test_the_lines_of_a_long_secret_are_hidden_one_by_one(write, config):
 def test_a_label_that_looks_like_a_piece_of_a_value_stays(write, problems):
     write("secret-of-rate: a secret of rate")
     assert 'limits.rate: "!secret secret-of-rate" is not a rate' in problems("limits: {rate: !secret secret-of-rate}")
+
+
+def test_a_secret_is_hidden_in_problems_about_something_else(write):
+    folder = write("s: hunter2")
+    endpoints = "endpoints: [{name: !secret s, address: 127.0.0.1, port: 1, protocol: ws}]\n"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(endpoints + "signals: [{path: /, endpoint: live}]", file="routes.yaml", folder=folder)
+    assert [each.text for each in caught.value.problems] == ['no endpoint named "live" (known: !secret s)']

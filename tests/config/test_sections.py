@@ -65,6 +65,12 @@ def test_a_value_that_cannot_be(problems, text, says):
     assert len(found) == 1 + ("schema: {}, targets" in text)
 
 
+@pytest.mark.parametrize("key", ["file", "static", "view", "handler: h, schema"])
+def test_a_name_that_is_too_long_for_any_file_says_so(problems, key):
+    (found,) = problems(f"routes: [{{path: /, {key}: {'x' * 300}}}]")
+    assert "cannot be read: file name too long" in found
+
+
 def test_what_may_not_be_read_says_so(problems, app):
     (app / "secret.html").write_text("")
     (app / "secret.html").chmod(0)

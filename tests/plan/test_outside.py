@@ -128,3 +128,9 @@ def test_mistakes_come_with_the_files_that_were_asked_for(load, tmp_path):
     with pytest.raises(ConfigError) as caught:
         load("signals: !include missing.yaml\nlimits: {rate: !secret none}")
     assert set(caught.value.files) == {tmp_path / name for name in ("routes.yaml", "missing.yaml", "secrets.yaml")}
+
+
+def test_a_note_names_a_secret_as_the_file_does(load):
+    plugin = "from signalpost import signal\n\n@signal('echo', path='/hidden')\nasync def echo(event): ...\n"
+    (note,) = (each for each in load("signals: [{path: !secret path}]", echo=plugin).notes if "declares" in each)
+    assert note.startswith('routes.yaml:2 declares !secret path, so the binding of handler "echo"')

@@ -13,7 +13,7 @@ def find_file(section: Section, name: str, folder: Path) -> Path | None:
     path = _absolute(section, name, folder)
     if path is None:
         return None
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - never raises, where a name may be too long for any file
         section.problem(name, f"{quoted(section.data[name])} is a folder; a file is meant here")
         return None
     section.report.files[path] = None
@@ -25,7 +25,7 @@ def find_folder(section: Section, name: str, folder: Path) -> Path | None:
     path = _absolute(section, name, folder)
     if path is None:
         return None
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113 - as above
         section.problem(name, f"{quoted(section.data[name])} is a file; a folder is meant here")
         return None
     return path if _is_there(section, name, path, folder, "folder") else None

@@ -12,6 +12,8 @@ _NEIGHBOURS = 2000
 
 def meant(path: Path, folder: Path) -> str:
     """Suggest what has a similar name beside a missing file, or the same name one folder down."""
+    if os.path.lexists(path):
+        return ", but a symbolic link that leads nowhere"
     near = nearest(path.name, (entry.name for entry in _entries(path.parent)))
     below = (Path(entry.path, path.name) for entry in _entries(folder) if entry.is_dir())
     found = path.with_name(near) if near else next((each for each in below if each.exists()), None)

@@ -43,13 +43,12 @@ def read_schema(section: Section, folder: Path) -> SchemaConfig | None:
         return None if path is None else _from_file(section, path, keys)
     if not isinstance(value, dict | bool):
         return None
-    secrets = list(section.report.source.secrets(keys))
-    for place in secrets:
+    for place in section.report.source.secrets(keys):
         section.report.add(place, "a schema holds no secrets, since clients are told what it asks for")
     faults = list(schema_faults(value))
     for inner, text in faults:
         section.report.add((*keys, *inner), text)
-    return None if faults or secrets else SchemaConfig(keys, value)
+    return None if faults else SchemaConfig(keys, value)
 
 
 def _from_file(section: Section, path: Path, keys: Keys) -> SchemaConfig | None:
