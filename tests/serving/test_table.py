@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sanic.exceptions import MethodNotAllowed, NotFound
 
 from signalpost.config.paths import Parameter, PathPattern
+from signalpost.plan.precedence import Claim, contenders
 from signalpost.serving.table import RouteTable, path_segments
 
 
@@ -59,6 +60,17 @@ def test_the_first_segment_in_which_routes_differ_decides(declared, segments, sl
     else:
         with pytest.raises(NotFound):
             table.get(path, "GET", None)
+
+
+@given(
+    st.lists(patterns(), min_size=1, max_size=7, unique_by=lambda pattern: pattern.identity(ignore_case=False)),
+    st.lists(LITERALS, max_size=5),
+)
+def test_who_goes_before_whom_is_told_as_the_table_finds_it(declared, segments):
+    claims = [Claim(pattern, rule=None, methods=("GET",)) for pattern in declared]
+    told = contenders(claims, segments, ignore_case=False)
+    if told:
+        assert declared[found(table_of(*map(str, declared)), "/" + "/".join(segments))] is told[0].claim.pattern
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
