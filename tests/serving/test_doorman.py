@@ -153,7 +153,7 @@ class Successor(asyncio.Protocol):
 
 async def test_who_says_nothing_goes_to_sanic_at_the_second_look_and_with_its_own_time():
     now = 10.0
-    door = Door(None, Descriptors(lambda: now), lambda: now, Successor, interval=3_600)
+    door = Door(None, Descriptors(lambda *_: None), lambda: now, Successor, interval=3_600)
     door.open()
     now = 10.5
     doorman, transport = Doorman(door), Transport()
@@ -169,7 +169,7 @@ async def test_who_says_nothing_goes_to_sanic_at_the_second_look_and_with_its_ow
 
 
 async def test_a_door_that_closes_hands_all_that_wait_to_sanic():
-    door = Door(None, Descriptors(lambda: 0.0), lambda: 0.0, Successor, interval=3_600)
+    door = Door(None, Descriptors(lambda *_: None), lambda: 0.0, Successor, interval=3_600)
     door.open()
     transports = [Transport(), Transport()]
     for transport in transports:

@@ -7,14 +7,12 @@ import sys
 from collections.abc import Callable
 
 from signalpost.config.model import LimitsConfig
+from signalpost.delivery.tally import Tally
 
 logger = logging.getLogger("signalpost.serving")
 
 RESERVE = 64
 """Descriptors that no connection gets: for files that routes answer with, for plugins, and for refusing the others."""
-
-PAUSE = 1.0
-"""Seconds between two lines of the log about it."""
 
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
@@ -64,29 +62,26 @@ class Descriptors:
     nothing has to be counted, and connections are taken again as soon as descriptors come back.
 
     Args:
-        clock: gives seconds that only grow, for the log.
+        call_later: runs a function after so many seconds (``loop.call_later``), for the log.
 
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, call_later: Callable[[float, Callable[[], None]], object]) -> None:
         self._limit = _allowed()
         # Where only a few are allowed at all, connections get half of them.
         self._first_refused = self._limit - min(RESERVE, self._limit // 2)
-        self._refused = 0
-        self._told_at: float | None = None
+        self._refused = Tally(self._tell, call_later)
 
     def admit(self, descriptor: int) -> bool:
-        """Tell whether a connection with this descriptor may stay; say so in the log, once a second, if not."""
+        """Tell whether a connection with this descriptor may stay; say so in the log, a line a second, if not."""
         if descriptor < self._first_refused:
             return True
-        self._refused += 1
-        now = self._clock()
-        if self._told_at is None or now - self._told_at >= PAUSE:
-            logger.warning(
-                "descriptors are running out: %d connections refused with 503; %d descriptors are allowed (ulimit -n)",
-                self._refused,
-                self._limit,
-            )
-            self._refused, self._told_at = 0, now
+        self._refused.add()
         return False
+
+    def _tell(self, refused: int) -> None:
+        logger.warning(
+            "descriptors are running out: %d connections refused with 503; %d descriptors are allowed (ulimit -n)",
+            refused,
+            self._limit,
+        )

@@ -152,7 +152,7 @@ class Listener:
         if self._door is None:
             self._door = Door(
                 self._upgrader,
-                Descriptors(monotonic),
+                Descriptors(asyncio.get_running_loop().call_later),
                 monotonic,
                 lambda begun: HandingOver(begun=begun, **options),
                 min(_PATIENT_LOOK, self._patience / 2),
