@@ -182,6 +182,33 @@ def test_limits_are_those_that_were_asked_for(compiled):
         compiled("<{{ message }}>", compiler=compiler).render({"message": "123456789"})
 
 
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("<b>{{ message }}</b>", "<b>&lt;i&gt;</b>"),
+        ("{{ message }}", "&lt;i&gt;"),
+        ("{{ '<i>' }}{{ ['<'] }}", "&lt;i&gt;[&#34;&lt;&#34;]"),
+        ("{{ none }}{{ true }}{{ message is string }}", "nulltruetrue"),
+        ("{{ message | e }}", "&lt;i&gt;"),
+        ("{{ message ~ '<' }}", "&lt;i&gt;&lt;"),
+        ("{{ [message, '&'] | join('<br>') }}", "&lt;i&gt;&lt;br&gt;&amp;"),
+        ("{% set x %}<b>{{ message }}</b>{% endset %}{{ x }}", "<b>&lt;i&gt;</b>"),
+        ("{% macro b(x) %}<b>{{ x }}</b>{% endmacro %}{{ b(message) }}", "<b>&lt;i&gt;</b>"),
+        ("{% macro b(x) %}<b>{{ x }}</b>{% endmacro %}{{ b(message) + message }}", "<b>&lt;i&gt;</b>&lt;i&gt;"),
+        (
+            "{% macro b() %}<b>{{ caller() }}</b>{% endmacro %}{% call b() %}{{ message }}{% endcall %}",
+            "<b>&lt;i&gt;</b>",
+        ),
+        ("{% for x in [[message]] recursive %}<{{ loop(x) if x is not string else x }}>{% endfor %}", "<<&lt;i&gt;>>"),
+        ("{% filter trim %} {{ message }}{% endfilter %}", "&lt;i&gt;"),
+    ],
+)
+def test_inside_html_everything_is_escaped_once(compiled, problems, template, text):
+    value = compiled(template, compiler=Compiler(escape=True))
+    assert problems == []
+    assert value.render({"message": "<i>"}) == text
+
+
 def test_what_is_only_passed_on_has_no_limit(compiled):
     message = ["x" * 100] * 100
     compiler = Compiler(limits=Limits(characters=10))

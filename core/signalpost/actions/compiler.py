@@ -18,7 +18,7 @@ from signalpost.actions.mistakes import Mistake, Names, judge
 from signalpost.actions.outside import Stretch, is_altered
 from signalpost.actions.sandbox import FILE, Root, Sandbox
 from signalpost.actions.scope import Limits
-from signalpost.actions.text import as_data, as_markup, as_text, shallow_data
+from signalpost.actions.text import as_data, as_text, shallow_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.config.model import Keys, Part
 
@@ -73,7 +73,7 @@ class Compiler:
         *,
         escape: bool = False,
     ) -> None:
-        self._sandbox = Sandbox(globals, filters, limits, as_markup if escape else as_text)
+        self._sandbox = Sandbox(globals, filters, limits, escape=escape)
         self._escape = escape
 
     @property

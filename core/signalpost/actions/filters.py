@@ -14,13 +14,12 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import UndefinedError, pass_context
 from jinja2 import filters as jinja
-from markupsafe import escape as markup
 
 from signalpost.actions.attributes import LONGEST_SEARCH, kind, strftime
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.operators import binary, number
 from signalpost.actions.scope import Each, Scope
-from signalpost.actions.text import as_json, as_text
+from signalpost.actions.text import as_json, as_markup, as_text
 from signalpost.actions.value import Failure
 
 Filter = Callable[..., Any]
@@ -217,7 +216,9 @@ def _text(scope: Scope, value: Any) -> Any:
 
 
 def _escape(scope: Scope, value: Any) -> Any:
-    return scope.keep(str(markup(as_text(value))))
+    escaped = as_markup(value)
+    # Where texts are escaped anyway, this is not to be done twice; elsewhere it is a text like any other.
+    return scope.keep(escaped if scope.eval_ctx.autoescape else str(escaped))
 
 
 def _urlencode(scope: Scope, value: Any) -> Any:

@@ -27,7 +27,7 @@ from signalpost.actions.attributes import attribute as shown
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.filters import all_filters
 from signalpost.actions.scope import Each, Limits, Scope, cut, too_long
-from signalpost.actions.text import as_text
+from signalpost.actions.text import as_markup, as_text
 from signalpost.actions.value import Failure
 
 # The name that tracebacks have for what is compiled here.
@@ -58,7 +58,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         more_globals: what every template may name.
         more_filters: of plugins; built-in filters keep their names.
         limits: of each rendering.
-        put_in: gives the text that a value is inside a text.
+        escape: whether what is put into a text is escaped as HTML; what macros and blocks have made is so already.
 
     """
 
@@ -73,9 +73,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         more_globals: Mapping[str, Any],
         more_filters: Mapping[str, Callable[..., Any]],
         limits: Limits,
-        put_in: Callable[[Any], str] = as_text,
+        *,
+        escape: bool = False,
     ) -> None:
-        super().__init__(undefined=Absent, finalize=put_in, keep_trailing_newline=True, optimized=False, cache_size=0)
+        super().__init__(
+            undefined=Absent,
+            finalize=_put_into_html if escape else as_text,
+            autoescape=escape,
+            keep_trailing_newline=True,
+            optimized=False,
+            cache_size=0,
+        )
         self.globals = {"range": _range, **more_globals}
         self.filters = all_filters(more_filters)
         self.tests = {name: test for name, test in self.tests.items() if name not in _NO_TESTS}
@@ -188,6 +196,12 @@ def _call(name: str, *arguments: nodes.Node) -> nodes.Call:
     """Call an attribute of the environment, one of `_GUARDS`."""
     line = arguments[0].lineno if arguments else None
     return nodes.Call(nodes.EnvironmentAttribute(name), list(arguments), [], None, None, lineno=line)
+
+
+@pass_context
+def _put_into_html(_scope: Scope, value: Any) -> str:
+    """Do `as_markup`; by asking for a scope, also with constants, which Jinja2 would else escape by its own words."""
+    return as_markup(value)
 
 
 @pass_context

@@ -7,7 +7,7 @@ from datetime import date, time
 from typing import Any
 
 import orjson
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from signalpost.actions.attributes import kind, visible
 from signalpost.actions.failures import StoppedError
@@ -36,14 +36,14 @@ def as_text(value: Any) -> str:
 
 
 def as_markup(value: Any) -> str:
-    """Return the text that a value is inside HTML: that of `as_text`, escaped.
+    """Return the text that a value is inside HTML: that of `as_text`, escaped unless it is HTML already.
 
     Raises:
         StoppedError: it is no value that JSON has.
         UndefinedError: it is undefined.
 
     """
-    return str(escape(as_text(value)))
+    return value if isinstance(value, Markup) else escape(as_text(value))
 
 
 def as_json(value: Any) -> str:
