@@ -134,3 +134,16 @@ def test_a_note_names_a_secret_as_the_file_does(load):
     plugin = "from signalpost import signal\n\n@signal('echo', path='/hidden')\nasync def echo(event): ...\n"
     (note,) = (each for each in load("signals: [{path: !secret path}]", echo=plugin).notes if "declares" in each)
     assert note.startswith('routes.yaml:2 declares !secret path, so the binding of handler "echo"')
+
+
+def test_no_representation_of_a_plan_shows_a_secret(load):
+    plan = load(
+        """
+        signals: [{path: !secret path, do: [{reply: {value: !secret hunter}}, {log: "${HUNTER}"}]}]
+        timers: [{name: !secret hunter, every: 1h, do: [{log: !secret hunter}]}]
+        """
+    )
+    parts = (*plan.signals, *plan.jobs, plan.signals[0].do, *plan.signals[0].do.steps)
+    for shown in map(repr, (plan, *parts)):
+        assert "hunter" not in shown
+        assert "hidden" not in shown

@@ -1,7 +1,7 @@
 """Compiled steps: what a list of actions is made of at run time."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from signalpost.actions.names import Getter
@@ -25,7 +25,7 @@ class Options:
 
     """
 
-    fixed: Any
+    fixed: Any = field(repr=False)
     render: Render | None = None
     getters: tuple[tuple[str, Getter], ...] = ()
 

@@ -42,6 +42,9 @@ class TimerJob:
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.owner})"
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduleJob:
@@ -65,6 +68,9 @@ class ScheduleJob:
     timeout: float | None = None
     max_runs: int = 10
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.owner})"
 
 
 Job = TimerJob | ScheduleJob
@@ -95,6 +101,9 @@ class RouteRule:
     gate: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.owner})"
+
     @property
     def below(self) -> PathPattern | None:
         """What a static route answers besides its own path: whatever is in its folder."""
@@ -117,6 +126,9 @@ class Plan:
     signals: tuple[SignalRule, ...]
     jobs: tuple[Job, ...]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Plan({self.config.file!r})"
 
     def bound_to(self, handler: str) -> tuple[str, ...]:
         """Say what calls a handler: ``("signal /shout", "timer tick")``; nothing if it is bound nowhere."""

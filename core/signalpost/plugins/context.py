@@ -24,7 +24,7 @@ class PluginContext(SharedView):
     """
 
     plugin: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     shared: Shared
     broadcast: Broadcast
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, repr=False, compare=False)

@@ -89,6 +89,9 @@ class SignalRule:
     declared: bool = True
     shortcut: Rebroadcast | None = field(init=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"SignalRule({self.owner})"  # what it holds may be a secret: its path, what its steps send
+
     def __post_init__(self) -> None:
         decided = self.handler is None and self.do is None and self.format is MessageFormat.JSON
         goes = self.rebroadcast if decided and self.rebroadcast in _SHORT else None
