@@ -1,7 +1,7 @@
 """A snapshot: what a plan says, small enough to be left in a file, and as good as the plan for telling what changed.
 
-It holds names, and a digest of everything else: nothing of what routes.yaml keeps secret can be read from it. Who guesses
-a secret could see that it is right, so a snapshot is for those only who may read the app's files.
+It holds names, and a digest of everything else: nothing of what routes.yaml keeps secret can be read from it. Who
+guesses a secret could see that it is right, so a snapshot is for those only who may read the app's files.
 """
 
 import hashlib
