@@ -836,14 +836,20 @@ async def test_many_reloads_leave_nothing_behind(tmp_path):
         assert await ask(client) == "15 ?"
 
 
-async def test_the_plan_of_before_is_freed(tmp_path):
+def alive(kind):
+    """Give the ids of all objects of a type."""
+    gc.collect()
+    return {id(each) for each in gc.get_objects() if type(each).__name__ == kind}
+
+
+async def test_the_plan_of_before_is_freed_and_so_are_the_apps_that_brought_the_new_routes():
     async with serve(app_of("signals: [{path: /, handler: ask}]"), plugins={"p": ANSWERS.format(version="old")}) as app:
-        old = id(app.server.plan)
+        old, apps = id(app.server.plan), alive("_QuietApp")
         async with app.connect("/") as client:
             await app.reload(plugins={"p": ANSWERS.format(version="new")})
             assert await ask(client) == "new ?"
-            gc.collect()
-            assert old not in {id(each) for each in gc.get_objects() if type(each).__name__ == "Plan"}
+            assert old not in alive("Plan")
+            assert alive("_QuietApp") == apps
 
 
 async def test_what_lasts_is_said():
