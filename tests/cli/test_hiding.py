@@ -95,12 +95,13 @@ def test_a_traceback_shows_no_secret(write, folder, process):
     assert err.endswith("RuntimeError: broken by !secret token\n")
 
 
-def test_a_port_that_is_taken_is_told_without_the_secret_address(write, folder, process):
+def test_an_address_that_cannot_be_bound_is_told_without_it(write, folder, process):
     write("endpoints: [{name: web, address: !secret host, port: 0, protocol: http}]")
-    (folder / "secrets.yaml").write_text("host: hunter2.invalid\n")
+    (folder / "secrets.yaml").write_text("host: 192.0.2.77\n")
     started = process("run")
     _, err = started.communicate(timeout=30)
-    assert err == 'signalpost: routes.yaml:1: endpoint web: no address "!secret host" is known here\n'
+    assert "!secret host" in err
+    assert "192.0.2.77" not in err
 
 
 def test_secrets_that_come_with_a_reload_are_hidden_in_a_log_that_had_begun_before(write, folder, run):
