@@ -1,12 +1,10 @@
 """`signalpost run` while its files are saved: what it prints, what it keeps, and what SIGHUP does."""
 
-import fcntl
 import os
 import pty
 import signal
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -254,22 +252,23 @@ def test_a_stop_while_a_reload_waits_for_a_plugin_is_a_stop(app, run):
     assert server.end(signal.SIGTERM) == (0, "shut down\n", "")
 
 
+TAKES_THE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "signalpost", "run"])
+"""
+
+
 def test_a_terminal_that_is_closed_stops_the_server_in_order(app):
     ours, theirs = pty.openpty()
-
-    def take_terminal():
-        os.setsid()
-        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-
-    command = [sys.executable, "-m", "signalpost", "run"]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", TAKES_THE_TERMINAL],
         cwd=app,
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=take_terminal,  # noqa: PLW1509 - nothing else runs in this process
+        start_new_session=True,
     )
     os.close(theirs)
     with process:
