@@ -1,6 +1,8 @@
 """Secrets in what commands print: nowhere, whoever prints it."""
 
 import signal
+import subprocess
+import sys
 
 import pytest
 from websockets.sync.client import connect
@@ -124,3 +126,9 @@ def test_secrets_that_come_with_a_reload_are_hidden_in_a_log_that_had_begun_befo
     assert code == 0
     assert "hunter" not in out + mistake + err
     assert "!secret s" in mistake
+
+
+def test_a_command_that_has_no_output_does_without(write, folder):
+    write("signals: [{path: /}]")
+    command = f"{sys.executable} -m signalpost check >&- 2>&-"
+    assert subprocess.run(command, shell=True, cwd=folder, check=False).returncode == 0

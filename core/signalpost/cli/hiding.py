@@ -104,5 +104,6 @@ def _current() -> Hiding | None:
     return ctx.find_object(Hiding) if ctx else None
 
 
-def _masked_stream(stream: TextIO, masked: Masked) -> TextIO:
-    return cast("TextIO", _MaskedStream(stream, masked))
+def _masked_stream(stream: TextIO | None, masked: Masked) -> TextIO:
+    """Stand before a stream; there is none if whoever started the process has closed it."""
+    return cast("TextIO", stream if stream is None else _MaskedStream(stream, masked))
