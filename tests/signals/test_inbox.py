@@ -7,8 +7,8 @@ import pytest
 
 from signalpost.config.check import parse_config
 from signalpost.errors import ConfigError
+from signalpost.signals.inbox import MOST_WAITING
 from signalpost.signals.places import Places
-from signalpost.signals.session import MOST_WAITING
 from signalpost.testing import serve
 
 PLUGIN = """

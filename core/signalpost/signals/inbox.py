@@ -1,0 +1,192 @@
+"""What waits for a client's handlers, and the tasks that see to it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from signalpost.delivery.client import Client
+from signalpost.signals.message import ClientMessage
+from signalpost.signals.places import Places
+from signalpost.signals.rule import Program, SignalRule
+from signalpost.signals.work import Work
+
+MOST_WAITING = 16
+"""Messages that may wait for a client's handler before its connection is not read from any more."""
+
+
+class Passage(NamedTuple):
+    """A client's coming or going, and what is to be done then; `code` is that of `ClientEvent`."""
+
+    program: Program
+    code: int = 0
+
+
+class Entry(NamedTuple):
+    """What is to be handled.
+
+    Attributes:
+        timestamp: when it came.
+        rule: that it came under.
+        work: where it counts as under way.
+
+    """
+
+    what: ClientMessage | Passage
+    timestamp: datetime
+    rule: SignalRule
+    work: Work
+
+
+class Source(Protocol):
+    """Where a session's messages come from."""
+
+    def read_on(self, on: bool) -> None:
+        """Read from the client, or let what it sends wait in the kernel."""
+
+
+class Inbox:
+    """One client's messages on their way to a handler: one at a time, in the order of arrival, or `parallel` at once.
+
+    Over all clients, as many are handled at once as there are places. While 16 wait, the client is not read from.
+
+    Args:
+        client: whose messages they are.
+        source: where they come from.
+        parallel: how many may be handled at once.
+        handle: handles one; never raises but when it is cancelled.
+        places: shared by all clients.
+        running: gets each task that is at work here.
+
+    """
+
+    __slots__ = (
+        "_barred",
+        "_client",
+        "_handle",
+        "_parallel",
+        "_paused",
+        "_places",
+        "_running",
+        "_source",
+        "_waiting",
+        "_workers",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        source: Source,
+        parallel: int,
+        handle: Callable[[Entry], Awaitable[None]],
+        *,
+        places: Places,
+        running: dict[asyncio.Task[None], Client],
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._parallel = parallel
+        self._handle = handle
+        self._places = places
+        self._running = running
+        self._waiting: deque[Entry] | None = None  # as long as any do: an empty deque is larger than all else here
+        self._workers = 0  # tasks at work, and places that are waited for
+        self._paused = False
+        self._barred = False  # paused until nothing waits and nobody is at work
+
+    def __len__(self) -> int:
+        """Count what waits."""
+        return len(self._waiting or ())
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being handled, or waits for that."""
+        return self._workers > 0
+
+    def add(self, entry: Entry) -> None:
+        """Handle a message, now or when its turn comes."""
+        if self._workers < self._parallel:
+            self._workers += 1
+            if self._places.take():
+                self._start(entry)
+                return
+            self._places.line_up(self)
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(entry)
+        if len(self._waiting) >= MOST_WAITING and not self._paused:
+            self._paused = True
+            self._source.read_on(False)
+
+    def follow(self, source: Source, parallel: int, *, last: bool) -> None:
+        """Go on from another source, and at another width.
+
+        Args:
+            source: where messages come from now.
+            parallel: how many may be handled at once now.
+            last: no more will be added; until all is done nothing is read, so that nothing overtakes what is here.
+
+        """
+        self._source = source
+        self._parallel = parallel
+        self._barred = last and self.busy
+        if self._barred and not self._paused:
+            self._paused = True
+            source.read_on(False)
+        elif self._paused and not self._barred:
+            self._read_on()
+
+    def proceed(self) -> bool:
+        """Handle what waits, now that there is a place; False when another task of this inbox has done so."""
+        if not self._waiting:
+            self._leave()
+            return False
+        self._start(self._next(self._waiting))
+        return True
+
+    def _start(self, entry: Entry) -> None:
+        task = asyncio.get_running_loop().create_task(self._work(entry))
+        self._running[task] = self._client
+        task.add_done_callback(self._running.pop)
+
+    def _next(self, waiting: deque[Entry]) -> Entry:
+        """Take the message that has waited longest, and read on when few are left."""
+        entry = waiting.popleft()
+        if self._paused:
+            self._read_on()
+        return entry
+
+    def _read_on(self) -> None:
+        """End the pause, if few are left, or none where nothing may overtake them."""
+        if not self._workers if self._barred else len(self) <= MOST_WAITING // 2:
+            self._paused = self._barred = False
+            self._source.read_on(True)
+
+    def _leave(self) -> None:
+        """Hear that a worker has gone, and read on if that was the last one to be waited for."""
+        self._workers -= 1
+        if self._barred:
+            self._read_on()
+
+    async def _work(self, entry: Entry) -> None:
+        """Handle a message, and then what waits; but when others wait for a place, only behind them."""
+        try:
+            while True:
+                await self._handle(entry)
+                if not self._waiting:
+                    self._waiting = None
+                    return
+                if self._workers > self._parallel:  # it was wider before
+                    return
+                if self._places.crowded:
+                    self._workers += 1
+                    self._places.line_up(self)
+                    return
+                entry = self._next(self._waiting)
+        except asyncio.CancelledError:
+            self._waiting = None
+            raise
+        finally:
+            self._leave()
+            self._places.give()
