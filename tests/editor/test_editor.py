@@ -51,6 +51,7 @@ def test_neither_is_anything_in_the_cookbook(editor, recipe):
         pytest.param("limits:\n  rate: |\n", {"1000/s"}, id="an example"),
         pytest.param("timers:\n  - name: t\n    |\n", {"every", "handler", "on_start"}, id="a key of a timer"),
         pytest.param("signals:\n  - path: /\n    handler: |\n", {"clock"}, id="a plugin's handler"),
+        pytest.param("plugins:\n  settings:\n    remind:\n      |\n", {"longest", "most"}, id="a plugin's setting"),
         pytest.param(DO + "      - |\n", {"broadcast", "reply", "set", "if", "remind"}, id="an action"),
         pytest.param(DO + "      - broadcast:\n          |\n", {"value", "path", "group"}, id="an option"),
         pytest.param(DO + "      - remind:\n          |\n", {"after", "text"}, id="an option of a plugin's action"),
