@@ -167,6 +167,15 @@ def test_no_symbolic_link_leads_out(write, faults, value, tmp_path_factory):
     assert value("!include linked/more/a.yaml") == [1]
 
 
+def test_folders_are_read_as_kubernetes_mounts_them(write, value):
+    mounted = write() / "signals"
+    (mounted / "..2026").mkdir(parents=True)
+    (mounted / "..2026" / "a.yaml").write_text("[1]")
+    (mounted / "..data").symlink_to("..2026")
+    (mounted / "a.yaml").symlink_to("..data/a.yaml")
+    assert value("- !include signals/a.yaml\n- !include_dir signals") == [[1], [1]]
+
+
 def test_a_symbolic_link_to_nothing_is_told_from_nothing(write, faults):
     (write() / "a.yaml").symlink_to("b.yaml")
     assert faults("!include a.yaml")[0][1] == (
