@@ -38,6 +38,31 @@ signals:
         assert [await each.receive() for each in (aside, asked, loud, blue)] == ["three"] * 4
 
 
+async def test_the_others_are_all_that_it_reaches_but_the_sender(live):
+    signals = """
+signals:
+  - {path: /all, do: [{broadcast: {value: "{{ message }}", to: others}}]}
+  - path: /rooms/<room>
+    do: [{broadcast: {value: "{{ message }}", to: others, path: "{{ path }}"}}, {reply: {value: "{{ matched }}"}}]
+"""
+    async with (
+        live(signals) as app,
+        app.connect("/rooms/blue") as ada,
+        app.connect("/rooms/blue") as bob,
+        app.connect("/all") as cat,
+    ):
+        await cat.send("to all", direct=True)
+        assert [await each.receive() for each in (ada, bob)] == ["to all"] * 2
+        await ada.send("to the room")
+        assert (await ada.receive(), await bob.receive()) == ("1", "to the room")
+        await bob.send("back")
+        assert (await ada.receive(), await bob.receive()) == ("back", "1")
+        await ada.send({"end": True})
+        assert [await each.receive() for each in (ada, bob)] == ["1", '{"end":true}']
+        await cat.send("nothing came before this", direct=True)
+        assert await ada.receive() == "nothing came before this"
+
+
 async def test_one_expression_keeps_its_type_and_text_around_it_makes_text(live):
     do = '[{reply: {value: "{{ message }}"}}, {reply: {value: "<{{ message }}>"}}, {reply: {value: ["{{ message }}"]}}]'
     async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:

@@ -78,7 +78,7 @@ def test_broadcast_on_a_job_is_short_for_a_list_of_it(config):
         ("{set: {_a: 1}}", 'do[0].set._a: keys of state that start with "_" belong to plugins'),
         ("{close: {code: 1005}}", "do[0].close.code: 1005 must not be sent (allowed: 1000 to 1014 but 1004 to 1006"),
         ("{log: {message: x, level: loud}}", 'do[0].log.level: "loud" is not allowed here (allowed: debug, info'),
-        ("{broadcast: {value: 1, to: sender, path: /x}}", "do[0].broadcast.to: to stands alone: leave it out"),
+        ("{broadcast: {value: 1, to: sender, path: /x}}", "do[0].broadcast.to: to stands alone, unless it is others"),
         ("{broadcast: {value: 1, path: /rooms/<room>}}", "do[0].broadcast.path: a broadcast goes to one path"),
         ("{broadcast: {value: 1, path: x}}", "do[0].broadcast.path: a path starts with"),
         ("{respond: {text: x}}", "do[0].respond: respond has no place in a signal: only a request has a response"),
@@ -96,6 +96,7 @@ def test_a_mistake_in_a_step_of_a_signal_is_told(problems, step, says):
         ("{close: {}}", "do[0].close: close has no place in a route"),
         ("{join: a}", "do[0].join: join has no place in a route"),
         ("{leave: a}", "do[0].leave: leave has no place in a route"),
+        ("{broadcast: {value: 1, to: others}}", "do[0].broadcast.to: in a route there is no sender"),
         ("{broadcast: {value: 1, to: sender}}", "do[0].broadcast.to: in a route there is no sender"),
         (
             "{respond: {json: 1, text: a}}",

@@ -147,9 +147,12 @@ def _check_broadcast(step: Section, place: Place) -> None:
     options = step.section("broadcast")
     if options is None:
         return
-    if "to" in options and any(target in options for target in _TARGETS):
-        options.problem("to", "to stands alone: leave it out, or leave out path, group and client", of_key=True)
-    if options.text("to") == "sender" and place not in _WITH_SENDER:
+    reach = options.text("to")
+    if "to" in options and reach != "others" and any(target in options for target in _TARGETS):
+        options.problem(
+            "to", "to stands alone, unless it is others: leave it out, or leave out path, group and client", of_key=True
+        )
+    if reach in ("sender", "others") and place not in _WITH_SENDER:
         options.problem("to", f"in {place.value} there is no sender (allowed: everyone)")
     if not has_template(options.text("path") or ""):
         options.parsed("path", _parse_target)

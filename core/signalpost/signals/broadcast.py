@@ -1,6 +1,7 @@
 """`broadcast(value, …)` as handlers, jobs and routes call it: from words to a target, from a value to a frame."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from signalpost.delivery.client import Client, ClientId
@@ -37,8 +38,8 @@ class Broadcaster:
         client: str | None = None,
     ) -> Receipt:
         """Send a value; without a target, to everyone."""
-        if to == "sender":
-            raise ValueError('to="sender" needs a sender, and there is none outside a signal event')
+        if to in ("sender", "others"):
+            raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
         return self.send(value, self.target(to, path, group, client) or EVERYONE, None)
 
     def target(self, to: str | None, path: str | None, group: str | None, client: str | None) -> Target | None:
@@ -54,7 +55,7 @@ class Broadcaster:
             if narrowed:
                 raise TypeError(f"to={to!r} stands alone: leave it out, or leave out path, group and client")
             if to != "everyone":
-                raise ValueError(f'to={to!r}: "everyone" and, in a signal event, "sender" are known')
+                raise ValueError(f'to={to!r}: "everyone" and, in a signal event, "others" and "sender" are known')
             return EVERYONE
         if not narrowed:
             return None
@@ -94,6 +95,8 @@ class SenderBroadcast:
         broadcaster = self._broadcaster
         if to == "sender" and path is None and group is None and client is None:
             target: Target | None = Target(client=self._client.id)
+        elif to == "others":
+            target = replace(broadcaster.target(None, path, group, client) or EVERYONE, excluding=self._client)
         else:
             target = broadcaster.target(to, path, group, client)
         if target is None:

@@ -15,7 +15,7 @@ from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
 from signalpost.signals.state import State
 
-Reach = Literal["everyone", "sender"]
+Reach = Literal["everyone", "others", "sender"]
 
 
 class Broadcast(Protocol):
@@ -23,7 +23,8 @@ class Broadcast(Protocol):
 
     Args:
         value: a string goes out as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
-        to: ``"everyone"`` or, in a signal event, ``"sender"``.
+        to: ``"everyone"`` or, in a signal event, ``"sender"``; ``"others"`` leaves the sender out, of everyone or of
+            those that path, group and client reach.
         path: only clients connected on this path.
         group: only clients of this group.
         client: only the client of this id.
@@ -32,8 +33,8 @@ class Broadcast(Protocol):
     everyone elsewhere.
 
     Raises:
-        TypeError: `value` is not JSON, or `to` stands together with path, group or client.
-        ValueError: `to` is another word, or ``"sender"`` where there is no sender.
+        TypeError: `value` is not JSON, or `to` is not ``"others"`` and stands together with path, group or client.
+        ValueError: `to` is another word, or ``"sender"`` or ``"others"`` where there is no sender.
 
     """
 
