@@ -1,6 +1,7 @@
 """The chat page in a real browser before a real server."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -140,6 +141,7 @@ def test_a_refusal_is_shown_at_the_message_that_caused_it(app: Any, open_page: O
 
 def test_when_the_server_restarts_both_reconnect_and_what_was_written_meanwhile_is_sent(app: Any, open_page: OpenPage):
     ann, bob = open_page(app.url), open_page(app.url)
+    ann.clock.install()
     say(ann, "before")
     expect(others(bob)).to_have_count(1)
 
@@ -148,6 +150,8 @@ def test_when_the_server_restarts_both_reconnect_and_what_was_written_meanwhile_
         expect(page.locator(".head")).to_have_attribute("data-state", "waiting")
     say(ann, "meanwhile")
     expect(delivery(own(ann))).to_have_text(["sent", "waiting"])
+    # Her time stands still until he is back: what she has to say is heard by those who are there.
+    ann.clock.pause_at(datetime.now(UTC) + timedelta(seconds=1))
     app.start()
     # Pressed if it is still there: his page may have come back by itself just now.
     bob.evaluate(
@@ -155,6 +159,8 @@ def test_when_the_server_restarts_both_reconnect_and_what_was_written_meanwhile_
     )
 
     for page in (bob, ann):  # ann waits for her page to do it by itself
+        if page is ann:
+            ann.clock.resume()
         expect(page.locator("#state")).to_have_text("Connected", timeout=90_000)
         expect(page.locator(".note")).to_have_count(1)
     expect(delivery(own(ann))).to_have_text(["sent", "sent"])
