@@ -98,7 +98,7 @@ class TestInstalled:
         """Return the Python with an installed wheel."""
         return install(build_package(ROOT))
 
-    def test_the_wheel_holds_the_package_with_the_starter_and_nothing_else(self, build_package):
+    def test_the_wheel_holds_the_package_with_the_starter_and_the_cookbook_and_nothing_else(self, build_package):
         with zipfile.ZipFile(build_package(ROOT)) as wheel:
             names = wheel.namelist()
             starter = {
@@ -112,7 +112,9 @@ class TestInstalled:
             for path in source.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }
-        others = set(names) - package - {f"signalpost/starter/{name}" for name in starter}
+        cookbook = {f"signalpost/cookbook/{app.name}" for app in (ROOT / "tests" / "fixtures" / "cookbook").iterdir()}
+        assert cookbook <= set(names)
+        others = set(names) - package - cookbook - {f"signalpost/starter/{name}" for name in starter}
         assert {re.sub(r"^signalpost-[\d.]+\.dist-info/", "", name) for name in others} == {
             "METADATA",
             "WHEEL",
@@ -138,6 +140,7 @@ class TestInstalled:
         )
         assert Path(where).is_relative_to(installed.parents[1])
         command = (installed.with_name("signalpost"),)
+        assert "### chat" in ended(process("reference", command=command, **ALONE))[1]
         code, out, err = ended(process("new", "chat", command=command, **ALONE))
         assert (code, err) == (0, "")
         assert out.endswith("Now:  cd chat && signalpost run\n")
@@ -169,6 +172,8 @@ class TestInstalled:
         checkout.mkdir()
         for name in ("core", "web", "plugins"):
             shutil.copytree(ROOT / name, checkout / name, ignore=LEFT_BEHIND)
+        cookbook = Path("tests", "fixtures", "cookbook")
+        shutil.copytree(ROOT / cookbook, checkout / cookbook)
         for name in ("pyproject.toml", "routes.yaml", "README.md", "LICENSE", "CHANGELOG.md"):
             shutil.copy(ROOT / name, checkout)
         python = install("--editable", checkout)

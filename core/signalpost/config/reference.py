@@ -50,17 +50,19 @@ Made from the schema that checks the file and that editors read; `signalpost ref
 _TABLE = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _STEPS = "#/$defs/steps"
 
-COOKBOOK = Path(__file__).parents[3] / "tests" / "fixtures" / "cookbook"
-"""The apps of this repository."""
+_COOKBOOKS = (
+    Path(__file__).parents[3] / "tests" / "fixtures" / "cookbook",  # of the checkout; it comes first, being never stale
+    Path(__file__).parents[1] / "cookbook",  # of an installed package
+)
 
 
-def reference(cookbook: Path | None = None) -> str:
-    """Give the reference as Markdown: a section a top-level key, a row a key; then actions, templates and apps.
+def find_cookbook() -> Path:
+    """Find the folder of apps without code, each a .yaml file that begins with a comment on what it is."""
+    return next(folder for folder in _COOKBOOKS if folder.is_dir())
 
-    Args:
-        cookbook: a folder of apps, each a .yaml file that begins with a comment on what it is.
 
-    """
+def reference() -> str:
+    """Give the reference as Markdown: a section a top-level key, a row a key; then actions, templates and apps."""
     root = routes_schema()
     parts = [_HEAD]
     for name, section in root["properties"].items():
@@ -68,8 +70,7 @@ def reference(cookbook: Path | None = None) -> str:
         parts.append(f"## {name}\n\n{section.get('description', '')}{required}\n\n")
         rows = list(_rows(name, section, root, required=name in root.get("required", ())))
         parts.append(_TABLE + "\n".join(rows) + "\n\n")
-    parts += [_actions(root), _guide("templates"), "\n"]
-    parts += [] if cookbook is None else _cookbook(cookbook)
+    parts += [_actions(root), _guide("templates"), "\n", *_cookbook(find_cookbook())]
     return "".join(parts).rstrip() + "\n"
 
 
@@ -152,4 +153,4 @@ def _text(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(COOKBOOK), end="")  # noqa: T201 - it is a command
+    print(reference(), end="")  # noqa: T201 - it is a command
