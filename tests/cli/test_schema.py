@@ -110,4 +110,5 @@ def test_the_reference_has_every_section(signalpost):
         *routes_schema()["properties"],
         "Actions",
         "Templates",
+        "Cookbook",
     ]
