@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from pathlib import Path
 
 import pytest
 from sanic import Sanic
@@ -11,7 +12,7 @@ from signalpost.config.model import EndpointConfig, Scheme, TlsConfig
 from signalpost.errors import ListenError, OperatorError
 from signalpost.server import Server
 from signalpost.serving.ports import why_not
-from signalpost.testing import load_app
+from signalpost.testing import load_app, serve
 
 HOOKS = """
     from signalpost import hookimpl
@@ -188,3 +189,15 @@ async def test_a_plugin_that_fails_to_start_stops_neither_the_others_nor_the_ser
     await server.stop()
     assert log == ["one started", "two started", "two shut down", "one shut down"]
     bind(port)
+
+
+async def test_a_server_that_has_stopped_holds_no_descriptor_any_more():
+    text = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]"
+    counts = []
+    for _ in range(3):
+        async with serve(text) as app, app.connect("/") as client:
+            await client.send("hello")
+            assert await client.receive() == "hello"
+        counts.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+    # The first may have left what is made once a process.
+    assert counts[1] == counts[2]

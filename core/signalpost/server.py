@@ -10,7 +10,9 @@ from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.config.templates import Additions
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.memory import default_outboxes
+from signalpost.delivery.ring import open_writer
 from signalpost.delivery.shedding import ShedLog
+from signalpost.delivery.writing import Writer
 from signalpost.errors import OperatorError
 from signalpost.jobs.runner import JobRunner
 from signalpost.plan import Changes, Plan, diff
@@ -73,6 +75,7 @@ class Server:
         self.plan = plan
         self._listeners: list[Listener] = []
         self._state: State
+        self._writer: Writer
         self._hub: Hub
         self._broadcaster: Broadcaster
         self._shared: Shared
@@ -148,7 +151,9 @@ class Server:
         loop = asyncio.get_running_loop()
         table = _table_of(plan)
         outboxes = limits.outboxes or default_outboxes()
-        self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later))
+        self._writer = open_writer()
+        shed = ShedLog(outboxes, loop.call_later)
+        self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=shed, writer=self._writer)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
         self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
@@ -302,6 +307,7 @@ class Server:
         for listener in listeners:
             listener.stop()
         self._listeners.clear()
+        self._writer.close()
 
 
 def _table_of(plan: Plan) -> SignalTable:

@@ -10,6 +10,8 @@ from signalpost.config.model import EndpointConfig, Scheme, SlowPolicy
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.ring import Ring
+from signalpost.delivery.writing import OneByOne
 
 ENDPOINT = EndpointConfig(("endpoints", 0), "live", "127.0.0.1", 0, Scheme.WS)
 
@@ -233,9 +235,9 @@ class Signal:
 class World:
     """A hub, its turns and its clients."""
 
-    def __init__(self, outboxes=None, shed=None):
+    def __init__(self, writer, outboxes=None, shed=None):
         self.turn = Turn()
-        self.hub = Hub(self.turn.call_soon, outboxes=outboxes, shed=shed)
+        self.hub = Hub(self.turn.call_soon, outboxes=outboxes, shed=shed, writer=writer)
         self.sockets = []
         self._ids = itertools.count()
 
@@ -299,13 +301,39 @@ class World:
             sock.close()
 
 
+def eager_ring():
+    """Open a ring that is used even for a single client."""
+    try:
+        ring = Ring()
+    except OSError as error:
+        pytest.skip(f"this system lets nobody have an io_uring ({error.strerror})")
+    ring.fewest = 1
+    return ring
+
+
+@pytest.fixture(params=[OneByOne, eager_ring], ids=["one-by-one", "ring"])
+def writer(request):
+    """Give each of the writers."""
+    writer = request.param()
+    yield writer
+    writer.close()
+
+
 @pytest.fixture
-def new_world():
+def ring():
+    """Give a ring that is used even for a single client."""
+    ring = eager_ring()
+    yield ring
+    ring.close()
+
+
+@pytest.fixture
+def new_world(writer):
     """Make worlds; their sockets are closed after the test."""
     with contextlib.ExitStack() as stack:
 
         def make(**options):
-            world = World(**options)
+            world = World(writer, **options)
             stack.callback(world.close)
             return world
 

@@ -6,28 +6,19 @@ in one write per client. Total order holds: every client gets what it gets in th
 One rule keeps that order: before a client changes its mode or its memberships, everything queued is written.
 """
 
-import os
 from collections.abc import Callable, Iterable
-from typing import Any
 
-from signalpost.config.model import SlowPolicy
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import CloseCode, Frame, encoding_of
 from signalpost.delivery.load import Load
 from signalpost.delivery.outbox import NO_PATH, Fate
+from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
+from signalpost.delivery.writing import OneByOne, Writer
 
 # Names of the module's own: a look into an Enum's class costs as much as the rest of what is done with it.
-_DISCONNECT = SlowPolicy.DISCONNECT
 _QUEUED, _TOO_SLOW = Fate.QUEUED, Fate.TOO_SLOW
-_GONE = -1  # in place of a count of bytes: the socket is dead
-
-Entry = tuple[Audience | Client, Any, Any]
-"""A queued write: a frame for an audience but for one client (or None), or encoded bytes and their path for one client.
-
-The path is None for a notice; see `signalpost.delivery.outbox`.
-"""
 
 
 class Hub:
@@ -38,6 +29,7 @@ class Hub:
         outboxes: bytes that may wait for all clients together; beyond it those for whom most waits are dropped, at the
             end of the loop turn. None is no bound.
         shed: hears how many were dropped for that.
+        writer: writes to the descriptors of many clients.
 
     Attributes:
         clients: all that are connected, by id.
@@ -56,6 +48,7 @@ class Hub:
         "_shed",
         "_unwritten",
         "_when_closed",
+        "_writer",
         "clients",
         "closing",
         "everyone",
@@ -67,6 +60,7 @@ class Hub:
         *,
         outboxes: int | None = None,
         shed: Callable[[int], None] | None = None,
+        writer: Writer | None = None,
     ) -> None:
         self.clients: dict[ClientId, Client] = {}
         self.everyone = Audience()
@@ -77,6 +71,7 @@ class Hub:
         self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
         self._load: Load[Client] = Load(outboxes)
         self._shed = shed
+        self._writer = writer or OneByOne()
         self._call_soon = call_soon
         self._scheduled = False
         self._when_closed: Callable[[], None] | None = None
@@ -313,11 +308,7 @@ class Hub:
         """Write everything that is queued, in one write per client."""
         if self._queue:
             queue, self._queue = self._queue, []
-            first = queue[0][0]
-            if isinstance(first, Audience) and all(entry[0] is first and entry[2] is None for entry in queue):
-                self._write_to_audience(first, queue)
-            else:
-                self._write_to_each(queue)
+            write_queue(queue, self._writer)
         if self._unwritten:
             unwritten, self._unwritten = self._unwritten, {}
             for client in unwritten:
@@ -333,84 +324,6 @@ class Hub:
     def weigh(self, client: Client, waiting: int) -> None:
         """Hear how many bytes wait for a client now."""
         self._load.weigh(client, waiting)
-
-    def _write_to_audience(self, audience: Audience, queue: list[Entry]) -> None:
-        for lane in audience.lanes:
-            if lane.direct:
-                self._write(lane.direct, [lane.encoding(frame) for _, frame, _ in queue], queue)
-
-    def _write_to_each(self, queue: list[Entry]) -> None:
-        boxes: dict[Client, list[bytes]] = {}
-        for target, frame, excluding in queue:
-            if isinstance(target, Client):
-                box = boxes.get(target)
-                if box is None:
-                    boxes[target] = [frame]
-                else:
-                    box.append(frame)
-                continue
-            for lane in target.lanes:
-                if lane.direct:
-                    data = lane.encoding(frame)
-                    for client in lane.direct.values():
-                        if client is not excluding:
-                            boxes.setdefault(client, []).append(data)
-        for client, frames in boxes.items():
-            if client.direct:
-                self._write_one(client, frames, queue)
-
-    def _write(self, clients: dict[int, Client], frames: list[bytes], queue: list[Entry]) -> None:
-        """Write `frames`, which `queue` has for each of the clients: the loop that this framework exists for."""
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
-        size = len(data)
-        write = os.write
-        unfinished: list[tuple[int, int]] = []
-        for descriptor in clients:
-            try:
-                sent = write(descriptor, data)
-            except BlockingIOError:
-                unfinished.append((descriptor, 0))
-            except OSError:
-                unfinished.append((descriptor, _GONE))
-            else:
-                if sent != size:
-                    unfinished.append((descriptor, sent))
-        for client, sent in [(clients[descriptor], sent) for descriptor, sent in unfinished]:
-            _keep_rest(client, frames, sent, queue)
-
-    @staticmethod
-    def _write_one(client: Client, frames: list[bytes], queue: list[Entry]) -> None:
-        """Write frames of a client's own: what `_write` does, without what many clients need."""
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
-        try:
-            sent = os.write(client.descriptor, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            sent = _GONE
-        if sent != len(data):
-            _keep_rest(client, frames, sent, queue)
-
-
-def _keep_rest(client: Client, frames: list[bytes], sent: int, queue: list[Entry]) -> None:
-    """Let what could not be written wait, or end a client that is gone or too slow."""
-    if sent == _GONE:
-        client.drop(CloseCode.ABNORMAL)
-    elif not client.keep(frames, sent, _paths_for(client, queue)):
-        client.drop(CloseCode.TOO_SLOW)
-
-
-def _paths_for(client: Client, queue: list[Entry]) -> list[str | None]:
-    """Give the path of each frame that is queued for a client; nothing for one that is to lose none of them."""
-    if client.policy is _DISCONNECT:
-        return []
-    paths: list[str | None] = []
-    for target, frame, third in queue:
-        if target is client:
-            paths.append(third)
-        elif isinstance(target, Audience) and third is not client and client in target:
-            paths.append(frame.path or NO_PATH)
-    return paths
 
 
 def _of(audiences: dict[str, Audience], name: str) -> Audience:

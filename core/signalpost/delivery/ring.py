@@ -1,0 +1,205 @@
+"""Writing the same bytes to many sockets with one system call for hundreds of them: io_uring of Linux 5.19.
+
+Calling the kernel for each client, and getting there through Python, is a tenth of what a broadcast costs. A ring is
+memory that is shared with the kernel: each place in it names a descriptor and what to write, and one io_uring_enter(2)
+writes them all, before it returns, in order, and as far as each socket takes it: just what send(2) does.
+
+Not every system has it, and containers often forbid it. `open_writer` tries it out, and else writes one by one.
+Structures and numbers are those of linux/io_uring.h; see io_uring_setup(2) and io_uring_enter(2).
+"""
+
+import contextlib
+import ctypes
+import errno
+import logging
+import mmap
+import os
+import socket
+import struct
+import sys
+from array import array
+from collections.abc import Collection
+
+from signalpost.delivery.writing import GONE, OneByOne, Unfinished, Writer
+
+LOG = logging.getLogger(__name__)
+
+PLACES = 1_024
+"""Writes of one system call."""
+
+ROOM = 65_536
+"""Bytes of the longest data; writing more takes so long that the calls do not matter."""
+
+FEWEST = 16
+"""Descriptors from which on this is the faster way (tests/bench/writers.py)."""
+
+_SETUP, _ENTER = 425, 426  # numbers of system calls, on every architecture that CPython is made for
+_SUBMIT_ALL = 1 << 7  # IORING_SETUP_SUBMIT_ALL: a write that fails does not keep back those behind it
+_SINGLE_MMAP, _CQE_SKIP = 1 << 0, 1 << 11  # IORING_FEAT_…
+_RINGS_AT, _PLACES_AT = 0, 0x10000000  # IORING_OFF_SQ_RING, IORING_OFF_SQES
+
+# Words of a struct io_uring_params: its own ten, then ten of offsets for each of the two rings.
+_PARAMS = 30
+_FLAGS, _FEATURES = 2, 5
+_SUBMISSIONS, _SUBMISSION_TAIL, _SUBMISSION_ARRAY = 0, 11, 16
+_COMPLETIONS, _COMPLETION_HEAD, _COMPLETION_TAIL, _COMPLETION_ARRAY = 1, 20, 21, 25
+
+_SUBMISSION = struct.Struct("=BBHiQQIIQ24x")  # io_uring_sqe: opcode, flags, ioprio, fd, off, addr, len, how, user_data
+_STRIDE, _FD, _LEN = 16, 1, 6  # its size, and where in it is what changes, in words
+_SEND = 26  # IORING_OP_SEND
+_SKIP_SUCCESS = 1 << 6  # IOSQE_CQE_SKIP_SUCCESS: only failures are reported
+# MSG_WAITALL makes it a failure, reported with the bytes that were taken, when a socket does not take everything.
+_HOW = socket.MSG_DONTWAIT | socket.MSG_WAITALL | socket.MSG_NOSIGNAL
+
+_COMPLETION = struct.Struct("=QiI")  # io_uring_cqe: user_data, res, flags
+_WORD = 4
+_WRAP = 0xFFFFFFFF  # heads and tails count on for ever
+
+
+class Ring:
+    """A `Writer` that submits whole batches to the kernel.
+
+    Args:
+        places: writes of one system call, a power of two.
+
+    Attributes:
+        fewest: descriptors from which on the ring is used.
+
+    Raises:
+        OSError: the kernel has no such ring, does not let this process have one, or has no descriptor left.
+
+    """
+
+    def __init__(self, places: int = PLACES) -> None:
+        self.fewest = FEWEST
+        self._places = places
+        self._one_by_one = OneByOne()
+        syscall = ctypes.CDLL(None, use_errno=True).syscall
+        syscall.restype = ctypes.c_long
+        syscall.argtypes = [ctypes.c_long] * 7
+        self._syscall = syscall
+        params = (ctypes.c_uint32 * _PARAMS)()
+        params[_FLAGS] = _SUBMIT_ALL
+        self._descriptor = syscall(_SETUP, places, ctypes.addressof(params), 0, 0, 0, 0)
+        if self._descriptor < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        with contextlib.ExitStack() as failing:
+            failing.callback(os.close, self._descriptor)
+            self._map(list(params))
+            failing.pop_all()
+
+    def _map(self, params: list[int]) -> None:
+        if ~params[_FEATURES] & (_SINGLE_MMAP | _CQE_SKIP):
+            raise OSError(errno.ENOSYS, "this kernel's io_uring cannot report failures alone")
+        self._completions, self._completions_at = params[_COMPLETIONS], params[_COMPLETION_ARRAY]
+        size = max(
+            params[_SUBMISSION_ARRAY] + _WORD * params[_SUBMISSIONS],
+            self._completions_at + _COMPLETION.size * self._completions,
+        )
+        self._rings = mmap.mmap(self._descriptor, size, offset=_RINGS_AT)
+        self._words = memoryview(self._rings).cast("I")
+        self._tail_at = params[_SUBMISSION_TAIL] // _WORD
+        self._completion_head_at = params[_COMPLETION_HEAD] // _WORD
+        self._completion_tail_at = params[_COMPLETION_TAIL] // _WORD
+        order = params[_SUBMISSION_ARRAY] // _WORD
+        self._words[order : order + self._places] = memoryview(array("I", range(self._places)))
+        self._tail = 0
+        self._data = ctypes.create_string_buffer(ROOM)
+        self._room = memoryview(self._data).cast("B")
+        address = ctypes.addressof(self._data)
+        self._submissions = mmap.mmap(self._descriptor, self._places * _SUBMISSION.size, offset=_PLACES_AT)
+        for place in range(self._places):
+            _SUBMISSION.pack_into(
+                self._submissions, place * _SUBMISSION.size, _SEND, _SKIP_SUCCESS, 0, -1, 0, address, 0, _HOW, place
+            )
+        self._fields = memoryview(self._submissions).cast("i")
+
+    def write(self, descriptors: Collection[int], data: bytes) -> Unfinished:
+        """See `Writer.write`."""
+        size, count = len(data), len(descriptors)
+        if count < self.fewest or size > ROOM or self._descriptor < 0:
+            return self._one_by_one.write(descriptors, data)
+        self._room[:size] = data
+        numbers = memoryview(array("i", list(descriptors)))
+        sizes = memoryview(array("i", (size,)) * min(count, self._places))
+        unfinished: Unfinished = []
+        done = 0
+        while done < count:
+            place = self._tail % self._places
+            batch = numbers[done : done + self._places - place]
+            end = (place + len(batch)) * _STRIDE
+            self._fields[place * _STRIDE + _FD : end : _STRIDE] = batch
+            self._fields[place * _STRIDE + _LEN : end : _STRIDE] = sizes[: len(batch)]
+            submitted = self._submit(len(batch))
+            self._reap(unfinished, batch, place)
+            done += submitted
+            if submitted < len(batch):  # the kernel has no memory for more just now
+                return unfinished + self._one_by_one.write(numbers[done:], data)
+        return unfinished
+
+    def _submit(self, count: int) -> int:
+        """Let the kernel write what stands in the next places; give how many it has dealt with."""
+        self._words[self._tail_at] = (self._tail + count) & _WRAP
+        submitted: int = max(0, self._syscall(_ENTER, self._descriptor, count, 0, 0, 0, 0))
+        self._tail = (self._tail + submitted) & _WRAP
+        if submitted < count:
+            self._words[self._tail_at] = self._tail
+        return submitted
+
+    def _reap(self, unfinished: Unfinished, batch: memoryview, first: int) -> None:
+        """Add those of a batch, which stood in places from `first` on, that did not take everything."""
+        head, tail = self._words[self._completion_head_at], self._words[self._completion_tail_at]
+        if head == tail:
+            return
+        while head != tail:
+            at = self._completions_at + head % self._completions * _COMPLETION.size
+            place, result, _ = _COMPLETION.unpack_from(self._rings, at)
+            sent = result if result >= 0 else 0 if result == -errno.EAGAIN else GONE
+            unfinished.append((batch[place - first], sent))
+            head = (head + 1) & _WRAP
+        self._words[self._completion_head_at] = head
+
+    def close(self) -> None:
+        """See `Writer.close`."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            self._words.release()
+            self._rings.close()
+            self._fields.release()
+            self._submissions.close()
+            os.close(descriptor)
+
+
+def open_writer() -> Writer:
+    """Open a ring if this system has one that keeps its word; else give what writes one by one."""
+    if sys.platform == "linux":
+        try:
+            ring = Ring()
+        except OSError as error:
+            LOG.debug("broadcasts are written client by client: no io_uring (%s)", error.strerror)
+        else:
+            if _keeps_its_word(ring):
+                LOG.debug("broadcasts are written by io_uring, %d clients at a time", PLACES)
+                return ring
+            LOG.debug("broadcasts are written client by client: io_uring does not tell how much was written")
+            ring.close()
+    return OneByOne()
+
+
+def _keeps_its_word(ring: Ring) -> bool:
+    """Tell whether the kernel says how much a socket took that did not take all, that was full, or that was dead."""
+    near, far = socket.socketpair()
+    with near, far:
+        number = near.fileno()
+        near.setblocking(False)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the kernel allows: some KiB
+        fewest, ring.fewest = ring.fewest, 1
+        try:
+            partial, full = (ring.write([number], bytes(ROOM)) for _ in range(2))
+            taken = len(far.recv(ROOM))
+            far.close()
+            dead = ring.write([number], b"-")
+        finally:
+            ring.fewest = fewest
+    return 0 < taken < ROOM and (partial, full, dead) == ([(number, taken)], [(number, 0)], [(number, GONE)])

@@ -1,0 +1,48 @@
+"""Writing the same bytes to many sockets without waiting for any: one system call each.
+
+`signalpost.delivery.ring` does it with one system call for hundreds, where the kernel lets it.
+"""
+
+import os
+from collections.abc import Collection
+from typing import Protocol
+
+GONE = -1
+"""In place of a count of bytes: the socket is dead."""
+
+Unfinished = list[tuple[int, int]]
+"""Descriptors that did not take everything, each with how many bytes it took, or `GONE`."""
+
+
+class Writer(Protocol):
+    """Writes to descriptors of sockets that do not block."""
+
+    def write(self, descriptors: Collection[int], data: bytes) -> Unfinished:
+        """Write `data` to each of the descriptors, which are different ones; give those that did not take all of it."""
+
+    def close(self) -> None:
+        """Give back what the writer holds; it still writes afterwards."""
+
+
+class OneByOne:
+    """The `Writer` of every system."""
+
+    def write(self, descriptors: Collection[int], data: bytes) -> Unfinished:
+        """See `Writer.write`."""
+        size = len(data)
+        write = os.write
+        unfinished: Unfinished = []
+        for descriptor in descriptors:
+            try:
+                sent = write(descriptor, data)
+            except BlockingIOError:
+                unfinished.append((descriptor, 0))
+            except OSError:
+                unfinished.append((descriptor, GONE))
+            else:
+                if sent != size:
+                    unfinished.append((descriptor, sent))
+        return unfinished
+
+    def close(self) -> None:
+        """See `Writer.close`: there is nothing."""

@@ -1,0 +1,202 @@
+"""One contract, two writers: each socket gets all that it takes, and of the others it is known how much they took."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from signalpost.delivery import ring as ring_module
+from signalpost.delivery.ring import PLACES, ROOM, Ring, open_writer
+from signalpost.delivery.writing import GONE, OneByOne
+
+UNTAKEN = 9_999_999  # no descriptor has this number
+
+
+@pytest.fixture
+def connect():
+    """Make pairs of connected sockets that do not block; the first takes about 4 KB."""
+    with contextlib.ExitStack() as stack:
+
+        def make():
+            near, far = socket.socketpair()
+            for each in (near, far):
+                stack.enter_context(each)
+                each.setblocking(False)
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            return near, far
+
+        yield make
+
+
+def read(sock):
+    """Read everything that there is."""
+    data = bytearray()
+    with contextlib.suppress(BlockingIOError):
+        while more := sock.recv(1 << 20):
+            data += more
+    return bytes(data)
+
+
+def descriptors():
+    """Count those of this process."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+class TestContract:
+    def test_everyone_gets_the_same_bytes_in_the_order_of_the_calls(self, writer, connect):
+        pairs = [connect() for _ in range(20)]
+        descriptors = [near.fileno() for near, _ in pairs]
+        assert [writer.write(descriptors, data) for data in (b"one ", b"", b"two")] == [[], [], []]
+        assert {read(far) for _, far in pairs} == {b"one two"}
+
+    def test_nobody_is_no_error(self, writer):
+        assert writer.write([], b"data") == []
+
+    def test_what_a_socket_did_not_take_is_counted_and_the_others_are_written_to(self, writer, connect):
+        (wide, reader), (narrow, late), (full, idle) = (connect() for _ in range(3))
+        wide.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        while full.send(b"-" * 100_000, socket.MSG_DONTWAIT) == 100_000:
+            pass
+        data = os.urandom(20_000)
+        unfinished = dict(writer.write([narrow.fileno(), full.fileno(), wide.fileno()], data))
+        assert read(reader) == data
+        assert unfinished == {narrow.fileno(): len(got := read(late)), full.fileno(): 0}
+        assert 0 < len(got) < len(data)
+        assert data.startswith(got)
+        assert set(read(idle)) == {ord("-")}
+
+    def test_a_dead_socket_is_gone_and_the_others_are_written_to(self, writer, connect):
+        (before, first), (dead, peer), (after, second) = (connect() for _ in range(3))
+        peer.close()
+        numbers = [before.fileno(), dead.fileno(), UNTAKEN, after.fileno()]
+        assert sorted(writer.write(numbers, b"data")) == sorted([(dead.fileno(), GONE), (UNTAKEN, GONE)])
+        assert (read(first), read(second)) == (b"data", b"data")
+
+    def test_what_is_written_may_be_long(self, writer, connect):
+        near, far = connect()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        for size in (ROOM, ROOM + 1):
+            data = os.urandom(size)
+            assert writer.write([near.fileno()], data) == []
+            assert read(far) == data
+
+    def test_a_closed_writer_still_writes_and_closing_twice_is_no_error(self, writer, connect):
+        near, far = connect()
+        writer.close()
+        writer.close()
+        assert writer.write([near.fileno()], b"data") == []
+        assert read(far) == b"data"
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        steps=st.lists(
+            st.tuples(st.sets(st.integers(0, 5)), st.integers(0, 6_000), st.sets(st.integers(0, 5))), max_size=12
+        )
+    )
+    def test_each_socket_got_just_what_it_is_said_to_have_taken(self, writer, steps):
+        with contextlib.ExitStack() as stack:
+            pairs = [tuple(map(stack.enter_context, socket.socketpair())) for _ in range(6)]
+            for near, far in pairs:
+                near.setblocking(False)
+                far.setblocking(False)
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+            taken, got = [bytearray() for _ in pairs], [bytearray() for _ in pairs]
+            for to, size, readers in steps:
+                data = os.urandom(size)
+                unfinished = dict(writer.write([pairs[each][0].fileno() for each in to], data))
+                for each in to:
+                    taken[each] += data[: unfinished.get(pairs[each][0].fileno(), size)]
+                for each in readers:
+                    got[each] += read(pairs[each][1])
+            for each, (_, far) in enumerate(pairs):
+                got[each] += read(far)
+            assert got == taken
+
+
+class TestRing:
+    def test_it_goes_round_as_often_as_it_must(self, connect):
+        ring = Ring(places=8)
+        ring.fewest = 1
+        pairs = [connect() for _ in range(21)]
+        numbers = [near.fileno() for near, _ in pairs]
+        dead = pairs[17]
+        dead[1].close()
+        for _ in range(9):
+            assert ring.write(numbers, b"data") == [(dead[0].fileno(), GONE)]
+            assert {read(far) for _, far in pairs if far is not dead[1]} == {b"data"}
+        ring.close()
+
+    def test_heads_and_tails_begin_again_after_the_last_number(self, ring, monkeypatch):
+        # Four thousand million writes later; the kernel counts on from where it is, so only our side can be looked at.
+        ring._tail = 0xFFFFFFFF
+        monkeypatch.setattr(ring, "_syscall", lambda *_: 1)
+        assert ring._submit(1) == 1
+        assert (ring._tail, ring._words[ring._tail_at]) == (0, 0)
+
+    @pytest.mark.parametrize("accepted", [-1, 0, 2])
+    def test_what_the_kernel_does_not_submit_is_written_one_by_one(self, ring, connect, monkeypatch, accepted):
+        pairs = [connect() for _ in range(5)]
+        numbers = [near.fileno() for near, _ in pairs]
+        enter = ring._syscall
+
+        def short_of_memory(number, descriptor, count, *others):
+            return enter(number, descriptor, min(count, accepted), *others) if accepted > 0 else accepted
+
+        monkeypatch.setattr(ring, "_syscall", short_of_memory)
+        assert ring.write(numbers, b"one ") == []
+        monkeypatch.setattr(ring, "_syscall", enter)
+        assert ring.write(numbers, b"two") == []
+        assert [read(far) for _, far in pairs] == [b"one two"] * 5
+
+    def test_few_clients_are_not_worth_a_ring(self, connect, monkeypatch):
+        ring = Ring()
+        near, far = connect()
+        monkeypatch.setattr(ring, "_syscall", None)
+        assert ring.write([near.fileno()], b"data") == []
+        assert read(far) == b"data"
+        ring.close()
+
+    def test_more_than_all_places_are_written_to(self, ring, connect):
+        near, far = connect()
+        # The same socket many times over: a contract that no hub needs, and enough to count.
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+        written = ring.write([near.fileno()] * (PLACES + 5), b"x")
+        assert len(read(far)) == PLACES + 5 - len(written)
+
+    def test_it_gives_its_descriptors_back(self):
+        before = descriptors()
+        ring = Ring()
+        assert descriptors() > before
+        ring.close()
+        assert descriptors() == before
+
+
+@pytest.mark.usefixtures("ring")  # skips where there is none
+class TestOpening:
+    def test_a_ring_is_opened_where_the_kernel_lets_us(self):
+        writer = open_writer()
+        assert isinstance(writer, Ring)
+        writer.close()
+
+    def test_without_one_the_log_says_why_and_writing_goes_on(self):
+        code = (
+            "import logging, resource; logging.basicConfig(level='DEBUG', format='%(message)s')\n"
+            "from signalpost.delivery.ring import open_writer\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+            "writer = open_writer(); print(type(writer).__name__, writer.write([1], b'written\\n'))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "written\nOneByOne []\n"
+        assert done.stderr == "broadcasts are written client by client: no io_uring (Too many open files)\n"
+
+    def test_a_kernel_that_does_not_tell_how_much_was_written_is_not_trusted(self, monkeypatch, caplog):
+        caplog.set_level("DEBUG")
+        monkeypatch.setattr(ring_module, "_HOW", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)  # as before Linux 5.19
+        assert isinstance(open_writer(), OneByOne)
+        assert "io_uring does not tell how much was written" in caplog.text
