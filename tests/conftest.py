@@ -29,6 +29,12 @@ def trusting():
     return context
 
 
+@pytest.fixture(scope="session")
+def count_descriptors():
+    """Count the descriptors that this process has open."""
+    return lambda: sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def _run(*command, **options):
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr

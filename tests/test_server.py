@@ -2,7 +2,6 @@
 
 import errno
 import socket
-from pathlib import Path
 
 import pytest
 from sanic import Sanic
@@ -191,13 +190,13 @@ async def test_a_plugin_that_fails_to_start_stops_neither_the_others_nor_the_ser
     bind(port)
 
 
-async def test_a_server_that_has_stopped_holds_no_descriptor_any_more():
+async def test_a_server_that_has_stopped_holds_no_descriptor_any_more(count_descriptors):
     text = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]"
     counts = []
     for _ in range(3):
         async with serve(text) as app, app.connect("/") as client:
             await client.send("hello")
             assert await client.receive() == "hello"
-        counts.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+        counts.append(count_descriptors())
     # The first may have left what is made once a process.
     assert counts[1] == counts[2]
