@@ -145,6 +145,9 @@ class Transport(asyncio.Transport):
     def set_protocol(self, protocol):
         self.protocol = protocol
 
+    def is_closing(self):
+        return False
+
 
 class Successor(asyncio.Protocol):
     def __init__(self, begun):

@@ -132,6 +132,11 @@ class Connection(asyncio.Protocol):
         """Hold the client to other limits."""
         self._reader.allow(limits.message)
 
+    @property
+    def over(self) -> bool:
+        """Whether the transport closes; TLS may have chosen already which connection it tells of the end."""
+        return self._transport.is_closing()
+
     def give_way(self, successor: "Connection") -> None:
         """Let another connection, made of the same parts, go on with whatever this one is at."""
         for name in Connection.__slots__:

@@ -108,8 +108,10 @@ class Doorman(asyncio.Protocol):
         self._door.waiting.discard(self)
 
     def hand_on(self, data: bytes = b"") -> None:
-        """Let Sanic have the connection, and what it said."""
+        """Let Sanic have the connection, and what it said; not one that is over, whose end TLS tells nobody else."""
         self._door.waiting.discard(self)
+        if self._transport.is_closing():
+            return
         protocol = self._door.successor(self.begun)
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)

@@ -94,7 +94,7 @@ class Rebinding:
 
 def _held_to(connection: Connection, limits: LimitsConfig) -> Connection:
     """Hold a connection to the limits; one that is held to a rate for the first time is another one from then on."""
-    if limits.rate and not isinstance(connection, PacedConnection):
+    if limits.rate and not isinstance(connection, PacedConnection) and not connection.over:
         connection = PacedConnection.instead_of(connection, limits.rate)
     connection.hold_to(limits)
     return connection

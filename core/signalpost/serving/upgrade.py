@@ -144,6 +144,8 @@ class Upgrader:
         offer = read_offer(request.method, request.version, request.headers)
         resolved = self._judge(offer, request.path, endpoint)
         transport = cast("asyncio.Transport", request.transport)
+        if transport.is_closing():  # TLS may have chosen already whom it tells of the end: not us
+            raise Refusal(400, "The connection is gone.")
         protocol = cast("HandingOver", transport.get_protocol())
         # The request's keep-alive must not go on, whatever its Upgrade header looks like.
         cast("Http", request.stream).upgrade_websocket = True
