@@ -85,6 +85,23 @@ class SharedView:
         return self.shared.state
 
 
+class SenderView(SharedView):
+    """Gives whoever holds a `client` and its `broadcast` the ways to speak to that client alone."""
+
+    __slots__ = ()
+
+    client: Client
+    broadcast: Broadcast
+
+    def reply(self, value: Any) -> Receipt:
+        """Send a value to the sender alone; short for ``broadcast(value, to="sender")``."""
+        return self.broadcast(value, to="sender")
+
+    def close(self, code: int = 4009, reason: str = "") -> None:
+        """Close the sender's connection (RFC 6455 section 7.4; 4009 is "kicked by a handler")."""
+        self.client.close(code, reason)
+
+
 class HandshakeRequest:
     """A compact snapshot of the request that opened a WebSocket; parsed only when a handler asks.
 
@@ -149,7 +166,7 @@ class MessageData:
 
 
 @dataclass(slots=True)
-class SignalEvent(SharedView):
+class SignalEvent(SenderView):
     """A client's message on a signal.
 
     Attributes:
@@ -176,17 +193,9 @@ class SignalEvent(SharedView):
     shared: Shared
     broadcast: Broadcast
 
-    def reply(self, value: Any) -> Receipt:
-        """Send a value to the sender alone; short for ``broadcast(value, to="sender")``."""
-        return self.broadcast(value, to="sender")
-
-    def close(self, code: int = 4009, reason: str = "") -> None:
-        """Close the sender's connection (RFC 6455 section 7.4; 4009 is "kicked by a handler")."""
-        self.client.close(code, reason)
-
 
 @dataclass(frozen=True, slots=True)
-class ClientEvent(SharedView):
+class ClientEvent(SenderView):
     """A client has come to a signal, or is gone; the fields that it shares with `SignalEvent` mean the same.
 
     Attributes:
@@ -204,14 +213,6 @@ class ClientEvent(SharedView):
     shared: Shared
     broadcast: Broadcast
     code: int = 0
-
-    def reply(self, value: Any) -> Receipt:
-        """Send a value to the client alone."""
-        return self.broadcast(value, to="sender")
-
-    def close(self, code: int = 4009, reason: str = "") -> None:
-        """Close the client's connection."""
-        self.client.close(code, reason)
 
 
 @dataclass(frozen=True, slots=True)
