@@ -7,6 +7,7 @@ turns. Nobody waits for the bytes, so it is the least that a write can cost. It 
 import socket
 import statistics
 import time
+from array import array
 
 from signalpost.delivery.ring import Ring
 from signalpost.delivery.writing import OneByOne, Writer
@@ -31,7 +32,7 @@ def pairs(count: int) -> list[tuple[socket.socket, socket.socket]]:
 
 def row(writers: dict[str, Writer], connected: list[tuple[socket.socket, socket.socket]]) -> dict[str, float]:
     """Give the microseconds of a write to these sockets."""
-    descriptors = {near.fileno(): None for near, _ in connected}
+    descriptors = array("i", [near.fileno() for near, _ in connected])
     times: dict[str, list[float]] = {name: [] for name in writers}
     for _ in range(max(20, WRITES // len(connected))):
         for name, writer in writers.items():

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from array import array
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -33,6 +34,10 @@ def connect():
         yield make
 
 
+def numbers_of(*sockets):
+    return array("i", [each.fileno() for each in sockets])
+
+
 def read(sock):
     """Read everything that there is."""
     data = bytearray()
@@ -45,12 +50,12 @@ def read(sock):
 class TestContract:
     def test_everyone_gets_the_same_bytes_in_the_order_of_the_calls(self, writer, connect):
         pairs = [connect() for _ in range(20)]
-        descriptors = [near.fileno() for near, _ in pairs]
+        descriptors = numbers_of(*(near for near, _ in pairs))
         assert [writer.write(descriptors, data) for data in (b"one ", b"", b"two")] == [[], [], []]
         assert {read(far) for _, far in pairs} == {b"one two"}
 
     def test_nobody_is_no_error(self, writer):
-        assert writer.write([], b"data") == []
+        assert writer.write(numbers_of(), b"data") == []
 
     def test_what_a_socket_did_not_take_is_counted_and_the_others_are_written_to(self, writer, connect):
         (wide, reader), (narrow, late), (full, idle) = (connect() for _ in range(3))
@@ -58,7 +63,7 @@ class TestContract:
         while full.send(b"-" * 100_000, socket.MSG_DONTWAIT) == 100_000:
             pass
         data = os.urandom(20_000)
-        unfinished = dict(writer.write([narrow.fileno(), full.fileno(), wide.fileno()], data))
+        unfinished = dict(writer.write(numbers_of(narrow, full, wide), data))
         assert read(reader) == data
         assert unfinished == {narrow.fileno(): len(got := read(late)), full.fileno(): 0}
         assert 0 < len(got) < len(data)
@@ -68,7 +73,7 @@ class TestContract:
     def test_a_dead_socket_is_gone_and_the_others_are_written_to(self, writer, connect):
         (before, first), (dead, peer), (after, second) = (connect() for _ in range(3))
         peer.close()
-        numbers = [before.fileno(), dead.fileno(), UNTAKEN, after.fileno()]
+        numbers = array("i", [before.fileno(), dead.fileno(), UNTAKEN, after.fileno()])
         assert sorted(writer.write(numbers, b"data")) == sorted([(dead.fileno(), GONE), (UNTAKEN, GONE)])
         assert (read(first), read(second)) == (b"data", b"data")
 
@@ -77,14 +82,14 @@ class TestContract:
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         for size in (ROOM, ROOM + 1):
             data = os.urandom(size)
-            assert writer.write([near.fileno()], data) == []
+            assert writer.write(numbers_of(near), data) == []
             assert read(far) == data
 
     def test_a_closed_writer_still_writes_and_closing_twice_is_no_error(self, writer, connect):
         near, far = connect()
         writer.close()
         writer.close()
-        assert writer.write([near.fileno()], b"data") == []
+        assert writer.write(numbers_of(near), b"data") == []
         assert read(far) == b"data"
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -103,7 +108,7 @@ class TestContract:
             taken, got = [bytearray() for _ in pairs], [bytearray() for _ in pairs]
             for to, size, readers in steps:
                 data = os.urandom(size)
-                unfinished = dict(writer.write([pairs[each][0].fileno() for each in to], data))
+                unfinished = dict(writer.write(numbers_of(*(pairs[each][0] for each in to)), data))
                 for each in to:
                     taken[each] += data[: unfinished.get(pairs[each][0].fileno(), size)]
                 for each in readers:
@@ -118,7 +123,7 @@ class TestRing:
         ring = Ring(places=8)
         ring.fewest = 1
         pairs = [connect() for _ in range(21)]
-        numbers = [near.fileno() for near, _ in pairs]
+        numbers = numbers_of(*(near for near, _ in pairs))
         dead = pairs[17]
         dead[1].close()
         for _ in range(9):
@@ -136,7 +141,7 @@ class TestRing:
     @pytest.mark.parametrize("accepted", [-1, 0, 2])
     def test_what_the_kernel_does_not_submit_is_written_one_by_one(self, ring, connect, monkeypatch, accepted):
         pairs = [connect() for _ in range(5)]
-        numbers = [near.fileno() for near, _ in pairs]
+        numbers = numbers_of(*(near for near, _ in pairs))
         enter = ring._syscall
 
         def short_of_memory(number, descriptor, count, *others):
@@ -152,7 +157,7 @@ class TestRing:
         ring = Ring()
         near, far = connect()
         monkeypatch.setattr(ring, "_syscall", None)
-        assert ring.write([near.fileno()], b"data") == []
+        assert ring.write(numbers_of(near), b"data") == []
         assert read(far) == b"data"
         ring.close()
 
@@ -160,7 +165,7 @@ class TestRing:
         near, far = connect()
         # The same socket many times over: a contract that no hub needs, and enough to count.
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
-        written = ring.write([near.fileno()] * (PLACES + 5), b"x")
+        written = ring.write(numbers_of(near) * (PLACES + 5), b"x")
         assert len(read(far)) == PLACES + 5 - len(written)
 
     def test_it_gives_its_descriptors_back(self, count_descriptors):
@@ -180,10 +185,11 @@ class TestOpening:
 
     def test_without_one_the_log_says_why_and_writing_goes_on(self):
         code = (
-            "import logging, resource; logging.basicConfig(level='DEBUG', format='%(message)s')\n"
+            "import logging, resource; from array import array\n"
+            "logging.basicConfig(level='DEBUG', format='%(message)s')\n"
             "from signalpost.delivery.ring import open_writer\n"
             "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
-            "writer = open_writer(); print(type(writer).__name__, writer.write([1], b'written\\n'))"
+            "writer = open_writer(); print(type(writer).__name__, writer.write(array('i', [1]), b'written\\n'))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "written\nOneByOne []\n"

@@ -1,6 +1,7 @@
 """An audience: the clients that one target reaches, kept so that writing to all of them is one tight loop."""
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Mapping
 
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import Deflate, Dialect, Frame, encoding_of
@@ -12,19 +13,26 @@ class Lane:
     Attributes:
         dialect: what they read.
         deflate: how it is compressed for them; None is not at all.
-        direct: by descriptor, ready to be written to; iterating it gives descriptors alone, which is what the
-            fastest loop wants.
+        direct: by descriptor, ready to be written to.
         indirect: those with an outbox; an ordered set.
 
     """
 
-    __slots__ = ("deflate", "dialect", "direct", "indirect")
+    __slots__ = ("_descriptors", "deflate", "dialect", "direct", "indirect")
 
     def __init__(self, dialect: Dialect, deflate: Deflate | None = None) -> None:
         self.dialect = dialect
         self.deflate = deflate
         self.direct: dict[int, Client] = {}
         self.indirect: dict[Client, None] = {}
+        self._descriptors: array[int] | None = None
+
+    @property
+    def descriptors(self) -> "array[int]":
+        """Those of `direct`, as a writer wants them."""
+        if self._descriptors is None:
+            self._descriptors = descriptors_of(self.direct)
+        return self._descriptors
 
     def encoding(self, frame: Frame) -> bytes:
         """Give the frame as this lane's clients read it."""
@@ -34,6 +42,7 @@ class Lane:
         """Add a client in its present mode."""
         if client.direct:
             self.direct[client.descriptor] = client
+            self._descriptors = None
         else:
             self.indirect[client] = None
 
@@ -41,7 +50,13 @@ class Lane:
         """Take a client out, whichever mode it was added in."""
         if self.direct.get(client.descriptor) is client:
             del self.direct[client.descriptor]
+            self._descriptors = None
         self.indirect.pop(client, None)
+
+
+def descriptors_of(clients: Mapping[int, Client]) -> "array[int]":
+    """Give the keys as a writer wants them."""
+    return array("i", list(clients))  # of a list an array knows the length beforehand, and takes half as long
 
 
 class Audience:

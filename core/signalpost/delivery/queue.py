@@ -4,11 +4,12 @@ Of a turn most clients get the very same bytes, and those are written to togethe
 """
 
 import os
-from collections.abc import Collection, Sequence
+from array import array
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from signalpost.config.model import SlowPolicy
-from signalpost.delivery.audience import Audience, Lane
+from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.outbox import NO_PATH
@@ -31,8 +32,8 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> None:
         writer: used wherever many get the same.
 
     """
-    audience = queue[0][0]
-    if isinstance(audience, Audience) and all(entry[0] is audience for entry in queue):
+    audience = _only_audience(queue)
+    if audience is not None:
         excluded = {excluding for _, _, excluding in queue if excluding is not None}
         for lane in audience.lanes:
             if lane.direct:
@@ -48,19 +49,30 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> None:
     for client, frames in boxes.items():
         batches.setdefault(tuple(frames), []).append(client)
     for same, clients in batches.items():
-        _write_to_all({client.descriptor: client for client in clients if client.direct}, same, queue, writer)
+        direct = {client.descriptor: client for client in clients if client.direct}
+        _write_to_all(direct, descriptors_of(direct), same, queue, writer)
+
+
+def _only_audience(queue: Sequence[Entry]) -> Audience | None:
+    """Give the audience that all entries are for; mostly there is one."""
+    audience = queue[0][0]
+    for target, _, _ in queue:
+        if target is not audience:
+            return None
+    return audience if isinstance(audience, Audience) else None
 
 
 def _write_to_lane(lane: Lane, queue: Sequence[Entry], excluded: Collection[Client], writer: Writer) -> None:
     """Write a queue that is for one audience to one of its lanes; `excluded` are those who do not get all of it."""
     frames = [lane.encoding(frame) for _, frame, _ in queue]
-    clients, apart = lane.direct, []
-    if excluded:
-        clients = clients.copy()
-        apart = [client for client in excluded if clients.get(client.descriptor) is client]
-        for client in apart:
-            del clients[client.descriptor]
-    _write_to_all(clients, frames, queue, writer)
+    apart = [client for client in excluded if lane.direct.get(client.descriptor) is client]
+    if not apart:
+        _write_to_all(lane.direct, lane.descriptors, frames, queue, writer)
+        return
+    most = lane.direct.copy()
+    for client in apart:
+        del most[client.descriptor]
+    _write_to_all(most, descriptors_of(most), frames, queue, writer)
     for client in apart:
         own = [data for data, (_, _, excluding) in zip(frames, queue, strict=True) if excluding is not client]
         if own and client.direct:
@@ -89,18 +101,25 @@ def _boxes(queue: Sequence[Entry]) -> tuple[dict[Client, list[bytes]], bool]:
     return boxes, shared
 
 
-def _write_to_all(clients: dict[int, Client], frames: Sequence[bytes], queue: Sequence[Entry], writer: Writer) -> None:
+def _write_to_all(
+    clients: Mapping[int, Client],
+    descriptors: "array[int]",
+    frames: Sequence[bytes],
+    queue: Sequence[Entry],
+    writer: Writer,
+) -> None:
     """Write `frames`, which `queue` has for each of the clients: what this framework exists for.
 
     Args:
         clients: by descriptor.
+        descriptors: all of theirs.
         frames: as they read them.
         queue: what the frames came from, to know their paths.
         writer: writes.
 
     """
     data = frames[0] if len(frames) == 1 else b"".join(frames)
-    unfinished = writer.write(clients, data)
+    unfinished = writer.write(descriptors, data)
     # Looked up first: to end one of them changes the dict.
     for client, sent in [(clients[descriptor], sent) for descriptor, sent in unfinished]:
         _keep_rest(client, frames, sent, queue)

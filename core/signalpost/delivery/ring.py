@@ -18,7 +18,6 @@ import socket
 import struct
 import sys
 from array import array
-from collections.abc import Collection
 
 from signalpost.delivery.writing import GONE, OneByOne, Unfinished, Writer
 
@@ -115,13 +114,13 @@ class Ring:
             )
         self._fields = memoryview(self._submissions).cast("i")
 
-    def write(self, descriptors: Collection[int], data: bytes) -> Unfinished:
+    def write(self, descriptors: "array[int]", data: bytes) -> Unfinished:
         """See `Writer.write`."""
         size, count = len(data), len(descriptors)
         if count < self.fewest or size > ROOM or self._descriptor < 0:
             return self._one_by_one.write(descriptors, data)
         self._room[:size] = data
-        numbers = memoryview(array("i", list(descriptors)))
+        numbers = memoryview(descriptors)
         sizes = memoryview(array("i", (size,)) * min(count, self._places))
         unfinished: Unfinished = []
         done = 0
@@ -132,10 +131,11 @@ class Ring:
             self._fields[place * _STRIDE + _FD : end : _STRIDE] = batch
             self._fields[place * _STRIDE + _LEN : end : _STRIDE] = sizes[: len(batch)]
             submitted = self._submit(len(batch))
-            self._reap(unfinished, batch, place)
+            if self._words[self._completion_head_at] != self._words[self._completion_tail_at]:
+                self._reap(unfinished, batch, place)
             done += submitted
             if submitted < len(batch):  # the kernel has no memory for more just now
-                return unfinished + self._one_by_one.write(numbers[done:], data)
+                return unfinished + self._one_by_one.write(descriptors[done:], data)
         return unfinished
 
     def _submit(self, count: int) -> int:
@@ -150,8 +150,6 @@ class Ring:
     def _reap(self, unfinished: Unfinished, batch: memoryview, first: int) -> None:
         """Add those of a batch, which stood in places from `first` on, that did not take everything."""
         head, tail = self._words[self._completion_head_at], self._words[self._completion_tail_at]
-        if head == tail:
-            return
         while head != tail:
             at = self._completions_at + head % self._completions * _COMPLETION.size
             place, result, _ = _COMPLETION.unpack_from(self._rings, at)
@@ -192,14 +190,15 @@ def _keeps_its_word(ring: Ring) -> bool:
     near, far = socket.socketpair()
     with near, far:
         number = near.fileno()
+        alone = array("i", [number])
         near.setblocking(False)
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the kernel allows: some KiB
         fewest, ring.fewest = ring.fewest, 1
         try:
-            partial, full = (ring.write([number], bytes(ROOM)) for _ in range(2))
+            partial, full = (ring.write(alone, bytes(ROOM)) for _ in range(2))
             taken = len(far.recv(ROOM))
             far.close()
-            dead = ring.write([number], b"-")
+            dead = ring.write(alone, b"-")
         finally:
             ring.fewest = fewest
     return 0 < taken < ROOM and (partial, full, dead) == ([(number, taken)], [(number, 0)], [(number, GONE)])

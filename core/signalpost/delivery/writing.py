@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Collection
+from array import array
 from typing import Protocol
 
 GONE = -1
@@ -17,7 +17,7 @@ Unfinished = list[tuple[int, int]]
 class Writer(Protocol):
     """Writes to descriptors of sockets that do not block."""
 
-    def write(self, descriptors: Collection[int], data: bytes) -> Unfinished:
+    def write(self, descriptors: "array[int]", data: bytes) -> Unfinished:
         """Write `data` to each of the descriptors, which are different ones; give those that did not take all of it."""
 
     def close(self) -> None:
@@ -27,7 +27,7 @@ class Writer(Protocol):
 class OneByOne:
     """The `Writer` of every system."""
 
-    def write(self, descriptors: Collection[int], data: bytes) -> Unfinished:
+    def write(self, descriptors: "array[int]", data: bytes) -> Unfinished:
         """See `Writer.write`."""
         size = len(data)
         write = os.write
