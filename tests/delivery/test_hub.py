@@ -212,6 +212,26 @@ class TestOneTurn:
 
 
 class TestSlowness:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda hub, client: client.join("blue"),
+            lambda hub, client: client.leave("red"),
+            lambda hub, client: hub.move(client, "/y"),
+            lambda hub, client: hub.go_indirect(client),
+        ],
+        ids=["joins", "leaves", "moves", "goes indirect"],
+    )
+    def test_a_client_that_is_found_too_slow_just_when_it_belongs_elsewhere_is_nowhere(self, world, signal, change):
+        slow, good = world.connect("/x", groups=["red"]), world.connect("/")
+        for number in range(2):
+            slow.client.send(signal(f"s{number}", 20_000).of(PLAIN))
+        change(world.hub, slow.client)
+        world.turn.end()
+        assert slow.transport.ended == "aborted"
+        assert slow.client.close_code == CloseCode.TOO_SLOW
+        assert (list(world.hub.clients), list(world.hub._paths), world.hub._groups) == ([good.client.id], ["/"], {})
+
     @pytest.mark.parametrize("tls", [False, True])
     def test_a_client_over_its_limit_is_dropped_and_nobody_else_notices(self, world, signal, tls):
         slow, good = world.connect(tls=tls), world.connect(limit=1 << 20)

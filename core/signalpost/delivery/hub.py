@@ -94,12 +94,9 @@ class Hub:
 
     def remove(self, client: Client) -> None:
         """Write what is queued, then forget the client and its descriptor. Twice is no error."""
-        if self.clients.get(client.id) is not client:
+        if not self._still_has(client):
             return
-        self.flush()
-        # The flush may have found it too slow, and removed it already.
-        if self.clients.pop(client.id, None) is None:
-            return
+        del self.clients[client.id]
         for audience in self._audiences_of(client, client.groups):
             audience.lane(client).discard(client)
         if not self._paths[client.path]:
@@ -125,9 +122,8 @@ class Hub:
 
     def regroup(self, client: Client, groups: frozenset[str]) -> None:
         """Move the client to just these groups."""
-        if self.clients.get(client.id) is not client:
+        if not self._still_has(client):
             return
-        self.flush()
         for name in client.groups - groups:
             self._groups[name].lane(client).discard(client)
         self._drop_empty_groups(client.groups - groups)
@@ -137,9 +133,8 @@ class Hub:
 
     def move(self, client: Client, path: str) -> None:
         """Move the client to another path."""
-        if client.path == path or self.clients.get(client.id) is not client:
+        if client.path == path or not self._still_has(client):
             return
-        self.flush()
         self._paths[client.path].lane(client).discard(client)
         if not self._paths[client.path]:
             del self._paths[client.path]
@@ -160,15 +155,20 @@ class Hub:
         self._switch(client, direct=False)
 
     def _switch(self, client: Client, *, direct: bool) -> None:
-        if client.direct is direct or self.clients.get(client.id) is not client:
+        if client.direct is direct or not self._still_has(client) or client.direct is direct:
             return
-        self.flush()
         lanes = [audience.lane(client) for audience in self._audiences_of(client, client.groups)]
         for lane in lanes:
             lane.discard(client)
         client.direct = direct
         for lane in lanes:
             lane.add(client)
+
+    def _still_has(self, client: Client) -> bool:
+        """Write what is queued, and tell whether the client is still there: it may turn out to be gone or too slow."""
+        if self.clients.get(client.id) is client:
+            self.flush()
+        return self.clients.get(client.id) is client
 
     def _audiences_of(self, client: Client, groups: Iterable[str]) -> list[Audience]:
         return [self.everyone, _of(self._paths, client.path), *(_of(self._groups, name) for name in groups)]
