@@ -18,18 +18,18 @@ WIDTH, HEIGHT = 820, 500
 LEFT, RIGHT, TOP, BOTTOM = 64, 190, 84, 96
 LABEL_GAP = 19.0
 TICKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 300, 500, 1000)
-OURS, FLOOR = "signalpost", "C loop"
-FLOOR_LABEL = "C loop: the floor"
+OURS, YARDSTICK = "signalpost", "C loop"
+YARDSTICK_LABEL = "C loop of send()"
 VERSIONED = ("signalpost", "Python", "uvloop", "stock Sanic", "picows", "node ws", "aiohttp", "websockets")
 
 STYLE = """\
   svg { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
     --page: #ffffff; --ink: #1f2328; --soft: #59636e; --rule: #d8dee4;
-    --ours: #0b6bcb; --floor: #59636e;
+    --ours: #0b6bcb; --yardstick: #59636e;
     --c0: #b35900; --c1: #1a7f37; --c2: #8250df; --c3: #bf3989; --c4: #9a6700; --c5: #0e7c7b }
   @media (prefers-color-scheme: dark) { svg {
     --page: #0d1117; --ink: #f0f6fc; --soft: #9aa4af; --rule: #2d333b;
-    --ours: #58a6ff; --floor: #9aa4af;
+    --ours: #58a6ff; --yardstick: #9aa4af;
     --c0: #f0883e; --c1: #56d364; --c2: #bc8cff; --c3: #ff7bc0; --c4: #e3b341; --c5: #56d4dd } }
   .page { fill: var(--page) } text { fill: var(--soft) } .title { fill: var(--ink); font-size: 18px; font-weight: 600 }
   .grid { stroke: var(--rule) } .leader { stroke: var(--rule); fill: none }
@@ -125,8 +125,8 @@ class Axes:
 
 def _colours(lines: Iterable[Line]) -> dict[str, str]:
     """A colour for each line; by name, so that a line keeps its own when others come and go."""
-    peers = sorted(line.name for line in lines if line.name not in (OURS, FLOOR))
-    return {OURS: "ours", FLOOR: "floor"} | {name: f"c{index % 6}" for index, name in enumerate(peers)}
+    peers = sorted(line.name for line in lines if line.name not in (OURS, YARDSTICK))
+    return {OURS: "ours", YARDSTICK: "yardstick"} | {name: f"c{index % 6}" for index, name in enumerate(peers)}
 
 
 def _drawn(lines: Sequence[Line], axes: Axes) -> list[str]:
@@ -137,14 +137,14 @@ def _drawn(lines: Sequence[Line], axes: Axes) -> list[str]:
     for line, place in zip(top_down, places, strict=True):
         colour = f"var(--{colours[line.name]})"
         style = f"stroke: {colour}" + ("; stroke-width: 3.5" if line.name == OURS else "")
-        dashes = ' stroke-dasharray="5 4"' if line.name == FLOOR else ""
+        dashes = ' stroke-dasharray="5 4"' if line.name == YARDSTICK else ""
         path = " ".join(f"{axes.x(clients):.1f},{axes.y(cost):.1f}" for clients, cost in line.points)
         made.append(f'<polyline class="line" points="{path}" style="{style}"{dashes}/>')
         dot = f'r="{4 if line.name == OURS else 3}" style="fill: {colour}"'
         made.extend(f'<circle cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" {dot}/>' for x, y in line.points)
         end = axes.y(line.last)
         made.append(f'<polyline class="leader" points="{edge + 6},{end:.1f} {edge + 16},{place:.1f}"/>')
-        label = FLOOR_LABEL if line.name == FLOOR else line.name
+        label = YARDSTICK_LABEL if line.name == YARDSTICK else line.name
         weight = "; font-weight: 600" if line.name == OURS else ""
         made.append(
             f'<text x="{edge + 20}" y="{place + 4.5:.1f}" style="fill: {colour}{weight}">'

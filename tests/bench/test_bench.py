@@ -272,7 +272,7 @@ def test_the_chart_names_every_line_and_where_its_figures_come_from(modules):
     results = results_of(("C loop", (2, 2, 4)), ("signalpost", (2.2, 2.3, 4.4)), ("some <peer>", (5, 6, 12)))
     drawn = ET.fromstring(modules.chart.svg(results))
     texts = ["".join(each.itertext()) for each in drawn.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"signalpost 4.4", "some <peer> 12.0", "C loop: the floor 4.0"} <= set(texts)
+    assert {"signalpost 4.4", "some <peer> 12.0", "C loop of send() 4.0"} <= set(texts)
     assert any("2026-01-02 · P & Q · Linux" in text for text in texts)
     assert any("median of 3 rounds" in text for text in texts)
     assert "prefers-color-scheme: dark" in drawn.find("{http://www.w3.org/2000/svg}style").text

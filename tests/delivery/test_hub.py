@@ -215,8 +215,8 @@ class TestSlowness:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda hub, client: client.join("blue"),
-            lambda hub, client: client.leave("red"),
+            lambda _, client: client.join("blue"),
+            lambda _, client: client.leave("red"),
             lambda hub, client: hub.move(client, "/y"),
             lambda hub, client: hub.go_indirect(client),
         ],
