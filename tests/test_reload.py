@@ -681,18 +681,19 @@ async def iter_of(first, app, text, rest):
 
 
 async def test_a_rate_holds_for_clients_that_were_held_to_none_and_for_them_no_longer_when_it_goes():
-    async with serve(ENDPOINTS) as app, app.connect("/", subprotocols=["signalpost.v1"]) as client:
+    unlimited = app_of("limits: {rate: 0}")
+    async with serve(unlimited) as app, app.connect("/", subprotocols=["signalpost.v1"]) as client:
         await client.receive()
         await app.reload(app_of("limits: {rate: 5/s}"))
-        for number in range(12):
+        for number in range(17):
             await client.send(number)
-        seen = [(await client.receive_json())["signal"]["value"] for _ in range(5)]
+        seen = [(await client.receive_json())["signal"]["value"] for _ in range(10)]
         # The rest waits for tokens; without a limit it comes at once, in order.
         (connection,) = app.server._keepalive.connections
         assert connection.suspended
-        await app.reload(ENDPOINTS)
+        await app.reload(unlimited)
         seen += [(await client.receive_json())["signal"]["value"] for _ in range(7)]
-        assert seen == list(range(12))
+        assert seen == list(range(17))
         for number in range(50):
             await client.send(number)
         assert [(await client.receive_json())["signal"]["value"] for _ in range(50)] == list(range(50))

@@ -1,7 +1,9 @@
 """Lists of actions of signals, on a real server with real clients."""
 
+import contextlib
 import logging
 
+import orjson
 import pytest
 
 
@@ -132,7 +134,8 @@ async def test_a_loop_goes_through_lists_and_the_keys_of_mappings_of_clients(liv
         assert ': for: must be a list, not the text "text" (on /, for client ' in failures()[0]
 
 
-async def test_loops_inside_loops_are_bounded_together(live, failures):
+async def test_loops_inside_loops_are_bounded_together(live, failures, monkeypatch):
+    monkeypatch.setattr("signalpost.actions.run.LONGEST_WORK", 60)
     do = """[{for: {each: a, in: "{{ message }}"}, do: [{for: {each: b, in: "{{ message }}"}, do: [{join: x}]}]}]"""
     async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:
         await client.send([0] * 400)
@@ -205,13 +208,49 @@ async def test_no_client_joins_more_groups_than_anybody_means(live, failures):
         assert ": join: a client is in 1,000 groups at most (on /" in failures()[0]
 
 
-async def test_loops_do_not_keep_the_server_from_everybody_else(live, failures, monkeypatch):
-    monkeypatch.setattr("signalpost.actions.run.LONGEST_WORK", 0.05)
+async def test_loops_do_not_keep_the_server_from_everybody_else(live, failures):
     do = """[{for: {each: a, in: "{{ message }}"}, do: [{set: {x: "{{ range(20000) | list | length }}"}}]}]"""
     async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:
         await client.send([0] * 100_000)
         assert (await client.receive_json())["error"]["code"] == "handler-failed"
-        assert ": for: the loops of one run work 0.05 s at most, as long as no step waits (on /" in failures()[0]
+        assert ": set: the steps of one run work 50 ms at most, as long as none waits (on /" in failures()[0]
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """Let no time pass for the steps of a run, so that only what they make and send is bounded."""
+    monkeypatch.setattr("signalpost.actions.run.LONGEST_WORK", 3600)
+
+
+async def test_steps_that_are_dear_by_themselves_are_bounded_together_without_a_loop(live, failures):
+    dear = '{set: {x: "{{ range(60000) | list | length }}"}}'
+    do = f"[{', '.join([dear] * 200)}, {{reply: {{value: done}}}}]"
+    async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:
+        await client.send("x")
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        assert ": set: the steps of one run work 50 ms at most" in failures()[0]
+
+
+async def test_a_message_that_names_one_client_thousands_of_times_sends_it_a_bounded_part(live, failures, stopped):
+    do = """[{for: {each: to, in: "{{ data.to }}"}, do: [{broadcast: {value: "{{ message }}", client: "{{ to }}"}}]}]"""
+    rule = f"signals: [{{path: /, do: {do}, slow: {{policy: drop_oldest, buffer: 1MiB}}}}]\nlimits: {{message: 2MiB}}"
+    async with live(rule) as app, app.connect("/") as client, app.connect("/") as other:
+        await client.send("x" * 400_000, to=[other.id] * 14_000)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        assert ": broadcast: the steps of one run send 64MiB at most, together" in failures()[0]
+        assert app.server._hub.work < 80 << 20
+
+
+async def test_the_loops_of_one_message_send_a_bounded_part_to_a_crowd(live, failures, stopped):
+    do = """[{for: {each: n, in: "{{ data.n }}"}, do: [{broadcast: {value: "{{ message }}"}}]}]"""
+    rule = f"signals: [{{path: /, do: {do}, slow: {{policy: latest}}}}]"
+    async with live(rule) as app, contextlib.AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(app.connect("/")) for _ in range(20)]
+        await crowd[0].send("x" * 10_000, n=[0] * 2_000)
+        while "error" not in (said := await crowd[0].receive()):
+            pass
+        assert orjson.loads(said)["error"]["code"] == "handler-failed"
+        assert ": for: the loops of one run send 64MiB at most, counted for each client that gets them" in failures()[0]
 
 
 async def test_a_line_is_logged_on_one_line(live, caplog):

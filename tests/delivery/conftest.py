@@ -215,6 +215,7 @@ class Signal:
     def __init__(self, name, size=0, path=None):
         self.path = path
         self._payload = f"{name} ".encode().ljust(size, b"-")
+        self.size = len(self._payload)
         self.encodings = []
 
     @property

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from signalpost.config.model import LimitsConfig
+from signalpost.config.model import LimitsConfig, RateConfig
 from signalpost.serving.rebinding import Rebinding
 from signalpost.serving.upgrade import Upgrader
 from signalpost.testing import serve
@@ -107,7 +107,7 @@ async def test_a_reload_leaves_a_client_that_is_gone_to_who_hears_of_it(app, pee
     hang_up(writer)
     await end_of(connection._transport)
     # What a reload does in the turn in which it puts the new plan in the place of the old one.
-    app.server._sockets.limits = LimitsConfig(rate=10)
+    app.server._sockets.limits = LimitsConfig(rate=RateConfig(10))
     Rebinding(app.server._sockets, {"live": app.server.endpoints[0]}).run()
     await until(lambda: not app.server._keepalive.connections)
     assert not app.server.clients

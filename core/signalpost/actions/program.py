@@ -1,8 +1,9 @@
 """A program: a compiled list of actions, and the interpreter that does them."""
 
 import inspect
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 from signalpost.actions.given import UnfitError, items_of
@@ -57,18 +58,43 @@ class Program:
             raise RuntimeError("a step waits in a list that was compiled as one that does not")
         return run
 
-    async def follow(self, event: Any, *, request: WebRequest | None = None, trace: Trace | None = None) -> Run:
-        """Do all steps, waiting where one waits; see `run`."""
+    async def follow(
+        self,
+        event: Any,
+        *,
+        request: WebRequest | None = None,
+        trace: Trace | None = None,
+        charge: Callable[[float], None] | None = None,
+    ) -> Run:
+        """Do all steps, waiting where one waits; see `run`.
+
+        Args:
+            event: what happened.
+            request: of a route.
+            trace: is told of every step.
+            charge: is told of the seconds that the steps worked, each time before one waits, and at the end.
+
+        """
         run = Run(event, request, trace)
-        for waiting in _walk(self.steps, run):
+        walk = _walk(self.steps, run)
+        waiting: Awaitable[None] | None
+        while True:
+            begun = perf_counter()
+            try:
+                waiting = next(walk, None)
+            finally:
+                if charge is not None:
+                    charge(perf_counter() - begun)
+            if waiting is None:
+                return run
             await waiting
-        return run
 
 
 def _walk(steps: Sequence[Step], run: Run) -> _Walk:
     """Do the steps, and yield what must be awaited before the next; tell whether a ``stop`` was met."""
     for step in steps:
         try:
+            run.tick()
             options = step.options.of(run)
             outcome = step.effect(run, options) if isinstance(step, Leaf) else None
         except Exception as error:
@@ -99,7 +125,7 @@ def _inside(step: Branch | Loop | Stop, options: Any, run: Run) -> _Walk:
             items = _items(step, options, run)
             trace(step.name, step.where, items, None)
             for item in items:
-                _tick(step, run)
+                _turn(step, run)
                 run.variables[step.variable] = item
                 if (yield from _walk(step.body, run)):
                     return True
@@ -115,9 +141,9 @@ def _items(step: Loop, options: Any, run: Run) -> Sequence[Any]:
     return items
 
 
-def _tick(step: Loop, run: Run) -> None:
+def _turn(step: Loop, run: Run) -> None:
     try:
-        run.tick()
+        run.turn()
     except UnfitError as error:
         raise _failure(step, error) from error
 

@@ -7,13 +7,27 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from signalpost.actions.given import UnfitError
+from signalpost.config.model import MEBIBYTE
+from signalpost.config.units import format_size
 from signalpost.delivery.target import Receipt
+from signalpost.signals.event import TickEvent
 
 MOST_ITERATIONS = 100_000
 """How often the bodies of all loops of one run may be done."""
 
-LONGEST_WORK = 1.0
-"""Seconds that the loops of a run may work before they let others have their turn, which only steps that wait do."""
+LONGEST_WORK = 0.05
+"""Seconds that the steps of a run may work before they let others have their turn, which only steps that wait do."""
+
+LONGEST_JOB = 1.0
+"""The same for a timer or a schedule: no client can make its list work more, or more often."""
+
+MOST_WRITTEN = 64 * MEBIBYTE
+"""Bytes that the loops of a run may send, each counted for every client that gets it."""
+
+MOST_MADE = 64 * MEBIBYTE
+"""Bytes of the values that the steps of a run may send, each counted once, however many get it."""
+
+_LOOKS = 4  # how often, while its time goes by, a run is looked at closely
 
 
 class Trace(Protocol):
@@ -77,7 +91,21 @@ class Run:
 
     """
 
-    __slots__ = ("_left", "_look", "_now", "_until", "answer", "event", "matched", "request", "trace", "variables")
+    __slots__ = (
+        "_left",
+        "_look",
+        "_made",
+        "_now",
+        "_seconds",
+        "_until",
+        "_written",
+        "answer",
+        "event",
+        "matched",
+        "request",
+        "trace",
+        "variables",
+    )
 
     def __init__(self, event: Any, request: WebRequest | None = None, trace: Trace | None = None) -> None:
         self.event = event
@@ -87,8 +115,11 @@ class Run:
         self.answer: Any = None
         self.variables: dict[str, Any] = {}
         self._left = MOST_ITERATIONS
+        self._made = 0  # bytes of the values that were sent
+        self._written = 0  # the same, each for every client that got it
+        self._seconds = LONGEST_JOB if isinstance(event, TickEvent) else LONGEST_WORK
         self._look = 0.0  # when the clock is to be looked at closely
-        self._until = 0.0  # until when the loops may work, by the clock of this thread's work
+        self._until = 0.0  # until when the steps may work, by the clock of this thread's work
         self._now: datetime | None = None
 
     @property
@@ -99,8 +130,17 @@ class Run:
         return self._now
 
     def count(self, receipt: Receipt) -> Receipt:
-        """Keep what a broadcast reached."""
+        """Keep what a broadcast reached, and what it costs.
+
+        Raises:
+            UnfitError: the run has sent more than one may; this value was the last.
+
+        """
         self.matched = receipt.matched
+        self._written += receipt.matched * receipt.size
+        self._made += receipt.size
+        if self._made > MOST_MADE:
+            raise UnfitError(f"the steps of one run send {format_size(MOST_MADE)} at most, together")
         return receipt
 
     def spend(self, iterations: int) -> None:
@@ -114,23 +154,39 @@ class Run:
             raise UnfitError(f"the loops of one run are done {MOST_ITERATIONS:,} times at most, together")
         self._left -= iterations
 
-    def tick(self) -> None:
-        """Look at the clock, in every iteration of a loop.
-
-        Only what this thread has worked counts: the process may have been put to sleep.
+    def turn(self) -> None:
+        """Look at what the run has sent so far, before each iteration of a loop.
 
         Raises:
-            UnfitError: the loops have worked too long.
+            UnfitError: it is more than its loops may send.
 
         """
-        if time.monotonic() < self._look:
+        if self._written > MOST_WRITTEN:
+            raise UnfitError(
+                f"the loops of one run send {format_size(MOST_WRITTEN)} at most, counted for each client that gets them"
+            )
+
+    def tick(self) -> None:
+        """Look at the clock, before each step.
+
+        Only what this thread has worked counts, since the process may have been put to sleep; asking for that takes
+        ten times as long as looking at the wall clock.
+
+        Raises:
+            UnfitError: the steps have worked too long.
+
+        """
+        now = time.monotonic()
+        if now < self._look:
+            return
+        if not self._look:
+            self._look = now + self._seconds / _LOOKS
             return
         worked = time.thread_time()
-        if not self._until:
-            self._until = worked + LONGEST_WORK
-        elif worked >= self._until:
-            raise UnfitError(f"the loops of one run work {LONGEST_WORK:g} s at most, as long as no step waits")
-        self._look = time.monotonic() + self._until - worked
+        self._until = self._until or worked + self._seconds * (_LOOKS - 1) / _LOOKS
+        if worked >= self._until:
+            raise UnfitError(f"the steps of one run work {self._seconds * 1000:g} ms at most, as long as none waits")
+        self._look = now + min(self._seconds / _LOOKS, self._until - worked)
 
     def rest(self) -> None:
         """Begin to count the time anew: others have had their turn."""

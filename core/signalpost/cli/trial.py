@@ -315,6 +315,12 @@ class _Recording:
     def read_on(self, on: bool) -> None:
         """Go on, or pause; a client that sends one message is not paused."""
 
+    def note_waiting(self, change: int) -> None:
+        """Count what waits; nobody else is there."""
+
+    def charge(self, seconds: float) -> None:
+        """Count work; a client that sends one message has all it needs."""
+
 
 def _texts(data: bytes) -> Iterator[str]:
     """Read what a server has written to one client: whole frames without masks (RFC 6455 section 5.2)."""

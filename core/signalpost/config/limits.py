@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from signalpost.config.model import LimitsConfig, SignalConfig
+from signalpost.config.model import LimitsConfig, RateConfig, SignalConfig
 from signalpost.config.section import Section
-from signalpost.config.units import format_size, parse_duration, parse_rate, parse_size, parse_wait
+from signalpost.config.units import format_size, parse_byte_rate, parse_duration, parse_rate, parse_size, parse_wait
 
 _DEFAULT = LimitsConfig()
 
@@ -47,9 +47,22 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
         outboxes=outboxes,
         inbound=inbound,
         handlers=section.whole("handlers", _DEFAULT.handlers),
-        rate=section.quantity("rate", parse_rate) or _DEFAULT.rate,
+        rate=_read_rate(section),
         drain=_DEFAULT.drain if drain is None else drain,
     )
+
+
+def _read_rate(limits: Section) -> RateConfig:
+    """Read ``rate``: frames a second, or a mapping of frames and bytes; a 0 in the place of both is no limit at all."""
+    default = _DEFAULT.rate
+    parts = limits.section("rate")
+    if parts is None:
+        frames = limits.quantity("rate", parse_rate)
+        if frames is None:
+            return default
+        return RateConfig(frames, default.bytes if frames else 0.0)
+    frames, size = parts.quantity("frames", parse_rate), parts.quantity("bytes", parse_byte_rate)
+    return RateConfig(default.frames if frames is None else frames, default.bytes if size is None else size)
 
 
 def _holds_a_message(limits: Section, outboxes: int, message: int) -> bool:

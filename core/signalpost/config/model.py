@@ -349,6 +349,20 @@ class PluginsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RateConfig:
+    """How fast is read from one client; 0 is no limit.
+
+    Attributes:
+        frames: a second, of every kind.
+        bytes: a second, of what compressed frames inflate to.
+
+    """
+
+    frames: float = 1_000.0
+    bytes: float = 8.0 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """What the server puts up with.
 
@@ -362,7 +376,7 @@ class LimitsConfig:
         inbound: bytes of unfinished messages and request bodies of all clients together; None is a quarter of the
             memory, or 512 MiB if that is less.
         handlers: handlers of signals that may be at work at once, over all clients.
-        rate: messages a second that are read from one client; 0 is no limit.
+        rate: how fast is read from one client.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
 
     """
@@ -374,7 +388,7 @@ class LimitsConfig:
     outboxes: int | None = None
     inbound: int | None = None
     handlers: int = 1_000
-    rate: float = 0.0
+    rate: RateConfig = RateConfig()
     drain: float = 30.0
 
 

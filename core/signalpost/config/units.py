@@ -89,6 +89,19 @@ _RATE = _Kind(
         **dict.fromkeys(("/hour", "/ h", "per hour", "h"), "/h"),
     },
 )
+_BYTE_RATE = _Kind(
+    "rate",
+    "8MiB/s, 64KiB/s, a number of bytes a second, or 0 for no limit",
+    {f"{unit.lower()}/s": factor for unit, factor in SIZE_UNITS.items()},
+    tuple(f"{unit}/s" for unit in SIZE_UNITS),
+    {
+        **{unit.lower(): f"{unit.lower()}/s" for unit in SIZE_UNITS},
+        **{f"{unit.lower()}p": f"{unit.lower()}/s" for unit in SIZE_UNITS},  # MBps
+        "k": "kib/s",
+        "m": "mib/s",
+        "g": "gib/s",
+    },
+)
 
 
 def parse_duration(value: str | float) -> float:
@@ -141,9 +154,23 @@ def parse_rate(value: str | float) -> float:
         ValueError: with one line that says what is allowed and, where it can be told, what was meant.
 
     """
-    rate = _quantity(value, _RATE)
-    if rate > MAX_RATE:
-        raise ValueError(f"{_show(value)} is too high: a rate is at most 1000000000/s (0 is no limit)")
+    return _rate(value, _RATE, MAX_RATE, "1000000000/s")
+
+
+def parse_byte_rate(value: str | float) -> float:
+    """Return how many bytes a second a rate is; 0 is no limit.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    return _rate(value, _BYTE_RATE, MAX_BYTES, "1024GiB/s")
+
+
+def _rate(value: str | float, kind: _Kind, most: float, top: str) -> float:
+    rate = _quantity(value, kind)
+    if rate > most:
+        raise ValueError(f"{_show(value)} is too high: a rate is at most {top} (0 is no limit)")
     if rate < 0:
         raise ValueError(f"{_show(value)} is no rate: it must be 0, for no limit, or above")
     return rate

@@ -29,6 +29,7 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009
     SERVER_ERROR = 1011
     RESTART = 1012
+    TRY_AGAIN_LATER = 1013
     TOO_SLOW = 4008
     KICKED = 4009
 
@@ -50,6 +51,10 @@ class Frame(Protocol):
     @property
     def path(self) -> str | None:
         """The path it was sent to or, for want of that, the path it came from; None when there is neither."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the value, before it is framed and compressed."""
 
     @property
     def plain(self) -> bytes:

@@ -8,6 +8,7 @@ One rule keeps that order: before a client changes its mode or its memberships, 
 
 from collections.abc import Callable, Iterable
 
+from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import CloseCode, Frame, encoding_of
@@ -19,6 +20,13 @@ from signalpost.delivery.writing import OneByOne, Writer
 
 # Names of the module's own: a look into an Enum's class costs as much as the rest of what is done with it.
 _QUEUED, _TOO_SLOW = Fate.QUEUED, Fate.TOO_SLOW
+
+
+DELIVERY = 32
+"""Bytes that a delivery counts for besides those of its value: what it costs to think of one client."""
+
+MOST_QUEUED = 64 * MEBIBYTE
+"""Bytes of values that may be queued in a turn of the loop; what is queued is written before there are more."""
 
 
 class Hub:
@@ -35,6 +43,8 @@ class Hub:
         clients: all that are connected, by id.
         everyone: the same, as an audience.
         closing: those that were sent a close frame, or are being dropped, and whose connection has not ended yet.
+        work: bytes of all values that were ever queued, each counted for every client that it was for, and a little for
+            each client besides. Whoever lets others have their turn looks how far it has grown.
 
     """
 
@@ -44,6 +54,7 @@ class Hub:
         "_load",
         "_paths",
         "_queue",
+        "_queued",
         "_scheduled",
         "_shed",
         "_unwritten",
@@ -52,6 +63,7 @@ class Hub:
         "clients",
         "closing",
         "everyone",
+        "work",
     )
 
     def __init__(
@@ -68,6 +80,7 @@ class Hub:
         self._paths: dict[str, Audience] = {}
         self._groups: dict[str, Audience] = {}
         self._queue: list[Entry] = []
+        self._queued = 0  # bytes of the values in it
         self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
         self._load: Load[Client] = Load(outboxes)
         self._shed = shed
@@ -75,6 +88,7 @@ class Hub:
         self._call_soon = call_soon
         self._scheduled = False
         self._when_closed: Callable[[], None] | None = None
+        self.work = 0
 
     # Who is where
 
@@ -182,6 +196,8 @@ class Hub:
 
     def broadcast(self, frame: Frame, target: Target = EVERYONE) -> Receipt:
         """Queue a frame for everyone that `target` reaches."""
+        if self._queued > MOST_QUEUED:
+            self.flush()
         audience = self._audience(target)
         if audience is None:
             return self._broadcast_to_each(frame, self._select(target))
@@ -190,10 +206,13 @@ class Hub:
             matched -= 1
         if not matched:
             return NOBODY
+        size = frame.size
+        self.work += matched * (size + DELIVERY)
+        self._queued += size
         self._queue.append((audience, frame, target.excluding))
         self._schedule()
         dropped = self._enqueue(audience, frame, target.excluding)
-        return Receipt(matched, matched - dropped, dropped)
+        return Receipt(matched, matched - dropped, dropped, size)
 
     def send(self, client: Client, data: bytes, path: str | None = None) -> bool:
         """Queue an encoded frame for one client; False when it is not queued: the client is gone or too slow.
@@ -205,7 +224,12 @@ class Hub:
                 it out. None is a notice, which never is.
 
         """
+        if self._queued > MOST_QUEUED:
+            self.flush()
+        size = len(data)
+        self.work += size + DELIVERY
         if client.direct:
+            self._queued += size
             self._queue.append((client, data, path))
         elif client.closing:
             return False
@@ -265,7 +289,7 @@ class Hub:
         queued = 0
         for client in clients:
             queued += self.send(client, encoding_of(frame, client.dialect, client.deflate), frame.path or NO_PATH)
-        return Receipt(len(clients), queued, len(clients) - queued)
+        return Receipt(len(clients), queued, len(clients) - queued, frame.size)
 
     def _enqueue(self, audience: Audience, frame: Frame, excluding: Client | None) -> int:
         """Let the frame wait for the audience's indirect clients; give for how many it could not."""
@@ -307,7 +331,7 @@ class Hub:
     def flush(self) -> None:
         """Write everything that is queued, in one write per client."""
         if self._queue:
-            queue, self._queue = self._queue, []
+            queue, self._queue, self._queued = self._queue, [], 0
             write_queue(queue, self._writer)
         if self._unwritten:
             unwritten, self._unwritten = self._unwritten, {}

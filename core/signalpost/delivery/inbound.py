@@ -2,11 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from signalpost.config.units import format_size
 from signalpost.delivery.tally import Tally
 
 LOG = logging.getLogger(__name__)
+
+
+class Holder(Protocol):
+    """A connection that holds something unfinished."""
+
+    def give_up_inbound(self) -> None:
+        """End the connection, and let go of what it holds."""
 
 
 class Inbound:
@@ -25,7 +33,7 @@ class Inbound:
 
     """
 
-    __slots__ = ("_refused", "held", "most")
+    __slots__ = ("_holders", "_refused", "held", "most")
 
     def __init__(
         self,
@@ -34,10 +42,12 @@ class Inbound:
     ) -> None:
         self.most = most
         self.held = 0
+        self._holders: dict[Holder, int] = {}  # who has held something longest comes first
         self._refused = None if call_later is None else Tally(self._tell, call_later)
 
     def take(self, count: int) -> bool:
         """Hold so many bytes more; False holds none of them, and the log says so, a line a second at most."""
+        self._make_room(count)
         held = self.held + count
         if self.most is not None and held > self.most:
             if self._refused is not None:
@@ -45,6 +55,33 @@ class Inbound:
             return False
         self.held = held
         return True
+
+    def hold(self, holder: Holder, count: int) -> None:
+        """Note that a connection holds just so many bytes of something unfinished; 0 forgets it.
+
+        Where there is no room, those end that have held something longest: an honest message is soon whole.
+        """
+        before = self._holders.get(holder, 0)
+        if count:
+            self._holders[holder] = count
+        elif before:
+            del self._holders[holder]
+        self.held += count - before
+        if self.most is not None and self.held > self.most:
+            self._make_room(0)
+
+    def release(self, holder: Holder) -> None:
+        """Forget what a connection holds."""
+        self.held -= self._holders.pop(holder, 0)
+
+    def _make_room(self, count: int) -> None:
+        """End those that have held something longest, until there is room for `count` bytes more."""
+        while self._holders and self.most is not None and self.held + count > self.most:
+            holder = next(iter(self._holders))
+            self.release(holder)
+            if self._refused is not None:
+                self._refused.add()
+            holder.give_up_inbound()
 
     def give(self, count: int) -> None:
         """Give back bytes that were taken."""

@@ -51,6 +51,9 @@ class FrameReader:
 
     Attributes:
         error: why the connection must be failed, or None.
+        fragments: frames that were read and completed no message; whoever counts them sets it back.
+        inflated: bytes by which what was inflated exceeds what came; likewise.
+        unfinished: bytes of a message that has not come whole yet.
 
     """
 
@@ -65,6 +68,9 @@ class FrameReader:
         "_message_size",
         "_tail",
         "error",
+        "fragments",
+        "inflated",
+        "unfinished",
     )
 
     def __init__(self, limit: int, inflater: Inflater | None = None) -> None:
@@ -78,6 +84,9 @@ class FrameReader:
         self._message = bytearray()  # not a list: a flood of tiny fragments must not cost an object each
         self._decoder: codecs.IncrementalDecoder | None = None
         self.error: ProtocolError | None = None
+        self.fragments = 0
+        self.inflated = 0
+        self.unfinished = 0
 
     @property
     def inflates(self) -> bool:
@@ -99,11 +108,17 @@ class FrameReader:
         try:
             self._feed(data, received)
         except ProtocolError as error:
-            # Not what was caught: its traceback holds on to everything that was read and inflated.
-            self.error = ProtocolError(error.code, error.reason)
-            self._tail, self._frame, self._message, self._decoder = b"", None, bytearray(), None
-            self._inflater = None
+            self.fail(error.code, error.reason)
+        self.unfinished = len(self._message)
         return received
+
+    def fail(self, code: CloseCode, reason: str) -> None:
+        """Read no more, and let go of what has come of a message."""
+        # Not an error that was caught: its traceback holds on to everything that was read and inflated.
+        self.error = ProtocolError(code, reason)
+        self._tail, self._frame, self._message, self._decoder = b"", None, bytearray(), None
+        self._inflater = None
+        self.unfinished = 0
 
     def _feed(self, data: bytes, received: list[Received]) -> None:
         if self._tail:
@@ -248,7 +263,9 @@ class FrameReader:
         if frame.missing:
             return
         self._frame = None
-        if final:
+        if not final:
+            self.fragments += 1
+        else:
             received.append((self._message_opcode, bytes(self._message)))
             self._message_opcode = self._message_size = 0
             self._message = bytearray()
@@ -261,11 +278,14 @@ class FrameReader:
         assert inflater is not None  # noqa: S101 - without one no message is compressed
         try:
             inflated = inflater.inflate(data, room)
-            return inflated + inflater.end(room - len(inflated)) if final else inflated
+            if final:
+                inflated += inflater.end(room - len(inflated))
         except InflateError as error:
             raise ProtocolError(CloseCode.INVALID_DATA, str(error)) from None
         except TooLargeError:
             raise self._too_big() from None
+        self.inflated += max(0, len(inflated) - len(data))
+        return inflated
 
 
 class _PartialFrame:

@@ -1,6 +1,6 @@
 """Who a broadcast is for, and what became of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from signalpost.delivery.client import Client, ClientId
 
@@ -15,12 +15,14 @@ class Receipt:
             lost with a connection that ends: a socket's own news, and what all outboxes together hold, come later.
         dropped: those it was not queued for: they were too slow and lost their connection for it or, under a policy
             that leaves frames out, it would not fit into the outbox by itself. `matched` is the sum of the two.
+        size: bytes of the value as it is sent.
 
     """
 
     matched: int = 0
     queued: int = 0
     dropped: int = 0
+    size: int = field(default=0, compare=False, repr=False)
 
 
 NOBODY = Receipt()

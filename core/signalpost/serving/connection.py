@@ -2,15 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
 
-from signalpost.config.model import LimitsConfig
+from signalpost.config.model import MEBIBYTE, LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader, Received
 from signalpost.plugins.running import RunningPlugins
-from signalpost.serving.keepalive import Keepalive
+from signalpost.serving.keepalive import Handle, Keepalive
+from signalpost.serving.rate import Allowance, pace_of
 from signalpost.signals.outgoing import welcome_frame
 from signalpost.signals.session import Session
 
@@ -28,8 +32,37 @@ to 8 MB, which may be a million frames without a payload."""
 SMALL_MOUTHFUL = 4_096
 """The same where messages may be compressed: a kilobyte may be a megabyte to inflate, to read and to answer."""
 
-BACKLOG, RATE = 1, 2
+BACKLOG, RATE, TURN = 1, 2, 4
 """Reasons not to read from a client; bits, so that each ends by itself."""
+
+TURN_WORK = 64 * MEBIBYTE
+"""Bytes, each counted for every client that gets it, that one client's messages may queue in a turn of the loop before
+the rest of them waits for the next turn."""
+
+TURN_SECONDS = 0.01
+"""Seconds that one client's messages may work in a turn of the loop, likewise."""
+
+SHORTEST_PAUSE = 0.02
+"""Seconds that a client which sends too fast is not read from at least: a timer for each message would be dearer."""
+
+LONGEST_PAUSE = 1.0
+"""Seconds after which it is looked at again: it may have been closed meanwhile, and its answer must be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """The clocks and timers of a connection.
+
+    Attributes:
+        call_soon: runs a function in the next turn of the loop (``loop.call_soon``).
+        call_later: runs a function after seconds (``loop.call_later``).
+        work: gives the seconds of this very moment; the loop's own clock stands still during a turn.
+
+    """
+
+    call_soon: Callable[[Callable[[], None]], object]
+    call_later: Callable[[float, Callable[[], None]], Handle]
+    work: Callable[[], float] = perf_counter
 
 
 class Connection(asyncio.Protocol):
@@ -37,36 +70,62 @@ class Connection(asyncio.Protocol):
 
     While it is paused, for whatever reason, nothing is read. What had been read before waits here, in order.
 
+    Args:
+        transport: whose 101 is about to be written.
+        plugins: hear of the client.
+        keepalive: watches the connection.
+        reader: of its frames.
+        allowance: what the client may send; None is no bound.
+        clockwork: of the loop.
+        inbound: the account of what has come in unfinished, of all clients together.
+
     Attributes:
         heard_at: see `signalpost.serving.keepalive.Watched`, likewise `pinged_at` and `suspended`.
 
     """
 
     __slots__ = (
+        "_allowance",
         "_client",
+        "_clockwork",
         "_held",
         "_hub",
+        "_inbound",
         "_incoming",
         "_keepalive",
         "_mouthful",
         "_pauses",
+        "_pinned",
         "_plugins",
         "_reader",
         "_session",
         "_transport",
         "_unread",
+        "_waiting",
+        "_waking",
         "heard_at",
         "pinged_at",
         "suspended",
     )
 
     def __init__(
-        self, transport: asyncio.Transport, plugins: RunningPlugins, keepalive: Keepalive, reader: FrameReader
+        self,
+        transport: asyncio.Transport,
+        plugins: RunningPlugins,
+        keepalive: Keepalive,
+        reader: FrameReader,
+        *,
+        allowance: Allowance | None,
+        clockwork: Clockwork,
+        inbound: Inbound,
     ) -> None:
         self._transport = transport
         self._plugins = plugins
         self._keepalive = keepalive
         self._reader = reader
+        self._allowance = allowance
+        self._clockwork = clockwork
+        self._inbound = inbound
         self._mouthful = SMALL_MOUTHFUL if reader.inflates else MOUTHFUL
         self._client: Client
         self._session: Session
@@ -74,7 +133,10 @@ class Connection(asyncio.Protocol):
         self._incoming = _NOTHING  # the frames that are being taken just now
         self._held: deque[Received] | None = None  # those that wait for the end of all pauses
         self._pauses = 0
+        self._pinned = 0  # bytes that the account has noted for this connection
         self._unread = b""  # what came in one piece, but is for the next turns of the loop
+        self._waiting = 0  # bytes of messages that wait for a handler
+        self._waking: Handle | None = None  # ends a pause for the rate
         self.heard_at = keepalive.now
         self.pinged_at = 0.0
         self.suspended = False
@@ -123,34 +185,16 @@ class Connection(asyncio.Protocol):
         """Let other plugins hear of the client's end."""
         self._plugins = plugins
 
-    @property
-    def parts(self) -> tuple[asyncio.Transport, RunningPlugins, Keepalive, FrameReader]:
-        """What it was made of."""
-        return self._transport, self._plugins, self._keepalive, self._reader
-
-    def hold_to(self, limits: LimitsConfig) -> None:
-        """Hold the client to other limits."""
+    def set_limits(self, limits: LimitsConfig) -> None:
+        """Hold the client to other limits from now on."""
         self._reader.allow(limits.message)
-
-    @property
-    def over(self) -> bool:
-        """Whether the transport closes; TLS may have chosen already which connection it tells of the end."""
-        return self._transport.is_closing()
-
-    def give_way(self, successor: "Connection") -> None:
-        """Let another connection, made of the same parts, go on with whatever this one is at."""
-        for name in Connection.__slots__:
-            setattr(successor, name, getattr(self, name))
-        self._unread = b""
-        self._keepalive.connections.discard(self)
-        successor.take_over()
-
-    def take_over(self) -> None:
-        """Go on in the place of another connection."""
-        self._transport.set_protocol(self)
-        self._keepalive.connections.add(self)
-        if self._unread:
-            asyncio.get_running_loop().call_soon(self._read_on)
+        pace = pace_of(limits)
+        if pace is None:
+            self._allowance = None
+        elif self._allowance is None:
+            self._allowance = Allowance(pace, asyncio.get_running_loop().time)
+        else:
+            self._allowance.set_pace(pace)
 
     # The transport's callbacks
 
@@ -169,11 +213,11 @@ class Connection(asyncio.Protocol):
         self._unread = data[self._mouthful :]
         if not self._transport.is_closing():
             self._transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._read_on)
+        self._clockwork.call_soon(self._read_on)
         return data[: self._mouthful]
 
     def _read_on(self) -> None:
-        if not self._unread:  # it has ended, or another connection has taken this one's place
+        if not self._unread:  # it has ended
             return
         data, self._unread = self._unread, b""
         if len(data) > self._mouthful:
@@ -183,13 +227,26 @@ class Connection(asyncio.Protocol):
         self._read(data)
 
     def _read(self, data: bytes) -> None:
-        received = self._reader.feed(data)
+        reader, allowance = self._reader, self._allowance
+        received = reader.feed(data)
+        if allowance is not None:
+            allowance.fill()
+            allowance.bytes -= len(data) + reader.inflated
+            allowance.frames -= reader.fragments
+            reader.inflated = reader.fragments = 0
         if self._held is not None:
             self._held += received  # TLS may have decrypted it before the pause
-            return
-        self._take(received)
-        if self._reader.error is not None:
-            self._fail()
+        else:
+            self._take(received)
+            if reader.error is not None:
+                self._fail()
+            elif allowance is not None and (allowance.bytes < 0.0 or allowance.frames < 0.0):
+                self._pause_for_rate(allowance)
+        if reader.unfinished or self._held or self._pinned:
+            if received:  # what is unfinished now has only just begun
+                self._inbound.release(self)
+                self._pinned = 0
+            self._note_pinned()
 
     def eof_received(self) -> bool:
         """End the connection: a peer that sends nothing more cannot close in order."""
@@ -208,6 +265,11 @@ class Connection(asyncio.Protocol):
         """Forget the client; this comes once, however the connection ended."""
         self._held = None
         self._unread = b""
+        self._incoming = _NOTHING
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        self._inbound.release(self)
         self._client.left(CloseCode.ABNORMAL)
         self._keepalive.connections.discard(self)
         self._hub.forget(self._client)
@@ -218,14 +280,44 @@ class Connection(asyncio.Protocol):
 
     def _take(self, received: Iterable[Received]) -> None:
         """Handle frames until one of them brings a pause, which keeps the rest."""
-        session, client = self._session, self._client
+        session, client, hub, allowance = self._session, self._client, self._hub, self._allowance
+        work = hub.work + TURN_WORK
         # A pause empties this very iterator, which ends the loop: nothing has to be asked for each message.
         self._incoming = incoming = iter(received)
+        if allowance is not None:
+            self._take_by(allowance, work)
+            return
         for opcode, payload in incoming:
             if opcode > _BINARY:
                 self._control(opcode, payload)
             elif not client.closing:
                 session.receive(opcode, payload)
+                if hub.work > work:
+                    self._end_turn()
+
+    def _take_by(self, allowance: Allowance, work: int) -> None:
+        """Handle the incoming frames as far as the client's allowance covers them."""
+        session, client, hub, clock = self._session, self._client, self._hub, self._clockwork.work
+        begun = clock()
+        until = begun + TURN_SECONDS
+        for frame in self._incoming:
+            opcode, payload = frame
+            if opcode != _CLOSE and not client.closing and not (allowance.frames >= 1.0 or allowance.covers_one()):
+                self._pause(RATE)
+                self._wake_later(allowance)
+                if self._held is not None:
+                    self._held.appendleft(frame)
+                continue
+            allowance.frames -= 1.0
+            if opcode > _BINARY:
+                self._control(opcode, payload)
+            elif not client.closing:
+                session.receive(opcode, payload)
+                if hub.work > work or clock() > until:
+                    self._end_turn()
+        allowance.seconds -= clock() - begun
+        if allowance.seconds < 0.0:
+            self._pause_for_rate(allowance)
 
     def _control(self, opcode: int, payload: bytes) -> None:
         """Answer a ping or a close frame; a pong needs nothing."""
@@ -255,6 +347,62 @@ class Connection(asyncio.Protocol):
         else:
             self._pause(BACKLOG)
 
+    def charge(self, seconds: float) -> None:
+        """Count work that was done for the client's messages elsewhere, in a task."""
+        if self._allowance is not None:
+            self._allowance.seconds -= seconds
+
+    def note_waiting(self, change: int) -> None:
+        """Count bytes of messages that wait for a handler, or wait no more."""
+        self._waiting += change
+        self._note_pinned()
+
+    def _note_pinned(self) -> None:
+        """Tell the account what this client has the server keep."""
+        pinned = self._reader.unfinished + self._waiting
+        if self._held:
+            pinned += sum(len(payload) for _, payload in self._held)
+        if pinned != self._pinned:
+            self._pinned = pinned
+            self._inbound.hold(self, pinned)
+
+    def give_up_inbound(self) -> None:
+        """End the connection: of all that hold something unfinished it has held it longest, and there is no room."""
+        self._pinned = 0
+        reason = "the server has no room left for unfinished messages"
+        self._reader.fail(CloseCode.TRY_AGAIN_LATER, reason)
+        if self._held is not None:
+            self._held.clear()
+        self._client.close(CloseCode.TRY_AGAIN_LATER, reason)
+        self._client.finish(half=True)
+
+    def _end_turn(self) -> None:
+        """Leave the rest of what has come for the next turn of the loop: others are to have theirs."""
+        self._pause(TURN)
+        self._clockwork.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._resume(TURN)
+
+    def _pause_for_rate(self, allowance: Allowance) -> None:
+        """Read no more until the client's allowance covers a frame."""
+        if self._pauses & RATE or self._client.closing or allowance.covers_one():
+            return
+        self._pause(RATE)
+        self._wake_later(allowance)
+
+    def _wake_later(self, allowance: Allowance) -> None:
+        pause = min(max(allowance.wait, SHORTEST_PAUSE), LONGEST_PAUSE)
+        self._waking = self._clockwork.call_later(pause, self._wake)
+
+    def _wake(self) -> None:
+        allowance = self._allowance
+        if allowance is None or self._client.closing or allowance.covers_one():
+            self._waking = None
+            self._resume(RATE)
+        else:
+            self._wake_later(allowance)
+
     def _pause(self, reason: int) -> None:
         self._pauses |= reason
         if self._held is None:
@@ -267,12 +415,15 @@ class Connection(asyncio.Protocol):
     def _resume(self, reason: int) -> None:
         """Take a reason away; without any left, take what waits here, and read on when that is done."""
         self._pauses &= ~reason
-        held = self._held
-        while held and not self._pauses:
-            self._take((held.popleft(),))
         if self._pauses or not self.suspended:
             return
-        self._held = None
+        held, self._held = self._held, None
+        if held:
+            self._take(held)
+            if self._pinned:
+                self._note_pinned()
+        if self._pauses:
+            return
         self.suspended = False
         self.heard_at = self._keepalive.now
         self._fail()

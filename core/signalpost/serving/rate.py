@@ -1,50 +1,108 @@
-"""How fast a client may send: a token bucket, filled by the clock when it is asked and never by a timer."""
+"""What one client may have the server do: token buckets, filled by the clock when they are asked, never by a timer."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-BURST = 1.0
-"""Seconds' worth of messages that a client may send at once, after as long a silence."""
+from signalpost.config.model import LimitsConfig
+
+BURST = 2.0
+"""Seconds' worth that a client may send at once, after as long a silence."""
+
+SHARE = 0.1
+"""Seconds of work that one client's messages may cause in a second: reading them, judging them, their actions. A client
+of whom that is much sends what is built to be dear. It is no setting: what a message costs is the app's business."""
+
+UNREACHED = 1e15
+"""Frames or bytes that no client sends in a second; where a part of the rate is no limit."""
 
 
-class Bucket:
-    """One client's tokens; each message takes one.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What one client may send; all clients of a server share it.
 
-    Args:
-        rate: messages a second, above 0. What one second brings may come at once, and one message always may.
-        clock: gives seconds that only grow (``loop.time``).
+    Attributes:
+        frames: a second, of every kind.
+        bytes: a second, of what frames inflate to.
+        message: bytes of the largest message, which may always come whole.
 
     """
 
-    __slots__ = ("_clock", "_filled_at", "_most", "_rate", "_tokens")
+    frames: float
+    bytes: float
+    message: int
 
-    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
-        self._rate = rate
+    @property
+    def most_frames(self) -> float:
+        """Frames that may come at once."""
+        return max(1.0, self.frames * BURST)
+
+    @property
+    def most_bytes(self) -> float:
+        """Bytes that may come at once."""
+        return max(float(self.message), self.bytes * BURST)
+
+
+MOST_SECONDS = SHARE * BURST
+"""Seconds of work that a client may cause at once."""
+
+
+def pace_of(limits: LimitsConfig) -> Pace | None:
+    """Return the pace that the limits set; None where there is none."""
+    rate = limits.rate
+    if not rate.frames and not rate.bytes:
+        return None
+    return Pace(rate.frames or UNREACHED, rate.bytes or UNREACHED, limits.message)
+
+
+class Allowance:
+    """What one client may still send, and have done, by its pace.
+
+    Frames are paid before they are handled. What bytes and work there are is known only afterwards: they may become a
+    debt, of one read or one message at most, and nothing more is read until it is paid off.
+
+    Args:
+        pace: the client's.
+        clock: gives seconds that only grow (``loop.time``).
+
+    Attributes:
+        frames: that are left.
+        bytes: that are left, below 0 in debt.
+        seconds: of work that are left, likewise.
+
+    """
+
+    __slots__ = ("_clock", "_filled_at", "_pace", "bytes", "frames", "seconds")
+
+    def __init__(self, pace: Pace, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._most = max(1.0, rate * BURST)
-        self._tokens = self._most
+        self._pace = pace
         self._filled_at = clock()
+        self.frames = pace.most_frames
+        self.bytes = pace.most_bytes
+        self.seconds = MOST_SECONDS
 
-    def allow(self, rate: float) -> None:
-        """Let it be filled at another rate from now on."""
+    def set_pace(self, pace: Pace) -> None:
+        """Fill it at another pace from now on."""
         self.fill()
-        self._rate = rate
-        self._most = max(1.0, rate * BURST)
-        self._tokens = min(self._tokens, self._most)
+        self._pace = pace
+        self.frames = min(self.frames, pace.most_frames)
+        self.bytes = min(self.bytes, pace.most_bytes)
 
     def fill(self) -> None:
-        """Put in what the time since the last filling has brought."""
-        now = self._clock()
-        self._tokens = min(self._most, self._tokens + (now - self._filled_at) * self._rate)
-        self._filled_at = now
+        """Add what the time since the last filling has brought."""
+        pace, now = self._pace, self._clock()
+        passed, self._filled_at = now - self._filled_at, now
+        self.frames = min(pace.most_frames, self.frames + passed * pace.frames)
+        self.bytes = min(pace.most_bytes, self.bytes + passed * pace.bytes)
+        self.seconds = min(MOST_SECONDS, self.seconds + passed * SHARE)
 
-    def take(self) -> bool:
-        """Take one token; False when there is none."""
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
+    def covers_one(self) -> bool:
+        """Return whether a frame may be handled now: one is left, and there is no debt."""
+        self.fill()
+        return self.wait == 0.0
 
     @property
     def wait(self) -> float:
-        """Seconds from the last filling until there is a token; 0 when there is one."""
-        return max(0.0, (1.0 - self._tokens) / self._rate)
+        """Seconds from the last filling until a frame may be handled; 0 when it may."""
+        pace = self._pace
+        return max(0.0, (1.0 - self.frames) / pace.frames, -self.bytes / pace.bytes, -self.seconds / SHARE)

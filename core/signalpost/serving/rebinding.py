@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import EndpointConfig, LimitsConfig
+from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import CloseCode, Dialect
 from signalpost.serving.connection import Connection
 from signalpost.serving.draining import RETURN_RATE
-from signalpost.serving.paced import PacedConnection
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.outgoing import bye_frame
 from signalpost.signals.rule import SignalRule
@@ -75,7 +74,8 @@ class Rebinding:
         client.endpoint = endpoint
         client.params = resolved.params
         client.allow(slow.buffer or limits.outbox, slow.policy)
-        self._moved.append((_held_to(connection, limits), resolved.rule))
+        connection.set_limits(limits)
+        self._moved.append((connection, resolved.rule))
 
     def _resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Look a path up, once for all its clients."""
@@ -90,11 +90,3 @@ class Rebinding:
             notice = bye_frame(round(self._closed * 1000 / RETURN_RATE))
         client.close(CloseCode.RESTART, reason, notice=notice)
         self._closed += 1
-
-
-def _held_to(connection: Connection, limits: LimitsConfig) -> Connection:
-    """Hold a connection to the limits; one that is held to a rate for the first time is another one from then on."""
-    if limits.rate and not isinstance(connection, PacedConnection) and not connection.over:
-        connection = PacedConnection.instead_of(connection, limits.rate)
-    connection.hold_to(limits)
-    return connection

@@ -3,11 +3,12 @@
 import re
 from typing import Any
 
-import orjson
 from sanic.compat import Header
 from sanic.exceptions import BadRequest
 from sanic.models.protocol_types import TransportProtocol
 from sanic.request import Request
+
+from signalpost.signals.jsontext import load
 
 _NO_PATH = b"*"
 # Lines of token:value, without control characters, and in headers that frame a body without Unicode's blanks, which
@@ -34,12 +35,12 @@ class WebRequest(Request[Any, Any]):
     * A URL that cannot be parsed is answered. Sanic makes a second request of the same URL in order to say what is
       wrong with the first, fails again, and closes the connection with a traceback in the log.
     * ``GET http://host HTTP/1.1`` means its ``/`` (RFC 9112 section 3.2.2) instead of failing without a path.
-    * JSON is read by orjson, as messages are: no ``NaN``, no lone surrogates.
+    * JSON is read as that of messages is: no ``NaN``, no lone surrogates, and bounded.
     """
 
     __slots__ = ()
 
-    _loads = staticmethod(orjson.loads)  # type: ignore[assignment]  # Sanic lets its type be guessed
+    _loads = staticmethod(load)  # type: ignore[assignment]  # Sanic lets its type be guessed
 
     def __init__(  # noqa: PLR0917 - as Sanic has it
         self,

@@ -25,6 +25,7 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.table import path_segments
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
+from signalpost.signals.jsontext import TooManyValuesError, load
 from signalpost.signals.schema import SchemaGate
 
 LOG = logging.getLogger(__name__)
@@ -113,10 +114,12 @@ def body_of(request: Request, *, forms: bool) -> Any:
             raise ClientError(ErrorCode.BAD_MESSAGE, "The body is not a form in UTF-8, or too long a one.") from None
         return dict(reversed(pairs))
     try:
-        return orjson.loads(body)
+        return load(body)
     except orjson.JSONDecodeError as error:
         detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
         raise ClientError(ErrorCode.BAD_MESSAGE, detail) from None
+    except TooManyValuesError as error:
+        raise ClientError(ErrorCode.BAD_MESSAGE, f"The body holds {error}.") from None
 
 
 def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:

@@ -19,15 +19,14 @@ from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, Inflater
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader
 from signalpost.plugins.running import RunningPlugins
-from signalpost.serving.connection import Connection
+from signalpost.serving.connection import Clockwork, Connection
 from signalpost.serving.extensions import agree
 from signalpost.serving.handshake import Offer, Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
 from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
-from signalpost.serving.paced import PacedConnection
 from signalpost.serving.pages import failure
 from signalpost.serving.protocol import HandingOver
-from signalpost.serving.rate import Bucket
+from signalpost.serving.rate import Allowance, pace_of
 from signalpost.serving.table import RouteTable
 from signalpost.signals.event import HandshakeRequest
 from signalpost.signals.session import Session, Signals
@@ -215,11 +214,16 @@ class Upgrader:
     def _connection(self, transport: asyncio.Transport, agreement: Agreement | None) -> Connection:
         services, limits = self._services, self._services.limits
         reader = FrameReader(limits.message, None if agreement is None else Inflater(agreement))
-        if not limits.rate:
-            return Connection(transport, services.plugins, services.keepalive, reader)
-        loop = asyncio.get_running_loop()
-        bucket = Bucket(limits.rate, loop.time)
-        return PacedConnection(transport, services.plugins, services.keepalive, reader, bucket=bucket, loop=loop)
+        loop, pace = asyncio.get_running_loop(), pace_of(limits)
+        return Connection(
+            transport,
+            services.plugins,
+            services.keepalive,
+            reader,
+            allowance=None if pace is None else Allowance(pace, loop.time),
+            clockwork=Clockwork(loop.call_soon, loop.call_later),
+            inbound=services.inbound,
+        )
 
 
 def _decoded(path: str) -> str:

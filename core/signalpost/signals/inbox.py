@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.client import Client
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places
@@ -14,6 +15,9 @@ from signalpost.signals.work import Work
 
 MOST_WAITING = 16
 """Messages that may wait for a client's handler before its connection is not read from any more."""
+
+MOST_WAITING_BYTES = MEBIBYTE
+"""Bytes of memory that they may take, likewise; a larger one may be the last."""
 
 
 class Passage(NamedTuple):
@@ -30,6 +34,7 @@ class Entry(NamedTuple):
         timestamp: when it came.
         rule: that it came under.
         work: where it counts as under way.
+        size: bytes of memory that it takes, about.
 
     """
 
@@ -37,6 +42,7 @@ class Entry(NamedTuple):
     timestamp: datetime
     rule: SignalRule
     work: Work
+    size: int = 0
 
 
 class Source(Protocol):
@@ -45,11 +51,18 @@ class Source(Protocol):
     def read_on(self, on: bool) -> None:
         """Read from the client, or let what it sends wait in the kernel."""
 
+    def note_waiting(self, change: int) -> None:
+        """Count bytes of messages that wait for a handler, or wait no more."""
+
+    def charge(self, seconds: float) -> None:
+        """Count work that was done for the client's messages in a task."""
+
 
 class Inbox:
     """One client's messages on their way to a handler: one at a time, in the order of arrival, or `parallel` at once.
 
-    Over all clients, as many are handled at once as there are places. While 16 wait, the client is not read from.
+    Over all clients, as many are handled at once as there are places. While 16 wait, or a MiB, the client is not read
+    from.
 
     Args:
         client: whose messages they are.
@@ -71,6 +84,7 @@ class Inbox:
         "_running",
         "_source",
         "_waiting",
+        "_waiting_bytes",
         "_workers",
     )
 
@@ -91,6 +105,7 @@ class Inbox:
         self._places = places
         self._running = running
         self._waiting: deque[Entry] | None = None  # as long as any do: an empty deque is larger than all else here
+        self._waiting_bytes = 0
         self._workers = 0  # tasks at work, and places that are waited for
         self._paused = False
         self._barred = False  # paused until nothing waits and nobody is at work
@@ -115,7 +130,8 @@ class Inbox:
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(entry)
-        if len(self._waiting) >= MOST_WAITING and not self._paused:
+        self._weigh(entry.size)
+        if self._is_full and not self._paused:
             self._paused = True
             self._source.read_on(False)
 
@@ -153,15 +169,29 @@ class Inbox:
     def _next(self, waiting: deque[Entry]) -> Entry:
         """Take the message that has waited longest, and read on when few are left."""
         entry = waiting.popleft()
+        self._weigh(-entry.size)
         if self._paused:
             self._read_on()
         return entry
 
     def _read_on(self) -> None:
         """End the pause, if few are left, or none where nothing may overtake them."""
-        if not self._workers if self._barred else len(self) <= MOST_WAITING // 2:
+        if not self._workers if self._barred else self._is_half_empty:
             self._paused = self._barred = False
             self._source.read_on(True)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self) >= MOST_WAITING or self._waiting_bytes >= MOST_WAITING_BYTES
+
+    @property
+    def _is_half_empty(self) -> bool:
+        return len(self) <= MOST_WAITING // 2 and self._waiting_bytes <= MOST_WAITING_BYTES // 2
+
+    def _weigh(self, change: int) -> None:
+        if change:
+            self._waiting_bytes += change
+            self._source.note_waiting(change)
 
     def _leave(self) -> None:
         """Hear that a worker has gone, and read on if that was the last one to be waited for."""
@@ -186,6 +216,7 @@ class Inbox:
                 entry = self._next(self._waiting)
         except asyncio.CancelledError:
             self._waiting = None
+            self._weigh(-self._waiting_bytes)
             raise
         finally:
             self._leave()

@@ -7,6 +7,7 @@ import orjson
 
 from signalpost.config.model import Wish
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.signals.jsontext import LARGE, TooManyValuesError, load
 from signalpost.signals.mismatch import type_of
 from signalpost.signals.schema import SchemaGate
 
@@ -86,10 +87,12 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
 
     """
     try:
-        document = _loads(payload)
+        document = load(payload)
     except orjson.JSONDecodeError as error:
         text = f"not JSON: {_json_error(error)}"
         raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text)) from None
+    except TooManyValuesError as error:
+        raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, f"the message holds {error}")) from None
     if type(document) is not dict:
         text = f'a message is a JSON object such as {{"message": "hello"}}, not {type_of(document)}'
         raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
@@ -121,10 +124,12 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
     """Read a message that has nothing but a value, which asks for nothing: most do, so it is quick.
 
     Returns:
-        The value that `read_message` would give; None for every other message, those that are refused or empty among
-        them: see `read_message`.
+        The value that `read_message` would give; None for every other message, those that are refused, empty or large
+        among them: see `read_message`.
 
     """
+    if len(payload) >= LARGE:
+        return None
     try:
         document = _loads(payload)
     except orjson.JSONDecodeError:

@@ -25,7 +25,7 @@ class ValueFrame:
 
     """
 
-    __slots__ = ("_deflated", "_plain", "_text", "_v1", "_value", "path")
+    __slots__ = ("_deflated", "_plain", "_text", "_v1", "_value", "path", "size")
 
     def __init__(self, value: Any, path: str | None) -> None:
         self._value = value
@@ -35,6 +35,7 @@ class ValueFrame:
         self._deflated: dict[tuple[Deflate, Dialect], bytes] | None = None
         # Made at once, so that a value that is not JSON is the caller's error, not the flush's.
         self._text = _text_of(value) if isinstance(value, str) else _json_of(value)
+        self.size = len(self._text)
 
     @property
     def plain(self) -> bytes:
@@ -83,10 +84,11 @@ class RawFrame:
 
     """
 
-    __slots__ = ("_deflated", "path", "plain", "v1")
+    __slots__ = ("_deflated", "path", "plain", "size", "v1")
 
     def __init__(self, opcode: int, payload: bytes, path: str | None = None) -> None:
         self.path = path
+        self.size = len(payload)
         self.plain = self.v1 = encode_frame(opcode, payload)
         self._deflated: dict[Deflate, bytes] | None = None
 

@@ -36,8 +36,8 @@ class Program(Protocol):
 
         """
 
-    async def follow(self, event: Any) -> Any:
-        """Do all steps, waiting where one waits.
+    async def follow(self, event: Any, *, charge: Callable[[float], None] | None = None) -> Any:
+        """Do all steps, waiting where one waits; `charge` is told of the seconds that they worked.
 
         Raises:
             StepFailedError: a step failed, and the rest was not done.

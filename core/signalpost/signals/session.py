@@ -16,6 +16,7 @@ from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Deliver, Invoke, Refuse, decide, relay
 from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
+from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.places import Places
@@ -130,7 +131,7 @@ class Session:
         elif decision is ACT:
             self._act(message)
         elif isinstance(decision, Invoke):
-            self._invoke(message)
+            self._invoke(message, memory_of(payload))
         elif isinstance(decision, Refuse):
             self._refuse(decision.error, message.ref)
 
@@ -224,7 +225,7 @@ class Session:
     def _step_failed(self, error: StepFailedError) -> None:
         logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id, exc_info=error.cause)
 
-    def _invoke(self, what: ClientMessage | Passage) -> None:
+    def _invoke(self, what: ClientMessage | Passage, size: int = 0) -> None:
         signals = self._signals
         if self._inbox is None:
             self._inbox = Inbox(
@@ -236,14 +237,16 @@ class Session:
                 running=signals.running,
             )
         signals.work.begin()
-        self._inbox.add(Entry(what, datetime.now(UTC), self.rule, signals.work))
+        self._inbox.add(Entry(what, datetime.now(UTC), self.rule, signals.work, size))
 
     async def _handle(self, entry: Entry) -> None:
-        message, timestamp, rule, work = entry
+        message, timestamp, rule, work, _ = entry
         client = self.client
         try:
             if isinstance(message, Passage):
-                await message.program.follow(self._passage_event(message, timestamp, rule))
+                await message.program.follow(self._passage_event(message, timestamp, rule), charge=self._source.charge)
+            elif rule.do is not None:
+                await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
             elif rule.handler is not None:
                 await rule.handler(self._event(message, timestamp, rule))
         except StepFailedError as error:
