@@ -323,17 +323,17 @@ async def test_parts_of_a_message_that_never_ends_are_counted_as_frames(app, pac
         assert connection._allowance.frames == 20 - 120
         clock.advance(LONGEST_PAUSE)
         assert connection.suspended
+        connection.give_up()
 
 
-async def test_bytes_count_as_what_they_inflate_to(app, paced, settled):
+async def test_bytes_count_as_what_they_inflate_to(make_clock):
     text = APP.replace("protocol: ws", "protocol: ws, compression: true")
     async with serve(text) as running, running.connect("/echo", compression="deflate", ping_interval=None) as client:
         (connection,) = running.server._keepalive.connections
-        connection._allowance = Allowance(Pace(1_000, 1, 1), connection._allowance._clock)
-        connection._allowance.bytes = 1_000_000.0
+        connection._allowance = Allowance(pace(1_000, MEBIBYTE), make_clock())
         await client.send("x" * 300_000)
         assert await client.receive() == "x" * 300_000
-        assert connection._allowance.bytes == pytest.approx(700_000, abs=2_000)
+        assert connection._allowance.bytes == pytest.approx(2 * MEBIBYTE - 300_000, abs=2_000)
 
 
 async def test_a_message_at_a_low_rate_of_bytes_comes_whole_and_the_next_one_waits(app, paced, settled):
@@ -348,6 +348,7 @@ async def test_a_message_at_a_low_rate_of_bytes_comes_whole_and_the_next_one_wai
         await settled()
         clock.advance(LONGEST_PAUSE)
         assert connection.suspended
+        connection.give_up()
 
 
 async def test_who_works_the_server_hard_has_the_rest_handled_in_later_turns(app, paced, settled, monkeypatch):
