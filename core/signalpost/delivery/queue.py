@@ -5,14 +5,17 @@ Of a turn most clients get the very same bytes, and those are written to togethe
 
 import os
 from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import Any
 
 from signalpost.config.model import SlowPolicy
 from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode
+from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encoding_of
 from signalpost.delivery.outbox import NO_PATH
+from signalpost.delivery.transport import Buffer
 from signalpost.delivery.writing import GONE, Writer
 
 Entry = tuple[Audience | Client, Any, Any]
@@ -27,78 +30,199 @@ _DISCONNECT = SlowPolicy.DISCONNECT  # a look into an Enum's class costs as much
 def write_queue(queue: Sequence[Entry], writer: Writer) -> None:
     """Write all entries to those of their clients that are direct. Who does not take everything goes indirect.
 
+    A frame for one client alone, such as a pong, and a frame that leaves one out, part that client from those that get
+    the same. They never part those from each other.
+
     Args:
         queue: at least one entry, oldest first.
         writer: used wherever many get the same.
 
     """
-    audience = _only_audience(queue)
-    if audience is not None:
-        excluded = {excluding for _, _, excluding in queue if excluding is not None}
+    if (audience := _only_audience(queue)) is not None:
         for lane in audience.lanes:
             if lane.direct:
-                _write_to_lane(lane, queue, excluded, writer)
+                frames = [lane.encoding(frame) for _, frame, _ in queue]
+                _write_to_all(lane.direct, lane.descriptors, frames, queue, writer)
         return
-    boxes, shared = _boxes(queue)
-    if not shared:
-        for client, frames in boxes.items():
-            if client.direct:
-                _write_to_one(client, frames, queue)
+    positions, apart = _positions(queue)
+    if positions:
+        _write_mixed(queue, positions, apart, writer)
         return
-    batches: dict[tuple[bytes, ...], list[Client]] = {}
-    for client, frames in boxes.items():
-        batches.setdefault(tuple(frames), []).append(client)
-    for same, clients in batches.items():
-        direct = {client.descriptor: client for client in clients if client.direct}
-        _write_to_all(direct, descriptors_of(direct), same, queue, writer)
+    for client, own in apart.items():
+        if client.direct:
+            _write_to_one(client, [queue[position][1] for position in own], queue)
 
 
 def _only_audience(queue: Sequence[Entry]) -> Audience | None:
-    """Give the audience that all entries are for; mostly there is one."""
+    """Return the audience that gets all entries, whole; mostly there is one."""
     audience = queue[0][0]
-    for target, _, _ in queue:
-        if target is not audience:
+    for target, _, excluding in queue:
+        if target is not audience or excluding is not None:
             return None
     return audience if isinstance(audience, Audience) else None
 
 
-def _write_to_lane(lane: Lane, queue: Sequence[Entry], excluded: Collection[Client], writer: Writer) -> None:
-    """Write a queue that is for one audience to one of its lanes; `excluded` are those who do not get all of it."""
-    frames = [lane.encoding(frame) for _, frame, _ in queue]
-    apart = [client for client in excluded if lane.direct.get(client.descriptor) is client]
-    if not apart:
-        _write_to_all(lane.direct, lane.descriptors, frames, queue, writer)
-        return
-    most = lane.direct.copy()
-    for client in apart:
-        del most[client.descriptor]
-    _write_to_all(most, descriptors_of(most), frames, queue, writer)
-    for client in apart:
-        own = [data for data, (_, _, excluding) in zip(frames, queue, strict=True) if excluding is not client]
-        if own and client.direct:
-            _write_to_one(client, own, queue)
-
-
-def _boxes(queue: Sequence[Entry]) -> tuple[dict[Client, list[bytes]], bool]:
-    """Give each client's frames, in order, and whether some of them are for an audience."""
-    boxes: dict[Client, list[bytes]] = {}
-    shared = False
-    for target, frame, excluding in queue:
+def _positions(queue: Sequence[Entry]) -> tuple[dict[Audience, list[int]], dict[Client, list[int]]]:
+    """Return where the entries of each audience stand, and where those that a client gets alone, or alone does not."""
+    shared: dict[Audience, list[int]] = {}
+    apart: dict[Client, list[int]] = {}
+    for position, (target, _, third) in enumerate(queue):
         if isinstance(target, Client):
-            box = boxes.get(target)
-            if box is None:
-                boxes[target] = [frame]
-            else:
-                box.append(frame)
+            apart.setdefault(target, []).append(position)
             continue
-        shared = True
-        for lane in target.lanes:
-            if lane.direct:
-                data = lane.encoding(frame)
-                for client in lane.direct.values():
-                    if client is not excluding:
-                        boxes.setdefault(client, []).append(data)
-    return boxes, shared
+        shared.setdefault(target, []).append(position)
+        if third is not None:
+            apart.setdefault(third, []).append(position)
+    return shared, apart
+
+
+def _write_mixed(
+    queue: Sequence[Entry],
+    positions: Mapping[Audience, list[int]],
+    apart: Mapping[Client, list[int]],
+    writer: Writer,
+) -> None:
+    """Write a queue of several audiences, or of one that some clients do not get like the others."""
+    runs, groups = _Runs(queue, positions), _groups(positions, apart)
+    # Looked up before anything is written, which may change where clients belong.
+    alone = [(client, runs.of(client), own) for client, own in apart.items() if client.direct]
+    for key, members, descriptors in groups:
+        if members:
+            _write_to_all(members, descriptors, runs[key].frames, queue, writer)
+    for client, run, own in alone:
+        if client.direct:
+            _write_to_one(client, _pieces(client, run, own, queue), queue)
+
+
+_Key = tuple[int, Dialect, Deflate | None]
+"""Which of a queue's audiences some clients are in, a bit for each, and how they read."""
+
+
+class _Run:
+    """What all clients of the same audiences, which read alike, get of a queue.
+
+    Attributes:
+        positions: of the entries, in order.
+        frames: of each of them, encoded.
+
+    """
+
+    __slots__ = ("_data", "_offsets", "frames", "positions")
+
+    def __init__(self, positions: list[int], frames: list[bytes]) -> None:
+        self.positions = positions
+        self.frames = frames
+        self._offsets: list[int] | None = None
+        self._data = memoryview(b"")
+
+    def around(self, position: int) -> tuple[int, int]:
+        """Return where in the bytes what stands before an entry ends, and where what stands behind it begins."""
+        if self._offsets is None:
+            self._data = memoryview(b"".join(self.frames))
+            self._offsets = [0, *accumulate(map(len, self.frames))]
+        index = bisect_left(self.positions, position)
+        here = index < len(self.positions) and self.positions[index] == position
+        return self._offsets[index], self._offsets[index + here]
+
+    def slice(self, start: int, stop: int | None = None) -> "memoryview[int]":
+        """Return a part of the bytes, of which `around` has told the ends."""
+        return self._data[start:stop]
+
+
+class _Runs(dict[_Key, _Run]):
+    """The runs of a queue, each made when it is asked for.
+
+    Args:
+        queue: the entries.
+        positions: of the entries of each audience.
+
+    """
+
+    def __init__(self, queue: Sequence[Entry], positions: Mapping[Audience, list[int]]) -> None:
+        super().__init__()
+        self._queue = queue
+        self._audiences = tuple(positions)
+        self._lists = tuple(positions.values())
+
+    def of(self, client: Client) -> _Run | None:
+        """Return what a client would get if it were like the others of its audiences; None if it is in none."""
+        bits = 0
+        for number, audience in enumerate(self._audiences):
+            if client in audience:
+                bits |= 1 << number
+        return self[bits, client.dialect, client.deflate] if bits else None
+
+    def __missing__(self, key: _Key) -> _Run:
+        bits, dialect, deflate = key
+        if bits & (bits - 1):
+            several = [each for number, each in enumerate(self._lists) if bits >> number & 1]
+            positions = sorted(chain.from_iterable(several))
+        else:
+            positions = self._lists[bits.bit_length() - 1]
+        queue = self._queue
+        run = self[key] = _Run(positions, [encoding_of(queue[place][1], dialect, deflate) for place in positions])
+        return run
+
+
+def _groups(
+    audiences: Collection[Audience], apart: Collection[Client]
+) -> "list[tuple[_Key, Mapping[int, Client], array[int]]]":
+    """Return the clients that get the same: which run, who by descriptor, and the descriptors; none of those apart."""
+    if (lanes := _parted(audiences)) is not None:
+        return [((bit, lane.dialect, lane.deflate), *_without(lane, apart)) for bit, lane in lanes]
+    bits: dict[Client, int] = {}
+    for number, audience in enumerate(audiences):
+        bit = 1 << number
+        for lane in audience.lanes:
+            for client in lane.direct.values():
+                bits[client] = bits.get(client, 0) | bit
+    for client in apart:
+        bits.pop(client, None)
+    groups: dict[_Key, dict[int, Client]] = {}
+    for client, in_which in bits.items():
+        groups.setdefault((in_which, client.dialect, client.deflate), {})[client.descriptor] = client
+    return [(key, members, descriptors_of(members)) for key, members in groups.items()]
+
+
+def _parted(audiences: Collection[Audience]) -> list[tuple[int, Lane]] | None:
+    """Return the lanes that have direct clients, each with its audience's bit; None if one client is in two of them."""
+    lanes = [(1 << number, lane) for number, each in enumerate(audiences) for lane in each.lanes if lane.direct]
+    if len(audiences) > 1:
+        seen: set[int] = set()
+        for _, lane in lanes:
+            if not seen.isdisjoint(lane.direct):
+                return None
+            seen.update(lane.direct)
+    return lanes
+
+
+def _without(lane: Lane, apart: Collection[Client]) -> "tuple[Mapping[int, Client], array[int]]":
+    """Return the direct clients of a lane but for those apart, and their descriptors."""
+    here = [client for client in apart if lane.direct.get(client.descriptor) is client]
+    if not here:
+        return lane.direct, lane.descriptors
+    members = lane.direct.copy()
+    for client in here:
+        del members[client.descriptor]
+    return members, descriptors_of(members)
+
+
+def _pieces(client: Client, run: _Run | None, own: Sequence[int], queue: Sequence[Entry]) -> "list[Buffer]":
+    """Return the bytes for a client that gets some entries alone, or alone does not get them, in order."""
+    if run is None:
+        return [queue[position][1] for position in own if queue[position][0] is client]
+    pieces: list[Buffer] = []
+    start = 0
+    for position in own:
+        before, behind = run.around(position)
+        if before > start:
+            pieces.append(run.slice(start, before))
+        start = behind
+        target, frame, _ = queue[position]
+        if target is client:
+            pieces.append(frame)
+    pieces.append(run.slice(start))
+    return pieces
 
 
 def _write_to_all(
@@ -125,9 +249,11 @@ def _write_to_all(
         _keep_rest(client, frames, sent, queue)
 
 
-def _write_to_one(client: Client, frames: Sequence[bytes], queue: Sequence[Entry]) -> None:
-    """Do what `_write_to_all` does, without what many clients need."""
-    data = frames[0] if len(frames) == 1 else b"".join(frames)
+def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[Entry]) -> None:
+    """Do what `_write_to_all` does, without what many clients need; `pieces` are what `queue` has for the client."""
+    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if not len(data):
+        return
     try:
         sent = os.write(client.descriptor, data)
     except BlockingIOError:
@@ -135,7 +261,18 @@ def _write_to_one(client: Client, frames: Sequence[bytes], queue: Sequence[Entry
     except OSError:
         sent = GONE
     if sent != len(data):
-        _keep_rest(client, frames, sent, queue)
+        _keep_rest(client, _frames_for(client, queue), sent, queue)
+
+
+def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
+    """Return each frame that is queued for a client, encoded as it reads."""
+    frames = []
+    for target, frame, third in queue:
+        if target is client:
+            frames.append(frame)
+        elif isinstance(target, Audience) and third is not client and client in target:
+            frames.append(encoding_of(frame, client.dialect, client.deflate))
+    return frames
 
 
 def _keep_rest(client: Client, frames: Sequence[bytes], sent: int, queue: Sequence[Entry]) -> None:

@@ -1,0 +1,105 @@
+"""What a queue of a loop turn costs to write: counted in writes and in bytes that are put together."""
+
+import pytest
+
+from signalpost.delivery.queue import write_queue
+from signalpost.delivery.target import EVERYONE, Target
+
+
+class Counting:
+    """A writer that keeps what it is given to write, and to how many."""
+
+    def __init__(self):
+        self.written = []
+
+    def write(self, descriptors, data):
+        self.written.append((len(descriptors), len(data)))
+        return []
+
+    def close(self):
+        """Hold nothing."""
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """Count what goes out: the batches of a writer, and the writes to one client."""
+    writer, alone = Counting(), []
+
+    def write(descriptor, data):
+        alone.append((descriptor, bytes(data)))
+        return len(data)
+
+    monkeypatch.setattr("signalpost.delivery.queue.os.write", write)
+    return writer, alone
+
+
+@pytest.fixture
+def world(new_world, counting):
+    world = new_world()
+    world.hub._writer = counting[0]
+    return world
+
+
+def clients(world, count, path="/"):
+    return [world.connect(path).client for _ in range(count)]
+
+
+def test_a_ping_among_many_broadcasts_parts_its_client_and_nobody_else(world, counting, signal):
+    writer, alone = counting
+    one, *others = clients(world, 10)
+    frames = [signal(f"m{number}") for number in range(100)]
+    for frame in frames[:50]:
+        world.hub.broadcast(frame, EVERYONE)
+    one.send(b"pong")
+    for frame in frames[50:]:
+        world.hub.broadcast(frame, EVERYONE)
+    world.hub.flush()
+    plain = [frame.plain for frame in frames]
+    assert writer.written == [(len(others), sum(map(len, plain)))]
+    assert alone == [(one.descriptor, b"".join([*plain[:50], b"pong", *plain[50:]]))]
+    assert all(len(frame.encodings) <= 2 for frame in frames)
+
+
+def test_audiences_that_take_turns_are_written_to_once_each(world, counting, signal):
+    writer, alone = counting
+    rooms = [clients(world, 3, f"/{room}") for room in range(5)]
+    for number in range(20):
+        world.hub.broadcast(signal(f"{number:02}"), Target(path=f"/{number % 5}"))
+    world.hub.flush()
+    assert sorted(writer.written) == [(3, 4 * len(signal("00").plain))] * len(rooms)
+    assert alone == []
+
+
+def test_broadcasts_to_all_and_to_one_path_by_turns_are_two_batches(world, counting, signal):
+    writer, _ = counting
+    clients(world, 4, "/a")
+    clients(world, 6, "/b")
+    size = len(signal("0").plain)
+    for number in range(10):
+        world.hub.broadcast(signal(str(number)), EVERYONE if number % 2 else Target(path="/a"))
+    world.hub.flush()
+    assert sorted(writer.written) == [(4, 10 * size), (6, 5 * size)]
+
+
+def test_every_sender_that_is_left_out_gets_the_rest_in_one_write(world, counting, signal):
+    writer, alone = counting
+    everybody = clients(world, 8)
+    frames = [signal(str(number)) for number in range(3)]
+    for sender, frame in zip(everybody, frames, strict=False):
+        world.hub.broadcast(frame, Target(excluding=sender))
+    world.hub.flush()
+    plain = [frame.plain for frame in frames]
+    assert writer.written == [(5, sum(map(len, plain)))]
+    assert alone == [
+        (everybody[0].descriptor, plain[1] + plain[2]),
+        (everybody[1].descriptor, plain[0] + plain[2]),
+        (everybody[2].descriptor, plain[0] + plain[1]),
+    ]
+
+
+def test_what_is_for_one_client_alone_is_one_write(world, counting):
+    writer, alone = counting
+    (one,) = clients(world, 1)
+    queue = [(one, b"a", None), (one, b"b", None)]
+    write_queue(queue, writer)
+    assert (writer.written, alone) == ([], [(one.descriptor, b"ab")])
