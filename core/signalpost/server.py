@@ -9,7 +9,8 @@ from typing import Any
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.config.templates import Additions
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.memory import default_outboxes
+from signalpost.delivery.inbound import Inbound
+from signalpost.delivery.memory import default_inbound, default_outboxes
 from signalpost.delivery.ring import open_writer
 from signalpost.delivery.shedding import ShedLog
 from signalpost.delivery.writing import Writer
@@ -77,6 +78,7 @@ class Server:
         self._state: State
         self._writer: Writer
         self._hub: Hub
+        self._inbound: Inbound
         self._broadcaster: Broadcaster
         self._shared: Shared
         self._signals: Signals
@@ -154,6 +156,7 @@ class Server:
         self._writer = open_writer()
         shed = ShedLog(outboxes, loop.call_later)
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=shed, writer=self._writer)
+        self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
         self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
@@ -167,6 +170,7 @@ class Server:
             keepalive=self._keepalive,
             limits=limits,
             ports=_numbers_of(ports),
+            inbound=self._inbound,
         )
         for port in ports:
             services = self._routes_at(port, plan, self._signals.work)
@@ -186,6 +190,7 @@ class Server:
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
             work=work,
+            inbound=self._inbound,
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -254,6 +259,7 @@ class Server:
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()
             self._hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))
+        self._inbound.most = limits.inbound or default_inbound()
         successors = changeover.swap()
         self._listeners = changeover.listeners
         return Rebinding(sockets, successors).run()

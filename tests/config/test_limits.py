@@ -51,6 +51,11 @@ TOO_LARGE = (
     "as much waits, whatever its policy; allow less here, or more there"
 )
 
+INBOUND = (
+    "limits.inbound: {} for all clients together is less than one message may have ({}), and such a one could never "
+    "come; allow at least {} here, or at most {} there"
+)
+
 
 @pytest.mark.parametrize(
     ("limits", "problem"),
@@ -64,7 +69,16 @@ TOO_LARGE = (
             "4:20: " + TOO_SMALL.format("1MiB", "2MiB, as limits.message says", "2MiB", "1MiB"),
         ),
         ("{outboxes: 1MiB, outbox: 2MiB}", "4:34: limits.outbox: " + TOO_LARGE.format("2MiB", "1MiB", 4)),
+        (
+            "{inbound: 512KiB}",
+            "4:19: " + INBOUND.format("512KiB", "1MiB, unless limits.message says less", "1MiB", "512KiB"),
+        ),
+        (
+            "{inbound: 1MiB, message: 2MiB}",
+            "4:19: " + INBOUND.format("1MiB", "2MiB, as limits.message says", "2MiB", "1MiB"),
+        ),
         # From a size that cannot be read no other mistake follows.
+        ("{inbound: 512KiB, message: 1 MB}", '4:36: limits.message: "1 MB" is not a size; did you mean "1MB"?'),
         ("{outboxes: 512KiB, message: 1 MB}", '4:37: limits.message: "1 MB" is not a size; did you mean "1MB"?'),
         ("{outboxes: 1 KB, outbox: 2MiB}", '4:20: limits.outboxes: "1 KB" is not a size; did you mean "1KB"?'),
     ],

@@ -4,7 +4,7 @@ import pytest
 
 from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.load import Load
-from signalpost.delivery.memory import default_outboxes, memory_limits
+from signalpost.delivery.memory import default_inbound, default_outboxes, memory_limits
 from signalpost.delivery.shedding import ShedLog
 
 GIB = 1 << 30
@@ -130,3 +130,9 @@ class TestMemory:
     def test_without_groups_it_is_the_machines_and_at_most_one_gibibyte(self, tmp_path):
         (machine,) = memory_limits(tmp_path)
         assert default_outboxes(tmp_path) == min(GIB, machine // 4)
+
+    def test_what_comes_in_has_a_quarter_too_and_at_most_half_a_gibibyte(self, tmp_path):
+        (machine,) = memory_limits(tmp_path)
+        assert default_inbound(tmp_path) == min(GIB // 2, machine // 4)
+        root = self.machine(tmp_path / "box", "0::/app\n", app="100000")
+        assert default_inbound(root) == 25_000

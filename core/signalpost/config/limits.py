@@ -31,12 +31,21 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
     if outboxes is not None and (unread or _holds_a_message(section, outboxes, message)):
         _check_buffers(section, outboxes, outbox, signals)
         default_outbox = min(default_outbox, outboxes)
+    inbound = section.quantity("inbound", parse_size)
+    if inbound is not None and not unread and inbound < message:
+        section.problem(
+            "inbound",
+            f"{format_size(inbound)} for all clients together is less than one message may have "
+            f"({format_size(message)}, {_why(section)}), and such a one could never come; allow at least "
+            f"{format_size(message)} here, or at most {format_size(inbound)} there",
+        )
     return LimitsConfig(
         message=message,
         connections=section.whole("connections", _DEFAULT.connections),
         handshake=section.quantity("handshake", parse_duration) or _DEFAULT.handshake,
         outbox=outbox or default_outbox,
         outboxes=outboxes,
+        inbound=inbound,
         handlers=section.whole("handlers", _DEFAULT.handlers),
         rate=section.quantity("rate", parse_rate) or _DEFAULT.rate,
         drain=_DEFAULT.drain if drain is None else drain,
@@ -47,14 +56,18 @@ def _holds_a_message(limits: Section, outboxes: int, message: int) -> bool:
     """Report outboxes that hold less than one message: whoever is sent it would be dropped, however fast they read."""
     if outboxes >= message:
         return True
-    why = "as limits.message says" if "message" in limits else "unless limits.message says less"
     limits.problem(
         "outboxes",
         f"{format_size(outboxes)} for all clients together is less than one message may have ({format_size(message)}, "
-        f"{why}), and whoever is sent such a one would be dropped; allow at least {format_size(message)} here, or at "
-        f"most {format_size(outboxes)} there",
+        f"{_why(limits)}), and whoever is sent such a one would be dropped; allow at least {format_size(message)} "
+        f"here, or at most {format_size(outboxes)} there",
     )
     return False
+
+
+def _why(limits: Section) -> str:
+    """Return why a message may be as large as it may."""
+    return "as limits.message says" if "message" in limits else "unless limits.message says less"
 
 
 def _check_buffers(limits: Section, outboxes: int, outbox: int | None, signals: Sequence[SignalConfig]) -> None:

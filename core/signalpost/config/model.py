@@ -359,6 +359,8 @@ class LimitsConfig:
         outbox: bytes that may wait for a client that does not read, before it is dropped.
         outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
             the memory, or 1 GiB if that is less.
+        inbound: bytes of unfinished messages and request bodies of all clients together; None is a quarter of the
+            memory, or 512 MiB if that is less.
         handlers: handlers of signals that may be at work at once, over all clients.
         rate: messages a second that are read from one client; 0 is no limit.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
@@ -370,6 +372,7 @@ class LimitsConfig:
     handshake: float = 10.0
     outbox: int = MEBIBYTE
     outboxes: int | None = None
+    inbound: int | None = None
     handlers: int = 1_000
     rate: float = 0.0
     drain: float = 30.0

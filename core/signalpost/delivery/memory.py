@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 _GIBIBYTE = 1024**3
+_MOST_INBOUND = _GIBIBYTE // 2
 _PART = 4
 
 
@@ -19,6 +20,19 @@ def default_outboxes(root: Path = Path("/")) -> int:
 
     """
     return min(_GIBIBYTE, min(memory_limits(root)) // _PART)
+
+
+def default_inbound(root: Path = Path("/")) -> int:
+    """Return the bytes that unfinished messages and request bodies of all clients may take unless routes.yaml says.
+
+    Args:
+        root: where ``proc`` and ``sys`` are mounted.
+
+    Returns:
+        A quarter of the memory, or 512 MiB if that is less.
+
+    """
+    return min(_MOST_INBOUND, min(memory_limits(root)) // _PART)
 
 
 def memory_limits(root: Path = Path("/")) -> Iterator[int]:

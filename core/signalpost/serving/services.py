@@ -7,6 +7,7 @@ from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
+from signalpost.delivery.inbound import Inbound
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
@@ -25,6 +26,7 @@ class RouteServices:
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
         work: of the plan whose routes they are.
+        inbound: the account of all that is held of unfinished bodies and messages of the server's clients.
 
     """
 
@@ -37,3 +39,4 @@ class RouteServices:
     message_limit: int = MEBIBYTE
     patience: float = 10.0
     work: Work = field(default_factory=Work)
+    inbound: Inbound = field(default_factory=Inbound)

@@ -16,6 +16,7 @@ from sanic_routing.route import Route
 from signalpost.config.model import EndpointConfig, LimitsConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, Inflater
+from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Connection
@@ -73,6 +74,7 @@ class SocketServices:
     Attributes:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
         deflaters: of all endpoints that compress.
+        inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
 
     """
 
@@ -83,6 +85,7 @@ class SocketServices:
     limits: LimitsConfig
     ports: Collection[int]
     deflaters: Deflaters = field(default_factory=Deflaters)
+    inbound: Inbound = field(default_factory=Inbound)
 
 
 class Upgrader:
