@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 from sanic.compat import Header
-from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.exceptions import MethodNotAllowed, SanicException, ServiceUnavailable
 from sanic.handlers import ErrorHandler
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse
@@ -78,6 +78,13 @@ p {{ margin: 0; color: var(--dim); overflow-wrap: anywhere; }}
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
+class OverloadedError(ServiceUnavailable):
+    """There is no room for a request. Who runs the server is told by whoever counts what there is room for."""
+
+    def __init__(self) -> None:
+        super().__init__(headers={"retry-after": "5"})
+
+
 class ErrorPages(ErrorHandler):
     """Turns every exception of a request into an answer. Sanic looks for it when an app is made."""
 
@@ -96,7 +103,7 @@ class ErrorPages(ErrorHandler):
             status, headers = exception.status_code, exception.headers
         elif isinstance(exception, CancelledError):
             status = 503
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError):
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
             LOG.error("%s was answered with %d", shown(request), status, exc_info=exception)
         return failure(request, status, headers=headers)
 
