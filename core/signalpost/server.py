@@ -196,7 +196,7 @@ class Server:
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
             work=work,
-            inbound=self._inbound,
+            out_of_descriptors=self._sockets.gate.descriptors.miss,
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

@@ -30,6 +30,9 @@ TOKEN = rf"{_CHARACTER}+"
 _SPACE = " \t"
 _NAMED = re.compile(TOKEN)
 _PARAMETER = re.compile(rf'({TOKEN})(?:[{_SPACE}]*=[{_SPACE}]*(?:({TOKEN})|"((?:\\?{_CHARACTER})+)"))?')
+_MOST = 64
+"""Extensions and parameters that are read: browsers offer one extension with one parameter."""
+
 _BITS = {str(bits): bits for bits in range(8, LARGEST_WINDOW + 1)}  # no leading zeros: section 7.1.2
 
 Parameters = dict[str, str | None]
@@ -63,11 +66,13 @@ def read_extensions(values: Sequence[str]) -> tuple[Extension, ...]:
         The offers in the client's order of preference; none where there is no header.
 
     Raises:
-        MalformedError: it is not of the grammar.
+        MalformedError: it is not of the grammar, or longer than anybody needs.
 
     """
     if not values:
         return ()
+    if sum(value.count(",") + value.count(";") for value in values) >= _MOST:
+        raise MalformedError(f"it has more than {_MOST} extensions and parameters")
     found = tuple(_extension(item) for value in values for part in value.split(",") if (item := part.strip(_SPACE)))
     if not found:
         raise MalformedError("it is empty")

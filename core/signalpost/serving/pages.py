@@ -51,6 +51,7 @@ _DETAILS: Mapping[int, str] = {
 }
 
 _LAST_STATUS = 599
+_MOST_TYPES, _MOST_PARAMETERS = 64, 8  # of Accept, that are looked at
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -182,8 +183,8 @@ def wants_page(request: Request) -> bool:
     Sanic's own reading of Accept raises on what it cannot read; a client in trouble is answered whatever it sent.
     """
     html = json = 0.0
-    for part in request.headers.get("accept", "").split(","):
-        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for part in request.headers.get("accept", "").split(",", _MOST_TYPES)[:_MOST_TYPES]:
+        media, *parameters = (piece.strip().lower() for piece in part.split(";", _MOST_PARAMETERS))
         weight = _weight(parameters)
         if media in ("text/html", "application/xhtml+xml"):
             html = max(html, weight)
