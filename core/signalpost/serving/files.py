@@ -156,7 +156,7 @@ async def send_file(request: Request, path: Path) -> HTTPResponse | None:
         RangeNotSatisfiable: a part was asked for that the file does not have.
 
     """
-    file, version = await asyncio.to_thread(_open, path)
+    file, version = await _opened(path)
     with file:
         headers = {
             "etag": version.etag,
@@ -196,6 +196,21 @@ async def _stream(request: Request, response: HTTPResponse, file: BinaryIO, firs
         chunk = await asyncio.to_thread(file.read, min(length, CHUNK)) if length else b""
     if length:
         raise ServerError("a file became shorter while it was sent")
+
+
+async def _opened(path: Path) -> tuple[BinaryIO, Version]:
+    """Open a file in a thread; if nobody waits for it any more by then, it is closed."""
+    opening = asyncio.ensure_future(asyncio.to_thread(_open, path))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Future[tuple[BinaryIO, Version]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
 
 
 def _open(path: Path) -> tuple[BinaryIO, Version]:

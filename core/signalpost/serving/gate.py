@@ -14,7 +14,8 @@ from signalpost.serving.turns import Turns
 
 LOG = logging.getLogger(__name__)
 
-_PART = 2
+_PART = 2  # half of what there is room for may wait for clients
+_FEW = 4  # that may always wait: a browser opens several connections before it uses them
 
 
 @dataclass(slots=True)
@@ -55,10 +56,10 @@ class Gate:
             return gate.descriptors.most - gate.clients() - gate.requests
 
         def most_newcomers() -> int:
-            return max(1, min(room() - len(gate.waiting), gate.limits.connections) // _PART)
+            return max(_FEW, min(room() - len(gate.waiting), gate.limits.connections) // _PART)
 
         def most_waiting() -> int:
-            return max(1, room() // _PART)
+            return max(_FEW, room() // _PART)
 
         def tell(refused: int) -> None:
             LOG.warning(

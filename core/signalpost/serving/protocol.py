@@ -60,6 +60,18 @@ class _Http(Http):
             if chunked:
                 del self.recv_buffer[:2]  # of the head's end; Sanic's own reader begins there
 
+    def forget(self) -> None:
+        """Let go of what refers to this again, so that nothing waits for the collector.
+
+        Sanic does so behind each request, but not where a connection breaks off.
+        """
+        for part in (self.request, self.response):
+            if part is not None:
+                part.stream = None
+        self.exception = None
+        # Sanic's own types are those of the time in between.
+        self.request = self.response = self.response_func = None  # type: ignore[assignment]
+
     async def _await_head(self) -> None:
         """Wait until the head is there, or is longer than it may be."""
         buffer, at = self.recv_buffer, 0
@@ -146,6 +158,7 @@ class HandingOver(HttpProtocol):
         "_held",
         "_host",
         "_idle",
+        "_reader",
         "_taken",
         "_under_way",
         "_unread",
@@ -161,6 +174,7 @@ class HandingOver(HttpProtocol):
         self._first = True
         self._idle = True  # no request is under way
         self._due = math.inf
+        self._reader: _Http | None = None  # Sanic forgets it before its task is over
         self._held = 0  # bytes that the account holds for this connection
         self._under_way = False  # a request of it is counted
         self._discarding = False
@@ -224,6 +238,20 @@ class HandingOver(HttpProtocol):
         self.loop.call_later(_LAST_WORD, self.end)
 
     # The requests of the connection, one after the other.
+
+    async def connection_task(self) -> None:
+        """Serve the connection."""
+        task = super().connection_task()  # type: ignore[no-untyped-call]
+        try:
+            await task
+        finally:
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.forget()
+
+    def _setup_connection(self) -> None:
+        super()._setup_connection()  # type: ignore[no-untyped-call]
+        self._reader = cast("_Http", self.http)
 
     def expect_request(self) -> None:
         """Begin to wait for the head of a request; the one before is over."""
