@@ -29,6 +29,7 @@ APP = """
       - {path: /hi, method: GET, do: [{respond: {text: hi}}]}
       - {path: /data, method: POST, do: [{respond: {json: "{{ data }}"}}]}
       - {path: /who, method: GET, do: [{respond: {json: "{{ request.headers }}"}}]}
+      - {path: /long, view: long.txt}
       - {path: /files, static: files}
     signals: [{path: /echo, rebroadcast: sender}]
 """
@@ -120,6 +121,7 @@ async def read_to_the_end(reader):
 async def attacked(folder, limits="{}"):
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / "small.txt").write_text("small")
+    (folder / "long.txt").write_text("{{ 'long' * 2_000_000 }}")
     with (folder / "files" / "large").open("wb") as file:
         file.truncate(LARGE)
     app = f"{APP}\n    limits: {limits}"
@@ -265,19 +267,28 @@ class TestWhatTakesItsTime:
             assert world.gate.inbound.held == 0
             assert world.gate.requests == 0
 
-    async def test_a_download_that_is_not_read_is_ended(self, tmp_path):
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            pytest.param(GET.replace(b"/hi", b"/files/large"), id="a file"),
+            pytest.param(GET.replace(b"/hi", b"/long"), id="a text"),
+            pytest.param(GET.replace(b"/hi HTTP/1.1", b"/long HTTP/1.0"), id="a text behind which it is closed"),
+        ],
+    )
+    async def test_a_download_that_is_not_read_is_ended(self, tmp_path, request_):
         async with attacked(tmp_path, self.LIMITS) as world:
             _, writer = await world.connect(receive_buffer=4_096)
             writer.transport.pause_reading()
-            writer.write(GET.replace(b"/hi", b"/files/large"))
+            writer.write(request_)
             await world.until(lambda: world.connections)
             await world.until(lambda: not world.connections)
             assert world.gate.requests == 0
 
-    async def test_a_download_that_is_read_slowly_but_steadily_comes_whole(self, tmp_path):
+    @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["kept open", "closed"])
+    async def test_a_download_that_is_read_slowly_but_steadily_comes_whole(self, tmp_path, last):
         async with attacked(tmp_path, "{handshake: 100ms}") as world:
             reader, writer = await world.connect(receive_buffer=65_536)
-            writer.write(GET.replace(b"/hi", b"/files/large"))
+            writer.write(GET.replace(b"/hi", b"/files/large")[:-2] + last + b"\r\n")
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"content-length: %d" % LARGE in head.lower()
             left = LARGE
@@ -471,6 +482,7 @@ def small_process(folder):
     """Run the app in a process that may have 256 descriptors; give the ports by endpoint."""
     (folder / "files").mkdir()
     (folder / "files" / "small.txt").write_text("small")
+    (folder / "long.txt").write_text("{{ 'long' * 2_000_000 }}")
     (folder / "routes.yaml").write_text(textwrap.dedent(APP))
     command = [sys.executable, "-c", SMALL_PROCESS, str(folder / "routes.yaml")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

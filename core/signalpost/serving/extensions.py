@@ -71,7 +71,7 @@ def read_extensions(values: Sequence[str]) -> tuple[Extension, ...]:
     """
     if not values:
         return ()
-    if sum(value.count(",") + value.count(";") for value in values) >= _MOST:
+    if sum(1 + value.count(",") + value.count(";") for value in values) > _MOST:
         raise MalformedError(f"it has more than {_MOST} extensions and parameters")
     found = tuple(_extension(item) for value in values for part in value.split(",") if (item := part.strip(_SPACE)))
     if not found:

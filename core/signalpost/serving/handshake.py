@@ -188,7 +188,7 @@ def _list(values: list[str]) -> list[str]:
 
 def _subprotocols(values: list[str]) -> tuple[str, ...]:
     """Read the headers Sec-WebSocket-Protocol: one list of tokens, of one at least (RFC 6455 section 4.3)."""
-    if sum(value.count(",") for value in values) >= _MOST_SUBPROTOCOLS:
+    if sum(1 + value.count(",") for value in values) > _MOST_SUBPROTOCOLS:
         raise Refusal(400, f"Sec-WebSocket-Protocol has {_MOST_SUBPROTOCOLS} names at most.")
     found = tuple(_list(values))
     if values and not (found and all(map(_TOKEN.fullmatch, found))):

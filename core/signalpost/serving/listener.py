@@ -64,7 +64,7 @@ class Listener:
         self._tls: ssl.SSLContext | None = None
         prospect = self._prepare(port, rules, services)
         self.port = port
-        self._patience = prospect.patience
+        self._patience = self._tls_patience = prospect.patience
         self._tls = prospect.tls
         self._app = prospect.app
         self._server: AsyncioServer | None = None
@@ -104,7 +104,10 @@ class Listener:
         return prospect
 
     def turn_to(self, prospect: Prospect) -> None:
-        """Serve something else from the next request and the next handshake on, to those who are connected too."""
+        """Serve something else from the next request and the next handshake on, to those who are connected too.
+
+        The handshake of TLS keeps the patience that it had when the listener was opened.
+        """
         self.port = prospect.port
         self._patience = prospect.patience
         self._tls = prospect.tls
@@ -157,7 +160,7 @@ class Listener:
 
     def _security(self) -> Security:
         assert self._tls is not None  # noqa: S101 - a port has TLS for as long as it has its socket
-        return Security(self._tls, self._patience)
+        return Security(self._tls, self._tls_patience)
 
     def _close_door(self) -> None:
         if self._door is not None:

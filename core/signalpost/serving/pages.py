@@ -46,6 +46,7 @@ _DETAILS: Mapping[int, str] = {
     422: "The request was understood, but not accepted.",
     426: "This address speaks WebSocket only.",
     429: "Too many requests; try again in a while.",
+    431: "The request has too many headers.",
     500: "Something went wrong on the server. It has been written down.",
     503: "The server cannot answer right now; try again in a while.",
 }

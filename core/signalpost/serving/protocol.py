@@ -5,6 +5,7 @@ import math
 import struct
 import termios
 from contextlib import suppress
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from sanic.server import HttpProtocol
 from signalpost.serving.body import Body, ChunkedBody, MalformedBodyError, SizedBody
 from signalpost.serving.descriptors import REFUSAL
 from signalpost.serving.gate import Gate
+from signalpost.serving.head import MOST_FIELDS
 from signalpost.serving.pages import OverloadedError
 from signalpost.serving.progress import Progress
 
@@ -73,13 +75,20 @@ class _Http(Http):
         self.request = self.response = self.response_func = None  # type: ignore[assignment]
 
     async def _await_head(self) -> None:
-        """Wait until the head is there, or is longer than it may be."""
+        """Wait until the head is there, or is longer than it may be.
+
+        Raises:
+            SanicException: 431, there are too many fields.
+
+        """
         buffer, at = self.recv_buffer, 0
         while (at := buffer.find(_END_OF_HEAD, at)) == -1:
             at = max(0, len(buffer) - len(_END_OF_HEAD) + 1)
             if at >= self.HEADER_MAX_SIZE:
                 return
             await self._receive_more()
+        if buffer.count(b"\r\n", 0, at) > MOST_FIELDS:
+            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     async def read(self) -> bytes | None:
         """Read a piece of the body; Sanic asks until there is none."""
@@ -228,14 +237,29 @@ class HandingOver(HttpProtocol):
 
     def close(self, timeout: float | None = None) -> None:
         """Close the connection in order; who sends what is not read has a moment to read why."""
-        if not self._discarding or self.transport is None or self.transport.is_closing():
-            super().close(timeout)
+        if self.transport is None or self.transport.is_closing():
+            return
+        if not self._discarding:
+            unread = self.transport.get_write_buffer_size()
+            # Sanic would cut an answer off that is not read in five seconds.
+            super().close(math.inf if unread and timeout is None else timeout)
+            if unread:
+                self._look_at_rest()
             return
         # What comes in after a close would have the kernel reset the connection, and the peer lose the answer.
         if self.transport.can_write_eof():
             with suppress(OSError, RuntimeError):
                 self.transport.write_eof()
         self.loop.call_later(_LAST_WORD, self.end)
+
+    def _look_at_rest(self) -> None:
+        """End a connection that is closed, if the client does not take what is left."""
+        if self.conn_info is not None and self.conn_info.lost:
+            return
+        if self._reads_too_slowly(monotonic()):
+            self.end()
+        else:
+            self._callback_check_timeouts = self.loop.call_later(self._interval, self._look_at_rest)
 
     # The requests of the connection, one after the other.
 
@@ -350,12 +374,16 @@ class HandingOver(HttpProtocol):
             return
         late = self._lateness(http, now)
         if late is None:
-            shortest = min(self.keep_alive_timeout, self.request_timeout, self.response_timeout)
-            self._callback_check_timeouts = self.loop.call_later(max(0.1, shortest / 2), self.check_timeouts)
+            self._callback_check_timeouts = self.loop.call_later(self._interval, self.check_timeouts)
             return
         http.exception = late
         self._task.cancel()
         self._callback_check_timeouts = self.loop.call_later(_LAST_WORD, self.end)
+
+    @property
+    def _interval(self) -> float:
+        """Seconds between two looks at a connection."""
+        return float(max(0.1, min(self.keep_alive_timeout, self.request_timeout, self.response_timeout) / 2))
 
     @staticmethod
     def _owes_body(http: Http) -> bool:

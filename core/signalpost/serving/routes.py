@@ -25,7 +25,7 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.table import path_segments
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
-from signalpost.signals.fields import join_fields
+from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.schema import SchemaGate
 
 LOG = logging.getLogger(__name__)
@@ -187,8 +187,12 @@ async def _answer_view(view: View, services: RouteServices, request: Request, pa
 
 
 def _seen_by_views(request: Request) -> ViewRequest:
-    query = {name: values[0] for name, values in request.args.items()}
-    return ViewRequest(request.method, query, join_fields(request.headers.items()), (request.ip, request.port))
+    return ViewRequest(
+        request.method,
+        read_query(request.query_string),
+        join_fields(request.headers.items()),
+        (request.ip, request.port),
+    )
 
 
 async def _answer_actions(

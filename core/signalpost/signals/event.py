@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
-from signalpost.signals.fields import join_fields
+from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.state import State
 
 Reach = Literal["everyone", "others", "sender"]
@@ -131,8 +131,7 @@ class HandshakeRequest:
     @property
     def query(self) -> Mapping[str, str]:
         """The first value of each parameter."""
-        pairs = parse_qsl(self.target.partition("?")[2], keep_blank_values=True)
-        return dict(reversed(pairs))
+        return read_query(self.target.partition("?")[2])
 
     @property
     def headers(self) -> Mapping[str, str]:

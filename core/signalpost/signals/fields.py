@@ -1,8 +1,10 @@
-"""Header fields as handlers and templates see them: by name, those that stand several times joined."""
+"""Header fields and queries as handlers and templates see them: by name."""
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import parse_qsl
 
 _COOKIE = "cookie"
+_MOST_PARAMETERS = 100
 
 
 def join_fields(fields: Iterable[tuple[str, str]]) -> Mapping[str, str]:
@@ -22,3 +24,16 @@ def join_fields(fields: Iterable[tuple[str, str]]) -> Mapping[str, str]:
         before = joined.get(key)
         joined[key] = text if before is None else f"{before}{'; ' if key == _COOKIE else ', '}{text}"
     return joined
+
+
+def read_query(text: str) -> Mapping[str, str]:
+    """Return the first value of each parameter of a query, percent-decoded; what has no value is empty.
+
+    A template may ask for it with every message, so a hundred parameters are read, and no more.
+
+    Args:
+        text: the query as asked for, without the question mark.
+
+    """
+    read = "&".join(text.split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS])
+    return dict(reversed(parse_qsl(read, keep_blank_values=True)))
