@@ -9,6 +9,7 @@ from sanic.exceptions import BadRequest
 from sanic.models.protocol_types import TransportProtocol
 from sanic.request import Request
 
+from signalpost.serving.handshake import is_upgrade
 from signalpost.signals.fields import join_fields
 
 _NO_PATH = b"*"
@@ -96,7 +97,8 @@ def _check_framing(headers: Header, version: str) -> None:
     if not codings:
         return
     chunked = [coding.strip(" \t").lower() for coding in codings] == [_CHUNKED]
-    if not chunked or version != "1.1" or "content-length" in headers:
+    # Chunks behind a handshake could be read as frames by somebody: nobody has to wait for them to say so.
+    if not chunked or version != "1.1" or "content-length" in headers or is_upgrade(headers):
         raise BadRequest("Bad Request")
     headers["transfer-encoding"] = _CHUNKED
 
