@@ -6,19 +6,20 @@ A bystander has a WebSocket, and must not notice. What is counted is turns, answ
 import asyncio
 import contextlib
 import gc
+import json
 import re
 import resource
 import socket
 import subprocess
 import sys
-import textwrap
 
 import pytest
 from sanic.http import Http
 
+from signalpost.serving.head import MOST_FIELDS
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.request import WebRequest
-from signalpost.testing import serve
+from signalpost.testing import load_app, serve
 
 APP = """
     endpoints:
@@ -31,8 +32,23 @@ APP = """
       - {path: /who, method: GET, do: [{respond: {json: "{{ request.headers }}"}}]}
       - {path: /long, view: long.txt}
       - {path: /files, static: files}
-    signals: [{path: /echo, rebroadcast: sender}]
+      - {path: /page, view: who.json}
+      - {path: /asked, method: GET, handler: asked}
+    signals:
+      - {path: /echo, rebroadcast: sender}
+      - {path: /headers, do: [{reply: {value: "{{ request.headers }}"}}]}
 """
+PLUGIN = """
+    from signalpost import route
+
+    @route("asked")
+    async def asked(event):
+        return {str(name): event.request.headers.get(name) for name in event.request.headers}
+"""
+HANDSHAKE = (
+    b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 GET = b"GET /hi HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /data HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -122,14 +138,17 @@ async def attacked(folder, limits="{}"):
     (folder / "files").mkdir(exist_ok=True)
     (folder / "files" / "small.txt").write_text("small")
     (folder / "long.txt").write_text("{{ 'long' * 2_000_000 }}")
+    (folder / "who.json").write_text("{{ request.headers | tojson }}")
     with (folder / "files" / "large").open("wb") as file:
         file.truncate(LARGE)
     app = f"{APP}\n    limits: {limits}"
-    async with serve(app, folder=folder) as running, running.connect("/echo") as bystander:
+    async with serve(app, folder=folder, plugins={"asked": PLUGIN}) as running, running.connect("/echo") as bystander:
         with contextlib.ExitStack() as stack:
             world = World(running, bystander, stack)
-            yield world
-            await world.close()
+            try:
+                yield world
+            finally:
+                await world.close()
 
 
 @pytest.fixture
@@ -228,6 +247,11 @@ class TestFraming:
         writer.write(POST + b"Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"[1,2]")
+        assert await read_answer(reader) == (200, b"[1,2]")
+
+    async def test_an_old_client_is_told_nothing_that_it_does_not_know(self, world):
+        reader, writer = await world.connect()
+        writer.write(b"POST /data HTTP/1.0\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n[1,2]")
         assert await read_answer(reader) == (200, b"[1,2]")
 
     async def test_trailers_are_no_headers(self, world):
@@ -343,14 +367,10 @@ class TestWhatIsHeld:
             assert world.gate.requests == 0
 
     async def test_what_a_handshake_by_sanics_way_held_is_given_back(self, world):
-        handshake = (
-            b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
         reader, writer = await world.connect("live")
-        writer.write(handshake[:20])
+        writer.write(HANDSHAKE[:20])
         await world.until(lambda: world.gate.inbound.held)
-        writer.write(handshake[20:])
+        writer.write(HANDSHAKE[20:])
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         assert world.gate.inbound.held == 0
         assert world.gate.requests == 0
@@ -485,7 +505,8 @@ def small_process(folder):
     (folder / "files").mkdir()
     (folder / "files" / "small.txt").write_text("small")
     (folder / "long.txt").write_text("{{ 'long' * 2_000_000 }}")
-    (folder / "routes.yaml").write_text(textwrap.dedent(APP))
+    (folder / "who.json").write_text("{{ request.headers | tojson }}")
+    load_app(APP, folder, {"asked": PLUGIN})
     command = [sys.executable, "-c", SMALL_PROCESS, str(folder / "routes.yaml")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -504,10 +525,38 @@ def is_over(sock):
         return True
 
 
-async def test_all_values_of_a_repeated_header_are_seen_in_order(world):
-    request = GET.replace(b"/hi", b"/who")[:-2] + (
-        b"X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 10.0.0.7 \r\nCookie: a=1\r\nCookie: b=2\r\n\r\n"
-    )
-    _, headers = await world.ask(request)
-    assert b'"x-forwarded-for":"6.6.6.6, 10.0.0.7"' in headers
-    assert b'"cookie":"a=1; b=2"' in headers
+LINES = b"X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 10.0.0.7 \r\nCookie: a=1\r\nCookie: b=2\r\n\r\n"
+SEEN = {"x-forwarded-for": "6.6.6.6, 10.0.0.7", "cookie": "a=1; b=2"}
+
+
+class TestRepeatedHeaders:
+    @pytest.mark.parametrize("path", [b"/who", b"/page", b"/asked"], ids=["a template", "a view", "a handler"])
+    async def test_all_values_are_seen_in_order(self, tmp_path, path):
+        async with attacked(tmp_path) as world:
+            _, headers = await world.ask(GET.replace(b"/hi", path)[:-2] + LINES)
+            assert SEEN.items() <= json.loads(headers).items()
+
+    @pytest.mark.parametrize("cut", [0, 20], ids=["by the doorman", "by Sanic"])
+    async def test_all_values_of_a_handshake_are_seen_in_order(self, world, cut):
+        reader, writer = await world.connect("live")
+        request = HANDSHAKE.replace(b"/echo", b"/headers")[:-2] + LINES
+        if cut:
+            writer.write(request[:cut])
+            await world.until(lambda: world.gate.inbound.held)
+        writer.write(request[cut:] + b"\x81\x8d\0\0\0\0" + b'{"message":1}')
+        await reader.readuntil(b"\r\n\r\n")
+        frame = await reader.readexactly(2)
+        size = frame[1] if frame[1] < 126 else int.from_bytes(await reader.readexactly(2), "big")
+        assert SEEN.items() <= json.loads(await reader.readexactly(size)).items()
+
+
+class TestHeads:
+    @pytest.mark.parametrize("endpoint", ["web", "live"])
+    async def test_a_head_of_more_fields_than_anybody_sends_is_refused(self, world, endpoint):
+        request = HANDSHAKE if endpoint == "live" else GET
+        reader, writer = await world.connect(endpoint)
+        writer.write(request[:-2] + b"a:\r\n" * MOST_FIELDS + b"\r\n")
+        assert (await read_to_the_end(reader)).startswith(b"HTTP/1.1 431 ")
+
+    async def test_a_head_of_as_many_fields_as_may_be_is_read(self, world):
+        assert await world.ask(GET[:-2] + b"a:\r\n" * (MOST_FIELDS - 1) + b"\r\n") == (200, b"hi")

@@ -56,6 +56,8 @@ class _Http(Http):
         if not self._owner.begin_request():
             self.request_body = None  # it is not read
             raise OverloadedError
+        if self.request.version != "1.1":
+            self.expecting_continue = False  # RFC 9110 section 10.1.1
         if self.request_body:
             chunked = cast("object", self.request_body) == "chunked"
             self.body = ChunkedBody() if chunked else SizedBody(self.request_bytes_left or 0)
