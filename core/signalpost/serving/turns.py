@@ -20,8 +20,8 @@ LONG = 0.005
 class Turns:
     """Lets requests of all connections through, first come, first served, a few in each turn of the loop.
 
-    While few come nobody waits. What is quick goes in groups of up to eight; a turn that took long halves the group,
-    down to one, and each quick one adds one to it.
+    While few come nobody waits, and nothing is called: a request in nine waits for the next turn. What is quick goes in
+    groups of up to eight; a group that took long halves the next, down to one, and each quick one adds one to it.
 
     Args:
         call_soon: runs a function in the loop's next turn (``loop.call_soon``).
@@ -38,25 +38,21 @@ class Turns:
         self._clock = clock
         self._queue: deque[asyncio.Future[None]] = deque()
         self._most = MOST
-        self._left = MOST
-        self._began: float | None = None  # when the first request of this turn was taken
+        self._left = MOST  # that go before somebody waits
+        self._began: float | None = None  # when the first of the group was taken
         self._scheduled = False
 
     async def wait(self) -> None:
         """Wait for a turn; return at once where this one has room."""
-        if self._queue or not self._has_room():
-            turn = asyncio.get_running_loop().create_future()
-            self._queue.append(turn)
-            self._schedule()
-            await turn
-        else:
+        if self._left and not self._queue:
             self._left -= 1
-            self._schedule()
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        self._schedule()
+        await turn
         if self._began is None:
             self._began = self._clock()
-
-    def _has_room(self) -> bool:
-        return self._left > 0 and (self._began is None or self._clock() - self._began < LONG)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -64,7 +60,7 @@ class Turns:
             self._call_soon(self._next)
 
     def _next(self) -> None:
-        """Begin a turn. Those that it lets go run right before this is called again, and nothing comes between."""
+        """Begin a turn. The group that it lets go runs right before this is called again."""
         self._scheduled = False
         if self._began is not None:
             took_long = self._clock() - self._began >= LONG
@@ -76,5 +72,5 @@ class Turns:
             if not turn.done():  # its connection may have ended meanwhile
                 turn.set_result(None)
                 self._left -= 1
-        if self._queue or self._left < self._most:
+        if self._queue:
             self._schedule()
