@@ -21,6 +21,7 @@ from signalpost.plan.diff import lasting, unchanged_jobs
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.changeover import Changeover
 from signalpost.serving.draining import Farewell, finish_handlers
+from signalpost.serving.gate import Gate
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
@@ -171,10 +172,15 @@ class Server:
             limits=limits,
             ports=_numbers_of(ports),
             inbound=self._inbound,
+            gate=Gate.open(limits, self._inbound, self._occupied, loop),
         )
         for port in ports:
             services = self._routes_at(port, plan, self._signals.work)
             self._listeners.append(Listener(port, plan.routes, services, self._sockets))
+
+    def _occupied(self) -> int:
+        """Return how many connections are WebSockets, those that are being closed included."""
+        return len(self._hub.clients) + len(self._hub.closing)
 
     def _plugins_of(self, plan: Plan) -> RunningPlugins:
         return RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, self._broadcaster)
@@ -190,7 +196,7 @@ class Server:
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
             work=work,
-            inbound=self._inbound,
+            out_of_descriptors=self._sockets.gate.descriptors.miss,
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -252,7 +258,7 @@ class Server:
         self._signals.work = work
         sockets.table = _table_of(plan)
         self._broadcaster.spelling = sockets.table.spelling
-        sockets.limits = limits
+        sockets.limits = sockets.gate.limits = limits
         sockets.ports = _numbers_of(changeover.ports)
         self._state.limit, self._state.fleeting = plan.config.state.limit, plan.config.state.forget
         self._signals.places.resize(limits.handlers - before.handlers)

@@ -30,6 +30,7 @@ from sanic.exceptions import BadRequest
 
 from signalpost.delivery.deflate import Agreement, Inflater
 from signalpost.delivery.reader import FrameReader
+from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
 from signalpost.serving.extensions import agree
 from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
 from signalpost.serving.head import read_head
@@ -250,6 +251,68 @@ class Handshake:
         must(answer.count(b"\n") == 6 + bool(agreed) + bool(choose_dialect(offer).value), "a line of somebody else's")
 
 
+class Body:
+    """Bodies in chunks: however they are cut the same is read as by the grammar, and within the time of a turn."""
+
+    words = (
+        *(b"0\r\n\r\n", b"0\r\n", b"5\r\n[1,2]\r\n", b"1\r\n \r\n", b"\r\n", b"\n", b"\r", b";a=b", b"0x", b"+", b"_"),
+        *(
+            b"X-Sum: 1\r\n",
+            b"GET / HTTP/1.1\r\n",
+            "\uff15".encode(),
+            b"ffffffffffffffff",
+            b" ",
+            b"\t",
+            b"\0",
+            b"00",
+            b"A",
+        ),
+    )
+    _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})([\t ]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+    _TRAILERS = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n")
+    _MOST = 0.05  # seconds
+
+    def __call__(self, data):
+        began = time.process_time()
+        content, rest, state = self._read([data])
+        must(time.process_time() - began < self._MOST, "it takes too long")
+        size = 1 + len(data) % 7
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        again, other, ended = self._read(pieces)
+        must(state == ended, f"it is {state}, or in pieces {ended}")
+        must(state == "malformed" or (content, rest) == (again, other), "cuts matter")
+        expected = self._by_grammar(data)
+        must(state != "done" or expected == (content, rest), "it is read against the grammar")
+        long = len(data) > LONGEST_LINE  # what is bounded besides
+        must(state == "done" or expected is None or long, f"it is of the grammar, and {state}")
+
+    @staticmethod
+    def _read(pieces):
+        body, buffer, content = ChunkedBody(), bytearray(), bytearray()
+        for piece in pieces:
+            buffer += piece
+            try:
+                while body.read(buffer, content):
+                    pass
+            except MalformedBodyError:
+                return b"", b"", "malformed"
+        return bytes(content), bytes(buffer), "done" if body.done else "unfinished"
+
+    def _by_grammar(self, data):
+        """Read a whole body by RFC 9112 section 7.1; None if it is none."""
+        content, at = b"", 0
+        while (found := self._SIZE.match(data, at)) is not None:
+            size, at = int(found[1], 16), found.end()
+            if not size:
+                end = self._TRAILERS.match(data, at)
+                return None if end is None else (content, data[end.end() :])
+            content, at = content + data[at : at + size], at + size
+            if data[at : at + 2] != b"\r\n":
+                return None
+            at += 2
+        return None
+
+
 class Server:
     """A whole connection over a socket: the server logs no error, ends it, forgets it, and serves others meanwhile."""
 
@@ -307,7 +370,7 @@ class Server:
         self._loop.close()
 
 
-TARGETS = {"reader": Reader, "message": Message, "handshake": Handshake, "server": Server}
+TARGETS = {"reader": Reader, "message": Message, "handshake": Handshake, "body": Body, "server": Server}
 
 
 def mutated(chance, seeds, words):

@@ -18,6 +18,7 @@ from signalpost.delivery.reader import FrameReader
 from signalpost.serving.extensions import Extension, MalformedError, agree, read_extensions
 
 NAME = "permessage-deflate"
+ALWAYS = "server_no_context_takeover"
 NOISE = random.Random(7692).randbytes(3_000)  # found again in a window of 4 KiB, and not in one of 512 bytes
 PLAIN = (Agreement(15, 15, True), "")
 TAKEN = [
@@ -168,6 +169,19 @@ def test_an_offer_is_read_with_its_parameters_in_their_order():
 def test_a_malformed_header_is_quoted_where_it_is_malformed():
     with pytest.raises(MalformedError, match="'b; =1' where an extension is expected"):
         read_extensions(["a, b; =1"])
+
+
+def test_of_3_500_offers_only_the_first_are_read():
+    assert len(read_extensions(["a," * 3_500])) == 32
+    assert len(read_extensions(["a"] * 100 + ["b," * 100])) == 32
+    assert agree(read_extensions([f"{NAME}, " + "a," * 3_500])) == (Agreement(15, 15, True), f"{NAME}; {ALWAYS}")
+    assert agree(read_extensions(["a," * 3_500 + NAME])) is None
+
+
+def test_an_offer_of_more_parameters_than_there_are_is_malformed():
+    assert len(read_extensions([NAME + ";a" * 16])[0].parameters) == 16
+    with pytest.raises(MalformedError):
+        read_extensions([NAME + ";a" * 17])
 
 
 TOKENS = st.text("!#$%&'*+-.^_`|~09azAZ", min_size=1, max_size=5)

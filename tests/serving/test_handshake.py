@@ -242,6 +242,8 @@ def offer(**changes):
         ("signalpost.v1", Dialect.V1),
         ("chat, signalpost.v1", Dialect.V1),
         (["chat", "signalpost.v1"], Dialect.V1),
+        ("a," * 63 + "signalpost.v1," + "a," * 3_000, Dialect.V1),
+        ("a," * 64 + "signalpost.v1", Dialect.PLAIN),  # beyond those that are read
     ],
 )
 def test_the_subprotocol_is_chosen_if_it_is_offered(offered, dialect):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.serving.head import LARGEST_HEAD, read_head
+from signalpost.serving.head import LARGEST_HEAD, MOST_FIELDS, read_head
 
 HEAD = b"GET /rooms/blue?x=1 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
 
@@ -51,6 +51,7 @@ def test_names_are_read_without_case_and_values_without_the_blanks_before_them()
         pytest.param(HEAD.replace(b"Host", b"Transfer-encoding"), id="a coding"),
         pytest.param(HEAD.replace(b"Host", b"EXPECT"), id="an expectation"),
         pytest.param(HEAD.replace(b": a", b": " + b"a" * LARGEST_HEAD), id="too large"),
+        pytest.param(HEAD.replace(b": a", b": a" + b"\r\nx:" * MOST_FIELDS), id="too many fields"),
     ],
 )
 def test_what_is_not_plain_is_left_to_sanic(data):

@@ -64,20 +64,36 @@ class Descriptors:
     Args:
         call_later: runs a function after so many seconds (``loop.call_later``), for the log.
 
+    Attributes:
+        most: about how many connections there are descriptors for.
+
     """
 
     def __init__(self, call_later: Callable[[float, Callable[[], None]], object]) -> None:
         self._limit = _allowed()
         # Where only a few are allowed at all, connections get half of them.
-        self._first_refused = self._limit - min(RESERVE, self._limit // 2)
+        self.most = self._limit - min(RESERVE, self._limit // 2)
         self._refused = Tally(self._tell, call_later)
+        self._missed = Tally(self._tell_of_files, call_later)
 
     def admit(self, descriptor: int) -> bool:
         """Tell whether a connection with this descriptor may stay; say so in the log, a line a second, if not."""
-        if descriptor < self._first_refused:
+        if descriptor < self.most:
             return True
         self._refused.add()
         return False
+
+    def miss(self) -> None:
+        """Note that a file could not be opened; say so in the log, a line a second."""
+        self._missed.add()
+
+    def _tell_of_files(self, missed: int) -> None:
+        logger.error(
+            "descriptors have run out: %d requests for files were answered with 503; %d descriptors are allowed "
+            "(ulimit -n)",
+            missed,
+            self._limit,
+        )
 
     def _tell(self, refused: int) -> None:
         logger.warning(

@@ -6,10 +6,16 @@ handshake, and one that answers those that fail.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol, cast
+import ssl
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
 
+from signalpost.serving.crowd import Crowd
 from signalpost.serving.descriptors import REFUSAL, Descriptors
+
+T = TypeVar("T")
 
 
 class Taker(Protocol):
@@ -17,6 +23,20 @@ class Taker(Protocol):
 
     def take(self, transport: asyncio.Transport, data: bytes) -> bool:
         """Answer a whole handshake and take its transport over; False leaves both as they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How TLS is agreed on.
+
+    Attributes:
+        context: of the certificate that newcomers are shown.
+        patience: seconds that a handshake of TLS may take.
+
+    """
+
+    context: ssl.SSLContext
+    patience: float
 
 
 class Door:
@@ -29,25 +49,33 @@ class Door:
         successor: makes Sanic's protocol for a connection that came at a given time of the clock.
         interval: seconds between two looks at connections that have said nothing yet: those that stood there at the
             look before go to Sanic, which ends them when their time is over.
+        newcomers: connections of all ports that have asked for nothing yet; None counts none.
+        security: gives how TLS is agreed on; None for a port without TLS.
 
     Attributes:
         waiting: those that have said nothing yet.
+        securing: those with which TLS is being agreed on, each with the task that does it.
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all of it is the port's
         self,
         taker: Taker,
         descriptors: Descriptors,
         clock: Callable[[], float],
         successor: Callable[[float], asyncio.Protocol],
         interval: float,
+        newcomers: Crowd | None = None,
+        security: Callable[[], Security] | None = None,
     ) -> None:
         self.taker = taker
         self.descriptors = descriptors
         self.clock = clock
         self.successor = successor
+        self.newcomers = newcomers
+        self.security = security
         self.waiting: set[Doorman] = set()
+        self.securing: dict[Doorman, asyncio.Task[None]] = {}
         self._interval = interval
         self._looked_at = clock()
         self._handle: asyncio.TimerHandle | None = None
@@ -58,12 +86,14 @@ class Door:
         self._handle = asyncio.get_running_loop().call_later(self._interval, self._look)
 
     def close(self) -> None:
-        """Hand all that wait to Sanic, which knows how to send them away."""
+        """Hand all that wait to Sanic, which knows how to send them away; who is not that far yet is sent away here."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
         for doorman in tuple(self.waiting):
             doorman.hand_on()
+        for doorman in tuple(self.securing):
+            doorman.give_way()
 
     def _look(self) -> None:
         self._handle = asyncio.get_running_loop().call_later(self._interval, self._look)
@@ -72,44 +102,118 @@ class Door:
             doorman.hand_on()
 
 
+def begun(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
+    """Run a coroutine until it waits for the first time; what is returned runs the rest, in a task that awaits it.
+
+    Raises:
+        RuntimeError: it waits for nothing at all.
+
+    """
+    try:
+        waits_for = coroutine.send(None)
+    except StopIteration as end:
+        raise RuntimeError("a coroutine that is begun has to wait") from end
+    return _rest(coroutine, waits_for)
+
+
+@types.coroutine
+def _rest(coroutine: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    try:
+        while True:
+            try:
+                value = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - the coroutine's to deal with
+                waits_for = coroutine.throw(error)
+            else:
+                waits_for = coroutine.send(value)
+    except StopIteration as end:
+        return cast("T", end.value)
+
+
 class Doorman(asyncio.Protocol):
     """One connection, until its first bytes have come.
+
+    On a port with TLS it agrees on that first. uvloop's own way there would tell nobody of the connection before.
 
     Attributes:
         begun: when it was made, in the door's time.
 
     """
 
-    __slots__ = ("_door", "_transport", "begun")
+    __slots__ = ("_door", "_early", "_transport", "begun")
 
     def __init__(self, door: Door) -> None:
         self._door = door
         self._transport: asyncio.Transport
+        self._early = b""  # what came in the very turn in which TLS was agreed on
         self.begun = door.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or refuse it at once."""
+        door = self._door
         self._transport = cast("asyncio.Transport", transport)
-        if self._door.descriptors.admit(transport.get_extra_info("socket").fileno()):
-            self._door.waiting.add(self)
+        if not door.descriptors.admit(transport.get_extra_info("socket").fileno()):
+            self._refuse()
             return
-        transport.set_protocol(asyncio.Protocol())  # what still comes is for nobody
-        self._transport.write(REFUSAL)
-        transport.close()
+        if door.newcomers is not None:
+            peer = transport.get_extra_info("peername")
+            door.newcomers.add(self, peer[0] if isinstance(peer, tuple) else "")
+        if door.security is None:
+            door.waiting.add(self)
+        else:
+            agreeing = self._begin_tls(door.security())
+            door.securing[self] = asyncio.get_running_loop().create_task(self._finish_tls(agreeing))
+
+    def _refuse(self) -> None:
+        self._transport.set_protocol(asyncio.Protocol())  # what still comes is for nobody
+        if self._door.security is None:
+            self._transport.write(REFUSAL)
+        self._transport.close()
+
+    def _begin_tls(self, security: Security) -> Awaitable[asyncio.Transport | None]:
+        """Let TLS have what comes, from the very first byte on: a task would begin when some had come."""
+        return begun(
+            asyncio.get_running_loop().start_tls(
+                self._transport, self, security.context, server_side=True, ssl_handshake_timeout=security.patience
+            )
+        )
+
+    async def _finish_tls(self, agreeing: Awaitable[asyncio.Transport | None]) -> None:
+        """Go on when TLS is agreed on; whoever cannot agree is gone."""
+        try:
+            secured = await agreeing
+        except (OSError, asyncio.CancelledError):
+            secured = None
+        self._door.securing.pop(self, None)
+        if secured is None or secured.is_closing():
+            self.give_way()
+            return
+        self._transport = secured
+        self._door.waiting.add(self)
+        if self._early:
+            self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
         """Look at the first bytes; others never come here."""
-        self._door.waiting.discard(self)
+        if self in self._door.securing:
+            self._early += data
+            return
+        self._leave()
         if not self._door.taker.take(self._transport, data):
             self.hand_on(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget a connection that ended without a word."""
-        self._door.waiting.discard(self)
+        self._leave()
+
+    def give_way(self) -> None:
+        """End the connection at once."""
+        self._leave()
+        self._transport.abort()
 
     def hand_on(self, data: bytes = b"") -> None:
         """Let Sanic have the connection, and what it said; not one that is over, whose end TLS tells nobody else."""
-        self._door.waiting.discard(self)
+        self._leave()
         if self._transport.is_closing():
             return
         protocol = self._door.successor(self.begun)
@@ -117,3 +221,8 @@ class Doorman(asyncio.Protocol):
         protocol.connection_made(self._transport)
         if data:
             protocol.data_received(data)
+
+    def _leave(self) -> None:
+        self._door.waiting.discard(self)
+        if self._door.newcomers is not None:
+            self._door.newcomers.remove(self)

@@ -13,6 +13,7 @@ the day on which compression is switched on.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from signalpost.delivery.deflate import LARGEST_WINDOW, SMALLEST_WINDOW, Agreement
 
@@ -30,6 +31,9 @@ TOKEN = rf"{_CHARACTER}+"
 _SPACE = " \t"
 _NAMED = re.compile(TOKEN)
 _PARAMETER = re.compile(rf'({TOKEN})(?:[{_SPACE}]*=[{_SPACE}]*(?:({TOKEN})|"((?:\\?{_CHARACTER})+)"))?')
+_MOST, _MOST_PARAMETERS = 32, 16
+"""Offers that are read, and parameters that one may have: browsers offer one extension with one parameter."""
+
 _BITS = {str(bits): bits for bits in range(8, LARGEST_WINDOW + 1)}  # no leading zeros: section 7.1.2
 
 Parameters = dict[str, str | None]
@@ -60,24 +64,26 @@ def read_extensions(values: Sequence[str]) -> tuple[Extension, ...]:
     ``['a; b=1; c, a; b="2"']`` is ``Extension("a", (("b", "1"), ("c", None)))`` and ``Extension("a", (("b", "2"),))``.
 
     Returns:
-        The offers in the client's order of preference; none where there is no header.
+        The offers in the client's order of preference, of which only the first 32 are read; none where there is no
+        header.
 
     Raises:
-        MalformedError: it is not of the grammar.
+        MalformedError: it is not of the grammar, or an offer has more than 16 parameters.
 
     """
     if not values:
         return ()
-    found = tuple(_extension(item) for value in values for part in value.split(",") if (item := part.strip(_SPACE)))
+    parts = islice((part for value in values for part in value.split(",", _MOST)[:_MOST]), _MOST)
+    found = tuple(_extension(item) for part in parts if (item := part.strip(_SPACE)))
     if not found:
         raise MalformedError("it is empty")
     return found
 
 
 def _extension(text: str) -> Extension:
-    name, *parameters = (part.strip(_SPACE) for part in text.split(";"))
+    name, *parameters = (part.strip(_SPACE) for part in text.split(";", _MOST_PARAMETERS + 1))
     found = [_PARAMETER.fullmatch(parameter) for parameter in parameters]
-    if _NAMED.fullmatch(name) is None or None in found:
+    if _NAMED.fullmatch(name) is None or None in found or len(found) > _MOST_PARAMETERS:
         raise MalformedError(f"it has {text[:40]!a} where an extension is expected, such as {_NAME}; name=value")
     return Extension(name, tuple((match[1], _value(match)) for match in found if match is not None))
 

@@ -9,11 +9,11 @@ A folder is served with these rules, each of which answers 404 rather than say w
 """
 
 import asyncio
+import errno
 import os
 import re
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from mimetypes import guess_type
@@ -28,6 +28,10 @@ from sanic.response import HTTPResponse
 
 INDEX = "index.html"
 CHUNK = 256 * 1024
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+_MOST_TAGS = 64  # of If-None-Match, that are looked at
+_LONGEST_DATE = 64
 
 _SHOWN_DOT_FILES = frozenset({".well-known"})
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
@@ -88,7 +92,8 @@ class Version:
         """Whether the client has this version already (RFC 9110 section 13.2.2)."""
         tags = headers.get("if-none-match")
         if tags is not None:
-            return any(tag.strip().removeprefix("W/") in (self.etag, "*") for tag in tags.split(","))
+            known = (self.etag, "*")
+            return any(tag.strip().removeprefix("W/") in known for tag in tags.split(",", _MOST_TAGS)[:_MOST_TAGS])
         return self._dated(headers.get("if-modified-since", ""), newer=True)
 
     def continues(self, headers: Header) -> bool:
@@ -97,11 +102,18 @@ class Version:
         return condition is None or condition == self.etag or self._dated(condition, newer=False)
 
     def _dated(self, text: str, *, newer: bool) -> bool:
+        if len(text) > _LONGEST_DATE:
+            return False
         try:
             date = parsedate_to_datetime(text).timestamp()
         except (ValueError, TypeError, OverflowError):
             return False
         return self.seconds <= date if newer else self.seconds == date
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Tell whether a file was not opened for want of a descriptor, and not for what it is."""
+    return isinstance(error, OSError) and error.errno in _EXHAUSTED
 
 
 def part_of(header: str, size: int) -> tuple[int, int] | None:
@@ -144,7 +156,7 @@ async def send_file(request: Request, path: Path) -> HTTPResponse | None:
         RangeNotSatisfiable: a part was asked for that the file does not have.
 
     """
-    file, version = await asyncio.to_thread(_open, path)
+    file, version = await _opened(path)
     with file:
         headers = {
             "etag": version.etag,
@@ -186,6 +198,21 @@ async def _stream(request: Request, response: HTTPResponse, file: BinaryIO, firs
         raise ServerError("a file became shorter while it was sent")
 
 
+async def _opened(path: Path) -> tuple[BinaryIO, Version]:
+    """Open a file in a thread; if nobody waits for it any more by then, it is closed."""
+    opening = asyncio.ensure_future(asyncio.to_thread(_open, path))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Future[tuple[BinaryIO, Version]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
+
+
 def _open(path: Path) -> tuple[BinaryIO, Version]:
     # O_NONBLOCK: opening a named pipe would otherwise wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -224,16 +251,20 @@ class StaticFolder:
         Raises:
             NotFound: there is no such file, or it is not to be had.
             RangeNotSatisfiable: see `send_file`.
+            OSError: the system has no descriptor for it (`is_exhaustion`).
 
         """
         if not all(map(_servable, segments)):
             raise NotFound
-        with suppress(OSError, RuntimeError, ValueError):
+        try:
             path, is_index = await asyncio.to_thread(self._find, segments)
             if is_index and not request.path.endswith("/"):
                 return _with_slash(request)
             return await send_file(request, path)
-        raise NotFound
+        except (OSError, RuntimeError, ValueError) as error:
+            if is_exhaustion(error):  # the file may well be there
+                raise
+            raise NotFound from None
 
     def _find(self, segments: Sequence[str]) -> tuple[Path, bool]:
         """Return the file, all links followed, and whether it is the index of the folder that was asked for.

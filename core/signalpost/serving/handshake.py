@@ -4,8 +4,9 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from signalpost.delivery.frames import Dialect
@@ -21,6 +22,10 @@ _ORIGIN = re.compile(
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # the schemes that pages come by
 _TOKEN = re.compile(TOKEN)
+_WEBSOCKET, _UPGRADE = (
+    re.compile(rf"(?:^|,)[ \t]*{token}[ \t]*(?:,|$)", re.IGNORECASE | re.ASCII) for token in ("websocket", "upgrade")
+)
+_MOST_SUBPROTOCOLS = 64  # that are read
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^][\s:/?#@,\\]+))(?::[0-9]*)?")
 
 
@@ -70,7 +75,7 @@ class Offer:
 def is_upgrade(headers: Headers) -> bool:
     """Tell whether a request asks for a WebSocket (RFC 6455 section 4.2.1, item 3)."""
     upgrades = headers.getall("upgrade", [])
-    return bool(upgrades) and "websocket" in _tokens(upgrades)
+    return _has_token(upgrades, _WEBSOCKET)
 
 
 def read_offer(method: str, version: str, headers: Headers) -> Offer:
@@ -92,7 +97,7 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     hosts = headers.getall("host", [])
     if len(hosts) != 1 or not (host := _hostname(hosts[0])):
         raise Refusal(400, "A WebSocket handshake has one Host header.")
-    if "upgrade" not in _tokens(headers.getall("connection", [])):
+    if not _has_token(headers.getall("connection", []), _UPGRADE):
         raise Refusal(400, 'A WebSocket handshake has the header "Connection: Upgrade".')
     versions = headers.getall("sec-websocket-version", [])
     if [value.strip() for value in versions] != [_VERSION]:
@@ -172,18 +177,22 @@ def accept(offer: Offer, dialect: Dialect, client_id: str, extensions: str = "")
     ) % (binascii.b2a_base64(digest, newline=False), subprotocol, extension, client_id.encode())
 
 
-def _tokens(values: list[str]) -> set[str]:
-    return {token.lower() for token in _list(values)}
+def _has_token(values: list[str], token: re.Pattern[str]) -> bool:
+    """Tell whether a list has a token, without making the list."""
+    return any(map(token.search, values))
 
 
-def _list(values: list[str]) -> list[str]:
+def _list(values: list[str]) -> Iterator[str]:
     """Read a comma-separated header (RFC 9110 section 5.6.1)."""
-    return [item for value in values for part in value.split(",") if (item := part.strip())]
+    return (item for value in values for part in value.split(",") if (item := part.strip()))
 
 
 def _subprotocols(values: list[str]) -> tuple[str, ...]:
-    """Read the headers Sec-WebSocket-Protocol: one list of tokens, of one at least (RFC 6455 section 4.3)."""
-    found = tuple(_list(values))
+    """Read the headers Sec-WebSocket-Protocol: one list of tokens, of one at least (RFC 6455 section 4.3).
+
+    Only the first 64 are read.
+    """
+    found = tuple(islice(_list(values), _MOST_SUBPROTOCOLS))
     if values and not (found and all(map(_TOKEN.fullmatch, found))):
         raise Refusal(400, "Sec-WebSocket-Protocol is a list of names without spaces and separators.")
     return found

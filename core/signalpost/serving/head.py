@@ -10,6 +10,9 @@ from typing import NamedTuple
 LARGEST_HEAD = 8_192
 """Bytes; as Sanic has it."""
 
+MOST_FIELDS = 200
+"""Lines of a head; whoever sends more gets 431 (RFC 6585 section 5)."""
+
 _END = b"\r\n\r\n"
 # RFC 9112 sections 3 and 5: origin-form, whose path begins with one slash, and lines of token:value.
 _HEAD = re.compile(
@@ -47,7 +50,7 @@ class Head(NamedTuple):
 def read_head(data: bytes) -> Head | None:
     """Read the first bytes of a connection; None if they are not a whole and plain GET without a body."""
     text, end, early = data.partition(_END)
-    if not end or len(text) >= LARGEST_HEAD or not text.isascii():
+    if not end or len(text) >= LARGEST_HEAD or text.count(b"\r\n") > MOST_FIELDS or not text.isascii():
         return None
     lines = text.decode("ascii")
     found = _HEAD.fullmatch(lines)

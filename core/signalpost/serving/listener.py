@@ -13,8 +13,8 @@ from sanic.server.async_server import AsyncioServer
 from signalpost.errors import ListenError
 from signalpost.plan import RouteRule
 from signalpost.serving.app import App, adopt_routes, build_app, discard_app
-from signalpost.serving.descriptors import Descriptors
-from signalpost.serving.doorman import Door, Doorman
+from signalpost.serving.doorman import Door, Doorman, Security
+from signalpost.serving.gate import Gate
 from signalpost.serving.ports import BACKLOG, Port
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
@@ -60,11 +60,12 @@ class Listener:
         self, port: Port, rules: Sequence[RouteRule], services: RouteServices, sockets: SocketServices
     ) -> None:
         self._upgrader = Upgrader(port.sockets, sockets)
-        self._shown_tls: ssl.SSLContext | None = None
+        self._gate: Gate = sockets.gate
+        self._tls: ssl.SSLContext | None = None
         prospect = self._prepare(port, rules, services)
         self.port = port
-        self._patience = prospect.patience
-        self._tls = self._shown_tls = prospect.tls
+        self._patience = self._tls_patience = prospect.patience
+        self._tls = prospect.tls
         self._app = prospect.app
         self._server: AsyncioServer | None = None
         self._door: Door | None = None
@@ -82,8 +83,8 @@ class Listener:
         first = port.endpoints[0]
         if first.tls is None:
             return None
-        if self._shown_tls is not None and first.tls.self_signed and self.port.endpoints[0].tls == first.tls:
-            return self._shown_tls
+        if self._tls is not None and first.tls.self_signed and self.port.endpoints[0].tls == first.tls:
+            return self._tls
         try:
             return server_context(first.tls, first.address)
         except ListenError as error:
@@ -109,6 +110,7 @@ class Listener:
         """
         self.port = prospect.port
         self._patience = prospect.patience
+        self._tls = prospect.tls
         self._upgrader.serve(prospect.port.sockets)
         adopt_routes(self._app, prospect.app)
         if self._server is not None:
@@ -117,10 +119,6 @@ class Listener:
                 connection.request_timeout = self._app.config.REQUEST_TIMEOUT
                 if connection.http is not None and connection.http.stage is Stage.IDLE:  # it awaits the next request
                     connection.http.request_max_size = self._app.config.REQUEST_MAX_SIZE
-        if self._tls is not None and prospect.tls is not self._shown_tls:
-            # The listening socket keeps its context, which shows each new connection another one.
-            self._shown_tls = shown = prospect.tls
-            self._tls.sni_callback = lambda connection, _name, _context: setattr(connection, "context", shown)
 
     async def start(self) -> None:
         """Open, and accept connections."""
@@ -129,14 +127,12 @@ class Listener:
 
     async def open(self) -> None:
         """Make everything ready but accept no connection yet."""
-        # The handshake of TLS comes before the one that Sanic sees.
-        patience = {"ssl_handshake_timeout": self._patience} if self._tls is not None else {}
+        # Without TLS, which is the doorman's.
         server = await self._app.create_server(
             sock=self.port.sock,
-            ssl=self._tls,
             protocol=cast("type[HandingOver]", self._greet),
             backlog=BACKLOG,
-            asyncio_server_kwargs={"start_serving": False, **patience},
+            asyncio_server_kwargs={"start_serving": False},
         )
         assert server is not None  # noqa: S101 - Sanic gives None only to its own worker manager
         await server.startup()  # type: ignore[no-untyped-call]
@@ -152,13 +148,19 @@ class Listener:
         if self._door is None:
             self._door = Door(
                 self._upgrader,
-                Descriptors(asyncio.get_running_loop().call_later),
+                self._gate.descriptors,
                 monotonic,
-                lambda begun: HandingOver(begun=begun, **options),
+                lambda begun: HandingOver(begun=begun, gate=self._gate, **options),
                 min(_PATIENT_LOOK, self._patience / 2),
+                self._gate.newcomers,
+                None if self._tls is None else self._security,
             )
             self._door.open()
         return Doorman(self._door)
+
+    def _security(self) -> Security:
+        assert self._tls is not None  # noqa: S101 - a port has TLS for as long as it has its socket
+        return Security(self._tls, self._tls_patience)
 
     def _close_door(self) -> None:
         if self._door is not None:

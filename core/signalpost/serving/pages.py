@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 from sanic.compat import Header
-from sanic.exceptions import MethodNotAllowed, SanicException
+from sanic.exceptions import MethodNotAllowed, SanicException, ServiceUnavailable
 from sanic.handlers import ErrorHandler
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse
@@ -46,11 +46,13 @@ _DETAILS: Mapping[int, str] = {
     422: "The request was understood, but not accepted.",
     426: "This address speaks WebSocket only.",
     429: "Too many requests; try again in a while.",
+    431: "The request has too many headers.",
     500: "Something went wrong on the server. It has been written down.",
     503: "The server cannot answer right now; try again in a while.",
 }
 
 _LAST_STATUS = 599
+_MOST_TYPES, _MOST_PARAMETERS = 64, 8  # of Accept, that are looked at
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -78,6 +80,13 @@ p {{ margin: 0; color: var(--dim); overflow-wrap: anywhere; }}
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
+class OverloadedError(ServiceUnavailable):
+    """There is no room for a request. Who runs the server is told by whoever counts what there is room for."""
+
+    def __init__(self) -> None:
+        super().__init__(headers={"retry-after": "5"})
+
+
 class ErrorPages(ErrorHandler):
     """Turns every exception of a request into an answer. Sanic looks for it when an app is made."""
 
@@ -96,7 +105,7 @@ class ErrorPages(ErrorHandler):
             status, headers = exception.status_code, exception.headers
         elif isinstance(exception, CancelledError):
             status = 503
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError):
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
             LOG.error("%s was answered with %d", shown(request), status, exc_info=exception)
         return failure(request, status, headers=headers)
 
@@ -175,8 +184,8 @@ def wants_page(request: Request) -> bool:
     Sanic's own reading of Accept raises on what it cannot read; a client in trouble is answered whatever it sent.
     """
     html = json = 0.0
-    for part in request.headers.get("accept", "").split(","):
-        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for part in request.headers.get("accept", "").split(",", _MOST_TYPES)[:_MOST_TYPES]:
+        media, *parameters = (piece.strip().lower() for piece in part.split(";", _MOST_PARAMETERS))
         weight = _weight(parameters)
         if media in ("text/html", "application/xhtml+xml"):
             html = max(html, weight)

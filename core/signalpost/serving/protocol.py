@@ -1,46 +1,204 @@
-"""Sanic's protocol, for what the doorman has not taken: it lets go of its transport, and of clients that dawdle."""
+"""Sanic's protocol, for what the doorman has not taken: it lets go of its transport, and bounds what a client costs."""
 
+import fcntl
 import math
+import struct
+import termios
+from contextlib import suppress
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, cast
 
-from sanic.exceptions import RequestTimeout
+from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout, SanicException, ServiceUnavailable
 from sanic.http import Http, Stage
+from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server import HttpProtocol
 
-# Seconds in which a client may still read that its request took too long.
+from signalpost.serving.body import Body, ChunkedBody, MalformedBodyError, SizedBody
+from signalpost.serving.descriptors import REFUSAL
+from signalpost.serving.gate import Gate
+from signalpost.serving.head import MOST_FIELDS
+from signalpost.serving.pages import OverloadedError
+from signalpost.serving.progress import Progress
+
+# Seconds in which a client may still read that its request took too long, or that there is no room for it.
 _LAST_WORD = 1.0
+_PIECE = (
+    65_536  # bytes of a body that are handed on together; a list of them costs more than they do where they are few
+)
+_READING = 3  # times the patience that a client has for a request, it may rest while it reads an answer
+_END_OF_HEAD = b"\r\n\r\n"
+_INT = struct.Struct("@i")
 
 
 class _Http(Http):
-    """Sanic's reader of requests, which says when it turns to the next one."""
+    """Sanic's reader of requests, with bodies that are read to the letter, and others' turns between two requests."""
+
+    __slots__ = ("body", "progress")
+    body: Body | None
+    progress: Progress | None
+
+    @property
+    def _owner(self) -> "HandingOver":
+        return cast("HandingOver", self.protocol)
 
     def init_for_request(self) -> None:
         super().init_for_request()  # type: ignore[no-untyped-call]
-        cast("HandingOver", self.protocol).expect_request()
+        self.body = None
+        self.progress = None
+        self._owner.expect_request()
+
+    async def http1_request_header(self) -> None:
+        await self._await_head()
+        self._owner.hold_the_clock()
+        await self._owner.gate.turns.wait()
+        await super().http1_request_header()  # type: ignore[no-untyped-call]
+        if not self._owner.begin_request():
+            self.request_body = None  # it is not read
+            raise OverloadedError
+        if self.request.version != "1.1":
+            self.expecting_continue = False  # RFC 9110 section 10.1.1
+        if self.request_body:
+            chunked = cast("object", self.request_body) == "chunked"
+            self.body = ChunkedBody() if chunked else SizedBody(self.request_bytes_left or 0)
+            if chunked:
+                del self.recv_buffer[:2]  # of the head's end; Sanic's own reader begins there
+
+    def forget(self) -> None:
+        """Let go of what refers to this again, so that nothing waits for the collector.
+
+        Sanic does so behind each request, but not where a connection breaks off.
+        """
+        for part in (self.request, self.response):
+            if part is not None:
+                part.stream = None
+        self.exception = None
+        # Sanic's own types are those of the time in between.
+        self.request = self.response = self.response_func = None  # type: ignore[assignment]
+
+    async def _await_head(self) -> None:
+        """Wait until the head is there, or is longer than it may be.
+
+        Raises:
+            SanicException: 431, there are too many fields.
+
+        """
+        buffer, at = self.recv_buffer, 0
+        while (at := buffer.find(_END_OF_HEAD, at)) == -1:
+            at = max(0, len(buffer) - len(_END_OF_HEAD) + 1)
+            if at >= self.HEADER_MAX_SIZE:
+                return
+            await self._receive_more()
+        if buffer.count(b"\r\n", 0, at) > MOST_FIELDS:
+            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    async def read(self) -> bytes | None:
+        """Read a piece of the body; Sanic asks until there is none."""
+        if self.expecting_continue:
+            self.expecting_continue = False
+            await self._send(HTTP_CONTINUE)
+        body, piece = self.body, bytearray()
+        if body is None:
+            self.request_body = None
+            return None
+        while True:
+            more = self._read_into(piece, body)
+            if body.done:
+                self.request_body = self.body = None
+                self._owner.stop_waiting()
+                break
+            if len(piece) >= _PIECE:
+                break
+            if more:
+                await self._owner.gate.turns.wait()
+            else:
+                self._owner.wait_for_client()
+                await self._receive_more()
+        return bytes(piece)
+
+    def _read_into(self, piece: bytearray, body: Body) -> bool:
+        """Read what has come; return whether more of it can be read.
+
+        Raises:
+            BadRequest: it is not framed as it says.
+            PayloadTooLarge: there is too much of it.
+
+        """
+        now = monotonic()
+        if self.progress is None:
+            self.progress = Progress(self._owner.request_timeout, now)
+        before = len(piece)
+        try:
+            more = body.read(self.recv_buffer, piece)
+        except MalformedBodyError:
+            self.keep_alive = False
+            raise BadRequest("Bad chunked encoding") from None
+        if body.length > self.request_max_size:
+            self.keep_alive = False
+            raise PayloadTooLarge("Request body exceeds the size limit")
+        self.progress.note(len(piece) - before, now)
+        return more
 
 
 class HandingOver(HttpProtocol):
-    """Sanic's protocol, which can let go of its transport.
+    """Sanic's protocol, which can let go of its transport, and in which nobody has for ever.
 
     Sanic alone waits for ever for a head that comes byte by byte, for a body that does not come behind an Upgrade, and
     for the rest of a body that it has answered already. Here the head of a request must be there in REQUEST_TIMEOUT,
-    the first one's counted from the connection's start, a further one's from its first bytes. In a body no silence may
-    be longer.
+    the first one's counted from the connection's start, a further one's from its first bytes. A body makes progress
+    (`Progress`), and so does whoever reads an answer; three times as long may it rest.
+
+    All that is held of requests is counted (`Inbound`), and so are requests under way and connections that are waited
+    for (`Gate`).
 
     Args:
         begun: when the connection was made, as `time.monotonic` has it.
+        gate: what all connections share.
+
+    Attributes:
+        gate: the same.
 
     """
 
-    __slots__ = ("_begun", "_due", "_first")
+    __slots__ = (
+        "_begun",
+        "_discarding",
+        "_due",
+        "_first",
+        "_given",
+        "_held",
+        "_host",
+        "_idle",
+        "_reader",
+        "_taken",
+        "_under_way",
+        "_unread",
+        "gate",
+    )
     HTTP_CLASS = _Http
 
-    def __init__(self, *, begun: float, **options: Any) -> None:
+    def __init__(self, *, begun: float, gate: Gate, **options: Any) -> None:
         super().__init__(**options)
+        self.gate = gate
         self._begun = begun
+        self._host = ""
         self._first = True
+        self._idle = True  # no request is under way
         self._due = math.inf
+        self._reader: _Http | None = None  # Sanic forgets it before its task is over
+        self._held = 0  # bytes that the account holds for this connection
+        self._under_way = False  # a request of it is counted
+        self._discarding = False
+        self._given = 0  # bytes that the transport was given
+        self._unread: Progress | None = None  # while some of them wait
+        self._taken = 0  # bytes of them that the peer had at the last look
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the first request."""
+        peer = transport.get_extra_info("peername")
+        self._host = peer[0] if isinstance(peer, tuple) else ""
+        self.gate.newcomers.add(self, self._host)
+        super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def hand_over(self) -> bytes:
         """Let go of the transport without closing it; give the bytes that came behind the request."""
@@ -51,7 +209,23 @@ class HandingOver(HttpProtocol):
             self._callback_check_timeouts.cancel()
         # What is left of the request's task closes its transport at the end, if it has one.
         self.transport = None
+        self._leave()
         return early
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Give back all that the connection held."""
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+        if self._callback_check_timeouts:
+            self._callback_check_timeouts.cancel()
+        self._leave()
+
+    def _leave(self) -> None:
+        self.gate.newcomers.remove(self)
+        self.gate.waiting.remove(self)
+        self._end_request()
+        self.gate.inbound.give(self._held)
+        self._held = 0
+        self._discarding = True
 
     def end(self) -> None:
         """Close the connection at once, whatever it is at."""
@@ -61,35 +235,192 @@ class HandingOver(HttpProtocol):
             # Not the protocol's abort(): without its transport the request's task fails, and says so in the log.
             self.transport.abort()
 
+    give_way = end
+
+    def close(self, timeout: float | None = None) -> None:
+        """Close the connection in order; who sends what is not read has a moment to read why."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if not self._discarding:
+            unread = self.transport.get_write_buffer_size()
+            # Sanic would cut an answer off that is not read in five seconds.
+            super().close(math.inf if unread and timeout is None else timeout)
+            if unread:
+                self._look_at_rest()
+            return
+        # What comes in after a close would have the kernel reset the connection, and the peer lose the answer.
+        if self.transport.can_write_eof():
+            with suppress(OSError, RuntimeError):
+                self.transport.write_eof()
+        self.loop.call_later(_LAST_WORD, self.end)
+
+    def _look_at_rest(self) -> None:
+        """End a connection that is closed, if the client does not take what is left."""
+        if self.conn_info is not None and self.conn_info.lost:
+            return
+        if self._reads_too_slowly(monotonic()):
+            self.end()
+        else:
+            self._callback_check_timeouts = self.loop.call_later(self._interval, self._look_at_rest)
+
+    # The requests of the connection, one after the other.
+
+    async def connection_task(self) -> None:
+        """Serve the connection."""
+        task = super().connection_task()  # type: ignore[no-untyped-call]
+        try:
+            await task
+        finally:
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.forget()
+
+    def _setup_connection(self) -> None:
+        super()._setup_connection()  # type: ignore[no-untyped-call]
+        self._reader = cast("_Http", self.http)
+
     def expect_request(self) -> None:
-        """Begin to wait for the head of a request."""
+        """Begin to wait for the head of a request; the one before is over."""
+        self._end_request()
+        self._idle = True
+        spare = self._held - len(self.recv_buffer)
+        self.gate.inbound.give(spare)
+        self._held -= spare
         if self._first:
             self._due = self._begun + self.request_timeout
             self._first = False
         else:
+            self.wait_for_client()
             self._due = monotonic() + self.request_timeout if self.recv_buffer else math.inf
 
+    def hold_the_clock(self) -> None:
+        """Wait no more for the head of a request: it is there, and the server's own time is not the client's."""
+        self._due = math.inf
+
+    def begin_request(self) -> bool:
+        """Begin a request whose head has been read; False if there are as many as may be."""
+        self._idle = False
+        self.gate.newcomers.remove(self)
+        self.stop_waiting()
+        self._under_way = self.gate.admit_request()
+        self._discarding = not self._under_way
+        return self._under_way
+
+    def _end_request(self) -> None:
+        if self._under_way:
+            self._under_way = False
+            self.gate.end_request()
+
+    def wait_for_client(self) -> None:
+        """Note that nothing goes on here until the client does something."""
+        self.gate.waiting.add(self, self._host)
+
+    def stop_waiting(self) -> None:
+        """Note that the client has done what was waited for."""
+        self.gate.waiting.remove(self)
+
+    # What comes, and what goes.
+
     def data_received(self, data: bytes) -> None:
-        """Take bytes of a request."""
+        """Take bytes of a request, if there is room for them."""
+        if self._discarding:
+            return
         if self._due == math.inf:
             self._due = monotonic() + self.request_timeout
+        if not self.gate.inbound.take(len(data)):
+            self._refuse()
+            return
+        self._held += len(data)
         super().data_received(data)
 
-    def check_timeouts(self) -> None:
-        """End a request that is late; Sanic calls this now and then while there is a connection."""
-        http: Http | None = self.http
-        if self._task is None or http is None or not self._is_late(http):
-            if http is not None and getattr(http, "request_body", None) and http.upgrade_websocket:
-                # Sanic takes this for an open WebSocket, and would look no more.
-                self._callback_check_timeouts = self.loop.call_later(self.request_timeout / 2, self.check_timeouts)
-            else:
-                super().check_timeouts()  # type: ignore[no-untyped-call]
+    def _refuse(self) -> None:
+        """Take no more bytes: what is unfinished is refused, what is being answered is the last."""
+        http = cast("_Http | None", self.http)
+        self._discarding = True
+        if http is not None and http.stage in (Stage.HANDLER, Stage.RESPONSE, Stage.FAILED) and not http.request_body:
+            http.keep_alive = False
             return
-        http.exception = RequestTimeout("Request Timeout")
+        if self.transport is not None and (http is None or getattr(http, "response", None) is None):
+            self.transport.write(REFUSAL)
+        self.close()
+
+    async def send(self, data: bytes) -> None:
+        """Write bytes of an answer, once the client has taken most of those before."""
+        await super().send(data)  # type: ignore[no-untyped-call]
+        self._given += len(data)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()  # type: ignore[no-untyped-call]
+        self.wait_for_client()
+
+    def resume_writing(self) -> None:
+        """Go on, since the client has read."""
+        super().resume_writing()  # type: ignore[no-untyped-call]
+        if not self._idle:
+            self.stop_waiting()
+
+    # What is late.
+
+    def check_timeouts(self) -> None:
+        """End what is late; called now and then while there is a connection."""
+        http: Http | None = self.http
+        if self._task is None or http is None:
+            return
+        now = monotonic()
+        if self._reads_too_slowly(now):
+            self.end()
+            return
+        if http.stage is Stage.IDLE and not self._owes_body(http) and now - self._time > self.keep_alive_timeout:
+            self._task.cancel()
+            return
+        late = self._lateness(http, now)
+        if late is None:
+            self._callback_check_timeouts = self.loop.call_later(self._interval, self.check_timeouts)
+            return
+        http.exception = late
         self._task.cancel()
         self._callback_check_timeouts = self.loop.call_later(_LAST_WORD, self.end)
 
-    def _is_late(self, http: Http) -> bool:
-        if getattr(http, "request_body", None):  # not all has come; at first there is no such attribute
-            return bool(monotonic() - self._time > self.request_timeout)
-        return http.stage in (Stage.IDLE, Stage.REQUEST) and monotonic() >= self._due
+    @property
+    def _interval(self) -> float:
+        """Seconds between two looks at a connection."""
+        return float(max(0.1, min(self.keep_alive_timeout, self.request_timeout, self.response_timeout) / 2))
+
+    @staticmethod
+    def _owes_body(http: Http) -> bool:
+        return bool(getattr(http, "request_body", None))  # at first there is no such attribute
+
+    def _lateness(self, http: Http, now: float) -> SanicException | None:
+        """Tell what is late, as what it is answered with; None if nothing is."""
+        if self._owes_body(http):
+            progress = cast("_Http", http).progress
+            return RequestTimeout("Request Timeout") if progress is not None and progress.is_late(now) else None
+        if http.stage in (Stage.IDLE, Stage.REQUEST):
+            return RequestTimeout("Request Timeout") if now >= self._due else None
+        if http.stage is Stage.HANDLER and not http.upgrade_websocket and now - self._time > self.response_timeout:
+            return ServiceUnavailable("Response Timeout")
+        return None
+
+    def _reads_too_slowly(self, now: float) -> bool:
+        """Tell whether an answer waits for a client that takes nothing of it, or next to nothing."""
+        waiting = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if not waiting:
+            self._unread = None
+            return False
+        taken = self._given - waiting - self._held_by_kernel()
+        if self._unread is None:
+            self._unread = Progress(_READING * self.request_timeout, now)
+        else:
+            self._unread.note(max(0, taken - self._taken), now)
+        self._taken = taken
+        return self._unread.is_late(now)
+
+    def _held_by_kernel(self) -> int:
+        """Return the bytes that the kernel has, and the peer's machine has not confirmed (tcp(7), SIOCOUTQ)."""
+        held = bytearray(_INT.size)
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        with suppress(OSError):
+            if sock is not None and sock.fileno() >= 0:
+                fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)
+        return int(_INT.unpack(held)[0])

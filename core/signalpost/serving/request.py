@@ -1,4 +1,4 @@
-"""The request class of signalpost's Sanic apps: Sanic's own, with five of its holes filled."""
+"""The request class of signalpost's Sanic apps: Sanic's own, with seven of its holes filled."""
 
 import re
 from typing import Any
@@ -8,6 +8,8 @@ from sanic.exceptions import BadRequest
 from sanic.models.protocol_types import TransportProtocol
 from sanic.request import Request
 
+from signalpost.serving.handshake import is_upgrade
+from signalpost.signals.fields import join_fields
 from signalpost.signals.jsontext import load
 
 _NO_PATH = b"*"
@@ -22,19 +24,24 @@ _HEAD = re.compile(
 
 # A host and a port, or nothing, where the request is for no host (RFC 9112 section 3.2).
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][\s:/?#@,\\]*)(:[0-9]*)?")
+_CHUNKED = "chunked"
+_SINGLE = frozenset({"host", "origin", "content-length", "sec-websocket-key", "sec-websocket-version"})
 _WITHOUT_HOST = ("1.0", "0.9")
 
 
 class WebRequest(Request[Any, Any]):
-    """Sanic's request, with five differences.
+    """Sanic's request, with seven differences.
 
     * A head is lines of ``token:value`` and nothing else (RFC 9112 sections 2.2, 5.1 and 5.2, RFC 9110 section 5.5).
       Sanic takes ``Content-Length : 5``, a folded line and a bare line break for headers of other names, or for parts
       of a value: a proxy before it may see a body there, in which somebody else's request could be hidden.
     * There is one Host, and it is a name or an address (RFC 9112 section 3.2): a proxy may have taken another.
+    * A body is framed in one way (RFC 9112 section 6.1): Transfer-Encoding is ``chunked``, in whatever case, once, from
+      HTTP/1.1, and without a Content-Length. Sanic takes it from HTTP/1.0, too, where a proxy sees no body.
     * A URL that cannot be parsed is answered. Sanic makes a second request of the same URL in order to say what is
       wrong with the first, fails again, and closes the connection with a traceback in the log.
     * ``GET http://host HTTP/1.1`` means its ``/`` (RFC 9112 section 3.2.2) instead of failing without a path.
+    * Of a field that stands several times all values are seen, not the first one.
     * JSON is read as that of messages is: no ``NaN``, no lone surrogates, and bounded.
     """
 
@@ -57,6 +64,9 @@ class WebRequest(Request[Any, Any]):
             url_bytes = _NO_PATH
         if not _HEAD.fullmatch(head) or (head and not _has_one_host(headers, version)):
             raise BadRequest("Bad Request")
+        _check_framing(headers, version)
+        if len(set(headers)) < len(headers):
+            _join(headers)
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
 
     @property
@@ -64,6 +74,33 @@ class WebRequest(Request[Any, Any]):
         """The path as it was asked for, percent-encoded."""
         raw: bytes | None = self._parsed_url.path
         return raw.decode("ascii") if raw else "/"
+
+
+def _join(headers: Header) -> None:
+    """Join fields that stand several times, so that ``headers.get`` does not see the first alone (see `join_fields`).
+
+    Those stay apart that must not stand twice, and are judged elsewhere.
+    """
+    for name, value in join_fields(headers.items()).items():
+        if name not in _SINGLE:
+            headers[name] = value
+
+
+def _check_framing(headers: Header, version: str) -> None:
+    """Check how a body is framed, and write ``chunked`` as Sanic knows it.
+
+    Raises:
+        BadRequest: it is framed in another way, or nobody knows in which.
+
+    """
+    codings = headers.getall("transfer-encoding", [])
+    if not codings:
+        return
+    chunked = [coding.strip(" \t").lower() for coding in codings] == [_CHUNKED]
+    # Chunks behind a handshake could be read as frames by somebody: nobody has to wait for them to say so.
+    if not chunked or version != "1.1" or "content-length" in headers or is_upgrade(headers):
+        raise BadRequest("Bad Request")
+    headers["transfer-encoding"] = _CHUNKED
 
 
 def _has_one_host(headers: Header, version: str) -> bool:

@@ -20,11 +20,12 @@ from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
-from signalpost.serving.files import StaticFolder, send_file
+from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
 from signalpost.serving.services import RouteServices
 from signalpost.serving.table import path_segments
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
+from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.jsontext import TooManyValuesError, load
 from signalpost.signals.schema import SchemaGate
 
@@ -127,7 +128,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.file:
         return partial(_answer_file, rule.file, rule.owner, services)
     if rule.static:
-        return partial(_answer_static, StaticFolder(rule.static), len(rule.path.segments))
+        return partial(_answer_static, StaticFolder(rule.static), len(rule.path.segments), services)
     if rule.view:
         return partial(_answer_view, View.load(rule.view, services.folder, services.additions), services)
     if rule.handler:
@@ -141,13 +142,32 @@ async def _answer_file(path: Path, owner: str, services: RouteServices, request:
     try:
         return await send_file(request, path)
     except OSError as error:
+        _check_exhaustion(error, services)
         name = path.relative_to(services.folder) if path.is_relative_to(services.folder) else path
         LOG.warning("%s: the file of this route cannot be sent: %s: %s", owner, name, error.strerror or error)
         raise NotFound from None
 
 
-async def _answer_static(folder: StaticFolder, depth: int, request: Request, _params: Params) -> Response:
-    return await folder.send(request, (path_segments(request.path) or [])[depth:])
+async def _answer_static(
+    folder: StaticFolder, depth: int, services: RouteServices, request: Request, _params: Params
+) -> Response:
+    try:
+        return await folder.send(request, (path_segments(request.path) or [])[depth:])
+    except OSError as error:
+        _check_exhaustion(error, services)
+        raise
+
+
+def _check_exhaustion(error: BaseException | None, services: RouteServices) -> None:
+    """Answer with 503 where the system has no descriptor: 404 would say that there is no such file.
+
+    Raises:
+        OverloadedError: it is so.
+
+    """
+    if error is not None and is_exhaustion(error):
+        services.out_of_descriptors()
+        raise pages.OverloadedError from None
 
 
 async def _answer_view(view: View, services: RouteServices, request: Request, params: Params) -> Response:
@@ -163,17 +183,19 @@ async def _answer_view(view: View, services: RouteServices, request: Request, pa
             }
         )
     except ViewError as error:
+        _check_exhaustion(error.__cause__, services)
         LOG.error("%s: %s", pages.shown(request), error)  # noqa: TRY400 - the template's line says more than ours
         return pages.failure(request, 500)
     return HTTPResponse(text, content_type=view.content_type)
 
 
 def _seen_by_views(request: Request) -> ViewRequest:
-    headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        headers.setdefault(name.lower(), value)
-    query = {name: values[0] for name, values in request.args.items()}
-    return ViewRequest(request.method, query, headers, (request.ip, request.port))
+    return ViewRequest(
+        request.method,
+        read_query(request.query_string),
+        join_fields(request.headers.items()),
+        (request.ip, request.port),
+    )
 
 
 async def _answer_actions(

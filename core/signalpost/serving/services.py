@@ -1,13 +1,12 @@
 """What HTTP routes need from the server around them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
-from signalpost.delivery.inbound import Inbound
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
@@ -26,7 +25,7 @@ class RouteServices:
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
         work: of the plan whose routes they are.
-        inbound: the account of all that is held of unfinished bodies and messages of the server's clients.
+        out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
 
     """
 
@@ -39,4 +38,4 @@ class RouteServices:
     message_limit: int = MEBIBYTE
     patience: float = 10.0
     work: Work = field(default_factory=Work)
-    inbound: Inbound = field(default_factory=Inbound)
+    out_of_descriptors: Callable[[], None] = lambda: None

@@ -21,6 +21,7 @@ from signalpost.delivery.reader import FrameReader
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Clockwork, Connection
 from signalpost.serving.extensions import agree
+from signalpost.serving.gate import Gate
 from signalpost.serving.handshake import Offer, Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
 from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
@@ -74,6 +75,7 @@ class SocketServices:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
         deflaters: of all endpoints that compress.
         inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
+        gate: what connections share before they are WebSockets.
 
     """
 
@@ -83,6 +85,7 @@ class SocketServices:
     keepalive: Keepalive
     limits: LimitsConfig
     ports: Collection[int]
+    gate: Gate
     deflaters: Deflaters = field(default_factory=Deflaters)
     inbound: Inbound = field(default_factory=Inbound)
 

@@ -37,7 +37,7 @@ class ViewRequest:
     Attributes:
         method: ``GET`` or ``HEAD``, unless the route says otherwise.
         query: the first value of each parameter.
-        headers: lower-case names; of repeated headers the first.
+        headers: lower-case names; those that stand several times are joined by commas, cookies by semicolons.
         peer: the client's address and port, or an empty string and 0.
 
     """

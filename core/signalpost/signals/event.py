@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
+from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.state import State
 
 Reach = Literal["everyone", "others", "sender"]
@@ -130,15 +131,14 @@ class HandshakeRequest:
     @property
     def query(self) -> Mapping[str, str]:
         """The first value of each parameter."""
-        pairs = parse_qsl(self.target.partition("?")[2], keep_blank_values=True)
-        return dict(reversed(pairs))
+        return read_query(self.target.partition("?")[2])
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers by lower-case name; of repeated ones the first."""
+        """Headers by lower-case name; those that stand several times are joined (`join_fields`)."""
         lines = self._head.decode("latin-1").split("\r\n")[1:]
-        pairs = [line.split(":", 1) for line in lines if ":" in line]
-        return {name.lower(): value.strip() for name, value in reversed(pairs)}
+        parts = [line.partition(":") for line in lines]
+        return join_fields((name, value) for name, colon, value in parts if colon)
 
 
 @dataclass(slots=True)

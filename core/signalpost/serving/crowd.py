@@ -1,0 +1,107 @@
+"""Connections that the server waits for: when they are too many, the oldest of the address that has the most goes."""
+
+import socket
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+_NETWORK = 8  # bytes: one household, or one machine, has a /64 of IPv6 at least (RFC 6177)
+_MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 section 2.5.5.2: an IPv4 address written as one of IPv6
+
+
+class Member(Protocol):
+    """A connection that is waited for."""
+
+    def give_way(self) -> None:
+        """End the connection at once; it leaves its crowd."""
+
+
+class Crowd:
+    """The connections of all ports that wait for their client, by the client's address.
+
+    There is no bound for an address, since behind a proxy all have the same. Adding, removing and finding who goes take
+    the same time however many there are.
+
+    Args:
+        most: gives how many there may be now.
+        call_soon: runs a function in the loop's next turn (``loop.call_soon``).
+
+    """
+
+    __slots__ = ("_addresses", "_call_soon", "_largest", "_members", "_most", "_scheduled", "_sizes")
+
+    def __init__(self, most: Callable[[], int], call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._most = most
+        self._call_soon = call_soon
+        self._addresses: dict[Member, bytes | str] = {}
+        # Ordered: the first key of a dict whose front is taken off again and again is not found at once.
+        self._members: dict[bytes | str, OrderedDict[Member, None]] = {}
+        self._sizes: dict[int, OrderedDict[bytes | str, None]] = {}
+        self._largest = 0
+        self._scheduled = False
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._addresses)
+
+    def add(self, member: Member, host: str) -> None:
+        """Add a connection as the newest; one that is there already stays as old as it is.
+
+        Too many are not ended at once but after the next look at the sockets: who has spoken by then has left.
+        """
+        if member in self._addresses:
+            return
+        address = network_of(host)
+        self._addresses[member] = address
+        members = self._members.setdefault(address, OrderedDict())
+        members[member] = None
+        self._count(address, len(members) - 1, len(members))
+        if not self._scheduled and len(self._addresses) > self._most():
+            self._scheduled = True
+            self._call_soon(self._shrink_later)
+
+    def remove(self, member: Member) -> None:
+        """Forget a connection, if it is there."""
+        address = self._addresses.pop(member, None)
+        if address is None:
+            return
+        members = self._members[address]
+        del members[member]
+        self._count(address, len(members) + 1, len(members))
+        if not members:
+            del self._members[address]
+
+    def _shrink_later(self) -> None:
+        self._call_soon(self.shrink)
+
+    def shrink(self) -> None:
+        """End as many as there are too many, each time the oldest of the address that has the most."""
+        self._scheduled = False
+        while len(self._addresses) > self._most():
+            heaviest = next(iter(self._sizes[self._largest]))
+            oldest = next(iter(self._members[heaviest]))
+            self.remove(oldest)
+            oldest.give_way()
+
+    def _count(self, address: bytes | str, before: int, after: int) -> None:
+        """Note that an address has one member more or less."""
+        if before:
+            same = self._sizes[before]
+            del same[address]
+            if not same:
+                del self._sizes[before]
+        if after:
+            self._sizes.setdefault(after, OrderedDict())[address] = None
+        if after > self._largest or self._largest not in self._sizes:
+            self._largest = after
+
+
+def network_of(host: str) -> bytes | str:
+    """Return what counts as one address: an IPv4 address, the first 64 bits of an IPv6 one, or the text as it is."""
+    if ":" not in host:
+        return host
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    except OSError:
+        return host
+    return socket.inet_ntop(socket.AF_INET, packed[12:]) if packed.startswith(_MAPPED) else packed[:_NETWORK]

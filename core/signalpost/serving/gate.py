@@ -1,0 +1,94 @@
+"""What the connections of all ports share until they are WebSockets: bounds that hold for all of them together."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from signalpost.config.model import LimitsConfig
+from signalpost.delivery.inbound import Inbound
+from signalpost.delivery.tally import Tally
+from signalpost.serving.crowd import Crowd
+from signalpost.serving.descriptors import Descriptors
+from signalpost.serving.turns import Turns
+
+LOG = logging.getLogger(__name__)
+
+_PART = 2  # half of what there is room for may wait for clients
+_FEW = 4  # that may always wait: a browser opens several connections before it uses them
+
+
+@dataclass(slots=True)
+class Gate:
+    """What the connections of one server share. Make one with `open`.
+
+    Attributes:
+        limits: of the plan at work.
+        descriptors: tells whether there is one to spare.
+        inbound: the account of unfinished bodies and messages.
+        turns: how requests take turns.
+        newcomers: connections that have asked for nothing yet, TLS that is being agreed on included.
+        waiting: connections of plain requests that wait for their client: for its next request, for the rest of a
+            body, or until it reads.
+        requests: how many requests are under way.
+        refused: counts requests for which there was no room.
+        clients: gives how many WebSockets are open.
+
+    """
+
+    limits: LimitsConfig
+    descriptors: Descriptors
+    inbound: Inbound
+    turns: Turns
+    newcomers: Crowd
+    waiting: Crowd
+    requests: int
+    refused: Tally
+    clients: Callable[[], int]
+
+    @classmethod
+    def open(
+        cls, limits: LimitsConfig, inbound: Inbound, clients: Callable[[], int], loop: asyncio.AbstractEventLoop
+    ) -> "Gate":
+        """Make the gate of a server that runs in a loop; the arguments are attributes of it."""
+
+        def room() -> int:
+            return gate.descriptors.most - gate.clients() - gate.requests
+
+        def most_newcomers() -> int:
+            return max(_FEW, min(room() - len(gate.waiting), gate.limits.connections) // _PART)
+
+        def most_waiting() -> int:
+            return max(_FEW, room() // _PART)
+
+        def tell(refused: int) -> None:
+            LOG.warning(
+                "requests refused with 503: %d; %d are under way, as many as there may be (limits.connections)",
+                refused,
+                gate.requests,
+            )
+
+        gate = cls(
+            limits=limits,
+            descriptors=Descriptors(loop.call_later),
+            inbound=inbound,
+            turns=Turns(loop.call_soon),
+            newcomers=Crowd(most_newcomers, loop.call_soon),
+            waiting=Crowd(most_waiting, loop.call_soon),
+            requests=0,
+            refused=Tally(tell, loop.call_later),
+            clients=clients,
+        )
+        return gate
+
+    def admit_request(self) -> bool:
+        """Count a request that is under way; False counts none, since there are as many as may be."""
+        if self.requests >= self.limits.connections:
+            self.refused.add()
+            return False
+        self.requests += 1
+        return True
+
+    def end_request(self) -> None:
+        """Count a request no more."""
+        self.requests -= 1

@@ -1,0 +1,76 @@
+"""Turns of the event loop: how many requests are taken in each, so that others are served in between.
+
+Sanic's loop over the requests of a connection does not give way while there are bytes of a further one, and what a
+thousand connections send at once is handled in a single turn. So each request, and each part of a long body, waits for
+its turn here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+MOST = 8
+"""Requests that one turn of the loop takes, while they are quick."""
+
+LONG = 0.005
+"""Seconds that the requests of one turn may take, before fewer are taken in the next."""
+
+
+class Turns:
+    """Lets requests of all connections through, first come, first served, a few in each turn of the loop.
+
+    While few come nobody waits, and nothing is called: a request in nine waits for the next turn. What is quick goes in
+    groups of up to eight; a group that took long halves the next, down to one, and each quick one adds one to it.
+
+    Args:
+        call_soon: runs a function in the loop's next turn (``loop.call_soon``).
+        clock: gives seconds that only grow.
+
+    """
+
+    __slots__ = ("_began", "_call_soon", "_clock", "_left", "_most", "_queue", "_scheduled")
+
+    def __init__(
+        self, call_soon: Callable[[Callable[[], None]], object], clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._call_soon = call_soon
+        self._clock = clock
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._most = MOST
+        self._left = MOST  # that go before somebody waits
+        self._began: float | None = None  # when the first of the group was taken
+        self._scheduled = False
+
+    async def wait(self) -> None:
+        """Wait for a turn; return at once where this one has room."""
+        if self._left and not self._queue:
+            self._left -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        self._schedule()
+        await turn
+        if self._began is None:
+            self._began = self._clock()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._next)
+
+    def _next(self) -> None:
+        """Begin a turn. The group that it lets go runs right before this is called again."""
+        self._scheduled = False
+        if self._began is not None:
+            took_long = self._clock() - self._began >= LONG
+            self._most = max(1, self._most // 2) if took_long else min(MOST, self._most + 1)
+            self._began = None
+        self._left = self._most
+        while self._queue and self._left:
+            turn = self._queue.popleft()
+            if not turn.done():  # its connection may have ended meanwhile
+                turn.set_result(None)
+                self._left -= 1
+        if self._queue:
+            self._schedule()
