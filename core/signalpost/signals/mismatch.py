@@ -53,6 +53,18 @@ def too_deep() -> Mismatch:
     return Mismatch("", "does not match the schema, and is nested too deeply to say where")
 
 
+def too_costly(most: int | None) -> Mismatch:
+    """Make the answer for an instance that would take too long to check; `most` is how many values it may hold."""
+    if most is None:
+        return Mismatch("", "takes too long to check against the schema: send less at once")
+    return Mismatch("", f"holds more than {most} values, which would take too long to check against the schema")
+
+
+def too_large() -> Mismatch:
+    """Make the answer for an instance that is too large to look for the place of its mismatch."""
+    return Mismatch("", "does not match the schema, and is too large to say where")
+
+
 def explain_error(error: ValidationError, instance: Any) -> Mismatch:
     """Word the engine's error about `instance`.
 
@@ -120,6 +132,8 @@ def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - 
             return f"expected at most {_count(limit, 'property', 'properties')}, got {len(value)}"
         case Kind.UniqueItems():
             return "holds the same item more than once"
+        case Kind.Custom(message=text):  # one of our own: see `signalpost.signals.keywords`
+            return f"{text}{_quote(value)}" if text.endswith(", got ") else text
         case Kind.Contains():
             return "does not hold the items that it must"
         case Kind.UnevaluatedItems(unexpected=items):
