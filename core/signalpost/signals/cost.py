@@ -2,7 +2,8 @@
 
 The engine cannot be interrupted, so a message is weighed before it is judged: a schema has a cost for each value of a
 message, and a message has so many values. The figures are upper bounds in nanoseconds, measured on the engine with the
-worst input for each keyword (``tests/bench/schemas.py`` measures them again; ``core/docs/schema-costs.md`` is its table).
+worst input for each keyword: ``tests/bench/schemas.py`` measures them again, and ``core/docs/schema-costs.md`` is its
+table.
 
 How the cost of a schema is found:
 
@@ -25,20 +26,25 @@ HUGE: Final = 1e19
 """Numbers from here on the engine compares digit by digit."""
 
 _ROOM = 1 << 62
+_CONTAINERS = frozenset({dict, list})
+_MANY_QUOTES = 100_000
+_SHAPES = bytes(48 if byte in b"0123456789" else 101 if byte in b"eE" else 32 for byte in range(256))
 
-# Nanoseconds for a value, for keywords that look at a value only. What is not named here takes `_PLAIN`.
+# Nanoseconds for each value that a keyword looks at; what is not named here takes `_PLAIN`.
 _PLAIN = 25
-_BY_KEYWORD: Final = {
-    "type": 10,
-    "required": 30,
-    "properties": 60,
-    "additionalProperties": 30,
-    "propertyNames": 30,
-    "unevaluatedProperties": 60,
-    "unevaluatedItems": 60,
-    "$ref": 40,
-    "$dynamicRef": 60,
-    "$recursiveRef": 60,
+_BY_KEYWORD: Final = {"type": 10, "$ref": 40, "$dynamicRef": 60, "$recursiveRef": 60}
+# Nanoseconds for each item or member of it.
+_BY_CHILD: Final = {
+    "properties": 40,
+    "additionalProperties": 25,
+    "propertyNames": 25,
+    "required": 25,
+    "unevaluatedProperties": 40,
+    "unevaluatedItems": 40,
+    "items": 10,
+    "prefixItems": 10,
+    "additionalItems": 10,
+    "contains": 10,
 }
 _LIMITS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _LENGTHS = frozenset({"minLength", "maxLength"})
@@ -203,8 +209,11 @@ class _Reckoning:
         if identity in self._again and not start:
             return 1
         if start or identity not in known:
-            beside = (each for each in self._in_place(schema) if not self._is_asked(schema, each))
-            paths = sum(self._paths(each, known) for each in beside)
+            apart = _apart(schema.get("allOf"))
+            paths = max((self._paths(each, known) for each in apart), default=0)
+            for each in self._in_place(schema):
+                if not self._is_asked(schema, each) and not any(each.get("then") is then for then in apart):
+                    paths += self._paths(each, known)
             named = [child for key in ("properties",) for child in _by_name(schema, key)]
             single = [child for key in _EACH_CHILD & schema.keys() for child in _listed(schema[key])]
             paths += max((self._paths(child, known) for child in (*named, *single)), default=0)
@@ -236,7 +245,7 @@ class _Reckoning:
         own = NOTHING
         for key, value in schema.items():
             own = own + self._own(key, value)
-        part = _Part(own, NOTHING, own.value + own.huge)
+        part = _Part(own, NOTHING, own.value + own.huge, Cost(0, 0, own.byte))
         times = _ANEW if _UNEVALUATED & schema.keys() else 1
         for beside in self._in_place(schema):
             part = part.beside(self._part(beside), times)
@@ -255,6 +264,8 @@ class _Reckoning:
     def _children(self, schema: dict[str, Any]) -> tuple[Cost, Cost]:
         """Return what each child costs, those below properties among them; and without those."""
         one_of, all_of = NOTHING, NOTHING
+        for key, value in schema.items():
+            all_of = all_of + Cost(_for_each_child(key, value))
         for key in _EACH_CHILD & schema.keys():
             for child in _listed(schema[key]):
                 one_of = one_of | self._part(child).each
@@ -302,7 +313,9 @@ class _Reckoning:
             return self._document
         if not reference.startswith("#/"):
             anchor = reference.removeprefix("#")
-            named = (node for node in self._nodes.values() if anchor in (node.get("$anchor"), node.get("$dynamicAnchor")))
+            named = (
+                node for node in self._nodes.values() if anchor in (node.get("$anchor"), node.get("$dynamicAnchor"))
+            )
             return next(named, None)
         part: Schema = self._document
         for step in unquote(reference[1:]).split("/")[1:]:
@@ -329,9 +342,17 @@ def _own(key: str, value: Any) -> Cost:
     entries = len(value) if isinstance(value, dict | list) else 1
     if key in _EACH_ENTRY:
         return Cost(_PLAIN + _ENTRY * entries)
-    if key == "patternProperties":
-        return Cost(_PLAIN + _NAME_PATTERN * entries)
     return Cost(_BY_KEYWORD.get(key, _PLAIN))
+
+
+def _for_each_child(key: str, value: Any) -> int:
+    """Return what the engine takes for each item or member of what a keyword looks at."""
+    entries = len(value) if isinstance(value, dict | list) else 1
+    if key in _EACH_ENTRY:
+        return _ENTRY * entries
+    if key == "patternProperties":
+        return _NAME_PATTERN * entries
+    return _BY_CHILD.get(key, 0)
 
 
 def _mappings(document: Schema) -> Iterator[dict[str, Any]]:
@@ -353,6 +374,40 @@ def _dynamic(node: Mapping[str, Any]) -> bool:
     return "$dynamicAnchor" in node or "$recursiveAnchor" in node
 
 
+def _apart(parts: Any) -> list[Schema]:
+    """Return the ``then`` of those parts of an ``allOf`` of which one at most counts for any value.
+
+    That is what `signalpost.signals.unions` makes of forms that differ by a type, or by a text.
+    """
+    thens: list[Schema] = []
+    seen: set[Any] = set()
+    for part in parts if isinstance(parts, list) else []:
+        if not isinstance(part, dict) or part.keys() != {"if", "then"}:
+            continue
+        marks = _marks(part["if"])
+        alike = {kind for kind, _ in seen | marks}
+        if marks and len(alike) == 1 and not marks & seen:
+            seen |= marks
+            thens.append(part["then"])
+    return thens
+
+
+def _marks(test: Schema) -> set[tuple[str, str]]:
+    """Return the types, or the text of a property, by which a test tells values apart; empty for other tests."""
+    match test:
+        case {"type": [*types], **others} if not others:
+            return {("type", "number" if name == "integer" else name) for name in types}
+        case {"required": [name], "properties": {**tests}, **others} if not others and tests.keys() == {name}:
+            text = _text(tests[name])
+            return {(f"/{name}", text)} if isinstance(text, str) else set()
+        case _:
+            return set()
+
+
+def _text(test: Any) -> Any:
+    return test["const"] if isinstance(test, dict) and test.keys() == {"const"} else None
+
+
 def _listed(value: Any) -> list[Schema]:
     return value if isinstance(value, list) else [value]
 
@@ -362,23 +417,47 @@ def _by_name(schema: Mapping[str, Any], key: str) -> list[Schema]:
     return list(value.values()) if isinstance(value, dict) else []
 
 
+def amount_of_text(text: bytes) -> tuple[int, int]:
+    """Return how many values, and how many huge numbers among them, a text of JSON or of a form holds at most.
+
+    What stands in strings is counted, too: `without_strings` leaves it out.
+    """
+    values = text.count(b",") + text.count(b"[") + text.count(b"{") + text.count(b"&") + 1
+    shapes = text.translate(_SHAPES, b"+")
+    return values, shapes.count(b"0" * 19) + shapes.count(b"0e00")
+
+
+def without_strings(text: bytes) -> bytes:
+    """Return a text of JSON without what stands in its strings; as it is, where it has very many.
+
+    >>> without_strings(b'{"a": "one, two", "b": 3}')
+    b'{: , : 3}'
+    """
+    if text.count(b'"') > _MANY_QUOTES:
+        return text
+    return b"".join(text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+
+
 def amount(value: Any, most: int) -> tuple[int, int]:
     """Count the values in a value, itself included, and how many of them are huge numbers; stop beyond `most`.
+
+    To count them where they stand is for what is not at hand as text: see `amount_of_text`.
 
     >>> amount({"a": [1, 1e300]}, 1_000)
     (4, 1)
     """
-    count, huge = 1, 0
-    stack = [value]
+    count, huge = 1, int(_is_huge(value))
+    stack = [value] if type(value) in _CONTAINERS else []
     while stack and count <= most:
         part = stack.pop()
-        kind = type(part)
-        if kind is float:
-            huge += not -HUGE < part < HUGE
-        elif kind is dict:
-            count += len(part)
-            stack.extend(part.values())
-        elif kind is list:
-            count += len(part)
-            stack.extend(part)
+        held = part.values() if type(part) is dict else part
+        count += len(held)
+        if count > most:
+            break
+        stack += [each for each in held if type(each) in _CONTAINERS]
+        huge += sum([_is_huge(each) for each in held if type(each) is float])
     return count, huge
+
+
+def _is_huge(value: Any) -> bool:
+    return type(value) is float and not -HUGE < value < HUGE

@@ -8,7 +8,7 @@ microseconds. A regular expression takes a time linear in the text, but with a f
   as integers of 64 bits, few of which collide. So work is linear in what is compared.
 * A `Meter` counts the work of one message in nanoseconds, and ends it where it is spent. A message that spends it is
   refused, whatever else its schema says of it.
-* Numbers are compared exactly; a multiple is one in decimal, as the engine has it: 4.02 is a multiple of 0.01.
+* Numbers are compared exactly; a multiple of a fraction is one in decimal, as the engine has it: 4.02 is one of 0.01.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from signalpost.signals.cost import HUGE, NOTHING, Cost, Keywords, Schema
+from signalpost.signals.cost import NOTHING, Cost, Keywords, Schema
 from signalpost.signals.unions import BY_NAME, DATA, OWN
 
 _CALL: Final = Cost(550)
@@ -33,8 +33,10 @@ _SLOW_FORMATS: Final = {"idn-hostname": 110, "idn-email": 20, "regex": 110}  # f
 _SLOW_FORMAT = 2_000
 
 # The factors by which matching is slower the larger an expression's program is, for each byte of text.
-_LEAST_PATTERN, _SMALL_PATTERN = 10, 512
+_LEAST_PATTERN, _SMALL_PATTERN, _SMALL_WIDE_PATTERN = 10, 1_024, 512
 _PATTERN, _WIDE_PATTERN = 0.25, 1.0
+_NO_PROGRAM = 64
+_SHOWN_OPTIONS = 3
 _LARGEST_PROGRAM = 1 << 24
 _WIDE = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^|\.", re.DOTALL)
 _WIDE_ESCAPES = ("\\p", "\\P", "\\S", "\\W", "\\D")
@@ -46,6 +48,7 @@ _LIMITS: Final[Mapping[str, str]] = {
     "exclusiveMaximum": "less than",
 }
 _PLAIN_LIMIT = 1 << 53
+_INTEGERS = float(1 << 64)  # no integer is larger where orjson reads
 _TRUE, _FALSE = object(), object()
 _IS_SCALAR = frozenset({str, int, float, bool, type(None)})
 _IS_HASHED = frozenset({str, int, type(None)})
@@ -105,7 +108,7 @@ def key_of(value: Any, meter: Meter) -> Any:
             return value
         case float():
             meter.take(_PART)
-            return int(value) if -HUGE < value < HUGE and value.is_integer() else (repr(value),)
+            return int(value) if -_INTEGERS < value < _INTEGERS and value.is_integer() else (repr(value),)
         case _:
             pieces: list[str] = []
             try:
@@ -131,7 +134,7 @@ def _write(value: Any, pieces: list[str], meter: Meter) -> None:
                 _write(item, pieces, meter)
                 pieces.append(",")
             pieces.append("]")
-        case float() if -HUGE < value < HUGE and value.is_integer():
+        case float() if -_INTEGERS < value < _INTEGERS and value.is_integer():
             pieces.append(str(int(value)))
         case float():
             pieces.append(repr(value))
@@ -193,39 +196,41 @@ class Limit:
         """Raise unless the value is within the limit, or no number."""
         if type(instance) is not int and type(instance) is not float:
             return
-        if instance == self._limit:
-            fits = not self._strict
-        else:
-            fits = (instance > self._limit) is self._above
+        fits = not self._strict if instance == self._limit else (instance > self._limit) is self._above
         if not fits:
             raise Unfit(self._words)
 
 
 class MultipleOf:
-    """``multipleOf``, in decimal."""
+    """``multipleOf``: exactly of an integer, and in decimal of a fraction."""
 
     def __init__(self, meter: Meter, _parent: Schema, factor: float, _path: Sequence[str | int]) -> None:
         self._meter = meter
+        self._whole = int(factor) if factor == int(factor) else None
         self._factor, self._exponent = _decimal(factor)
         self._words = f"expected a multiple of {json.dumps(factor)}, got "
 
     def validate(self, instance: Any) -> None:
         """Raise unless the value is a multiple, or no number."""
-        if type(instance) is int and self._exponent >= 0:
-            fits = instance % (self._factor * 10**self._exponent) == 0
-        elif type(instance) is int or type(instance) is float:
-            self._meter.take(_MULTIPLE)
-            fits = self._fits(*_decimal(instance))
-        else:
+        if type(instance) is not int and type(instance) is not float:
             return
+        if self._whole is None:
+            fits = self._in_decimal(instance)
+        elif type(instance) is int:
+            fits = instance % self._whole == 0
+        else:
+            self._meter.take(_PART)
+            fits = float(instance).is_integer() and int(instance) % self._whole == 0
         if not fits:
             raise Unfit(self._words)
 
-    def _fits(self, digits: int, exponent: int) -> bool:
+    def _in_decimal(self, instance: float) -> bool:
+        self._meter.take(_MULTIPLE)
+        digits, exponent = _decimal(instance)
         shift = exponent - self._exponent
         if shift >= 0:
-            return digits % self._factor * pow(10, shift, self._factor) % self._factor == 0
-        return digits % (self._factor * 10**-shift) == 0
+            return int(digits * pow(10, shift, self._factor)) % self._factor == 0
+        return digits % int(self._factor * 10**-shift) == 0
 
 
 def _decimal(number: float) -> tuple[int, int]:
@@ -281,7 +286,8 @@ def factories(meter: Meter, engine: Engine, draft: str | None) -> dict[str, Any]
         return OneOf(meter, [value], f"expected {_excerpt(value)}")
 
     def enum(_parent: Schema, value: Any, _path: Sequence[str | int]) -> OneOf:
-        return OneOf(meter, value, f"expected one of {', '.join(map(_excerpt, value[:3]))}{', …' * (len(value) > 3)}")
+        shown = ", ".join(map(_excerpt, value[:_SHOWN_OPTIONS]))
+        return OneOf(meter, value, f"expected one of {shown}{', …' * (len(value) > _SHOWN_OPTIONS)}")
 
     def pattern(parent: Schema, value: Any, _path: Sequence[str | int]) -> Text:
         words = f"does not match the pattern {_excerpt(value, 120)}"
@@ -411,7 +417,7 @@ def _text_cost(key: str, value: Any, *, formats: bool) -> Cost | None:
     if key == "pattern" and isinstance(value, str):
         return Cost(60, 0, min(pattern_cost(value), _LEAST_PATTERN))
     if key == "patternProperties" and isinstance(value, dict):
-        return Cost(25 + 65 * len(value), 0, sum(pattern_cost(pattern) for pattern in value))
+        return Cost(25, 0, sum(pattern_cost(pattern) for pattern in value))
     return None
 
 
@@ -424,11 +430,13 @@ def pattern_cost(pattern: str) -> int:
     size = _program_size(pattern)
     if size is None:
         return _LARGEST_PROGRAM
+    if size <= _NO_PROGRAM:  # the engine makes a prefix, a list of texts or a class of characters of it
+        return 2
     narrow = _WIDE.sub(_narrowed, pattern)
     wide = narrow != pattern
     if wide:
         size = _program_size(narrow) or size
-    if size <= _SMALL_PATTERN:
+    if size <= (_SMALL_WIDE_PATTERN if wide else _SMALL_PATTERN):
         return _LEAST_PATTERN
     return max(int(size * (_WIDE_PATTERN if wide else _PATTERN)), _LEAST_PATTERN)
 

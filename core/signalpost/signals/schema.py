@@ -28,7 +28,7 @@ from typing import Any, Final
 import jsonschema_rs
 from jsonschema_rs import ValidationError
 
-from signalpost.signals.cost import Schema, SchemaCost, amount, cost_of, paths_of
+from signalpost.signals.cost import Schema, SchemaCost, amount, amount_of_text, cost_of, paths_of, without_strings
 from signalpost.signals.keywords import Meter, careful_cost, factories, pattern_costs, plain_cost, with_own_keywords
 from signalpost.signals.mismatch import Mismatch, explain_error, too_costly, too_deep, too_large, unexplained
 from signalpost.signals.refusal import refusal_of
@@ -39,18 +39,16 @@ Document = Mapping[str, Any] | bool
 BUDGET: Final = 25_000_000
 """Nanoseconds that judging one message may take at most."""
 
-_METERED: Final = 15_000_000
+METERED: Final = 15_000_000
 _TO_EXPLAIN: Final = 15_000_000
-_SHORT: Final = 3_000_000  # what the engine's own way with slow keywords may take, where a text is short
-_SHORT_UNIQUE = 1_000  # bytes, in which `uniqueItems` is quadratic
+_SHORT: Final = 500_000  # what the engine's own way with slow keywords may take, where a text is short
+_SHORT_UNIQUE = 400  # bytes, in which `uniqueItems` is quadratic
 _ANY_LENGTH = 1 << 62
-_COUNTING = 80  # nanoseconds for each value that is counted
 _COPYING = 150  # nanoseconds for each value that an error of the engine copies
 _EXPLAINING = 3  # times that finding a mismatch takes what judging takes
 _DEEP = 64
 # What is bounded to less is worth a note.
-_MANY_VALUES, _MANY_KILOBYTES, _LONG_TEXT = 30_000, 1_024, 16
-_SHAPES = bytes(48 if byte in b"0123456789" else 101 if byte in b"eE" else 32 for byte in range(256))
+_MANY_VALUES, _MANY_KILOBYTES, _LONG_TEXT = 30_000, 1_024, 16_384
 
 # Keywords whose check can raise instead of answering: `uniqueItems` gives up on items nested deeper than 255 levels,
 # while every other keyword walks any depth that orjson lets through.
@@ -207,6 +205,7 @@ class _Weighed:
     Attributes:
         accepts: whether an instance matches, as far as `meter` lasts.
         cost: of what `meter` does not count.
+        light: how many bytes any text may have without being counted.
         careful: whether any keyword is not the engine's own.
         texts: how many bytes of text its patterns can be matched with.
 
@@ -215,6 +214,7 @@ class _Weighed:
     accepts: Callable[[Any], bool]
     cost: SchemaCost
     meter: Meter
+    light: int
     careful: bool
     texts: int
     explainer: _Explainer
@@ -235,35 +235,39 @@ class _Weighed:
                 f"the schema takes up to {cost.once // 1_000_000} ms for any message, and may take "
                 f"{BUDGET // 1_000_000}: what is referred to twice is checked twice, and so on in what refers to it"
             )
-        meter = Meter(_METERED)
-        engine = partial(_engine, keywords=factories(meter, _engine, _draft(plain)))
-        judge = engine(schema)
+        meter = Meter(METERED)
         careful = schema != plain or _uses(plain, _SLOW)
-        texts = _METERED // max(pattern_costs(schema), default=1)
-        return cls(judge.is_valid, cost, meter, careful, texts, _Explainer.compile(schema, judge, engine, cost))
+        engine = partial(_engine, keywords=factories(meter, _engine, _draft(plain))) if careful else _engine
+        judge = engine(schema) if careful else validator
+        texts = METERED // max(pattern_costs(schema), default=1)
+        explainer = _Explainer.compile(schema, judge, engine, cost)
+        return cls(judge.is_valid, cost, meter, _affordable(cost, BUDGET), careful, texts, explainer)
 
     def mismatch(self, instance: Any, text: bytes) -> Mismatch | None:
         """Judge an instance: see `SchemaGate.mismatch`."""
-        if self.cost.of(*_at_most(text)) > BUDGET:
-            values, huge = amount(instance, self.most)
-            if values > self.most:
-                return too_costly(self.most)
-            if self.cost.of(values, huge, len(text)) > BUDGET:
-                return too_costly(None)
+        if len(text) > self.light and not self._affords(text):
+            return too_costly(self.most)
         self.meter.start()
         accepted = self.accepts(instance)
         if self.meter.left < 0:
-            return too_costly(None)
+            return too_costly(self.most)
         if accepted:
             return None
         self.meter.start()
         found = self.explainer.explain(instance)
         return found if self.meter.left >= 0 else too_large()
 
+    def _affords(self, text: bytes) -> bool:
+        """Whether there is time for what a text holds."""
+        if self.cost.of(*amount_of_text(text), len(text)) <= BUDGET:
+            return True
+        outside = without_strings(text)
+        return len(outside) < len(text) and self.cost.of(*amount_of_text(outside), len(text)) <= BUDGET
+
     @property
     def most(self) -> int:
         """How many values a message may hold."""
-        return (BUDGET - self.cost.once) // (self.cost.each.value + _COUNTING)
+        return (BUDGET - self.cost.once) // max(self.cost.each.value, 1)
 
     def bounds(self) -> Iterator[str]:
         """Yield what messages are bounded to."""
@@ -272,24 +276,22 @@ class _Weighed:
         kilobytes = (BUDGET - self.cost.once) // max(self.cost.each.byte, 1) >> 10
         if kilobytes < _MANY_KILOBYTES:
             yield f"of more than {kilobytes} KiB"
-        if self.texts >> 10 < _LONG_TEXT:
-            yield f"with a text of more than {self.texts >> 10} KiB for a pattern"
+        if self.texts < _LONG_TEXT:
+            yield f"with a text of more than {self.texts} bytes for a pattern"
 
 
 def _short(plain: Schema, cost: SchemaCost, weighed: _Weighed) -> int:
     """Return for how many bytes of text the engine needs no watching, `cost` being what it takes at its worst."""
-    room = (_SHORT if weighed.careful else BUDGET) - cost.once
-    # The shortest values are two bytes with their comma, the shortest huge numbers five: 1e19.
-    for_byte = cost.each.value / 2 + cost.each.huge / 5 + cost.each.byte
-    short = int(max(room, 0) / for_byte) if for_byte else _ANY_LENGTH
+    short = _affordable(cost, _SHORT if weighed.careful else BUDGET)
     return min(short, _SHORT_UNIQUE) if _uses(plain, _UNIQUE) else short
 
 
-def _at_most(text: bytes) -> tuple[int, int, int]:
-    """Return how many values and huge numbers a text of JSON, or of a form, may hold, and its bytes."""
-    values = text.count(b",") + text.count(b"[") + text.count(b"{") + text.count(b"&") + 1
-    shapes = text.translate(_SHAPES, b"+")
-    return values, shapes.count(b"0" * 19) + shapes.count(b"0e00"), len(text)
+def _affordable(cost: SchemaCost, room: int) -> int:
+    """Return how many bytes of any text can be judged in so many nanoseconds."""
+    # The shortest values are two bytes with their comma, the shortest huge numbers five: 1e19.
+    for_byte = cost.each.value / 2 + cost.each.huge / 5 + cost.each.byte
+    room = max(room - cost.once - cost.each.value, 0)
+    return int(room / for_byte) if for_byte else _ANY_LENGTH
 
 
 def _depth(instance: Any) -> int:

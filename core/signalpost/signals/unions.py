@@ -23,7 +23,9 @@ OWN: Final = "signalpost-"
 
 # Keywords whose value is data, and those whose value maps names to schemas: a property may be called "const".
 DATA: Final = frozenset({"const", "enum", "default", "examples", "required", "dependentRequired"})
-BY_NAME: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
+BY_NAME: Final = frozenset(
+    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+)
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 # These see what the forms of a union have looked at, but not through ``not``.
 _UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
