@@ -184,8 +184,8 @@ class Resolver:
         """Note what a schema bounds messages to, since nobody would see it there."""
         if gate.bounds:
             self.findings.note(
-                f"{place}: messages {', or '.join(gate.bounds)}, are refused: they would take too long to check against "
-                "this schema, and everybody waits meanwhile; fewer forms and patterns, or simpler ones, allow more"
+                f"{place}: messages {', or '.join(gate.bounds)}, are refused: they would take too long to check "
+                "against this schema, and everybody waits meanwhile; simpler and fewer forms and patterns allow more"
             )
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:

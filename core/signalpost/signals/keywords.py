@@ -22,13 +22,13 @@ import jsonschema_rs
 from signalpost.signals.cost import NOTHING, Cost, Keywords, Schema
 from signalpost.signals.unions import BY_NAME, DATA, OWN
 
-_CALL: Final = Cost(550)
+_CALL: Final = Cost(800)
 """What it costs the engine to call a keyword here."""
 
 # Nanoseconds that are metered.
-_SCALAR = 100
+_SCALAR = 50
 _PART = 1_200
-_MULTIPLE = 2_500
+_MULTIPLE = 3_500
 _SLOW_FORMATS: Final = {"idn-hostname": 110, "idn-email": 20, "regex": 110}  # for each byte
 _SLOW_FORMAT = 2_000
 
@@ -36,6 +36,7 @@ _SLOW_FORMAT = 2_000
 _LEAST_PATTERN, _SMALL_PATTERN, _SMALL_WIDE_PATTERN = 10, 1_024, 512
 _PATTERN, _WIDE_PATTERN = 0.25, 1.0
 _NO_PROGRAM = 64
+_DIGITS = 20  # more than a number has here
 _SHOWN_OPTIONS = 3
 _LARGEST_PROGRAM = 1 << 24
 _WIDE = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^|\.", re.DOTALL)
@@ -47,6 +48,7 @@ _LIMITS: Final[Mapping[str, str]] = {
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
 }
+_EXCLUSIVE = {"minimum": "exclusiveMinimum", "maximum": "exclusiveMaximum"}
 _PLAIN_LIMIT = 1 << 53
 _INTEGERS = float(1 << 64)  # no integer is larger where orjson reads
 _TRUE, _FALSE = object(), object()
@@ -186,11 +188,10 @@ class OneOf:
 class Limit:
     """``minimum`` and its kin, exactly."""
 
-    def __init__(self, keyword: str, parent: Schema, limit: float) -> None:
-        strict = keyword.startswith("exclusive") or parent.get(f"exclusive{keyword.capitalize()}") is True  # draft 4
-        self._above, self._strict, self._limit = keyword.lower().endswith("minimum"), strict, limit
-        word = _LIMITS[f"exclusive{keyword.capitalize()}" if strict and keyword in ("minimum", "maximum") else keyword]
-        self._words = f"expected {word} {json.dumps(limit)}, got "
+    def __init__(self, keyword: str, limit: float) -> None:
+        self._above, self._strict = keyword.lower().endswith("minimum"), keyword.startswith("exclusive")
+        self._limit = limit
+        self._words = f"expected {_LIMITS[keyword]} {json.dumps(limit)}, got "
 
     def validate(self, instance: Any) -> None:
         """Raise unless the value is within the limit, or no number."""
@@ -230,7 +231,7 @@ class MultipleOf:
         shift = exponent - self._exponent
         if shift >= 0:
             return int(digits * pow(10, shift, self._factor)) % self._factor == 0
-        return digits % int(self._factor * 10**-shift) == 0
+        return digits == 0 if -shift > _DIGITS else digits % int(self._factor * 10**-shift) == 0
 
 
 def _decimal(number: float) -> tuple[int, int]:
@@ -297,8 +298,8 @@ def factories(meter: Meter, engine: Engine, draft: str | None) -> dict[str, Any]
         cost = Cost(_SLOW_FORMAT, 0, _SLOW_FORMATS[value])
         return Text(meter, parent, compiled("format", value), f"is not in the format {_excerpt(value)}", cost)
 
-    def limit(keyword: str, parent: Schema, value: Any, _path: Sequence[str | int]) -> Limit:
-        return Limit(keyword, {key.removeprefix(OWN): each for key, each in parent.items()}, value)
+    def limit(keyword: str, _parent: Schema, value: Any, _path: Sequence[str | int]) -> Limit:
+        return Limit(keyword, value)
 
     return {
         "uniqueItems": partial(UniqueItems, meter),
@@ -358,10 +359,20 @@ def with_own_keywords(schema: Schema, *, formats: bool) -> Schema:
         if key in BY_NAME and isinstance(value, dict):
             renamed[key] = {name: with_own_keywords(part, formats=formats) for name, part in value.items()}
         elif own := own_keyword(key, value, formats=formats):
-            renamed[own[0]] = own[1]
+            renamed[_strict(own[0], schema)] = own[1]
+        elif key in _EXCLUSIVE.values() and isinstance(value, bool):  # of draft 4
+            limit = next(limit for limit, exclusive in _EXCLUSIVE.items() if exclusive == key)
+            if (own_keyword(limit, schema.get(limit), formats=formats) or ("",))[0] in ("", limit):
+                renamed[key] = value
         else:
             renamed[key] = value if key in DATA else with_own_keywords(value, formats=formats)
     return renamed
+
+
+def _strict(name: str, schema: Mapping[str, Any]) -> str:
+    """Return the name here of a limit that draft 4 makes exclusive by a keyword beside it."""
+    exclusive = _EXCLUSIVE.get(name.removeprefix(OWN), "")
+    return OWN + exclusive if name.startswith(OWN) and schema.get(exclusive) is True else name
 
 
 def _is_quick(options: Iterable[Any]) -> bool:

@@ -54,9 +54,9 @@ def too_deep() -> Mismatch:
     return Mismatch("", "does not match the schema, and is nested too deeply to say where")
 
 
-def too_costly(most: int) -> Mismatch:
+def too_costly(most: int | None = None) -> Mismatch:
     """Make the answer for an instance that would take too long to check; `most` is how many values may be checked."""
-    bound = f", and no more than {most} values" if most < _MANY else ""
+    bound = "" if most is None or most > _MANY else f", and no more than {most} values"
     return Mismatch("", f"takes too long to check against the schema: send less at once{bound}")
 
 
