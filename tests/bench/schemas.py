@@ -6,8 +6,8 @@
     python tests/bench/schemas.py --only uniqueItems     # one keyword
     python tests/bench/schemas.py --output core/docs/schema-costs.md
 
-Milliseconds are of this thread's CPU, the best of three where it is short. Each is measured in a process of its own, and
-given up after ten seconds. It exits 1 when the gate took longer than it may.
+Milliseconds are of this thread's CPU, the best of three where it is short. Each is measured in a process of its own,
+and given up after ten seconds. It exits 1 when the gate took longer than it may.
 """
 
 import argparse
@@ -203,7 +203,7 @@ def _ab(size: int) -> bytes:
     state, letters = 1, bytearray()
     while len(letters) < size - 2:
         state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
-        letters += bin(state >> 33)[2:].encode().translate(bytes.maketrans(b"01", b"ab"))
+        letters += f"{state >> 33:b}".encode().translate(bytes.maketrans(b"01", b"ab"))
     return b'"' + bytes(letters[: size - 2]) + b'"'
 
 
@@ -291,18 +291,21 @@ def _mappings() -> Iterator[Case]:
     yield Case("maxProperties", "mappings of few", each({"maxProperties": 1}), many(b"{}"))
     yield Case("minProperties", "mappings of few", each({"minProperties": 0}), many(b"{}"))
     yield Case(
-        "dependentRequired", "100 of them", each({"dependentRequired": dict.fromkeys(names(100), ["a"])}), many(b"{}")
+        "dependentRequired",
+        "100 of them",
+        each({"dependentRequired": {name: ["a"] for name in names(100)}}),
+        many(b"{}"),
     )
     yield Case(
         "dependentSchemas",
         "100 of them",
-        each({"dependentSchemas": dict.fromkeys(names(100), {"type": "object"})}),
+        each({"dependentSchemas": {name: {"type": "object"} for name in names(100)}}),
         many(b"{}"),
     )
     yield Case(
         "dependencies",
         "draft 7, 100 of them",
-        each({"dependencies": dict.fromkeys(names(100), ["a"])}, **{"$schema": DRAFT_7}),
+        each({"dependencies": {name: ["a"] for name in names(100)}}, **{"$schema": DRAFT_7}),
         many(b"{}"),
     )
     yield Case(
@@ -551,12 +554,12 @@ takes; it is where the gate takes longest.
 
 What bounds a message is the number of its values, not its length, so long texts and ordinary lists pass. `signalpost check`
 notes schemas that leave little room: fewer than 30,000 values, less than 1 MiB, or less than 16 KiB of text for a pattern.
-To allow more, say less with one schema: forms told apart by a `const` instead of ten that are tried, a `maxLength` beside a
-`pattern`, integers as limits, texts in an `enum`.
+To allow more, say less with one schema: forms told apart by a `const` instead of ten that are tried, a `maxLength` beside
+a `pattern`, integers as limits, texts in an `enum`.
 
 | keyword | with | engine 64 KiB | engine 1 MiB | gate 64 KiB | gate 1 MiB | 1 MiB is | longest judged |
 |---|---|--:|--:|--:|--:|---|--:|
-"""
+"""  # noqa: E501 - lines of a document
 
 
 def row(case: Case, figures: Figures | str) -> str:

@@ -14,12 +14,13 @@ microseconds. A regular expression takes a time linear in the text, but with a f
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import jsonschema_rs
 
-from signalpost.signals.cost import NOTHING, Cost, Keywords, Schema
+from signalpost.signals.cost import NOTHING, Cost, Schema
 from signalpost.signals.unions import BY_NAME, DATA, OWN
 
 _CALL: Final = Cost(800)
@@ -320,53 +321,69 @@ def _excerpt(value: Any, limit: int = 40) -> str:
 # Which keywords these are
 
 
-def own_keyword(key: str, value: Any, *, formats: bool) -> tuple[str, Any] | None:
-    """Return the name and value by which a keyword is checked here; None where the engine does it well.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What drafts differ in, here.
 
-    Args:
-        key: its name.
-        value: its value in the schema.
-        formats: whether the draft checks ``format``.
+    Attributes:
+        formats: whether it checks ``format``.
+        const: whether it has ``const``.
 
     """
+
+    formats: bool
+    const: bool
+
+
+_ANY_DRAFT = Draft(formats=True, const=True)
+
+
+def own_keyword(key: str, value: Any, draft: Draft) -> tuple[str, Any] | None:
+    """Return the name and value by which a keyword is checked here; None where the engine does it well."""
     match key:
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" if type(value) in (int, float):
             if -_PLAIN_LIMIT < value < _PLAIN_LIMIT and value == int(value):
                 return key, int(value)
             return OWN + key, value
-        case "const" if not _is_quick([value]):
+        case "const" if draft.const and not _is_quick([value]):
             return OWN + key, value
         case "enum" if isinstance(value, list) and not _is_quick(value):
             return OWN + key, value
         case "pattern" if isinstance(value, str) and pattern_cost(value) > _LEAST_PATTERN:
             return OWN + key, value
-        case "format" if formats and isinstance(value, str) and value in _SLOW_FORMATS:
+        case "format" if draft.formats and isinstance(value, str) and value in _SLOW_FORMATS:
             return OWN + key, value
         case _:
             return None
 
 
-def with_own_keywords(schema: Schema, *, formats: bool) -> Schema:
-    """Return an equal schema in which the keywords that are checked here have their names here."""
+def with_own_keywords(schema: Schema, draft: Draft, *, root: bool = True) -> Schema:
+    """Return an equal schema in which the keywords that are checked here have their names here.
+
+    What is of another draft inside of it stays as it is.
+    """
     if isinstance(schema, list):
-        return [with_own_keywords(part, formats=formats) for part in schema]
-    if not isinstance(schema, dict):
+        return [with_own_keywords(part, draft, root=False) for part in schema]
+    if not isinstance(schema, dict) or ("$schema" in schema and not root):
         return schema
     renamed: dict[str, Any] = {}
     for key, value in schema.items():
-        if key.startswith(OWN):  # a word of an app's own, which means nothing in a schema
-            continue
+        if key.startswith(OWN) or _goes_with_a_limit(key, schema, draft):
+            continue  # a word of an app's own means nothing in a schema
         if key in BY_NAME and isinstance(value, dict):
-            renamed[key] = {name: with_own_keywords(part, formats=formats) for name, part in value.items()}
-        elif own := own_keyword(key, value, formats=formats):
+            renamed[key] = {name: with_own_keywords(part, draft, root=False) for name, part in value.items()}
+        elif own := own_keyword(key, value, draft):
             renamed[_strict(own[0], schema)] = own[1]
-        elif key in _EXCLUSIVE.values() and isinstance(value, bool):  # of draft 4
-            limit = next(limit for limit, exclusive in _EXCLUSIVE.items() if exclusive == key)
-            if (own_keyword(limit, schema.get(limit), formats=formats) or ("",))[0] in ("", limit):
-                renamed[key] = value
         else:
-            renamed[key] = value if key in DATA else with_own_keywords(value, formats=formats)
+            renamed[key] = value if key in DATA else with_own_keywords(value, draft, root=False)
     return renamed
+
+
+def _goes_with_a_limit(key: str, schema: Mapping[str, Any], draft: Draft) -> bool:
+    """Whether a keyword is a word of draft 4 that makes a limit exclusive, which is checked here."""
+    limit = next((limit for limit, exclusive in _EXCLUSIVE.items() if exclusive == key), "")
+    own = own_keyword(limit, schema.get(limit), draft)
+    return isinstance(schema[key], bool) and own is not None and own[0] != limit
 
 
 def _strict(name: str, schema: Mapping[str, Any]) -> str:
@@ -379,34 +396,38 @@ def _is_quick(options: Iterable[Any]) -> bool:
     return all(isinstance(option, str | bool | None) for option in options)
 
 
-def careful_cost(*, formats: bool) -> Keywords:
-    """Return what keywords cost where those of this module are used; what the meter counts is left out."""
-
-    def cost(key: str, value: Any) -> Cost | None:
-        if key in ("uniqueItems", "multipleOf") or key.startswith(OWN):
-            return _CALL
-        return _text_cost(key, value, formats=formats)
-
-    return cost
+def careful_cost(formats: bool, key: str, value: Any) -> Cost | None:
+    """Return what a keyword costs where those of this module are used; what the meter counts is left out."""
+    if key in ("uniqueItems", "multipleOf") or key.startswith(OWN):
+        return _CALL
+    return plain_cost(formats, key, value)
 
 
-def plain_cost(*, formats: bool) -> Keywords:
-    """Return what keywords cost the engine at their worst, `uniqueItems` left out, which is quadratic."""
+def plain_cost(formats: bool, key: str, value: Any) -> Cost | None:
+    """Return what a keyword costs the engine at its worst, ``uniqueItems`` left out, which is quadratic.
 
-    def cost(key: str, value: Any) -> Cost | None:
-        own = own_keyword(key, value, formats=formats)
-        if own is not None and own[0] != key:
-            options = len(value) if key == "enum" else 1
-            if key == "pattern":
-                return Cost(_SLOW_FORMAT, 0, pattern_cost(value))
-            if key == "format":
-                return Cost(_SLOW_FORMAT, 0, _SLOW_FORMATS[value])
-            return Cost(40_000 + 30_000 * options)
-        if key == "multipleOf":
-            return Cost(60_000)
-        return _text_cost(key, value, formats=formats)
+    Args:
+        formats: whether ``format`` is checked.
+        key: its name.
+        value: its value in the schema.
 
-    return cost
+    """
+    if key == "format" and not formats:
+        return NOTHING
+    own = own_keyword(key, value, _ANY_DRAFT)
+    if own is not None and own[0] != key:
+        if key == "pattern":
+            return Cost(_SLOW_FORMAT, 0, pattern_cost(value))
+        if key == "format":
+            return Cost(_SLOW_FORMAT, 0, _SLOW_FORMATS[value])
+        return Cost(40_000 + 30_000 * (len(value) if key == "enum" else 1))
+    if key == "multipleOf":
+        return Cost(60_000)
+    if key == "pattern" and isinstance(value, str):
+        return Cost(60, 0, pattern_cost(value))
+    if key == "patternProperties" and isinstance(value, dict):
+        return Cost(25, 0, sum(pattern_cost(pattern) for pattern in value))
+    return None
 
 
 def pattern_costs(schema: Schema) -> Iterator[int]:
@@ -420,16 +441,6 @@ def pattern_costs(schema: Schema) -> Iterator[int]:
     elif isinstance(schema, list):
         for part in schema:
             yield from pattern_costs(part)
-
-
-def _text_cost(key: str, value: Any, *, formats: bool) -> Cost | None:
-    if key == "format" and not formats:
-        return NOTHING
-    if key == "pattern" and isinstance(value, str):
-        return Cost(60, 0, min(pattern_cost(value), _LEAST_PATTERN))
-    if key == "patternProperties" and isinstance(value, dict):
-        return Cost(25, 0, sum(pattern_cost(pattern) for pattern in value))
-    return None
 
 
 def pattern_cost(pattern: str) -> int:

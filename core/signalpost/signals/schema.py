@@ -29,7 +29,15 @@ import jsonschema_rs
 from jsonschema_rs import ValidationError
 
 from signalpost.signals.cost import Schema, SchemaCost, amount, amount_of_text, cost_of, paths_of, without_strings
-from signalpost.signals.keywords import Meter, careful_cost, factories, pattern_costs, plain_cost, with_own_keywords
+from signalpost.signals.keywords import (
+    Draft,
+    Meter,
+    careful_cost,
+    factories,
+    pattern_costs,
+    plain_cost,
+    with_own_keywords,
+)
 from signalpost.signals.mismatch import Mismatch, explain_error, too_costly, too_deep, too_large, unexplained
 from signalpost.signals.refusal import refusal_of
 from signalpost.signals.unions import without_unions
@@ -111,7 +119,7 @@ class SchemaGate:
     @classmethod
     def _compiled(cls, document: Document, plain: Schema, validator: jsonschema_rs.Validator) -> "SchemaGate":
         weighed = _Weighed.compile(plain, validator)
-        cost = cost_of(plain, plain_cost(formats=isinstance(validator, _WITH_FORMATS)))
+        cost = cost_of(plain, partial(plain_cost, _checks_formats(plain, validator)))
         explainer = _Explainer.compile(plain, validator, _engine, cost)
         accepts = _guarded(validator) if _may_raise(plain) else validator.is_valid
         return cls(accepts, _short(plain, cost, weighed), document, explainer, weighed)
@@ -227,9 +235,9 @@ class _Weighed:
             _TooSlowError: there is no time for it.
 
         """
-        formats = isinstance(validator, _WITH_FORMATS)
-        schema = with_own_keywords(plain, formats=formats)
-        cost = cost_of(schema, careful_cost(formats=formats))
+        formats, const = isinstance(validator, _WITH_FORMATS), not isinstance(validator, jsonschema_rs.Draft4Validator)
+        schema = with_own_keywords(plain, Draft(formats, const))
+        cost = cost_of(schema, partial(careful_cost, _checks_formats(plain, validator)))
         if cost.once > BUDGET:
             raise _TooSlowError(
                 f"the schema takes up to {cost.once // 1_000_000} ms for any message, and may take "
@@ -311,6 +319,12 @@ def _engine(schema: Schema, keywords: dict[str, Any] | None = None) -> jsonschem
 
 def _draft(plain: Schema) -> str | None:
     return plain.get("$schema") if isinstance(plain, dict) else None
+
+
+def _checks_formats(plain: Schema, validator: jsonschema_rs.Validator) -> bool:
+    """Whether the schema, or any part that has a draft of its own, may check ``format``."""
+    drafts = sum(key == "$schema" for key, _ in _pairs(plain))
+    return isinstance(validator, _WITH_FORMATS) or drafts > 1
 
 
 def _guarded(validator: jsonschema_rs.Validator) -> Callable[[Any], bool]:
