@@ -271,7 +271,7 @@ def test_numbers_of_any_size_are_judged(number):
 
 def test_a_long_list_under_a_union_is_explained_once_and_not_item_by_item():
     schema = {"anyOf": [{"items": {"type": "string"}}, {"items": {"type": "object"}}]}
-    assert explain(schema, [1] * 200_000) == Mismatch("", "matches none of the allowed forms")
+    assert explain(schema, [1] * 20_000) == Mismatch("", "matches none of the allowed forms")
 
 
 def test_forms_within_forms_do_not_multiply_the_work_of_explaining():

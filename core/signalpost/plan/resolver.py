@@ -147,10 +147,12 @@ class Resolver:
         if schema is None:
             return None
         try:
-            return SchemaGate.compile(schema.document)
+            gate = SchemaGate.compile(schema.document)
         except ValueError as error:
             self.findings.problem(schema.keys, str(error))
             return None
+        self._note_bounds(gate, self.config.source.place(schema.keys))
+        return gate
 
     def bindings(self, kind: type[B]) -> Iterator[tuple[Handler, B]]:
         """Yield what decorators bind, but for handlers that routes.yaml names or unbinds."""
@@ -171,10 +173,20 @@ class Resolver:
         if schema is None:
             return None
         try:
-            return SchemaGate.compile(schema)
+            gate = SchemaGate.compile(schema)
         except ValueError as error:
             self.findings.fault(handler, f'handler "{handler.name}": schema: {error}')
             return None
+        self._note_bounds(gate, f'{handler.where}: handler "{handler.name}"')
+        return gate
+
+    def _note_bounds(self, gate: SchemaGate, place: str) -> None:
+        """Note what a schema bounds messages to, since nobody would see it there."""
+        if gate.bounds:
+            self.findings.note(
+                f"{place}: messages {', or '.join(gate.bounds)}, are refused: they would take too long to check "
+                "against this schema, and everybody waits meanwhile; simpler and fewer forms and patterns allow more"
+            )
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:
         """Say that there is no handler or action of a name; it may be a plugin's that did not load."""

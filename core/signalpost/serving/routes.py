@@ -84,8 +84,8 @@ def judge(gate: SchemaGate, request: Request, *, forms: bool) -> None:
     instance = body_of(request, forms=forms)
     if not request.body:
         raise ClientError(ErrorCode.BAD_MESSAGE, "The body is empty; JSON is expected.")
-    if not gate.accepts(instance):
-        mismatch = gate.explain(instance)
+    mismatch = gate.mismatch(instance, request.body)
+    if mismatch is not None:
         raise ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer)
 
 

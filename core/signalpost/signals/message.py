@@ -114,8 +114,8 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
         )
         message.asks = bool(message.wishes())
         message.document = document
-    if gate is not None and not gate.accepts(document):
-        mismatch = gate.explain(document)
+    mismatch = None if gate is None else gate.mismatch(document, payload)
+    if mismatch is not None:
         raise RefusedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer), ref)
     return message
 
@@ -124,12 +124,12 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
     """Read a message that has nothing but a value, which asks for nothing: most do, so it is quick.
 
     Returns:
-        The value that `read_message` would give; None for every other message, those that are refused, empty or large
-        among them: see `read_message`.
+        The value that `read_message` would give; None for every other message, those that are refused, empty, large or
+        long for its schema among them: see `read_message`.
 
     """
-    if len(payload) >= LARGE:
-        return None
+    if len(payload) >= LARGE or (gate is not None and len(payload) > gate.short):
+        return None  # it is looked at closely, and judged once, by `read_message`
     try:
         document = _loads(payload)
     except orjson.JSONDecodeError:

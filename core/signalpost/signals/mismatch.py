@@ -16,6 +16,7 @@ DETAIL_LIMIT = 200
 POINTER_LIMIT = 256
 _EXCERPT_LIMIT = 40
 _LIST_LIMIT = 120
+_MANY = 500_000  # values: hardly more are in a message of 1 MiB
 
 _TYPE_NAMES = {
     "array": "a list",
@@ -51,6 +52,17 @@ def unexplained() -> Mismatch:
 def too_deep() -> Mismatch:
     """Make the answer for an instance that is nested deeper than the engine can explain."""
     return Mismatch("", "does not match the schema, and is nested too deeply to say where")
+
+
+def too_costly(most: int | None = None) -> Mismatch:
+    """Make the answer for an instance that would take too long to check; `most` is how many values may be checked."""
+    bound = "" if most is None or most > _MANY else f", and no more than {most} values"
+    return Mismatch("", f"takes too long to check against the schema: send less at once{bound}")
+
+
+def too_large() -> Mismatch:
+    """Make the answer for an instance that is too large to look for the place of its mismatch."""
+    return Mismatch("", "does not match the schema, and is too large to say where")
 
 
 def explain_error(error: ValidationError, instance: Any) -> Mismatch:
@@ -120,6 +132,8 @@ def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - 
             return f"expected at most {_count(limit, 'property', 'properties')}, got {len(value)}"
         case Kind.UniqueItems():
             return "holds the same item more than once"
+        case Kind.Custom(message=text):  # one of our own: see `signalpost.signals.keywords`
+            return f"{text}{_quote(value)}" if text.endswith(", got ") else text
         case Kind.Contains():
             return "does not hold the items that it must"
         case Kind.UnevaluatedItems(unexpected=items):

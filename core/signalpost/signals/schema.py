@@ -13,30 +13,65 @@ What a user's schema may say:
   (``\1``) are refused when the schema is compiled.
 * ``$ref`` reaches what the schema itself holds and the meta-schemas of the drafts. Nothing is ever fetched, neither
   from the network nor from a file.
+
+No message holds the loop for long, whatever the schema. A short one is judged by the engine as it is, for it cannot
+cost much. A longer one is weighed first (`signalpost.signals.cost`), and what the engine does slowly is done by
+`signalpost.signals.keywords`, which count their work. What would cost more than `BUDGET` is refused unseen, and its
+sender is told so.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import jsonschema_rs
 from jsonschema_rs import ValidationError
 
-from signalpost.signals.mismatch import Mismatch, explain_error, too_deep, unexplained
+from signalpost.signals.cost import Schema, SchemaCost, amount, amount_of_text, cost_of, paths_of, without_strings
+from signalpost.signals.keywords import (
+    Draft,
+    Meter,
+    careful_cost,
+    factories,
+    pattern_costs,
+    plain_cost,
+    with_own_keywords,
+)
+from signalpost.signals.mismatch import Mismatch, explain_error, too_costly, too_deep, too_large, unexplained
 from signalpost.signals.refusal import refusal_of
 from signalpost.signals.unions import without_unions
 
 Document = Mapping[str, Any] | bool
 
+BUDGET: Final = 20_000_000
+"""Nanoseconds that judging one message may take at most."""
+
+METERED: Final = 10_000_000
+_TO_EXPLAIN: Final = 15_000_000
+_SHORT: Final = 500_000  # what the engine's own way with slow keywords may take, where a text is short
+_SHORT_UNIQUE = 400  # bytes, in which `uniqueItems` is quadratic
+_ANY_LENGTH = 1 << 62
+_COPYING = 150  # nanoseconds for each value that an error of the engine copies
+_EXPLAINING = 3  # times that finding a mismatch takes what judging takes
+_DEEP = 64
+# What is bounded to less is worth a note.
+_MANY_VALUES, _MANY_KILOBYTES, _LONG_TEXT = 30_000, 1_024, 16_384
+
 # Keywords whose check can raise instead of answering: `uniqueItems` gives up on items nested deeper than 255 levels,
 # while every other keyword walks any depth that orjson lets through.
-_CAN_RAISE = frozenset({"uniqueItems"})
+_UNIQUE = frozenset({"uniqueItems"})
+_CAN_RAISE = _UNIQUE
+_SLOW = frozenset({"uniqueItems", "multipleOf"})
 _WITH_CONDITIONS = (
     jsonschema_rs.Draft7Validator,
     jsonschema_rs.Draft201909Validator,
     jsonschema_rs.Draft202012Validator,
 )
+_WITH_FORMATS = (jsonschema_rs.Draft4Validator, jsonschema_rs.Draft6Validator, jsonschema_rs.Draft7Validator)
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+
+Engine = Callable[[Schema], jsonschema_rs.Validator]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +79,19 @@ class SchemaGate:
     """A compiled JSON Schema. Make one with `compile`.
 
     Attributes:
-        accepts: whether an instance (as orjson reads it) matches. Never raises and never blocks. It is the engine's
-            own bound method wherever that cannot raise: the gate stands before every message.
+        accepts: whether an instance (as orjson reads it) matches. Never raises. It is the engine's own bound method
+            wherever that cannot raise: the gate stands before every message. Only for what we trust, and for texts of
+            up to `short` bytes: these take no longer than `BUDGET`.
+        short: how many bytes the text of an instance may have, for `accepts` to be asked.
         document: what it was compiled from.
 
     """
 
     accepts: Callable[[Any], bool]
+    short: int
     document: Document = field(compare=False, repr=False)
-    _explainer: jsonschema_rs.Validator | None
+    _explainer: "_Explainer"
+    _weighed: "_Weighed"
 
     @classmethod
     def compile(cls, document: Document) -> "SchemaGate":
@@ -67,46 +106,225 @@ class SchemaGate:
         try:
             plain = _plain(document)
             validator = _engine(plain)
+            return cls._compiled(document, plain, validator)
         except ValidationError as error:
             raise ValueError(refusal_of(error)) from None
         except RecursionError:
             raise ValueError("the schema is nested too deeply") from None
+        except _TooSlowError:
+            raise
         except ValueError as error:
             raise ValueError(f"the schema cannot be read as JSON: {' '.join(str(error).split())}") from None
+
+    @classmethod
+    def _compiled(cls, document: Document, plain: Schema, validator: jsonschema_rs.Validator) -> "SchemaGate":
+        weighed = _Weighed.compile(plain, validator)
+        cost = cost_of(plain, partial(plain_cost, _checks_formats(plain, validator)))
+        explainer = _Explainer.compile(plain, validator, _engine, cost)
         accepts = _guarded(validator) if _may_raise(plain) else validator.is_valid
-        return cls(accepts, document, _explainer(plain, validator))
+        return cls(accepts, _short(plain, cost, weighed), document, explainer, weighed)
+
+    @property
+    def bounds(self) -> tuple[str, ...]:
+        """What the schema bounds messages to, by what it costs to judge them; for whoever wrote it."""
+        return tuple(self._weighed.bounds())
 
     def explain(self, instance: Any) -> Mismatch:
         """Say why `accepts` refused the instance: the first mismatch only, so that no client can buy a long answer.
 
         Never raises. What the schema asks for is told to the client: a schema is no place for secrets.
         """
-        if self._explainer is None:
-            return unexplained()
+        return self._explainer.explain(instance)
+
+    def mismatch(self, instance: Any, text: bytes) -> Mismatch | None:
+        """Judge an instance, and say why if it does not match; None if it does.
+
+        Never raises, and takes no longer than `BUDGET` and as much again to explain. An instance that would take
+        longer is refused as one that does not match.
+
+        Args:
+            instance: as orjson reads it.
+            text: what it was read from.
+
+        """
+        if len(text) > self.short:
+            return self._weighed.mismatch(instance, text)
+        return None if self.accepts(instance) else self.explain(instance)
+
+
+class _TooSlowError(ValueError):
+    """A schema takes too long to judge any message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Explainer:
+    """Finds the first mismatch.
+
+    Attributes:
+        validator: finds it at about the cost of judging; None when there is none.
+        paths: see `paths_of`.
+        cost: of judging.
+
+    """
+
+    validator: jsonschema_rs.Validator | None
+    paths: int
+    cost: SchemaCost
+
+    @classmethod
+    def compile(
+        cls, schema: Schema, validator: jsonschema_rs.Validator, engine: Engine, cost: SchemaCost
+    ) -> "_Explainer":
+        """Make one for a schema, by a validator that finds the first mismatch at about the cost of judging."""
+        equivalent = without_unions(schema, conditions=isinstance(validator, _WITH_CONDITIONS))
+        if equivalent is schema:
+            return cls(validator, paths_of(schema), cost)
         try:
-            self._explainer.validate(instance)
+            return cls(None if equivalent is None else engine(equivalent), paths_of(equivalent), cost)
+        except ValueError:  # a reference points into a union, which is no longer where it was
+            return cls(None, 0, cost)
+
+    def explain(self, instance: Any) -> Mismatch:
+        if self.validator is None:
+            return unexplained()
+        if not self._affords(instance):
+            return too_large()
+        try:
+            self.validator.validate(instance)
         except ValidationError as error:
             return explain_error(error, instance)
         except ValueError:  # the engine copies what it explains, and copies 255 levels at most
             return too_deep()
         return unexplained()
 
+    def _affords(self, instance: Any) -> bool:
+        """Whether explaining takes no longer than it may; short texts are not looked at."""
+        values, huge = amount(instance, _TO_EXPLAIN // _COPYING)
+        cost = _EXPLAINING * self.cost.of(values, huge, 0) + _COPYING * values
+        if self.paths > 1:
+            cost *= self.paths ** _depth(instance)
+        return cost <= _TO_EXPLAIN
 
-def _engine(plain: dict[str, Any] | bool) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(plain, pattern_options=jsonschema_rs.RegexOptions(), offline=True)
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """Judges messages of any length.
+
+    Attributes:
+        accepts: whether an instance matches, as far as `meter` lasts.
+        cost: of what `meter` does not count.
+        light: how many bytes any text may have without being counted.
+        careful: whether any keyword is not the engine's own.
+        texts: how many bytes of text its patterns can be matched with.
+
+    """
+
+    accepts: Callable[[Any], bool]
+    cost: SchemaCost
+    meter: Meter
+    light: int
+    careful: bool
+    texts: int
+    explainer: _Explainer
+
+    @classmethod
+    def compile(cls, plain: Schema, validator: jsonschema_rs.Validator) -> "_Weighed":
+        """Compile a schema that the engine has compiled.
+
+        Raises:
+            _TooSlowError: there is no time for it.
+
+        """
+        formats, const = isinstance(validator, _WITH_FORMATS), not isinstance(validator, jsonschema_rs.Draft4Validator)
+        schema = with_own_keywords(plain, Draft(formats, const))
+        cost = cost_of(schema, partial(careful_cost, _checks_formats(plain, validator)))
+        if cost.once > BUDGET:
+            raise _TooSlowError(
+                f"the schema takes up to {cost.once // 1_000_000} ms for any message, and may take "
+                f"{BUDGET // 1_000_000}: what is referred to twice is checked twice, and so on in what refers to it"
+            )
+        meter = Meter(METERED)
+        careful = schema != plain or _uses(plain, _SLOW)
+        engine = partial(_engine, keywords=factories(meter, _engine, _draft(plain))) if careful else _engine
+        judge = engine(schema) if careful else validator
+        texts = METERED // max(pattern_costs(schema), default=1)
+        explainer = _Explainer.compile(schema, judge, engine, cost)
+        return cls(judge.is_valid, cost, meter, _affordable(cost, BUDGET), careful, texts, explainer)
+
+    def mismatch(self, instance: Any, text: bytes) -> Mismatch | None:
+        """Judge an instance: see `SchemaGate.mismatch`."""
+        if len(text) > self.light and not self._affords(text):
+            return too_costly(self.most)
+        self.meter.start()
+        accepted = self.accepts(instance)
+        if self.meter.left < 0:
+            return too_costly()
+        if accepted:
+            return None
+        self.meter.start()
+        found = self.explainer.explain(instance)
+        return found if self.meter.left >= 0 else too_large()
+
+    def _affords(self, text: bytes) -> bool:
+        """Whether there is time for what a text holds."""
+        if self.cost.of(*amount_of_text(text), len(text)) <= BUDGET:
+            return True
+        outside = without_strings(text)
+        return len(outside) < len(text) and self.cost.of(*amount_of_text(outside), len(text)) <= BUDGET
+
+    @property
+    def most(self) -> int:
+        """How many values a message may hold."""
+        return (BUDGET - self.cost.once) // max(self.cost.each.value, 1)
+
+    def bounds(self) -> Iterator[str]:
+        """Yield what messages are bounded to."""
+        if self.most < _MANY_VALUES:
+            yield f"with more than {self.most} values"
+        kilobytes = (BUDGET - self.cost.once) // max(self.cost.each.byte, 1) >> 10
+        if kilobytes < _MANY_KILOBYTES:
+            yield f"of more than {kilobytes} KiB"
+        if self.texts < _LONG_TEXT:
+            yield f"with a text of more than {self.texts} bytes for a pattern"
 
 
-def _explainer(plain: dict[str, Any] | bool, validator: jsonschema_rs.Validator) -> jsonschema_rs.Validator | None:
-    """Return a validator that finds the first mismatch at about the cost of `accepts`; None when there is none."""
-    equivalent = without_unions(plain, conditions=isinstance(validator, _WITH_CONDITIONS))
-    if equivalent is plain:
-        return validator
-    if equivalent is None:
-        return None
-    try:
-        return _engine(equivalent)
-    except ValueError:  # a reference points into a union, which is no longer where it was
-        return None
+def _short(plain: Schema, cost: SchemaCost, weighed: _Weighed) -> int:
+    """Return for how many bytes of text the engine needs no watching, `cost` being what it takes at its worst."""
+    short = _affordable(cost, _SHORT if weighed.careful else BUDGET)
+    return min(short, _SHORT_UNIQUE) if _uses(plain, _UNIQUE) else short
+
+
+def _affordable(cost: SchemaCost, room: int) -> int:
+    """Return how many bytes of any text can be judged in so many nanoseconds."""
+    # The shortest values are two bytes with their comma, the shortest huge numbers five: 1e19.
+    for_byte = cost.each.value / 2 + cost.each.huge / 5 + cost.each.byte
+    room = max(room - cost.once - cost.each.value, 0)
+    return int(room / for_byte) if for_byte else _ANY_LENGTH
+
+
+def _depth(instance: Any) -> int:
+    """Return how deeply a value is nested, up to `_DEEP`."""
+    level, depth = [instance], 0
+    while level and depth < _DEEP:
+        parts = (part.values() if type(part) is dict else part for part in level if type(part) in (dict, list))
+        level = [each for part in parts for each in part]
+        depth += 1
+    return depth
+
+
+def _engine(schema: Schema, keywords: dict[str, Any] | None = None) -> jsonschema_rs.Validator:
+    options = jsonschema_rs.RegexOptions()
+    return jsonschema_rs.validator_for(schema, pattern_options=options, keywords=keywords, offline=True)
+
+
+def _draft(plain: Schema) -> str | None:
+    return plain.get("$schema") if isinstance(plain, dict) else None
+
+
+def _checks_formats(plain: Schema, validator: jsonschema_rs.Validator) -> bool:
+    """Whether the schema, or any part that has a draft of its own, may check ``format``."""
+    drafts = sum(key == "$schema" for key, _ in _pairs(plain))
+    return isinstance(validator, _WITH_FORMATS) or drafts > 1
 
 
 def _guarded(validator: jsonschema_rs.Validator) -> Callable[[Any], bool]:
@@ -132,9 +350,14 @@ def _plain(document: Any) -> Any:
 
 
 def _may_raise(document: Any) -> bool:
-    """Whether the schema, or a meta-schema it refers to, uses a keyword of `_CAN_RAISE`. Errs on the safe side."""
+    """Whether the schema uses a keyword of `_CAN_RAISE`. Errs on the safe side."""
+    return _uses(document, _CAN_RAISE)
+
+
+def _uses(document: Any, keywords: frozenset[str]) -> bool:
+    """Whether the schema, or a meta-schema it refers to, uses one of the keywords. Errs on the safe side."""
     return any(
-        key in _CAN_RAISE or (key in _REFERENCES and not str(value).startswith("#")) for key, value in _pairs(document)
+        key in keywords or (key in _REFERENCES and not str(value).startswith("#")) for key, value in _pairs(document)
     )
 
 

@@ -18,10 +18,14 @@ Schema = Any
 """A schema in plain dicts and lists, or any part of one."""
 
 UNIONS: Final = ("anyOf", "oneOf")
+OWN: Final = "signalpost-"
+"""Before the name of a keyword that is checked by us, rather than by the engine; its value is data."""
 
 # Keywords whose value is data, and those whose value maps names to schemas: a property may be called "const".
-_DATA = frozenset({"const", "enum", "default", "examples", "required", "dependentRequired"})
-_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"})
+DATA: Final = frozenset({"const", "enum", "default", "examples", "required", "dependentRequired"})
+BY_NAME: Final = frozenset(
+    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+)
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 # These see what the forms of a union have looked at, but not through ``not``.
 _UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
@@ -97,9 +101,9 @@ class _Rewriter:
         return rewritten
 
     def _value(self, key: str, value: Any) -> Any:
-        if key in _DATA:
+        if key in DATA or key.startswith(OWN):
             return value
-        if key in _BY_NAME and isinstance(value, dict):
+        if key in BY_NAME and isinstance(value, dict):
             return {name: self.rewrite(part) for name, part in value.items()}
         return self.rewrite(value)
 
