@@ -8,20 +8,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from signalpost.config.paths import fold_case
 from signalpost.delivery.frames import Dialect
 from signalpost.serving.extensions import TOKEN, Extension, MalformedError, read_extensions
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
 _VERSION = "13"
-# RFC 6454 section 6.2. Not urlsplit, which drops line breaks, and an empty query.
+# RFC 6454 section 6.2: visible ASCII, as browsers send it. Not urlsplit, which drops line breaks, and an empty query.
+# Without re.ASCII, and of letters beyond it, the Kelvin sign is a k.
 _ORIGIN = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\\\[\]]+)(:(?P<port>[0-9]{1,5}))?",
-    re.IGNORECASE,
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?P<host>\[[0-9a-f:.]+\]|(?:(?![/?#@:\\\[\]])[!-~])+)(:(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE | re.ASCII,
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # the schemes that pages come by
 _TOKEN = re.compile(TOKEN)
-_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^][\s:/?#@,\\]+))(?::[0-9]*)?")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>(?:(?![][:/?#@,\\])[!-~])+))(?::[0-9]*)?")
 
 
 class Headers(Protocol):
@@ -173,7 +176,7 @@ def accept(offer: Offer, dialect: Dialect, client_id: str, extensions: str = "")
 
 
 def _tokens(values: list[str]) -> set[str]:
-    return {token.lower() for token in _list(values)}
+    return {fold_case(token) for token in _list(values)}
 
 
 def _list(values: list[str]) -> list[str]:

@@ -16,13 +16,13 @@ from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 from signalpost.actions.program import Program
 from signalpost.actions.run import Response as Made
 from signalpost.actions.run import WebRequest
+from signalpost.config.paths import path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
 from signalpost.serving.files import StaticFolder, send_file
 from signalpost.serving.services import RouteServices
-from signalpost.serving.table import path_segments
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
 from signalpost.signals.schema import SchemaGate

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import unquote
 
 from sanic.http import Http
 from sanic.models.handler_types import RouteHandler
@@ -14,6 +13,7 @@ from sanic.response import HTTPResponse
 from sanic_routing.route import Route
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
+from signalpost.config.paths import path_text
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, Inflater
 from signalpost.delivery.reader import FrameReader
@@ -165,7 +165,8 @@ class Upgrader:
             raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
         if len(hub.clients) + len(hub.closing) >= services.limits.connections:
             raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
-        resolved = services.table.resolve(endpoint.name, _decoded(path))
+        text = path_text(path)
+        resolved = None if text is None else services.table.resolve(endpoint.name, text)
         if resolved is None:
             raise Refusal(404, "There is no signal at this path.")
         return resolved
@@ -217,16 +218,6 @@ class Upgrader:
         loop = asyncio.get_running_loop()
         bucket = Bucket(limits.rate, loop.time)
         return PacedConnection(transport, services.plugins, services.keepalive, reader, bucket=bucket, loop=loop)
-
-
-def _decoded(path: str) -> str:
-    try:
-        decoded = unquote(path, errors="strict")
-    except UnicodeDecodeError:
-        decoded = "\0"
-    if not decoded.isprintable():
-        raise Refusal(400, "The path is not readable text.")
-    return decoded
 
 
 def _peer(transport: asyncio.Transport) -> tuple[str, int]:
