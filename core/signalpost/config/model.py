@@ -124,8 +124,11 @@ class EndpointConfig(Placed):
     Attributes:
         address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses.
         port: 0 to 65535; 0 lets the system choose (tests).
-        origins: further origins that may open WebSockets, as scheme://host[:port].
+        origins: further origins, as scheme://host[:port], whose pages may open WebSockets, or at http and https change
+            things and read answers.
         compression: of WebSockets; None is not at all.
+        hosts: further names in lower case by which it may be asked; ``*.example.com`` is every name below that one.
+        headers: that answers carry, by name in lower case; an empty one is not sent at all.
 
     """
 
@@ -137,6 +140,8 @@ class EndpointConfig(Placed):
     tls: TlsConfig | None = None
     origins: tuple[str, ...] = ()
     compression: CompressionConfig | None = None
+    hosts: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -183,6 +188,7 @@ class RouteConfig(Placed):
         methods: upper case; file, static and view imply GET (and Sanic's HEAD), handler and do POST
             unless the file says otherwise.
         endpoints: names of the http(s) endpoints that serve it; empty means all.
+        headers: of its answers below 400, by name in lower case; they go before those of the endpoint.
 
     """
 
@@ -196,6 +202,7 @@ class RouteConfig(Placed):
     do: tuple[StepConfig, ...] = ()
     schema: SchemaConfig | None = None
     endpoints: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Rebroadcast(StrEnum):

@@ -13,10 +13,12 @@ from urllib.parse import unquote
 
 from sanic.exceptions import MethodNotAllowed, NotFound
 from sanic.models.handler_types import RouteHandler
+from sanic.request import Request
 from sanic.router import Router
 from sanic_routing.route import Route
 
 from signalpost.config.paths import PathPattern, path_segments
+from signalpost.serving.guard import Guard
 
 _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole
 
@@ -37,10 +39,15 @@ class RouteTable(Router):
 
     `finalize`, which Sanic calls at start and after every `app.amend()`, reads the routes that were added; a table
     without any is allowed, since a port may serve WebSockets only.
+
+    Args:
+        guard: refuses what the endpoint does not answer, whatever its path; None lets every request pass.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard | None = None) -> None:
         super().__init__()
+        self.guard = guard
         self._literal: dict[tuple[str, ...], Methods] = {}
         self._patterns: list[tuple[PathPattern, Methods]] = []
 
@@ -82,8 +89,11 @@ class RouteTable(Router):
         Raises:
             NotFound: no route has this path.
             MethodNotAllowed: one has, but not with this method; it carries the methods that are allowed.
+            Refusal: the guard lets it not pass.
 
         """
+        if self.guard is not None:
+            self.guard.admit(Request.get_current())
         if path == _ANY_PATH:
             every = {name: route for route in self.routes for name in route.methods}
             raise MethodNotAllowed(method=method, allowed_methods=allowed(every))

@@ -20,6 +20,7 @@ from signalpost.delivery.reader import FrameReader
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Connection
 from signalpost.serving.extensions import agree
+from signalpost.serving.guard import Guard, hosts_of
 from signalpost.serving.handshake import Offer, Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
 from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
@@ -43,11 +44,12 @@ class UpgradeTable(RouteTable):
 
     Args:
         plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
+        guard: of that endpoint.
 
     """
 
-    def __init__(self, *, plain: bool) -> None:
-        super().__init__()
+    def __init__(self, *, plain: bool, guard: Guard | None = None) -> None:
+        super().__init__(guard)
         self._plain = plain
         self._upgrade: Route | None = None
 
@@ -91,20 +93,23 @@ class Upgrader:
     Args:
         endpoint: the port's ws or wss endpoint; None refuses every handshake.
         services: shared by all ports.
+        guard: of the endpoint.
 
     Attributes:
         open: whether handshakes are still answered with a 101.
 
     """
 
-    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices) -> None:
+    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices, guard: Guard | None) -> None:
         self._endpoint = endpoint
         self._services = services
+        self._guard = guard
         self.open = True
 
-    def serve(self, endpoint: EndpointConfig | None) -> None:
+    def serve(self, endpoint: EndpointConfig | None, guard: Guard | None) -> None:
         """Answer handshakes for another endpoint of the port from now on."""
         self._endpoint = endpoint
+        self._guard = guard
 
     def add_to(self, app: Any) -> None:
         """Add the upgrade route to a Sanic app whose router is an `UpgradeTable`."""
@@ -120,9 +125,11 @@ class Upgrader:
         """Answer a request: None when its connection is a WebSocket now."""
         if self._endpoint is None:
             return failure(request, 400, detail="There are no WebSockets at this address.")
-        if not is_upgrade(request.headers):
-            return failure(request, 426, headers={"upgrade": "websocket"})
         try:
+            if self._guard is not None:
+                self._guard.admit_hosts(hosts_of(request))
+            if not is_upgrade(request.headers):
+                return failure(request, 426, headers={"upgrade": "websocket"})
             self._upgrade(request, self._endpoint)
         except Refusal as refusal:
             return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
@@ -134,6 +141,8 @@ class Upgrader:
             return False
         try:
             offer = read_offer("GET", "1.1", head.fields)
+            if self._guard is not None:
+                self._guard.admit_hosts(head.fields["host"])
             resolved = self._judge(offer, head.path, self._endpoint)
         except Refusal:
             return False  # which makes it again, and an answer of it
