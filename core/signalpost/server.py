@@ -23,6 +23,7 @@ from signalpost.serving.draining import Farewell, finish_handlers
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
+from signalpost.serving.private import Private
 from signalpost.serving.rebinding import Rebinding, Rebound
 from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
@@ -186,6 +187,7 @@ class Server:
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
             work=work,
+            private=Private(plan.config.private),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

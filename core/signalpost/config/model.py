@@ -399,6 +399,23 @@ class StateConfig:
     forget: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class PrivatePaths:
+    """What no route may ever show, there or not; absolute.
+
+    Attributes:
+        files: routes.yaml and what it includes, the file of secrets, keys and certificates, the state and its journals.
+        folders: with all that is in them: of plugins, of included files, and the one where a running server leaves
+            notes.
+        home: the folder of routes.yaml.
+
+    """
+
+    files: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    home: Path | None = None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class ServerConfig:
     """All of routes.yaml.
@@ -412,6 +429,7 @@ class ServerConfig:
         files: routes.yaml, what it includes (files, and folders as such), the file of secrets, and every file that a
             key names, there or not; absolute. When one changes, this may, too.
         notes: what is right but may not be meant.
+        private: what no route may show.
 
     """
 
@@ -430,6 +448,7 @@ class ServerConfig:
     source: SourceMap = field(compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    private: PrivatePaths = field(default=PrivatePaths(), compare=False)
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.file!r})"

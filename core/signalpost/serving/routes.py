@@ -124,7 +124,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.file:
         return partial(_answer_file, rule.file, rule.owner, services)
     if rule.static:
-        return partial(_answer_static, StaticFolder(rule.static), len(rule.path.segments))
+        return partial(_answer_static, StaticFolder(rule.static, services.private), len(rule.path.segments))
     if rule.view:
         return partial(_answer_view, View.load(rule.view, services.folder, services.additions), services)
     if rule.handler:
@@ -136,7 +136,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
 
 async def _answer_file(path: Path, owner: str, services: RouteServices, request: Request, _params: Params) -> Response:
     try:
-        return await send_file(request, path)
+        return await send_file(request, path, services.private)
     except OSError as error:
         name = path.relative_to(services.folder) if path.is_relative_to(services.folder) else path
         LOG.warning("%s: the file of this route cannot be sent: %s: %s", owner, name, error.strerror or error)

@@ -7,6 +7,7 @@ from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
+from signalpost.serving.private import NOTHING_PRIVATE, Private
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
@@ -25,6 +26,7 @@ class RouteServices:
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
         work: of the plan whose routes they are.
+        private: tells which files are never sent.
 
     """
 
@@ -37,3 +39,4 @@ class RouteServices:
     message_limit: int = MEBIBYTE
     patience: float = 10.0
     work: Work = field(default_factory=Work)
+    private: Private = NOTHING_PRIVATE
