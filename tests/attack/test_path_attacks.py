@@ -223,12 +223,35 @@ def test_two_clients_share_an_audience_only_by_the_same_rule_and_parameters(one,
     if here.path == there.path:
         assert (here.rule.owner, here.params) == (there.rule.owner, there.params)
         if not here.rule.declared:
-            assert path_segments(one) == path_segments(other)
+            assert texts[0] == texts[1]
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), max_size=4))
 def test_any_segments_have_a_text_of_their_own(segments):
     assert split_path(join_segments(segments)) == segments
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ("/x/", "/x"),
+        ("//x", "//x"),
+        ("/x//", "/x//"),
+        ("//", "//"),
+        ("//elsewhere.test/%78", "//elsewhere.test/x"),
+        ("/x/%2F", "/x/%2F"),
+        ("/x%2f/", "/x%2F"),
+        ("/X", "/X"),
+    ],
+)
+async def test_an_undeclared_path_is_an_audience_of_its_own(app, bare, asked, path):
+    """Any path may be connected to, as in Pode."""
+    status, identity = await connect(app, bare, asked)
+    assert (status, app.server._hub.clients[identity].path) == (101, path)
+    async with app.connect("/anywhere") as other:
+        await other.send("for one path", path=path)
+        frame = await bare[0].readexactly(2)
+        assert await bare[0].readexactly(frame[1]) == b"for one path"
 
 
 @pytest.mark.parametrize("key", ["me\u017f\u017fage", "me\u017fsage", "mesSage\u200b", "\uff4dessage", "message\x00"])

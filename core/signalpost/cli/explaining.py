@@ -9,7 +9,7 @@ from signalpost.actions.program import Program
 from signalpost.cli.terminal import show_facts
 from signalpost.cli.wording import outline, route_does, signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat, Wish
-from signalpost.config.paths import Params, path_segments
+from signalpost.config.paths import Params, path_segments, path_text
 from signalpost.config.words import did_you_mean
 from signalpost.errors import OperatorError
 from signalpost.plan import Plan
@@ -80,8 +80,8 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
 def _undeclared(plan: Plan, claims: Sequence[Claim[SignalRule]], asked: str) -> Facts:
     near = did_you_mean(unquote(asked), [str(claim.pattern) for claim in claims])
     yield "signal", f"none has this path{near}"
-    if path_segments(asked) is None:
-        yield "does", "the handshake is refused with 404: this is no path"
+    if path_text(asked) is None:
+        yield "does", "the handshake is refused with 404: this is no readable path"
     elif plan.config.undeclared_refused:
         yield "does", "the handshake is refused with 404 (undeclared: refuse)"
     else:

@@ -52,7 +52,7 @@ def try_message(plan: Plan, question: Question) -> None:
 async def _try(plan: Plan, question: Question) -> None:
     path = path_text(question.path.partition("?")[0])
     if path is None:
-        raise OperatorError(f"the server refuses {question.path} with 404: it has an empty segment, or is not readable")
+        raise OperatorError(f"the server refuses {question.path} with 404: it is no readable path")
     endpoint = _endpoint(plan, question.endpoint, path)
     trial = Trial(plan, endpoint, question.state or {}, call=question.call)
     resolved = trial.resolve(path)

@@ -14,9 +14,10 @@ A path has three forms, and there is one way between them:
   but for a slash in a segment, which is ``%2F`` (and ``%25`` where a percent sign would else be read as part of one).
   `split_path` and `join_segments` are each other's inverse, so two paths of different segments never share a text.
 
-A trailing slash says nothing (``/rooms/`` is ``/rooms``), and what has an empty segment (``//``) is no path. Literals
-of signals match without case (Pode behaviour 17), which means A to Z: no letter of Unicode stands for another. HTTP
-routes are matched with case.
+A trailing slash says nothing (``/rooms/`` is ``/rooms``). A path with an empty segment (``//``) is nobody's: nothing
+that is declared matches it, and where undeclared paths are served, it is one as it stands. Literals of signals match
+without case (Pode behaviour 17), which means A to Z: no letter of Unicode stands for another. HTTP routes are matched
+with case.
 """
 
 import re
@@ -205,20 +206,33 @@ def path_segments(asked: str) -> list[str] | None:
     None if it is no path, has an empty segment or a control character, or is not UTF-8. ``/caf%C3%A9/`` has
     ``["café"]``, ``/u/a%2Fb`` has ``["u", "a/b"]``, and ``/`` has none.
     """
-    parts = _parts(asked)
-    if parts is None or "%" not in asked:
-        return parts
-    try:
-        segments = [unquote_to_bytes(part).decode() for part in parts]
-    except UnicodeDecodeError:
-        return None
-    return None if any(map(_CONTROL.search, segments)) else segments
+    text = path_text(asked)
+    return None if text is None else split_path(text)
 
 
 def path_text(asked: str) -> str | None:
-    """Return the text of a path as a request line has it; None as with `path_segments`."""
-    segments = path_segments(asked)
-    return None if segments is None else join_segments(segments)
+    """Return the text of a path as a request line has it, without its query.
+
+    None if it is none, has a control character, or is not UTF-8. ``/u/a%2fb/`` is ``/u/a%2Fb``.
+    """
+    if not asked.startswith("/"):
+        return None
+    if "%" not in asked:
+        return plain_path(asked)
+    try:
+        segments = [unquote_to_bytes(part).decode() for part in _all_parts(asked)]
+    except UnicodeDecodeError:
+        return None
+    return None if any(map(_CONTROL.search, segments)) else join_segments(segments)
+
+
+def plain_path(text: str) -> str:
+    """Return the one form that the text of a path has by itself, whatever is declared; what is none stays as it is."""
+    if not text.startswith("/"):
+        return text
+    if "%" not in text:
+        return text if "//" in text or text == "/" else text.removesuffix("/")
+    return join_segments(map(_decoded, _all_parts(text)))
 
 
 def split_path(text: str) -> list[str] | None:
@@ -226,10 +240,10 @@ def split_path(text: str) -> list[str] | None:
 
     ``/`` has no segments; ``/Rooms/blue/`` has ``["Rooms", "blue"]``.
     """
-    parts = _parts(text)
-    if parts is None or "%" not in text:
-        return parts
-    return [_ENCODED.sub(lambda found: "%" if found[0] == "%25" else "/", part) for part in parts]
+    if not text.startswith("/") or "//" in text:
+        return None
+    parts = _all_parts(text)
+    return parts if "%" not in text else list(map(_decoded, parts))
 
 
 def join_segments(segments: Iterable[str]) -> str:
@@ -241,11 +255,14 @@ def join_segments(segments: Iterable[str]) -> str:
     return "/" + "/".join(map(_encoded, segments))
 
 
-def _parts(path: str) -> list[str] | None:
-    if not path.startswith("/") or "//" in path:
-        return None
-    inner = path.strip("/")
+def _all_parts(path: str) -> list[str]:
+    """Part a path at its slashes; a single one at its end parts nothing, unless there are empty segments."""
+    inner = path[1:] if "//" in path else path.strip("/")
     return inner.split("/") if inner else []
+
+
+def _decoded(segment: str) -> str:
+    return _ENCODED.sub(lambda found: "%" if found[0] == "%25" else "/", segment)
 
 
 def _encoded(segment: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
-from signalpost.config.paths import PathPattern, PathTable, join_segments, split_path
+from signalpost.config.paths import PathPattern, PathTable, plain_path
 from signalpost.signals.rule import SignalRule
 
 _NO_PARAMS: Mapping[str, str | int] = {}
@@ -55,10 +55,8 @@ class SignalTable:
         match = self._tables[endpoint].match(path)
         if match is not None:
             return ResolvedPath(match.value, match.path, match.params)
-        rule, segments = self._undeclared.get(endpoint), split_path(path)
-        if rule is None or segments is None:
-            return None
-        return ResolvedPath(rule, join_segments(segments), _NO_PARAMS)
+        rule = self._undeclared.get(endpoint)
+        return ResolvedPath(rule, plain_path(path), _NO_PARAMS) if rule is not None and path.startswith("/") else None
 
     def spelling(self, path: str) -> str:
         """Bring the path of a target to the spelling that clients' paths have; what is no path stays as it is.
@@ -66,10 +64,7 @@ class SignalTable:
         Nobody is ever connected on what is no path, nor is what is undeclared ever the path of a declared signal.
         """
         match = self._all.match(path)
-        if match is not None:
-            return match.path
-        segments = split_path(path)
-        return path if segments is None else join_segments(segments)
+        return match.path if match is not None else plain_path(path)
 
 
 def _undeclared(endpoint: str) -> SignalRule:
