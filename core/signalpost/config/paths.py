@@ -168,11 +168,13 @@ class PathPattern:
 
     def canonical(self, segments: Sequence[str]) -> list[str]:
         """Return the one form of segments that match: literals as declared, numbers without leading zeros."""
-        declared = (
-            segment if isinstance(segment, str) else str(int(given)) if segment.type is ParameterType.INT else given
-            for segment, given in zip(self.segments, segments, strict=False)
-        )
-        return [*declared, *segments[len(self.segments) :]]
+        canonical = list(segments)
+        for index, segment in enumerate(self.segments):
+            if isinstance(segment, str):
+                canonical[index] = segment
+            elif segment.type is ParameterType.INT:
+                canonical[index] = str(int(segments[index]))
+        return canonical
 
     def render(self, params: Params) -> str:
         """Return the text of the path that `params` give, with literals in their declared spelling.
@@ -249,9 +251,9 @@ def split_path(text: str) -> list[str] | None:
 def join_segments(segments: Iterable[str]) -> str:
     """Return the text of a path; `split_path` gives the segments back."""
     segments = tuple(segments)
-    plain = "/".join(segments)
-    if "%" not in plain and plain.count("/") == max(len(segments) - 1, 0):
-        return f"/{plain}"
+    plain = "/" + "/".join(segments)
+    if "%" not in plain and plain.count("/") == (len(segments) or 1):
+        return plain
     return "/" + "/".join(map(_encoded, segments))
 
 
@@ -418,7 +420,7 @@ class PathTable(Generic[T]):
 
     def match(self, path: str) -> PathMatch[T] | None:
         """Return the best match of the text of a path, or None if nothing is declared for it."""
-        static = self._static.get(fold_case(path))
+        static = self._static.get(path) or self._static.get(fold_case(path))
         if static is not None:
             return static
         segments = split_path(path)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sanic.request import Request
 
+from signalpost.config.addresses import parse_host
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.tally import Tally
 from signalpost.serving.handshake import Refusal, is_admitted, read_host, read_origin
@@ -168,9 +169,11 @@ class Guard:
         return is_own(name) or name in self._names or name.endswith(self._suffixes)
 
     def _remedy(self, name: str) -> str:
-        if not name or len(name) > _LONGEST:
+        try:
+            listed = ", ".join((*self._listed, parse_host(name)))
+        except ValueError:
             return "that is no name of a host"
-        return f"if it is yours, write hosts: [{', '.join((*self._listed, name.removesuffix('.')))}]"
+        return f"if it is yours, write hosts: [{listed}]"
 
 
 def is_own(name: str) -> bool:
