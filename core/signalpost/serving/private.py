@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from signalpost.config.model import PrivatePaths
@@ -29,10 +30,13 @@ class Private:
 
     """
 
-    __slots__ = ("_paths", "_told")
+    __slots__ = ("_files", "_folders", "_home", "_told")
 
     def __init__(self, paths: PrivatePaths) -> None:
-        self._paths = paths
+        # Texts rather than paths: asking the system for a handful of files is to cost less than sending one.
+        self._files = tuple(map(str, paths.files))
+        self._folders = tuple(map(str, paths.folders))
+        self._home = None if paths.home is None else str(paths.home)
         self._told: set[Path] = set()
 
     def check(self, path: Path) -> None:
@@ -45,8 +49,7 @@ class Private:
             OSError: it is private, or not there.
 
         """
-        status = os.stat(path)  # noqa: PTH116 - as os.fstat below
-        if self._holds(path, status):
+        if self._holds(str(path), os.stat(path)):  # noqa: PTH116 - as in _identity
             if path not in self._told and len(self._told) < _MOST_TOLD:
                 self._told.add(path)
                 LOG.warning("%r was asked for and is not sent, since it is private: keep it elsewhere", str(path))
@@ -59,53 +62,57 @@ class Private:
             OSError: it is.
 
         """
-        home = self._paths.home
-        if home is not None and _identity(root) in {_identity(each) for each in (home, *home.resolve().parents)}:
+        if self._home is not None and f"{os.path.realpath(self._home)}/".startswith(f"{str(root).rstrip('/')}/"):
             raise FileNotFoundError(2, "the app's own folder")
 
-    def _holds(self, path: Path, status: os.stat_result) -> bool:
+    def _holds(self, path: str, status: os.stat_result) -> bool:
         identity = (status.st_dev, status.st_ino)
-        files = {_identity(each) for each in self._paths.files}
-        if identity in files or identity in set(_logs()):
+        if any(_identity(file) == identity for file in self._files) or identity in _logs():
             return True
-        folders = {_identity(each) for each in self._paths.folders} - {None}
-        if any(_identity(parent) in folders for parent in path.parents):
+        folders = [found for folder in self._folders if (found := _identity(folder)) is not None]
+        if folders and any(_identity(parent) in folders for parent in _parents(path)):
             return True
-        return status.st_nlink > 1 and identity in set(self._in_folders())
+        return status.st_nlink > 1 and any(found == identity for found in self._in_folders())
 
-    def _in_folders(self) -> Iterator[Identity]:
-        left = _MOST_ENTRIES
-        for folder in self._paths.folders:
-            for parent, _, names in os.walk(folder):
-                for name in names[:left]:
-                    left -= 1
-                    found = _identity(Path(parent, name))
-                    if found is not None:
-                        yield found
+    def _in_folders(self) -> Iterator[Identity | None]:
+        entries = (
+            os.path.join(parent, name)  # noqa: PTH118 - as above
+            for folder in self._folders
+            for parent, _, names in os.walk(folder)
+            for name in names
+        )
+        return map(_identity, islice(entries, _MOST_ENTRIES))
 
 
 NOTHING_PRIVATE = Private(PrivatePaths())
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: str) -> Identity | None:
     try:
-        status = os.stat(path)  # noqa: PTH116 - one call, and no exception but OSError and ValueError
+        status = os.stat(path)  # noqa: PTH116 - it costs a third of Path.stat
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
 
 
-def _logs() -> Iterator[Identity]:
-    """Yield the files that the process writes its log to: those of its output, and of handlers of logging."""
-    for descriptor in (1, 2, *_descriptors()):
+def _parents(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:  # noqa: PTH120 - as above
+        yield parent
+        path = parent
+
+
+def _logs() -> set[Identity]:
+    """Return the files that the process writes its log to: those of its output, and of handlers of logging."""
+    found: set[Identity] = set()
+    for descriptor in {1, 2, *_descriptors()}:
         with suppress(OSError):
             status = os.fstat(descriptor)
-            yield status.st_dev, status.st_ino
+            found.add((status.st_dev, status.st_ino))
+    return found
 
 
 def _descriptors() -> Iterator[int]:
-    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
-    for logger in loggers:
+    for logger in (logging.root, *logging.Logger.manager.loggerDict.values()):
         for handler in getattr(logger, "handlers", ()):
             with suppress(OSError, ValueError, AttributeError):
                 yield handler.stream.fileno()
