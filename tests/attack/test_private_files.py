@@ -28,6 +28,7 @@ APP = """
     routes:
       - {path: /, static: web}
       - {path: /one, file: web/one.txt}
+      - {path: /view, view: web/view.html}
     signals: !include signals.yaml
     state: {file: kept/state.db}
 """
@@ -63,6 +64,7 @@ def folder(tmp_path, pair):
         (tmp_path / name).mkdir()
     (tmp_path / "web" / "one.txt").write_text("one")
     (tmp_path / "web" / "index.html").write_text("index")
+    (tmp_path / "web" / "view.html").write_text("view")
     (tmp_path / "certs" / "site.pem").write_bytes(pair[0])
     (tmp_path / "certs" / "site.key").write_bytes(pair[1])
     (tmp_path / "signals.yaml").write_text("[{path: /}]")
@@ -137,6 +139,19 @@ async def test_what_is_private_is_not_sent_by_another_name(app, folder, name, ho
         path = "/one"
     assert (await get(app, path)).status_code == 404
     assert (await get(app, "/index.html")).text == "index"
+
+
+async def test_a_view_that_becomes_a_private_file_is_not_rendered(app, folder):
+    assert (await get(app, "/view")).text == "view"
+    view = folder / "web" / "view.html"
+    for make in (lambda: view.symlink_to(folder / "secrets.yaml"), lambda: os.link(folder / "secrets.yaml", view)):
+        view.unlink()
+        make()
+        answer = await get(app, "/view")
+        assert (answer.status_code, "hunter2" in answer.text) == (500, False)
+    view.unlink()
+    view.write_text("another")
+    assert (await get(app, "/view")).text == "another"
 
 
 async def test_a_folder_that_becomes_the_apps_own_shows_nothing_of_it(folder):

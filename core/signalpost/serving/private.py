@@ -30,7 +30,7 @@ class Private:
 
     """
 
-    __slots__ = ("_files", "_folders", "_home", "_told")
+    __slots__ = ("_files", "_folders", "_home", "_seen", "_told")
 
     def __init__(self, paths: PrivatePaths) -> None:
         # Texts rather than paths: asking the system for a handful of files is to cost less than sending one.
@@ -38,6 +38,22 @@ class Private:
         self._folders = tuple(map(str, paths.folders))
         self._home = None if paths.home is None else str(paths.home)
         self._told: set[Path] = set()
+        self._seen: dict[Path, Identity | None] = {}
+
+    def check_again(self, path: Path) -> None:
+        """Refuse a file as `check` does, but look closely only if another file is there than at the last look.
+
+        Args:
+            path: declared, so that there are few of them.
+
+        Raises:
+            OSError: it is private, or not there.
+
+        """
+        identity = _identity(str(path))
+        if identity is None or identity != self._seen.get(path):
+            self.check(Path(os.path.realpath(path, strict=True)))
+            self._seen[path] = identity
 
     def check(self, path: Path) -> None:
         """Refuse a file that is private. It is not opened: closing it would take the state's lock from SQLite.

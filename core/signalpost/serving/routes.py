@@ -126,7 +126,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.static:
         return partial(_answer_static, StaticFolder(rule.static, services.private), len(rule.path.segments))
     if rule.view:
-        return partial(_answer_view, View.load(rule.view, services.folder, services.additions), services)
+        return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
     if rule.handler:
         return partial(_answer_handler, rule.handler, rule, services)
     if rule.do:
@@ -147,7 +147,12 @@ async def _answer_static(folder: StaticFolder, depth: int, request: Request, _pa
     return await folder.send(request, (path_segments(request.path) or [])[depth:])
 
 
-async def _answer_view(view: View, services: RouteServices, request: Request, params: Params) -> Response:
+async def _answer_view(view: View, path: Path, services: RouteServices, request: Request, params: Params) -> Response:
+    try:
+        services.private.check_again(path)
+    except OSError as error:
+        LOG.error("%s: %s cannot be shown: %s", pages.shown(request), view.name, error.strerror or error)  # noqa: TRY400
+        return pages.failure(request, 500)
     try:
         text = view.render(
             {
