@@ -158,7 +158,11 @@ class Guard:
         if asked is None or "access-control-allow-origin" not in self.shared(request):
             return {}
         names = request.headers.get("access-control-request-headers")
-        headers = {"access-control-allow-headers": names} if names is not None and names.isprintable() else {}
+        headers = (
+            {"access-control-allow-headers": names}
+            if names is not None and names.isascii() and names.isprintable()
+            else {}
+        )
         return {"access-control-allow-methods": methods, "access-control-max-age": _DAY, **headers}
 
     def _is_listed(self, origin: str) -> bool:
