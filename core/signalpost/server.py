@@ -25,6 +25,7 @@ from signalpost.serving.gate import Gate
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
+from signalpost.serving.private import Private
 from signalpost.serving.rebinding import Rebinding, Rebound
 from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
@@ -197,6 +198,7 @@ class Server:
             patience=plan.config.limits.handshake,
             work=work,
             out_of_descriptors=self._sockets.gate.descriptors.miss,
+            private=Private(plan.config.private),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

@@ -13,7 +13,7 @@ APP = """
     endpoints:
       - {name: live, address: 127.0.0.1, port: 0, protocol: ws, origins: ["https://good.example"]}
       - {name: packed, address: 127.0.0.1, port: 0, protocol: ws, compression: true}
-      - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+      - {name: web, address: 127.0.0.1, port: 0, protocol: http, hosts: [a, xn--a.b]}
     routes: [{path: /hello, view: hello.html}]
     signals:
       - {path: /echo, rebroadcast: sender}

@@ -50,7 +50,7 @@ def test_it_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write,
     server = run()
     talk(server.urls["live"])
     with socket.create_connection(("127.0.0.1", int(server.urls["web"].rpartition(":")[2]))) as http:
-        http.sendall(b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        http.sendall(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert http.makefile("rb").readline() == b"HTTP/1.1 404 Not Found\r\n"
     with connect(server.urls["live"], compression=None, proxy=None):
         assert server.end(number) == (0, "", "")

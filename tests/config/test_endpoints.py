@@ -72,7 +72,7 @@ def test_names_are_unique_even_beside_other_mistakes(problems):
         ("protocol: wss, self_signed: true, certificate: x.pem", "leave out either certificate or self_signed"),
         ("protocol: wss, self_signed: yes", "must be true or false"),
         ("protocol: wss, certificate: web/index.html", "index.html"),
-        ("protocol: http, origins: ['https://a']", "only ws and wss endpoints ask for the origin"),
+        ("protocol: http, origins: ['https://a/b']", 'is more than an origin: write "https://a"'),
         ("protocol: ws, origins: ['https://a', 'b.example']", 'origins[1]: "b.example" is no origin; did you mean "ht'),
         ("protocol: htp", '"htp" is not allowed here; did you mean "http"?'),
     ],
@@ -184,3 +184,52 @@ def test_an_origin_that_is_none(text, says):
     with pytest.raises(ValueError, match=r".") as caught:
         parse_origin(text)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("hosts: ['https://app.example.com/x']", 'is a URL; a host is only its name: write "app.example.com"'),
+        ("hosts: ['app.example.com:8090']", 'holds a port; a host is only its name: write "app.example.com"'),
+        ("hosts: ['*.example.com:80']", 'write "*.example.com"'),
+        ("hosts: ['*']", '"*" would answer every name'),
+        ("hosts: ['*.*.example.com']", "is no host name"),
+        ("hosts: ['app.*.com']", "is no host name"),
+        ("hosts: [a, 127.0.0.1]", 'hosts[1]: "127.0.0.1": IP addresses are always answered; leave it out'),
+        ("hosts: ['[::1]']", "IP addresses are always answered"),
+        ("hosts: [b\u00fccher.example]", "in ASCII (xn--"),
+        ("hosts: ['a b']", "is no host name"),
+        ("hosts: a.example", "must be a list"),
+        ("headers: {Content-Length: '5'}", "the server sets content-length itself"),
+        ("headers: {Transfer-Encoding: chunked}", "the server sets transfer-encoding itself"),
+        ("headers: {connection: close}", "the server sets connection itself"),
+        ("headers: {date: now}", "the server sets date itself"),
+        ("headers: {Sec-WebSocket-Accept: x}", "the server sets sec-websocket-accept itself"),
+        ("headers: {'x y': z}", '"x y" is no name of a header'),
+        ("headers: {'x:': z}", '"x:" is no name of a header'),
+        ("headers: {x-\u017f: z}", "is no name of a header"),
+        ('headers: {x: "a\\r\\nset-cookie: b"}', "one line of ASCII"),
+        ('headers: {x: "a\\0"}', "one line of ASCII"),
+        ("headers: {x: ' a'}", "no spaces at its ends"),
+        ("headers: {x: 5}", "must be text"),
+        ("headers: {X-A: a, x-a: b}", "x-a stands here twice"),
+        ("headers: {x: '{{ now }}'}", "have no templates"),
+    ],
+)
+def test_a_host_or_header_that_cannot_be_is_a_problem_that_says_what_is_meant(problems, line, says):
+    (found,) = problems(endpoints(f"name: a, address: 127.0.0.1, port: 80, protocol: http, {line}"))
+    assert says in found
+
+
+def test_headers_are_of_answers_so_websockets_have_none(problems):
+    (found,) = problems(endpoints("name: a, address: 127.0.0.1, port: 80, protocol: ws, headers: {x: y}"))
+    assert "only http and https endpoints send headers" in found
+
+
+def test_hosts_and_headers_are_kept_in_the_form_that_is_compared(config):
+    line = (
+        "name: a, address: '*', port: 80, protocol: http, hosts: [App.Example.com., '*.EXAMPLE.org'], headers: {X-A: b}"
+    )
+    (endpoint,) = config(endpoints(line)).endpoints
+    assert endpoint.hosts == ("app.example.com", "*.example.org")
+    assert endpoint.headers == (("x-a", "b"),)

@@ -22,7 +22,7 @@ QUIET_CHROMIUM = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP signalpost.test 127.0.0.1",  # a name that is not this machine's own, without a DNS
+    "--host-resolver-rules=MAP *.test 127.0.0.1",  # names that are not this machine's own, without a DNS
 ]
 
 ROUTES = """\
@@ -58,9 +58,10 @@ class App:
         index = folder / "web" / "index.html"
         port = "" if shared else f'data-port="{signals}"'
         index.write_text(index.read_text().replace('data-port="8091"', port))
+        hosts = "hosts: [signalpost.test]"
         endpoints = (
-            f"  - {{name: web, address: 127.0.0.1, port: {page}, protocol: http}}\n"
-            f"  - {{name: live, address: 127.0.0.1, port: {page if shared else signals}, protocol: ws}}\n"
+            f"  - {{name: web, address: 127.0.0.1, port: {page}, protocol: http, {hosts}}}\n"
+            f"  - {{name: live, address: 127.0.0.1, port: {page if shared else signals}, protocol: ws, {hosts}}}\n"
         )
         (folder / "routes.yaml").write_text(ROUTES.format(endpoints=endpoints))
 
@@ -124,6 +125,14 @@ def app(tmp_path: Path) -> Iterator[App]:
     app = App(tmp_path)
     app.start()
     yield app
+    app.kill()
+
+
+@pytest.fixture
+def make_app(tmp_path: Path) -> Iterator[Callable[[], App]]:
+    """Make an app that is not started yet, so that its files can be changed before."""
+    app = App(tmp_path, shared=True)
+    yield lambda: app
     app.kill()
 
 

@@ -203,6 +203,7 @@ def test_a_wrong_method_is_told_the_right_one():
         ("h2c, WEBSOCKET", True),
         ("websocket ,h2c", True),
         (["h2c", "websocket"], True),
+        ("websoc\u212aet", False),  # the Kelvin sign, whose lower case is a k
     ],
 )
 def test_a_request_asks_for_a_websocket_by_its_upgrade_header(value, expected):
@@ -325,6 +326,18 @@ def test_hosts_are_compared_without_case_and_ipv6_by_its_address():
     assert admitted("http://Chat.Example:8090", host="chat.EXAMPLE:8091")
     assert admitted("http://[::1]:8090", host="[::1]:8091")
     assert not admitted("http://[::2]:8090", host="[::1]:8091")
+
+
+def test_no_letter_of_unicode_stands_for_one_of_ascii_in_an_origin_or_a_host():
+    kelvin, long_s = "\u212a", "\u017f"
+    assert admitted("http://kiosk.example:8090", host="kiosk.example")
+    for origin, host in [
+        (f"http://{kelvin}iosk.example:8090", "kiosk.example"),
+        (f"http{long_s}://kiosk.example:8090", "kiosk.example"),
+        (f"http://{long_s}hop.example:8090", f"{long_s}hop.example"),
+    ]:
+        with pytest.raises(Refusal):
+            check_origin(offer(Host=host, Origin=origin), {443, 8090}, ["https://kiosk.example"])
 
 
 @given(st.text(st.characters(codec="latin-1"), max_size=40))

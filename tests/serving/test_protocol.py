@@ -43,11 +43,15 @@ async def test_a_client_that_says_nothing_at_all_is_gone_after_the_handshakes_ti
     ("endpoint", "request_"),
     [
         pytest.param("web", b"GET / HT", id="half a head"),
-        pytest.param("web", b"POST /bell HTTP/1.1\r\nHost: x\r\n" + BODY, id="half a body"),
-        pytest.param("web", b"POST /bell HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", id="no chunk"),
-        pytest.param("web", b"GET / HTTP/1.1\r\nHost: x\r\n" + UPGRADE + BODY, id="an upgrade, half its body"),
-        pytest.param("live", b"GET / HTTP/1.1\r\nHost: x\r\n" + UPGRADE + BODY, id="a handshake, half its body"),
-        pytest.param("live", b"POST / HTTP/1.1\r\nHost: x\r\n" + BODY, id="no handshake, half its body"),
+        pytest.param("web", b"POST /bell HTTP/1.1\r\nHost: localhost\r\n" + BODY, id="half a body"),
+        pytest.param(
+            "web", b"POST /bell HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", id="no chunk"
+        ),
+        pytest.param("web", b"GET / HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + BODY, id="an upgrade, half its body"),
+        pytest.param(
+            "live", b"GET / HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + BODY, id="a handshake, half its body"
+        ),
+        pytest.param("live", b"POST / HTTP/1.1\r\nHost: localhost\r\n" + BODY, id="no handshake, half its body"),
     ],
 )
 async def test_a_request_whose_rest_does_not_come_is_answered_with_408_and_closed(endpoint, request_, caplog):
@@ -61,7 +65,7 @@ async def test_a_request_whose_rest_does_not_come_is_answered_with_408_and_close
 
 async def test_the_rest_of_a_body_that_is_answered_already_is_not_awaited_for_ever():
     async with serve(APP) as app, opened(app, "web") as (reader, writer), asyncio.timeout(10):
-        writer.write(b"POST /nobody HTTP/1.1\r\nHost: x\r\n" + BODY)
+        writer.write(b"POST /nobody HTTP/1.1\r\nHost: localhost\r\n" + BODY)
         assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
         with contextlib.suppress(ConnectionResetError):
             await reader.read()
@@ -85,10 +89,10 @@ async def test_a_head_that_comes_byte_by_byte_gets_no_more_time():
 async def test_between_two_requests_a_connection_may_rest():
     async with serve(APP) as app, opened(app, "web") as (reader, writer), asyncio.timeout(10):
         async with opened(app, "web") as (other, _):
-            writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
             assert await other.read() == b""  # this one said nothing, and its time is over
-        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
 
 
@@ -96,7 +100,7 @@ async def test_a_stop_in_the_middle_of_a_request_is_nothing_to_log(caplog):
     async with serve(APP) as app, opened(app, "web") as (reader, writer), opened(app, "web") as (_, other):
         other.write(b"GET / HTTP/1.1\r\nHo")
         await other.drain()
-        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")  # by then the server has read the other's half, too
         await app.server.stop()
         assert await reader.read() == b""

@@ -9,7 +9,7 @@ from signalpost.actions.program import Program
 from signalpost.cli.terminal import show_facts
 from signalpost.cli.wording import outline, route_does, signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat, Wish
-from signalpost.config.paths import Params, split_path
+from signalpost.config.paths import Params, path_segments, path_text
 from signalpost.config.words import did_you_mean
 from signalpost.errors import OperatorError
 from signalpost.plan import Plan
@@ -24,7 +24,6 @@ from signalpost.plan.precedence import (
     signal_claims,
 )
 from signalpost.server import url_of
-from signalpost.serving.table import path_segments
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
@@ -59,7 +58,7 @@ def show_takers(plan: Plan, path: str, method: str | None) -> None:
 
 def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
     claims = signal_claims(plan, endpoint.name)
-    segments = split_path(unquote(asked))
+    segments = path_segments(asked)
     found = contenders(claims, segments, ignore_case=True) if segments is not None else []
     if not found:
         yield from _undeclared(plan, claims, asked)
@@ -81,7 +80,9 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
 def _undeclared(plan: Plan, claims: Sequence[Claim[SignalRule]], asked: str) -> Facts:
     near = did_you_mean(unquote(asked), [str(claim.pattern) for claim in claims])
     yield "signal", f"none has this path{near}"
-    if plan.config.undeclared_refused:
+    if path_text(asked) is None:
+        yield "does", "the handshake is refused with 404: this is no readable path"
+    elif plan.config.undeclared_refused:
         yield "does", "the handshake is refused with 404 (undeclared: refuse)"
     else:
         yield "does", "re-broadcast to everyone, or as the client asks (undeclared: rebroadcast)"

@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from signalpost import __version__
+from signalpost.config.exposure import RECORDS_FOLDER
 from signalpost.errors import OperatorError
 from signalpost.plan import Plan
 from signalpost.plan.diff import Things
 from signalpost.plan.snapshot import from_json, snapshot, to_json
-
-_FOLDER = ".signalpost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Recorder:
 def record_path(file: str) -> Path:
     """Name the record of servers that run from a file."""
     path = Path(os.path.abspath(file))  # noqa: PTH100 - keeps symlinks, as reading the file does
-    return path.parent / _FOLDER / f"{path.name}.running"
+    return path.parent / RECORDS_FOLDER / f"{path.name}.running"
 
 
 def read_record(file: str) -> Record | None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote
 
 import click
 
@@ -14,7 +13,7 @@ from signalpost.cli.trial import Trial
 from signalpost.cli.tryroute import try_request
 from signalpost.cli.wording import signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat
-from signalpost.config.paths import split_path
+from signalpost.config.paths import path_text, split_path
 from signalpost.config.units import format_size
 from signalpost.config.words import unknown
 from signalpost.delivery.client import Client
@@ -51,7 +50,9 @@ def try_message(plan: Plan, question: Question) -> None:
 
 
 async def _try(plan: Plan, question: Question) -> None:
-    path = unquote(question.path.partition("?")[0])
+    path = path_text(question.path.partition("?")[0])
+    if path is None:
+        raise OperatorError(f"the server refuses {question.path} with 404: it is no readable path")
     endpoint = _endpoint(plan, question.endpoint, path)
     trial = Trial(plan, endpoint, question.state or {}, call=question.call)
     resolved = trial.resolve(path)

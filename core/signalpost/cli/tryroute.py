@@ -14,11 +14,11 @@ from signalpost.cli.terminal import show_facts
 from signalpost.cli.trial import FAILED, Trial
 from signalpost.cli.wording import route_does
 from signalpost.config.model import EndpointConfig
+from signalpost.config.paths import path_segments
 from signalpost.errors import OperatorError
 from signalpost.plan import Plan, RouteRule
 from signalpost.plan.precedence import Contender, answering, contenders, route_claims
 from signalpost.server import url_of
-from signalpost.serving.table import path_segments
 
 _LISTENER = "listener"
 _PEER = ["127.0.0.1", 50000]

@@ -64,3 +64,38 @@ def parse_origin(text: str) -> str:
     if not origin.isascii() or not origin.isprintable() or " " in origin:
         raise ValueError(f"{quoted(text)}: write a host name as browsers send it, in ASCII (xn--…)")
     return origin
+
+
+def parse_host(text: str) -> str:
+    """Bring a name by which an endpoint may be asked to the form that is compared: lower case, no dot at its end.
+
+    Args:
+        text: ``app.example.com``, or ``*.example.com`` for every name below that one.
+
+    Raises:
+        ValueError: with one line that says what is allowed.
+
+    """
+    allowed = "(allowed: a host name, or *. and a name for all names below it)"
+    if "://" in text:
+        name = urlsplit(text).hostname or "app.example.com"
+        raise ValueError(f"{quoted(text)} is a URL; a host is only its name: write {quoted(name)}")
+    name = text.removeprefix("*.")
+    if name == "*":
+        raise ValueError(f'"*" would answer every name, those of DNS rebinding included; list each {allowed}')
+    host, colon, port = name.rpartition(":")
+    if colon and port.isdecimal() and ":" not in host:
+        raise ValueError(
+            f"{quoted(text)} holds a port; a host is only its name: write {quoted(text[: -len(port) - 1])}"
+        )
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        pass
+    else:
+        raise ValueError(f"{quoted(text)}: IP addresses are always answered; leave it out")
+    if not name.isascii():
+        raise ValueError(f"{quoted(text)}: write a host name as browsers send it, in ASCII (xn--…)")
+    if _LOOKS_LIKE_IPV4.fullmatch(name) or not _HOST_NAME.fullmatch(name):
+        raise ValueError(f"{quoted(text)} is no host name {allowed}")
+    return text.removesuffix(".").lower()

@@ -1,12 +1,12 @@
 """From the text of routes.yaml to a `ServerConfig`, or to every problem that it holds."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signalpost.config.doubts import Doubts, doubts_of
 from signalpost.config.endpoints import read_endpoints
-from signalpost.config.exposure import check_served, exposure_notes
+from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_state
 from signalpost.config.files import find_folder
 from signalpost.config.jobs import check_names, read_schedules, read_timers
 from signalpost.config.limits import read_limits
@@ -70,22 +70,25 @@ def judge_config(
     if not isinstance(data, dict):
         return None, Doubts(report.problems)
     root = Section((), data, report)
-    config = _read(root, source, folder)
+    config = _read(root, source, folder, tree.files)
     return config, doubts_of(report, root, config)
 
 
-def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
-    """Read everything that can be read; what cannot is in the report."""
+def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path]) -> ServerConfig:
+    """Read everything that can be read; what cannot is in the report. `composed` are files that were included."""
     endpoints = read_endpoints(root, folder)
     routes = read_routes(root, endpoints, folder)
     signals = read_signals(root, endpoints, folder)
     check_names(root)
-    check_served(root.report, routes, folder)
+    plugins = _read_plugins(root, folder)
+    private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
+    check_served(root.report, routes, private)
+    state = read_state(root, folder, routes)
     return ServerConfig(
         file=source.file,
         folder=folder,
         endpoints=endpoints.configs,
-        plugins=_read_plugins(root, folder),
+        plugins=plugins,
         routes=routes,
         signals=signals,
         timers=read_timers(root),
@@ -93,10 +96,11 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
         undeclared_refused=root.text("undeclared") == "refuse",
         unbound=frozenset(root.mapping("handlers")),
         limits=read_limits(root, signals),
-        state=read_state(root, folder, routes),
+        state=state,
         source=source,
         files=tuple(root.report.files),
         notes=tuple(exposure_notes(root.report, folder)),
+        private=with_state(private, state),
     )
 
 

@@ -1,11 +1,12 @@
 """The endpoints of routes.yaml, each for itself and beside each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from signalpost.config.addresses import parse_address, parse_origin
+from signalpost.config.addresses import parse_address, parse_host, parse_origin
+from signalpost.config.headers import read_headers
 from signalpost.config.model import CompressionConfig, EndpointConfig, Scheme
 from signalpost.config.section import Section
 from signalpost.config.tls import check_certificates, read_tls
@@ -83,12 +84,14 @@ def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
     address = section.parsed("address", parse_address)
     scheme = _scheme(section)
     tls = None if scheme is None else read_tls(section, scheme, folder)
-    origins = tuple(_read_origins(section, scheme))
+    origins = _parsed_texts(section, "origins", parse_origin)
     compression = _read_compression(section, scheme)
+    hosts = _parsed_texts(section, "hosts", parse_host)
+    headers = _read_headers(section, scheme)
     port = section.whole("port", -1)
     if name is None or address is None or scheme is None or not 0 <= port <= 65535:  # noqa: PLR2004 - ports end there
         return None
-    return EndpointConfig(section.keys, name, address, port, scheme, tls, origins, compression)
+    return EndpointConfig(section.keys, name, address, port, scheme, tls, origins, compression, hosts, headers)
 
 
 def _scheme(section: Section) -> Scheme | None:
@@ -96,16 +99,20 @@ def _scheme(section: Section) -> Scheme | None:
     return Scheme(text) if text in set(Scheme) else None
 
 
-def _read_origins(section: Section, scheme: Scheme | None) -> list[str]:
-    if scheme is not None and not scheme.websocket and section.data.get("origins"):
-        section.problem("origins", "only ws and wss endpoints ask for the origin: move it there", of_key=True)
-    origins: list[str] = []
-    for keys, text in section.texts("origins"):
+def _parsed_texts(section: Section, name: str, parse: Callable[[str], str]) -> tuple[str, ...]:
+    found: list[str] = []
+    for keys, text in section.texts(name):
         try:
-            origins.append(parse_origin(text))
+            found.append(parse(text))
         except ValueError as error:
             section.report.add(keys, str(error))
-    return origins
+    return tuple(found)
+
+
+def _read_headers(section: Section, scheme: Scheme | None) -> tuple[tuple[str, str], ...]:
+    if scheme is not None and scheme.websocket and section.data.get("headers"):
+        section.problem("headers", "only http and https endpoints send headers: move it there", of_key=True)
+    return read_headers(section)
 
 
 def _read_compression(section: Section, scheme: Scheme | None) -> CompressionConfig | None:

@@ -1,13 +1,19 @@
-"""Whether the file of secrets is kept from others: from the users of the machine, and from everyone on the network."""
+"""What is kept from others: the secrets from the users of the machine, all that is private from the network."""
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from signalpost.config.includes import SECRETS_FILE
-from signalpost.config.model import RouteConfig
+from signalpost.config.model import EndpointConfig, PrivatePaths, RouteConfig, StateConfig
 from signalpost.config.report import Report
+from signalpost.config.state import state_files
+from signalpost.config.words import printable
+
+RECORDS_FOLDER = ".signalpost"
+"""Where `signalpost run` leaves notes, beside routes.yaml."""
 
 
 def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
@@ -19,14 +25,53 @@ def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
         yield f"{name} is not kept from other users of this machine (its mode is {mode & 0o777:o}): chmod 600 {name}"
 
 
-def check_served(report: Report, routes: Sequence[RouteConfig], folder: Path) -> None:
-    """Report routes that would show the secrets to everyone, whether or not one was asked for."""
-    secrets = folder / SECRETS_FILE
-    if not secrets.is_file():
-        return
-    real = Path(os.path.realpath(secrets))
+def private_paths(
+    report: Report, composed: Iterable[Path], endpoints: Sequence[EndpointConfig], plugins: Path, folder: Path
+) -> PrivatePaths:
+    """List what no route may show, but for the state, which `with_state` adds.
+
+    Args:
+        report: names the file.
+        composed: of which files, and folders of files, the configuration is made.
+        endpoints: whose certificates and keys are among it.
+        plugins: the folder of plugins.
+        folder: of routes.yaml.
+
+    """
+    keys = [path for each in endpoints if each.tls for path in (each.tls.key, each.tls.certificate) if path]
+    whole = [folder / SECRETS_FILE, folder / Path(report.source.file).name, *composed, *keys]
+    folders = [path for path in whole if path.is_dir()]
+    files = dict.fromkeys(path for path in whole if path not in folders)
+    return PrivatePaths(tuple(files), (plugins, *folders, folder / RECORDS_FOLDER), folder)
+
+
+def with_state(private: PrivatePaths, state: StateConfig) -> PrivatePaths:
+    """Add the file of the state, and what SQLite keeps beside it."""
+    if state.file is None:
+        return private
+    return replace(private, files=(*private.files, *state_files(state.file)))
+
+
+def check_served(report: Report, routes: Sequence[RouteConfig], private: PrivatePaths) -> None:
+    """Report routes that would show to everyone what is private, once each: by the first of it that is there."""
+    there = [path for path in (*private.files, *private.folders) if path.exists()]
     for route in routes:
         for key, path in (("file", route.file), ("view", route.view), ("static", route.static)):
-            if path is not None and real.is_relative_to(os.path.realpath(path)):
-                text = f"this would show {SECRETS_FILE} to everyone: keep what is served in a folder of its own"
+            shown = None if path is None else next((each for each in there if _shows(path, each)), None)
+            if shown is not None:
+                text = (
+                    f"this would show {_named(shown, private)} to everyone: keep what is served in a folder of its own"
+                )
                 report.add((*route.keys, key), text)
+
+
+def _shows(served: Path, private: Path) -> bool:
+    """Tell whether one is the other, or in it, whatever links lead there."""
+    ours, theirs = Path(os.path.realpath(served)), Path(os.path.realpath(private))
+    inside = theirs.is_relative_to(ours) or (private.is_dir() and ours.is_relative_to(theirs))
+    return inside or (served.is_file() and private.is_file() and served.samefile(private))
+
+
+def _named(path: Path, private: PrivatePaths) -> str:
+    home = private.home
+    return printable(os.path.relpath(path, home) if home is not None and path.is_relative_to(home) else str(path))

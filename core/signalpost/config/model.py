@@ -124,8 +124,11 @@ class EndpointConfig(Placed):
     Attributes:
         address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses.
         port: 0 to 65535; 0 lets the system choose (tests).
-        origins: further origins that may open WebSockets, as scheme://host[:port].
+        origins: further origins, as scheme://host[:port], whose pages may open WebSockets, or at http and https change
+            things and read answers.
         compression: of WebSockets; None is not at all.
+        hosts: further names in lower case by which it may be asked; ``*.example.com`` is every name below that one.
+        headers: that answers carry, by name in lower case; an empty one is not sent at all.
 
     """
 
@@ -137,6 +140,8 @@ class EndpointConfig(Placed):
     tls: TlsConfig | None = None
     origins: tuple[str, ...] = ()
     compression: CompressionConfig | None = None
+    hosts: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -183,6 +188,7 @@ class RouteConfig(Placed):
         methods: upper case; file, static and view imply GET (and Sanic's HEAD), handler and do POST
             unless the file says otherwise.
         endpoints: names of the http(s) endpoints that serve it; empty means all.
+        headers: of its answers below 400, by name in lower case; they go before those of the endpoint.
 
     """
 
@@ -196,6 +202,7 @@ class RouteConfig(Placed):
     do: tuple[StepConfig, ...] = ()
     schema: SchemaConfig | None = None
     endpoints: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Rebroadcast(StrEnum):
@@ -409,6 +416,23 @@ class StateConfig:
     forget: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class PrivatePaths:
+    """What no route may ever show, there or not; absolute.
+
+    Attributes:
+        files: routes.yaml and what it includes, the file of secrets, keys and certificates, the state and its journals.
+        folders: with all that is in them: of plugins, of included files, and the one where a running server leaves
+            notes.
+        home: the folder of routes.yaml.
+
+    """
+
+    files: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    home: Path | None = None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class ServerConfig:
     """All of routes.yaml.
@@ -422,6 +446,7 @@ class ServerConfig:
         files: routes.yaml, what it includes (files, and folders as such), the file of secrets, and every file that a
             key names, there or not; absolute. When one changes, this may, too.
         notes: what is right but may not be meant.
+        private: what no route may show.
 
     """
 
@@ -440,6 +465,7 @@ class ServerConfig:
     source: SourceMap = field(compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    private: PrivatePaths = field(default=PrivatePaths(), compare=False)
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.file!r})"

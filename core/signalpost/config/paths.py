@@ -5,17 +5,28 @@ number), or a final ``<name:path>`` (all the rest, at least one segment)::
 
     /                       /rooms/<room>              /orders/<number:int>           /files/<name:path>
 
-Everywhere in this module a path is percent-decoded, a trailing slash says nothing (``/rooms/`` is ``/rooms``), and
-an empty segment (``//``) matches nothing. Literals of signals match without case (Pode behaviour 17); HTTP routes
-are matched by Sanic, with case, and use only `PathPattern.sanic` and `PathPattern.identity`.
+A path has three forms, and there is one way between them:
+
+* *asked*: as a request line has it, percent-encoded. `path_segments` parts it at its raw slashes and decodes each
+  segment once, so that ``%2F`` never parts anything.
+* *segments*: decoded, none of them empty, without control characters.
+* *text*: what `Client.path`, targets and `broadcast(path=…)` are. It is the segments behind slashes, as they are read,
+  but for a slash in a segment, which is ``%2F`` (and ``%25`` where a percent sign would else be read as part of one).
+  `split_path` and `join_segments` are each other's inverse, so two paths of different segments never share a text.
+
+A trailing slash says nothing (``/rooms/`` is ``/rooms``). A path with an empty segment (``//``) is nobody's: nothing
+that is declared matches it, and where undeclared paths are served, it is one as it stands. Literals of signals match
+without case (Pode behaviour 17), which means A to Z: no letter of Unicode stands for another. HTTP routes are matched
+with case.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 T = TypeVar("T")
 
@@ -29,6 +40,12 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 # RFC 3986 section 3.3: what may stand in a segment unencoded, besides letters and digits.
 _SEGMENT_SAFE = "-._~!$&'()*+,;=:@"
+# What the text of a path encodes in a segment: a slash, and the percent sign of what would be read as one.
+_TO_ENCODE = re.compile(r"/|%(?=2[Ff]|25)")
+_ENCODED = re.compile(r"%2[Ff]|%25")
+# C0, DEL and C1 (Unicode's Cc), and what parts lines or paragraphs. Joiners and blanks are letters' company.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 
 
 class ParameterType(StrEnum):
@@ -94,7 +111,7 @@ class PathPattern:
         parts = (
             f"<{segment.type.value}>"
             if isinstance(segment, Parameter)
-            else (segment.casefold() if ignore_case else segment)
+            else (fold_case(segment) if ignore_case else segment)
             for segment in self.segments
         )
         return "/" + "/".join(parts)
@@ -136,21 +153,31 @@ class PathPattern:
                 return None
             given = segments[index]
             if isinstance(segment, str):
-                if segment != given and not (ignore_case and segment.casefold() == given.casefold()):
+                if segment != given and not (ignore_case and fold_case(segment) == fold_case(given)):
                     return None
                 continue
             if segment.type is ParameterType.PATH:
-                rest = segments[index:]
-                params[segment.name] = "/".join(rest)
-                return params if all(rest) else None
+                rest = "/".join(segments[index:])
+                params[segment.name] = rest
+                return params if all(rest.split("/")) else None
             value = _convert(segment.type, given)
             if value is None:
                 return None
             params[segment.name] = value
         return params if len(segments) == len(self.segments) else None
 
+    def canonical(self, segments: Sequence[str]) -> list[str]:
+        """Return the one form of segments that match: literals as declared, numbers without leading zeros."""
+        canonical = list(segments)
+        for index, segment in enumerate(self.segments):
+            if isinstance(segment, str):
+                canonical[index] = segment
+            elif segment.type is ParameterType.INT:
+                canonical[index] = str(int(segments[index]))
+        return canonical
+
     def render(self, params: Params) -> str:
-        """Return the path that `params` give, with literals in their declared spelling.
+        """Return the text of the path that `params` give, with literals in their declared spelling.
 
         Raises:
             ValueError: a parameter is missing, or its value could not come back out of the path.
@@ -170,15 +197,78 @@ class PathPattern:
         return self.text
 
 
-def split_path(path: str) -> list[str] | None:
-    """Return the segments of a percent-decoded path; None if it is no path or has an empty segment.
+def fold_case(text: str) -> str:
+    """Return a text with A to Z in lower case, and every other letter as it is."""
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+def path_segments(asked: str) -> list[str] | None:
+    """Return the decoded segments of a path as a request line has it, without its query.
+
+    None if it is no path, has an empty segment or a control character, or is not UTF-8. ``/caf%C3%A9/`` has
+    ``["café"]``, ``/u/a%2Fb`` has ``["u", "a/b"]``, and ``/`` has none.
+    """
+    text = path_text(asked)
+    return None if text is None else split_path(text)
+
+
+def path_text(asked: str) -> str | None:
+    """Return the text of a path as a request line has it, without its query.
+
+    None if it is none, has a control character, or is not UTF-8. ``/u/a%2fb/`` is ``/u/a%2Fb``.
+    """
+    if not asked.startswith("/"):
+        return None
+    if "%" not in asked:
+        return plain_path(asked)
+    try:
+        segments = [unquote_to_bytes(part).decode() for part in _all_parts(asked)]
+    except UnicodeDecodeError:
+        return None
+    return None if any(map(_CONTROL.search, segments)) else join_segments(segments)
+
+
+def plain_path(text: str) -> str:
+    """Return the one form that the text of a path has by itself, whatever is declared; what is none stays as it is."""
+    if not text.startswith("/"):
+        return text
+    if "%" not in text:
+        return text if "//" in text or text == "/" else text.removesuffix("/")
+    return join_segments(map(_decoded, _all_parts(text)))
+
+
+def split_path(text: str) -> list[str] | None:
+    """Return the segments of the text of a path; None if it is no path or has an empty segment.
 
     ``/`` has no segments; ``/Rooms/blue/`` has ``["Rooms", "blue"]``.
     """
-    if not path.startswith("/") or "//" in path:
+    if not text.startswith("/") or "//" in text:
         return None
-    inner = path.strip("/")
+    parts = _all_parts(text)
+    return parts if "%" not in text else list(map(_decoded, parts))
+
+
+def join_segments(segments: Iterable[str]) -> str:
+    """Return the text of a path; `split_path` gives the segments back."""
+    segments = tuple(segments)
+    plain = "/" + "/".join(segments)
+    if "%" not in plain and plain.count("/") == (len(segments) or 1):
+        return plain
+    return "/" + "/".join(map(_encoded, segments))
+
+
+def _all_parts(path: str) -> list[str]:
+    """Part a path at its slashes; a single one at its end parts nothing, unless there are empty segments."""
+    inner = path[1:] if "//" in path else path.strip("/")
     return inner.split("/") if inner else []
+
+
+def _decoded(segment: str) -> str:
+    return _ENCODED.sub(lambda found: "%" if found[0] == "%25" else "/", segment)
+
+
+def _encoded(segment: str) -> str:
+    return _TO_ENCODE.sub(lambda found: quote(found[0], safe=""), segment)
 
 
 def _parse_segment(part: str) -> Segment:
@@ -253,7 +343,7 @@ def _checked(parameter: Parameter, value: str | int) -> str:
             sound = all(text.split("/"))
     if not sound:
         raise ValueError(f"{value!r} cannot stand for <{parameter.name}:{parameter.type.value}>")
-    return text
+    return "/".join(map(_encoded, text.split("/") if parameter.type is ParameterType.PATH else [text]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +353,8 @@ class PathMatch(Generic[T]):
     Attributes:
         value: what was added with the pattern.
         params: the given path's parameters.
-        path: the one form of the given path: literals as declared, parameters as given (numbers without
-            leading zeros), no trailing slash.
+        path: the text of the given path in its one form: literals as declared, parameters as given (numbers without
+            leading zeros), no trailing slash. It is matched by the same pattern, with the same parameters.
 
     """
 
@@ -287,7 +377,7 @@ class _Node(Generic[T]):
     def step(self, segment: Segment) -> "_Node[T]":
         """Return the point behind `segment`, made if need be."""
         if isinstance(segment, str):
-            return self.literals.setdefault(segment.casefold(), _Node())
+            return self.literals.setdefault(fold_case(segment), _Node())
         if segment.type is ParameterType.INT:
             self.integer = self.integer or _Node()
             return self.integer
@@ -329,19 +419,21 @@ class PathTable(Generic[T]):
             self._static[pattern.key] = PathMatch(value, pattern, {}, pattern.text)
 
     def match(self, path: str) -> PathMatch[T] | None:
-        """Return the best match of a percent-decoded path, or None if nothing is declared for it."""
-        static = self._static.get(path.casefold())
+        """Return the best match of the text of a path, or None if nothing is declared for it."""
+        static = self._static.get(path) or self._static.get(fold_case(path))
         if static is not None:
             return static
         segments = split_path(path)
-        if segments is None:
-            return None
-        found = _find(self._root, segments, 0)
-        if found is None:
-            return None
-        pattern, value = found
-        params = pattern.match(segments)
-        return None if params is None else PathMatch(value, pattern, params, pattern.render(params))
+        while segments is not None and (found := _find(self._root, segments, 0)) is not None:
+            pattern, value = found
+            canonical = pattern.canonical(segments)
+            if canonical == segments or _find(self._root, canonical, 0) is found:
+                params = pattern.match(canonical)
+                return None if params is None else PathMatch(value, pattern, params, join_segments(canonical))
+            # The number 007 is 7, which a better pattern declares: what is one path must be one rule's. Each round
+            # brings a further segment to its one form, so there are at most as many as segments.
+            segments = canonical
+        return None
 
 
 def _taken(pattern: PathPattern, other: PathPattern) -> ValueError:
@@ -353,7 +445,7 @@ def _find(node: _Node[T], segments: Sequence[str], index: int) -> tuple[PathPatt
     if index == len(segments):
         return node.end
     given = segments[index]
-    literal = node.literals.get(given.casefold())
+    literal = node.literals.get(fold_case(given))
     found = _find(literal, segments, index + 1) if literal else None
     if found is None and node.integer and _INTEGER.fullmatch(given):
         found = _find(node.integer, segments, index + 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.files import find_file, find_folder
+from signalpost.config.headers import read_headers
 from signalpost.config.model import RouteConfig
 from signalpost.config.paths import PathPattern
 from signalpost.config.schemas import read_schema
@@ -41,6 +42,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     schema = read_schema(section, folder)
     bound = endpoints.bound(section, websocket=False)
     methods = _methods(section)
+    headers = read_headers(section)
     if view is not None:
         text = check_template(view, folder, additions=None)  # the plan knows the plugins, and looks again
         if text is not None:
@@ -54,7 +56,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     if path is None:
         return None
     handler = section.text("handler")
-    return RouteConfig(section.keys, path, methods, file, static, view, handler, steps, schema, bound)
+    return RouteConfig(section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers)
 
 
 def _methods(section: Section) -> tuple[str, ...]:

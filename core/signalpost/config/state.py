@@ -73,8 +73,15 @@ def _fault(text: str, path: Path, folder: Path) -> str:
     return ""
 
 
+def state_files(file: Path) -> tuple[Path, ...]:
+    """Return the file of a state and what SQLite keeps beside it, there or not."""
+    return (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal")))
+
+
 def _shown_by(path: Path, routes: Sequence[RouteConfig]) -> str:
+    real = [Path(os.path.realpath(each)) for each in state_files(path)]
     for route in routes:
-        if route.file == path or (route.static is not None and path.is_relative_to(route.static)):
+        shown = [Path(os.path.realpath(each)) for each in (route.file, route.view, route.static) if each is not None]
+        if any(each.is_relative_to(served) for each in real for served in shown):
             return f"the route {route.path} would show it to everyone: keep it where no route serves files"
     return ""

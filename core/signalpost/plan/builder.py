@@ -134,6 +134,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             do=compiler.program(route.do, Place.ROUTE, route_shapes(route)),
             gate=resolver.gate(route.schema),
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
+            headers=route.headers,
         )
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):

@@ -86,6 +86,7 @@ class RouteRule:
         endpoints: names of the endpoints that serve it; never empty.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
         templates: the files of its view, each with a digest of what it held when the plan was made.
+        headers: of its answers below 400, by name in lower case.
 
     """
 
@@ -100,6 +101,7 @@ class RouteRule:
     do: Program | None = None
     gate: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"

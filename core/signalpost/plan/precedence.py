@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Generic, TypeVar
 
-from signalpost.config.paths import Parameter, ParameterType, Params, PathPattern, Segment
+from signalpost.config.paths import Parameter, ParameterType, Params, PathPattern, Segment, fold_case
 from signalpost.plan.model import Plan, RouteRule
 from signalpost.signals.rule import SignalRule
 
@@ -151,7 +151,7 @@ def _common(one: Sequence[Segment], other: Sequence[Segment], *, ignore_case: bo
 def _meet(one: Segment, other: Segment, *, ignore_case: bool) -> Segment | None:
     exact, loose = sorted((one, other), key=lambda each: PathPattern("", (each,)).exactness)
     if isinstance(loose, str):
-        same = isinstance(exact, str) and (exact == loose or (ignore_case and exact.casefold() == loose.casefold()))
+        same = isinstance(exact, str) and (exact == loose or (ignore_case and fold_case(exact) == fold_case(loose)))
         return exact if same else None
     if isinstance(exact, str) and PathPattern("", (loose,)).match((exact,)) is None:
         return None

@@ -5,6 +5,7 @@ A folder is served with these rules, each of which answers 404 rather than say w
 * Segments are decoded once. One that holds a slash, a backslash or a NUL, or that begins with a dot (so ``.`` and
   ``..`` too) is refused; ``.well-known`` (RFC 8615) is the exception.
 * Symbolic links are followed, and what they lead to must be in the folder and may not be hidden either.
+* What is private (`signalpost.serving.private`) is not sent, by whatever name.
 * Only regular files are sent. For a folder its ``index.html`` is sent, if there is one; folders are never listed.
 """
 
@@ -25,6 +26,8 @@ from sanic.compat import Header
 from sanic.exceptions import NotFound, RangeNotSatisfiable, ServerError
 from sanic.request import Request
 from sanic.response import HTTPResponse
+
+from signalpost.serving.private import NOTHING_PRIVATE, Private
 
 INDEX = "index.html"
 CHUNK = 256 * 1024
@@ -145,18 +148,23 @@ def part_of(header: str, size: int) -> tuple[int, int] | None:
     return start, length
 
 
-async def send_file(request: Request, path: Path) -> HTTPResponse | None:
+async def send_file(request: Request, path: Path, private: Private = NOTHING_PRIVATE) -> HTTPResponse | None:
     """Answer with a file: whole, in part, or not at all if the client has it already.
+
+    Args:
+        request: asks for it.
+        path: of the file.
+        private: tells which files are never sent.
 
     Returns:
         The answer; None if it was sent already, piece by piece.
 
     Raises:
-        OSError: there is no such regular file, or it may not be read.
+        OSError: there is no such regular file, it may not be read, or it is private.
         RangeNotSatisfiable: a part was asked for that the file does not have.
 
     """
-    file, version = await _opened(path)
+    file, version = await _opened(path, private)
     with file:
         headers = {
             "etag": version.etag,
@@ -198,9 +206,9 @@ async def _stream(request: Request, response: HTTPResponse, file: BinaryIO, firs
         raise ServerError("a file became shorter while it was sent")
 
 
-async def _opened(path: Path) -> tuple[BinaryIO, Version]:
+async def _opened(path: Path, private: Private) -> tuple[BinaryIO, Version]:
     """Open a file in a thread; if nobody waits for it any more by then, it is closed."""
-    opening = asyncio.ensure_future(asyncio.to_thread(_open, path))
+    opening = asyncio.ensure_future(asyncio.to_thread(_open, path, private))
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -213,7 +221,9 @@ def _close(opening: asyncio.Future[tuple[BinaryIO, Version]]) -> None:
         opening.result()[0].close()
 
 
-def _open(path: Path) -> tuple[BinaryIO, Version]:
+def _open(path: Path, private: Private) -> tuple[BinaryIO, Version]:
+    path = Path(os.path.realpath(path, strict=True))
+    private.check(path)
     # O_NONBLOCK: opening a named pipe would otherwise wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     file = os.fdopen(descriptor, "rb", buffering=0)
@@ -235,10 +245,12 @@ class StaticFolder:
 
     Attributes:
         root: the folder; it may be a symbolic link that changes its mind.
+        private: tells which files are never sent.
 
     """
 
     root: Path
+    private: Private = NOTHING_PRIVATE
 
     async def send(self, request: Request, segments: Sequence[str]) -> HTTPResponse | None:
         """Answer with the file that `segments` name below the folder.
@@ -260,7 +272,7 @@ class StaticFolder:
             path, is_index = await asyncio.to_thread(self._find, segments)
             if is_index and not request.path.endswith("/"):
                 return _with_slash(request)
-            return await send_file(request, path)
+            return await send_file(request, path, self.private)
         except (OSError, RuntimeError, ValueError) as error:
             if is_exhaustion(error):  # the file may well be there
                 raise
@@ -274,6 +286,7 @@ class StaticFolder:
 
         """
         root = self.root.resolve()
+        self.private.check_root(root)
         path = root.joinpath(*segments).resolve()
         is_folder = path.is_dir()
         if is_folder:

@@ -15,10 +15,12 @@ from signalpost.serving.extensions import TOKEN, Extension, MalformedError, read
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
 _VERSION = "13"
-# RFC 6454 section 6.2. Not urlsplit, which drops line breaks, and an empty query.
+# RFC 6454 section 6.2: visible ASCII, as browsers send it. Not urlsplit, which drops line breaks, and an empty query.
+# Without re.ASCII, and of letters beyond it, the Kelvin sign is a k.
 _ORIGIN = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[^\s/?#@:\\\[\]]+)(:(?P<port>[0-9]{1,5}))?",
-    re.IGNORECASE,
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?P<host>\[[0-9a-f:.]+\]|(?:(?![/?#@:\\\[\]])[!-~])+)(:(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE | re.ASCII,
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # the schemes that pages come by
 _TOKEN = re.compile(TOKEN)
@@ -26,7 +28,7 @@ _WEBSOCKET, _UPGRADE = (
     re.compile(rf"(?:^|,)[ \t]*{token}[ \t]*(?:,|$)", re.IGNORECASE | re.ASCII) for token in ("websocket", "upgrade")
 )
 _MOST_SUBPROTOCOLS = 64  # that are read
-_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^][\s:/?#@,\\]+))(?::[0-9]*)?")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>(?:(?![][:/?#@,\\])[!-~])+))(?::[0-9]*)?")
 
 
 class Headers(Protocol):
@@ -95,7 +97,7 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     if version != "1.1":
         raise Refusal(400, "A WebSocket is opened with HTTP/1.1.")
     hosts = headers.getall("host", [])
-    if len(hosts) != 1 or not (host := _hostname(hosts[0])):
+    if len(hosts) != 1 or not (host := read_host(hosts[0])):
         raise Refusal(400, "A WebSocket handshake has one Host header.")
     if not _has_token(headers.getall("connection", []), _UPGRADE):
         raise Refusal(400, 'A WebSocket handshake has the header "Connection: Upgrade".')
@@ -136,16 +138,27 @@ def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str])
         Refusal: 403.
 
     """
-    if not offer.origin:
-        return
-    origin = _origin(offer.origin)
-    if origin is not None:
-        scheme, host, port = origin
-        if scheme in _DEFAULT_PORTS and host == offer.host and port in ports:
-            return
-        if origin in {_origin(entry) for entry in allowed}:
-            return
-    raise Refusal(403, "Pages of this origin may not open WebSockets here.")
+    if offer.origin and not is_admitted(offer.origin, offer.host, ports, allowed):
+        raise Refusal(403, "Pages of this origin may not open WebSockets here.")
+
+
+def is_admitted(origin: str, host: str, ports: Collection[int], allowed: Collection[str]) -> bool:
+    """Tell whether an origin is one of this host on any port the app serves, or an allowed one.
+
+    Args:
+        origin: as a browser sends it.
+        host: by which the server is asked, as `read_host` gives it.
+        ports: that this app serves.
+        allowed: further origins, as scheme://host[:port].
+
+    """
+    read = read_origin(origin)
+    if read is None:
+        return False
+    scheme, name, port = read
+    if scheme in _DEFAULT_PORTS and name == host and port in ports:
+        return True
+    return read in {read_origin(entry) for entry in allowed}
 
 
 def choose_dialect(offer: Offer) -> Dialect:
@@ -205,13 +218,13 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def _hostname(host: str) -> str:
+def read_host(host: str) -> str:
     """Read a Host header (RFC 9110 section 7.2) as a name in lower case, without port; empty when it is none."""
     found = _HOST.fullmatch(host.strip())
     return (found["address"] or found["name"]).lower() if found else ""
 
 
-def _origin(text: str) -> tuple[str, str, int | None] | None:
+def read_origin(text: str) -> tuple[str, str, int | None] | None:
     """Read an origin as scheme, host and port (RFC 6454 section 4); None for ``null`` and what is none.
 
     Only the schemes that pages come by have a default port; ``tauri://localhost``, an app's, has none.

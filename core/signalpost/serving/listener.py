@@ -4,17 +4,20 @@ import asyncio
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
 from sanic.http import Stage
 from sanic.server.async_server import AsyncioServer
 
+from signalpost.config.model import EndpointConfig
 from signalpost.errors import ListenError
 from signalpost.plan import RouteRule
 from signalpost.serving.app import App, adopt_routes, build_app, discard_app
 from signalpost.serving.doorman import Door, Doorman, Security
 from signalpost.serving.gate import Gate
+from signalpost.serving.guard import Guard, RefusalLog
 from signalpost.serving.ports import BACKLOG, Port
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
@@ -59,7 +62,9 @@ class Listener:
     def __init__(
         self, port: Port, rules: Sequence[RouteRule], services: RouteServices, sockets: SocketServices
     ) -> None:
-        self._upgrader = Upgrader(port.sockets, sockets)
+        self._sockets = sockets
+        self._log = RefusalLog(asyncio.get_running_loop().call_later)
+        self._upgrader = Upgrader(port.sockets, sockets, self._guard(port, port.sockets))
         self._gate: Gate = sockets.gate
         self._tls: ssl.SSLContext | None = None
         prospect = self._prepare(port, rules, services)
@@ -74,9 +79,16 @@ class Listener:
         tls = self._context(port)
         pages = port.pages
         served = [rule for rule in rules if pages is not None and pages.name in rule.endpoints]
-        app = build_app(port.endpoints[0].name, served, services, router=UpgradeTable(plain=pages is not None))
+        router = UpgradeTable(plain=pages is not None, guard=self._guard(port, pages))
+        app = build_app(port.endpoints[0].name, served, services, router=router)
         self._upgrader.add_to(app)
         return Prospect(port, app, tls, services.patience)
+
+    def _guard(self, port: Port, endpoint: EndpointConfig | None) -> Guard | None:
+        if endpoint is None:
+            return None
+        ports = partial(getattr, self._sockets, "ports")  # a reload replaces them
+        return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log)
 
     def _context(self, port: Port) -> ssl.SSLContext | None:
         """Make the context of a port; a certificate that is made at start stays as long as nothing else is said."""
@@ -111,7 +123,7 @@ class Listener:
         self.port = prospect.port
         self._patience = prospect.patience
         self._tls = prospect.tls
-        self._upgrader.serve(prospect.port.sockets)
+        self._upgrader.serve(prospect.port.sockets, self._guard(prospect.port, prospect.port.sockets))
         adopt_routes(self._app, prospect.app)
         if self._server is not None:
             for connection in self._server.connections:

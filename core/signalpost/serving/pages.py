@@ -9,6 +9,7 @@ or the name of what serves it; those go to the log.
 import logging
 from asyncio import CancelledError
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
 from typing import Any
@@ -17,10 +18,13 @@ import orjson
 from sanic.compat import Header
 from sanic.exceptions import MethodNotAllowed, SanicException, ServiceUnavailable
 from sanic.handlers import ErrorHandler
+from sanic.helpers import STATUS_CODES
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.serving.guard import Guard
+from signalpost.serving.handshake import Refusal
 
 LOG = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ _DETAILS: Mapping[int, str] = {
     413: "The request is too large.",
     414: "The address is too long.",
     416: "The file has no such part.",
+    421: "This server is not known by the name that it was asked by.",
     422: "The request was understood, but not accepted.",
     426: "This address speaks WebSocket only.",
     429: "Too many requests; try again in a while.",
@@ -77,7 +82,18 @@ p {{ margin: 0; color: var(--dim); overflow-wrap: anywhere; }}
 """
 
 # The page loads nothing and runs nothing, whatever somebody manages to put into it.
-_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
+
+# Sanic has no words for it, and would send UNKNOWN.
+STATUS_CODES.setdefault(HTTPStatus.MISDIRECTED_REQUEST, b"Misdirected Request")
+
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+# No page of another origin may lay one of ours under its own. Forms of a page say their Origin under this policy, as
+# they do in browsers by themselves; under no-referrer it would be null, and what they change refused.
+_OF_PAGES: Mapping[str, str] = {
+    "content-security-policy": "frame-ancestors 'self'",
+    "referrer-policy": "strict-origin-when-cross-origin",
+}
 
 
 class OverloadedError(ServiceUnavailable):
@@ -94,12 +110,17 @@ class ErrorPages(ErrorHandler):
         """Answer an exception, whoever raised it.
 
         A `SanicException` keeps its status and headers, but not its text. A `ClientError` is answered with its code,
-        pointer and detail. A cancelled request is answered as one the server has no time for. Everything else is 500.
+        pointer and detail, a `Refusal` with what it says. A cancelled request is answered as one the server has no
+        time for. Everything else is 500.
         """
         if isinstance(exception, ClientError):
             return refusal(request, exception)
+        if isinstance(exception, Refusal):
+            return failure(request, exception.status, detail=exception.detail, headers=exception.headers)
         if isinstance(exception, MethodNotAllowed) and request.method == "OPTIONS":
-            return HTTPResponse(status=204, headers=exception.headers)
+            guard = _guard_of(request)
+            shared = {} if guard is None else guard.preflight(request, exception.headers.get("Allow", ""))
+            return HTTPResponse(status=204, headers={**exception.headers, **shared})
         status, headers = 500, None
         if isinstance(exception, SanicException):
             status, headers = exception.status_code, exception.headers
@@ -122,10 +143,65 @@ class SentHeaders(Header):
             super().__setitem__(key, value)
 
 
-def harden(_request: Request, response: BaseHTTPResponse) -> None:
-    """Give a response what every response carries: middleware."""
-    response.headers = SentHeaders(response.headers)
-    response.headers.setdefault("x-content-type-options", "nosniff")
+@dataclass(frozen=True, slots=True)
+class RouteHeaders:
+    """The headers of one route's answers.
+
+    Attributes:
+        values: by name in lower case; an empty one is not sent at all.
+        own: whether what answers may have set headers itself, which then go before these.
+
+    """
+
+    values: tuple[tuple[str, str], ...]
+    own: bool
+
+
+def harden(request: Request, response: BaseHTTPResponse) -> None:
+    """Give a response what every response carries, and what its endpoint and route say: middleware."""
+    headers = response.headers = SentHeaders(response.headers)
+    guard = _guard_of(request)
+    said, kept = _said(request, response.status, guard)
+    for name, value in said.items():
+        if not kept or name not in headers:
+            headers[name] = value
+    if guard is not None:
+        for name, value in guard.shared(request).items():
+            _share(headers, name, value)
+    headers.setdefault("x-content-type-options", "nosniff")
+    if _is_page(response):
+        for name, value in _OF_PAGES.items():
+            headers.setdefault(name, value)
+    for name in [name for name, value in said.items() if not value and not headers.get(name)]:
+        headers.popall(name, None)
+
+
+def _said(request: Request, status: int, guard: Guard | None) -> tuple[dict[str, str], bool]:
+    """Return the headers that routes.yaml says, and whether those that the response has already go before them."""
+    said = {} if guard is None else dict(guard.headers)
+    of_route: RouteHeaders | None = None if request.route is None else getattr(request.route.ctx, "headers", None)
+    if of_route is None or status >= HTTPStatus.BAD_REQUEST:
+        return said, True
+    return {**said, **dict(of_route.values)}, of_route.own
+
+
+def _guard_of(request: Request) -> Guard | None:
+    guard: Guard | None = getattr(request.app.router, "guard", None)
+    return guard
+
+
+def _is_page(response: BaseHTTPResponse) -> bool:
+    kind = response.headers.get("content-type") or response.content_type or ""
+    return kind.partition(";")[0].strip().lower() in _PAGES
+
+
+def _share(headers: Header, name: str, value: str) -> None:
+    """Add a header of CORS; Vary names all that an answer depends on."""
+    before = headers.get(name, "")
+    if name != "vary" or not before:
+        headers.setdefault(name, value)
+    elif value not in (each.strip().lower() for each in before.split(",")):
+        headers[name] = f"{before}, {value}"
 
 
 def refusal(request: Request, error: ClientError) -> HTTPResponse:

@@ -4,6 +4,7 @@ import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from signalpost.config.model import EndpointConfig, SourceMap
 from signalpost.errors import ListenError
@@ -41,6 +42,12 @@ class Port:
     def sockets(self) -> EndpointConfig | None:
         """The ws or wss endpoint."""
         return next((endpoint for endpoint in self.endpoints if endpoint.scheme.websocket), None)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is bound to an address of this machine alone."""
+        address = ip_address(str(self.sock.getsockname()[0]).partition("%")[0])
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
     @property
     def secure(self) -> bool:

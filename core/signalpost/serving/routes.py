@@ -16,13 +16,13 @@ from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 from signalpost.actions.program import Program
 from signalpost.actions.run import Response as Made
 from signalpost.actions.run import WebRequest
+from signalpost.config.paths import path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
 from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
 from signalpost.serving.services import RouteServices
-from signalpost.serving.table import path_segments
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
 from signalpost.signals.fields import join_fields, read_query
@@ -128,9 +128,10 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.file:
         return partial(_answer_file, rule.file, rule.owner, services)
     if rule.static:
-        return partial(_answer_static, StaticFolder(rule.static), len(rule.path.segments), services)
+        folder = StaticFolder(rule.static, services.private)
+        return partial(_answer_static, folder, len(rule.path.segments), services)
     if rule.view:
-        return partial(_answer_view, View.load(rule.view, services.folder, services.additions), services)
+        return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
     if rule.handler:
         return partial(_answer_handler, rule.handler, rule, services)
     if rule.do:
@@ -140,7 +141,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
 
 async def _answer_file(path: Path, owner: str, services: RouteServices, request: Request, _params: Params) -> Response:
     try:
-        return await send_file(request, path)
+        return await send_file(request, path, services.private)
     except OSError as error:
         _check_exhaustion(error, services)
         name = path.relative_to(services.folder) if path.is_relative_to(services.folder) else path
@@ -170,7 +171,12 @@ def _check_exhaustion(error: BaseException | None, services: RouteServices) -> N
         raise pages.OverloadedError from None
 
 
-async def _answer_view(view: View, services: RouteServices, request: Request, params: Params) -> Response:
+async def _answer_view(view: View, path: Path, services: RouteServices, request: Request, params: Params) -> Response:
+    try:
+        services.private.check_again(path)
+    except OSError as error:
+        LOG.error("%s: %s cannot be shown: %s", pages.shown(request), view.name, error.strerror or error)  # noqa: TRY400
+        return pages.failure(request, 500)
     try:
         text = view.render(
             {

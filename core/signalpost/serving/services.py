@@ -7,6 +7,7 @@ from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
+from signalpost.serving.private import NOTHING_PRIVATE, Private
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
@@ -26,6 +27,7 @@ class RouteServices:
         patience: seconds a client may pause in the middle of sending a request.
         work: of the plan whose routes they are.
         out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
+        private: tells which files are never sent.
 
     """
 
@@ -39,3 +41,4 @@ class RouteServices:
     patience: float = 10.0
     work: Work = field(default_factory=Work)
     out_of_descriptors: Callable[[], None] = lambda: None
+    private: Private = NOTHING_PRIVATE

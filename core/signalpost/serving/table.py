@@ -2,40 +2,27 @@
 
 Sanic tries its compiled tree of parameters before its `path` routes, and those by depth: ``/<user>/<page>`` would take
 ``/assets/app.js`` from ``/assets/<file:path>``. Here the first segment in which two routes differ decides, as among
-signals: literal before int before str before path. Paths are compared percent-decoded, segment by segment, so that
-``/%68ello`` is ``/hello`` and ``/a%2Fb`` is one segment; an empty segment (``//``) matches nothing, and a trailing
-slash says nothing.
+signals: literal before int before str before path. Paths are compared percent-decoded, segment by segment, as
+`signalpost.config.paths` has it.
 """
 
 import re
 from itertools import count
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from sanic.exceptions import MethodNotAllowed, NotFound
 from sanic.models.handler_types import RouteHandler
+from sanic.request import Request
 from sanic.router import Router
 from sanic_routing.route import Route
 
-from signalpost.config.paths import PathPattern
+from signalpost.config.paths import PathPattern, path_segments
+from signalpost.serving.guard import Guard
 
 _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole
 
 Methods = dict[str, Route]
-
-
-def path_segments(path: str) -> list[str] | None:
-    """Return the decoded segments of a percent-encoded path; None if it is no path, or is not UTF-8.
-
-    ``/caf%C3%A9/`` has ``["café"]``, and ``/`` has none.
-    """
-    if not path.startswith("/") or "//" in path:
-        return None
-    inner = path.strip("/")
-    try:
-        return [unquote_to_bytes(part).decode() for part in inner.split("/")] if inner else []
-    except UnicodeDecodeError:
-        return None
 
 
 def sanic_path(pattern: PathPattern) -> str:
@@ -52,10 +39,15 @@ class RouteTable(Router):
 
     `finalize`, which Sanic calls at start and after every `app.amend()`, reads the routes that were added; a table
     without any is allowed, since a port may serve WebSockets only.
+
+    Args:
+        guard: refuses what the endpoint does not answer, whatever its path; None lets every request pass.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard | None = None) -> None:
         super().__init__()
+        self.guard = guard
         self._literal: dict[tuple[str, ...], Methods] = {}
         self._patterns: list[tuple[PathPattern, Methods]] = []
 
@@ -97,8 +89,11 @@ class RouteTable(Router):
         Raises:
             NotFound: no route has this path.
             MethodNotAllowed: one has, but not with this method; it carries the methods that are allowed.
+            Refusal: the guard lets it not pass.
 
         """
+        if self.guard is not None:
+            self.guard.admit(Request.get_current())
         if path == _ANY_PATH:
             every = {name: route for route in self.routes for name in route.methods}
             raise MethodNotAllowed(method=method, allowed_methods=allowed(every))

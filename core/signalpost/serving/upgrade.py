@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import unquote
 
 from sanic.http import Http
 from sanic.models.handler_types import RouteHandler
@@ -14,6 +13,7 @@ from sanic.response import HTTPResponse
 from sanic_routing.route import Route
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
+from signalpost.config.paths import path_text
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, Inflater
 from signalpost.delivery.inbound import Inbound
@@ -22,6 +22,7 @@ from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Clockwork, Connection
 from signalpost.serving.extensions import agree
 from signalpost.serving.gate import Gate
+from signalpost.serving.guard import Guard, hosts_of
 from signalpost.serving.handshake import Offer, Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
 from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
@@ -44,11 +45,12 @@ class UpgradeTable(RouteTable):
 
     Args:
         plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
+        guard: of that endpoint.
 
     """
 
-    def __init__(self, *, plain: bool) -> None:
-        super().__init__()
+    def __init__(self, *, plain: bool, guard: Guard | None = None) -> None:
+        super().__init__(guard)
         self._plain = plain
         self._upgrade: Route | None = None
 
@@ -96,20 +98,23 @@ class Upgrader:
     Args:
         endpoint: the port's ws or wss endpoint; None refuses every handshake.
         services: shared by all ports.
+        guard: of the endpoint.
 
     Attributes:
         open: whether handshakes are still answered with a 101.
 
     """
 
-    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices) -> None:
+    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices, guard: Guard | None) -> None:
         self._endpoint = endpoint
         self._services = services
+        self._guard = guard
         self.open = True
 
-    def serve(self, endpoint: EndpointConfig | None) -> None:
+    def serve(self, endpoint: EndpointConfig | None, guard: Guard | None) -> None:
         """Answer handshakes for another endpoint of the port from now on."""
         self._endpoint = endpoint
+        self._guard = guard
 
     def add_to(self, app: Any) -> None:
         """Add the upgrade route to a Sanic app whose router is an `UpgradeTable`."""
@@ -125,9 +130,11 @@ class Upgrader:
         """Answer a request: None when its connection is a WebSocket now."""
         if self._endpoint is None:
             return failure(request, 400, detail="There are no WebSockets at this address.")
-        if not is_upgrade(request.headers):
-            return failure(request, 426, headers={"upgrade": "websocket"})
         try:
+            if self._guard is not None:
+                self._guard.admit_hosts(hosts_of(request))
+            if not is_upgrade(request.headers):
+                return failure(request, 426, headers={"upgrade": "websocket"})
             self._upgrade(request, self._endpoint)
         except Refusal as refusal:
             return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
@@ -139,6 +146,8 @@ class Upgrader:
             return False
         try:
             offer = read_offer("GET", "1.1", head.fields)
+            if self._guard is not None:
+                self._guard.admit_hosts(head.fields["host"])
             resolved = self._judge(offer, head.path, self._endpoint)
         except Refusal:
             return False  # which makes it again, and an answer of it
@@ -170,7 +179,8 @@ class Upgrader:
             raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
         if len(hub.clients) + len(hub.closing) >= services.limits.connections:
             raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
-        resolved = services.table.resolve(endpoint.name, _decoded(path))
+        text = path_text(path)
+        resolved = None if text is None else services.table.resolve(endpoint.name, text)
         if resolved is None:
             raise Refusal(404, "There is no signal at this path.")
         return resolved
@@ -227,16 +237,6 @@ class Upgrader:
             clockwork=Clockwork(loop.call_soon, loop.call_later),
             inbound=services.inbound,
         )
-
-
-def _decoded(path: str) -> str:
-    try:
-        decoded = unquote(path, errors="strict")
-    except UnicodeDecodeError:
-        decoded = "\0"
-    if not decoded.isprintable():
-        raise Refusal(400, "The path is not readable text.")
-    return decoded
 
 
 def _peer(transport: asyncio.Transport) -> tuple[str, int]:

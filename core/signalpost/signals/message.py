@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 
 from signalpost.config.model import Wish
+from signalpost.config.paths import fold_case
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.jsontext import LARGE, TooManyValuesError, load
 from signalpost.signals.mismatch import type_of
 from signalpost.signals.schema import SchemaGate
 
 _KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
-_BY_FOLDED_KEY = {key.casefold(): key for key in _KEYS}
+_BY_FOLDED_KEY = {fold_case(key): key for key in _KEYS}
 _MAX_REF = 64
 _loads = orjson.loads
 
@@ -79,8 +80,8 @@ class RefusedMessageError(Exception):
 def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
     """Read the UTF-8 text of a frame.
 
-    Keys count exactly, then without case (Pode behaviour 10). `gate` judges the object in that spelling, without
-    ``ref``.
+    Keys count exactly, then without case of A to Z (Pode behaviour 10). `gate` judges the object in that spelling,
+    without ``ref``.
 
     Raises:
         RefusedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` refuses it.
@@ -148,7 +149,7 @@ def _in_one_spelling(document: dict[str, Any]) -> dict[str, Any]:
     """Bring known keys to their spelling; a key that is there exactly leaves its variants alone."""
     renamed: dict[str, Any] = {}
     for key, value in document.items():
-        known = _BY_FOLDED_KEY.get(key.casefold(), key)
+        known = _BY_FOLDED_KEY.get(fold_case(key), key)
         renamed[key if known in document or known in renamed else known] = value
     return renamed
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
-from signalpost.config.paths import PathPattern, PathTable
+from signalpost.config.paths import PathPattern, PathTable, plain_path
 from signalpost.signals.rule import SignalRule
 
 _NO_PARAMS: Mapping[str, str | int] = {}
@@ -16,7 +16,7 @@ class ResolvedPath:
     """The signal that takes a path.
 
     Attributes:
-        path: in its one spelling: literals as declared, parameters as given.
+        path: the text of the path in its one spelling: literals as declared, parameters as given.
         params: the path's parameters; empty on a path that no signal declares.
 
     """
@@ -51,17 +51,20 @@ class SignalTable:
                 self._all.add(rule.pattern, None)
 
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
-        """Find the signal for a percent-decoded path at an endpoint; None when the path is refused."""
+        """Find the signal for the text of a path at an endpoint; None when it is refused, or no path."""
         match = self._tables[endpoint].match(path)
         if match is not None:
             return ResolvedPath(match.value, match.path, match.params)
         rule = self._undeclared.get(endpoint)
-        return ResolvedPath(rule, _trimmed(path), _NO_PARAMS) if rule is not None else None
+        return ResolvedPath(rule, plain_path(path), _NO_PARAMS) if rule is not None and path.startswith("/") else None
 
     def spelling(self, path: str) -> str:
-        """Bring the path of a target to the spelling that clients' paths have."""
+        """Bring the path of a target to the spelling that clients' paths have; what is no path stays as it is.
+
+        Nobody is ever connected on what is no path, nor is what is undeclared ever the path of a declared signal.
+        """
         match = self._all.match(path)
-        return match.path if match is not None else _trimmed(path)
+        return match.path if match is not None else plain_path(path)
 
 
 def _undeclared(endpoint: str) -> SignalRule:
@@ -80,7 +83,3 @@ def _undeclared(endpoint: str) -> SignalRule:
         slow=SlowConfig(),
         declared=False,
     )
-
-
-def _trimmed(path: str) -> str:
-    return path.rstrip("/") or "/"

@@ -1,0 +1,47 @@
+"""The key ``headers`` of endpoints and routes."""
+
+import re
+
+from signalpost.config.section import Section
+from signalpost.config.steps import has_template
+from signalpost.config.words import quoted
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+# What frames an answer or belongs to its connection, and what the server reckons for each answer.
+_OURS = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("content-length", "content-range", "date", "etag", "last-modified"),
+    }
+)
+
+
+def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
+    """Read headers: names in lower case and their texts, of which an empty one leaves the header out."""
+    found: dict[str, str] = {}
+    for name, text in section.mapping("headers").items():
+        fault = _fault(name, text, found)
+        if fault:
+            section.report.add((*section.keys, "headers", name), fault)
+        elif isinstance(text, str):
+            found[name.lower()] = text
+    return tuple(found.items())
+
+
+def _fault(name: str, text: object, found: dict[str, str]) -> str:
+    """Say why a header cannot be sent; nothing is wrong with the empty answer."""
+    if not _TOKEN.fullmatch(name):
+        return f"{quoted(name)} is no name of a header (allowed: letters, digits and -)"
+    if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
+        return f"the server sets {name.lower()} itself: leave it out"
+    if name.lower() in found:
+        return f"{name} stands here twice: names of headers have no case"
+    if not isinstance(text, str):
+        return ""  # reported already
+    if not text.isascii() or not text.isprintable():
+        return "a header is one line of ASCII, without control characters"
+    if text.strip() != text:
+        return "a header's text has no spaces at its ends"
+    if has_template(text):
+        return "headers here have no templates; the action respond takes some"
+    return ""

@@ -1,0 +1,211 @@
+"""Which requests an endpoint answers: by the name that it is asked by, and by the page that they come from.
+
+Both are about browsers, which others lead here. A page can have its own name lead to this machine (DNS rebinding), and
+is then of one origin with the server; only the name in Host tells. And any page may send a form or a ``no-cors`` fetch
+to any server; there Origin and Sec-Fetch-Site tell. Who sends neither is no browser, and is believed.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from sanic.request import Request
+
+from signalpost.config.addresses import parse_host
+from signalpost.config.model import EndpointConfig
+from signalpost.delivery.tally import Tally
+from signalpost.serving.handshake import Refusal, is_admitted, read_host, read_origin
+
+LOG = logging.getLogger(__name__)
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1, but for TRACE, which no route answers
+_MOST_NAMES = 64
+_LONGEST = 100
+_DAY = "86400"
+
+CallLater = Callable[[float, Callable[[], None]], object]
+
+
+class RefusalLog:
+    """Tells the log what was refused at one port, in few lines whatever comes: who runs the server must hear of it.
+
+    Args:
+        call_later: runs a function after so many seconds (``loop.call_later``).
+
+    """
+
+    def __init__(self, call_later: CallLater) -> None:
+        self._names: set[str] = set()
+        self._last = ""
+        self._further = Tally(self._tell_further, call_later)
+        self._changes = Tally(self._tell_changes, call_later)
+        self._change = ""
+
+    def name(self, host: str, where: str, remedy: str) -> None:
+        """Tell that a name was not answered: one line for each name, and for those beyond many a count."""
+        shown = _shown(host)
+        if shown in self._names:
+            return
+        if len(self._names) < _MOST_NAMES:
+            self._names.add(shown)
+            LOG.warning("%s: not answered by the name %s (421): %s", where, shown, remedy)
+            return
+        self._last = f"{where}: the last one was {shown}"
+        self._further.add()
+
+    def change(self, request: Request, origin: str, where: str, remedy: str) -> None:
+        """Tell that a request of a foreign page was refused; a line a second at most."""
+        page = f"a page of {_shown(origin)}" if origin else "a page of another site"
+        self._change = f"{where}: {request.method} {_shown(request.path)} of {page} was refused (403){remedy}"
+        self._changes.add()
+
+    def _tell_further(self, count: int) -> None:
+        LOG.warning("not answered by further names (421): %d; %s", count, self._last)
+
+    def _tell_changes(self, count: int) -> None:
+        LOG.warning("%s%s", self._change, f"; so were {count - 1} more before it" if count > 1 else "")
+
+
+class Guard:
+    """Guards one endpoint.
+
+    Args:
+        endpoint: whose rules count.
+        place: where it stands: ``routes.yaml:3``.
+        loopback: whether its socket is bound to a loopback address.
+        ports: gives the ports that the app serves; pages of this host on any of them are its own.
+        log: is told what is refused.
+
+    """
+
+    def __init__(
+        self,
+        endpoint: EndpointConfig,
+        place: str,
+        *,
+        loopback: bool,
+        ports: Callable[[], Collection[int]],
+        log: RefusalLog,
+    ) -> None:
+        self._where = f"{place}: endpoint {endpoint.name}"
+        self._origins = endpoint.origins
+        self._checks_hosts = loopback or bool(endpoint.hosts)
+        self._names = frozenset(name for name in endpoint.hosts if not name.startswith("*"))
+        self._suffixes = tuple(name[1:] for name in endpoint.hosts if name.startswith("*"))
+        self._listed = endpoint.hosts
+        self._ports = ports
+        self._log = log
+        self.headers = endpoint.headers
+
+    def admit_hosts(self, hosts: Iterable[str]) -> None:
+        """Let a request pass that asks by a name of this endpoint.
+
+        Args:
+            hosts: as Host, or a URL in the request line, names them; an empty one names none.
+
+        Raises:
+            Refusal: 421.
+
+        """
+        if not self._checks_hosts:
+            return
+        for host in hosts:
+            if host.strip() and not self._answers_to(read_host(host)):
+                self._log.name(host.strip(), self._where, self._remedy(read_host(host)))
+                raise Refusal(421, "This server is not known by the name that it was asked by.")
+
+    def admit(self, request: Request[Any, Any]) -> None:
+        """Let a plain request pass, by its names and by the page that it comes from.
+
+        Raises:
+            Refusal: 421, or 403 if it would change something for a page of another origin.
+
+        """
+        self.admit_hosts(hosts_of(request))
+        if request.method in _SAFE:
+            return
+        origins = [origin.strip() for origin in request.headers.getall("origin", [])]
+        sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
+        if len(origins) == 1 and self._is_listed(origins[0]):
+            return
+        host = read_host(request.headers.get("host", ""))
+        foreign = len(origins) > 1 or not all(is_admitted(origin, host, self._ports(), ()) for origin in origins)
+        if foreign or "cross-site" in sites:
+            origin = origins[0] if origins else ""
+            remedy = f"; if it is yours, write origins: [{origin}]" if read_origin(origin) is not None else ""
+            self._log.change(request, origin, self._where, _shown_remedy(remedy))
+            raise Refusal(403, "Pages of other origins may not change anything here.")
+
+    def shared(self, request: Request[Any, Any]) -> Mapping[str, str]:
+        """Return the headers by which a page of a listed origin may read the answer (CORS); Vary for everybody else."""
+        if not self._origins:
+            return {}
+        origins = request.headers.getall("origin", [])
+        if len(origins) == 1 and self._is_listed(origins[0].strip()):
+            return {"access-control-allow-origin": origins[0].strip(), "vary": "origin"}
+        return {"vary": "origin"}
+
+    def preflight(self, request: Request[Any, Any], methods: str) -> Mapping[str, str]:
+        """Return what a browser asks before a page of a listed origin sends a request; nothing for all others.
+
+        Args:
+            request: an OPTIONS that no route answers.
+            methods: that the path has, as in Allow.
+
+        """
+        asked = request.headers.get("access-control-request-method")
+        if asked is None or "access-control-allow-origin" not in self.shared(request):
+            return {}
+        names = request.headers.get("access-control-request-headers")
+        headers = (
+            {"access-control-allow-headers": names}
+            if names is not None and names.isascii() and names.isprintable()
+            else {}
+        )
+        return {"access-control-allow-methods": methods, "access-control-max-age": _DAY, **headers}
+
+    def _is_listed(self, origin: str) -> bool:
+        return is_admitted(origin, "", (), self._origins)
+
+    def _answers_to(self, name: str) -> bool:
+        name = name.removesuffix(".")
+        return is_own(name) or name in self._names or name.endswith(self._suffixes)
+
+    def _remedy(self, name: str) -> str:
+        try:
+            listed = ", ".join((*self._listed, parse_host(name)))
+        except ValueError:
+            return "that is no name of a host"
+        return f"if it is yours, write hosts: [{listed}]"
+
+
+def is_own(name: str) -> bool:
+    """Whether nobody else can have a name lead here: localhost, names below it, and IP addresses."""
+    if name in {"127.0.0.1", "localhost"} or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def hosts_of(request: Request[Any, Any]) -> list[str]:
+    """Return what a request is addressed to: by Host, and by a URL in the request line (RFC 9112 section 3.2.2)."""
+    hosts = list(request.headers.getall("host", []))
+    named: bytes | None = request._parsed_url.host  # noqa: SLF001 - Sanic has read it, and tells nobody
+    if named:
+        text = named.decode("latin-1")
+        hosts.append(f"[{text}]" if ":" in text else text)
+    return hosts
+
+
+def _shown(text: str) -> str:
+    """Show what a stranger wrote, in one line of ASCII."""
+    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return '"' + cut.encode("unicode_escape").decode("ascii") + '"'
+
+
+def _shown_remedy(text: str) -> str:
+    return text if len(text) <= 2 * _LONGEST and text.isascii() else ""
