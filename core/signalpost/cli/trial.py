@@ -97,6 +97,7 @@ class Trial:
         self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
+        broadcaster.address_by(self._table)
         self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
@@ -165,6 +166,8 @@ class Trial:
             limit=self._limit,
             policy=resolved.rule.slow.policy,
             params=resolved.params,
+            place=resolved.place,
+            ward=resolved.ward,
         )
         try:
             self._hub.add(client)
@@ -175,7 +178,7 @@ class Trial:
         head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.address}".encode()
         session = Session(client, self._traced(resolved.rule), HandshakeRequest(head, _PEER), self._signals, transport)
         self._sessions[imagined.id] = session
-        session.connected()
+        session.arrive()
         await self._finish()
         return client
 

@@ -253,6 +253,8 @@ class SignalConfig(Placed):
     Attributes:
         rebroadcast: who gets a message that asks for nothing; ignored where a handler is named.
         targets: what a client may ask for.
+        from_elsewhere: whether messages of clients on other paths arrive here at all; None is yes, unless `rebroadcast`
+            is none.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
         do: what is done with a message instead of re-broadcasting it; stands without a handler.
         connected: what is done when a client has come.
@@ -275,6 +277,14 @@ class SignalConfig(Placed):
     do: tuple[StepConfig, ...] = ()
     connected: tuple[StepConfig, ...] = ()
     disconnected: tuple[StepConfig, ...] = ()
+    from_elsewhere: bool | None = None
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether messages of clients on other paths arrive here."""
+        if self.from_elsewhere is None:
+            return self.rebroadcast is not Rebroadcast.NONE
+        return self.from_elsewhere
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -165,6 +165,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             slow=signal.slow,
             parallel=signal.parallel,
             programs=_programs(compiler, signal),
+            from_elsewhere=signal.open_to_others,
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -207,6 +208,7 @@ def _signal_rule(
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
     programs: Sequence[Program | None] = (None, None, None),
+    from_elsewhere: bool = True,
 ) -> SignalRule:
     do, connected, disconnected = programs
     return SignalRule(
@@ -225,6 +227,7 @@ def _signal_rule(
         do=do,
         connected=connected,
         disconnected=disconnected,
+        from_elsewhere=from_elsewhere,
     )
 
 
