@@ -77,8 +77,6 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
         yield "targets", f"a client may choose {wishes}" if wishes else "a client may choose nothing"
     if not rule.from_elsewhere:
         yield "elsewhere", "messages of clients on other paths do not arrive here"
-    elif rule.gate is not None and rule.declared:
-        yield "elsewhere", "messages of clients on other paths arrive here if they match this schema"
     yield from _losers(first, others)
 
 
