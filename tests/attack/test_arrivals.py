@@ -333,7 +333,7 @@ async def test_an_app_whose_connected_does_not_wait_holds_nobody():
 
 
 async def test_nobody_who_is_arriving_is_among_the_clients_that_others_see(app):
-    plan = SIGNALS + '  - {path: /who, do: [{reply: {value: "{{ clients | map(attribute=\'path\') | sort }}"}}]}\n'
+    plan = SIGNALS + "  - {path: /who, do: [{reply: {value: \"{{ clients | map(attribute='path') | sort }}\"}}]}\n"
     async with serve(LIVE + plan, plugins={"gate": GATE}) as running:
         async with running.connect("/who") as who, arriving(running, "/room?gate=b"):
             await until(lambda: held(running))

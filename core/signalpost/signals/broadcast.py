@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.frames import Frame
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
 from signalpost.signals.decide import wished_target
@@ -118,10 +117,9 @@ class Broadcaster:
         """
         if value is None or value == "":
             return NOBODY
-        frame = ValueFrame(value, path_of(targets[0].path) or origin)
-        if len(targets) == 1:
-            return self._hub.broadcast(frame, targets[0])
-        return sum_of([self._hub.broadcast(frame, target) for target in targets])
+        if len(targets) > 1:  # a frame for each: every client reads the path as its own signal spells it
+            return sum_of([self.send(value, (target,), origin) for target in targets])
+        return self._hub.broadcast(ValueFrame(value, path_of(targets[0].path) or origin), targets[0])
 
     def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
         """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`."""
@@ -131,10 +129,11 @@ class Broadcaster:
         """Send a value from what is done when `sender` has come, which it gets itself though it is arriving."""
         if value is None or value == "":
             return NOBODY
-        frame: Frame = ValueFrame(value, path_of(targets[0].path) or sender.path)
-        receipts = [self._hub.broadcast(frame, target) for target in targets]
-        if any(target.client is None and self._hub.reaches(sender, target) for target in targets):
-            receipts.append(self._hub.broadcast(frame, Target(client=sender.id)))
+        receipts = [self.send(value, targets, sender.path)]
+        for target in targets:
+            if target.client is None and self._hub.reaches(sender, target):
+                frame = ValueFrame(value, path_of(target.path) or sender.path)
+                receipts.append(self._hub.broadcast(frame, Target(client=sender.id)))
         return sum_of(receipts)
 
 
