@@ -68,7 +68,7 @@ def held(app):
 
 async def until(condition):
     """Give the loop turns until a condition holds."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(0)
 
 

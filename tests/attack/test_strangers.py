@@ -263,8 +263,11 @@ class TestEndpoints:
     async def test_two_signals_at_one_path_are_two_audiences_and_the_server_reaches_both(self):
         signals = """
 signals:
-  - {path: /Ops/<n>, endpoint: admin, rebroadcast: path, connected: [{broadcast: {value: "{{ path }}", path: "{{ path }}"}}]}
-  - {path: /ops/<n>, endpoint: live, rebroadcast: path, connected: [{broadcast: {value: "{{ path }}", path: "{{ path }}"}}]}
+  - path: /Ops/<n>
+    endpoint: admin
+    rebroadcast: path
+    connected: &came [{broadcast: {value: "{{ path }}", path: "{{ path }}"}}]
+  - {path: /ops/<n>, endpoint: live, rebroadcast: path, connected: *came}
   - {path: /send, handler: send}
 """
         async with (
@@ -308,8 +311,8 @@ signals:
         ):
             await a.send("1")
             assert [await a.receive(), await b.receive()] == ["1"] * 2
-            bound = "signals: [{path: /ops, endpoint: admin, rebroadcast: path}, {path: /ops, endpoint: live, rebroadcast: path}]"
-            await app.reload(TWO + bound)
+            signal = "{{path: /ops, endpoint: {}, rebroadcast: path}}".format
+            await app.reload(f"{TWO}signals: [{signal('admin')}, {signal('live')}]")
             await a.send("2")
             await b.send("3")
             assert [await a.receive(), await b.receive()] == ["2", "3"]

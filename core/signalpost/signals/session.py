@@ -16,7 +16,7 @@ from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.signals.arrival import Arrival, is_cancelled
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
-from signalpost.signals.decide import ACT, ANSWER, Deliver, Ignore, Invoke, Refuse, decide, relay
+from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.forgery import looks_like_an_error
@@ -36,7 +36,7 @@ _SENDER = Rebroadcast.SENDER
 _MAYBE_MAPPING = b"{ \t\r\n\xef"  # what the text of a mapping can begin with, a byte order mark included
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
-_FORGED = ClientError(
+FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that is an error of the server's alone is not passed on", "/message"
 )
 _NO_WISH = ClientMessage(None)
@@ -178,11 +178,7 @@ class Session:
         except RefusedMessageError as refused:
             self._refuse(refused.error, refused.ref)
             return
-        broadcaster = self._signals.broadcaster
-        decision = decide(rule, self.client, message, broadcaster.spelling_for(self.client))
-        if message.asks and broadcaster.guard is not None and not isinstance(decision, Refuse | Ignore):
-            error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
-            decision = decision if error is None else Refuse(error)
+        decision = self.decide(message, rule)
         if decision is ANSWER:
             self._deliver(message.message, None, message)
         elif isinstance(decision, Deliver):
@@ -193,6 +189,15 @@ class Session:
             self._invoke(message)
         elif isinstance(decision, Refuse):
             self._refuse(decision.error, message.ref)
+
+    def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
+        """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
+        broadcaster = self._signals.broadcaster
+        decision = decide(rule, self.client, message, broadcaster.spelling_for(self.client))
+        if message.asks and broadcaster.guard is not None and not isinstance(decision, Refuse | Ignore):
+            error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
+            decision = decision if error is None else Refuse(error)
+        return decision
 
     def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> None:
         """Send a client's value to a target; None is the sender alone, who needs no looking up.
@@ -207,7 +212,7 @@ class Session:
         ref = None if message is None else message.ref
         kind = type(value)
         if (kind is dict or kind is str) and looks_like_an_error(value):
-            self._refuse(_FORGED, ref)
+            self._refuse(FORGED, ref)
             return
         try:
             if target is None:
@@ -238,7 +243,7 @@ class Session:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
         if opcode == _TEXT and payload and payload[0] in _MAYBE_MAPPING and looks_like_an_error(payload.decode()):
-            self._refuse(_FORGED, None)
+            self._refuse(FORGED, None)
             return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
         if decision is ANSWER:
