@@ -135,32 +135,33 @@ signals:
   - {path: /open, handler: open}
   - {path: /say}
 """
-    async with serve(LIVE + signals, plugins={"gate": GATE}) as app, app.connect("/say") as other:
-        async with (
-            arriving(app, "/room/ada?gate=a", subprotocols=["signalpost.v1"]) as ada,
-            app.connect("/to") as to,
-            app.connect("/open") as opener,
-        ):
-            welcome, *values = [await ada.receive_json() for _ in range(6)]
-            assert welcome == {"welcome": {"clientId": ada.id, "path": "/room/ada"}}
-            assert [each["signal"]["value"] for each in values] == [
-                "hello",
-                "ada to path",
-                "ada to guests, 1",
-                "ada to all, 2",
-                1,
-            ]
-            assert [await other.receive() for _ in range(3)] == ["ada to others", "ada to all, 2", "ada elsewhere"]
-            await other.send("from a stranger", clientId=ada.id)
-            await other.send("to the group", group="guests")
-            await (await other.socket.ping())
-            await to.send(ada.id)
-            assert await to.receive() == "1"
-            assert (await ada.receive_json())["signal"]["value"] == "by id"
-            await opener.send("a")
-            await until(lambda: not held(app))
-            await other.send("to the group", group="guests")  # groups count from when it is in
-            assert (await ada.receive_json())["signal"]["value"] == "to the group"
+    async with (
+        serve(LIVE + signals, plugins={"gate": GATE}) as app,
+        app.connect("/say") as other,
+        arriving(app, "/room/ada?gate=a", subprotocols=["signalpost.v1"]) as ada,
+        app.connect("/to") as to,
+        app.connect("/open") as opener,
+    ):
+        welcome, *values = [await ada.receive_json() for _ in range(6)]
+        assert welcome == {"welcome": {"clientId": ada.id, "path": "/room/ada"}}
+        assert [each["signal"]["value"] for each in values] == [
+            "hello",
+            "ada to path",
+            "ada to guests, 1",
+            "ada to all, 2",
+            1,
+        ]
+        assert [await other.receive() for _ in range(3)] == ["ada to others", "ada to all, 2", "ada elsewhere"]
+        await other.send("from a stranger", clientId=ada.id)
+        await other.send("to the group", group="guests")
+        await (await other.socket.ping())
+        await to.send(ada.id)
+        assert await to.receive() == "1"
+        assert (await ada.receive_json())["signal"]["value"] == "by id"
+        await opener.send("a")
+        await until(lambda: not held(app))
+        await other.send("to the group", group="guests")  # groups count from when it is in
+        assert (await ada.receive_json())["signal"]["value"] == "to the group"
 
 
 async def test_what_takes_longer_than_limits_handshake_is_cancelled_and_the_client_closed(caplog):
@@ -184,15 +185,19 @@ signals:
 
 async def test_arriving_clients_count_as_connections_and_take_no_place_of_handlers():
     limits = "limits: {connections: 3, handlers: 1}\n"
-    async with serve(LIVE + limits + SIGNALS, plugins={"gate": GATE}) as app, arriving(app, "/room?gate=b") as guest:
-        async with app.connect("/open") as opener, arriving(app, "/room?gate=c"):
-            await until(lambda: len(held(app)) == 2)
-            with pytest.raises(InvalidStatus, match="503"):
-                async with app.connect("/say"):
-                    pass
-            await opener.send("b")  # its handler runs, though two clients arrive
-            await guest.send("in")
-            assert await guest.receive() == "in"
+    async with (
+        serve(LIVE + limits + SIGNALS, plugins={"gate": GATE}) as app,
+        arriving(app, "/room?gate=b") as guest,
+        app.connect("/open") as opener,
+        arriving(app, "/room?gate=c"),
+    ):
+        await until(lambda: len(held(app)) == 2)
+        with pytest.raises(InvalidStatus, match="503"):
+            async with app.connect("/say"):
+                pass
+        await opener.send("b")  # its handler runs, though two clients arrive
+        await guest.send("in")
+        assert await guest.receive() == "in"
 
 
 async def test_the_keepalive_pings_no_client_that_is_arriving(app):
@@ -216,17 +221,21 @@ signals:
   - {path: /open, handler: open}
   - {path: /say}
 """
-    async with serve(LIVE + signals, plugins={"gate": GATE}) as app, app.connect("/say") as other:
-        async with arriving(app, "/room?gate=b") as guest, app.connect("/open") as opener:
-            await until(lambda: held(app))
-            (client,) = held(app)
-            client.drop(4008)
-            with pytest.raises(ConnectionClosed):
-                await guest.receive()
-            await until(lambda: client not in app.server._hub.closing)
-            await opener.send("b")
-            assert [await other.receive() for _ in range(2)] == ["came", "went"]
-            assert not held(app)
+    async with (
+        serve(LIVE + signals, plugins={"gate": GATE}) as app,
+        app.connect("/say") as other,
+        arriving(app, "/room?gate=b") as guest,
+        app.connect("/open") as opener,
+    ):
+        await until(lambda: held(app))
+        (client,) = held(app)
+        client.drop(4008)
+        with pytest.raises(ConnectionClosed):
+            await guest.receive()
+        await until(lambda: client not in app.server._hub.closing)
+        await opener.send("b")
+        assert [await other.receive() for _ in range(2)] == ["came", "went"]
+        assert not held(app)
 
 
 @pytest.mark.parametrize("first", ["", "gate: {}"])
@@ -281,34 +290,41 @@ signals:
   - {path: /room, connected: [{reply: {value: "{{ client.groups }}"}}]}
   - {path: /say}
 """
-    async with serve(LIVE + signals, plugins={"door": hook}) as app:
-        async with app.connect("/say") as other, app.connect("/let") as let, app.connect("/room") as guest:
-            await until(lambda: held(app))
-            await other.send("not for guests")
-            assert await other.receive() == "not for guests"
-            await let.send("go")
-            assert await guest.receive() == '["staff"]'
-            await until(lambda: not held(app))
-            await other.send("for all")
-            assert await guest.receive() == "for all"
+    async with (
+        serve(LIVE + signals, plugins={"door": hook}) as app,
+        app.connect("/say") as other,
+        app.connect("/let") as let,
+        app.connect("/room") as guest,
+    ):
+        await until(lambda: held(app))
+        await other.send("not for guests")
+        assert await other.receive() == "not for guests"
+        await let.send("go")
+        assert await guest.receive() == '["staff"]'
+        await until(lambda: not held(app))
+        await other.send("for all")
+        assert await guest.receive() == "for all"
 
 
 async def test_a_reload_leaves_a_client_that_is_arriving_to_its_arrival_and_moves_it():
     other_signals = SIGNALS.replace("connected: [{gate: {}}]", "targets: []").replace("rebroadcast: path", "")
-    async with serve(LIVE + SIGNALS, plugins={"gate": GATE}) as app:
-        async with app.connect("/say") as other, arriving(app, "/room?gate=b") as guest:
-            await until(lambda: held(app))
-            (client,) = held(app)
-            gate = app.server.plan.registry.plugins[0].module.gate
-            await app.reload(LIVE + "limits: {rate: 1000}\n" + other_signals)
-            await other.send("meanwhile")
-            assert await other.receive() == "meanwhile"
-            gate("b").set()
-            await until(lambda: not client.arriving)
-            await guest.send("hello", path="/say")
-            assert '"code":"target-not-allowed"' in await guest.receive()
-            await guest.send("hello")
-            assert [await guest.receive(), await other.receive()] == ["hello"] * 2
+    async with (
+        serve(LIVE + SIGNALS, plugins={"gate": GATE}) as app,
+        app.connect("/say") as other,
+        arriving(app, "/room?gate=b") as guest,
+    ):
+        await until(lambda: held(app))
+        (client,) = held(app)
+        gate = app.server.plan.registry.plugins[0].module.gate
+        await app.reload(LIVE + "limits: {rate: 1000}\n" + other_signals)
+        await other.send("meanwhile")
+        assert await other.receive() == "meanwhile"
+        gate("b").set()
+        await until(lambda: not client.arriving)
+        await guest.send("hello", path="/say")
+        assert '"code":"target-not-allowed"' in await guest.receive()
+        await guest.send("hello")
+        assert [await guest.receive(), await other.receive()] == ["hello"] * 2
 
 
 async def test_a_server_that_stops_ends_arrivals_when_its_time_is_over():
@@ -334,8 +350,11 @@ async def test_an_app_whose_connected_does_not_wait_holds_nobody():
 
 async def test_nobody_who_is_arriving_is_among_the_clients_that_others_see(app):
     plan = SIGNALS + "  - {path: /who, do: [{reply: {value: \"{{ clients | map(attribute='path') | sort }}\"}}]}\n"
-    async with serve(LIVE + plan, plugins={"gate": GATE}) as running:
-        async with running.connect("/who") as who, arriving(running, "/room?gate=b"):
-            await until(lambda: held(running))
-            await who.send("?")
-            assert await who.receive() == '["/who"]'
+    async with (
+        serve(LIVE + plan, plugins={"gate": GATE}) as running,
+        running.connect("/who") as who,
+        arriving(running, "/room?gate=b"),
+    ):
+        await until(lambda: held(running))
+        await who.send("?")
+        assert await who.receive() == '["/who"]'

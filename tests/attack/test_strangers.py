@@ -137,11 +137,15 @@ class TestClosedPaths:
 
     async def test_others_leaves_the_sender_out_where_paths_are_closed_too(self):
         signals = "signals: [{path: /say, rebroadcast: others}, {path: /closed, rebroadcast: none}]"
-        async with serve(LIVE + signals) as app, app.connect("/say") as a, app.connect("/say") as b:
-            async with app.connect("/closed"):
-                await a.send("1")
-                await b.send("2")
-                assert [await b.receive(), await a.receive()] == ["1", "2"]
+        async with (
+            serve(LIVE + signals) as app,
+            app.connect("/say") as a,
+            app.connect("/say") as b,
+            app.connect("/closed"),
+        ):
+            await a.send("1")
+            await b.send("2")
+            assert [await b.receive(), await a.receive()] == ["1", "2"]
 
     async def test_a_signal_may_be_open_though_it_re_broadcasts_nothing(self):
         signals = "signals: [{path: /wall, rebroadcast: none, from_elsewhere: true}]"

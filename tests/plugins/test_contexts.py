@@ -143,15 +143,18 @@ async def test_variables_of_a_client_s_context_are_its_own_under_run(process):
 
 
 async def test_messages_that_are_handled_at_once_have_a_copy_each():
-    async with serve(APP, plugins={"vars": PLUGIN}) as app:
-        async with app.connect("/wide") as client:
-            await client.send("a")
-            await client.send("b")
-            assert sorted([await client.receive_json() for _ in range(2)]) == [["nobody", "a"], ["nobody", "b"]]
+    async with (
+        serve(APP, plugins={"vars": PLUGIN}) as app,
+        app.connect("/wide") as client,
+    ):
+        await client.send("a")
+        await client.send("b")
+        assert sorted([await client.receive_json() for _ in range(2)]) == [["nobody", "a"], ["nobody", "b"]]
 
 
 async def test_a_client_for_whom_no_code_of_plugins_runs_has_no_context():
-    app = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\nsignals: [{path: /, do: [{reply: {value: x}}]}]"
+    live = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]"
+    app = f"{live}\nsignals: [{{path: /, do: [{{reply: {{value: x}}}}]}}]"
     async with serve(app) as running, running.connect("/") as client:
         await client.send("x")
         assert await client.receive() == "x"
