@@ -27,6 +27,7 @@ from signalpost.plan.resolver import Resolver
 from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
+from signalpost.plan.strangers import note_strangers
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
@@ -58,6 +59,7 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     signals = tuple(_signals(resolver, compiler))
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
+    note_strangers(config, signals, findings)
     findings.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(findings.notes))
 
