@@ -365,7 +365,7 @@ class LimitsConfig:
     Attributes:
         message: largest message of a client, in bytes.
         connections: open WebSockets at most.
-        handshake: seconds a client may take to ask for its WebSocket.
+        handshake: seconds a client may take to ask for its WebSocket, and then what waits until it is let in.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
         outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
             the memory, or 1 GiB if that is less.
