@@ -13,7 +13,7 @@ from signalpost import RouteEvent, route
 SCHEMA = {
     "type": "object",
     "required": ["message"],
-    "properties": {"path": {"type": "string"}},
+    "properties": {"path": {"type": "string", "minLength": 1}},
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +139,7 @@ class Server:
         try:
             self._wire(ports)
             await self._plugins.start()
+            self._signals.base = copy_context()  # what plugins have set at the start, clients' code sees
             for listener in self._listeners:
                 await listener.start()
             self._keepalive.start()
@@ -160,8 +162,10 @@ class Server:
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=shed, writer=self._writer)
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
+        self._broadcaster.address_by(table)
         self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
+        self._signals.patience = limits.handshake
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._plugins = self._plugins_of(plan)
         self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work)
@@ -257,9 +261,10 @@ class Server:
         before, limits, sockets = self.plan.config.limits, plan.config.limits, self._sockets
         self.plan = plan
         self._plugins = sockets.plugins = plugins
-        self._signals.work = work
+        self._signals.work, self._signals.patience = work, limits.handshake
+        self._signals.base = copy_context()
         sockets.table = _table_of(plan)
-        self._broadcaster.spelling = sockets.table.spelling
+        self._broadcaster.address_by(sockets.table)
         sockets.limits = sockets.gate.limits = limits
         sockets.ports = _numbers_of(changeover.ports)
         self._state.limit, self._state.fleeting = plan.config.state.limit, plan.config.state.forget

@@ -220,7 +220,8 @@ class TestRaw:
         [("everyone", "abc"), ("others", "bc"), ("path", "ab"), ("sender", "a"), ("group", ""), ("none", "")],
     )
     async def test_frames_go_where_rebroadcast_says_and_empty_ones_too(self, who, receivers):
-        app = app_of(f"{{path: /raw/<room>, format: raw, rebroadcast: {who}}}", "{path: /everyone, format: raw}")
+        signal = f"{{path: /raw/<room>, format: raw, rebroadcast: {who}, from_elsewhere: true}}"
+        app = app_of(signal, "{path: /everyone, format: raw}")
         async with (
             serve(app) as running,
             running.connect("/raw/1") as a,

@@ -24,7 +24,8 @@ def _sender(run: Run) -> dict[str, Any]:
 
 
 def _clients(run: Run) -> list[dict[str, Any]]:
-    return [_client(client) for client in run.event.shared.clients.values()]
+    own = getattr(run.event, "client", None)  # whose arrival it may be
+    return [_client(client) for client in run.event.shared.clients.values() if not client.arriving or client is own]
 
 
 MESSAGE_KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})

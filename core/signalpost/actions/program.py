@@ -27,6 +27,7 @@ class Program:
         config: what it was compiled from.
         steps: in order.
         waits: whether it must be awaited.
+        foreign: whether code of plugins may be run by it.
         calls: the handlers that it may call.
         names: what its templates use.
 
@@ -35,6 +36,7 @@ class Program:
     config: tuple[StepConfig, ...]
     steps: tuple[Step, ...] = field(compare=False, repr=False)
     waits: bool = field(default=False, compare=False)
+    foreign: bool = field(default=False, compare=False)
     calls: frozenset[str] = frozenset()
     names: frozenset[str] = field(default=frozenset(), compare=False)
 

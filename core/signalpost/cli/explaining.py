@@ -74,6 +74,8 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
     if rule.handler is None and rule.do is None and rule.format is MessageFormat.JSON:
         wishes = ", ".join(wish.value for wish in Wish if wish in rule.targets)
         yield "targets", f"a client may choose {wishes}" if wishes else "a client may choose nothing"
+    if not rule.from_elsewhere:
+        yield "elsewhere", "messages of clients on other paths do not arrive here"
     yield from _losers(first, others)
 
 

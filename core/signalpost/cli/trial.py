@@ -26,10 +26,14 @@ from signalpost.errors import OperatorError, PluginError, StepFailedError
 from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
+from signalpost.signals.elsewhere import document_of
 from signalpost.signals.event import HandshakeRequest, RouteEvent, Shared
+from signalpost.signals.forgery import looks_like_an_error
+from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places
 from signalpost.signals.rule import SignalRule
-from signalpost.signals.session import Session, Signals
+from signalpost.signals.session import FORGED, Session, Signals
 from signalpost.signals.state import State
 from signalpost.signals.table import ResolvedPath, SignalTable
 
@@ -97,6 +101,7 @@ class Trial:
         self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
+        broadcaster.address_by(self._table)
         self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
@@ -165,6 +170,8 @@ class Trial:
             limit=self._limit,
             policy=resolved.rule.slow.policy,
             params=resolved.params,
+            place=resolved.place,
+            ward=resolved.ward,
         )
         try:
             self._hub.add(client)
@@ -175,9 +182,32 @@ class Trial:
         head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.address}".encode()
         session = Session(client, self._traced(resolved.rule), HandshakeRequest(head, _PEER), self._signals, transport)
         self._sessions[imagined.id] = session
-        session.connected()
+        session.arrive()
         await self._finish()
         return client
+
+    def decide(self, sender: Client, message: ClientMessage, rule: SignalRule) -> Decision:
+        """Decide what becomes of a message, as the server does.
+
+        Args:
+            sender: whose message it is.
+            message: that the schema has let pass.
+            rule: of the plan, for the sender's path.
+
+        """
+        decision = self._sessions[sender.id].decide(message, rule)
+        if isinstance(decision, Deliver | Answer) and looks_like_an_error(message.message):
+            return Refuse(FORGED)
+        return decision
+
+    def left_out(self, sender: Client, message: ClientMessage, decision: Decision) -> tuple[str, ...]:
+        """Give the paths of clients elsewhere whose signals do not take a message that is to be re-broadcast."""
+        guard = self._broadcaster.guard
+        if guard is None or not isinstance(decision, Deliver) or decision.target.path or decision.target.client:
+            return ()
+        refused = guard.refused(sender, document_of(message))
+        others = (client for client in self._hub.clients.values() if client.place != sender.place)
+        return tuple(dict.fromkeys(client.path for client in others if client.ward in refused))
 
     async def send(self, sender: Client, text: str) -> None:
         """Let a client send a text frame, and wait until everything that follows from it has been done."""

@@ -22,9 +22,10 @@ from signalpost.errors import ClientError, OperatorError
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
 from signalpost.server import url_of
-from signalpost.signals.decide import Answer, Deliver, Ignore, Refuse, decide
+from signalpost.signals.decide import Answer, Deliver, Ignore, Refuse
 from signalpost.signals.message import ClientMessage, RefusedMessageError, read_message
 from signalpost.signals.rule import SignalRule
+from signalpost.signals.table import path_of
 
 SENDER = "you"
 _NEIGHBOUR, _STRANGER = "neighbour", "stranger"
@@ -131,7 +132,10 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
             yield "schema", _refusal(refused.error)
             return
         yield "schema", "passes"
-    yield "decide", _decision(rule, decide(rule, sender, message, trial.spelling))
+    decision = trial.decide(sender, message, rule)
+    yield "decide", _decision(rule, decision)
+    if paths := trial.left_out(sender, message, decision):
+        yield "", f"but for clients on {', '.join(paths)}: what comes from elsewhere does not arrive there"
 
 
 def _decoded(message: ClientMessage) -> str:
@@ -164,7 +168,7 @@ def _decision(rule: SignalRule, decision: object) -> str:
 
 def _target(target: Target) -> str:
     words = [
-        *([] if target.path is None else [f"on {target.path}"]),
+        *([] if target.path is None else [f"on {path_of(target.path)}"]),
         *([] if target.groups is None else [f"of group {' or '.join(sorted(target.groups)) or '(none)'}"]),
         *([] if target.client is None else [f"whose id is {target.client}"]),
     ]

@@ -260,6 +260,8 @@ class SignalConfig(Placed):
     Attributes:
         rebroadcast: who gets a message that asks for nothing; ignored where a handler is named.
         targets: what a client may ask for.
+        from_elsewhere: whether messages of clients on other paths arrive here at all; None is yes, unless `rebroadcast`
+            is none.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
         do: what is done with a message instead of re-broadcasting it; stands without a handler.
         connected: what is done when a client has come.
@@ -282,6 +284,14 @@ class SignalConfig(Placed):
     do: tuple[StepConfig, ...] = ()
     connected: tuple[StepConfig, ...] = ()
     disconnected: tuple[StepConfig, ...] = ()
+    from_elsewhere: bool | None = None
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether messages of clients on other paths arrive here."""
+        if self.from_elsewhere is None:
+            return self.rebroadcast is not Rebroadcast.NONE
+        return self.from_elsewhere
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -376,7 +386,7 @@ class LimitsConfig:
     Attributes:
         message: largest message of a client, in bytes.
         connections: open WebSockets at most.
-        handshake: seconds a client may take to ask for its WebSocket.
+        handshake: seconds a client may take to ask for its WebSocket, and then what waits until it is let in.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
         outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
             the memory, or 1 GiB if that is less.

@@ -52,6 +52,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
     disconnected = read_steps(section, "disconnected", Place.DISCONNECTED)
     if path is None:
         return None
+    elsewhere = section.data.get("from_elsewhere")
     return SignalConfig(
         section.keys,
         path,
@@ -66,6 +67,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         do=steps,
         connected=connected,
         disconnected=disconnected,
+        from_elsewhere=elsewhere if isinstance(elsewhere, bool) else None,
     )
 
 

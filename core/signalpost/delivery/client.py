@@ -79,6 +79,7 @@ class Client:
     Attributes:
         id: unique, chosen by the server.
         path: where it is connected: the declared spelling of literals, its own parameters.
+        place: whose clients are one audience, likewise `ward`; see `signalpost.signals.table.ResolvedPath`.
         params: the parameters of `path`.
         groups: those it has joined.
         endpoint: where it is connected.
@@ -87,6 +88,8 @@ class Client:
         descriptor: of its cleartext socket, or `NO_DESCRIPTOR`.
         direct: its mode.
         policy: what happens when more waits than its outbox holds.
+        arriving: it is in no audience yet (`signalpost.delivery.hub.Hub.hold`); only what is sent to it alone
+            reaches it.
         closing: a close frame was sent, or it is being dropped: nothing more is queued.
         close_code: how the connection ends, once that is decided; else 0.
 
@@ -100,6 +103,7 @@ class Client:
         "_outbox",
         "_paused",
         "_transport",
+        "arriving",
         "close_code",
         "closing",
         "deflate",
@@ -111,7 +115,9 @@ class Client:
         "id",
         "params",
         "path",
+        "place",
         "policy",
+        "ward",
     )
 
     def __init__(
@@ -127,15 +133,20 @@ class Client:
         params: Mapping[str, str | int] = _NO_PARAMS,
         dialect: Dialect = Dialect.PLAIN,
         deflate: Deflate | None = None,
+        place: str | None = None,
+        ward: str | None = None,
     ) -> None:
         self.id = client_id
         self.path = path
+        self.place = path if place is None else place
+        self.ward = ward
         self.params = params
         self.groups = _NO_GROUPS
         self.endpoint = endpoint
         self.dialect = dialect
         self.deflate = deflate
         self.policy = policy
+        self.arriving = False
         self.closing = False
         self.close_code = 0
         self._hub = hub

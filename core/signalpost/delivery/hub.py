@@ -40,8 +40,8 @@ class Hub:
         writer: writes to the descriptors of many clients.
 
     Attributes:
-        clients: all that are connected, by id.
-        everyone: the same, as an audience.
+        clients: all that are connected, by id; those that are arriving are among them.
+        everyone: the same but for those that are arriving, as an audience.
         closing: those that were sent a close frame, or are being dropped, and whose connection has not ended yet.
         work: bytes of all values that were ever queued, each counted for every client that it was for, and a little for
             each client besides. Whoever lets others have their turn looks how far it has grown.
@@ -58,6 +58,7 @@ class Hub:
         "_scheduled",
         "_shed",
         "_unwritten",
+        "_wards",
         "_when_closed",
         "_writer",
         "clients",
@@ -79,6 +80,7 @@ class Hub:
         self.closing: set[Client] = set()
         self._paths: dict[str, Audience] = {}
         self._groups: dict[str, Audience] = {}
+        self._wards: dict[str, Audience] = {}
         self._queue: list[Entry] = []
         self._queued = 0  # bytes of the values in it
         self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
@@ -106,16 +108,25 @@ class Hub:
         for audience in self._audiences_of(client, client.groups):
             audience.lane(client).add(client)
 
+    def hold(self, client: Client) -> None:
+        """Take a client out of all audiences until `admit`; what is sent to it alone still reaches it."""
+        if not client.arriving and self._still_has(client):
+            self._leave_audiences(client)
+            client.arriving = True
+
+    def admit(self, client: Client) -> None:
+        """Add a client that was held to everyone, to its path and to the groups that it has joined."""
+        if client.arriving and self._still_has(client):
+            client.arriving = False
+            for audience in self._audiences_of(client, client.groups):
+                audience.lane(client).add(client)
+
     def remove(self, client: Client) -> None:
         """Write what is queued, then forget the client and its descriptor. Twice is no error."""
         if not self._still_has(client):
             return
         del self.clients[client.id]
-        for audience in self._audiences_of(client, client.groups):
-            audience.lane(client).discard(client)
-        if not self._paths[client.path]:
-            del self._paths[client.path]
-        self._drop_empty_groups(client.groups)
+        self._leave_audiences(client)
         client.direct = False
         self.closing.add(client)
 
@@ -138,22 +149,32 @@ class Hub:
         """Move the client to just these groups."""
         if not self._still_has(client):
             return
-        for name in client.groups - groups:
-            self._groups[name].lane(client).discard(client)
-        self._drop_empty_groups(client.groups - groups)
-        for name in groups - client.groups:
-            _of(self._groups, name).lane(client).add(client)
+        if not client.arriving:
+            for name in client.groups - groups:
+                self._groups[name].lane(client).discard(client)
+            self._drop_empty_groups(client.groups - groups)
+            for name in groups - client.groups:
+                _of(self._groups, name).lane(client).add(client)
         client.groups = groups
 
-    def move(self, client: Client, path: str) -> None:
-        """Move the client to another path."""
-        if client.path == path or not self._still_has(client):
+    def move(self, client: Client, path: str, place: str | None = None, ward: str | None = None) -> None:
+        """Move the client to another path; `place` and `ward` are those of `signalpost.signals.table.ResolvedPath`."""
+        place = path if place is None else place
+        if (client.path, client.place, client.ward) == (path, place, ward) or not self._still_has(client):
             return
-        self._paths[client.path].lane(client).discard(client)
-        if not self._paths[client.path]:
-            del self._paths[client.path]
-        client.path = path
-        _of(self._paths, path).lane(client).add(client)
+        self._leave_audiences(client)
+        client.path, client.place, client.ward = path, place, ward
+        for audience in self._audiences_of(client, client.groups):
+            audience.lane(client).add(client)
+
+    def has_ward(self, ward: str) -> bool:
+        """Tell whether any client is of a ward."""
+        return ward in self._wards
+
+    def find(self, client_id: str) -> Client | None:
+        """Find a client by its id, unless it is arriving."""
+        client = self.clients.get(ClientId(client_id))
+        return None if client is None or client.arriving else client
 
     def bound_outboxes(self, most: int | None, shed: Callable[[int], None] | None = None) -> None:
         """Let all outboxes together hold other bytes from now on; the arguments are those of the hub."""
@@ -184,8 +205,23 @@ class Hub:
             self.flush()
         return self.clients.get(client.id) is client
 
+    def _leave_audiences(self, client: Client) -> None:
+        if client.arriving:
+            return
+        for audience in self._audiences_of(client, client.groups):
+            audience.lane(client).discard(client)
+        if not self._paths[client.place]:
+            del self._paths[client.place]
+        if client.ward is not None and not self._wards[client.ward]:
+            del self._wards[client.ward]
+        self._drop_empty_groups(client.groups)
+
     def _audiences_of(self, client: Client, groups: Iterable[str]) -> list[Audience]:
-        return [self.everyone, _of(self._paths, client.path), *(_of(self._groups, name) for name in groups)]
+        if client.arriving:
+            return []
+        wards = () if client.ward is None else (_of(self._wards, client.ward),)
+        paths = _of(self._paths, client.place)
+        return [self.everyone, paths, *wards, *(_of(self._groups, name) for name in groups)]
 
     def _drop_empty_groups(self, names: Iterable[str]) -> None:
         for name in names:
@@ -194,6 +230,15 @@ class Hub:
 
     # Who gets what
 
+    def reaches(self, client: Client, target: Target) -> bool:
+        """Tell whether a client is, or will be once it is admitted, among those whom a target reaches."""
+        return (
+            client is not target.excluding
+            and (target.client is None or client.id == target.client)
+            and (target.path is None or client.place == target.path)
+            and (target.groups is None or not target.groups.isdisjoint(client.groups))
+        )
+
     def broadcast(self, frame: Frame, target: Target = EVERYONE) -> Receipt:
         """Queue a frame for everyone that `target` reaches."""
         if self._queued > MOST_QUEUED:
@@ -201,18 +246,49 @@ class Hub:
         audience = self._audience(target)
         if audience is None:
             return self._broadcast_to_each(frame, self._select(target))
+        return self._broadcast_to(audience, frame, target.excluding)
+
+    def _broadcast_to(self, audience: Audience, frame: Frame, excluding: Client | None) -> Receipt:
         matched = len(audience)
-        if target.excluding is not None and target.excluding in audience:
+        if excluding is not None and excluding in audience:
             matched -= 1
         if not matched:
             return NOBODY
         size = frame.size
         self.work += matched * (size + DELIVERY)
         self._queued += size
-        self._queue.append((audience, frame, target.excluding))
+        self._queue.append((audience, frame, excluding))
         self._schedule()
-        dropped = self._enqueue(audience, frame, target.excluding)
+        dropped = self._enqueue(audience, frame, excluding)
         return Receipt(matched, matched - dropped, dropped, size)
+
+    def relay(self, frame: Frame, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
+        """Queue a frame for whom `target` reaches, but not for clients of some wards, unless at the sender's place.
+
+        Args:
+            frame: what a client sends to others.
+            target: everyone or groups; without a path and a client.
+            sender: whose place gets it in any case.
+            refused: the wards that do not.
+
+        """
+        if not refused:
+            return self.broadcast(frame, target)
+        if target.groups is not None:
+            reached = (client for client in self._reached(target) if self.reaches(client, target))
+            return self._broadcast_to_each(
+                frame, [each for each in reached if each.ward not in refused or each.place == sender.place]
+            )
+        audiences = [audience for ward, audience in self._wards.items() if ward not in refused]
+        if sender.ward in refused and (own := self._paths.get(sender.place)) is not None:
+            audiences.append(own)
+        receipts = [self._broadcast_to(audience, frame, target.excluding) for audience in audiences]
+        return Receipt(
+            sum(receipt.matched for receipt in receipts),
+            sum(receipt.queued for receipt in receipts),
+            sum(receipt.dropped for receipt in receipts),
+            frame.size,
+        )
 
     def send(self, client: Client, data: bytes, path: str | None = None) -> bool:
         """Queue an encoded frame for one client; False when it is not queued: the client is gone or too slow.
@@ -268,22 +344,15 @@ class Hub:
 
     def _select(self, target: Target) -> list[Client]:
         """Give the clients of a target that intersects or unites."""
-        candidates: Iterable[Client]
+        return [client for client in self._reached(target) if self.reaches(client, target)]
+
+    def _reached(self, target: Target) -> Iterable[Client]:
+        """Give those among whom the clients of a target are: of an id or of groups."""
         if target.client is not None:
             client = self.clients.get(target.client)
-            candidates = () if client is None else (client,)
-        else:
-            # A client of two groups counts once.
-            candidates = dict.fromkeys(
-                client for name in target.groups or () for client in self._groups.get(name, _NO_AUDIENCE)
-            )
-        return [
-            client
-            for client in candidates
-            if client is not target.excluding
-            and (target.path is None or client.path == target.path)
-            and (target.groups is None or not target.groups.isdisjoint(client.groups))
-        ]
+            return () if client is None else (client,)
+        # A client of two groups counts once.
+        return dict.fromkeys(client for name in target.groups or () for client in self._groups.get(name, _NO_AUDIENCE))
 
     def _broadcast_to_each(self, frame: Frame, clients: list[Client]) -> Receipt:
         queued = 0

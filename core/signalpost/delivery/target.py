@@ -33,7 +33,8 @@ class Target:
     """Who gets a broadcast. What is given intersects; nothing given is everyone.
 
     Attributes:
-        path: clients connected on this path, in its declared spelling.
+        path: clients connected on this path, in its declared spelling; of a signal of some endpoints only, its place
+            (`signalpost.signals.table.ResolvedPath`).
         groups: clients of any of these groups; an empty set is nobody.
         client: the client of this id.
         excluding: a client that gets nothing.

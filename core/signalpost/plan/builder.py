@@ -27,6 +27,7 @@ from signalpost.plan.resolver import Resolver
 from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
+from signalpost.plan.strangers import note_strangers
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
@@ -58,6 +59,7 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     signals = tuple(_signals(resolver, compiler))
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
+    note_strangers(config, signals, findings)
     findings.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(findings.notes))
 
@@ -166,6 +168,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             slow=signal.slow,
             parallel=signal.parallel,
             programs=_programs(compiler, signal),
+            from_elsewhere=signal.open_to_others,
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -208,6 +211,7 @@ def _signal_rule(
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
     programs: Sequence[Program | None] = (None, None, None),
+    from_elsewhere: bool = True,
 ) -> SignalRule:
     do, connected, disconnected = programs
     return SignalRule(
@@ -226,6 +230,7 @@ def _signal_rule(
         do=do,
         connected=connected,
         disconnected=disconnected,
+        from_elsewhere=from_elsewhere,
     )
 
 

@@ -41,6 +41,7 @@ class StepCompiler:
         registry = resolver.registry
         self._compiler = Compiler(registry.template_globals, registry.template_filters)
         self._markup = Compiler(registry.template_globals, registry.template_filters, escape=True)
+        self._has_additions = bool(registry.template_globals or registry.template_filters)
         settings = constant(resolver.config.plugins.settings)
         self._getters = {place: {**getters, "settings": settings} for place, getters in GETTERS.items()}
 
@@ -61,6 +62,7 @@ class StepCompiler:
             configs,
             steps,
             waits=any(leaf.waits for leaf in leaves),
+            foreign=self._has_additions or any(leaf.code for leaf in leaves),
             calls=frozenset(called(configs)),
             names=frozenset().union(*(step.options.names for step in _flat(steps))),
         )

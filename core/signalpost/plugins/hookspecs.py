@@ -97,10 +97,10 @@ def shutdown(context: PluginContext) -> None:
 
 @hookspec
 def client_connected(client: Client) -> None:
-    """Hear that a client's WebSocket is open.
+    """Let a client in, whose WebSocket is open; ``client.close()`` refuses it.
 
-    A plain ``def`` is called before the client's first message is read, so that a group it joins the client to holds
-    from the start; an ``async def`` runs beside the messages.
+    Until all implementations have ended, the client is in no audience and its messages are not read. An ``async def``
+    keeps this client waiting, for as long as ``limits.handshake`` at most, and nobody else.
 
     Args:
         client: `id`, `path`, `params`, `groups`, `join(group)`, `leave(group)`, `close(code, reason)`.

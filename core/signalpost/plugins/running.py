@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
 from typing import Any
 
 from signalpost.delivery.client import Client
@@ -77,33 +78,59 @@ class RunningPlugins:
                 log_failure(implementation, error)
         await asyncio.gather(*(context.cancel_tasks(patience) for context in self.contexts.values()))
 
-    def client_connected(self, client: Client) -> None:
-        """Tell plugins of a client. Plain functions have run when this returns, async ones run on."""
-        for implementation in self._connected:
-            self._notify(implementation, client, {"client": client})
+    def client_connected(
+        self, client: Client, context: Callable[[], Context] = copy_context
+    ) -> Sequence[asyncio.Task[None]]:
+        """Tell plugins of a client. Plain functions have run when this returns.
 
-    def client_disconnected(self, client: Client, code: int) -> None:
-        """Tell plugins that a client has gone."""
-        for implementation in self._disconnected:
-            self._notify(implementation, client, {"client": client, "code": code})
+        Args:
+            client: has come.
+            context: gives the client's own, in which its hooks are run.
 
-    def _notify(self, implementation: Implementation, client: Client, arguments: Mapping[str, Any]) -> None:
-        """Call a hook about a client; what is async waits for what the plugin still does about the same client."""
+        Returns:
+            The hooks that wait.
+
+        """
+        if not self._connected:
+            return ()
+        home = context()
+        tasks = [self._notify(each, client, {"client": client}, home) for each in self._connected]
+        return [task for task in tasks if task is not None]
+
+    def client_disconnected(self, client: Client, code: int, context: Callable[[], Context] = copy_context) -> None:
+        """Tell plugins that a client has gone; see `client_connected`."""
+        if self._disconnected:
+            home = context()
+            for each in self._disconnected:
+                self._notify(each, client, {"client": client, "code": code}, home)
+
+    def _notify(
+        self, implementation: Implementation, client: Client, arguments: Mapping[str, Any], home: Context
+    ) -> asyncio.Task[None] | None:
+        """Call a hook about a client; what is async waits for what the plugin still does about the same client.
+
+        Returns:
+            The task of a hook that waits.
+
+        """
         place = (implementation.plugin, client.id)
         before = self._last.get(place)
         if before is not None:
-            self._follow(place, self._after(before, implementation, arguments))
-            return
+            return self._follow(place, self._after(before, implementation, arguments), home)
         try:
-            outcome = implementation(arguments)
+            # A transport's callbacks share one context with those of all others (uvloop).
+            outcome = home.run(implementation, arguments)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_failure(implementation, error)
-            return
+            return None
         if inspect.isawaitable(outcome):
-            self._follow(place, self._finish(implementation, outcome))
+            return self._follow(place, self._finish(implementation, outcome), home)
+        return None
 
-    def _follow(self, place: tuple[str, str], coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
+    def _follow(
+        self, place: tuple[str, str], coroutine: Coroutine[Any, Any, None], home: Context
+    ) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine, context=home)
         self._last[place] = task
         self._tasks.add(task)
 
@@ -113,6 +140,7 @@ class RunningPlugins:
                 del self._last[place]
 
         task.add_done_callback(forget)
+        return task
 
     async def _after(
         self, before: asyncio.Task[None], implementation: Implementation, arguments: Mapping[str, Any]

@@ -162,10 +162,10 @@ class Connection(asyncio.Protocol):
         hub.add(client)
         if client.dialect is Dialect.V1:
             client.send(welcome_frame(client.id, client.path))
-        self._plugins.client_connected(client)
-        session.connected()
-        # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
-        self._transport.resume_reading()
+        session.arrive(self._plugins.client_connected(client, session.context))
+        if not self.suspended:
+            # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
+            self._transport.resume_reading()
         if early:
             self.data_received(early)
 
@@ -273,7 +273,7 @@ class Connection(asyncio.Protocol):
         self._client.left(CloseCode.ABNORMAL)
         self._keepalive.connections.discard(self)
         self._hub.forget(self._client)
-        self._plugins.client_disconnected(self._client, self._client.close_code)
+        self._plugins.client_disconnected(self._client, self._client.close_code, self._session.context)
         self._session.disconnected(self._client.close_code)
 
     # What has been read

@@ -70,7 +70,7 @@ class Rebinding:
             self._send_away(client, NO_SIGNAL)
             return
         limits, slow = self._services.limits, resolved.rule.slow
-        self._services.signals.hub.move(client, resolved.path)
+        self._services.signals.hub.move(client, resolved.path, resolved.place, resolved.ward)
         client.endpoint = endpoint
         client.params = resolved.params
         client.allow(slow.buffer or limits.outbox, slow.policy)

@@ -212,6 +212,8 @@ class Upgrader:
             params=resolved.params,
             dialect=dialect,
             deflate=self._deflater(agreement),
+            place=resolved.place,
+            ward=resolved.ward,
         )
         connection = self._connection(transport, agreement)
         snapshot = HandshakeRequest(head, _peer(transport))

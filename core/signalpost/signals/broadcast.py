@@ -1,16 +1,21 @@
 """`broadcast(value, …)` as handlers, jobs and routes call it: from words to a target, from a value to a frame."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
 from signalpost.signals.decide import wished_target
+from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.event import Reach
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.outgoing import ValueFrame
+from signalpost.signals.table import SignalTable, path_of
+
+_TO_EVERYONE = (EVERYONE,)
 
 
 class Broadcaster:
@@ -20,13 +25,30 @@ class Broadcaster:
         hub: delivers.
         spelling: brings a target's path to the spelling of clients' paths (`SignalTable.spelling`).
 
+    Attributes:
+        guard: holds clients' messages against the signals of other paths; None where no signal asks for that.
+
     """
 
-    __slots__ = ("_hub", "spelling")
+    __slots__ = ("_hub", "_table", "guard", "spelling")
 
     def __init__(self, hub: Hub, spelling: Callable[[str], str]) -> None:
         self._hub = hub
+        self._table: SignalTable | None = None
         self.spelling = spelling
+        self.guard: ElsewhereGuard | None = None
+
+    def address_by(self, table: SignalTable) -> None:
+        """Find the clients of a path by this table from now on, and hold messages against its rules."""
+        self.spelling = table.spelling
+        self._table = table if table.bound else None
+        self.guard = ElsewhereGuard(table, self._hub) if table.guarded else None
+
+    def spelling_for(self, client: Client) -> Callable[[str], str]:
+        """Give what brings a path that a client asks for to the place that it is at the client's own endpoint."""
+        if self._table is None:
+            return self.spelling
+        return partial(self._table.place, client.endpoint.name)
 
     def __call__(
         self,
@@ -40,14 +62,23 @@ class Broadcaster:
         """Send a value; without a target, to everyone."""
         if to in ("sender", "others"):
             raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
-        return self.send(value, self.target(to, path, group, client) or EVERYONE, None)
+        return self.send(value, self.targets(to, path, group, client) or _TO_EVERYONE, None)
 
-    def target(self, to: str | None, path: str | None, group: str | None, client: str | None) -> Target | None:
-        """Read the arguments of `broadcast`; None when none of them is given.
+    def targets(
+        self, to: str | None, path: str | None, group: str | None, client: str | None, *, sender: Client | None = None
+    ) -> Sequence[Target]:
+        """Read the arguments of `broadcast`; none of them given is no target at all.
+
+        Args:
+            to: as the others, see `signalpost.signals.event.Broadcast`.
+            path: means the sender's own place where it is the sender's path, else every signal that declares it.
+            group: see there.
+            client: see there.
+            sender: if there is one.
 
         Raises:
-            TypeError: `to` stands together with path, group or client.
-            ValueError: `to` is another word than ``everyone``.
+            TypeError: `to` stands together with path, group or client, or one of these is no string.
+            ValueError: `to` is another word than ``everyone``, or one of path, group and client is empty.
 
         """
         narrowed = path is not None or group is not None or client is not None
@@ -56,20 +87,54 @@ class Broadcaster:
                 raise TypeError(f"to={to!r} stands alone: leave it out, or leave out path, group and client")
             if to != "everyone":
                 raise ValueError(f'to={to!r}: "everyone" and, in a signal event, "others" and "sender" are known')
-            return EVERYONE
+            return _TO_EVERYONE
         if not narrowed:
-            return None
-        return Target(
-            path=None if path is None else self.spelling(path),
-            groups=None if group is None else frozenset({group}),
-            client=None if client is None else ClientId(client),
-        )
+            return ()
+        _check_name("path", path)
+        _check_name("group", group)
+        _check_name("client", client)
+        groups = None if group is None else frozenset({group})
+        client_id = None if client is None else ClientId(client)
+        if path is None:
+            return (Target(groups=groups, client=client_id),)
+        return [Target(place, groups, client_id) for place in self._places(path, sender)]
 
-    def send(self, value: Any, target: Target, origin: str | None) -> Receipt:
-        """Send a value to a target; `origin` is the path that it comes from, for the envelope."""
+    def _places(self, path: str, sender: Client | None) -> Sequence[str]:
+        if self._table is None:
+            return (self.spelling(path),)
+        if sender is not None and (own := self._table.place(sender.endpoint.name, path)) == sender.place:
+            return (own,)
+        return self._table.places(path)
+
+    def send(self, value: Any, targets: Sequence[Target], origin: str | None) -> Receipt:
+        """Send a value to targets of which no client is in two.
+
+        Args:
+            value: see `signalpost.signals.event.Broadcast`.
+            targets: at least one.
+            origin: the path that the value comes from, for the envelope.
+
+        """
         if value is None or value == "":
             return NOBODY
-        return self._hub.broadcast(ValueFrame(value, target.path or origin), target)
+        if len(targets) > 1:  # a frame for each: every client reads the path as its own signal spells it
+            return sum_of([self.send(value, (target,), origin) for target in targets])
+        return self._hub.broadcast(ValueFrame(value, path_of(targets[0].path) or origin), targets[0])
+
+    def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
+        """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`."""
+        return self._hub.relay(ValueFrame(value, path_of(target.path) or sender.path), target, sender, refused)
+
+    def send_arriving(self, value: Any, targets: Sequence[Target], sender: Client) -> Receipt:
+        """Send a value from what is done when `sender` has come, which it gets itself though it is arriving."""
+        if value is None or value == "":
+            return NOBODY
+        receipts = [self.send(value, targets, sender.path)]
+        for target in targets:
+            if target.client is None and self._hub.reaches(sender, target):
+                frame = ValueFrame(value, path_of(target.path) or sender.path)
+                receipts.append(self._hub.broadcast(frame, Target(client=sender.id)))
+        return sum_of(receipts)
 
 
 class SenderBroadcast:
@@ -92,14 +157,58 @@ class SenderBroadcast:
         client: str | None = None,
     ) -> Receipt:
         """Send a value; without a target, where the client asked (Pode behaviours 19 to 22)."""
-        broadcaster = self._broadcaster
+        broadcaster, sender = self._broadcaster, self._client
         if to == "sender" and path is None and group is None and client is None:
-            target: Target | None = Target(client=self._client.id)
+            targets: Sequence[Target] = (Target(client=sender.id),)
         elif to == "others":
-            target = replace(broadcaster.target(None, path, group, client) or EVERYONE, excluding=self._client)
+            given = broadcaster.targets(None, path, group, client, sender=sender) or _TO_EVERYONE
+            targets = [replace(target, excluding=sender) for target in given]
         else:
-            target = broadcaster.target(to, path, group, client)
-        if target is None:
+            targets = broadcaster.targets(to, path, group, client, sender=sender)
+        if not targets:
             message = self._message
-            target = wished_target(message, self._client, broadcaster.spelling) if message.asks else EVERYONE
-        return broadcaster.send(value, target, self._client.path)
+            if message.asks:
+                target = wished_target(message, sender, broadcaster.spelling_for(sender))
+                guard = broadcaster.guard
+                if guard is not None and target.groups is not None and target.path is None and target.client is None:
+                    return self._to_group(value, target, guard.closed)
+                targets = (target,)
+            else:
+                targets = _TO_EVERYONE
+        if sender.arriving:
+            return broadcaster.send_arriving(value, targets, sender)
+        return broadcaster.send(value, targets, sender.path)
+
+    def _to_group(self, value: Any, target: Target, refused: frozenset[str]) -> Receipt:
+        """Send a value to a group that the client chose, but for those who take nothing from elsewhere."""
+        if value is None or value == "":
+            return NOBODY
+        return self._broadcaster.relay(value, target, self._client, refused)
+
+
+def sum_of(receipts: Sequence[Receipt]) -> Receipt:
+    """Add up what became of one value at several targets."""
+    return Receipt(
+        sum(receipt.matched for receipt in receipts),
+        sum(receipt.queued for receipt in receipts),
+        sum(receipt.dropped for receipt in receipts),
+    )
+
+
+def _check_name(what: str, value: Any) -> None:
+    """Refuse what would reach nobody in silence, or everyone.
+
+    Raises:
+        TypeError: it is neither a string nor None.
+        ValueError: it is empty.
+
+    """
+    if value is None:
+        return
+    if not isinstance(value, str):
+        hint = f": write {what}=someone.id" if what == "client" and isinstance(value, Client) else ""
+        raise TypeError(f"{what}= is a string, or None for no {what} at all; not a {type(value).__name__}{hint}")
+    if not value:
+        raise ValueError(
+            f'{what}="" names nobody: leave {what} out, or give None, where it is not to narrow the target'
+        )

@@ -61,7 +61,7 @@ def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: C
         rule: of the signal it arrived on.
         client: its sender.
         message: as sent.
-        spelling: brings a target's path to the spelling of clients' paths (`SignalTable.spelling`).
+        spelling: brings a target's path to the place of clients' paths (`Broadcaster.spelling_for`).
 
     """
     # With a schema, an empty message is that schema's business, and it has passed.
@@ -97,7 +97,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
         case Rebroadcast.OTHERS:
             return Deliver(Target(excluding=client))
         case Rebroadcast.PATH:
-            return Deliver(Target(path=client.path))
+            return Deliver(Target(path=client.place))
         case Rebroadcast.GROUP:
             return Deliver(Target(groups=client.groups))
         case _:

@@ -34,8 +34,10 @@ class Broadcast(Protocol):
     everyone elsewhere.
 
     Raises:
-        TypeError: `value` is not JSON, or `to` is not ``"others"`` and stands together with path, group or client.
-        ValueError: `to` is another word, or ``"sender"`` or ``"others"`` where there is no sender.
+        TypeError: `value` is not JSON, or `to` is not ``"others"`` and stands together with path, group or client, or
+            one of these is neither a string nor None.
+        ValueError: `to` is another word, or ``"sender"`` or ``"others"`` where there is no sender; or path, group or
+            client is empty.
 
     """
 
@@ -59,7 +61,7 @@ class Shared:
     Attributes:
         lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
         state: a mapping for the app's own use; see `signalpost.signals.state`.
-        clients: those connected, by id.
+        clients: those connected, by id; those that are arriving are among them.
 
     """
 

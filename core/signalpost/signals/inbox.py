@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -71,12 +72,14 @@ class Inbox:
         handle: handles one; never raises but when it is cancelled.
         places: shared by all clients.
         running: gets each task that is at work here.
+        context: of the client's own. Its messages are handled in it; where several may be at once, each task in a copy.
 
     """
 
     __slots__ = (
         "_barred",
         "_client",
+        "_context",
         "_handle",
         "_parallel",
         "_paused",
@@ -97,7 +100,9 @@ class Inbox:
         *,
         places: Places,
         running: dict[asyncio.Task[None], Client],
+        context: Context | None = None,
     ) -> None:
+        self._context = context
         self._client = client
         self._source = source
         self._parallel = parallel
@@ -162,7 +167,10 @@ class Inbox:
         return True
 
     def _start(self, entry: Entry) -> None:
-        task = asyncio.get_running_loop().create_task(self._work(entry))
+        context = self._context
+        if context is not None and self._parallel > 1:
+            context = context.copy()
+        task = asyncio.get_running_loop().create_task(self._work(entry), context=context)
         self._running[task] = self._client
         task.add_done_callback(self._running.pop)
 

@@ -165,10 +165,14 @@ def _check_ref(ref: Any) -> None:
 
 
 def _text(document: dict[str, Any], key: str, ref: Ref | None) -> str | None:
+    """Read what narrows the target: null is not given, but an empty text would mean everyone where one was meant."""
     value = document.get(key)
-    if value is None or isinstance(value, str):
-        return value or None
-    text = f"{key} is a string, not {type_of(value)}"
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if value == "":
+        text = f"{key} is empty: leave it out, or send null, to ask for no {key} at all"
+    else:
+        text = f"{key} is a string, not {type_of(value)}"
     raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
 
 

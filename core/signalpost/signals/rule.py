@@ -25,6 +25,10 @@ class Program(Protocol):
         """Whether it must be awaited."""
 
     @property
+    def foreign(self) -> bool:
+        """Whether code of plugins may be run by it."""
+
+    @property
     def calls(self) -> frozenset[str]:
         """The names of handlers that it may call."""
 
@@ -67,6 +71,7 @@ class SignalRule:
             are done in a task, in their order.
         shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
             out once, for what is done with most messages.
+        from_elsewhere: whether messages of clients on other paths arrive here at all.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
 
     """
@@ -86,6 +91,7 @@ class SignalRule:
     do: Program | None = None
     connected: Program | None = None
     disconnected: Program | None = None
+    from_elsewhere: bool = True
     declared: bool = True
     shortcut: Rebroadcast | None = field(init=False, compare=False)
 

@@ -2,25 +2,30 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from signalpost.config.model import MessageFormat, Rebroadcast
+from signalpost.config.model import LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.signals.arrival import Arrival, is_cancelled
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
-from signalpost.signals.decide import ACT, ANSWER, Deliver, Invoke, Refuse, decide, relay
+from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
+from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
+from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.places import Places
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
 
 logger = logging.getLogger("signalpost.signals")
@@ -29,9 +34,14 @@ _PLAIN = Dialect.PLAIN  # a look into an Enum's class costs more than the compar
 _TEXT = int(Opcode.TEXT)
 _RAW = MessageFormat.RAW
 _SENDER = Rebroadcast.SENDER
+_MAYBE_MAPPING = b"{ \t\r\n\xef"  # what the text of a mapping can begin with, a byte order mark included
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
+FORGED = ClientError(
+    ErrorCode.BAD_MESSAGE, "a message that is an error of the server's alone is not passed on", "/message"
+)
 _NO_WISH = ClientMessage(None)
+_LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 
@@ -43,6 +53,8 @@ class Signals:
         work: of the plan at work; another one takes its place when another plan does.
         places: for handlers at work at once.
         running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
+        base: what contexts of clients are copies of.
+        patience: seconds that a client's arrival may take (``limits.handshake``).
 
     """
 
@@ -52,6 +64,8 @@ class Signals:
     places: Places
     work: Work = field(default_factory=Work)
     running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
+    base: Context = field(default_factory=copy_context)
+    patience: float = _LIMITS.handshake
 
 
 class Session:
@@ -64,7 +78,7 @@ class Session:
 
     """
 
-    __slots__ = ("_inbox", "_signals", "_source", "client", "request", "rule")
+    __slots__ = ("_arrival", "_context", "_inbox", "_signals", "_source", "client", "request", "rule")
 
     def __init__(
         self,
@@ -80,6 +94,8 @@ class Session:
         self._signals = signals
         self._source = source
         self._inbox: Inbox | None = None
+        self._arrival: Arrival | None = None
+        self._context: Context | None = None
 
     def follow(self, rule: SignalRule, source: Source) -> None:
         """Take messages by another rule, and from another source, from the next one on.
@@ -93,14 +109,54 @@ class Session:
             at_once = rule.handler is None or (rule.do is not None and not rule.do.waits)
             self._inbox.follow(source, rule.parallel, last=at_once)
 
-    def connected(self) -> None:
-        """Do what the rule does when a client has come."""
-        if self.rule.connected is not None:
-            self._pass(Passage(self.rule.connected))
+    def context(self) -> Context:
+        """Give the context of the client's own, in which plugins' code is run for it."""
+        if self._context is None:
+            self._context = self._signals.base.copy()
+        return self._context
+
+    def arrive(self, hooks: Collection[asyncio.Task[None]] = ()) -> None:
+        """Do what the rule does when a client has come.
+
+        If something of that waits, the client is in no audience meanwhile, and not read from; see
+        `signalpost.signals.arrival`.
+
+        Args:
+            hooks: of plugins, which wait; the rule's list is done behind them.
+
+        """
+        program = self.rule.connected
+        if hooks or (program is not None and program.waits):
+            signals = self._signals
+            signals.hub.hold(self.client)
+            self._source.read_on(False)
+            self._arrival = Arrival(self, hooks)
+            self._arrival.begin(signals.work, signals.running, signals.patience)
+        elif self.client.closing:  # a hook has refused it
+            self._arrival = Arrival(self)
+        elif program is not None:
+            self._pass(Passage(program))
+
+    def arrived(self, arrival: Arrival) -> None:
+        """Read from the client, if it has not gone: all that waited has been done, or was given up.
+
+        Args:
+            arrival: if it never came to the rule's list, there is nothing to be done when the client is gone, either.
+
+        """
+        if arrival.begun:
+            self._arrival = None
+        self._signals.hub.admit(self.client)
+        if arrival.left is not None:
+            self.disconnected(arrival.left)
+        else:
+            self._source.read_on(True)
 
     def disconnected(self, code: int) -> None:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
-        if self.rule.disconnected is not None:
+        if self._arrival is not None:
+            self._arrival.left = code
+        elif self.rule.disconnected is not None:
             self._pass(Passage(self.rule.disconnected, code))
 
     def receive(self, opcode: int, payload: bytes) -> None:
@@ -108,7 +164,7 @@ class Session:
         rule = self.rule
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
-            self._deliver(value, None if shortcut is _SENDER else EVERYONE)
+            self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
         elif rule.format is _RAW:
             self._relay(opcode, payload)
         elif opcode != _TEXT:
@@ -123,11 +179,11 @@ class Session:
         except RefusedMessageError as refused:
             self._refuse(refused.error, refused.ref)
             return
-        decision = decide(rule, self.client, message, self._signals.broadcaster.spelling)
+        decision = self.decide(message, rule)
         if decision is ANSWER:
-            self._deliver(message.message, None, message.ref)
+            self._deliver(message.message, None, message)
         elif isinstance(decision, Deliver):
-            self._deliver(message.message, decision.target, message.ref)
+            self._deliver(message.message, decision.target, message)
         elif decision is ACT:
             self._act(message)
         elif isinstance(decision, Invoke):
@@ -135,29 +191,70 @@ class Session:
         elif isinstance(decision, Refuse):
             self._refuse(decision.error, message.ref)
 
-    def _deliver(self, value: Any, target: Target | None, ref: Ref | None = None) -> None:
-        """Send a value to a target; None is the sender alone, who needs no looking up."""
+    def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
+        """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
+        broadcaster = self._signals.broadcaster
+        decision = decide(rule, self.client, message, broadcaster.spelling_for(self.client))
+        if message.asks and broadcaster.guard is not None and not isinstance(decision, Refuse | Ignore):
+            error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
+            decision = decision if error is None else Refuse(error)
+        return decision
+
+    def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> None:
+        """Send a client's value to a target; None is the sender alone, who needs no looking up.
+
+        Args:
+            value: of the message.
+            target: where it goes.
+            message: None if it has nothing but the value.
+
+        """
         client = self.client
+        ref = None if message is None else message.ref
+        kind = type(value)
+        if (kind is dict or kind is str) and looks_like_an_error(value):
+            self._refuse(FORGED, ref)
+            return
         try:
             if target is None:
                 frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
                 if client.deflate is not None:
                     frame = client.deflate(frame)
                 self._signals.hub.send(client, frame, client.path)
+            elif target.client is not None and self._signals.hub.find(target.client) is None:
+                return  # nobody, or one that is arriving, which other clients do not reach yet
+            elif (guard := self._signals.broadcaster.guard) is not None and target.path is None:
+                self._deliver_beyond(value, target, message, guard)
             else:
-                self._signals.broadcaster.send(value, target, client.path)
+                self._signals.broadcaster.send(value, (target,), client.path)
         except TypeError:
             # orjson reads four times as deep as it writes.
             self._refuse(_TOO_DEEP, ref)
 
+    def _deliver_beyond(self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard) -> None:
+        """Send a value to whoever takes it of those on other paths; what asks for a client's id has been judged."""
+        client, broadcaster = self.client, self._signals.broadcaster
+        if target.client is not None:
+            broadcaster.send(value, (target,), client.path)
+            return
+        document = {"message": value} if message is None else document_of(message)
+        broadcaster.relay(value, target, client, guard.refused(client, document))
+
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
+        if opcode == _TEXT and payload and payload[0] in _MAYBE_MAPPING and looks_like_an_error(payload.decode()):
+            self._refuse(FORGED, None)
+            return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
         if decision is ANSWER:
             self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate), client.path)
         elif isinstance(decision, Deliver):
-            self._signals.hub.broadcast(frame, decision.target)
+            guard = self._signals.broadcaster.guard
+            if guard is None or decision.target.path is not None:
+                self._signals.hub.broadcast(frame, decision.target)
+            else:
+                self._signals.hub.relay(frame, decision.target, client, guard.refused(client, None))
 
     def _refuse(self, error: ClientError, ref: Ref | None) -> None:
         self._signals.hub.send(self.client, error_frame(error, ref))
@@ -168,11 +265,19 @@ class Session:
         """Do the rule's list of actions."""
         if self.rule.do is None:
             return
+        event = self._event(message, datetime.now(UTC), self.rule)
         try:
-            self.rule.do.run(self._event(message, datetime.now(UTC), self.rule))
+            self._run(self.rule.do, event)
         except StepFailedError as error:
-            self._step_failed(error)
+            self.step_failed(error)
             self._refuse(_FAILED, message.ref)
+
+    def _run(self, program: Program, event: SignalEvent | ClientEvent) -> None:
+        """Do a list that does not wait; what plugins have in it is run in the client's own context."""
+        if program.foreign:
+            self.context().run(program.run, event)
+        else:
+            program.run(event)
 
     def _pass(self, passage: Passage) -> None:
         """Do a list of actions about the client itself."""
@@ -180,11 +285,12 @@ class Session:
             self._invoke(passage)
             return
         try:
-            passage.program.run(self._passage_event(passage, datetime.now(UTC), self.rule))
+            self._run(passage.program, self.passage_event(passage, datetime.now(UTC), self.rule))
         except StepFailedError as error:
-            self._step_failed(error)
+            self.step_failed(error)
 
-    def _passage_event(self, passage: Passage, timestamp: datetime, rule: SignalRule) -> ClientEvent:
+    def passage_event(self, passage: Passage, timestamp: datetime, rule: SignalRule) -> ClientEvent:
+        """Make the event of a list of actions about the client itself."""
         client = self.client
         return ClientEvent(
             client=client,
@@ -222,7 +328,8 @@ class Session:
             broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
         )
 
-    def _step_failed(self, error: StepFailedError) -> None:
+    def step_failed(self, error: StepFailedError) -> None:
+        """Log that a step failed."""
         logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id, exc_info=error.cause)
 
     def _invoke(self, what: ClientMessage | Passage, size: int = 0) -> None:
@@ -235,6 +342,7 @@ class Session:
                 self._handle,
                 places=signals.places,
                 running=signals.running,
+                context=self.context(),
             )
         signals.work.begin()
         self._inbox.add(Entry(what, datetime.now(UTC), self.rule, signals.work, size))
@@ -244,17 +352,17 @@ class Session:
         client = self.client
         try:
             if isinstance(message, Passage):
-                await message.program.follow(self._passage_event(message, timestamp, rule), charge=self._source.charge)
+                await message.program.follow(self.passage_event(message, timestamp, rule), charge=self._source.charge)
             elif rule.do is not None:
                 await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
             elif rule.handler is not None:
                 await rule.handler(self._event(message, timestamp, rule))
         except StepFailedError as error:
-            self._step_failed(error)
+            self.step_failed(error)
             if isinstance(message, ClientMessage):
                 self._refuse(_FAILED, message.ref)
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
             logger.exception(
                 "handler %s of plugin %s failed on %s for client %s",
@@ -267,9 +375,3 @@ class Session:
                 self._refuse(_FAILED, message.ref)
         finally:
             work.end()
-
-
-def _is_cancelled() -> bool:
-    """Tell whether the running task was cancelled, rather than something that its handler waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

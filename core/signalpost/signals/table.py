@@ -1,5 +1,6 @@
 """Which signal a WebSocket path belongs to."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from signalpost.signals.rule import SignalRule
 _NO_PARAMS: Mapping[str, str | int] = {}
 _ANY_PATH = PathPattern.parse("/<path:path>")
 
+OPEN_WARD = ""
+"""The ward of all clients whose signals hold nothing against messages from other paths."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPath:
@@ -18,12 +22,17 @@ class ResolvedPath:
     Attributes:
         path: the text of the path in its one spelling: literals as declared, parameters as given.
         params: the path's parameters; empty on a path that no signal declares.
+        place: whose clients are one audience: the path, and what sets a signal of some endpoints apart from what
+            others have at that path.
+        ward: whose clients are held against the same when messages come from elsewhere; None where nobody is.
 
     """
 
     rule: SignalRule
     path: str
     params: Mapping[str, str | int]
+    place: str
+    ward: str | None
 
 
 class SignalTable:
@@ -34,6 +43,10 @@ class SignalTable:
         endpoints: names of all WebSocket endpoints.
         refuse_undeclared: whether paths that no signal declares are refused, rather than re-broadcast as in Pode.
 
+    Attributes:
+        bound: whether any signal is there at some endpoints only.
+        wards: signals that hold messages from other paths against themselves: that take none, or have a schema.
+
     """
 
     def __init__(self, rules: Iterable[SignalRule], endpoints: Iterable[str], *, refuse_undeclared: bool) -> None:
@@ -41,6 +54,9 @@ class SignalTable:
         self._undeclared = {} if refuse_undeclared else {name: _undeclared(name) for name in endpoints}
         self._tables: dict[str, PathTable[SignalRule]] = {name: PathTable() for name in endpoints}
         self._all: PathTable[None] = PathTable()
+        self._names = frozenset(endpoints)
+        self.bound = any(rule.endpoints < self._names for rule in rules)
+        self.wards = {_ward(rule): rule for rule in rules if rule.gate is not None or not rule.from_elsewhere}
         seen: set[str] = set()
         for rule in rules:
             for name in rule.endpoints:
@@ -54,9 +70,35 @@ class SignalTable:
         """Find the signal for the text of a path at an endpoint; None when it is refused, or no path."""
         match = self._tables[endpoint].match(path)
         if match is not None:
-            return ResolvedPath(match.value, match.path, match.params)
+            return self._resolved(match.value, match.path, match.params)
         rule = self._undeclared.get(endpoint)
-        return ResolvedPath(rule, plain_path(path), _NO_PARAMS) if rule is not None and path.startswith("/") else None
+        return self._resolved(rule, plain_path(path), _NO_PARAMS) if rule is not None and path.startswith("/") else None
+
+    def _resolved(self, rule: SignalRule, path: str, params: Mapping[str, str | int]) -> ResolvedPath:
+        apart = rule.declared and rule.endpoints < self._names
+        return ResolvedPath(
+            rule,
+            path,
+            params,
+            place="\n".join((path, *sorted(rule.endpoints))) if apart else path,
+            ward=None if not self.wards else ward if (ward := _ward(rule)) in self.wards else OPEN_WARD,
+        )
+
+    @property
+    def guarded(self) -> bool:
+        """Whether any signal holds messages from other paths against itself."""
+        return bool(self.wards)
+
+    def place(self, endpoint: str, path: str) -> str:
+        """Give the place of a path at an endpoint; where that is refused, one where nobody is."""
+        resolved = self.resolve(endpoint, path)
+        return self.spelling(path) if resolved is None else resolved.place
+
+    def places(self, path: str) -> tuple[str, ...]:
+        """Give the places of a path wherever a signal declares it; where none does, that of the undeclared path."""
+        found = (self.resolve(endpoint, path) for endpoint in self._tables)
+        declared = dict.fromkeys(each.place for each in found if each is not None and each.rule.declared)
+        return tuple(declared) or (self.spelling(path),)
 
     def spelling(self, path: str) -> str:
         """Bring the path of a target to the spelling that clients' paths have; what is no path stays as it is.
@@ -65,6 +107,15 @@ class SignalTable:
         """
         match = self._all.match(path)
         return match.path if match is not None else plain_path(path)
+
+
+def path_of(place: str | None) -> str | None:
+    """Give the path of a place."""
+    return place.partition("\n")[0] if place is not None and "\n" in place else place
+
+
+def _ward(rule: SignalRule) -> str:
+    return sys.intern("\n".join((rule.pattern.key, *sorted(rule.endpoints))))  # each client keeps it
 
 
 def _undeclared(endpoint: str) -> SignalRule:

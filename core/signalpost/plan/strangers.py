@@ -1,0 +1,67 @@
+"""Notes about signals that guard what is said on them, while clients on other paths can speak to their clients."""
+
+from collections.abc import Iterator, Sequence
+
+from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, SignalConfig, Wish
+from signalpost.config.steps import BUILT_IN, all_steps
+from signalpost.plan.findings import Findings
+from signalpost.signals.rule import SignalRule
+
+_BEYOND = frozenset({Rebroadcast.EVERYONE, Rebroadcast.OTHERS, Rebroadcast.GROUP})
+_WITHIN = frozenset({Rebroadcast.PATH, Rebroadcast.GROUP, Rebroadcast.SENDER})
+_REFUSING = frozenset({"close", "call"})
+
+
+def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], findings: Findings) -> None:
+    """Note the signals of routes.yaml that strangers reach though something there looks as if nobody should.
+
+    Args:
+        config: what routes.yaml says.
+        signals: of the plan; those of routes.yaml come first.
+        findings: gets the notes.
+
+    """
+    for signal, rule in zip(config.signals, signals, strict=False):
+        guarded = _guarded(signal)
+        speakers = list(_speakers(config, signals, rule)) if guarded else []
+        if speakers:
+            findings.note(
+                f"{config.source.place(signal.keys)}: {guarded} on {signal.path}, and still clients on other paths "
+                f"({_shown(speakers)}) can send to those who are connected there; from_elsewhere: false keeps "
+                "that out, from_elsewhere: true says that it is meant"
+            )
+
+
+def _shown(speakers: Sequence[str]) -> str:
+    return ", ".join([*speakers[:2], *(["…"] if speakers[2:] else [])])
+
+
+def _guarded(signal: SignalConfig) -> str:
+    """Say what about a signal looks as if strangers were not meant to speak there; empty if nothing does."""
+    if signal.from_elsewhere is not None or not signal.open_to_others:
+        return ""
+    if any(step.name in _REFUSING or step.name not in BUILT_IN for step in all_steps(signal.connected)):
+        return "connected decides who is let in"
+    if signal.format is MessageFormat.JSON and not signal.targets & {Wish.PATH, Wish.CLIENT_ID, Wish.GROUP}:
+        return "targets lets nobody choose where a message goes"
+    if signal.schema is not None and signal.rebroadcast in _WITHIN:
+        return "messages are checked and stay among few"
+    return ""
+
+
+def _speakers(config: ServerConfig, signals: Sequence[SignalRule], there: SignalRule) -> Iterator[str]:
+    """Yield from where clients can send to those of a signal."""
+    if not config.undeclared_refused:
+        yield "any path that no signal declares"
+    for rule in signals:
+        if rule is not there and _reaches(rule, there):
+            yield str(rule.pattern)
+
+
+def _reaches(rule: SignalRule, there: SignalRule) -> bool:
+    if rule.format is MessageFormat.JSON and (
+        rule.targets & {Wish.CLIENT_ID, Wish.GROUP}
+        or (Wish.PATH in rule.targets and not rule.endpoints.isdisjoint(there.endpoints))
+    ):
+        return True
+    return rule.handler is None and rule.rebroadcast in _BEYOND

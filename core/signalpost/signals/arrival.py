@@ -1,0 +1,139 @@
+"""A client's arrival where something waits: hooks of plugins, or the list of actions `connected` of its signal.
+
+    101, welcome -> held -> hooks -> connected -> admitted, read from
+                      |       |          |
+                      +-------+----------+------> refused or gone: it never was in an audience
+
+Meanwhile the client is in no audience and is not read from. What is sent to it alone reaches it, and so does what its
+own list broadcasts. Nobody else waits for it, and it takes no place of `limits.handlers`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from contextvars import Context
+from datetime import UTC, datetime
+from typing import Protocol
+
+from signalpost.delivery.client import Client
+from signalpost.delivery.frames import CloseCode
+from signalpost.errors import StepFailedError
+from signalpost.signals.event import ClientEvent
+from signalpost.signals.inbox import Passage
+from signalpost.signals.rule import SignalRule
+from signalpost.signals.work import Work
+
+logger = logging.getLogger("signalpost.signals")
+
+TOO_LATE = "the server could not let this client in in time"
+
+
+class Arriving(Protocol):
+    """Whose arrival it is: a `signalpost.signals.session.Session`."""
+
+    client: Client
+    rule: SignalRule
+
+    def context(self) -> Context:
+        """Return the context of the client's own."""
+
+    def passage_event(self, passage: Passage, timestamp: datetime, rule: SignalRule) -> ClientEvent:
+        """Make the event of a list of actions about the client itself."""
+
+    def step_failed(self, error: StepFailedError) -> None:
+        """Log that a step failed."""
+
+    def arrived(self, arrival: "Arrival") -> None:
+        """Go on once the arrival is over."""
+
+
+class Arrival:
+    """Does what waits before a client is let in, by the rule under which it came.
+
+    Args:
+        session: the client's.
+        hooks: of plugins, under way.
+
+    Attributes:
+        begun: whether it came to the rule's list; hooks may have refused the client before.
+        left: how its connection has ended, if it has.
+
+    """
+
+    __slots__ = ("_hooks", "_rule", "_session", "begun", "left")
+
+    def __init__(self, session: Arriving, hooks: Collection[asyncio.Task[None]] = ()) -> None:
+        self._session = session
+        self._rule = session.rule
+        self._hooks = hooks
+        self.begun = False
+        self.left: int | None = None
+
+    def begin(self, work: Work, running: dict[asyncio.Task[None], Client], patience: float) -> None:
+        """Begin with what waits.
+
+        Args:
+            work: where it counts as under way.
+            running: gets its task.
+            patience: seconds that it may take; then the client is closed with 1011.
+
+        """
+        session, loop = self._session, asyncio.get_running_loop()
+        work.begin()
+        task = loop.create_task(self._run(), context=session.context())
+        running[task] = session.client
+        timer = loop.call_later(patience, self._expire, task, patience)
+
+        def over(task: asyncio.Task[None]) -> None:
+            timer.cancel()
+            running.pop(task)
+            work.end()
+
+        task.add_done_callback(over)
+
+    async def _run(self) -> None:
+        session, rule = self._session, self._rule
+        try:
+            await self._do(session.client)
+        except StepFailedError as error:
+            session.step_failed(error)
+        except (Exception, asyncio.CancelledError) as error:
+            client = session.client
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                client.close(CloseCode.SERVER_ERROR, TOO_LATE)
+                raise
+            logger.exception("connected (%s) failed on %s for client %s", rule.owner, client.path, client.id)
+        finally:
+            for hook in self._hooks:
+                hook.cancel()
+            self._hooks = ()
+            session.arrived(self)
+
+    async def _do(self, client: Client) -> None:
+        if self._hooks:
+            await asyncio.wait(self._hooks)
+        if client.closing:
+            return
+        self.begun = True
+        program = self._rule.connected
+        if program is not None:
+            await program.follow(self._session.passage_event(Passage(program), datetime.now(UTC), self._rule))
+
+    def _expire(self, task: asyncio.Task[None], patience: float) -> None:
+        """Refuse the client first, whatever a plugin makes of being cancelled."""
+        client = self._session.client
+        logger.warning(
+            "client %s on %s was closed: %s took longer than limits.handshake (%g s)",
+            client.id,
+            client.path,
+            f"connected ({self._rule.owner})" if self.begun else "client_connected of a plugin",
+            patience,
+        )
+        client.close(CloseCode.SERVER_ERROR, TOO_LATE)
+        task.cancel()
+
+
+def is_cancelled() -> bool:
+    """Tell whether the running task was cancelled, rather than something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,112 @@
+"""What comes from elsewhere: a client's message held against the signals of the paths that it would arrive on.
+
+A signal is a *ward* of its own if it asks for that: it takes nothing from clients on other paths (`from_elsewhere`), or
+has a schema. All other clients share the open ward. Server-side broadcasts are the app's own, and are held against
+nothing.
+"""
+
+from typing import Any
+
+from signalpost.delivery.client import Client
+from signalpost.delivery.hub import Hub
+from signalpost.errors import ClientError, ErrorCode
+from signalpost.signals.message import ClientMessage
+from signalpost.signals.schema import SchemaGate
+from signalpost.signals.table import ResolvedPath, SignalTable
+
+_ADDRESS = frozenset({"path", "clientId", "group", "direct"})
+
+
+class ElsewhereGuard:
+    """Judges clients' messages for the signals of other paths than their own.
+
+    Args:
+        table: of the plan at work.
+        hub: who is where.
+
+    """
+
+    __slots__ = ("_closed", "_gates", "_hub", "_table")
+
+    def __init__(self, table: SignalTable, hub: Hub) -> None:
+        self._table = table
+        self._hub = hub
+        self._closed = frozenset(ward for ward, rule in table.wards.items() if not rule.from_elsewhere)
+        self._gates = _distinct(table)
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """The wards with clients that take nothing from elsewhere."""
+        return frozenset(ward for ward in self._closed if self._hub.has_ward(ward))
+
+    def refusal(self, message: ClientMessage, client: Client, *, judged: bool) -> ClientError | None:
+        """Tell why a message must not go where it asks to; None if it may, or if that is for `refused` to say.
+
+        Args:
+            message: that asks for something.
+            client: its sender.
+            judged: whether the value that arrives is the message's own, which the schemas there are for.
+
+        """
+        if message.direct:
+            return None
+        if message.path is not None:
+            there, pointer = self._table.resolve(client.endpoint.name, message.path), "/path"
+        elif message.client_id is not None:
+            there, pointer = self._of_client(message.client_id), "/clientId"
+        else:
+            return None
+        if there is None or there.place == client.place:
+            return None
+        if not there.rule.from_elsewhere:
+            text = "the signal there takes no messages from clients on other paths"
+            return ClientError(ErrorCode.TARGET_NOT_ALLOWED, text, pointer)
+        gate = there.rule.gate
+        if gate is None or not judged or gate.accepts(document := document_of(message)):
+            return None
+        mismatch = gate.explain(document)
+        text = f"the signal there does not take it: {mismatch.detail}"
+        return ClientError(ErrorCode.SCHEMA_MISMATCH, text, mismatch.pointer)
+
+    def _of_client(self, client_id: str) -> ResolvedPath | None:
+        client = self._hub.find(client_id)
+        return None if client is None else self._table.resolve(client.endpoint.name, client.path)
+
+    def refused(self, client: Client, document: dict[str, Any] | None) -> frozenset[str]:
+        """Give the wards whose clients a message to everyone, or to groups, does not reach.
+
+        Each schema is asked once, and only if clients are there. At its sender's own path a message always arrives.
+
+        Args:
+            client: the sender.
+            document: the message without what says where it goes; None is a raw frame, which fits no schema.
+
+        """
+        refused = self.closed
+        for gate, wards in self._gates:
+            there = [ward for ward in wards if ward != client.ward and self._hub.has_ward(ward)]
+            if there and (document is None or not gate.accepts(document)):
+                refused = refused.union(there)
+        return refused
+
+
+def document_of(message: ClientMessage) -> dict[str, Any]:
+    """Give a message as a client of the path where it arrives would have sent it there."""
+    if message.document is None:
+        return {"message": message.message}
+    return {key: value for key, value in message.document.items() if key not in _ADDRESS}
+
+
+def _distinct(table: SignalTable) -> tuple[tuple[SchemaGate, tuple[str, ...]], ...]:
+    """Give each schema with the wards that have it, but for those that take nothing anyway."""
+    found: list[tuple[SchemaGate, list[str]]] = []
+    for ward, rule in table.wards.items():
+        if rule.gate is None or not rule.from_elsewhere:
+            continue
+        said = repr(rule.gate.document)  # unlike ==, it tells 1 and true apart
+        wards = next((wards for gate, wards in found if repr(gate.document) == said), None)
+        if wards is None:
+            found.append((rule.gate, [ward]))
+        else:
+            wards.append(ward)
+    return tuple((gate, tuple(wards)) for gate, wards in found)

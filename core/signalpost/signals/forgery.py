@@ -1,0 +1,46 @@
+"""What only the server may say: a client's message that plain clients could not tell from an error of the server's.
+
+Plain clients read a value as it is. ``{"error": {"code": "handler-failed"}}`` as a message of a client's would be, to
+them, the server speaking.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+from signalpost.errors import ErrorCode
+
+_CODES = frozenset(code.value for code in ErrorCode)
+_MAYBE_MAPPING = frozenset("{ \t\r\n\ufeff")  # what the text of a mapping can begin with, white space included
+_SPACE = " \t\r\n\ufeff"
+_FIRST_KEY = re.compile(r'\{[ \t\r\n]*"error"[ \t\r\n]*:')
+_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
+
+
+def looks_like_an_error(value: Any) -> bool:
+    """Tell whether a value is, as JSON or as text, a mapping with the one key ``error`` and a code of the server's."""
+    if type(value) is dict:
+        return len(value) == 1 and _is_error(value)
+    if type(value) is str:
+        return value[:1] in _MAYBE_MAPPING and text_looks_like_an_error(value)
+    return False
+
+
+def text_looks_like_an_error(text: str) -> bool:
+    """Tell it of text; only what may be such a mapping is read."""
+    text = text.strip(_SPACE)
+    if not text.startswith("{") or not text.endswith("}") or ("error" not in text and "\\u" not in text):
+        return False
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # Others read what orjson does not: lone surrogates, and whatever is nested deeper than it goes.
+        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+        return _FIRST_KEY.match(text) is not None and any(f'"{code}"' in text for code in _CODES)
+    return type(value) is dict and len(value) == 1 and _is_error(value)
+
+
+def _is_error(value: dict[str, Any]) -> bool:
+    error = value.get("error")
+    return type(error) is dict and isinstance(code := error.get("code"), str) and code in _CODES
