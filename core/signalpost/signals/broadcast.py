@@ -10,7 +10,7 @@ from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
 from signalpost.signals.decide import wished_target
 from signalpost.signals.event import Reach
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.outgoing import ValueFrame
+from signalpost.signals.outgoing import ValueFrame, check_size
 
 
 class Broadcaster:
@@ -40,6 +40,7 @@ class Broadcaster:
         """Send a value; without a target, to everyone."""
         if to in ("sender", "others"):
             raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
+        check_size(value)
         return self.send(value, self.target(to, path, group, client) or EVERYONE, None)
 
     def target(self, to: str | None, path: str | None, group: str | None, client: str | None) -> Target | None:
@@ -92,6 +93,7 @@ class SenderBroadcast:
         client: str | None = None,
     ) -> Receipt:
         """Send a value; without a target, where the client asked (Pode behaviours 19 to 22)."""
+        check_size(value)
         broadcaster = self._broadcaster
         if to == "sender" and path is None and group is None and client is None:
             target: Target | None = Target(client=self._client.id)

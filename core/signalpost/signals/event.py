@@ -34,7 +34,8 @@ class Broadcast(Protocol):
 
     Raises:
         TypeError: `value` is not JSON, or `to` is not ``"others"`` and stands together with path, group or client.
-        ValueError: `to` is another word, or ``"sender"`` or ``"others"`` where there is no sender.
+        ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` where there is
+            no sender.
 
     """
 
