@@ -21,6 +21,7 @@ from signalpost.actions.scope import Limits
 from signalpost.actions.text import as_text, is_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.config.model import Keys, Part
+from signalpost.signals.state import StateView, picked
 
 Outside = Callable[[Keys, str], Sequence[Stretch]]
 Render = Callable[[Mapping[str, Any]], Any]
@@ -192,8 +193,11 @@ class Compiler:
 
         def render(names: Mapping[str, Any]) -> Any:
             value = names[name] if name in names else known[name]
-            for pick, key in picks:
-                value = pick(value, key)
+            if type(value) is StateView and picks:
+                value = picked(value, picks)
+            else:
+                for pick, key in picks:
+                    value = pick(value, key)
             return value if is_data(value) else new_scope(names).data(value)
 
         return render

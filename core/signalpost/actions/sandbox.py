@@ -27,12 +27,16 @@ from signalpost.actions.attributes import LONGEST_SEARCH, SEARCHES, Absent, item
 from signalpost.actions.attributes import attribute as shown
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.filters import all_filters
-from signalpost.actions.scope import Each, Limits, Scope, cut, made, too_long
+from signalpost.actions.scope import Each, Limits, Scope, cut, made, pick, too_long
 from signalpost.actions.text import as_markup
 from signalpost.actions.value import Failure
 
 # The name that tracebacks have for what is compiled here.
 FILE = "<value>"
+
+# The name whose mappings grow: what is picked from them is found without giving them away.
+_STATE = "state"
+_LONG_PATH = 2
 
 # What tells of Python, or of HTML that is not made here.
 _NO_TESTS = frozenset({"callable", "escaped", "filter", "test"})
@@ -69,6 +73,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     cut = staticmethod(cut)
     made = staticmethod(made)
     look = staticmethod(Scope.tick)
+    pick = staticmethod(pick)
 
     def __init__(
         self,
@@ -171,9 +176,9 @@ class _Guard(NodeTransformer):
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
         """Let `cut` take slices, which Jinja2 leaves to Python."""
-        self.generic_visit(node)
         if not isinstance(node.arg, nodes.Slice):
-            return node
+            return self.visit_Getattr(node)
+        self.generic_visit(node)
         bounds = (node.arg.start, node.arg.stop, node.arg.step)
         return _call("cut", node.node, *(bound or nodes.Const(None) for bound in bounds))
 
@@ -193,6 +198,18 @@ class _Guard(NodeTransformer):
         self.generic_visit(node)
         return node if all(isinstance(each.value, nodes.Const) for each in node.items) else _call("made", node)
 
+    def visit_Getattr(self, node: nodes.Getattr | nodes.Getitem) -> nodes.Node:  # noqa: N802
+        """Let `pick` find ``state.votes[message]``, all at once."""
+        path: list[nodes.Getattr | nodes.Getitem] = []
+        root: nodes.Node = node
+        while isinstance(root, nodes.Getattr | nodes.Getitem) and not _is_slice(root):
+            path.append(root)
+            root = root.node
+        if len(path) < _LONG_PATH or not isinstance(root, nodes.Name) or root.name != _STATE:
+            return self.generic_visit(node)
+        keys = [nodes.Const(step.attr) if isinstance(step, nodes.Getattr) else self.visit(step.arg) for step in path]
+        return _call("pick", root, *reversed(keys))
+
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         """Make ``[a, b] | join`` of ``a ~ b``."""
         self.generic_visit(node)
@@ -206,7 +223,11 @@ class _Guard(NodeTransformer):
         return node
 
 
-_GUARDS = (Each, cut, made, Scope.tick)
+def _is_slice(node: nodes.Getattr | nodes.Getitem) -> bool:
+    return isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
+
+
+_GUARDS = (Each, cut, made, pick, Scope.tick)
 """What `_Guard` puts in; each takes the scope first."""
 
 

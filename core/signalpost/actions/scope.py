@@ -10,11 +10,12 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.utils import missing
 
-from signalpost.actions.attributes import kind, visible
+from signalpost.actions.attributes import item, kind, visible
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.text import as_data, as_text
 from signalpost.actions.value import Failure
 from signalpost.config.model import MEBIBYTE
+from signalpost.signals.state import StateView, picked
 from signalpost.signals.weight import PLAIN, VALUE, Weigher, of_few
 
 # What an item of a list counts for, in characters: its place, and a little of what is usually in it.
@@ -248,9 +249,9 @@ class Each:
 
     def __iter__(self) -> Iterator[Any]:
         tick = self._scope.tick
-        for item in self._items:
+        for each in self._items:
             tick()
-            yield item
+            yield each
 
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[arg-type]
@@ -264,6 +265,20 @@ def made(scope: Scope, value: Any) -> Any:
 
     """
     return scope.weigh(value)
+
+
+def pick(_scope: Scope, value: Any, *keys: Any) -> Any:
+    """Return ``value[key][key]``, likewise for attributes; what is not there is an `Absent`.
+
+    Raises:
+        StoppedError: as `signalpost.actions.attributes.item` does.
+
+    """
+    if type(value) is StateView:
+        return picked(value, [(item, key) for key in keys])
+    for key in keys:
+        value = item(value, key)
+    return value
 
 
 def cut(scope: Scope, value: Any, start: Any, stop: Any, step: Any) -> Any:
