@@ -44,10 +44,17 @@ def close(run: Run, options: Mapping[str, Any]) -> None:
     run.event.close(options.get("code", 4009), as_text(options.get("reason", "")))
 
 
-def log(_run: Run, options: Mapping[str, Any]) -> None:
+def log(run: Run, options: Mapping[str, Any]) -> None:
     """Write a line to the log."""
     line = printable(as_text(options["message"]))
-    LOG.log(_LEVELS[options["level"]], "%s", line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…")
+    # One client's lines are counted as one origin (`signalpost.cli.logs`): they must not keep out those of others.
+    client = getattr(run.event, "client", None)
+    LOG.log(
+        _LEVELS[options["level"]],
+        "%s",
+        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…",
+        extra={"origin": None if client is None else client.id},
+    )
 
 
 def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, SupportsIndex
 
+from signalpost.config.scalars import shorten
+
 MAX_DEPTH = 64
 """How many lists and mappings may stand inside each other; as many as in routes.yaml."""
 
@@ -123,8 +125,8 @@ def weight_added(entries: Mapping[str, Any], path: Sequence[str], value: Any) ->
     while at < len(path) - 1 and (child := entries.get(path[at])) is not None:
         at += 1
         if not isinstance(child, FrozenDict):
-            way = ".".join(path[:at])
-            raise TypeError(f'state["{way}"] is no mapping, so nothing can be put at "{path[at]}" in it')
+            way, name = shorten(".".join(path[:at])), shorten(path[at])
+            raise TypeError(f'state["{way}"] is no mapping, so nothing can be put at "{name}" in it')
         entries = child
     weight = weight_of(value)
     for made in reversed(path[at + 1 :]):

@@ -18,6 +18,7 @@ from threading import RLock
 from typing import Any, Protocol
 
 from signalpost.config.model import SourceMap, StateConfig
+from signalpost.config.scalars import shorten
 from signalpost.config.units import format_size
 from signalpost.errors import StateFileError, StateFullError
 from signalpost.signals.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
@@ -263,7 +264,7 @@ class State(MutableMapping[str, Any]):
     def _make_room(self, key: str, added: int) -> None:
         if added > 0 and self._weight + added > self.limit:
             raise StateFullError(
-                f'state holds {format_size(self.limit)} at most, and the new value of "{key}" would make it '
+                f'state holds {format_size(self.limit)} at most, and the new value of "{shorten(key)}" would make it '
                 f"{format_size(self._weight + added)}; take something out, or raise it: state: {{limit: …}}"
             )
 
@@ -338,9 +339,11 @@ def _frozen(key: str, value: Any) -> Any:
     try:
         return freeze(value)
     except TypeError as error:
-        raise TypeError(f'state["{key}"]: {error}; an object is kept under a key that starts with "_"') from None
+        raise TypeError(
+            f'state["{shorten(key)}"]: {error}; an object is kept under a key that starts with "_"'
+        ) from None
     except ValueError as error:
-        raise ValueError(f'state["{key}"]: {error}') from None
+        raise ValueError(f'state["{shorten(key)}"]: {error}') from None
 
 
 def _keys_of(path: Sequence[str]) -> Sequence[str]:
