@@ -58,6 +58,8 @@ def _fault(text: str, path: Path, folder: Path) -> str:
         return f"{quoted(text)} leads out of the folder of routes.yaml; if that is meant, write the whole path: {path}"
     parent = path.parent
     try:
+        if path.is_symlink():
+            return f"{quoted(text)} is a symbolic link, which is not followed: name the file itself"
         if path.is_dir():
             return f"{quoted(text)} is a folder; a file is meant here, as in {text.rstrip('/')}/state.db"
         if not parent.is_dir():
