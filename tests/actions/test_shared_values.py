@@ -120,7 +120,7 @@ async def test_its_step_fails_and_nobody_else_notices(live, failures, path):
 
 
 async def test_a_state_that_doubles_itself_is_full_in_the_end(live, failures):
-    async with live(SERVED) as app, app.connect("/grow") as greedy:
+    async with live("state: {share: 0}" + SERVED) as app, app.connect("/grow") as greedy:
         for _ in range(40):
             await greedy.send("x" * 100)
         for _ in range(40 - 17):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from signalpost.config.model import RouteConfig, StateConfig
 from signalpost.config.section import Section
-from signalpost.config.units import parse_size
+from signalpost.config.units import parse_room, parse_size
 from signalpost.config.words import quoted
 
 _DEFAULT = StateConfig()
@@ -31,6 +31,7 @@ def read_state(root: Section, folder: Path, routes: Sequence[RouteConfig]) -> St
         _read_file(section, folder, routes),
         section.quantity("limit", parse_size) or _DEFAULT.limit,
         frozenset(section.words("forget")),
+        section.quantity("share", parse_room),
     )
 
 

@@ -111,8 +111,10 @@ class Owner:
     __slots__ = ()
 
 
-def weight_added(entries: Mapping[str, Any], path: Sequence[str], value: Any) -> int:
-    """Return by how much `put_at` makes entries heavier; whatever it would refuse is refused here.
+def weight_added(entries: Mapping[str, Any], path: Sequence[str], value: Any) -> tuple[int, int]:
+    """Return by how much `put_at` makes entries heavier, and how many of the last names of the path it makes.
+
+    Whatever it would refuse is refused here.
 
     Raises:
         TypeError: something else than a mapping stands on the way.
@@ -129,10 +131,14 @@ def weight_added(entries: Mapping[str, Any], path: Sequence[str], value: Any) ->
             raise TypeError(f'state["{way}"] is no mapping, so nothing can be put at "{name}" in it')
         entries = child
     weight = weight_of(value)
-    for made in reversed(path[at + 1 :]):
-        weight += _QUOTES + weight_of(made) + _SEPARATORS
+    for inner in reversed(path[at + 1 :]):
+        weight += _QUOTES + weight_of(inner) + _SEPARATORS
     name = path[at]
-    return weight_of(name) + weight + _SEPARATORS - (entry_weight(name, entries[name]) if name in entries else 0)
+    added = weight_of(name) + weight + _SEPARATORS
+    made = len(path) - at
+    if name not in entries:
+        return added, made
+    return added - entry_weight(name, entries[name]), made - 1
 
 
 def put_at(mapping: FrozenDict | None, path: Sequence[str], value: Any, owner: Owner) -> FrozenDict:

@@ -22,6 +22,7 @@ from signalpost.config.scalars import shorten
 from signalpost.config.units import format_size
 from signalpost.errors import StateFileError, StateFullError
 from signalpost.signals.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
+from signalpost.signals.shares import Holder, Shares
 from signalpost.signals.statefile import StateFile
 from signalpost.signals.statewriter import StateWriter
 
@@ -52,6 +53,7 @@ class State(MutableMapping[str, Any]):
         limit: see below.
         recorder: is told of every change.
         fleeting: see below.
+        share: how many bytes may stand in it by the messages of one client; 0 is no bound.
 
     Attributes:
         fleeting: keys of whose new values the recorder is not told.
@@ -62,7 +64,18 @@ class State(MutableMapping[str, Any]):
 
     """
 
-    __slots__ = ("_lock", "_objects", "_owners", "_recorder", "_values", "_weight", "fleeting", "limit", "view")
+    __slots__ = (
+        "_lock",
+        "_objects",
+        "_owners",
+        "_recorder",
+        "_shares",
+        "_values",
+        "_weight",
+        "fleeting",
+        "limit",
+        "view",
+    )
 
     def __init__(
         self,
@@ -71,6 +84,7 @@ class State(MutableMapping[str, Any]):
         limit: int = _DEFAULT.limit,
         recorder: Recorder | None = None,
         fleeting: frozenset[str] = frozenset(),
+        share: int = 0,
     ) -> None:
         self._values: dict[str, Any] = {key: _frozen(key, value) for key, value in (entries or {}).items()}
         self._objects: dict[str, Any] = {}
@@ -78,6 +92,7 @@ class State(MutableMapping[str, Any]):
         self.limit = limit
         self.fleeting = fleeting
         self._recorder = recorder
+        self._shares = Shares(share, limit)
         self._weight = sum(entry_weight(key, value) for key, value in self._values.items())
         self._lock = RLock()
         self.view: Mapping[str, Any] = StateView(self._values, self._given_away)
@@ -91,7 +106,7 @@ class State(MutableMapping[str, Any]):
 
         """
         if config.file is None:
-            return cls(limit=config.limit)
+            return cls(limit=config.limit, share=config.share_of_limit)
         try:
             file, entries = StateFile.open(config.file)
         except StateFileError as error:
@@ -100,9 +115,15 @@ class State(MutableMapping[str, Any]):
         for key in config.forget & entries.keys():
             del entries[key]
             writer.forget(key)
-        state = cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget)
+        state = cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget, share=config.share_of_limit)
         writer.seal = state.seal
         return state
+
+    def configure(self, config: StateConfig) -> None:
+        """Keep to what another configuration says from now on; the file stays."""
+        self.limit = self._shares.limit = config.limit
+        self.fleeting = config.forget
+        self._shares.share = config.share_of_limit
 
     def close(self) -> None:
         """Write what has changed to the file, if there is one, and give it free; waits for the disk."""
@@ -143,6 +164,7 @@ class State(MutableMapping[str, Any]):
         with self._lock:
             self._weight -= entry_weight(key, self._values.pop(key))
             self._owners.pop(key, None)
+            self._shares.forget((key,))
             if self._recorder is not None:
                 self._recorder.forget(key)
 
@@ -202,30 +224,49 @@ class State(MutableMapping[str, Any]):
             self[key] = total = value + by
             return total
 
-    def put(self, path: Sequence[str], value: Any) -> None:
+    def put(self, path: Sequence[str], value: Any, holder: Holder | None = None) -> None:
         """Put a value into mappings inside mappings; those that are not there are made.
 
         ``put(("votes", "tea"), 3)`` makes ``{"votes": {"tea": 3}}`` of an empty state.
 
+        Args:
+            path: keys, the last of them that of the value.
+            value: any that JSON has.
+            holder: whose message has it put there, if it is to count for somebody (`signalpost.signals.shares`).
+
         Raises:
             TypeError: something else than a mapping stands on the way, `value` is not JSON, or `path` is not text by
                 text.
-            StateFullError: it does not fit.
+            StateFullError: it does not fit, or is more than the holder's share.
 
         """
         key, *rest = _keys_of(path)
+        if key.startswith("_"):
+            with self._lock:
+                self._put_object(key, rest, value)
+            return
+        frozen = _frozen(".".join(path), value)
+        with self._lock:
+            added, made = weight_added(self._values, path, frozen)
+            if holder is not None:
+                self._shares.check(holder, path, made, frozen)
+            self._make_room(key, added)
+            if rest:
+                frozen_at, owner = self._values.get(key), self._owner(key)
+                self._changed(key, put_at(frozen_at, rest, frozen, owner), added)
+            else:
+                self._owners.pop(key, None)
+                self._changed(key, frozen, added)
+            self._shares.note(holder, path, made, frozen)
+
+    def _put_object(self, key: str, rest: Sequence[str], value: Any) -> None:
+        """Put a value below a key that holds an object, if that is a mapping of ours."""
         if not rest:
             self[key] = value
             return
-        frozen = _frozen(".".join(path), value)
-        entries = self._objects if key.startswith("_") else self._values
-        with self._lock:
-            added = weight_added(entries, path, frozen)
-            if entries is self._objects:
-                self[key] = put_at(self.get(key), rest, frozen, Owner())
-                return
-            self._make_room(key, added)
-            self._changed(key, put_at(self._values.get(key), rest, frozen, self._owner(key)), added)
+        frozen = _frozen(".".join((key, *rest)), value)
+        weight_added(self._objects, (key, *rest), frozen)
+        self[key] = put_at(self.get(key), rest, frozen, Owner())
 
     def discard(self, path: Sequence[str]) -> None:
         """Take a value out of mappings inside mappings (or a key out of the state itself), if it is there."""
@@ -242,6 +283,7 @@ class State(MutableMapping[str, Any]):
                 before = weight_of(self._values[key])
                 value = take_at(self._values[key], rest, self._owner(key))
                 self._changed(key, value, weight_of(value) - before)
+                self._shares.forget(path)
 
     def seal(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the entries that `take` gives, which nothing changes from now on; no change comes in between."""
@@ -259,6 +301,7 @@ class State(MutableMapping[str, Any]):
                 added -= entry_weight(key, self._values[key])
             self._make_room(key, added)
             self._owners.pop(key, None)
+            self._shares.forget((key,))
             self._changed(key, value, added)
 
     def _make_room(self, key: str, added: int) -> None:
