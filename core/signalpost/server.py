@@ -267,7 +267,7 @@ class Server:
         self._broadcaster.address_by(sockets.table)
         sockets.limits = sockets.gate.limits = limits
         sockets.ports = _numbers_of(changeover.ports)
-        self._state.limit, self._state.fleeting = plan.config.state.limit, plan.config.state.forget
+        self._state.configure(plan.config.state)
         self._signals.places.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()

@@ -365,10 +365,10 @@ def test_a_text_that_grows_too_long_is_not_made_first(compiled):
         def __len__(self):
             return 1
 
-    value = compiled("{{ (data.list * 1000) | join }}")
+    value = compiled("{{ (data.list * 30) | join }}")
     with pytest.raises(TemplateFailedError, match="more than 1,048,576 characters"):
         value.render({"data": {"list": [Large()]}})
-    assert 1 <= len(made) <= 3
+    assert 1 <= len(made) <= 4  # once to weigh it
 
 
 def test_a_failure_after_a_failure_begins_anew(compiled, scope):

@@ -128,6 +128,23 @@ def test_secrets_that_come_with_a_reload_are_hidden_in_a_log_that_had_begun_befo
     assert "!secret s" in mistake
 
 
+def test_a_secret_that_a_mistake_of_a_template_cuts_in_two_is_not_logged(write, folder, run):
+    write("""
+        signals: [{path: /, do: [{set: {k: !secret p}}, {log: "{{ ('Bearer ' ~ state.k) + 5 }}"}]}]
+    """)
+    secret = "abcdefghijklmnopqrstuvwxyz0123456789"
+    (folder / "secrets.yaml").write_text(f"p: {secret}\n")
+    (folder / "secrets.yaml").chmod(0o600)
+    server = run()
+    with connect(server.urls["live"], compression=None, proxy=None) as client:
+        client.send('{"message": "hello"}')
+        assert "handler-failed" in client.recv()
+    code, _, err = server.end(signal.SIGTERM)
+    assert code == 0
+    assert "+ does not take the text" in err
+    assert not any(secret[at : at + 8] in err for at in range(len(secret) - 7))
+
+
 def test_a_command_that_has_no_output_does_without(write, folder):
     write("signals: [{path: /}]")
     command = f"{sys.executable} -m signalpost check >&- 2>&-"

@@ -1,6 +1,9 @@
 """What stands in the place of values, and where they are looked for."""
 
+import html
 import json
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -78,3 +81,56 @@ def test_any_text_can_be_masked(values, text):
     hidden = [hide(value) for value in values]
     assert isinstance(Mask(hidden)(text, hidden), str)
     assert Mask([])(text, []) == text
+
+
+TOKEN = "x7Gq/pL2+vT9&wK4=zR8 mN3'bY6\"cD1"
+WRITTEN = {
+    "in an address": quote(TOKEN),
+    "as a part of an address": quote(TOKEN, safe=""),
+    "as a form": quote_plus(TOKEN),
+    "in HTML": html.escape(TOKEN),
+    "in JSON in JSON": json.dumps(json.dumps({"a": TOKEN})),
+    "in capitals": TOKEN.upper(),
+    "in small letters": TOKEN.lower(),
+    "as hexadecimal digits": TOKEN.encode().hex(),
+    "as hexadecimal capitals": TOKEN.encode().hex().upper(),
+    **{
+        f"in {name} after {before}": encode(f"{'a' * before}{TOKEN}:b".encode()).decode()
+        for before in range(3)
+        for name, encode in (("base64", b64encode), ("base64 for addresses", urlsafe_b64encode))
+    },
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_a_secret_is_hidden_in_other_spellings(text):
+    shown = secrets_mask([hide(TOKEN)])(f"before {text} after")
+    assert "LABEL" in shown
+    # Around base64 stand a few letters of what is beside it.
+    assert len(shown) <= len("before LABEL after") + (18 if "==" in text or len(text) > 40 else 0)
+    assert "before " in shown
+    assert " after" in shown
+
+
+@pytest.mark.parametrize("limit", range(20, 60))
+@pytest.mark.parametrize("before", ["", "Bearer ", "a longer word before it: "])
+def test_of_a_secret_that_was_cut_neither_end_is_left(limit, before):
+    secret = "abcdefghijklmnopqrstuvwxyz0123456789"
+    shown = secrets_mask([hide(secret)])(f'+ does not take the text "{shorten(before + secret + " after", limit)}"')
+    pieces = (secret[at : at + 8] for at in range(len(secret) - 7))
+    assert not any(piece in shown for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x hunte…", "x LABEL…"),
+        ("…nter22 y", "…LABEL y"),
+        ("x HUNT...R22 y", "x LABEL...R22 y"),
+        ("x hu…", "x hu…"),
+        ("hunter… and …er22", "LABEL… and …LABEL"),
+        ("a hunt that ends… so", "a hunt that ends… so"),
+    ],
+)
+def test_what_was_cut_through_a_secret_is_hidden_on_either_side_of_the_cut(text, shown):
+    assert secrets_mask([hide("hunter22")])(text) == shown

@@ -24,6 +24,21 @@ def test_without_the_section_nothing_is_kept_and_16_mebibytes_are_the_most(state
     assert state("state: {file: a.db, forget: [a, b]}").forget == {"a", "b"}
 
 
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("", 16 * MEBIBYTE // 10),
+        ("state: {limit: 1000}", 100),
+        ("state: {share: 64KiB}", 65536),
+        ("state: {share: 0}", 0),
+        ("state: {share: 0KiB}", 0),
+        ('state: {share: "0"}', 0),
+    ],
+)
+def test_a_client_s_share_is_a_tenth_unless_it_is_given_and_none_where_it_is_0(state, text, share):
+    assert state(text).share_of_limit == share
+
+
 def test_a_file_may_be_below_the_folder_of_routes_yaml_or_anywhere_by_its_whole_path(state, tmp_path):
     (tmp_path / "data").mkdir()
     assert state("state: {file: state.db}").file == tmp_path / "state.db"
@@ -51,7 +66,7 @@ def test_a_file_that_is_there_is_not_opened_whatever_is_in_it(state, tmp_path):
         ('{file: "a\\0b"}', "state.file: a file's name has no null characters"),
         ("{file: 5}", "state.file: must be text, not the number 5: put it in quotes"),
         ("{file: ''}", "state.file: must not be empty"),
-        ("{fil: state.db}", 'state.fil: no key "fil" here; did you mean "file"? (known: file, limit, forget)'),
+        ("{fil: state.db}", 'state.fil: no key "fil" here; did you mean "file"? (known: file, limit, forget, share)'),
         ("{forget: [a]}", "state.forget: without a file all is forgotten: give one, or leave this out"),
         ("{file: a.db, forget: a}", 'state.forget: must be a list, not the text "a": write [a]'),
         ("{limit: lots}", "state.limit: "),

@@ -5,6 +5,7 @@ import contextlib
 import copy
 import json
 import math
+import random
 import threading
 from enum import StrEnum
 
@@ -16,6 +17,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from signalpost.actions.compiler import Compiler
 from signalpost.errors import StateFullError
 from signalpost.signals.frozen import MAX_DEPTH
 from signalpost.signals.state import State
@@ -368,3 +370,78 @@ def test_the_view_follows_the_state():
     view = state.view
     state["weight"] = {"weight": 7}
     assert ImmutableSandboxedEnvironment().from_string("{{ state.weight.weight }}").render(state=view) == "7"
+
+
+def test_changes_in_a_row_copy_a_mapping_once_and_readers_of_single_entries_never():
+    state = State({"votes": {"tea": 1, "more": {"milk": 2}}})
+    first = state["votes"]
+    state.put(("votes", "coffee"), 1)
+    copy = state._values["votes"]
+    assert copy is not first
+    for n in range(100):
+        state.put(("votes", f"k{n}"), n)
+        state.put(("votes", "more", f"k{n}"), n)
+        state.discard(("votes", f"k{n - 1}"))
+        assert state._values["votes"] is copy
+    assert first == {"tea": 1, "more": {"milk": 2}}
+    assert state["votes"] is copy
+    state.put(("votes", "cocoa"), 1)
+    assert "cocoa" not in copy
+
+
+@pytest.mark.parametrize(
+    ("template", "copies"),
+    [
+        ("{{ state.votes[message] }}", 0),
+        ("{{ (state.votes[message] | default(0)) + 1 }}", 0),
+        ("{{ state['votes'].more.milk }}", 0),
+        ("x {{ state.votes.tea }}", 0),
+        ("{% for x in [1] %}{{ state.votes.tea }}{% endfor %}", 0),
+        ("{{ state.votes }}", 1),
+        ("{{ state.votes.more }}", 1),
+        ("{{ [state.votes.more] }}", 1),
+        ("{% set votes = state.votes %}{{ votes.tea }}", 1),
+        ("{{ state }}", 1),
+    ],
+)
+def test_a_template_that_takes_one_entry_out_of_a_mapping_does_not_have_it_copied(template, copies):
+    compiler, state = Compiler(), State({"votes": {"tea": 1, "more": {"milk": 2}}})
+    value = compiler.compile(template, (), {"state", "message"}, lambda *_, **__: None, lambda *_, **__: "here")
+    state.put(("votes", "more", "cocoa"), 1)
+    before, more = state._values["votes"], state._values["votes"]["more"]
+    seen = value.render({"state": state.view, "message": "tea"})
+    kept = copy.deepcopy(seen)
+    state.put(("votes", "more", "coffee"), 1)
+    assert (state._values["votes"] is not before) == bool(copies)
+    assert (state._values["votes"]["more"] is not more) == bool(copies)
+    assert seen == kept
+
+
+def test_what_a_reader_was_given_at_any_moment_stays_as_it_was():
+    rnd, state, read = random.Random(7), State(), []
+    for n in range(3_000):
+        path = [rnd.choice("ab") for _ in range(rnd.randrange(1, 5))]
+        with contextlib.suppress(TypeError):
+            if rnd.random() < 0.2:
+                state.discard(path)
+            else:
+                state.put(path, n)
+        if rnd.random() < 0.3:
+            key = rnd.choice("ab")
+            source = rnd.choice([state, state.view])
+            if key in source:
+                read.append((source[key], copy.deepcopy(source[key])))
+        assert state.weight == State(copy.deepcopy(state._values)).weight
+    assert read
+    assert all(value == then for value, then in read)
+
+
+def test_an_entry_that_does_not_fit_leaves_a_mapping_that_is_changed_in_place_as_it_was():
+    state = State(limit=60)
+    state.put(("votes", "tea"), 1)
+    state.put(("votes", "coffee"), 1)
+    before = (copy.deepcopy(dict(state)), state.weight)
+    for path in (("votes", "x" * 30), ("votes", "more", "x" * 30), ("more", "x" * 40)):
+        with pytest.raises(StateFullError):
+            state.put(path, 1)
+        assert (dict(state), state.weight) == before

@@ -18,9 +18,10 @@ from signalpost.actions.mistakes import Mistake, Names, judge
 from signalpost.actions.outside import Stretch, is_altered
 from signalpost.actions.sandbox import FILE, Root, Sandbox
 from signalpost.actions.scope import Limits
-from signalpost.actions.text import as_data, as_text, shallow_data
+from signalpost.actions.text import as_text, is_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.config.model import Keys, Part
+from signalpost.signals.state import StateView, picked
 
 Outside = Callable[[Keys, str], Sequence[Stretch]]
 Render = Callable[[Mapping[str, Any]], Any]
@@ -179,22 +180,25 @@ class Compiler:
             scope = new_scope(names)
             for _ in pieces(scope):
                 pass  # it yields nothing, and sets one name
-            return as_data(scope.vars[_RESULT])
+            return scope.data(scope.vars[_RESULT])
 
         return render
 
     def _picked(self, name: str, picks: Sequence[tuple[Pick, Any]]) -> Render:
         """Return what gives a name, or what is picked from it, without running a template: ``{{ data.user.name }}``.
 
-        What a client sent is passed on as it is, without going through it.
+        What a client sent and what the state holds is passed on as it is, without going through it.
         """
-        known = self._sandbox.globals
+        known, new_scope = self._sandbox.globals, self._sandbox.scope
 
         def render(names: Mapping[str, Any]) -> Any:
             value = names[name] if name in names else known[name]
-            for pick, key in picks:
-                value = pick(value, key)
-            return shallow_data(value)
+            if type(value) is StateView and picks:
+                value = picked(value, picks)
+            else:
+                for pick, key in picks:
+                    value = pick(value, key)
+            return value if is_data(value) else new_scope(names).data(value)
 
         return render
 

@@ -12,6 +12,7 @@ from signalpost.actions.run import Run
 from signalpost.actions.text import as_text
 from signalpost.config.words import printable
 from signalpost.delivery.target import Receipt
+from signalpost.signals.shares import Holder, network_of
 
 LOG = logging.getLogger("signalpost.log")
 """The lines of ``log`` steps."""
@@ -44,15 +45,22 @@ def close(run: Run, options: Mapping[str, Any]) -> None:
     run.event.close(options.get("code", 4009), as_text(options.get("reason", "")))
 
 
-def log(_run: Run, options: Mapping[str, Any]) -> None:
+def log(run: Run, options: Mapping[str, Any]) -> None:
     """Write a line to the log."""
     line = printable(as_text(options["message"]))
-    LOG.log(_LEVELS[options["level"]], "%s", line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…")
+    # One client's lines are counted as one origin (`signalpost.cli.logs`): they must not keep out those of others.
+    client = getattr(run.event, "client", None)
+    LOG.log(
+        _LEVELS[options["level"]],
+        "%s",
+        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…",
+        extra={"origin": None if client is None else client.id},
+    )
 
 
 def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
     """Put values into the state, each at its path; None takes out."""
-    state = run.event.shared.state
+    state, holder = run.event.shared.state, _holder(run)
     for parts, value in entries:
         path = [text_of("a key of state", part) for part in parts]
         if path[0].startswith("_"):
@@ -60,7 +68,17 @@ def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
         if value is None:
             state.discard(path)
         else:
-            state.put(path, value)
+            state.put(path, value, holder)
+
+
+def _holder(run: Run) -> Holder | None:
+    """Return for whom it counts what is put into the state; None is nobody: a job."""
+    client = getattr(run.event, "client", None)
+    if client is not None:
+        return Holder(client.id, network_of(run.event.request.peer[0]))
+    if run.request is not None:
+        return Holder(address=network_of(run.request.seen["peer"][0]))
+    return None
 
 
 def join(run: Run, groups: Any) -> None:

@@ -6,6 +6,7 @@ Left out are those that make HTML (`safe`, `forceescape`, `striptags`, `tojson`,
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,8 +20,9 @@ from signalpost.actions.attributes import LONGEST_SEARCH, kind, strftime
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.operators import binary, number
 from signalpost.actions.scope import Each, Scope
-from signalpost.actions.text import as_json, as_markup, as_text
+from signalpost.actions.text import as_json, as_markup
 from signalpost.actions.value import Failure
+from signalpost.signals.weight import VALUE
 
 Filter = Callable[..., Any]
 
@@ -28,6 +30,10 @@ _PLACES = 15
 _LONGEST_NUMBER = 100
 _LONGEST_ARGUMENT = 1000
 _LONGEST_MOMENT = 100
+# As Jinja2's `title` has it.
+_WORD = re.compile(r"[^-\s({\[<]+")
+# Comparisons of two values that a sort may take without looking at the clock: about 20 ms.
+_QUICK_SORT = 2**20
 
 
 class Group(NamedTuple):
@@ -55,7 +61,9 @@ def _of_text(function: Filter) -> Filter:
     @pass_context
     def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
         scope.tick()
-        return scope.keep(function(as_text(value), *args, **kwargs))
+        text = scope.text(value)
+        scope.check(len(text))
+        return scope.keep(function(text, *args, **kwargs))
 
     return run
 
@@ -111,11 +119,25 @@ def _items(scope: Scope, name: str, value: Any, *arguments: Any) -> Each:
 
 
 def _pairs(scope: Scope, value: Any) -> list[Any]:
-    return list(_mapping(scope, "items", value).items())
+    pairs = list(_mapping(scope, "items", value).items())
+    scope.weigh(pairs)
+    return pairs
 
 
-def _dictsort(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-    return jinja.do_dictsort(_mapping(scope, "dictsort", value), *args, **kwargs)
+def _dictsort(
+    scope: Scope, value: Any, case_sensitive: bool = False, by: str = "key", reverse: bool = False
+) -> list[Any]:
+    if by not in ("key", "value"):
+        raise StoppedError(Failure.VALUE, f'dictsort sorts by "key" or "value", not {kind(by)}')
+    fold = _fold(case_sensitive=case_sensitive) or (lambda each: each)
+    pairs = _mapping(scope, "dictsort", value).items()
+    return _pairs_of(scope, _sorted(scope, [(fold(pair[by == "value"]), pair) for pair in pairs], reverse=reverse))
+
+
+def _pairs_of(scope: Scope, keyed: Iterable[tuple[Any, ...]]) -> list[Any]:
+    pairs = [pair for _, pair in keyed]
+    scope.weigh(pairs)
+    return pairs
 
 
 def _mapping(scope: Scope, name: str, value: Any) -> Mapping[Any, Any]:
@@ -135,8 +157,7 @@ def _sort(
 ) -> list[Any]:
     get = jinja.make_multi_attrgetter(scope.environment, attribute, _fold(case_sensitive=case_sensitive))
     # Not by `key=get`, as Jinja2's own does, for that would look at no clock.
-    keyed = [(get(item), item) for item in items]
-    keyed.sort(key=_key, reverse=reverse)
+    keyed = _sorted(scope, [(get(item), item) for item in items], reverse=reverse)
     return [item for _, item in keyed]
 
 
@@ -145,10 +166,32 @@ def _groupby(
 ) -> list[Group]:
     fold = _fold(case_sensitive=case_sensitive) or (lambda value: value)
     get = jinja.make_attrgetter(scope.environment, attribute, default=default)
-    keyed = [(fold(key), key, item) for item in items for key in (get(item),)]
-    keyed.sort(key=_key)
+    keyed = _sorted(scope, [(fold(key), key, item) for item in items for key in (get(item),)])
     groups = [list(members) for _, members in itertools.groupby(keyed, _key)]
     return [Group(members[0][1], [item for _, _, item in members]) for members in groups]
+
+
+def _sorted(scope: Scope, keyed: list[Any], *, reverse: bool = False) -> list[Any]:
+    """Sort by the first of each; where that may take long, the clock is looked at in every comparison."""
+    keys = [key for key, *_ in keyed]
+    values = scope.weights.measure(keys)[0] // VALUE
+    slow = values * len(keys).bit_length() > _QUICK_SORT
+    keyed.sort(key=(lambda each: _Clocked(each[0], scope.tick)) if slow else _key, reverse=reverse)
+    return keyed
+
+
+class _Clocked:
+    """A key of a sort by the clock."""
+
+    __slots__ = ("_key", "_tick")
+
+    def __init__(self, key: Any, tick: Callable[[], None]) -> None:
+        self._key = key
+        self._tick = tick
+
+    def __lt__(self, other: "_Clocked") -> bool:
+        self._tick()
+        return bool(self._key < other._key)
 
 
 def _key(keyed: tuple[Any, ...]) -> Any:
@@ -176,11 +219,11 @@ def _reverse(scope: Scope, value: Any) -> Any:
 def _join(scope: Scope, value: Any, separator: Any = "", attribute: str | int | None = None) -> str:
     """Join items as text; ``a ~ b`` is ``[a, b] | join``."""
     get = None if attribute is None else jinja.make_attrgetter(scope.environment, attribute)
-    between = as_text(separator)
+    between = scope.text(separator)
     pieces: list[str] = []
     length = 0
     for item in _items(scope, "join", value, attribute):
-        piece = as_text(item if get is None else get(item))
+        piece = scope.text(item if get is None else get(item))
         length += len(piece) + len(between)
         scope.check(length)
         pieces.append(piece)
@@ -188,21 +231,33 @@ def _join(scope: Scope, value: Any, separator: Any = "", attribute: str | int | 
 
 
 def _replace(scope: Scope, value: Any, old: Any, new: Any, count: int | None = None) -> str:
-    text, old, new = as_text(value), as_text(old), as_text(new)
+    text, old, new = scope.text(value), scope.text(old), scope.text(new)
     times = text.count(old) if count is None else min(count, text.count(old))
     scope.room(len(text) + times * (len(new) - len(old)))
     return text.replace(old, new, times)
 
 
 def _center(scope: Scope, value: Any, width: int = 80) -> str:
-    text = as_text(value)
+    text = scope.text(value)
     scope.room(max(len(text), width))
     return text.center(width)
 
 
 def _truncate(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
     scope.tick()
-    return scope.keep(jinja.do_truncate(scope.environment, as_text(value), *args, **kwargs))
+    return scope.keep(jinja.do_truncate(scope.environment, scope.text(value), *args, **kwargs))
+
+
+def _title(scope: Scope, value: Any) -> str:
+    """Do what Jinja2's own does, by the clock."""
+
+    def titled(word: re.Match[str]) -> str:
+        scope.tick()
+        return word[0][0].upper() + word[0][1:].lower()
+
+    text = scope.text(value)
+    scope.check(len(text))
+    return str(scope.keep(_WORD.sub(titled, text)))
 
 
 def _trim(text: str, chars: str | None = None) -> str:
@@ -212,21 +267,23 @@ def _trim(text: str, chars: str | None = None) -> str:
 
 
 def _text(scope: Scope, value: Any) -> Any:
-    return scope.keep(as_text(value))
+    return scope.keep(scope.text(value))
 
 
 def _escape(scope: Scope, value: Any) -> Any:
-    escaped = as_markup(value)
+    escaped = as_markup(value, scope.tick)
     # Where texts are escaped anyway, this is not to be done twice; elsewhere it is a text like any other.
     return scope.keep(escaped if scope.eval_ctx.autoescape else str(escaped))
 
 
 def _urlencode(scope: Scope, value: Any) -> Any:
+    # Of what is no text it takes the repr, and that of all that is in it.
+    scope.check(scope.weights.measure(value)[0])
     return scope.keep(jinja.do_urlencode(dict(value) if isinstance(value, Mapping) else value))
 
 
 def _json(scope: Scope, value: Any) -> Any:
-    return scope.keep(as_json(value))
+    return scope.keep(as_json(value, scope.tick))
 
 
 def _sum(scope: Scope, value: Any, attribute: str | int | None = None, start: Any = 0) -> Any:
@@ -292,7 +349,6 @@ def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
 _TEXT: Mapping[str, Filter] = {
     "capitalize": jinja.do_capitalize,
     "lower": jinja.do_lower,
-    "title": jinja.do_title,
     "trim": _trim,
     "upper": jinja.do_upper,
     "wordcount": jinja.do_wordcount,
@@ -328,6 +384,7 @@ _OWN: Mapping[str, Filter] = {
     "reverse": _reverse,
     "string": _text,
     "sum": _sum,
+    "title": _title,
     "truncate": _truncate,
     "urlencode": _urlencode,
 }

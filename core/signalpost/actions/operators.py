@@ -6,7 +6,7 @@ formats no text. ``~`` joins anything as text, and is no operator here: the sand
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,7 @@ from signalpost.actions.attributes import kind
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.scope import Scope
 from signalpost.actions.value import Failure
+from signalpost.signals.weight import VALUE
 
 _BITS = 64
 
@@ -54,7 +55,7 @@ def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
             return left + right
         if isinstance(left, list | tuple) and isinstance(right, list | tuple):
             scope.room_for_items(len(left) + len(right))
-            return [*left, *right]
+            return _joined(scope, left, right)
     hint = "; ~ joins anything as text" if sign == "+" else ""
     raise StoppedError(Failure.VALUE, f"{sign} does not take {kind(left)} and {kind(right)}{hint}")
 
@@ -102,7 +103,21 @@ def _repeated(scope: Scope, left: Any, right: Any) -> Any:
         return None
     if isinstance(what, str):
         scope.room(len(what) * times)
-    else:
-        scope.room_for_items(len(what) * times)
-        what = list(what)
-    return what * times
+        return what * times
+    scope.room_for_items(len(what) * times)
+    weight, plain = scope.weights.measure(what)
+    weight = VALUE + (weight - VALUE) * max(times, 0)
+    scope.check_weight(weight)
+    repeated = list(what) * times
+    scope.weights.note(repeated, weight, plain=plain)
+    return repeated
+
+
+def _joined(scope: Scope, left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
+    """Join two lists; what they weigh is known without going through both."""
+    weights = [scope.weights.measure(each) for each in (left, right)]
+    weight = sum(weight for weight, _ in weights) - VALUE
+    scope.check_weight(weight)
+    joined = [*left, *right]
+    scope.weights.note(joined, weight, plain=all(plain for _, plain in weights))
+    return joined

@@ -5,6 +5,7 @@ an endless loop nor minds what `"a" * 10**9` takes, and lets a client's mapping 
 
 - an attribute is what `attributes` shows, and nothing else;
 - a call, a loop and a filter look at the clock; loops by being made to go through `scope.Each`;
+- a list or mapping that is written out is weighed: with all that is in it, it has an end (`scope.Limits.value`);
 - arithmetic is that of `operators`, and filters are those of `filters`;
 - ``a ~ b`` is the filter `join`, and so has its limits and its words for numbers, lists and nothing;
 - an ``{{ a if b }}`` without ``else`` is an empty text, where Jinja2 would give something undefined.
@@ -26,12 +27,16 @@ from signalpost.actions.attributes import LONGEST_SEARCH, SEARCHES, Absent, item
 from signalpost.actions.attributes import attribute as shown
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.filters import all_filters
-from signalpost.actions.scope import Each, Limits, Scope, cut, too_long
-from signalpost.actions.text import as_markup, as_text
+from signalpost.actions.scope import Each, Limits, Scope, cut, made, pick, too_long
+from signalpost.actions.text import as_markup
 from signalpost.actions.value import Failure
 
 # The name that tracebacks have for what is compiled here.
 FILE = "<value>"
+
+# The name whose mappings grow: what is picked from them is found without giving them away.
+_STATE = "state"
+_LONG_PATH = 2
 
 # What tells of Python, or of HTML that is not made here.
 _NO_TESTS = frozenset({"callable", "escaped", "filter", "test"})
@@ -66,7 +71,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_unops = frozenset(operators.UNARY)
     each = Each
     cut = staticmethod(cut)
+    made = staticmethod(made)
     look = staticmethod(Scope.tick)
+    pick = staticmethod(pick)
 
     def __init__(
         self,
@@ -78,7 +85,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     ) -> None:
         super().__init__(
             undefined=Absent,
-            finalize=_put_into_html if escape else as_text,
+            finalize=_put_into_html if escape else _put_into_text,
             autoescape=escape,
             keep_trailing_newline=True,
             optimized=False,
@@ -169,11 +176,39 @@ class _Guard(NodeTransformer):
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
         """Let `cut` take slices, which Jinja2 leaves to Python."""
-        self.generic_visit(node)
         if not isinstance(node.arg, nodes.Slice):
-            return node
+            return self.visit_Getattr(node)
+        self.generic_visit(node)
         bounds = (node.arg.start, node.arg.stop, node.arg.step)
         return _call("cut", node.node, *(bound or nodes.Const(None) for bound in bounds))
+
+    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
+        """Let `made` look at what it holds, unless that stands in the template."""
+        self.generic_visit(node)
+        return node if all(isinstance(each, nodes.Const) for each in node.items) else _call("made", node)
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
+        """Do what `visit_List` does; the names of ``{% for a, b in … %}`` are a tuple too."""
+        self.generic_visit(node)
+        fixed = node.ctx != "load" or all(isinstance(each, nodes.Const) for each in node.items)
+        return node if fixed else _call("made", node)
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
+        """Do what `visit_List` does."""
+        self.generic_visit(node)
+        return node if all(isinstance(each.value, nodes.Const) for each in node.items) else _call("made", node)
+
+    def visit_Getattr(self, node: nodes.Getattr | nodes.Getitem) -> nodes.Node:  # noqa: N802
+        """Let `pick` find ``state.votes[message]``, all at once."""
+        path: list[nodes.Getattr | nodes.Getitem] = []
+        root: nodes.Node = node
+        while isinstance(root, nodes.Getattr | nodes.Getitem) and not _is_slice(root):
+            path.append(root)
+            root = root.node
+        if len(path) < _LONG_PATH or not isinstance(root, nodes.Name) or root.name != _STATE:
+            return self.generic_visit(node)
+        keys = [nodes.Const(step.attr) if isinstance(step, nodes.Getattr) else self.visit(step.arg) for step in path]
+        return _call("pick", root, *reversed(keys))
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         """Make ``[a, b] | join`` of ``a ~ b``."""
@@ -188,7 +223,11 @@ class _Guard(NodeTransformer):
         return node
 
 
-_GUARDS = (Each, cut, Scope.tick)
+def _is_slice(node: nodes.Getattr | nodes.Getitem) -> bool:
+    return isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
+
+
+_GUARDS = (Each, cut, made, pick, Scope.tick)
 """What `_Guard` puts in; each takes the scope first."""
 
 
@@ -199,9 +238,15 @@ def _call(name: str, *arguments: nodes.Node) -> nodes.Call:
 
 
 @pass_context
-def _put_into_html(_scope: Scope, value: Any) -> str:
+def _put_into_text(scope: Scope, value: Any) -> str:
+    """Do `as_text`, by the clock."""
+    return scope.text(value)
+
+
+@pass_context
+def _put_into_html(scope: Scope, value: Any) -> str:
     """Do `as_markup`; by asking for a scope, also with constants, which Jinja2 would else escape by its own words."""
-    return as_markup(value)
+    return as_markup(value, scope.tick)
 
 
 @pass_context

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from jinja2 import Environment, Undefined
@@ -10,10 +10,13 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.utils import missing
 
-from signalpost.actions.attributes import kind
+from signalpost.actions.attributes import item, kind, visible
 from signalpost.actions.failures import StoppedError
+from signalpost.actions.text import as_data, as_text
 from signalpost.actions.value import Failure
 from signalpost.config.model import MEBIBYTE
+from signalpost.signals.state import StateView, picked
+from signalpost.signals.weight import PLAIN, VALUE, Weigher, of_few
 
 # What an item of a list counts for, in characters: its place, and a little of what is usually in it.
 ITEM = 16
@@ -31,6 +34,8 @@ class Limits:
         characters: of a text that is made; a list may have a sixteenth as many items. Values that are only passed on
             do not count.
         made: of all texts and lists that are made on the way, in characters.
+        value: of a list or mapping that is made, with everything in it wherever it stands (`signals.weight`). So
+            whatever goes through one has an end: a comparison, a sort, JSON.
         depth: of macros and recursive loops that call each other.
 
     """
@@ -38,6 +43,7 @@ class Limits:
     seconds: float = 0.1
     characters: int = MEBIBYTE
     made: int = 16 * MEBIBYTE
+    value: int = 16 * MEBIBYTE
     depth: int = 32
 
 
@@ -61,6 +67,14 @@ class Scope(Context):
         self._end = 0.0
         self._made = 0
         self._depth = 0
+        self._weights: _Weights | None = None
+
+    @property
+    def weights(self) -> "_Weights":
+        """What lists and mappings weigh, as far as it is known."""
+        if self._weights is None:
+            self._weights = _Weights(self.tick)
+        return self._weights
 
     def resolve_or_missing(self, key: str) -> Any:
         """Look a name up: first what the template has set, then the names of its place, then the globals."""
@@ -79,8 +93,10 @@ class Scope(Context):
         self.tick()
         if not isinstance(function, Macro | LoopContext):
             return self.keep(super().call(function, *args, **kwargs))
-        if args and isinstance(function, LoopContext):
-            args = (Each(self, args[0]), *args[1:])
+        if isinstance(function, LoopContext):
+            args = (Each(self, args[0]), *args[1:]) if args else args
+        elif args or kwargs:  # which a macro may name `varargs` and `kwargs`
+            self.weigh([*args, *kwargs.values()])
         self._depth += 1
         if self._depth > self._limits.depth:
             raise StoppedError(Failure.SIZE, f"macros and loops call each other more than {self._limits.depth} deep")
@@ -158,7 +174,40 @@ class Scope(Context):
             self.room(len(value))
         elif isinstance(value, list | tuple | set | frozenset | Mapping):
             self.room_for_items(len(value))
+            self.weigh(value)
         return value
+
+    def weigh(self, value: Any) -> Any:
+        """Look at what a list or mapping holds that was made, and return it.
+
+        Raises:
+            StoppedError: it is too much.
+
+        """
+        weight, _ = of_few(value) or self.weights.measure(value)
+        self.check_weight(weight)
+        return value
+
+    def check_weight(self, weight: int) -> None:
+        """Look at what a list or mapping holds, or is going to.
+
+        Raises:
+            StoppedError: it is too much.
+
+        """
+        if weight > self._limits.value:
+            text = f"it makes a value of more than {self._limits.value:,} characters, all that stands in it counted"
+            raise StoppedError(Failure.SIZE, text)
+
+    def text(self, value: Any) -> str:
+        """Do `as_text`; the clock is looked at on the way."""
+        return as_text(value, self.tick)
+
+    def data(self, value: Any) -> Any:
+        """Do `as_data`; the clock is looked at on the way."""
+        if type(value) in PLAIN or of_few(value) is not None:
+            return value
+        return as_data(value, self.weights, self.tick)
 
     def collect(self, items: Iterable[Any]) -> list[Any]:
         """Make a list of what a filter yields, which is no more than it was given.
@@ -169,7 +218,19 @@ class Scope(Context):
         """
         collected = list(items)
         self.room_for_items(len(collected))
+        self.weigh(collected)
         return collected
+
+
+class _Weights(Weigher):
+    """The weights of one rendering: of a dataclass, that of what it shows."""
+
+    __slots__ = ()
+
+    def other(self, value: Any) -> int:
+        if is_dataclass(value) and not isinstance(value, type):
+            return self.measure(dict(visible(value)))[0]
+        return VALUE
 
 
 class Each:
@@ -188,12 +249,36 @@ class Each:
 
     def __iter__(self) -> Iterator[Any]:
         tick = self._scope.tick
-        for item in self._items:
+        for each in self._items:
             tick()
-            yield item
+            yield each
 
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[arg-type]
+
+
+def made(scope: Scope, value: Any) -> Any:
+    """Look at what a list or mapping holds that is written out in a template, and return it.
+
+    Raises:
+        StoppedError: it is too much.
+
+    """
+    return scope.weigh(value)
+
+
+def pick(_scope: Scope, value: Any, *keys: Any) -> Any:
+    """Return ``value[key][key]``, likewise for attributes; what is not there is an `Absent`.
+
+    Raises:
+        StoppedError: as `signalpost.actions.attributes.item` does.
+
+    """
+    if type(value) is StateView:
+        return picked(value, [(item, key) for key in keys])
+    for key in keys:
+        value = item(value, key)
+    return value
 
 
 def cut(scope: Scope, value: Any, start: Any, stop: Any, step: Any) -> Any:

@@ -1,6 +1,6 @@
 """What becomes of a value at the edge of a template: text inside a text, plain data where it stands alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import is_dataclass
 from datetime import date, time
@@ -12,16 +12,26 @@ from markupsafe import Markup, escape
 from signalpost.actions.attributes import kind, visible
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.value import Failure
+from signalpost.signals.frozen import FrozenDict, FrozenList
+from signalpost.signals.weight import Weigher
 
 # Dataclasses show what `attributes` says, not all that is in them.
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
-_JSON = frozenset({str, int, float, bool, type(None), dict, list})
+_FROZEN = frozenset({FrozenDict, FrozenList})
+_JSON = frozenset({str, int, float, bool, type(None), dict, list}) | _FROZEN
+
+Tick = Callable[[], None]
+"""Looks at the clock of a rendering; raises `StoppedError` when the time is over."""
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, tick: Tick | None = None) -> str:
     """Return the text that a value is inside a text: itself, or compact JSON, as clients are sent it.
 
     ``5`` is ``5``, ``True`` is ``true``, ``None`` is ``null``; a date and time is its ISO 8601 form, without quotes.
+
+    Args:
+        value: any.
+        tick: is called for everything in it that JSON does not know as it is.
 
     Raises:
         StoppedError: it is no value that JSON has.
@@ -32,10 +42,10 @@ def as_text(value: Any) -> str:
         return value if type(value) is str else str.__str__(value)
     if isinstance(value, date | time):
         return value.isoformat()
-    return as_json(value)
+    return as_json(value, tick)
 
 
-def as_markup(value: Any) -> str:
+def as_markup(value: Any, tick: Tick | None = None) -> str:
     """Return the text that a value is inside HTML: that of `as_text`, escaped unless it is HTML already.
 
     Raises:
@@ -43,46 +53,59 @@ def as_markup(value: Any) -> str:
         UndefinedError: it is undefined.
 
     """
-    return value if isinstance(value, Markup) else escape(as_text(value))
+    return value if isinstance(value, Markup) else escape(as_text(value, tick))
 
 
-def as_json(value: Any) -> str:
-    """Return compact JSON.
+def as_json(value: Any, tick: Tick | None = None) -> str:
+    """Return compact JSON; see `as_text`.
 
     Raises:
         StoppedError: it is no value that JSON has.
         UndefinedError: it is undefined.
 
     """
+
+    def nearer(part: Any) -> Any:
+        if type(part) in _FROZEN:
+            return orjson.Fragment(orjson.dumps(part))
+        if tick is not None:
+            tick()
+        return _flat(part)
+
     try:
-        return orjson.dumps(value, _flat, _OPTIONS).decode()
+        return orjson.dumps(value, nearer, _OPTIONS).decode()
     except TypeError as error:
         if isinstance(error.__cause__, Exception):
             raise error.__cause__ from None
         raise StoppedError(Failure.VALUE, f"it is no JSON: {error}") from None
 
 
-def as_data(value: Any) -> Any:
-    """Return what a whole expression gives as plain data: `_JSON` types all the way down.
+def as_data(value: Any, weigher: Weigher, tick: Tick) -> Any:
+    """Return what a whole expression gives as plain data (`Weigher.measure`).
+
+    What is plain is passed on as it is; of what is not, the parts that are.
 
     Raises:
         StoppedError: something in it is no value that JSON has.
         UndefinedError: something in it is undefined.
 
     """
+    if weigher.measure(value)[1]:
+        return value
+    tick()
     if type(value) is list:
-        return [as_data(each) for each in value]
+        return [as_data(each, weigher, tick) for each in value]
     if type(value) is dict:
-        return {as_text(key): as_data(each) for key, each in value.items()}
-    return value if type(value) in _JSON else as_data(_flat(value))
+        return {as_text(key, tick): as_data(each, weigher, tick) for key, each in value.items()}
+    return as_data(_flat(value), weigher, tick)
 
 
-def shallow_data(value: Any) -> Any:
-    """Do what `as_data` does, for a value that is known to hold nothing but JSON if it is a list or mapping.
+def is_data(value: Any) -> bool:
+    """Tell whether a value is plain data, if it is known to hold nothing but that where it is a list or mapping.
 
-    What a client sent is passed on as it is, without going through it.
+    What a client sent is passed on as it is, without going through it; so is what the state holds.
     """
-    return value if type(value) in _JSON else as_data(value)
+    return type(value) in _JSON
 
 
 def _flat(value: Any) -> Any:

@@ -4,14 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from signalpost.cli.ownfolder import OwnFolder, UnsafeFolderError
 from signalpost.config.editor import editor_schema
+from signalpost.config.exposure import RECORDS_FOLDER
 from signalpost.config.schema import routes_schema
 from signalpost.errors import OperatorError
 from signalpost.plan.loading import load_offers
 from signalpost.plugins.handler import HandlerKind
 from signalpost.plugins.registry import Registry
 
-SCHEMA_FILE = Path(".signalpost") / "routes.schema.json"
+SCHEMA_FILE = Path(RECORDS_FOLDER) / "routes.schema.json"
 
 _JOB_KINDS = frozenset({HandlerKind.TIMER, HandlerKind.SCHEDULE})
 _KINDS = {
@@ -43,8 +45,13 @@ def write_schema(folder: Path, schema: dict[str, Any]) -> Path:
     """
     file = folder / SCHEMA_FILE
     try:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(schema_text(schema) + "\n", encoding="utf-8")
+        with OwnFolder.open(folder, make=True) as own:
+            descriptor, name = own.make(0o644)
+            with open(descriptor, "w", encoding="utf-8") as made:  # noqa: PTH123 - it has no path yet
+                made.write(schema_text(schema) + "\n")
+            own.rename(name, file.name)
+    except UnsafeFolderError as error:
+        raise OperatorError(str(error)) from None
     except OSError as error:
         raise OperatorError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from None
     return file

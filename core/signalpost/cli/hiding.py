@@ -99,6 +99,12 @@ def masked(text: str) -> str:
     return found.masked(text) if found else text
 
 
+def masked_by_command() -> Masked:
+    """Return what does `masked` for the command that runs, in every thread."""
+    found = _current()
+    return found.masked if found else str
+
+
 def _current() -> Hiding | None:
     ctx = click.get_current_context(silent=True)
     return ctx.find_object(Hiding) if ctx else None

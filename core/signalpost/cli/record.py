@@ -5,8 +5,10 @@ digests, no values), for the owner's eyes only. The server holds a lock on it (f
 record that nobody holds is left from a server that was killed.
 """
 
+import errno
 import fcntl
 import json
+import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,11 +16,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from signalpost import __version__
+from signalpost.cli.ownfolder import OwnFolder, UnsafeFolderError
 from signalpost.config.exposure import RECORDS_FOLDER
 from signalpost.errors import OperatorError
 from signalpost.plan import Plan
 from signalpost.plan.diff import Things
 from signalpost.plan.snapshot import from_json, snapshot, to_json
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +59,34 @@ class Recorder:
 
     def write(self, plan: Plan) -> None:
         """Say that this plan is served from now on."""
-        with suppress(OSError):
-            if self._descriptor is None and _held(self._path):
-                return
-            self._path.parent.mkdir(exist_ok=True)
-            self._replace(json.dumps(_data(plan)).encode())
+        try:
+            with OwnFolder.open(self._path.parent.parent, make=True) as folder:
+                if self._descriptor is not None or not _is_held(folder, self._path.name):
+                    self._replace(folder, json.dumps(_data(plan)).encode())
+        except UnsafeFolderError as error:
+            LOG.warning("%s; so `plan` does not know what runs", error)
+        except OSError:
+            pass  # see above
 
     def remove(self) -> None:
         """Say that nothing is served any more."""
         if self._descriptor is not None:
-            with suppress(OSError):
-                self._path.unlink()
+            with suppress(OSError), OwnFolder.open(self._path.parent.parent) as folder:
+                folder.remove(self._path.name)
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _replace(self, data: bytes) -> None:
+    def _replace(self, folder: OwnFolder, data: bytes) -> None:
         """Put a new record in the place of the old one at once; it is locked before anybody can see it."""
-        new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-        descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, name = folder.make(0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(data)
-            new.replace(self._path)
+            folder.rename(name, self._path.name)
         except OSError:
             os.close(descriptor)
-            new.unlink(missing_ok=True)
+            folder.remove(name)
             raise
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -101,9 +108,11 @@ def read_record(file: str) -> Record | None:
     """
     path = record_path(file)
     try:
-        if not _held(path):
-            return None
-        data = json.loads(path.read_bytes())
+        with OwnFolder.open(path.parent.parent) as folder:
+            if not _is_held(folder, path.name):
+                return None
+            with folder.read(path.name) as record:
+                data = json.loads(record.read())
         if data["signalpost"] == __version__:
             return Record(data["process"], datetime.fromisoformat(data["since"]), from_json(data["plan"]))
     except FileNotFoundError:
@@ -130,17 +139,19 @@ def _data(plan: Plan) -> dict[str, object]:
     }
 
 
-def _held(path: Path) -> bool:
+def _is_held(folder: OwnFolder, name: str) -> bool:
     """Tell whether a server that lives holds the record.
 
     Raises:
-        OSError: there is none, or it cannot be opened.
+        OSError: it cannot be opened.
 
     """
     try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return False
+        file = folder.read(name)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):  # ELOOP: a symbolic link, which is no record of ours
+            return False
+        raise
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -13,7 +13,7 @@ from signalpost.cli.terminal import wants_colour
 from signalpost.cli.watching import AppFiles
 from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
-from signalpost.plan import Plan, load_plan
+from signalpost.plan import load_plan
 from signalpost.server import Server
 from signalpost.serving.descriptors import raise_limit
 
@@ -72,7 +72,7 @@ class Reloader:
         try:
             # In a thread, since it reads files and imports plugins: those who are connected do not wait for that.
             plan = await asyncio.to_thread(load_plan, server.plan.config.file)
-            _hide(plan)
+            hide(plan)
             done = await server.reload(plan)
         except ConfigError as error:
             self._follow(self._files.and_of((*(problem.file for problem in error.problems), *map(str, error.files))))
@@ -98,11 +98,3 @@ class Reloader:
         known = {file: stamp for file, stamp in self._stamps.items() if files.cover(file)}
         new = {file: stamp for file, stamp in files.stamps().items() if not self._files.cover(file)}
         self._files, self._stamps = files, known | new
-
-
-def _hide(plan: Plan) -> None:
-    """Hide the plan's secrets from what is printed, and from the log, which may have begun before there were any."""
-    hide(plan)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(sys.stderr)

@@ -1,7 +1,6 @@
 """``signalpost run``: a server, a loop, and the signals of the operating system."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -14,6 +13,8 @@ from typing import Any
 import click
 import uvloop
 
+from signalpost.cli.hiding import masked_by_command
+from signalpost.cli.logs import configure_logging
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
 from signalpost.plan import Plan
@@ -37,7 +38,7 @@ def run_server(plan: Plan, log_level: str, *, watch: bool) -> None:
         OperatorError: the server cannot start.
 
     """
-    _configure_logging(log_level)
+    configure_logging(log_level, masked_by_command())
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
@@ -158,16 +159,3 @@ def _announce(plan: Plan, server: Server) -> None:
     for note in plan.notes:
         click.echo(f"note: {note}")
     sys.stdout.flush()
-
-
-def _configure_logging(level: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # What a `log` step says was asked for by the app.
-    logging.getLogger("signalpost.log").setLevel(min(logging.INFO, root.level))
-    # What Sanic and APScheduler say of their own insides is no news below a warning.
-    for name in ("sanic", "apscheduler", "asyncio"):
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -27,7 +27,9 @@ def create_app(folder: Path) -> list[Path]:
         for name in made:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source / name, target)  # not its mode: what was installed may be read-only
+            # Not its mode: what was installed may be read-only. And nothing that has come there meanwhile.
+            with (source / name).open("rb") as original, target.open("xb") as copy:
+                shutil.copyfileobj(original, copy)
         write_schema(folder, app_schema(folder / "routes.yaml"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -3,11 +3,15 @@
 The values of secrets are looked for in every text that the server shows or logs. Those of variables are hidden only
 in problems about the values that they are part of: a port or a host name is no secret, and ``routes`` shows it.
 In a problem about a value, pieces of it are hidden, too: words like ``"abc" is no segment`` repeat a part.
+Where a text was cut ("…"), a beginning or an end of a value is hidden likewise: it was cut before it came here.
 """
 
+import html
 import json
 import re
-from collections.abc import Iterable, Sequence
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote, quote_plus
 
 from signalpost.config.nodes import Hidden
 from signalpost.config.scalars import shorten
@@ -20,6 +24,8 @@ SHORTEST = 3
 _LONG = 8
 # So many characters in a row that a problem shares with the value it is about were taken from there.
 _PIECE = 6
+# Where a text was cut: what stands on either side may be a part of a value.
+_CUT = re.compile("(…|\\.{3})")
 _QUOTED = re.compile(r'"([^"]{2,})"|\'([^\']{2,})\'')
 # Lines of a value that are hidden one by one, as tables and tracebacks show them.
 _MOST_LINES = 500
@@ -44,7 +50,9 @@ class Mask:
         values = sorted(dict.fromkeys(each for each in hidden if each.text), key=lambda each: -len(each.text))
         self._labels = list(dict.fromkeys(each.label for each in values))
         self._marks = {label: chr(_FIRST_MARK + index % _MOST_MARKS) for index, label in enumerate(self._labels)}
-        self._spellings = [(text, self._marks[each.label]) for each in values for text in _spellings(each.text)]
+        self._spellings = [
+            _Spelling(text, self._marks[each.label]) for each in values for text in _spellings(each.text)
+        ]
 
     def __call__(self, text: str, about: Sequence[Hidden] = ()) -> str:
         """Return a text with labels.
@@ -57,14 +65,77 @@ class Mask:
         if not self._spellings:
             return text
         text = _MARKS.sub("\ufffd", text)
-        for spelling, mark in self._spellings:
-            if spelling in text:
-                pattern = re.escape(spelling)
-                text = re.sub(pattern if len(spelling) >= _LONG else rf"(?<!\w){pattern}(?!\w)", mark, text)
+        lowered = text.lower()
+        for spelling in self._spellings:
+            if spelling.text in text or spelling.lowered in lowered:
+                text = spelling.hide(text)
+                lowered = text.lower()
+        if _CUT.search(text):
+            text = self._without_cut_ones(text)
         for each in about:
             if each.text:
                 text = _without_pieces(text, each.text.lower(), self._marks[each.label])
         return _MARKS.sub(lambda match: self._labels[ord(match[0]) - _FIRST_MARK], text)
+
+    def _without_cut_ones(self, text: str) -> str:
+        """Hide what is left of a value where a text was cut in the middle of it."""
+        parts = _CUT.split(text)
+        for index in range(0, len(parts), 2):
+            for spelling in self._spellings:
+                if index + 1 < len(parts):
+                    parts[index] = spelling.hide_beginning(parts[index])
+                if index:
+                    parts[index] = spelling.hide_end(parts[index])
+        return "".join(parts)
+
+
+class _Spelling:
+    """One way to write a value, and the mark that takes its place."""
+
+    __slots__ = ("_fewest", "_mark", "_pattern", "lowered", "text")
+
+    def __init__(self, text: str, mark: str) -> None:
+        self.text = text
+        self.lowered = text.lower()
+        self._mark = mark
+        self._pattern: re.Pattern[str] | None = None
+        # What is left of a cut value is hidden if it is so long: of short values, half of them.
+        self._fewest = max(SHORTEST, min(_LONG, len(text) // 2))
+
+    def hide(self, text: str) -> str:
+        """Hide the value wherever it stands; a short one only as a word, a long one in any case."""
+        if self._pattern is None:
+            escaped = re.escape(self.text)
+            self._pattern = (
+                re.compile(escaped, re.IGNORECASE)
+                if len(self.text) >= _LONG
+                else re.compile(rf"(?<!\w){escaped}(?!\w)")
+            )
+        return self._pattern.sub(self._mark, text)
+
+    def hide_beginning(self, text: str) -> str:
+        """Hide the beginning of the value at the end of a text."""
+        first = self.lowered[: self._fewest]
+        start = max(0, len(text) - len(self.text))
+        tail = text[start:].lower()
+        at = tail.find(first)
+        while at >= 0:
+            if self.lowered.startswith(tail[at:]):
+                return text[: start + at] + self._mark
+            at = tail.find(first, at + 1)
+        return text
+
+    def hide_end(self, text: str) -> str:
+        """Hide the end of the value at the beginning of a text."""
+        last = self.lowered[-self._fewest :]
+        head = text[: len(self.text)].lower()
+        at = head.rfind(last)
+        while at >= 0:
+            end = at + len(last)
+            if self.lowered.endswith(head[:end]):
+                return self._mark + text[end:]
+            at = head.rfind(last, 0, end - 1)
+        return text
 
 
 def secrets_mask(hidden: Iterable[Hidden]) -> Mask:
@@ -73,8 +144,10 @@ def secrets_mask(hidden: Iterable[Hidden]) -> Mask:
 
 
 def _spellings(value: str) -> list[str]:
-    """Return a value as it may be written (in a repr, as JSON, cut, in lower case, …), the longest first."""
+    """Return a value as it may be written (in a repr, as JSON, in an address, cut, …), the longest first."""
     shown = printable(value)
+    data = value.encode(errors="replace")
+    as_json = json.dumps(value)[1:-1]
     spellings = {
         value,
         value.strip() or value,
@@ -82,11 +155,26 @@ def _spellings(value: str) -> list[str]:
         shown.lower(),
         shorten(shown),
         repr(value)[1:-1],
-        json.dumps(value)[1:-1],
+        as_json,
+        json.dumps(as_json)[1:-1],
         json.dumps(value, ensure_ascii=False)[1:-1],
+        html.escape(value),
+        quote(data),
+        quote(data, safe=""),
+        quote_plus(data),
         *(line for line in map(str.strip, value.splitlines()[:_MOST_LINES]) if len(line) >= _LONG),
+        *(each for each in (data.hex(), *_base64(data)) if len(each) >= _LONG),
     }
     return sorted(spellings, key=len, reverse=True)
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    """Yield what base64 (RFC 4648) makes of a value, whatever stands before and after it: so in ``Basic …``."""
+    for before in range(3):
+        # A character holds six bits: those that also hold bits of what stands around are left out.
+        first, last = -(-before * 8 // 6), (before + len(data)) * 8 // 6
+        for encode in (b64encode, urlsafe_b64encode):
+            yield encode(bytes(before) + data).decode()[first:last]
 
 
 def _without_pieces(text: str, value: str, mark: str) -> str:

@@ -417,6 +417,7 @@ class StateConfig:
         file: keeps it over restarts; absolute. None forgets it.
         limit: about how many bytes it may take as JSON.
         forget: keys that the file does not keep.
+        share: how many of these bytes may stand there by the messages of one client; 0 is no bound, None a tenth.
 
     """
 
@@ -424,6 +425,12 @@ class StateConfig:
     file: Path | None = None
     limit: int = 16 * MEBIBYTE
     forget: frozenset[str] = frozenset()
+    share: int | None = None
+
+    @property
+    def share_of_limit(self) -> int:
+        """What `share` says, in bytes."""
+        return self.limit // 10 if self.share is None else self.share
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from signalpost.config.model import RouteConfig, StateConfig
 from signalpost.config.section import Section
-from signalpost.config.units import parse_size
+from signalpost.config.units import parse_room, parse_size
 from signalpost.config.words import quoted
 
 _DEFAULT = StateConfig()
@@ -31,6 +31,7 @@ def read_state(root: Section, folder: Path, routes: Sequence[RouteConfig]) -> St
         _read_file(section, folder, routes),
         section.quantity("limit", parse_size) or _DEFAULT.limit,
         frozenset(section.words("forget")),
+        section.quantity("share", parse_room),
     )
 
 
@@ -58,6 +59,8 @@ def _fault(text: str, path: Path, folder: Path) -> str:
         return f"{quoted(text)} leads out of the folder of routes.yaml; if that is meant, write the whole path: {path}"
     parent = path.parent
     try:
+        if path.is_symlink():
+            return f"{quoted(text)} is a symbolic link, which is not followed: name the file itself"
         if path.is_dir():
             return f"{quoted(text)} is a folder; a file is meant here, as in {text.rstrip('/')}/state.db"
         if not parent.is_dir():

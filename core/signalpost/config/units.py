@@ -132,6 +132,16 @@ def parse_wait(value: str | float) -> float:
     return 0.0 if seconds == 0 else parse_duration(value)
 
 
+def parse_room(value: str | float) -> int:
+    """Return the bytes of a size that may be 0.
+
+    Raises:
+        ValueError: as `parse_size`.
+
+    """
+    return 0 if str(value).lower().rstrip("kmgib ") == "0" else parse_size(value)
+
+
 def parse_size(value: str | float) -> int:
     """Return the bytes of a size; at least 1, at most 1 TiB. A part of a byte is left off.
 

@@ -15,7 +15,7 @@ from signalpost.delivery.frames import CloseCode, Frame, encoding_of
 from signalpost.delivery.load import Load
 from signalpost.delivery.outbox import NO_PATH, Fate
 from signalpost.delivery.queue import Entry, write_queue
-from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
+from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.delivery.writing import OneByOne, Writer
 
 # Names of the module's own: a look into an Enum's class costs as much as the rest of what is done with it.
@@ -282,13 +282,7 @@ class Hub:
         audiences = [audience for ward, audience in self._wards.items() if ward not in refused]
         if sender.ward in refused and (own := self._paths.get(sender.place)) is not None:
             audiences.append(own)
-        receipts = [self._broadcast_to(audience, frame, target.excluding) for audience in audiences]
-        return Receipt(
-            sum(receipt.matched for receipt in receipts),
-            sum(receipt.queued for receipt in receipts),
-            sum(receipt.dropped for receipt in receipts),
-            frame.size,
-        )
+        return sum_of([self._broadcast_to(audience, frame, target.excluding) for audience in audiences])
 
     def send(self, client: Client, data: bytes, path: str | None = None) -> bool:
         """Queue an encoded frame for one client; False when it is not queued: the client is gone or too slow.

@@ -1,5 +1,6 @@
 """Who a broadcast is for, and what became of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from signalpost.delivery.client import Client, ClientId
@@ -26,6 +27,16 @@ class Receipt:
 
 
 NOBODY = Receipt()
+
+
+def sum_of(receipts: Sequence[Receipt]) -> Receipt:
+    """Add up what became of one value at several targets."""
+    return Receipt(
+        sum(receipt.matched for receipt in receipts),
+        sum(receipt.queued for receipt in receipts),
+        sum(receipt.dropped for receipt in receipts),
+        max((receipt.size for receipt in receipts), default=0),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
 from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.jsontext import TooManyValuesError, load
+from signalpost.signals.outgoing import check_size
 from signalpost.signals.schema import SchemaGate
 
 LOG = logging.getLogger(__name__)
@@ -267,6 +268,7 @@ def response_of(result: Any, *, responded: bool = False) -> Response:
 
     Raises:
         TypeError: it is something else, or holds what JSON cannot say; worded for the handler's author.
+        ValueError: it is too large (`signalpost.signals.outgoing.check_size`).
 
     """
     match result:
@@ -295,4 +297,5 @@ def _named(value: object) -> str:
 
 
 def _json(value: Any, status: int = 200) -> HTTPResponse:
+    check_size(value)
     return HTTPResponse(orjson.dumps(value), status, content_type=_JSON)

@@ -7,12 +7,12 @@ from typing import Any
 
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target
+from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.signals.decide import wished_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.event import Reach
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.outgoing import ValueFrame
+from signalpost.signals.outgoing import ValueFrame, check_size
 from signalpost.signals.table import SignalTable, path_of
 
 _TO_EVERYONE = (EVERYONE,)
@@ -62,6 +62,7 @@ class Broadcaster:
         """Send a value; without a target, to everyone."""
         if to in ("sender", "others"):
             raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
+        check_size(value)
         return self.send(value, self.targets(to, path, group, client) or _TO_EVERYONE, None)
 
     def targets(
@@ -157,6 +158,7 @@ class SenderBroadcast:
         client: str | None = None,
     ) -> Receipt:
         """Send a value; without a target, where the client asked (Pode behaviours 19 to 22)."""
+        check_size(value)
         broadcaster, sender = self._broadcaster, self._client
         if to == "sender" and path is None and group is None and client is None:
             targets: Sequence[Target] = (Target(client=sender.id),)
@@ -184,15 +186,6 @@ class SenderBroadcast:
         if value is None or value == "":
             return NOBODY
         return self._broadcaster.relay(value, target, self._client, refused)
-
-
-def sum_of(receipts: Sequence[Receipt]) -> Receipt:
-    """Add up what became of one value at several targets."""
-    return Receipt(
-        sum(receipt.matched for receipt in receipts),
-        sum(receipt.queued for receipt in receipts),
-        sum(receipt.dropped for receipt in receipts),
-    )
 
 
 def _check_name(what: str, value: Any) -> None:

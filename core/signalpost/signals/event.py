@@ -36,8 +36,8 @@ class Broadcast(Protocol):
     Raises:
         TypeError: `value` is not JSON, or `to` is not ``"others"`` and stands together with path, group or client, or
             one of these is neither a string nor None.
-        ValueError: `to` is another word, or ``"sender"`` or ``"others"`` where there is no sender; or path, group or
-            client is empty.
+        ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` where there is
+            no sender; or path, group or client is empty.
 
     """
 

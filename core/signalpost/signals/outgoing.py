@@ -4,10 +4,25 @@ from typing import Any
 
 import orjson
 
+from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.frames import Deflate, Dialect, Opcode, encode_frame
 from signalpost.errors import ClientError
+from signalpost.signals.frozen import FrozenDict, FrozenList, weight_of
+from signalpost.signals.weight import PLAIN, VALUE
 
 _TEXT = int(Opcode.TEXT)
+
+LARGEST = 128 * MEBIBYTE
+"""What a value that code broadcasts may hold, in characters; each value counts for at least `VALUE`."""
+
+
+_TOO_LARGE = (
+    f"a value that is sent holds at most {LARGEST // MEBIBYTE} MiB, and this one holds more: what stands in it several "
+    "times is sent as often"
+)
+_NUMBERS = frozenset({int, float, bool, type(None)})
+_FEW = 16
+_DEEPEST = 256  # levels: the encoder takes no more
 
 
 class ValueFrame:
@@ -62,6 +77,38 @@ class ValueFrame:
             found = deflate(self.plain if dialect is Dialect.PLAIN else self.v1)
             self._deflated[deflate, dialect] = found
         return found
+
+
+def check_size(value: Any) -> None:
+    """Refuse what takes too much memory when it is encoded: for want of memory, the encoder ends the process.
+
+    What a client sent, and what a template gives, is smaller; so this is for what code of plugins sends.
+
+    Raises:
+        ValueError: it is too large.
+
+    """
+    if type(value) in PLAIN:
+        return
+    left = LARGEST
+    level: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for part in level:
+            kind = type(part)
+            if kind is str:
+                left -= len(part)
+            elif kind is dict or kind is list or kind is tuple:
+                left -= VALUE * len(part)
+                if left > 0 and not (len(part) > _FEW and kind is list and _NUMBERS.issuperset(map(type, part))):
+                    below += part.values() if kind is dict else part
+            elif kind is FrozenDict or kind is FrozenList:
+                left -= weight_of(part)
+            if left < 0:
+                raise ValueError(_TOO_LARGE)
+        if not below:
+            return
+        level = below
 
 
 def plain_frame(value: Any) -> bytes:

@@ -5,6 +5,9 @@ that refuses to be changed (`signalpost.signals.frozen`). So every change is not
 is written to the file if there is one; whoever reads has a value that stays as it is while others go on; and an app
 that works without a file works with one.
 
+`State.put` and `State.discard` copy a mapping only if somebody has been given it since it was copied last: a thousand
+changes in a row copy it once, and take a time that does not grow with it.
+
 Keys that start with ``_`` are the exception: they hold any object as it is, belong to the code that put it there, are
 never written to a file, and are not shown to templates.
 """
@@ -12,13 +15,14 @@ never written to a file, and are not shown to templates.
 import inspect
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from threading import RLock
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from signalpost.config.model import SourceMap, StateConfig
+from signalpost.config.scalars import shorten
 from signalpost.config.units import format_size
 from signalpost.errors import StateFileError, StateFullError
-from signalpost.signals.frozen import FrozenDict, entry_weight, freeze, with_entry, without_entry
+from signalpost.signals.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
+from signalpost.signals.shares import Holder, Shares
 from signalpost.signals.statefile import StateFile
 from signalpost.signals.statewriter import StateWriter
 
@@ -29,7 +33,7 @@ class Recorder(Protocol):
     """Where a state notes what has changed; `signalpost.signals.statewriter` has the one that keeps it in a file."""
 
     def note(self, key: str, value: Any) -> None:
-        """Note that a key has a new value; never waits."""
+        """Note that a key has a new value, which may go on changing until `State.seal`; never waits."""
 
     def forget(self, key: str) -> None:
         """Note that a key is gone; never waits."""
@@ -49,6 +53,7 @@ class State(MutableMapping[str, Any]):
         limit: see below.
         recorder: is told of every change.
         fleeting: see below.
+        share: how many bytes may stand in it by the messages of one client; 0 is no bound.
 
     Attributes:
         fleeting: keys of whose new values the recorder is not told.
@@ -59,7 +64,18 @@ class State(MutableMapping[str, Any]):
 
     """
 
-    __slots__ = ("_lock", "_objects", "_recorder", "_values", "_weight", "fleeting", "limit", "view")
+    __slots__ = (
+        "_lock",
+        "_objects",
+        "_owners",
+        "_recorder",
+        "_shares",
+        "_values",
+        "_weight",
+        "fleeting",
+        "limit",
+        "view",
+    )
 
     def __init__(
         self,
@@ -68,15 +84,18 @@ class State(MutableMapping[str, Any]):
         limit: int = _DEFAULT.limit,
         recorder: Recorder | None = None,
         fleeting: frozenset[str] = frozenset(),
+        share: int = 0,
     ) -> None:
         self._values: dict[str, Any] = {key: _frozen(key, value) for key, value in (entries or {}).items()}
         self._objects: dict[str, Any] = {}
+        self._owners: dict[str, Owner] = {}
         self.limit = limit
         self.fleeting = fleeting
         self._recorder = recorder
+        self._shares = Shares(share, limit)
         self._weight = sum(entry_weight(key, value) for key, value in self._values.items())
         self._lock = RLock()
-        self.view: Mapping[str, Any] = MappingProxyType(self._values)
+        self.view: Mapping[str, Any] = StateView(self._values, self._given_away)
 
     @classmethod
     def open(cls, config: StateConfig, source: SourceMap) -> "State":
@@ -87,7 +106,7 @@ class State(MutableMapping[str, Any]):
 
         """
         if config.file is None:
-            return cls(limit=config.limit)
+            return cls(limit=config.limit, share=config.share_of_limit)
         try:
             file, entries = StateFile.open(config.file)
         except StateFileError as error:
@@ -96,7 +115,15 @@ class State(MutableMapping[str, Any]):
         for key in config.forget & entries.keys():
             del entries[key]
             writer.forget(key)
-        return cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget)
+        state = cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget, share=config.share_of_limit)
+        writer.seal = state.seal
+        return state
+
+    def configure(self, config: StateConfig) -> None:
+        """Keep to what another configuration says from now on; the file stays."""
+        self.limit = self._shares.limit = config.limit
+        self.fleeting = config.forget
+        self._shares.share = config.share_of_limit
 
     def close(self) -> None:
         """Write what has changed to the file, if there is one, and give it free; waits for the disk."""
@@ -110,7 +137,7 @@ class State(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         try:
-            return self._values[key]
+            return self._given_away(key)
         except KeyError:
             return self._objects[key]
 
@@ -136,6 +163,8 @@ class State(MutableMapping[str, Any]):
             return
         with self._lock:
             self._weight -= entry_weight(key, self._values.pop(key))
+            self._owners.pop(key, None)
+            self._shares.forget((key,))
             if self._recorder is not None:
                 self._recorder.forget(key)
 
@@ -150,7 +179,7 @@ class State(MutableMapping[str, Any]):
         return key in self._values or key in self._objects
 
     def __repr__(self) -> str:
-        return f"State({self._values | self._objects!r})"
+        return f"State({dict(self)!r})"
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return what stands at `key`, and put `default` there first if nothing does."""
@@ -195,35 +224,74 @@ class State(MutableMapping[str, Any]):
             self[key] = total = value + by
             return total
 
-    def put(self, path: Sequence[str], value: Any) -> None:
+    def put(self, path: Sequence[str], value: Any, holder: Holder | None = None) -> None:
         """Put a value into mappings inside mappings; those that are not there are made.
 
         ``put(("votes", "tea"), 3)`` makes ``{"votes": {"tea": 3}}`` of an empty state.
 
+        Args:
+            path: keys, the last of them that of the value.
+            value: any that JSON has.
+            holder: whose message has it put there, if it is to count for somebody (`signalpost.signals.shares`).
+
         Raises:
             TypeError: something else than a mapping stands on the way, `value` is not JSON, or `path` is not text by
                 text.
-            StateFullError: it does not fit.
+            StateFullError: it does not fit, or is more than the holder's share.
 
         """
         key, *rest = _keys_of(path)
-        if not rest:
-            self[key] = value
+        if key.startswith("_"):
+            with self._lock:
+                self._put_object(key, rest, value)
             return
         frozen = _frozen(".".join(path), value)
         with self._lock:
-            self[key] = _put(self.get(key), rest, frozen, key)
+            added, made = weight_added(self._values, path, frozen)
+            if holder is not None:
+                self._shares.check(holder, path, made, frozen)
+            self._make_room(key, added)
+            if rest:
+                frozen_at, owner = self._values.get(key), self._owner(key)
+                self._changed(key, put_at(frozen_at, rest, frozen, owner), added)
+            else:
+                self._owners.pop(key, None)
+                self._changed(key, frozen, added)
+            self._shares.note(holder, path, made, frozen)
+
+    def _put_object(self, key: str, rest: Sequence[str], value: Any) -> None:
+        """Put a value below a key that holds an object, if that is a mapping of ours."""
+        if not rest:
+            self[key] = value
+            return
+        frozen = _frozen(".".join((key, *rest)), value)
+        weight_added(self._objects, (key, *rest), frozen)
+        self[key] = put_at(self.get(key), rest, frozen, Owner())
 
     def discard(self, path: Sequence[str]) -> None:
         """Take a value out of mappings inside mappings (or a key out of the state itself), if it is there."""
         key, *rest = _keys_of(path)
         with self._lock:
-            if key not in self:
+            entries = self._objects if key in self._objects else self._values
+            if not _leads_somewhere(entries, path):
                 return
             if not rest:
                 del self[key]
-            elif (value := _discard(self[key], rest)) is not self[key]:
-                self[key] = value
+            elif entries is self._objects:
+                self[key] = take_at(self[key], rest, Owner())
+            else:
+                before = weight_of(self._values[key])
+                value = take_at(self._values[key], rest, self._owner(key))
+                self._changed(key, value, weight_of(value) - before)
+                self._shares.forget(path)
+
+    def seal(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the entries that `take` gives, which nothing changes from now on; no change comes in between."""
+        with self._lock:
+            entries = take()
+            for key in entries:
+                self._owners.pop(key, None)
+            return entries
 
     def _store(self, key: str, value: Any) -> None:
         """Put a frozen value in its place."""
@@ -231,15 +299,82 @@ class State(MutableMapping[str, Any]):
             added = entry_weight(key, value)
             if key in self._values:
                 added -= entry_weight(key, self._values[key])
-            if added > 0 and self._weight + added > self.limit:
-                raise StateFullError(
-                    f'state holds {format_size(self.limit)} at most, and the new value of "{key}" would make it '
-                    f"{format_size(self._weight + added)}; take something out, or raise it: state: {{limit: …}}"
-                )
-            self._values[key] = value
-            self._weight += added
-            if self._recorder is not None and key not in self.fleeting:
-                self._recorder.note(key, value)
+            self._make_room(key, added)
+            self._owners.pop(key, None)
+            self._shares.forget((key,))
+            self._changed(key, value, added)
+
+    def _make_room(self, key: str, added: int) -> None:
+        if added > 0 and self._weight + added > self.limit:
+            raise StateFullError(
+                f'state holds {format_size(self.limit)} at most, and the new value of "{shorten(key)}" would make it '
+                f"{format_size(self._weight + added)}; take something out, or raise it: state: {{limit: …}}"
+            )
+
+    def _changed(self, key: str, value: Any, added: int) -> None:
+        self._values[key] = value
+        self._weight += added
+        if self._recorder is not None and key not in self.fleeting:
+            self._recorder.note(key, value)
+
+    def _owner(self, key: str) -> Owner:
+        """Return who may change the mappings below a key in place: since that was given away, a new one."""
+        owner = self._owners.get(key)
+        if owner is None:
+            owner = self._owners[key] = Owner()
+        return owner
+
+    def _given_away(self, key: str) -> Any:
+        """Return what stands at a key, for somebody who may keep it."""
+        value = self._values[key]
+        if key not in self._owners:
+            return value
+        with self._lock:
+            self._owners.pop(key, None)
+            return self._values[key]
+
+
+class StateView(Mapping[str, Any]):
+    """What templates see of a state: its mapping as it is at any time, which they cannot change.
+
+    Made by `State`.
+    """
+
+    __slots__ = ("_entries", "_give_away")
+
+    def __init__(self, entries: Mapping[str, Any], give_away: Callable[[str], Any]) -> None:
+        self._entries = entries
+        self._give_away = give_away
+
+    def __getitem__(self, key: str) -> Any:
+        return self._give_away(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"StateView({dict(self)!r})"
+
+
+def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any]]) -> Any:
+    """Return what is picked from a view and from what is in it.
+
+    ``state.votes.tea`` does not give `votes` away, so whoever changes it next need not copy it.
+
+    Args:
+        view: to begin with.
+        picks: what picks and the key, in order.
+
+    """
+    value: Any = view._entries  # noqa: SLF001 - this function belongs to the view, but a method would hide a key
+    for pick, key in picks:
+        value = pick(value, key)
+    if type(value) is FrozenDict:
+        view._give_away(picks[0][1])  # noqa: SLF001
+    return value
 
 
 def _frozen(key: str, value: Any) -> Any:
@@ -247,9 +382,11 @@ def _frozen(key: str, value: Any) -> Any:
     try:
         return freeze(value)
     except TypeError as error:
-        raise TypeError(f'state["{key}"]: {error}; an object is kept under a key that starts with "_"') from None
+        raise TypeError(
+            f'state["{shorten(key)}"]: {error}; an object is kept under a key that starts with "_"'
+        ) from None
     except ValueError as error:
-        raise ValueError(f'state["{key}"]: {error}') from None
+        raise ValueError(f'state["{shorten(key)}"]: {error}') from None
 
 
 def _keys_of(path: Sequence[str]) -> Sequence[str]:
@@ -259,21 +396,11 @@ def _keys_of(path: Sequence[str]) -> Sequence[str]:
     return path
 
 
-def _put(mapping: Any, path: Sequence[str], value: Any, way: str) -> FrozenDict:
-    if mapping is None:
-        mapping = freeze({})
-    if not isinstance(mapping, FrozenDict):
-        raise TypeError(f'state["{way}"] is no mapping, so nothing can be put at "{path[0]}" in it')
-    name, *rest = path
-    return with_entry(mapping, name, _put(mapping.get(name), rest, value, f"{way}.{name}") if rest else value)
-
-
-def _discard(mapping: Any, path: Sequence[str]) -> Any:
-    """Give a mapping without what stands at the end of a path; the very same one if nothing does."""
-    name, *rest = path
-    if not isinstance(mapping, FrozenDict) or name not in mapping:
-        return mapping
-    if not rest:
-        return without_entry(mapping, name)
-    child = _discard(mapping[name], rest)
-    return mapping if child is mapping[name] else with_entry(mapping, name, child)
+def _leads_somewhere(entries: Mapping[str, Any], path: Sequence[str]) -> bool:
+    """Tell whether something stands at the end of a path."""
+    for name in path[:-1]:
+        child = entries.get(name)
+        if not isinstance(child, FrozenDict):
+            return False
+        entries = child
+    return path[-1] in entries

@@ -27,6 +27,8 @@ GONE = object()
 """In place of a value: the key is to be taken out."""
 
 _BYTE = 0xFF
+# What SQLite keeps beside its file.
+_BESIDE = ("-wal", "-shm", "-journal")
 _CREATE = "CREATE TABLE state (key TEXT NOT NULL UNIQUE, value TEXT NOT NULL)"
 _PUT = "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
@@ -99,6 +101,9 @@ def _make(path: Path) -> None:
     One that is there must not be opened and closed here: that would take away the lock of a server of this process
     (POSIX, fcntl: a process has one lock on a file, and closing any of its descriptors ends it).
     """
+    for name in (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE)):
+        if name.is_symlink():  # which SQLite would follow, and overwrite what is there
+            raise StateFileError(f"{name} is a symbolic link, which is not followed: name the file itself")
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 

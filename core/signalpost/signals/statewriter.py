@@ -6,6 +6,7 @@ but `close`.
 """
 
 import logging
+from collections.abc import Callable
 from threading import Condition, Thread
 from typing import Any
 
@@ -20,6 +21,13 @@ RETRY = 5.0
 """Seconds until a batch that could not be written is tried again."""
 
 
+Seal = Callable[[Callable[[], dict[str, Any]]], dict[str, Any]]
+
+
+def _as_it_is(take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    return take()
+
+
 class StateWriter:
     """The `signalpost.signals.state.Recorder` of a file.
 
@@ -28,9 +36,13 @@ class StateWriter:
         delay: see `DELAY`.
         retry: see `RETRY`.
 
+    Attributes:
+        seal: `signalpost.signals.state.State.seal`: what is written is one moment of the state.
+
     """
 
     def __init__(self, file: StateFile, *, delay: float = DELAY, retry: float = RETRY) -> None:
+        self.seal: Seal = _as_it_is
         self._file = file
         self._delay = delay
         self._retry = retry
@@ -43,7 +55,7 @@ class StateWriter:
         self._thread.start()
 
     def note(self, key: str, value: Any) -> None:
-        """Note that a key has a new value, which nothing changes any more."""
+        """Note that a key has a new value."""
         with self._changed:
             self._changes[key] = value
             self._changed.notify()
@@ -76,8 +88,7 @@ class StateWriter:
 
     def _write(self) -> None:
         """Write the batch; if that fails, it is there again, and newer changes win over it."""
-        with self._changed:
-            batch, self._changes = self._changes, {}
+        batch = self.seal(self._taken)
         error = self._failure(batch) if batch else None
         if error is None:
             if batch and self._failing:
@@ -89,6 +100,11 @@ class StateWriter:
         if not self._failing:
             LOG.error("%s cannot be written, and is tried again every %g s: %s", self._file.path, self._retry, error)
             self._failing = True
+
+    def _taken(self) -> dict[str, Any]:
+        with self._changed:
+            batch, self._changes = self._changes, {}
+            return batch
 
     def _failure(self, batch: dict[str, Any]) -> Exception | None:
         """Write a batch; give what went wrong."""

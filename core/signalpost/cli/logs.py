@@ -1,0 +1,291 @@
+"""The log of ``signalpost run``: one handler through which every record goes, whoever wrote it.
+
+What a client sent may be in any of them: in a key of the state, in the text of an exception, in a line of a plugin or
+of a library. So secrets are hidden, control characters and marks of direction are escaped, long lines are cut, and what
+repeats is counted instead of being written: nobody forges a line, and nobody fills the disk.
+"""
+
+import logging
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from threading import RLock, Timer
+
+from signalpost.cli.hiding import Masked
+
+LONGEST_LINE = 4_000
+"""Characters of a line; what is longer is cut in the middle."""
+
+MOST_LINES = 200
+"""Lines of a traceback."""
+
+BURST, RATE = 20, 2.0
+"""Lines of one origin that are written at once, and a second after that."""
+
+LOG_BURST, LOG_RATE = 100, 10.0
+"""The same for what ``log`` steps write for one client: that was asked for."""
+
+MOST_CHARACTERS, CHARACTERS_RATE = 1024 * 1024, 32 * 1024.0
+"""Characters of all origins that are written at once, and a second after that."""
+
+TOLD_EVERY = 1.0
+"""Seconds between two lines about what was left out, at least."""
+
+# More is not looked at: what a client has sent may be a mebibyte long.
+_LOOKED_AT = 64 * 1024
+_MOST_ORIGINS = 1_000
+_MOST_TOLD = 20
+_LOG_STEPS = "signalpost.log"
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+# Controls (C0, C1), what ends a line, marks of direction, half characters, and what else is invisible; joiners and
+# spaces are part of many languages.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
+
+Origin = tuple[object, ...]
+
+
+def escaped(text: str) -> str:
+    r"""Return a text with ``\n``, ``\x1b``, ``\u202e``, … for what would end its line or change how it looks."""
+    return text if text.isprintable() else _UNSAFE.sub(lambda match: _escape(match[0]), text)
+
+
+def cut(text: str, limit: int = LONGEST_LINE, length: int = 0) -> str:
+    """Return a text of at most about `limit` characters: its beginning, how long it is (or was), and its end."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit - limit // 4]}… ({length or len(text):,} characters) …{text[-limit // 4 :]}"
+
+
+class LineFormatter(logging.Formatter):
+    """Makes one line of a record, and further lines only of the frames of a traceback.
+
+    Args:
+        masked: hides secrets.
+
+    """
+
+    def __init__(self, masked: Masked) -> None:
+        super().__init__(_FORMAT)
+        self._masked = masked
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        record.message = self._line(record.getMessage())
+        record.asctime = self.formatTime(record)
+        lines = [self.formatMessage(record)]
+        if record.exc_info and record.exc_info[1] is not None:
+            lines += self._traceback(record.exc_info[1])
+        if record.stack_info:
+            lines += map(self._line, record.stack_info.split("\n"))
+        return "\n".join(lines)
+
+    def _line(self, text: str) -> str:
+        # Hidden before it is cut, since a piece of a secret is not found; and cut before that only if it is very long.
+        return cut(escaped(self._masked(cut(text, _LOOKED_AT))), length=len(text))
+
+    def _traceback(self, error: BaseException) -> list[str]:
+        """Return the lines of a traceback; what exceptions say stays in the line that it begins in."""
+        text = "".join(traceback.TracebackException.from_exception(error).format())
+        for said in _said(error):
+            text = _on_one_line(text, said)
+        lines = [self._line(line) for line in text.rstrip("\n").split("\n")]
+        left_out = len(lines) - MOST_LINES
+        if left_out > 0:
+            half = MOST_LINES // 2
+            lines[half:-half] = [f"  … ({left_out:,} lines) …"]
+        return lines
+
+
+def write_line(text: str) -> None:
+    """Write lines to what is standard error now, which hides secrets as well."""
+    if sys.stderr is not None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+class LogHandler(logging.Handler):
+    """Writes records to standard error, as many as there is room for.
+
+    A record that is left out costs little: neither it nor its traceback is worded. How many were is said in a line of
+    its own, a second later at the latest.
+
+    Args:
+        masked: hides secrets.
+        write: is given each record's text.
+        clock: seconds; `time.monotonic`.
+
+    """
+
+    def __init__(
+        self,
+        masked: Masked,
+        write: Callable[[str], None] = write_line,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self.setFormatter(LineFormatter(masked))
+        self._write = write
+        self._clock = clock
+        self._origins: dict[Origin, _Bucket] = {}
+        self._room = _Bucket(MOST_CHARACTERS, CHARACTERS_RATE, clock())
+        self._left_out: dict[Origin, tuple[int, logging.LogRecord]] = {}
+        self._timer: Timer | None = None
+        self._lock = RLock()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it."""
+        with self._lock:
+            try:
+                now = self._clock()
+                origin = _origin(record)
+                if not self._has_room(origin, record, now):
+                    self._leave_out(origin, record)
+                    return
+                text = self.format(record)
+                self._room.take(len(text), now)
+                self._write(text)
+            except Exception as error:  # noqa: BLE001 - whatever it is, who logs is not to fail of it
+                text = f"a line of the log cannot be worded ({type(error).__name__}: {error}): {record.msg!r}"
+                self._tell(record, text)
+
+    def tell(self) -> None:
+        """Say how much was left out since this was said last."""
+        with self._lock:
+            left_out, self._left_out = self._left_out, {}
+            self._timer = None
+            by_count = sorted(left_out.values(), key=lambda each: -each[0])
+            for count, record in by_count[:_MOST_TOLD]:
+                self._tell(record, f"… and {count:,} more like this, left out: {_place(record)}")
+            if rest := by_count[_MOST_TOLD:]:
+                count = sum(count for count, _ in rest)
+                self._tell(rest[0][1], f"… and {count:,} more of {len(rest):,} other kinds, left out")
+
+    def _tell(self, like: logging.LogRecord, text: str) -> None:
+        self._write(self.format(logging.LogRecord(like.name, like.levelno, "", 0, "%s", (text,), None)))
+
+    def close(self) -> None:
+        """Say what is left to be said."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.tell()
+        super().close()
+
+    def _has_room(self, origin: Origin, record: logging.LogRecord, now: float) -> bool:
+        if not self._room.has(1, now):
+            return False
+        if not (record.levelno >= logging.WARNING or record.name.startswith("signalpost")):
+            return True  # a plugin may write a line for each request, as long as there is room for all
+        bucket = self._origins.get(origin)
+        if bucket is None:
+            if len(self._origins) >= _MOST_ORIGINS:
+                self._origins.pop(next(iter(self._origins)))
+            burst, rate = (LOG_BURST, LOG_RATE) if record.name == _LOG_STEPS else (BURST, RATE)
+            bucket = self._origins[origin] = _Bucket(burst, rate, now)
+        if not bucket.has(1, now):
+            return False
+        bucket.take(1, now)
+        return True
+
+    def _leave_out(self, origin: Origin, record: logging.LogRecord) -> None:
+        if origin not in self._left_out and len(self._left_out) >= _MOST_ORIGINS:
+            origin = ()
+        count, first = self._left_out.get(origin, (0, record))
+        self._left_out[origin] = count + 1, first
+        if self._timer is None:
+            self._timer = Timer(TOLD_EVERY, self.tell)
+            self._timer.daemon = True
+            self._timer.start()
+
+
+class _Bucket:
+    """What may be taken: so much at once, and so much a second after that."""
+
+    __slots__ = ("_left", "_most", "_rate", "_since")
+
+    def __init__(self, most: float, rate: float, now: float) -> None:
+        self._most = self._left = most
+        self._rate = rate
+        self._since = now
+
+    def has(self, amount: float, now: float) -> bool:
+        """Tell whether so much is left."""
+        self._left = min(self._most, self._left + (now - self._since) * self._rate)
+        self._since = now
+        return self._left >= amount
+
+    def take(self, amount: float, now: float) -> None:
+        """Take so much, even if it is more than is left: then there is nothing until that is made up for."""
+        self.has(amount, now)
+        self._left -= amount
+
+
+def configure_logging(level: str, masked: Masked) -> None:
+    """Lead all records of the process through a `LogHandler`."""
+    root = logging.getLogger()
+    root.handlers[:] = [LogHandler(masked)]
+    root.setLevel(level.upper())
+    # What a `log` step says was asked for by the app.
+    logging.getLogger(_LOG_STEPS).setLevel(min(logging.INFO, root.level))
+    # What Sanic and APScheduler say of their own insides is no news below a warning.
+    for name in ("sanic", "apscheduler", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _origin(record: logging.LogRecord) -> Origin:
+    """Return what two records that say the same have in common: where they come from, whatever they quote."""
+    return (record.name, record.levelno, record.pathname, record.lineno, _step(record), getattr(record, "origin", None))
+
+
+def _step(record: logging.LogRecord) -> str:
+    """Return the place of the step whose failure a record tells of; nothing of others."""
+    first = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    where = getattr(first, "where", "")
+    return where if isinstance(where, str) else ""
+
+
+def _place(record: logging.LogRecord) -> str:
+    message = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+    return _step(record) or cut(message, 100)
+
+
+def _said(error: BaseException) -> Iterator[str]:
+    """Yield what an exception, its causes and its notes say, the longest first."""
+    seen: dict[int, BaseException] = {}
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen[id(one)] = one
+        waiting += [each for each in (one.__cause__, one.__context__) if each is not None]
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+    texts = [text for one in seen.values() for text in (_text_of(one), *getattr(one, "__notes__", ()))]
+    yield from sorted((text for text in texts if isinstance(text, str)), key=len, reverse=True)
+
+
+def _on_one_line(text: str, said: str) -> str:
+    """Escape, wherever it stands in a traceback, what an exception says."""
+    shown = escaped(said)
+    if shown == said:
+        return text
+    text = text.replace(said, shown)
+    if "\n" not in said or len(said) > _LOOKED_AT:
+        return text
+    # Of the exceptions of a group, every line has a margin.
+    return re.sub(r"\n[ |]*".join(map(re.escape, said.split("\n"))), lambda _: shown, text)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a class of a plugin's may do anything here; the traceback says so, too
+        return ""
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode()

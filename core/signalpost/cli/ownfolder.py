@@ -1,0 +1,100 @@
+"""The folder ``.signalpost`` beside a routes.yaml, where commands leave files of their own.
+
+Whoever may write beside routes.yaml must not be able to have a server, which may run as root, overwrite another file:
+so neither the folder nor a file in it is followed if it is a symbolic link, and files are made under names that nobody
+can have taken.
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from signalpost.config.exposure import RECORDS_FOLDER
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without waiting for somebody to write, where a pipe stands.
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class UnsafeFolderError(OSError):
+    """The folder is a symbolic link, or another user's; its text says so, and what to do."""
+
+
+class OwnFolder:
+    """The open folder. Make one with `open`.
+
+    Args:
+        descriptor: of the folder.
+
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    @contextmanager
+    def open(cls, parent: Path, *, make: bool = False) -> "Iterator[OwnFolder]":
+        """Open the folder below `parent` for the length of a block.
+
+        Raises:
+            UnsafeFolderError: it must not be used.
+            FileNotFoundError: it is not there, and is not to be made.
+            OSError: it cannot be opened or made.
+
+        """
+        path = parent / RECORDS_FOLDER
+        if make:
+            with suppress(FileExistsError):
+                path.mkdir()
+        descriptor = _opened(path)
+        try:
+            yield cls(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self, name: str) -> BinaryIO:
+        """Open a file to read it.
+
+        Raises:
+            FileNotFoundError: it is not there.
+            OSError: it cannot be opened, or is no file: a symbolic link, a pipe.
+
+        """
+        descriptor = os.open(name, _READ, dir_fd=self._descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(f"{RECORDS_FOLDER}/{name} is not a file")
+        return open(descriptor, "rb")  # noqa: PTH123 - the caller closes it
+
+    def make(self, mode: int) -> tuple[int, str]:
+        """Make a new file; return its descriptor, open to write, and its name."""
+        name = f".new.{os.getpid()}.{secrets.token_hex(8)}"
+        return os.open(name, _MAKE, mode, dir_fd=self._descriptor), name
+
+    def rename(self, name: str, new: str) -> None:
+        """Put a file in the place of another one; if that is a symbolic link, in the place of the link."""
+        os.replace(name, new, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+
+
+def _opened(path: Path) -> int:
+    try:
+        descriptor = os.open(path, _DIRECTORY)
+    except OSError:
+        if path.is_symlink():
+            raise UnsafeFolderError(f"{path} is a symbolic link, which is not followed: remove it") from None
+        raise
+    owner = os.fstat(descriptor).st_uid
+    if owner not in (0, os.geteuid()):
+        os.close(descriptor)
+        raise UnsafeFolderError(f"{path} belongs to another user ({owner}), who could lead what is written there away")
+    return descriptor
