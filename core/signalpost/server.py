@@ -14,6 +14,7 @@ from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.memory import default_inbound, default_outboxes
 from signalpost.delivery.ring import open_writer
 from signalpost.delivery.shedding import ShedLog
+from signalpost.delivery.strain import Strain
 from signalpost.delivery.writing import Writer
 from signalpost.errors import OperatorError
 from signalpost.jobs.runner import JobRunner
@@ -160,6 +161,7 @@ class Server:
         self._writer = open_writer()
         shed = ShedLog(outboxes, loop.call_later)
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=shed, writer=self._writer)
+        self._hub.strain = Strain(loop.time, loop.call_later, self._hub.flush)
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
         self._broadcaster.address_by(table)

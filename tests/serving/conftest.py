@@ -52,47 +52,6 @@ class Site:
         return answer
 
 
-class Clock:
-    """Seconds as the test sets them, and what was asked to be called later."""
-
-    def __init__(self, now=0.0):
-        self.now = now
-        self.later = []
-
-    def __call__(self):
-        return self.now
-
-    def call_later(self, seconds, callback):
-        handle = Handle(self.now + seconds, callback)
-        self.later.append(handle)
-        return handle
-
-    def advance(self, seconds):
-        """Let time pass, and run what falls due, each at its time."""
-        until = self.now + seconds
-        while due := sorted((h for h in self.later if h.at <= until and not h.cancelled), key=lambda h: h.at):
-            self.later.remove(due[0])
-            self.now = due[0].at
-            due[0].callback()
-        self.now = until
-
-
-class Handle:
-    def __init__(self, at, callback):
-        self.at = at
-        self.callback = callback
-        self.cancelled = False
-
-    def cancel(self):
-        self.cancelled = True
-
-
-@pytest.fixture(scope="session")
-def make_clock():
-    """Give the class: ``make_clock(now)`` is a clock that stands until the test advances it."""
-    return Clock
-
-
 @pytest.fixture
 def air():
     return Air()

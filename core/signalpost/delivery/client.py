@@ -198,6 +198,11 @@ class Client:
     # For the connection and the hub
 
     @property
+    def limit(self) -> int:
+        """Bytes that may wait for the client."""
+        return self._limit
+
+    @property
     def waiting(self) -> int:
         """Bytes that wait for the client to read, the transport's included."""
         outbox = self._outbox

@@ -15,6 +15,7 @@ from signalpost.delivery.frames import CloseCode, Frame, encoding_of
 from signalpost.delivery.load import Load
 from signalpost.delivery.outbox import NO_PATH, Fate
 from signalpost.delivery.queue import Entry, write_queue
+from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.delivery.writing import OneByOne, Writer
 
@@ -25,8 +26,9 @@ _QUEUED, _TOO_SLOW = Fate.QUEUED, Fate.TOO_SLOW
 DELIVERY = 32
 """Bytes that a delivery counts for besides those of its value: what it costs to think of one client."""
 
-MOST_QUEUED = 64 * MEBIBYTE
-"""Bytes of values that may be queued in a turn of the loop; what is queued is written before there are more."""
+MOST_QUEUED = MEBIBYTE // 4
+"""Bytes of values that may be queued before they are written, whether the turn of the loop is over or not. So a client
+that is up to date is never given more at once than its outbox holds."""
 
 
 class Hub:
@@ -45,6 +47,7 @@ class Hub:
         closing: those that were sent a close frame, or are being dropped, and whose connection has not ended yet.
         work: bytes of all values that were ever queued, each counted for every client that it was for, and a little for
             each client besides. Whoever lets others have their turn looks how far it has grown.
+        strain: of clients that are sent more than they can read; None where nobody waits for that.
 
     """
 
@@ -64,6 +67,7 @@ class Hub:
         "clients",
         "closing",
         "everyone",
+        "strain",
         "work",
     )
 
@@ -91,6 +95,7 @@ class Hub:
         self._scheduled = False
         self._when_closed: Callable[[], None] | None = None
         self.work = 0
+        self.strain: Strain | None = None
 
     # Who is where
 
@@ -411,6 +416,8 @@ class Hub:
     def weigh(self, client: Client, waiting: int) -> None:
         """Hear how many bytes wait for a client now."""
         self._load.weigh(client, waiting)
+        if self.strain is not None:
+            self.strain.weigh(client, waiting)
 
 
 def _of(audiences: dict[str, Audience], name: str) -> Audience:

@@ -32,7 +32,7 @@ to 8 MB, which may be a million frames without a payload."""
 SMALL_MOUTHFUL = 4_096
 """The same where messages may be compressed: a kilobyte may be a megabyte to inflate, to read and to answer."""
 
-BACKLOG, RATE, TURN = 1, 2, 4
+BACKLOG, RATE, TURN, STRAIN = 1, 2, 4, 8
 """Reasons not to read from a client; bits, so that each ends by itself."""
 
 TURN_WORK = 64 * MEBIBYTE
@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
         "_pinned",
         "_plugins",
         "_reader",
+        "_sends",
         "_session",
         "_transport",
         "_unread",
@@ -134,6 +135,7 @@ class Connection(asyncio.Protocol):
         self._held: deque[Received] | None = None  # those that wait for the end of all pauses
         self._pauses = 0
         self._pinned = 0  # bytes that the account has noted for this connection
+        self._sends = False  # whether what was read last went to others
         self._unread = b""  # what came in one piece, but is for the next turns of the loop
         self._waiting = 0  # bytes of messages that wait for a handler
         self._waking: Handle | None = None  # ends a pause for the rate
@@ -204,6 +206,8 @@ class Connection(asyncio.Protocol):
         if self._unread:
             self._unread += data  # TLS may have decrypted it before the pause
             return
+        if self._sends and not self._pauses & STRAIN:
+            self._hold_if_strained()
         if len(data) > self._mouthful:
             data = self._leave(data)
         self._read(data)
@@ -269,6 +273,8 @@ class Connection(asyncio.Protocol):
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
+        if self._hub.strain is not None:
+            self._hub.strain.release(self)
         self._inbound.release(self)
         self._client.left(CloseCode.ABNORMAL)
         self._keepalive.connections.discard(self)
@@ -280,8 +286,15 @@ class Connection(asyncio.Protocol):
 
     def _take(self, received: Iterable[Received]) -> None:
         """Handle frames until one of them brings a pause, which keeps the rest."""
+        hub = self._hub
+        before = hub.work
+        self._take_all(received, before + TURN_WORK)
+        self._sends = hub.work > before
+        if self._sends:
+            self._hold_if_strained()
+
+    def _take_all(self, received: Iterable[Received], work: int) -> None:
         session, client, hub, allowance = self._session, self._client, self._hub, self._allowance
-        work = hub.work + TURN_WORK
         # A pause empties this very iterator, which ends the loop: nothing has to be asked for each message.
         self._incoming = incoming = iter(received)
         if allowance is not None:
@@ -347,10 +360,22 @@ class Connection(asyncio.Protocol):
         else:
             self._pause(BACKLOG)
 
+    def _hold_if_strained(self) -> None:
+        """Read no more, if clients that read are given more than they can, until they have caught up."""
+        strain = self._hub.strain
+        if strain is not None and strain.active and not self._pauses & STRAIN and not self._client.closing:
+            self._pause(STRAIN)
+            strain.hold(self)
+
+    def go_on(self) -> None:
+        """Read from the client again: they have caught up, or it has waited long enough."""
+        self._resume(STRAIN)
+
     def charge(self, seconds: float) -> None:
         """Count work that was done for the client's messages elsewhere, in a task."""
         if self._allowance is not None:
             self._allowance.seconds -= seconds
+        self._hold_if_strained()
 
     def note_waiting(self, change: int) -> None:
         """Count bytes of messages that wait for a handler, or wait no more."""
