@@ -225,8 +225,8 @@ class Session:
                 return  # nobody, or one that is arriving, which other clients do not reach yet
             elif (guard := self._signals.broadcaster.guard) is not None and target.path is None:
                 self._deliver_beyond(value, target, message, guard)
-            else:
-                self._signals.broadcaster.send(value, (target,), client.path)
+            elif value is not None and value != "":
+                self._signals.broadcaster.send_one(value, target, client.path)
         except TypeError:
             # orjson reads four times as deep as it writes.
             self._refuse(_TOO_DEEP, ref)
