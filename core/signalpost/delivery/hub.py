@@ -251,7 +251,14 @@ class Hub:
         audience = self._audience(target)
         if audience is None:
             return self._broadcast_to_each(frame, self._select(target))
-        return self._broadcast_to(audience, frame, target.excluding)
+        matched = len(audience)
+        excluding = target.excluding
+        if excluding is not None or not matched:
+            return self._broadcast_to(audience, frame, excluding)
+        self._queue.append((audience, frame, None))  # as `_broadcast_to` does: a call for each message is felt
+        self._schedule()
+        dropped = self._enqueue(audience, frame, None)
+        return Receipt(matched, matched - dropped, dropped)
 
     def _broadcast_to(self, audience: Audience, frame: Frame, excluding: Client | None) -> Receipt:
         matched = len(audience)

@@ -8,7 +8,6 @@ from signalpost.plan.findings import Findings
 from signalpost.signals.rule import SignalRule
 
 _BEYOND = frozenset({Rebroadcast.EVERYONE, Rebroadcast.OTHERS, Rebroadcast.GROUP})
-_WITHIN = frozenset({Rebroadcast.PATH, Rebroadcast.GROUP, Rebroadcast.SENDER})
 _REFUSING = frozenset({"close", "call"})
 
 
@@ -37,15 +36,16 @@ def _shown(speakers: Sequence[str]) -> str:
 
 
 def _guarded(signal: SignalConfig) -> str:
-    """Say what about a signal looks as if strangers were not meant to speak there; empty if nothing does."""
+    """Say what about a signal looks as if strangers were not meant to speak there; empty if nothing does.
+
+    A schema alone does not: what comes from elsewhere is held against it.
+    """
     if signal.from_elsewhere is not None or not signal.open_to_others:
         return ""
     if any(step.name in _REFUSING or step.name not in BUILT_IN for step in all_steps(signal.connected)):
         return "connected decides who is let in"
     if signal.format is MessageFormat.JSON and not signal.targets & {Wish.PATH, Wish.CLIENT_ID, Wish.GROUP}:
         return "targets lets nobody choose where a message goes"
-    if signal.schema is not None and signal.rebroadcast in _WITHIN:
-        return "messages are checked and stay among few"
     return ""
 
 

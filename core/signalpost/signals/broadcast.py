@@ -120,7 +120,12 @@ class Broadcaster:
             return NOBODY
         if len(targets) > 1:  # a frame for each: every client reads the path as its own signal spells it
             return sum_of([self.send(value, (target,), origin) for target in targets])
-        return self._hub.broadcast(ValueFrame(value, path_of(targets[0].path) or origin), targets[0])
+        return self.send_one(value, targets[0], origin)
+
+    def send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
+        """Send a value, which is not empty, to one target; see `send`."""
+        path = origin if target.path is None else path_of(target.path)
+        return self._hub.broadcast(ValueFrame(value, path), target)
 
     def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
         """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`."""

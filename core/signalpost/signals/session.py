@@ -34,6 +34,7 @@ _PLAIN = Dialect.PLAIN  # a look into an Enum's class costs more than the compar
 _TEXT = int(Opcode.TEXT)
 _RAW = MessageFormat.RAW
 _SENDER = Rebroadcast.SENDER
+_MAPPING_BEGINS = "{ \t\r\n\ufeff"
 _MAYBE_MAPPING = b"{ \t\r\n\xef"  # what the text of a mapping can begin with, a byte order mark included
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
@@ -212,7 +213,7 @@ class Session:
         client = self.client
         ref = None if message is None else message.ref
         kind = type(value)
-        if (kind is dict or kind is str) and looks_like_an_error(value):
+        if ((kind is str and value[:1] in _MAPPING_BEGINS) or kind is dict) and looks_like_an_error(value):
             self._refuse(FORGED, ref)
             return
         try:
@@ -225,8 +226,8 @@ class Session:
                 return  # nobody, or one that is arriving, which other clients do not reach yet
             elif (guard := self._signals.broadcaster.guard) is not None and target.path is None:
                 self._deliver_beyond(value, target, message, guard)
-            else:
-                self._signals.broadcaster.send(value, (target,), client.path)
+            elif value is not None and value != "":
+                self._signals.broadcaster.send_one(value, target, client.path)
         except TypeError:
             # orjson reads four times as deep as it writes.
             self._refuse(_TOO_DEEP, ref)
