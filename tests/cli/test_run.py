@@ -45,8 +45,9 @@ def test_notes_are_printed_after_it(write, run):
 
 
 @pytest.mark.parametrize("number", STOPS)
-def test_it_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write, run, number):
-    write("routes: [{path: /page, file: routes.yaml}]")
+def test_it_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write, run, folder, number):
+    (folder / "page.txt").write_text("page")
+    write("routes: [{path: /page, file: page.txt}]")
     server = run()
     talk(server.urls["live"])
     with socket.create_connection(("127.0.0.1", int(server.urls["web"].rpartition(":")[2]))) as http:

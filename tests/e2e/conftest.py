@@ -60,8 +60,8 @@ class App:
         index.write_text(index.read_text().replace('data-port="8091"', port))
         hosts = "hosts: [signalpost.test]"
         endpoints = (
-            f"  - {{name: web, address: 127.0.0.1, port: {page}, protocol: http, {hosts}}}\n"
-            f"  - {{name: live, address: 127.0.0.1, port: {page if shared else signals}, protocol: ws, {hosts}}}\n"
+            f"  - {{name: web, address: 127.0.0.1, port: {page}, {hosts}, protocol: http}}\n"
+            f"  - {{name: live, address: 127.0.0.1, port: {page if shared else signals}, {hosts}, protocol: ws}}\n"
         )
         (folder / "routes.yaml").write_text(ROUTES.format(endpoints=endpoints))
 
