@@ -81,6 +81,7 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
     signals = read_signals(root, endpoints, folder)
     check_names(root)
     check_served(root.report, routes, folder)
+    handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
         folder=folder,
@@ -91,7 +92,8 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
         timers=read_timers(root),
         schedules=read_schedules(root),
         undeclared_refused=root.text("undeclared") == "refuse",
-        unbound=frozenset(root.mapping("handlers")),
+        unbound=frozenset(name for name, word in handlers.items() if word == "off"),
+        bound=frozenset(name for name, word in handlers.items() if word == "on"),
         limits=read_limits(root, signals),
         state=read_state(root, folder, routes),
         source=source,
@@ -109,5 +111,6 @@ def _read_plugins(root: Section, folder: Path) -> PluginsConfig:
         folder=find_folder(section, "folder", folder) or default,
         enable=section.words("enable") if "enable" in section else None,
         disable=section.words("disable"),
+        installed=section.words("installed") if "installed" in section else None,
         settings=section.mapping("settings"),
     )
