@@ -1,5 +1,7 @@
 """Apps whose plugins are written by the test."""
 
+import importlib.metadata
+import sys
 import textwrap
 
 import pytest
@@ -46,3 +48,26 @@ def make_app(tmp_path):
 @pytest.fixture
 def app(make_app):
     return make_app()
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Install packages by hand: a module and the metadata that pip would write; return their entry points."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    before = set(sys.modules)
+
+    def install(distribution, entry, *, source, version="1.2"):
+        module = entry.partition("=")[2].strip().partition(":")[0]
+        (site / f"{module}.py").write_text(source)
+        info = site / f"{distribution}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[signalpost]\n{entry}\n")
+        found = importlib.metadata.distributions(path=[str(site)])
+        return [point for each in found for point in each.entry_points]
+
+    yield install
+    for name in set(sys.modules) - before:
+        del sys.modules[name]

@@ -1,5 +1,4 @@
 import dataclasses
-import importlib.metadata
 import os
 import sys
 
@@ -226,29 +225,6 @@ def test_only_enabled_plugins_are_imported_and_disable_wins(app):
         app.write(name, "")
     registry = app.load(enable=("a", "b"), disable=("b",))
     assert [plugin.name for plugin in registry.plugins] == ["a"]
-
-
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Install packages by hand: a module and the metadata that pip would write; return their entry points."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-    before = set(sys.modules)
-
-    def install(distribution, entry, *, source, version="1.2"):
-        module = entry.partition("=")[2].strip().partition(":")[0]
-        (site / f"{module}.py").write_text(source)
-        info = site / f"{distribution}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[signalpost]\n{entry}\n")
-        found = importlib.metadata.distributions(path=[str(site)])
-        return [point for each in found for point in each.entry_points]
-
-    yield install
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
 
 
 def test_installed_packages_come_before_drop_ins_with_their_distribution_s_version(app, installed):

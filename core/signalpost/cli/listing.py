@@ -40,11 +40,13 @@ def show_plugins(plan: Plan) -> None:
         return
     rows: list[Sequence[str]] = []
     for plugin in plan.registry.plugins:
-        cells = [plugin.name, plugin.version, shown_file(plan, plugin.source), ", ".join(plugin.hooks) or _NONE]
+        cells = [plugin.name, plugin.version, shown_file(plan, plugin.origin), ", ".join(plugin.hooks) or _NONE]
         for offer in list(_offers(plan, plugin)) or [(_NONE, _NONE, _NONE)]:
             rows.append([*cells, *offer])
             cells = [""] * len(cells)
     show_table("", ("plugin", "version", "source", "hooks", "offers", "name", "used by"), rows)
+    for note in plan.notes:
+        click.echo(f"note: {note}")
 
 
 def _offers(plan: Plan, plugin: Plugin) -> Iterator[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from signalpost.cli.hiding import hide
 from signalpost.cli.record import Recorder
 from signalpost.cli.terminal import wants_colour
 from signalpost.cli.watching import AppFiles
+from signalpost.cli.wording import installed_plugins
 from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
 from signalpost.plan import load_plan
@@ -41,6 +42,7 @@ class Reloader:
         self._files = AppFiles.of(server.plan)
         self._stamps = self._files.stamps()
         self._notes = frozenset(server.plan.notes)
+        self._installed = frozenset(installed_plugins(server.plan))
 
     async def run(self) -> None:
         """Reload whenever there is a reason to; never ends by itself."""
@@ -86,9 +88,13 @@ class Reloader:
             self._follow(AppFiles.of(plan))
             self._record.write(plan)
             click.echo(str(done))
+            for line in installed_plugins(plan):
+                if line not in self._installed:
+                    click.echo(line)
             for note in (*done.notes, *(note for note in plan.notes if note not in self._notes)):
                 click.echo(f"note: {note}")
             self._notes = frozenset(plan.notes)
+            self._installed = frozenset(installed_plugins(plan))
             if plan.config.limits.connections != connections:
                 raise_limit(plan.config.limits.connections)
         sys.stdout.flush()

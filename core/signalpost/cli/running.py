@@ -17,6 +17,7 @@ from signalpost.cli.hiding import masked_by_command
 from signalpost.cli.logs import configure_logging
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
+from signalpost.cli.wording import installed_plugins
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
 from signalpost.serving.descriptors import raise_limit
@@ -156,6 +157,8 @@ def _announce(plan: Plan, server: Server) -> None:
     ]
     loaded = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     click.echo(f"{loaded}; Ctrl-C stops")
+    for line in installed_plugins(plan):
+        click.echo(line)
     for note in plan.notes:
         click.echo(f"note: {note}")
     sys.stdout.flush()

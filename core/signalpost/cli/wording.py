@@ -56,6 +56,13 @@ def shown_file(plan: Plan, name: str) -> str:
     return name.removeprefix(f"{plan.config.folder}/")
 
 
+def installed_plugins(plan: Plan) -> Iterator[str]:
+    """Say of each installed plugin where it was loaded from; drop-in plugins are files of the app."""
+    for plugin in plan.registry.plugins:
+        if plugin.package:
+            yield f"installed plugin {plugin.name}: {plugin.origin}"
+
+
 def when(job: Job) -> str:
     """Say when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``."""
     if isinstance(job, TimerJob):

@@ -84,6 +84,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path])
     private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
     check_served(root.report, routes, private)
     state = read_state(root, folder, routes)
+    handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
         folder=folder,
@@ -94,7 +95,8 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path])
         timers=read_timers(root),
         schedules=read_schedules(root),
         undeclared_refused=root.text("undeclared") == "refuse",
-        unbound=frozenset(root.mapping("handlers")),
+        unbound=frozenset(name for name, word in handlers.items() if word == "off"),
+        bound=frozenset(name for name, word in handlers.items() if word == "on"),
         limits=read_limits(root, signals),
         state=state,
         source=source,
@@ -113,5 +115,6 @@ def _read_plugins(root: Section, folder: Path) -> PluginsConfig:
         folder=find_folder(section, "folder", folder) or default,
         enable=section.words("enable") if "enable" in section else None,
         disable=section.words("disable"),
+        installed=section.words("installed") if "installed" in section else None,
         settings=section.mapping("settings"),
     )

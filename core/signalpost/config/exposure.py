@@ -15,14 +15,28 @@ from signalpost.config.words import printable
 RECORDS_FOLDER = ".signalpost"
 """Where `signalpost run` leaves notes, beside routes.yaml."""
 
+_YAML = (".yaml", ".yml")
+
 
 def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
-    """Yield what is to be noted if other users of this machine may read the secrets that were asked for."""
+    """Yield what is to be noted if other users of this machine may read the secrets, or change what is read here."""
+    yield from _writable_notes(report, folder)
     secrets = folder / SECRETS_FILE
     mode = secrets.stat().st_mode if secrets in report.files and secrets.exists() else 0
     if mode & stat.S_IROTH:
         name = report.source.shown(SECRETS_FILE)
         yield f"{name} is not kept from other users of this machine (its mode is {mode & 0o777:o}): chmod 600 {name}"
+
+
+def _writable_notes(report: Report, folder: Path) -> Iterator[str]:
+    """Yield what is to be noted if other users may write routes.yaml or what it includes: it says which code is run."""
+    for file in report.files:
+        if file.suffix not in _YAML or not file.is_file():
+            continue
+        mode = file.stat().st_mode & 0o777
+        if mode & stat.S_IWOTH:
+            name = report.source.shown(os.path.relpath(file, folder))
+            yield f"{name} may be changed by every user of this machine (its mode is {mode:o}): chmod o-w {name}"
 
 
 def private_paths(

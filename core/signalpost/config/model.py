@@ -353,9 +353,10 @@ class PluginsConfig:
 
     Attributes:
         folder: of drop-in plugins; absolute. It need not exist when routes.yaml does not name it.
-        enable: the only plugins to load; None is all.
-        disable: plugins not to load.
+        enable: the only plugins to load, by their names or those of their distributions; None is all.
+        disable: plugins not to load, by the same names.
         settings: by plugin name.
+        installed: the only plugins of installed packages to load, by the same names; None is all.
 
     """
 
@@ -363,6 +364,7 @@ class PluginsConfig:
     enable: tuple[str, ...] | None = None
     disable: tuple[str, ...] = ()
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    installed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,6 +461,8 @@ class ServerConfig:
         folder: the absolute folder of the file: relative paths start there.
         undeclared_refused: whether WebSocket paths that no signal declares answer 404.
         unbound: handlers whose bindings are taken away (``handlers: {tick: off}``).
+        bound: handlers that have the paths which their installed plugins bind them to, in spite of
+            ``undeclared: refuse`` (``handlers: {departures: on}``).
         source: where everything stands, for problems found later.
         files: routes.yaml, what it includes (files, and folders as such), the file of secrets, and every file that a
             key names, there or not; absolute. When one changes, this may, too.
@@ -483,6 +487,7 @@ class ServerConfig:
     files: tuple[Path, ...] = field(default=(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     private: PrivatePaths = field(default=PrivatePaths(), compare=False)
+    bound: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.file!r})"

@@ -1,5 +1,7 @@
 """Builds the plan: config + registry -> `Plan`, or every problem at once."""
 
+import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -18,12 +20,12 @@ from signalpost.config.paths import PathPattern
 from signalpost.config.steps import Place
 from signalpost.config.templates import template_digests
 from signalpost.config.units import format_size
-from signalpost.config.words import format_keys
+from signalpost.config.words import format_keys, listing
 from signalpost.delivery.memory import default_outboxes
 from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.model import Plan, RouteRule
-from signalpost.plan.resolver import Resolver
+from signalpost.plan.resolver import Resolver, paths_of
 from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
@@ -60,6 +62,7 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
     note_strangers(config, signals, findings)
+    _note_left_out(resolver)
     findings.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(findings.notes))
 
@@ -81,6 +84,23 @@ def _note_memory(config: ServerConfig, findings: Findings) -> None:
                 f"may wait for all together on this machine, {format_size(most)} (a quarter of its memory, at most "
                 "1GiB): it would be dropped before; allow less here, or more by limits.outboxes"
             )
+
+
+def _note_left_out(resolver: Resolver) -> None:
+    """Note the paths that installed plugins would have, and the line of routes.yaml that lets them."""
+    for plugin, handlers in resolver.left_out():
+        paths = listing(path for handler in handlers for path in paths_of(handler))
+        names = ", ".join(f"{_yaml_key(handler.name)}: on" for handler in handlers)
+        resolver.findings.note(
+            f"plugin {plugin.name} ({plugin.source}) is installed, and under undeclared: refuse an installed plugin "
+            f"binds no path by itself; left out: {paths}. To bind them, write handlers: {{{names}}}"
+        )
+
+
+def _yaml_key(name: str) -> str:
+    """Write a name as a key of a YAML mapping in one line."""
+    plain = re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII) and name.lower() not in {"null", "true", "false"}
+    return name if plain else json.dumps(name)
 
 
 class _Claims:

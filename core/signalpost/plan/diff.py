@@ -262,7 +262,7 @@ def _job_binding(job: Job) -> Any:
 
 _NAMES: Mapping[str, str] = {"undeclared_refused": "undeclared"}
 _ELSEWHERE = frozenset(
-    {"file", "folder", "endpoints", "plugins", "routes", "signals", "timers", "schedules", "unbound"}
+    {"file", "folder", "endpoints", "plugins", "routes", "signals", "timers", "schedules", "unbound", "bound"}
 )
 """Fields that are compared above, by what becomes of them, or that say nothing about the app."""
 

@@ -21,8 +21,9 @@ from signalpost.config.templates import Additions, check_template
 from signalpost.cron import Cron
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
-from signalpost.plugins.handler import Binding, Handler, HandlerKind
-from signalpost.plugins.registry import Registry
+from signalpost.plugins.discovery import normalized
+from signalpost.plugins.handler import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
+from signalpost.plugins.registry import Plugin, Registry
 from signalpost.signals.schema import Document, SchemaGate
 
 B = TypeVar("B", bound=Binding)
@@ -67,18 +68,25 @@ class Resolver:
             *(name for leftover in doubts.leftovers for name in (leftover.handler, *leftover.calls)),
             *_called(config),
         }
+        self._installed = frozenset(plugin.name for plugin in registry.plugins if plugin.package)
 
     def check_plugin_names(self) -> None:
         """Report plugins and handlers that routes.yaml names under ``plugins`` and ``handlers`` and nobody has."""
         if self.doubts.plugins:
             return
         plugins = self.config.plugins
-        for key, names in (("enable", plugins.enable or ()), ("disable", plugins.disable)):
+        packages = self.registry.packages
+        for key, names in (
+            ("enable", plugins.enable or ()),
+            ("disable", plugins.disable),
+            ("installed", plugins.installed or ()),
+        ):
             for index, name in enumerate(names):
-                self._check_plugin(name, ("plugins", key, index))
+                if normalized(name) not in map(normalized, packages):
+                    self._check_plugin(name, ("plugins", key, index))
         for name in plugins.settings:
             self._check_plugin(name, ("plugins", "settings", name), of_key=True)
-        for name in sorted(self.config.unbound):
+        for name in sorted(self.config.unbound | self.config.bound):
             if name not in self.registry.handlers and name not in self.registry.faulty:
                 self.findings.problem(
                     ("handlers", name), self.unknown("handler", name, self.registry.handlers), of_key=True
@@ -155,10 +163,24 @@ class Resolver:
         return gate
 
     def bindings(self, kind: type[B]) -> Iterator[tuple[Handler, B]]:
-        """Yield what decorators bind, but for handlers that routes.yaml names or unbinds."""
+        """Yield what decorators bind, but for handlers that routes.yaml names or unbinds, and for `left_out`."""
+        closed = issubclass(kind, SignalBinding | RouteBinding)
         for handler in self.registry.handlers.values():
-            if handler.name not in self._overruled:
+            if handler.name not in self._overruled and not (closed and self._is_closed(handler)):
                 yield from ((handler, binding) for binding in handler.bindings if isinstance(binding, kind))
+
+    def left_out(self) -> Iterator[tuple[Plugin, list[Handler]]]:
+        """Yield the installed plugins whose handlers have no path, since they bind none by themselves."""
+        for plugin in self.registry.plugins:
+            handlers = [self.registry.handlers[name] for name in plugin.handlers if name not in self._overruled]
+            closed = [each for each in handlers if self._is_closed(each) and paths_of(each)]
+            if closed:
+                yield plugin, closed
+
+    def _is_closed(self, handler: Handler) -> bool:
+        """Tell whether a handler may have paths only if routes.yaml says so."""
+        config = self.config
+        return config.undeclared_refused and handler.plugin in self._installed and handler.name not in config.bound
 
     def bound_path(self, handler: Handler, path: str) -> PathPattern | None:
         """Read the path that a handler is bound to."""
@@ -209,6 +231,17 @@ class Resolver:
         if name not in self.registry.found:
             text = f'no plugin named "{name}"{nearest(name, self.registry.found)}'
             self.findings.problem(keys, text, **place)
+
+
+def paths_of(handler: Handler) -> list[str]:
+    """Say which paths a plugin binds a handler to: ``["signal /shout", "route POST /publish"]``."""
+    return [
+        f"signal {binding.path}"
+        if isinstance(binding, SignalBinding)
+        else f"route {' '.join(binding.methods)} {binding.path}"
+        for binding in handler.bindings
+        if isinstance(binding, SignalBinding | RouteBinding)
+    ]
 
 
 def _called(config: ServerConfig) -> Iterator[str]:

@@ -21,7 +21,9 @@ def assemble(
     loaded: Sequence[Loaded],
     *,
     found: tuple[str, ...] = (),
+    packages: tuple[str, ...] = (),
     errors: Sequence[PluginError] = (),
+    notes: Sequence[str] = (),
     package: DropInPackage | None = None,
 ) -> Registry:
     """Make the registry of imported plugins.
@@ -29,11 +31,13 @@ def assemble(
     Args:
         loaded: in the order in which their hooks are called.
         found: names of all plugins there are; those of `loaded` when nothing is said.
+        packages: names of all installed packages that have plugins.
         errors: what went wrong so far.
+        notes: what was noted so far.
         package: what `Registry.unload` closes.
 
     """
-    work = _Assembly(list(errors))
+    work = _Assembly(list(errors), list(notes))
     for each in loaded:
         work.add(each)
     return Registry(
@@ -47,6 +51,7 @@ def assemble(
         incomplete=frozenset(work.offers.incomplete),
         implementations={hook: tuple(work.implementations(hook)) for hook in work.specs},
         found=found or tuple(each.name for each in loaded),
+        packages=packages,
         errors=tuple(work.errors),
         notes=tuple(work.notes),
         _package=package,
@@ -56,11 +61,11 @@ def assemble(
 class _Assembly:
     """One registry in the making, with a pluggy manager of its own."""
 
-    def __init__(self, errors: list[PluginError]) -> None:
+    def __init__(self, errors: list[PluginError], notes: list[str]) -> None:
         self.plugins: list[Plugin] = []
         self.errors = errors
         self.offers = Offers(errors)
-        self.notes: list[str] = []
+        self.notes = notes
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.specs = {
@@ -88,6 +93,7 @@ class _Assembly:
                 offered.template_globals,
                 offered.template_filters,
                 loaded.digest,
+                loaded.package,
             )
         )
 

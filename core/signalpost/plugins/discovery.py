@@ -5,10 +5,11 @@ loaded all the same, so that everything that is wrong is said at once.
 """
 
 import importlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from signalpost.plugins.dropins import DropIn, DropInPackage, find_dropins
 from signalpost.plugins.faults import fault
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.registry import Registry
+from signalpost.plugins.trust import Exposed, Trust, is_root, owner_of
 
 GROUP = "signalpost"
 """The entry point group in which an installed package names its plugins."""
@@ -34,6 +36,7 @@ class _Candidate:
         source: for people: where it comes from.
         home: for finding the faulty line: the files of the plugin.
         origin: the entry point or the drop-in.
+        package: the distribution that an entry point belongs to; empty for a drop-in.
 
     """
 
@@ -41,36 +44,94 @@ class _Candidate:
     source: str
     home: Path
     origin: EntryPoint | DropIn
+    package: str = ""
 
 
 def load_plugins(config: PluginsConfig, installed: Sequence[EntryPoint] | None = None) -> Registry:
     """Find, import and check all plugins that `config` allows.
 
     The drop-in folder is imported afresh at each call, so that an edited file counts at once; `Registry.unload`
-    forgets it again. Names in `enable`, `disable` and `settings` that no plugin has are not judged here but against
-    `Registry.found`, by whoever knows where they are written.
+    forgets it again. Names in `enable`, `disable`, `installed` and `settings` that no plugin has are not judged here
+    but against `Registry.found` and `Registry.packages`, by whoever knows where they are written.
 
     Args:
-        config: the folder, and which plugins to load; `disable` wins over `enable`.
+        config: the folder, and which plugins to load; `disable` wins over the others. What is not to be loaded is not
+            imported.
         installed: the entry points to consider; those of the running Python when nothing is said.
 
     """
     entries = sorted(entry_points(group=GROUP), key=_entry_order) if installed is None else installed
     candidates = [*map(_of_entry, entries), *map(_of_dropin, find_dropins(config.folder))]
     errors: list[PluginError] = []
-    package = DropInPackage(config.folder)
+    notes: list[str] = []
+    package = DropInPackage(config.folder, _guard(config.folder, notes))
     package.open()
     loaded: list[Loaded] = []
-    for candidate in _distinct(candidates, errors):
-        if candidate.name in config.disable or (config.enable is not None and candidate.name not in config.enable):
-            continue
+    for candidate in _distinct(_chosen(candidates, config), errors):
         try:
-            loaded.append(_load(candidate, package))
+            loaded.append(_load(candidate, package, notes))
         except PluginError as error:
             errors.append(error)
     loaded = [replace(each, digest=package.digest(each.module)) for each in loaded]
-    found = tuple(dict.fromkeys(candidate.name for candidate in candidates))
-    return assemble(loaded, found=found, errors=errors, package=package)
+    return assemble(
+        loaded,
+        found=tuple(dict.fromkeys(candidate.name for candidate in candidates)),
+        packages=tuple(dict.fromkeys(candidate.package for candidate in candidates if candidate.package)),
+        errors=errors,
+        notes=notes,
+        package=package,
+    )
+
+
+def _chosen(candidates: Sequence[_Candidate], config: PluginsConfig) -> list[_Candidate]:
+    """Return the candidates that are to be loaded, before any of them is imported."""
+    names = {candidate.name for candidate in candidates}
+
+    def named(candidate: _Candidate, given: Sequence[str]) -> bool:
+        # A name is that of a plugin, if there is one; else of a package.
+        return candidate.name in given or (
+            bool(candidate.package)
+            and normalized(candidate.package) in {normalized(name) for name in given if name not in names}
+        )
+
+    return [
+        each
+        for each in candidates
+        if not named(each, config.disable)
+        and (config.enable is None or named(each, config.enable))
+        and (config.installed is None or isinstance(each.origin, DropIn) or named(each, config.installed))
+    ]
+
+
+def normalized(package: str) -> str:
+    """Return the one spelling of a distribution's name, as PyPA's "Names and normalization" has it."""
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def _guard(folder: Path, notes: list[str]) -> Callable[[Path], None]:
+    """Return what is asked before a file of the drop-in folder is read as code."""
+    trust = Trust(owner_of(folder.parent))
+
+    def guard(file: Path) -> None:
+        _refuse_exposed(file.name, str(file), [*trust.exposed(folder), *trust.exposed(file)], notes)
+
+    return guard
+
+
+def _refuse_exposed(plugin: str, source: str, found: Iterable[Exposed], notes: list[str]) -> None:
+    """Note by what others may change a plugin; as root, that is no plugin to be loaded.
+
+    Raises:
+        PluginError: the server runs as root.
+
+    """
+    for exposed in found:
+        if is_root():
+            text = f"{exposed.text}; a server that runs as root does not load it"
+            raise PluginError(plugin, source, text)
+        note = f"{exposed.text}; a server that runs as root would not load it"
+        if note not in notes:
+            notes.append(note)
 
 
 def _entry_order(entry: EntryPoint) -> tuple[str, str]:
@@ -78,8 +139,15 @@ def _entry_order(entry: EntryPoint) -> tuple[str, str]:
 
 
 def _of_entry(entry: EntryPoint) -> _Candidate:
-    source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else f"entry point {entry.value}"
-    return _Candidate(entry.name, source, _home_of(entry.module), entry)
+    package = entry.dist.name if entry.dist else ""
+    source = f"{package} {entry.dist.version}" if entry.dist else f"entry point {entry.value}"
+    return _Candidate(entry.name, source, _home_of(_module_of(entry)), entry, package or entry.value)
+
+
+def _module_of(entry: EntryPoint) -> str:
+    """Return the module that an entry point names; nothing if what it names is none."""
+    match = EntryPoint.pattern.match(entry.value)
+    return match.group("module") if match else ""
 
 
 def _of_dropin(dropin: DropIn) -> _Candidate:
@@ -88,7 +156,10 @@ def _of_dropin(dropin: DropIn) -> _Candidate:
 
 def _home_of(module: str) -> Path:
     """Return the folder of the top-level package that holds `module`, or the file of a lone module."""
-    spec = find_spec(module.partition(".")[0])
+    try:
+        spec = find_spec(module.partition(".")[0])
+    except ValueError:  # no name of a module, or of one that was made by hand
+        spec = None
     if spec and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     return Path(spec.origin if spec and spec.origin else module)
@@ -111,7 +182,7 @@ def _distinct(candidates: Sequence[_Candidate], errors: list[PluginError]) -> It
             errors.append(PluginError(candidate.name, candidate.source, text))
 
 
-def _load(candidate: _Candidate, package: DropInPackage) -> Loaded:
+def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Loaded:
     """Import a plugin.
 
     Raises:
@@ -119,21 +190,45 @@ def _load(candidate: _Candidate, package: DropInPackage) -> Loaded:
 
     """
     origin = candidate.origin
-    if isinstance(origin, EntryPoint) and origin.attr:
-        text = f'its entry point names "{origin.value}"; name the module alone: "{origin.module}"'
-        raise PluginError(candidate.name, candidate.source, text)
-    if isinstance(origin, DropIn) and "." in origin.name:
+    if isinstance(origin, EntryPoint):
+        _check_entry(candidate, origin, notes)
+    elif "." in origin.name:
         raise PluginError(candidate.name, candidate.source, "a plugin's file has no dot in its name but that of .py")
     try:
         if isinstance(origin, EntryPoint):
-            module = importlib.import_module(origin.module)
+            module = importlib.import_module(_module_of(origin))
             version = origin.dist.version if origin.dist else NO_VERSION
         else:
             module = package.import_module(origin.name)
             version = _own_version(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; its sys.exit() ends nothing
         raise fault(candidate.name, error, candidate.home, during="does not import") from None
-    return Loaded(candidate.name, version, candidate.source, candidate.home, module)
+    return Loaded(candidate.name, version, candidate.source, candidate.home, module, package=candidate.package)
+
+
+def _check_entry(candidate: _Candidate, entry: EntryPoint, notes: list[str]) -> None:
+    """Check what an installed package names, and who may change it, before it is imported.
+
+    Raises:
+        PluginError: it is not to be imported.
+
+    """
+    module = _module_of(entry)
+    if not module:
+        text = f'its entry point names "{entry.value}", which is no module'
+        raise PluginError(candidate.name, candidate.source, text)
+    if module != entry.value:
+        text = f'its entry point names "{entry.value}"; name the module alone: "{module}"'
+        raise PluginError(candidate.name, candidate.source, text)
+    trust = Trust(owner_of(candidate.home.parent))
+    found = trust.exposed_tree(candidate.home) if candidate.home.is_dir() else _of_lone(candidate.home, trust)
+    _refuse_exposed(candidate.name, candidate.source, found, notes)
+
+
+def _of_lone(file: Path, trust: Trust) -> Iterator[Exposed]:
+    yield from trust.exposed(file)
+    if file.suffix == ".py":
+        yield from trust.exposed(Path(cache_from_source(str(file))))
 
 
 def _own_version(module: ModuleType) -> str:

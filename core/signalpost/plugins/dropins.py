@@ -16,12 +16,14 @@ import hashlib
 import importlib
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+
+Guard = Callable[[Path], None]
 
 PACKAGE_PREFIX = "signalpost_plugins_"
 
@@ -59,12 +61,16 @@ class DropInPackage:
         name: of the package that stands for the folder in `sys.modules`.
         folder: absolute.
 
+    Args:
+        folder: the folder.
+        guard: called with each file before it is read; what it raises keeps the file from being imported.
+
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, guard: Guard) -> None:
         self.folder = folder
         self.name = PACKAGE_PREFIX + uuid.uuid4().hex[:8]
-        self._finder = _Finder(self.name + ".")
+        self._finder = _Finder(self.name + ".", guard)
 
     def open(self) -> None:
         """Make the folder importable."""
@@ -108,8 +114,9 @@ def _source_digest(module: ModuleType) -> str:
 class _Finder(MetaPathFinder):
     """Finds the modules below one package, always by looking into the folder as it is now."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, guard: Guard) -> None:
         self._prefix = prefix
+        self._guard = guard
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -121,6 +128,8 @@ class _Finder(MetaPathFinder):
             # A new FileFinder each time: a kept one trusts the folder's time stamp and misses a file just written.
             spec = FileFinder(folder, (_FreshLoader, SOURCE_SUFFIXES)).find_spec(fullname, target)
             if spec is not None:
+                if isinstance(spec.loader, _FreshLoader):
+                    spec.loader.guard = self._guard
                 return spec
         return None
 
@@ -130,13 +139,16 @@ class _FreshLoader(SourceFileLoader):
 
     Attributes:
         digest: of the source that was compiled.
+        guard: called with the file before it is read.
 
     """
 
     digest = ""
+    guard: Guard
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
+        self.guard(Path(path))
         source = self.get_data(path)
         self.digest = hashlib.sha256(source).hexdigest()
         code: CodeType = self.source_to_code(source, path)

@@ -14,6 +14,7 @@ class Loaded:
 
     Attributes:
         home: its file or the folder of its files, for placing what it raises.
+        package: the distribution, as in ``signalpost-departures``; empty for a drop-in.
 
     """
 
@@ -23,6 +24,7 @@ class Loaded:
     home: Path
     module: ModuleType
     digest: str = ""
+    package: str = ""
 
 
 def own_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -50,6 +50,7 @@ class Plugin:
             `template_filters`.
         digest: of a drop-in's source and of the helpers beside it, when they were read; of an installed plugin, which
             is imported once, nothing.
+        package: the distribution of an installed plugin, as in ``signalpost-departures``; empty for a drop-in.
 
     """
 
@@ -63,6 +64,13 @@ class Plugin:
     template_globals: tuple[str, ...] = ()
     template_filters: tuple[str, ...] = ()
     digest: str = ""
+    package: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where it was loaded from: the distribution, if there is one, and the file of its module."""
+        file = getattr(self.module, "__file__", None)
+        return f"{self.source} ({file})" if self.package and file else self.source
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +88,7 @@ class Registry:
         incomplete: names of plugins of which it is not known what they offer: a hook that says so failed.
         implementations: by hook, in the order of `plugins`.
         found: names of all plugins there are, whether loaded, left out or broken.
+        packages: names of all installed packages that have plugins, likewise.
         errors: everything that is wrong with plugins, in the order it was found.
         notes: what an author may not have meant.
 
@@ -95,6 +104,7 @@ class Registry:
     incomplete: frozenset[str] = frozenset()
     implementations: Mapping[str, Sequence[Implementation]] = field(default_factory=dict)
     found: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     errors: tuple[PluginError, ...] = ()
     notes: tuple[str, ...] = ()
     _package: DropInPackage | None = field(default=None, repr=False)
