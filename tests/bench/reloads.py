@@ -35,6 +35,7 @@ STAYING = 50
 FLAT_MIB = 2.0
 
 APP = """\
+limits: {{rate: 0}}
 endpoints:
   - {{name: web, address: 127.0.0.1, port: 0, protocol: http}}
   - {{name: live, address: 127.0.0.1, port: {port}, protocol: ws}}

@@ -18,6 +18,7 @@ BUILD = HERE / ".build"
 PEERS_FOLDER = HERE / "peers"
 
 ROUTES = """\
+limits: {{rate: 0}} # the load is one client's
 endpoints:
   - {{name: live, address: 127.0.0.1, port: {port}, protocol: ws}}
 signals:

@@ -124,7 +124,7 @@ def test_plugins_shows_actions_with_who_takes_them_and_what_templates_are_given(
     write(
         """
         signals:
-          - {path: /a, connected: [{ring: 1}]}
+          - {path: /a, connected: [{ring: 1}], from_elsewhere: true}
           - {path: /b, do: [{if: "{{ message }}", then: [{ring: 1}]}]}
         timers: [{name: t, every: 1s, do: [{ring: 1}]}]
         """,
