@@ -112,6 +112,15 @@ def test_a_step_behind_a_stop_is_noted(plan):
     assert [note.rpartition("/")[2] for note in built.notes] == ["routes.yaml:5: nothing is done after stop"]
 
 
+def test_a_schema_that_bounds_messages_to_little_is_noted(plan):
+    schema = "schema: {properties: {message: {items: {dependentRequired: {%s}}}}}"
+    many = ", ".join(f"k{number}: [a]" for number in range(100))
+    (note,) = plan(f"signals: [{{path: /, {schema % many}}}]").notes
+    assert "routes.yaml:5: messages with more than" in note
+    assert "are refused: they would take too long to check against this schema" in note
+    assert plan(f"signals: [{{path: /, {schema % 'k: [a]'}}}]").notes == ()
+
+
 def test_parallel_beside_a_list_in_which_nothing_waits_is_noted(plan):
     built = plan(
         "signals: [{path: /, parallel: 4, do: [{log: x}]}, {path: /b, parallel: 4, do: [{call: shout}]}]", {"p": PLUGIN}

@@ -288,6 +288,18 @@ def test_forms_within_forms_do_not_multiply_the_work_of_explaining():
 # What the sender is told
 
 
+@pytest.mark.parametrize("instance", [{"": {"a": 1}}, {"": {"": 1}}, {"a": {"": 1}}, {"a": 1, "": {"a": 1}}])
+def test_a_member_without_a_name_is_no_harm(instance):
+    schema = {"additionalProperties": {"additionalProperties": {"type": "string"}}}
+    assert explain(schema, instance).detail == "expected a string, got a number"
+
+
+@pytest.mark.parametrize("name", ["0", "00", "7", "007", "+7", "-7", "1e3", "18446744073709551616", "+"])
+def test_a_member_whose_name_looks_like_a_number_is_named_as_it_is(name):
+    schema = {"additionalProperties": {"additionalProperties": {"type": "string"}}}
+    assert explain(schema, {name: {name: 1}}) == Mismatch(f"/{name}/{name}", "expected a string, got a number")
+
+
 @pytest.mark.parametrize(
     ("schema", "instance", "pointer", "detail"),
     [

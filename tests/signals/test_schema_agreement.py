@@ -100,6 +100,14 @@ def test_white_box_the_schema_that_explains_judges_like_the_schema(schema, insta
             assert gate._explainer.validator.is_valid(instance) is gate.accepts(instance)
 
 
+@given(SCHEMAS | REFERRING, st.lists(VALUES, min_size=1, max_size=4))
+def test_white_box_long_messages_are_judged_as_short_ones_are(schema, instances):
+    gate = SchemaGate.compile(schema)
+    for instance in instances:
+        gate._weighed.meter.start()
+        assert gate._weighed.accepts(instance) is gate.accepts(instance)
+
+
 @given(SCHEMAS | REFERRING, VALUES)
 def test_what_is_refused_is_explained_at_a_place_that_exists(schema, instance):
     gate = SchemaGate.compile(schema)

@@ -324,6 +324,15 @@ def test_white_box_the_schema_that_explains_says_what_the_schema_says(file):
 
 
 @pytest.mark.parametrize("file", FILES)
+def test_white_box_long_messages_are_judged_as_short_ones_are(file):
+    for case in cases_of(file):
+        gate = compiled(case)
+        if gate is not None:
+            gate._weighed.meter.start()
+            assert gate._weighed.accepts(case.instance) is gate.accepts(case.instance), case
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_every_refusal_is_explained_at_a_place_that_exists(file):
     for case in cases_of(file):
         gate = compiled(case)

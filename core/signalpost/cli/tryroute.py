@@ -109,8 +109,7 @@ def _read(rule: RouteRule, method: str, text: str) -> tuple[Any, Facts]:
         facts.append(("schema", f"is not asked: {method} needs no body"))
     elif not text:
         return _REFUSED, [*facts, ("schema", "refused with 400: the body is empty")]
-    elif not rule.gate.accepts(data):
-        mismatch = rule.gate.explain(data)
+    elif mismatch := rule.gate.mismatch(data, text.encode(errors="surrogatepass")):
         at = f" at {mismatch.pointer}" if mismatch.pointer else ""
         return _REFUSED, [*facts, ("schema", f"refused with 422{at}: {mismatch.detail}")]
     else:

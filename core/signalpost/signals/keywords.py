@@ -23,12 +23,12 @@ import jsonschema_rs
 from signalpost.signals.cost import NOTHING, Cost, Schema
 from signalpost.signals.unions import BY_NAME, DATA, OWN
 
-_CALL: Final = Cost(800)
+_CALL: Final = Cost(1_000)
 """What it costs the engine to call a keyword here."""
 
 # Nanoseconds that are metered.
 _SCALAR = 50
-_PART = 1_200
+_PART = 2_000
 _MULTIPLE = 3_500
 _SLOW_FORMATS: Final = {"idn-hostname": 110, "idn-email": 20, "regex": 110}  # for each byte
 _SLOW_FORMAT = 2_000

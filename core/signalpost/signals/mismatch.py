@@ -71,15 +71,34 @@ def explain_error(error: ValidationError, instance: Any) -> Mismatch:
     >>> explain_error(error, {"message": 5})
     Mismatch(pointer='/message', detail='expected a string, got a number')
     """
-    detail = _describe(error.kind, _at(instance, error.instance_path))
-    return Mismatch(_pointer(error.instance_path), _cut(detail, DETAIL_LIMIT))
+    return Mismatch(_pointer(_path(error, instance)), _cut(_describe(error.kind, error.instance), DETAIL_LIMIT))
 
 
-def _at(instance: Any, path: Sequence[str | int]) -> Any:
-    """Return the part of the instance at `path`."""
-    for step in path:
-        instance = instance[step]
-    return instance
+def _path(error: ValidationError, instance: Any) -> list[str | int]:
+    """Return the path to what the error is about, as far as the engine tells: it leaves out empty names."""
+    path: list[str | int] = []
+    part = instance
+    for step in error.instance_path:
+        if isinstance(part, dict):
+            name = _named(part, step)
+            if name is None:
+                break
+            path.append(name)
+        elif isinstance(part, list) and isinstance(step, int) and step < len(part):
+            path.append(step)
+        else:
+            break
+        part = part[path[-1]]
+    return path
+
+
+def _named(part: dict[str, Any], step: str | int) -> str | None:
+    """Return the name of a member: the engine gives ``7`` for ``"7"``, ``"007"`` and ``"+7"``."""
+    name = str(step)
+    if name in part:
+        return name
+    alike = (each for each in part if each.isascii() and each.removeprefix("+").lstrip("0") == name.lstrip("0"))
+    return next(alike, None)
 
 
 def _pointer(path: Sequence[str | int]) -> str:
