@@ -182,6 +182,7 @@ class Server:
             endpoint=port.pages or port.endpoints[0],
             folder=plan.config.folder,
             settings=plan.config.plugins.settings,
+            constants=plan.config.constants,
             additions=Additions(plan.registry.template_globals, plan.registry.template_filters),
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,

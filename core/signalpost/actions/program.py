@@ -1,7 +1,7 @@
 """A program: a compiled list of actions, and the interpreter that does them."""
 
 import inspect
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Program:
         waits: whether it must be awaited.
         calls: the handlers that it may call.
         names: what its templates use.
+        constants: those of routes.yaml, if its templates use any: with others, it is another program.
 
     """
 
@@ -36,6 +37,7 @@ class Program:
     waits: bool = field(default=False, compare=False)
     calls: frozenset[str] = frozenset()
     names: frozenset[str] = field(default=frozenset(), compare=False)
+    constants: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return ", ".join(dict.fromkeys(step.name for step in all_steps(self.config)))

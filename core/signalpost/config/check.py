@@ -97,6 +97,7 @@ def _read(root: Section, source: Source, folder: Path) -> ServerConfig:
         source=source,
         files=tuple(root.report.files),
         notes=tuple(exposure_notes(root.report, folder)),
+        constants=root.mapping("constants"),
     )
 
 

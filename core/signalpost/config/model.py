@@ -412,6 +412,7 @@ class ServerConfig:
         files: routes.yaml, what it includes (files, and folders as such), the file of secrets, and every file that a
             key names, there or not; absolute. When one changes, this may, too.
         notes: what is right but may not be meant.
+        constants: what templates and views read by these names.
 
     """
 
@@ -430,6 +431,7 @@ class ServerConfig:
     source: SourceMap = field(compare=False)
     files: tuple[Path, ...] = field(default=(), compare=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.file!r})"

@@ -158,6 +158,7 @@ async def _answer_view(view: View, services: RouteServices, request: Request, pa
                 "now": datetime.now().astimezone(),
                 "state": services.shared.state.view,
                 "settings": services.settings,
+                "constants": services.constants,
             }
         )
     except ViewError as error:
