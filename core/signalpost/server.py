@@ -30,7 +30,7 @@ from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.event import Shared
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
-from signalpost.signals.state import State
+from signalpost.signals.state import State, configure
 from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
 
@@ -250,7 +250,7 @@ class Server:
         self._broadcaster.spelling = sockets.table.spelling
         sockets.limits = limits
         sockets.ports = _numbers_of(changeover.ports)
-        self._state.configure(plan.config.state)
+        configure(self._state, plan.config.state)
         self._signals.places.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()
