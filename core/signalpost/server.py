@@ -35,7 +35,7 @@ from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.event import Shared
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
-from signalpost.signals.state import State
+from signalpost.signals.state import State, configure
 from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
 
@@ -199,6 +199,7 @@ class Server:
             endpoint=port.pages or port.endpoints[0],
             folder=plan.config.folder,
             settings=plan.config.plugins.settings,
+            constants=plan.config.constants,
             additions=Additions(plan.registry.template_globals, plan.registry.template_filters),
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
@@ -269,7 +270,7 @@ class Server:
         self._broadcaster.address_by(sockets.table)
         sockets.limits = sockets.gate.limits = limits
         sockets.ports = _numbers_of(changeover.ports)
-        self._state.configure(plan.config.state)
+        configure(self._state, plan.config.state)
         self._signals.places.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()

@@ -149,3 +149,24 @@ def test_a_command_that_has_no_output_does_without(write, folder):
     write("signals: [{path: /}]")
     command = f"{sys.executable} -m signalpost check >&- 2>&-"
     assert subprocess.run(command, shell=True, cwd=folder, check=False).returncode == 0
+
+
+def test_a_secret_among_the_constants_is_shown_nowhere(write, folder, run, signalpost):
+    write("""
+        constants: {token: !secret p}
+        signals: [{path: /, do: [{log: "has {{ constants.token }}"}, {log: "{{ constants.token + 5 }}"}]}]
+    """)
+    secret = "abcdefghijklmnopqrstuvwxyz0123456789"
+    (folder / "secrets.yaml").write_text(f"p: {secret}\n")
+    (folder / "secrets.yaml").chmod(0o600)
+    tried = signalpost("try", "/", '{"message": "hello"}').output
+    server = run()
+    with connect(server.urls["live"], compression=None, proxy=None) as client:
+        client.send('{"message": "hello"}')
+        assert "handler-failed" in client.recv()
+    record = (folder / ".signalpost" / "routes.yaml.running").read_text()
+    code, _, err = server.end(signal.SIGTERM)
+    assert code == 0
+    assert "has !secret p" in err
+    assert "has !secret p" in tried
+    assert not any(secret[at : at + 8] in err + tried + record for at in range(len(secret) - 7))

@@ -1,7 +1,7 @@
 """A program: a compiled list of actions, and the interpreter that does them."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -30,6 +30,7 @@ class Program:
         foreign: whether code of plugins may be run by it.
         calls: the handlers that it may call.
         names: what its templates use.
+        constants: those of routes.yaml, if its templates use any: with others, it is another program.
 
     """
 
@@ -39,6 +40,7 @@ class Program:
     foreign: bool = field(default=False, compare=False)
     calls: frozenset[str] = frozenset()
     names: frozenset[str] = field(default=frozenset(), compare=False)
+    constants: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return ", ".join(dict.fromkeys(step.name for step in all_steps(self.config)))

@@ -28,7 +28,7 @@ from signalpost.actions.attributes import attribute as shown
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.filters import all_filters
 from signalpost.actions.scope import Each, Limits, Scope, cut, made, pick, too_long
-from signalpost.actions.text import as_markup
+from signalpost.actions.text import as_markup, as_text
 from signalpost.actions.value import Failure
 
 # The name that tracebacks have for what is compiled here.
@@ -240,7 +240,7 @@ def _call(name: str, *arguments: nodes.Node) -> nodes.Call:
 @pass_context
 def _put_into_text(scope: Scope, value: Any) -> str:
     """Do `as_text`, by the clock."""
-    return scope.text(value)
+    return value if type(value) is str else as_text(value, scope.tick)
 
 
 @pass_context

@@ -103,6 +103,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path])
         files=tuple(root.report.files),
         notes=tuple(exposure_notes(root.report, folder)),
         private=with_state(private, state),
+        constants=root.mapping("constants"),
     )
 
 

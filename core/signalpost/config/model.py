@@ -468,6 +468,7 @@ class ServerConfig:
             key names, there or not; absolute. When one changes, this may, too.
         notes: what is right but may not be meant.
         private: what no route may show.
+        constants: what templates and views read by these names.
 
     """
 
@@ -488,6 +489,7 @@ class ServerConfig:
     notes: tuple[str, ...] = field(default=(), compare=False)
     private: PrivatePaths = field(default=PrivatePaths(), compare=False)
     bound: frozenset[str] = frozenset()
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.file!r})"

@@ -42,8 +42,9 @@ class StepCompiler:
         self._compiler = Compiler(registry.template_globals, registry.template_filters)
         self._markup = Compiler(registry.template_globals, registry.template_filters, escape=True)
         self._has_additions = bool(registry.template_globals or registry.template_filters)
-        settings = constant(resolver.config.plugins.settings)
-        self._getters = {place: {**getters, "settings": settings} for place, getters in GETTERS.items()}
+        self._constants = resolver.config.constants
+        everywhere = {"settings": constant(resolver.config.plugins.settings), "constants": constant(self._constants)}
+        self._getters = {place: {**getters, **everywhere} for place, getters in GETTERS.items()}
 
     def program(self, configs: tuple[StepConfig, ...], place: Place, shapes: Shapes = _NO_SHAPES) -> Program | None:
         """Compile a list of actions; what is wrong with it is reported. None if there is none.
@@ -56,15 +57,18 @@ class StepCompiler:
         """
         if not configs:
             return None
-        steps = self.steps(configs, _Scope(place, self._getters[place], {**ATTRIBUTES, **shapes}))
+        known = {**ATTRIBUTES, "constants": frozenset(self._constants), **shapes}
+        steps = self.steps(configs, _Scope(place, self._getters[place], known))
         leaves = [step for step in _flat(steps) if isinstance(step, Leaf)]
+        names = frozenset().union(*(step.options.names for step in _flat(steps)))
         return Program(
             configs,
             steps,
             waits=any(leaf.waits for leaf in leaves),
             foreign=self._has_additions or any(leaf.code for leaf in leaves),
             calls=frozenset(called(configs)),
-            names=frozenset().union(*(step.options.names for step in _flat(steps))),
+            names=names,
+            constants=self._constants if "constants" in names else {},
         )
 
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:

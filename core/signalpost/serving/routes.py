@@ -187,6 +187,7 @@ async def _answer_view(view: View, path: Path, services: RouteServices, request:
                 "now": datetime.now().astimezone(),
                 "state": services.shared.state.view,
                 "settings": services.settings,
+                "constants": services.constants,
             }
         )
     except ViewError as error:

@@ -22,6 +22,7 @@ class RouteServices:
         endpoint: the http or https endpoint of the port, for `RouteEvent.endpoint`.
         folder: the app's folder, absolute: templates are named from it, and the log names files from it.
         settings: of plugins, by plugin name; views see them.
+        constants: of routes.yaml; likewise.
         additions: what plugins add to views.
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
@@ -36,6 +37,7 @@ class RouteServices:
     endpoint: EndpointConfig
     folder: Path
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     additions: Additions = NO_ADDITIONS
     message_limit: int = MEBIBYTE
     patience: float = 10.0

@@ -2,16 +2,17 @@
 
 A template sees, besides what Jinja2 has of its own:
 
-==========  =====================================================================================================
+=========== =====================================================================================================
 name        holds
-==========  =====================================================================================================
+=========== =====================================================================================================
 `params`    the parameters of the route's path: ``{{ params.name }}``
 `request`   a `ViewRequest`: ``{{ request.query.get("page", "1") }}``
 `path`      the path that was asked for, percent-decoded
 `now`       the moment of the answer, aware, in the server's zone: ``{{ now.strftime("%H:%M") }}``
 `state`     the mapping that all handlers of the server share; a template cannot change it
 `settings`  of plugins, by plugin name: ``{{ settings.clock.format }}``
-==========  =====================================================================================================
+`constants` of routes.yaml: ``{{ constants.title }}``
+=========== =====================================================================================================
 
 and the names and filters that plugins add (`signalpost.plugins.hookspecs.template_globals`, `template_filters`).
 """

@@ -95,7 +95,9 @@ class Shares:
         if not self.share:
             return
         record = self._find(path)
-        amount = sum(self._amounts(path, made, value))
+        amount = entry_weight(path[-1], value) if made <= 1 else sum(self._amounts(path, made, value))
+        if record is not None and record.holder == holder and amount <= record.amount:
+            return
         was = record.holder if record is not None else None
         for who, before, most, whose in (
             (holder.client, was.client if was else "", self.share, "of one client"),
@@ -114,6 +116,8 @@ class Shares:
             if self._root.below:
                 self.forget(path)
             return
+        if not made and self._is_noted_again(holder, path, value):
+            return
         record = self._root
         amounts = self._amounts(path, made, value)
         new = len(path) - len(amounts)
@@ -127,6 +131,17 @@ class Shares:
                 record.below.clear()
                 record.holder, record.amount = holder, amounts[index - new]
                 self._count(holder, record.amount)
+
+    def _is_noted_again(self, holder: Holder, path: Sequence[str], value: Any) -> bool:
+        """Count a value whose holder has put another one in its place, as counters do; tell whether it is one."""
+        record = self._find(path)
+        if record is None or record.holder != holder or record.below:
+            return False
+        amount = entry_weight(path[-1], value)
+        if amount != record.amount:
+            self._count(holder, amount - record.amount)
+            record.amount = amount
+        return True
 
     def forget(self, path: Sequence[str]) -> None:
         """Count no more what stood at a path."""

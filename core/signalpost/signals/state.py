@@ -33,7 +33,7 @@ class Recorder(Protocol):
     """Where a state notes what has changed; `signalpost.signals.statewriter` has the one that keeps it in a file."""
 
     def note(self, key: str, value: Any) -> None:
-        """Note that a key has a new value, which may go on changing until `State.seal`; never waits."""
+        """Note that a key has a new value, which may go on changing until `State._seal`; never waits."""
 
     def forget(self, key: str) -> None:
         """Note that a key is gone; never waits."""
@@ -116,14 +116,8 @@ class State(MutableMapping[str, Any]):
             del entries[key]
             writer.forget(key)
         state = cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget, share=config.share_of_limit)
-        writer.seal = state.seal
+        writer.seal = state._seal
         return state
-
-    def configure(self, config: StateConfig) -> None:
-        """Keep to what another configuration says from now on; the file stays."""
-        self.limit = self._shares.limit = config.limit
-        self.fleeting = config.forget
-        self._shares.share = config.share_of_limit
 
     def close(self) -> None:
         """Write what has changed to the file, if there is one, and give it free; waits for the disk."""
@@ -285,7 +279,7 @@ class State(MutableMapping[str, Any]):
                 self._changed(key, value, weight_of(value) - before)
                 self._shares.forget(path)
 
-    def seal(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _seal(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the entries that `take` gives, which nothing changes from now on; no change comes in between."""
         with self._lock:
             entries = take()
@@ -357,6 +351,13 @@ class StateView(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"StateView({dict(self)!r})"
+
+
+def configure(state: State, config: StateConfig) -> None:
+    """Have a state keep to what another configuration says from now on; its file stays."""
+    state.limit = state._shares.limit = config.limit  # noqa: SLF001 - no method: handlers have the state, too
+    state.fleeting = config.forget
+    state._shares.share = config.share_of_limit  # noqa: SLF001
 
 
 def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any]]) -> Any:

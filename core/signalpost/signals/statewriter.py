@@ -37,7 +37,7 @@ class StateWriter:
         retry: see `RETRY`.
 
     Attributes:
-        seal: `signalpost.signals.state.State.seal`: what is written is one moment of the state.
+        seal: `signalpost.signals.state.State._seal`: what is written is one moment of the state.
 
     """
 
