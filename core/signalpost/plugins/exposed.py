@@ -1,22 +1,23 @@
 """What a module exposes of the functions that our decorators have marked.
 
-A decorator above ours (``@require_login`` above ``@signal``) puts another object in the function's place. That object is
-what the author means to be served: it carries the marks if it was made with `functools.wraps`. If it carries none, the
-marked function has no name in the module, and that is a problem rather than a door without its guard.
+A decorator above ours (``@require_login`` above ``@signal``) puts another object in the function's place. That object
+is what the author means to be served: it carries the marks if it was made with `functools.wraps`. If it carries none,
+the marked function has no name in the module, and that is a problem rather than a door without its guard.
 """
 
+import inspect
 import sys
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import Any, TypeVar
 
 from signalpost.plugins.action import Action
 from signalpost.plugins.handler import Handler
-from signalpost.plugins.marks import Fault, Marks, check_action, check_handler, marked_in, marks_of, where_is
+from signalpost.plugins.marks import Fault, Marks, check_action, check_handler, marked_in, marks_of
 
 _Made = TypeVar("_Made", Handler, Action)
-_Key = tuple[Hashable, ...]
+_Key = tuple[str, str, str]
 
 
 def exposed_marks(module: ModuleType) -> Marks:
@@ -37,7 +38,7 @@ def exposed_marks(module: ModuleType) -> Marks:
             collected.add(name, candidate, marks)
     reachable = {key for home in homes for each in vars(home).values() for key in _keys(marks_of(each))}
     for function in marked.values():
-        collected.faults += _hidden(function, marks_of(function), reachable)
+        collected.faults += _hidden(marks_of(function), reachable)
     return Marks(tuple(collected.handlers), tuple(collected.actions), tuple(dict.fromkeys(collected.faults)))
 
 
@@ -48,7 +49,7 @@ class _Collected:
         self.handlers: list[Handler] = []
         self.actions: list[Action] = []
         self.faults: list[Fault] = []
-        self._names: dict[_Key, tuple[str, object]] = {}  # by key: under which name, and what is there
+        self._names: dict[_Key, tuple[str, Any]] = {}  # by key: under which name, and what is there
 
     def add(self, name: str, candidate: Any, marks: Marks) -> None:
         """Add what an object is marked as; `name` is that in the module."""
@@ -75,6 +76,7 @@ class _Collected:
             return
         try:
             check(candidate)
+            _check_waits(made.function, candidate)
         except (ValueError, TypeError) as error:
             text = f"{what}: the decorator above @{key[0]} makes something else of it: {error}"
             self.faults.append(Fault(made.name, made.where, text))
@@ -82,21 +84,34 @@ class _Collected:
             yield replace(made, function=candidate)
 
 
-def _hidden(function: object, marks: Marks, reachable: set[_Key]) -> Iterator[Fault]:
+def _check_waits(function: object, outer: object) -> None:
+    """Check that what stands in the place of an ``async def`` is awaited as well.
+
+    Raises:
+        ValueError: it is not.
+
+    """
+    if inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(outer):
+        raise ValueError("of an async def it makes a plain one, which nobody awaits; make its wrapper an async def")
+
+
+def _hidden(marks: Marks, reachable: set[_Key]) -> Iterator[Fault]:
     """Yield what is wrong with a marked function that no module has under a name."""
-    if set(_keys(marks)) - reachable:
-        for made in (*marks.handlers, *marks.actions):
-            kind = _key_of(made)[0]
-            if _key_of(made) not in reachable:
-                yield Fault(
-                    made.name,
-                    made.where,
-                    f'{kind} "{made.name}": its module has this function under no name. A decorator above '
-                    f"@{kind} would be left out: put @{kind} above it, or use functools.wraps in that decorator. "
-                    "A function in a class, or one whose name is defined again, cannot be served either",
-                )
-    if not _keys(marks) or set(_keys(marks)) - reachable:
+    hidden = [made for made in _made(marks) if _key_of(made) not in reachable]
+    for made in hidden:
+        kind = _key_of(made)[0]
+        text = (
+            f'{kind} "{made.name}": its module has this function under no name. A decorator above @{kind} would be '
+            f"left out: put @{kind} above it, or use functools.wraps in that decorator. A function in a class, or one "
+            "whose name is defined again, cannot be served either"
+        )
+        yield Fault(made.name, made.where, text)
+    if hidden or not _keys(marks):
         yield from marks.faults
+
+
+def _made(marks: Marks) -> tuple[Handler | Action, ...]:
+    return (*marks.handlers, *marks.actions)
 
 
 def _key_of(made: Handler | Action) -> _Key:
@@ -105,4 +120,4 @@ def _key_of(made: Handler | Action) -> _Key:
 
 
 def _keys(marks: Marks) -> list[_Key]:
-    return [_key_of(made) for made in (*marks.handlers, *marks.actions)]
+    return [_key_of(made) for made in _made(marks)]

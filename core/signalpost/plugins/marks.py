@@ -189,7 +189,7 @@ def _write(function: Callable[..., Any], marks: Marks) -> None:
 
 
 def _record(function: object) -> None:
-    """Remember in the module whose code applies the decorator that it did: it may not keep the function under a name."""
+    """Remember in the module that applies a decorator what it was applied to: it may not keep that under a name."""
     frame = sys._getframe(1)  # noqa: SLF001 - as collections.namedtuple finds the module it is called from
     while frame.f_globals.get("__name__") in _OURS and frame.f_back is not None:
         frame = frame.f_back
