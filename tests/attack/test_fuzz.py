@@ -75,7 +75,11 @@ async def test_whatever_comes_as_frames_over_a_socket_ends_its_connection_at_mos
 
 @pytest.mark.parametrize(
     ("rounds", "targets"),
-    [(400, ["reader", "message", "handshake", "server", "body"]), (200, ["schema", "template", "request"]), (0, ["actions"])],
+    [
+        (400, ["reader", "message", "handshake", "server", "body"]),
+        (200, ["schema", "template", "request"]),
+        (0, ["actions"]),
+    ],
 )
 def test_the_fuzzer_breaks_no_rule_with_its_corpus_and_a_few_mutations(rounds, targets):
     chosen = [word for target in targets for word in ("--target", target)]

@@ -45,7 +45,7 @@ def show_plugins(plan: Plan) -> None:
             rows.append([*cells, *offer])
             cells = [""] * len(cells)
     show_table("", ("plugin", "version", "source", "hooks", "offers", "name", "used by"), rows)
-    for note in plan.notes:
+    for note in plan.plugin_notes:
         click.echo(f"note: {note}")
 
 

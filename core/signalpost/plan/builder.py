@@ -64,7 +64,7 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     note_strangers(config, signals, findings)
     _note_left_out(resolver)
     findings.raise_problems()
-    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes))
+    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes))
 
 
 def _note_memory(config: ServerConfig, findings: Findings) -> None:
@@ -91,7 +91,7 @@ def _note_left_out(resolver: Resolver) -> None:
     for plugin, handlers in resolver.left_out():
         paths = listing(path for handler in handlers for path in paths_of(handler))
         names = ", ".join(f"{_yaml_key(handler.name)}: on" for handler in handlers)
-        resolver.findings.note(
+        resolver.findings.note_plugin(
             f"plugin {plugin.name} ({plugin.source}) is installed, and under undeclared: refuse an installed plugin "
             f"binds no path by itself; left out: {paths}. To bind them, write handlers: {{{names}}}"
         )

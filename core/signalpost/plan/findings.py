@@ -19,11 +19,13 @@ class Findings:
 
     Attributes:
         notes: in the order they were found.
+        plugin_notes: those of them that are about plugins.
 
     """
 
     def __init__(self, config: ServerConfig, earlier: Sequence[Problem] = ()) -> None:
         self.notes = list(config.notes)
+        self.plugin_notes: list[str] = []
         self._config = config
         self._problems = list(earlier)
         # What has a problem is not judged twice: the second judgement rests on what the first one refused.
@@ -43,12 +45,17 @@ class Findings:
         """Report what is right but may not be meant."""
         self.notes.append(self._shown(text))
 
+    def note_plugin(self, text: str) -> None:
+        """Report what may not be meant about a plugin as a whole."""
+        self.note(text)
+        self.plugin_notes.append(self.notes[-1])
+
     def of_registry(self, registry: Registry) -> None:
         """Report what loading the plugins has found."""
         for error in registry.errors:
             self._plugin(error)
         for note in registry.notes:
-            self.note(note)
+            self.note_plugin(note)
 
     def raise_problems(self) -> None:
         """End here if there are problems.

@@ -119,6 +119,7 @@ class Plan:
     Attributes:
         routes: those of routes.yaml in its order, then those of decorators; likewise `signals` and `jobs`.
         notes: what is right but may not be meant: a binding that routes.yaml overrules, one that nothing serves.
+        plugin_notes: those of them that are about plugins as a whole.
 
     """
 
@@ -128,6 +129,7 @@ class Plan:
     signals: tuple[SignalRule, ...]
     jobs: tuple[Job, ...]
     notes: tuple[str, ...] = ()
+    plugin_notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Plan({self.config.file!r})"

@@ -5,15 +5,19 @@ module learns of all its mistakes, not only of the first.
 """
 
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from types import ModuleType
+from typing import Any
 
 from signalpost.errors import PluginError
 from signalpost.plugins.action import Action
 from signalpost.plugins.handler import Handler
 
 _ATTRIBUTE = "__signalpost__"
+_RECORD = "__signalpost_marked__"
+_OURS = frozenset({__name__, "signalpost.plugins.decorators"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,30 @@ class Marks:
     actions: tuple[Action, ...] = ()
     faults: tuple[Fault, ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.handlers or self.actions or self.faults)
+
 
 NO_MARKS = Marks()
 
 
 def marks_of(candidate: object) -> Marks:
-    """Return the marks of an object; none if it is not decorated."""
-    return cast("Marks", vars(candidate).get(_ATTRIBUTE, NO_MARKS)) if inspect.isfunction(candidate) else NO_MARKS
+    """Return the marks of an object; none if it is not decorated.
+
+    Whatever `functools.wraps` has copied the marks to has them: a function, a `functools.partial`, an object that is
+    called. What an object answers by ``__getattr__`` are no marks of its own.
+    """
+    try:
+        found = object.__getattribute__(candidate, "__dict__").get(_ATTRIBUTE)
+    except AttributeError:
+        return NO_MARKS
+    return found if isinstance(found, Marks) else NO_MARKS
+
+
+def marked_in(module: ModuleType) -> Sequence[object]:
+    """Return what decorators have marked in the code of a module, in their order, whatever became of it since."""
+    found: Sequence[object] = vars(module).get(_RECORD, ())
+    return found
 
 
 def mark_handler(function: Callable[..., Any], made: Handler) -> None:
@@ -90,8 +111,15 @@ def mark_fault(function: object, name: object, text: str) -> None:
 
 def where_is(function: object) -> str:
     """Name where a function begins (its first decorator, if it has one): ``/app/plugins/clock.py:12``."""
-    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    code = getattr(_unwrapped(function), "__code__", None) if callable(function) else None
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
+
+
+def _unwrapped(function: Callable[..., Any]) -> Any:
+    try:
+        return inspect.unwrap(function)
+    except ValueError:  # it wraps itself
+        return function
 
 
 def check_name(name: object, what: str) -> None:
@@ -142,15 +170,27 @@ def check_action(function: object) -> None:
 
 def _takes(function: Callable[..., Any], count: int) -> bool:
     try:
-        inspect.signature(function).bind(*range(count))
+        inspect.signature(function, follow_wrapped=False).bind(*range(count))
     except TypeError:
         return False
     return True
 
 
 def _shown(function: Callable[..., Any]) -> str:
-    return f"{getattr(function, '__name__', 'it')}{inspect.signature(function)}"
+    return f"{getattr(function, '__name__', 'it')}{inspect.signature(function, follow_wrapped=False)}"
 
 
 def _write(function: Callable[..., Any], marks: Marks) -> None:
-    setattr(function, _ATTRIBUTE, marks)
+    try:
+        setattr(function, _ATTRIBUTE, marks)
+    except AttributeError:
+        raise TypeError(f"{function!r} cannot be decorated; decorate the function itself") from None
+    _record(function)
+
+
+def _record(function: object) -> None:
+    """Remember in the module that applies a decorator what it was applied to: it may not keep that under a name."""
+    frame = sys._getframe(1)  # noqa: SLF001 - as collections.namedtuple finds the module it is called from
+    while frame.f_globals.get("__name__") in _OURS and frame.f_back is not None:
+        frame = frame.f_back
+    frame.f_globals.setdefault(_RECORD, []).append(function)

@@ -20,6 +20,7 @@ from signalpost.config.schema import built_in_actions
 from signalpost.config.words import format_keys
 from signalpost.errors import PluginError
 from signalpost.plugins.action import Action, SettingsSchema
+from signalpost.plugins.exposed import exposed_marks
 from signalpost.plugins.faults import fault
 from signalpost.plugins.handler import (
     Handler,
@@ -29,8 +30,8 @@ from signalpost.plugins.handler import (
     SignalBinding,
     TimerBinding,
 )
-from signalpost.plugins.loaded import Loaded, own_functions
-from signalpost.plugins.marks import check_action, check_handler, check_name, marks_of, where_is
+from signalpost.plugins.loaded import Loaded
+from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
 from signalpost.signals.schema import SchemaGate
 
 REGISTER_HANDLERS = "register_handlers"
@@ -102,14 +103,14 @@ class Offers:
             asked: its implementations of the hooks `ASKED`.
 
         """
-        marks = [marks_of(function) for _, function in own_functions(loaded.module)]
-        for each in (found for mark in marks for found in mark.faults):
+        marks = exposed_marks(loaded.module)
+        for each in marks.faults:
             self.faulty.add(each.name)
             self._fault(loaded, each.where, each.text)
         answers = {hook: list(self._ask(loaded, hook, functions)) for hook, functions in asked.items()}
-        handlers = [handler for mark in marks for handler in mark.handlers]
+        handlers = list(marks.handlers)
         handlers += self._registered(loaded, answers[REGISTER_HANDLERS], REGISTER_HANDLERS, Handler, _handler_fault)
-        actions = [action for mark in marks for action in mark.actions]
+        actions = list(marks.actions)
         actions += self._registered(loaded, answers[REGISTER_ACTIONS], REGISTER_ACTIONS, Action, _action_fault)
         for answer in answers[SETTINGS_SCHEMA]:
             self._take_settings(loaded, answer)
