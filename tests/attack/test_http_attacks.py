@@ -49,8 +49,8 @@ HANDSHAKE = (
     b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-GET = b"GET /hi HTTP/1.1\r\nHost: x\r\n\r\n"
-POST = b"POST /data HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /hi HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST /data HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 LARGE = 16 * 1024 * 1024
@@ -251,7 +251,7 @@ class TestFraming:
 
     async def test_an_old_client_is_told_nothing_that_it_does_not_know(self, world):
         reader, writer = await world.connect()
-        writer.write(b"POST /data HTTP/1.0\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n[1,2]")
+        writer.write(b"POST /data HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n[1,2]")
         assert await read_answer(reader) == (200, b"[1,2]")
 
     async def test_trailers_are_no_headers(self, world):

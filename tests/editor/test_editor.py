@@ -68,8 +68,8 @@ def test_a_section_that_is_a_list_is_begun_as_one(editor):
 
 def test_what_is_pointed_at_is_explained_with_default_and_example(editor):
     shown = editor.point(ENDPOINTS + "limits:\n  ra|te: 5\n")
-    assert shown.startswith("#### Messages of one client\n\nHow fast messages")
-    assert "Default: 0" in shown
+    assert shown.startswith("#### What one client may send\n\nHow fast frames")
+    assert "Default: 1000/s" in shown
     assert "1000/s" in shown
 
 
