@@ -1,10 +1,12 @@
 """Lists of actions of signals, on a real server with real clients."""
 
-import contextlib
 import logging
 
-import orjson
 import pytest
+
+from signalpost.actions.given import UnfitError
+from signalpost.actions.run import Run
+from signalpost.delivery.target import Receipt
 
 
 async def test_a_step_broadcasts_a_fixed_value_to_everyone_in_place_of_the_message(live):
@@ -241,16 +243,13 @@ async def test_a_message_that_names_one_client_thousands_of_times_sends_it_a_bou
         assert app.server._hub.work < 80 << 20
 
 
-async def test_the_loops_of_one_message_send_a_bounded_part_to_a_crowd(live, failures, stopped):
-    do = """[{for: {each: n, in: "{{ data.n }}"}, do: [{broadcast: {value: "{{ message }}"}}]}]"""
-    rule = f"signals: [{{path: /, do: {do}, slow: {{policy: latest}}}}]"
-    async with live(rule) as app, contextlib.AsyncExitStack() as stack:
-        crowd = [await stack.enter_async_context(app.connect("/")) for _ in range(20)]
-        await crowd[0].send("x" * 10_000, n=[0] * 2_000)
-        while "error" not in (said := await crowd[0].receive()):
-            pass
-        assert orjson.loads(said)["error"]["code"] == "handler-failed"
-        assert ": for: the loops of one run send 64MiB at most, counted for each client that gets them" in failures()[0]
+def test_the_loops_of_one_message_send_a_bounded_part_to_a_crowd():
+    run = Run(None)
+    run.count(Receipt(600, 600, 0, size=100_000))
+    run.turn()
+    run.count(Receipt(100, 100, 0, size=100_000))
+    with pytest.raises(UnfitError, match="send 64MiB at most, counted for each client that gets them"):
+        run.turn()
 
 
 async def test_a_line_is_logged_on_one_line(live, caplog):

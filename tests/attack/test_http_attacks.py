@@ -251,7 +251,9 @@ class TestFraming:
 
     async def test_an_old_client_is_told_nothing_that_it_does_not_know(self, world):
         reader, writer = await world.connect()
-        writer.write(b"POST /data HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n[1,2]")
+        writer.write(
+            b"POST /data HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n[1,2]"
+        )
         assert await read_answer(reader) == (200, b"[1,2]")
 
     async def test_trailers_are_no_headers(self, world):
