@@ -2,6 +2,7 @@
 
 import pytest
 
+from signalpost.delivery.hub import DELIVERY, MOST_QUEUED
 from signalpost.delivery.queue import write_queue
 from signalpost.delivery.target import EVERYONE, Target
 
@@ -103,3 +104,21 @@ def test_what_is_for_one_client_alone_is_one_write(world, counting):
     queue = [(one, b"a", None), (one, b"b", None)]
     write_queue(queue, writer)
     assert (writer.written, alone) == ([], [(one.descriptor, b"ab")])
+
+
+@pytest.mark.parametrize("excluded", [False, True])
+def test_a_broadcast_counts_its_bytes_for_each_of_its_clients_and_says_its_size(world, signal, excluded):
+    first, *_ = clients(world, 10)
+    before = world.hub.work
+    frame = signal("m", size=100)
+    receipt = world.hub.broadcast(frame, Target(excluding=first) if excluded else EVERYONE)
+    reached = 10 - excluded
+    assert (receipt.size, world.hub.work - before) == (frame.size, reached * (frame.size + DELIVERY))
+
+
+def test_what_is_queued_is_written_before_it_is_more_than_an_outbox_holds(world, counting, signal):
+    writer, _ = counting
+    clients(world, 3)
+    for number in range(10):
+        world.hub.broadcast(signal(str(number), size=MOST_QUEUED // 2), EVERYONE)
+    assert sum(size for _, size in writer.written) >= 3 * MOST_QUEUED

@@ -255,10 +255,13 @@ class Hub:
         excluding = target.excluding
         if excluding is not None or not matched:
             return self._broadcast_to(audience, frame, excluding)
-        self._queue.append((audience, frame, None))  # as `_broadcast_to` does: a call for each message is felt
+        size = frame.size  # as `_broadcast_to` does: a call for each message is felt
+        self.work += matched * (size + DELIVERY)
+        self._queued += size
+        self._queue.append((audience, frame, None))
         self._schedule()
         dropped = self._enqueue(audience, frame, None)
-        return Receipt(matched, matched - dropped, dropped)
+        return Receipt(matched, matched - dropped, dropped, size)
 
     def _broadcast_to(self, audience: Audience, frame: Frame, excluding: Client | None) -> Receipt:
         matched = len(audience)
