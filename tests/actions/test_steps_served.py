@@ -210,6 +210,15 @@ async def test_no_client_joins_more_groups_than_anybody_means(live, failures):
         assert ": join: a client is in 1,000 groups at most (on /" in failures()[0]
 
 
+async def test_no_client_joins_a_group_of_any_length(live, failures):
+    async with live('signals: [{path: /, do: [{join: "{{ message }}"}]}]') as app, app.connect("/") as client:
+        await client.send("g" * 256)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        assert ": join: the name of a group has 255 characters at most, not 256 (on /" in failures()[0]
+        (joined,) = app.server._hub.clients.values()
+        assert not joined.groups
+
+
 async def test_loops_do_not_keep_the_server_from_everybody_else(live, failures):
     do = """[{for: {each: a, in: "{{ message }}"}, do: [{set: {x: "{{ range(20000) | list | length }}"}}]}]"""
     async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:

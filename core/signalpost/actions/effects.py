@@ -22,6 +22,9 @@ _LONGEST_LINE = 2_000
 MOST_GROUPS = 1_000
 """Groups that a client may have joined by steps: whoever lets clients choose them has not thought of more."""
 
+LONGEST_GROUP = 255
+"""Characters of a group's name that a step may join: its client may have chosen it, and it is kept."""
+
 _TARGETS = ("path", "group", "client")
 
 
@@ -85,6 +88,8 @@ def join(run: Run, groups: Any) -> None:
     """Add the sender to groups."""
     client = run.event.client
     for group in _groups(groups):
+        if len(group) > LONGEST_GROUP:
+            raise UnfitError(f"the name of a group has {LONGEST_GROUP} characters at most, not {len(group):,}")
         if len(client.groups) >= MOST_GROUPS and group not in client.groups:
             raise UnfitError(f"a client is in {MOST_GROUPS:,} groups at most")
         client.join(group)
