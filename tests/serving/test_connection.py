@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import socket
 import struct
 
@@ -10,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from signalpost.serving.connection import Connection
 from signalpost.testing import serve
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -504,3 +506,21 @@ async def test_all_of_it_works_over_tls(trusting):
                 await client.recv()
             assert closed.value.rcvd.code == 1009
             assert orjson.loads(await log.recv()) == ["/raw", 1009]
+
+
+async def test_nothing_of_a_connection_that_has_ended_waits_for_the_garbage_collector():
+    app = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]"
+    async with serve(app) as running, running.connect("/") as other:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                async with running.connect("/") as client:
+                    await client.send("hello")
+                    await client.receive()
+            while running.server.clients > 1 or running.server._hub.closing:
+                await other.send("turn")
+                await other.receive()
+            assert sum(type(each) is Connection for each in gc.get_objects()) == 1
+        finally:
+            gc.enable()

@@ -116,6 +116,10 @@ class FrameReader:
         """Read no more, and let go of what has come of a message."""
         # Not an error that was caught: its traceback holds on to everything that was read and inflated.
         self.error = ProtocolError(code, reason)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what has come of a message; nothing comes any more."""
         self._tail, self._frame, self._message, self._decoder = b"", None, bytearray(), None
         self._inflater = None
         self.unfinished = 0

@@ -281,6 +281,9 @@ class Connection(asyncio.Protocol):
         self._hub.forget(self._client)
         self._plugins.client_disconnected(self._client, self._client.close_code, self._session.context)
         self._session.disconnected(self._client.close_code)
+        # What has come of a message is let go now, and so is this object: neither waits for the garbage collector.
+        self._reader.forget()
+        del self._session
 
     # What has been read
 
