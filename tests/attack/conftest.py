@@ -20,7 +20,7 @@ APP = """
       - {path: /raw, rebroadcast: sender, format: raw}
       - {path: /rooms/<room>, rebroadcast: path}
       - {path: /join, handler: join}
-    limits: {message: 256KiB, outbox: 256KiB}
+    limits: {rate: 0, message: 256KiB, outbox: 256KiB}
 """
 PLUGIN = """
     from signalpost import signal
