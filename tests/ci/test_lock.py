@@ -41,7 +41,7 @@ def audit(tmp_path):
     def run(answer, code=0):
         (tmp_path / "pip_audit.py").write_text(f"import sys\nsys.stdout.write({answer!r})\nsys.exit({code})\n")
         return subprocess.run(
-            [sys.executable, ROOT / ".ci" / "audit.py", "some.lock"],
+            [sys.executable, ROOT / "tests" / "ci" / "audit.py", "some.lock"],
             capture_output=True,
             text=True,
             check=False,

@@ -1,6 +1,6 @@
 """Asks pip-audit whether a pinned dependency is known to be vulnerable; needs pip-audit beside this Python.
 
-    python .ci/audit.py requirements.lock
+    python tests/ci/audit.py requirements.lock
 
 The exit code is 1 if one is. Where the service cannot be asked, that is said in a line, and nothing fails.
 """
@@ -34,7 +34,7 @@ def main(lock: str) -> int:
 def _dependencies(lock: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "pip_audit", "--requirement", lock, "--no-deps", "--disable-pip"]
     command += ["--require-hashes", "--format", "json", "--progress-spinner", "off", "--timeout", "10"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)  # noqa: S603 - ours
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)
     answer = json.loads(done.stdout)["dependencies"]
     if not isinstance(answer, list):
         raise TypeError("no list of dependencies")
