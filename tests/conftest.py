@@ -92,10 +92,14 @@ class Clock:
         self.later.append(handle)
         return handle
 
+    @property
+    def waiting(self):
+        return [handle for handle in self.later if not handle.cancelled]
+
     def advance(self, seconds):
         """Let time pass, and run what falls due, each at its time."""
         until = self.now + seconds
-        while due := sorted((h for h in self.later if h.at <= until and not h.cancelled), key=lambda h: h.at):
+        while due := sorted((handle for handle in self.waiting if handle.at <= until), key=lambda each: each.at):
             self.later.remove(due[0])
             self.now = due[0].at
             due[0].callback()

@@ -12,42 +12,6 @@ from signalpost.delivery.frames import CloseCode, Dialect
 from signalpost.serving.draining import FEWEST, INTERVAL, RESTART, RETURN_RATE, Farewell, Timetable
 
 
-class Handle:
-    def __init__(self, at, callback):
-        self.at = at
-        self.callback = callback
-        self.cancelled = False
-
-    def cancel(self):
-        self.cancelled = True
-
-
-class Clock:
-    """Seconds as the test sets them, and what was asked to be called later."""
-
-    def __init__(self):
-        self.now = 0.0
-        self.later = []
-
-    def call_later(self, seconds, callback):
-        handle = Handle(self.now + seconds, callback)
-        self.later.append(handle)
-        return handle
-
-    @property
-    def waiting(self):
-        return [handle for handle in self.later if not handle.cancelled]
-
-    def advance(self, seconds):
-        """Let time pass, and run what falls due, each at its time."""
-        until = self.now + seconds
-        while due := sorted((handle for handle in self.waiting if handle.at <= until), key=lambda each: each.at):
-            self.later.remove(due[0])
-            self.now = due[0].at
-            due[0].callback()
-        self.now = until
-
-
 class Client:
     """A client that notes how it is closed, and answers at once unless it is slow."""
 
@@ -109,8 +73,8 @@ class Hub:
 
 
 class World:
-    def __init__(self):
-        self.clock = Clock()
+    def __init__(self, clock):
+        self.clock = clock
         self.hub = Hub()
         self.busy = set()
         self.over_at = []
@@ -124,8 +88,8 @@ class World:
 
 
 @pytest.fixture
-def world():
-    return World()
+def world(make_clock):
+    return World(make_clock())
 
 
 def batches(clients):

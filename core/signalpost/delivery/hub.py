@@ -47,7 +47,7 @@ class Hub:
         closing: those that were sent a close frame, or are being dropped, and whose connection has not ended yet.
         work: bytes of all values that were ever queued, each counted for every client that it was for, and a little for
             each client besides. Whoever lets others have their turn looks how far it has grown.
-        strain: of clients that are sent more than they can read; None where nobody waits for that.
+        strain: has senders wait for clients that are sent more than they can read; None where nobody waits.
 
     """
 
@@ -251,17 +251,7 @@ class Hub:
         audience = self._audience(target)
         if audience is None:
             return self._broadcast_to_each(frame, self._select(target))
-        matched = len(audience)
-        excluding = target.excluding
-        if excluding is not None or not matched:
-            return self._broadcast_to(audience, frame, excluding)
-        size = frame.size  # as `_broadcast_to` does: a call for each message is felt
-        self.work += matched * (size + DELIVERY)
-        self._queued += size
-        self._queue.append((audience, frame, None))
-        self._schedule()
-        dropped = self._enqueue(audience, frame, None)
-        return Receipt(matched, matched - dropped, dropped, size)
+        return self._broadcast_to(audience, frame, target.excluding)
 
     def _broadcast_to(self, audience: Audience, frame: Frame, excluding: Client | None) -> Receipt:
         matched = len(audience)

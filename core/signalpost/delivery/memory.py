@@ -19,7 +19,7 @@ def default_outboxes(root: Path = Path("/")) -> int:
         Whichever of the two is less.
 
     """
-    return min(_GIBIBYTE, min(memory_limits(root)) // _PART)
+    return _part_of_memory(_GIBIBYTE, root)
 
 
 def default_inbound(root: Path = Path("/")) -> int:
@@ -32,7 +32,11 @@ def default_inbound(root: Path = Path("/")) -> int:
         A quarter of the memory, or 512 MiB if that is less.
 
     """
-    return min(_MOST_INBOUND, min(memory_limits(root)) // _PART)
+    return _part_of_memory(_MOST_INBOUND, root)
+
+
+def _part_of_memory(most: int, root: Path) -> int:
+    return min(most, min(memory_limits(root)) // _PART)
 
 
 def memory_limits(root: Path = Path("/")) -> Iterator[int]:

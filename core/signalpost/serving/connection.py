@@ -14,7 +14,7 @@ from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader, Received
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.keepalive import Handle, Keepalive
-from signalpost.serving.rate import Allowance, pace_of
+from signalpost.serving.rate import Allowance, allowance_of, pace_of
 from signalpost.signals.outgoing import welcome_frame
 from signalpost.signals.session import Session
 
@@ -191,10 +191,8 @@ class Connection(asyncio.Protocol):
         """Hold the client to other limits from now on."""
         self._reader.allow(limits.message)
         pace = pace_of(limits)
-        if pace is None:
-            self._allowance = None
-        elif self._allowance is None:
-            self._allowance = Allowance(pace, asyncio.get_running_loop().time)
+        if pace is None or self._allowance is None:
+            self._allowance = allowance_of(pace, asyncio.get_running_loop().time)
         else:
             self._allowance.set_pace(pace)
 
@@ -206,7 +204,7 @@ class Connection(asyncio.Protocol):
         if self._unread:
             self._unread += data  # TLS may have decrypted it before the pause
             return
-        if self._sends and not self._pauses & STRAIN:
+        if self._sends:
             self._hold_if_strained()
         if len(data) > self._mouthful:
             data = self._leave(data)
@@ -289,21 +287,22 @@ class Connection(asyncio.Protocol):
 
     def _take(self, received: Iterable[Received]) -> None:
         """Handle frames until one of them brings a pause, which keeps the rest."""
-        hub = self._hub
+        hub, allowance = self._hub, self._allowance
         before = hub.work
-        self._take_all(received, before + TURN_WORK)
+        # A pause empties this very iterator, which ends the loop: nothing has to be asked for each message.
+        self._incoming = iter(received)
+        if allowance is None:
+            self._take_all(before + TURN_WORK)
+        else:
+            self._take_by(allowance, before + TURN_WORK)
         self._sends = hub.work > before
         if self._sends:
             self._hold_if_strained()
 
-    def _take_all(self, received: Iterable[Received], work: int) -> None:
-        session, client, hub, allowance = self._session, self._client, self._hub, self._allowance
-        # A pause empties this very iterator, which ends the loop: nothing has to be asked for each message.
-        self._incoming = incoming = iter(received)
-        if allowance is not None:
-            self._take_by(allowance, work)
-            return
-        for opcode, payload in incoming:
+    def _take_all(self, work: int) -> None:
+        """Handle the incoming frames of a client that is held to no rate."""
+        session, client, hub = self._session, self._client, self._hub
+        for opcode, payload in self._incoming:
             if opcode > _BINARY:
                 self._control(opcode, payload)
             elif not client.closing:

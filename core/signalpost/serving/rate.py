@@ -106,3 +106,8 @@ class Allowance:
         """Seconds from the last filling until a frame may be handled; 0 when it may."""
         pace = self._pace
         return max(0.0, (1.0 - self.frames) / pace.frames, -self.bytes / pace.bytes, -self.seconds / SHARE)
+
+
+def allowance_of(pace: Pace | None, clock: Callable[[], float]) -> Allowance | None:
+    """Return a new allowance for a pace; None where there is none."""
+    return None if pace is None else Allowance(pace, clock)

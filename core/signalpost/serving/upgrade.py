@@ -28,7 +28,7 @@ from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.pages import failure
 from signalpost.serving.protocol import HandingOver
-from signalpost.serving.rate import Allowance, pace_of
+from signalpost.serving.rate import allowance_of, pace_of
 from signalpost.serving.table import RouteTable
 from signalpost.signals.event import HandshakeRequest
 from signalpost.signals.session import Session, Signals
@@ -174,10 +174,9 @@ class Upgrader:
         """
         services = self._services
         check_origin(offer, services.ports, endpoint.origins)
-        hub = services.signals.hub
         if not self.open:
             raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
-        if len(hub.clients) + len(hub.closing) >= services.limits.connections:
+        if services.gate.clients() >= services.limits.connections:
             raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
         text = path_text(path)
         resolved = None if text is None else services.table.resolve(endpoint.name, text)
@@ -229,13 +228,13 @@ class Upgrader:
     def _connection(self, transport: asyncio.Transport, agreement: Agreement | None) -> Connection:
         services, limits = self._services, self._services.limits
         reader = FrameReader(limits.message, None if agreement is None else Inflater(agreement))
-        loop, pace = asyncio.get_running_loop(), pace_of(limits)
+        loop = asyncio.get_running_loop()
         return Connection(
             transport,
             services.plugins,
             services.keepalive,
             reader,
-            allowance=None if pace is None else Allowance(pace, loop.time),
+            allowance=allowance_of(pace_of(limits), loop.time),
             clockwork=Clockwork(loop.call_soon, loop.call_later),
             inbound=services.inbound,
         )
