@@ -245,7 +245,8 @@ async def test_a_refused_change_is_a_line_that_says_what_to_write_and_many_are_a
     caplog.set_level(logging.WARNING)
     for _ in range(50):
         await send(app, Origin="http://evil.test")
-    lines = [each.getMessage() for each in caplog.records]
+    # An app of the test before may still tell its tally of other refusals.
+    lines = [line for each in caplog.records if "endpoint shared" in (line := each.getMessage())]
     assert len(lines) < 10
     assert any(
         'endpoint shared: POST "/bell" of a page of "http://evil.test" was refused (403)' in line for line in lines
