@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from signalpost.actions.program import Program
 from signalpost.config.model import ServerConfig
 from signalpost.config.paths import PathPattern
-from signalpost.config.steps import all_steps
+from signalpost.config.steps import CHANGING, all_steps
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
@@ -105,6 +105,11 @@ class RouteRule:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"
+
+    @property
+    def changes(self) -> bool:
+        """Whether its list of actions changes something, whatever its methods are; of a handler nobody knows."""
+        return self.do is not None and any(step.name in CHANGING for step in all_steps(self.do.config))
 
     @property
     def below(self) -> PathPattern | None:

@@ -97,6 +97,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
         options = {
             **_OPTIONS,
             "ctx_headers": RouteHeaders(rule.headers, rule.handler is not None or rule.do is not None),
+            "ctx_changes": rule.changes,
         }
         app.add_route(endpoint, sanic_path(rule.path), rule.methods, name=f"route-{number}", **options)
         if (below := rule.below) is not None:

@@ -13,13 +13,12 @@ from typing import Any
 from sanic.request import Request
 
 from signalpost.config.addresses import parse_host
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import SAFE_METHODS, EndpointConfig
 from signalpost.delivery.tally import Tally
 from signalpost.serving.handshake import Refusal, is_admitted, read_host, read_origin
 
 LOG = logging.getLogger(__name__)
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1, but for TRACE, which no route answers
 _MOST_NAMES = 64
 _LONGEST = 100
 _DAY = "86400"
@@ -119,12 +118,20 @@ class Guard:
         """Let a plain request pass, by its names and by the page that it comes from.
 
         Raises:
-            Refusal: 421, or 403 if it would change something for a page of another origin.
+            Refusal: 421, or 403 if its method changes something for a page of another origin.
 
         """
         self.admit_hosts(hosts_of(request))
-        if request.method in _SAFE:
-            return
+        if request.method not in SAFE_METHODS:
+            self.admit_change(request)
+
+    def admit_change(self, request: Request[Any, Any]) -> None:
+        """Let a request that changes something pass, by the page that it comes from.
+
+        Raises:
+            Refusal: 403, it is a page of another origin.
+
+        """
         origins = [origin.strip() for origin in request.headers.getall("origin", [])]
         sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
         if len(origins) == 1 and self._is_listed(origins[0]):

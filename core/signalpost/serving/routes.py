@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
+from signalpost.serving.context import in_context
 from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
 from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
@@ -56,6 +58,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
 
     """
     answer = _answer_of(rule, services)
+    foreign = rule.handler is not None or rule.view is not None or (rule.do is not None and rule.do.foreign)
 
     async def endpoint(request: Request) -> Response:
         segments = path_segments(request.path) or []
@@ -68,6 +71,8 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
             judge(rule.gate, request, forms=rule.do is not None)
         services.work.begin()
         try:
+            if foreign:
+                return await in_context(copy_context(), answer(request, params))
             return await answer(request, params)
         finally:
             services.work.end()

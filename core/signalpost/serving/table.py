@@ -103,6 +103,8 @@ class RouteTable(Router):
         route = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if route is None:
             raise MethodNotAllowed(method=method, allowed_methods=allowed(methods))
+        if self.guard is not None and getattr(route.ctx, "changes", False):
+            self.guard.admit_change(Request.get_current())  # any page may have a browser send a GET
         return route, route.handler, {}
 
     def _methods(self, path: str) -> Methods | None:
