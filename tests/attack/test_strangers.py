@@ -264,6 +264,28 @@ class TestEndpoints:
             await intruder.send("end", path="/ops")
             assert await intruder.receive() == "end"
 
+    @pytest.mark.parametrize(
+        "path", ["/ops\nadmin", "\n/ops\nadmin", "/OPS\nadmin", "/ops\nadmin\nlive", "('/ops', ('admin',))"]
+    )
+    @pytest.mark.parametrize("sender", ["/x", "/ops"])
+    async def test_no_text_of_a_path_names_the_audience_of_one_endpoint(self, sender, path):
+        closed = self.OPS.replace("rebroadcast: path", "rebroadcast: path, from_elsewhere: false")
+        async with (
+            serve(TWO + closed, plugins={"p": PLUGIN}) as app,
+            app.connect("/ops", endpoint="admin") as operator,
+            app.connect(sender, endpoint="live") as stranger,
+            app.connect("/send", endpoint="live") as server,
+        ):
+            await stranger.send("fake", path=path)
+            await stranger.send("fake", path=path, group="all")
+            await stranger.send("done", path=sender)
+            assert await stranger.receive() == "done"
+            await server.send("/ops")
+            assert await read_by(operator, "from a handler") == []
+            # Nor does a handler that sends to whatever path it is told.
+            place = app.server._hub.clients[operator.id].place
+            assert place not in app.server._sockets.table.places(path)
+
     async def test_two_signals_at_one_path_are_two_audiences_and_the_server_reaches_both(self):
         signals = """
 signals:
