@@ -11,6 +11,7 @@ from signalpost.errors import PluginError
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.handler import Handler
+from signalpost.signals.arrival import is_the_task_s
 
 LOG = logging.getLogger(__name__)
 
@@ -126,19 +127,21 @@ class Registry:
             self._package.close()
 
 
-async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> Exception | None:
+async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> BaseException | None:
     """Call one implementation, wait for it if it is async; log and give what it raises."""
     try:
         outcome = implementation(arguments)
         if inspect.isawaitable(outcome):
             await outcome
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+    except BaseException as error:  # a plugin may raise anything
+        if is_the_task_s(error):
+            raise
         log_failure(implementation, error)
         return error
     return None
 
 
-def log_failure(implementation: Implementation, error: Exception) -> None:
+def log_failure(implementation: Implementation, error: BaseException) -> None:
     """Log what a hook raised, with plugin, hook and file."""
     plugin, hook, where = implementation.plugin, implementation.hook, implementation.where
     LOG.error("plugin %s: hook %s failed (%s)", plugin, hook, where, exc_info=error)

@@ -10,6 +10,7 @@ from signalpost.delivery.client import Client
 from signalpost.errors import PluginError
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
+from signalpost.signals.arrival import is_the_task_s
 from signalpost.signals.event import Broadcast, Shared
 
 PATIENCE = 5.0
@@ -120,7 +121,7 @@ class RunningPlugins:
         try:
             # A transport's callbacks share one context with those of all others (uvloop).
             outcome = home.run(implementation, arguments)
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, and no client passes it by that
             log_failure(implementation, error)
             return None
         if inspect.isawaitable(outcome):
@@ -151,7 +152,9 @@ class RunningPlugins:
     async def _finish(self, implementation: Implementation, outcome: Awaitable[Any]) -> None:
         try:
             await outcome
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        except BaseException as error:  # SystemExit, too, which would end the loop
+            if is_the_task_s(error):
+                raise
             log_failure(implementation, error)
 
     async def _settle(self, patience: float) -> None:

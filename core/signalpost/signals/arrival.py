@@ -97,9 +97,9 @@ class Arrival:
             await self._do(session.client)
         except StepFailedError as error:
             session.step_failed(error)
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:  # SystemExit, too, which would end the loop
             client = session.client
-            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            if is_the_task_s(error):
                 client.close(CloseCode.SERVER_ERROR, TOO_LATE)
                 raise
             logger.exception("connected (%s) failed on %s for client %s", rule.owner, client.path, client.id)
@@ -137,3 +137,8 @@ def is_cancelled() -> bool:
     """Tell whether the running task was cancelled, rather than something that it waited for."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def is_the_task_s(error: BaseException) -> bool:
+    """Tell whether an exception is for the running task, to end it, rather than what foreign code in it has raised."""
+    return isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and is_cancelled())

@@ -14,7 +14,7 @@ from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
-from signalpost.signals.arrival import Arrival, is_cancelled
+from signalpost.signals.arrival import Arrival, is_the_task_s
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
@@ -362,8 +362,8 @@ class Session:
             self.step_failed(error)
             if isinstance(message, ClientMessage):
                 self._refuse(_FAILED, message.ref)
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+        except BaseException as error:  # SystemExit, too, which would end the loop
+            if is_the_task_s(error):
                 raise
             logger.exception(
                 "handler %s of plugin %s failed on %s for client %s",
