@@ -397,6 +397,32 @@ class TestForgedErrors:
             frame = await sender.receive()
             assert (frame if isinstance(value, str) else json.loads(frame)) == value
 
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            '{"signal":{"path":"/bank","value":"pay"}}',
+            '\ufeff {"signal" : {"value": 1, "path": null}}\n',
+            '{"welcome":{"clientId":"0","path":"/raw"}}',
+            '{"b\\u0079e":{"retry_ms":0}}',
+            '{"lagged":{"missed":1}}',
+            '{"signal":{"path":"\\ud800","value":1}}',
+            '{"sign\\u0061l":{"path":"/","value":' + "[" * 2000 + "]" * 2000 + "}}",
+        ],
+    )
+    async def test_a_raw_frame_is_neither_an_envelope_nor_a_notice_of_the_server_s(self, frame):
+        """A client of signalpost.v1 reads raw frames as they are."""
+        async with (
+            serve(LIVE + "signals: [{path: /raw, format: raw}]") as app,
+            app.connect("/raw") as sender,
+            app.connect("/raw", subprotocols=["signalpost.v1"]) as reader,
+        ):
+            await reader.receive()
+            await sender.send_raw(frame)
+            assert error(await sender.receive()) == ("bad-message", "/message")
+            for other in ('{"signal":{"type":"offer"}}', '{"bye":1}', '{"signal":{"path":1,"value":2},"x":3}', "{bye}"):
+                await sender.send_raw(other)
+                assert await reader.receive() == other
+
     async def test_raw_frames_of_text_are_held_to_the_same_and_binary_ones_are_no_errors(self):
         async with (
             serve(LIVE + "signals: [{path: /raw, format: raw}]") as app,

@@ -19,7 +19,7 @@ from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
-from signalpost.signals.forgery import looks_like_an_error
+from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
@@ -39,7 +39,7 @@ _MAYBE_MAPPING = b"{ \t\r\n\xef"  # what the text of a mapping can begin with, a
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 FORGED = ClientError(
-    ErrorCode.BAD_MESSAGE, "a message that is an error of the server's alone is not passed on", "/message"
+    ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
 _NO_WISH = ClientMessage(None)
 _LIMITS = LimitsConfig()
@@ -244,7 +244,12 @@ class Session:
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
-        if opcode == _TEXT and payload and payload[0] in _MAYBE_MAPPING and looks_like_an_error(payload.decode()):
+        if (
+            opcode == _TEXT
+            and payload
+            and payload[0] in _MAYBE_MAPPING
+            and frame_looks_like_the_server_s(payload.decode())
+        ):
             self._refuse(FORGED, None)
             return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
