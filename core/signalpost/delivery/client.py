@@ -38,6 +38,9 @@ class Apart(NamedTuple):
 Place = str | Apart
 """Whose clients are one audience: a path, or what sets a signal of some endpoints apart at it."""
 
+LONGEST_GROUP = 255
+"""Characters of a group's name."""
+
 _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
@@ -185,7 +188,17 @@ class Client:
     # For handlers and plugins
 
     def join(self, group: str) -> None:
-        """Add the client to a group. Joining twice is no error."""
+        """Add the client to a group. Joining twice is no error.
+
+        Raises:
+            TypeError: it is no string, so nobody could send to it.
+            ValueError: it is empty, likewise, or longer than 255 characters: a client may have chosen it.
+
+        """
+        if not isinstance(group, str):
+            raise TypeError(f"a group is a string, not a {type(group).__name__}")
+        if not 0 < len(group) <= LONGEST_GROUP:
+            raise ValueError(f"a group's name has 1 to {LONGEST_GROUP} characters, this one has {len(group)}")
         if group not in self.groups and not self.closing:
             self._hub.regroup(self, self.groups | {group})
 
