@@ -486,6 +486,7 @@ class TestKeepalive:
         assert side._hub.closing == {side}
         clock.advance(6)
         assert await log.receive_json() == ["/raw", 1000 if how == "by a close frame" else 1006]
+        await settled()
         assert not side._hub.closing
 
 

@@ -36,8 +36,9 @@ class Watched:
 class Closing:
     """A client that was sent a close frame, of which its peer's machine may not have everything before it."""
 
-    def __init__(self, unconfirmed=1, *, tls=False):
+    def __init__(self, unconfirmed=1, *, tls=False, heeded=False):
         self.unconfirmed = unconfirmed
+        self.heeded = heeded
         self.descriptor = NO_DESCRIPTOR if tls else 7
         self.dropped = []
         self.finished = 0
@@ -172,6 +173,13 @@ def test_a_peer_that_does_not_answer_a_close_frame_is_given_up(clock, hub, keepa
     assert client.dropped == []
     clock.advance(0.5)
     assert (client.dropped, client.finished) == ([CloseCode.ABNORMAL], 0)
+
+
+def test_one_that_has_gone_while_its_messages_wait_has_a_time_of_its_own(clock, hub, keepalive):
+    gone = Closing(heeded=True)
+    hub.closing.add(gone)
+    clock.advance(60)
+    assert (gone.dropped, gone.finished) == ([], 0)
 
 
 def test_one_whose_machine_has_the_close_frame_is_given_up_without_a_reset_which_could_take_it_away(

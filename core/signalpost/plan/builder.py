@@ -261,6 +261,7 @@ def _signal_rule(
         format=message_format,
         slow=slow,
         parallel=parallel,
+        cancel_when_gone=handler is not None and handler.cancel_when_gone,
         do=do,
         connected=connected,
         disconnected=disconnected,

@@ -45,7 +45,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def signal(
-    name: str, *, path: str | None = None, schema: Schema | None = None, parallel: int = 1
+    name: str,
+    *,
+    path: str | None = None,
+    schema: Schema | None = None,
+    parallel: int = 1,
+    cancel_when_gone: bool = False,
 ) -> Callable[[SignalFunction], SignalFunction]:
     """Make an ``async def`` that takes a `SignalEvent` the handler `name`.
 
@@ -54,6 +59,8 @@ def signal(
         path: the signal it is bound to unless routes.yaml names it; e.g. ``/rooms/<room>``.
         schema: a JSON Schema that judges the client's whole message object; needs `path`.
         parallel: how many messages of one client it may have at once; 1 keeps their order. Needs `path`.
+        cancel_when_gone: cancel it when the client whose message it handles goes, and let go of what that client still
+            has waiting. Else it runs on, and what waits is handled for 60 s at most.
 
     """
 
@@ -64,7 +71,7 @@ def signal(
         PathPattern.parse(path)
         return SignalBinding(path, schema, _count("parallel", parallel, least=1))
 
-    return _handler_decorator(HandlerKind.SIGNAL, name, bind)
+    return _handler_decorator(HandlerKind.SIGNAL, name, bind, cancel_when_gone=cancel_when_gone)
 
 
 def route(
@@ -223,13 +230,19 @@ def _decorator(what: str, name: str, make: Callable[[Function], None]) -> Callab
 
 
 def _handler_decorator(
-    kind: HandlerKind, name: str, bind: Callable[[], Binding | None]
+    kind: HandlerKind, name: str, bind: Callable[[], Binding | None], *, cancel_when_gone: bool = False
 ) -> Callable[[Function], Function]:
     def make(function: Function) -> None:
         check_name(name, "a handler")
         check_handler(function)
         binding = bind()
-        mark_handler(function, Handler(name, kind, function, (binding,) if binding else (), where=where_is(function)))
+        if not isinstance(cancel_when_gone, bool):
+            raise TypeError(f"cancel_when_gone is True or False, not {cancel_when_gone!r}")
+        bindings = (binding,) if binding else ()
+        mark_handler(
+            function,
+            Handler(name, kind, function, bindings, where=where_is(function), cancel_when_gone=cancel_when_gone),
+        )
 
     return _decorator(kind.value, name, make)
 

@@ -77,6 +77,7 @@ class Handler:
         bindings: what it is bound to unless routes.yaml names it.
         plugin: the name of the plugin it comes from; empty until discovery has filled it in.
         where: ``file:line`` of the function.
+        cancel_when_gone: whether it is cancelled when the client whose message it handles goes.
 
     """
 
@@ -86,3 +87,4 @@ class Handler:
     bindings: tuple[Binding, ...] = ()
     plugin: str = ""
     where: str = ""
+    cancel_when_gone: bool = False

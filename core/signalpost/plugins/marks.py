@@ -82,7 +82,8 @@ def mark_handler(function: Callable[..., Any], made: Handler) -> None:
     others = marks.handlers
     for index, other in enumerate(others):
         if (other.name, other.kind) == (made.name, made.kind):
-            both = replace(other, bindings=made.bindings + other.bindings)
+            cancel = made.cancel_when_gone or other.cancel_when_gone
+            both = replace(other, bindings=made.bindings + other.bindings, cancel_when_gone=cancel)
             _write(function, replace(marks, handlers=(*others[:index], both, *others[index + 1 :])))
             return
     _write(function, replace(marks, handlers=(made, *others)))

@@ -6,6 +6,7 @@ from typing import Protocol
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.hub import Hub
+from signalpost.serving.hangups import Hangups
 
 SILENCE = 25.0
 """Seconds without a byte from a client after which it is pinged (RFC 6455 section 5.5.2)."""
@@ -63,6 +64,7 @@ class Keepalive:
     Attributes:
         now: the clock's time at the last look; connections note it for each read, which costs no call.
         connections: those that are watched.
+        hangups: hears of the end of those that are not read from.
 
     """
 
@@ -75,6 +77,7 @@ class Keepalive:
         self._handle: Handle | None = None
         self._slow: dict[Watched, int] = {}  # those that had not read all before their ping, and what they had
         self._closing: dict[Client, tuple[int, float]] = {}  # bytes it has not confirmed yet, and since when not
+        self.hangups = Hangups()
         self.now = clock()
         self.connections: set[Watched] = set()
 
@@ -85,6 +88,7 @@ class Keepalive:
 
     def stop(self) -> None:
         """Look no more."""
+        self.hangups.close()
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -130,6 +134,8 @@ class Keepalive:
         """Give up who neither answers its close frame nor reads on towards it."""
         before, self._closing = self._closing, {}
         for client in tuple(self._hub.closing):
+            if client.heeded:  # it has gone already, and has a time of its own
+                continue
             unconfirmed = client.unconfirmed
             least, since = before.get(client, (unconfirmed, now))
             if unconfirmed < least:

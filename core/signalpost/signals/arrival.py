@@ -112,7 +112,7 @@ class Arrival:
     async def _do(self, client: Client) -> None:
         if self._hooks:
             await asyncio.wait(self._hooks)
-        if client.closing:
+        if client.closing and not client.heeded:
             return
         self.begun = True
         program = self._rule.connected

@@ -81,6 +81,7 @@ class Inbox:
         "_client",
         "_context",
         "_handle",
+        "_last",
         "_parallel",
         "_paused",
         "_places",
@@ -114,6 +115,7 @@ class Inbox:
         self._workers = 0  # tasks at work, and places that are waited for
         self._paused = False
         self._barred = False  # paused until nothing waits and nobody is at work
+        self._last: Entry | None = None
 
     def __len__(self) -> int:
         """Count what waits."""
@@ -139,6 +141,19 @@ class Inbox:
         if self._is_full and not self._paused:
             self._paused = True
             self._source.read_on(False)
+
+    def finish(self, entry: Entry) -> None:
+        """Handle this behind all that is here, however much is handled at once; nothing is added any more."""
+        if self.busy:
+            self._last = entry
+        else:
+            self.add(entry)
+
+    def abandon(self) -> None:
+        """Let go of the messages that wait; what is being handled goes on."""
+        self._drop_waiting()
+        if self._paused:
+            self._read_on()
 
     def follow(self, source: Source, parallel: int, *, last: bool) -> None:
         """Go on from another source, and at another width.
@@ -201,11 +216,20 @@ class Inbox:
             self._waiting_bytes += change
             self._source.note_waiting(change)
 
+    def _drop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        for entry in waiting or ():
+            entry.work.end()
+        self._weigh(-self._waiting_bytes)
+
     def _leave(self) -> None:
-        """Hear that a worker has gone, and read on if that was the last one to be waited for."""
+        """Hear that a worker has gone, and go on if that was the last one to be waited for."""
         self._workers -= 1
         if self._barred:
             self._read_on()
+        if self._last is not None and not self._workers:
+            last, self._last = self._last, None
+            self.add(last)
 
     async def _work(self, entry: Entry) -> None:
         """Handle a message, and then what waits; but when others wait for a place, only behind them."""
@@ -223,8 +247,7 @@ class Inbox:
                     return
                 entry = self._next(self._waiting)
         except asyncio.CancelledError:
-            self._waiting = None
-            self._weigh(-self._waiting_bytes)
+            self._drop_waiting()
             raise
         finally:
             self._leave()

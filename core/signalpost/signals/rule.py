@@ -66,6 +66,8 @@ class SignalRule:
         format: how frames are read.
         slow: what becomes of its clients that do not read as fast as they are sent to.
         parallel: how many messages of one client its handler may have at once.
+        cancel_when_gone: whether its handler is cancelled when the client goes, and what the client still has waiting
+            is let go.
         do: the list of actions that is done with every message, instead of a plugin's handler.
         connected: what is done when a client has come; `disconnected`, when it is gone. If one of the three waits, all
             are done in a task, in their order.
@@ -88,6 +90,7 @@ class SignalRule:
     format: MessageFormat
     slow: SlowConfig
     parallel: int = 1
+    cancel_when_gone: bool = False
     do: Program | None = None
     connected: Program | None = None
     disconnected: Program | None = None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,7 +79,7 @@ class Session:
 
     """
 
-    __slots__ = ("_arrival", "_context", "_inbox", "_signals", "_source", "client", "request", "rule")
+    __slots__ = ("_arrival", "_cancellable", "_context", "_inbox", "_signals", "_source", "client", "request", "rule")
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class Session:
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
         self._context: Context | None = None
+        self._cancellable: set[asyncio.Task[None]] | None = None  # at work in a handler that asks for that
 
     def follow(self, rule: SignalRule, source: Source) -> None:
         """Take messages by another rule, and from another source, from the next one on.
@@ -153,8 +154,35 @@ class Session:
         else:
             self._source.read_on(True)
 
+    @property
+    def waits(self) -> bool:
+        """Whether messages wait for a handler."""
+        return bool(self._inbox)
+
+    def left(self) -> bool:
+        """Hear that the client has gone; return whether what it has sent is still handled.
+
+        It is not where the handler asks to be cancelled when its client goes: then the one at work is.
+        """
+        cancelled, self._cancellable = self._cancellable, None
+        for task in cancelled or ():
+            task.cancel()
+        if self.rule.cancel_when_gone:
+            self.abandon()
+        return not self.rule.cancel_when_gone
+
+    def abandon(self) -> None:
+        """Let go of the messages that wait for a handler."""
+        if self._inbox is not None:
+            self._inbox.abandon()
+
     def disconnected(self, code: int) -> None:
-        """Do what the rule does when a client is gone; `code` is how its connection ended."""
+        """Do what the rule does when a client is gone, behind all of its messages; nothing comes from it any more.
+
+        Args:
+            code: how its connection ended.
+
+        """
         if self._arrival is not None:
             self._arrival.left = code
         elif self.rule.disconnected is not None:
@@ -351,7 +379,25 @@ class Session:
                 context=self.context(),
             )
         signals.work.begin()
-        self._inbox.add(Entry(what, datetime.now(UTC), self.rule, signals.work, size))
+        entry = Entry(what, datetime.now(UTC), self.rule, signals.work, size)
+        if isinstance(what, Passage):
+            self._inbox.finish(entry)
+        else:
+            self._inbox.add(entry)
+
+    async def _handle_cancellable(self, handling: Awaitable[Any]) -> None:
+        """Await a handler that is to be cancelled when the client goes, without ending the task that it is run in."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine is run by one
+        cancellable = self._cancellable = self._cancellable or set()
+        cancellable.add(task)
+        try:
+            await handling
+        except asyncio.CancelledError:
+            if self._cancellable is cancellable or not task.cancelling() or task.uncancel():
+                raise  # it is not for the client, or not for it alone
+        finally:
+            cancellable.discard(task)
 
     async def _handle(self, entry: Entry) -> None:
         message, timestamp, rule, work, _ = entry
@@ -361,6 +407,8 @@ class Session:
                 await message.program.follow(self.passage_event(message, timestamp, rule), charge=self._source.charge)
             elif rule.do is not None:
                 await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
+            elif rule.cancel_when_gone and rule.handler is not None:
+                await self._handle_cancellable(rule.handler(self._event(message, timestamp, rule)))
             elif rule.handler is not None:
                 await rule.handler(self._event(message, timestamp, rule))
         except StepFailedError as error:
