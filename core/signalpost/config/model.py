@@ -266,6 +266,7 @@ class SignalConfig(Placed):
         from_elsewhere: whether messages of clients on other paths arrive here at all; None is yes, unless `rebroadcast`
             is none.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
+        protocols: subprotocols that it speaks besides `signalpost.v1`, in the order in which they are preferred.
         do: what is done with a message instead of re-broadcasting it; stands without a handler.
         connected: what is done when a client has come.
         disconnected: what is done when a client is gone.
@@ -288,6 +289,7 @@ class SignalConfig(Placed):
     connected: tuple[StepConfig, ...] = ()
     disconnected: tuple[StepConfig, ...] = ()
     from_elsewhere: bool | None = None
+    protocols: tuple[str, ...] = ()
 
     @property
     def open_to_others(self) -> bool:

@@ -201,6 +201,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             message_format=signal.format,
             slow=signal.slow,
             parallel=signal.parallel,
+            protocols=signal.protocols,
             programs=_programs(compiler, signal),
             from_elsewhere=signal.open_to_others,
         )
@@ -244,6 +245,7 @@ def _signal_rule(
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
+    protocols: tuple[str, ...] = (),
     programs: Sequence[Program | None] = (None, None, None),
     from_elsewhere: bool = True,
 ) -> SignalRule:
@@ -261,6 +263,7 @@ def _signal_rule(
         format=message_format,
         slow=slow,
         parallel=parallel,
+        protocols=protocols,
         cancel_when_gone=handler is not None and handler.cancel_when_gone,
         do=do,
         connected=connected,

@@ -23,7 +23,16 @@ from signalpost.serving.connection import Clockwork, Connection
 from signalpost.serving.extensions import agree
 from signalpost.serving.gate import Gate
 from signalpost.serving.guard import Guard, hosts_of
-from signalpost.serving.handshake import Offer, Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.handshake import (
+    Offer,
+    Refusal,
+    accept,
+    check_origin,
+    choose_protocol,
+    dialect_of,
+    is_upgrade,
+    read_offer,
+)
 from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.pages import failure
@@ -196,10 +205,10 @@ class Upgrader:
         """Write the 101, and let a client of ours have the transport, which `hand_over` sets free."""
         services = self._services
         hub = services.signals.hub
-        client_id, dialect = secrets.token_hex(_ID_BYTES), choose_dialect(offer)
+        client_id, protocol = secrets.token_hex(_ID_BYTES), choose_protocol(offer, resolved.rule.protocols)
         agreed = None if endpoint.compression is None else agree(offer.extensions)
         agreement, extensions = agreed or (None, "")
-        transport.write(accept(offer, dialect, client_id, extensions))
+        transport.write(accept(offer, protocol, client_id, extensions))
         client = Client(
             ClientId(client_id),
             resolved.path,
@@ -209,7 +218,7 @@ class Upgrader:
             limit=resolved.rule.slow.buffer or services.limits.outbox,
             policy=resolved.rule.slow.policy,
             params=resolved.params,
-            dialect=dialect,
+            dialect=dialect_of(protocol),
             deflate=self._deflater(agreement),
             place=resolved.place,
             ward=resolved.ward,

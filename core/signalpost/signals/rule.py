@@ -68,6 +68,7 @@ class SignalRule:
         parallel: how many messages of one client its handler may have at once.
         cancel_when_gone: whether its handler is cancelled when the client goes, and what the client still has waiting
             is let go.
+        protocols: subprotocols that clients may have chosen for them, besides `signalpost.v1`; the first goes first.
         do: the list of actions that is done with every message, instead of a plugin's handler.
         connected: what is done when a client has come; `disconnected`, when it is gone. If one of the three waits, all
             are done in a task, in their order.
@@ -91,6 +92,7 @@ class SignalRule:
     slow: SlowConfig
     parallel: int = 1
     cancel_when_gone: bool = False
+    protocols: tuple[str, ...] = ()
     do: Program | None = None
     connected: Program | None = None
     disconnected: Program | None = None
