@@ -394,6 +394,7 @@ class LimitsConfig:
         message: largest message of a client, in bytes.
         connections: open WebSockets at most.
         handshake: seconds a client may take to ask for its WebSocket, and then what waits until it is let in.
+        head: bytes that the head of a request may have.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
         outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
             the memory, or 1 GiB if that is less.
@@ -408,6 +409,7 @@ class LimitsConfig:
     message: int = MEBIBYTE
     connections: int = 50_000
     handshake: float = 10.0
+    head: int = 16_384
     outbox: int = MEBIBYTE
     outboxes: int | None = None
     inbound: int | None = None

@@ -42,6 +42,11 @@ class _Http(Http):
     def _owner(self) -> "HandingOver":
         return cast("HandingOver", self.protocol)
 
+    @property
+    def HEADER_MAX_SIZE(self) -> int:  # type: ignore[override]  # noqa: N802 - Sanic's, one for all of a process
+        """How long a head may be."""
+        return self._owner.gate.limits.head
+
     def init_for_request(self) -> None:
         super().init_for_request()  # type: ignore[no-untyped-call]
         self.body = None

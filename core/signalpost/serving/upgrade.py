@@ -33,7 +33,7 @@ from signalpost.serving.handshake import (
     is_upgrade,
     read_offer,
 )
-from signalpost.serving.head import read_head
+from signalpost.serving.head import Head, read_head
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.pages import failure
 from signalpost.serving.protocol import HandingOver
@@ -151,7 +151,7 @@ class Upgrader:
 
     def take(self, transport: asyncio.Transport, data: bytes) -> bool:
         """Answer a handshake that is all of a connection's first bytes; False leaves the connection to Sanic."""
-        if self._endpoint is None or (head := read_head(data)) is None or not is_upgrade(head.fields):
+        if self._endpoint is None or (head := self._read(data)) is None or not is_upgrade(head.fields):
             return False
         try:
             offer = read_offer("GET", "1.1", head.fields)
@@ -162,6 +162,9 @@ class Upgrader:
             return False  # which makes it again, and an answer of it
         self._open(transport, self._endpoint, offer, resolved, head.text, lambda: head.early)
         return True
+
+    def _read(self, data: bytes) -> Head | None:
+        return read_head(data, self._services.limits.head)
 
     def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig) -> None:
         offer = read_offer(request.method, request.version, request.headers)
