@@ -10,7 +10,7 @@ APP = """
     endpoints:
       - {name: web, address: 127.0.0.1, port: 0, protocol: http}
       - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
-    routes: [{path: /, do: [{respond: {text: here}}]}]
+    routes: [{path: /, method: GET, do: [{respond: {text: here}}]}]
 """
 HANDSHAKE = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

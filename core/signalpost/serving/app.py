@@ -116,7 +116,7 @@ def _config(services: RouteServices) -> Config:
             "AUTO_EXTEND": False,
             "KEEP_ALIVE_TIMEOUT": 75,
             "MOTD": False,
-            # The largest header follows from this one, for all apps of the process: keep it there; ours is limits.head. Smaller
+            # Sanic's largest header follows from this one, for all apps of the process; ours is limits.head. Smaller
             # bodies are bounded by the routes.
             "REQUEST_MAX_SIZE": max(services.message_limit, Http.HEADER_CEILING),
             "REQUEST_TIMEOUT": services.patience,
