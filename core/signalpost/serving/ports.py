@@ -5,6 +5,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from typing import Any
 
 from signalpost.config.model import EndpointConfig, SourceMap
 from signalpost.errors import ListenError
@@ -13,6 +14,12 @@ BACKLOG = 4096
 
 _ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what the user asked for by *
 _LAST_PRIVILEGED_PORT = 1023
+
+_ATTEMPTS = 8  # at a port that is free at all addresses of a name
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_Address = tuple[int, tuple[Any, ...]]
+"""A family and an address of it, as `socket.bind` takes it."""
 
 PortKey = tuple[str, int | str]
 """An address with a port, or with the name of an endpoint that leaves its port to the system."""
@@ -58,6 +65,8 @@ class Port:
 def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Sequence[Port] = ()) -> list[Port]:
     """Bind every endpoint; those of one address and port share a socket. Port 0 becomes the port that was given.
 
+    A name is all addresses of this machine that it stands for, such as ``::1`` and ``127.0.0.1``: each is a port.
+
     Args:
         endpoints: of routes.yaml.
         source: where they stand, for errors.
@@ -72,14 +81,16 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
     for endpoint in endpoints:
         # Two endpoints that leave their port to the system do not mean the same one.
         shared.setdefault((endpoint.address, endpoint.port or endpoint.name), []).append(endpoint)
-    before = {port.key: port for port in held}
+    before: dict[PortKey, list[Port]] = {}
+    for held_port in held:
+        before.setdefault(held_port.key, []).append(held_port)
     ports: list[Port] = []
     try:
         for key, group in shared.items():
             place = source.place(group[0].keys)
-            sock = _socket(before.get(key), group[0], place, (ports, held))
-            port = sock.getsockname()[1]
-            ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key))
+            for sock in _sockets(before.get(key, ()), group[0], place, (ports, held)):
+                port = sock.getsockname()[1]
+                ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key))
     except ListenError as error:
         close_new(ports, held)
         raise ListenError(source.masked(str(error))) from None
@@ -98,31 +109,71 @@ _Bound = tuple[Sequence[Port], Sequence[Port]]
 """What is bound: by now, and from before."""
 
 
-def _socket(before: Port | None, endpoint: EndpointConfig, place: str, bound: _Bound) -> socket.socket:
-    """Give the socket that is there, a twin of it, or a new one."""
-    if before is None:
+def _sockets(before: Sequence[Port], endpoint: EndpointConfig, place: str, bound: _Bound) -> list[socket.socket]:
+    """Give the sockets that are there, twins of them, or new ones."""
+    if not before:
         return _bind(endpoint, place, bound)
-    return before.sock if before.secure is endpoint.scheme.secure else before.sock.dup()
+    return [port.sock if port.secure is endpoint.scheme.secure else port.sock.dup() for port in before]
 
 
-def _bind(endpoint: EndpointConfig, place: str, bound: _Bound) -> socket.socket:
+def _bind(endpoint: EndpointConfig, place: str, bound: _Bound) -> list[socket.socket]:
     address = _ALL_IPV4 if endpoint.address == "*" else endpoint.address
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        found = socket.getaddrinfo(address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise ListenError(f'{place}: endpoint {endpoint.name}: no address "{endpoint.address}" is known here') from None
-    sock = socket.socket(family, kind, protocol)
+    addresses = list(dict.fromkeys((family, where) for family, _, _, _, where in found))
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _bind_each(addresses)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and not endpoint.port and attempt < _ATTEMPTS:
+                continue  # the system has chosen a port that is free at one address only
+            why = (_own_fault(endpoint, bound) if error.errno == errno.EADDRINUSE else "") or why_not(endpoint, error)
+            raise ListenError(f"{place}: endpoint {endpoint.name}: {why}") from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _bind_each(addresses: Sequence[_Address]) -> list[socket.socket]:
+    """Bind all addresses of a name, at one port; those that this machine does not have are left out.
+
+    Raises:
+        OSError: one cannot be bound, or there is none that this machine has; nothing is left bound.
+
+    """
+    socks: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, where in addresses:
+            port = socks[0].getsockname()[1] if socks else where[1]
+            try:
+                socks.append(_listen(family, (where[0], port, *where[2:]), alone=len(addresses) > 1))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = missing or error
+        if not socks and missing is not None:
+            raise missing
+    except OSError:
+        for sock in socks:
+            sock.close()
+        raise
+    return socks
+
+
+def _listen(family: int, where: tuple[Any, ...], *, alone: bool) -> socket.socket:
+    """Listen at an address; `alone` leaves IPv4 to a socket of its own."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if alone and family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(where)
         sock.listen(BACKLOG)
         sock.setblocking(False)
-    except OSError as error:
+    except OSError:
         sock.close()
-        why = (_own_fault(endpoint, bound) if error.errno == errno.EADDRINUSE else "") or why_not(endpoint, error)
-        raise ListenError(f"{place}: endpoint {endpoint.name}: {why}") from None
+        raise
     return sock
 
 
