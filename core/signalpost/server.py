@@ -24,7 +24,7 @@ from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.changeover import Changeover
 from signalpost.serving.draining import Farewell, finish_handlers
 from signalpost.serving.gate import Gate
-from signalpost.serving.keepalive import Keepalive
+from signalpost.serving.keepalive import SILENCE, Keepalive
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.private import Private
@@ -169,6 +169,7 @@ class Server:
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._signals.patience = limits.handshake
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
+        self._keepalive.shortest = _shortest_silence(plan)
         self._plugins = self._plugins_of(plan)
         self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work)
         self._sockets = SocketServices(
@@ -276,6 +277,7 @@ class Server:
             outboxes = limits.outboxes or default_outboxes()
             self._hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))
         self._inbound.most = limits.inbound or default_inbound()
+        self._keepalive.shortest = _shortest_silence(plan)
         successors = changeover.swap()
         self._listeners = changeover.listeners
         return Rebinding(sockets, successors).run()
@@ -335,6 +337,11 @@ class Server:
 def _table_of(plan: Plan) -> SignalTable:
     names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
     return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+
+
+def _shortest_silence(plan: Plan) -> float:
+    endpoints = [endpoint for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
+    return min((endpoint.keepalive.every for endpoint in endpoints), default=SILENCE)
 
 
 def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:

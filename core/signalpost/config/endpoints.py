@@ -1,16 +1,16 @@
 """The endpoints of routes.yaml, each for itself and beside each other."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from signalpost.config.addresses import parse_address, parse_host, parse_origin
 from signalpost.config.headers import read_headers
-from signalpost.config.model import CompressionConfig, EndpointConfig, Scheme
+from signalpost.config.model import CompressionConfig, EndpointConfig, KeepaliveConfig, Scheme
 from signalpost.config.section import Section
 from signalpost.config.tls import check_certificates, read_tls
-from signalpost.config.units import parse_size
+from signalpost.config.units import parse_duration, parse_size
 from signalpost.config.words import quoted, unknown
 
 
@@ -88,10 +88,13 @@ def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
     compression = _read_compression(section, scheme)
     hosts = _parsed_texts(section, "hosts", parse_host)
     headers = _read_headers(section, scheme)
+    keepalive = _read_keepalive(section, scheme)
     port = section.whole("port", -1)
     if name is None or address is None or scheme is None or not 0 <= port <= 65535:  # noqa: PLR2004 - ports end there
         return None
-    return EndpointConfig(section.keys, name, address, port, scheme, tls, origins, compression, hosts, headers)
+    return EndpointConfig(
+        section.keys, name, address, port, scheme, tls, origins, compression, hosts, headers, keepalive
+    )
 
 
 def _scheme(section: Section) -> Scheme | None:
@@ -127,6 +130,23 @@ def _read_compression(section: Section, scheme: Scheme | None) -> CompressionCon
         level=settings.whole("level", default.level),
         threshold=settings.quantity("threshold", parse_size) or default.threshold,
     )
+
+
+def _read_keepalive(section: Section, scheme: Scheme | None) -> KeepaliveConfig:
+    default = KeepaliveConfig()
+    settings = section.section("keepalive")
+    if settings is None:
+        return default
+    if scheme is not None and not scheme.websocket:
+        section.problem("keepalive", "only ws and wss endpoints ping their clients: move it there", of_key=True)
+    read: dict[str, float] = {}
+    for name in ("every", "patience"):
+        seconds = settings.quantity(name, parse_duration)
+        if seconds is not None and seconds < 1:
+            settings.problem(name, "clients are looked at once a second: allow at least 1s")
+        elif seconds is not None:
+            read[name] = seconds
+    return replace(default, **read)
 
 
 def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:

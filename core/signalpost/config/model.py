@@ -120,6 +120,20 @@ class CompressionConfig:
     threshold: int = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class KeepaliveConfig:
+    """How clients that say nothing are told from those that are gone.
+
+    Attributes:
+        every: seconds without a byte from a client after which it is pinged (RFC 6455 section 5.5.2).
+        patience: seconds that a pinged client may take to say anything at all, before it counts as gone.
+
+    """
+
+    every: float = 25.0
+    patience: float = 10.0
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class EndpointConfig(Placed):
     """An address and port with a protocol.
@@ -132,6 +146,7 @@ class EndpointConfig(Placed):
         compression: of WebSockets; None is not at all.
         hosts: further names in lower case by which it may be asked; ``*.example.com`` is every name below that one.
         headers: that answers carry, by name in lower case; an empty one is not sent at all.
+        keepalive: of WebSockets.
 
     """
 
@@ -145,6 +160,7 @@ class EndpointConfig(Placed):
     compression: CompressionConfig | None = None
     hosts: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    keepalive: KeepaliveConfig = KeepaliveConfig()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

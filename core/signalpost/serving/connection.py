@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
-from signalpost.config.model import MEBIBYTE, LimitsConfig
+from signalpost.config.model import MEBIBYTE, KeepaliveConfig, LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
 from signalpost.delivery.hub import Hub
@@ -628,6 +628,11 @@ class Connection(asyncio.Protocol):
             self._end_if_done()
 
     # What the keepalive asks of it
+
+    @property
+    def pace(self) -> KeepaliveConfig:
+        """How long the client may be silent, and take to answer: as its endpoint says."""
+        return self._client.endpoint.keepalive
 
     @property
     def confirmed(self) -> int | None:
