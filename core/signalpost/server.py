@@ -135,7 +135,7 @@ class Server:
             self._state = State.open(config.state, config.source)
         except BaseException:
             for port in ports:
-                port.sock.close()
+                port.close()
             raise
         try:
             self._wire(ports)
@@ -150,7 +150,7 @@ class Server:
                 await self.stop()
             finally:
                 for port in ports:  # those whose listener could not be made
-                    port.sock.close()
+                    port.close()
             raise
 
     def _wire(self, ports: Sequence[Port]) -> None:
@@ -345,14 +345,16 @@ def _shortest_silence(plan: Plan) -> float:
 
 
 def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:
-    return frozenset(endpoint.port for port in ports for endpoint in port.endpoints)
+    return frozenset(endpoint.port for port in ports for endpoint in port.endpoints if not endpoint.socket)
 
 
 _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}
 
 
 def url_of(endpoint: EndpointConfig) -> str:
-    """Give the URL of an endpoint, without the path: ``http://127.0.0.1:8090``."""
+    """Give the URL of an endpoint, without the path: ``http://127.0.0.1:8090``; of a socket ``http://unix:/a/b.sock``."""
+    if endpoint.socket:
+        return f"{endpoint.scheme.value}://{endpoint.address}"
     host = "localhost" if endpoint.address == "*" else endpoint.address
     host = f"[{host}]" if ":" in host else host
     port = "" if endpoint.port == _DEFAULT_PORTS[endpoint.scheme] else f":{endpoint.port}"

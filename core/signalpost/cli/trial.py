@@ -179,7 +179,7 @@ class Trial:
             raise OperatorError(str(error)) from None
         for group in imagined.groups:
             client.join(group)
-        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.address}".encode()
+        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()
         session = Session(client, self._traced(resolved.rule), HandshakeRequest(head, _PEER), self._signals, transport)
         self._sessions[imagined.id] = session
         session.arrive()

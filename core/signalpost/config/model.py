@@ -120,6 +120,10 @@ class CompressionConfig:
     threshold: int = 1024
 
 
+UNIX = "unix:"
+"""Stands before the path of a Unix socket, in the place of an address."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeepaliveConfig:
     """How clients that say nothing are told from those that are gone.
@@ -139,14 +143,16 @@ class EndpointConfig(Placed):
     """An address and port with a protocol.
 
     Attributes:
-        address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses.
-        port: 0 to 65535; 0 lets the system choose (tests).
+        address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses, and ``unix:`` stands before the
+            absolute path of a Unix socket.
+        port: 0 to 65535; 0 lets the system choose (tests). A Unix socket has 0.
         origins: further origins, as scheme://host[:port], whose pages may open WebSockets, or at http and https change
             things and read answers.
         compression: of WebSockets; None is not at all.
         hosts: further names in lower case by which it may be asked; ``*.example.com`` is every name below that one.
         headers: that answers carry, by name in lower case; an empty one is not sent at all.
         keepalive: of WebSockets.
+        mode: permissions of a Unix socket; None leaves them to the process's umask.
 
     """
 
@@ -161,6 +167,17 @@ class EndpointConfig(Placed):
     hosts: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     keepalive: KeepaliveConfig = KeepaliveConfig()
+    mode: int | None = None
+
+    @property
+    def socket(self) -> str:
+        """The path of its Unix socket; empty where it has an address and a port."""
+        return self.address.removeprefix(UNIX) if self.address.startswith(UNIX) else ""
+
+    @property
+    def host(self) -> str:
+        """What a client might ask for as Host."""
+        return "localhost" if self.socket else self.address
 
 
 @dataclass(frozen=True, slots=True, repr=False)

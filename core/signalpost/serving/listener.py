@@ -208,7 +208,7 @@ class Listener:
         self._close_door()
         if self._server is not None:
             self._end_connections(self._server)
-        self.port.sock.close()
+        self.port.close()
         discard_app(self._app)
 
     @staticmethod
