@@ -1,7 +1,6 @@
 """JSON text of strangers: how much work it is, and how it is read without holding the loop up."""
 
 import gc
-import re
 from typing import Any
 
 import orjson
@@ -17,7 +16,7 @@ _SHORT = 2 * MOST_CONTAINERS
 LARGE = 65_536
 """Bytes from which on a text is worth a closer look before it is read."""
 
-_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_MARKS = bytes(byte for byte in range(256) if byte not in b'"[{')
 
 
 class TooManyValuesError(ValueError):
@@ -40,7 +39,7 @@ def load(text: bytes) -> Any:
     """
     if len(text) < LARGE:
         return orjson.loads(text)
-    if len(text) > _SHORT and _containers(text) > MOST_CONTAINERS < _containers(_TEXTS.sub(b"", text)):
+    if len(text) > _SHORT and _containers(text) > MOST_CONTAINERS < _outside_texts(text):
         raise TooManyValuesError
     if not gc.isenabled():
         return orjson.loads(text)
@@ -58,3 +57,15 @@ def memory_of(text: bytes) -> int:
 
 def _containers(text: bytes) -> int:
     return text.count(b"[") + text.count(b"{")
+
+
+def _outside_texts(text: bytes) -> int:
+    """Count the lists and mappings of a JSON text, without the brackets in its texts.
+
+    A regular expression would take longer than reading the JSON does. Two quotes side by side, once all else but
+    brackets is gone, change nothing about what stands inside a text.
+    """
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    marks = text.translate(None, _NO_MARKS).replace(b'""', b"")
+    return sum(map(len, marks.split(b'"')[::2]))
