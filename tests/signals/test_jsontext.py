@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from signalpost.signals.jsontext import MOST_CONTAINERS, TooManyValuesError, load
+from signalpost.signals.jsontext import MOST_CONTAINERS, MOST_DEPTH, TooManyValuesError, load
 
 PIECES = ["[", "{", "]", '"', "\\", '\\"', '""', "a", "[[", '["', "é", "\n", "\\\\"]
 
@@ -36,3 +36,13 @@ def test_lists_and_mappings_count_and_what_only_looks_like_them_in_texts_does_no
     with pytest.raises(TooManyValuesError):
         load(filled)
     assert len(load(json.dumps([value, *[[]] * (missing - 1)], ensure_ascii=bool(seed % 2)).encode())) == missing
+
+
+@pytest.mark.parametrize("around", ["%s", '{"a":"[[[","b":[%s]}', '["\\\\",{"\\"[":%s}]', '[[],[],"]]",[%s]]'])
+@pytest.mark.parametrize("opening", ["[", '{"k":'])
+def test_lists_and_mappings_stand_only_so_deep_inside_each_other(around, opening):
+    levels = MOST_DEPTH - (0 if around == "%s" else 2)
+    closing = "}" if opening[0] == "{" else "]"
+    load((around % (opening * levels + "1" + closing * levels)).encode())
+    with pytest.raises(TooManyValuesError, match="more than 240 lists and mappings inside each other"):
+        load((around % (opening * (levels + 1) + "1" + closing * (levels + 1))).encode())
