@@ -69,7 +69,7 @@ def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
         if value is None:
             state.discard(path)
         else:
-            state.put(path, value, holder)
+            state.put(path, value, holder, run.tick)
 
 
 def _holder(run: Run) -> Holder | None:

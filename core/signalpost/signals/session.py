@@ -155,10 +155,17 @@ class Session:
 
     def disconnected(self, code: int) -> None:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
-        if self._arrival is not None:
-            self._arrival.left = code
-        elif self.rule.disconnected is not None:
-            self._pass(Passage(self.rule.disconnected, code))
+        arrival = self._arrival
+        if arrival is None:
+            if self.rule.disconnected is not None:
+                self._pass(Passage(self.rule.disconnected, code))
+        elif arrival.under_way:
+            arrival.left = code
+            return
+        # These refer to the session: nothing of it is to wait for the garbage collector.
+        self._arrival = None
+        if self._inbox is not None:
+            self._inbox.end()
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""

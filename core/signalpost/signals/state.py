@@ -218,7 +218,13 @@ class State(MutableMapping[str, Any]):
             self[key] = total = value + by
             return total
 
-    def put(self, path: Sequence[str], value: Any, holder: Holder | None = None) -> None:
+    def put(
+        self,
+        path: Sequence[str],
+        value: Any,
+        holder: Holder | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
         """Put a value into mappings inside mappings; those that are not there are made.
 
         ``put(("votes", "tea"), 3)`` makes ``{"votes": {"tea": 3}}`` of an empty state.
@@ -227,6 +233,7 @@ class State(MutableMapping[str, Any]):
             path: keys, the last of them that of the value.
             value: any that JSON has.
             holder: whose message has it put there, if it is to count for somebody (`signalpost.signals.shares`).
+            tick: looks at a clock while the value is copied, and raises when that takes too long.
 
         Raises:
             TypeError: something else than a mapping stands on the way, `value` is not JSON, or `path` is not text by
@@ -239,7 +246,7 @@ class State(MutableMapping[str, Any]):
             with self._lock:
                 self._put_object(key, rest, value)
             return
-        frozen = _frozen(".".join(path), value)
+        frozen = _frozen(".".join(path), value, tick)
         with self._lock:
             added, made = weight_added(self._values, path, frozen)
             if holder is not None:
@@ -378,10 +385,10 @@ def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any
     return value
 
 
-def _frozen(key: str, value: Any) -> Any:
+def _frozen(key: str, value: Any, tick: Callable[[], None] | None = None) -> Any:
     """Freeze a value; what is wrong with it names the key, and the way out for code that needs an object."""
     try:
-        return freeze(value)
+        return freeze(value) if tick is None else freeze(value, tick)
     except TypeError as error:
         raise TypeError(
             f'state["{shorten(key)}"]: {error}; an object is kept under a key that starts with "_"'
