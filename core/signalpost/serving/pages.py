@@ -147,6 +147,10 @@ class SentHeaders(Header):
         if value or key.lower() not in _LEFT_OUT_EMPTY:
             super().__setitem__(key, value)
 
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Set a header that is not there yet."""
+        return super().setdefault(key, default) if default or key.lower() not in _LEFT_OUT_EMPTY else default
+
 
 @dataclass(frozen=True, slots=True)
 class RouteHeaders:
