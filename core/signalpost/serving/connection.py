@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._held: deque[Received] | None = None  # those that wait for the end of all pauses
         self._pauses = 0
         self._pinned = 0  # bytes that the account has noted for this connection
-        self._sends = False  # whether what was read last went to others
+        self._sends = True  # whether what was taken last went to others; nobody knows that of who has said nothing yet
         self._unread = b""  # what came in one piece, but is for the next turns of the loop
         self._waiting = 0  # bytes of messages that wait for a handler
         self._waking: Handle | None = None  # ends a pause for the rate
@@ -221,6 +221,8 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         if not self._unread:  # it has ended
             return
+        if self._sends:
+            self._hold_if_strained()
         data, self._unread = self._unread, b""
         if len(data) > self._mouthful:
             data = self._leave(data)
@@ -295,9 +297,11 @@ class Connection(asyncio.Protocol):
             self._take_all(before + TURN_WORK)
         else:
             self._take_by(allowance, before + TURN_WORK)
-        self._sends = hub.work > before
-        if self._sends:
+        if hub.work > before:
+            self._sends = True
             self._hold_if_strained()
+        elif received:  # a part of a message says nothing
+            self._sends = False
 
     def _take_all(self, work: int) -> None:
         """Handle the incoming frames of a client that is held to no rate."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
 from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
+from signalpost.serving.restraint import RouteBroadcast
 from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
@@ -55,7 +57,9 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
         OperatorError: the rule's template cannot be used.
 
     """
-    answer = _answer_of(rule, services)
+    broadcast = RouteBroadcast(services.broadcast)
+    restraint = services.restraint
+    answer = _answer_of(rule, replace(services, broadcast=broadcast))
 
     async def endpoint(request: Request) -> Response:
         segments = path_segments(request.path) or []
@@ -68,6 +72,8 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
             judge(rule.gate, request, forms=rule.do is not None)
         services.work.begin()
         try:
+            if broadcast.used and restraint is not None:
+                await restraint.wait()
             return await answer(request, params)
         finally:
             services.work.end()
