@@ -29,6 +29,7 @@ from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.private import Private
 from signalpost.serving.rebinding import Rebinding, Rebound
+from signalpost.serving.restraint import Restraint
 from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
@@ -206,6 +207,7 @@ class Server:
             work=work,
             out_of_descriptors=self._sockets.gate.descriptors.miss,
             private=Private(plan.config.private),
+            restraint=Restraint(self._hub),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
         self._pauses = 0
         self._pinned = 0  # bytes that the account has noted for this connection
         self._reads_on = False  # in the next turn of the loop
-        self._sends = False  # whether what was read last went to others
+        self._sends = True  # whether what was taken last went to others; nobody knows that of who has said nothing yet
         self._unread = b""  # what came in one piece, but is for the next turns of the loop, or for a pause's end
         self._waiting = 0  # bytes of messages that wait for a handler
         self._waking: Handle | None = None  # ends a pause for the rate
@@ -208,12 +208,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read frames; several messages may come at once, or none."""
         self.heard_at = self._keepalive.now
+        if self._sends:
+            self._hold_if_strained()
         if self._unread or self.suspended:
             self._unread += data  # TLS may have decrypted it before the pause
             self._note_pinned()
             return
-        if self._sends:
-            self._hold_if_strained()
         if len(data) > self._mouthful:
             data = self._leave(data)
         self._read(data)
@@ -234,6 +234,8 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         """Read a mouthful of what has come already. In a pause its frames would take far more room than its bytes."""
         self._reads_on = False
+        if self._sends and self._unread:
+            self._hold_if_strained()
         if not self._unread or self.suspended:  # it has ended, or a pause's end sees to it
             return
         data, self._unread = self._unread, b""
@@ -307,9 +309,11 @@ class Connection(asyncio.Protocol):
             self._take_all(before + TURN_WORK)
         else:
             self._take_by(allowance, before + TURN_WORK)
-        self._sends = hub.work > before
-        if self._sends:
+        if hub.work > before:
+            self._sends = True
             self._hold_if_strained()
+        elif received:  # a part of a message says nothing
+            self._sends = False
 
     def _take_all(self, work: int) -> None:
         """Handle the incoming frames of a client that is held to no rate."""

@@ -87,6 +87,7 @@ _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors '
 # Sanic has no words for it, and would send UNKNOWN.
 STATUS_CODES.setdefault(HTTPStatus.MISDIRECTED_REQUEST, b"Misdirected Request")
 
+_LEFT_OUT_EMPTY = frozenset({"alt-svc", "content-type"})
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 # No page of another origin may lay one of ours under its own. Forms of a page say their Origin under this policy, as
 # they do in browsers by themselves; under no-referrer it would be null, and what they change refused.
@@ -136,11 +137,19 @@ class ErrorPages(ErrorHandler):
 
 
 class SentHeaders(Header):
-    """Headers of a response. Sanic adds an empty ``alt-svc``, which says nothing and is not valid (RFC 7838)."""
+    """Headers of a response.
+
+    Sanic adds an empty ``alt-svc``, which says nothing and is not valid (RFC 7838), and ``content-type: None`` where
+    there is no body.
+    """
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if value or key.lower() != "alt-svc":
+        if value or key.lower() not in _LEFT_OUT_EMPTY:
             super().__setitem__(key, value)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """Set a header that is not there yet."""
+        return super().setdefault(key, default) if default or key.lower() not in _LEFT_OUT_EMPTY else default
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
 from signalpost.serving.context import in_context
 from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
+from signalpost.serving.restraint import RouteBroadcast
 from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.signals.event import RouteEvent
@@ -57,7 +59,9 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
         OperatorError: the rule's template cannot be used.
 
     """
-    answer = _answer_of(rule, services)
+    broadcast = RouteBroadcast(services.broadcast)
+    restraint = services.restraint
+    answer = _answer_of(rule, replace(services, broadcast=broadcast))
     foreign = rule.handler is not None or rule.view is not None or (rule.do is not None and rule.do.foreign)
 
     async def endpoint(request: Request) -> Response:
@@ -71,6 +75,8 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
             judge(rule.gate, request, forms=rule.do is not None)
         services.work.begin()
         try:
+            if broadcast.used and restraint is not None:
+                await restraint.wait()
             if foreign:
                 return await in_context(copy_context(), answer(request, params))
             return await answer(request, params)

@@ -8,6 +8,7 @@ from typing import Any
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
 from signalpost.serving.private import NOTHING_PRIVATE, Private
+from signalpost.serving.restraint import Restraint
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
@@ -29,6 +30,7 @@ class RouteServices:
         work: of the plan whose routes they are.
         out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
         private: tells which files are never sent.
+        restraint: has requests wait that send to clients; None where none does.
 
     """
 
@@ -44,3 +46,4 @@ class RouteServices:
     work: Work = field(default_factory=Work)
     out_of_descriptors: Callable[[], None] = lambda: None
     private: Private = NOTHING_PRIVATE
+    restraint: Restraint | None = None

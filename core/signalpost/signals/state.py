@@ -22,7 +22,7 @@ from signalpost.config.scalars import shorten
 from signalpost.config.units import format_size
 from signalpost.errors import StateFileError, StateFullError
 from signalpost.signals.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
-from signalpost.signals.shares import Holder, Shares
+from signalpost.signals.shares import Holder, Shares, value_at
 from signalpost.signals.statefile import StateFile
 from signalpost.signals.statewriter import StateWriter
 
@@ -249,8 +249,10 @@ class State(MutableMapping[str, Any]):
         frozen = _frozen(".".join(path), value, tick)
         with self._lock:
             added, made = weight_added(self._values, path, frozen)
+            old = None
             if holder is not None:
-                self._shares.check(holder, path, made, frozen)
+                old = None if made else value_at(self._values, path)
+                self._shares.check(holder, path, made, frozen, old)
             self._make_room(key, added)
             if rest:
                 frozen_at, owner = self._values.get(key), self._owner(key)
@@ -258,7 +260,7 @@ class State(MutableMapping[str, Any]):
             else:
                 self._owners.pop(key, None)
                 self._changed(key, frozen, added)
-            self._shares.note(holder, path, made, frozen)
+            self._shares.note(holder, path, made, frozen, old)
 
     def _put_object(self, key: str, rest: Sequence[str], value: Any) -> None:
         """Put a value below a key that holds an object, if that is a mapping of ours."""
