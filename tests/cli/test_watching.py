@@ -14,7 +14,8 @@ def files(tmp_path):
     (tmp_path / "plugins" / "pack").mkdir(parents=True)
     (tmp_path / "routes.yaml").write_text("one")
     (tmp_path / "plugins" / "pack" / "__init__.py").write_text("")
-    return AppFiles(frozenset({tmp_path / "routes.yaml", tmp_path / "a" / "b" / "shape.json", tmp_path / "plugins"}))
+    named = frozenset({tmp_path / "routes.yaml", tmp_path / "a" / "b" / "shape.json"})
+    return AppFiles(named, frozenset({tmp_path / "plugins"}))
 
 
 CHANGES = {

@@ -17,6 +17,7 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, Template
 from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from signalpost.config.presence import is_file, is_folder
 from signalpost.config.words import did_you_mean, quoted
 
 PLAIN_TEXT = ("txt",)
@@ -232,14 +233,15 @@ def _siblings(name: str, folder: Path) -> Sequence[str]:
     parent = Path(name).parent
     if parent.is_absolute() or ".." in parent.parts:
         return ()
-    places = [folder / parent, *(child for child in sorted(folder.iterdir()) if child.is_dir())]
-    return [
-        file.relative_to(folder).as_posix()
-        for place in places
-        if place.is_dir()
-        for file in sorted(place.iterdir())
-        if file.is_file()
-    ]
+    places = [folder / parent, *(child for child in _listed(folder) if is_folder(child))]
+    return [file.relative_to(folder).as_posix() for place in places for file in _listed(place) if is_file(file)]
+
+
+def _listed(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (OSError, ValueError):
+        return ()
 
 
 def _one_line(text: str) -> str:
