@@ -75,7 +75,7 @@ class Reloader:
         """Wait until a reload is asked for, or a file has changed."""
         reasons: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._asked.wait())]
         if self._watch:
-            reasons.append(asyncio.ensure_future(self._files.changed(self._stamps, self._pace)))
+            reasons.append(asyncio.ensure_future(self._change()))
         try:
             await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -85,6 +85,14 @@ class Reloader:
         for reason in reasons:
             if not reason.cancelled():
                 reason.result()
+
+    async def _change(self) -> None:
+        """Wait until a file has changed."""
+        while True:
+            with standing("the app's files cannot be watched"):
+                await self._files.changed(self._stamps, self._pace)
+                return
+            await asyncio.sleep(_AGAIN)
 
     async def _reload(self) -> None:
         server = self._server
@@ -104,7 +112,7 @@ class Reloader:
             with standing("this is reloaded, but what follows it has failed"):
                 await self._follow(AppFiles.of(plan))
                 self._say(plan, done)
-                self._record.write(plan)
+                await asyncio.to_thread(self._record.write, plan)
                 if plan.config.limits.connections != connections:
                     raise_limit(plan.config.limits.connections)
 

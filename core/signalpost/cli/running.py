@@ -128,7 +128,7 @@ async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, since: int 
     if not await _unless(told, server.start()):
         return
     with standing("what `plan` compares with cannot be kept"):
-        record.write(plan)
+        await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
         _announce(plan, server)
     with standing("nothing is reloaded any more"):

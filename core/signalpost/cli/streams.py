@@ -58,10 +58,12 @@ class LastingStream:
         self._stream = stream
         self._name = name
         self._failing = False
+        self._waits = False  # whether something was taken since, and not refused yet
 
     def write(self, text: str) -> int:
         """Write a text, or leave it out."""
-        self._try(self._stream.write, text)
+        if self._try(self._stream.write, text):
+            self._waits = True
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -71,8 +73,8 @@ class LastingStream:
 
     def flush(self) -> None:
         """Write what waits, if that can be written."""
-        if self._try(self._stream.flush):
-            self._failing = False
+        if self._try(self._stream.flush) and self._waits:
+            self._failing = self._waits = False
 
     def end(self) -> None:
         """Write what waits; what cannot be written is given up, so that the process does not fail of it at its end."""

@@ -101,7 +101,7 @@ class Trial:
         self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
-        broadcaster.address_by(self._table)
+        broadcaster.address_by(self._table, guard_for(self._table, self._hub))
         self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)

@@ -97,7 +97,9 @@ class DropInPackage:
         parts = sorted(each for each in sys.modules if each == home or each.startswith((home + ".", helpers)))
         found = hashlib.sha256()
         for part in parts:
-            found.update(f"{part.removeprefix(self.name)}\0{_source_digest(sys.modules[part])}\0".encode())
+            found.update(
+                f"{part.removeprefix(self.name)}\0{_source_digest(sys.modules[part])}\0".encode(errors="surrogatepass")
+            )
         return found.hexdigest()
 
     def close(self) -> None:
