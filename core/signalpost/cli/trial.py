@@ -27,7 +27,7 @@ from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
-from signalpost.signals.elsewhere import document_of
+from signalpost.signals.elsewhere import document_of, guard_for
 from signalpost.signals.event import HandshakeRequest, RouteEvent, Shared
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage

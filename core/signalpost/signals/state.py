@@ -305,19 +305,17 @@ class State(MutableMapping[str, Any]):
             return {key: value for key, value in self._values.items() if key not in self.fleeting}
 
     def _forget_these(self, fleeting: frozenset[str]) -> None:
-        """Keep these keys from the recorder from now on, and give it those that were kept from it so far."""
+        """Keep these keys from the recorder from now on, and give it those that were kept from it so far.
+
+        What it was told of a key that is kept from it now is forgotten when the file is next opened.
+        """
         with self._lock:
-            changed, self.fleeting = self.fleeting ^ fleeting, fleeting
+            before, self.fleeting = self.fleeting, fleeting
             self._inner = _inner(fleeting)
-            recorder = self._recorder
-            if recorder is None:
-                return
-            for word in changed:
-                key = word if word in self._values else word.partition(".")[0]
-                if key in self.fleeting:
-                    recorder.forget(key)
-                elif key in self._values:
-                    recorder.note(key, self._values[key])
+            for word in before - fleeting:
+                for key in {word, word.partition(".")[0]} & self._values.keys() - fleeting:
+                    if self._recorder is not None:
+                        self._recorder.note(key, self._values[key])
 
     def _store(self, key: str, value: Any) -> None:
         """Put a frozen value in its place."""

@@ -130,7 +130,7 @@ class StateWriter:
         while (found := self._file.found()) != before:
             before = found
             with self._changed:
-                self._changed.wait_for(lambda: self._closing, self._delay)
+                self._changed.wait_for(lambda: self._closing, DELAY)
 
     def _write(self) -> None:
         """Write the batch; if that fails, it is there again, and newer changes win over it."""
