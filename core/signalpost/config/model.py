@@ -98,12 +98,18 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """The certificate of an endpoint: a pem or pfx file, or one made at start."""
+    """The certificate of an endpoint: a pem or pfx file, or one made at start.
+
+    Attributes:
+        digest: of what the files hold, so that a certificate that was renewed is another one.
+
+    """
 
     certificate: Path | None = None
     key: Path | None = None
     password: str | None = field(default=None, repr=False)
     self_signed: bool = False
+    digest: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 from signalpost.config.doubts import Doubts
 from signalpost.config.load import read_config
 from signalpost.config.model import ServerConfig
-from signalpost.errors import ConfigError
+from signalpost.config.words import printable
+from signalpost.errors import ConfigError, Problem
 from signalpost.plan.builder import build_plan
 from signalpost.plan.model import Plan
 from signalpost.plugins.discovery import load_plugins
@@ -19,13 +20,22 @@ def load_plan(file: str | Path) -> Plan:
         ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
 
     """
+    try:
+        return _load(file)
+    except OSError as error:  # of a file that changed while it was read, or whose place nobody could foresee
+        named = printable(str(error.filename)) if error.filename else "a file that it needs"
+        text = f"{named} cannot be read: {(error.strerror or type(error).__name__).lower()}"
+        raise ConfigError((Problem(str(file), 0, 0, "", text),)) from None
+
+
+def _load(file: str | Path) -> Plan:
     config, doubts = read_config(file)
     if config is None:
         raise ConfigError(doubts.problems)
     registry = _plugins(config, doubts)
     try:
         return build_plan(config, registry, doubts)
-    except ConfigError:
+    except (ConfigError, OSError):
         registry.unload()
         raise
 

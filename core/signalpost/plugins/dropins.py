@@ -23,6 +23,8 @@ from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceF
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from signalpost.config.presence import is_folder
+
 Guard = Callable[[Path], None]
 
 PACKAGE_PREFIX = "signalpost_plugins_"
@@ -47,7 +49,7 @@ def find_dropins(folder: Path) -> tuple[DropIn, ...]:
 
     Names that start with ``_`` are helpers, those that start with ``.`` belong to editors.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return ()
     found = [DropIn(file.stem, file) for file in folder.glob("*.py")]
     found += [DropIn(file.parent.name, file) for file in folder.glob("*/__init__.py")]
@@ -95,7 +97,9 @@ class DropInPackage:
         parts = sorted(each for each in sys.modules if each == home or each.startswith((home + ".", helpers)))
         found = hashlib.sha256()
         for part in parts:
-            found.update(f"{part.removeprefix(self.name)}\0{_source_digest(sys.modules[part])}\0".encode())
+            found.update(
+                f"{part.removeprefix(self.name)}\0{_source_digest(sys.modules[part])}\0".encode(errors="surrogatepass")
+            )
         return found.hexdigest()
 
     def close(self) -> None:

@@ -38,11 +38,11 @@ class Broadcaster:
         self.spelling = spelling
         self.guard: ElsewhereGuard | None = None
 
-    def address_by(self, table: SignalTable) -> None:
-        """Find the clients of a path by this table from now on, and hold messages against its rules."""
+    def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
+        """Find the clients of a path by this table from now on, and hold messages against its rules by this guard."""
         self.spelling = table.spelling
         self._table = table if table.bound else None
-        self.guard = ElsewhereGuard(table, self._hub) if table.guarded else None
+        self.guard = guard
 
     def spelling_for(self, client: Client) -> Callable[[str], Place]:
         """Give what brings a path that a client asks for to the place that it is at the client's own endpoint."""

@@ -56,7 +56,7 @@ class State(MutableMapping[str, Any]):
         share: how many bytes may stand in it by the messages of one client; 0 is no bound.
 
     Attributes:
-        fleeting: keys of whose new values the recorder is not told.
+        fleeting: keys of whose new values the recorder is not told; ``names.ada`` is a key inside another one.
         limit: about how many bytes all values together may take as JSON. What is in it already may be more; then
             nothing that adds to it is taken.
         view: what templates see: the mapping as it is at any time, which they cannot change, without the keys that
@@ -65,6 +65,7 @@ class State(MutableMapping[str, Any]):
     """
 
     __slots__ = (
+        "_inner",
         "_lock",
         "_objects",
         "_owners",
@@ -91,6 +92,7 @@ class State(MutableMapping[str, Any]):
         self._owners: dict[str, Owner] = {}
         self.limit = limit
         self.fleeting = fleeting
+        self._inner = _inner(fleeting)
         self._recorder = recorder
         self._shares = Shares(share, limit)
         self._weight = sum(entry_weight(key, value) for key, value in self._values.items())
@@ -115,8 +117,12 @@ class State(MutableMapping[str, Any]):
         for key in config.forget & entries.keys():
             del entries[key]
             writer.forget(key)
+        for key, paths in _inner(config.forget).items():
+            if key in entries and (lasting := _without(entries[key], paths)) is not entries[key]:
+                entries[key] = lasting
+                writer.note(key, lasting)
         state = cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget, share=config.share_of_limit)
-        writer.seal = state._seal
+        writer.seal, writer.entries = state._seal, state._lasting
         return state
 
     def close(self) -> None:
@@ -289,12 +295,36 @@ class State(MutableMapping[str, Any]):
                 self._shares.forget(path)
 
     def _seal(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the entries that `take` gives, which nothing changes from now on; no change comes in between."""
+        """Return the entries that `take` gives, which nothing changes from now on; no change comes in between.
+
+        What is to be forgotten in them is left out.
+        """
         with self._lock:
             entries = take()
             for key in entries:
                 self._owners.pop(key, None)
+            for key, paths in self._inner.items():
+                if key in entries:
+                    entries[key] = _without(entries[key], paths)
             return entries
+
+    def _lasting(self) -> dict[str, Any]:
+        """Return all that the recorder is told of."""
+        with self._lock:
+            return {key: value for key, value in self._values.items() if key not in self.fleeting}
+
+    def _forget_these(self, fleeting: frozenset[str]) -> None:
+        """Keep these keys from the recorder from now on, and give it those that were kept from it so far.
+
+        What it was told of a key that is kept from it now is forgotten when the file is next opened.
+        """
+        with self._lock:
+            before, self.fleeting = self.fleeting, fleeting
+            self._inner = _inner(fleeting)
+            for word in before - fleeting:
+                for key in {word, word.partition(".")[0]} & self._values.keys() - fleeting:
+                    if self._recorder is not None:
+                        self._recorder.note(key, self._values[key])
 
     def _store(self, key: str, value: Any) -> None:
         """Put a frozen value in its place."""
@@ -365,7 +395,7 @@ class StateView(Mapping[str, Any]):
 def configure(state: State, config: StateConfig) -> None:
     """Have a state keep to what another configuration says from now on; its file stays."""
     state.limit = state._shares.limit = config.limit  # noqa: SLF001 - no method: handlers have the state, too
-    state.fleeting = config.forget
+    state._forget_these(config.forget)  # noqa: SLF001
     state._shares.share = config.share_of_limit  # noqa: SLF001
 
 
@@ -397,6 +427,24 @@ def _frozen(key: str, value: Any, tick: Callable[[], None] | None = None) -> Any
         ) from None
     except ValueError as error:
         raise ValueError(f'state["{shorten(key)}"]: {error}') from None
+
+
+def _inner(words: frozenset[str]) -> Mapping[str, Sequence[Sequence[str]]]:
+    """Return the paths among words, by the key that they begin with."""
+    found: dict[str, list[Sequence[str]]] = {}
+    for word in sorted(words):
+        key, *rest = word.split(".")
+        if rest:
+            found.setdefault(key, []).append(rest)
+    return found
+
+
+def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
+    """Return a frozen value without what stands at paths of names in it; itself if nothing does."""
+    for path in paths:
+        if isinstance(value, FrozenDict) and _leads_somewhere(value, path):
+            value = take_at(value, path, Owner())
+    return value
 
 
 def _keys_of(path: Sequence[str]) -> Sequence[str]:
