@@ -143,8 +143,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
     claims = _Claims(resolver)
     for route in resolver.config.routes:
         owner = resolver.config.source.place(route.keys)
-        claims.declare(_route_keys(route.path, route.methods), owner)
-        yield RouteRule(
+        rule = RouteRule(
             route.path,
             route.methods,
             owner,
@@ -158,6 +157,9 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
             headers=route.headers,
         )
+        # A folder is whatever is in it: a decorator may have its own path, as a route of routes.yaml may.
+        claims.declare(_route_keys(rule.below or rule.path, rule.methods), owner)
+        yield rule
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):
         path = resolver.bound_path(handler, binding.path)

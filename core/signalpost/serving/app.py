@@ -10,6 +10,7 @@ from sanic.config import Config
 from sanic.http import Http
 
 from signalpost.plan import RouteRule
+from signalpost.plan.precedence import claims_of
 from signalpost.serving.pages import ErrorPages, RouteHeaders, harden
 from signalpost.serving.request import WebRequest
 from signalpost.serving.routes import endpoint_of
@@ -90,20 +91,19 @@ def adopt_routes(app: App, other: App) -> None:
 
 
 def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -> None:
-    declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
-    for number, rule in enumerate(rules):
-        endpoint = endpoint_of(rule, services)
+    endpoints = {id(rule): endpoint_of(rule, services) for rule in rules}
+    for number, claim in enumerate(claims_of(rules)):
+        rule = claim.rule
         # Sanic gives what begins with ctx_ to the route, which the middleware of responses finds.
-        options = {
+        headers = RouteHeaders(rule.headers, rule.handler is not None or rule.do is not None)
+        app.add_route(
+            endpoints[id(rule)],
+            sanic_path(claim.pattern),
+            claim.methods,
+            name=f"route-{number}",
+            ctx_headers=headers,
             **_OPTIONS,
-            "ctx_headers": RouteHeaders(rule.headers, rule.handler is not None or rule.do is not None),
-        }
-        app.add_route(endpoint, sanic_path(rule.path), rule.methods, name=f"route-{number}", **options)
-        if (below := rule.below) is not None:
-            identity = below.identity(ignore_case=False)
-            methods = [method for method in rule.methods if (identity, method) not in declared]
-            if methods:  # a route that somebody wrote stands before one that follows from another
-                app.add_route(endpoint, sanic_path(below), methods, name=f"route-{number}-below", **options)
+        )
 
 
 def _config(services: RouteServices) -> Config:
