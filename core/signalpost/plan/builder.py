@@ -156,6 +156,8 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             gate=resolver.gate(route.schema),
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
             headers=route.headers,
+            query=resolver.gate(route.query),
+            params=resolver.gate(route.params),
         )
         # A folder is whatever is in it: a decorator may have its own path, as a route of routes.yaml may.
         claims.declare(_route_keys(rule.below or rule.path, rule.methods), owner)

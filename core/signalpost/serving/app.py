@@ -86,7 +86,7 @@ def adopt_routes(app: App, other: App) -> None:
     """Let an app that serves answer by the routes and the limits of another one, which is finalized, from now on."""
     app.router = other.router
     app.router.ctx.app = app
-    for name in ("REQUEST_MAX_SIZE", "REQUEST_TIMEOUT"):
+    for name in ("REQUEST_MAX_SIZE", "REQUEST_TIMEOUT", "RESPONSE_TIMEOUT"):
         setattr(app.config, name, getattr(other.config, name))
 
 
@@ -119,6 +119,7 @@ def _config(services: RouteServices) -> Config:
             # bodies are bounded by the routes.
             "REQUEST_MAX_SIZE": max(services.message_limit, Http.HEADER_CEILING),
             "REQUEST_TIMEOUT": services.patience,
+            "RESPONSE_TIMEOUT": services.answer_time,
             "TOUCHUP": False,  # it rewrites Sanic's classes, which belong to every app of the process
         },
     )

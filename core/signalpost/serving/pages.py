@@ -103,6 +103,13 @@ class OverloadedError(ServiceUnavailable):
         super().__init__(headers={"retry-after": "5"})
 
 
+class LateAnswerError(ServiceUnavailable):
+    """Nothing of an answer was there when its time was over (``limits.response``)."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer took longer than limits.response allows, and was given up")
+
+
 class ErrorPages(ErrorHandler):
     """Turns every exception of a request into an answer. Sanic looks for it when an app is made."""
 
@@ -126,7 +133,9 @@ class ErrorPages(ErrorHandler):
             status, headers = exception.status_code, exception.headers
         elif isinstance(exception, CancelledError):
             status = 503
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
+        if isinstance(exception, LateAnswerError):
+            LOG.error("%s was answered with %d: %s", shown(request), status, exception)
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
             LOG.error("%s was answered with %d", shown(request), status, exc_info=exception)
         return failure(request, status, headers=headers)
 

@@ -1,15 +1,16 @@
-"""The request class of signalpost's Sanic apps: Sanic's own, with seven of its holes filled."""
+"""The request class of signalpost's Sanic apps: Sanic's own, with nine of its holes filled."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sanic.compat import Header
 from sanic.exceptions import BadRequest
 from sanic.models.protocol_types import TransportProtocol
-from sanic.request import Request
+from sanic.request import Request, RequestParameters
 
 from signalpost.serving.handshake import is_upgrade
-from signalpost.signals.fields import join_fields
+from signalpost.signals.fields import decode_field, join_fields
 from signalpost.signals.jsontext import load
 
 _NO_PATH = b"*"
@@ -30,7 +31,7 @@ _WITHOUT_HOST = ("1.0", "0.9")
 
 
 class WebRequest(Request[Any, Any]):
-    """Sanic's request, with seven differences.
+    """Sanic's request, with ten differences.
 
     * A head is lines of ``token:value`` and nothing else (RFC 9112 sections 2.2, 5.1 and 5.2, RFC 9110 section 5.5).
       Sanic takes ``Content-Length : 5``, a folded line and a bare line break for headers of other names, or for parts
@@ -42,10 +43,16 @@ class WebRequest(Request[Any, Any]):
       wrong with the first, fails again, and closes the connection with a traceback in the log.
     * ``GET http://host HTTP/1.1`` means its ``/`` (RFC 9112 section 3.2.2) instead of failing without a path.
     * Of a field that stands several times all values are seen, not the first one.
+    * Header fields are UTF-8, or Latin-1 where they are not, and never half characters.
+    * Of queries and forms, what has no value is empty instead of missing.
+    * What a route's schemas made of it is kept: `document`, its body, and `typed_query`, the parameters of its query.
     * JSON is read as that of messages is: no ``NaN``, no lone surrogates, and bounded.
     """
 
-    __slots__ = ()
+    __slots__ = ("document", "typed_query")
+
+    document: Any
+    typed_query: Mapping[str, Any] | None
 
     _loads = staticmethod(load)  # type: ignore[assignment]  # Sanic lets its type be guessed
 
@@ -67,13 +74,46 @@ class WebRequest(Request[Any, Any]):
         _check_framing(headers, version)
         if len(set(headers)) < len(headers):
             _join(headers)
+        if not head.isascii():
+            for name, value in tuple(headers.items()):
+                if not value.isascii():  # Sanic has half characters where it is not UTF-8, which no answer can hold
+                    headers[name] = decode_field(value.encode(errors="surrogateescape"))
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
+        self.document = self.typed_query = None
 
     @property
     def path(self) -> str:
         """The path as it was asked for, percent-encoded."""
         raw: bytes | None = self._parsed_url.path
         return raw.decode("ascii") if raw else "/"
+
+    def get_args(
+        self,
+        keep_blank_values: bool = True,
+        strict_parsing: bool = False,
+        encoding: str = "utf-8",
+        errors: str = "replace",
+    ) -> RequestParameters:
+        """Return the values of each parameter of the query."""
+        return super().get_args(keep_blank_values, strict_parsing, encoding, errors)
+
+    args = property(get_args)
+
+    def get_form(self, keep_blank_values: bool = True) -> RequestParameters | None:
+        """Return the fields of a form."""
+        return super().get_form(keep_blank_values)
+
+    def get_query_args(
+        self,
+        keep_blank_values: bool = True,
+        strict_parsing: bool = False,
+        encoding: str = "utf-8",
+        errors: str = "replace",
+    ) -> list[tuple[str, str]]:
+        """Return the parameters of the query, one after the other."""
+        return super().get_query_args(keep_blank_values, strict_parsing, encoding, errors)
+
+    query_args = property(get_query_args)
 
 
 def _join(headers: Header) -> None:
