@@ -189,7 +189,7 @@ def _own(target: Running, cores: Cores, case: Case, seconds: float) -> Figure:
 
 
 def _wrk(target: Running, cores: Cores, case: Case, seconds: float) -> Figure:
-    arguments = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+    arguments = ["-t1", "--timeout", "30s", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
     if case.body:
         script = f"wrk.method = 'POST'\nwrk.body = [[{case.body.decode()}]]\n"
         path = Path(os.environ.get("TMPDIR", "/tmp")) / f"signalpost-bench-{os.getpid()}.lua"

@@ -1,6 +1,5 @@
 """Sanic's protocol, for what the doorman has not taken: it lets go of its transport, and bounds what a client costs."""
 
-import asyncio
 import fcntl
 import logging
 import math
@@ -35,6 +34,7 @@ _PIECE = (
     65_536  # bytes of a body that are handed on together; a list of them costs more than they do where they are few
 )
 _READING = 3  # times the patience that a client has for a request, it may rest while it reads an answer
+_MOST_BUFFERED = 65_536  # bytes that are read before somebody asks for them
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
 _MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
@@ -45,13 +45,13 @@ _INT = struct.Struct("@i")
 class _Http(Http):
     """Sanic's reader of requests, with bodies that are read to the letter, and others' turns between two requests."""
 
-    __slots__ = ("body", "progress")
+    __slots__ = ("_owner", "body", "progress")
     body: Body | None
     progress: Progress | None
 
-    @property
-    def _owner(self) -> "HandingOver":
-        return cast("HandingOver", self.protocol)
+    def __init__(self, protocol: "HandingOver") -> None:
+        super().__init__(protocol)  # type: ignore[no-untyped-call]
+        self._owner = protocol
 
     def init_for_request(self) -> None:
         super().init_for_request()  # type: ignore[no-untyped-call]
@@ -60,9 +60,16 @@ class _Http(Http):
         self._owner.expect_request()
 
     async def http1_request_header(self) -> None:
-        await self._await_head()
-        self._owner.hold_the_clock()
-        await self._owner.gate.turns.wait()
+        buffer = self.recv_buffer
+        at = -1 if buffer.startswith(b"\r") else buffer.find(_END_OF_HEAD)
+        if at == -1:
+            at = await self._await_head()
+        if buffer.count(b"\r\n", 0, at) > MOST_FIELDS:
+            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        owner = self._owner
+        owner.hold_the_clock()
+        if not owner.gate.turns.take():
+            await owner.gate.turns.wait()
         await _read_head(self)  # type: ignore[no-untyped-call]
         if not self._owner.begin_request():
             self.request_body = None  # it is not read
@@ -91,23 +98,17 @@ class _Http(Http):
         # Sanic's own types are those of the time in between.
         self.request = self.response = self.response_func = None  # type: ignore[assignment]
 
-    async def _await_head(self) -> None:
-        """Wait until the head is there, or is longer than it may be.
-
-        Raises:
-            SanicException: 431, there are too many fields.
-
-        """
+    async def _await_head(self) -> int:
+        """Wait until the head is there, or is longer than it may be; return where it ends, as far as it is known."""
         buffer, at = self.recv_buffer, 0
         if buffer.startswith(b"\r"):
             await self._skip_empty_lines()
         while (at := buffer.find(_END_OF_HEAD, at)) == -1:
             at = max(0, len(buffer) - len(_END_OF_HEAD) + 1)
             if at >= self.HEADER_MAX_SIZE:
-                return
+                break
             await self._receive_more()
-        if buffer.count(b"\r\n", 0, at) > MOST_FIELDS:
-            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        return at
 
     async def _skip_empty_lines(self) -> None:
         """Take empty lines off that stand before a request: some clients end the body before it with one."""
@@ -154,7 +155,8 @@ class _Http(Http):
             connection = f"upgrade, {connection}"
         headers.pop("connection", None)
         head = head_of(status, headers.items(), f"{framing}connection: {connection}\r\n")
-        await self._send(head + data if data else head)
+        if not self._owner.write(head + data if data else head):
+            await self._send(head + data if data else head)
         self.stage = Stage.IDLE if end_stream else Stage.RESPONSE
 
     def _frame(self, data: bytes, *, end_stream: bool) -> tuple[str, bytes]:
@@ -429,7 +431,7 @@ class HandingOver(HttpProtocol):
         if self._first:
             self._due = self._begun + self.request_timeout
         else:
-            self.wait_for_client()
+            self.gate.waiting.add_soon(self, self._host)
             self._due = monotonic() + self.request_timeout if self.recv_buffer else math.inf
 
     def hold_the_clock(self) -> None:
@@ -438,9 +440,11 @@ class HandingOver(HttpProtocol):
 
     def begin_request(self) -> bool:
         """Begin a request whose head has been read; False if there are as many as may be."""
-        self._idle = self._first = False
-        self.gate.newcomers.remove(self)
-        self.stop_waiting()
+        self._idle = False
+        if self._first:
+            self._first = False
+            self.gate.newcomers.remove(self)
+        self.gate.waiting.remove(self)
         self._asked = monotonic()
         self._under_way = self.gate.admit_request()
         self._discarding = not self._under_way
@@ -496,7 +500,12 @@ class HandingOver(HttpProtocol):
             self._refuse()
             return
         self._held += len(data)
-        super().data_received(data)
+        self._time = monotonic()
+        buffer = self.recv_buffer
+        buffer += data
+        if len(buffer) >= _MOST_BUFFERED and self.transport is not None:
+            self.transport.pause_reading()
+        self._data_received.set()
 
     def _refuse(self) -> None:
         """Take no more bytes: what is unfinished is refused, what is being answered is the last."""
@@ -511,14 +520,25 @@ class HandingOver(HttpProtocol):
 
     async def send(self, data: bytes) -> None:
         """Write bytes of an answer, once the client has taken most of those before."""
-        if not self._can_write.is_set():
+        while not self.write(data):
             await self._can_write.wait()
-        transport = cast("asyncio.Transport", self.transport)
-        if transport.is_closing():
+
+    def write(self, data: bytes) -> bool:
+        """Write bytes of an answer; False writes none, since the client has to take those before.
+
+        Raises:
+            RequestCancelled: the connection is over.
+
+        """
+        if not self._can_write.is_set():
+            return False
+        transport = self.transport
+        if transport is None or transport.is_closing():
             raise RequestCancelled
         transport.write(data)
         self._time = monotonic()
         self._given += len(data)
+        return True
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""

@@ -55,11 +55,12 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     """
     answer = _answer_of(rule, services)
     judge = Judge.of(rule)
+    pattern = rule.path if rule.path.parameters else None
 
     async def endpoint(request: WebRequest) -> Response:
         params: Params = {}
-        if rule.path.parameters:
-            found = rule.path.match(path_segments(request.path) or [], ignore_case=False)
+        if pattern is not None:
+            found = pattern.match(path_segments(request.path) or [], ignore_case=False)
             if found is None:
                 raise NotFound
             params = found
@@ -207,9 +208,10 @@ async def _answer_handler(
 
 
 def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params: Params) -> RouteEvent:
+    path = request.path
     return RouteEvent(
         request=request,
-        path=unquote(request.path),
+        path=path if "%" not in path else unquote(path),
         params=params,
         route=rule.path.text,
         endpoint=services.endpoint,
@@ -230,6 +232,8 @@ def response_of(result: Any, *, responded: bool = False) -> Response:
         ValueError: it is too large (`signalpost.signals.outgoing.check_size`).
 
     """
+    if type(result) is dict:
+        return _json(result)
     match result:
         case BaseHTTPResponse() | ResponseStream():
             return result

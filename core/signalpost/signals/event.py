@@ -216,7 +216,7 @@ class ClientEvent(SenderView):
     code: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RouteEvent(SharedView):
     """An HTTP request on a route with a handler.
 
