@@ -208,6 +208,7 @@ class Server:
             additions=Additions(plan.registry.template_globals, plan.registry.template_filters),
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
+            answer_time=plan.config.limits.response,
             work=work,
             out_of_descriptors=self._sockets.gate.descriptors.miss,
             private=Private(plan.config.private),

@@ -64,14 +64,14 @@ class Response:
     Attributes:
         status: 200 to 599.
         body: encoded.
-        headers: further ones; sound.
+        headers: further ones, of which some may stand several times; sound.
 
     """
 
     status: int
     body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
-    headers: Mapping[str, str] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Run:

@@ -212,6 +212,8 @@ class RouteConfig(Placed):
     schema: SchemaConfig | None = None
     endpoints: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    query: SchemaConfig | None = None
+    params: SchemaConfig | None = None
 
 
 class Rebroadcast(StrEnum):
@@ -406,6 +408,7 @@ class LimitsConfig:
         handlers: handlers of signals that may be at work at once, over all clients.
         rate: how fast is read from one client.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
+        response: seconds in which the answer to a request must begin.
 
     """
 
@@ -418,6 +421,7 @@ class LimitsConfig:
     handlers: int = 1_000
     rate: RateConfig = RateConfig()
     drain: float = 30.0
+    response: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,8 +157,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
     claims = _Claims(resolver)
     for route in resolver.config.routes:
         owner = resolver.config.source.place(route.keys)
-        claims.declare(_route_keys(route.path, route.methods), owner)
-        yield RouteRule(
+        rule = RouteRule(
             route.path,
             route.methods,
             owner,
@@ -171,7 +170,12 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             gate=resolver.gate(route.schema),
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
             headers=route.headers,
+            query=resolver.gate(route.query),
+            params=resolver.gate(route.params),
         )
+        # A folder is whatever is in it: a decorator may have its own path, as a route of routes.yaml may.
+        claims.declare(_route_keys(rule.below or rule.path, rule.methods), owner)
+        yield rule
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):
         path = resolver.bound_path(handler, binding.path)

@@ -83,6 +83,7 @@ class RouteRule:
     Attributes:
         methods: upper case.
         gate: judges the JSON body; None lets every body pass.
+        query: judges the parameters of the query, likewise; and `params` those of the path.
         endpoints: names of the endpoints that serve it; never empty.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
         templates: the files of its view, each with a digest of what it held when the plan was made.
@@ -102,6 +103,8 @@ class RouteRule:
     gate: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
+    query: SchemaGate | None = None
+    params: SchemaGate | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"

@@ -27,6 +27,7 @@ class RouteServices:
         additions: what plugins add to views.
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
+        answer_time: seconds in which an answer must begin.
         work: of the plan whose routes they are.
         out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
         private: tells which files are never sent.
@@ -43,6 +44,7 @@ class RouteServices:
     additions: Additions = NO_ADDITIONS
     message_limit: int = MEBIBYTE
     patience: float = 10.0
+    answer_time: float = 300.0
     work: Work = field(default_factory=Work)
     out_of_descriptors: Callable[[], None] = lambda: None
     private: Private = NOTHING_PRIVATE
