@@ -179,6 +179,7 @@ class Server:
             keepalive=self._keepalive,
             limits=limits,
             ports=_numbers_of(ports),
+            endpoints=_endpoints_of(ports),
             inbound=self._inbound,
             gate=Gate.open(limits, self._inbound, self._occupied, loop),
         )
@@ -271,7 +272,7 @@ class Server:
         sockets.table = _table_of(plan)
         self._broadcaster.address_by(sockets.table)
         sockets.limits = sockets.gate.limits = limits
-        sockets.ports = _numbers_of(changeover.ports)
+        sockets.ports, sockets.endpoints = _numbers_of(changeover.ports), _endpoints_of(changeover.ports)
         configure(self._state, plan.config.state)
         self._signals.places.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
@@ -339,8 +340,12 @@ def _table_of(plan: Plan) -> SignalTable:
     return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
 
 
+def _endpoints_of(ports: Sequence[Port]) -> list[EndpointConfig]:
+    return [endpoint for port in ports for endpoint in port.endpoints]
+
+
 def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:
-    return frozenset(endpoint.port for port in ports for endpoint in port.endpoints)
+    return frozenset(endpoint.port for endpoint in _endpoints_of(ports))
 
 
 _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}
