@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
@@ -209,6 +210,7 @@ class Server:
             out_of_descriptors=self._sockets.gate.descriptors.miss,
             private=Private(plan.config.private),
             restraint=Restraint(self._hub),
+            endpoints=_endpoints_for(plan, self._sockets),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -338,6 +340,12 @@ class Server:
 def _table_of(plan: Plan) -> SignalTable:
     names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
     return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+
+
+def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:
+    """Give what tells where a plan's endpoints are, if any of them is for WebSockets; a reload replaces them."""
+    has_sockets = any(endpoint.scheme.websocket for endpoint in plan.config.endpoints)
+    return partial(getattr, sockets, "endpoints") if has_sockets else None
 
 
 def _endpoints_of(ports: Sequence[Port]) -> list[EndpointConfig]:

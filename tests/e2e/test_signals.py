@@ -341,6 +341,42 @@ class TestEnvelope:
             end.set()
             await asyncio.gather(*sending, return_exceptions=True)
 
+    @pytest.mark.parametrize(
+        ("signal", "first"),
+        [
+            ("rebroadcast: sender", '{"signal":{"path":"/a","value":"first"}}'),
+            ("format: raw", '{"message":"first"}'),
+            ("rebroadcast: none", None),
+            ("do: [{reply: {value: done}}]", '{"signal":{"path":"/a","value":"done"}}'),
+        ],
+    )
+    async def test_an_empty_text_of_v1_is_answered_with_a_sign_of_life_behind_what_was_sent_before(self, signal, first):
+        async with (
+            serve(app_of(f"{{path: /a, {signal}}}")) as running,
+            running.connect("/a", subprotocols=["signalpost.v1"]) as client,
+            running.connect("/a") as other,
+        ):
+            assert "welcome" in await client.receive_json()
+            await client.send("first")
+            await client.socket.send("")
+            await client.send("second")
+            expected = [text for text in (first, '{"alive":{}}') if text]
+            assert [await client.receive() for _ in expected] == expected
+            if signal == "format: raw":  # the others hear nothing of it
+                texts = [await other.receive() for _ in range(2)]
+                assert texts == ['{"message":"first"}', '{"message":"second"}']
+
+    async def test_an_empty_text_of_a_plain_client_is_what_it_was(self):
+        async with (
+            serve(app_of("{path: /a}", "{path: /raw, format: raw}")) as running,
+            running.connect("/a") as plain,
+            running.connect("/raw") as raw,
+        ):
+            await plain.socket.send("")
+            assert (await plain.receive_json())["error"]["code"] == "bad-message"
+            await raw.socket.send("")
+            assert await raw.receive() == ""
+
 
 class TestDoors:
     async def test_over_the_limit_of_connections_a_handshake_is_answered_503(self):

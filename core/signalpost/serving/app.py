@@ -9,10 +9,12 @@ from sanic import Sanic
 from sanic.config import Config
 from sanic.http import Http
 
+from signalpost.config.paths import PathPattern
 from signalpost.plan import RouteRule
+from signalpost.serving import whereabouts
 from signalpost.serving.pages import ErrorPages, RouteHeaders, harden
 from signalpost.serving.request import WebRequest
-from signalpost.serving.routes import endpoint_of
+from signalpost.serving.routes import endpoint_of, whereabouts_endpoint
 from signalpost.serving.services import RouteServices
 from signalpost.serving.table import RouteTable, sanic_path
 
@@ -105,6 +107,10 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             methods = [method for method in rule.methods if (identity, method) not in declared]
             if methods:  # a route that somebody wrote stands before one that follows from another
                 app.add_route(endpoint, sanic_path(below), methods, name=f"route-{number}-below", **options)
+    where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
+    if services.endpoints is not None and where not in {identity for identity, _ in declared}:
+        tell = whereabouts_endpoint(services.endpoint, services.endpoints)
+        app.add_route(tell, whereabouts.PATH, ["GET"], name="whereabouts", **_OPTIONS)
 
 
 def _config(services: RouteServices) -> Config:
