@@ -195,6 +195,9 @@ FOREIGN = [
     {"Origin": "http://evil.test", "Sec_Fetch_Site": "same-origin"},
     {"Sec_Fetch_Site": "cross-site"},
     {"Sec_Fetch_Site": "Cross-Site"},
+    {"Origin": "http://127.0.0.1:9001", "Host": "127.0.0.1:9000"},
+    {"Origin": "http://localhost:9001", "Host": "localhost", "Sec_Fetch_Site": "same-site"},
+    {"Origin": "http://evil.test", "Host": "localhost"},
     {"Origin": "http://127.0.0.1:{port}", "Sec_Fetch_Site": "cross-site"},
 ]
 
@@ -226,6 +229,9 @@ async def test_two_origins_are_a_foreign_one(app):
         {"Sec_Fetch_Site": "none"},
         {"Origin": "http://127.0.0.1:{port}"},
         {"Origin": "http://127.0.0.1:{other}", "Sec_Fetch_Site": "same-site"},
+        {"Origin": "http://127.0.0.1:9000", "Host": "127.0.0.1:9000"},  # as a proxy at that port passes it on
+        {"Origin": "https://localhost", "Host": "localhost", "Sec_Fetch_Site": "same-origin"},
+        {"Origin": "http://localhost:9000", "Host": "localhost", "Sec_Fetch_Site": "same-origin"},  # nginx's $host
         {"Origin": "https://good.example"},
         {"Origin": "https://good.example", "Sec_Fetch_Site": "cross-site"},
     ],

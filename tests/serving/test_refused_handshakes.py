@@ -148,6 +148,17 @@ async def test_over_the_limit_of_connections_the_line_names_the_limit(lines):
     assert lines(app, "live")[0].endswith(": limits.connections is 1")
 
 
+async def test_pages_that_are_refused_within_a_second_are_each_told(lines):
+    async with serve(APP) as app:
+        for origin in ("http://one.test", "http://two.test", "http://one.test"):
+            assert await shake_hands(app, "live", *page(origin)) == 403
+        told = lines(app, "live")
+    assert [origin for origin in ("one", "two") if any(f"http://{origin}.test" in line for line in told)] == [
+        "one",
+        "two",
+    ]
+
+
 async def test_thousands_of_refusals_are_few_lines_and_none_hides_one_of_another_kind(lines):
     async with serve(APP) as app:
         await asyncio.gather(*(shake_hands(app, "live", path=f"/nowhere/{number}") for number in range(100)))

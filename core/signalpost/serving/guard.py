@@ -15,14 +15,16 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_host
 from signalpost.config.model import SAFE_METHODS, EndpointConfig
-from signalpost.delivery.tally import Tally
+from signalpost.delivery.tally import LineTally, Tally
 from signalpost.serving.handshake import Refusal, is_listed, is_own_page, read_authority, read_host
-from signalpost.serving.remedies import CallLater, RepeatLog, let_in_origin, shown
+from signalpost.serving.remedies import let_in_origin, shown
 
 LOG = logging.getLogger(__name__)
 
 _MOST_NAMES = 64
 _DAY = "86400"
+
+CallLater = Callable[[float, Callable[[], None]], object]
 
 
 class RefusalLog:
@@ -37,7 +39,8 @@ class RefusalLog:
         self._names: set[str] = set()
         self._last = ""
         self._further = Tally(self._tell_further, call_later)
-        self._refusals = RepeatLog(LOG.warning, call_later)
+        self._call_later = call_later
+        self._refusals: dict[int, LineTally] = {}  # by status; 0 is for changes
 
     def name(self, host: str, where: str, remedy: str) -> None:
         """Tell that a name was not answered: one line for each name, and for those beyond many a count."""
@@ -52,19 +55,24 @@ class RefusalLog:
         self._further.add()
 
     def change(self, request: Request, origin: str, where: str, remedy: str) -> None:
-        """Tell that a request of a foreign page was refused; a line a second at most."""
+        """Tell that a request of a foreign page was refused; a few lines a second at most."""
         page = f"a page of {shown(origin)}" if origin else "a page of another site"
         end = f"; {remedy}" if remedy else ""
-        self._refusals.add(0, f"{where}: {request.method} {shown(request.path)} of {page} was refused (403){end}")
+        self._tell(0, f"{where}: {request.method} {shown(request.path)} of {page} was refused (403){end}")
 
     def handshake(self, request: Request, refusal: Refusal, where: str, remedy: str) -> None:
-        """Tell that a handshake was refused; a line a second at most for each status."""
+        """Tell that a handshake was refused; a few lines a second at most for each status."""
         origin = request.headers.get("origin", "").strip()
         page = f" of a page of {shown(origin)}" if origin else ""
         end = f": {remedy}" if remedy else ""
         why = "" if origin and refusal.status == HTTPStatus.FORBIDDEN else f", {refusal.detail.rstrip('.')}"
         line = f"{where}: a WebSocket at {shown(request.path)}{page} was refused ({refusal.status}{why}){end}"
-        self._refusals.add(refusal.status, line)
+        self._tell(refusal.status, line)
+
+    def _tell(self, kind: int, line: str) -> None:
+        if kind not in self._refusals:
+            self._refusals[kind] = LineTally(LOG.warning, self._call_later)
+        self._refusals[kind].add(line)
 
     def _tell_further(self, count: int) -> None:
         LOG.warning("not answered by further names (421): %d; %s", count, self._last)

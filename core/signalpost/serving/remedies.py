@@ -1,17 +1,13 @@
 """What is to be written so that what was refused is let in: for the log, and for whoever runs the server."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from http import HTTPStatus
 
 from sanic.request import Request
 
 from signalpost.config.addresses import parse_origin
 from signalpost.config.model import EndpointConfig
-from signalpost.delivery.tally import Tally
-from signalpost.serving.handshake import OPAQUE_ORIGINS, Authority, Headers, Refusal, read_authority, read_origin
-
-Tell = Callable[[str], None]
-CallLater = Callable[[float, Callable[[], None]], object]
+from signalpost.serving.handshake import OPAQUE_ORIGINS, Authority, Refusal, read_authority, read_origin
 
 _LONGEST = 100
 _HTTP_1_1 = "if a proxy is in front, let it speak HTTP/1.1 (nginx: proxy_http_version 1.1)"
@@ -20,34 +16,6 @@ _UPGRADE = (
     "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade)"
 )
 _HOST = "if a proxy is in front, let it pass on what it was asked for (nginx: proxy_set_header Host $http_host)"
-
-
-class RepeatLog:
-    """Tells each kind of thing at once, and after that its latest a second later at the earliest, with a count.
-
-    Args:
-        tell: writes a line.
-        call_later: runs a function after so many seconds (``loop.call_later``).
-
-    """
-
-    def __init__(self, tell: Tell, call_later: CallLater) -> None:
-        self._tell = tell
-        self._call_later = call_later
-        self._latest: dict[int, str] = {}
-        self._tallies: dict[int, Tally] = {}
-
-    def add(self, kind: int, line: str) -> None:
-        """Tell a line, or count it; there are few kinds."""
-        self._latest[kind] = line
-        tally = self._tallies.get(kind)
-        if tally is None:
-            tally = self._tallies[kind] = Tally(lambda count: self._tell_latest(kind, count), self._call_later)
-        tally.add()
-
-    def _tell_latest(self, kind: int, count: int) -> None:
-        more = f"; so were {count - 1} more before it" if count > 1 else ""
-        self._tell(f"{self._latest[kind]}{more}")
 
 
 def shown(text: str) -> str:
@@ -119,8 +87,3 @@ def _elsewhere(served: Collection[EndpointConfig]) -> str:
     if not sockets:
         return "the app has no ws or wss endpoint"
     return f"WebSockets are elsewhere ({', '.join(sockets)}): send them there, or give both endpoints one port"
-
-
-def is_handshake(headers: Headers) -> bool:
-    """Tell whether a request was meant as a handshake, though a proxy may have taken its Upgrade away."""
-    return bool(headers.getall("sec-websocket-key", []))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from sanic.compat import Header
 from sanic.http import Http
 from sanic.models.handler_types import RouteHandler
 from sanic.request import Request
@@ -24,7 +25,6 @@ from signalpost.serving.extensions import agree
 from signalpost.serving.gate import Gate
 from signalpost.serving.guard import Guard, hosts_of
 from signalpost.serving.handshake import (
-    Headers,
     Offer,
     Refusal,
     accept,
@@ -38,7 +38,6 @@ from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.pages import failure
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.rate import allowance_of, pace_of
-from signalpost.serving.remedies import is_handshake
 from signalpost.serving.table import RouteTable
 from signalpost.signals.event import HandshakeRequest
 from signalpost.signals.session import Session, Signals
@@ -79,9 +78,9 @@ class UpgradeTable(RouteTable):
         return super().get(path, method, host)
 
 
-def _is_meant(headers: Headers) -> bool:
+def _is_meant(headers: Header) -> bool:
     """Tell whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
-    return is_upgrade(headers) or is_handshake(headers)
+    return "sec-websocket-key" in headers or is_upgrade(headers)
 
 
 @dataclass(slots=True)
