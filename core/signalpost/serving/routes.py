@@ -1,7 +1,7 @@
 """HTTP routes: from a rule of the plan to a function that Sanic calls."""
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 from signalpost.actions.program import Program
 from signalpost.actions.run import Response as Made
 from signalpost.actions.run import WebRequest as SeenRequest
+from signalpost.config.model import EndpointConfig
 from signalpost.config.paths import path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.plan import RouteRule
@@ -31,6 +32,7 @@ from signalpost.serving.request import WebRequest
 from signalpost.serving.restraint import RouteBroadcast
 from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
+from signalpost.serving.whereabouts import whereabouts
 from signalpost.signals.event import RouteEvent
 from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.outgoing import check_size
@@ -84,6 +86,16 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
             return await answer(request, params)
         finally:
             services.work.end()
+
+    return endpoint
+
+
+def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[EndpointConfig]]) -> Endpoint:
+    """Make the function that tells pages of an endpoint where WebSockets are."""
+
+    async def endpoint(request: WebRequest) -> Response:
+        where = whereabouts(request.headers.get("host", ""), page, endpoints())
+        return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
 
     return endpoint
 

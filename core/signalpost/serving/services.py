@@ -1,6 +1,6 @@
 """What HTTP routes need from the server around them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class RouteServices:
         out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
         private: tells which files are never sent.
         restraint: has requests wait that send to clients; None where none does.
+        endpoints: gives all that listen, with the ports that they really have; None where none is for WebSockets.
 
     """
 
@@ -49,3 +50,4 @@ class RouteServices:
     out_of_descriptors: Callable[[], None] = lambda: None
     private: Private = NOTHING_PRIVATE
     restraint: Restraint | None = None
+    endpoints: Callable[[], Sequence[EndpointConfig]] | None = None

@@ -162,6 +162,10 @@ def welcome_frame(client_id: str, path: str) -> bytes:
     return encode_frame(_TEXT, orjson.dumps({"welcome": {"clientId": client_id, "path": path}}))
 
 
+ALIVE = encode_frame(_TEXT, b'{"alive":{}}')
+"""Answers an empty text of a client of ``signalpost.v1``: pings and pongs are nothing that a page in a browser sees."""
+
+
 def bye_frame(retry_ms: int) -> bytes:
     """Encode the last thing that a client of ``signalpost.v1`` reads: come back in `retry_ms` milliseconds."""
     return encode_frame(_TEXT, orjson.dumps({"bye": {"retry_ms": retry_ms}}))

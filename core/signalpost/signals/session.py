@@ -23,7 +23,7 @@ from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
-from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
+from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
@@ -185,7 +185,10 @@ class Session:
         try:
             message = read_message(payload, rule.gate)
         except RefusedMessageError as refused:
-            self._refuse(refused.error, refused.ref)
+            if payload or self.client.dialect is _PLAIN:
+                self._refuse(refused.error, refused.ref)
+            else:
+                self._signals.hub.send(self.client, ALIVE)
             return
         decision = self.decide(message, rule)
         if decision is ANSWER:
@@ -251,14 +254,14 @@ class Session:
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
-        if (
-            opcode == _TEXT
-            and payload
-            and payload[0] in _MAYBE_MAPPING
-            and frame_looks_like_the_server_s(payload.decode())
-        ):
-            self._refuse(FORGED, None)
-            return
+        if opcode == _TEXT:
+            if payload:
+                if payload[0] in _MAYBE_MAPPING and frame_looks_like_the_server_s(payload.decode()):
+                    self._refuse(FORGED, None)
+                    return
+            elif client.dialect is not _PLAIN:
+                self._signals.hub.send(client, ALIVE)
+                return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
         if decision is ANSWER:
             self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate), client.path)
