@@ -105,7 +105,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.file:
         return partial(_answer_file, rule.file, rule.owner, services)
     if rule.static:
-        folder = StaticFolder(rule.static, services.private)
+        folder = StaticFolder(rule.static, services.private, services.packed)
         return partial(_answer_static, folder, len(rule.path.segments), services)
     if rule.view:
         return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
@@ -120,7 +120,7 @@ async def _answer_file(
     path: Path, owner: str, services: RouteServices, request: WebRequest, _params: Params
 ) -> Response:
     try:
-        return await send_file(request, path, services.private)
+        return await send_file(request, path, services.private, services.packed)
     except OSError as error:
         _check_exhaustion(error, services)
         name = path.relative_to(services.folder) if path.is_relative_to(services.folder) else path

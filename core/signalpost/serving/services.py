@@ -7,6 +7,7 @@ from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
+from signalpost.serving.packed import Packed
 from signalpost.serving.private import NOTHING_PRIVATE, Private
 from signalpost.serving.restraint import Restraint
 from signalpost.signals.event import Broadcast, Shared
@@ -33,6 +34,7 @@ class RouteServices:
         private: tells which files are never sent.
         restraint: has requests wait that send to clients; None where none does.
         endpoints: gives all that listen, with the ports that they really have; None where none is for WebSockets.
+        packed: keeps compressed files.
 
     """
 
@@ -51,3 +53,4 @@ class RouteServices:
     private: Private = NOTHING_PRIVATE
     restraint: Restraint | None = None
     endpoints: Callable[[], Sequence[EndpointConfig]] | None = None
+    packed: Packed = field(default_factory=Packed)
