@@ -1,5 +1,6 @@
 """Every filter does what Jinja2 says of it, on the values that JSON has."""
 
+import time
 from datetime import UTC, date, datetime
 from types import MappingProxyType
 
@@ -107,6 +108,37 @@ def test_a_filter_also_gives(render, expression, result):
 )
 def test_datetime_takes_moments_seconds_and_text(render, expression, result):
     assert render(f"{{{{ {expression} }}}}", now=NOW) == result
+
+
+@pytest.fixture
+def in_new_york(monkeypatch):
+    """Let the system's zone be that of New York."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_new_york")
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("'2026-07-01T00:00:00Z' | datetime('%s')", "1782864000"),
+        ("'2026-07-01T02:00:00+02:00' | datetime('at %s, %%s', 'Asia/Tokyo')", "at 1782864000, %s"),
+        ("1782864000.75 | datetime('%-s')", "1782864000"),
+        ("now.strftime('%s')", "1782909000"),
+        ("now.strftime('%%%s')", "%1782909000"),
+    ],
+)
+def test_seconds_since_1970_are_the_same_in_every_zone(render, expression, result):
+    assert render(f"{{{{ {expression} }}}}", now=NOW) == result
+
+
+@pytest.mark.parametrize("part", ["date", "time"])
+def test_what_has_no_zone_has_no_seconds_since_1970(compiled, part):
+    with pytest.raises(TemplateFailedError, match="%s is of a date and time with a zone"):
+        compiled(f"{{{{ now.{part}().strftime('%s') }}}}").render({"now": NOW})
 
 
 @pytest.mark.parametrize("value", ["soon", "9" * 200, True, None, [], 1e300, date(2026, 7, 1)])

@@ -11,7 +11,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from signalpost.config.model import StepConfig
+from signalpost.config.model import Keys, StepConfig
 from signalpost.config.paths import PathPattern, split_path
 from signalpost.config.section import Section
 from signalpost.config.words import given, quoted
@@ -284,6 +284,15 @@ _BRACES = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 def has_template(text: str) -> bool:
     """Whether a text is rendered when a step is done."""
     return "{{" in text or "{%" in text
+
+
+def templates_in(value: Any) -> Iterator[Keys]:
+    """Yield where a value, or a part of it, is a text with a template in it."""
+    if isinstance(value, str) and has_template(value):
+        yield ()
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from ((key, *inner) for inner in templates_in(part))
 
 
 def split_key(key: str) -> tuple[str, ...]:

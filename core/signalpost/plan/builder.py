@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from signalpost.actions.program import Program
 from signalpost.config.doubts import NO_DOUBTS, Doubts
@@ -18,7 +19,7 @@ from signalpost.config.model import (
     Wish,
 )
 from signalpost.config.paths import PathPattern
-from signalpost.config.steps import Place
+from signalpost.config.steps import Place, templates_in
 from signalpost.config.templates import template_digests
 from signalpost.config.units import format_size
 from signalpost.config.words import format_keys, listing
@@ -63,10 +64,23 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
     _note_changing_reads(config, routes, findings)
+    _note_unread_templates(config, findings)
     note_strangers(config, signals, findings)
     _note_left_out(resolver)
     findings.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes))
+
+
+def _note_unread_templates(config: ServerConfig, findings: Findings) -> None:
+    """Note what looks like a template where none is rendered."""
+    texts: list[tuple[Keys, Any]] = [(("constants", name), value) for name, value in config.constants.items()]
+    texts += [((*route.keys, "headers"), dict(route.headers)) for route in config.routes]
+    for keys, value in texts:
+        for inner in templates_in(value):
+            place = config.source.place((*keys, *inner))
+            findings.note(
+                f"{place}: {format_keys((*keys, *inner))} is text as it stands here: no template is rendered in it"
+            )
 
 
 def _note_memory(config: ServerConfig, findings: Findings) -> None:

@@ -71,6 +71,14 @@ class StepCompiler:
             constants=self._constants if "constants" in names else {},
         )
 
+    def arguments(self, value: Mapping[str, Any], keys: Keys) -> Options | None:
+        """Compile the ``arguments`` of the job at `keys`; None if there is nothing to render."""
+        name = "arguments"
+        getters = {key: getter for key, getter in self._getters[Place.JOB].items() if key != name}
+        known = {**ATTRIBUTES, "constants": frozenset(self._constants)}
+        options = self.options(value, StepConfig(keys, name, value), _Scope(Place.JOB, getters, known))
+        return None if options.render is None else options
+
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
         """Compile steps that see the same names."""
         return tuple(self._steps(configs, scope))
