@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType
 from typing import Any, cast
+from uuid import uuid4
 
 from jinja2 import Template, nodes, pass_context
 from jinja2.nodes import EvalContext
@@ -92,7 +93,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             optimized=False,
             cache_size=0,
         )
-        self.globals = {"range": _range, **more_globals}
+        self.globals = {"range": _range, "uuid": _uuid, **more_globals}
         self.filters = all_filters(more_filters)
         self.tests = {name: test for name, test in self.tests.items() if name not in _NO_TESTS}
         self.tests["in"] = _is_in
@@ -262,6 +263,12 @@ def _put_into_html(scope: Scope, value: Any) -> str:
 def _is_in(value: Any, container: Any) -> bool:
     """Do Jinja2's test ``in``, as ``value in container`` does it here."""
     return contains(container, value)
+
+
+@pass_context
+def _uuid(scope: Scope) -> str:
+    """Return a random UUID (RFC 9562, version 4): an id that nobody guesses."""
+    return str(scope.keep(str(uuid4())))
 
 
 @pass_context

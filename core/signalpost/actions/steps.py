@@ -93,13 +93,14 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """``for`` and its ``do``; `variable` is the name of the item."""
+    """``for`` and its ``do``; `variable` is the name of the item, `index` that of its number, if it has one."""
 
     name: str
     where: str
     options: Options
     variable: str
     body: "tuple[Step, ...]"
+    index: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,11 @@ def _too_few(mismatch: _Mismatch) -> Iterator[str]:
     yield few if mismatch.rule > 1 else "must not be empty: give at least one"
 
 
+def _too_small(mismatch: _Mismatch) -> Iterator[str]:
+    few = f"must have at least {mismatch.rule} keys, not {len(mismatch.instance)}"
+    yield few if mismatch.rule > 1 else "must not be empty: give at least one key"
+
+
 def _too_many(mismatch: _Mismatch) -> Iterator[str]:
     yield f"must have at most {mismatch.rule} items, not {len(mismatch.instance)}"
 
@@ -323,6 +328,7 @@ _WORDINGS: Mapping[str, Callable[[_Mismatch], Iterator[str]]] = {
     "exclusiveMaximum": _below,
     "minItems": _too_few,
     "maxItems": _too_many,
+    "minProperties": _too_small,
     "minLength": _too_short,
     "maxLength": _too_long,
     "pattern": _pattern,

@@ -155,6 +155,8 @@ class Session:
 
     def disconnected(self, code: int) -> None:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
+        if self._signals.shared.waits:
+            self._signals.shared.gone(self.client)
         arrival = self._arrival
         if arrival is None:
             if self.rule.disconnected is not None:
