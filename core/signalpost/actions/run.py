@@ -1,5 +1,6 @@
 """A run: what the steps of one list share while they are done for one event."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -131,7 +132,7 @@ class Run:
     @property
     def timestamp(self) -> float:
         """The moment of the run in Unix seconds, to the millisecond."""
-        return round(self._moment.timestamp(), 3)
+        return math.floor(self._moment.timestamp() * 1000) / 1000
 
     @property
     def _moment(self) -> datetime:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from signalpost.actions.program import Program
 from signalpost.config.doubts import NO_DOUBTS, Doubts
@@ -74,14 +73,10 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
 
 def _note_unread_templates(config: ServerConfig, findings: Findings) -> None:
     """Note what looks like a template where none is rendered."""
-    texts: list[tuple[Keys, Any]] = [(("constants", name), value) for name, value in config.constants.items()]
-    texts += [((*route.keys, "headers"), dict(route.headers)) for route in config.routes]
-    for keys, value in texts:
-        for inner in templates_in(value):
-            place = config.source.place((*keys, *inner))
-            findings.note(
-                f"{place}: {format_keys((*keys, *inner))} is text as it stands here: no template is rendered in it"
-            )
+    for inner in templates_in(config.constants):
+        keys = ("constants", *inner)
+        place = config.source.place(keys)
+        findings.note(f"{place}: {format_keys(keys)} is text as it stands here: no template is rendered in it")
 
 
 def _note_memory(config: ServerConfig, findings: Findings) -> None:

@@ -85,17 +85,15 @@ class StepCompiler:
 
     def _steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> Iterator[Step]:
         for index, config in enumerate(configs):
-            if config.name == "let":
-                yield self._let(config, scope)
-                scope = scope.knowing(*_names_of(config))
-                continue
             step = _COMPILERS.get(config.name, _plugin_step)(self, config, scope)
             if step is not None:
                 yield step
+            if config.name == "let":
+                scope = scope.knowing(*_names_of(config))
             if config.name == "stop" and index + 1 < len(configs):
                 self.note(f"{self.place(configs[index + 1].keys)}: nothing is done after stop")
 
-    def _let(self, config: StepConfig, scope: "_Scope") -> Step:
+    def let_step(self, config: StepConfig, scope: "_Scope") -> Step:
         """Compile a ``let``: its names are known behind it."""
         for name in _names_of(config):
             self.check_name(config, scope, name, name, of_key=True)
@@ -232,9 +230,10 @@ def _respond(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
         for name, value in config.options.items()
     }
     options = joined(parts)
-    if options.render is None:
+    headers = config.options.get("headers", {})
+    if options.render is None and isinstance(headers, dict):
         try:
-            response_of(options.fixed)
+            response_of({name: value for name, value in options.fixed.items() if name != "status"})
         except ValueError as error:
             compiler.problem(config, str(error))
     return Leaf(config.name, compiler.where_step(config), options, respond)
@@ -339,6 +338,7 @@ _COMPILERS: Mapping[str, _CompileStep] = {
     "log": _log,
     "set": _set,
     "append": _append,
+    "let": StepCompiler.let_step,
     "wait": _wait,
     "join": _membership(effects.join, effects.join_another),
     "leave": _membership(effects.leave, effects.leave_another),

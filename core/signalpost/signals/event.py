@@ -78,6 +78,7 @@ class Shared:
         """Wait, but no longer than a client is there; tell whether it still is."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
+        await asyncio.sleep(0)
         while not client.closing and (left := until - loop.time()) > 0:
             # Its end is told by `gone`, though not before what it had sent has been handled: so look, too.
             if not await self._stays_a_while(client, min(left, _LOOK), loop):
