@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from signalpost.actions.steps import fill
 from signalpost.errors import StepFailedError
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
@@ -132,6 +134,8 @@ class Series:
 
     async def _act(self, event: TickEvent) -> None:
         action = self.job.action
+        if self.job.filled is not None:
+            event = replace(event, arguments=fill(self.job.filled, "arguments", event))
         if isinstance(action, Handler):
             await action.function(event)
         else:

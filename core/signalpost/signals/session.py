@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from signalpost.config.model import LimitsConfig, MessageFormat, Rebroadcast
+from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
@@ -155,6 +155,8 @@ class Session:
 
     def disconnected(self, code: int) -> None:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
+        if self._signals.shared.waits:
+            self._signals.shared.gone(self.client)
         arrival = self._arrival
         if arrival is None:
             if self.rule.disconnected is not None:
@@ -231,7 +233,10 @@ class Session:
                 frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
                 if client.deflate is not None:
                     frame = client.deflate(frame)
-                self._signals.hub.send(client, frame, client.path)
+                path = client.path
+                if type(client.policy) is LatestBy:
+                    path = self._signals.broadcaster.slot(value, path)
+                self._signals.hub.send(client, frame, path)
             elif target.client is not None and self._signals.hub.find(target.client) is None:
                 return  # nobody, or one that is arriving, which other clients do not reach yet
             elif (guard := self._signals.broadcaster.guard) is not None and target.path is None:
