@@ -97,7 +97,7 @@ class StepFailedError(OperatorError):
 
     """
 
-    def __init__(self, where: str, step: str, text: str, cause: Exception | None = None) -> None:
+    def __init__(self, where: str, step: str, text: str, cause: BaseException | None = None) -> None:
         self.cause = cause
         self.where = where
         self.step = step

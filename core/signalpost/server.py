@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +124,7 @@ class Server:
         Raises:
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
+            PluginError: a plugin could not start.
             OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever it
                 raises, nothing of the server is left behind, and plugins that were started are shut down.
 
@@ -139,8 +139,8 @@ class Server:
             raise
         try:
             self._wire(ports)
-            await self._plugins.start()
-            self._signals.base = copy_context()  # what plugins have set at the start, clients' code sees
+            await self._plugins.start(config.limits.startup)
+            self._signals.base = self._plugins.base.copy()  # what plugins have set at the start, clients' code sees
             for listener in self._listeners:
                 await listener.start()
             self._keepalive.start()
@@ -233,7 +233,7 @@ class Server:
                     self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
                 )
                 await changeover.prepare()
-                await plugins.start(strict=True)
+                await plugins.start(plan.config.limits.startup)
                 self._refuse_if_stopping()
                 # The last that can fail; it changes nothing then.
                 self._jobs.reload(plan.jobs, unchanged_jobs(old, plan), work)
@@ -265,7 +265,7 @@ class Server:
         self.plan = plan
         self._plugins = sockets.plugins = plugins
         self._signals.work, self._signals.patience = work, limits.handshake
-        self._signals.base = copy_context()
+        self._signals.base = plugins.base.copy()
         sockets.table = _table_of(plan)
         self._broadcaster.address_by(sockets.table)
         sockets.limits = sockets.gate.limits = limits

@@ -138,7 +138,7 @@ class Trial:
         """
         try:
             if self._call:
-                await self._plugins.start(strict=True)
+                await self._plugins.start()
             for each in clients:
                 await self.connect(each)
             yield

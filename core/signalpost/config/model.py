@@ -397,6 +397,7 @@ class LimitsConfig:
         handlers: handlers of signals that may be at work at once, over all clients.
         rate: how fast is read from one client.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
+        startup: seconds that the `startup` of each plugin may take.
 
     """
 
@@ -409,6 +410,7 @@ class LimitsConfig:
     handlers: int = 1_000
     rate: RateConfig = RateConfig()
     drain: float = 30.0
+    startup: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from signalpost.config.words import did_you_mean, quoted
+from signalpost.foreign import contained
 
 PLAIN_TEXT = ("txt",)
 
@@ -53,7 +54,8 @@ def environment(folder: Path, additions: Additions = NO_ADDITIONS) -> Environmen
         keep_trailing_newline=True,
     )
     made.globals.update(additions.names)
-    made.filters.update(additions.filters)
+    # Jinja2 calls a filter of constants when it compiles, and only an `Exception` keeps it from that.
+    made.filters.update({name: contained(function) for name, function in additions.filters.items()})
     return made
 
 

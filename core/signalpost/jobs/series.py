@@ -5,6 +5,7 @@ import logging
 from datetime import datetime, timedelta
 
 from signalpost.errors import StepFailedError
+from signalpost.foreign import named, original
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
@@ -133,13 +134,13 @@ class Series:
     async def _act(self, event: TickEvent) -> None:
         action = self.job.action
         if isinstance(action, Handler):
-            await action.function(event)
+            await action.code.run(action.function, event)
         else:
             await action.follow(event)
 
     def _report(self, error: BaseException) -> None:
-        self.last_error = f"{type(error).__name__}: {error}".splitlines()[0]
-        LOG.error("%s: %s failed", self, self._actor, exc_info=error)
+        self.last_error = named(error).splitlines()[0]
+        LOG.error("%s: %s failed", self, self._actor, exc_info=original(error))
 
     def _report_timeout(self, timeout: float | None) -> None:
         self.last_error = f"took longer than {timeout:g} s"

@@ -241,6 +241,7 @@ def _signal_rule(
         handler=do.follow if do else handler.function if handler else None,
         handler_name=handler.name if handler else "",
         handler_plugin=handler.plugin if handler else "",
+        code=handler.code if handler else None,
         gate=gate,
         rebroadcast=rebroadcast,
         targets=targets,

@@ -30,17 +30,17 @@ def effect_of(action: Action, options: Any) -> Effect:
         an ``async def`` if the action is one.
 
     """
-    rendered = _has_templates(options)
+    rendered, code = _has_templates(options), action.code
 
     def ready(given: Any) -> Any:
         # Options without templates are judged already; but the function may take them apart, so it has its own.
         return _judged(action, given) if rendered else copy.deepcopy(given)
 
     async def follow(run: Run, given: Any) -> None:
-        await action.function(run.event, ready(given))
+        await code.run(action.function, run.event, ready(given))
 
     def do(run: Run, given: Any) -> None:
-        if inspect.isawaitable(outcome := action.function(run.event, ready(given))):
+        if inspect.isawaitable(outcome := code.call(action.function, run.event, ready(given))):
             if inspect.iscoroutine(outcome):
                 outcome.close()
             raise UnfitError(f"{action.where} is no async def, so what it returns is not awaited: make it one")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalpost.foreign import Code
 from signalpost.signals.schema import SchemaGate
 
 Schema = Mapping[str, Any] | bool
@@ -32,6 +33,11 @@ class Action:
     plugin: str = ""
     where: str = ""
     gate: SchemaGate | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def code(self) -> Code:
+        """What the log calls it."""
+        return Code(f'action "{self.name}"', self.plugin, self.where)
 
     @property
     def waits(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalpost.foreign import Code, original
 from signalpost.signals.event import Broadcast, Shared, SharedView
 
 LOG = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ class PluginContext(SharedView):
             name: for the log; the coroutine's own name when nothing is said.
 
         """
-        task = asyncio.get_running_loop().create_task(coroutine, name=name or getattr(coroutine, "__qualname__", None))
+        called = name or getattr(coroutine, "__qualname__", None)
+        code = Code(f"task {called}", self.plugin, "create_task")
+        task = asyncio.get_running_loop().create_task(code.wait(coroutine), name=called)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -64,4 +67,4 @@ class PluginContext(SharedView):
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            LOG.error("plugin %s: the task %s failed", self.plugin, task.get_name(), exc_info=error)
+            LOG.error("plugin %s: the task %s failed", self.plugin, task.get_name(), exc_info=original(error))

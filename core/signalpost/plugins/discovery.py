@@ -15,6 +15,7 @@ from types import ModuleType
 
 from signalpost.config.model import PluginsConfig
 from signalpost.errors import PluginError
+from signalpost.foreign import interruptible
 from signalpost.plugins.assembly import assemble
 from signalpost.plugins.dropins import DropIn, DropInPackage, find_dropins
 from signalpost.plugins.faults import fault
@@ -194,15 +195,18 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
         _check_entry(candidate, origin, notes)
     elif "." in origin.name:
         raise PluginError(candidate.name, candidate.source, "a plugin's file has no dot in its name but that of .py")
-    try:
-        if isinstance(origin, EntryPoint):
-            module = importlib.import_module(_module_of(origin))
-            version = origin.dist.version if origin.dist else NO_VERSION
-        else:
-            module = package.import_module(origin.name)
-            version = _own_version(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; its sys.exit() ends nothing
-        raise fault(candidate.name, error, candidate.home, during="does not import") from None
+    with interruptible() as is_interrupted:
+        try:
+            if isinstance(origin, EntryPoint):
+                module = importlib.import_module(_module_of(origin))
+                version = origin.dist.version if origin.dist else NO_VERSION
+            else:
+                module = package.import_module(origin.name)
+                version = _own_version(module)
+        except BaseException as error:  # a plugin may raise anything, and that ends nothing
+            if is_interrupted():
+                raise
+            raise fault(candidate.name, error, candidate.home, during="does not import") from None
     return Loaded(candidate.name, version, candidate.source, candidate.home, module, package=candidate.package)
 
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.foreign import Code
+
 HandlerFunction = Callable[[Any], Awaitable[Any]]
 
 
@@ -86,3 +88,8 @@ class Handler:
     bindings: tuple[Binding, ...] = ()
     plugin: str = ""
     where: str = ""
+
+    @property
+    def code(self) -> Code:
+        """What the log calls it."""
+        return Code(f'handler "{self.name}"', self.plugin, self.where)

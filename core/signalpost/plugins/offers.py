@@ -125,7 +125,7 @@ class Offers:
         for function in functions:
             try:
                 yield _Answer(where_is(function), function())
-            except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything
+            except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
                 self._errors.append(fault(loaded.name, error, loaded.home, during=f"{hook} failed"))
                 self.incomplete.add(loaded.name)
 

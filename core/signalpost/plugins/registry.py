@@ -1,6 +1,5 @@
 """The registry: the plugins of one plan, what they offer by name, and what implements which hook."""
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from signalpost.errors import PluginError
+from signalpost.foreign import Code, original
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.handler import Handler
@@ -31,6 +31,11 @@ class Implementation:
     function: Callable[..., Any] = field(compare=False)
     arguments: tuple[str, ...]
     where: str
+
+    @property
+    def code(self) -> Code:
+        """What the log calls it."""
+        return Code(f"hook {self.hook}", self.plugin, self.where)
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
         """Call the function with those of the hook's arguments that it takes."""
@@ -129,9 +134,7 @@ class Registry:
 async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> Exception | None:
     """Call one implementation, wait for it if it is async; log and give what it raises."""
     try:
-        outcome = implementation(arguments)
-        if inspect.isawaitable(outcome):
-            await outcome
+        await implementation.code.run(implementation, arguments)
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         log_failure(implementation, error)
         return error
@@ -141,4 +144,4 @@ async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> E
 def log_failure(implementation: Implementation, error: Exception) -> None:
     """Log what a hook raised, with plugin, hook and file."""
     plugin, hook, where = implementation.plugin, implementation.hook, implementation.where
-    LOG.error("plugin %s: hook %s failed (%s)", plugin, hook, where, exc_info=error)
+    LOG.error("plugin %s: hook %s failed (%s)", plugin, hook, where, exc_info=original(error))

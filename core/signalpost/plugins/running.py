@@ -2,12 +2,15 @@
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 
+from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.errors import PluginError
+from signalpost.foreign import named
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
 from signalpost.signals.event import Broadcast, Shared
@@ -16,12 +19,24 @@ PATIENCE = 5.0
 """Seconds that hooks and tasks get at shutdown."""
 
 
+LIMIT = LimitsConfig().startup
+"""Seconds that a `startup` may take."""
+
+NOTICE = 2.0
+"""Seconds after which the log says that a `startup` is waited for."""
+
+_CANCEL_GRACE = 1.0  # seconds that a cancelled `startup` gets to clean up
+
+LOG = logging.getLogger(__name__)
+
+
 class RunningPlugins:
     """Calls hooks; whatever they raise is logged and stops nobody.
 
     Attributes:
         registry: what is running.
         contexts: by plugin name.
+        base: the context in which `startup` is run: what it sets there, clients' code sees.
 
     """
 
@@ -29,6 +44,7 @@ class RunningPlugins:
         self, registry: Registry, settings: Mapping[str, Mapping[str, Any]], shared: Shared, broadcast: Broadcast
     ) -> None:
         self.registry = registry
+        self.base = copy_context()
         self.contexts = {
             plugin.name: PluginContext(plugin.name, settings.get(plugin.name, {}), shared, broadcast)
             for plugin in registry.plugins
@@ -39,24 +55,41 @@ class RunningPlugins:
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = {plugin.name for plugin in registry.plugins}  # those that know of no start
 
-    async def start(self, *, strict: bool = False) -> None:
+    async def start(self, limit: float = LIMIT) -> None:
         """Call `startup` of every plugin, one after the other.
 
         Args:
-            strict: whether a failure ends it, rather than being logged alone.
+            limit: seconds that each may take.
 
         Raises:
-            PluginError: a plugin could not start; only when `strict`.
+            PluginError: a plugin could not start, or not in time. Those behind it have not been called.
 
         """
         implementations = self.registry.implementations.get("startup", ())
         self._waiting = {implementation.plugin for implementation in implementations}
         for implementation in implementations:
             self._waiting.discard(implementation.plugin)
-            error = await run(implementation, {"context": self.contexts[implementation.plugin]})
-            if strict and error is not None:
-                text = f"its startup failed: {type(error).__name__}: {error}".rstrip(": ")
-                raise PluginError(implementation.plugin, implementation.where, text) from error
+            await self._start(implementation, limit)
+
+    async def _start(self, implementation: Implementation, limit: float) -> None:
+        """Call one `startup`, in a task: one that does not end although it is cancelled is left behind."""
+        loop, arguments = asyncio.get_running_loop(), {"context": self.contexts[implementation.plugin]}
+        task = loop.create_task(run(implementation, arguments), context=self.base)
+        notice = loop.call_later(NOTICE, _tell_slow, implementation, limit)
+        try:
+            await asyncio.wait((task,), timeout=limit)
+        finally:
+            notice.cancel()
+            in_time = task.done()
+            if not in_time:
+                task.cancel()
+                await asyncio.wait((task,), timeout=_CANCEL_GRACE)
+        if not in_time:
+            text = f"its startup was not over after {limit:g} s (limits.startup), and was cancelled"
+            raise PluginError(implementation.plugin, implementation.where, text)
+        if (error := task.result()) is not None:
+            text = f"its startup failed: {named(error)}"
+            raise PluginError(implementation.plugin, implementation.where, text) from error
 
     async def stop(self, patience: float = PATIENCE) -> None:
         """Wait for hooks about clients, call `shutdown` in the reverse order, then cancel the plugins' tasks.
@@ -119,7 +152,7 @@ class RunningPlugins:
             return self._follow(place, self._after(before, implementation, arguments), home)
         try:
             # A transport's callbacks share one context with those of all others (uvloop).
-            outcome = home.run(implementation, arguments)
+            outcome = home.run(implementation.code.call, implementation, arguments)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_failure(implementation, error)
             return None
@@ -150,7 +183,7 @@ class RunningPlugins:
 
     async def _finish(self, implementation: Implementation, outcome: Awaitable[Any]) -> None:
         try:
-            await outcome
+            await implementation.code.wait(outcome)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_failure(implementation, error)
 
@@ -163,3 +196,13 @@ class RunningPlugins:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=patience)
+
+
+def _tell_slow(implementation: Implementation, limit: float) -> None:
+    LOG.warning(
+        "plugin %s: its startup (%s) is not over after %g s; it is waited for, %g s at most (limits.startup)",
+        implementation.plugin,
+        implementation.where,
+        NOTICE,
+        limit,
+    )

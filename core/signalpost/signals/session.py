@@ -14,6 +14,7 @@ from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.foreign import Code, original
 from signalpost.signals.arrival import Arrival, is_cancelled
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
@@ -41,6 +42,7 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that is an error of the server's alone is not passed on", "/message"
 )
+_NO_CODE = Code("handler", "", "")
 _NO_WISH = ClientMessage(None)
 _LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
@@ -357,7 +359,7 @@ class Session:
             elif rule.do is not None:
                 await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
             elif rule.handler is not None:
-                await rule.handler(self._event(message, timestamp, rule))
+                await (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
         except StepFailedError as error:
             self.step_failed(error)
             if isinstance(message, ClientMessage):
@@ -365,12 +367,13 @@ class Session:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
-            logger.exception(
+            logger.error(  # noqa: TRY400 - of what the plugin really raised
                 "handler %s of plugin %s failed on %s for client %s",
                 rule.handler_name,
                 rule.handler_plugin,
                 client.path,
                 client.id,
+                exc_info=original(error),
             )
             if isinstance(message, ClientMessage):
                 self._refuse(_FAILED, message.ref)
