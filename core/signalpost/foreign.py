@@ -15,7 +15,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from types import FrameType, coroutine
 from typing import Any, TypeVar, cast
@@ -68,6 +68,20 @@ def contained(function: Function) -> Function:
     return cast("Function", call)
 
 
+class Seat:
+    """Where the instance of a plugin sits that serves by now; one a plugin whose module was imported.
+
+    Attributes:
+        context: the instance's own; None before its `startup`.
+
+    """
+
+    __slots__ = ("context",)
+
+    def __init__(self) -> None:
+        self.context: Any = None
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """A plugin's function as the log names it: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
@@ -76,12 +90,14 @@ class Code:
         what: ``handler "shout"``, ``hook startup``.
         plugin: the plugin's name.
         where: ``file:line`` of the function.
+        seat: the plugin's.
 
     """
 
     what: str
     plugin: str
     where: str
+    seat: Seat | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.what} of plugin {self.plugin} ({self.where})"

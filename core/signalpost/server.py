@@ -140,6 +140,7 @@ class Server:
         try:
             self._wire(ports)
             await self._plugins.start(config.limits.startup)
+            self._plugins.take_over()
             self._signals.base = self._plugins.base.copy()  # what plugins have set at the start, clients' code sees
             for listener in self._listeners:
                 await listener.start()
@@ -189,8 +190,9 @@ class Server:
         """Return how many connections are WebSockets, those that are being closed included."""
         return len(self._hub.clients) + len(self._hub.closing)
 
-    def _plugins_of(self, plan: Plan) -> RunningPlugins:
-        return RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, self._broadcaster)
+    def _plugins_of(self, plan: Plan, before: RunningPlugins | None = None) -> RunningPlugins:
+        settings = plan.config.plugins.settings
+        return RunningPlugins(plan.registry, settings, self._shared, self._broadcaster, before)
 
     def _routes_at(self, port: Port, plan: Plan, work: Work) -> RouteServices:
         return RouteServices(
@@ -226,13 +228,16 @@ class Server:
 
         """
         async with self._reloading:
-            old, work, plugins = self.plan, Work(), self._plugins_of(plan)
+            old, work, plugins = self.plan, Work(), self._plugins_of(plan, self._plugins)
+            places, held = self._signals.places, 0
             changeover: Changeover | None = None
             try:
                 changeover = Changeover(
                     self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
                 )
                 await changeover.prepare()
+                held = old.config.limits.handlers if plugins.is_replacing else 0
+                places.resize(-held)  # no handler begins while an instance is down whose successor is not up
                 await plugins.start(plan.config.limits.startup)
                 self._refuse_if_stopping()
                 # The last that can fail; it changes nothing then.
@@ -240,11 +245,14 @@ class Server:
             except BaseException:
                 if changeover is not None:
                     changeover.give_up()
-                await plugins.stop()
+                await plugins.give_up(old.config.limits.startup)
+                places.resize(held)
                 plan.registry.unload()
                 raise
             retired, old_work = self._plugins, self._signals.work
+            plugins.take_over()
             rebound = self._swap(plan, plugins, work, changeover)
+            places.resize(held)
             for listener in changeover.left:
                 self._leaving.append(listener)
                 self._go_on(self._let_go(listener, old.config.limits.drain))

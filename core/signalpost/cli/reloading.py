@@ -14,7 +14,7 @@ from signalpost.cli.watching import AppFiles
 from signalpost.cli.wording import installed_plugins
 from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
-from signalpost.plan import load_plan
+from signalpost.plan import load_beside
 from signalpost.server import Server
 from signalpost.serving.descriptors import raise_limit
 
@@ -72,8 +72,7 @@ class Reloader:
         self._stamps = self._files.stamps()
         connections = server.plan.config.limits.connections
         try:
-            # In a thread, since it reads files and imports plugins: those who are connected do not wait for that.
-            plan = await asyncio.to_thread(load_plan, server.plan.config.file)
+            plan = await load_beside(server.plan.config.file, server.plan)
             hide(plan)
             done = await server.reload(plan)
         except ConfigError as error:

@@ -139,6 +139,7 @@ class Trial:
         try:
             if self._call:
                 await self._plugins.start()
+                self._plugins.take_over()
             for each in clients:
                 await self.connect(each)
             yield

@@ -12,6 +12,7 @@ from signalpost.actions.steps import Effect
 from signalpost.config.model import StepConfig
 from signalpost.config.shape import Misfit, judge_shape
 from signalpost.plugins.action import Action
+from signalpost.signals.event import given_to
 
 
 def misfits_of(config: StepConfig, action: Action) -> Iterator[Misfit]:
@@ -37,10 +38,10 @@ def effect_of(action: Action, options: Any) -> Effect:
         return _judged(action, given) if rendered else copy.deepcopy(given)
 
     async def follow(run: Run, given: Any) -> None:
-        await code.run(action.function, run.event, ready(given))
+        await code.run(action.function, given_to(run.event, code.seat), ready(given))
 
     def do(run: Run, given: Any) -> None:
-        if inspect.isawaitable(outcome := code.call(action.function, run.event, ready(given))):
+        if inspect.isawaitable(outcome := code.call(action.function, given_to(run.event, code.seat), ready(given))):
             if inspect.iscoroutine(outcome):
                 outcome.close()
             raise UnfitError(f"{action.where} is no async def, so what it returns is not awaited: make it one")

@@ -18,6 +18,7 @@ from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.shapes import Shapes
 from signalpost.plugins.handler import HandlerKind
+from signalpost.signals.event import given_to
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.SIGNAL: (HandlerKind.SIGNAL,),
@@ -135,7 +136,7 @@ class StepCompiler:
         code, function = handler.code, handler.function
 
         async def call(run: Any, _options: Any) -> None:
-            answer = await code.run(function, run.event)
+            answer = await code.run(function, given_to(run.event, code.seat))
             if answer is not None:
                 run.answer = answer
 

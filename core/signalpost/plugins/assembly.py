@@ -59,7 +59,8 @@ def assemble(
         packages=packages,
         errors=tuple(work.errors),
         notes=tuple(work.notes),
-        _package=package,
+        loaded=tuple(loaded),
+        package=package,
     )
 
 
@@ -99,6 +100,8 @@ class _Assembly:
                 offered.template_filters,
                 loaded.digest,
                 loaded.package,
+                offered.exclusive,
+                loaded.seat,
             )
         )
 

@@ -20,6 +20,8 @@ class PluginContext(SharedView):
         plugin: the plugin's name.
         settings: what routes.yaml says under ``plugins: settings:`` for this plugin; empty if nothing.
         shared: what all events of the server share.
+        own: what the plugin keeps for its handlers and its `shutdown`, by names of its choice. It is this instance's:
+            of a plugin that has changed, two are there for a while.
         broadcast: see `signalpost.signals.event.Broadcast`; without a target it goes to everyone.
 
     """
@@ -28,6 +30,7 @@ class PluginContext(SharedView):
     settings: Mapping[str, Any] = field(repr=False)
     shared: Shared
     broadcast: Broadcast
+    own: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, repr=False, compare=False)
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:

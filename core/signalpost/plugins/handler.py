@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from signalpost.foreign import Code
+from signalpost.foreign import Code, Seat
 
 HandlerFunction = Callable[[Any], Awaitable[Any]]
 
@@ -79,6 +79,7 @@ class Handler:
         bindings: what it is bound to unless routes.yaml names it.
         plugin: the name of the plugin it comes from; empty until discovery has filled it in.
         where: ``file:line`` of the function.
+        seat: where the plugin's instance sits, likewise.
 
     """
 
@@ -88,8 +89,9 @@ class Handler:
     bindings: tuple[Binding, ...] = ()
     plugin: str = ""
     where: str = ""
+    seat: Seat | None = field(default=None, compare=False, repr=False)
 
     @property
     def code(self) -> Code:
         """What the log calls it."""
-        return Code(f'handler "{self.name}"', self.plugin, self.where)
+        return Code(f'handler "{self.name}"', self.plugin, self.where, self.seat)

@@ -7,10 +7,11 @@ from types import ModuleType
 from typing import Any
 
 from signalpost.errors import PluginError
-from signalpost.foreign import Code, original
+from signalpost.foreign import Code, Seat, original
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.handler import Handler
+from signalpost.plugins.loaded import Loaded
 
 LOG = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Plugin:
         digest: of a drop-in's source and of the helpers beside it, when they were read; of an installed plugin, which
             is imported once, nothing.
         package: the distribution of an installed plugin, as in ``signalpost-departures``; empty for a drop-in.
+        exclusive: whether only one instance of it may be up (`signalpost.plugins.hookspecs.exclusive`).
+        seat: where its instance sits.
 
     """
 
@@ -70,6 +73,8 @@ class Plugin:
     template_filters: tuple[str, ...] = ()
     digest: str = ""
     package: str = ""
+    exclusive: bool = False
+    seat: Seat = field(default_factory=Seat, compare=False, repr=False)
 
     @property
     def origin(self) -> str:
@@ -96,6 +101,8 @@ class Registry:
         packages: names of all installed packages that have plugins, likewise.
         errors: everything that is wrong with plugins, in the order it was found.
         notes: what an author may not have meant.
+        loaded: the plugins as they were imported, for the next plan to keep.
+        package: the modules of the drop-in folder, likewise.
 
     """
 
@@ -112,7 +119,8 @@ class Registry:
     packages: tuple[str, ...] = ()
     errors: tuple[PluginError, ...] = ()
     notes: tuple[str, ...] = ()
-    _package: DropInPackage | None = field(default=None, repr=False)
+    loaded: tuple[Loaded, ...] = field(default=(), repr=False)
+    package: DropInPackage | None = field(default=None, repr=False)
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -126,9 +134,12 @@ class Registry:
             await run(implementation, arguments)
 
     def unload(self) -> None:
-        """Forget the modules of the drop-in folder; those of installed packages stay, as other servers may use them."""
-        if self._package is not None:
-            self._package.close()
+        """Forget the modules of the drop-in folder that no later plan has kept.
+
+        Those of installed packages stay, as other servers may use them.
+        """
+        if self.package is not None:
+            self.package.close()
 
 
 async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> Exception | None:

@@ -5,14 +5,15 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
+from signalpost.foreign import Seat
 from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.state import State
 
@@ -88,7 +89,35 @@ class SharedView:
         return self.shared.state
 
 
-class SenderView(SharedView):
+Event = TypeVar("Event", bound="PluginView")
+
+
+class PluginView(SharedView):
+    """Gives an event of a handler or an action what its plugin holds."""
+
+    __slots__ = ()
+
+    seat: Seat | None
+
+    @property
+    def context(self) -> Any:
+        """The `signalpost.PluginContext` of the plugin whose code this event is given to.
+
+        Raises:
+            RuntimeError: it is given to no plugin.
+
+        """
+        if self.seat is None or self.seat.context is None:
+            raise RuntimeError("an event has a context while a server gives it to a plugin's handler or action")
+        return self.seat.context
+
+
+def given_to(event: Event, seat: Seat | None) -> Event:
+    """Return an event as it is given to a plugin's code."""
+    return event if event.seat is seat else replace(event, seat=seat)  # type: ignore[type-var]  # all are dataclasses
+
+
+class SenderView(PluginView):
     """Gives whoever holds a `client` and its `broadcast` the ways to speak to that client alone."""
 
     __slots__ = ()
@@ -194,6 +223,7 @@ class SignalEvent(SenderView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
+    seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +245,11 @@ class ClientEvent(SenderView):
     shared: Shared
     broadcast: Broadcast
     code: int = 0
+    seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class RouteEvent(SharedView):
+class RouteEvent(PluginView):
     """An HTTP request on a route with a handler.
 
     Attributes:
@@ -240,10 +271,11 @@ class RouteEvent(SharedView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
+    seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class TickEvent(SharedView):
+class TickEvent(PluginView):
     """A run of a timer or schedule.
 
     Attributes:
@@ -261,3 +293,4 @@ class TickEvent(SharedView):
     arguments: Mapping[str, Any]
     shared: Shared
     broadcast: Broadcast
+    seat: Seat | None = field(default=None, repr=False, compare=False)
