@@ -100,7 +100,7 @@ class Series:
             arguments=self.job.arguments,
             shared=self._shared,
             broadcast=self._broadcast,
-            seat=self.job.action.seat if isinstance(self.job.action, Handler) else None,
+            _seat=self.job.action.seat if isinstance(self.job.action, Handler) else None,
         )
         task = asyncio.get_running_loop().create_task(self._run(event), name=str(self))
         self.running.add(task)

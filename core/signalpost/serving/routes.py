@@ -271,7 +271,7 @@ def _event(rule: RouteRule, services: RouteServices, request: Request, params: P
         timestamp=datetime.now(UTC),
         shared=services.shared,
         broadcast=services.broadcast,
-        seat=None if rule.handler is None else rule.handler.seat,
+        _seat=None if rule.handler is None else rule.handler.seat,
     )
 
 

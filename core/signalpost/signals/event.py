@@ -97,7 +97,7 @@ class PluginView(SharedView):
 
     __slots__ = ()
 
-    seat: Seat | None
+    _seat: Seat | None
 
     @property
     def context(self) -> Any:
@@ -107,14 +107,14 @@ class PluginView(SharedView):
             RuntimeError: it is given to no plugin.
 
         """
-        if self.seat is None or self.seat.context is None:
+        if self._seat is None or self._seat.context is None:
             raise RuntimeError("an event has a context while a server gives it to a plugin's handler or action")
-        return self.seat.context
+        return self._seat.context
 
 
 def given_to(event: Event, seat: Seat | None) -> Event:
     """Return an event as it is given to a plugin's code."""
-    return event if event.seat is seat else replace(event, seat=seat)  # type: ignore[type-var]  # all are dataclasses
+    return event if event._seat is seat else replace(event, _seat=seat)  # type: ignore[type-var]  # noqa: SLF001
 
 
 class SenderView(PluginView):
@@ -223,7 +223,7 @@ class SignalEvent(SenderView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
-    seat: Seat | None = field(default=None, repr=False, compare=False)
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ class ClientEvent(SenderView):
     shared: Shared
     broadcast: Broadcast
     code: int = 0
-    seat: Seat | None = field(default=None, repr=False, compare=False)
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ class RouteEvent(PluginView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
-    seat: Seat | None = field(default=None, repr=False, compare=False)
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,4 +293,4 @@ class TickEvent(PluginView):
     arguments: Mapping[str, Any]
     shared: Shared
     broadcast: Broadcast
-    seat: Seat | None = field(default=None, repr=False, compare=False)
+    _seat: Seat | None = field(default=None, repr=False, compare=False)

@@ -329,7 +329,7 @@ class Session:
             timestamp=timestamp,
             shared=self._signals.shared,
             broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
-            seat=None if rule.code is None else rule.code.seat,
+            _seat=None if rule.code is None else rule.code.seat,
         )
 
     def step_failed(self, error: StepFailedError) -> None:
