@@ -11,14 +11,21 @@ Ctrl-C and SIGTERM are no exceptions.
 
 import asyncio
 import inspect
+import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
+from time import perf_counter
 from types import FrameType, coroutine
 from typing import Any, TypeVar, cast
+
+LOG = logging.getLogger(__name__)
+
+LONGEST_TURN = 0.1
+"""Seconds that code may hold up the loop before the log names it."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -109,20 +116,30 @@ class Code:
             Exception: whatever it raises; `EscapedError` for what is none.
 
         """
+        begun = perf_counter()
         try:
             return function(*args)
         except Exception:
             raise
         except BaseException as error:
             raise EscapedError(error) from error
+        finally:
+            if perf_counter() - begun >= LONGEST_TURN:
+                self._tell(perf_counter() - begun, args)
+
+    def _tell(self, seconds: float, args: Sequence[Any]) -> None:
+        path = getattr(args[0], "path", "") if args else ""
+        LOG.warning(
+            "%s blocked the loop for %.2f s%s: nobody else was served meanwhile", self, seconds, path and f" on {path}"
+        )
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function, and wait for what it returns if that can be awaited; see `wait`."""
         outcome = self.call(function, *args)
-        return await self.wait(outcome) if inspect.isawaitable(outcome) else outcome
+        return await self.wait(outcome, *args) if inspect.isawaitable(outcome) else outcome
 
-    async def wait(self, awaitable: Awaitable[Any]) -> Any:
-        """Wait for a plugin's coroutine.
+    async def wait(self, awaitable: Awaitable[Any], *args: Any) -> Any:
+        """Wait for a plugin's coroutine; of its arguments, the log names the path of the first.
 
         Raises:
             Exception: whatever it raises; `EscapedError` for what is none.
@@ -145,8 +162,15 @@ class Code:
         except BaseException as error:
             raise EscapedError(error) from error
         finally:
+            if steps.longest >= LONGEST_TURN:
+                self._tell(steps.longest, args)
             if steps.cancelled_itself and not steps.thrown_away:
                 await steps.take_back()
+
+
+def named_code(code: Code | None, owner: str) -> str:
+    """Name what handles something: a plugin's code, or what stands in routes.yaml."""
+    return f"the actions of {owner}" if code is None else str(code)
 
 
 class _Steps:
@@ -154,16 +178,18 @@ class _Steps:
 
     Attributes:
         cancelled_itself: how often the code has cancelled its own task. It may only cancel what it has made.
+        longest: seconds that the longest stretch without waiting took.
         thrown_away: whether the coroutine is closed from outside.
 
     """
 
-    __slots__ = ("_before", "_task", "cancelled_itself", "thrown_away")
+    __slots__ = ("_before", "_task", "cancelled_itself", "longest", "thrown_away")
 
     def __init__(self, task: "asyncio.Task[Any] | None") -> None:
         self._task = task
         self._before = 0 if task is None else task.cancelling()
         self.cancelled_itself = 0
+        self.longest = 0.0
         self.thrown_away = False
 
     @coroutine
@@ -173,12 +199,15 @@ class _Steps:
         task, raised = self._task, None
         while True:
             before = 0 if task is None else task.cancelling()
+            begun = perf_counter()
             try:
                 # Tasks send nothing but None.
                 step = next(iterator) if raised is None else cast("Any", iterator).throw(raised)
             except StopIteration as stop:
                 return stop.value
             finally:
+                if (took := perf_counter() - begun) > self.longest:
+                    self.longest = took
                 if task is not None and (more := task.cancelling() - before) > 0:
                     self.cancelled_itself += more
             try:

@@ -334,6 +334,7 @@ class Server:
         await self._plugins.stop()
         await asyncio.to_thread(self._state.close)
         self._keepalive.stop()
+        self._signals.overdue.stop()
         for listener in listeners:
             listener.stop()
         self._listeners.clear()

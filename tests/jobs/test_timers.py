@@ -251,3 +251,22 @@ async def test_a_job_that_is_forgotten_while_it_waits_for_its_turn_does_not_run(
     names = Counter(event.name for event, _ in world.runs)
     assert names["tick 0"] == 3
     assert len(names) <= 2 * MOST_A_TURN
+
+
+async def test_a_run_that_takes_longer_than_timeout_is_cancelled_and_the_next_one_begins(world, caplog):
+    async def for_ever(_):
+        await asyncio.Event().wait()
+
+    await world.live(11, world.timer(5, for_ever, timeout=2))
+    assert world.began() == [5, 10]
+    assert "took longer than 2 s and was cancelled" in caplog.records[0].getMessage()
+
+
+async def test_a_run_that_hangs_is_told_of_once_when_it_has_taken_a_minute(world, caplog):
+    async def for_ever(_):
+        await asyncio.Event().wait()
+
+    await world.live(300, world.timer(5, for_ever))
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "left out the run of" in record.getMessage()
+    assert 'timer "tick"' in record.getMessage()

@@ -187,6 +187,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             message_format=signal.format,
             slow=signal.slow,
             parallel=signal.parallel,
+            timeout=signal.timeout,
             programs=_programs(compiler, signal),
             from_elsewhere=signal.open_to_others,
         )
@@ -197,7 +198,9 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             continue
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)
-            yield _signal_rule(path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel)
+            yield _signal_rule(
+                path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel, timeout=binding.timeout
+            )
 
 
 def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program | None]:
@@ -230,6 +233,7 @@ def _signal_rule(
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
+    timeout: float | None = None,
     programs: Sequence[Program | None] = (None, None, None),
     from_elsewhere: bool = True,
 ) -> SignalRule:
@@ -248,6 +252,7 @@ def _signal_rule(
         format=message_format,
         slow=slow,
         parallel=parallel,
+        timeout=timeout,
         do=do,
         connected=connected,
         disconnected=disconnected,

@@ -114,6 +114,7 @@ def _timer(name: str, action: Action, owner: str, source: TimerConfig | TimerBin
         skip=source.skip,
         on_start=source.on_start,
         arguments=source.arguments,
+        timeout=source.timeout,
     )
 
 

@@ -41,6 +41,7 @@ class TimerJob:
     skip: int = 0
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"

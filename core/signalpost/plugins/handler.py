@@ -23,11 +23,12 @@ class HandlerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SignalBinding:
-    """``@signal("shout", path="/shout")``; `parallel` is that of `signalpost.config.model.SignalConfig`."""
+    """``@signal("shout", path="/shout")``; `parallel` and `timeout` are those of `SignalConfig`."""
 
     path: str
     schema: Mapping[str, Any] | bool | None = None
     parallel: int = 1
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class TimerBinding:
     skip: int = 0
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ class SignalRule:
         shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
             out once, for what is done with most messages.
         from_elsewhere: whether messages of clients on other paths arrive here at all.
+        timeout: seconds after which the handling of a message is cancelled; None is never.
         code: what the log calls `handler`, if that is a plugin's.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
 
@@ -96,6 +97,7 @@ class SignalRule:
     from_elsewhere: bool = True
     declared: bool = True
     code: Code | None = None
+    timeout: float | None = None
     shortcut: Rebroadcast | None = field(init=False, compare=False)
 
     def __repr__(self) -> str:

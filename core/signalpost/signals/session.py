@@ -25,6 +25,7 @@ from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
+from signalpost.signals.overdue import Overdue
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
@@ -57,6 +58,7 @@ class Signals:
         places: for handlers at work at once.
         running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
         base: what contexts of clients are copies of.
+        overdue: the messages that are being handled.
         patience: seconds that a client's arrival may take (``limits.handshake``).
 
     """
@@ -69,6 +71,7 @@ class Signals:
     running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
     base: Context = field(default_factory=copy_context)
     patience: float = _LIMITS.handshake
+    overdue: Overdue = field(default_factory=Overdue)
 
 
 class Session:
@@ -81,7 +84,7 @@ class Session:
 
     """
 
-    __slots__ = ("_arrival", "_context", "_inbox", "_signals", "_source", "client", "request", "rule")
+    __slots__ = ("_arrival", "_context", "_inbox", "_is_late", "_signals", "_source", "client", "request", "rule")
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class Session:
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
         self._context: Context | None = None
+        self._is_late = False  # the client has gone, and so has the time for its messages
 
     def follow(self, rule: SignalRule, source: Source) -> None:
         """Take messages by another rule, and from another source, from the next one on.
@@ -157,10 +161,16 @@ class Session:
 
     def disconnected(self, code: int) -> None:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
+        if self._inbox is not None and self._inbox.busy:
+            self._signals.overdue.leave(self.client, self._leave_waiting)
         if self._arrival is not None:
             self._arrival.left = code
         elif self.rule.disconnected is not None:
             self._pass(Passage(self.rule.disconnected, code))
+
+    def _leave_waiting(self) -> None:
+        """Handle no more messages: the client went too long ago."""
+        self._is_late = True
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""
@@ -352,7 +362,27 @@ class Session:
         self._inbox.add(Entry(what, datetime.now(UTC), self.rule, signals.work, size))
 
     async def _handle(self, entry: Entry) -> None:
-        message, timestamp, rule, work, _ = entry
+        message, _, rule, work, _ = entry
+        client, overdue = self.client, self._signals.overdue
+        if self._is_late and isinstance(message, ClientMessage):
+            work.end()
+            return
+        scope = asyncio.timeout(rule.timeout if isinstance(message, ClientMessage) else None)
+        handling = overdue.begin(scope, client, rule)
+        try:
+            async with scope:
+                await self._handle_entry(entry)
+        except TimeoutError:
+            if not handling.is_told:
+                logger.warning("%s took longer than %g s and was cancelled", handling, rule.timeout or 0.0)
+            if isinstance(message, ClientMessage):
+                self._refuse(_FAILED, message.ref)
+        finally:
+            overdue.end(handling)
+            work.end()
+
+    async def _handle_entry(self, entry: Entry) -> None:
+        message, timestamp, rule, _, _ = entry
         client = self.client
         try:
             if isinstance(message, Passage):
@@ -378,5 +408,3 @@ class Session:
             )
             if isinstance(message, ClientMessage):
                 self._refuse(_FAILED, message.ref)
-        finally:
-            work.end()
