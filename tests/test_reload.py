@@ -398,7 +398,7 @@ async def test_a_certificate_that_was_renewed_is_shown_to_whoever_connects_and_n
         assert await asyncio.to_thread(certificate_of, url) == old
         for _ in range(2):
             new = pem(tmp_path / "our.pem")
-            await app.reload()
+            assert str(await app.reload()) == "reloaded: ~1 endpoint, 1 client kept"
             assert await asyncio.to_thread(certificate_of, url) == new != old
         assert await ask(client, "still") == "still"
         async with app.connect("/", ssl=trusting) as other:

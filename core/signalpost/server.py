@@ -28,9 +28,11 @@ from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.private import Private
 from signalpost.serving.rebinding import Rebinding, Rebound
+from signalpost.serving.restraint import Restraint
 from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.event import Shared
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
@@ -39,6 +41,9 @@ from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)
+
+Addressing = tuple[SignalTable, ElsewhereGuard | None]
+"""How the clients of a path are found, and what is held against what comes from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ class Server:
         self._hub.strain = Strain(loop.time, loop.call_later, self._hub.flush)
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
-        self._broadcaster.address_by(table)
+        self._broadcaster.address_by(table, guard_for(table, self._hub))
         self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._signals.patience = limits.handshake
@@ -205,9 +210,11 @@ class Server:
             additions=Additions(plan.registry.template_globals, plan.registry.template_filters),
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
+            answer_time=plan.config.limits.response,
             work=work,
             out_of_descriptors=self._sockets.gate.descriptors.miss,
             private=Private(plan.config.private),
+            restraint=Restraint(self._hub),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -232,6 +239,9 @@ class Server:
             places, held = self._signals.places, 0
             changeover: Changeover | None = None
             try:
+                # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
+                changes, lasts, unchanged = await asyncio.to_thread(_compared, old, plan)
+                addressing = await asyncio.to_thread(self._addressing, plan)
                 changeover = Changeover(
                     self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
                 )
@@ -241,7 +251,7 @@ class Server:
                 await plugins.start(plan.config.limits.startup)
                 self._refuse_if_stopping()
                 # The last that can fail; it changes nothing then.
-                self._jobs.reload(plan.jobs, unchanged_jobs(old, plan), work)
+                self._jobs.reload(plan.jobs, unchanged, work)
             except BaseException:
                 if changeover is not None:
                     changeover.give_up()
@@ -251,7 +261,7 @@ class Server:
                 raise
             retired, old_work = self._plugins, self._signals.work
             plugins.take_over()
-            rebound = self._swap(plan, plugins, work, changeover)
+            rebound = self._swap(plan, addressing, plugins, work, changeover)
             places.resize(held)
             for listener in changeover.left:
                 self._leaving.append(listener)
@@ -261,21 +271,27 @@ class Server:
             await changeover.accept()
             if not old_work.open:
                 await asyncio.shield(retiring)
-            return Reloaded(diff(old, plan), rebound.kept, rebound.closed, lasting(old, plan))
+            return Reloaded(changes, rebound.kept, rebound.closed, lasts)
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:
             raise OperatorError("the server stops; it loads nothing any more")
 
-    def _swap(self, plan: Plan, plugins: RunningPlugins, work: Work, changeover: Changeover) -> Rebound:
+    def _addressing(self, plan: Plan) -> Addressing:
+        table = _table_of(plan)
+        return table, guard_for(table, self._hub)
+
+    def _swap(
+        self, plan: Plan, addressing: Addressing, plugins: RunningPlugins, work: Work, changeover: Changeover
+    ) -> Rebound:
         """Put a plan that is ready in the place of the one at work: nothing here waits, and nothing fails."""
         before, limits, sockets = self.plan.config.limits, plan.config.limits, self._sockets
         self.plan = plan
         self._plugins = sockets.plugins = plugins
         self._signals.work, self._signals.patience = work, limits.handshake
         self._signals.base = plugins.base.copy()
-        sockets.table = _table_of(plan)
-        self._broadcaster.address_by(sockets.table)
+        sockets.table = addressing[0]
+        self._broadcaster.address_by(*addressing)
         sockets.limits = sockets.gate.limits = limits
         sockets.ports = _numbers_of(changeover.ports)
         configure(self._state, plan.config.state)
@@ -339,6 +355,11 @@ class Server:
             listener.stop()
         self._listeners.clear()
         self._writer.close()
+
+
+def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset[str]]:
+    """Return what a new plan changes, what lasts of the old one, and the names of jobs that stay as they are."""
+    return diff(old, new), lasting(old, new), unchanged_jobs(old, new)
 
 
 def _table_of(plan: Plan) -> SignalTable:

@@ -358,3 +358,68 @@ async def test_nobody_who_is_arriving_is_among_the_clients_that_others_see(app):
         await until(lambda: held(running))
         await who.send("?")
         assert await who.receive() == '["/who"]'
+
+
+RAISING = """
+import asyncio
+from signalpost import action, hookimpl
+
+class Own(BaseException): ...
+
+RAISED = {"own": Own, "exit": SystemExit, "interrupt": KeyboardInterrupt, "cancelled": asyncio.CancelledError}
+CAME = []
+
+@hookimpl
+def client_connected(client):
+    CAME.append(client.id)
+    if client.path.startswith("/plain/"):
+        raise RAISED[client.params["what"]]("plain")
+
+@action("at_once")
+def at_once(event, options):
+    raise RAISED[event.params["what"]]("action")
+
+@hookimpl
+async def client_disconnected(client, code):
+    if client.path.startswith("/plain/"):
+        raise RAISED[client.params["what"]]("gone")
+
+@action("raising")
+async def raising(event, options):
+    await asyncio.sleep(0)
+    raise RAISED[event.params["what"]]("action")
+"""
+WAITING = """
+from signalpost import hookimpl
+from . import raising
+
+@hookimpl
+async def client_connected(client):
+    if client.path.startswith("/wait/"):
+        raise raising.RAISED[client.params["what"]]("waiting")
+    if client.path == "/refused":
+        client.close(4001, "no")
+"""
+
+
+@pytest.mark.parametrize("what", ["own", "exit", "interrupt", "cancelled"])
+@pytest.mark.parametrize("where", ["plain", "wait", "action", "once"])
+async def test_whatever_is_raised_while_a_client_arrives_ends_neither_the_server_nor_the_next_hook(where, what, caplog):
+    signals = """
+signals:
+  - {path: /plain/<what>, rebroadcast: sender}
+  - {path: /wait/<what>, rebroadcast: sender}
+  - {path: /action/<what>, rebroadcast: sender, connected: [{raising: {}}]}
+  - {path: /once/<what>, rebroadcast: sender, connected: [{at_once: {}}]}
+  - {path: /refused}
+"""
+    async with serve(LIVE + signals, plugins={"raising": RAISING, "waiting": WAITING}) as app:
+        async with app.connect(f"/{where}/{what}") as client:
+            await client.send("in")
+            assert await client.receive() == "in"  # what fails is logged, and a client of it is as one of no hook
+        async with app.connect("/refused") as refused:
+            with pytest.raises(ConnectionClosed):
+                await refused.receive()
+            assert refused.socket.close_code == 4001
+    assert any("fail" in record.getMessage() for record in caplog.records)
+    assert "exception was never retrieved" not in caplog.text

@@ -21,6 +21,8 @@ APP = """
       - {path: /page, method: GET, do: [{respond: {text: read}}]}
       - {path: /bell, broadcast: {value: ding}}
       - {path: /both, method: [PUT, GET], do: [{respond: {text: done}}]}
+      - {path: /rung, method: [GET, OPTIONS], broadcast: {value: ding}}
+      - {path: /count, method: GET, do: [{if: "{{ true }}", then: [{set: {count: 1}}]}, {respond: {text: one}}]}
       - {path: /own, method: OPTIONS, do: [{respond: {text: mine, headers: {access-control-allow-methods: BREW}}}]}
 """
 
@@ -239,6 +241,29 @@ async def test_what_only_reads_is_answered_whoever_asks(app):
         answer = await send(app, method=method, path="/page", Origin="http://evil.test", Sec_Fetch_Site="cross-site")
         assert answer.status_code == 200
         assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/rung"), ("HEAD", "/rung"), ("OPTIONS", "/rung"), ("GET", "/count")]
+)
+async def test_what_changes_something_is_refused_to_a_foreign_page_by_any_method(app, method, path):
+    """A page has a browser send a GET by an image, a link or a form."""
+    port = port_of(app, "shared")
+    for sent in ({"Sec_Fetch_Site": "cross-site"}, {"Origin": "http://evil.test"}, {"Origin": "null"}):
+        answer = await send(app, method=method, path=path, **sent)
+        assert answer.status_code == 403
+    own = {"Origin": f"http://127.0.0.1:{port}", "Sec_Fetch_Site": "same-origin"}
+    listed = {"Origin": "https://good.example", "Sec_Fetch_Site": "cross-site"}
+    for sent in ({}, {"Sec_Fetch_Site": "none"}, {"Sec_Fetch_Site": "same-origin"}, own, listed):
+        assert (await send(app, method=method, path=path, **sent)).status_code < 300
+
+
+async def test_what_changes_something_when_it_is_read_is_noted(app):
+    notes = [note for note in app.server.plan.notes if "pages of other origins" in note]
+    assert [note.partition(", and")[0].partition(": ")[2] for note in notes] == [
+        "/rung answers GET, OPTIONS",
+        "/count answers GET",
+    ]
 
 
 async def test_a_refused_change_is_a_line_that_says_what_to_write_and_many_are_a_count(app, caplog):

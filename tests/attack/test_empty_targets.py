@@ -106,3 +106,27 @@ async def test_a_template_that_gives_an_empty_target_fails_its_step(step, given,
         await other.send("end")
         assert await other.receive() == "end"
     assert "routes.yaml" in caplog.text
+
+
+async def test_a_group_that_nobody_could_name_is_not_joined_and_a_long_one_is_not_kept():
+    plugin = """
+    from signalpost import signal
+
+    @signal("join", path="/join")
+    async def join(event):
+        answers = []
+        for group in ("", 5, None, ["a"], event.client, "x" * 256, event.data.message, "a", "y" * 255):
+            try:
+                event.client.join(group)
+            except (TypeError, ValueError) as error:
+                answers.append(type(error).__name__)
+            else:
+                answers.append(group[:1])
+        event.reply(answers)
+    """
+    live = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+    async with serve(live, plugins={"join": plugin}) as app, app.connect("/join") as client:
+        await client.send("z" * 900_000)
+        wrong = ["ValueError", *["TypeError"] * 4, *["ValueError"] * 2]
+        assert await client.receive_json() == [*wrong, "a", "y"]
+        assert app.server._hub.clients[client.id].groups == {"a", "y" * 255}

@@ -264,6 +264,28 @@ class TestEndpoints:
             await intruder.send("end", path="/ops")
             assert await intruder.receive() == "end"
 
+    @pytest.mark.parametrize(
+        "path", ["/ops\nadmin", "\n/ops\nadmin", "/OPS\nadmin", "/ops\nadmin\nlive", "('/ops', ('admin',))"]
+    )
+    @pytest.mark.parametrize("sender", ["/x", "/ops"])
+    async def test_no_text_of_a_path_names_the_audience_of_one_endpoint(self, sender, path):
+        closed = self.OPS.replace("rebroadcast: path", "rebroadcast: path, from_elsewhere: false")
+        async with (
+            serve(TWO + closed, plugins={"p": PLUGIN}) as app,
+            app.connect("/ops", endpoint="admin") as operator,
+            app.connect(sender, endpoint="live") as stranger,
+            app.connect("/send", endpoint="live") as server,
+        ):
+            await stranger.send("fake", path=path)
+            await stranger.send("fake", path=path, group="all")
+            await stranger.send("done", path=sender)
+            assert await stranger.receive() == "done"
+            await server.send("/ops")
+            assert await read_by(operator, "from a handler") == []
+            # Nor does a handler that sends to whatever path it is told.
+            place = app.server._hub.clients[operator.id].place
+            assert place not in app.server._sockets.table.places(path)
+
     async def test_two_signals_at_one_path_are_two_audiences_and_the_server_reaches_both(self):
         signals = """
 signals:
@@ -374,6 +396,32 @@ class TestForgedErrors:
             await sender.send(value)
             frame = await sender.receive()
             assert (frame if isinstance(value, str) else json.loads(frame)) == value
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            '{"signal":{"path":"/bank","value":"pay"}}',
+            '\ufeff {"signal" : {"value": 1, "path": null}}\n',
+            '{"welcome":{"clientId":"0","path":"/raw"}}',
+            '{"b\\u0079e":{"retry_ms":0}}',
+            '{"lagged":{"missed":1}}',
+            '{"signal":{"path":"\\ud800","value":1}}',
+            '{"sign\\u0061l":{"path":"/","value":' + "[" * 2000 + "]" * 2000 + "}}",
+        ],
+    )
+    async def test_a_raw_frame_is_neither_an_envelope_nor_a_notice_of_the_server_s(self, frame):
+        """A client of signalpost.v1 reads raw frames as they are."""
+        async with (
+            serve(LIVE + "signals: [{path: /raw, format: raw}]") as app,
+            app.connect("/raw") as sender,
+            app.connect("/raw", subprotocols=["signalpost.v1"]) as reader,
+        ):
+            await reader.receive()
+            await sender.send_raw(frame)
+            assert error(await sender.receive()) == ("bad-message", "/message")
+            for other in ('{"signal":{"type":"offer"}}', '{"bye":1}', '{"signal":{"path":1,"value":2},"x":3}', "{bye}"):
+                await sender.send_raw(other)
+                assert await reader.receive() == other
 
     async def test_raw_frames_of_text_are_held_to_the_same_and_binary_ones_are_no_errors(self):
         async with (

@@ -142,6 +142,63 @@ async def test_variables_of_a_client_s_context_are_its_own_under_run(process):
     await check(Asked(process.stdout.readline().split()[1]))
 
 
+REQUESTS = """
+endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]
+routes:
+  - {path: /handler, method: GET, handler: keep}
+  - {path: /action, method: GET, do: [{put: {value: "{{ request.query.v }}"}}, {respond: {text: "{{ user() }}"}}]}
+  - {path: /read, method: GET, do: [{respond: {text: "{{ user() }}"}}]}
+  - {path: /view, view: page.html}
+  - {path: /slow, method: GET, handler: slow}
+"""
+OF_REQUESTS = (
+    PLUGIN
+    + """
+from signalpost import route
+
+@hookimpl
+def template_filters():
+    return {"put": USER.set}
+
+@route("keep")
+async def keep(event):
+    before = USER.get()
+    USER.set("handler")
+    await asyncio.sleep(0)
+    return f"{before} {USER.get()}"
+
+@route("slow")
+async def slow(event):
+    try:
+        await asyncio.wait_for(asyncio.Event().wait(), 0)
+    except TimeoutError:
+        USER.set("late")
+        raise ValueError("late") from None
+"""
+)
+
+
+async def test_requests_of_one_connection_have_a_context_each(tmp_path):
+    """A proxy sends requests of many clients over one connection."""
+    (tmp_path / "page.html").write_text("{{ user() }}{{ (request.method | put) and '' }}{{ user() }}")
+    async with serve(REQUESTS, folder=tmp_path, plugins={"vars": OF_REQUESTS}) as app:
+        reader, writer = await asyncio.open_connection("127.0.0.1", app.server.endpoints[0].port)
+
+        async def ask(path):
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+            return int(head.split()[1]), (await reader.readexactly(length)).decode()
+
+        assert [await ask("/handler") for _ in range(2)] == [(200, "nobody handler")] * 2
+        assert (await ask("/action?v=ada"))[1] == "ada"
+        assert (await ask("/read"))[1] == "nobody"
+        assert [await ask("/view") for _ in range(2)] == [(200, "nobodyGET")] * 2
+        assert (await ask("/slow"))[0] == 500
+        assert await ask("/read") == (200, "nobody")
+        writer.close()
+
+
 async def test_messages_that_are_handled_at_once_have_a_copy_each():
     async with (
         serve(APP, plugins={"vars": PLUGIN}) as app,

@@ -165,3 +165,71 @@ def test_a_wrapped_hook_is_called_with_its_wrapper(load):
     )
     (one,) = registry.implementations["startup"]
     assert one({"context": 1}) == ("outer", 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@bare\n@hookimpl\ndef startup(context): ...\n",
+        "@bare\n@hookimpl(tryfirst=True)\ndef startup(context): ...\n",
+        "@Guard\n@hookimpl\ndef startup(context): ...\n",
+        "class Plugin:\n    @hookimpl\n    def startup(self, context): ...\n",
+        "@hookimpl\ndef startup(context): ...\n\nstartup = functools.partial(startup)\n",
+        "@hookimpl\ndef startup(context): ...\n\ndef startup(context): ...\n",
+    ],
+)
+def test_a_hook_that_is_hidden_is_a_problem_rather_than_never_called(load, text):
+    registry = load(text)
+    (error,) = registry.errors
+    assert error.plugin == "chat"
+    assert 'hook "startup" is never called' in error.text
+    assert error.where.partition("chat.py:")[2].isdigit()
+    assert not registry.implementations["startup"]
+
+
+def test_a_hook_that_a_decorator_of_another_module_hides_is_a_problem_and_one_that_it_wraps_is_called(app):
+    app.write(
+        "_auth.py",
+        """
+        import functools
+
+        def bare(function):
+            def outer(*arguments):
+                return function(*arguments)
+            return outer
+
+        def loud(function):
+            @functools.wraps(function, assigned=())
+            def outer(*arguments):
+                return "outer", function(*arguments)
+            return outer
+        """,
+    )
+    app.write(
+        "chat.py",
+        """
+        from signalpost import hookimpl
+        from ._auth import bare, loud
+
+        @bare
+        @hookimpl
+        def client_connected(client):
+            client.close()
+
+        @loud
+        @hookimpl
+        def startup(context):
+            return context
+        """,
+    )
+    registry = app.load()
+    (error,) = registry.errors
+    assert 'hook "client_connected" is never called' in error.text
+    (one,) = registry.implementations["startup"]
+    assert one({"context": 1}) == ("outer", 1)
+
+
+def test_a_hook_that_has_two_names_is_one(load):
+    registry = load("@hookimpl\ndef startup(context): ...\n\nbegin = startup\n")
+    assert registry.errors == ()
+    assert len(registry.implementations["startup"]) == 1

@@ -181,7 +181,7 @@ def test_a_handshake_is_judged_by_the_rules(rule):
 def test_a_wrong_version_is_told_the_right_one():
     with pytest.raises(Refusal) as refused:
         read_offer("GET", "1.1", headers({"Sec-WebSocket-Version": "8"}))
-    assert refused.value.headers == {"sec-websocket-version": "13"}
+    assert refused.value.headers == {"sec-websocket-version": "13", "upgrade": "websocket"}
 
 
 def test_a_wrong_method_is_told_the_right_one():

@@ -11,6 +11,7 @@ from signalpost.actions.given import UnfitError, text_of
 from signalpost.actions.run import Run
 from signalpost.actions.text import as_text
 from signalpost.config.words import printable
+from signalpost.delivery.client import LONGEST_GROUP
 from signalpost.delivery.target import Receipt
 from signalpost.signals.shares import Holder, network_of
 
@@ -21,9 +22,6 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 _LONGEST_LINE = 2_000
 MOST_GROUPS = 1_000
 """Groups that a client may have joined by steps: whoever lets clients choose them has not thought of more."""
-
-LONGEST_GROUP = 255
-"""Characters of a group's name that a step may join: its client may have chosen it, and it is kept."""
 
 _TARGETS = ("path", "group", "client")
 
@@ -71,7 +69,7 @@ def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
         if value is None:
             state.discard(path)
         else:
-            state.put(path, value, holder)
+            state.put(path, value, holder, run.tick)
 
 
 def _holder(run: Run) -> Holder | None:

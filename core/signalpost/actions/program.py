@@ -14,6 +14,7 @@ from signalpost.config.model import StepConfig
 from signalpost.config.steps import all_steps
 from signalpost.errors import SignalpostError, StepFailedError
 from signalpost.foreign import original
+from signalpost.signals.arrival import is_the_task_s
 
 _Walk = Generator[Awaitable[None], None, bool]
 
@@ -102,7 +103,7 @@ def _walk(steps: Sequence[Step], run: Run) -> _Walk:
             run.tick()
             options = step.options.of(run)
             outcome = step.effect(run, options) if isinstance(step, Leaf) else None
-        except Exception as error:
+        except BaseException as error:  # of a plugin's action, SystemExit too, which would end the loop
             raise _failure(step, error) from error
         if isinstance(step, Leaf):
             if step.waits:
@@ -161,11 +162,13 @@ async def _awaited(step: Leaf, outcome: Any) -> None:
     try:
         if inspect.isawaitable(outcome):
             await outcome
-    except Exception as error:
+    except BaseException as error:
+        if is_the_task_s(error):
+            raise
         raise _failure(step, error) from error
 
 
-def _failure(step: Step, error: Exception) -> StepFailedError:
+def _failure(step: Step, error: BaseException) -> StepFailedError:
     """Word a failure: what templates gave is said in one line; of code that raised, there is a traceback to show."""
     if isinstance(error, TemplateFailedError):
         return StepFailedError(error.where, step.name, error.text)

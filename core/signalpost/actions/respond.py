@@ -14,12 +14,13 @@ from signalpost.actions.text import as_text
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
+_CONTENT_TYPE = "content-type"
 
 # RFC 9110 section 5.5: visible characters, spaces and tabs; beyond ASCII nothing is safe everywhere.
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
-# RFC 3986 section 2: what may stand in an address; the rest is percent-encoded.
+# RFC 3986 section 2: what may stand in an address; the rest, blanks included, is percent-encoded.
 _IN_ADDRESS = "!#$%&'()*+,/:;=?@[]~-._"
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def respond(run: Run, options: Mapping[str, Any]) -> None:
@@ -35,12 +36,16 @@ def response_of(options: Mapping[str, Any]) -> Response:
 
     """
     body, content_type, status = _body(options)
-    headers = {name: _field(name, value) for name, value in options.get("headers", {}).items()}
-    for name in [name for name in headers if name.lower() == "content-type"]:
-        content_type = headers.pop(name) or content_type
+    headers = [
+        (name, _field(name, value))
+        for name, given in options.get("headers", {}).items()
+        for value in (given if isinstance(given, list | tuple) else (given,))
+    ]
+    content_type = next((text for name, text in headers if text and name.lower() == _CONTENT_TYPE), content_type)
+    headers = [(name, text) for name, text in headers if name.lower() != _CONTENT_TYPE]
     if "redirect" in options:
-        headers["Location"] = _address(options["redirect"])
-    return Response(options.get("status", status), body, content_type, headers)
+        headers.append(("Location", _address(options["redirect"])))
+    return Response(options.get("status", status), body, content_type, tuple(headers))
 
 
 def _body(options: Mapping[str, Any]) -> tuple[bytes, str, int]:
@@ -75,5 +80,5 @@ def _field(name: str, value: Any) -> str:
 def _address(value: Any) -> str:
     text = text_of("redirect", value).strip()
     if _CONTROL.search(text):
-        raise UnfitError("redirect: an address has no spaces and control characters")
+        raise UnfitError("redirect: an address has no line breaks, tabs and control characters")
     return quote(text, safe=_IN_ADDRESS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from signalpost.actions.names import Getter
-from signalpost.actions.run import Run
+from signalpost.actions.run import Names, Run
 from signalpost.actions.value import Fixed, Value
 
 Effect = Callable[[Run, Any], Any]
@@ -33,7 +33,7 @@ class Options:
         """Give the options of a run; raises `TemplateFailedError`."""
         if self.render is None:
             return self.fixed
-        return self.render({name: getter(run) for name, getter in self.getters})
+        return self.render(Names({name: getter(run) for name, getter in self.getters}, run.clock))
 
     def give(self, scope: Mapping[str, Any]) -> Any:
         """Give the options for a scope of all names that they use."""

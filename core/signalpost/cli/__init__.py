@@ -4,6 +4,7 @@ import shlex
 import sys
 from http import HTTPMethod
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from signalpost.cli.planning import show_plan
 from signalpost.cli.question import Question
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app
+from signalpost.cli.streams import open_streams
 from signalpost.cli.terminal import wants_colour
 from signalpost.cli.trying import try_message
 from signalpost.config.reference import reference as reference_text
@@ -50,7 +52,8 @@ def run(file: str, log_level: str, watch: bool) -> None:
     What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
     connected, and a mistake leaves everything as it was. SIGHUP reloads, too.
     """
-    run_server(load(file), log_level, watch=watch)
+    since = time_ns()
+    run_server(load(file), log_level, watch=watch, since=since)
 
 
 @cli.command()
@@ -181,4 +184,5 @@ def reference() -> None:
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
     cli(prog_name="signalpost")

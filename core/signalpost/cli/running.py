@@ -17,6 +17,8 @@ from signalpost.cli.logs import configure_logging
 from signalpost.cli.loop import ServerLoop
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
+from signalpost.cli.standing import standing
+from signalpost.cli.streams import lasting_streams
 from signalpost.cli.wording import installed_plugins
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
@@ -27,13 +29,14 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, *, watch: bool) -> None:
+def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: to begin with.
         log_level: of what is logged, the least.
         watch: whether a change of the app's files reloads, too.
+        since: when reading the plan began, in nanoseconds since the epoch: what was saved later is read again.
 
     Raises:
         OperatorError: the server cannot start.
@@ -43,8 +46,8 @@ def run_server(plan: Plan, log_level: str, *, watch: bool) -> None:
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
-    with asyncio.Runner(loop_factory=ServerLoop) as runner:
-        runner.run(_serve(plan, signals, watch=watch))
+    with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
+        runner.run(serve(plan, signals, watch=watch, since=since))
 
 
 class ProcessSignals:
@@ -115,17 +118,25 @@ def _has_terminal() -> bool:
     return True
 
 
-async def _serve(plan: Plan, signals: ProcessSignals, *, watch: bool) -> None:
+async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, since: int = 0) -> None:
+    """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
     server = Server(plan)
+    told, asked = signals.event(), signals.reload_event()
     record = Recorder(plan.config.file)
-    told = signals.event()
-    reloader = Reloader(server, record, signals.reload_event(), watch=watch)
-    if await _unless(told, server.start()):
-        record.write(plan)
+    reloader = Reloader(server, record, asked, watch=watch, since=since)
+    await reloader.begin()
+    if not await _unless(told, server.start()):
+        return
+    with standing("what `plan` compares with cannot be kept"):
+        await asyncio.to_thread(record.write, plan)
+    with standing("what is served cannot be printed"):
         _announce(plan, server)
+    with standing("nothing is reloaded any more"):
         await _unless(told, reloader.run())
+    await told.wait()
+    with standing("what `plan` compares with cannot be removed"):
         record.remove()
-        await server.stop()
+    await server.stop()
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

@@ -27,7 +27,7 @@ from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
-from signalpost.signals.elsewhere import document_of
+from signalpost.signals.elsewhere import document_of, guard_for
 from signalpost.signals.event import HandshakeRequest, RouteEvent, Shared
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
@@ -101,7 +101,7 @@ class Trial:
         self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
-        broadcaster.address_by(self._table)
+        broadcaster.address_by(self._table, guard_for(self._table, self._hub))
         self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)

@@ -19,6 +19,9 @@ from signalpost.errors import Problem
 
 Keys = tuple[str | int, ...]
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that only read (RFC 9110 section 9.2.1), but for TRACE, which no route answers."""
+
 MEBIBYTE = 1024 * 1024
 
 
@@ -95,12 +98,18 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """The certificate of an endpoint: a pem or pfx file, or one made at start."""
+    """The certificate of an endpoint: a pem or pfx file, or one made at start.
+
+    Attributes:
+        digest: of what the files hold, so that a certificate that was renewed is another one.
+
+    """
 
     certificate: Path | None = None
     key: Path | None = None
     password: str | None = field(default=None, repr=False)
     self_signed: bool = False
+    digest: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +212,8 @@ class RouteConfig(Placed):
     schema: SchemaConfig | None = None
     endpoints: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    query: SchemaConfig | None = None
+    params: SchemaConfig | None = None
 
 
 class Rebroadcast(StrEnum):
@@ -402,6 +413,7 @@ class LimitsConfig:
         rate: how fast is read from one client.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
         startup: seconds that the `startup` of each plugin may take.
+        response: seconds in which the answer to a request must begin.
 
     """
 
@@ -415,6 +427,7 @@ class LimitsConfig:
     rate: RateConfig = RateConfig()
     drain: float = 30.0
     startup: float = 30.0
+    response: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

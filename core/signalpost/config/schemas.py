@@ -34,12 +34,12 @@ _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _YAML_SUFFIXES = (".yaml", ".yml")
 
 
-def read_schema(section: Section, folder: Path) -> SchemaConfig | None:
-    """Return the schema of the key ``schema``; None if there is none, or, with a problem, if it cannot be used."""
-    value = section.data.get("schema")
-    keys = (*section.keys, "schema")
+def read_schema(section: Section, folder: Path, name: str = "schema") -> SchemaConfig | None:
+    """Return the schema of a key; None if there is none, or, with a problem, if it cannot be used."""
+    value = section.data.get(name)
+    keys = (*section.keys, name)
     if isinstance(value, str):
-        path = find_file(section, "schema", folder)
+        path = find_file(section, name, folder)
         return None if path is None else _from_file(section, path, keys)
     if not isinstance(value, dict | bool):
         return None
@@ -52,15 +52,16 @@ def read_schema(section: Section, folder: Path) -> SchemaConfig | None:
 
 
 def _from_file(section: Section, path: Path, keys: Keys) -> SchemaConfig | None:
-    name = str(section.data["schema"])
+    key = str(keys[-1])
+    name = str(section.data[key])
     try:
         with path.open("rb") as file:
             text = file.read(4 * MAX_CHARACTERS).decode("utf-8-sig")
     except OSError as error:
-        section.problem("schema", f"{quoted(name)} cannot be read: {(error.strerror or 'unknown error').lower()}")
+        section.problem(key, f"{quoted(name)} cannot be read: {(error.strerror or 'unknown error').lower()}")
         return None
     except UnicodeDecodeError as error:
-        section.problem("schema", f"{quoted(name)} is not UTF-8 text (byte {error.start})")
+        section.problem(key, f"{quoted(name)} is not UTF-8 text (byte {error.start})")
         return None
     document, problems = _parse(name, text, yaml=path.suffix in _YAML_SUFFIXES)
     for problem in problems:
@@ -68,12 +69,12 @@ def _from_file(section: Section, path: Path, keys: Keys) -> SchemaConfig | None:
     if problems:
         return None
     if not isinstance(document, dict | bool):
-        section.problem("schema", f"{quoted(name)} does not hold a JSON Schema: that is a mapping, true or false")
+        section.problem(key, f"{quoted(name)} does not hold a JSON Schema: that is a mapping, true or false")
         return None
     faults = list(schema_faults(document))
     for inner, fault in faults:
         where = f" at {format_keys(inner)}" if inner else ""
-        section.problem("schema", f"{quoted(name)}{where}: {fault}")
+        section.problem(key, f"{quoted(name)}{where}: {fault}")
     return None if faults else SchemaConfig(keys, document)
 
 

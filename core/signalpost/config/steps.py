@@ -272,6 +272,9 @@ _RULES: Mapping[str, _Rule] = {
 BUILT_IN = tuple(_RULES)
 """The names of the actions that need no plugin."""
 
+CHANGING = frozenset({"broadcast", "set"})
+"""Those of them that change something for others than who has them done."""
+
 
 # Texts with templates in them
 

@@ -9,7 +9,7 @@ import sys
 import termios
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NewType, Protocol
+from typing import NamedTuple, NewType, Protocol
 
 from signalpost.config.model import EndpointConfig, SlowPolicy
 from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
@@ -20,6 +20,26 @@ ClientId = NewType("ClientId", str)
 
 NO_DESCRIPTOR = -1
 """In place of a file descriptor: everything must go through the transport (TLS)."""
+
+
+class Apart(NamedTuple):
+    """The place of a path that a signal has at some endpoints only. No text is equal to it, whatever a client writes.
+
+    Attributes:
+        path: the text of the path.
+        endpoints: their names, sorted.
+
+    """
+
+    path: str
+    endpoints: tuple[str, ...]
+
+
+Place = str | Apart
+"""Whose clients are one audience: a path, or what sets a signal of some endpoints apart at it."""
+
+LONGEST_GROUP = 255
+"""Characters of a group's name."""
 
 _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
@@ -133,12 +153,12 @@ class Client:
         params: Mapping[str, str | int] = _NO_PARAMS,
         dialect: Dialect = Dialect.PLAIN,
         deflate: Deflate | None = None,
-        place: str | None = None,
+        place: Place | None = None,
         ward: str | None = None,
     ) -> None:
         self.id = client_id
         self.path = path
-        self.place = path if place is None else place
+        self.place: Place = path if place is None else place
         self.ward = ward
         self.params = params
         self.groups = _NO_GROUPS
@@ -168,7 +188,17 @@ class Client:
     # For handlers and plugins
 
     def join(self, group: str) -> None:
-        """Add the client to a group. Joining twice is no error."""
+        """Add the client to a group. Joining twice is no error.
+
+        Raises:
+            TypeError: it is no string, so nobody could send to it.
+            ValueError: it is empty, likewise, or longer than 255 characters: a client may have chosen it.
+
+        """
+        if not isinstance(group, str):
+            raise TypeError(f"a group is a string, not a {type(group).__name__}")
+        if not 0 < len(group) <= LONGEST_GROUP:
+            raise ValueError(f"a group's name has 1 to {LONGEST_GROUP} characters, this one has {len(group)}")
         if group not in self.groups and not self.closing:
             self._hub.regroup(self, self.groups | {group})
 

@@ -7,10 +7,11 @@ One rule keeps that order: before a client changes its mode or its memberships, 
 """
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.audience import Audience
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.frames import CloseCode, Frame, encoding_of
 from signalpost.delivery.load import Load
 from signalpost.delivery.outbox import NO_PATH, Fate
@@ -18,6 +19,8 @@ from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.delivery.writing import OneByOne, Writer
+
+K = TypeVar("K")
 
 # Names of the module's own: a look into an Enum's class costs as much as the rest of what is done with it.
 _QUEUED, _TOO_SLOW = Fate.QUEUED, Fate.TOO_SLOW
@@ -82,7 +85,7 @@ class Hub:
         self.clients: dict[ClientId, Client] = {}
         self.everyone = Audience()
         self.closing: set[Client] = set()
-        self._paths: dict[str, Audience] = {}
+        self._paths: dict[Place, Audience] = {}
         self._groups: dict[str, Audience] = {}
         self._wards: dict[str, Audience] = {}
         self._queue: list[Entry] = []
@@ -162,7 +165,7 @@ class Hub:
                 _of(self._groups, name).lane(client).add(client)
         client.groups = groups
 
-    def move(self, client: Client, path: str, place: str | None = None, ward: str | None = None) -> None:
+    def move(self, client: Client, path: str, place: Place | None = None, ward: str | None = None) -> None:
         """Move the client to another path; `place` and `ward` are those of `signalpost.signals.table.ResolvedPath`."""
         place = path if place is None else place
         if (client.path, client.place, client.ward) == (path, place, ward) or not self._still_has(client):
@@ -413,6 +416,11 @@ class Hub:
             if heaviest and self._shed is not None:
                 self._shed(len(heaviest))
 
+    def flush_much(self) -> None:
+        """Write what is queued if it is so much that somebody may be strained by it."""
+        if self._queued > MOST_QUEUED:
+            self.flush()
+
     def weigh(self, client: Client, waiting: int) -> None:
         """Hear how many bytes wait for a client now."""
         self._load.weigh(client, waiting)
@@ -420,7 +428,7 @@ class Hub:
             self.strain.weigh(client, waiting)
 
 
-def _of(audiences: dict[str, Audience], name: str) -> Audience:
+def _of(audiences: dict[K, Audience], name: K) -> Audience:
     audience = audiences.get(name)
     if audience is None:
         audience = audiences[name] = Audience()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client, ClientId, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Target:
 
     """
 
-    path: str | None = None
+    path: Place | None = None
     groups: frozenset[str] | None = None
     client: ClientId | None = None
     excluding: Client | None = None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from signalpost.actions.program import Program
 from signalpost.config.doubts import NO_DOUBTS, Doubts
 from signalpost.config.model import (
+    SAFE_METHODS,
     Keys,
     MessageFormat,
     Rebroadcast,
@@ -61,6 +62,7 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     signals = tuple(_signals(resolver, compiler))
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
+    _note_changing_reads(config, routes, findings)
     note_strangers(config, signals, findings)
     _note_left_out(resolver)
     findings.raise_problems()
@@ -83,6 +85,18 @@ def _note_memory(config: ServerConfig, findings: Findings) -> None:
                 f"{config.source.place(keys)}: {format_keys(keys)}: {format_size(size)} for one client is more than "
                 f"may wait for all together on this machine, {format_size(most)} (a quarter of its memory, at most "
                 "1GiB): it would be dropped before; allow less here, or more by limits.outboxes"
+            )
+
+
+def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], findings: Findings) -> None:
+    """Note routes that change something when they are read: a link or an image anywhere would do it."""
+    for route, rule in zip(config.routes, routes, strict=False):
+        reads = [method for method in rule.methods if method in SAFE_METHODS]
+        if reads and rule.changes:
+            findings.note(
+                f"{config.source.place(route.keys)}: {route.path} answers {listing(reads)}, and its list of actions "
+                "broadcasts or sets something: browsers ask for it by themselves (links, images, previews), so it is "
+                "403 for pages of other origins; method: POST says what it does"
             )
 
 
@@ -143,8 +157,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
     claims = _Claims(resolver)
     for route in resolver.config.routes:
         owner = resolver.config.source.place(route.keys)
-        claims.declare(_route_keys(route.path, route.methods), owner)
-        yield RouteRule(
+        rule = RouteRule(
             route.path,
             route.methods,
             owner,
@@ -157,7 +170,12 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             gate=resolver.gate(route.schema),
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
             headers=route.headers,
+            query=resolver.gate(route.query),
+            params=resolver.gate(route.params),
         )
+        # A folder is whatever is in it: a decorator may have its own path, as a route of routes.yaml may.
+        claims.declare(_route_keys(rule.below or rule.path, rule.methods), owner)
+        yield rule
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):
         path = resolver.bound_path(handler, binding.path)

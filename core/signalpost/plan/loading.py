@@ -8,7 +8,8 @@ from pathlib import Path
 from signalpost.config.doubts import Doubts
 from signalpost.config.load import read_config
 from signalpost.config.model import ServerConfig
-from signalpost.errors import ConfigError
+from signalpost.config.words import printable
+from signalpost.errors import ConfigError, Problem
 from signalpost.plan.builder import build_plan
 from signalpost.plan.model import Plan
 from signalpost.plugins.discovery import Loading, load_plugins
@@ -26,13 +27,19 @@ def load_plan(file: str | Path, before: Plan | None = None) -> Plan:
         ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
 
     """
-    config, doubts = _config(file)
-    registry = _plugins(config, doubts, before)
+    try:
+        config, doubts = _config(file)
+        registry = _plugins(config, doubts, before)
+    except OSError as error:
+        raise _unreadable(file, error) from None
     try:
         return build_plan(config, registry, doubts)
     except ConfigError:
         registry.unload()
         raise
+    except OSError as error:
+        registry.unload()
+        raise _unreadable(file, error) from None
 
 
 async def load_beside(file: str | Path, before: Plan) -> Plan:
@@ -46,8 +53,11 @@ async def load_beside(file: str | Path, before: Plan) -> Plan:
         ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
 
     """
-    config, doubts = await asyncio.to_thread(_config, file)
-    loading = None if doubts.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
+    try:
+        config, doubts = await asyncio.to_thread(_config, file)
+        loading = None if doubts.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
+    except OSError as error:
+        raise _unreadable(file, error) from None
     registry = Registry()
     try:
         if loading is not None:
@@ -57,9 +67,11 @@ async def load_beside(file: str | Path, before: Plan) -> Plan:
                 await asyncio.sleep(0)
             registry = loading.registry()
         return await asyncio.to_thread(build_plan, config, registry, doubts)
-    except BaseException:
+    except BaseException as error:
         if loading is not None:
             loading.give_up()
+        if isinstance(error, OSError):
+            raise _unreadable(file, error) from None
         raise
 
 
@@ -84,6 +96,13 @@ def load_offers(file: str | Path) -> Registry:
     except ConfigError:
         return Registry()
     return Registry() if config is None else _plugins(config, doubts)
+
+
+def _unreadable(file: str | Path, error: OSError) -> ConfigError:
+    """Word that a file changed while it was read, or that its place is one that nobody could foresee."""
+    named = printable(str(error.filename)) if error.filename else "a file that it needs"
+    text = f"{named} cannot be read: {(error.strerror or type(error).__name__).lower()}"
+    return ConfigError((Problem(str(file), 0, 0, "", text),))
 
 
 def _config(file: str | Path) -> tuple[ServerConfig, Doubts]:

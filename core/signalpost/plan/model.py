@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from signalpost.actions.program import Program
 from signalpost.config.model import ServerConfig
 from signalpost.config.paths import PathPattern
-from signalpost.config.steps import all_steps
+from signalpost.config.steps import CHANGING, all_steps
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
@@ -84,6 +84,7 @@ class RouteRule:
     Attributes:
         methods: upper case.
         gate: judges the JSON body; None lets every body pass.
+        query: judges the parameters of the query, likewise; and `params` those of the path.
         endpoints: names of the endpoints that serve it; never empty.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
         templates: the files of its view, each with a digest of what it held when the plan was made.
@@ -103,9 +104,16 @@ class RouteRule:
     gate: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
+    query: SchemaGate | None = None
+    params: SchemaGate | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"
+
+    @property
+    def changes(self) -> bool:
+        """Whether its list of actions changes something, whatever its methods are; of a handler nobody knows."""
+        return self.do is not None and any(step.name in CHANGING for step in all_steps(self.do.config))
 
     @property
     def below(self) -> PathPattern | None:

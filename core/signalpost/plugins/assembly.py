@@ -12,10 +12,12 @@ from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.faults import fault
-from signalpost.plugins.loaded import Loaded, own_functions
-from signalpost.plugins.marks import where_is
+from signalpost.plugins.loaded import Loaded, own_functions, parts_of
+from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
+
+_MARK = f"{hookspecs.PROJECT}_impl"  # pluggy's
 
 
 def assemble(
@@ -130,7 +132,7 @@ class _Assembly:
         hook twice when one plugin imports it from another.
         """
         sound = ModuleType(loaded.module.__name__)
-        for attribute, function in own_functions(loaded.module):
+        for attribute, function in self._functions(loaded):
             options = self.manager.parse_hookimpl_opts(loaded.module, attribute)
             if options is None:
                 if attribute in self.specs:
@@ -146,6 +148,25 @@ class _Assembly:
             else:
                 setattr(sound, attribute, function)
         return sound
+
+    def _functions(self, loaded: Loaded) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """Yield a plugin's own functions, and what a decorator from elsewhere has made of one that is a hook.
+
+        A hook that no function stands for is an error: a decorator above it, or a class around it, hides it.
+        """
+        parts = parts_of(loaded.module)
+        hooks = {id(_mark_of(each)): each for part in parts for each in marked_in(part) if _mark_of(each)}
+        own = dict(own_functions(loaded.module))
+        seen = set(map(id, own.values()))
+        for attribute, candidate in list(vars(loaded.module).items()):
+            if id(candidate) not in seen and inspect.isfunction(candidate) and id(_mark_of(candidate)) in hooks:
+                seen.add(id(candidate))
+                own[attribute] = candidate
+        yield from own.items()
+        found = {id(_mark_of(each)) for part in parts for each in vars(part).values() if inspect.isfunction(each)}
+        for mark, function in hooks.items():
+            if mark not in found:
+                self.errors.append(PluginError(loaded.name, where_is(function), _hidden(function)))
 
     def _judge(self, hook: str, function: Callable[..., Any], *, wrapper: bool) -> str:
         """Say what is wrong with an implementation; nothing is wrong with the empty answer."""
@@ -164,6 +185,20 @@ class _Assembly:
             if name not in known:
                 return f'{hook}: no argument named "{name}"{_takes(known)}'
         return ""
+
+
+def _mark_of(candidate: object) -> object:
+    """Return what `hookimpl` has written on an object, and functools.wraps on what stands in its place."""
+    return getattr(candidate, "__dict__", {}).get(_MARK)
+
+
+def _hidden(function: object) -> str:
+    name = getattr(function, "__name__", "?")
+    return (
+        f'hook "{name}" is never called: its module has it under no name, or not as a function. A decorator above '
+        "@hookimpl hides it: put @hookimpl above it, or have that decorator give a function, with functools.wraps. "
+        "One in a class, or whose name is defined again, is not found either"
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

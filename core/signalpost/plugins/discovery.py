@@ -259,6 +259,8 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
         _check_entry(candidate, origin, notes)
     elif "." in origin.name:
         raise PluginError(candidate.name, candidate.source, "a plugin's file has no dot in its name but that of .py")
+    elif not _is_text(origin.name):
+        raise PluginError(candidate.name, candidate.source, "a plugin's file has a name that is UTF-8: rename it")
     with interruptible() as is_interrupted:
         try:
             if isinstance(origin, EntryPoint):
@@ -272,6 +274,11 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
                 raise
             raise fault(candidate.name, error, candidate.home, during="does not import") from None
     return Loaded(candidate.name, version, candidate.source, candidate.home, module, package=candidate.package)
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a file's name is UTF-8: what is not comes from the system as halves of characters."""
+    return name.isprintable() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _check_entry(candidate: _Candidate, entry: EntryPoint, notes: list[str]) -> None:

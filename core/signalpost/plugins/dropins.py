@@ -27,6 +27,8 @@ from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceF
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from signalpost.config.presence import is_folder
+
 Guard = Callable[[Path], None]
 
 PACKAGE_PREFIX = "signalpost_plugins_"
@@ -51,7 +53,7 @@ def find_dropins(folder: Path) -> tuple[DropIn, ...]:
 
     Names that start with ``_`` are helpers, those that start with ``.`` belong to editors.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return ()
     found = [DropIn(file.stem, file) for file in folder.glob("*.py")]
     found += [DropIn(file.parent.name, file) for file in folder.glob("*/__init__.py")]
@@ -99,7 +101,7 @@ class DropInPackage:
         found = hashlib.sha256()
         for part, each in sorted(self._parts(_own_name(module)).items()):
             loader = _loader_of(each)
-            found.update(f".{part}\0{loader.digest if loader else ''}\0".encode())
+            found.update(f".{part}\0{loader.digest if loader else ''}\0".encode(errors="surrogatepass"))
         return found.hexdigest()
 
     def is_unchanged(self, name: str) -> bool:

@@ -6,7 +6,6 @@ the marked function has no name in the module, and that is a problem rather than
 """
 
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 from signalpost.plugins.action import Action
 from signalpost.plugins.handler import Handler
+from signalpost.plugins.loaded import parts_of
 from signalpost.plugins.marks import Fault, Marks, check_action, check_handler, marked_in, marks_of
 
 _Made = TypeVar("_Made", Handler, Action)
@@ -27,7 +27,7 @@ def exposed_marks(module: ModuleType) -> Marks:
     cannot be served so is among the faults.
     """
     inside = module.__name__ + "."
-    homes = [module, *(part for name, part in list(sys.modules.items()) if name.startswith(inside))]
+    homes = parts_of(module)
     marked = {id(each): each for home in homes for each in marked_in(home)}
     own = {key for each in marked.values() for key in _keys(marks_of(each))}
     collected = _Collected()

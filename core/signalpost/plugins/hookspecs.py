@@ -7,7 +7,7 @@ hook and file, and stops nobody else. Plugins are called in the order they were 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import pluggy
 
@@ -15,11 +15,44 @@ from signalpost.delivery.client import Client
 from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.handler import Handler
+from signalpost.plugins.marks import record
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 PROJECT = "signalpost"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class HookMarker:
+    """Marks implementations of hooks as pluggy does, and remembers in their module that it did.
+
+    A decorator above may keep the function under no name; the hook would never be called, and nobody would know.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._mark = pluggy.HookimplMarker(project)
+
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+
+    @overload
+    def __call__(
+        self, function: None = None, /, *, tryfirst: bool = False, trylast: bool = False, specname: str | None = None
+    ) -> Callable[[F], F]: ...
+
+    def __call__(self, function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
+        """Mark a function, or give what marks one; the options are pluggy's."""
+
+        def mark(function: F) -> F:
+            marked = self._mark(function, **options)
+            record(marked)
+            return marked
+
+        return mark if function is None else mark(function)
+
+
+hookimpl = HookMarker(PROJECT)
 
 
 @hookspec

@@ -1,6 +1,7 @@
 """A plugin whose module was imported, before anything is known of what it offers."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,12 @@ class Loaded:
     package: str = ""
     seat: Seat = field(default_factory=Seat, compare=False, repr=False)
     answers: dict[str, list[Any]] = field(default_factory=dict, compare=False, repr=False)
+
+
+def parts_of(module: ModuleType) -> list[ModuleType]:
+    """Return a module and, for a package, those below it that are imported."""
+    inside = module.__name__ + "."
+    return [module, *(part for name, part in list(sys.modules.items()) if name.startswith(inside))]
 
 
 def own_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:

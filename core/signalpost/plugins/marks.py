@@ -17,7 +17,7 @@ from signalpost.plugins.handler import Handler
 
 _ATTRIBUTE = "__signalpost__"
 _RECORD = "__signalpost_marked__"
-_OURS = frozenset({__name__, "signalpost.plugins.decorators"})
+_OURS = frozenset({__name__, "signalpost.plugins.decorators", "signalpost.plugins.hookspecs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +185,10 @@ def _write(function: Callable[..., Any], marks: Marks) -> None:
         setattr(function, _ATTRIBUTE, marks)
     except AttributeError:
         raise TypeError(f"{function!r} cannot be decorated; decorate the function itself") from None
-    _record(function)
+    record(function)
 
 
-def _record(function: object) -> None:
+def record(function: object) -> None:
     """Remember in the module that applies a decorator what it was applied to: it may not keep that under a name."""
     frame = sys._getframe(1)  # noqa: SLF001 - as collections.namedtuple finds the module it is called from
     while frame.f_globals.get("__name__") in _OURS and frame.f_back is not None:

@@ -12,6 +12,7 @@ from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.loaded import Loaded
+from signalpost.signals.arrival import is_the_task_s
 
 LOG = logging.getLogger(__name__)
 
@@ -142,17 +143,19 @@ class Registry:
             self.package.close()
 
 
-async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> Exception | None:
+async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> BaseException | None:
     """Call one implementation, wait for it if it is async; log and give what it raises."""
     try:
         await implementation.code.run(implementation, arguments)
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+    except BaseException as error:  # a plugin may raise anything
+        if is_the_task_s(error):
+            raise
         log_failure(implementation, error)
         return error
     return None
 
 
-def log_failure(implementation: Implementation, error: Exception) -> None:
+def log_failure(implementation: Implementation, error: BaseException) -> None:
     """Log what a hook raised, with plugin, hook and file."""
     plugin, hook, where = implementation.plugin, implementation.hook, implementation.where
     LOG.error("plugin %s: hook %s failed (%s)", plugin, hook, where, exc_info=original(error))

@@ -32,6 +32,9 @@ to 8 MB, which may be a million frames without a payload."""
 SMALL_MOUTHFUL = 4_096
 """The same where messages may be compressed: a kilobyte may be a megabyte to inflate, to read and to answer."""
 
+FRAME = 64
+"""Bytes of memory that a frame which waits here takes besides its payload."""
+
 BACKLOG, RATE, TURN, STRAIN = 1, 2, 4, 8
 """Reasons not to read from a client; bits, so that each ends by itself."""
 
@@ -89,6 +92,7 @@ class Connection(asyncio.Protocol):
         "_client",
         "_clockwork",
         "_held",
+        "_held_size",
         "_hub",
         "_inbound",
         "_incoming",
@@ -98,6 +102,7 @@ class Connection(asyncio.Protocol):
         "_pinned",
         "_plugins",
         "_reader",
+        "_reads_on",
         "_sends",
         "_session",
         "_transport",
@@ -133,10 +138,12 @@ class Connection(asyncio.Protocol):
         self._hub: Hub
         self._incoming = _NOTHING  # the frames that are being taken just now
         self._held: deque[Received] | None = None  # those that wait for the end of all pauses
+        self._held_size = 0  # bytes of memory that they took when they began to wait
         self._pauses = 0
         self._pinned = 0  # bytes that the account has noted for this connection
-        self._sends = False  # whether what was read last went to others
-        self._unread = b""  # what came in one piece, but is for the next turns of the loop
+        self._reads_on = False  # in the next turn of the loop
+        self._sends = True  # whether what was taken last went to others; nobody knows that of who has said nothing yet
+        self._unread = b""  # what came in one piece, but is for the next turns of the loop, or for a pause's end
         self._waiting = 0  # bytes of messages that wait for a handler
         self._waking: Handle | None = None  # ends a pause for the rate
         self.heard_at = keepalive.now
@@ -201,11 +208,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read frames; several messages may come at once, or none."""
         self.heard_at = self._keepalive.now
-        if self._unread:
-            self._unread += data  # TLS may have decrypted it before the pause
-            return
         if self._sends:
             self._hold_if_strained()
+        if self._unread or self.suspended:
+            self._unread += data  # TLS may have decrypted it before the pause
+            self._note_pinned()
+            return
         if len(data) > self._mouthful:
             data = self._leave(data)
         self._read(data)
@@ -215,16 +223,25 @@ class Connection(asyncio.Protocol):
         self._unread = data[self._mouthful :]
         if not self._transport.is_closing():
             self._transport.pause_reading()
-        self._clockwork.call_soon(self._read_on)
+        self._read_on_soon()
         return data[: self._mouthful]
 
+    def _read_on_soon(self) -> None:
+        if not self._reads_on:
+            self._reads_on = True
+            self._clockwork.call_soon(self._read_on)
+
     def _read_on(self) -> None:
-        if not self._unread:  # it has ended
+        """Read a mouthful of what has come already. In a pause its frames would take far more room than its bytes."""
+        self._reads_on = False
+        if self._sends and self._unread:
+            self._hold_if_strained()
+        if not self._unread or self.suspended:  # it has ended, or a pause's end sees to it
             return
         data, self._unread = self._unread, b""
         if len(data) > self._mouthful:
             data = self._leave(data)
-        elif not self._pauses and not self._transport.is_closing():
+        elif not self._transport.is_closing():
             self._transport.resume_reading()
         self._read(data)
 
@@ -236,16 +253,13 @@ class Connection(asyncio.Protocol):
             allowance.bytes -= len(data) + reader.inflated
             allowance.frames -= reader.fragments
             reader.inflated = reader.fragments = 0
-        if self._held is not None:
-            self._held += received  # TLS may have decrypted it before the pause
-        else:
-            self._take(received)
-            if reader.error is not None:
-                self._fail()
-            elif allowance is not None and (allowance.bytes < 0.0 or allowance.frames < 0.0):
-                self._pause_for_rate(allowance)
-        if reader.unfinished or self._held or self._pinned:
-            if received:  # what is unfinished now has only just begun
+        self._take(received)
+        if reader.error is not None:
+            self._fail()
+        elif allowance is not None and (allowance.bytes < 0.0 or allowance.frames < 0.0):
+            self._pause_for_rate(allowance)
+        if reader.unfinished or self._held or self._pinned or self._unread:
+            if any(opcode <= _BINARY for opcode, _ in received):  # what is unfinished now has only just begun
                 self._inbound.release(self)
                 self._pinned = 0
             self._note_pinned()
@@ -295,9 +309,11 @@ class Connection(asyncio.Protocol):
             self._take_all(before + TURN_WORK)
         else:
             self._take_by(allowance, before + TURN_WORK)
-        self._sends = hub.work > before
-        if self._sends:
+        if hub.work > before:
+            self._sends = True
             self._hold_if_strained()
+        elif received:  # a part of a message says nothing
+            self._sends = False
 
     def _take_all(self, work: int) -> None:
         """Handle the incoming frames of a client that is held to no rate."""
@@ -322,6 +338,7 @@ class Connection(asyncio.Protocol):
                 self._wake_later(allowance)
                 if self._held is not None:
                     self._held.appendleft(frame)
+                    self._held_size += FRAME + len(payload)
                 continue
             allowance.frames -= 1.0
             if opcode > _BINARY:
@@ -386,9 +403,9 @@ class Connection(asyncio.Protocol):
 
     def _note_pinned(self) -> None:
         """Tell the account what this client has the server keep."""
-        pinned = self._reader.unfinished + self._waiting
+        pinned = self._reader.unfinished + self._waiting + len(self._unread)
         if self._held:
-            pinned += sum(len(payload) for _, payload in self._held)
+            pinned += self._held_size
         if pinned != self._pinned:
             self._pinned = pinned
             self._inbound.hold(self, pinned)
@@ -398,6 +415,7 @@ class Connection(asyncio.Protocol):
         self._pinned = 0
         reason = "the server has no room left for unfinished messages"
         self._reader.fail(CloseCode.TRY_AGAIN_LATER, reason)
+        self._unread = b""
         if self._held is not None:
             self._held.clear()
         self._client.close(CloseCode.TRY_AGAIN_LATER, reason)
@@ -434,6 +452,7 @@ class Connection(asyncio.Protocol):
         self._pauses |= reason
         if self._held is None:
             self._held = deque(self._incoming)
+            self._held_size = sum(FRAME + len(payload) for _, payload in self._held)
         if not self.suspended:
             self.suspended = True
             if not self._transport.is_closing():
@@ -454,7 +473,9 @@ class Connection(asyncio.Protocol):
         self.suspended = False
         self.heard_at = self._keepalive.now
         self._fail()
-        if not self._unread and not self._transport.is_closing():
+        if self._unread:
+            self._read_on_soon()
+        elif not self._transport.is_closing():
             self._transport.resume_reading()
 
     # What the keepalive asks of it

@@ -74,7 +74,7 @@ class Gate:
             inbound=inbound,
             turns=Turns(loop.call_soon),
             newcomers=Crowd(most_newcomers, loop.call_soon),
-            waiting=Crowd(most_waiting, loop.call_soon),
+            waiting=Crowd(most_waiting, loop.call_soon, loop.call_later),
             requests=0,
             refused=Tally(tell, loop.call_later),
             clients=clients,

@@ -13,13 +13,12 @@ from typing import Any
 from sanic.request import Request
 
 from signalpost.config.addresses import parse_host
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import SAFE_METHODS, EndpointConfig
 from signalpost.delivery.tally import Tally
 from signalpost.serving.handshake import Refusal, is_admitted, read_host, read_origin
 
 LOG = logging.getLogger(__name__)
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110 section 9.2.1, but for TRACE, which no route answers
 _MOST_NAMES = 64
 _LONGEST = 100
 _DAY = "86400"
@@ -77,6 +76,9 @@ class Guard:
         ports: gives the ports that the app serves; pages of this host on any of them are its own.
         log: is told what is refused.
 
+    Attributes:
+        shares: whether pages of some other origins may read answers.
+
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Guard:
     ) -> None:
         self._where = f"{place}: endpoint {endpoint.name}"
         self._origins = endpoint.origins
+        self.shares = bool(endpoint.origins)
         self._checks_hosts = loopback or bool(endpoint.hosts)
         self._names = frozenset(name for name in endpoint.hosts if not name.startswith("*"))
         self._suffixes = tuple(name[1:] for name in endpoint.hosts if name.startswith("*"))
@@ -97,6 +100,7 @@ class Guard:
         self._ports = ports
         self._log = log
         self.headers = endpoint.headers
+        self._answered: set[str] = set()  # as Host had them; nearly all requests have one of a few
 
     def admit_hosts(self, hosts: Iterable[str]) -> None:
         """Let a request pass that asks by a name of this endpoint.
@@ -111,20 +115,33 @@ class Guard:
         if not self._checks_hosts:
             return
         for host in hosts:
+            if host in self._answered:
+                continue
             if host.strip() and not self._answers_to(read_host(host)):
                 self._log.name(host.strip(), self._where, self._remedy(read_host(host)))
                 raise Refusal(421, "This server is not known by the name that it was asked by.")
+            if len(self._answered) < _MOST_NAMES and len(host) <= _LONGEST:
+                self._answered.add(host)
 
     def admit(self, request: Request[Any, Any]) -> None:
         """Let a plain request pass, by its names and by the page that it comes from.
 
         Raises:
-            Refusal: 421, or 403 if it would change something for a page of another origin.
+            Refusal: 421, or 403 if its method changes something for a page of another origin.
 
         """
-        self.admit_hosts(hosts_of(request))
-        if request.method in _SAFE:
-            return
+        if self._checks_hosts and not self._is_answered(request):
+            self.admit_hosts(hosts_of(request))
+        if request.method not in SAFE_METHODS:
+            self.admit_change(request)
+
+    def admit_change(self, request: Request[Any, Any]) -> None:
+        """Let a request that changes something pass, by the page that it comes from.
+
+        Raises:
+            Refusal: 403, it is a page of another origin.
+
+        """
         origins = [origin.strip() for origin in request.headers.getall("origin", [])]
         sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
         if len(origins) == 1 and self._is_listed(origins[0]):
@@ -136,6 +153,10 @@ class Guard:
             remedy = f"; if it is yours, write origins: [{origin}]" if read_origin(origin) is not None else ""
             self._log.change(request, origin, self._where, _shown_remedy(remedy))
             raise Refusal(403, "Pages of other origins may not change anything here.")
+
+    def _is_answered(self, request: Request[Any, Any]) -> bool:
+        """Tell whether a request asks by a name that was answered already, which nearly all do."""
+        return request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
 
     def shared(self, request: Request[Any, Any]) -> Mapping[str, str]:
         """Return the headers by which a page of a listed origin may read the answer (CORS); Vary for everybody else."""

@@ -104,7 +104,9 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     versions = headers.getall("sec-websocket-version", [])
     if [value.strip() for value in versions] != [_VERSION]:
         raise Refusal(
-            426, "This server speaks version 13 of the WebSocket protocol.", {"sec-websocket-version": _VERSION}
+            426,
+            "This server speaks version 13 of the WebSocket protocol.",
+            {"sec-websocket-version": _VERSION, "upgrade": "websocket"},
         )
     keys = headers.getall("sec-websocket-key", [])
     if len(keys) != 1 or not _is_key(keys[0].strip()):

@@ -129,6 +129,7 @@ class Listener:
             for connection in self._server.connections:
                 connection.request_max_size = self._app.config.REQUEST_MAX_SIZE
                 connection.request_timeout = self._app.config.REQUEST_TIMEOUT
+                connection.response_timeout = self._app.config.RESPONSE_TIMEOUT
                 if connection.http is not None and connection.http.stage is Stage.IDLE:  # it awaits the next request
                     connection.http.request_max_size = self._app.config.REQUEST_MAX_SIZE
 

@@ -64,7 +64,8 @@ class UpgradeTable(RouteTable):
         self, path: str, method: str, host: str | None
     ) -> tuple[Route, RouteHandler, dict[str, Any]]:
         """Find the route for a request; see `RouteTable.get`."""
-        if self._upgrade is not None and (not self._plain or is_upgrade(Request.get_current().headers)):
+        headers = Request.get_current().headers
+        if self._upgrade is not None and (not self._plain or ("upgrade" in headers and is_upgrade(headers))):
             return self._upgrade, self._upgrade.handler, {}
         return super().get(path, method, host)
 

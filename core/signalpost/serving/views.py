@@ -26,7 +26,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError
 from jinja2.environment import Environment
 
-from signalpost.config.templates import NO_ADDITIONS, Additions, check_template, environment, template_name
+from signalpost.config.templates import NO_ADDITIONS, Additions, environment, read_templates, template_name
 from signalpost.errors import OperatorError
 from signalpost.foreign import original
 from signalpost.serving.files import content_type
@@ -73,20 +73,23 @@ class View:
     def load(cls, path: Path, folder: Path, additions: Additions = NO_ADDITIONS) -> "View":
         """Compile the template at `path` and every template it names; `additions` are what plugins add.
 
+        It is rendered as it was then: what is saved later counts when the app is reloaded, and does not when that is
+        refused. Only what a template names by an expression is read when it is rendered.
+
         Raises:
             OperatorError: it cannot be used; one line with file and line.
 
         """
-        problem = check_template(path, folder, additions)
+        problem, texts = read_templates(path, folder, additions)
         if problem:
             raise OperatorError(problem)
-        env = environment(folder, additions)
+        env = environment(folder, additions, texts)
         name = template_name(path, folder)
         env.get_template(name)
         return cls(name, content_type(path), folder, env)
 
     def render(self, names: Mapping[str, Any]) -> str:
-        """Render the template, as it stands on disk now.
+        """Render the template.
 
         Raises:
             ViewError: a name is undefined, or the template failed in another way.

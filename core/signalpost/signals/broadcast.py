@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.signals.decide import wished_target
@@ -38,13 +38,13 @@ class Broadcaster:
         self.spelling = spelling
         self.guard: ElsewhereGuard | None = None
 
-    def address_by(self, table: SignalTable) -> None:
-        """Find the clients of a path by this table from now on, and hold messages against its rules."""
+    def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
+        """Find the clients of a path by this table from now on, and hold messages against its rules by this guard."""
         self.spelling = table.spelling
         self._table = table if table.bound else None
-        self.guard = ElsewhereGuard(table, self._hub) if table.guarded else None
+        self.guard = guard
 
-    def spelling_for(self, client: Client) -> Callable[[str], str]:
+    def spelling_for(self, client: Client) -> Callable[[str], Place]:
         """Give what brings a path that a client asks for to the place that it is at the client's own endpoint."""
         if self._table is None:
             return self.spelling
@@ -100,7 +100,7 @@ class Broadcaster:
             return (Target(groups=groups, client=client_id),)
         return [Target(place, groups, client_id) for place in self._places(path, sender)]
 
-    def _places(self, path: str, sender: Client | None) -> Sequence[str]:
+    def _places(self, path: str, sender: Client | None) -> Sequence[Place]:
         if self._table is None:
             return (self.spelling(path),)
         if sender is not None and (own := self._table.place(sender.endpoint.name, path)) == sender.place:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from signalpost.config.model import Rebroadcast, Wish
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.message import ClientMessage
@@ -54,7 +54,7 @@ ACT = Act()
 _TO_EVERYONE = Deliver(EVERYONE)
 
 
-def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: Callable[[str], str]) -> Decision:
+def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: Callable[[str], Place]) -> Decision:
     """Decide what becomes of a message that the schema has let pass.
 
     Args:
@@ -104,7 +104,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
             return _IGNORE
 
 
-def wished_target(message: ClientMessage, client: Client, spelling: Callable[[str], str]) -> Target:
+def wished_target(message: ClientMessage, client: Client, spelling: Callable[[str], Place]) -> Target:
     """Give the target that a message asks for; path, id and group intersect (Pode behaviours 4 to 8)."""
     if message.direct:
         return Target(client=client.id)

@@ -14,7 +14,7 @@ from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
 from signalpost.foreign import Seat
-from signalpost.signals.fields import join_fields, read_query
+from signalpost.signals.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.signals.state import State
 
 Reach = Literal["everyone", "others", "sender"]
@@ -152,7 +152,7 @@ class HandshakeRequest:
     @property
     def target(self) -> str:
         """The path and query as asked for, still percent-encoded (RFC 9112 section 3.2)."""
-        return self._head.split(b" ", 2)[1].decode("latin-1")
+        return origin_form(self._head.split(b" ", 2)[1].decode("latin-1"))
 
     @property
     def path(self) -> str:
@@ -167,9 +167,8 @@ class HandshakeRequest:
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers by lower-case name; those that stand several times are joined (`join_fields`)."""
-        lines = self._head.decode("latin-1").split("\r\n")[1:]
-        parts = [line.partition(":") for line in lines]
-        return join_fields((name, value) for name, colon, value in parts if colon)
+        parts = [line.partition(b":") for line in self._head.split(b"\r\n")[1:]]
+        return join_fields((decode_field(name), decode_field(value)) for name, colon, value in parts if colon)
 
 
 @dataclass(slots=True)
@@ -248,7 +247,7 @@ class ClientEvent(SenderView):
     _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RouteEvent(PluginView):
     """An HTTP request on a route with a handler.
 
@@ -272,6 +271,12 @@ class RouteEvent(PluginView):
     shared: Shared
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def query(self) -> Mapping[str, Any]:
+        """The first value of each parameter of the query, or what the route's schema for queries made of them."""
+        typed: Mapping[str, Any] | None = getattr(self.request, "typed_query", None)
+        return read_query(self.request.query_string) if typed is None else typed
 
 
 @dataclass(frozen=True, slots=True)

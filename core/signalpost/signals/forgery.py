@@ -1,7 +1,8 @@
 """What only the server may say: a client's message that plain clients could not tell from an error of the server's.
 
 Plain clients read a value as it is. ``{"error": {"code": "handler-failed"}}`` as a message of a client's would be, to
-them, the server speaking.
+them, the server speaking. Clients of ``signalpost.v1`` read what others send in an envelope, and take no value for the
+server's; but a raw frame reaches them as it is, and could be an envelope or a notice.
 """
 
 import re
@@ -13,6 +14,14 @@ from signalpost.errors import ErrorCode
 
 _CODES = frozenset(code.value for code in ErrorCode)
 _MAYBE_MAPPING = frozenset("{ \t\r\n\ufeff")  # what the text of a mapping can begin with, white space included
+_ENVELOPES = {
+    "signal": frozenset({"path", "value"}),
+    "welcome": frozenset({"clientId", "path"}),
+    "bye": frozenset({"retry_ms"}),
+    "lagged": frozenset({"missed"}),
+}
+_FIRST_ENVELOPE = re.compile(rf'\{{[ \t\r\n]*"({"|".join(_ENVELOPES)})"[ \t\r\n]*:[ \t\r\n]*\{{')
+_ESCAPES = "\\u"
 _SPACE = " \t\r\n\ufeff"
 _FIRST_KEY = re.compile(r'\{[ \t\r\n]*"error"[ \t\r\n]*:')
 _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
@@ -36,9 +45,34 @@ def text_looks_like_an_error(text: str) -> bool:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         # Others read what orjson does not: lone surrogates, and whatever is nested deeper than it goes.
-        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+        text = _unescaped(text)
         return _FIRST_KEY.match(text) is not None and any(f'"{code}"' in text for code in _CODES)
     return type(value) is dict and len(value) == 1 and _is_error(value)
+
+
+def frame_looks_like_the_server_s(text: str) -> bool:
+    """Tell whether a raw frame is what the server itself sends to plain clients, or to those of ``signalpost.v1``."""
+    if text_looks_like_an_error(text):
+        return True
+    if _ESCAPES not in text and not any(name in text for name in _ENVELOPES):
+        return False
+    text = text.strip(_SPACE)
+    if not text.startswith("{") or not text.endswith("}"):
+        return False
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:  # as above
+        text = _unescaped(text)
+        first = _FIRST_ENVELOPE.match(text)
+        return first is not None and all(f'"{key}"' in text for key in _ENVELOPES[first[1]])
+    if type(value) is not dict or len(value) != 1:
+        return False
+    ((name, body),) = value.items()
+    return type(body) is dict and _ENVELOPES.get(name) == body.keys()
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def _is_error(value: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import orjson
 from signalpost.config.model import Wish
 from signalpost.config.paths import fold_case
 from signalpost.errors import ClientError, ErrorCode
-from signalpost.signals.jsontext import LARGE, TooManyValuesError, load
+from signalpost.signals.jsontext import LARGE, TooManyValuesError, is_deep, load
 from signalpost.signals.mismatch import type_of
 from signalpost.signals.schema import SchemaGate
 
@@ -129,7 +129,7 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
         long for its schema among them: see `read_message`.
 
     """
-    if len(payload) >= LARGE or (gate is not None and len(payload) > gate.short):
+    if len(payload) >= LARGE or is_deep(payload) or (gate is not None and len(payload) > gate.short):
         return None  # it is looked at closely, and judged once, by `read_message`
     try:
         document = _loads(payload)

@@ -2,11 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from signalpost.delivery.client import Client
+from signalpost.delivery.client import Client, ClientId
 from signalpost.foreign import named_code
 from signalpost.signals.rule import SignalRule
 
@@ -40,6 +38,15 @@ class Handling:
         return f"{named_code(self.rule.code, self.rule.owner)} on {self.client.path} for client {self.client.id}"
 
 
+class Deadline:
+    """The time that the messages of a client who has gone have; `is_over` when no more are handled."""
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
 class Overdue:
     """The messages of all clients that are being handled; looked at once in a while, as long as there are any."""
 
@@ -65,20 +72,17 @@ class Overdue:
         if self._timer is not None:
             self._timer.cancel()
 
-    def leave(self, client: Client, waiting: Callable[[], Any]) -> None:
-        """Give the messages of a client who has gone their time, and then end what is under way.
+    def leave(self, client: ClientId) -> "Deadline":
+        """Give the messages of a client who has gone their time, and then end what is under way."""
+        deadline = Deadline()
+        # Nothing but this is kept meanwhile: what belongs to a connection goes when its last message has been handled.
+        asyncio.get_running_loop().call_later(LONGEST_ABSENCE, self._end_all, client, deadline)
+        return deadline
 
-        Args:
-            client: who has gone.
-            waiting: called when the time is over, before that.
-
-        """
-        asyncio.get_running_loop().call_later(LONGEST_ABSENCE, self._end_all, client, waiting)
-
-    def _end_all(self, client: Client, waiting: Callable[[], Any]) -> None:
-        waiting()
+    def _end_all(self, client: ClientId, deadline: "Deadline") -> None:
+        deadline.is_over = True
         now = asyncio.get_running_loop().time()
-        for handling in [each for each in self._all if each.client is client]:
+        for handling in [each for each in self._all if each.client.id == client]:
             if not handling.scope.expired():
                 handling.is_told = True
                 logger.warning("%s was cancelled: the client went %g s ago", handling, LONGEST_ABSENCE)

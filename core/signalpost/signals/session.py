@@ -15,17 +15,17 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.foreign import Code, original
-from signalpost.signals.arrival import Arrival, is_cancelled
+from signalpost.signals.arrival import Arrival, is_the_task_s
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
-from signalpost.signals.forgery import looks_like_an_error
+from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
-from signalpost.signals.overdue import Overdue
+from signalpost.signals.overdue import Deadline, Overdue
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
@@ -41,7 +41,7 @@ _MAYBE_MAPPING = b"{ \t\r\n\xef"  # what the text of a mapping can begin with, a
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 FORGED = ClientError(
-    ErrorCode.BAD_MESSAGE, "a message that is an error of the server's alone is not passed on", "/message"
+    ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
 _NO_CODE = Code("handler", "", "")
 _NO_WISH = ClientMessage(None)
@@ -84,7 +84,7 @@ class Session:
 
     """
 
-    __slots__ = ("_arrival", "_context", "_inbox", "_is_late", "_signals", "_source", "client", "request", "rule")
+    __slots__ = ("_arrival", "_context", "_deadline", "_inbox", "_signals", "_source", "client", "request", "rule")
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Session:
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
         self._context: Context | None = None
-        self._is_late = False  # the client has gone, and so has the time for its messages
+        self._deadline: Deadline | None = None  # once the client has gone
 
     def follow(self, rule: SignalRule, source: Source) -> None:
         """Take messages by another rule, and from another source, from the next one on.
@@ -162,15 +162,18 @@ class Session:
     def disconnected(self, code: int) -> None:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
         if self._inbox is not None and self._inbox.busy:
-            self._signals.overdue.leave(self.client, self._leave_waiting)
-        if self._arrival is not None:
-            self._arrival.left = code
-        elif self.rule.disconnected is not None:
-            self._pass(Passage(self.rule.disconnected, code))
-
-    def _leave_waiting(self) -> None:
-        """Handle no more messages: the client went too long ago."""
-        self._is_late = True
+            self._deadline = self._signals.overdue.leave(self.client.id)
+        arrival = self._arrival
+        if arrival is None:
+            if self.rule.disconnected is not None:
+                self._pass(Passage(self.rule.disconnected, code))
+        elif arrival.under_way:
+            arrival.left = code
+            return
+        # These refer to the session: nothing of it is to wait for the garbage collector.
+        self._arrival = None
+        if self._inbox is not None:
+            self._inbox.end()
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""
@@ -256,7 +259,12 @@ class Session:
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
-        if opcode == _TEXT and payload and payload[0] in _MAYBE_MAPPING and looks_like_an_error(payload.decode()):
+        if (
+            opcode == _TEXT
+            and payload
+            and payload[0] in _MAYBE_MAPPING
+            and frame_looks_like_the_server_s(payload.decode())
+        ):
             self._refuse(FORGED, None)
             return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
@@ -364,7 +372,7 @@ class Session:
     async def _handle(self, entry: Entry) -> None:
         message, _, rule, work, _ = entry
         client, overdue = self.client, self._signals.overdue
-        if self._is_late and isinstance(message, ClientMessage):
+        if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
             work.end()
             return
         scope = asyncio.timeout(rule.timeout if isinstance(message, ClientMessage) else None)
@@ -395,8 +403,8 @@ class Session:
             self.step_failed(error)
             if isinstance(message, ClientMessage):
                 self._refuse(_FAILED, message.ref)
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+        except BaseException as error:  # SystemExit, too, which would end the loop
+            if is_the_task_s(error):
                 raise
             logger.error(  # noqa: TRY400 - of what the plugin really raised
                 "handler %s of plugin %s failed on %s for client %s",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern, PathTable, plain_path
+from signalpost.delivery.client import Apart, Place
 from signalpost.signals.rule import SignalRule
 
 _NO_PARAMS: Mapping[str, str | int] = {}
@@ -31,7 +32,7 @@ class ResolvedPath:
     rule: SignalRule
     path: str
     params: Mapping[str, str | int]
-    place: str
+    place: Place
     ward: str | None
 
 
@@ -80,7 +81,7 @@ class SignalTable:
             rule,
             path,
             params,
-            place="\n".join((path, *sorted(rule.endpoints))) if apart else path,
+            place=Apart(path, tuple(sorted(rule.endpoints))) if apart else path,
             ward=None if not self.wards else ward if (ward := _ward(rule)) in self.wards else OPEN_WARD,
         )
 
@@ -89,12 +90,12 @@ class SignalTable:
         """Whether any signal holds messages from other paths against itself."""
         return bool(self.wards)
 
-    def place(self, endpoint: str, path: str) -> str:
+    def place(self, endpoint: str, path: str) -> Place:
         """Give the place of a path at an endpoint; where that is refused, one where nobody is."""
         resolved = self.resolve(endpoint, path)
         return self.spelling(path) if resolved is None else resolved.place
 
-    def places(self, path: str) -> tuple[str, ...]:
+    def places(self, path: str) -> tuple[Place, ...]:
         """Give the places of a path wherever a signal declares it; where none does, that of the undeclared path."""
         found = (self.resolve(endpoint, path) for endpoint in self._tables)
         declared = dict.fromkeys(each.place for each in found if each is not None and each.rule.declared)
@@ -109,9 +110,9 @@ class SignalTable:
         return match.path if match is not None else plain_path(path)
 
 
-def path_of(place: str | None) -> str | None:
+def path_of(place: Place | None) -> str | None:
     """Give the path of a place."""
-    return place.partition("\n")[0] if place is not None and "\n" in place else place
+    return place.path if isinstance(place, Apart) else place
 
 
 def _ward(rule: SignalRule) -> str:
