@@ -829,11 +829,17 @@ async def test_many_reloads_leave_nothing_behind(tmp_path):
         serve(text, folder=tmp_path, plugins={"p": ANSWERS.format(version=0)}) as app,
         app.connect("/") as client,
     ):
-        await app.reload()
+        await app.reload(plugins={"p": ANSWERS.format(version="first")})
         before = footprint()
         for version in range(1, 16):
             await app.reload(text.replace("1h", f"{version}h"), {"p": ANSWERS.format(version=version)})
         assert footprint() == before
+        assert await ask(client) == "15 ?"
+        await app.reload()
+        kept = footprint()
+        for version in range(1, 16):
+            await app.reload(text.replace("1h", f"{version}m"))
+        assert footprint() == kept
         assert await ask(client) == "15 ?"
 
 

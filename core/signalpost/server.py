@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -131,6 +130,7 @@ class Server:
         Raises:
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
+            PluginError: a plugin could not start.
             OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever it
                 raises, nothing of the server is left behind, and plugins that were started are shut down.
 
@@ -145,8 +145,9 @@ class Server:
             raise
         try:
             self._wire(ports)
-            await self._plugins.start()
-            self._signals.base = copy_context()  # what plugins have set at the start, clients' code sees
+            await self._plugins.start(config.limits.startup)
+            self._plugins.take_over()
+            self._signals.base = self._plugins.base.copy()  # what plugins have set at the start, clients' code sees
             for listener in self._listeners:
                 await listener.start()
             self._keepalive.start()
@@ -196,8 +197,9 @@ class Server:
         """Return how many connections are WebSockets, those that are being closed included."""
         return len(self._hub.clients) + len(self._hub.closing)
 
-    def _plugins_of(self, plan: Plan) -> RunningPlugins:
-        return RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, self._broadcaster)
+    def _plugins_of(self, plan: Plan, before: RunningPlugins | None = None) -> RunningPlugins:
+        settings = plan.config.plugins.settings
+        return RunningPlugins(plan.registry, settings, self._shared, self._broadcaster, before)
 
     def _routes_at(self, port: Port, plan: Plan, work: Work) -> RouteServices:
         return RouteServices(
@@ -236,7 +238,8 @@ class Server:
 
         """
         async with self._reloading:
-            old, work, plugins = self.plan, Work(), self._plugins_of(plan)
+            old, work, plugins = self.plan, Work(), self._plugins_of(plan, self._plugins)
+            places, held = self._signals.places, 0
             changeover: Changeover | None = None
             try:
                 # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
@@ -246,18 +249,23 @@ class Server:
                     self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
                 )
                 await changeover.prepare()
-                await plugins.start(strict=True)
+                held = old.config.limits.handlers if plugins.is_replacing else 0
+                places.resize(-held)  # no handler begins while an instance is down whose successor is not up
+                await plugins.start(plan.config.limits.startup)
                 self._refuse_if_stopping()
                 # The last that can fail; it changes nothing then.
                 self._jobs.reload(plan.jobs, unchanged, work)
             except BaseException:
                 if changeover is not None:
                     changeover.give_up()
-                await plugins.stop()
+                await plugins.give_up(old.config.limits.startup)
+                places.resize(held)
                 plan.registry.unload()
                 raise
             retired, old_work = self._plugins, self._signals.work
+            plugins.take_over()
             rebound = self._swap(plan, addressing, plugins, work, changeover)
+            places.resize(held)
             for listener in changeover.left:
                 self._leaving.append(listener)
                 self._go_on(self._let_go(listener, old.config.limits.drain))
@@ -284,7 +292,7 @@ class Server:
         self.plan = plan
         self._plugins = sockets.plugins = plugins
         self._signals.work, self._signals.patience = work, limits.handshake
-        self._signals.base = copy_context()
+        self._signals.base = plugins.base.copy()
         sockets.table = addressing[0]
         self._broadcaster.address_by(*addressing)
         sockets.limits = sockets.gate.limits = limits
@@ -345,6 +353,7 @@ class Server:
         await self._plugins.stop()
         await asyncio.to_thread(self._state.close)
         self._keepalive.stop()
+        self._signals.overdue.stop()
         for listener in listeners:
             listener.stop()
         self._listeners.clear()

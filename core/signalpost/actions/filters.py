@@ -25,6 +25,7 @@ from signalpost.actions.operators import binary, number
 from signalpost.actions.scope import Each, Scope
 from signalpost.actions.text import as_json, as_markup
 from signalpost.actions.value import Failure
+from signalpost.foreign import named
 from signalpost.signals.jsontext import TooManyValuesError, load
 from signalpost.signals.weight import VALUE
 
@@ -103,8 +104,8 @@ def _of_plugin(name: str, function: Filter) -> Filter:
             return scope.call(function, value, *args, **kwargs)
         except (StoppedError, UndefinedError):
             raise
-        except Exception as error:
-            text = f'the filter "{name}" failed: {type(error).__name__}: {error}'
+        except BaseException as error:
+            text = f'the filter "{name}" failed: {named(error)}'
             raise StoppedError(Failure.VALUE, text) from error
 
     return run

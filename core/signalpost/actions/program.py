@@ -13,6 +13,7 @@ from signalpost.actions.value import TemplateFailedError
 from signalpost.config.model import StepConfig
 from signalpost.config.steps import all_steps
 from signalpost.errors import SignalpostError, StepFailedError
+from signalpost.foreign import original
 from signalpost.signals.arrival import is_the_task_s
 
 _Walk = Generator[Awaitable[None], None, bool]
@@ -176,7 +177,7 @@ def _failure(step: Step, error: BaseException) -> StepFailedError:
     if isinstance(error, TemplateFailedError):
         return StepFailedError(error.where, step.name, error.text)
     if isinstance(step, Leaf) and step.code and not isinstance(error, UnfitError):
-        return StepFailedError(step.where, step.name, f"{step.code} failed", cause=error)
+        return StepFailedError(step.where, step.name, f"{step.code} failed", cause=original(error))
     if isinstance(error, ValueError | TypeError | SignalpostError):
         return StepFailedError(step.where, step.name, str(error))
     return StepFailedError(step.where, step.name, f"failed: {type(error).__name__}", cause=error)

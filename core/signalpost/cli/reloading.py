@@ -15,7 +15,7 @@ from signalpost.cli.watching import QUIET, AppFiles, Pace, Stamps, later
 from signalpost.cli.wording import installed_plugins
 from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
-from signalpost.plan import Plan, diff, load_plan
+from signalpost.plan import Plan, diff, load_beside
 from signalpost.server import Reloaded, Server
 from signalpost.serving.descriptors import raise_limit
 
@@ -144,8 +144,8 @@ class Reloader:
             self._since, self._stamps = time_ns(), await self._files.look()
             plan: Plan | None = None
             try:
-                # In a thread, since it reads files and imports plugins: those who are connected do not wait for that.
-                plan = await asyncio.to_thread(load_plan, self._server.plan.config.file)
+                # Files are read in a thread, and only what has changed is imported: nobody waits for more than that.
+                plan = await load_beside(self._server.plan.config.file, self._server.plan)
                 if not await asyncio.to_thread(_takes_away, self._server.plan, plan) or await self._rests(latest):
                     loaded, plan = plan, None
                     return loaded

@@ -11,10 +11,10 @@ from types import FrameType
 from typing import Any
 
 import click
-import uvloop
 
 from signalpost.cli.hiding import masked_by_command
 from signalpost.cli.logs import configure_logging
+from signalpost.cli.loop import ServerLoop
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
 from signalpost.cli.standing import standing
@@ -46,7 +46,7 @@ def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> No
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
-    with lasting_streams(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         runner.run(serve(plan, signals, watch=watch, since=since))
 
 

@@ -138,7 +138,8 @@ class Trial:
         """
         try:
             if self._call:
-                await self._plugins.start(strict=True)
+                await self._plugins.start()
+                self._plugins.take_over()
             for each in clients:
                 await self.connect(each)
             yield

@@ -83,6 +83,7 @@ def _read_timer(section: Section) -> TimerConfig | None:
         section.whole("skip", 0),
         section.flag("on_start"),
         section.mapping("arguments"),
+        section.quantity("timeout", parse_duration),
     )
 
 

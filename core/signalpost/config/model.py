@@ -286,6 +286,7 @@ class SignalConfig(Placed):
         from_elsewhere: whether messages of clients on other paths arrive here at all; None is yes, unless `rebroadcast`
             is none.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
+        timeout: seconds after which the handling of a message is cancelled; None is never.
         do: what is done with a message instead of re-broadcasting it; stands without a handler.
         connected: what is done when a client has come.
         disconnected: what is done when a client is gone.
@@ -304,6 +305,7 @@ class SignalConfig(Placed):
     endpoints: tuple[str, ...] = ()
     slow: SlowConfig = SlowConfig()
     parallel: int = 1
+    timeout: float | None = None
     do: tuple[StepConfig, ...] = ()
     connected: tuple[StepConfig, ...] = ()
     disconnected: tuple[StepConfig, ...] = ()
@@ -326,6 +328,7 @@ class TimerConfig(Placed):
         limit: how many runs at most; 0 is for ever.
         skip: how many of the first runs to leave out.
         on_start: run once at once (counts towards the limit).
+        timeout: seconds after which a run is cancelled; None is never.
         arguments: handed to the handler as `TickEvent.arguments`, and to templates by that name.
 
     """
@@ -339,6 +342,7 @@ class TimerConfig(Placed):
     skip: int = 0
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -420,6 +424,7 @@ class LimitsConfig:
         handlers: handlers of signals that may be at work at once, over all clients.
         rate: how fast is read from one client.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
+        startup: seconds that the `startup` of each plugin may take.
         response: seconds in which the answer to a request must begin.
 
     """
@@ -433,6 +438,7 @@ class LimitsConfig:
     handlers: int = 1_000
     rate: RateConfig = RateConfig()
     drain: float = 30.0
+    startup: float = 30.0
     response: float = 300.0
 
 

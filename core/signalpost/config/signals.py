@@ -10,7 +10,7 @@ from signalpost.config.routes import share_endpoint
 from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
 from signalpost.config.steps import Place, has_template, read_steps
-from signalpost.config.units import parse_size
+from signalpost.config.units import parse_duration, parse_size
 
 _WISHES = {wish.value: wish for wish in Wish}
 
@@ -44,6 +44,8 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
                 )
     if "parallel" in section and "handler" not in section and "do" not in section:
         section.problem("parallel", "only handlers run in parallel: name one, or leave this out", of_key=True)
+    if "timeout" in section and "handler" not in section and "do" not in section:
+        section.problem("timeout", "only handlers take time: name one, or leave this out", of_key=True)
     if "do" in section and "handler" in section:
         text = "exactly one of handler and do may be given, not both: let a step call the handler"
         section.problem("do", text, of_key=True)
@@ -64,6 +66,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         bound,
         slow=_read_slow(section),
         parallel=section.whole("parallel", 1),
+        timeout=section.quantity("timeout", parse_duration),
         do=steps,
         connected=connected,
         disconnected=disconnected,

@@ -28,6 +28,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from signalpost.config.presence import is_file, is_folder
 from signalpost.config.scalars import key_of
 from signalpost.config.words import did_you_mean, quoted
+from signalpost.foreign import contained
 
 PLAIN_TEXT = ("txt",)
 
@@ -81,7 +82,8 @@ def environment(
         keep_trailing_newline=True,
     )
     made.globals.update(additions.names)
-    made.filters.update(additions.filters)
+    # Jinja2 calls a filter of constants when it compiles, and only an `Exception` keeps it from that.
+    made.filters.update({name: contained(function) for name, function in additions.filters.items()})
     return made
 
 

@@ -238,6 +238,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             message_format=signal.format,
             slow=signal.slow,
             parallel=signal.parallel,
+            timeout=signal.timeout,
             programs=_programs(compiler, signal),
             from_elsewhere=signal.open_to_others,
         )
@@ -248,7 +249,9 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             continue
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)
-            yield _signal_rule(path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel)
+            yield _signal_rule(
+                path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel, timeout=binding.timeout
+            )
 
 
 def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program | None]:
@@ -281,6 +284,7 @@ def _signal_rule(
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
+    timeout: float | None = None,
     programs: Sequence[Program | None] = (None, None, None),
     from_elsewhere: bool = True,
 ) -> SignalRule:
@@ -292,12 +296,14 @@ def _signal_rule(
         handler=do.follow if do else handler.function if handler else None,
         handler_name=handler.name if handler else "",
         handler_plugin=handler.plugin if handler else "",
+        code=handler.code if handler else None,
         gate=gate,
         rebroadcast=rebroadcast,
         targets=targets,
         format=message_format,
         slow=slow,
         parallel=parallel,
+        timeout=timeout,
         do=do,
         connected=connected,
         disconnected=disconnected,

@@ -235,6 +235,7 @@ def _signal_binding(plan: Plan, rule: SignalRule) -> Any:
     return (
         rule.pattern.text,
         rule.parallel,
+        rule.timeout,
         _said_by(plan.registry.handlers.get(rule.handler_name), SignalBinding, rule.pattern),
     )
 

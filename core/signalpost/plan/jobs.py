@@ -119,6 +119,7 @@ def _timer(
         on_start=source.on_start,
         arguments=source.arguments,
         filled=filled,
+        timeout=source.timeout,
     )
 
 

@@ -44,6 +44,7 @@ class TimerJob:
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     filled: Options | None = field(default=None, compare=False)
+    timeout: float | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"

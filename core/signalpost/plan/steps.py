@@ -18,6 +18,7 @@ from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.shapes import Shapes
 from signalpost.plugins.handler import HandlerKind
+from signalpost.signals.event import given_to
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.SIGNAL: (HandlerKind.SIGNAL,),
@@ -155,15 +156,14 @@ class StepCompiler:
         handler = self._resolver.handler(config.options, config.keys, *_KINDS[place], key=config.name)
         if handler is None:
             return None
-        code = f'handler "{handler.name}" of plugin {handler.plugin} ({handler.where})'
-        function = handler.function
+        code, function = handler.code, handler.function
 
         async def call(run: Any, _options: Any) -> None:
-            answer = await function(run.event)
+            answer = await code.run(function, given_to(run.event, code.seat))
             if answer is not None:
                 run.answer = answer
 
-        return Leaf(config.name, self.where_step(config), Options(handler.name), call, waits=True, code=code)
+        return Leaf(config.name, self.where_step(config), Options(handler.name), call, waits=True, code=str(code))
 
     def action_step(self, config: StepConfig, options: Options) -> Step | None:
         """Compile a plugin's action."""
@@ -176,9 +176,8 @@ class StepCompiler:
             return None
         for misfit in misfits_of(config, action):
             self.problem(config, f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)
-        code = f'action "{action.name}" of plugin {action.plugin} ({action.where})'
         effect = effect_of(action, config.options)
-        return Leaf(config.name, self.where_step(config), options, effect, waits=action.waits, code=code)
+        return Leaf(config.name, self.where_step(config), options, effect, waits=action.waits, code=str(action.code))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
+from signalpost.plugins.faults import fault
 from signalpost.plugins.loaded import Loaded, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.offers import ASKED, Offers
@@ -41,7 +42,11 @@ def assemble(
     """
     work = _Assembly(list(errors), list(notes))
     for each in loaded:
-        work.add(each)
+        try:
+            work.add(each)
+        except BaseException as error:  # noqa: BLE001 - what it offers are objects of its own, which may raise anything
+            work.manager.unregister(name=each.name)
+            work.errors.append(fault(each.name, error, each.home, during="what it offers cannot be used"))
     return Registry(
         plugins=tuple(work.plugins),
         handlers=work.offers.handlers,
@@ -56,7 +61,8 @@ def assemble(
         packages=packages,
         errors=tuple(work.errors),
         notes=tuple(work.notes),
-        _package=package,
+        loaded=tuple(loaded),
+        package=package,
     )
 
 
@@ -96,6 +102,8 @@ class _Assembly:
                 offered.template_filters,
                 loaded.digest,
                 loaded.package,
+                offered.exclusive,
+                loaded.seat,
             )
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalpost.foreign import Code, original
 from signalpost.signals.event import Broadcast, Shared, SharedView
 
 LOG = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ class PluginContext(SharedView):
         plugin: the plugin's name.
         settings: what routes.yaml says under ``plugins: settings:`` for this plugin; empty if nothing.
         shared: what all events of the server share.
+        own: what the plugin keeps for its handlers and its `shutdown`, by names of its choice. It is this instance's:
+            of a plugin that has changed, two are there for a while.
         broadcast: see `signalpost.signals.event.Broadcast`; without a target it goes to everyone.
 
     """
@@ -27,6 +30,7 @@ class PluginContext(SharedView):
     settings: Mapping[str, Any] = field(repr=False)
     shared: Shared
     broadcast: Broadcast
+    own: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, repr=False, compare=False)
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
@@ -40,7 +44,9 @@ class PluginContext(SharedView):
             name: for the log; the coroutine's own name when nothing is said.
 
         """
-        task = asyncio.get_running_loop().create_task(coroutine, name=name or getattr(coroutine, "__qualname__", None))
+        called = name or getattr(coroutine, "__qualname__", None)
+        code = Code(f"task {called}", self.plugin, "create_task")
+        task = asyncio.get_running_loop().create_task(code.wait(coroutine), name=called)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -64,4 +70,4 @@ class PluginContext(SharedView):
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            LOG.error("plugin %s: the task %s failed", self.plugin, task.get_name(), exc_info=error)
+            LOG.error("plugin %s: the task %s failed", self.plugin, task.get_name(), exc_info=original(error))

@@ -45,7 +45,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def signal(
-    name: str, *, path: str | None = None, schema: Schema | None = None, parallel: int = 1
+    name: str,
+    *,
+    path: str | None = None,
+    schema: Schema | None = None,
+    parallel: int = 1,
+    timeout: Duration | None = None,
 ) -> Callable[[SignalFunction], SignalFunction]:
     """Make an ``async def`` that takes a `SignalEvent` the handler `name`.
 
@@ -54,15 +59,17 @@ def signal(
         path: the signal it is bound to unless routes.yaml names it; e.g. ``/rooms/<room>``.
         schema: a JSON Schema that judges the client's whole message object; needs `path`.
         parallel: how many messages of one client it may have at once; 1 keeps their order. Needs `path`.
+        timeout: after which the handling of a message is cancelled, ``"5s"`` or seconds; None is never. Needs `path`.
 
     """
 
     def bind() -> SignalBinding | None:
         if path is None:
-            _refuse_without("path", schema=schema, parallel=parallel != 1)
+            _refuse_without("path", schema=schema, parallel=parallel != 1, timeout=timeout)
             return None
         PathPattern.parse(path)
-        return SignalBinding(path, schema, _count("parallel", parallel, least=1))
+        longest = None if timeout is None else _duration("timeout", timeout)
+        return SignalBinding(path, schema, _count("parallel", parallel, least=1), longest)
 
     return _handler_decorator(HandlerKind.SIGNAL, name, bind)
 
@@ -100,6 +107,7 @@ def timer(
     skip: int = 0,
     on_start: bool = False,
     arguments: Mapping[str, Any] | None = None,
+    timeout: Duration | None = None,
 ) -> Callable[[TickFunction], TickFunction]:
     """Make an ``async def`` that takes a `TickEvent` the handler `name`, by interval.
 
@@ -110,12 +118,13 @@ def timer(
         skip: how many of the first runs to leave out.
         on_start: run once at once (counts towards the limit).
         arguments: handed over as `TickEvent.arguments`.
+        timeout: after which a run is cancelled, ``"30s"`` or seconds; None is never.
 
     """
 
     def bind() -> TimerBinding | None:
         if every is None:
-            _refuse_without("every", limit=limit, skip=skip, on_start=on_start, arguments=arguments)
+            _refuse_without("every", limit=limit, skip=skip, on_start=on_start, arguments=arguments, timeout=timeout)
             return None
         return TimerBinding(
             _duration("every", every),
@@ -123,6 +132,7 @@ def timer(
             skip=_count("skip", skip),
             on_start=on_start,
             arguments=dict(arguments or {}),
+            timeout=None if timeout is None else _duration("timeout", timeout),
         )
 
     return _handler_decorator(HandlerKind.TIMER, name, bind)

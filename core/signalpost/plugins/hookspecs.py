@@ -109,6 +109,19 @@ def settings_schema() -> Mapping[str, Any]:  # type: ignore[empty-body]
 
 
 @hookspec
+def exclusive() -> bool:  # type: ignore[empty-body]
+    """Return whether the instance at work is shut down before its successor starts, when the plugin has changed.
+
+    For what only one can hold: a port, a lock on a file, a file that `shutdown` writes and `startup` reads. Meanwhile
+    no handler of a signal begins. If the successor cannot start, the one before is started again.
+
+    Returns:
+        True; without the hook a successor starts first, so that one that fails leaves the one before at work.
+
+    """
+
+
+@hookspec
 def startup(context: PluginContext) -> None:
     """Set the plugin up; called once the server's loop runs and before it listens.
 

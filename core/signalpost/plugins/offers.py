@@ -39,7 +39,8 @@ REGISTER_ACTIONS = "register_actions"
 TEMPLATE_GLOBALS = "template_globals"
 TEMPLATE_FILTERS = "template_filters"
 SETTINGS_SCHEMA = "settings_schema"
-ASKED = (REGISTER_HANDLERS, REGISTER_ACTIONS, TEMPLATE_GLOBALS, TEMPLATE_FILTERS, SETTINGS_SCHEMA)
+EXCLUSIVE = "exclusive"
+ASKED = (REGISTER_HANDLERS, REGISTER_ACTIONS, TEMPLATE_GLOBALS, TEMPLATE_FILTERS, SETTINGS_SCHEMA, EXCLUSIVE)
 """The hooks that are asked once, before a loop runs: they return what a plugin offers."""
 
 _KNOWN_NAMES = frozenset({"settings", *chain.from_iterable(GETTERS.values()), *DEFAULT_NAMESPACE})
@@ -65,6 +66,7 @@ class Offered:
     actions: tuple[str, ...]
     template_globals: tuple[str, ...]
     template_filters: tuple[str, ...]
+    exclusive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ class Offers:
         for each in marks.faults:
             self.faulty.add(each.name)
             self._fault(loaded, each.where, each.text)
-        answers = {hook: list(self._ask(loaded, hook, functions)) for hook, functions in asked.items()}
+        if not loaded.answers:
+            loaded.answers.update((hook, list(self._ask(loaded, hook, functions))) for hook, functions in asked.items())
+        answers = loaded.answers
         handlers = list(marks.handlers)
         handlers += self._registered(loaded, answers[REGISTER_HANDLERS], REGISTER_HANDLERS, Handler, _handler_fault)
         actions = list(marks.actions)
@@ -119,13 +123,19 @@ class Offers:
             tuple(each.name for each in actions if self._take_action(loaded, each)),
             tuple(self._named(loaded, answers[TEMPLATE_GLOBALS], TEMPLATE_GLOBALS)),
             tuple(self._named(loaded, answers[TEMPLATE_FILTERS], TEMPLATE_FILTERS)),
+            any(self._is_exclusive(loaded, answer) for answer in answers[EXCLUSIVE]),
         )
+
+    def _is_exclusive(self, loaded: Loaded, answer: _Answer) -> bool:
+        if not isinstance(answer.value, bool):
+            self._fault(loaded, answer.where, f"{EXCLUSIVE} returns True or False, not {answer.value!r}")
+        return answer.value is True
 
     def _ask(self, loaded: Loaded, hook: str, functions: Sequence[Callable[[], Any]]) -> Iterator[_Answer]:
         for function in functions:
             try:
                 yield _Answer(where_is(function), function())
-            except Exception as error:  # noqa: BLE001 - a plugin's code may raise anything
+            except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
                 self._errors.append(fault(loaded.name, error, loaded.home, during=f"{hook} failed"))
                 self.incomplete.add(loaded.name)
 
@@ -172,7 +182,7 @@ class Offers:
     def _take(self, loaded: Loaded, kind: str, made: Made, table: dict[str, Made]) -> bool:
         if not self._claim(loaded, kind, made.name, made.where):
             return False
-        table[made.name] = replace(made, plugin=loaded.name)
+        table[made.name] = replace(made, plugin=loaded.name, seat=loaded.seat)
         return True
 
     def _take_settings(self, loaded: Loaded, answer: _Answer) -> None:

@@ -21,6 +21,7 @@ from signalpost.actions.run import WebRequest as SeenRequest
 from signalpost.config.model import EndpointConfig
 from signalpost.config.paths import path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.foreign import Code, original
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
@@ -207,7 +208,7 @@ async def _answer_actions(
     if isinstance(run.answer, Made):
         made = run.answer
         return HTTPResponse(made.body, made.status, Header(made.headers), made.content_type)
-    return response_of(run.answer, responded=request.responded)
+    return _guarded(response_of(run.answer, responded=request.responded), Code("stream", "", rule.owner))
 
 
 async def _answer_handler(
@@ -215,15 +216,27 @@ async def _answer_handler(
 ) -> Response:
     """Await the handler. What it raises is told to the log in full and to the client not at all."""
     try:
-        result = await handler.function(_event(rule, services, request, params))
-        return response_of(result, responded=request.responded)
+        result = await handler.code.run(handler.function, _event(rule, services, request, params))
+        return _guarded(handler.code.call(partial(response_of, result, responded=request.responded)), handler.code)
     except (SanicException, ClientError):
         raise
-    except Exception:
-        LOG.exception(
-            "plugin %s: handler %s (%s) failed on %s", handler.plugin, handler.name, handler.where, pages.shown(request)
+    except Exception as error:
+        LOG.error(  # noqa: TRY400 - of what the plugin really raised
+            "plugin %s: handler %s (%s) failed on %s",
+            handler.plugin,
+            handler.name,
+            handler.where,
+            pages.shown(request),
+            exc_info=original(error),
         )
         return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
+
+
+def _guarded(response: Response, code: Code) -> Response:
+    """Let nothing but an `Exception` out of a response that a plugin streams."""
+    if isinstance(response, ResponseStream):
+        response.streaming_fn = partial(code.run, response.streaming_fn)
+    return response
 
 
 def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params: Params) -> RouteEvent:
@@ -237,6 +250,7 @@ def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params
         timestamp=datetime.now(UTC),
         shared=services.shared,
         broadcast=services.broadcast,
+        _seat=None if rule.handler is None else rule.handler.seat,
     )
 
 

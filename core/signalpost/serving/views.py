@@ -28,6 +28,7 @@ from jinja2.environment import Environment
 
 from signalpost.config.templates import NO_ADDITIONS, Additions, environment, read_templates, template_name
 from signalpost.errors import OperatorError
+from signalpost.foreign import original
 from signalpost.serving.files import content_type
 
 
@@ -96,10 +97,10 @@ class View:
         """
         try:
             return self._environment.get_template(self.name).render(names)
-        except Exception as error:
-            raise ViewError(f"{self._place(error)}: {type(error).__name__}: {error}") from error
+        except BaseException as error:  # a plugin's function or object may raise anything
+            raise ViewError(f"{self._place(error)}: {type(original(error)).__name__}: {original(error)}") from error
 
-    def _place(self, error: Exception) -> str:
+    def _place(self, error: BaseException) -> str:
         """Name template and line of a failure: the innermost line of a template that was under way."""
         if isinstance(error, TemplateSyntaxError):
             return f"{error.name or self.name}:{error.lineno}"

@@ -5,14 +5,15 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
+from signalpost.foreign import Seat
 from signalpost.signals.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.signals.state import State
 
@@ -127,7 +128,35 @@ class SharedView:
         return self.shared.state
 
 
-class SenderView(SharedView):
+Event = TypeVar("Event", bound="PluginView")
+
+
+class PluginView(SharedView):
+    """Gives an event of a handler or an action what its plugin holds."""
+
+    __slots__ = ()
+
+    _seat: Seat | None
+
+    @property
+    def context(self) -> Any:
+        """The `signalpost.PluginContext` of the plugin whose code this event is given to.
+
+        Raises:
+            RuntimeError: it is given to no plugin.
+
+        """
+        if self._seat is None or self._seat.context is None:
+            raise RuntimeError("an event has a context while a server gives it to a plugin's handler or action")
+        return self._seat.context
+
+
+def given_to(event: Event, seat: Seat | None) -> Event:
+    """Return an event as it is given to a plugin's code."""
+    return event if event._seat is seat else replace(event, _seat=seat)  # type: ignore[type-var]  # noqa: SLF001
+
+
+class SenderView(PluginView):
     """Gives whoever holds a `client` and its `broadcast` the ways to speak to that client alone."""
 
     __slots__ = ()
@@ -232,6 +261,7 @@ class SignalEvent(SenderView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +283,11 @@ class ClientEvent(SenderView):
     shared: Shared
     broadcast: Broadcast
     code: int = 0
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True)
-class RouteEvent(SharedView):
+class RouteEvent(PluginView):
     """An HTTP request on a route with a handler.
 
     Attributes:
@@ -278,6 +309,7 @@ class RouteEvent(SharedView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
     @property
     def query(self) -> Mapping[str, Any]:
@@ -287,7 +319,7 @@ class RouteEvent(SharedView):
 
 
 @dataclass(frozen=True, slots=True)
-class TickEvent(SharedView):
+class TickEvent(PluginView):
     """A run of a timer or schedule.
 
     Attributes:
@@ -305,3 +337,4 @@ class TickEvent(SharedView):
     arguments: Mapping[str, Any]
     shared: Shared
     broadcast: Broadcast
+    _seat: Seat | None = field(default=None, repr=False, compare=False)

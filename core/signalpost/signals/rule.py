@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
+from signalpost.foreign import Code
 from signalpost.signals.event import SignalEvent
 from signalpost.signals.schema import SchemaGate
 
@@ -72,6 +73,8 @@ class SignalRule:
         shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
             out once, for what is done with most messages.
         from_elsewhere: whether messages of clients on other paths arrive here at all.
+        timeout: seconds after which the handling of a message is cancelled; None is never.
+        code: what the log calls `handler`, if that is a plugin's.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
 
     """
@@ -93,6 +96,8 @@ class SignalRule:
     disconnected: Program | None = None
     from_elsewhere: bool = True
     declared: bool = True
+    code: Code | None = None
+    timeout: float | None = None
     shortcut: Rebroadcast | None = field(init=False, compare=False)
 
     def __repr__(self) -> str:

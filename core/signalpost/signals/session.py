@@ -14,6 +14,7 @@ from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.foreign import Code, original
 from signalpost.signals.arrival import Arrival, is_the_task_s
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
@@ -24,6 +25,7 @@ from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
+from signalpost.signals.overdue import Deadline, Overdue
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
@@ -41,6 +43,7 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
+_NO_CODE = Code("handler", "", "")
 _NO_WISH = ClientMessage(None)
 _LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
@@ -55,6 +58,7 @@ class Signals:
         places: for handlers at work at once.
         running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
         base: what contexts of clients are copies of.
+        overdue: the messages that are being handled.
         patience: seconds that a client's arrival may take (``limits.handshake``).
 
     """
@@ -67,6 +71,7 @@ class Signals:
     running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
     base: Context = field(default_factory=copy_context)
     patience: float = _LIMITS.handshake
+    overdue: Overdue = field(default_factory=Overdue)
 
 
 class Session:
@@ -79,7 +84,7 @@ class Session:
 
     """
 
-    __slots__ = ("_arrival", "_context", "_inbox", "_signals", "_source", "client", "request", "rule")
+    __slots__ = ("_arrival", "_context", "_deadline", "_inbox", "_signals", "_source", "client", "request", "rule")
 
     def __init__(
         self,
@@ -97,6 +102,7 @@ class Session:
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
         self._context: Context | None = None
+        self._deadline: Deadline | None = None  # once the client has gone
 
     def follow(self, rule: SignalRule, source: Source) -> None:
         """Take messages by another rule, and from another source, from the next one on.
@@ -157,6 +163,8 @@ class Session:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
         if self._signals.shared.waits:
             self._signals.shared.gone(self.client)
+        if self._inbox is not None and self._inbox.busy:
+            self._deadline = self._signals.overdue.leave(self.client.id)
         arrival = self._arrival
         if arrival is None:
             if self.rule.disconnected is not None:
@@ -347,6 +355,7 @@ class Session:
             timestamp=timestamp,
             shared=self._signals.shared,
             broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
+            _seat=None if rule.code is None else rule.code.seat,
         )
 
     def step_failed(self, error: StepFailedError) -> None:
@@ -369,7 +378,27 @@ class Session:
         self._inbox.add(Entry(what, datetime.now(UTC), self.rule, signals.work, size))
 
     async def _handle(self, entry: Entry) -> None:
-        message, timestamp, rule, work, _ = entry
+        message, _, rule, work, _ = entry
+        client, overdue = self.client, self._signals.overdue
+        if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
+            work.end()
+            return
+        scope = asyncio.timeout(rule.timeout if isinstance(message, ClientMessage) else None)
+        handling = overdue.begin(scope, client, rule)
+        try:
+            async with scope:
+                await self._handle_entry(entry)
+        except TimeoutError:
+            if not handling.is_told:
+                logger.warning("%s took longer than %g s and was cancelled", handling, rule.timeout or 0.0)
+            if isinstance(message, ClientMessage):
+                self._refuse(_FAILED, message.ref)
+        finally:
+            overdue.end(handling)
+            work.end()
+
+    async def _handle_entry(self, entry: Entry) -> None:
+        message, timestamp, rule, _, _ = entry
         client = self.client
         try:
             if isinstance(message, Passage):
@@ -377,7 +406,7 @@ class Session:
             elif rule.do is not None:
                 await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
             elif rule.handler is not None:
-                await rule.handler(self._event(message, timestamp, rule))
+                await (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
         except StepFailedError as error:
             self.step_failed(error)
             if isinstance(message, ClientMessage):
@@ -385,14 +414,13 @@ class Session:
         except BaseException as error:  # SystemExit, too, which would end the loop
             if is_the_task_s(error):
                 raise
-            logger.exception(
+            logger.error(  # noqa: TRY400 - of what the plugin really raised
                 "handler %s of plugin %s failed on %s for client %s",
                 rule.handler_name,
                 rule.handler_plugin,
                 client.path,
                 client.id,
+                exc_info=original(error),
             )
             if isinstance(message, ClientMessage):
                 self._refuse(_FAILED, message.ref)
-        finally:
-            work.end()
