@@ -169,7 +169,7 @@ async def test_of_many_compressed_beginnings_the_oldest_go_and_the_rest_are_boun
         begun = min(number + 1, 4) * PART
         await scene.until(lambda begun=begun: scene.inbound.held >= begun)
         assert scene.inbound.held <= ROOM
-    assert [await peer.closed() for peer in peers[:5]] == [1013] * 5
+    assert [await peer.closed() for peer in peers[:5]] == [1011] * 5
     for peer in peers[5:]:
         await peer.send(frame(PING, b"here"))
         assert await peer.frame() == (PONG, b"here")
@@ -186,7 +186,7 @@ async def test_an_unfinished_message_gets_no_younger_by_pings_in_it(scene, frame
     assert await old.frame() == (PONG, b"still here")
     for _ in range(3):
         await (await scene.peer("/echo")).send(frame(TEXT, b" " * PART, fin=False))
-    assert await old.closed() == 1013
+    assert await old.closed() == 1011
     await young.send(frame(PING, b"here"))
     assert await young.frame() == (PONG, b"here")
 
@@ -201,7 +201,7 @@ async def test_who_finishes_messages_is_not_the_oldest(scene, frame):
     assert (await honest.frame()) == (TEXT, b"1")
     for _ in range(4):
         await (await scene.peer("/echo")).send(frame(TEXT, b" " * PART, fin=False))
-    assert await idle.closed() == 1013
+    assert await idle.closed() == 1011
     await honest.send(frame(CONTINUATION, b'2"}'))
     assert (await honest.frame()) == (TEXT, b"2")
 
@@ -216,7 +216,7 @@ async def test_tiny_frames_that_wait_for_a_slow_handler_count_by_what_they_take(
         assert await peers[-1].frame() == (TEXT, b"begun")
         assert scene.inbound.held >= min(len(peers), 5) * 3_000 * FRAME
         assert scene.inbound.held <= ROOM
-    assert await peers[0].closed() == 1013
+    assert await peers[0].closed() == 1011
 
 
 KINDS = {
