@@ -193,7 +193,7 @@ async def test_clients_of_a_signal_that_is_gone_are_told_so_whatever_becomes_of_
     ):
         done = await app.reload(app_of("signals: [{path: /stays}]"))
         assert str(done) == "reloaded: -1 signal, 2 clients kept, 3 clients closed"
-        assert await closed(gone) == (1012, "this signal is gone")
+        assert await closed(gone) == (1001, "this signal is gone")
         waits = set()
         for client in (first, second):
             assert "welcome" in await client.receive_json()
@@ -206,7 +206,7 @@ async def test_clients_of_a_signal_that_is_gone_are_told_so_whatever_becomes_of_
 async def test_where_other_paths_are_refused_now_their_clients_go():
     async with serve(app_of("signals: [{path: /}]")) as app, app.connect("/other") as other, app.connect("/") as root:
         await app.reload(app_of("signals: [{path: /}]", "undeclared: refuse"))
-        assert await closed(other) == (1012, "this signal is gone")
+        assert await closed(other) == (1001, "this signal is gone")
         assert await ask(root, "still") == "still"
 
 
@@ -269,7 +269,7 @@ async def test_an_endpoint_that_is_new_listens_and_one_that_is_gone_lets_its_cli
         async with app.connect("/", endpoint="more") as more:
             assert await ask(more, "hello") == await client.receive() == "hello"
             assert str(await app.reload(ENDPOINTS)) == "reloaded: -1 endpoint, 1 client kept, 1 client closed"
-            assert await closed(more) == (1012, "this endpoint is gone")
+            assert await closed(more) == (1001, "this endpoint is gone")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
         assert await ask(client, "still") == "still"
@@ -310,7 +310,7 @@ async def test_an_endpoint_may_take_another_name_and_other_origins_and_keeps_its
         url = app.url("live")
         await app.reload(ENDPOINTS.replace("live", "sockets"))
         # A port that the system chose belongs to the name.
-        assert await closed(client) == (1012, "this endpoint is gone")
+        assert await closed(client) == (1001, "this endpoint is gone")
         port = int(app.url("sockets").rpartition(":")[2])
         assert app.url("sockets") != url
         fixed = ENDPOINTS.replace(
@@ -425,11 +425,11 @@ async def test_an_endpoint_may_go_over_to_tls_at_its_port_and_its_clients_come_b
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     async with serve(plain) as app, app.connect("/") as client:
         await app.reload(plain.replace("protocol: ws", "protocol: wss, self_signed: true"))
-        assert (await closed(client))[0] == 1012
+        assert (await closed(client))[0] == 1001
         async with app.connect("/", ssl=trusting) as secure:
             assert await ask(secure, "hello") == "hello"
             await app.reload(plain)
-            assert (await closed(secure))[0] == 1012
+            assert (await closed(secure))[0] == 1001
         async with app.connect("/") as again:
             assert await ask(again, "hello") == "hello"
 

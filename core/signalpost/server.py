@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
@@ -184,6 +185,7 @@ class Server:
             keepalive=self._keepalive,
             limits=limits,
             ports=_numbers_of(ports),
+            endpoints=_endpoints_of(ports),
             inbound=self._inbound,
             gate=Gate.open(limits, self._inbound, self._occupied, loop),
         )
@@ -215,6 +217,7 @@ class Server:
             out_of_descriptors=self._sockets.gate.descriptors.miss,
             private=Private(plan.config.private),
             restraint=Restraint(self._hub),
+            endpoints=_endpoints_for(plan, self._sockets),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -293,7 +296,7 @@ class Server:
         sockets.table = addressing[0]
         self._broadcaster.address_by(*addressing)
         sockets.limits = sockets.gate.limits = limits
-        sockets.ports = _numbers_of(changeover.ports)
+        sockets.ports, sockets.endpoints = _numbers_of(changeover.ports), _endpoints_of(changeover.ports)
         configure(self._state, plan.config.state)
         self._signals.places.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
@@ -367,8 +370,18 @@ def _table_of(plan: Plan) -> SignalTable:
     return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
 
 
+def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:
+    """Give what tells where a plan's endpoints are, if any of them is for WebSockets; a reload replaces them."""
+    has_sockets = any(endpoint.scheme.websocket for endpoint in plan.config.endpoints)
+    return partial(getattr, sockets, "endpoints") if has_sockets else None
+
+
+def _endpoints_of(ports: Sequence[Port]) -> list[EndpointConfig]:
+    return [endpoint for port in ports for endpoint in port.endpoints]
+
+
 def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:
-    return frozenset(endpoint.port for port in ports for endpoint in port.endpoints)
+    return frozenset(endpoint.port for endpoint in _endpoints_of(ports))
 
 
 _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}

@@ -307,9 +307,10 @@ signals:
     async with live(signals) as app, app.connect("/") as client:
         await client.send("Ada", key="a.b")
         assert await client.receive_json() == {"names": {"a.b": "Ada"}, "count": 1}
-        await client.send(None, key="a.b", path="/")
         await client.send("Bob", key=5)
         assert await client.receive_json() == {"names": {"a.b": "Ada", "5": "Bob"}, "count": 2}
+        await client.send(None, key="a.b", path="/")
+        assert await client.receive_json() == {"names": {"5": "Bob"}, "count": 3}
 
 
 @pytest.mark.parametrize("key", [None, "", [], "_private"])

@@ -113,6 +113,22 @@ def test_every_file_that_the_app_is_made_of_is_watched(app, run):
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_of(app, run):
+    source = (
+        "from signalpost import schedule\n\n@schedule('nightly', cron='0 0 * * *')\nasync def nightly(event): ...\n"
+    )
+    (app / "code/night.py").write_text(source)
+    (app / "routes.yaml").write_text(f"{APP}schedules: [{{name: late, cron: '1 1 * * *', handler: nightly}}]\n")
+    server = run()
+    (app / "routes.yaml").write_text(APP)
+    assert server.process.stdout.readline() == "reloaded: +1 schedule, -1 schedule\n"
+    note = server.process.stdout.readline()
+    assert note.startswith(
+        "note: plugin night runs by itself, since routes.yaml names no job for it: nightly (cron 0 0"
+    )
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
 def test_a_burst_is_one_reload_and_sighup_asks_for_another(app, run):
     server = run()
     for name, (text, _) in SAVED.items():

@@ -213,7 +213,7 @@ def test_a_handler_at_work_finishes_and_its_client_has_its_answer_before_the_ser
         assert client.recv() == "done"
         with pytest.raises(ConnectionClosed) as closed:
             client.recv()
-        assert closed.value.rcvd.code == 1012
+        assert closed.value.rcvd.code == 1001
     assert ended(server.process) == (0, "done\nshut down\n", "")
 
 

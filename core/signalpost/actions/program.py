@@ -110,6 +110,8 @@ def _walk(steps: Sequence[Step], run: Run) -> _Walk:
                 yield _awaited(step, outcome)
                 run.rest()
                 outcome = None
+                if run.deserted:
+                    return True
             if run.trace is not None:
                 run.trace(step.name, step.where, options, outcome)
         elif (yield from _inside(step, options, run)):
@@ -130,9 +132,11 @@ def _inside(step: Branch | Loop | Stop, options: Any, run: Run) -> _Walk:
         case Loop():
             items = _items(step, options, run)
             trace(step.name, step.where, items, None)
-            for item in items:
+            for number, item in enumerate(items):
                 _turn(step, run)
                 run.variables[step.variable] = item
+                if step.index is not None:
+                    run.variables[step.index] = number
                 if (yield from _walk(step.body, run)):
                     return True
             return False

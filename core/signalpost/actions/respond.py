@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from signalpost.actions.given import UnfitError, text_of
+from signalpost.actions.given import UnfitError, text_of, whole_of
 from signalpost.actions.run import Response, Run
 from signalpost.actions.text import as_text
 
@@ -45,7 +46,20 @@ def response_of(options: Mapping[str, Any]) -> Response:
     headers = [(name, text) for name, text in headers if name.lower() != _CONTENT_TYPE]
     if "redirect" in options:
         headers.append(("Location", _address(options["redirect"])))
-    return Response(options.get("status", status), body, content_type, tuple(headers))
+    if "status" in options:
+        status = _status(options["status"], body, redirects="redirect" in options)
+    return Response(status, body, content_type, tuple(headers))
+
+
+def _status(given: Any, body: bytes, *, redirects: bool) -> int:
+    status = whole_of("status", given)
+    if not 200 <= status <= 599:  # noqa: PLR2004 - as the routes schema has it
+        raise UnfitError(f"status must be from 200 to 599, not {status}")
+    if body and status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        raise UnfitError(f"status: {status} has no body")
+    if redirects and not 300 <= status <= 399:  # noqa: PLR2004 - RFC 9110 section 15.4
+        raise UnfitError(f"status: a redirect has one from 300 to 399, not {status}")
+    return status
 
 
 def _body(options: Mapping[str, Any]) -> tuple[bytes, str, int]:

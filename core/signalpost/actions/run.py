@@ -1,5 +1,6 @@
 """A run: what the steps of one list share while they are done for one event."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,8 @@ from typing import Any, Protocol
 from signalpost.actions.clock import WorkClock, too_long
 from signalpost.actions.given import UnfitError
 from signalpost.config.model import MEBIBYTE
-from signalpost.config.units import format_size
+from signalpost.config.steps import LONGEST_WAIT
+from signalpost.config.units import format_duration, format_size
 from signalpost.delivery.target import Receipt
 from signalpost.signals.event import TickEvent
 
@@ -86,7 +88,8 @@ class Run:
         matched: how many clients the last broadcast or reply reached.
         clock: of the work of its steps, and of all that is rendered for them.
         answer: of a route: a `Response`, or what a handler returned; None so far.
-        variables: of the loops around, by name.
+        variables: of the loops around, and those that steps have given, by name.
+        deserted: the client has gone for whom it was done, and so the rest is not.
 
     """
 
@@ -94,9 +97,11 @@ class Run:
         "_left",
         "_made",
         "_now",
+        "_waits",
         "_written",
         "answer",
         "clock",
+        "deserted",
         "event",
         "matched",
         "request",
@@ -116,13 +121,35 @@ class Run:
         self._written = 0  # the same, each for every client that got it
         self.clock = WorkClock(LONGEST_JOB if isinstance(event, TickEvent) else LONGEST_WORK)
         self._now: datetime | None = None
+        self._waits = 0.0  # seconds that its steps wait, all together
+        self.deserted = False
 
     @property
     def now(self) -> datetime:
         """The moment of the run, in the system's zone, to the second."""
+        return self._moment.replace(microsecond=0)
+
+    @property
+    def timestamp(self) -> float:
+        """The moment of the run in Unix seconds, to the millisecond."""
+        return math.floor(self._moment.timestamp() * 1000) / 1000
+
+    @property
+    def _moment(self) -> datetime:
         if self._now is None:
-            self._now = datetime.now().astimezone().replace(microsecond=0)
+            self._now = datetime.now().astimezone()
         return self._now
+
+    def wait(self, seconds: float) -> None:
+        """Take some of the time that a run may wait.
+
+        Raises:
+            UnfitError: so much is not left.
+
+        """
+        self._waits += max(seconds, LONGEST_WORK)  # after each wait its steps may work as long as that
+        if self._waits > LONGEST_WAIT:
+            raise UnfitError(f"the steps of one run wait {format_duration(LONGEST_WAIT)} at most, together")
 
     def count(self, receipt: Receipt) -> Receipt:
         """Keep what a broadcast reached, and what it costs.

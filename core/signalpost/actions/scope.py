@@ -9,7 +9,7 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.utils import missing
 
-from signalpost.actions.attributes import item, kind, visible
+from signalpost.actions.attributes import contains, item, kind, visible
 from signalpost.actions.clock import WorkClock
 from signalpost.actions.clock import too_long as too_long_work
 from signalpost.actions.failures import StoppedError
@@ -243,6 +243,23 @@ class Each:
 
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[arg-type]
+
+
+class Holder:
+    """A mapping, to be asked what is in it."""
+
+    __slots__ = ("_mapping",)
+
+    def __init__(self, mapping: Mapping[Any, Any]) -> None:
+        self._mapping = mapping
+
+    def __contains__(self, key: object) -> bool:
+        return contains(self._mapping, key)
+
+
+def holder(_scope: Scope, value: Any) -> Any:
+    """Return what tells whether something is in a value: of a mapping, a `Holder`."""
+    return Holder(value) if isinstance(value, Mapping) else value
 
 
 def made(scope: Scope, value: Any) -> Any:

@@ -252,6 +252,18 @@ class SlowPolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LatestBy:
+    """`SlowPolicy.LATEST`, where values of one path are of several things: each thing's newest is kept.
+
+    Attributes:
+        key: names of keys in mappings inside mappings, at whose end a value says what it is of.
+
+    """
+
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SlowConfig:
     """What becomes of clients that do not read as fast as they are sent to.
 
@@ -260,7 +272,7 @@ class SlowConfig:
 
     """
 
-    policy: SlowPolicy = SlowPolicy.DISCONNECT
+    policy: SlowPolicy | LatestBy = SlowPolicy.DISCONNECT
     buffer: int | None = None
 
 

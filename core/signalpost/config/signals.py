@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signalpost.config.endpoints import Endpoints
-from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig, SlowConfig, SlowPolicy, Wish
+from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SignalConfig, SlowConfig, SlowPolicy, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.config.routes import share_endpoint
 from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
-from signalpost.config.steps import Place, read_steps
+from signalpost.config.steps import Place, has_template, read_steps
 from signalpost.config.units import parse_duration, parse_size
 
 _WISHES = {wish.value: wish for wish in Wish}
@@ -78,10 +78,23 @@ def _read_slow(section: Section) -> SlowConfig:
     slow = section.section("slow")
     if slow is None:
         return SlowConfig()
-    return SlowConfig(
-        slow.choice("policy", SlowPolicy, SlowPolicy.DISCONNECT),
-        slow.quantity("buffer", parse_size),
-    )
+    policy = slow.choice("policy", SlowPolicy, SlowPolicy.DISCONNECT)
+    buffer = slow.quantity("buffer", parse_size)
+    key = slow.text("key")
+    if key is None:
+        return SlowConfig(policy, buffer)
+    if policy is not SlowPolicy.LATEST:
+        slow.problem(
+            "key", "only the policy latest keeps the newest of each: write policy: latest beside it", of_key=True
+        )
+    parts = tuple(key.split("."))
+    if has_template(key):
+        slow.problem("key", "it names a key of the value, as in user.id, and is no template")
+    elif not all(parts):
+        slow.problem("key", "it has an empty part: write keys with single dots between them, as in user.id")
+    if section.data.get("format") == MessageFormat.RAW.value:
+        slow.problem("key", "format: raw relays frames unread, so there is no key in them: leave it out", of_key=True)
+    return SlowConfig(LatestBy(parts), buffer)
 
 
 def _targets(section: Section) -> frozenset[Wish]:

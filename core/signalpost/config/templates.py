@@ -13,11 +13,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError, nodes, select_autoescape
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    Undefined,
+    nodes,
+    select_autoescape,
+)
 from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from signalpost.config.presence import is_file, is_folder
+from signalpost.config.scalars import key_of
 from signalpost.config.words import did_you_mean, quoted
 from signalpost.foreign import contained
 
@@ -43,6 +52,17 @@ class Additions:
 NO_ADDITIONS = Additions()
 
 
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja2's sandbox; numbers are keys of mappings as in all other templates: by their text."""
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return ``obj[argument]``."""
+        found = super().getitem(obj, argument)
+        if isinstance(found, Undefined) and isinstance(obj, Mapping) and (text := key_of(argument)) in obj:
+            return obj[text]
+        return found
+
+
 def environment(
     folder: Path, additions: Additions = NO_ADDITIONS, kept: Mapping[str, str] | None = None
 ) -> Environment:
@@ -55,7 +75,7 @@ def environment(
             when it is next asked for.
 
     """
-    made = ImmutableSandboxedEnvironment(
+    made = _Environment(
         loader=_Loader(folder, kept or {}),
         autoescape=select_autoescape(disabled_extensions=PLAIN_TEXT, default=True, default_for_string=True),
         undefined=StrictUndefined,

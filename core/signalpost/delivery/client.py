@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, NewType, Protocol
 
-from signalpost.config.model import EndpointConfig, SlowPolicy
+from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
 from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
 from signalpost.delivery.outbox import Fate, Outbox, open_outbox
 from signalpost.delivery.transport import Buffer, Transport
@@ -149,7 +149,7 @@ class Client:
         hub: Membership,
         *,
         limit: int,
-        policy: SlowPolicy = SlowPolicy.DISCONNECT,
+        policy: SlowPolicy | LatestBy = SlowPolicy.DISCONNECT,
         params: Mapping[str, str | int] = _NO_PARAMS,
         dialect: Dialect = Dialect.PLAIN,
         deflate: Deflate | None = None,
@@ -248,7 +248,7 @@ class Client:
                 fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)  # tcp(7): SIOCOUTQ
         return self.waiting + int(_INT.unpack(held)[0])
 
-    def allow(self, limit: int, policy: SlowPolicy) -> None:
+    def allow(self, limit: int, policy: SlowPolicy | LatestBy) -> None:
         """Change what may wait for the client. What waits already is let out by the policy that it came under."""
         self._limit = limit
         self.policy = policy

@@ -8,7 +8,7 @@ client that takes nothing, and nobody waits for longer than a second in a row.
 from collections.abc import Callable
 from typing import Protocol
 
-from signalpost.config.model import SlowPolicy
+from signalpost.config.model import LatestBy, SlowPolicy
 
 WINDOW = 0.25
 """Seconds in which a client must take `LEAST` bytes to count as one that reads."""
@@ -32,7 +32,7 @@ _DISCONNECT = SlowPolicy.DISCONNECT
 class Reader(Protocol):
     """A client as the strain sees it."""
 
-    policy: SlowPolicy
+    policy: SlowPolicy | LatestBy
 
     @property
     def limit(self) -> int:

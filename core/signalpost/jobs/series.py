@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from signalpost.actions.steps import fill
 from signalpost.errors import StepFailedError
 from signalpost.foreign import named, original
 from signalpost.jobs.moments import Moments, TimerMoments
@@ -152,6 +154,8 @@ class Series:
 
     async def _act(self, event: TickEvent) -> None:
         action = self.job.action
+        if self.job.filled is not None:
+            event = replace(event, arguments=fill(self.job.filled, "arguments", event))
         if isinstance(action, Handler):
             await action.code.run(action.function, event)
         else:

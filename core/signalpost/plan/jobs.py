@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from signalpost.actions.steps import Options
 from signalpost.config.model import Keys, ScheduleConfig, TimerConfig
 from signalpost.config.steps import Place
 from signalpost.cron import Cron
@@ -20,15 +21,16 @@ def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
     for config in jobs:
         _check_name(resolver, config, declared)
         program = compiler.program(config.do, Place.JOB)
+        filled = compiler.arguments(config.arguments, config.keys)
         action = program or resolver.handler(config.handler, config.keys, *JOB_KINDS)
         owner = resolver.config.source.place(config.keys)
         crons = resolver.crons(config.crons, config.keys) if isinstance(config, ScheduleConfig) else ()
         if action is None:
             continue
         if isinstance(config, TimerConfig):
-            yield _timer(config.name, action, owner, config)
+            yield _timer(config.name, action, owner, config, filled=filled)
         else:
-            job = _schedule(config.name, action, owner, crons, config)
+            job = _schedule(config.name, action, owner, crons, config, filled=filled)
             _note_if_over(resolver, job, owner)
             yield job
     bound: set[str] = set()
@@ -104,7 +106,9 @@ def _note_if_over(resolver: Resolver, job: ScheduleJob, place: str) -> None:
         )
 
 
-def _timer(name: str, action: Action, owner: str, source: TimerConfig | TimerBinding) -> TimerJob:
+def _timer(
+    name: str, action: Action, owner: str, source: TimerConfig | TimerBinding, *, filled: Options | None = None
+) -> TimerJob:
     return TimerJob(
         name,
         action,
@@ -114,12 +118,19 @@ def _timer(name: str, action: Action, owner: str, source: TimerConfig | TimerBin
         skip=source.skip,
         on_start=source.on_start,
         arguments=source.arguments,
+        filled=filled,
         timeout=source.timeout,
     )
 
 
 def _schedule(
-    name: str, action: Action, owner: str, crons: tuple[Cron, ...], source: ScheduleConfig | ScheduleBinding
+    name: str,
+    action: Action,
+    owner: str,
+    crons: tuple[Cron, ...],
+    source: ScheduleConfig | ScheduleBinding,
+    *,
+    filled: Options | None = None,
 ) -> ScheduleJob:
     return ScheduleJob(
         name,
@@ -134,4 +145,5 @@ def _schedule(
         timeout=source.timeout,
         max_runs=source.max_runs,
         arguments=source.arguments,
+        filled=filled,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from signalpost.actions.program import Program
+from signalpost.actions.steps import Options
 from signalpost.config.model import ServerConfig
 from signalpost.config.paths import PathPattern
 from signalpost.config.steps import CHANGING, all_steps
@@ -30,6 +31,7 @@ class TimerJob:
     Attributes:
         action: the handler to call or the steps to do.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        filled: gives `arguments` for a run, if there are templates in them.
 
     """
 
@@ -41,6 +43,7 @@ class TimerJob:
     skip: int = 0
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    filled: Options | None = field(default=None, compare=False)
     timeout: float | None = None
 
     def __repr__(self) -> str:
@@ -54,6 +57,7 @@ class ScheduleJob:
     Attributes:
         action: the handler to call or the steps to do.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        filled: gives `arguments` for a run, if there are templates in them.
 
     """
 
@@ -69,6 +73,7 @@ class ScheduleJob:
     timeout: float | None = None
     max_runs: int = 10
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    filled: Options | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"

@@ -13,11 +13,13 @@ from sanic.exceptions import ServerError
 from sanic.http import Http
 from sanic.response import BaseHTTPResponse, ResponseStream
 
+from signalpost.config.paths import PathPattern
 from signalpost.plan import RouteRule
 from signalpost.plan.precedence import claims_of
+from signalpost.serving import whereabouts
 from signalpost.serving.pages import ErrorPages, RouteHeaders
 from signalpost.serving.request import WebRequest
-from signalpost.serving.routes import endpoint_of
+from signalpost.serving.routes import endpoint_of, whereabouts_endpoint
 from signalpost.serving.services import RouteServices
 from signalpost.serving.table import RouteTable, sanic_path
 
@@ -138,6 +140,10 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             **_OPTIONS,
             ctx_changes=rule.changes,
         )
+    where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
+    if services.endpoints is not None and where not in {rule.path.identity(ignore_case=False) for rule in rules}:
+        tell = whereabouts_endpoint(services.endpoint, services.endpoints)
+        app.add_route(tell, whereabouts.PATH, ["GET"], name="whereabouts", **_OPTIONS)
 
 
 def _config(services: RouteServices) -> Config:

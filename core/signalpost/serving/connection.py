@@ -8,7 +8,7 @@ from time import perf_counter
 
 from signalpost.config.model import MEBIBYTE, LimitsConfig
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
+from signalpost.delivery.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader, Received
@@ -414,11 +414,12 @@ class Connection(asyncio.Protocol):
         """End the connection: of all that hold something unfinished it has held it longest, and there is no room."""
         self._pinned = 0
         reason = "the server has no room left for unfinished messages"
-        self._reader.fail(CloseCode.TRY_AGAIN_LATER, reason)
+        code = code_for(self._client.dialect, CloseCode.TRY_AGAIN_LATER)
+        self._reader.fail(code, reason)
         self._unread = b""
         if self._held is not None:
             self._held.clear()
-        self._client.close(CloseCode.TRY_AGAIN_LATER, reason)
+        self._client.close(code, reason)
         self._client.finish(half=True)
 
     def _end_turn(self) -> None:

@@ -6,6 +6,7 @@ import math
 import struct
 import termios
 from contextlib import suppress
+from contextvars import Context
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, cast
@@ -395,7 +396,13 @@ class HandingOver(HttpProtocol):
         if dropped == self._dropped or monotonic() > until:
             self.end()
         else:
-            self._callback_check_timeouts = self.loop.call_later(_LAST_WORD, self._linger, until, self._dropped)
+            self._callback_check_timeouts = self.loop.call_later(
+                _LAST_WORD,
+                self._linger,
+                until,
+                self._dropped,
+                context=Context(),  # not that which keeps the request
+            )
 
     def _look_at_rest(self) -> None:
         """End a connection that is closed, if the client does not take what is left."""

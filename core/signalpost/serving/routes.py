@@ -1,7 +1,7 @@
 """HTTP routes: from a rule of the plan to a function that Sanic calls."""
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 from signalpost.actions.program import Program
 from signalpost.actions.run import Response as Made
 from signalpost.actions.run import WebRequest as SeenRequest
+from signalpost.config.model import EndpointConfig
 from signalpost.config.paths import path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.foreign import Code, original
@@ -32,6 +33,7 @@ from signalpost.serving.request import WebRequest
 from signalpost.serving.restraint import RouteBroadcast
 from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
+from signalpost.serving.whereabouts import whereabouts
 from signalpost.signals.event import RouteEvent
 from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.outgoing import check_size
@@ -89,12 +91,22 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     return endpoint
 
 
+def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[EndpointConfig]]) -> Endpoint:
+    """Make the function that tells pages of an endpoint where WebSockets are."""
+
+    async def endpoint(request: WebRequest) -> Response:
+        where = whereabouts(request.headers.get("host", ""), page, endpoints())
+        return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
+
+    return endpoint
+
+
 def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     """Choose how the rule answers, and prepare what can be prepared."""
     if rule.file:
         return partial(_answer_file, rule.file, rule.owner, services)
     if rule.static:
-        folder = StaticFolder(rule.static, services.private)
+        folder = StaticFolder(rule.static, services.private, services.packed)
         return partial(_answer_static, folder, len(rule.path.segments), services)
     if rule.view:
         return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
@@ -109,7 +121,7 @@ async def _answer_file(
     path: Path, owner: str, services: RouteServices, request: WebRequest, _params: Params
 ) -> Response:
     try:
-        return await send_file(request, path, services.private)
+        return await send_file(request, path, services.private, services.packed)
     except OSError as error:
         _check_exhaustion(error, services)
         name = path.relative_to(services.folder) if path.is_relative_to(services.folder) else path
@@ -182,14 +194,10 @@ async def _answer_actions(
     data = None
     if "data" in program.names:
         data = request.document if is_judged(rule, request) else body_of(request, forms=True)
-    view = _seen_by_views(request)
-    seen = {
-        "method": view.method,
-        "path": unquote(request.path),
-        "query": view.query,
-        "headers": view.headers,
-        "peer": list(view.peer),
-    }
+    seen: dict[str, Any] = {"peer": [request.ip, request.port]}
+    if "request" in program.names:  # which few lists ask for, and which takes longer than most of them
+        view = _seen_by_views(request)
+        seen |= {"method": view.method, "path": unquote(request.path), "query": view.query, "headers": view.headers}
     try:
         run = await program.follow(_event(rule, services, request, params), request=SeenRequest(seen, data))
     except StepFailedError as error:

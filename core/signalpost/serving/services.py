@@ -1,12 +1,13 @@
 """What HTTP routes need from the server around them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
+from signalpost.serving.packed import Packed
 from signalpost.serving.private import NOTHING_PRIVATE, Private
 from signalpost.serving.restraint import Restraint
 from signalpost.signals.event import Broadcast, Shared
@@ -32,6 +33,8 @@ class RouteServices:
         out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
         private: tells which files are never sent.
         restraint: has requests wait that send to clients; None where none does.
+        endpoints: gives all that listen, with the ports that they really have; None where none is for WebSockets.
+        packed: keeps compressed files.
 
     """
 
@@ -49,3 +52,5 @@ class RouteServices:
     out_of_descriptors: Callable[[], None] = lambda: None
     private: Private = NOTHING_PRIVATE
     restraint: Restraint | None = None
+    endpoints: Callable[[], Sequence[EndpointConfig]] | None = None
+    packed: Packed = field(default_factory=Packed)

@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from sanic.compat import Header
 from sanic.http import Http
 from sanic.models.handler_types import RouteHandler
 from sanic.request import Request
@@ -23,7 +24,15 @@ from signalpost.serving.connection import Clockwork, Connection
 from signalpost.serving.extensions import agree
 from signalpost.serving.gate import Gate
 from signalpost.serving.guard import Guard, hosts_of
-from signalpost.serving.handshake import Offer, Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.handshake import (
+    Offer,
+    Refusal,
+    accept,
+    check_origin,
+    choose_dialect,
+    is_upgrade,
+    read_offer,
+)
 from signalpost.serving.head import read_head
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.pages import failure
@@ -64,10 +73,14 @@ class UpgradeTable(RouteTable):
         self, path: str, method: str, host: str | None
     ) -> tuple[Route, RouteHandler, dict[str, Any]]:
         """Find the route for a request; see `RouteTable.get`."""
-        headers = Request.get_current().headers
-        if self._upgrade is not None and (not self._plain or ("upgrade" in headers and is_upgrade(headers))):
+        if self._upgrade is not None and (not self._plain or _is_meant(Request.get_current().headers)):
             return self._upgrade, self._upgrade.handler, {}
         return super().get(path, method, host)
+
+
+def _is_meant(headers: Header) -> bool:
+    """Tell whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
+    return "sec-websocket-key" in headers or is_upgrade(headers)
 
 
 @dataclass(slots=True)
@@ -76,6 +89,7 @@ class SocketServices:
 
     Attributes:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
+        endpoints: of the app, with the ports that they really have.
         deflaters: of all endpoints that compress.
         inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
         gate: what connections share before they are WebSockets.
@@ -88,6 +102,7 @@ class SocketServices:
     keepalive: Keepalive
     limits: LimitsConfig
     ports: Collection[int]
+    endpoints: Sequence[EndpointConfig]
     gate: Gate
     deflaters: Deflaters = field(default_factory=Deflaters)
     inbound: Inbound = field(default_factory=Inbound)
@@ -100,16 +115,24 @@ class Upgrader:
         endpoint: the port's ws or wss endpoint; None refuses every handshake.
         services: shared by all ports.
         guard: of the endpoint.
+        refused: hears of each handshake that is refused.
 
     Attributes:
         open: whether handshakes are still answered with a 101.
 
     """
 
-    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices, guard: Guard | None) -> None:
+    def __init__(
+        self,
+        endpoint: EndpointConfig | None,
+        services: SocketServices,
+        guard: Guard | None,
+        refused: Callable[[Request, Refusal], None],
+    ) -> None:
         self._endpoint = endpoint
         self._services = services
         self._guard = guard
+        self._refused = refused
         self.open = True
 
     def serve(self, endpoint: EndpointConfig | None, guard: Guard | None) -> None:
@@ -129,15 +152,13 @@ class Upgrader:
 
     def answer(self, request: Request[Any, Any]) -> HTTPResponse | None:
         """Answer a request: None when its connection is a WebSocket now."""
-        if self._endpoint is None:
-            return failure(request, 400, detail="There are no WebSockets at this address.")
         try:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
-            if not is_upgrade(request.headers):
-                return failure(request, 426, headers={"upgrade": "websocket"})
             self._upgrade(request, self._endpoint)
         except Refusal as refusal:
+            if _is_meant(request.headers):
+                self._refused(request, refusal)
             return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
         return None
 
@@ -155,7 +176,11 @@ class Upgrader:
         self._open(transport, self._endpoint, offer, resolved, head.text, lambda: head.early)
         return True
 
-    def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig) -> None:
+    def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig | None) -> None:
+        if endpoint is None:
+            raise Refusal(400, "There are no WebSockets at this address.")
+        if not is_upgrade(request.headers):
+            raise Refusal(426, "This address speaks WebSocket only.", {"upgrade": "websocket"})
         offer = read_offer(request.method, request.version, request.headers)
         resolved = self._judge(offer, request.path, endpoint)
         transport = cast("asyncio.Transport", request.transport)
@@ -174,7 +199,7 @@ class Upgrader:
 
         """
         services = self._services
-        check_origin(offer, services.ports, endpoint.origins)
+        check_origin(offer, services.ports, endpoint.origins, endpoint.port)
         if not self.open:
             raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
         if services.gate.clients() >= services.limits.connections:

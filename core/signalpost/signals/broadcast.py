@@ -7,12 +7,13 @@ from typing import Any
 
 from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.outbox import Slot
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.signals.decide import wished_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.event import Reach
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.outgoing import ValueFrame, check_size
+from signalpost.signals.outgoing import ValueFrame, check_size, slot_of
 from signalpost.signals.table import SignalTable, path_of
 
 _TO_EVERYONE = (EVERYONE,)
@@ -27,22 +28,25 @@ class Broadcaster:
 
     Attributes:
         guard: holds clients' messages against the signals of other paths; None where no signal asks for that.
+        keys: by which signals tell values of one path apart for slow clients; None where none does.
 
     """
 
-    __slots__ = ("_hub", "_table", "guard", "spelling")
+    __slots__ = ("_hub", "_table", "guard", "keys", "spelling")
 
     def __init__(self, hub: Hub, spelling: Callable[[str], str]) -> None:
         self._hub = hub
         self._table: SignalTable | None = None
         self.spelling = spelling
         self.guard: ElsewhereGuard | None = None
+        self.keys: frozenset[tuple[str, ...]] | None = None
 
     def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
         """Find the clients of a path by this table from now on, and hold messages against its rules by this guard."""
         self.spelling = table.spelling
         self._table = table if table.bound else None
         self.guard = guard
+        self.keys = table.keys or None
 
     def spelling_for(self, client: Client) -> Callable[[str], Place]:
         """Give what brings a path that a client asks for to the place that it is at the client's own endpoint."""
@@ -125,11 +129,17 @@ class Broadcaster:
     def send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
         """Send a value, which is not empty, to one target; see `send`."""
         path = origin if target.path is None else path_of(target.path)
-        return self._hub.broadcast(ValueFrame(value, path), target)
+        return self._hub.broadcast(ValueFrame(value, path if self.keys is None else self.slot(value, path)), target)
 
     def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
         """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`."""
-        return self._hub.relay(ValueFrame(value, path_of(target.path) or sender.path), target, sender, refused)
+        path = path_of(target.path) or sender.path
+        frame = ValueFrame(value, path if self.keys is None else self.slot(value, path))
+        return self._hub.relay(frame, target, sender, refused)
+
+    def slot(self, value: Any, path: str | None) -> Slot:
+        """Return the path of a value with what signals tell it apart by."""
+        return slot_of(value, path, self.keys or ())
 
     def send_arriving(self, value: Any, targets: Sequence[Target], sender: Client) -> Receipt:
         """Send a value from what is done when `sender` has come, which it gets itself though it is arriving."""
@@ -138,7 +148,8 @@ class Broadcaster:
         receipts = [self.send(value, targets, sender.path)]
         for target in targets:
             if target.client is None and self._hub.reaches(sender, target):
-                frame = ValueFrame(value, path_of(target.path) or sender.path)
+                path = path_of(target.path) or sender.path
+                frame = ValueFrame(value, path if self.keys is None else self.slot(value, path))
                 receipts.append(self._hub.broadcast(frame, Target(client=sender.id)))
         return sum_of(receipts)
 

@@ -55,6 +55,9 @@ class Broadcast(Protocol):
         ...
 
 
+_LOOK = 0.5  # seconds between looks at whether a client is there whose list waits
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all events of one server share.
@@ -63,12 +66,48 @@ class Shared:
         lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
         state: a mapping for the app's own use; see `signalpost.signals.state`.
         clients: those connected, by id; those that are arriving are among them.
+        waits: what is waited for as long as a client is there, by id.
 
     """
 
     lock: asyncio.Lock
     state: State
     clients: Mapping[ClientId, Client] = field(default_factory=dict)
+    waits: dict[ClientId, set[asyncio.Future[bool]]] = field(default_factory=dict)
+
+    async def stays(self, client: Client, seconds: float) -> bool:
+        """Wait, but no longer than a client is there; tell whether it still is."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        await asyncio.sleep(0)
+        while not client.closing and (left := until - loop.time()) > 0:
+            # Its end is told by `gone`, though not before what it had sent has been handled: so look, too.
+            if not await self._stays_a_while(client, min(left, _LOOK), loop):
+                return False
+        return not client.closing
+
+    async def _stays_a_while(self, client: Client, seconds: float, loop: asyncio.AbstractEventLoop) -> bool:
+        future: asyncio.Future[bool] = loop.create_future()
+        waits = self.waits.setdefault(client.id, set())
+        waits.add(future)
+        timer = loop.call_later(seconds, _settle, future, True)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            waits.discard(future)
+            if not waits and self.waits.get(client.id) is waits:
+                del self.waits[client.id]
+
+    def gone(self, client: Client) -> None:
+        """End what is waited for as long as a client is there."""
+        for future in self.waits.pop(client.id, ()):
+            _settle(future, False)
+
+
+def _settle(future: "asyncio.Future[bool]", stays: bool) -> None:
+    if not future.done():
+        future.set_result(stays)
 
 
 class SharedView:

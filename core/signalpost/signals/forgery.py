@@ -19,6 +19,7 @@ _ENVELOPES = {
     "welcome": frozenset({"clientId", "path"}),
     "bye": frozenset({"retry_ms"}),
     "lagged": frozenset({"missed"}),
+    "alive": frozenset(),
 }
 _FIRST_ENVELOPE = re.compile(rf'\{{[ \t\r\n]*"({"|".join(_ENVELOPES)})"[ \t\r\n]*:[ \t\r\n]*\{{')
 _ESCAPES = "\\u"

@@ -48,6 +48,12 @@ class ClientMessage:
         """Whether there is nothing to send (Pode behaviour 11): 0, false and [] are something."""
         return self.message is None or self.message == ""
 
+    @property
+    def strange(self) -> bool:
+        """Whether it has keys of its own, but no ``message``: what it says stands where nobody looks."""
+        document = self.document
+        return document is not None and "message" not in document and not _KEYS.issuperset(document)
+
     def wishes(self) -> list[Wish]:
         """Name what the client asks for."""
         return [

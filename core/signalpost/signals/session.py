@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from signalpost.config.model import LimitsConfig, MessageFormat, Rebroadcast
+from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
@@ -24,7 +24,7 @@ from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
-from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
+from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.overdue import Deadline, Overdue
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
@@ -161,6 +161,8 @@ class Session:
 
     def disconnected(self, code: int) -> None:
         """Do what the rule does when a client is gone; `code` is how its connection ended."""
+        if self._signals.shared.waits:
+            self._signals.shared.gone(self.client)
         if self._inbox is not None and self._inbox.busy:
             self._deadline = self._signals.overdue.leave(self.client.id)
         arrival = self._arrival
@@ -193,7 +195,10 @@ class Session:
         try:
             message = read_message(payload, rule.gate)
         except RefusedMessageError as refused:
-            self._refuse(refused.error, refused.ref)
+            if payload or self.client.dialect is _PLAIN:
+                self._refuse(refused.error, refused.ref)
+            else:
+                self._signals.hub.send(self.client, ALIVE)
             return
         decision = self.decide(message, rule)
         if decision is ANSWER:
@@ -236,7 +241,10 @@ class Session:
                 frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
                 if client.deflate is not None:
                     frame = client.deflate(frame)
-                self._signals.hub.send(client, frame, client.path)
+                path = client.path
+                if type(client.policy) is LatestBy:
+                    path = self._signals.broadcaster.slot(value, path)
+                self._signals.hub.send(client, frame, path)
             elif target.client is not None and self._signals.hub.find(target.client) is None:
                 return  # nobody, or one that is arriving, which other clients do not reach yet
             elif (guard := self._signals.broadcaster.guard) is not None and target.path is None:
@@ -259,14 +267,14 @@ class Session:
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
-        if (
-            opcode == _TEXT
-            and payload
-            and payload[0] in _MAYBE_MAPPING
-            and frame_looks_like_the_server_s(payload.decode())
-        ):
-            self._refuse(FORGED, None)
-            return
+        if opcode == _TEXT:
+            if payload:
+                if payload[0] in _MAYBE_MAPPING and frame_looks_like_the_server_s(payload.decode()):
+                    self._refuse(FORGED, None)
+                    return
+            elif client.dialect is not _PLAIN:
+                self._signals.hub.send(client, ALIVE)
+                return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
         if decision is ANSWER:
             self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate), client.path)

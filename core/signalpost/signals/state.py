@@ -413,7 +413,8 @@ def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any
     for pick, key in picks:
         value = pick(value, key)
     if type(value) is FrozenDict:
-        view._give_away(picks[0][1])  # noqa: SLF001
+        key = picks[0][1]
+        view._give_away(key if key in view._entries else str(key))  # noqa: SLF001 - a number was found by its text
     return value
 
 

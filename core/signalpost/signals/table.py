@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
+from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern, PathTable, plain_path
 from signalpost.delivery.client import Apart, Place
 from signalpost.signals.rule import SignalRule
@@ -46,6 +46,7 @@ class SignalTable:
 
     Attributes:
         bound: whether any signal is there at some endpoints only.
+        keys: by which signals tell values of one path apart for slow clients.
         wards: signals that hold messages from other paths against themselves: that take none, or have a schema.
 
     """
@@ -58,6 +59,8 @@ class SignalTable:
         self._names = frozenset(endpoints)
         self.bound = any(rule.endpoints < self._names for rule in rules)
         self.wards = {_ward(rule): rule for rule in rules if rule.gate is not None or not rule.from_elsewhere}
+        policies = (rule.slow.policy for rule in rules)
+        self.keys = frozenset(policy.key for policy in policies if isinstance(policy, LatestBy))
         seen: set[str] = set()
         for rule in rules:
             for name in rule.endpoints:
