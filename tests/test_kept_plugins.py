@@ -98,6 +98,7 @@ def departures(tmp_path):
     return {"_board": source["board"], "departures": plugin}
 
 
+@pytest.mark.timeout(180)
 async def test_plugins_that_have_not_changed_lose_nothing_over_fifty_saves(metrics, departures, tmp_path):
     settings = f"plugins: {{settings: {{departures: {{file: {tmp_path / 'boards.json'}}}}}}}\n"
     plugins = {"http": HTTP, "module": MODULE, "remind": (PLUGINS / "remind.py").read_text(), **departures}
@@ -123,6 +124,7 @@ async def test_plugins_that_have_not_changed_lose_nothing_over_fifty_saves(metri
         assert app.server._state["started"] == 1
 
 
+@pytest.mark.timeout(180)
 async def test_a_plugin_that_changes_again_and_again_leaves_the_others_what_they_hold(metrics):
     changing = """
         from signalpost import hookimpl, signal
