@@ -50,7 +50,7 @@ CALLS = {
     "files are watched": (watching.AppFiles, "changed"),
     "the system is asked to tell": (watching, "awatch"),
     "new files are compared": (reloading, "later"),
-    "the plan is loaded": (reloading, "load_plan"),
+    "the plan is loaded": (reloading, "load_beside"),
     "secrets are hidden": (reloading, "hide"),
     "plans are compared": (reloading, "diff"),
     "the server reloads": (Server, "reload"),
