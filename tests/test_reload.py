@@ -6,6 +6,7 @@ import gc
 import socket
 import ssl
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -13,10 +14,12 @@ import pytest
 from sanic import Sanic
 from websockets.exceptions import ConnectionClosed
 
+from signalpost import server
 from signalpost.config.certificates import load_certificate
 from signalpost.config.model import SlowPolicy, StateConfig, TlsConfig
 from signalpost.delivery.memory import default_outboxes
 from signalpost.errors import ConfigError, ListenError, OperatorError, PluginError
+from signalpost.serving.listener import Listener
 from signalpost.signals.state import State
 from signalpost.testing import serve
 
@@ -864,3 +867,26 @@ async def test_what_lasts_is_said():
     async with serve(secure + "limits: {handshake: 1s}") as app:
         done = await app.reload(secure.replace("true", "true, compression: true") + "limits: {handshake: 2s}")
         assert [note.split(":")[0] for note in done.notes] == ["endpoint live", "limits.handshake"]
+
+
+# What the loop does itself
+
+
+async def test_what_takes_long_with_much_in_a_plan_is_not_done_in_the_loop(monkeypatch):
+    places = {}
+
+    def noted(work):
+        def note(*arguments, **options):
+            places[work.__name__] = threading.get_ident()
+            return work(*arguments, **options)
+
+        return note
+
+    for owner, name in ((server, "diff"), (server, "SignalTable"), (server, "guard_for"), (Listener, "prepare")):
+        monkeypatch.setattr(owner, name, noted(getattr(owner, name)))
+    async with serve(app_of("signals: [{path: /}]")) as app, app.connect("/") as client:
+        places.clear()
+        await app.reload(app_of("signals: [{path: /}, {path: /more}]"))
+        assert await ask(client, "still") == "still"
+    assert places.keys() == {"diff", "SignalTable", "guard_for", "prepare"}
+    assert threading.get_ident() not in places.values()

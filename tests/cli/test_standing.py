@@ -50,7 +50,7 @@ CALLS = {
     "files are watched": (watching.AppFiles, "changed"),
     "the system is asked to tell": (watching, "awatch"),
     "new files are compared": (reloading, "later"),
-    "the plan is loaded": (reloading, "load_plan"),
+    "the plan is loaded": (reloading, "load_beside"),
     "secrets are hidden": (reloading, "hide"),
     "plans are compared": (reloading, "diff"),
     "the server reloads": (Server, "reload"),
@@ -111,7 +111,7 @@ async def test_whatever_call_fails_and_however_the_server_goes_on_reloads_and_st
     told.stop.set()
     with pytest.raises(ConnectionClosed) as closed:
         await client.recv()
-    assert closed.value.rcvd.code == 1012
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1001, "the server restarts")
     await serving
     assert failed.is_set()
 

@@ -1,6 +1,7 @@
 """``signalpost run``: a server, a loop, and the signals of the operating system."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -46,6 +47,9 @@ def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> No
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
+    # The collector goes no more through what is there by now: that would hold the loop up whenever much is allocated,
+    # as by a reload.
+    gc.freeze()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         runner.run(serve(plan, signals, watch=watch, since=since))
 

@@ -449,7 +449,7 @@ class StateConfig:
     Attributes:
         file: keeps it over restarts; absolute. None forgets it.
         limit: about how many bytes it may take as JSON.
-        forget: keys that the file does not keep.
+        forget: keys that the file does not keep; ``rooms.names`` is one inside another.
         share: how many of these bytes may stand there by the messages of one client; 0 is no bound, None a tenth.
 
     """
