@@ -16,6 +16,7 @@ from signalpost.plugins.loaded import Loaded, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
+from signalpost.plugins.returns import hook_with_told_returns
 
 _MARK = f"{hookspecs.PROJECT}_impl"  # pluggy's
 
@@ -115,7 +116,10 @@ class _Assembly:
             caller.get_hookimpls(), key=lambda each: (not each.tryfirst, each.trylast, order.index(each.plugin_name))
         ):
             arguments = tuple(inspect.signature(found.function).parameters)
-            yield Implementation(found.plugin_name, hook, found.function, arguments, where_is(found.function))
+            plugin, where, function = found.plugin_name, where_is(found.function), found.function
+            if hook not in ASKED:
+                function = hook_with_told_returns(function, f"hook {hook} of plugin {plugin} ({where})", hook)
+            yield Implementation(plugin, hook, function, arguments, where)
 
     def _of_plugin(self, hook: str, plugin: str) -> Iterator[Callable[[], Any]]:
         for found in getattr(self.manager.hook, hook).get_hookimpls():

@@ -26,6 +26,7 @@ from signalpost.plugins.faults import fault
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
+from signalpost.plugins.returns import with_told_returns
 from signalpost.signals.schema import SchemaGate
 
 REGISTER_HANDLERS = "register_handlers"
@@ -173,7 +174,7 @@ class Offers:
     def _take(self, loaded: Loaded, kind: str, made: Made, table: dict[str, Made]) -> bool:
         if not self._claim(loaded, kind, made.name, made.where):
             return False
-        table[made.name] = replace(made, plugin=loaded.name, seat=loaded.seat)
+        table[made.name] = with_told_returns(replace(made, plugin=loaded.name, seat=loaded.seat))
         return True
 
     def _take_settings(self, loaded: Loaded, answer: _Answer) -> None:
