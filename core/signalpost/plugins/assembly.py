@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +18,7 @@ from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
 from signalpost.plugins.returns import hook_with_told_returns
+from signalpost.plugins.unfound import notes_on_unfound
 
 _MARK = f"{hookspecs.PROJECT}_impl"  # pluggy's
 
@@ -48,6 +50,9 @@ def assemble(
         except BaseException as error:  # noqa: BLE001 - what it offers are objects of its own, which may raise anything
             work.manager.unregister(name=each.name)
             work.errors.append(fault(each.name, error, each.home, during="what it offers cannot be used"))
+    implementations = {hook: tuple(work.implementations(hook)) for hook in work.specs}
+    known = work.places(implementations.values())
+    work.notes += dict.fromkeys(notes_on_unfound(loaded, package, known, _MARK))
     return Registry(
         plugins=tuple(work.plugins),
         handlers=work.offers.handlers,
@@ -57,7 +62,7 @@ def assemble(
         settings_schemas=work.offers.settings_schemas,
         faulty=frozenset(work.offers.faulty),
         incomplete=frozenset(work.offers.incomplete),
-        implementations={hook: tuple(work.implementations(hook)) for hook in work.specs},
+        implementations=implementations,
         found=found or tuple(each.name for each in loaded),
         packages=packages,
         errors=tuple(work.errors),
@@ -120,6 +125,15 @@ class _Assembly:
             if hook not in ASKED:
                 function = hook_with_told_returns(function, f"hook {hook} of plugin {plugin} ({where})", hook)
             yield Implementation(plugin, hook, function, arguments, where)
+
+    def places(self, implementations: Iterable[Sequence[Implementation]]) -> set[str]:
+        """Return the places of all that was found, and of all that is wrong."""
+        return {
+            *(each.where for each in self.offers.handlers.values()),
+            *(each.where for each in self.offers.actions.values()),
+            *(each.where for each in chain.from_iterable(implementations)),
+            *(error.where for error in self.errors),
+        }
 
     def _of_plugin(self, hook: str, plugin: str) -> Iterator[Callable[[], Any]]:
         for found in getattr(self.manager.hook, hook).get_hookimpls():
