@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from signalpost.cli.hiding import hide
+from signalpost.cli.logs import keep_log
 from signalpost.cli.record import Recorder
 from signalpost.cli.standing import standing
 from signalpost.cli.terminal import wants_colour
@@ -110,6 +111,7 @@ class Reloader:
             click.echo(f"signalpost: {error}\n{KEPT}", err=True)
         else:
             with standing("this is reloaded, but what follows it has failed"):
+                keep_log()
                 await self._follow(AppFiles.of(plan))
                 self._say(plan, done)
                 await asyncio.to_thread(self._record.write, plan)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from signalpost.cli.hiding import masked_by_command
-from signalpost.cli.logs import configure_logging
+from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
@@ -127,6 +127,7 @@ async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, since: int 
     await reloader.begin()
     if not await _unless(told, server.start()):
         return
+    keep_log()
     with standing("what `plan` compares with cannot be kept"):
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
