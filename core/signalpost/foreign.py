@@ -80,13 +80,15 @@ class Seat:
 
     Attributes:
         context: the instance's own; None before its `startup`.
+        told: what the log was told of the plugin's functions, and need not be told again.
 
     """
 
-    __slots__ = ("context",)
+    __slots__ = ("context", "told")
 
     def __init__(self) -> None:
         self.context: Any = None
+        self.told: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)

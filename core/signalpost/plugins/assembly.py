@@ -116,14 +116,16 @@ class _Assembly:
     def implementations(self, hook: str) -> Iterator[Implementation]:
         """Yield who implements a hook: ``tryfirst`` ones, the rest in the order of plugins, ``trylast`` ones."""
         caller: pluggy.HookCaller = getattr(self.manager.hook, hook)
-        order = [plugin.name for plugin in self.plugins]
+        seats = {plugin.name: plugin.seat for plugin in self.plugins}
+        order = list(seats)
         for found in sorted(
             caller.get_hookimpls(), key=lambda each: (not each.tryfirst, each.trylast, order.index(each.plugin_name))
         ):
             arguments = tuple(inspect.signature(found.function).parameters)
             plugin, where, function = found.plugin_name, where_is(found.function), found.function
             if hook not in ASKED:
-                function = hook_with_told_returns(function, f"hook {hook} of plugin {plugin} ({where})", hook)
+                what = f"hook {hook} of plugin {plugin} ({where})"
+                function = hook_with_told_returns(function, what, hook, seats.get(plugin))
             yield Implementation(plugin, hook, function, arguments, where)
 
     def places(self, implementations: Iterable[Sequence[Implementation]]) -> set[str]:

@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from signalpost.delivery.target import Receipt
+from signalpost.foreign import Seat
 from signalpost.plugins.action import Action
 from signalpost.plugins.handler import Handler, HandlerKind
 
@@ -37,10 +38,14 @@ def with_told_returns(made: Made) -> Made:
     else:
         what, kind, instead = f'handler "{made.name}"', f"the handler of a {made.kind}", _INSTEAD[made.kind]
     what = f"{what} of plugin {made.plugin} ({made.where})"
-    return replace(made, function=telling(made.function, what, kind, instead))
+    return replace(made, function=telling(made.function, what, kind, instead, _told_of(made.seat)))
 
 
-def telling(function: Callable[..., Any], what: str, kind: str, instead: str = "") -> Callable[..., Any]:
+def _told_of(seat: Seat | None) -> set[str]:
+    return set() if seat is None else seat.told
+
+
+def telling(function: Callable[..., Any], what: str, kind: str, instead: str, told: set[str]) -> Callable[..., Any]:
     """Return a function that tells the log, the first time only, that what it returned is dropped.
 
     A `Receipt` is nothing to tell: ``return event.reply(…)`` ends a handler, and says no more.
@@ -50,15 +55,14 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str = "
         what: it is, with its place.
         kind: of things of which nobody gets what they return.
         instead: does what may have been meant.
+        told: of what the log was told already.
 
     """
-    told = False
 
     def tell(value: object) -> None:
-        nonlocal told
-        if value is None or told or isinstance(value, Receipt):
+        if value is None or what in told or isinstance(value, Receipt):
             return
-        told = True
+        told.add(what)
         hint = f": {instead}" if instead else ""
         given = type(value).__name__
         LOG.warning("%s returned a value (%s) that nobody gets; what %s returns is dropped%s", what, given, kind, hint)
@@ -83,13 +87,14 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str = "
     return call
 
 
-def hook_with_told_returns(function: Callable[..., Any], what: str, hook: str) -> Callable[..., Any]:
+def hook_with_told_returns(function: Callable[..., Any], what: str, hook: str, seat: Seat | None) -> Callable[..., Any]:
     """Return an implementation of a hook that is asked for nothing; the log is told once if it returns something.
 
     Args:
         function: the implementation.
         what: it is, with its place.
         hook: its name.
+        seat: the plugin's.
 
     """
-    return telling(function, what, f"the hook {hook}", _OF_HOOKS.get(hook, ""))
+    return telling(function, what, f"the hook {hook}", _OF_HOOKS.get(hook, ""), _told_of(seat))

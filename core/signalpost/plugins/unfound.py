@@ -39,7 +39,7 @@ def notes_on_unfound(
     if package is not None:
         yield from _in_helpers(package, known, mark)
         for each in loaded:
-            if each.module.__name__.startswith(package.name + ".") and _file_of(each.module).name == "__init__.py":
+            if not each.package and _file_of(each.module).name == "__init__.py":
                 yield from _in_files(each)
         yield from _in_folders(package.folder)
 
