@@ -28,7 +28,7 @@ from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
 from signalpost.signals.elsewhere import document_of, guard_for
-from signalpost.signals.event import HandshakeRequest, RouteEvent, Shared
+from signalpost.signals.event import HandshakeRequest, RouteEvent, Services, Shared
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places
@@ -102,7 +102,7 @@ class Trial:
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
         broadcaster.address_by(self._table, guard_for(self._table, self._hub))
-        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
+        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, Services(plan.config.folder))
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
         self._sessions: dict[str, Session] = {}

@@ -126,7 +126,7 @@ class _Assembly:
             if hook not in ASKED:
                 what = f"hook {hook} of plugin {plugin} ({where})"
                 function = hook_with_told_returns(function, what, hook, seats.get(plugin))
-            yield Implementation(plugin, hook, function, arguments, where)
+            yield Implementation(plugin, hook, function, arguments, where, seats.get(plugin))
 
     def places(self, implementations: Iterable[Sequence[Implementation]]) -> set[str]:
         """Return the places of all that was found, and of all that is wrong."""

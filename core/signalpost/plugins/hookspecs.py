@@ -16,6 +16,7 @@ from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.marks import record
+from signalpost.signals.event import HandshakeRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -142,14 +143,15 @@ def shutdown(context: PluginContext) -> None:
 
 
 @hookspec
-def client_connected(client: Client) -> None:
+def client_connected(client: Client, request: HandshakeRequest) -> None:
     """Let a client in, whose WebSocket is open; ``client.close()`` refuses it.
 
     Until all implementations have ended, the client is in no audience and its messages are not read. An ``async def``
     keeps this client waiting, for as long as ``limits.handshake`` at most, and nobody else.
 
     Args:
-        client: `id`, `path`, `params`, `groups`, `join(group)`, `leave(group)`, `close(code, reason)`.
+        client: `id`, `path`, `params`, `groups`, `data`, `join(group)`, `leave(group)`, `close(code, reason)`.
+        request: its handshake: `headers`, `query`, `path`, `peer`.
 
     """
 
@@ -161,5 +163,19 @@ def client_disconnected(client: Client, code: int) -> None:
     Args:
         client: as it was; nothing reaches it any more.
         code: how the connection ended (RFC 6455 section 7.4; 4008 too slow, 4009 kicked by a handler).
+
+    """
+
+
+@hookspec
+def on_error(error: BaseException, what: str, plugin: str, event: Any, client: Client | None) -> None:
+    """Hear that code of any plugin has raised something, besides the line in the log.
+
+    Args:
+        error: as it was raised.
+        what: raised it, as the log names it: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
+        plugin: the name of that plugin.
+        event: what the handler or action was given; None for hooks and tasks.
+        client: whose message, arrival or leaving it was about, if anybody's.
 
     """

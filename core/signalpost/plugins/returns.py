@@ -17,6 +17,8 @@ from signalpost.plugins.handler import Handler, HandlerKind
 
 LOG = logging.getLogger(__name__)
 
+_UNTOLD = "__signalpost_untold__"
+
 _OF_SIGNALS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
 _OF_JOBS = "event.broadcast(…) sends it to clients, event.state keeps it"
 _INSTEAD = {
@@ -75,6 +77,7 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
             tell(value)
             return value
 
+        setattr(follow, _UNTOLD, function)
         return follow
 
     @wraps(function)
@@ -85,6 +88,12 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
         return value
 
     return call
+
+
+def untold(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what `telling` has made a function of, for whoever takes what it returns."""
+    made: Callable[..., Any] = vars(function).get(_UNTOLD, function) if inspect.isfunction(function) else function
+    return made
 
 
 def hook_with_told_returns(function: Callable[..., Any], what: str, hook: str, seat: Seat | None) -> Callable[..., Any]:
