@@ -98,10 +98,17 @@ class Trial:
         self._endpoint = endpoint
         self._call = call
         names = [each.name for each in plan.config.endpoints if each.scheme.websocket]
-        self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+        self._table = SignalTable(
+            plan.signals,
+            names,
+            refuse_undeclared=plan.config.undeclared_refused,
+            filters=plan.filters if call else None,
+        )
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
         broadcaster.address_by(self._table, guard_for(self._table, self._hub))
+        if call and plan.filters is not None:
+            broadcaster.filter = plan.filters.broadcast
         self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, Services(plan.config.folder))
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
@@ -269,6 +276,9 @@ class Trial:
 
     def _traced(self, rule: SignalRule) -> SignalRule:
         """Give a rule whose steps are noted, and whose plugins' code is left out unless it is to be called."""
+        if rule.filters is not None and not self._call:
+            self._leave_out(f"the filters of plugins; {_CALLS}")
+            rule = replace(rule, filters=None)
         connected = None if rule.connected is None else self._without_code(rule.connected)
         if rule.do is not None:
             program = self._without_code(rule.do)

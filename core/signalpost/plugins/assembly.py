@@ -13,6 +13,7 @@ from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.faults import fault
+from signalpost.plugins.filtering import FILTERS
 from signalpost.plugins.loaded import Loaded, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.offers import ASKED, Offers
@@ -199,6 +200,8 @@ class _Assembly:
             return f"{hook}: a hook must not yield"
         if hook in ASKED and inspect.iscoroutinefunction(function):
             return f"{hook} is asked before a loop runs: make it a plain def"
+        if hook in FILTERS and inspect.iscoroutinefunction(function):
+            return f"{hook} decides at once, while everybody waits: make it a plain def"
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
                 return f"{hook}: name the arguments plainly, without *{_takes(known)}"

@@ -16,7 +16,8 @@ from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.marks import record
-from signalpost.signals.event import HandshakeRequest
+from signalpost.signals.event import HandshakeRequest, MessageData
+from signalpost.signals.filters import Outgoing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -177,5 +178,33 @@ def on_error(error: BaseException, what: str, plugin: str, event: Any, client: C
         plugin: the name of that plugin.
         event: what the handler or action was given; None for hooks and tasks.
         client: whose message, arrival or leaving it was about, if anybody's.
+
+    """
+
+
+@hookspec
+def filter_message(message: MessageData, client: Client) -> None:
+    """Judge every message of every client, on all signals, before anything becomes of it.
+
+    A plain ``def``: everybody waits meanwhile. What it raises besides `signalpost.Veto` is logged, and refuses the
+    message: a filter that fails lets nothing pass.
+
+    Args:
+        message: as its schema has let it pass; what is assigned to its fields takes their place. On a signal with
+            ``format: raw`` its `message` is text or bytes.
+        client: the sender.
+
+    """
+
+
+@hookspec
+def filter_broadcast(outgoing: Outgoing) -> None:
+    """Judge every value before it is sent, whoever sends it: clients, handlers, actions, jobs and routes.
+
+    A plain ``def``, as `filter_message`. A `signalpost.Veto` keeps it back; if it is a client's message that is passed
+    on, the client is told why, else the receipt counts nobody.
+
+    Args:
+        outgoing: what is sent, and to whom; another `value` may be put into it.
 
     """

@@ -28,7 +28,11 @@ _INSTEAD = {
 }
 Made = TypeVar("Made", Handler, Action)
 
-_OF_HOOKS = {"client_connected": "client.close(…) refuses the client"}
+_OF_HOOKS = {
+    "client_connected": "client.close(…) refuses the client",
+    "filter_message": "raise Veto(…) refuses the message, message.message = … changes it",
+    "filter_broadcast": "raise Veto() keeps it back, outgoing.value = … changes it",
+}
 
 
 def with_told_returns(made: Made) -> Made:

@@ -25,6 +25,7 @@ from signalpost.signals.event import (
     SignalEvent,
     TickEvent,
 )
+from signalpost.signals.filters import Veto
 
 PATIENCE = 5.0
 """Seconds that hooks and tasks get at shutdown."""
@@ -375,7 +376,9 @@ class RunningPlugins:
 
 
 def _is_an_answer(error: BaseException) -> bool:
-    """Tell whether an exception is how a route's handler answers, such as Sanic's NotFound."""
+    """Tell whether an exception is an answer: a filter's, or that of a route's handler, such as Sanic's NotFound."""
+    if isinstance(error, Veto):
+        return True
     status = getattr(error, "status_code", None)
     return isinstance(status, int) and status < _SERVER_ERROR
 
