@@ -174,7 +174,7 @@ class Server:
         self._broadcaster = Broadcaster(self._hub, table.spelling)
         self._broadcaster.address_by(table, guard_for(table, self._hub))
         self._broadcaster.filter = _filter_of(plan)
-        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, Services(plan.config.folder))
+        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, services=Services(plan.config.folder))
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._signals.patience = limits.handshake
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)

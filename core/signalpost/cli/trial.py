@@ -109,7 +109,7 @@ class Trial:
         broadcaster.address_by(self._table, guard_for(self._table, self._hub))
         if call and plan.filters is not None:
             broadcaster.filter = plan.filters.broadcast
-        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, Services(plan.config.folder))
+        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, services=Services(plan.config.folder))
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
         self._sessions: dict[str, Session] = {}

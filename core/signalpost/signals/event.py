@@ -121,8 +121,6 @@ class Shared:
         state: a mapping for the app's own use; see `signalpost.signals.state`.
         clients: those connected, by id; those that are arriving are among them.
         waits: what is waited for as long as a client is there, by id.
-
-
         services: what else the server does for plugins.
 
     """
@@ -131,6 +129,7 @@ class Shared:
     state: State
     clients: Mapping[ClientId, Client] = field(default_factory=dict)
     waits: dict[ClientId, set[asyncio.Future[bool]]] = field(default_factory=dict)
+    services: Services = field(default_factory=Services)
 
     async def stays(self, client: Client, seconds: float) -> bool:
         """Wait, but no longer than a client is there; tell whether it still is."""
@@ -165,9 +164,6 @@ class Shared:
 def _settle(future: "asyncio.Future[bool]", stays: bool) -> None:
     if not future.done():
         future.set_result(stays)
-
-
-    services: Services = field(default_factory=Services)
 
 
 class SharedView:
