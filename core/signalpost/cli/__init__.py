@@ -53,8 +53,8 @@ def run(file: str, log_level: str, watch: bool) -> None:
     What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
     connected, and a mistake leaves everything as it was. SIGHUP reloads, too.
     """
-    since = time_ns()
-    run_server(load(file, apart=False), log_level, watch=watch, since=since)
+    since, home = time_ns(), Path.cwd()
+    run_server(load(file, apart=False), log_level, watch=watch, home=home, since=since)
 
 
 @cli.command()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from time import time_ns
 from typing import Any
 
@@ -40,10 +41,21 @@ class Reloader:
         asked: is set when a reload is asked for.
         watch: whether the app's files are watched.
         since: when reading the server's plan began, in nanoseconds since the epoch.
+        home: the working folder then, from which files are named: a plugin may have gone elsewhere.
 
     """
 
-    def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, *, watch: bool, since: int = 0) -> None:
+    def __init__(
+        self,
+        server: Server,
+        record: Recorder,
+        asked: asyncio.Event,
+        *,
+        watch: bool,
+        since: int = 0,
+        home: Path | None = None,
+    ) -> None:
+        self._home = home or Path.cwd()
         self._server = server
         self._record = record
         self._asked = asked
@@ -104,7 +116,7 @@ class Reloader:
             done = await server.reload(plan)
         except ConfigError as error:
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
-            await self._follow(self._files.and_of(faulty))
+            await self._follow(self._files.and_of(str(self._home / name) for name in faulty))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:

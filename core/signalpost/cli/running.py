@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -29,13 +30,14 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> None:
+def run_server(plan: Plan, log_level: str, *, watch: bool, home: Path | None = None, since: int = 0) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: to begin with.
         log_level: of what is logged, the least.
         watch: whether a change of the app's files reloads, too.
+        home: the working folder when the plan was read; that of now if nothing is said.
         since: when reading the plan began, in nanoseconds since the epoch: what was saved later is read again.
 
     Raises:
@@ -47,7 +49,7 @@ def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> No
     signals = ProcessSignals()
     signals.install()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
-        runner.run(serve(plan, signals, watch=watch, since=since))
+        runner.run(serve(plan, signals, watch=watch, home=home, since=since))
 
 
 class ProcessSignals:
@@ -118,12 +120,12 @@ def _has_terminal() -> bool:
     return True
 
 
-async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, since: int = 0) -> None:
+async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, home: Path | None = None, since: int = 0) -> None:
     """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
     server = Server(plan)
     told, asked = signals.event(), signals.reload_event()
-    record = Recorder(plan.config.file)
-    reloader = Reloader(server, record, asked, watch=watch, since=since)
+    record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
+    reloader = Reloader(server, record, asked, watch=watch, since=since, home=home)
     await reloader.begin()
     if not await _unless(told, server.start()):
         return
