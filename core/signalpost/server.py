@@ -34,7 +34,8 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
-from signalpost.signals.event import Shared
+from signalpost.signals.event import Services, Shared
+from signalpost.signals.filters import Outgoing
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
 from signalpost.signals.state import State, configure
@@ -172,12 +173,14 @@ class Server:
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
         self._broadcaster.address_by(table, guard_for(table, self._hub))
-        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
+        self._broadcaster.filter = _filter_of(plan)
+        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, services=Services(plan.config.folder))
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._signals.patience = limits.handshake
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._plugins = self._plugins_of(plan)
         self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work)
+        self._shared.services.jobs = self._jobs
         self._sockets = SocketServices(
             signals=self._signals,
             table=table,
@@ -295,6 +298,7 @@ class Server:
         self._signals.base = plugins.base.copy()
         sockets.table = addressing[0]
         self._broadcaster.address_by(*addressing)
+        self._broadcaster.filter = _filter_of(plan)
         sockets.limits = sockets.gate.limits = limits
         sockets.ports, sockets.endpoints = _numbers_of(changeover.ports), _endpoints_of(changeover.ports)
         configure(self._state, plan.config.state)
@@ -325,6 +329,7 @@ class Server:
         if not await work.over(patience):
             LOG.warning("plugins of before the reload are shut down while %d runs of theirs go on", work.open)
         self._replaced.remove(work)
+        await plugins.finish_spawned(patience)
         await plugins.stop()
         plugins.registry.unload()
 
@@ -345,6 +350,7 @@ class Server:
         farewell = Farewell(self._hub, patience, running.values, loop.call_later)
         await asyncio.gather(self._jobs.stop(patience), farewell.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
+        await self._plugins.finish_spawned(max(0.0, deadline - loop.time()))
         for listener in listeners:
             await listener.finish(max(0.0, deadline - loop.time()))
         for work in self._replaced:
@@ -367,7 +373,12 @@ def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset
 
 def _table_of(plan: Plan) -> SignalTable:
     names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
-    return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+    refused = plan.config.undeclared_refused
+    return SignalTable(plan.signals, names, refuse_undeclared=refused, filters=plan.filters)
+
+
+def _filter_of(plan: Plan) -> Callable[[Outgoing], None] | None:
+    return None if plan.filters is None else plan.filters.broadcast
 
 
 def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:

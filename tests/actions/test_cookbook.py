@@ -155,7 +155,7 @@ async def test_a_private_message_is_read_by_one_name_alone(cook):
 
 async def test_the_notice_is_read_by_those_who_are_there_and_by_those_who_come_that_day(cook):
     async with cook("notice") as app, app.connect("/office") as ada:
-        await app.server._jobs.invoke("notice")
+        await app.server._jobs.run("notice")
         notice = await ada.receive()
         assert notice.partition(": ")[2] == "Stand-up in five minutes"
         async with app.connect("/office") as bob:

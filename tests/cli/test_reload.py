@@ -131,6 +131,23 @@ def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_o
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+@pytest.mark.parametrize(
+    "when",
+    ["os.chdir('/')", "@hookimpl\ndef startup(context): os.chdir('/')"],
+)
+def test_a_plugin_that_goes_to_another_folder_breaks_no_reload(app, run, process, when):
+    (app / "code/wander.py").write_text(f"import os\nfrom signalpost import hookimpl\n\n{when}\n")
+    server = run()
+    (app / "routes.yaml").write_text(APP.replace("  - {path: /ask", "  - {path: /more}\n  - {path: /ask"))
+    assert server.process.stdout.readline() == "reloaded: +1 signal\n"
+    (app / "routes.yaml").write_text("signals: 5\n")
+    assert "routes.yaml:1:10: signals: " in "".join(server.process.stderr.readline() for _ in range(4))
+    (app / "routes.yaml").write_text(APP)
+    assert server.process.stdout.readline() == "reloaded: -1 signal\n"
+    assert "nothing would change" in process("plan").communicate()[0]
+    assert server.end(signal.SIGTERM)[0] == 0
+
+
 def test_a_burst_is_one_reload_and_sighup_asks_for_another(app, run):
     server = run()
     for name, (text, _) in SAVED.items():

@@ -16,6 +16,7 @@ from signalpost.cli.explaining import show_takers
 from signalpost.cli.hiding import load
 from signalpost.cli.listing import show_plugins, show_routes
 from signalpost.cli.parameters import ImaginedClient, JsonObject
+from signalpost.cli.plainout import end_output, plugins_print_to_stderr
 from signalpost.cli.planning import show_plan
 from signalpost.cli.question import Question
 from signalpost.cli.running import LOG_LEVELS, run_server
@@ -52,8 +53,8 @@ def run(file: str, log_level: str, watch: bool) -> None:
     What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
     connected, and a mistake leaves everything as it was. SIGHUP reloads, too.
     """
-    since = time_ns()
-    run_server(load(file), log_level, watch=watch, since=since)
+    since, home = time_ns(), Path.cwd()
+    run_server(load(file, apart=False), log_level, watch=watch, home=home, since=since)
 
 
 @cli.command()
@@ -172,7 +173,8 @@ def schema(file: str, write: bool) -> None:
 
     It has the actions, settings and handlers of the plugins that FILE uses.
     """
-    made = app_schema(Path(file))
+    with plugins_print_to_stderr():
+        made = app_schema(Path(file))
     click.echo(write_schema(Path(file).parent, made) if write else schema_text(made))
 
 
@@ -185,4 +187,7 @@ def reference() -> None:
 def main() -> None:
     """Run the command line."""
     open_streams()
-    cli(prog_name="signalpost")
+    try:
+        cli(prog_name="signalpost")
+    finally:
+        end_output()

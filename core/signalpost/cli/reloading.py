@@ -2,12 +2,14 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from time import time_ns
 from typing import Any
 
 import click
 
 from signalpost.cli.hiding import hide
+from signalpost.cli.logs import keep_log
 from signalpost.cli.record import Recorder
 from signalpost.cli.standing import standing
 from signalpost.cli.terminal import wants_colour
@@ -39,10 +41,21 @@ class Reloader:
         asked: is set when a reload is asked for.
         watch: whether the app's files are watched.
         since: when reading the server's plan began, in nanoseconds since the epoch.
+        home: the working folder then, from which files are named: a plugin may have gone elsewhere.
 
     """
 
-    def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, *, watch: bool, since: int = 0) -> None:
+    def __init__(
+        self,
+        server: Server,
+        record: Recorder,
+        asked: asyncio.Event,
+        *,
+        watch: bool,
+        since: int = 0,
+        home: Path | None = None,
+    ) -> None:
+        self._home = home or Path.cwd()
         self._server = server
         self._record = record
         self._asked = asked
@@ -103,13 +116,14 @@ class Reloader:
             done = await server.reload(plan)
         except ConfigError as error:
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
-            await self._follow(self._files.and_of(faulty))
+            await self._follow(self._files.and_of(str(self._home / name) for name in faulty))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:
             click.echo(f"signalpost: {error}\n{KEPT}", err=True)
         else:
             with standing("this is reloaded, but what follows it has failed"):
+                keep_log()
                 await self._follow(AppFiles.of(plan))
                 self._say(plan, done)
                 await asyncio.to_thread(self._record.write, plan)

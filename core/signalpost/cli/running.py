@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
 from signalpost.cli.hiding import masked_by_command
-from signalpost.cli.logs import configure_logging
+from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
@@ -30,13 +31,14 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> None:
+def run_server(plan: Plan, log_level: str, *, watch: bool, home: Path | None = None, since: int = 0) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: to begin with.
         log_level: of what is logged, the least.
         watch: whether a change of the app's files reloads, too.
+        home: the working folder when the plan was read; that of now if nothing is said.
         since: when reading the plan began, in nanoseconds since the epoch: what was saved later is read again.
 
     Raises:
@@ -51,7 +53,7 @@ def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> No
     # as by a reload.
     gc.freeze()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
-        runner.run(serve(plan, signals, watch=watch, since=since))
+        runner.run(serve(plan, signals, watch=watch, home=home, since=since))
 
 
 class ProcessSignals:
@@ -122,15 +124,16 @@ def _has_terminal() -> bool:
     return True
 
 
-async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, since: int = 0) -> None:
+async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, home: Path | None = None, since: int = 0) -> None:
     """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
     server = Server(plan)
     told, asked = signals.event(), signals.reload_event()
-    record = Recorder(plan.config.file)
-    reloader = Reloader(server, record, asked, watch=watch, since=since)
+    record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
+    reloader = Reloader(server, record, asked, watch=watch, since=since, home=home)
     await reloader.begin()
     if not await _unless(told, server.start()):
         return
+    keep_log()
     with standing("what `plan` compares with cannot be kept"):
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):

@@ -19,6 +19,7 @@ from signalpost.errors import Problem
 
 Keys = tuple[str | int, ...]
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that only read (RFC 9110 section 9.2.1), but for TRACE, which no route answers."""
 

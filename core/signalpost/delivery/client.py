@@ -9,7 +9,7 @@ import sys
 import termios
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, NewType, Protocol
+from typing import Any, NamedTuple, NewType, Protocol
 
 from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
 from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
@@ -117,6 +117,7 @@ class Client:
 
     __slots__ = (
         "_behind",
+        "_data",
         "_ending",
         "_hub",
         "_limit",
@@ -173,6 +174,7 @@ class Client:
         self._transport = transport
         self._limit = limit
         self._outbox: Outbox | None = None
+        self._data: dict[str, Any] | None = None
         self._behind = 0  # bytes in the transport behind the frame at its head, when they were given
         self._ending = _Ending.NOT_YET
         self.descriptor = NO_DESCRIPTOR
@@ -186,6 +188,13 @@ class Client:
         return f"<Client {self.id} on {self.path}>"
 
     # For handlers and plugins
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What plugins keep about this client, by names of their choice; gone with the client."""
+        if self._data is None:
+            self._data = {}
+        return self._data
 
     def join(self, group: str) -> None:
         """Add the client to a group. Joining twice is no error.

@@ -31,6 +31,7 @@ from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
 from signalpost.plan.strangers import note_strangers
+from signalpost.plugins.filtering import filters_of
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
@@ -59,7 +60,10 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     resolver.check_leftovers()
     compiler = StepCompiler(resolver)
     routes = tuple(_routes(resolver, compiler))
+    filters = filters_of(registry)
     signals = tuple(_signals(resolver, compiler))
+    if filters is not None:
+        signals = tuple(replace(rule, filters=filters) for rule in signals)
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
     _note_changing_reads(config, routes, findings)
@@ -68,7 +72,7 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     _note_left_out(resolver)
     _note_jobs_of_plugins(resolver, jobs)
     findings.raise_problems()
-    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes))
+    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes), filters)
 
 
 def _note_unread_templates(config: ServerConfig, findings: Findings) -> None:

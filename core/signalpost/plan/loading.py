@@ -54,7 +54,7 @@ async def load_beside(file: str | Path, before: Plan) -> Plan:
 
     """
     try:
-        config, doubts = await asyncio.to_thread(_config, file)
+        config, doubts = await asyncio.to_thread(_config, file, before.config.folder)
         loading = None if doubts.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
     except OSError as error:
         raise _unreadable(file, error) from None
@@ -105,8 +105,8 @@ def _unreadable(file: str | Path, error: OSError) -> ConfigError:
     return ConfigError((Problem(str(file), 0, 0, "", text),))
 
 
-def _config(file: str | Path) -> tuple[ServerConfig, Doubts]:
-    config, doubts = read_config(file)
+def _config(file: str | Path, folder: Path | None = None) -> tuple[ServerConfig, Doubts]:
+    config, doubts = read_config(file, folder=folder)
     if config is None:
         raise ConfigError(doubts.problems)
     return config, doubts

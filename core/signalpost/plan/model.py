@@ -18,6 +18,7 @@ from signalpost.config.steps import CHANGING, all_steps
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
+from signalpost.signals.filters import Filters
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
@@ -134,6 +135,7 @@ class Plan:
         routes: those of routes.yaml in its order, then those of decorators; likewise `signals` and `jobs`.
         notes: what is right but may not be meant: a binding that routes.yaml overrules, one that nothing serves.
         plugin_notes: those of them that are about plugins as a whole.
+        filters: what plugins say of all messages and broadcasts; None where none says anything.
 
     """
 
@@ -144,6 +146,7 @@ class Plan:
     jobs: tuple[Job, ...]
     notes: tuple[str, ...] = ()
     plugin_notes: tuple[str, ...] = ()
+    filters: Filters | None = None
 
     def __repr__(self) -> str:
         return f"Plan({self.config.file!r})"

@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
         hub.add(client)
         if client.dialect is Dialect.V1:
             client.send(welcome_frame(client.id, client.path))
-        session.arrive(self._plugins.client_connected(client, session.context))
+        session.arrive(self._plugins.client_connected(client, session.context, session.request))
         if not self.suspended:
             # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
             self._transport.resume_reading()
