@@ -125,8 +125,9 @@ def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_o
     (app / "routes.yaml").write_text(APP)
     assert server.process.stdout.readline() == "reloaded: +1 schedule, -1 schedule\n"
     note = server.process.stdout.readline()
-    assert note.startswith(
-        "note: plugin night runs by itself, since routes.yaml names no job for it: nightly (cron 0 0"
+    assert note == (
+        'note: plugin night runs the job "nightly" by itself again, since the file names its handler no more; to stop '
+        "that, write handlers: {nightly: off}\n"
     )
     assert server.end(signal.SIGTERM) == (0, "", "")
 

@@ -20,12 +20,12 @@ from signalpost.config.model import (
 from signalpost.config.paths import PathPattern
 from signalpost.config.steps import Place, templates_in
 from signalpost.config.templates import template_digests
-from signalpost.config.units import format_duration, format_size
+from signalpost.config.units import format_size
 from signalpost.config.words import format_keys, listing
 from signalpost.delivery.memory import default_outboxes
 from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
-from signalpost.plan.model import Job, Plan, RouteRule, TimerJob
+from signalpost.plan.model import Plan, RouteRule
 from signalpost.plan.resolver import Resolver, paths_of
 from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
@@ -70,7 +70,6 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     _note_unread_templates(config, findings)
     note_strangers(config, signals, findings)
     _note_left_out(resolver)
-    _note_jobs_of_plugins(resolver, jobs)
     findings.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes), filters)
 
@@ -123,29 +122,6 @@ def _note_left_out(resolver: Resolver) -> None:
             f"plugin {plugin.name} ({plugin.source}) is installed, and under undeclared: refuse an installed plugin "
             f"binds no path by itself; left out: {paths}. To bind them, write handlers: {{{names}}}"
         )
-
-
-def _note_jobs_of_plugins(resolver: Resolver, jobs: Sequence[Job]) -> None:
-    """Note the jobs that plugins bind: who takes one out of routes.yaml may think that it is gone."""
-    if resolver.doubts.bindings:
-        return
-    config = resolver.config
-    declared = {job.name for job in config.timers} | {job.name for job in config.schedules}
-    bound = [job for job in jobs if job.name not in declared]
-    for owner in dict.fromkeys(job.owner for job in bound):
-        own = [job for job in bound if job.owner == owner]
-        names = ", ".join(f"{_yaml_key(job.name)}: off" for job in own)
-        runs = listing(f"{job.name} ({_moments_of(job)})" for job in own)
-        resolver.findings.note(
-            f"plugin {owner} runs by itself, since routes.yaml names no job for it: {runs}. To stop that, write "
-            f"handlers: {{{names}}}"
-        )
-
-
-def _moments_of(job: Job) -> str:
-    if isinstance(job, TimerJob):
-        return f"every {format_duration(job.every)}"
-    return f"cron {', '.join(cron.text for cron in job.crons)}"
 
 
 def _yaml_key(name: str) -> str:
