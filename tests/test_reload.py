@@ -6,6 +6,7 @@ import gc
 import socket
 import ssl
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -13,10 +14,12 @@ import pytest
 from sanic import Sanic
 from websockets.exceptions import ConnectionClosed
 
+from signalpost import server
 from signalpost.config.certificates import load_certificate
 from signalpost.config.model import SlowPolicy, StateConfig, TlsConfig
 from signalpost.delivery.memory import default_outboxes
 from signalpost.errors import ConfigError, ListenError, OperatorError, PluginError
+from signalpost.serving.listener import Listener
 from signalpost.signals.state import State
 from signalpost.testing import serve
 
@@ -193,7 +196,7 @@ async def test_clients_of_a_signal_that_is_gone_are_told_so_whatever_becomes_of_
     ):
         done = await app.reload(app_of("signals: [{path: /stays}]"))
         assert str(done) == "reloaded: -1 signal, 2 clients kept, 3 clients closed"
-        assert await closed(gone) == (1012, "this signal is gone")
+        assert await closed(gone) == (1001, "this signal is gone")
         waits = set()
         for client in (first, second):
             assert "welcome" in await client.receive_json()
@@ -206,7 +209,7 @@ async def test_clients_of_a_signal_that_is_gone_are_told_so_whatever_becomes_of_
 async def test_where_other_paths_are_refused_now_their_clients_go():
     async with serve(app_of("signals: [{path: /}]")) as app, app.connect("/other") as other, app.connect("/") as root:
         await app.reload(app_of("signals: [{path: /}]", "undeclared: refuse"))
-        assert await closed(other) == (1012, "this signal is gone")
+        assert await closed(other) == (1001, "this signal is gone")
         assert await ask(root, "still") == "still"
 
 
@@ -269,7 +272,7 @@ async def test_an_endpoint_that_is_new_listens_and_one_that_is_gone_lets_its_cli
         async with app.connect("/", endpoint="more") as more:
             assert await ask(more, "hello") == await client.receive() == "hello"
             assert str(await app.reload(ENDPOINTS)) == "reloaded: -1 endpoint, 1 client kept, 1 client closed"
-            assert await closed(more) == (1012, "this endpoint is gone")
+            assert await closed(more) == (1001, "this endpoint is gone")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
         assert await ask(client, "still") == "still"
@@ -310,7 +313,7 @@ async def test_an_endpoint_may_take_another_name_and_other_origins_and_keeps_its
         url = app.url("live")
         await app.reload(ENDPOINTS.replace("live", "sockets"))
         # A port that the system chose belongs to the name.
-        assert await closed(client) == (1012, "this endpoint is gone")
+        assert await closed(client) == (1001, "this endpoint is gone")
         port = int(app.url("sockets").rpartition(":")[2])
         assert app.url("sockets") != url
         fixed = ENDPOINTS.replace(
@@ -398,7 +401,7 @@ async def test_a_certificate_that_was_renewed_is_shown_to_whoever_connects_and_n
         assert await asyncio.to_thread(certificate_of, url) == old
         for _ in range(2):
             new = pem(tmp_path / "our.pem")
-            await app.reload()
+            assert str(await app.reload()) == "reloaded: ~1 endpoint, 1 client kept"
             assert await asyncio.to_thread(certificate_of, url) == new != old
         assert await ask(client, "still") == "still"
         async with app.connect("/", ssl=trusting) as other:
@@ -425,11 +428,11 @@ async def test_an_endpoint_may_go_over_to_tls_at_its_port_and_its_clients_come_b
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     async with serve(plain) as app, app.connect("/") as client:
         await app.reload(plain.replace("protocol: ws", "protocol: wss, self_signed: true"))
-        assert (await closed(client))[0] == 1012
+        assert (await closed(client))[0] == 1001
         async with app.connect("/", ssl=trusting) as secure:
             assert await ask(secure, "hello") == "hello"
             await app.reload(plain)
-            assert (await closed(secure))[0] == 1012
+            assert (await closed(secure))[0] == 1001
         async with app.connect("/") as again:
             assert await ask(again, "hello") == "hello"
 
@@ -829,11 +832,17 @@ async def test_many_reloads_leave_nothing_behind(tmp_path):
         serve(text, folder=tmp_path, plugins={"p": ANSWERS.format(version=0)}) as app,
         app.connect("/") as client,
     ):
-        await app.reload()
+        await app.reload(plugins={"p": ANSWERS.format(version="first")})
         before = footprint()
         for version in range(1, 16):
             await app.reload(text.replace("1h", f"{version}h"), {"p": ANSWERS.format(version=version)})
         assert footprint() == before
+        assert await ask(client) == "15 ?"
+        await app.reload()
+        kept = footprint()
+        for version in range(1, 16):
+            await app.reload(text.replace("1h", f"{version}m"))
+        assert footprint() == kept
         assert await ask(client) == "15 ?"
 
 
@@ -858,3 +867,26 @@ async def test_what_lasts_is_said():
     async with serve(secure + "limits: {handshake: 1s}") as app:
         done = await app.reload(secure.replace("true", "true, compression: true") + "limits: {handshake: 2s}")
         assert [note.split(":")[0] for note in done.notes] == ["endpoint live", "limits.handshake"]
+
+
+# What the loop does itself
+
+
+async def test_what_takes_long_with_much_in_a_plan_is_not_done_in_the_loop(monkeypatch):
+    places = {}
+
+    def noted(work):
+        def note(*arguments, **options):
+            places[work.__name__] = threading.get_ident()
+            return work(*arguments, **options)
+
+        return note
+
+    for owner, name in ((server, "diff"), (server, "SignalTable"), (server, "guard_for"), (Listener, "prepare")):
+        monkeypatch.setattr(owner, name, noted(getattr(owner, name)))
+    async with serve(app_of("signals: [{path: /}]")) as app, app.connect("/") as client:
+        places.clear()
+        await app.reload(app_of("signals: [{path: /}, {path: /more}]"))
+        assert await ask(client, "still") == "still"
+    assert places.keys() == {"diff", "SignalTable", "guard_for", "prepare"}
+    assert threading.get_ident() not in places.values()

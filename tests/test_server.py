@@ -8,7 +8,7 @@ from sanic import Sanic
 
 from signalpost.config.certificates import load_certificate
 from signalpost.config.model import EndpointConfig, Scheme, TlsConfig
-from signalpost.errors import ListenError, OperatorError
+from signalpost.errors import ListenError, OperatorError, PluginError
 from signalpost.server import Server
 from signalpost.serving.ports import why_not
 from signalpost.testing import load_app, serve
@@ -170,22 +170,21 @@ async def test_a_plugin_that_was_not_reached_is_not_shut_down(make_server, port)
     plugins = {name: HOOKS.format(name=name, then="") for name in ("one", "two", "zoo")}
     plugins["two"] = HOOKS.format(name="two", then="raise KeyboardInterrupt")
     server, log = make_server(text, **plugins)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(PluginError, match=r"plugin two .*: its startup failed: KeyboardInterrupt"):
         await server.start()
     assert log == ["one started", "two started", "two shut down", "one shut down"]
     bind(port)
 
 
-async def test_a_plugin_that_fails_to_start_stops_neither_the_others_nor_the_server(make_server, port):
+async def test_a_plugin_that_fails_to_start_ends_the_start_and_leaves_nothing_behind(make_server, port):
     text = f"""
         endpoints: [{{name: web, address: 127.0.0.1, port: {port}, protocol: http}}]
         {settings("one", "two")}
     """
-    plugins = {name: HOOKS.format(name=name, then="1 / 0") for name in ("one", "two")}
+    plugins = {"one": HOOKS.format(name="one", then=""), "two": HOOKS.format(name="two", then="1 / 0")}
     server, log = make_server(text, **plugins)
-    await server.start()
-    assert server.url("web") == f"http://127.0.0.1:{port}"
-    await server.stop()
+    with pytest.raises(PluginError, match=r"plugin two \(.*two\.py:\d+\): its startup failed: ZeroDivisionError"):
+        await server.start()
     assert log == ["one started", "two started", "two shut down", "one shut down"]
     bind(port)
 

@@ -8,28 +8,29 @@
 import { Line } from "./line.js";
 import { Log, asText } from "./log.js";
 
-const ECHO_MS = 5_000; // after this long without an echo, the path is taken for one that does not echo
+const ECHO_MS = 5_000; // after this long without an echo, the server is asked whether it has the message
 const FORGET_MS = 30_000; // after this long, the same text is somebody else's
 const MOST_REFS = 200; // messages that an error may still name
 const WARN_CHARACTERS = 200; // left before the counter shows
 const MOST_DETAIL = 300; // characters of an error's detail that are shown
+const TOO_BIG = 1009; // the code of a close for a message that is too long (RFC 6455 section 7.4.1)
 
 const chat = document.getElementById("chat");
 const form = document.getElementById("composer");
 const field = document.getElementById("text");
 const counter = document.getElementById("counter");
 const limit = Number(chat.dataset.limit) || Infinity;
-const url = socketUrl();
+const path = new URLSearchParams(location.search).get("path") || chat.dataset.path || "/";
 
 const log = new Log();
-const line = new Line(url, { onState, onFrame });
+const line = new Line(path, { onState, onFrame, onClose });
 
-/** Own messages without an echo yet, oldest first: {text, item, delivery, sentAt}. */
+/** Own messages without an echo yet, oldest first: {text, item, delivery, sentAt, answered}. */
 let pending = [];
 /** Own messages by the number the server knows them by. */
 const byRef = new Map();
 let lastRef = 0;
-let ownPath = url.pathname;
+let ownPath = path;
 let welcomed = false;
 let broken = false;
 
@@ -50,8 +51,11 @@ function enqueue(message) {
 
 function transmit(message) {
   const ref = lastRef + 1;
-  if (!line.send({ message: message.text, ref })) return false;
+  const json = JSON.stringify({ message: message.text, ref });
+  if (!line.send(json)) return false;
   lastRef = ref;
+  message.size = new TextEncoder().encode(json).length;
+  message.answered = false;
   byRef.set(ref, message);
   byRef.delete(ref - MOST_REFS);
   message.sentAt = performance.now();
@@ -60,12 +64,14 @@ function transmit(message) {
   return true;
 }
 
-/** A handler need not echo (`[date]` on /messages answers with the date): do not claim to be sending for ever. */
+/** A signal need not echo (`[date]` on /messages is answered with the date): do not claim to be sending for ever. That
+ *  the server has a message it says itself: what has left the browser may have gone nowhere. */
 function expectEcho(message) {
   setTimeout(() => {
     if (message.delivery !== "sending") return;
-    if (line.flushed) mark(message, "silent");
-    else expectEcho(message);
+    line.ask(() => {
+      if (message.delivery === "sending") mark(message, message.answered ? "received" : "silent");
+    });
   }, ECHO_MS);
 }
 
@@ -113,7 +119,17 @@ function received(value, from) {
     return;
   }
   const elsewhere = typeof from === "string" && from !== ownPath;
+  if (!elsewhere) answered();
   log.addOther(value, elsewhere ? from : "");
+}
+
+/** Something else came instead of an echo, and may well be the answer. */
+function answered() {
+  for (const own of pending) {
+    if (own.delivery === "waiting") continue;
+    own.answered = true;
+    if (own.delivery === "silent") mark(own, "received");
+  }
 }
 
 function refused({ code, detail, ref }) {
@@ -166,6 +182,25 @@ function lineOpened() {
   for (const message of pending) transmit(message);
 }
 
+function onClose({ code, reason }) {
+  if (code === TOO_BIG) refuseTooLong(reason);
+}
+
+/** The server reads in order, and no further than the message that is too long for it. Which one that is follows from
+ *  the number in its reason, and for want of that is the longest. */
+function refuseTooLong(reason) {
+  const limit = Number(/\d+/.exec(reason)?.[0] ?? Infinity);
+  const sending = pending.filter(({ delivery }) => delivery === "sending");
+  const longest = sending.reduce((most, { size }) => Math.max(most, size), 0);
+  const index = sending.findIndex(({ size }) => size > limit || (size === longest && longest <= limit));
+  if (index < 0) return;
+  const [message, ...unread] = sending.slice(index);
+  const text = reason ? `Too long: ${reason}.` : "Too long for the server.";
+  pending = pending.filter((other) => other !== message);
+  mark(message, "refused", { text, action: "Edit", act: () => edit(message) });
+  for (const own of unread) mark(own, "waiting");
+}
+
 function lineBroke() {
   broken = welcomed;
   for (const message of pending) {
@@ -208,18 +243,6 @@ document.getElementById("empty").addEventListener("click", ({ target }) => {
 });
 
 // ---- Small things ----
-
-/** Scheme and host are the page's, so that https goes with wss. The parts are set one by one: a path from the
- *  address bar such as `//elsewhere` must not become a host. */
-function socketUrl() {
-  const address = new URL(location.href);
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  address.port = chat.dataset.port ?? location.port;
-  address.pathname = new URLSearchParams(location.search).get("path") || chat.dataset.path || "/";
-  address.search = "";
-  address.hash = "";
-  return address;
-}
 
 /** Half a surrogate pair (a cut emoji) is not text: JSON would carry it, and the server would have to refuse it. */
 function wellFormed(text) {

@@ -1,7 +1,9 @@
 // The line: one WebSocket to the server that is opened again whenever it breaks.
 //
+// Where it leads, the server says (WHEREABOUTS), so that no page knows a port.
+//
 // It speaks the subprotocol signalpost.v1: every frame is a JSON object with one key that says what it is
-// (welcome, signal, error, bye). Keys that it does not know are left alone: more will come.
+// (welcome, signal, error, alive, bye). Keys that it does not know are left alone: more will come.
 
 const PROTOCOL = "signalpost.v1";
 
@@ -10,6 +12,14 @@ const MOST_WAIT_MS = 20_000;
 const FIRST_SPREAD_MS = 2_000; // the first wait is drawn from 0.5 to 2 s, then 4, 8, 16, 20
 const LONGEST_BYE_MS = 300_000; // a server's wish beyond five minutes is taken for a mistake
 const PATIENCE_MS = 10_000; // for a handshake; browsers themselves wait up to two minutes
+const WHEREABOUTS = "/.well-known/signalpost";
+const WHEREABOUTS_MS = 5_000; // for the answer to that
+
+// A line may be dead without a word: only what comes up it shows that it is not. An empty text asks for a sign of life.
+const ASK = "";
+const QUIET_MS = 15_000; // after this long without a word the server is asked
+const SIGN_MS = 20_000; // for anything to come after that
+const LOOK_MS = 5_000;
 
 // The server meant it: it refused this client by policy (1008), or a handler sent it away (4009).
 const FINAL_CODES = new Set([1008, 4009]);
@@ -17,10 +27,20 @@ const FINAL_CODES = new Set([1008, 4009]);
 /** Says what the line is doing: {name, seconds?, reason?}, name being one of
  *  connecting | connected | waiting (seconds until the next try) | offline | closed (reason). */
 export class Line {
-  #url;
+  #path;
+  #url = null; // where it leads; null: the server is to be asked
+  #lastUrl = null; // where it led when it was good
   #onState;
   #onFrame;
+  #onClose;
   #socket = null;
+  #attempt = 0;
+  #welcomed = false;
+  #heardAt = 0;
+  #askedAt = 0; // 0: it owes no sign of life
+  #lookedAt = 0;
+  #asking = []; // who waits for one, in the order in which they asked
+  #watch = 0;
   #state = "closed";
   #failures = 0;
   #leastWait = LEAST_WAIT_MS;
@@ -28,13 +48,15 @@ export class Line {
   #timer = 0;
 
   /**
-   * @param {URL} url
-   * @param {{onState: (state: object) => void, onFrame: (kind: string, body: any) => void}} listeners
+   * @param {string} path of the signal
+   * @param {{onState: (state: object) => void, onFrame: (kind: string, body: any) => void,
+   *          onClose: (end: {code: number, reason: string}) => void}} listeners
    */
-  constructor(url, { onState, onFrame }) {
-    this.#url = url;
+  constructor(path, { onState, onFrame, onClose }) {
+    this.#path = path;
     this.#onState = onState;
     this.#onFrame = onFrame;
+    this.#onClose = onClose;
   }
 
   /** Open the line and keep it open. */
@@ -49,11 +71,15 @@ export class Line {
   }
 
   /** Try now, whatever the wait. */
-  reconnect() {
-    clearTimeout(this.#timer);
-    this.#socket?.close();
+  async reconnect() {
+    const attempt = this.#giveUp();
     this.#say("connecting");
-    const socket = new WebSocket(this.#url, PROTOCOL);
+    const url = this.#url ?? (await whereabouts()) ?? this.#lastUrl ?? ownAddress();
+    if (attempt !== this.#attempt) return;
+    this.#url = url;
+    url.pathname = this.#path; // not part of a text: `//elsewhere` from the address bar must not become a host
+    this.#welcomed = false;
+    const socket = new WebSocket(url, PROTOCOL);
     this.#socket = socket;
     const patience = setTimeout(() => socket.close(), PATIENCE_MS);
     // Events of a socket that was given up are nobody's business any more.
@@ -68,26 +94,36 @@ export class Line {
     });
   }
 
-  /** Send one message; false when the line is not open. */
-  send(message) {
+  /** Send one message, a text of JSON; false when the line is not open. */
+  send(text) {
     if (this.#state !== "connected" || this.#socket.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(message));
+    this.#socket.send(text);
     return true;
   }
 
-  /** Whether everything sent has left the browser. */
-  get flushed() {
-    return !this.#socket || this.#socket.bufferedAmount === 0;
+  /** Ask the server for a sign of life, and hear of it: it has all that was sent before. Of a line that breaks
+   *  meanwhile nothing is heard. */
+  ask(onSign) {
+    if (!this.send(ASK)) return;
+    this.#asking.push(onSign);
+    this.#askedAt ||= performance.now();
   }
 
   #read(data) {
+    this.#heardAt = performance.now();
+    this.#askedAt = 0;
     for (const [kind, body] of frameEntries(data)) {
-      if (kind === "welcome") {
+      if (kind === "alive") {
+        this.#asking.shift()?.();
+      } else if (kind === "welcome") {
         // Only now is the line good: a server that accepts and drops at once must not reset the waits.
         this.#failures = 0;
         this.#leastWait = LEAST_WAIT_MS;
         this.#notBefore = 0;
+        this.#welcomed = true;
+        this.#lastUrl = this.#url;
         this.#say("connected");
+        this.#look();
       } else if (kind === "bye" && Number.isFinite(body?.retry_ms)) {
         this.#leastWait = Math.min(Math.max(body.retry_ms, LEAST_WAIT_MS), LONGEST_BYE_MS);
         this.#notBefore = performance.now() + this.#leastWait;
@@ -96,8 +132,28 @@ export class Line {
     }
   }
 
+  /** Look again and again whether the line is alive. */
+  #look() {
+    clearTimeout(this.#watch);
+    if (this.#state !== "connected") return;
+    const now = performance.now();
+    const slept = now - this.#lookedAt > 3 * LOOK_MS; // as hidden tabs and closed laptops do: what came may be unread
+    this.#lookedAt = now;
+    if (this.#askedAt && slept) this.#askedAt = now;
+    if (this.#askedAt && now - this.#askedAt > SIGN_MS) {
+      this.#url = null;
+      this.#hangUp();
+      this.#timer = setTimeout(() => this.reconnect(), this.#nextWait());
+      return;
+    }
+    if (!this.#askedAt && now - this.#heardAt > QUIET_MS) this.ask(() => {});
+    this.#watch = setTimeout(() => this.#look(), LOOK_MS);
+  }
+
   #broken(code, reason) {
-    this.#socket = null;
+    this.#giveUp();
+    if (!this.#welcomed) this.#url = null;
+    this.#onClose({ code, reason });
     if (FINAL_CODES.has(code)) {
       this.#say("closed", { reason });
     } else if (this.#networkIsGone()) {
@@ -128,6 +184,10 @@ export class Line {
 
   /** Something changed for the better (network, attention): do not sit out the wait, unless the server asked for it. */
   #nudge() {
+    if (this.#state === "connected") {
+      if (!this.#askedAt) this.ask(() => {}); // the machine may have slept, or come to another network
+      return;
+    }
     const idle = this.#state === "waiting" || this.#state === "offline";
     if (!idle) return;
     clearTimeout(this.#timer);
@@ -136,16 +196,26 @@ export class Line {
   }
 
   #hangUp() {
+    this.#giveUp();
+    this.#say("offline");
+  }
+
+  /** Let go of the socket, of who asks it, and of whatever was about to be done; returns the number of what comes next. */
+  #giveUp() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#watch);
     const socket = this.#socket;
     this.#socket = null;
+    this.#asking = [];
+    this.#askedAt = 0;
     socket?.close();
-    this.#say("offline");
+    this.#attempt += 1;
+    return this.#attempt;
   }
 
   /** A machine without a network still reaches itself. */
   #networkIsGone() {
-    const { hostname } = this.#url;
+    const { hostname } = location;
     const loopback = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
     return !navigator.onLine && !loopback;
   }
@@ -154,6 +224,28 @@ export class Line {
     this.#state = name;
     this.#onState({ name, ...more });
   }
+}
+
+/** Ask the server where its WebSockets are; null if there is no answer. */
+async function whereabouts() {
+  let answer;
+  try {
+    answer = await fetch(WHEREABOUTS, { cache: "no-store", signal: AbortSignal.timeout(WHEREABOUTS_MS) });
+  } catch {
+    return null;
+  }
+  const own = ownAddress();
+  try {
+    const told = new URL((await answer.json()).url ?? own); // none is where the page came from, as behind a proxy
+    // A page that came by TLS may not go on without: then something in front speaks TLS for the server.
+    return told.protocol === "wss:" || (told.protocol === "ws:" && own.protocol === "ws:") ? told : own;
+  } catch {
+    return own; // it has no WebSockets, or is none of ours
+  }
+}
+
+function ownAddress() {
+  return new URL(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`);
 }
 
 /** The keys and values of a frame; none for what is not a JSON object, such as a binary frame. */

@@ -8,7 +8,8 @@ const DELIVERY = {
   waiting: ["waiting", "It is sent as soon as the line is open."],
   sending: ["sending", ""],
   sent: ["sent", ""],
-  silent: ["no echo", "The server has it, but did not send it back to this page."],
+  received: ["received", "The server has it, and has sent something else since."],
+  silent: ["no echo", "The server has it, and has sent nothing back to this page."],
   unconfirmed: ["not confirmed", "The line broke before it came back."],
   refused: ["refused", ""],
 };

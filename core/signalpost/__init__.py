@@ -18,7 +18,8 @@ from signalpost.plugins.handler import (
     TimerBinding,
 )
 from signalpost.plugins.hookspecs import hookimpl
-from signalpost.signals.event import ClientEvent, RouteEvent, SignalEvent, TickEvent
+from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, RouteEvent, SignalEvent, TickEvent
+from signalpost.signals.filters import Outgoing, Veto
 from signalpost.signals.state import State
 
 __version__ = "0.1.0"
@@ -29,6 +30,9 @@ __all__ = [
     "ClientEvent",
     "Handler",
     "HandlerKind",
+    "HandshakeRequest",
+    "MessageData",
+    "Outgoing",
     "PluginContext",
     "Receipt",
     "RouteBinding",
@@ -39,6 +43,7 @@ __all__ = [
     "State",
     "TickEvent",
     "TimerBinding",
+    "Veto",
     "action",
     "hookimpl",
     "route",

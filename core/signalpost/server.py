@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from contextvars import copy_context
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
@@ -29,10 +29,13 @@ from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.private import Private
 from signalpost.serving.rebinding import Rebinding, Rebound
+from signalpost.serving.restraint import Restraint
 from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
-from signalpost.signals.event import Shared
+from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
+from signalpost.signals.event import Services, Shared
+from signalpost.signals.filters import Outgoing
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
 from signalpost.signals.state import State, configure
@@ -40,6 +43,9 @@ from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)
+
+Addressing = tuple[SignalTable, ElsewhereGuard | None]
+"""How the clients of a path are found, and what is held against what comes from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,7 @@ class Server:
         Raises:
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
+            PluginError: a plugin could not start.
             OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever it
                 raises, nothing of the server is left behind, and plugins that were started are shut down.
 
@@ -139,8 +146,9 @@ class Server:
             raise
         try:
             self._wire(ports)
-            await self._plugins.start()
-            self._signals.base = copy_context()  # what plugins have set at the start, clients' code sees
+            await self._plugins.start(config.limits.startup)
+            self._plugins.take_over()
+            self._signals.base = self._plugins.base.copy()  # what plugins have set at the start, clients' code sees
             for listener in self._listeners:
                 await listener.start()
             self._keepalive.start()
@@ -164,14 +172,16 @@ class Server:
         self._hub.strain = Strain(loop.time, loop.call_later, self._hub.flush)
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
-        self._broadcaster.address_by(table)
-        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
+        self._broadcaster.address_by(table, guard_for(table, self._hub))
+        self._broadcaster.filter = _filter_of(plan)
+        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, services=Services(plan.config.folder))
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._signals.patience = limits.handshake
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._keepalive.shortest = _shortest_silence(plan)
         self._plugins = self._plugins_of(plan)
         self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work)
+        self._shared.services.jobs = self._jobs
         self._sockets = SocketServices(
             signals=self._signals,
             table=table,
@@ -179,6 +189,7 @@ class Server:
             keepalive=self._keepalive,
             limits=limits,
             ports=_numbers_of(ports),
+            endpoints=_endpoints_of(ports),
             inbound=self._inbound,
             gate=Gate.open(limits, self._inbound, self._occupied, loop),
         )
@@ -190,8 +201,9 @@ class Server:
         """Return how many connections are WebSockets, those that are being closed included."""
         return len(self._hub.clients) + len(self._hub.closing)
 
-    def _plugins_of(self, plan: Plan) -> RunningPlugins:
-        return RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, self._broadcaster)
+    def _plugins_of(self, plan: Plan, before: RunningPlugins | None = None) -> RunningPlugins:
+        settings = plan.config.plugins.settings
+        return RunningPlugins(plan.registry, settings, self._shared, self._broadcaster, before)
 
     def _routes_at(self, port: Port, plan: Plan, work: Work) -> RouteServices:
         return RouteServices(
@@ -204,9 +216,12 @@ class Server:
             additions=Additions(plan.registry.template_globals, plan.registry.template_filters),
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
+            answer_time=plan.config.limits.response,
             work=work,
             out_of_descriptors=self._sockets.gate.descriptors.miss,
             private=Private(plan.config.private),
+            restraint=Restraint(self._hub),
+            endpoints=_endpoints_for(plan, self._sockets),
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
@@ -227,25 +242,34 @@ class Server:
 
         """
         async with self._reloading:
-            old, work, plugins = self.plan, Work(), self._plugins_of(plan)
+            old, work, plugins = self.plan, Work(), self._plugins_of(plan, self._plugins)
+            places, held = self._signals.places, 0
             changeover: Changeover | None = None
             try:
+                # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
+                changes, lasts, unchanged = await asyncio.to_thread(_compared, old, plan)
+                addressing = await asyncio.to_thread(self._addressing, plan)
                 changeover = Changeover(
                     self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
                 )
                 await changeover.prepare()
-                await plugins.start(strict=True)
+                held = old.config.limits.handlers if plugins.is_replacing else 0
+                places.resize(-held)  # no handler begins while an instance is down whose successor is not up
+                await plugins.start(plan.config.limits.startup)
                 self._refuse_if_stopping()
                 # The last that can fail; it changes nothing then.
-                self._jobs.reload(plan.jobs, unchanged_jobs(old, plan), work)
+                self._jobs.reload(plan.jobs, unchanged, work)
             except BaseException:
                 if changeover is not None:
                     changeover.give_up()
-                await plugins.stop()
+                await plugins.give_up(old.config.limits.startup)
+                places.resize(held)
                 plan.registry.unload()
                 raise
             retired, old_work = self._plugins, self._signals.work
-            rebound = self._swap(plan, plugins, work, changeover)
+            plugins.take_over()
+            rebound = self._swap(plan, addressing, plugins, work, changeover)
+            places.resize(held)
             for listener in changeover.left:
                 self._leaving.append(listener)
                 self._go_on(self._let_go(listener, old.config.limits.drain))
@@ -254,23 +278,30 @@ class Server:
             await changeover.accept()
             if not old_work.open:
                 await asyncio.shield(retiring)
-            return Reloaded(diff(old, plan), rebound.kept, rebound.closed, lasting(old, plan))
+            return Reloaded(changes, rebound.kept, rebound.closed, lasts)
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:
             raise OperatorError("the server stops; it loads nothing any more")
 
-    def _swap(self, plan: Plan, plugins: RunningPlugins, work: Work, changeover: Changeover) -> Rebound:
+    def _addressing(self, plan: Plan) -> Addressing:
+        table = _table_of(plan)
+        return table, guard_for(table, self._hub)
+
+    def _swap(
+        self, plan: Plan, addressing: Addressing, plugins: RunningPlugins, work: Work, changeover: Changeover
+    ) -> Rebound:
         """Put a plan that is ready in the place of the one at work: nothing here waits, and nothing fails."""
         before, limits, sockets = self.plan.config.limits, plan.config.limits, self._sockets
         self.plan = plan
         self._plugins = sockets.plugins = plugins
         self._signals.work, self._signals.patience = work, limits.handshake
-        self._signals.base = copy_context()
-        sockets.table = _table_of(plan)
-        self._broadcaster.address_by(sockets.table)
+        self._signals.base = plugins.base.copy()
+        sockets.table = addressing[0]
+        self._broadcaster.address_by(*addressing)
+        self._broadcaster.filter = _filter_of(plan)
         sockets.limits = sockets.gate.limits = limits
-        sockets.ports = _numbers_of(changeover.ports)
+        sockets.ports, sockets.endpoints = _numbers_of(changeover.ports), _endpoints_of(changeover.ports)
         configure(self._state, plan.config.state)
         self._signals.places.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
@@ -300,6 +331,7 @@ class Server:
         if not await work.over(patience):
             LOG.warning("plugins of before the reload are shut down while %d runs of theirs go on", work.open)
         self._replaced.remove(work)
+        await plugins.finish_spawned(patience)
         await plugins.stop()
         plugins.registry.unload()
 
@@ -320,6 +352,7 @@ class Server:
         farewell = Farewell(self._hub, patience, running.values, loop.call_later)
         await asyncio.gather(self._jobs.stop(patience), farewell.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
+        await self._plugins.finish_spawned(max(0.0, deadline - loop.time()))
         for listener in listeners:
             await listener.finish(max(0.0, deadline - loop.time()))
         for work in self._replaced:
@@ -328,15 +361,36 @@ class Server:
         await self._plugins.stop()
         await asyncio.to_thread(self._state.close)
         self._keepalive.stop()
+        self._signals.overdue.stop()
         for listener in listeners:
             listener.stop()
         self._listeners.clear()
         self._writer.close()
 
 
+def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset[str]]:
+    """Return what a new plan changes, what lasts of the old one, and the names of jobs that stay as they are."""
+    return diff(old, new), lasting(old, new), unchanged_jobs(old, new)
+
+
 def _table_of(plan: Plan) -> SignalTable:
     names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
-    return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+    refused = plan.config.undeclared_refused
+    return SignalTable(plan.signals, names, refuse_undeclared=refused, filters=plan.filters)
+
+
+def _filter_of(plan: Plan) -> Callable[[Outgoing], None] | None:
+    return None if plan.filters is None else plan.filters.broadcast
+
+
+def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:
+    """Give what tells where a plan's endpoints are, if any of them is for WebSockets; a reload replaces them."""
+    has_sockets = any(endpoint.scheme.websocket for endpoint in plan.config.endpoints)
+    return partial(getattr, sockets, "endpoints") if has_sockets else None
+
+
+def _endpoints_of(ports: Sequence[Port]) -> list[EndpointConfig]:
+    return [endpoint for port in ports for endpoint in port.endpoints]
 
 
 def _shortest_silence(plan: Plan) -> float:
@@ -345,7 +399,7 @@ def _shortest_silence(plan: Plan) -> float:
 
 
 def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:
-    return frozenset(endpoint.port for port in ports for endpoint in port.endpoints if not endpoint.socket)
+    return frozenset(endpoint.port for endpoint in _endpoints_of(ports) if not endpoint.socket)
 
 
 _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}

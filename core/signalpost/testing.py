@@ -26,7 +26,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from signalpost.plan import Plan, load_plan
+from signalpost.plan import Plan, load_beside, load_plan
 from signalpost.server import Reloaded, Server
 
 __all__ = ["App", "Client", "load_app", "serve"]
@@ -109,7 +109,9 @@ class App:
         """
         if routes_yaml is None:
             routes_yaml = (self.folder / ROUTES).read_text(encoding="utf-8")
-        return await self.server.reload(load_app(routes_yaml, self.folder, plugins))
+        write_app(routes_yaml, self.folder, plugins)
+        plan = self.server.plan
+        return await self.server.reload(await load_beside(plan.config.file, plan))
 
     @asynccontextmanager
     async def connect(
@@ -142,13 +144,18 @@ def load_app(routes_yaml: str, folder: Path, plugins: Mapping[str, str] | None =
         ConfigError: with every problem.
 
     """
+    write_app(routes_yaml, folder, plugins)
+    return load_plan(folder / ROUTES)
+
+
+def write_app(routes_yaml: str, folder: Path, plugins: Mapping[str, str] | None = None) -> None:
+    """Write an app into a folder; the arguments are those of `load_app`."""
     file = folder / ROUTES
     file.write_text(textwrap.dedent(routes_yaml), encoding="utf-8")
     if plugins:
         (folder / "plugins").mkdir(exist_ok=True)
     for name, source in (plugins or {}).items():
         (folder / "plugins" / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
-    return load_plan(file)
 
 
 @asynccontextmanager

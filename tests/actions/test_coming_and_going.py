@@ -69,7 +69,7 @@ async def test_lists_about_clients_that_go_with_the_server_are_done_before_plugi
     signals = f"signals: [{{path: /, disconnected: [{first}{step}]}}]"
     async with live(signals, plugins={"report": REPORT}) as app, app.connect("/") as ada, app.connect("/") as bob:
         await app.server.stop()
-    assert capsys.readouterr().out.startswith(f"left behind: {{'gone': {{'{ada.id}': 1012, '{bob.id}': 1012}}}}\n")
+    assert capsys.readouterr().out.startswith(f"left behind: {{'gone': {{'{ada.id}': 1001, '{bob.id}': 1001}}}}\n")
 
 
 LIVE = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"

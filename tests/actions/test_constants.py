@@ -48,6 +48,11 @@ async def test_templates_of_all_kinds_read_them_and_a_text_in_them_is_no_templat
             assert (await client.get("/page")).text == "<h1>The lounge</h1>"
 
 
+def test_what_looks_like_a_template_in_a_constant_is_noted(folder):
+    (note,) = (note for note in load_app(APP, folder).notes if "no template" in note)
+    assert note.endswith(": constants.text is text as it stands here: no template is rendered in it")
+
+
 async def test_a_secret_is_compared_without_lying_in_the_state(folder):
     async with serve(APP, folder=folder) as app, app.connect("/login") as client:
         for message, answer in (("guess", "no"), (SECRET, "welcome")):

@@ -30,8 +30,8 @@ def test_an_app_is_short_and_only_yaml(app):
     assert "handler" not in str(yaml.safe_load(app.read_text(encoding="utf-8")))
 
 
-def test_there_are_eight():
-    assert len(list(COOKBOOK.glob("*.yaml"))) == 8
+def test_there_are_ten():
+    assert len(list(COOKBOOK.glob("*.yaml"))) == 10
 
 
 async def test_chat_has_rooms_and_nicknames(cook):
@@ -112,6 +112,35 @@ async def test_everyone_reads_who_is_here(cook):
         assert await bob.receive_json() == {"here": ["Bob"]}
 
 
+async def test_a_cursor_is_seen_by_everyone_until_it_is_gone(cook):
+    async with cook("cursors") as app, app.connect("/board") as ada:
+        async with app.connect("/board") as bob:
+            await bob.send({"x": 3, "y": 4.5})
+            seen = await ada.receive_json()
+            assert isinstance(seen.pop("at"), float)
+            assert seen == {"of": bob.id, "x": 3, "y": 4.5}
+            await bob.receive()
+            await bob.send({"x": -1, "y": 0})
+            assert (await bob.receive_json())["error"]["code"] == "schema-mismatch"
+        assert await ada.receive_json() == {"of": bob.id, "gone": True}
+
+
+async def test_the_lobby_remembers_lines_and_who_loads_the_page_anew_has_not_left(cook):
+    async with cook("lobby") as app, app.connect("/lobby/Ada") as ada:
+        assert await ada.receive_json() == {"lines": []}
+        assert await ada.receive_json() == {"came": "Ada"}
+        async with app.connect("/lobby/Bob") as bob:
+            assert await ada.receive_json() == {"came": "Bob"}
+            await bob.send("hello")
+            line = await ada.receive_json()
+            assert (line["from"], line["text"]) == ("Bob", "hello")
+        async with app.connect("/lobby/Bob") as bob:
+            assert await bob.receive_json() == {"lines": [line]}
+            await bob.send("back")
+            assert (await ada.receive_json())["text"] == "back"
+        assert await ada.receive_json() == {"left": "Bob"}
+
+
 async def test_a_private_message_is_read_by_one_name_alone(cook):
     async with cook("private") as app, contextlib.AsyncExitStack() as stack:
         ada, bob, eve = [
@@ -126,7 +155,7 @@ async def test_a_private_message_is_read_by_one_name_alone(cook):
 
 async def test_the_notice_is_read_by_those_who_are_there_and_by_those_who_come_that_day(cook):
     async with cook("notice") as app, app.connect("/office") as ada:
-        await app.server._jobs.invoke("notice")
+        await app.server._jobs.run("notice")
         notice = await ada.receive()
         assert notice.partition(": ")[2] == "Stand-up in five minutes"
         async with app.connect("/office") as bob:

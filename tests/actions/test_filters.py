@@ -1,7 +1,9 @@
 """Every filter does what Jinja2 says of it, on the values that JSON has."""
 
+import time
 from datetime import UTC, date, datetime
 from types import MappingProxyType
+from uuid import UUID
 
 import pytest
 
@@ -21,6 +23,10 @@ GIVES = {
     "dictsort": ("{'b': 1, 'A': 2} | dictsort", [["A", 2], ["b", 1]]),
     "e": ("'<&>' | e", "&lt;&amp;&gt;"),
     "escape": ("'\"' | escape", "&#34;"),
+    "from_json": ("'{\"a\": [1]}' | from_json", {"a": [1]}),
+    "hash": ("'abc' | hash", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+    "number": ("1234567.891 | number(2)", "1,234,567.89"),
+    "timestamp": ("now | timestamp", 1782909000),
     "filesizeformat": ("1500 | filesizeformat", "1.5 kB"),
     "first": ("people | first", PEOPLE[0]),
     "float": ("'1.5' | float", 1.5),
@@ -109,6 +115,37 @@ def test_datetime_takes_moments_seconds_and_text(render, expression, result):
     assert render(f"{{{{ {expression} }}}}", now=NOW) == result
 
 
+@pytest.fixture
+def in_new_york(monkeypatch):
+    """Let the system's zone be that of New York."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_new_york")
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("'2026-07-01T00:00:00Z' | datetime('%s')", "1782864000"),
+        ("'2026-07-01T02:00:00+02:00' | datetime('at %s, %%s', 'Asia/Tokyo')", "at 1782864000, %s"),
+        ("1782864000.75 | datetime('%-s')", "1782864000"),
+        ("now.strftime('%s')", "1782909000"),
+        ("now.strftime('%%%s')", "%1782909000"),
+    ],
+)
+def test_seconds_since_1970_are_the_same_in_every_zone(render, expression, result):
+    assert render(f"{{{{ {expression} }}}}", now=NOW) == result
+
+
+@pytest.mark.parametrize("part", ["date", "time"])
+def test_what_has_no_zone_has_no_seconds_since_1970(compiled, part):
+    with pytest.raises(TemplateFailedError, match="%s is of a date and time with a zone"):
+        compiled(f"{{{{ now.{part}().strftime('%s') }}}}").render({"now": NOW})
+
+
 @pytest.mark.parametrize("value", ["soon", "9" * 200, True, None, [], 1e300, date(2026, 7, 1)])
 def test_datetime_takes_nothing_else(compiled, value):
     with pytest.raises(TemplateFailedError, match="datetime takes a date and time, ISO 8601 text or Unix seconds"):
@@ -141,3 +178,47 @@ def test_undefined_values_do_not_pass_through_filters(compiled, compiler):
         with pytest.raises(TemplateFailedError) as failed:
             compiled(f"{{{{ data.x | {name}{arguments} }}}}").render({"data": {}})
         assert failed.value.kind is Failure.UNDEFINED, name
+
+
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("1234.5 | number(2, '.', ',')", "1.234,50"),
+        ("1234.5 | number(1, '')", "1234.5"),
+        ("-1234 | number", "-1,234"),
+        ("0.5 | number(places=3)", "0.500"),
+        ("'2026-07-01T00:00:00.25Z' | timestamp", 1782864000.25),
+        ("'2026-07-01T02:00:00+02:00' | timestamp", 1782864000),
+        ("12.5 | timestamp", 12.5),
+        ("'abc' | hash('key')", "9c196e32dc0175f86f4b1cb89289d6619de6bee699e4c378e68309ed97a1a6ab"),
+        ("{'a': 1} | hash == '{\"a\":1}' | hash", True),
+        ("'[1, \"{{ x }}\"]' | from_json", [1, "{{ x }}"]),
+        ("'null' | from_json", None),
+    ],
+)
+def test_numbers_moments_digests_and_json(render, expression, result):
+    assert render(f"{{{{ {expression} }}}}", now=NOW) == result
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ '1' | number }}", 'number takes a number, not the text "1"'),
+        ("{{ 1 | number(99) }}", "number takes up to 15 places, not the number 99"),
+        ("{{ 1 | number(1, 'x' * 50) }}", "what parts the thousands has at most 10 characters"),
+        ("{{ 'soon' | timestamp }}", "timestamp takes a date and time, ISO 8601 text or Unix seconds, not"),
+        ("{{ 'a' | hash('') }}", "the key of hash must not be empty"),
+        ("{{ '[1,' | from_json }}", "from_json takes a text of JSON: "),
+        ("{{ ('[' * 200000 ~ ']' * 200000) | from_json }}", "from_json"),
+    ],
+)
+def test_what_these_do_not_take_is_told(compiled, template, text):
+    with pytest.raises(TemplateFailedError) as failed:
+        compiled(template).render({})
+    assert failed.value.text.startswith(text)
+
+
+def test_each_uuid_is_another(render):
+    made = render("{{ [uuid(), uuid()] }}")
+    assert made[0] != made[1]
+    assert all(UUID(each).version == 4 for each in made)

@@ -2,6 +2,13 @@
 
 import logging
 
+import pytest
+
+from signalpost.errors import ConfigError
+from signalpost.testing import load_app
+
+ENDPOINTS = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+
 
 async def test_a_timer_does_its_list_and_knows_its_run_and_arguments(live):
     timers = """
@@ -14,6 +21,56 @@ timers:
 """
     async with live(timers.replace("10ms", "300ms")) as app, app.connect("/") as client:
         assert [await client.receive_json() for _ in range(2)] == [[1, "London", True], [2, "London", True]]
+
+
+ARGUED = """
+from signalpost import timer
+
+@timer("tell")
+async def tell(event):
+    event.broadcast(event.arguments)
+"""
+
+
+async def test_templates_in_the_arguments_of_a_job_are_rendered_for_each_run(live):
+    timers = """
+constants: {city: London}
+timers:
+  - name: told
+    every: 50ms
+    handler: tell
+    arguments: {"{{ constants.city }}": "{{ run + 1 }}", deep: [{at: "no {{ state.x | default('x') }}"}], plain: "{x}"}
+"""
+    async with live(timers, plugins={"tell": ARGUED}) as app, app.connect("/") as client:
+        first = (await client.receive_json())["London"]
+        assert await client.receive_json() == {"London": first + 1, "deep": [{"at": "no x"}], "plain": "{x}"}
+
+
+async def test_a_list_of_actions_has_the_arguments_rendered(live):
+    timers = """
+timers:
+  - {name: t, every: 50ms, arguments: {n: "{{ run * 2 }}"}, do: [{broadcast: {value: "{{ arguments.n }}"}}]}
+"""
+    async with live(timers) as app, app.connect("/") as client:
+        assert int(await client.receive()) % 2 == 0
+
+
+async def test_arguments_whose_template_fails_are_told_of_at_their_place(live, failures):
+    timers = 'timers: [{name: t, every: 20ms, handler: tell, arguments: {n: "{{ state.x }}"}}]\n'
+    timers += 'signals: [{path: /, do: [{set: {x: "{{ message }}"}}]}]'
+    async with live(timers, plugins={"tell": ARGUED}) as app, app.connect("/") as client:
+        await client.send("there")
+        assert await client.receive_json() == {"n": "there"}
+    assert all("routes.yaml:" in told and "arguments: " in told for told in failures())
+
+
+def test_a_mistake_in_the_arguments_of_a_job_is_found_by_check(tmp_path):
+    timers = 'timers: [{name: t, every: 1s, handler: tell, arguments: {n: "{{ runn }}"}}]'
+    with pytest.raises(ConfigError) as caught:
+        load_app(ENDPOINTS + timers, tmp_path, plugins={"tell": ARGUED})
+    (problem,) = caught.value.problems
+    assert 'nothing here is named "runn"; did you mean "run"?' in problem.text
+    assert problem.keys == "timers[0].arguments.n"
 
 
 async def test_a_timer_whose_list_fails_is_logged_and_goes_on(live, caplog):

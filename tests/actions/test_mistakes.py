@@ -12,7 +12,7 @@ from signalpost.actions.mistakes import Names
         ("{{ mesage }}", 'nothing here is named "mesage"; did you mean "message"? (known: '),
         ("{{ mesage is defined }}", 'nothing here is named "mesage"'),
         ("{{ mesage | default(1) }}", 'nothing here is named "mesage"'),
-        ("{{ rang(5) }}", 'no function named "rang"; did you mean "range"? (known: range)'),
+        ("{{ rang(5) }}", 'no function named "rang"; did you mean "range"? (known: range, uuid)'),
         ("{{ message | uper }}", 'no filter "uper"; did you mean "upper"?'),
         ("{{ message is strng }}", 'no test "strng"; did you mean "string"?'),
         ("{{ [message] | map('uper') }}", 'no filter "uper"; did you mean "upper"?'),
@@ -81,7 +81,7 @@ def test_globals_are_names_and_functions(compiled, problems):
     compiled("{{ mottto }}{{ wether() }}", names={"message"}, compiler=compiler)
     assert [text for _, text in problems] == [
         'nothing here is named "mottto"; did you mean "motto"? (known: message, motto)',
-        'no function named "wether"; did you mean "weather"? (known: range, weather)',
+        'no function named "wether"; did you mean "weather"? (known: range, uuid, weather)',
     ]
 
 

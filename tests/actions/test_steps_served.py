@@ -227,6 +227,28 @@ async def test_loops_do_not_keep_the_server_from_everybody_else(live, failures):
         assert ": set: the steps of one run work 50 ms at most, as long as none waits (on /" in failures()[0]
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        '{set: {x: "{{ message }}"}}',
+        '{set: {x: {y: ["{{ message }}"]}}}',
+        '{reply: {value: "{{ [message, 1] }}"}}',
+        '{if: "{{ message | sort }}", then: [{stop: true}]}',
+        '{log: "{{ message | join }}"}',
+    ],
+)
+async def test_what_a_step_renders_and_keeps_is_by_the_clock_of_the_whole_list(live, failures, monkeypatch, step):
+    monkeypatch.setattr("signalpost.actions.run.LONGEST_WORK", 0)
+    do = f"[{step}, {{reply: {{value: done}}}}]"
+    async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:
+        await client.send([[n] for n in range(2_000)])
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        name = step[1 : step.index(":")]
+        assert f": {name}: " in failures()[0]
+        assert "the steps of one run work 0 ms at most, as long as none waits (on /" in failures()[0]
+        assert "x" not in app.server._shared.state
+
+
 @pytest.fixture
 def stopped(monkeypatch):
     """Let no time pass for the steps of a run, so that only what they make and send is bounded."""
@@ -285,9 +307,10 @@ signals:
     async with live(signals) as app, app.connect("/") as client:
         await client.send("Ada", key="a.b")
         assert await client.receive_json() == {"names": {"a.b": "Ada"}, "count": 1}
-        await client.send(None, key="a.b", path="/")
         await client.send("Bob", key=5)
         assert await client.receive_json() == {"names": {"a.b": "Ada", "5": "Bob"}, "count": 2}
+        await client.send(None, key="a.b", path="/")
+        assert await client.receive_json() == {"names": {"5": "Bob"}, "count": 3}
 
 
 @pytest.mark.parametrize("key", [None, "", [], "_private"])

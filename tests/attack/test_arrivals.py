@@ -335,8 +335,8 @@ async def test_a_server_that_stops_ends_arrivals_when_its_time_is_over():
             await app.server.stop()
             with pytest.raises(ConnectionClosed):
                 await guest.receive()
-            assert guest.socket.close_code == 1012
-            assert log == [("/room", 1012)]
+            assert guest.socket.close_code == 1001
+            assert log == [("/room", 1001)]
             assert not app.server._signals.running
 
 

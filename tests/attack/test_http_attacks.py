@@ -411,6 +411,21 @@ class TestWhatIsHeld:
             gc.enable()
 
 
+class TestDeepBodies:
+    @pytest.mark.parametrize("levels", [241, 255, 900, 1_030, 100_000])
+    async def test_what_could_not_be_sent_again_is_the_clients_mistake(self, world, caplog, levels):
+        body = b"[" * levels + b"]" * levels
+        status, answer = await world.ask(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert status == 400
+        assert b"more than 240 lists and mappings inside each other" in answer
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+    async def test_what_can_be_is_answered(self, world):
+        body = b"[" * 240 + b"]" * 240
+        status, answer = await world.ask(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert (status, answer) == (200, body)
+
+
 class TestConnectionsThatSayNothing:
     @pytest.mark.parametrize("endpoint", ["web", "live", "safe"])
     async def test_of_too_many_the_oldest_go(self, world, endpoint, monkeypatch):

@@ -1,18 +1,36 @@
 """What one client sends to all does not end those who read as fast as their line allows, on a real server."""
 
 import asyncio
+import json
 import socket
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
 from signalpost.testing import serve
 
 APP = """
-    endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+    endpoints:
+      - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+      - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+    routes:
+      - {path: /actions, broadcast: {value: "{{ data }}"}}
+      - {path: /handler, handler: say}
     limits: {rate: 0}
 """
+PLUGIN = """
+    import asyncio
+
+    from signalpost import route
+
+    @route("say")
+    async def say(event):
+        await asyncio.sleep(0)
+        event.broadcast(event.request.json)
+"""
 MESSAGES, SIZE = 2_000, 4_096
+LARGE_MESSAGES, LARGE = 20, 900_000
 PIECE = 65_536
 
 
@@ -34,6 +52,9 @@ class Line:
         self._passing.cancel()
         self._dripping.cancel()
         await asyncio.wait([self._passing])
+
+    def connect(self):
+        return connect(f"ws://127.0.0.1:{self.port}/", max_size=None, ping_interval=None)
 
     async def _drip(self):
         while True:
@@ -66,14 +87,14 @@ class Line:
 
 @pytest.fixture
 async def app():
-    async with serve(APP) as running:
+    async with serve(APP, plugins={"say": PLUGIN}) as running:
         yield running
 
 
 async def test_a_neighbour_whose_line_is_slow_but_moves_gets_all_that_one_client_sends_to_everyone(app):
     async with (
         Line(app.server.endpoints[0].port) as line,
-        connect(f"ws://127.0.0.1:{line.port}/", max_size=None, ping_interval=None) as neighbour,
+        line.connect() as neighbour,
         app.connect("/", ping_interval=None) as sender,
     ):
         text = "x" * SIZE
@@ -92,3 +113,50 @@ async def test_a_neighbour_whose_line_is_slow_but_moves_gets_all_that_one_client
         _, _, numbers = await asyncio.wait_for(asyncio.gather(send(), read_own(), read()), 50)
         assert numbers == list(range(MESSAGES))
         assert app.server.clients == 2
+
+
+async def all_of(neighbour, count):
+    return [int((await neighbour.recv()).split()[0]) for _ in range(count)]
+
+
+async def test_nor_is_it_closed_by_messages_of_which_two_fill_its_outbox(app):
+    async with (
+        Line(app.server.endpoints[0].port) as line,
+        line.connect() as neighbour,
+        app.connect("/", ping_interval=None, max_size=None) as sender,
+    ):
+
+        async def send():
+            for number in range(LARGE_MESSAGES):
+                await sender.send(f"{number} {'x' * LARGE}")
+
+        async def read_own():
+            for _ in range(LARGE_MESSAGES):
+                await sender.receive()
+
+        _, _, numbers = await asyncio.wait_for(
+            asyncio.gather(send(), read_own(), all_of(neighbour, LARGE_MESSAGES)), 50
+        )
+        assert numbers == list(range(LARGE_MESSAGES))
+        assert app.server.clients == 2
+
+
+@pytest.mark.parametrize(("path", "connections"), [("/actions", 1), ("/actions", 10), ("/handler", 1)])
+async def test_nor_by_requests_that_send_to_everyone(app, path, connections):
+    live, web = app.server.endpoints
+    limits = httpx.Limits(max_connections=connections)
+    async with (
+        Line(live.port) as line,
+        line.connect() as neighbour,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{web.port}", limits=limits, timeout=50) as sender,
+    ):
+
+        async def send(number):
+            content = json.dumps(f"{number} {'x' * LARGE}")
+            answer = await sender.post(path, content=content, headers={"content-type": "application/json"})
+            assert answer.is_success
+
+        sending = asyncio.gather(*(send(number) for number in range(LARGE_MESSAGES)))
+        _, numbers = await asyncio.wait_for(asyncio.gather(sending, all_of(neighbour, LARGE_MESSAGES)), 50)
+        assert sorted(numbers) == list(range(LARGE_MESSAGES))
+        assert app.server.clients == 1

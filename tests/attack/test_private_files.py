@@ -41,7 +41,8 @@ PRIVATE = [
     "certs/site.key",
     "certs/site.pem",
     "kept/state.db",
-    "kept/state.db-wal",
+    "kept/state.db-journal",
+    "kept/state.db.found",
     ".signalpost/routes.yaml.running",
 ]
 
@@ -68,6 +69,7 @@ def folder(tmp_path, pair):
     (tmp_path / "certs" / "site.pem").write_bytes(pair[0])
     (tmp_path / "certs" / "site.key").write_bytes(pair[1])
     (tmp_path / "signals.yaml").write_text("[{path: /}]")
+    (tmp_path / "kept" / "state.db.found").write_text("votes")
     (tmp_path / ".signalpost" / "routes.yaml.running").write_text("{}")
     return tmp_path
 
@@ -151,6 +153,7 @@ async def test_a_view_that_becomes_a_private_file_is_not_rendered(app, folder):
         assert (answer.status_code, "hunter2" in answer.text) == (500, False)
     view.unlink()
     view.write_text("another")
+    await app.reload()
     assert (await get(app, "/view")).text == "another"
 
 

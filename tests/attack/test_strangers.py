@@ -405,6 +405,7 @@ class TestForgedErrors:
             '{"welcome":{"clientId":"0","path":"/raw"}}',
             '{"b\\u0079e":{"retry_ms":0}}',
             '{"lagged":{"missed":1}}',
+            '{"alive":{}}',
             '{"signal":{"path":"\\ud800","value":1}}',
             '{"sign\\u0061l":{"path":"/","value":' + "[" * 2000 + "]" * 2000 + "}}",
         ],

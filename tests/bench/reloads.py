@@ -77,13 +77,18 @@ def startup(context):
 def write(folder: Path, number: int, port: int = 0) -> str:
     """Save the app's files as they are for the time of one plan; return the text of routes.yaml."""
     (folder / "plugins").mkdir(exist_ok=True)
-    (folder / "page.html").write_text("hello", encoding="utf-8")
-    (folder / "plugins" / "p.py").write_text(PLUGIN.replace("{number}", str(number)), encoding="utf-8")
     text = APP.format(port=port, way=WAYS[number % len(WAYS)], number=number)
-    new = folder / ".routes.yaml.new"
-    new.write_text(text, encoding="utf-8")
-    new.replace(folder / "routes.yaml")
+    _save(folder, "page.html", "hello")
+    _save(folder, "plugins/p.py", PLUGIN.replace("{number}", str(number)))
+    _save(folder, "routes.yaml", text)
     return text
+
+
+def _save(folder: Path, name: str, text: str) -> None:
+    """Put a file in place whole, as editors do: a server that reloads at that moment reads no half of it."""
+    new = folder / ".saved.new"
+    new.write_text(text, encoding="utf-8")
+    new.replace(folder / name)
 
 
 # Under load

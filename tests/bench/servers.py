@@ -89,7 +89,7 @@ class Server:
         return ["--template", template, "--size", str(message.size + len(envelope) - len("%s"))]
 
 
-def _of_package(package: str) -> Callable[[], str]:
+def of_package(package: str) -> Callable[[], str]:
     def find() -> str:
         try:
             return version(package)
@@ -129,10 +129,10 @@ def _peer(interpreter: str, program: str) -> Callable[[int, Path], list[str]]:
 SIGNALPOST = Server("signalpost", _signalpost, envelope='{"message":%s}', version=_of_signalpost)
 LOOP = Server("C loop", _limit("loop"))
 COALESCE = Server("C coalescing", _limit("coalesce"))
-STOCK = Server("stock Sanic", _peer(sys.executable, "stock_sanic.py"), version=_of_package("sanic"))
+STOCK = Server("stock Sanic", _peer(sys.executable, "stock_sanic.py"), version=of_package("sanic"))
 PEERS = (
-    Server("picows", _peer(sys.executable, "with_picows.py"), version=_of_package("picows")),
+    Server("picows", _peer(sys.executable, "with_picows.py"), version=of_package("picows")),
     Server("node ws", _peer("node", "ws.mjs"), version=_of_node_ws, remedy=NPM),
-    Server("aiohttp", _peer(sys.executable, "with_aiohttp.py"), version=_of_package("aiohttp")),
-    Server("websockets", _peer(sys.executable, "with_websockets.py"), version=_of_package("websockets")),
+    Server("aiohttp", _peer(sys.executable, "with_aiohttp.py"), version=of_package("aiohttp")),
+    Server("websockets", _peer(sys.executable, "with_websockets.py"), version=of_package("websockets")),
 )

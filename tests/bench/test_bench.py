@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -333,6 +333,17 @@ async def test_reloads_under_load_lose_nothing_and_leave_nothing_behind(modules,
     assert made.wrong == []
     assert list(made.holdings) == [1, 5, 10]
     assert "WRONG" not in reloads.describe(loaded, made)
+
+
+def test_the_files_of_a_reload_are_put_in_place_whole(modules, tmp_path):
+    modules.reloads.write(tmp_path, 1)
+    held = {name: (tmp_path / name).open(encoding="utf-8") for name in ("routes.yaml", "plugins/p.py", "page.html")}
+    before = {name: (tmp_path / name).read_text(encoding="utf-8") for name in held}
+    modules.reloads.write(tmp_path, 2)
+    with ExitStack() as stack:
+        texts = {name: stack.enter_context(file).read() for name, file in held.items()}
+    assert texts == before  # whoever has one open reads the old one to its end
+    assert (tmp_path / "plugins/p.py").read_text(encoding="utf-8") != before["plugins/p.py"]
 
 
 def test_what_grows_over_many_reloads_is_found(modules):

@@ -110,6 +110,17 @@ def terminal(folder):
 
 
 @pytest.fixture
+def new_certificate():
+    """Make a certificate with its key, another one each time."""
+
+    def make():
+        made = load_certificate(TlsConfig(self_signed=True), ("127.0.0.1",))
+        return made.chain + made.key
+
+    return make
+
+
+@pytest.fixture
 def old_certificate():
     """A certificate with its key that was good long ago."""
     then = datetime(2020, 1, 1, tzinfo=UTC)

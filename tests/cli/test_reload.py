@@ -5,6 +5,8 @@ import pty
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,40 @@ def test_every_file_that_the_app_is_made_of_is_watched(app, run):
         (app / name).unlink()
         assert server.process.stdout.readline().startswith("reloaded: -1 "), name
     assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_of(app, run):
+    source = (
+        "from signalpost import schedule\n\n@schedule('nightly', cron='0 0 * * *')\nasync def nightly(event): ...\n"
+    )
+    (app / "code/night.py").write_text(source)
+    (app / "routes.yaml").write_text(f"{APP}schedules: [{{name: late, cron: '1 1 * * *', handler: nightly}}]\n")
+    server = run()
+    (app / "routes.yaml").write_text(APP)
+    assert server.process.stdout.readline() == "reloaded: +1 schedule, -1 schedule\n"
+    note = server.process.stdout.readline()
+    assert note == (
+        'note: plugin night runs the job "nightly" by itself again, since the file names its handler no more; to stop '
+        "that, write handlers: {nightly: off}\n"
+    )
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["os.chdir('/')", "@hookimpl\ndef startup(context): os.chdir('/')"],
+)
+def test_a_plugin_that_goes_to_another_folder_breaks_no_reload(app, run, process, when):
+    (app / "code/wander.py").write_text(f"import os\nfrom signalpost import hookimpl\n\n{when}\n")
+    server = run()
+    (app / "routes.yaml").write_text(APP.replace("  - {path: /ask", "  - {path: /more}\n  - {path: /ask"))
+    assert server.process.stdout.readline() == "reloaded: +1 signal\n"
+    (app / "routes.yaml").write_text("signals: 5\n")
+    assert "routes.yaml:1:10: signals: " in "".join(server.process.stderr.readline() for _ in range(4))
+    (app / "routes.yaml").write_text(APP)
+    assert server.process.stdout.readline() == "reloaded: -1 signal\n"
+    assert "nothing would change" in process("plan").communicate()[0]
+    assert server.end(signal.SIGTERM)[0] == 0
 
 
 def test_a_burst_is_one_reload_and_sighup_asks_for_another(app, run):
@@ -278,3 +314,152 @@ def test_a_terminal_that_is_closed_stops_the_server_in_order(app):
         assert process.stdout.read() == ""
         assert process.stderr.read() == ""
         assert process.wait() == 0
+
+
+# Files that are written beside the app's, and saves that take their time
+
+WRITER = """
+from pathlib import Path
+from signalpost import hookimpl, signal
+
+HERE = Path(__file__).parent
+STARTS = HERE / "starts.json"
+
+@hookimpl
+def startup(context):
+    STARTS.write_text(str(int(STARTS.read_text()) + 1 if STARTS.exists() else 1))
+    (HERE / "cache.db").write_bytes(b"x")
+
+@signal("starts", path="/starts")
+async def starts(event):
+    event.reply(STARTS.read_text())
+"""
+
+
+def starts_of(server):
+    with connect(server.urls["live"] + "/starts", compression=None, proxy=None) as client:
+        client.send('{"message": "?"}')
+        return client.recv()
+
+
+def test_what_a_plugin_writes_beside_itself_reloads_nothing(app, run):
+    (app / "code" / "writer.py").write_text(WRITER)
+    server = run()
+    (app / "limits.yaml").write_text("rate: 300/s\n")
+    assert server.process.stdout.readline() == "reloaded: ~limits.rate\n"
+    (app / "timers" / "run.log").write_text("a line\n")
+    (app / "limits.yaml").write_text("rate: 400/s\n")
+    assert server.process.stdout.readline() == "reloaded: ~limits.rate\n"
+    assert starts_of(server) == "3"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+RESTLESS = (
+    "import sys, time\nwhile True:\n    open(sys.argv[1], 'w').write('# ' + str(time.time()))\n    time.sleep(0.02)\n"
+)
+
+
+def test_a_file_of_the_app_that_changes_all_the_time_holds_nobody_elses_reload_back(app, run):
+    server = run()
+    with subprocess.Popen([sys.executable, "-c", RESTLESS, app / "timers" / "two.yaml"]) as restless:
+        try:
+            for rate in (300, 400):
+                by_rename(app / "limits.yaml", f"rate: {rate}/s\n")
+                assert server.process.stdout.readline() == "reloaded: ~limits.rate\n"
+        finally:
+            restless.kill()
+
+
+SLOW_START = """
+from pathlib import Path
+from signalpost import hookimpl
+
+Path("importing").touch()
+while not Path("go").exists():
+    pass
+
+@hookimpl
+def startup(context):
+    Path("starting").touch()
+    while Path("go").exists():
+        pass
+"""
+
+
+def test_what_is_saved_while_the_plan_is_read_and_while_plugins_start_counts(app, process):
+    (app / "code" / "slow.py").write_text(SLOW_START)
+    server = process("run")
+    wait_for(app / "importing")
+    (app / "limits.yaml").write_text("rate: 300/s\n")
+    (app / "go").touch()
+    wait_for(app / "starting")
+    (app / "code" / "slow.py").write_text("")
+    (app / "shape.json").write_text('{"type": "array"}')
+    (app / "go").unlink()
+    while not server.stdout.readline().endswith("Ctrl-C stops\n"):
+        pass
+    assert server.stdout.readline() == "reloaded: ~1 signal, ~1 plugin, ~limits.rate\n"
+
+
+def wait_for(path):
+    while not path.exists():
+        pass
+
+
+def saved_slowly(path, text, *, close):
+    """Write half of a file, and the rest a third of a second later, as an editor over a slow network does."""
+    half = text.index("  - {path: /ask")
+    file = path.open("w")
+    file.write(text[:half])
+    file.flush()
+    if close:
+        file.close()
+    time.sleep(0.35)
+    if close:
+        file = path.open("a")
+    file.write(text[half:])
+    file.close()
+
+
+@pytest.mark.parametrize("close", [False, True], ids=["kept open", "closed in the middle"])
+def test_a_slow_save_is_one_reload_and_nobody_is_sent_away(app, run, close):
+    server = run()
+    ports = APP.partition("plugins:")[0]
+    whole = ports + "plugins: {folder: code}\nsignals:\n  - {path: /}\n  - {path: /ask, handler: ask}\n"
+    by_rename(app / "routes.yaml", whole)
+    assert server.process.stdout.readline().startswith("reloaded: ")
+    with connect(server.urls["live"] + "/ask", compression=None, proxy=None) as client:
+        saved_slowly(app / "routes.yaml", whole + "  - {path: /more}\n", close=close)
+        assert server.process.stdout.readline() == "reloaded: +1 signal, 1 client kept\n"
+        client.send('{"message": "?"}')
+        assert client.recv() == "old"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def page_of(server):
+    with urllib.request.urlopen(server.urls["web"]) as answer:
+        return answer.read().decode()
+
+
+def test_a_view_that_is_refused_is_not_shown(app, run):
+    server = run()
+    for name in ("web/base.html", "web/page.html"):
+        good = (app / name).read_text()
+        (app / name).write_text("{% if %}")
+        while server.process.stderr.readline() != "not reloaded: the app goes on as it was\n":
+            pass
+        assert page_of(server) == "hello"
+        (app / name).write_text(good)
+        assert server.process.stdout.readline() == "reloaded: nothing changed\n"
+    (app / "web" / "base.html").write_text("another")
+    assert server.process.stdout.readline() == "reloaded: ~1 route\n"
+    assert page_of(server) == "another"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+def test_a_certificate_that_is_renewed_is_a_change_of_its_endpoint(app, run, new_certificate):
+    (app / "our.pem").write_bytes(new_certificate())
+    (app / "routes.yaml").write_text(APP.replace("protocol: ws}", "protocol: wss, certificate: our.pem}"))
+    server = run()
+    by_rename(app / "our.pem", new_certificate().decode())
+    assert server.process.stdout.readline() == "reloaded: ~1 endpoint\n"

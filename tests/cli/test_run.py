@@ -83,21 +83,57 @@ def test_what_a_log_step_says_is_shown_at_once_unless_it_is_only_for_debugging(w
     assert re.fullmatch(r"[-\d]+ [:,\d]+ INFO signalpost\.log: said hello\n", log)
 
 
-def test_a_plugin_that_fails_to_start_is_logged_and_the_server_runs(write, run):
-    plugin = """
-        from signalpost import hookimpl
+def test_a_plugin_that_fails_to_start_ends_the_start_with_a_line(write, process, ended):
+    write("", bad="from signalpost import hookimpl\n\n@hookimpl\ndef startup(context):\n    1 / 0\n")
+    code, out, err = ended(process("run"))
+    assert (code, out) == (1, "")
+    assert err.endswith("plugins/bad.py:3): its startup failed: ZeroDivisionError: division by zero\n")
+    assert "Traceback" not in err.splitlines()[-1]
 
-        @hookimpl
-        async def startup(context):
-            raise RuntimeError("no coffee")
-    """
-    write(sleepy=plugin)
+
+LOOSE = """
+    import asyncio
+    from signalpost import signal
+
+    async def fail():
+        {escape}
+
+    def call():
+        {escape}
+
+    @signal("loose", path="/")
+    async def loose(event):
+        loop = asyncio.get_running_loop()
+        tasks = [asyncio.create_task(fail()), loop.create_task(fail())]
+        loop.call_soon(call)
+        loop.call_later(0, call)
+        await asyncio.wait(tasks)
+        await asyncio.sleep(0.01)
+        event.reply(event.data.message)
+"""
+
+
+@pytest.mark.parametrize("escape", ["raise SystemExit(3)", "raise KeyboardInterrupt"])
+def test_neither_a_plugin_s_own_task_nor_a_callback_ends_the_server(write, run, escape):
+    write("", loose=LOOSE.format(escape=escape))
     server = run()
-    talk(server.urls["live"])
-    code, _, log = server.end(signal.SIGINT)
-    assert code == 0
-    assert re.search(r"ERROR \S+: plugin sleepy: hook startup failed \(.*plugins/sleepy\.py:4\)", log)
-    assert "RuntimeError: no coffee" in log
+    for _ in range(2):
+        talk(server.urls["live"])
+    code, out, err = server.end(signal.SIGINT)
+    assert (code, out) == (0, "")
+    assert "a callback or task of a plugin wanted to end the server" in err
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_ctrl_c_ends_a_command_while_a_plugin_is_imported(write, process, ended, command):
+    write("", slow="import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
+    started = process(command)
+    while started.stdout.readline() != "importing\n":
+        pass
+    started.send_signal(signal.SIGINT)
+    code, _, err = ended(started)
+    assert code == 1
+    assert err.strip().endswith("Aborted!")
 
 
 def test_an_address_in_use_is_one_line_that_names_the_place(write, process):
@@ -177,7 +213,7 @@ def test_a_handler_at_work_finishes_and_its_client_has_its_answer_before_the_ser
         assert client.recv() == "done"
         with pytest.raises(ConnectionClosed) as closed:
             client.recv()
-        assert closed.value.rcvd.code == 1012
+        assert closed.value.rcvd.code == 1001
     assert ended(server.process) == (0, "done\nshut down\n", "")
 
 

@@ -364,3 +364,24 @@ class TestRequest:
         result = signalpost("try", "/say/ada", "", "--method", "GET", "--group", "a")
         assert result.exit_code == 2
         assert "leave them out with --method" in result.stderr
+
+
+def test_a_wait_is_shown_and_not_waited_for(write, signalpost):
+    write(
+        """\
+        endpoints: [{name: live, address: 127.0.0.1, port: 8091, protocol: ws}]
+        signals:
+          - path: /
+            do:
+              - let: {loud: "{{ message | upper }}"}
+              - wait: 30s
+              - append: {to: lines, value: "{{ loud }}", keep: 2}
+              - reply: {value: "{{ state.lines }}"}
+        """
+    )
+    result = signalpost("try", "/", '{"message": "hi"}', "--state", '{"lines": ["a", "b"]}')
+    assert (result.exit_code, result.stderr) == (0, "")
+    steps = [line.split()[1:] for line in result.stdout.splitlines() if line.startswith("routes.yaml:")]
+    assert [step[0] for step in steps] == ["let", "wait", "append", "reply"]
+    assert steps[1] == ["wait", '"30s"']
+    assert '["b","HI"]' in result.stdout

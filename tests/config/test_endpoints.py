@@ -163,6 +163,8 @@ def test_an_address_has_one_form(text, address):
         ("http://a:443", "http://a:443"),
         ("http://[::1]:80", "http://[::1]"),
         ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ("null", "null"),
+        ("FILE://", "file://"),
     ],
 )
 def test_an_origin_has_the_form_that_browsers_send(text, origin):
@@ -178,7 +180,8 @@ def test_an_origin_has_the_form_that_browsers_send(text, origin):
         ("https://u@a", 'write "https://a"'),
         ("https://a:99999", "is no origin"),
         ("https://[", "is no origin"),
-        ("null", "is no origin"),
+        ("nulls", "is no origin"),
+        ("file:///home/me/page.html", 'write "file://" or "null"'),
         ("https://münchen.example", "xn--"),
     ],
 )

@@ -51,6 +51,37 @@ def told(data, schema):
             "must be text, not the number 5: put it in quotes, or something else that is allowed here",
         ),
         ([1, 1], {"uniqueItems": True}, "[1, 1] has non-unique elements"),
+        (5, {"oneOf": [{"required": ["path"]}, {"required": ["group"]}]}, "must be a mapping, not the number 5"),
+        (
+            5,
+            {"type": "object", "oneOf": [{"required": ["path"]}, {"required": ["group"]}]},
+            "must be a mapping, not the number 5",
+        ),
+        (
+            {},
+            {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            "needs at least one of a and b: none of them is given",
+        ),
+        (
+            {},
+            {"oneOf": [{"required": ["a"]}]},
+            'the key "a" is missing, or something else that is allowed here',
+        ),
+        (
+            {"a": 1, "b": 2, "c": 3},
+            {"oneOf": [{"required": ["a", "b"]}, {"required": ["a", "c"]}]},
+            "fits more than one of the things that are allowed here",
+        ),
+        (
+            {"statoin": 1},
+            {
+                "anyOf": [
+                    {"required": ["station"], "properties": {"station": {}}, "additionalProperties": False},
+                    {"type": "string"},
+                ]
+            },
+            'no key "statoin" here; did you mean "station"? (known: station), or something else that is allowed here',
+        ),
     ],
 )
 def test_each_rule_has_its_words(data, schema, text):
@@ -84,6 +115,7 @@ def test_what_is_known_beside_it_is_judged():
     assert told(["{{ n }}"], {"type": "object"}) == [((), "must be a mapping, not a list")]
 
 
+CHOICES = st.lists(st.sampled_from(["a", "aa", "b"]), max_size=2, unique=True).map(lambda names: {"required": names})
 SCHEMAS = st.recursive(
     st.sampled_from(
         [True, False, {"type": "integer"}, {"enum": [1, "a", None]}, {"minLength": 2}, {"const": 1}, {"multipleOf": 2}]
@@ -91,12 +123,13 @@ SCHEMAS = st.recursive(
     lambda inner: st.fixed_dictionaries(
         {},
         optional={
-            "properties": st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+            "properties": st.dictionaries(st.sampled_from(["a", "aa", "b"]), inner, max_size=3),
             "required": st.lists(st.sampled_from("ab"), max_size=2, unique=True),
-            "additionalProperties": inner,
+            "additionalProperties": inner | st.just(False),
             "items": inner,
-            "anyOf": st.lists(inner, min_size=1, max_size=2),
-            "oneOf": st.lists(inner, min_size=1, max_size=2),
+            "anyOf": st.lists(inner | CHOICES, min_size=1, max_size=2),
+            "oneOf": st.lists(inner | CHOICES, min_size=1, max_size=2),
+            "type": st.sampled_from(["object", "integer", ["string", "object"]]),
             "not": inner,
             "if": inner,
             "then": inner,

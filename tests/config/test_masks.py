@@ -2,12 +2,15 @@
 
 import html
 import json
-from base64 import b64encode, urlsafe_b64encode
+import textwrap
+from base64 import b64encode, encodebytes, urlsafe_b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import escape
 
 from signalpost.config.masks import Mask, secrets_mask
 from signalpost.config.nodes import Hidden
@@ -110,6 +113,59 @@ def test_a_secret_is_hidden_in_other_spellings(text):
     assert len(shown) <= len("before LABEL after") + (18 if "==" in text or len(text) > 40 else 0)
     assert "before " in shown
     assert " after" in shown
+
+
+ENCODERS = {
+    "Jinja's filter e": lambda text: str(escape(text)),
+    "HTML without quotes": lambda text: html.escape(text, quote=False),
+    "HTML by numbers": lambda text: "".join(f"&#{ord(char)};" if not char.isalnum() else char for char in text),
+    "HTML by hexadecimal numbers": lambda text: (
+        text.encode("ascii", "xmlcharrefreplace").decode().replace("/", "&#X2F;")
+    ),
+    "HTML in HTML": lambda text: html.escape(html.escape(text)),
+    "JSON": json.dumps,
+    "JSON three times": lambda text: json.dumps(json.dumps(json.dumps(text))),
+    "JSON in HTML": lambda text: html.escape(json.dumps(text)),
+    "JSON in a script": htmlsafe_json_dumps,
+    "JSON with escaped slashes": lambda text: json.dumps(text).replace("/", "\\/"),
+    "a repr": repr,
+    "a repr in a repr": lambda text: repr(repr(text)),
+    "a repr of bytes": lambda text: repr(text.encode()),
+    "ASCII": ascii,
+    "an address": quote,
+    "an address by a browser": lambda text: quote(text, safe="!'()*~"),
+    "an address in an address": lambda text: quote(quote(text, safe=""), safe=""),
+    "an address in small letters": lambda text: quote(text, safe="").lower(),
+    "a form": quote_plus,
+    "SQL": lambda text: text.replace("'", "''"),
+    "several lines": lambda text: textwrap.fill(text, 9),
+    "lines that are broken anywhere": lambda text: "\n    ".join(text[at : at + 7] for at in range(0, len(text), 7)),
+    "base64 in lines": lambda text: encodebytes(b"a" * 50 + text.encode()).decode(),
+}
+SECRETS = (
+    "pa'ss\"word<x>&1",
+    "p\u00e4sswort-\u00fc-1",
+    "tok en/with+sl=ash",
+    "back\\slash\\\\pw9",
+    "emoji\U0001f600pass1",
+    "tab\tand (a)!*'x1",
+)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("encode", ENCODERS.values(), ids=ENCODERS)
+def test_a_secret_is_hidden_whichever_characters_of_it_an_encoder_escapes(encode, secret):
+    shown = secrets_mask([hide(secret)])(f"before {encode(secret)} after")
+    assert "LABEL" in shown
+    pieces = (secret[at : at + 6] for at in range(len(secret) - 5))
+    assert not any(piece in shown for piece in pieces)
+
+
+@pytest.mark.parametrize("flood", ["\\", "%25", "&amp;", "p\\", "pass \n", "\n", " ", "''"])
+def test_a_flood_of_what_escapes_are_made_of_has_an_end(flood):
+    # Tried from each place up to the end, and in all ways there are, it would outlast the time that a test has.
+    text = "ord p" + flood * (65_536 // len(flood))
+    assert "LABEL" not in secrets_mask([hide("p\\\\\"'ss\\ \\w\"\"''ord")])(text)
 
 
 @pytest.mark.parametrize("limit", range(20, 60))

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from signalpost.testing import load_app
+
 
 def signal(schema):
     return f"signals:\n  - path: /\n    schema: {schema}\n"
@@ -21,6 +23,8 @@ def signal(schema):
         "{$ref: 'https://json-schema.org/draft/2020-12/schema'}",
         "{enum: [{$ref: 'http://not.a.reference'}], properties: {$ref: {type: string}}}",
         "{$ref: '#'}",
+        r"{pattern: '^\p{L}+$'}",
+        "{pattern: '(?<year>[0-9]{4})'}",
     ],
 )
 def test_a_sound_schema_is_kept(config, schema):
@@ -100,3 +104,53 @@ def test_a_mistake_in_a_schemas_file_names_that_file(problems, app, name, conten
 
 def test_a_schemas_file_that_is_missing(problems):
     assert 'no file "nope.json" in the folder of routes.yaml' in problems(signal("nope.json"))[0]
+
+
+DRAFT_7 = "$schema: 'http://json-schema.org/draft-07/schema#'"
+
+
+@pytest.mark.parametrize(
+    ("schema", "notes"),
+    [
+        (
+            "{type: string, maxlength: 3}",
+            ['maxlength: no keyword "maxlength" in this draft of JSON Schema; did you mean'],
+        ),
+        ("{items: {nullable: true}}", ['items.nullable: no keyword "nullable"']),
+        ("{properties: {maxlength: {const: {typ: 1}}}, x-mine: 1, $comment: hi}", []),
+        (
+            "{properties: {mail: {format: email}}}",
+            ['properties.mail.format: format: "email" is a remark that checks nothin'],
+        ),
+        (f"{{{DRAFT_7}, format: email}}", []),
+        (f"{{{DRAFT_7}, format: emial}}", ['format: format: "emial" checks nothing; did you mean "email"?']),
+        ("{$ref: '#/$defs/a', $defs: {a: {type: string}}, additionalProperties: false}", []),
+        (
+            "{$ref: '#/$defs/a', $defs: {a: {properties: {x: {}}}}, properties: {y: {}}, additionalProperties: false}",
+            ["additionalProperties: this refuses x, too: only properties beside it count; who means these says uneval"],
+        ),
+        (
+            "{allOf: [{properties: {x: {}, y: {}}}], properties: {y: {}}, additionalProperties: false}",
+            ["additionalProperties: this refuses x, too"],
+        ),
+        ("{allOf: [{properties: {x: {}}}], properties: {x: true}, additionalProperties: false}", []),
+        (
+            f"{{{DRAFT_7}, $ref: '#/definitions/a', minLength: 3, definitions: {{a: {{}}}}}}",
+            ["$ref: beside $ref nothing counts in this draft: minLength; put both in allOf"],
+        ),
+        (f"{{{', '.join(f'k{n}: 1' for n in range(50))}}}", ["no keyword"] * 20),
+    ],
+)
+def test_what_a_schema_says_in_vain_is_noted(schema, notes, tmp_path):
+    text = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n" + signal(schema)
+    found = [note for note in load_app(text, tmp_path).notes if "routes.yaml:4: signals[0].schema" in note]
+    assert len(found) == len(notes)
+    assert all(begin in note for begin, note in zip(notes, found, strict=True))
+
+
+def test_a_pattern_of_letters_of_all_languages_judges_messages(tmp_path):
+    text = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+    text += signal(r"{properties: {message: {pattern: '^\p{L}+$'}}}")
+    (rule,) = load_app(text, tmp_path).signals
+    assert rule.gate.accepts({"message": "Zoë"})
+    assert not rule.gate.accepts({"message": "4"})

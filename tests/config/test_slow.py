@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.config.model import SlowConfig, SlowPolicy
+from signalpost.config.model import LatestBy, SlowConfig, SlowPolicy
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,7 @@ from signalpost.config.model import SlowConfig, SlowPolicy
         (", slow: {}", SlowConfig(SlowPolicy.DISCONNECT, None)),
         (", slow: {policy: drop_oldest, buffer: 64KiB}", SlowConfig(SlowPolicy.DROP_OLDEST, 65_536)),
         (", slow: {policy: latest}", SlowConfig(SlowPolicy.LATEST, None)),
+        (", slow: {policy: latest, key: user.id}", SlowConfig(LatestBy(("user", "id")), None)),
         (", slow: {buffer: 100}", SlowConfig(SlowPolicy.DISCONNECT, 100)),
         (", slow: {policy: disconnect}, format: raw", SlowConfig(SlowPolicy.DISCONNECT, None)),
     ],
@@ -28,6 +29,11 @@ def test_a_signal_says_what_becomes_of_its_slow_clients(config, said, read):
         ("{buffer: 1 MB}", 'signals[0].slow.buffer: "1 MB" is not a size; did you mean "1MB"?'),
         ("{buffer: 0}", "signals[0].slow.buffer"),
         ("latest", "signals[0].slow"),
+        ("{key: user}", "signals[0].slow.key: only the policy latest keeps the newest of each"),
+        ("{policy: latest, key: a..b}", "signals[0].slow.key: it has an empty part"),
+        ("{policy: latest, key: '{{ x }}'}", "signals[0].slow.key: it names a key of the value"),
+        ("{policy: latest, kye: user}", 'did you mean "key"?'),
+        ("{policy: latest, key: user}, format: raw", "so there is no key in them"),
     ],
 )
 def test_a_slip_is_shown_at_its_place_with_what_was_meant(problems, slow, problem):

@@ -165,3 +165,66 @@ def test_any_text_is_a_tree_or_faults(text):
     for fault in tree.faults:
         assert 0 <= fault.span.start <= len(text) + 1
         assert "\n" not in fault.words("")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_read"),
+    [
+        ("a: refuse\t\n", {"a": "refuse"}),
+        ("a: refuse \t # why\nb: 1\n", {"a": "refuse", "b": 1}),
+        ("a:\tb\n", {"a": "b"}),
+        ("a\t: b\n", {"a": "b"}),
+        ("a: b\n\t\nc: d\n", {"a": "b", "c": "d"}),
+        ("\t\na: 1\n\t", {"a": 1}),
+        ("a:\n  b: c\n\t# why\nd: e\n", {"a": {"b": "c"}, "d": "e"}),
+        ("a: [1,\t2,\n\t3]\n", {"a": [1, 2, 3]}),
+        ("a: {\n\tb: c\t\n}\n", {"a": {"b": "c"}}),
+        ("-\ta\n- b\t\n", ["a", "b"]),
+        ("a: 'b'\t\nc: \"d\te\"\t\n", {"a": "b", "c": "d\te"}),
+        ("a: b\tc d\n", {"a": "b\tc d"}),
+        ("a: &x\tb\nc: *x\t\n", {"a": "b", "c": "b"}),
+        ("a: |\t# why\n  b\tc\n", {"a": "b\tc\n"}),
+        ("---\t\na: 1\n", {"a": 1}),
+        ("a: b\n\t\n \t\n  c\n", {"a": "b\n\nc"}),
+        ("a: b\n \tc\n", {"a": "b c"}),
+    ],
+)
+def test_a_tab_that_indents_nothing_parts_what_stands_beside_it(text, is_read):
+    assert value(text) == is_read
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("a:\n\tb: c\n", 2, 1),
+        ("a:\n  \tb: c\n", 2, 3),
+        ("a: b\n\tc: d\n", 2, 1),
+        ("-\ta: 1\n", 1, 4),
+        ("-\t- a\n", 1, 3),
+        ("- - \ta: 1\n", 1, 7),
+    ],
+)
+def test_a_tab_that_indents_is_a_fault_at_its_place(text, line, column):
+    tree = read_tree(text)
+    (fault,) = tree.faults
+    assert fault.words("") == "a tab cannot indent YAML: use spaces"
+    problem = tree.documents[0].problem(fault.span.start, fault.span.end, "x")
+    assert (problem.line, problem.column) == (line, column)
+
+
+@pytest.mark.parametrize("char", ["\u0085", "\u2028", "\u2029"])
+def test_what_ended_lines_in_older_yaml_is_a_character_like_others(char):
+    texts = f"plain: x{char}y\nquoted: 'x{char}y'\n# {char} why: 5\nblock: |\n  x{char}y\n{char}key: z\n"
+    assert value(texts) == {"plain": f"x{char}y", "quoted": f"x{char}y", "block": f"x{char}y\n", f"{char}key": "z"}
+    tree = read_tree(f"a: {char}x\nb: \ue000\nb: 2\n")
+    (fault,) = tree.faults
+    assert tree.documents[0].problem(fault.span.start, fault.span.end, "x").line == 3
+
+
+@given(st.text(alphabet="a:-#\t \n[]{},'\"|>&*!?", max_size=30))
+def test_what_was_read_without_tabs_is_read_alike_by_the_scanner_for_tabs(text):
+    without = text.replace("\t", " ")
+    plainly, by_tabs = read_tree(without), read_tree(f"{without}\n#\t")
+    assert (plainly.root is None) == (by_tabs.root is None)
+    if plainly.root is not None and by_tabs.root is not None:
+        assert plain(plainly.root) == plain(by_tabs.root)

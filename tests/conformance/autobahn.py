@@ -6,9 +6,8 @@ the server logged nothing.
 """
 
 import argparse
+import asyncio
 import json
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cases import VERSION, fetch, load_cases, number_of
+from player import play
+
 ROUTES = Path(__file__).with_name("routes.yaml")
 URLS = {"plain": "ws://127.0.0.1:9001", "secure": "wss://127.0.0.1:9002"}  # as in ROUTES
 READY = "Ctrl-C"
-AGENT = "signalpost"
 
 GROUPS: Mapping[str, tuple[int, str]] = {
     "1": (16, "framing"),
@@ -37,7 +38,7 @@ GROUPS: Mapping[str, tuple[int, str]] = {
     "12": (90, "compression"),
     "13": (126, "compression with parameters"),
 }
-"""How many cases a group has in version 25.10.1 of the suite, and what they are about."""
+"""How many cases a group has in this version of the suite, and what they are about."""
 
 IN_ORDER = frozenset({"OK", "INFORMATIONAL"})
 
@@ -76,12 +77,6 @@ Verdicts = dict[str, Verdict]
 def in_order(verdicts: Verdicts) -> Verdicts:
     """Sort cases as the suite counts them: 7.9.1 comes before 7.10."""
     return dict(sorted(verdicts.items(), key=lambda row: [int(part) for part in row[0].split(".")]))
-
-
-def read_index(text: str) -> Verdicts:
-    """Read an ``index.json`` of the suite, with the cases in their order; none where nobody answered."""
-    cases = json.loads(text).get(AGENT, {})
-    return in_order({number: Verdict(case["behavior"], case["behaviorClose"]) for number, case in cases.items()})
 
 
 def read_saved(text: str) -> Verdicts:
@@ -138,60 +133,29 @@ def server(log: Path) -> Iterator["subprocess.Popen[str]"]:
             app.send_signal(signal.SIGTERM)
 
 
-def run_group(wstest: Sequence[str], group: str, url: str, folder: Path) -> Verdicts:
-    """Let the suite run a group's cases; its reports go to a folder of that name.
-
-    Raises:
-        SystemExit: the suite did not run to its end.
-
-    """
-    reports, spec = folder / group, folder / f"{group}.json"
-    about = {
-        "outdir": str(reports),
-        "servers": [{"agent": AGENT, "url": url}],
-        "cases": [f"{group}.*"],
-        "exclude-cases": [],
-        "exclude-agent-cases": {},
-    }
-    spec.write_text(json.dumps(about))
-    index = reports / "index.json"
-    index.unlink(missing_ok=True)
-    result = subprocess.run(
-        [*wstest, "--mode", "fuzzingclient", "--spec", str(spec)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if result.returncode or not index.exists():
-        raise SystemExit(f"{wstest[0]} did not run to its end:\n{result.stdout[-4_000:]}")
-    return read_index(index.read_text())
+def run_group(cases: Sequence[type], group: str, url: str) -> Verdicts:
+    """Play the cases of a group, one after the other."""
+    chosen = [case for case in cases if number_of(case).startswith(f"{group}.")]
+    return in_order({number_of(case): Verdict(*asyncio.run(play(case, url))) for case in chosen})
 
 
 def main() -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wstest", default="wstest", help="the suite's command, with arguments if need be")
+    parser.add_argument("--suite", type=Path, help=f"the unpacked source of {VERSION}; pip fetches it otherwise")
     parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="all, unless told")
     parser.add_argument("--tls", action="store_true", help="the endpoint that speaks wss")
-    parser.add_argument(
-        "--reports", type=Path, help="a folder for the suite's reports, which are thrown away otherwise"
-    )
     parser.add_argument("--save", type=Path, help="a file for the verdicts, as JSON; those of other groups in it stay")
     options = parser.parse_args()
-    wstest = shlex.split(options.wstest)
-    if not wstest or shutil.which(wstest[0]) is None:
-        parser.error(f"there is no command {options.wstest!r}: README.md beside this file says how to install it")
     verdicts: Verdicts = {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = (options.reports or Path(scratch)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / "server.log"
+        cases = load_cases(options.suite or fetch(Path(scratch)))
+        log = Path(scratch) / "server.log"
         with server(log) as app:
             for group in options.groups:
                 print(f"group {group}: {GROUPS[group][0]} cases of {GROUPS[group][1]}", file=sys.stderr, flush=True)
                 url = URLS["secure" if options.tls else "plain"]
-                found = run_group(wstest, group, url, folder)
+                found = run_group(cases, group, url)
                 if app.poll() is not None:
                     raise SystemExit(f"signalpost ended too early, with {app.returncode}:\n{log.read_text()}")
                 verdicts |= found

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalpost.config.model import SlowPolicy
+from signalpost.config.model import LatestBy, SlowPolicy
 from signalpost.delivery.frames import Dialect, Opcode, encode_frame
 from signalpost.delivery.outbox import CHUNK, NO_PATH, Fate, LossyOutbox, WholeOutbox, lagged_frame, open_outbox
+from signalpost.signals.outgoing import ValueFrame, slot_of
 
 LOSSY = (SlowPolicy.DROP_OLDEST, SlowPolicy.LATEST)
 ROOM = 1_000
@@ -172,6 +173,62 @@ class TestLatest:
         outbox.offer(b"old", "/a", 100)
         assert outbox.offer(b"x" * 101, "/a", 100) is Fate.LEFT_OUT
         assert outbox.take()[0] == lagged_frame(2)
+
+
+class TestLatestBy:
+    def test_the_newest_of_each_thing_of_a_path_remains(self):
+        outbox = LossyOutbox(LatestBy(("user",)), told=True)
+        for user, x in [("ann", 1), ("bob", 1), ("ann", 2), (None, 1), ("bob", 2), (None, 2)]:
+            assert outbox.offer(b"%s%d" % (str(user).encode(), x), slot("/a", user), 100) is Fate.QUEUED
+        assert outbox.offer(b"elsewhere", slot("/b", "ann"), 100) is Fate.QUEUED
+        assert outbox.take()[0] == lagged_frame(2) + b"ann2" + lagged_frame(1) + b"bob2None2elsewhere"
+
+    def test_another_signals_key_and_the_policy_without_one_go_by_the_path(self):
+        for policy in (LatestBy(("other",)), SlowPolicy.LATEST):
+            outbox = LossyOutbox(policy, told=False)
+            for user in ("ann", "bob"):
+                outbox.offer(user.encode(), slot("/a", user), 100)
+            assert outbox.take()[0] == b"bob"
+
+    def test_values_of_one_turn_are_held_to_it_once_the_client_is_slow(self):
+        outbox = LossyOutbox(LatestBy(("user",)), told=False)
+        for number in range(6):
+            outbox.append(f"{number}".encode(), slot("/a", number % 2))
+        outbox.settle(100)
+        assert outbox.take()[0] == b"45"
+
+
+def slot(path, user):
+    return slot_of({"user": user, "x": 1}, path, {("user",)})
+
+
+@pytest.mark.parametrize(
+    ("value", "picked"),
+    [
+        ({"a": {"b": "x"}}, b'"x"'),
+        ({"a": {"b": 5}}, b"5"),
+        ({"a": {"b": False}}, b"false"),
+        ({"a": {"b": None}}, None),
+        ({"a": {"b": [1]}}, None),
+        ({"a": {}}, None),
+        ({"a": "b"}, None),
+        ("a", None),
+        ([{"a": 1}], None),
+    ],
+)
+def test_a_value_says_what_it_is_of_by_what_stands_at_the_key(value, picked):
+    assert slot_of(value, "/a", {("a", "b")}).picks.get(("a", "b")) == picked
+
+
+def test_what_a_long_key_takes_is_bounded():
+    one, other = (slot_of({"a": "x" * 10_000 + end}, "/a", {("a",)}).picks["a",] for end in "yz")
+    assert one != other
+    assert len(one) == len(other) == 32
+
+
+def test_a_path_with_what_tells_it_apart_goes_out_as_the_path_or_as_none():
+    for path in ("/a", None):
+        assert ValueFrame("x", slot_of("x", path, {("a",)})).v1 == ValueFrame("x", path).v1
 
 
 def test_without_a_policy_nothing_is_left_out():

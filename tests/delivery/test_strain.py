@@ -3,7 +3,7 @@
 import pytest
 
 from signalpost.config.model import SlowPolicy
-from signalpost.delivery.strain import LEAST, LONGEST_HOLD, LOOK, WINDOW, Strain
+from signalpost.delivery.strain import DOUBT, LEAST, LONGEST_HOLD, LOOK, WINDOW, Strain
 
 LIMIT = 1 << 20
 
@@ -122,3 +122,39 @@ def test_who_is_gone_is_neither_waited_for_nor_told(strain, clock):
     clock.advance(0)
     assert (gone.gone_on, sender.gone_on) == (0, 1)
     assert not strain._samples
+
+
+def test_of_whom_bytes_begin_to_wait_it_is_believed_that_it_reads_until_it_could_have_shown_it(strain, clock):
+    reader, sender = Reader(), Sender()
+    strain.weigh(reader, LIMIT // 2 + 1)
+    assert strain.active
+    strain.hold(sender)
+    clock.advance(LOOK)
+    assert LOOK > DOUBT
+    assert (strain.active, sender.gone_on) == (False, 1)
+    strain.weigh(reader, LIMIT)
+    assert not strain.active
+
+
+@pytest.mark.parametrize("taken", [0, LEAST])
+def test_right_after_a_window_a_client_counts_as_it_did_in_it(strain, clock, taken):
+    reader = Reader()
+    fill(strain, clock, reader, taken, after=WINDOW)
+    # Not a byte more than at that look, nor any time for one.
+    strain.weigh(reader, LIMIT)
+    strain._look()
+    assert strain.active is bool(taken)
+
+
+def test_senders_that_take_turns_have_not_waited_for_long(strain, clock):
+    """Some of them always wait, but each has its turn; none is let go on before its time."""
+    reader, senders = Reader(), [Sender(), Sender()]
+    fill(strain, clock, reader, LEAST)
+    strain.hold(senders[0])
+    for number in range(round(2 * LONGEST_HOLD / LOOK)):
+        reader.confirmed += LEAST
+        strain.hold(senders[number % 2 - 1])
+        clock.advance(LOOK)
+        strain.release(senders[number % 2])
+        assert strain.active
+    assert [sender.gone_on for sender in senders] == [0, 0]

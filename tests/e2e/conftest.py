@@ -1,5 +1,6 @@
 """An app as a user runs it: a folder, `signalpost run` in a process of its own, and a real browser before it."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +27,8 @@ QUIET_CHROMIUM = [
     "--host-resolver-rules=MAP *.test 127.0.0.1",  # names that are not this machine's own, without a DNS
 ]
 
+NOT_THERE = ("WebSocket connection to", "Failed to load resource: net::ERR_")
+
 ROUTES = """\
 endpoints:
 {endpoints}
@@ -36,6 +40,7 @@ signals:
   - path: /
     schema: {{type: object, required: [message], properties: {{message: {{type: string, maxLength: 4096}}}}}}
   - {{path: /silent, rebroadcast: none}}
+  - {{path: /date, do: [{{reply: {{value: it is noon}}}}]}}
 """
 
 
@@ -55,9 +60,6 @@ class App:
         self.signals_url = f"ws://127.0.0.1:{page if shared else signals}"
         self._process: subprocess.Popen[str] | None = None
         shutil.copytree(WEB, folder / "web")
-        index = folder / "web" / "index.html"
-        port = "" if shared else f'data-port="{signals}"'
-        index.write_text(index.read_text().replace('data-port="8091"', port))
         hosts = "hosts: [signalpost.test]"
         endpoints = (
             f"  - {{name: web, address: 127.0.0.1, port: {page}, {hosts}, protocol: http}}\n"
@@ -86,6 +88,13 @@ class App:
             seen += line
             missing -= set(re.findall(r"\w+://[\w.]+:\d+", line))
 
+    def move_socket(self) -> None:
+        """Let the signals have another port."""
+        (port,) = free_ports(1)
+        file = self.folder / "routes.yaml"
+        file.write_text(file.read_text().replace(f"port: {self.signals_url.rpartition(':')[2]},", f"port: {port},"))
+        self.signals_url = f"ws://127.0.0.1:{port}"
+
     def stop(self) -> None:
         """Ask the server to stop, as Ctrl-C does, and wait until it has."""
         self._end(signal.SIGINT)
@@ -109,6 +118,53 @@ class App:
         self._process.stdout.close()
         self._process.wait()
         self._process = None
+
+
+class Forward:
+    """Passes bytes on from a port of its own to another one, as ssh and Docker do, until it is told to stop.
+
+    Args:
+        port: of 127.0.0.1, where it leads.
+
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._passing = threading.Event()
+        self._passing.set()
+        self._sockets: list[socket.socket] = [self._server]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stall(self) -> None:
+        """Pass nothing on any more, and say so to nobody."""
+        self._passing.clear()
+
+    def close(self) -> None:
+        """End all connections."""
+        self._passing.set()
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                self._sockets.append(client)
+                server = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets.append(server)
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass, args=ends, daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                self._passing.wait()
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
 
 def free_ports(count: int) -> list[int]:
@@ -144,6 +200,20 @@ def one_port_app(tmp_path: Path) -> Iterator[App]:
     app.kill()
 
 
+@pytest.fixture
+def forward() -> Iterator[Callable[[str], Forward]]:
+    """Make a forward to the port of a URL."""
+    made: list[Forward] = []
+
+    def forward(url: str) -> Forward:
+        made.append(Forward(int(url.rpartition(":")[2])))
+        return made[-1]
+
+    yield forward
+    for each in made:
+        each.close()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -172,13 +242,13 @@ def complaints() -> list[str]:
 def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
     """Open a page for a further person: ``open_page(url, **options_of_the_context)``; it waits for the connection.
 
-    What the page complains of in the console fails the test, but for the browser's own note that a WebSocket
-    could not be opened, which no page can prevent.
+    What the page complains of in the console fails the test, but for the browser's own notes that a server is not
+    there, which no page can prevent.
     """
     contexts: list[BrowserContext] = []
 
     def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not message.text.startswith("WebSocket connection to"):
+        if message.type in ("error", "warning") and not message.text.startswith(NOT_THERE):
             complaints.append(message.text)
 
     def open_page(url: str, **options: object) -> Page:

@@ -160,7 +160,7 @@ async def end_of(client):
         return frames, closed.rcvd.code
 
 
-async def test_everyone_is_closed_with_1012_and_v1_clients_are_told_when_to_come_back(start):
+async def test_plain_clients_are_closed_with_1001_and_those_of_v1_with_1012_and_told_when_to_come_back(start):
     app = await start()
     app.go.set()
     async with contextlib.AsyncExitStack() as stack:
@@ -168,7 +168,7 @@ async def test_everyone_is_closed_with_1012_and_v1_clients_are_told_when_to_come
         told = [await stack.enter_async_context(app.connect(subprotocols=["signalpost.v1"])) for _ in range(3)]
         ends = [asyncio.ensure_future(end_of(client)) for client in (*plain, *told)]
         await app.stop()
-        assert [await end for end in ends[:3]] == [([], 1012)] * 3
+        assert [await end for end in ends[:3]] == [([], 1001)] * 3
         retries = []
         for end in ends[3:]:
             (welcome, bye), code = await end
@@ -177,7 +177,7 @@ async def test_everyone_is_closed_with_1012_and_v1_clients_are_told_when_to_come
             retries.append(orjson.loads(bye)["bye"]["retry_ms"])
     assert len(set(retries)) == 3
     assert all(500 <= retry < 1_000 for retry in retries)
-    assert app.log[-7:] == [1012] * 6 + ["shutdown"]
+    assert app.log[-7:] == [1001] * 3 + [1012] * 3 + ["shutdown"]
 
 
 async def test_handlers_and_jobs_finish_and_what_they_send_arrives(start):
@@ -186,11 +186,11 @@ async def test_handlers_and_jobs_finish_and_what_they_send_arrives(start):
         await client.send('{"message": "go"}')
         await app.log.has("handler began")
         stopped = app.stop()
-        assert await end_of(idle) == ([], 1012)
+        assert await end_of(idle) == ([], 1001)
         assert not stopped.done()
         app.go.set()
         frames, code = await end_of(client)
-        assert (sorted(frames), code) == (["done", "from the job"], 1012)
+        assert (sorted(frames), code) == (["done", "from the job"], 1001)
         await stopped
     assert app.log.index("shutdown") > app.log.index("handler ended")
     assert app.log[-1] == "shutdown"
@@ -261,7 +261,7 @@ async def test_a_client_that_is_slow_to_read_gets_everything_that_waits_before_i
             assert not stopped.done()
             received, code = await end_of(slow)
             await stopped
-    assert (len(received), code) == (len(sent), 1012)
+    assert (len(received), code) == (len(sent), 1001)
     assert received == sent
 
 
@@ -273,9 +273,9 @@ async def test_with_no_time_to_drain_everything_ends_at_once(start, caplog):
         await app.log.has("handler began")
         await app.log.has("request began")
         await app.stop()
-        assert await end_of(client) == ([], 1012)
+        assert await end_of(client) == ([], 1001)
         with pytest.raises(httpx.TransportError):
             await request
-    assert {"handler ended", "job ended", "request ended", 1012} <= set(app.log)
+    assert {"handler ended", "job ended", "request ended", 1001} <= set(app.log)
     assert app.log[-1] == "shutdown"
     assert "the handler on /work for client" in caplog.text

@@ -330,3 +330,128 @@ def test_a_browser_compresses_and_reads_what_is_compressed(one_port_app: Any, op
     negotiated, lengths = open_page(one_port_app.url).evaluate(TALK, one_port_app.signals_url + "/")
     assert negotiated == "permessage-deflate; server_no_context_takeover; client_max_window_bits=12"
     assert lengths == [2_000, 5, 2_000, 3]
+
+
+# Where the socket is
+
+
+def test_a_page_follows_its_socket_to_another_port(app: Any, open_page: OpenPage):
+    page = open_page(app.url)
+
+    with page.expect_websocket(lambda opened: opened.url == f"{app.signals_url}/"):
+        app.move_socket()
+
+    expect(page.locator("#state")).to_have_text("Connected")
+    say(page, "still here")
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+
+def test_a_page_that_finds_nobody_at_the_port_it_knows_asks_for_another(app: Any, open_page: OpenPage):
+    page = open_page(app.url)
+
+    app.kill()  # so that nobody is told anything
+    app.move_socket()
+    app.start()
+
+    expect(page.locator("#state")).to_have_text("Connected")
+    say(page, "still here")
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+
+def test_a_page_behind_a_plain_forward_has_its_socket_there_too(
+    one_port_app: Any, open_page: OpenPage, forward: Callable[[str], Any]
+):
+    passed_on = forward(one_port_app.url)
+
+    for host in ("127.0.0.1", "localhost"):
+        page = open_page(f"http://{host}:{passed_on.port}")
+        say(page, "through the forward")
+        expect(delivery(own(page))).to_have_text(["sent"])
+
+
+# What is known of the line
+
+
+def restart_in_slow_motion(page: Page) -> None:
+    """Load the page again with a clock that all its timers go by, the first ones included."""
+    page.clock.install()
+    page.reload()
+    expect(page.locator("#state")).to_have_text("Connected")
+
+
+def test_a_page_on_a_dead_line_says_so_within_a_minute_and_claims_nothing(
+    one_port_app: Any, open_page: OpenPage, forward: Callable[[str], Any]
+):
+    passed_on = forward(one_port_app.url)
+    page = open_page(f"http://127.0.0.1:{passed_on.port}")
+    head = page.locator(".head")
+    restart_in_slow_motion(page)
+    say(page, "before")
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+    passed_on.stall()
+    say(page, "into the dark")
+    page.clock.run_for(20_000)
+    expect(delivery(own(page))).to_have_text(["sent", "sending"])
+    page.clock.run_for(40_000)
+
+    expect(head).not_to_have_attribute("data-state", "connected")
+    expect(delivery(own(page))).to_have_text(["sent", "not confirmed"])
+    expect(page.get_by_text("no echo")).to_have_count(0)
+    assert "The server has it" not in page.content()
+
+
+def test_a_page_on_a_quiet_line_stays_connected(app: Any, open_page: OpenPage):
+    page = open_page(f"{app.url}/?path=/silent")
+    restart_in_slow_motion(page)
+    signs = []
+    page.on("websocket", lambda _: signs.append("another socket"))
+
+    for _ in range(30):  # five minutes, in which the server has time to answer
+        page.clock.run_for(10_000)
+        expect(page.locator("#state")).to_have_text("Connected")
+        page.evaluate("async () => (await fetch('/hello/you')).status")
+
+    assert signs == []
+
+
+def test_an_answer_that_is_no_echo_is_enough_to_know_that_all_is_well(app: Any, open_page: OpenPage):
+    page = open_page(f"{app.url}/?path=/date")
+    page.clock.install()
+
+    say(page, "[date]")
+    expect(texts(others(page))).to_have_text(["it is noon"])
+    page.clock.fast_forward(6_000)
+
+    expect(delivery(own(page))).to_have_text(["received"])
+
+
+def test_a_message_that_is_too_long_for_the_server_is_refused_and_what_came_behind_it_is_sent(
+    app: Any, open_page: OpenPage
+):
+    page = open_page(f"{app.url}/?path=/any")
+    say(page, "before")
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+    page.locator("#text").fill("x" * 1_100_000)
+    page.evaluate(
+        """() => {
+            const form = document.querySelector("#composer"), field = document.querySelector("#text");
+            form.requestSubmit();
+            field.value = "behind";
+            form.requestSubmit();
+        }"""
+    )
+
+    expect(delivery(own(page))).to_have_text(["sent", "refused", "sent"])
+    expect(page.locator(".problem")).to_contain_text("Too long: messages may have at most 1048576 bytes.")
+    expect(page.locator(".problem")).not_to_contain_text("may have arrived")
+    page.get_by_role("button", name="Edit").click()
+    assert len(page.locator("#text").input_value()) == 1_100_000
+
+
+def test_the_page_promises_nothing_about_who_gets_what_is_written(app: Any, open_page: OpenPage):
+    for path in ("/", "/silent"):
+        page = open_page(f"{app.url}/?path={path}")
+        expect(page.locator("#empty")).to_contain_text("routes.yaml says who gets it")
+        assert "everyone" not in page.locator("#empty").inner_text()

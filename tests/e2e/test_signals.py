@@ -171,7 +171,7 @@ class TestBadMessages:
             ('{"message":"x","ref":1.5}', "/ref", "ref is a string of at most 64 characters or a whole number"),
             ('{"message":"x","ref":"' + "r" * 65 + '"}', "/ref", "not 65 characters"),
             ('{"message":"\\ud800"}', "", "not JSON"),
-            ('{"message":' + "[" * 500 + "]" * 500 + "}", "/message", "the message is nested too deeply"),
+            ('{"message":' + "[" * 500 + "]" * 500 + "}", "", "more than 240 lists and mappings inside each other"),
         ],
     )
     async def test_it_is_answered_to_its_sender_alone_and_the_connection_stays(self, text, pointer, detail):
@@ -299,7 +299,7 @@ class TestEnvelope:
             await a.send("x")
             assert await a.receive() == "x"
 
-    async def test_at_the_end_it_is_told_when_to_come_back_and_everyone_is_closed_with_1012(self):
+    async def test_at_the_end_it_is_told_when_to_come_back_and_closed_with_1012_and_plain_clients_with_1001(self):
         async with (
             serve(app_of()) as running,
             running.connect("/a") as plain,
@@ -308,11 +308,74 @@ class TestEnvelope:
             await v1.receive()
             stopping = asyncio.create_task(running.server.stop())
             assert (await v1.receive_json())["bye"]["retry_ms"] > 0
-            for client in (plain, v1):
+            for client, code in ((plain, 1001), (v1, 1012)):
                 with pytest.raises(ConnectionClosed) as closed:
                     await client.receive()
-                assert closed.value.rcvd.code == 1012
+                assert closed.value.rcvd.code == code
             await stopping
+
+    @pytest.mark.parametrize(("subprotocols", "code"), [([], 1011), (["signalpost.v1"], 1013)])
+    async def test_where_there_is_no_room_for_unfinished_messages_only_v1_is_told_to_try_again_later(
+        self, subprotocols, code
+    ):
+        app = app_of(more="limits: {message: 64KiB, inbound: 64KiB}")
+        half = "x" * 40_000
+        async with (
+            serve(app) as running,
+            running.connect("/a", subprotocols=subprotocols) as first,
+            running.connect("/b", subprotocols=subprotocols) as second,
+        ):
+            end = asyncio.Event()
+
+            async def parts():
+                yield half
+                await end.wait()
+
+            sending = [asyncio.ensure_future(client.socket.send(parts())) for client in (first, second)]
+            ended, _ = await asyncio.wait(
+                [asyncio.ensure_future(client.socket.wait_closed()) for client in (first, second)],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            assert len(ended) == 1  # the other one has the room now
+            assert {first.socket.close_code, second.socket.close_code} == {code, None}
+            end.set()
+            await asyncio.gather(*sending, return_exceptions=True)
+
+    @pytest.mark.parametrize(
+        ("signal", "first"),
+        [
+            ("rebroadcast: sender", '{"signal":{"path":"/a","value":"first"}}'),
+            ("format: raw", '{"message":"first"}'),
+            ("rebroadcast: none", None),
+            ("do: [{reply: {value: done}}]", '{"signal":{"path":"/a","value":"done"}}'),
+        ],
+    )
+    async def test_an_empty_text_of_v1_is_answered_with_a_sign_of_life_behind_what_was_sent_before(self, signal, first):
+        async with (
+            serve(app_of(f"{{path: /a, {signal}}}")) as running,
+            running.connect("/a", subprotocols=["signalpost.v1"]) as client,
+            running.connect("/a") as other,
+        ):
+            assert "welcome" in await client.receive_json()
+            await client.send("first")
+            await client.socket.send("")
+            await client.send("second")
+            expected = [text for text in (first, '{"alive":{}}') if text]
+            assert [await client.receive() for _ in expected] == expected
+            if signal == "format: raw":  # the others hear nothing of it
+                texts = [await other.receive() for _ in range(2)]
+                assert texts == ['{"message":"first"}', '{"message":"second"}']
+
+    async def test_an_empty_text_of_a_plain_client_is_what_it_was(self):
+        async with (
+            serve(app_of("{path: /a}", "{path: /raw, format: raw}")) as running,
+            running.connect("/a") as plain,
+            running.connect("/raw") as raw,
+        ):
+            await plain.socket.send("")
+            assert (await plain.receive_json())["error"]["code"] == "bad-message"
+            await raw.socket.send("")
+            assert await raw.receive() == ""
 
 
 class TestDoors:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 
 import orjson
@@ -224,3 +225,30 @@ async def test_frames_that_are_relayed_raw_are_values_of_the_path_they_come_from
             heard, _ = await story.heard(listener)
             assert len(gaps(heard)) == 1
             assert gaps(heard)[0][0] == heard[-2]
+
+
+@pytest.mark.parametrize("by", ["broadcasts", "messages"])
+async def test_of_each_thing_that_the_key_tells_apart_the_newest_arrives(by):
+    slow = f"{{policy: latest, key: of.user, buffer: {BUFFER}}}"
+    async with server(slow) as story, story.listen() as (listener, client):
+        newest = {}
+
+        async def move(number):
+            value = {"of": {"user": f"person {number % 10}"}, "x": number, "more": "-" * MESSAGE}
+            newest[value["of"]["user"]] = number
+            if by == "messages":
+                await story.people["/a"].send(value)
+            else:
+                story.app.server._signals.broadcaster(value)
+            for person in story.people.values():
+                assert (await person.receive_json())["x"] == number
+
+        numbers = iter(range(MOST))
+        while not has_lost_something(client)():
+            await move(next(numbers))
+        for number in itertools.islice(numbers, 25):
+            await move(number)
+        heard = {}
+        while heard != newest:
+            value = orjson.loads(await listener.recv())
+            heard[value["of"]["user"]] = value["x"]

@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from apscheduler.jobstores.memory import MemoryJobStore
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.jobs.moments import next_runs
+from signalpost.jobs.scheduler import MOST_A_TURN
+from signalpost.signals.work import Work
 
 
 async def test_a_timer_runs_at_its_interval_for_ever(world):
@@ -113,7 +117,7 @@ async def test_a_timer_that_fails_is_logged_by_name_and_goes_on(world, caplog):
         'timer "tick" (routes.yaml:14): handler "work" of plugin clock (plugins/clock.py:7) failed'
     )
     assert record.exc_info[0] is ValueError
-    assert runner.status()[0].last_error == "ValueError: no"
+    assert runner.statuses()[0].last_error == "ValueError: no"
 
 
 async def test_a_timeout_of_a_handlers_own_is_a_failure_like_any_other(world, caplog):
@@ -155,7 +159,7 @@ async def test_a_broadcast_that_fails_is_logged_and_the_timer_goes_on(world, cap
     world.broadcast = refuse
     runner = await world.live(10.5, world.timer(5, failing))
     assert caplog.messages == ['timer "tick" (routes.yaml:14): routes.yaml:16:9: broadcast: not JSON'] * 2
-    assert runner.status()[0].runs == 2
+    assert runner.statuses()[0].runs == 2
 
 
 async def test_a_blocked_loop_makes_one_run_late_and_keeps_the_pace(world):
@@ -207,3 +211,62 @@ def test_what_is_announced_is_what_runs(new_world, run_virtually, every, **count
     run_virtually(live)
     assert len(world.dues) >= min(counts["limit"] or 6, 6)
     assert world.dues == announced[: len(world.dues)]
+
+
+async def test_two_thousand_timers_due_at_once_begin_a_few_in_each_turn_of_the_loop_and_all_of_them(world, monkeypatch):
+    selector = asyncio.get_running_loop().virtual
+    turn, begun, select = 0, Counter(), selector.select
+
+    def count_turn(timeout):
+        nonlocal turn
+        turn += 1
+        return select(timeout)
+
+    async def note(_):
+        begun[turn] += 1
+
+    monkeypatch.setattr(selector, "select", count_turn)
+    await world.live(2.5, *(world.timer(1, note, name=f"tick {number}") for number in range(2_000)))
+    assert Counter(event.name for event, _ in world.runs) == {f"tick {number}": 2 for number in range(2_000)}
+    assert max(begun.values()) <= MOST_A_TURN
+    assert {event.due for event, _ in world.runs} == {world.base + timedelta(seconds=each) for each in (1, 2)}
+
+
+async def test_jobs_that_are_due_are_found_without_going_through_all_others(world, monkeypatch):
+    asked = []
+    monkeypatch.setattr(MemoryJobStore, "get_all_jobs", lambda store: asked.append(store) or [])
+    await world.live(3.5, *(world.timer(1, name=f"tick {number}") for number in range(50)))
+    assert len(world.runs) == 150
+    assert asked == []
+
+
+async def test_a_job_that_is_forgotten_while_it_waits_for_its_turn_does_not_run(world):
+    async def forget(_):
+        runner.reload(jobs[:1], {jobs[0].name}, Work())
+
+    jobs = [world.timer(1, forget, name="tick 0"), *(world.timer(1, name=f"tick {n:03}") for n in range(1, 100))]
+    runner = world.runner(*jobs)
+    runner.start()
+    await asyncio.sleep(3.5)
+    names = Counter(event.name for event, _ in world.runs)
+    assert names["tick 0"] == 3
+    assert len(names) <= 2 * MOST_A_TURN
+
+
+async def test_a_run_that_takes_longer_than_timeout_is_cancelled_and_the_next_one_begins(world, caplog):
+    async def for_ever(_):
+        await asyncio.Event().wait()
+
+    await world.live(11, world.timer(5, for_ever, timeout=2))
+    assert world.began() == [5, 10]
+    assert "took longer than 2 s and was cancelled" in caplog.records[0].getMessage()
+
+
+async def test_a_run_that_hangs_is_told_of_once_when_it_has_taken_a_minute(world, caplog):
+    async def for_ever(_):
+        await asyncio.Event().wait()
+
+    await world.live(300, world.timer(5, for_ever))
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "left out the run of" in record.getMessage()
+    assert 'timer "tick"' in record.getMessage()

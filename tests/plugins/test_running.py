@@ -4,6 +4,8 @@ import logging
 import pytest
 
 from signalpost.delivery.hub import Hub
+from signalpost.errors import PluginError
+from signalpost.plugins import running
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.event import Shared
@@ -58,18 +60,73 @@ async def test_startup_and_shutdown_may_be_async_and_shutdown_runs_in_reverse(ru
     assert log == ["+a", "+b", "-b", "-a"]
 
 
-async def test_a_hook_that_raises_is_logged_with_plugin_hook_and_file_and_stops_nobody_else(run, caplog):
+@pytest.mark.parametrize("how", ["", "async "])
+async def test_a_startup_that_raises_ends_the_start_with_plugin_and_file(run, how):
     bad = "@hookimpl\n{0}def startup(context):\n    raise RuntimeError('no')\n"
     good = "@hookimpl\ndef startup(context):\n    context.state['_log'].append('good')\n"
-    plugins, log = run(a=bad.format(""), b=bad.format("async "), c=good)
+    plugins, log = run(a=good, b=bad.format(how), c=good)
+    with pytest.raises(PluginError, match=r"^plugin b \(.*b\.py:\d+\): its startup failed: RuntimeError: no$"):
+        await plugins.start()
+    assert log == ["good"]
+
+
+async def test_a_shutdown_that_raises_is_logged_with_plugin_hook_and_file_and_stops_nobody_else(run, caplog):
+    bad = "@hookimpl\n{0}def shutdown(context):\n    raise RuntimeError('no')\n"
+    good = "@hookimpl\ndef shutdown(context):\n    context.state['_log'].append('good')\n"
+    plugins, log = run(a=good, b=bad.format(""), c=bad.format("async "))
     await plugins.start()
+    await plugins.stop()
     assert log == ["good"]
     messages = [record.getMessage() for record in caplog.records]
     assert [message.partition(" (")[0] for message in messages] == [
-        "plugin a: hook startup failed",
-        "plugin b: hook startup failed",
+        "plugin c: hook shutdown failed",
+        "plugin b: hook shutdown failed",
     ]
-    assert "a.py:3)" in messages[0]
+    assert "b.py:3)" in messages[1]
+
+
+async def test_a_startup_that_hangs_is_told_of_and_ended_when_its_time_is_over(run, caplog, monkeypatch):
+    monkeypatch.setattr(running, "NOTICE", 0.0)
+    source = """
+@hookimpl
+async def startup(context):
+    try:
+        await asyncio.Event().wait()
+    finally:
+        context.state["_log"].append("cancelled")
+
+@hookimpl
+def shutdown(context):
+    context.state["_log"].append("shut down")
+"""
+    plugins, log = run(a=source)
+    with pytest.raises(PluginError, match=r"a\.py:\d+\): its startup was not over after 0\.01 s \(limits\.startup\)"):
+        await plugins.start(0.01)
+    await plugins.stop()
+    assert log == ["cancelled", "shut down"]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("plugin a: its startup (")
+    assert "it is waited for, 0.01 s at most (limits.startup)" in line
+
+
+async def test_a_startup_that_ignores_its_cancellation_is_left_behind(run, monkeypatch):
+    monkeypatch.setattr(running, "_CANCEL_GRACE", 0.01)
+    source = """
+@hookimpl
+async def startup(context):
+    while not context.state["_log"]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+"""
+    plugins, log = run(a=source)
+    with pytest.raises(PluginError, match=r"its startup was not over after 0\.01 s"):
+        await plugins.start(0.01)
+    log.append("over")
+    (left,) = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "run"]
+    left.cancel()
+    await asyncio.wait([left])
 
 
 async def test_a_context_can_broadcast(run):

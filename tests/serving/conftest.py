@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from pathlib import Path
+from time import monotonic
 
 import httpx
 import pytest
@@ -12,12 +13,15 @@ from signalpost.actions import effects
 from signalpost.actions.program import Program
 from signalpost.actions.respond import respond
 from signalpost.actions.steps import Leaf, Options
-from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.model import EndpointConfig, LimitsConfig, Scheme
 from signalpost.config.paths import PathPattern
+from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.target import Receipt
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.serving.app import build_app, discard_app
+from signalpost.serving.gate import Gate
+from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
 from signalpost.signals.event import Shared
 from signalpost.signals.state import State
@@ -119,7 +123,12 @@ async def serve(services):
             stack.callback(discard_app, app)
             listener = socket.create_server(("127.0.0.1", 0))
             port = listener.getsockname()[1]
-            server = await app.create_server(sock=listener, return_asyncio_server=True)
+            gate = Gate.open(LimitsConfig(), Inbound(), lambda: 0, asyncio.get_running_loop())
+            server = await app.create_server(
+                sock=listener,
+                return_asyncio_server=True,
+                protocol=lambda **options: HandingOver(begun=monotonic(), gate=gate, **options),
+            )
             await server.startup()
             await server.start_serving()
 

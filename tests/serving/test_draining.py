@@ -108,7 +108,7 @@ def test_a_few_clients_go_at_once(world, count):
     clients = world.clients(count)
     world.say_goodbye()
     assert batches(clients) == {0: count}
-    assert {client.code for client in clients} == {CloseCode.RESTART}
+    assert {client.code for client in clients} == {CloseCode.GOING_AWAY}
     assert world.over_at == [0]
     assert not world.clock.waiting
 
@@ -245,7 +245,7 @@ class TestEnd:
         assert world.over_at == []
         world.clock.advance(0.1)
         assert {client.ended for client in silent} == {"finished"}
-        assert {client.ended for client in slow} == {"dropped 1012"}
+        assert {client.ended for client in slow} == {"dropped 1001"}
         assert world.over_at == [30]
         assert not world.clock.waiting
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 from dataclasses import dataclass
 
 import pytest
@@ -182,7 +183,7 @@ def test_a_handshake_is_judged_by_the_rules(rule):
 def test_a_wrong_version_is_told_the_right_one():
     with pytest.raises(Refusal) as refused:
         read_offer("GET", "1.1", headers({"Sec-WebSocket-Version": "8"}))
-    assert refused.value.headers == {"sec-websocket-version": "13"}
+    assert refused.value.headers == {"sec-websocket-version": "13", "upgrade": "websocket"}
 
 
 def test_a_wrong_method_is_told_the_right_one():
@@ -341,6 +342,51 @@ def admitted(origin, host="127.0.0.1:8091"):
 @pytest.mark.parametrize(("what", "origin", "expected"), ORIGINS, ids=[what for what, *_ in ORIGINS])
 def test_pages_of_this_host_and_of_listed_origins_are_admitted(what, origin, expected):
     assert admitted(origin) is expected
+
+
+OWN = [
+    ("the very address that was asked for", "http://chat.example:9000", "chat.example:9000", True),
+    ("another port than was asked for", "http://chat.example:9001", "chat.example:9000", False),
+    ("by default ports, behind a proxy with TLS", "https://chat.example", "chat.example", True),
+    ("by default ports, behind a proxy without", "http://chat.example", "chat.example", True),
+    ("a default port that is written out", "https://chat.example", "chat.example:443", True),
+    ("a default port of the other scheme", "http://chat.example", "chat.example:444", False),
+    ("another name at the same port", "http://evil.example:9000", "chat.example:9000", False),
+    ("a name that begins alike", "http://chat.example.evil.example:9000", "chat.example:9000", False),
+    ("an IPv6 address", "http://[::1]:9000", "[::1]:9000", True),
+    ("an empty port, as a default one", "http://chat.example", "chat.example:", True),
+    ("a port that is none", "http://chat.example:90000", "chat.example:900000", False),
+    ("a scheme that has no pages", "ftp://chat.example:9000", "chat.example:9000", False),
+]
+
+
+@pytest.mark.parametrize(("what", "origin", "host", "expected"), OWN, ids=[what for what, *_ in OWN])
+def test_pages_of_the_very_address_that_was_asked_for_are_admitted_as_proxies_pass_it_on(what, origin, host, expected):
+    assert admitted(origin, host=host) is expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "at", "expected"),
+    [
+        ("http://chat.example:9000", 8091, True),
+        ("http://chat.example:9000", 80, False),  # a browser asks there without a port
+        ("http://chat.example:9000", 443, False),
+        ("http://evil.example:9000", 8091, False),
+    ],
+)
+def test_a_host_whose_port_a_proxy_has_left_out_stands_for_any_port(origin, at, expected):
+    offered = offer(Host="chat.example", Origin=origin)
+    with contextlib.nullcontext() if expected else pytest.raises(Refusal):
+        check_origin(offered, {8091}, [], at)
+
+
+@pytest.mark.parametrize("origin", ["null", "file://"])
+def test_origins_without_a_host_are_admitted_where_they_are_listed_and_nowhere_else(origin):
+    offered = offer(Host="127.0.0.1:8091", Origin=origin)
+    check_origin(offered, {8091}, ["https://good.example", origin])
+    for listed in ([], ["https://good.example"], [{"null": "file://", "file://": "null"}[origin]]):
+        with pytest.raises(Refusal):
+            check_origin(offered, {8091}, listed)
 
 
 def test_hosts_are_compared_without_case_and_ipv6_by_its_address():

@@ -124,3 +124,9 @@ async def test_a_policy_of_ones_own_stays_as_it_is(get):
     assert (await get("/handler")).headers.get_list(FRAMES) == ["default-src 'self'"]
     bare = (await get("/bare")).headers
     assert not {FRAMES, REFERRER, "cache-control"} & set(bare)
+
+
+async def test_an_answer_without_a_body_names_no_type_of_it(get):
+    redirect = await get("/static")
+    assert redirect.status_code == 308
+    assert "content-type" not in redirect.headers

@@ -213,4 +213,5 @@ async def test_a_slow_handler_is_answered_for_with_503(serve, rule, caplog):
     answer = await site.raw(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"connection: close" in answer
-    assert caplog.messages == ["GET / was answered with 503"]
+    late = "the answer took longer than limits.response allows, and was given up"
+    assert caplog.messages == [f"GET / was answered with 503: {late}"]

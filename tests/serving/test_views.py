@@ -56,20 +56,27 @@ def test_a_failure_below_a_template_is_told_at_the_line_of_the_template(view, wr
         view("\n\n{{ price() }}").render({"price": module["price"]})
 
 
-def test_a_template_that_changes_is_seen_at_once(view, write):
-    page = view("one")
-    assert page.render({}) == "one"
-    path = write("web/page.html", "two")
+def test_a_template_and_those_it_names_stay_as_they_were_judged(view, write):
+    write("web/base.html", "base {% block inside %}{% endblock %}")
+    write("web/late.html", "late")
+    page = view("{% extends 'web/base.html' %}{% block inside %}{% include which %}{% endblock %}")
+    for text in ("two", "\n{{", "{% if %}"):
+        for name in ("web/page.html", "web/base.html"):
+            os.utime(write(name, text), (1, 1))
+        assert page.render({"which": "web/late.html"}) == "base late"
+    for name in ("web/page.html", "web/base.html"):
+        write(name, "").unlink()
+    assert page.render({"which": "web/late.html"}) == "base late"
 
-    os.utime(path, (1, 1))
-    assert page.render({}) == "two"
-    write("web/page.html", "\n{{")
-    os.utime(path, (2, 2))
-    with pytest.raises(ViewError, match=r"^web/page.html:2: TemplateSyntaxError"):
-        page.render({})
-    path.unlink()
-    with pytest.raises(ViewError, match=r"^web/page.html: TemplateNotFound"):
-        page.render({})
+
+def test_a_template_that_only_an_expression_names_is_read_when_it_is_rendered(view, write):
+    page = view("{% include which %}")
+    for time, text in enumerate(("one", "two")):
+        os.utime(write("web/late.html", text), (time, time))
+        assert page.render({"which": "web/late.html"}) == text
+    os.utime(write("web/late.html", "\n{{"), (5, 5))
+    with pytest.raises(ViewError, match=r"^web/late.html:2: TemplateSyntaxError"):
+        page.render({"which": "web/late.html"})
 
 
 async def test_a_template_sees_params_request_path_now_state_and_settings(serve, services, rule, write):

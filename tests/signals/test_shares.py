@@ -89,7 +89,10 @@ def test_what_counts_for_all_together_is_never_less_than_what_stands_there_by_th
         if rnd.random() < 0.3:
             state.discard(path)
         else:
-            value = rnd.choice([number, "x" * rnd.randrange(50), {}, {"a": {}}])
+            value = rnd.choice([number, "x" * rnd.randrange(50), {}, {"a": {}}, [number]])
+            if rnd.random() < 0.5:
+                old = state.get(path[0])
+                value = grown(old[1:] if isinstance(old, list) else old, str(number % 7)) if len(path) == 1 else value
             try:
                 state.put(path, value, rnd.choice(holders))
             except TypeError:
@@ -100,6 +103,65 @@ def test_what_counts_for_all_together_is_never_less_than_what_stands_there_by_th
         del state[key]
     assert held(state, "ada") == held(state, "bob") == 0
     assert not state._shares._held
+
+
+def grown(value, item):
+    """Return a frozen value with one item more, as a template makes it: of the very parts that it had."""
+    match value:
+        case list():
+            return [*value, item]
+        case dict():
+            return {**value, item: item}
+        case _:
+            return f"{value or ''}{item}"
+
+
+@pytest.mark.parametrize("empty", [[], {}, "-"])
+@pytest.mark.parametrize("made_by", [None, ADA])
+def test_a_client_that_has_filled_a_value_keeps_nobody_from_adding_to_it(empty, made_by):
+    state = State(limit=100_000, share=1_000)
+    state.put(("names",), empty, made_by)
+    with pytest.raises(StateFullError, match="of one client"):
+        fill(state, ((("names",), grown(state["names"], f"{number:010}"), ADA) for number in range(1_000)))
+    assert 900 < held(state, "ada") <= 1_000
+    for number in range(10):
+        state.put(("names",), grown(state["names"], f"hello {number}"), BOB)
+    assert 70 <= held(state, "bob") < 300
+    assert 900 < held(state, "ada") <= 1_000
+    state.discard(("names",))
+    assert held(state, "ada") == held(state, "bob") == 0
+
+
+def test_what_plugins_have_put_into_a_list_counts_for_nobody_who_adds_to_it():
+    state = State(limit=100_000, share=1_000)
+    state["names"] = ["x" * 5_000]
+    for name in ("tea", "coffee"):
+        state.put(("names",), grown(state["names"], name), ADA)
+    assert 10 < held(state, "ada") < 50
+
+
+def test_a_list_of_the_last_few_loses_what_came_first_and_so_does_whose_it_was():
+    state = State(limit=100_000, share=1_000)
+    for number, holder in enumerate((ADA, ADA, BOB, BOB, BOB)):
+        state.put(("last",), [*state.get("last", []), str(number) * 300][-3:], holder)
+    assert held(state, "ada") < 20  # of the list itself
+    assert 900 < held(state, "bob") <= 1_000
+
+
+def test_a_value_of_which_nothing_is_left_counts_for_whoever_put_another_there():
+    state = State(limit=100_000, share=1_000)
+    state.put(("names",), ["x" * 800], ADA)
+    state.put(("names",), ["y" * 800], BOB)
+    assert held(state, "ada") == 0
+    assert 800 < held(state, "bob") < 850
+
+
+def test_a_mapping_that_is_put_there_anew_with_an_entry_more_leaves_the_others_to_those_who_put_them_there():
+    state = State(limit=100_000, share=1_000)
+    state.put(("votes", "a"), "x" * 900, ADA)
+    state.put(("votes",), {**state["votes"], "b": "tea"}, BOB)
+    assert 900 < held(state, "ada") <= 1_000
+    assert 0 < held(state, "bob") < 50
 
 
 def test_without_a_share_nothing_is_counted():

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from signalpost.config.model import StateConfig
 from signalpost.errors import StateFileError
-from signalpost.signals.state import State
+from signalpost.signals.edits import apply_edits, edits_between
+from signalpost.signals.frozen import freeze
+from signalpost.signals.state import State, configure
 from signalpost.signals.statefile import GONE, StateFile
 from signalpost.signals.statewriter import StateWriter
 from signalpost.testing import serve
@@ -146,11 +148,10 @@ def test_the_file_can_be_read_by_others_once_the_server_is_gone(kept, file):
 
 
 def test_changes_are_written_while_the_server_runs(kept, file):
-    """A reader of the bytes, for the database itself is locked: the write-ahead log has the value."""
+    """A reader of the bytes in a process of its own, for here closing the file would end its lock."""
     state = kept()
     state["word"] = "abracadabra"
-    log = file.with_name("state.db-wal")
-    until(lambda: b"abracadabra" in log.read_bytes())
+    until(lambda: subprocess.run(["grep", "-q", "abracadabra", file], check=False).returncode == 0)
 
 
 def until(holds):
@@ -282,6 +283,9 @@ class FullDisk:
             self.meanwhile()
             raise sqlite3.OperationalError("database or disk is full")
         self.file.write(changes)
+
+    def is_ours(self):
+        return self.file.is_ours()
 
     def close(self):
         self.file.close()
@@ -423,3 +427,210 @@ async def test_a_server_whose_state_is_in_use_does_not_start_and_leaves_nothing_
             async with serve(KEPT.replace("state.db", json.dumps(str(tmp_path / "state.db"))), folder=second):
                 pass
         assert app.server.endpoints[0].port == port
+
+
+# What is written, and to which file
+
+
+def parted(file):
+    """Open a file whose writes are counted."""
+    opened, entries = StateFile.open(file)
+    written = []
+    opened._connection.set_trace_callback(written.append)
+    writer = StateWriter(opened, delay=3600, look=3600)
+    state = State(entries, recorder=writer)
+    writer.seal, writer.entries = state._seal, state._lasting
+    return state, writer, lambda: sum(map(len, written))
+
+
+LARGE = {f"name {n}": {"votes": n, "of": ["a", "b"]} for n in range(5_000)}
+SMALL_CHANGES = {
+    "a value deep inside": lambda state: state.put(("all", "name 7", "votes"), -1),
+    "a value that is taken out": lambda state: state.discard(("all", "name 7")),
+    "a mapping that a handler makes anew": lambda state: state.change("all", lambda all_: {**all_, "new": 1}),
+    "a list that has grown": lambda state: state.change("list", lambda items: [*items, "new"]),
+    "a list of the newest": lambda state: state.change("list", lambda items: [*items[1:], "new"]),
+    "a list whose newest is first": lambda state: state.change("list", lambda items: ["new", *items[:-1]]),
+    "an item in the middle": lambda state: state.change("list", lambda items: [*items[:9], "new", *items[10:]]),
+    "a list inside": lambda state: state.change("deep", lambda deep: {"list": [*deep["list"], "new"]}),
+    "what is put there again": lambda state: state.change("all", dict),
+}
+
+
+@pytest.mark.parametrize("change", SMALL_CHANGES.values(), ids=SMALL_CHANGES.keys())
+def test_of_a_large_value_only_what_changes_is_written_and_all_of_it_is_read(file, kept, change):
+    items = [{"n": n} for n in range(5_000)]
+    state = kept()
+    state["all"], state["list"], state["deep"] = LARGE, items, {"list": items}
+    state.close()
+    state, writer, written = parted(file)
+    change(state)
+    writer._write()
+    assert written() < 1_000
+    expected = {key: list(value) if isinstance(value, dict) else value for key, value in state.items()}
+    values = dict(state)
+    writer._file._connection.close()  # as the end of the process does
+    again = kept()
+    assert dict(again) == values
+    assert {key: list(value) if isinstance(value, dict) else value for key, value in again.items()} == expected
+
+
+def test_what_was_written_in_parts_is_whole_when_the_server_has_stopped(file, kept):
+    state = kept()
+    state["all"] = LARGE
+    state.close()
+    state, _, _ = parted(file)
+    state.put(("all", "name 7"), "new")
+    state.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        (value,) = connection.execute("select value from state").fetchone()
+        assert json.loads(value) == LARGE | {"name 7": "new"}
+        assert connection.execute("select count(*) from edit").fetchone() == (0,)
+
+
+def test_parts_are_put_together_before_they_are_more_than_the_whole(file, kept):
+    state = kept()
+    state["all"] = LARGE
+    state.close()
+    state, writer, _ = parted(file)
+    sizes = []
+    for n in range(20):
+        for name in list(LARGE)[:500]:
+            state.put(("all", name, "votes"), n)
+        writer._write()
+        (size,) = writer._file._connection.execute("select coalesce(sum(length(edit)), 0) from edit").fetchone()
+        sizes.append(size)
+    assert 0 < max(sizes) < len(json.dumps(LARGE))
+    assert 0 in sizes
+    state.close()
+
+
+SHAPES = st.recursive(
+    st.integers(0, 3) | st.sampled_from(["a", "b"]) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300)
+@given(SHAPES, SHAPES)
+def test_whatever_becomes_of_a_value_its_edits_say(old, new):
+    edits = [json.loads(json.dumps(edit)) for edit in edits_between(freeze(old), freeze(new))]
+    made = apply_edits(json.loads(json.dumps(old)), edits)
+    assert json.dumps(made) == json.dumps(new)
+
+
+def delete(file):
+    file.unlink()
+
+
+def replace_by_renaming(file):
+    file.with_name("copy").write_bytes(b"a copy")
+    file.with_name("copy").replace(file)
+
+
+def replace_in_place(file):
+    file.write_bytes(b"a copy")
+
+
+@pytest.mark.parametrize("lose", [delete, replace_by_renaming, replace_in_place])
+@pytest.mark.parametrize("changing", [True, False], ids=["something changes", "nothing changes"])
+def test_a_file_that_is_lost_while_the_server_runs_is_told_and_written_anew(file, kept, caplog, lose, changing):
+    opened, entries = StateFile.open(file)
+    written, write = {}, opened.write
+    opened.write = lambda batch: (write(batch), written.update(batch))
+    writer = StateWriter(opened, delay=0.001, look=0.01)
+    state = State(entries, recorder=writer)
+    writer.seal, writer.entries = state._seal, state._lasting
+    state["b"], state["a"] = {"tea": 3}, 1
+    until(lambda: written == state)
+    lose(file)
+    if changing:
+        state["c"] = 2
+    until(lambda: "is written anew" in caplog.text)
+    state.close()
+    assert list(kept().items()) == [("b", {"tea": 3}), ("a", 1), *([("c", 2)] if changing else [])]
+    aside = file.with_name("state.db.found")
+    if lose is not delete:
+        assert aside.read_bytes() == b"a copy"
+        assert str(aside) in caplog.text
+    assert not file.with_name("state.db-journal").exists()
+
+
+def test_a_file_that_is_lost_just_before_the_stop_is_written_by_the_stop(file, kept):
+    state = kept()
+    state["a"] = 1
+    file.unlink()
+    state.close()
+    assert kept() == {"a": 1}
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from signalpost.signals.statefile import StateFile
+file, _ = StateFile.open(Path(sys.argv[1]))
+file.write({"n": "of the server that was killed"})
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_copy_that_is_put_back_after_a_crash_is_what_counts(file, kept):
+    state = kept()
+    state["n"] = "of the copy"
+    state.close()
+    copy = file.read_bytes()
+    subprocess.run([sys.executable, "-c", KILLED, file], check=False)
+    file.write_bytes(copy)
+    assert kept() == {"n": "of the copy"}
+
+
+def test_what_a_killed_server_held_is_in_the_file_itself(file, kept):
+    subprocess.run([sys.executable, "-c", KILLED, file], check=False)
+    for each in file.parent.iterdir():
+        if each != file:
+            each.unlink()
+    assert kept() == {"n": "of the server that was killed"}
+
+
+# What is forgotten
+
+
+def config_of(file, *forget):
+    return StateConfig(("state",), file, forget=frozenset(forget))
+
+
+def test_what_is_not_to_be_forgotten_any_more_is_kept_with_the_values_that_it_has(file, kept):
+    state = State.open(config_of(file, "votes", "rooms.names"), Places())
+    state["votes"], state["rooms"], state["n"] = {"tea": 3}, {"names": ["ada"], "topic": "x"}, 1
+    configure(state, config_of(file))
+    state.close()
+    assert kept() == {"n": 1, "votes": {"tea": 3}, "rooms": {"names": ["ada"], "topic": "x"}}
+
+
+def test_what_is_to_be_forgotten_from_now_on_is_forgotten_by_the_next_start(file, kept):
+    state = State.open(config_of(file), Places())
+    state["votes"], state["rooms"], state["n"] = {"tea": 3}, {"names": ["ada"], "topic": "x"}, 1
+    configure(state, config_of(file, "votes", "rooms.names"))
+    assert state["rooms"] == {"names": ["ada"], "topic": "x"}
+    state.close()
+    State.open(config_of(file, "votes", "rooms.names"), Places()).close()
+    assert kept() == {"n": 1, "rooms": {"topic": "x"}}
+
+
+def test_a_key_inside_of_another_is_forgotten_alone(file, kept):
+    state = State.open(config_of(file, "rooms.blue.names"), Places())
+    state.put(("rooms", "blue", "names", "1"), "ada")
+    state.put(("rooms", "blue", "topic"), "x")
+    state["rooms.blue.names"] = "a key of its own that looks like that"
+    state.close()
+    state = State.open(config_of(file, "rooms.blue.names"), Places())
+    assert state == {"rooms": {"blue": {"topic": "x"}}}
+    state.close()
+    state = State.open(config_of(file), Places())
+    state.put(("rooms", "blue", "names"), "kept before it was to be forgotten")
+    state.close()
+    state = State.open(config_of(file, "rooms.blue.names"), Places())
+    assert state == {"rooms": {"blue": {"topic": "x"}}}
+    state.close()
+    assert kept() == {"rooms": {"blue": {"topic": "x"}}}

@@ -17,8 +17,10 @@ There is no way from these to a class, a module or a method that changes somethi
 it can be tested and given a default, and ends the rendering if it is used in any other way.
 """
 
+import math
+import re
 from collections.abc import Mapping
-from datetime import date, time
+from datetime import date, datetime, time
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -29,6 +31,7 @@ from jinja2.utils import missing
 
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.value import Failure
+from signalpost.config.scalars import key_of
 from signalpost.config.words import given, listing, quoted, unknown
 
 # None of them makes more than a few times what it is given; those that could are filters, which ask for room first.
@@ -60,6 +63,8 @@ LOOP = frozenset(
 
 _SHOWN_KEYS = 50
 _LONGEST_FORMAT = 100
+# A directive of strftime, with the flags, widths and modifiers of the C library.
+_DIRECTIVE = re.compile(r"%[-_0^#]*[0-9]*[EO]?([a-zA-Z%])")
 
 
 class Absent(StrictUndefined):
@@ -115,7 +120,8 @@ def item(value: Any, key: Any) -> Any:
         try:
             return value[key]
         except (KeyError, TypeError):  # a list is no key
-            return Absent(obj=value, name=key)
+            text = key_of(key)
+            return Absent(obj=value, name=key) if text is None or text not in value else value[text]
     if isinstance(key, str):
         return attribute(value, key)
     if isinstance(value, str | list | tuple):
@@ -126,16 +132,36 @@ def item(value: Any, key: Any) -> Any:
     return value if isinstance(value, Undefined) else Absent(obj=value, name=key)
 
 
-def strftime(moment: date | time, form: str) -> str:
-    """Format a date or time as the C library does: ``%H:%M``.
+def contains(value: Any, key: Any) -> bool:
+    """Tell whether ``key in value``; a number is in a mapping by its text.
 
     Raises:
-        ValueError: the format is longer than any that is meant.
+        TypeError: there is no such question about these two.
+
+    """
+    if key in value:
+        return True
+    text = key_of(key) if isinstance(value, Mapping) else None
+    return text is not None and text in value
+
+
+def strftime(moment: date | time, form: str) -> str:
+    """Format a date or time as the C library does: ``%H:%M``. ``%s`` is in Unix seconds, whatever the server's zone.
+
+    Raises:
+        ValueError: the format is longer than any that is meant, or asks for the seconds of what has no zone.
 
     """
     if len(form) > _LONGEST_FORMAT:
         raise ValueError(f"a format of a time has at most {_LONGEST_FORMAT} characters")
-    return moment.strftime(form)
+    return moment.strftime(_DIRECTIVE.sub(lambda found: _seconds(moment) if found[1] == "s" else found[0], form))
+
+
+def _seconds(moment: date | time) -> str:
+    # The C library takes the fields for those of the server's own zone, and a number for the day of a time.
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise ValueError("%s is of a date and time with a zone")
+    return str(math.floor(moment.timestamp()))
 
 
 def visible(value: Any) -> Mapping[str, Any]:

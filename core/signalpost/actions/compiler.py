@@ -21,6 +21,7 @@ from signalpost.actions.scope import Limits
 from signalpost.actions.text import as_text, is_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.config.model import Keys, Part
+from signalpost.foreign import exception_of
 from signalpost.signals.state import StateView, picked
 
 Outside = Callable[[Keys, str], Sequence[Stretch]]
@@ -165,9 +166,9 @@ class Compiler:
         def attempt(scope: Mapping[str, Any]) -> Any:
             try:
                 return render(scope)
-            except Exception as error:
+            except BaseException as error:  # a plugin's function or object may raise anything
                 line = min(_line(error, root), len(places)) if root else 1
-                raise TemplateFailedError(places[line - 1], *explain(error)) from error
+                raise TemplateFailedError(places[line - 1], *explain(exception_of(error))) from error
 
         return attempt
 
@@ -270,7 +271,7 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in _LINE_END.split(text.rstrip())]
 
 
-def _line(error: Exception, root: Root) -> int:
+def _line(error: BaseException, root: Root) -> int:
     """Return the line of a template where a failure came from."""
     line = 1
     trace = error.__traceback__

@@ -3,17 +3,24 @@
 Each raises ValueError or TypeError, in words for whoever wrote the step, if a template gave what does not fit.
 """
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from signalpost.actions.given import UnfitError, text_of
+from jinja2 import Undefined
+
+from signalpost.actions.attributes import item
+from signalpost.actions.given import UnfitError, described, text_of, whole_of
 from signalpost.actions.run import Run
 from signalpost.actions.text import as_text
+from signalpost.config.steps import CODES_ALLOWED, may_be_sent
+from signalpost.config.units import parse_wait
 from signalpost.config.words import printable
 from signalpost.delivery.client import LONGEST_GROUP
 from signalpost.delivery.target import Receipt
 from signalpost.signals.shares import Holder, network_of
+from signalpost.signals.state import picked
 
 LOG = logging.getLogger("signalpost.log")
 """The lines of ``log`` steps."""
@@ -23,6 +30,10 @@ _LONGEST_LINE = 2_000
 MOST_GROUPS = 1_000
 """Groups that a client may have joined by steps: whoever lets clients choose them has not thought of more."""
 
+ITEMS_KEPT = 100
+"""Items that a list keeps to which ``append`` adds, unless it says otherwise."""
+
+_KICKED = 4009
 _TARGETS = ("path", "group", "client")
 
 
@@ -43,7 +54,10 @@ def reply(run: Run, options: Mapping[str, Any]) -> Receipt:
 
 def close(run: Run, options: Mapping[str, Any]) -> None:
     """Close the sender's connection."""
-    run.event.close(options.get("code", 4009), as_text(options.get("reason", "")))
+    code = whole_of("code", options.get("code", _KICKED))
+    if not may_be_sent(code):
+        raise UnfitError(f"code {code} must not be sent {CODES_ALLOWED}")
+    run.event.close(code, as_text(options.get("reason", "")))
 
 
 def log(run: Run, options: Mapping[str, Any]) -> None:
@@ -69,7 +83,42 @@ def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
         if value is None:
             state.discard(path)
         else:
-            state.put(path, value, holder)
+            state.put(path, value, holder, run.tick)
+
+
+def append(run: Run, options: Mapping[str, Any]) -> None:
+    """Put an item at the end of a list in the state, and take out the first of too many."""
+    state = run.event.shared.state
+    path = [text_of("a key of state", part) for part in options["to"]]
+    if path[0].startswith("_"):
+        raise UnfitError('keys of state that start with "_" belong to plugins')
+    items = picked(state.view, [(item, part) for part in path])
+    if items is None or isinstance(items, Undefined):
+        items = []
+    elif not isinstance(items, list):
+        raise UnfitError(f"to: a list must stand there, not {described(items)}")
+    state.put(path, [*items, options["value"]][-options["keep"] :], _holder(run), run.tick)
+
+
+def let(run: Run, values: Mapping[str, Any]) -> None:
+    """Give values names."""
+    run.variables.update(values)
+
+
+async def wait(run: Run, time: Any) -> None:
+    """Wait, but no longer than the client is there, for whom the list is done."""
+    try:
+        seconds = parse_wait(time)
+    except (ValueError, TypeError):
+        raise UnfitError(f"must be a time such as 500ms, or a number of seconds, not {described(time)}") from None
+    run.wait(seconds)
+    if run.trace is not None:
+        return  # whoever looks on need not wait
+    client = None if getattr(run.event, "code", None) is not None else getattr(run.event, "client", None)
+    if client is None:
+        await asyncio.sleep(seconds)
+    else:
+        run.deserted = not await run.event.shared.stays(client, seconds)
 
 
 def _holder(run: Run) -> Holder | None:
@@ -84,7 +133,28 @@ def _holder(run: Run) -> Holder | None:
 
 def join(run: Run, groups: Any) -> None:
     """Add the sender to groups."""
-    client = run.event.client
+    _join(run.event.client, groups)
+
+
+def join_another(run: Run, options: Mapping[str, Any]) -> None:
+    """Add a client to groups, if it is there."""
+    client = _another(run, options)
+    if client is not None:
+        _join(client, options["group"])
+
+
+def leave_another(run: Run, options: Mapping[str, Any]) -> None:
+    """Take a client out of groups, if it is there."""
+    client = _another(run, options)
+    for group in _groups(options["group"]) if client is not None else ():
+        client.leave(group)
+
+
+def _another(run: Run, options: Mapping[str, Any]) -> Any:
+    return run.event.shared.clients.get(text_of("client", options["client"]))
+
+
+def _join(client: Any, groups: Any) -> None:
     for group in _groups(groups):
         if len(group) > LONGEST_GROUP:
             raise UnfitError(f"the name of a group has {LONGEST_GROUP} characters at most, not {len(group):,}")

@@ -8,6 +8,7 @@ from jinja2.exceptions import SecurityError
 from signalpost.actions.value import Failure
 from signalpost.config.scalars import shorten
 from signalpost.config.words import printable
+from signalpost.foreign import original
 
 # Errors may quote what a client sent: so much of them is enough for one line of a log.
 _LONGEST = 400
@@ -47,7 +48,7 @@ def explain(error: Exception) -> tuple[Failure, str]:
             return Failure.VALUE, one_line(_PREFIX.sub("", str(error)))
         case TemplateRuntimeError() | ArithmeticError() | ValueError() | AssertionError():
             return Failure.VALUE, one_line(str(error) or type(error).__name__)
-    return Failure.VALUE, f"{type(error).__name__}: {one_line(str(error))}"
+    return Failure.VALUE, f"{type(original(error)).__name__}: {one_line(str(original(error)))}"
 
 
 def explain_syntax(error: TemplateSyntaxError) -> str:

@@ -4,6 +4,8 @@ Left out are those that make HTML (`safe`, `forceescape`, `striptags`, `tojson`,
 (`batch`, `indent`, `slice`, `wordwrap`), those that reach into Python (`attr`, `format`), and `pprint`.
 """
 
+import hashlib
+import hmac
 import itertools
 import math
 import re
@@ -13,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+import orjson
 from jinja2 import UndefinedError, pass_context
 from jinja2 import filters as jinja
 
@@ -22,6 +25,8 @@ from signalpost.actions.operators import binary, number
 from signalpost.actions.scope import Each, Scope
 from signalpost.actions.text import as_json, as_markup
 from signalpost.actions.value import Failure
+from signalpost.foreign import named
+from signalpost.signals.jsontext import TooManyValuesError, load
 from signalpost.signals.weight import VALUE
 
 Filter = Callable[..., Any]
@@ -30,6 +35,7 @@ _PLACES = 15
 _LONGEST_NUMBER = 100
 _LONGEST_ARGUMENT = 1000
 _LONGEST_MOMENT = 100
+_LONGEST_MARK = 10
 # As Jinja2's `title` has it.
 _WORD = re.compile(r"[^-\s({\[<]+")
 # Comparisons of two values that a sort may take without looking at the clock: about 20 ms.
@@ -98,8 +104,8 @@ def _of_plugin(name: str, function: Filter) -> Filter:
             return scope.call(function, value, *args, **kwargs)
         except (StoppedError, UndefinedError):
             raise
-        except Exception as error:
-            text = f'the filter "{name}" failed: {type(error).__name__}: {error}'
+        except BaseException as error:
+            text = f'the filter "{name}" failed: {named(error)}'
             raise StoppedError(Failure.VALUE, text) from error
 
     return run
@@ -313,7 +319,7 @@ def _datetime(_scope: Scope, value: Any, format: str | None = None, timezone: st
     return moment.isoformat(timespec="seconds") if format is None else strftime(moment, format)
 
 
-def _moment(value: Any) -> datetime:
+def _moment(value: Any, name: str = "datetime") -> datetime:
     if isinstance(value, str) and len(value) <= _LONGEST_MOMENT:
         with suppress(ValueError):  # told below
             value = datetime.fromisoformat(value)
@@ -321,9 +327,53 @@ def _moment(value: Any) -> datetime:
         with suppress(ValueError, OverflowError, OSError):  # told below
             return datetime.fromtimestamp(value, UTC)
     if not isinstance(value, datetime):
-        text = f"datetime takes a date and time, ISO 8601 text or Unix seconds, not {kind(value)}"
+        text = f"{name} takes a date and time, ISO 8601 text or Unix seconds, not {kind(value)}"
         raise StoppedError(Failure.VALUE, text)
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _timestamp(_scope: Scope, value: Any) -> float:
+    """Return a moment in Unix seconds; it is given as `_datetime` takes it."""
+    seconds = round(_moment(value, "timestamp").timestamp(), 6)
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _number(scope: Scope, value: Any, places: Any = 0, separator: str = ",", point: str = ".") -> str:
+    """Write a number with so many places, its thousands apart: ``{{ 1234.5 | number(2) }}`` is 1,234.50."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise StoppedError(Failure.VALUE, f"number takes a number, not {kind(value)}")
+    if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= _PLACES:
+        raise StoppedError(Failure.VALUE, f"number takes up to {_PLACES} places, not {kind(places)}")
+    marks = {",": scope.text(separator), ".": scope.text(point)}
+    if any(len(mark) > _LONGEST_MARK for mark in marks.values()):
+        raise StoppedError(Failure.SIZE, f"what parts the thousands has at most {_LONGEST_MARK} characters")
+    return "".join(marks.get(char, char) for char in f"{value:,.{places}f}")
+
+
+def _hash(scope: Scope, value: Any, key: Any = None) -> str:
+    """Return SHA-256 of a text in hexadecimal digits; with a key, the HMAC of both."""
+    data = scope.text(value)
+    scope.check(len(data))
+    if key is None:
+        return hashlib.sha256(data.encode()).hexdigest()
+    secret = scope.text(key)
+    scope.check(len(secret))
+    if not secret:
+        raise StoppedError(Failure.VALUE, "the key of hash must not be empty")
+    return hmac.digest(secret.encode(), data.encode(), "sha256").hex()
+
+
+def _from_json(scope: Scope, value: Any) -> Any:
+    """Return what a text of JSON says."""
+    text = scope.text(value)
+    scope.check(len(text))
+    try:
+        return scope.weigh(load(text.encode()))
+    except orjson.JSONDecodeError as error:
+        where = f"{error.msg.split(':')[0]} at character {error.pos}"
+        raise StoppedError(Failure.VALUE, f"from_json takes a text of JSON: {where}") from None
+    except TooManyValuesError as error:
+        raise StoppedError(Failure.SIZE, f"from_json: {error}") from None
 
 
 def _int(value: Any, default: Any = 0, base: int = 10) -> Any:
@@ -374,16 +424,20 @@ _OWN: Mapping[str, Filter] = {
     "dictsort": _dictsort,
     "e": _escape,
     "escape": _escape,
+    "from_json": _from_json,
+    "hash": _hash,
     "items": _pairs,
     "join": _join,
     "json": _json,
     "max": _max,
     "min": _min,
+    "number": _number,
     "random": _random,
     "replace": _replace,
     "reverse": _reverse,
     "string": _text,
     "sum": _sum,
+    "timestamp": _timestamp,
     "title": _title,
     "truncate": _truncate,
     "urlencode": _urlencode,

@@ -5,6 +5,8 @@ from typing import Any
 
 from signalpost.config.words import given
 
+_LONGEST_WHOLE = 9  # digits
+
 
 class UnfitError(ValueError):
     """What a template gave does not fit; its text is for whoever wrote the step, and says all there is to say."""
@@ -36,6 +38,20 @@ def text_of(name: str, value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise UnfitError(f"{name} must be text, not {described(value)}")
+
+
+def whole_of(name: str, value: Any) -> int:
+    """Give an option that must be a whole number; a text may hold one.
+
+    Raises:
+        UnfitError: it is something else.
+
+    """
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_WHOLE:
+        return int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return int(value)
+    raise UnfitError(f"{name} must be a whole number, not {described(value)}")
 
 
 def described(value: Any) -> str:

@@ -67,6 +67,7 @@ def _body(run: Run) -> Any:
 
 _ANYWHERE: Mapping[str, Getter] = {
     "now": attrgetter("now"),
+    "timestamp": attrgetter("timestamp"),
     "clients": _clients,
     "state": attrgetter("event.shared.state.view"),
     "matched": attrgetter("matched"),

@@ -13,6 +13,7 @@ from signalpost.actions.value import TemplateFailedError
 from signalpost.config.model import StepConfig
 from signalpost.config.steps import all_steps
 from signalpost.errors import SignalpostError, StepFailedError
+from signalpost.foreign import original
 from signalpost.signals.arrival import is_the_task_s
 
 _Walk = Generator[Awaitable[None], None, bool]
@@ -109,6 +110,8 @@ def _walk(steps: Sequence[Step], run: Run) -> _Walk:
                 yield _awaited(step, outcome)
                 run.rest()
                 outcome = None
+                if run.deserted:
+                    return True
             if run.trace is not None:
                 run.trace(step.name, step.where, options, outcome)
         elif (yield from _inside(step, options, run)):
@@ -129,9 +132,11 @@ def _inside(step: Branch | Loop | Stop, options: Any, run: Run) -> _Walk:
         case Loop():
             items = _items(step, options, run)
             trace(step.name, step.where, items, None)
-            for item in items:
+            for number, item in enumerate(items):
                 _turn(step, run)
                 run.variables[step.variable] = item
+                if step.index is not None:
+                    run.variables[step.index] = number
                 if (yield from _walk(step.body, run)):
                     return True
             return False
@@ -172,7 +177,7 @@ def _failure(step: Step, error: BaseException) -> StepFailedError:
     if isinstance(error, TemplateFailedError):
         return StepFailedError(error.where, step.name, error.text)
     if isinstance(step, Leaf) and step.code and not isinstance(error, UnfitError):
-        return StepFailedError(step.where, step.name, f"{step.code} failed", cause=error)
+        return StepFailedError(step.where, step.name, f"{step.code} failed", cause=original(error))
     if isinstance(error, ValueError | TypeError | SignalpostError):
         return StepFailedError(step.where, step.name, str(error))
     return StepFailedError(step.where, step.name, f"failed: {type(error).__name__}", cause=error)

@@ -2,24 +2,26 @@
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from signalpost.actions.given import UnfitError, text_of
+from signalpost.actions.given import UnfitError, text_of, whole_of
 from signalpost.actions.run import Response, Run
 from signalpost.actions.text import as_text
 
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
+_CONTENT_TYPE = "content-type"
 
 # RFC 9110 section 5.5: visible characters, spaces and tabs; beyond ASCII nothing is safe everywhere.
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
-# RFC 3986 section 2: what may stand in an address; the rest is percent-encoded.
+# RFC 3986 section 2: what may stand in an address; the rest, blanks included, is percent-encoded.
 _IN_ADDRESS = "!#$%&'()*+,/:;=?@[]~-._"
-_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def respond(run: Run, options: Mapping[str, Any]) -> None:
@@ -35,12 +37,29 @@ def response_of(options: Mapping[str, Any]) -> Response:
 
     """
     body, content_type, status = _body(options)
-    headers = {name: _field(name, value) for name, value in options.get("headers", {}).items()}
-    for name in [name for name in headers if name.lower() == "content-type"]:
-        content_type = headers.pop(name) or content_type
+    headers = [
+        (name, _field(name, value))
+        for name, given in options.get("headers", {}).items()
+        for value in (given if isinstance(given, list | tuple) else (given,))
+    ]
+    content_type = next((text for name, text in headers if text and name.lower() == _CONTENT_TYPE), content_type)
+    headers = [(name, text) for name, text in headers if name.lower() != _CONTENT_TYPE]
     if "redirect" in options:
-        headers["Location"] = _address(options["redirect"])
-    return Response(options.get("status", status), body, content_type, headers)
+        headers.append(("Location", _address(options["redirect"])))
+    if "status" in options:
+        status = _status(options["status"], body, redirects="redirect" in options)
+    return Response(status, body, content_type, tuple(headers))
+
+
+def _status(given: Any, body: bytes, *, redirects: bool) -> int:
+    status = whole_of("status", given)
+    if not 200 <= status <= 599:  # noqa: PLR2004 - as the routes schema has it
+        raise UnfitError(f"status must be from 200 to 599, not {status}")
+    if body and status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        raise UnfitError(f"status: {status} has no body")
+    if redirects and not 300 <= status <= 399:  # noqa: PLR2004 - RFC 9110 section 15.4
+        raise UnfitError(f"status: a redirect has one from 300 to 399, not {status}")
+    return status
 
 
 def _body(options: Mapping[str, Any]) -> tuple[bytes, str, int]:
@@ -75,5 +94,5 @@ def _field(name: str, value: Any) -> str:
 def _address(value: Any) -> str:
     text = text_of("redirect", value).strip()
     if _CONTROL.search(text):
-        raise UnfitError("redirect: an address has no spaces and control characters")
+        raise UnfitError("redirect: an address has no line breaks, tabs and control characters")
     return quote(text, safe=_IN_ADDRESS)

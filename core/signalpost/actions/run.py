@@ -1,14 +1,16 @@
 """A run: what the steps of one list share while they are done for one event."""
 
-import time
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from signalpost.actions.clock import WorkClock, too_long
 from signalpost.actions.given import UnfitError
 from signalpost.config.model import MEBIBYTE
-from signalpost.config.units import format_size
+from signalpost.config.steps import LONGEST_WAIT
+from signalpost.config.units import format_duration, format_size
 from signalpost.delivery.target import Receipt
 from signalpost.signals.event import TickEvent
 
@@ -26,8 +28,6 @@ MOST_WRITTEN = 64 * MEBIBYTE
 
 MOST_MADE = 64 * MEBIBYTE
 """Bytes of the values that the steps of a run may send, each counted once, however many get it."""
-
-_LOOKS = 4  # how often, while its time goes by, a run is looked at closely
 
 
 class Trace(Protocol):
@@ -66,14 +66,14 @@ class Response:
     Attributes:
         status: 200 to 599.
         body: encoded.
-        headers: further ones; sound.
+        headers: further ones, of which some may stand several times; sound.
 
     """
 
     status: int
     body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
-    headers: Mapping[str, str] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Run:
@@ -86,20 +86,22 @@ class Run:
 
     Attributes:
         matched: how many clients the last broadcast or reply reached.
+        clock: of the work of its steps, and of all that is rendered for them.
         answer: of a route: a `Response`, or what a handler returned; None so far.
-        variables: of the loops around, by name.
+        variables: of the loops around, and those that steps have given, by name.
+        deserted: the client has gone for whom it was done, and so the rest is not.
 
     """
 
     __slots__ = (
         "_left",
-        "_look",
         "_made",
         "_now",
-        "_seconds",
-        "_until",
+        "_waits",
         "_written",
         "answer",
+        "clock",
+        "deserted",
         "event",
         "matched",
         "request",
@@ -117,17 +119,37 @@ class Run:
         self._left = MOST_ITERATIONS
         self._made = 0  # bytes of the values that were sent
         self._written = 0  # the same, each for every client that got it
-        self._seconds = LONGEST_JOB if isinstance(event, TickEvent) else LONGEST_WORK
-        self._look = 0.0  # when the clock is to be looked at closely
-        self._until = 0.0  # until when the steps may work, by the clock of this thread's work
+        self.clock = WorkClock(LONGEST_JOB if isinstance(event, TickEvent) else LONGEST_WORK)
         self._now: datetime | None = None
+        self._waits = 0.0  # seconds that its steps wait, all together
+        self.deserted = False
 
     @property
     def now(self) -> datetime:
         """The moment of the run, in the system's zone, to the second."""
+        return self._moment.replace(microsecond=0)
+
+    @property
+    def timestamp(self) -> float:
+        """The moment of the run in Unix seconds, to the millisecond."""
+        return math.floor(self._moment.timestamp() * 1000) / 1000
+
+    @property
+    def _moment(self) -> datetime:
         if self._now is None:
-            self._now = datetime.now().astimezone().replace(microsecond=0)
+            self._now = datetime.now().astimezone()
         return self._now
+
+    def wait(self, seconds: float) -> None:
+        """Take some of the time that a run may wait.
+
+        Raises:
+            UnfitError: so much is not left.
+
+        """
+        self._waits += max(seconds, LONGEST_WORK)  # after each wait its steps may work as long as that
+        if self._waits > LONGEST_WAIT:
+            raise UnfitError(f"the steps of one run wait {format_duration(LONGEST_WAIT)} at most, together")
 
     def count(self, receipt: Receipt) -> Receipt:
         """Keep what a broadcast reached, and what it costs.
@@ -167,27 +189,34 @@ class Run:
             )
 
     def tick(self) -> None:
-        """Look at the clock, before each step.
-
-        Only what this thread has worked counts, since the process may have been put to sleep; asking for that takes
-        ten times as long as looking at the wall clock.
+        """Look at the clock, before each step and while one works.
 
         Raises:
             UnfitError: the steps have worked too long.
 
         """
-        now = time.monotonic()
-        if now < self._look:
-            return
-        if not self._look:
-            self._look = now + self._seconds / _LOOKS
-            return
-        worked = time.thread_time()
-        self._until = self._until or worked + self._seconds * (_LOOKS - 1) / _LOOKS
-        if worked >= self._until:
-            raise UnfitError(f"the steps of one run work {self._seconds * 1000:g} ms at most, as long as none waits")
-        self._look = now + min(self._seconds / _LOOKS, self._until - worked)
+        if self.clock.is_over():
+            raise UnfitError(too_long(self.clock))
 
     def rest(self) -> None:
         """Begin to count the time anew: others have had their turn."""
-        self._look = self._until = 0.0
+        self.clock.restart()
+
+
+class Names(dict[str, Any]):
+    """What the templates of a step may name, and the clock of the run that they are a part of.
+
+    Args:
+        names: with their values.
+        clock: of the run.
+
+    Attributes:
+        clock: the same.
+
+    """
+
+    __slots__ = ("clock",)
+
+    def __init__(self, names: Mapping[str, Any], clock: WorkClock) -> None:
+        super().__init__(names)
+        self.clock = clock

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType
 from typing import Any, cast
+from uuid import uuid4
 
 from jinja2 import Template, nodes, pass_context
 from jinja2.nodes import EvalContext
@@ -23,11 +24,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from signalpost.actions import operators
-from signalpost.actions.attributes import LONGEST_SEARCH, SEARCHES, Absent, item, kind
+from signalpost.actions.attributes import LONGEST_SEARCH, SEARCHES, Absent, contains, item, kind
 from signalpost.actions.attributes import attribute as shown
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.filters import all_filters
-from signalpost.actions.scope import Each, Limits, Scope, cut, made, pick, too_long
+from signalpost.actions.scope import Each, Limits, Scope, cut, holder, made, pick, too_long
 from signalpost.actions.text import as_markup, as_text
 from signalpost.actions.value import Failure
 
@@ -72,6 +73,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     each = Each
     cut = staticmethod(cut)
     made = staticmethod(made)
+    holder = staticmethod(holder)
     look = staticmethod(Scope.tick)
     pick = staticmethod(pick)
 
@@ -91,9 +93,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             optimized=False,
             cache_size=0,
         )
-        self.globals = {"range": _range, **more_globals}
+        self.globals = {"range": _range, "uuid": _uuid, **more_globals}
         self.filters = all_filters(more_filters)
         self.tests = {name: test for name, test in self.tests.items() if name not in _NO_TESTS}
+        self.tests["in"] = _is_in
         self.limits = limits
         self._evaluation = EvalContext(self)
 
@@ -210,6 +213,14 @@ class _Guard(NodeTransformer):
         keys = [nodes.Const(step.attr) if isinstance(step, nodes.Getattr) else self.visit(step.arg) for step in path]
         return _call("pick", root, *reversed(keys))
 
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
+        """Let `holder` answer ``params.n in state.count``; of a chain, what stands last."""
+        self.generic_visit(node)
+        last = node.ops[-1]
+        if last.op in ("in", "notin") and not isinstance(last.expr, nodes.Literal):
+            last.expr = _call("holder", last.expr)
+        return node
+
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         """Make ``[a, b] | join`` of ``a ~ b``."""
         self.generic_visit(node)
@@ -227,7 +238,7 @@ def _is_slice(node: nodes.Getattr | nodes.Getitem) -> bool:
     return isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
 
 
-_GUARDS = (Each, cut, made, pick, Scope.tick)
+_GUARDS = (Each, cut, holder, made, pick, Scope.tick)
 """What `_Guard` puts in; each takes the scope first."""
 
 
@@ -247,6 +258,17 @@ def _put_into_text(scope: Scope, value: Any) -> str:
 def _put_into_html(scope: Scope, value: Any) -> str:
     """Do `as_markup`; by asking for a scope, also with constants, which Jinja2 would else escape by its own words."""
     return as_markup(value, scope.tick)
+
+
+def _is_in(value: Any, container: Any) -> bool:
+    """Do Jinja2's test ``in``, as ``value in container`` does it here."""
+    return contains(container, value)
+
+
+@pass_context
+def _uuid(scope: Scope) -> str:
+    """Return a random UUID (RFC 9562, version 4): an id that nobody guesses."""
+    return str(scope.keep(str(uuid4())))
 
 
 @pass_context

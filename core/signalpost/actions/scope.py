@@ -1,6 +1,5 @@
 """One rendering: the names that it sees, and the time and room that are left to it."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Any
@@ -10,7 +9,9 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.utils import missing
 
-from signalpost.actions.attributes import item, kind, visible
+from signalpost.actions.attributes import contains, item, kind, visible
+from signalpost.actions.clock import WorkClock
+from signalpost.actions.clock import too_long as too_long_work
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.text import as_data, as_text
 from signalpost.actions.value import Failure
@@ -21,16 +22,14 @@ from signalpost.signals.weight import PLAIN, VALUE, Weigher, of_few
 # What an item of a list counts for, in characters: its place, and a little of what is usually in it.
 ITEM = 16
 
-# How often, while its time goes by, a rendering is looked at closely.
-_LOOKS = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much one rendering may take.
 
     Attributes:
-        seconds: of work; the clock is looked at in every iteration of a loop, every call and every filter.
+        seconds: of work; the clock is looked at in every iteration of a loop, every call and every filter. A step of a
+            list of actions may have less, see `Scope`.
         characters: of a text that is made; a list may have a sixteenth as many items. Values that are only passed on
             do not count.
         made: of all texts and lists that are made on the way, in characters.
@@ -50,6 +49,8 @@ class Limits:
 class Scope(Context):
     """The names of one rendering: Jinja2's context, made cheap enough for every message.
 
+    Where the names have a clock (`signalpost.actions.run.Names`) that has less time, the rendering keeps to that.
+
     Jinja2's own copies all names and makes five objects more; of what it keeps, templates that neither include nor
     extend others use only this.
     """
@@ -63,8 +64,9 @@ class Scope(Context):
         self.vars = {}
         self.exported_vars = set()
         self._limits = limits
-        self._look = 0.0
-        self._end = 0.0
+        shared: WorkClock | None = getattr(names, "clock", None)
+        self._is_own = shared is None or shared.seconds > limits.seconds
+        self._clock = WorkClock(limits.seconds) if shared is None or self._is_own else shared
         self._made = 0
         self._depth = 0
         self._weights: _Weights | None = None
@@ -105,30 +107,16 @@ class Scope(Context):
         return result
 
     def tick(self) -> None:
-        """Look at the clock, which starts when it is first looked at.
+        """Look at the clock.
 
         Raises:
             StoppedError: the time is over.
 
         """
-        if time.monotonic() > self._look:
-            self._look_closer()
-
-    def _look_closer(self) -> None:
-        """See, now and then, how much of the time was the template's: the process may have been put to sleep.
-
-        Only the time that this thread has worked counts, but asking for that takes ten times as long as looking at
-        the wall clock.
-        """
-        seconds = self._limits.seconds
-        if not self._look:
-            self._look = time.monotonic() + seconds / _LOOKS
-            return
-        worked = time.thread_time()
-        self._end = self._end or worked + seconds * (_LOOKS - 1) / _LOOKS
-        if worked >= self._end:
-            raise StoppedError(Failure.TIME, f"it takes longer than {seconds * 1000:g} ms")
-        self._look = time.monotonic() + min(seconds / _LOOKS, self._end - worked)
+        if self._clock.is_over():
+            seconds = self._limits.seconds
+            text = f"it takes longer than {seconds * 1000:g} ms" if self._is_own else too_long_work(self._clock)
+            raise StoppedError(Failure.TIME, text)
 
     def check(self, characters: int) -> None:
         """Look at the length of a text that grows.
@@ -255,6 +243,23 @@ class Each:
 
     def __len__(self) -> int:
         return len(self._items)  # type: ignore[arg-type]
+
+
+class Holder:
+    """A mapping, to be asked what is in it."""
+
+    __slots__ = ("_mapping",)
+
+    def __init__(self, mapping: Mapping[Any, Any]) -> None:
+        self._mapping = mapping
+
+    def __contains__(self, key: object) -> bool:
+        return contains(self._mapping, key)
+
+
+def holder(_scope: Scope, value: Any) -> Any:
+    """Return what tells whether something is in a value: of a mapping, a `Holder`."""
+    return Holder(value) if isinstance(value, Mapping) else value
 
 
 def made(scope: Scope, value: Any) -> Any:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from signalpost.actions.names import Getter
-from signalpost.actions.run import Run
-from signalpost.actions.value import Fixed, Value
+from signalpost.actions.run import Names, Run
+from signalpost.actions.value import Fixed, TemplateFailedError, Value
+from signalpost.errors import StepFailedError
 
 Effect = Callable[[Run, Any], Any]
 """Does a step, given its rendered options; what it returns, if it is awaitable, is waited for."""
@@ -33,7 +34,7 @@ class Options:
         """Give the options of a run; raises `TemplateFailedError`."""
         if self.render is None:
             return self.fixed
-        return self.render({name: getter(run) for name, getter in self.getters})
+        return self.render(Names({name: getter(run) for name, getter in self.getters}, run.clock))
 
     def give(self, scope: Mapping[str, Any]) -> Any:
         """Give the options for a scope of all names that they use."""
@@ -43,6 +44,19 @@ class Options:
     def names(self) -> frozenset[str]:
         """What they use."""
         return frozenset(name for name, _ in self.getters)
+
+
+def fill(options: Options, name: str, event: Any) -> Any:
+    """Give options for an event, outside of any list of actions: those of a job's handler.
+
+    Raises:
+        StepFailedError: a template failed; `name` is what its options are called.
+
+    """
+    try:
+        return options.of(Run(event))
+    except TemplateFailedError as error:
+        raise StepFailedError(error.where, name, error.text) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +93,14 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """``for`` and its ``do``; `variable` is the name of the item."""
+    """``for`` and its ``do``; `variable` is the name of the item, `index` that of its number, if it has one."""
 
     name: str
     where: str
     options: Options
     variable: str
     body: "tuple[Step, ...]"
+    index: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import shlex
 import sys
 from http import HTTPMethod
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import click
@@ -15,10 +16,12 @@ from signalpost.cli.explaining import show_takers
 from signalpost.cli.hiding import load
 from signalpost.cli.listing import show_plugins, show_routes
 from signalpost.cli.parameters import ImaginedClient, JsonObject
+from signalpost.cli.plainout import end_output, plugins_print_to_stderr
 from signalpost.cli.planning import show_plan
 from signalpost.cli.question import Question
 from signalpost.cli.running import LOG_LEVELS, run_server
 from signalpost.cli.starter import create_app
+from signalpost.cli.streams import open_streams
 from signalpost.cli.terminal import wants_colour
 from signalpost.cli.trying import try_message
 from signalpost.config.reference import reference as reference_text
@@ -50,7 +53,8 @@ def run(file: str, log_level: str, watch: bool) -> None:
     What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
     connected, and a mistake leaves everything as it was. SIGHUP reloads, too.
     """
-    run_server(load(file), log_level, watch=watch)
+    since, home = time_ns(), Path.cwd()
+    run_server(load(file, apart=False), log_level, watch=watch, home=home, since=since)
 
 
 @cli.command()
@@ -169,7 +173,8 @@ def schema(file: str, write: bool) -> None:
 
     It has the actions, settings and handlers of the plugins that FILE uses.
     """
-    made = app_schema(Path(file))
+    with plugins_print_to_stderr():
+        made = app_schema(Path(file))
     click.echo(write_schema(Path(file).parent, made) if write else schema_text(made))
 
 
@@ -181,4 +186,8 @@ def reference() -> None:
 
 def main() -> None:
     """Run the command line."""
-    cli(prog_name="signalpost")
+    open_streams()
+    try:
+        cli(prog_name="signalpost")
+    finally:
+        end_output()

@@ -9,11 +9,11 @@ import click
 from signalpost.cli.hiding import hiding
 from signalpost.cli.terminal import wants_colour
 from signalpost.config.render import render_problems
-from signalpost.errors import ConfigError, OperatorError
+from signalpost.errors import ConfigError, OperatorError, PluginError
 
 
 class Commands(click.Group):
-    """Commands whose `OperatorError` is shown on stderr without a traceback; the exit code is 1 then."""
+    """Commands whose `OperatorError` or `PluginError` is one line on stderr, with no traceback; the exit code is 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -25,7 +25,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
-        except OperatorError as error:
+        except (OperatorError, PluginError) as error:
             click.echo(f"signalpost: {error}", err=True)
         return ctx.exit(1)
 

@@ -3,11 +3,12 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TextIO, cast
 
 import click
 
+from signalpost.cli.plainout import plugins_print_to_stderr
 from signalpost.config.model import ServerConfig
 from signalpost.plan import Plan, load_plan
 
@@ -75,14 +76,19 @@ def hiding(ctx: click.Context) -> Iterator[None]:
     found.end()
 
 
-def load(file: str) -> Plan:
+def load(file: str, *, apart: bool = True) -> Plan:
     """Load a plan for the command that runs; its secrets are not shown from now on.
+
+    Args:
+        file: routes.yaml.
+        apart: whether what plugins print goes to stderr, since stdout is the command's.
 
     Raises:
         ConfigError: as `signalpost.plan.load_plan`.
 
     """
-    plan = load_plan(file)
+    with plugins_print_to_stderr() if apart else nullcontext():
+        plan = load_plan(file)
     hide(plan)
     return plan
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
 from signalpost import __version__
 from signalpost.cli.ownfolder import OwnFolder, UnsafeFolderError
@@ -56,25 +57,35 @@ class Recorder:
     def __init__(self, file: str) -> None:
         self._path = record_path(file)
         self._descriptor: int | None = None
+        self._removed = False
+        self._lock = Lock()
 
     def write(self, plan: Plan) -> None:
-        """Say that this plan is served from now on."""
+        """Say that this plan is served from now on; in a thread, since that takes a while where much is in it."""
+        data = json.dumps(_data(plan)).encode()
+        with self._lock:
+            if not self._removed:
+                self._write(data)
+
+    def _write(self, data: bytes) -> None:
         try:
             with OwnFolder.open(self._path.parent.parent, make=True) as folder:
                 if self._descriptor is not None or not _is_held(folder, self._path.name):
-                    self._replace(folder, json.dumps(_data(plan)).encode())
+                    self._replace(folder, data)
         except UnsafeFolderError as error:
             LOG.warning("%s; so `plan` does not know what runs", error)
         except OSError:
             pass  # see above
 
     def remove(self) -> None:
-        """Say that nothing is served any more."""
-        if self._descriptor is not None:
-            with suppress(OSError), OwnFolder.open(self._path.parent.parent) as folder:
-                folder.remove(self._path.name)
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Say that nothing is served any more, whatever is still about to be written."""
+        with self._lock:
+            self._removed = True
+            if self._descriptor is not None:
+                with suppress(OSError), OwnFolder.open(self._path.parent.parent) as folder:
+                    folder.remove(self._path.name)
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def _replace(self, folder: OwnFolder, data: bytes) -> None:
         """Put a new record in the place of the old one at once; it is locked before anybody can see it."""

@@ -1,26 +1,35 @@
 """Reload while ``signalpost run`` serves: when the app's files change, and when the system's signal HUP asks for it."""
 
 import asyncio
-import logging
 import sys
+from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import click
 
 from signalpost.cli.hiding import hide
+from signalpost.cli.logs import keep_log
 from signalpost.cli.record import Recorder
+from signalpost.cli.standing import standing
 from signalpost.cli.terminal import wants_colour
-from signalpost.cli.watching import AppFiles
+from signalpost.cli.watching import QUIET, AppFiles, Pace, Stamps, later
 from signalpost.cli.wording import installed_plugins
 from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
-from signalpost.plan import load_plan
-from signalpost.server import Server
+from signalpost.plan import Plan, diff, load_beside
+from signalpost.server import Reloaded, Server
 from signalpost.serving.descriptors import raise_limit
 
-LOG = logging.getLogger(__name__)
-
 KEPT = "not reloaded: the app goes on as it was"
+
+CUT = 1.0
+"""Seconds after the last change before which a save may be half of one, if what it says takes something away."""
+
+HELD = 5.0
+"""Seconds after which even that is believed, though something still changes."""
+
+_AGAIN = 1.0  # seconds until what failed in a way that nobody thought of is tried again
 
 
 class Reloader:
@@ -31,31 +40,55 @@ class Reloader:
         record: says what it serves.
         asked: is set when a reload is asked for.
         watch: whether the app's files are watched.
+        since: when reading the server's plan began, in nanoseconds since the epoch.
+        home: the working folder then, from which files are named: a plugin may have gone elsewhere.
 
     """
 
-    def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, *, watch: bool) -> None:
+    def __init__(
+        self,
+        server: Server,
+        record: Recorder,
+        asked: asyncio.Event,
+        *,
+        watch: bool,
+        since: int = 0,
+        home: Path | None = None,
+    ) -> None:
+        self._home = home or Path.cwd()
         self._server = server
         self._record = record
         self._asked = asked
         self._watch = watch
-        self._files = AppFiles.of(server.plan)
-        self._stamps = self._files.stamps()
+        self._pace = Pace()
+        self._files = AppFiles(frozenset())
+        self._stamps: Stamps = {}
+        self._since = since or time_ns()
         self._notes = frozenset(server.plan.notes)
         self._installed = frozenset(installed_plugins(server.plan))
 
+    async def begin(self) -> None:
+        """Look at the files as they are before the server starts: what is saved from now on is a reason to reload."""
+        with standing("the app's files cannot be looked at"):
+            await self._follow(AppFiles.of(self._server.plan))
+
     async def run(self) -> None:
-        """Reload whenever there is a reason to; never ends by itself."""
+        """Reload whenever there is a reason to; never ends by itself, whatever fails."""
         while True:
-            await self._reason()
-            self._asked.clear()
-            await self._reload()
+            done = False
+            with standing(KEPT):
+                await self._reason()
+                self._asked.clear()
+                await self._reload()
+                done = True
+            if not done:
+                await asyncio.sleep(_AGAIN)
 
     async def _reason(self) -> None:
         """Wait until a reload is asked for, or a file has changed."""
         reasons: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._asked.wait())]
         if self._watch:
-            reasons.append(asyncio.ensure_future(self._files.changed(self._stamps)))
+            reasons.append(asyncio.ensure_future(self._change()))
         try:
             await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -66,41 +99,101 @@ class Reloader:
             if not reason.cancelled():
                 reason.result()
 
+    async def _change(self) -> None:
+        """Wait until a file has changed."""
+        while True:
+            with standing("the app's files cannot be watched"):
+                await self._files.changed(self._stamps, self._pace)
+                return
+            await asyncio.sleep(_AGAIN)
+
     async def _reload(self) -> None:
         server = self._server
-        # What changes from here on is a reason of its own.
-        self._stamps = self._files.stamps()
         connections = server.plan.config.limits.connections
         try:
-            # In a thread, since it reads files and imports plugins: those who are connected do not wait for that.
-            plan = await asyncio.to_thread(load_plan, server.plan.config.file)
+            plan = await self._load()
             hide(plan)
             done = await server.reload(plan)
         except ConfigError as error:
-            self._follow(self._files.and_of((*(problem.file for problem in error.problems), *map(str, error.files))))
+            faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
+            await self._follow(self._files.and_of(str(self._home / name) for name in faulty))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:
             click.echo(f"signalpost: {error}\n{KEPT}", err=True)
-        except Exception:
-            LOG.exception(KEPT)
         else:
-            self._follow(AppFiles.of(plan))
-            self._record.write(plan)
-            click.echo(str(done))
-            for line in installed_plugins(plan):
-                if line not in self._installed:
-                    click.echo(line)
-            for note in (*done.notes, *(note for note in plan.notes if note not in self._notes)):
-                click.echo(f"note: {note}")
-            self._notes = frozenset(plan.notes)
-            self._installed = frozenset(installed_plugins(plan))
-            if plan.config.limits.connections != connections:
-                raise_limit(plan.config.limits.connections)
-        sys.stdout.flush()
+            with standing("this is reloaded, but what follows it has failed"):
+                keep_log()
+                await self._follow(AppFiles.of(plan))
+                self._say(plan, done)
+                await asyncio.to_thread(self._record.write, plan)
+                if plan.config.limits.connections != connections:
+                    raise_limit(plan.config.limits.connections)
 
-    def _follow(self, files: AppFiles) -> None:
-        """Watch other files from now on; those that were watched already are compared with what they were."""
+    def _say(self, plan: Plan, done: Reloaded) -> None:
+        click.echo(str(done))
+        for line in installed_plugins(plan):
+            if line not in self._installed:
+                click.echo(line)
+        for note in (*done.notes, *(note for note in plan.notes if note not in self._notes)):
+            click.echo(f"note: {note}")
+        sys.stdout.flush()
+        self._notes = frozenset(plan.notes)
+        self._installed = frozenset(installed_plugins(plan))
+
+    async def _load(self) -> Plan:
+        """Load the plan anew.
+
+        What cannot be used, or takes something away, may be half of a save. It is believed when the files have been
+        left alone for a while, and read again if they have not.
+
+        Raises:
+            ConfigError: it cannot be used.
+
+        """
+        clock = asyncio.get_running_loop().time
+        latest = clock() + HELD
+        while True:
+            # What changes from here on is a reason of its own.
+            self._since, self._stamps = time_ns(), await self._files.look()
+            plan: Plan | None = None
+            try:
+                # Files are read in a thread, and only what has changed is imported: nobody waits for more than that.
+                plan = await load_beside(self._server.plan.config.file, self._server.plan)
+                if not await asyncio.to_thread(_takes_away, self._server.plan, plan) or await self._rests(latest):
+                    loaded, plan = plan, None
+                    return loaded
+            except ConfigError:
+                if await self._rests(latest):
+                    raise
+            finally:
+                if plan is not None:
+                    plan.registry.unload()
+
+    async def _rests(self, latest: float) -> bool:
+        """Wait until the newest of the files is old enough to be whole; tell whether all are as they were read."""
+        clock = asyncio.get_running_loop().time
+        newest = max((stamp[0] for stamp in self._stamps.values()), default=0)
+        until = min(latest, clock() + CUT - max(0, time_ns() - newest) / 1e9)
+        while clock() < until:
+            await asyncio.sleep(QUIET)
+            if await self._files.look() != self._stamps:
+                return clock() >= latest
+        return True
+
+    async def _follow(self, files: AppFiles) -> None:
+        """Watch other files from now on.
+
+        Those that were watched already are compared with what they were, and of the others those that were saved since
+        they were read count as changed.
+        """
         known = {file: stamp for file, stamp in self._stamps.items() if files.cover(file)}
-        new = {file: stamp for file, stamp in files.stamps().items() if not self._files.cover(file)}
-        self._files, self._stamps = files, known | new
+        new = {file: stamp for file, stamp in (await files.look()).items() if not self._files.cover(file)}
+        fresh = later(new, self._since)
+        self._files, self._stamps = files, known | {file: new[file] for file in new if file not in fresh}
+
+
+def _takes_away(old: Plan, new: Plan) -> bool:
+    """Tell whether a plan lacks something that another one has, as it would if its file were cut off."""
+    changes = diff(old, new)
+    return any(part.removed for part in changes.parts().values())

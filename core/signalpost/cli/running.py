@@ -1,22 +1,26 @@
 """``signalpost run``: a server, a loop, and the signals of the operating system."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
-import uvloop
 
 from signalpost.cli.hiding import masked_by_command
-from signalpost.cli.logs import configure_logging
+from signalpost.cli.logs import configure_logging, keep_log
+from signalpost.cli.loop import ServerLoop
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
+from signalpost.cli.standing import standing
+from signalpost.cli.streams import lasting_streams
 from signalpost.cli.wording import installed_plugins
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
@@ -27,13 +31,15 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, *, watch: bool) -> None:
+def run_server(plan: Plan, log_level: str, *, watch: bool, home: Path | None = None, since: int = 0) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: to begin with.
         log_level: of what is logged, the least.
         watch: whether a change of the app's files reloads, too.
+        home: the working folder when the plan was read; that of now if nothing is said.
+        since: when reading the plan began, in nanoseconds since the epoch: what was saved later is read again.
 
     Raises:
         OperatorError: the server cannot start.
@@ -43,8 +49,11 @@ def run_server(plan: Plan, log_level: str, *, watch: bool) -> None:
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(plan, signals, watch=watch))
+    # The collector goes no more through what is there by now: that would hold the loop up whenever much is allocated,
+    # as by a reload.
+    gc.freeze()
+    with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
+        runner.run(serve(plan, signals, watch=watch, home=home, since=since))
 
 
 class ProcessSignals:
@@ -115,17 +124,26 @@ def _has_terminal() -> bool:
     return True
 
 
-async def _serve(plan: Plan, signals: ProcessSignals, *, watch: bool) -> None:
+async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, home: Path | None = None, since: int = 0) -> None:
+    """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
     server = Server(plan)
-    record = Recorder(plan.config.file)
-    told = signals.event()
-    reloader = Reloader(server, record, signals.reload_event(), watch=watch)
-    if await _unless(told, server.start()):
-        record.write(plan)
+    told, asked = signals.event(), signals.reload_event()
+    record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
+    reloader = Reloader(server, record, asked, watch=watch, since=since, home=home)
+    await reloader.begin()
+    if not await _unless(told, server.start()):
+        return
+    keep_log()
+    with standing("what `plan` compares with cannot be kept"):
+        await asyncio.to_thread(record.write, plan)
+    with standing("what is served cannot be printed"):
         _announce(plan, server)
+    with standing("nothing is reloaded any more"):
         await _unless(told, reloader.run())
+    await told.wait()
+    with standing("what `plan` compares with cannot be removed"):
         record.remove()
-        await server.stop()
+    await server.stop()
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

@@ -27,8 +27,8 @@ from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
-from signalpost.signals.elsewhere import document_of
-from signalpost.signals.event import HandshakeRequest, RouteEvent, Shared
+from signalpost.signals.elsewhere import document_of, guard_for
+from signalpost.signals.event import HandshakeRequest, RouteEvent, Services, Shared
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places
@@ -98,11 +98,18 @@ class Trial:
         self._endpoint = endpoint
         self._call = call
         names = [each.name for each in plan.config.endpoints if each.scheme.websocket]
-        self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+        self._table = SignalTable(
+            plan.signals,
+            names,
+            refuse_undeclared=plan.config.undeclared_refused,
+            filters=plan.filters if call else None,
+        )
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
-        broadcaster.address_by(self._table)
-        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
+        broadcaster.address_by(self._table, guard_for(self._table, self._hub))
+        if call and plan.filters is not None:
+            broadcaster.filter = plan.filters.broadcast
+        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, services=Services(plan.config.folder))
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
         self._sessions: dict[str, Session] = {}
@@ -138,7 +145,8 @@ class Trial:
         """
         try:
             if self._call:
-                await self._plugins.start(strict=True)
+                await self._plugins.start()
+                self._plugins.take_over()
             for each in clients:
                 await self.connect(each)
             yield
@@ -268,6 +276,9 @@ class Trial:
 
     def _traced(self, rule: SignalRule) -> SignalRule:
         """Give a rule whose steps are noted, and whose plugins' code is left out unless it is to be called."""
+        if rule.filters is not None and not self._call:
+            self._leave_out(f"the filters of plugins; {_CALLS}")
+            rule = replace(rule, filters=None)
         connected = None if rule.connected is None else self._without_code(rule.connected)
         if rule.do is not None:
             program = self._without_code(rule.do)

@@ -125,5 +125,5 @@ def _answer(answer: Any) -> Facts:
     if not isinstance(answer, Response):
         return [("answer", "204")]
     body = answer.body.decode(errors="replace")
-    headers = [("header", f"{name}: {value}") for name, value in (answer.headers or {}).items()]
+    headers = [("header", f"{name}: {value}") for name, value in answer.headers]
     return [("answer", f"{answer.status}{f' ({answer.content_type})  {body}' if body else ''}"), *headers]

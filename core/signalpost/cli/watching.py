@@ -1,20 +1,34 @@
 """Which files make up an app, and when they have changed.
 
 The system tells when something happens in a folder; whether that is a change is for the files themselves to say: by
-time, size and inode. So it does not matter how an editor saves: in place, by renaming another file over this one, or by
-turning a symbolic link elsewhere. Folders are looked into, never files held: a folder that is replaced is found again.
+time, size, inode and mode. So it does not matter how an editor saves: in place, by renaming another file over this one,
+or by turning a symbolic link elsewhere. Folders are looked into, never files held: a folder that is replaced is found
+again. Of a folder only that counts which the app is read from, Python of plugins and YAML of what is included: programs
+keep logs, databases and caches beside those.
+
+A change counts when the file has been left alone. One that goes on changing holds no other's change back, and one that
+has reloads follow each other without end is waited for longer.
 """
 
 import asyncio
+import fcntl
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import aclosing
+import signal
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
+from typing import TypeVar
 
 from watchfiles import awatch
 
+from signalpost.cli.standing import is_ending
+from signalpost.config.includes import SUFFIXES
 from signalpost.plan import Plan
 
 LOG = logging.getLogger(__name__)
@@ -25,11 +39,68 @@ QUIET = 0.1
 LOOK = 1_000
 """Milliseconds between two looks at the files when the system tells nothing (some network file systems never do)."""
 
+PATIENCE = 2.0
+"""Seconds for which files that go on changing hold back the changes of others."""
+
+OPEN = 10.0
+"""Seconds without a change for which a file that somebody has open to write is waited for."""
+
+BURST, WITHIN = 10, 10.0
+"""How many reloads a file may cause in so many seconds."""
+
+REST, RECOVERY = 5.0, 60.0
+"""Seconds for which a file that causes more must be left alone, until it has caused none for so many seconds."""
+
+_GRAIN = 20_000_000  # nanoseconds by which a file's times may be behind the clock, and then some
+_CODE = ".py"
 _NOISE = ("~", ".pyc", ".swp", ".swx", ".tmp")
 _VIM_TRIES = "4913"  # a file that Vim makes to see whether it may
 
-Stamp = tuple[int, int, int]
-"""Time of the last change in nanoseconds, size, inode."""
+Stamp = tuple[int, int, int, int]
+"""Time of the last change in nanoseconds, size, inode, mode."""
+
+Stamps = Mapping[Path, Stamp]
+
+T = TypeVar("T")
+
+
+class Pace:
+    """How long a file must be left alone before its change counts.
+
+    Args:
+        clock: seconds; `time.monotonic`.
+
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._caused: dict[Path, deque[float]] = {}
+        self._tired: set[Path] = set()
+
+    def rest(self, file: Path) -> float:
+        """Return for how many seconds a file must be left alone."""
+        now, times = self._clock(), self._caused.get(file, deque[float]())
+        if file in self._tired and now - times[-1] < RECOVERY:
+            return REST
+        self._tired.discard(file)
+        if len(times) < BURST or now - times[0] > WITHIN:
+            return QUIET
+        self._tired.add(file)
+        LOG.warning(
+            "%s changes again and again (%d reloads in %g s): from now on it counts when it has been left alone for "
+            "%g s; what a program writes belongs elsewhere than among what the app is made of",
+            file,
+            BURST,
+            WITHIN,
+            REST,
+        )
+        return REST
+
+    def caused(self, files: Iterable[Path]) -> None:
+        """Note that changes of these files are the reason for a reload."""
+        now = self._clock()
+        for file in files:
+            self._caused.setdefault(file, deque(maxlen=BURST)).append(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,70 +108,96 @@ class AppFiles:
     """The files of an app.
 
     Attributes:
-        files: absolute; there or not. A folder among them stands for all that is below it.
+        files: absolute; there or not. A folder among them stands for the YAML files below it.
+        code: folders that stand for the Python files below them; absolute.
 
     """
 
     files: frozenset[Path]
+    code: frozenset[Path] = frozenset()
 
     @classmethod
     def of(cls, plan: Plan) -> "AppFiles":
         """Give the files that a plan was made of."""
         templates = (file for rule in plan.routes for file in rule.templates)
-        return cls(frozenset((*plan.config.files, *templates, plan.config.plugins.folder)))
+        return cls(frozenset((*plan.config.files, *templates)), frozenset({plan.config.plugins.folder}))
 
     def and_of(self, files: Iterable[str]) -> "AppFiles":
         """Give these and further ones, such as those that are at fault."""
-        return AppFiles(self.files | {Path(os.path.abspath(file)) for file in files})  # noqa: PTH100 - keeps symlinks
+        more = frozenset(Path(os.path.abspath(file)) for file in files)  # noqa: PTH100 - keeps symlinks
+        return AppFiles(self.files | more, self.code)
 
     def cover(self, file: Path) -> bool:
         """Tell whether a file is one of these."""
-        return file in self.files or any(parent in self.files for parent in file.parents)
+        if file in self.files:
+            return True
+        return (file.suffix == _CODE and not self.code.isdisjoint(file.parents)) or (
+            file.suffix in SUFFIXES and not self.files.isdisjoint(file.parents)
+        )
 
-    def stamps(self) -> Mapping[Path, Stamp]:
+    def stamps(self) -> Stamps:
         """Tell of each file that is there what tells one state of it from another."""
         found: dict[Path, Stamp] = {}
         for file in self._each():
-            try:
-                status = file.stat()
-            except OSError:
-                continue
-            found[file] = (status.st_mtime_ns, status.st_size, status.st_ino)
+            with suppress(OSError, ValueError):
+                status = os.stat(file)  # noqa: PTH116 - a name may be of any kind here
+                found[file] = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode)
         return found
 
     def _each(self) -> Iterator[Path]:
-        for file in self.files:
-            if file.is_dir():
-                for folder, _, names in _walk(file):
-                    yield from (folder / name for name in names)
-            else:
-                yield file
+        for folder, suffixes in self._trees():
+            for place, _, names in _walk(folder):
+                yield from (place / name for name in names if name.endswith(suffixes))
+        yield from (file for file in self.files if not os.path.isdir(file))  # noqa: PTH112 - never raises
+
+    def _trees(self) -> Iterator[tuple[Path, tuple[str, ...]]]:
+        """Yield the folders that are looked into, and by what names end that count there."""
+        yield from ((folder, (_CODE,)) for folder in self.code)
+        yield from ((file, SUFFIXES) for file in self.files if os.path.isdir(file))  # noqa: PTH112 - never raises
 
     def _folders(self) -> set[Path]:
         """Give all folders in which something may happen, as far as they are there."""
         found: set[Path] = set()
-        for file in self.files:
-            found.add(next(parent for parent in file.parents if parent.is_dir()))
-            if file.is_dir():
-                found.update(folder for folder, _, _ in _walk(file))
+        for file in (*self.files, *self.code):
+            found.add(next(parent for parent in file.parents if os.path.isdir(parent)))  # noqa: PTH112 - never raises
+        for folder, _ in self._trees():
+            found.update(place for place, _, _ in _walk(folder))
         return found
 
-    async def changed(self, since: Mapping[Path, Stamp]) -> None:
-        """Wait until something is otherwise than `since`, and no more changes for a moment."""
-        try:
-            if self.stamps() == since:
-                await self._told(since)
-        except (OSError, RuntimeError) as error:  # too many watches (fs.inotify.max_user_watches), an odd file system
-            LOG.info("the system does not tell of changes (%s); files are looked at every second", error)
-            while self.stamps() == since:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(LOOK / 1_000)
-        await self._settle()
+    async def changed(self, since: Stamps, pace: Pace | None = None) -> None:
+        """Wait until something is otherwise than `since`, and has been left alone for a moment.
 
-    async def _told(self, since: Mapping[Path, Stamp]) -> None:
-        """Wait until something is otherwise, woken by the system."""
+        Args:
+            since: what the files were.
+            pace: says how long a moment is; the shortest one without it.
+
+        """
+        pace = pace or Pace()
+        while True:
+            if await self.look() == since:
+                await self._told(since)
+            if await self._settle(since, pace):
+                return
+
+    async def look(self) -> Stamps:
+        """Give `stamps` without holding the loop up: a folder may hold very much, and a disk be slow."""
+        return await _apart(self.stamps)
+
+    async def _told(self, since: Stamps) -> None:
+        """Wait until something is otherwise, woken by the system if that can be."""
+        try:
+            await self._woken(since)
+        except BaseException as error:  # too many watches, a name that is not UTF-8, an odd file system, a panic
+            if is_ending(error):
+                raise
+            LOG.info("the system does not tell of changes (%s); files are looked at every second", error)
+            while await self.look() == since:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(LOOK / 1_000)
+
+    async def _woken(self, since: Stamps) -> None:
         # Yields after `LOOK` at the latest, so that what has changed while it began is seen too.
         events = awatch(
-            *self._folders(),
+            *await _apart(self._folders),
             recursive=False,
             watch_filter=None,
             step=round(QUIET * 1_000),
@@ -110,15 +207,83 @@ class AppFiles:
         )
         async with aclosing(events):
             async for _ in events:
-                if self.stamps() != since:
+                if await self.look() != since:
                     return
 
-    async def _settle(self) -> None:
-        """Wait until the files have been left alone for a moment."""
-        before: Mapping[Path, Stamp] | None = None
-        while (now := self.stamps()) != before:
-            before = now
+    async def _settle(self, since: Stamps, pace: Pace) -> bool:
+        """Wait until what has changed is left alone; tell whether it is a change then, for it may be undone."""
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        seen: dict[Path, tuple[Stamp | None, float]] = {}
+        while True:
+            now, stamps = clock(), await self.look()
+            moved = [file for file in since.keys() | stamps.keys() if since.get(file) != stamps.get(file)]
+            if not moved:
+                return False
+            for file in moved:
+                if file not in seen or seen[file][0] != stamps.get(file):
+                    seen[file] = stamps.get(file), now
+            still = [file for file in moved if await _rests(file, now - seen[file][1], pace)]
+            if still and (len(still) == len(moved) or now - begun >= PATIENCE):
+                pace.caused(still)
+                return True
             await asyncio.sleep(QUIET)
+
+
+def later(stamps: Stamps, since: int) -> frozenset[Path]:
+    """Give the files that may have been saved after a moment, in nanoseconds since the epoch.
+
+    By the time of the inode, which a file that is moved or copied to its place has of that moment, too.
+    """
+    found = set()
+    for file in stamps:
+        with suppress(OSError, ValueError):
+            if file.stat().st_ctime_ns >= since - _GRAIN:
+                found.add(file)
+    return frozenset(found)
+
+
+def is_written(file: Path) -> bool:
+    """Tell whether somebody has a file open to write, as far as the system tells.
+
+    Linux gives no lease to read such a file (fcntl(2), F_SETLEASE). It gives none of other users' files, nor on most
+    network file systems: then it is not known, and nobody is taken to write.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116 - opening a pipe or a device may do something
+            return False
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return False
+    try:
+        # Who opens it meanwhile has a signal sent here, whose default would end the process; that of SIGURG does not.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+async def _rests(file: Path, seconds: float, pace: Pace) -> bool:
+    """Tell whether a file that has not changed for so long has been left alone."""
+    if seconds < pace.rest(file):
+        return False
+    return seconds >= OPEN or not await _apart(is_written, file)
+
+
+# Its own, since plugins may have all threads of the loop's executor wait for something.
+_THREAD = ThreadPoolExecutor(1, "signalpost watch")
+
+
+async def _apart(function: Callable[..., T], *arguments: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREAD, function, *arguments)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -10,6 +10,7 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\.?$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za
 _LOOKS_LIKE_IPV4 = re.compile(r"[0-9.]+")
 _SCHEME_NAME = re.compile(r"[a-z][a-z0-9+.-]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_OPAQUE = frozenset({"null", "file://"})  # of pages that have no host
 
 
 def parse_address(text: str) -> str:
@@ -42,10 +43,16 @@ def parse_address(text: str) -> str:
 def parse_origin(text: str) -> str:
     """Bring an origin to the form browsers send (RFC 6454 section 6.1): lower case, no default port.
 
+    ``null`` and ``file://`` stay as they are.
+
     Raises:
         ValueError: with one line that says what is allowed.
 
     """
+    if text.lower() in _OPAQUE:
+        return text.lower()
+    if text.lower().startswith("file:"):
+        raise ValueError(f'{quoted(text)}: browsers do not tell files apart: write "file://" or "null", or both')
     if "*" in text:
         raise ValueError(f"{quoted(text)}: origins have no wildcard; list each as scheme://host[:port]")
     try:

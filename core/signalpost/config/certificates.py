@@ -4,8 +4,10 @@ A certificate comes as pem (certificates and key in one file or in two, the key 
 pfx/p12 under a password, or is made at start (``self_signed: true``). Only files are read here; no sockets, no loop.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -93,6 +95,15 @@ def load_certificate(tls: TlsConfig, hostnames: Iterable[str], *, now: datetime 
         return _as_pem(certificates, key)
     material = _read(tls)
     return _as_pem(material.certificates, material.key)
+
+
+def certificate_digest(files: Iterable[Path]) -> str:
+    """Give a digest of what the files of a certificate hold; one that cannot be read holds nothing here."""
+    found = hashlib.sha256()
+    for file in files:
+        with suppress(OSError):
+            found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def _as_pem(certificates: Sequence[x509.Certificate], key: PrivateKey) -> CertificateChain:

@@ -93,7 +93,7 @@ def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
     address = _read_socket(section, scheme, folder) if unix else section.parsed("address", parse_address)
     mode = _read_mode(section, unix=unix)
     tls = None if scheme is None else read_tls(section, scheme, folder)
-    origins = _parsed_texts(section, "origins", parse_origin)
+    origins = _read_origins(section)
     compression = _read_compression(section, scheme)
     hosts = _parsed_texts(section, "hosts", parse_host)
     headers = _read_headers(section, scheme)
@@ -157,6 +157,12 @@ def _parsed_texts(section: Section, name: str, parse: Callable[[str], str]) -> t
         except ValueError as error:
             section.report.add(keys, str(error))
     return tuple(found)
+
+
+def _read_origins(section: Section) -> tuple[str, ...]:
+    data = section.data.get("origins")
+    opaque = ("null",) if isinstance(data, list) and None in data else ()  # as it is written without quotes
+    return (*_parsed_texts(section, "origins", parse_origin), *opaque)
 
 
 def _read_headers(section: Section, scheme: Scheme | None) -> tuple[tuple[str, str], ...]:

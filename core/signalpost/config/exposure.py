@@ -8,6 +8,7 @@ from pathlib import Path
 
 from signalpost.config.includes import SECRETS_FILE
 from signalpost.config.model import EndpointConfig, PrivatePaths, RouteConfig, StateConfig
+from signalpost.config.presence import is_file, is_folder, is_same, is_there
 from signalpost.config.report import Report
 from signalpost.config.state import state_files
 from signalpost.config.words import printable
@@ -22,7 +23,7 @@ def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
     """Yield what is to be noted if other users of this machine may read the secrets, or change what is read here."""
     yield from _writable_notes(report, folder)
     secrets = folder / SECRETS_FILE
-    mode = secrets.stat().st_mode if secrets in report.files and secrets.exists() else 0
+    mode = secrets.stat().st_mode if secrets in report.files and is_there(secrets) else 0
     if mode & stat.S_IROTH:
         name = report.source.shown(SECRETS_FILE)
         yield f"{name} is not kept from other users of this machine (its mode is {mode & 0o777:o}): chmod 600 {name}"
@@ -31,7 +32,7 @@ def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
 def _writable_notes(report: Report, folder: Path) -> Iterator[str]:
     """Yield what is to be noted if other users may write routes.yaml or what it includes: it says which code is run."""
     for file in report.files:
-        if file.suffix not in _YAML or not file.is_file():
+        if file.suffix not in _YAML or not is_file(file):
             continue
         mode = file.stat().st_mode & 0o777
         if mode & stat.S_IWOTH:
@@ -54,7 +55,7 @@ def private_paths(
     """
     keys = [path for each in endpoints if each.tls for path in (each.tls.key, each.tls.certificate) if path]
     whole = [folder / SECRETS_FILE, folder / Path(report.source.file).name, *composed, *keys]
-    folders = [path for path in whole if path.is_dir()]
+    folders = [path for path in whole if is_folder(path)]
     files = dict.fromkeys(path for path in whole if path not in folders)
     return PrivatePaths(tuple(files), (plugins, *folders, folder / RECORDS_FOLDER), folder)
 
@@ -68,7 +69,7 @@ def with_state(private: PrivatePaths, state: StateConfig) -> PrivatePaths:
 
 def check_served(report: Report, routes: Sequence[RouteConfig], private: PrivatePaths) -> None:
     """Report routes that would show to everyone what is private, once each: by the first of it that is there."""
-    there = [path for path in (*private.files, *private.folders) if path.exists()]
+    there = [path for path in (*private.files, *private.folders) if is_there(path)]
     for route in routes:
         for key, path in (("file", route.file), ("view", route.view), ("static", route.static)):
             shown = None if path is None else next((each for each in there if _shows(path, each)), None)
@@ -82,8 +83,8 @@ def check_served(report: Report, routes: Sequence[RouteConfig], private: Private
 def _shows(served: Path, private: Path) -> bool:
     """Tell whether one is the other, or in it, whatever links lead there."""
     ours, theirs = Path(os.path.realpath(served)), Path(os.path.realpath(private))
-    inside = theirs.is_relative_to(ours) or (private.is_dir() and ours.is_relative_to(theirs))
-    return inside or (served.is_file() and private.is_file() and served.samefile(private))
+    inside = theirs.is_relative_to(ours) or (is_folder(private) and ours.is_relative_to(theirs))
+    return inside or (is_file(served) and is_file(private) and is_same(served, private))
 
 
 def _named(path: Path, private: PrivatePaths) -> str:

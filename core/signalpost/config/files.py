@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from signalpost.config.neighbours import meant, reason
+from signalpost.config.presence import is_file, is_folder
 from signalpost.config.section import Section
 from signalpost.config.words import quoted
 
@@ -13,7 +14,7 @@ def find_file(section: Section, name: str, folder: Path) -> Path | None:
     path = _absolute(section, name, folder)
     if path is None:
         return None
-    if os.path.isdir(path):  # noqa: PTH112 - never raises, where a name may be too long for any file
+    if is_folder(path):
         section.problem(name, f"{quoted(section.data[name])} is a folder; a file is meant here")
         return None
     section.report.files[path] = None
@@ -25,7 +26,7 @@ def find_folder(section: Section, name: str, folder: Path) -> Path | None:
     path = _absolute(section, name, folder)
     if path is None:
         return None
-    if os.path.isfile(path):  # noqa: PTH113 - as above
+    if is_file(path):
         section.problem(name, f"{quoted(section.data[name])} is a file; a folder is meant here")
         return None
     return path if _is_there(section, name, path, folder, "folder") else None
@@ -53,7 +54,7 @@ def _is_there(section: Section, name: str, path: Path, folder: Path, kind: str) 
     except OSError as error:
         section.problem(name, f"the {kind} {text} cannot be read: {reason(error)}")
         return False
-    if not (path.is_file() if kind == "file" else path.is_dir()):
+    if not (is_file(path) if kind == "file" else is_folder(path)):
         section.problem(name, f"{text} is not a {kind}")
         return False
     needed = os.R_OK if kind == "file" else os.R_OK | os.X_OK

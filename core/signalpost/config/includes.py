@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from signalpost.config.neighbours import meant, reason
+from signalpost.config.presence import is_file, is_folder, is_same
 from signalpost.config.words import quoted
 
 SECRETS_FILE = "secrets.yaml"
@@ -51,14 +52,17 @@ def check_included(path: Path, shown: str, folder: Path) -> None:
 
     Raises:
         ValueError: it cannot be; the text, one line, says why.
+        OSError: it cannot be found, for another reason than that there is none.
 
     """
-    if path.is_dir():
+    if is_folder(path):
         raise ValueError(f"{quoted(shown)} is a folder: write !include_dir {shown}")
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{quoted(shown)} is no YAML file by its name (allowed: {', '.join(SUFFIXES)})")
-    if not path.exists():
-        raise ValueError(f"no file {quoted(shown)} in the folder of routes.yaml{meant(path, folder)}")
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise ValueError(f"no file {quoted(shown)} in the folder of routes.yaml{meant(path, folder)}") from None
     _check_file(path, shown, folder)
 
 
@@ -71,9 +75,9 @@ def included_files(path: Path, shown: str, folder: Path) -> list[Path]:
         ValueError: the folder, or a file in it, cannot be included; the text, one line, says why.
 
     """
-    if path.is_file():
+    if is_file(path):
         raise ValueError(f"{quoted(shown)} is a file: write !include {shown}")
-    if not path.is_dir():
+    if not is_folder(path):
         raise ValueError(f"no folder {quoted(shown)} in the folder of routes.yaml{meant(path, folder)}")
     found = list(islice(_walk(path, folder), MAX_FOUND + 1))
     if len(found) > MAX_FOUND:
@@ -95,9 +99,9 @@ def _check_file(path: Path, shown: str, folder: Path) -> None:
     """See that a file is one, and may be read."""
     _check_place(path, shown, folder)
     secrets = folder / SECRETS_FILE
-    if secrets.exists() and path.samefile(secrets):
+    if is_same(path, secrets):
         raise ValueError(f"{quoted(shown)} holds secrets and is not included: each is read by its name, !secret NAME")
-    if not path.is_file():  # nor a pipe or a device, which might never end
+    if not is_file(path):  # nor a pipe or a device, which might never end
         raise ValueError(f"{quoted(shown)} is not a file")
 
 

@@ -1,18 +1,41 @@
 """The timers and schedules of routes.yaml. Cron expressions are left to the plan, which knows how to read them."""
 
-from collections.abc import Callable
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 from signalpost.config.model import ScheduleConfig, TimerConfig
 from signalpost.config.section import Section
 from signalpost.config.steps import Place, read_broadcast, read_steps
-from signalpost.config.units import parse_duration
-from signalpost.config.words import did_you_mean, quoted
+from signalpost.config.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
+from signalpost.config.words import quoted
 
-# Years that datetime can carry into any zone and back without leaving its range.
-_FIRST_YEAR = 1970
-_LAST_YEAR = 9998
+_OFFSET = re.compile(r"(?:utc|gmt|z)?\s*(?P<sign>[+-]?)\s*0?(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE)
+# A zone that is only somewhat near is another one, and its clock is wrong.
+_NEAR = 0.8
+_LONGEST_NAME = 80
+_ABBREVIATION = re.compile(r"[A-Z]{2,5}|[a-z]{2,4}")
+# Of the letters that stand on clocks, those that mean one place to most people; no IANA name is near them.
+_ABBREVIATIONS: Mapping[str, str] = {
+    **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
+    **dict.fromkeys(("MDT", "MT"), "America/Denver"),
+    **dict.fromkeys(("CDT", "CT"), "America/Chicago"),
+    **dict.fromkeys(("EDT", "ET"), "America/New_York"),
+    **dict.fromkeys(("AKST", "AKDT"), "America/Anchorage"),
+    **dict.fromkeys(("BST",), "Europe/London"),
+    **dict.fromkeys(("CEST", "MEZ", "MESZ"), "Europe/Berlin"),
+    **dict.fromkeys(("EEST",), "Europe/Athens"),
+    **dict.fromkeys(("WEST",), "Europe/Lisbon"),
+    **dict.fromkeys(("MSK",), "Europe/Moscow"),
+    **dict.fromkeys(("JST",), "Asia/Tokyo"),
+    **dict.fromkeys(("KST",), "Asia/Seoul"),
+    **dict.fromkeys(("HKT",), "Asia/Hong_Kong"),
+    **dict.fromkeys(("SGT",), "Asia/Singapore"),
+    **dict.fromkeys(("AEST", "AEDT"), "Australia/Sydney"),
+    **dict.fromkeys(("NZST", "NZDT"), "Pacific/Auckland"),
+}
 
 
 def read_timers(root: Section) -> tuple[TimerConfig, ...]:
@@ -46,6 +69,11 @@ def _read_timer(section: Section) -> TimerConfig | None:
     steps = read_broadcast(section, Place.JOB) or read_steps(section, "do", Place.JOB)
     if name is None or every is None:
         return None
+    try:
+        check_skip(every, section.whole("skip", 0))
+    except ValueError as error:
+        section.problem("skip", str(error))
+        return None
     return TimerConfig(
         section.keys,
         name,
@@ -56,6 +84,7 @@ def _read_timer(section: Section) -> TimerConfig | None:
         section.whole("skip", 0),
         section.flag("on_start"),
         section.mapping("arguments"),
+        section.quantity("timeout", parse_duration),
     )
 
 
@@ -99,13 +128,40 @@ def parse_timezone(text: str) -> ZoneInfo:
         return ZoneInfo(text)
     except (LookupError, ValueError, OSError):
         # Not found; not a name at all (an absolute path, a null character); a folder of zones ("Europe").
-        zones = sorted(available_timezones())
-        # People know the city: let "Berlin" find Europe/Berlin.
-        cities = [zone for zone in zones if zone.rpartition("/")[2].lower() == text.strip().lower().replace(" ", "_")]
-        meant = f'; did you mean "{cities[0]}"?' if cities else did_you_mean(text, zones)
         raise ValueError(
-            f"no time zone {quoted(text)}{meant} (allowed: IANA names like Europe/London, and UTC)"
+            f"no time zone {quoted(text)}{_zone_meant(text)} (allowed: IANA names like Europe/London, and UTC)"
         ) from None
+
+
+def _zone_meant(text: str) -> str:
+    """Return what was probably meant by a zone that there is not; nothing, where a near name means something else."""
+    word = text.strip()
+    zones = sorted(available_timezones())
+    if (offset := _OFFSET.fullmatch(word)) is not None:
+        return _fixed_zone(offset, zones)
+    # People know the city: let "Berlin" find Europe/Berlin.
+    city = _city(word)
+    same = [zone for zone in zones if zone.lower() == word.lower()] or [zone for zone in zones if _city(zone) == city]
+    if same and city:
+        return f'; did you mean "{same[0]}"?'
+    if _ABBREVIATION.fullmatch(word):
+        known = _ABBREVIATIONS.get(word.upper())
+        return f'; did you mean "{known}"?' if known else "; several zones may share such letters: name a city"
+    names = {zone.lower() if "/" in word else _city(zone): zone for zone in zones}
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=_NEAR) if len(word) <= _LONGEST_NAME else []
+    return f'; did you mean "{names[near[0]]}"?' if near else ""
+
+
+def _fixed_zone(offset: re.Match[str], zones: Sequence[str]) -> str:
+    """Return what was meant by an offset such as ``GMT+2``: in the names of zones, signs are the other way round."""
+    fixed = f"Etc/GMT{'-' if offset['sign'] == '+' else '+'}{offset['hours']}"
+    if offset["sign"] and int(offset["minutes"] or 0) == 0 and fixed in zones:
+        return f'; did you mean "{fixed}"? Signs are the other way round there; a city has its summer time, too'
+    return "; name a city that has this time"
+
+
+def _city(zone: str) -> str:
+    return zone.rpartition("/")[2].lower().replace(" ", "_")
 
 
 def _moments(zone: ZoneInfo | None) -> Callable[[str], datetime]:
@@ -119,8 +175,8 @@ def _moments(zone: ZoneInfo | None) -> Callable[[str], datetime]:
                 f"{quoted(text)} is no date or time (allowed: ISO 8601, as in 2027-01-31, 2027-01-31T09:00:00 "
                 "or 2027-01-31T09:00:00+01:00)"
             ) from None
-        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-            raise ValueError(f"{quoted(text)} is out of range: years are {_FIRST_YEAR} to {_LAST_YEAR}")
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise ValueError(f"{quoted(text)} is out of range: years are {FIRST_YEAR} to {LAST_YEAR}")
         if moment.tzinfo is not None:
             return moment
         return moment.astimezone() if zone is None else moment.replace(tzinfo=zone)

@@ -60,6 +60,8 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
         handlers=section.whole("handlers", _DEFAULT.handlers),
         rate=_read_rate(section),
         drain=_DEFAULT.drain if drain is None else drain,
+        startup=section.quantity("startup", parse_duration) or _DEFAULT.startup,
+        response=section.quantity("response", parse_duration) or _DEFAULT.response,
     )
 
 

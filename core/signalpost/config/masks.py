@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 
 from signalpost.config.nodes import Hidden
 from signalpost.config.scalars import shorten
+from signalpost.config.spellings import Spellings, flattened
 from signalpost.config.words import printable
 
 MASK = "***"
@@ -51,7 +52,9 @@ class Mask:
         self._labels = list(dict.fromkeys(each.label for each in values))
         self._marks = {label: chr(_FIRST_MARK + index % _MOST_MARKS) for index, label in enumerate(self._labels)}
         self._spellings = [
-            _Spelling(text, self._marks[each.label]) for each in values for text in _spellings(each.text)
+            _Spelling(text, self._marks[each.label], whole=whole)
+            for each in values
+            for text, whole in _spellings(each.text).items()
         ]
 
     def __call__(self, text: str, about: Sequence[Hidden] = ()) -> str:
@@ -66,10 +69,12 @@ class Mask:
             return text
         text = _MARKS.sub("\ufffd", text)
         lowered = text.lower()
+        flat = flattened(lowered)
         for spelling in self._spellings:
-            if spelling.text in text or spelling.lowered in lowered:
-                text = spelling.hide(text)
-                lowered = text.lower()
+            hidden = spelling.hide(text, lowered, flat)
+            if hidden != text:
+                text, lowered = hidden, hidden.lower()
+                flat = flattened(lowered)
         if _CUT.search(text):
             text = self._without_cut_ones(text)
         for each in about:
@@ -90,49 +95,50 @@ class Mask:
 
 
 class _Spelling:
-    """One way to write a value, and the mark that takes its place."""
+    """One way to write a value, and the mark that takes its place.
 
-    __slots__ = ("_fewest", "_mark", "_pattern", "lowered", "text")
+    Args:
+        text: the value as it is written.
+        mark: takes its place.
+        whole: whether to look for it as it is and however it is escaped; else only for what is left of it where it was
+            cut, since the value's own pattern finds it.
 
-    def __init__(self, text: str, mark: str) -> None:
-        self.text = text
-        self.lowered = text.lower()
+    """
+
+    __slots__ = ("_fewest", "_mark", "_spellings", "_text")
+
+    def __init__(self, text: str, mark: str, *, whole: bool) -> None:
+        self._text = text.lower()
         self._mark = mark
-        self._pattern: re.Pattern[str] | None = None
+        # A short one is hidden only as a word, a long one in any case.
+        self._spellings = Spellings(text, as_word=len(text) < _LONG) if whole else None
         # What is left of a cut value is hidden if it is so long: of short values, half of them.
         self._fewest = max(SHORTEST, min(_LONG, len(text) // 2))
 
-    def hide(self, text: str) -> str:
-        """Hide the value wherever it stands; a short one only as a word, a long one in any case."""
-        if self._pattern is None:
-            escaped = re.escape(self.text)
-            self._pattern = (
-                re.compile(escaped, re.IGNORECASE)
-                if len(self.text) >= _LONG
-                else re.compile(rf"(?<!\w){escaped}(?!\w)")
-            )
-        return self._pattern.sub(self._mark, text)
+    def hide(self, text: str, lowered: str, flat: str) -> str:
+        """Hide the value wherever it stands; the arguments are those of `Spellings.hide`."""
+        return text if self._spellings is None else self._spellings.hide(text, lowered, flat, self._mark)
 
     def hide_beginning(self, text: str) -> str:
         """Hide the beginning of the value at the end of a text."""
-        first = self.lowered[: self._fewest]
-        start = max(0, len(text) - len(self.text))
+        first = self._text[: self._fewest]
+        start = max(0, len(text) - len(self._text))
         tail = text[start:].lower()
         at = tail.find(first)
         while at >= 0:
-            if self.lowered.startswith(tail[at:]):
+            if self._text.startswith(tail[at:]):
                 return text[: start + at] + self._mark
             at = tail.find(first, at + 1)
         return text
 
     def hide_end(self, text: str) -> str:
         """Hide the end of the value at the beginning of a text."""
-        last = self.lowered[-self._fewest :]
-        head = text[: len(self.text)].lower()
+        last = self._text[-self._fewest :]
+        head = text[: len(self._text)].lower()
         at = head.rfind(last)
         while at >= 0:
             end = at + len(last)
-            if self.lowered.endswith(head[:end]):
+            if self._text.endswith(head[:end]):
                 return self._mark + text[end:]
             at = head.rfind(last, 0, end - 1)
         return text
@@ -143,17 +149,16 @@ def secrets_mask(hidden: Iterable[Hidden]) -> Mask:
     return Mask(each for each in hidden if each.secret and len(each.text) >= SHORTEST)
 
 
-def _spellings(value: str) -> list[str]:
-    """Return a value as it may be written (in a repr, as JSON, in an address, cut, …), the longest first."""
+def _spellings(value: str) -> dict[str, bool]:
+    """Return a value as it may be written (in a repr, as JSON, in an address, …), the longest first.
+
+    Each with whether to look for all of it; see `_Spelling`.
+    """
     shown = printable(value)
     data = value.encode(errors="replace")
     as_json = json.dumps(value)[1:-1]
-    spellings = {
-        value,
-        value.strip() or value,
+    escaped = {
         shown,
-        shown.lower(),
-        shorten(shown),
         repr(value)[1:-1],
         as_json,
         json.dumps(as_json)[1:-1],
@@ -162,10 +167,16 @@ def _spellings(value: str) -> list[str]:
         quote(data),
         quote(data, safe=""),
         quote_plus(data),
+    }
+    plain = {
+        value,
+        value.strip() or value,
+        shown.lower(),
+        shorten(shown),
         *(line for line in map(str.strip, value.splitlines()[:_MOST_LINES]) if len(line) >= _LONG),
         *(each for each in (data.hex(), *_base64(data)) if len(each) >= _LONG),
     }
-    return sorted(spellings, key=len, reverse=True)
+    return {text: text in plain for text in sorted(escaped | plain, key=len, reverse=True)}
 
 
 def _base64(data: bytes) -> Iterator[str]:

@@ -19,6 +19,7 @@ from signalpost.errors import Problem
 
 Keys = tuple[str | int, ...]
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that only read (RFC 9110 section 9.2.1), but for TRACE, which no route answers."""
 
@@ -98,12 +99,18 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """The certificate of an endpoint: a pem or pfx file, or one made at start."""
+    """The certificate of an endpoint: a pem or pfx file, or one made at start.
+
+    Attributes:
+        digest: of what the files hold, so that a certificate that was renewed is another one.
+
+    """
 
     certificate: Path | None = None
     key: Path | None = None
     password: str | None = field(default=None, repr=False)
     self_signed: bool = False
+    digest: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +246,8 @@ class RouteConfig(Placed):
     schema: SchemaConfig | None = None
     endpoints: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    query: SchemaConfig | None = None
+    params: SchemaConfig | None = None
 
 
 class Rebroadcast(StrEnum):
@@ -277,6 +286,18 @@ class SlowPolicy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LatestBy:
+    """`SlowPolicy.LATEST`, where values of one path are of several things: each thing's newest is kept.
+
+    Attributes:
+        key: names of keys in mappings inside mappings, at whose end a value says what it is of.
+
+    """
+
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SlowConfig:
     """What becomes of clients that do not read as fast as they are sent to.
 
@@ -285,7 +306,7 @@ class SlowConfig:
 
     """
 
-    policy: SlowPolicy = SlowPolicy.DISCONNECT
+    policy: SlowPolicy | LatestBy = SlowPolicy.DISCONNECT
     buffer: int | None = None
 
 
@@ -300,6 +321,7 @@ class SignalConfig(Placed):
             is none.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
         protocols: subprotocols that it speaks besides `signalpost.v1`, in the order in which they are preferred.
+        timeout: seconds after which the handling of a message is cancelled; None is never.
         do: what is done with a message instead of re-broadcasting it; stands without a handler.
         connected: what is done when a client has come.
         disconnected: what is done when a client is gone.
@@ -318,6 +340,7 @@ class SignalConfig(Placed):
     endpoints: tuple[str, ...] = ()
     slow: SlowConfig = SlowConfig()
     parallel: int = 1
+    timeout: float | None = None
     do: tuple[StepConfig, ...] = ()
     connected: tuple[StepConfig, ...] = ()
     disconnected: tuple[StepConfig, ...] = ()
@@ -341,6 +364,7 @@ class TimerConfig(Placed):
         limit: how many runs at most; 0 is for ever.
         skip: how many of the first runs to leave out.
         on_start: run once at once (counts towards the limit).
+        timeout: seconds after which a run is cancelled; None is never.
         arguments: handed to the handler as `TickEvent.arguments`, and to templates by that name.
 
     """
@@ -354,6 +378,7 @@ class TimerConfig(Placed):
     skip: int = 0
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -436,6 +461,8 @@ class LimitsConfig:
         handlers: handlers of signals that may be at work at once, over all clients.
         rate: how fast is read from one client.
         drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
+        startup: seconds that the `startup` of each plugin may take.
+        response: seconds in which the answer to a request must begin.
 
     """
 
@@ -449,6 +476,8 @@ class LimitsConfig:
     handlers: int = 1_000
     rate: RateConfig = RateConfig()
     drain: float = 30.0
+    startup: float = 30.0
+    response: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,7 +487,7 @@ class StateConfig:
     Attributes:
         file: keeps it over restarts; absolute. None forgets it.
         limit: about how many bytes it may take as JSON.
-        forget: keys that the file does not keep.
+        forget: keys that the file does not keep; ``rooms.names`` is one inside another.
         share: how many of these bytes may stand there by the messages of one client; 0 is no bound, None a tenth.
 
     """

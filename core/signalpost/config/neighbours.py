@@ -4,6 +4,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
+from signalpost.config.presence import is_folder, is_there
 from signalpost.config.words import nearest, printable
 
 # How many neighbours of a missing file are looked through for the one that was meant.
@@ -15,8 +16,8 @@ def meant(path: Path, folder: Path) -> str:
     if os.path.lexists(path):
         return ", but a symbolic link that leads nowhere"
     near = nearest(path.name, (entry.name for entry in _entries(path.parent)))
-    below = (Path(entry.path, path.name) for entry in _entries(folder) if entry.is_dir())
-    found = path.with_name(near) if near else next((each for each in below if each.exists()), None)
+    below = (Path(entry.path, path.name) for entry in _entries(folder) if is_folder(Path(entry.path)))
+    found = path.with_name(near) if near else next((each for each in below if is_there(each)), None)
     return f'; did you mean "{printable(os.path.relpath(found, folder))}"?' if found else ""
 
 

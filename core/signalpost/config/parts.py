@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from signalpost.config.model import Keys
-from signalpost.config.schemas import schema_faults
+from signalpost.config.schemas import is_python_pattern, schema_faults
 from signalpost.config.words import quoted
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,7 +34,7 @@ def part_faults(document: object) -> Iterator[tuple[Keys, str]]:
     if draft != DRAFT:
         yield ("$schema",), f"what plugins add is draft 2020-12: leave out $schema, or write {DRAFT}"
         return
-    found = list(schema_faults(document))
+    found = list(schema_faults(document, is_python_pattern))
     yield from found or _far_references(document, document.get("$defs", {}), ())
 
 

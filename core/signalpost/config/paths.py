@@ -25,6 +25,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -33,6 +34,7 @@ T = TypeVar("T")
 Params = Mapping[str, str | int]
 
 MAX_SEGMENTS = 64
+_LONGEST_KEPT = 256  # of paths, whose segments are kept for the next who asks
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # At most 18 digits: the number fits into 64 bits wherever it goes, and int() takes no time worth naming.
@@ -216,8 +218,21 @@ def path_segments(asked: str) -> list[str] | None:
     None if it is no path, has an empty segment or a control character, or is not UTF-8. ``/caf%C3%A9/`` has
     ``["café"]``, ``/u/a%2Fb`` has ``["u", "a/b"]``, and ``/`` has none.
     """
+    if len(asked) > _LONGEST_KEPT:
+        return _segments_of(asked)
+    found = _segments_kept(asked)
+    return None if found is None else list(found)
+
+
+def _segments_of(asked: str) -> list[str] | None:
     text = path_text(asked)
     return None if text is None else split_path(text)
+
+
+@lru_cache(maxsize=1_024)
+def _segments_kept(asked: str) -> tuple[str, ...] | None:
+    found = _segments_of(asked)
+    return None if found is None else tuple(found)
 
 
 def path_text(asked: str) -> str | None:

@@ -43,6 +43,9 @@ Made from the schema that checks the file and that editors read; `signalpost ref
   characters, in problems about them alone). What a variable holds is hidden in problems about it and shown elsewhere,
   as a port must be; `token: ${TOKEN}` in `secrets.yaml` makes a secret of it. A JSON Schema holds no secrets, since
   clients are told what it asks for, and no route may serve a folder in which `secrets.yaml` lies.
+- **Templates** read values from outside, secrets included, by way of `constants`: `{{ constants.token }}`. A key of the
+  whole file that begins with `x-` is yours: the server reads nothing of it, and anchors may stand there
+  (`x-hello: &hello …`) for aliases elsewhere (`*hello`).
 
 """
 

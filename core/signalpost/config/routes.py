@@ -39,7 +39,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     static = find_folder(section, "static", folder)
     view = find_file(section, "view", folder)
     steps = read_broadcast(section, Place.ROUTE) or read_steps(section, "do", Place.ROUTE)
-    schema = read_schema(section, folder)
+    schema, query, params = (read_schema(section, folder, name) for name in ("schema", "query", "params"))
     bound = endpoints.bound(section, websocket=False)
     methods = _methods(section)
     headers = read_headers(section)
@@ -47,6 +47,11 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
         text = check_template(view, folder, additions=None)  # the plan knows the plugins, and looks again
         if text is not None:
             section.problem("view", text)
+    for name in ("query", "params"):
+        if name in section and ("file" in section or "static" in section):
+            section.problem(name, f"a file is sent whatever the {name}: it needs a view, a handler or do", of_key=True)
+    if "params" in section and path is not None and not path.parameters:
+        section.problem("params", f"the path {path} has no parameters", of_key=True)
     if "schema" in section and not any(name in section for name in _WITH_BODY):
         section.problem(
             "schema", "a schema checks a request's body: it needs a handler, a broadcast or do", of_key=True
@@ -56,7 +61,9 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     if path is None:
         return None
     handler = section.text("handler")
-    return RouteConfig(section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers)
+    return RouteConfig(
+        section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers, query, params
+    )
 
 
 def _methods(section: Section) -> tuple[str, ...]:

@@ -50,6 +50,11 @@ def resolve(text: str) -> Scalar:
     return text
 
 
+def key_of(value: object) -> str | None:
+    """Return the text that a number is as a key: mappings of JSON have no other keys. None of anything else."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def check_text(text: str) -> None:
     """Refuse text that UTF-8 cannot carry.
 

@@ -10,6 +10,7 @@ from signalpost.config.faults import Fault, StopReadingError, TooMuchError
 from signalpost.config.includes import SECRETS_FILE
 from signalpost.config.nodes import Hidden, MapNode, Node, ScalarNode, Span
 from signalpost.config.outside import Outside, ReadDocument
+from signalpost.config.presence import is_file, is_there
 from signalpost.config.words import quoted, unknown
 
 _FORM = "each line as in token: s3cret"
@@ -75,9 +76,9 @@ class SecretFile:
 
         """
         name = quoted(self.outside.shown(self.path))
-        if not self.path.exists():
+        if not is_there(self.path):
             raise ValueError(f"no file {name}: secrets stand there, beside routes.yaml, {_FORM}")
-        if not self.path.is_file():
+        if not is_file(self.path):
             raise ValueError(f"{name} is not a file")
         document = self.reading.open(self.outside.document(self.path, secret=True), span)
         with self.reading.apart() as found:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -29,6 +29,7 @@ _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 # How many unknown keys are looked through for the one that a missing key was meant to be.
 _STRANGERS = 20
 _LONGEST = 200
+_NO_CHOICE = "does not fit any of the things that are allowed here"
 _STRUCTURAL = ("type", "required", "additionalProperties", "minItems", "maxItems", "minProperties", "maxProperties")
 _EXAMPLES = {
     "endpoints": (
@@ -141,13 +142,21 @@ def _misfits(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[Misfi
             if name not in known and not any(each.search(name) for each in patterns):
                 yield Misfit((*keys, name), _unknown_key(name, known), of_key=True)
     elif error.context and not _is_choice_of_keys(mismatch.rule):
-        # Of several schemas, what one says that fits at least so far down.
-        for misfit in _misfits(max(error.context, key=lambda each: len(each.absolute_path)), whole):
+        for misfit in _misfits_of_best(error.context, whole) or (Misfit(keys, _NO_CHOICE),):
             yield replace(misfit, text=f"{misfit.text}, or something else that is allowed here")
     elif wording := _WORDINGS.get(str(error.validator)):
         yield from (Misfit(keys, text) for text in wording(mismatch))
     else:
         yield Misfit(keys, shorten(printable(" ".join(str(error.message).split())), _LONGEST))
+
+
+def _misfits_of_best(context: Sequence[ValidationError], whole: Mapping[str, Any]) -> list[Misfit]:
+    """Return what is said of the one of several schemas that fits furthest down.
+
+    Some errors say nothing, since another one of the same schema says it: then the next one is asked.
+    """
+    deepest_first = sorted(context, key=lambda each: len(each.absolute_path), reverse=True)
+    return next(filter(None, (list(_misfits(each, whole)) for each in deepest_first)), [])
 
 
 def _unknown_key(name: str, known: list[str]) -> str:
@@ -228,10 +237,12 @@ def _is_of_type(value: Any, schema: Mapping[str, Any]) -> bool:
 
 
 def _is_choice_of_keys(rule: Any) -> bool:
-    """Whether each of several schemas asks for a key and nothing else."""
-    return isinstance(rule, list) and all(
-        isinstance(each, Mapping) and each.keys() == {"required"} and each["required"] for each in rule
-    )
+    """Whether each of several schemas asks for one key of its own and nothing else."""
+    if not isinstance(rule, list) or not all(
+        isinstance(each, Mapping) and each.keys() == {"required"} and len(each["required"]) == 1 for each in rule
+    ):
+        return False
+    return len({each["required"][0] for each in rule}) == len(rule) > 1
 
 
 def _one_of(mismatch: _Mismatch) -> Iterator[str]:
@@ -239,6 +250,9 @@ def _one_of(mismatch: _Mismatch) -> Iterator[str]:
         yield "fits more than one of the things that are allowed here"
         return
     if not isinstance(mismatch.instance, Mapping):
+        # Each of the schemas lets it pass, since it has no keys; a `type` beside them has said so already.
+        if _is_of_type(mismatch.instance, mismatch.schema):
+            yield f"must be a mapping, not {given(mismatch.instance)}"
         return
     names = [option["required"][0] for option in mismatch.rule]
     present = [name for name in names if name in mismatch.instance]
@@ -247,6 +261,12 @@ def _one_of(mismatch: _Mismatch) -> Iterator[str]:
     found = f"not {' and '.join(present)} together" if present else "none of them is given"
     choice = f"{', '.join(names[:-1])} and {names[-1]}"
     yield f"exactly one of {choice} must be given, {found}" if present else f"needs one of {choice}: {found}"
+
+
+def _any_of(mismatch: _Mismatch) -> Iterator[str]:
+    names = [option["required"][0] for option in mismatch.rule]
+    if not any(_misspelt(name, mismatch) for name in names):
+        yield f"needs at least one of {', '.join(names[:-1])} and {names[-1]}: none of them is given"
 
 
 def _least(mismatch: _Mismatch) -> Iterator[str]:
@@ -268,6 +288,11 @@ def _below(mismatch: _Mismatch) -> Iterator[str]:
 def _too_few(mismatch: _Mismatch) -> Iterator[str]:
     few = f"must have at least {mismatch.rule} items, not {len(mismatch.instance)}"
     yield few if mismatch.rule > 1 else "must not be empty: give at least one"
+
+
+def _too_small(mismatch: _Mismatch) -> Iterator[str]:
+    few = f"must have at least {mismatch.rule} keys, not {len(mismatch.instance)}"
+    yield few if mismatch.rule > 1 else "must not be empty: give at least one key"
 
 
 def _too_many(mismatch: _Mismatch) -> Iterator[str]:
@@ -296,12 +321,14 @@ _WORDINGS: Mapping[str, Callable[[_Mismatch], Iterator[str]]] = {
     "required": _required,
     "enum": _enum,
     "oneOf": _one_of,
+    "anyOf": _any_of,
     "minimum": _least,
     "maximum": _most,
     "exclusiveMinimum": _above,
     "exclusiveMaximum": _below,
     "minItems": _too_few,
     "maxItems": _too_many,
+    "minProperties": _too_small,
     "minLength": _too_short,
     "maxLength": _too_long,
     "pattern": _pattern,

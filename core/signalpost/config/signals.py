@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signalpost.config.endpoints import Endpoints
-from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig, SlowConfig, SlowPolicy, Wish
+from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SignalConfig, SlowConfig, SlowPolicy, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.config.routes import share_endpoint
 from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
-from signalpost.config.steps import Place, read_steps
-from signalpost.config.units import parse_size
+from signalpost.config.steps import Place, has_template, read_steps
+from signalpost.config.units import parse_duration, parse_size
 
 NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 """What cannot be in a token (RFC 9110 section 5.6.2)."""
@@ -48,6 +48,8 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
                 )
     if "parallel" in section and "handler" not in section and "do" not in section:
         section.problem("parallel", "only handlers run in parallel: name one, or leave this out", of_key=True)
+    if "timeout" in section and "handler" not in section and "do" not in section:
+        section.problem("timeout", "only handlers take time: name one, or leave this out", of_key=True)
     if "do" in section and "handler" in section:
         text = "exactly one of handler and do may be given, not both: let a step call the handler"
         section.problem("do", text, of_key=True)
@@ -68,6 +70,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         bound,
         slow=_read_slow(section),
         parallel=section.whole("parallel", 1),
+        timeout=section.quantity("timeout", parse_duration),
         do=steps,
         connected=connected,
         disconnected=disconnected,
@@ -103,10 +106,23 @@ def _read_slow(section: Section) -> SlowConfig:
     slow = section.section("slow")
     if slow is None:
         return SlowConfig()
-    return SlowConfig(
-        slow.choice("policy", SlowPolicy, SlowPolicy.DISCONNECT),
-        slow.quantity("buffer", parse_size),
-    )
+    policy = slow.choice("policy", SlowPolicy, SlowPolicy.DISCONNECT)
+    buffer = slow.quantity("buffer", parse_size)
+    key = slow.text("key")
+    if key is None:
+        return SlowConfig(policy, buffer)
+    if policy is not SlowPolicy.LATEST:
+        slow.problem(
+            "key", "only the policy latest keeps the newest of each: write policy: latest beside it", of_key=True
+        )
+    parts = tuple(key.split("."))
+    if has_template(key):
+        slow.problem("key", "it names a key of the value, as in user.id, and is no template")
+    elif not all(parts):
+        slow.problem("key", "it has an empty part: write keys with single dots between them, as in user.id")
+    if section.data.get("format") == MessageFormat.RAW.value:
+        slow.problem("key", "format: raw relays frames unread, so there is no key in them: leave it out", of_key=True)
+    return SlowConfig(LatestBy(parts), buffer)
 
 
 def _targets(section: Section) -> frozenset[Wish]:

@@ -77,8 +77,8 @@ def _fault(text: str, path: Path, folder: Path) -> str:
 
 
 def state_files(file: Path) -> tuple[Path, ...]:
-    """Return the file of a state and what SQLite keeps beside it, there or not."""
-    return (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal")))
+    """Return the file of a state, what SQLite keeps beside it, and where what took its place is put."""
+    return (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal", ".found")))
 
 
 def _shown_by(path: Path, routes: Sequence[RouteConfig]) -> str:

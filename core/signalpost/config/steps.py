@@ -11,10 +11,14 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from signalpost.config.model import StepConfig
+from signalpost.config.model import Keys, StepConfig
 from signalpost.config.paths import PathPattern, split_path
 from signalpost.config.section import Section
+from signalpost.config.units import format_duration, parse_wait
 from signalpost.config.words import given, quoted
+
+LONGEST_WAIT = 60.0
+"""Seconds that the steps of a run may wait, all together."""
 
 # Keys that belong to an action that stands beside them.
 _BESIDE: Mapping[str, tuple[str, ...]] = {"if": ("then", "else"), "for": ("do",)}
@@ -173,6 +177,7 @@ def _check_respond(step: Section, _place: Place) -> None:
     bodies = [name for name in _BODIES if name in options]
     for name in bodies[1:]:
         options.problem(name, f"one answer has one of {', '.join(_BODIES)}, and {bodies[0]} is given", of_key=True)
+    _check_expression(options, "status")
     status = options.whole("status", 0)
     if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) and bodies:
         options.problem("status", f"{status} has no body: leave {bodies[0]} out, or the status")
@@ -188,9 +193,19 @@ def _check_respond(step: Section, _place: Place) -> None:
 
 def _check_close(step: Section, _place: Place) -> None:
     options = step.section("close")
+    if options is not None:
+        _check_expression(options, "code")
     code = options.whole("code", 4009) if options else 4009
-    if options and code not in range(1000, 1004) and code not in range(1007, 1015) and code not in range(3000, 5000):
-        options.problem("code", f"{code} must not be sent (allowed: 1000 to 1014 but 1004 to 1006, 3000 to 4999)")
+    if options and not may_be_sent(code):
+        options.problem("code", f"{code} must not be sent {CODES_ALLOWED}")
+
+
+CODES_ALLOWED = "(allowed: 1000 to 1014 but 1004 to 1006, 3000 to 4999)"
+
+
+def may_be_sent(code: int) -> bool:
+    """Tell whether a close frame may have a code (RFC 6455 section 7.4)."""
+    return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)
 
 
 def _check_set(step: Section, _place: Place) -> None:
@@ -207,6 +222,55 @@ def _check_set(step: Section, _place: Place) -> None:
         step.problem("set", "must not be empty: give at least one key of state and its value")
 
 
+def _check_expression(options: Section, name: str) -> None:
+    """Report a text in place of a number, unless it is one expression, which gives one."""
+    value = options.data.get(name)
+    if isinstance(value, str) and not _is_whole(value):
+        options.problem(name, f"must be a whole number, or one expression that gives one, not {given(value)}")
+
+
+def _check_membership(name: str) -> Callable[[Section, Place], None]:
+    """Return the check of ``join`` or ``leave``."""
+
+    def check(step: Section, place: Place) -> None:
+        if not isinstance(step.data.get(name), dict) and place not in _WITH_SENDER:
+            text = f"{name} has no place in {place.value}: {_NO_SENDER}; name one: {{group: …, client: …}}"
+            step.problem(name, text, of_key=True)
+
+    return check
+
+
+def _check_append(step: Section, _place: Place) -> None:
+    options = step.section("append")
+    if options is None or not isinstance(options.data.get("to"), str):
+        return
+    parts = split_key(options.data["to"])
+    if not all(parts):
+        options.problem("to", "it has an empty part: write keys of state with single dots between them")
+    elif parts[0].startswith("_"):
+        options.problem("to", 'keys of state that start with "_" belong to plugins: choose another')
+
+
+def _check_let(step: Section, _place: Place) -> None:
+    for name in step.mapping("let"):
+        if not _NAME.fullmatch(name):
+            step.report.add((*step.keys, "let", name), _no_name(name), of_key=True)
+
+
+def _no_name(name: str) -> str:
+    return f"{quoted(name)} is no name for templates: use letters, digits and _, a letter first"
+
+
+def _check_wait(step: Section, _place: Place) -> None:
+    value = step.data.get("wait")
+    if not isinstance(value, str) or not has_template(value):
+        seconds = step.quantity("wait", parse_wait)
+        if seconds is not None and seconds > LONGEST_WAIT:
+            step.problem("wait", f"a step waits {format_duration(LONGEST_WAIT)} at most")
+    elif not _is_whole(value):
+        step.problem("wait", f"must be a time, or one expression that gives one, not {given(value)}")
+
+
 def _check_if(step: Section, _place: Place) -> None:
     condition = step.data.get("if")
     if isinstance(condition, str) and not _is_whole(condition):
@@ -219,9 +283,13 @@ def _check_for(step: Section, _place: Place) -> None:
     options = step.section("for")
     if options is None:
         return
-    each, items = options.data.get("each"), options.data.get("in")
-    if isinstance(each, str) and not _NAME.fullmatch(each):
-        options.problem("each", f"{quoted(each)} is no name for templates: use letters, digits and _, a letter first")
+    items = options.data.get("in")
+    for key in ("each", "index"):
+        name = options.data.get(key)
+        if isinstance(name, str) and not _NAME.fullmatch(name):
+            options.problem(key, _no_name(name))
+    if "index" in options and options.data["index"] == options.data.get("each"):
+        options.problem("index", "the item has this name already: choose another")
     if isinstance(items, str) and not _is_whole(items):
         options.problem(
             "in", f'must be a list, or one expression that gives one, as in "{{{{ data.names }}}}", not {given(items)}'
@@ -261,8 +329,11 @@ _RULES: Mapping[str, _Rule] = {
     "close": _Rule(_WITH_SENDER, _NO_SENDER, _check_close),
     "log": _Rule(),
     "set": _Rule(check=_check_set),
-    "join": _Rule(_WITH_SENDER, _NO_SENDER),
-    "leave": _Rule(_WITH_SENDER, _NO_SENDER),
+    "append": _Rule(check=_check_append),
+    "let": _Rule(check=_check_let),
+    "wait": _Rule(check=_check_wait),
+    "join": _Rule(check=_check_membership("join")),
+    "leave": _Rule(check=_check_membership("leave")),
     "call": _Rule(frozenset({Place.SIGNAL, Place.ROUTE, Place.JOB}), _NO_EVENT),
     "if": _Rule(check=_check_if),
     "for": _Rule(check=_check_for),
@@ -284,6 +355,15 @@ _BRACES = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 def has_template(text: str) -> bool:
     """Whether a text is rendered when a step is done."""
     return "{{" in text or "{%" in text
+
+
+def templates_in(value: Any) -> Iterator[Keys]:
+    """Yield where a value, or a part of it, is a text with a template in it."""
+    if isinstance(value, str) and has_template(value):
+        yield ()
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from ((key, *inner) for inner in templates_in(part))
 
 
 def split_key(key: str) -> tuple[str, ...]:

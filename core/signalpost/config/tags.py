@@ -14,6 +14,7 @@ from signalpost.config.includes import check_included, included_files, place_bel
 from signalpost.config.neighbours import reason
 from signalpost.config.nodes import Node, ScalarNode, Span
 from signalpost.config.outside import Outside, ReadDocument
+from signalpost.config.presence import is_same
 from signalpost.config.secretfile import SecretFile
 from signalpost.config.words import quoted
 
@@ -86,7 +87,7 @@ class Tags:
         """
         chain = [self._outside.path, *self._open]
         for index, other in enumerate(chain):
-            if other.exists() and path.samefile(other):
+            if is_same(path, other):
                 names = " -> ".join(self._outside.relative(each) for each in (*chain[index:], path))
                 raise ValueError(f"a file cannot include itself: {names}")
         keys = tuple(self._reading.keys)

@@ -13,11 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError, nodes, select_autoescape
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    Undefined,
+    nodes,
+    select_autoescape,
+)
 from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from signalpost.config.presence import is_file, is_folder
+from signalpost.config.scalars import key_of
 from signalpost.config.words import did_you_mean, quoted
+from signalpost.foreign import contained
 
 PLAIN_TEXT = ("txt",)
 
@@ -41,20 +52,54 @@ class Additions:
 NO_ADDITIONS = Additions()
 
 
-def environment(folder: Path, additions: Additions = NO_ADDITIONS) -> Environment:
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja2's sandbox; numbers are keys of mappings as in all other templates: by their text."""
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return ``obj[argument]``."""
+        found = super().getitem(obj, argument)
+        if isinstance(found, Undefined) and isinstance(obj, Mapping) and (text := key_of(argument)) in obj:
+            return obj[text]
+        return found
+
+
+def environment(
+    folder: Path, additions: Additions = NO_ADDITIONS, kept: Mapping[str, str] | None = None
+) -> Environment:
     """Return a Jinja2 environment whose templates are the files below `folder`.
 
-    A template that changes on disk is compiled anew when it is next asked for.
+    Args:
+        folder: of the app.
+        additions: what plugins add.
+        kept: texts of templates by name, which stay as they are here. Any other that changes on disk is compiled anew
+            when it is next asked for.
+
     """
-    made = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folder),
+    made = _Environment(
+        loader=_Loader(folder, kept or {}),
         autoescape=select_autoescape(disabled_extensions=PLAIN_TEXT, default=True, default_for_string=True),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
     made.globals.update(additions.names)
-    made.filters.update(additions.filters)
+    # Jinja2 calls a filter of constants when it compiles, and only an `Exception` keeps it from that.
+    made.filters.update({name: contained(function) for name, function in additions.filters.items()})
     return made
+
+
+class _Loader(FileSystemLoader):
+    """Loads templates from a folder, but for those whose texts it is given."""
+
+    def __init__(self, folder: Path, kept: Mapping[str, str]) -> None:
+        super().__init__(folder)
+        self._kept = kept
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Return a template's text, its file, and what tells whether that text is still its own."""
+        text = self._kept.get(template)
+        if text is None:
+            return super().get_source(environment, template)
+        return text, os.path.join(self.searchpath[0], template), lambda: True  # noqa: PTH118 - as Jinja2 names it
 
 
 def template_name(path: Path, folder: Path) -> str:
@@ -83,11 +128,19 @@ def check_template(path: Path, folder: Path, additions: Additions | None = NO_AD
         none.
 
     """
+    return read_templates(path, folder, additions)[0]
+
+
+def read_templates(
+    path: Path, folder: Path, additions: Additions | None = NO_ADDITIONS
+) -> tuple[str | None, Mapping[str, str]]:
+    """Do what `check_template` does; return what it does, and the texts of all templates that were judged, by name."""
     try:
         name = template_name(path, folder)
     except ValueError as error:
-        return str(error)
-    return _Check(environment(folder, additions or NO_ADDITIONS), folder, any_filter=additions is None).run(name)
+        return str(error), {}
+    check = _Check(environment(folder, additions or NO_ADDITIONS), folder, any_filter=additions is None)
+    return check.run(name), check.texts
 
 
 def template_digests(path: Path, folder: Path) -> dict[Path, str]:
@@ -121,6 +174,7 @@ class _Check:
 
     Attributes:
         seen: names of the templates that were looked at.
+        texts: of those of them that could be read, by name.
 
     """
 
@@ -129,12 +183,14 @@ class _Check:
         self._folder = folder
         self._any_filter = any_filter
         self.seen: set[str] = set()
+        self.texts: dict[str, str] = {}
 
     def run(self, name: str) -> str | None:
         """Say what is wrong first; None if nothing is."""
         self.seen.add(name)
         try:
-            tree = self._env.parse(_read(self._env, self._folder, name), name)
+            self.texts[name] = _read(self._env, self._folder, name)
+            tree = self._env.parse(self.texts[name], name)
             for line, _, text in self._unknown(tree):
                 return f"{name}:{line}: {text}"
             self._env.compile(tree, name)
@@ -232,14 +288,15 @@ def _siblings(name: str, folder: Path) -> Sequence[str]:
     parent = Path(name).parent
     if parent.is_absolute() or ".." in parent.parts:
         return ()
-    places = [folder / parent, *(child for child in sorted(folder.iterdir()) if child.is_dir())]
-    return [
-        file.relative_to(folder).as_posix()
-        for place in places
-        if place.is_dir()
-        for file in sorted(place.iterdir())
-        if file.is_file()
-    ]
+    places = [folder / parent, *(child for child in _listed(folder) if is_folder(child))]
+    return [file.relative_to(folder).as_posix() for place in places for file in _listed(place) if is_file(file)]
+
+
+def _listed(folder: Path) -> Sequence[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (OSError, ValueError):
+        return ()
 
 
 def _one_line(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from signalpost.config.certificates import check_certificate
+from signalpost.config.certificates import certificate_digest, check_certificate
 from signalpost.config.files import find_file
 from signalpost.config.model import EndpointConfig, Scheme, TlsConfig
 from signalpost.config.section import Section
@@ -67,4 +67,5 @@ def _from_files(section: Section, folder: Path) -> TlsConfig | None:
     if certificate is None or (key is None and "key" in section):
         return None
     password = section.data.get("password")
-    return TlsConfig(certificate, key, password if isinstance(password, str) else None)
+    digest = certificate_digest(file for file in (certificate, key) if file is not None)
+    return TlsConfig(certificate, key, password if isinstance(password, str) else None, digest=digest)

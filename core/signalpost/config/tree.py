@@ -24,6 +24,7 @@ from signalpost.config.outside import Outside
 from signalpost.config.tags import TAGS, Tags
 from signalpost.config.variables import Flaw, Substituted, substitute
 from signalpost.config.words import did_you_mean, quoted
+from signalpost.config.yamltext import Stream
 
 _MERGE = "<<"
 # Stands in the path of keys for a key that is still being read, or is none.
@@ -89,7 +90,7 @@ class _Reader:
     def read(self, document: int, *, first: int = 0, tags: bool = True) -> tuple[Node | None, int]:
         """Read a document; see `signalpost.config.outside.ReadDocument`."""
         text = self.reading.documents[document].text
-        stream = _Stream(text)
+        stream = Stream(text)
         builder = _Builder(iter(stream), document, self.reading, self.tags if tags else None, self._environment, first)
         try:
             return builder.document()
@@ -100,28 +101,6 @@ class _Reader:
             span = Span(explained.start, explained.end, document)
             earlier = None if explained.earlier is None else Span(explained.earlier, explained.earlier, document)
             raise StopReadingError(Fault(span, explained.words, earlier=earlier, echo=explained.echo)) from None
-
-
-@dataclass(slots=True)
-class _Stream:
-    """The events of a text, and how far PyYAML has come: not all that it raises says where it is.
-
-    Attributes:
-        offset: of the character that it reads next.
-
-    """
-
-    text: str
-    _loader: yaml.SafeLoader | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        self._loader = loader = yaml.SafeLoader(self.text)
-        while loader.check_event():
-            yield loader.get_event()  # type: ignore[no-untyped-call]
-
-    @property
-    def offset(self) -> int:
-        return self._loader.index if self._loader else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,17 @@ import yaml
 
 _LONG_ESCAPE = re.compile(r"\\U[0-9A-Fa-f]{8}")
 
+_NO_TABS = "a tab cannot indent YAML: use spaces"
+# What begins behind "-" and a tab, as in "-<tab>name: x", would be indented by it.
+_NO_BLOCK_HERE = ("mapping values are not allowed here", "sequence entries are not allowed here")
+_TAB_BEFORE = re.compile(r"(?:^|[\r\n]) *[-?:][ -]*\t[^\r\n]*\Z")
+_LONGEST_HEAD = 1_000
+
 # What PyYAML says (the start of its words), and what to do about it. `{char}` is the character at the place.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
         "found character '\\t' that cannot start any token",
-        "a tab cannot indent YAML: use spaces",
+        _NO_TABS,
     ),
     (
         "found character",
@@ -126,6 +132,8 @@ def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> Explanation:
         start = max(start - 1, 0)
     if text[start - 1 : start + 1] == "${" and problem.startswith("expected ',' or "):
         return Explanation(start - 1, start + 1, _BRACED_VARIABLE)
+    if problem.startswith(_NO_BLOCK_HERE) and _TAB_BEFORE.search(text[max(start - _LONGEST_HEAD, 0) : start]):
+        return Explanation(start, start + 1, _NO_TABS)
     char = text[start : start + 1] or "the end of the file"
     for said, advice in _ADVICE:
         if problem.startswith(said):

@@ -9,9 +9,9 @@ import sys
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, NewType, Protocol
+from typing import Any, NamedTuple, NewType, Protocol
 
-from signalpost.config.model import EndpointConfig, SlowPolicy
+from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
 from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
 from signalpost.delivery.outbox import Fate, Outbox, open_outbox
 from signalpost.delivery.transport import Buffer, Transport
@@ -117,6 +117,7 @@ class Client:
 
     __slots__ = (
         "_behind",
+        "_data",
         "_dismiss",
         "_ending",
         "_hub",
@@ -150,7 +151,7 @@ class Client:
         hub: Membership,
         *,
         limit: int,
-        policy: SlowPolicy = SlowPolicy.DISCONNECT,
+        policy: SlowPolicy | LatestBy = SlowPolicy.DISCONNECT,
         params: Mapping[str, str | int] = _NO_PARAMS,
         dialect: Dialect = Dialect.PLAIN,
         deflate: Deflate | None = None,
@@ -175,6 +176,7 @@ class Client:
         self._limit = limit
         self._outbox: Outbox | None = None
         self._dismiss: Callable[[], None] | None = None
+        self._data: dict[str, Any] | None = None
         self._behind = 0  # bytes in the transport behind the frame at its head, when they were given
         self._ending = _Ending.NOT_YET
         self.descriptor = NO_DESCRIPTOR
@@ -188,6 +190,13 @@ class Client:
         return f"<Client {self.id} on {self.path}>"
 
     # For handlers and plugins
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What plugins keep about this client, by names of their choice; gone with the client."""
+        if self._data is None:
+            self._data = {}
+        return self._data
 
     def join(self, group: str) -> None:
         """Add the client to a group. Joining twice is no error.
@@ -267,7 +276,7 @@ class Client:
                 fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)  # tcp(7): SIOCOUTQ
         return self.waiting + int(_INT.unpack(held)[0])
 
-    def allow(self, limit: int, policy: SlowPolicy) -> None:
+    def allow(self, limit: int, policy: SlowPolicy | LatestBy) -> None:
         """Change what may wait for the client. What waits already is let out by the policy that it came under."""
         self._limit = limit
         self.policy = policy

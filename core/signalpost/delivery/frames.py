@@ -41,6 +41,18 @@ class Dialect(Enum):
     V1 = "signalpost.v1"
 
 
+_FOR_EVERYBODY = {CloseCode.RESTART: CloseCode.GOING_AWAY, CloseCode.TRY_AGAIN_LATER: CloseCode.SERVER_ERROR}
+
+
+def code_for(dialect: Dialect, code: CloseCode) -> CloseCode:
+    """Return the code that a client of a dialect is closed with, where the server means `code`.
+
+    1012 and 1013 came to the registry after RFC 6455: to many clients (Qt, gun, faye, OkHttp 3) they are a protocol
+    error. So only those of ``signalpost.v1`` are told so.
+    """
+    return code if dialect is Dialect.V1 else _FOR_EVERYBODY.get(code, code)
+
+
 Deflate = Callable[[bytes], bytes]
 """Compresses an encoded frame for clients of one set of parameters; gives it back as it is if that does not pay."""
 

@@ -416,6 +416,11 @@ class Hub:
             if heaviest and self._shed is not None:
                 self._shed(len(heaviest))
 
+    def flush_much(self) -> None:
+        """Write what is queued if it is so much that somebody may be strained by it."""
+        if self._queued > MOST_QUEUED:
+            self.flush()
+
     def weigh(self, client: Client, waiting: int) -> None:
         """Hear how many bytes wait for a client now."""
         self._load.weigh(client, waiting)

@@ -7,11 +7,11 @@ What has been handed to the transport, a chunk at a time, does not wait any more
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from enum import Enum
 from typing import Protocol
 
-from signalpost.config.model import SlowPolicy
+from signalpost.config.model import LatestBy, SlowPolicy
 from signalpost.delivery.frames import Dialect, Opcode, encode_frame
 
 CHUNK = 65_536
@@ -24,7 +24,18 @@ _DISCONNECT = SlowPolicy.DISCONNECT  # a look into an Enum's class takes longer 
 _FEW = 16  # gaps that are not worth a sweep
 
 
-def open_outbox(policy: SlowPolicy, dialect: Dialect) -> "Outbox":
+class Slot(str):
+    """A value's path, and what else tells it from others of that path: by each key that a signal names (`LatestBy`)."""
+
+    __slots__ = ("picks",)
+
+    picks: Mapping[tuple[str, ...], bytes]
+
+    def __bool__(self) -> bool:
+        return True  # also as `NO_PATH`
+
+
+def open_outbox(policy: SlowPolicy | LatestBy, dialect: Dialect) -> "Outbox":
     """Make the outbox of a client with this policy, which reads this dialect."""
     if policy is _DISCONNECT:
         return WholeOutbox()
@@ -146,11 +157,12 @@ class LossyOutbox:
     """Leaves values out rather than lose the client, and tells it where, if it reads ``signalpost.v1``.
 
     With `SlowPolicy.DROP_OLDEST` the oldest waiting values give way to newer frames. With `SlowPolicy.LATEST` a value
-    takes the place of the one that waits from the same path, at the end of the queue, before the oldest give way. A
+    takes the place of the one that waits from the same path (with a `LatestBy`, of the same thing), at the end of the
+    queue, before the oldest give way. A
     value that would not fit beside the notices alone is left out itself. Only notices can make the client too slow.
 
     Args:
-        policy: one of these two.
+        policy: one of these two, or a `LatestBy`.
         told: whether the client is told.
 
     Attributes:
@@ -158,10 +170,11 @@ class LossyOutbox:
 
     """
 
-    __slots__ = ("_by_path", "_gaps", "_notices", "_queue", "_settled", "_swept", "_told", "_values", "size")
+    __slots__ = ("_by_path", "_gaps", "_key", "_notices", "_queue", "_settled", "_swept", "_told", "_values", "size")
 
-    def __init__(self, policy: SlowPolicy, *, told: bool) -> None:
-        self._by_path = policy is SlowPolicy.LATEST
+    def __init__(self, policy: SlowPolicy | LatestBy, *, told: bool) -> None:
+        self._by_path = policy is not SlowPolicy.DROP_OLDEST
+        self._key = policy.key if isinstance(policy, LatestBy) else None
         self._told = told
         self._queue: deque[_Waiting] = deque()
         self._values: OrderedDict[Hashable, _Waiting] = OrderedDict()  # those of the queue, oldest first
@@ -182,7 +195,11 @@ class LossyOutbox:
         if path is None:
             self._notices += len(data)
         else:
-            self._values[path if self._by_path and self._settled else waiting] = waiting
+            self._values[self._thing(path) if self._by_path and self._settled else waiting] = waiting
+
+    def _thing(self, path: str) -> Hashable:
+        """Return what tells the values of one thing from those of others."""
+        return (path, path.picks.get(self._key)) if self._key is not None and type(path) is Slot else path
 
     def settle(self, room: int) -> None:
         """See `Outbox.settle`."""
@@ -199,7 +216,7 @@ class LossyOutbox:
     def offer(self, data: bytes, path: str | None, room: int) -> Fate:
         """See `Outbox.offer`."""
         self._settled = True
-        if path is not None and self._by_path and (outdated := self._values.pop(path, None)) is not None:
+        if path is not None and self._by_path and (outdated := self._values.pop(self._thing(path), None)) is not None:
             self._leave_out(outdated)
         fits = self._notices + len(data) <= room
         if fits:

@@ -8,13 +8,17 @@ client that takes nothing, and nobody waits for longer than a second in a row.
 from collections.abc import Callable
 from typing import Protocol
 
-from signalpost.config.model import SlowPolicy
+from signalpost.config.model import LatestBy, SlowPolicy
 
 WINDOW = 0.25
 """Seconds in which a client must take `LEAST` bytes to count as one that reads."""
 
 LEAST = 65_536
 """Bytes, as its machine confirms them (tcp(7))."""
+
+DOUBT = 0.045
+"""Seconds in which a client cannot show yet that it reads, since a machine may delay what it confirms by 40 ms. So long
+it counts as before, and when bytes begin to wait for it, as one that does."""
 
 LONGEST_HOLD = 1.0
 """Seconds in a row that senders wait at most. For as long after that they do not wait again."""
@@ -28,7 +32,7 @@ _DISCONNECT = SlowPolicy.DISCONNECT
 class Reader(Protocol):
     """A client as the strain sees it."""
 
-    policy: SlowPolicy
+    policy: SlowPolicy | LatestBy
 
     @property
     def limit(self) -> int:
@@ -67,7 +71,6 @@ class Strain:
         "_looking",
         "_rests_until",
         "_samples",
-        "_since",
         "_strained",
     )
 
@@ -81,11 +84,10 @@ class Strain:
         self._call_later = call_later
         self._flush = flush
         self._strained: set[Reader] = set()
-        self._held: dict[Sender, None] = {}
+        self._held: dict[Sender, float] = {}  # since when; who has waited longest stands first
         self._samples: dict[
-            Reader, tuple[float, int]
-        ] = {}  # when, and what it had confirmed, of those for whom bytes wait
-        self._since = 0.0  # when the first of the held was held
+            Reader, tuple[float, int, bool]
+        ] = {}  # when, and what it had confirmed, of those for whom bytes wait; and whether it read until then
         self._rests_until = 0.0
         self._looking = False
 
@@ -99,9 +101,10 @@ class Strain:
         if not waiting:
             self._samples.pop(client, None)
             self._relieve(client)
-        elif client not in self._samples:
-            self._samples[client] = (self._clock(), client.confirmed)
-        elif waiting * 2 > client.limit:
+            return
+        if client not in self._samples:
+            self._samples[client] = (self._clock(), client.confirmed, True)
+        if waiting * 2 > client.limit:
             if client not in self._strained and client.policy is _DISCONNECT and self._reads(client):
                 self._strained.add(client)
         elif waiting * 4 < client.limit:
@@ -109,9 +112,7 @@ class Strain:
 
     def hold(self, sender: Sender) -> None:
         """Note that a sender waits; it is told to go on."""
-        if not self._held:
-            self._since = self._clock()
-        self._held[sender] = None
+        self._held[sender] = self._clock()
         if not self._looking:
             self._looking = True
             self._call_later(LOOK, self._look)
@@ -122,11 +123,14 @@ class Strain:
 
     def _reads(self, client: Reader) -> bool:
         """Return whether a client has taken enough since it was last looked at, for the time that has passed."""
-        (then, had), now, has = self._samples[client], self._clock(), client.confirmed
+        (then, had, read), now, has = self._samples[client], self._clock(), client.confirmed
         passed = now - then
+        if passed < DOUBT:
+            return read
+        reads = has - had >= LEAST * min(1.0, passed / WINDOW)
         if passed >= WINDOW:
-            self._samples[client] = (now, has)
-        return has > had and has - had >= LEAST * min(1.0, passed / WINDOW)
+            self._samples[client] = (now, has, reads)
+        return reads
 
     def _relieve(self, client: Reader) -> None:
         if client in self._strained:
@@ -140,7 +144,7 @@ class Strain:
         for client in [each for each in self._strained if not self._reads(each)]:
             self._relieve(client)
         now = self._clock()
-        if self._held and self._strained and now - self._since >= LONGEST_HOLD:
+        if self._held and self._strained and now - next(iter(self._held.values())) >= LONGEST_HOLD:
             self._rests_until = now + LONGEST_HOLD
             self._go_on()
         if self._held and not self._looking:

@@ -6,12 +6,16 @@ replaced here, since by itself it
 - reads the time where it cannot be given another clock,
 - drops a run that is a second late (`misfire_grace_time`),
 - does not tell a job when it was due, and runs a plain function in a thread,
-- sleeps until the next run however far that is, and so oversleeps when the system's clock is set.
+- sleeps until the next run however far that is, and so oversleeps when the system's clock is set,
+- goes through all jobs for each one that is due, and looks at all of them again for each one that is put off: a second
+  of the loop for a thousand that are due at once.
 
 Its own triggers are not used: its cron counts Monday as 0 and stumbles over clock changes.
 """
 
+import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +23,9 @@ from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
+
+MOST_A_TURN = 20
+"""Jobs that are called in one turn of the loop; each begins a task, and all of these run in the next turn."""
 
 _STEP = 1.0  # seconds by which the wall clock must leave the steady one to count as having been set
 
@@ -70,6 +77,8 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         self._clock = clock
         self._on_step = on_step
         self._seen: tuple[datetime, float] | None = None
+        self._due: deque[Any] = deque()  # jobs that were due when last asked, and not called yet
+        self._woken = False
 
     def follow(
         self,
@@ -108,26 +117,43 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         """Call what is due, and give the seconds until there is something to do: APScheduler's timer asks."""
         self._notice_step()
         now = self._clock.wall()
-        for job in self.get_jobs():  # the next one first
-            if not self._call_if_due(job, now):
-                break
-        waiting = self.get_jobs()
-        if not waiting:
+        store = self._lookup_jobstore("default")
+        if not self._due:
+            self._due.extend(store.get_due_jobs(now))  # the first one first
+        for _ in range(min(MOST_A_TURN, len(self._due))):
+            self._call(self._due.popleft(), now, store)
+        if self._due:
+            return 0.0
+        first = store.get_next_run_time()
+        if first is None:
             return None
-        ahead: timedelta = waiting[0].next_run_time - self._clock.wall()
+        ahead: timedelta = first - self._clock.wall()
         return min(max(ahead.total_seconds(), 0.0), self._clock.glance)
 
-    def _call_if_due(self, job: Any, now: datetime) -> bool:
+    @staticmethod
+    def _call(job: Any, now: datetime, store: Any) -> None:
         due = job.next_run_time
-        if due > now:
-            return False
+        if due > now or store.lookup_job(job.id) is not job:
+            return  # it was put off or forgotten since it was found to be due
         job.func(due)
         following = job.trigger.get_next_fire_time(due, now)
         if following is None:
-            self.remove_job(job.id)
+            store.remove_job(job.id)
         else:
-            self.put_off(job.id, following)
-        return True
+            job.next_run_time = following
+            store.update_job(job)
+
+    def wakeup(self) -> None:
+        """Look for what is due in the next turn of the loop: once, however many jobs were added or put off."""
+        if not self._woken:
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._woken = False
+        if self._eventloop is not None:  # else it was shut down meanwhile
+            self._stop_timer()
+            self._start_timer(self._process_jobs())
 
     def _notice_step(self) -> None:
         wall, steady = self._clock.wall(), self._clock.steady()

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+from signalpost.actions.steps import fill
 from signalpost.errors import StepFailedError
+from signalpost.foreign import named, original
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
@@ -13,6 +16,8 @@ from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)
 
+_HUNG = timedelta(seconds=60)  # after which it is said once that a timer's run is not over
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _CORRECTION = timedelta(hours=3)  # as in cron(8): a clock set back by more was wrong before
 
 
@@ -20,8 +25,8 @@ class Series:
     """The runs of one job.
 
     A timer's runs never overlap: while one is under way, those that fall due are left out (and logged at debug
-    level). A schedule has up to `max_runs` at once; what falls due beyond them is left out with a warning. What is
-    left out is no run: it does not count towards the limit.
+    level; once with a warning, when it has been under way for a minute). A schedule has up to `max_runs` at once; what
+    falls due beyond them is left out with a warning. What is left out is no run: it does not count towards the limit.
 
     Attributes:
         job: what is run.
@@ -30,18 +35,34 @@ class Series:
         running: the runs under way, those invoked by hand included.
         last_error: what went wrong when last a run failed; one line.
         work: of the plan that the job is of.
+        paused: whether what falls due is left out.
 
     """
 
-    __slots__ = ("_broadcast", "_shared", "begun", "job", "last_error", "moments", "running", "work")
+    __slots__ = (
+        "_began",
+        "_broadcast",
+        "_is_told",
+        "_shared",
+        "begun",
+        "job",
+        "last_error",
+        "moments",
+        "paused",
+        "running",
+        "work",
+    )
 
     def __init__(self, job: Job, moments: Moments, shared: Shared, broadcast: Broadcast, work: Work) -> None:
         self.job = job
         self.work = work
         self.moments = moments
         self.begun = 0
+        self.paused = False
         self.running: set[asyncio.Task[None]] = set()
         self.last_error: str | None = None
+        self._began = _LONG_AGO  # when the last run fell due
+        self._is_told = False  # that it hangs
         self._shared = shared
         self._broadcast = broadcast
 
@@ -67,11 +88,14 @@ class Series:
     def tick(self, due: datetime) -> None:
         """Begin the run that is due, unless the series is full."""
         if self.full:
-            level = logging.DEBUG if isinstance(self.job, TimerJob) else logging.WARNING
+            hung = due - self._began >= _HUNG and not self._is_told
+            self._is_told = self._is_told or hung
+            level = logging.WARNING if hung or not isinstance(self.job, TimerJob) else logging.DEBUG
             moment = self.moments.shown(due)
             LOG.log(level, "%s: left out the run of %s, %d still under way", self, moment, len(self.running))
             return
         self.begun += 1
+        self._began, self._is_told = due, False
         self._begin(self.begun, due)
 
     def invoke(self, now: datetime) -> asyncio.Task[None] | None:
@@ -99,6 +123,7 @@ class Series:
             arguments=self.job.arguments,
             shared=self._shared,
             broadcast=self._broadcast,
+            _seat=self.job.action.seat if isinstance(self.job.action, Handler) else None,
         )
         task = asyncio.get_running_loop().create_task(self._run(event), name=str(self))
         self.running.add(task)
@@ -108,7 +133,7 @@ class Series:
         return task
 
     async def _run(self, event: TickEvent) -> None:
-        timeout = None if isinstance(self.job, TimerJob) else self.job.timeout
+        timeout = self.job.timeout
         try:
             async with asyncio.timeout(timeout) as scope:
                 await self._act(event)
@@ -132,14 +157,16 @@ class Series:
 
     async def _act(self, event: TickEvent) -> None:
         action = self.job.action
+        if self.job.filled is not None:
+            event = replace(event, arguments=fill(self.job.filled, "arguments", event))
         if isinstance(action, Handler):
-            await action.function(event)
+            await action.code.run(action.function, event)
         else:
             await action.follow(event)
 
     def _report(self, error: BaseException) -> None:
-        self.last_error = f"{type(error).__name__}: {error}".splitlines()[0]
-        LOG.error("%s: %s failed", self, self._actor, exc_info=error)
+        self.last_error = named(error).splitlines()[0]
+        LOG.error("%s: %s failed", self, self._actor, exc_info=original(error))
 
     def _report_timeout(self, timeout: float | None) -> None:
         self.last_error = f"took longer than {timeout:g} s"

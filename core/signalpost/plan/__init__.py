@@ -2,7 +2,7 @@
 
 from signalpost.plan.builder import build_plan
 from signalpost.plan.diff import Changes, Part, diff
-from signalpost.plan.loading import load_plan
+from signalpost.plan.loading import load_beside, load_plan
 from signalpost.plan.model import Action, Job, Plan, RouteRule, ScheduleJob, TimerJob
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "TimerJob",
     "build_plan",
     "diff",
+    "load_beside",
     "load_plan",
 ]

@@ -18,7 +18,7 @@ from signalpost.config.model import (
     Wish,
 )
 from signalpost.config.paths import PathPattern
-from signalpost.config.steps import Place
+from signalpost.config.steps import Place, templates_in
 from signalpost.config.templates import template_digests
 from signalpost.config.units import format_size
 from signalpost.config.words import format_keys, listing
@@ -31,6 +31,7 @@ from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
 from signalpost.plan.strangers import note_strangers
+from signalpost.plugins.filtering import filters_of
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
@@ -59,14 +60,26 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     resolver.check_leftovers()
     compiler = StepCompiler(resolver)
     routes = tuple(_routes(resolver, compiler))
+    filters = filters_of(registry)
     signals = tuple(_signals(resolver, compiler))
+    if filters is not None:
+        signals = tuple(replace(rule, filters=filters) for rule in signals)
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
     _note_changing_reads(config, routes, findings)
+    _note_unread_templates(config, findings)
     note_strangers(config, signals, findings)
     _note_left_out(resolver)
     findings.raise_problems()
-    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes))
+    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes), filters)
+
+
+def _note_unread_templates(config: ServerConfig, findings: Findings) -> None:
+    """Note what looks like a template where none is rendered."""
+    for inner in templates_in(config.constants):
+        keys = ("constants", *inner)
+        place = config.source.place(keys)
+        findings.note(f"{place}: {format_keys(keys)} is text as it stands here: no template is rendered in it")
 
 
 def _note_memory(config: ServerConfig, findings: Findings) -> None:
@@ -157,8 +170,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
     claims = _Claims(resolver)
     for route in resolver.config.routes:
         owner = resolver.config.source.place(route.keys)
-        claims.declare(_route_keys(route.path, route.methods), owner)
-        yield RouteRule(
+        rule = RouteRule(
             route.path,
             route.methods,
             owner,
@@ -171,7 +183,12 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             gate=resolver.gate(route.schema),
             templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
             headers=route.headers,
+            query=resolver.gate(route.query),
+            params=resolver.gate(route.params),
         )
+        # A folder is whatever is in it: a decorator may have its own path, as a route of routes.yaml may.
+        claims.declare(_route_keys(rule.below or rule.path, rule.methods), owner)
+        yield rule
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):
         path = resolver.bound_path(handler, binding.path)
@@ -202,6 +219,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             slow=signal.slow,
             parallel=signal.parallel,
             protocols=signal.protocols,
+            timeout=signal.timeout,
             programs=_programs(compiler, signal),
             from_elsewhere=signal.open_to_others,
         )
@@ -212,7 +230,9 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             continue
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)
-            yield _signal_rule(path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel)
+            yield _signal_rule(
+                path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel, timeout=binding.timeout
+            )
 
 
 def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program | None]:
@@ -246,6 +266,7 @@ def _signal_rule(
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
     protocols: tuple[str, ...] = (),
+    timeout: float | None = None,
     programs: Sequence[Program | None] = (None, None, None),
     from_elsewhere: bool = True,
 ) -> SignalRule:
@@ -257,6 +278,7 @@ def _signal_rule(
         handler=do.follow if do else handler.function if handler else None,
         handler_name=handler.name if handler else "",
         handler_plugin=handler.plugin if handler else "",
+        code=handler.code if handler else None,
         gate=gate,
         rebroadcast=rebroadcast,
         targets=targets,
@@ -265,6 +287,7 @@ def _signal_rule(
         parallel=parallel,
         protocols=protocols,
         cancel_when_gone=handler is not None and handler.cancel_when_gone,
+        timeout=timeout,
         do=do,
         connected=connected,
         disconnected=disconnected,

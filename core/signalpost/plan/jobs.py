@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from signalpost.actions.steps import Options
 from signalpost.config.model import Keys, ScheduleConfig, TimerConfig
 from signalpost.config.steps import Place
 from signalpost.cron import Cron
@@ -11,6 +12,7 @@ from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.steps import StepCompiler
 from signalpost.plugins.handler import Handler, ScheduleBinding, TimerBinding
+from signalpost.signals.frozen import fixed
 
 
 def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
@@ -20,15 +22,16 @@ def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
     for config in jobs:
         _check_name(resolver, config, declared)
         program = compiler.program(config.do, Place.JOB)
+        filled = compiler.arguments(config.arguments, config.keys)
         action = program or resolver.handler(config.handler, config.keys, *JOB_KINDS)
         owner = resolver.config.source.place(config.keys)
         crons = resolver.crons(config.crons, config.keys) if isinstance(config, ScheduleConfig) else ()
         if action is None:
             continue
         if isinstance(config, TimerConfig):
-            yield _timer(config.name, action, owner, config)
+            yield _timer(config.name, action, owner, config, filled=filled)
         else:
-            job = _schedule(config.name, action, owner, crons, config)
+            job = _schedule(config.name, action, owner, crons, config, filled=filled)
             _note_if_over(resolver, job, owner)
             yield job
     bound: set[str] = set()
@@ -104,7 +107,9 @@ def _note_if_over(resolver: Resolver, job: ScheduleJob, place: str) -> None:
         )
 
 
-def _timer(name: str, action: Action, owner: str, source: TimerConfig | TimerBinding) -> TimerJob:
+def _timer(
+    name: str, action: Action, owner: str, source: TimerConfig | TimerBinding, *, filled: Options | None = None
+) -> TimerJob:
     return TimerJob(
         name,
         action,
@@ -113,12 +118,20 @@ def _timer(name: str, action: Action, owner: str, source: TimerConfig | TimerBin
         limit=source.limit,
         skip=source.skip,
         on_start=source.on_start,
-        arguments=source.arguments,
+        arguments=fixed(source.arguments),
+        filled=filled,
+        timeout=source.timeout,
     )
 
 
 def _schedule(
-    name: str, action: Action, owner: str, crons: tuple[Cron, ...], source: ScheduleConfig | ScheduleBinding
+    name: str,
+    action: Action,
+    owner: str,
+    crons: tuple[Cron, ...],
+    source: ScheduleConfig | ScheduleBinding,
+    *,
+    filled: Options | None = None,
 ) -> ScheduleJob:
     return ScheduleJob(
         name,
@@ -132,5 +145,6 @@ def _schedule(
         on_start=source.on_start,
         timeout=source.timeout,
         max_runs=source.max_runs,
-        arguments=source.arguments,
+        arguments=fixed(source.arguments),
+        filled=filled,
     )

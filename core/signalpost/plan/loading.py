@@ -1,33 +1,89 @@
 """From a file's name to its plan: all that comes before `Server.start`."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from signalpost.config.doubts import Doubts
 from signalpost.config.load import read_config
 from signalpost.config.model import ServerConfig
-from signalpost.errors import ConfigError
+from signalpost.config.words import printable
+from signalpost.errors import ConfigError, Problem
 from signalpost.plan.builder import build_plan
 from signalpost.plan.model import Plan
-from signalpost.plugins.discovery import load_plugins
+from signalpost.plugins.discovery import Loading, load_plugins
 from signalpost.plugins.registry import Registry
 
 
-def load_plan(file: str | Path) -> Plan:
+def load_plan(file: str | Path, before: Plan | None = None) -> Plan:
     """Read a routes.yaml and its plugins. Whoever is done with the plan calls ``plan.registry.unload()``.
+
+    Args:
+        file: routes.yaml.
+        before: the plan at work, whose plugins are kept as far as they have not changed.
 
     Raises:
         ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
 
     """
-    config, doubts = read_config(file)
-    if config is None:
-        raise ConfigError(doubts.problems)
-    registry = _plugins(config, doubts)
+    try:
+        config, doubts = _config(file)
+        registry = _plugins(config, doubts, before)
+    except OSError as error:
+        raise _unreadable(file, error) from None
     try:
         return build_plan(config, registry, doubts)
     except ConfigError:
         registry.unload()
         raise
+    except OSError as error:
+        registry.unload()
+        raise _unreadable(file, error) from None
+
+
+async def load_beside(file: str | Path, before: Plan) -> Plan:
+    """Read a routes.yaml and its plugins while a server is at work; see `load_plan`.
+
+    Files are read, and the plan is made, in a thread. Plugins are imported in this one, where those of the start were:
+    what they make often belongs to a thread (sqlite3, signal.signal). The loop goes on between two of them, so clients
+    wait for one import at most; what has not changed is not imported.
+
+    Raises:
+        ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
+
+    """
+    try:
+        config, doubts = await asyncio.to_thread(_config, file, before.config.folder)
+        loading = None if doubts.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    registry = Registry()
+    try:
+        if loading is not None:
+            for step in loading.steps():
+                with _no_running_loop():
+                    step()
+                await asyncio.sleep(0)
+            registry = loading.registry()
+        return await asyncio.to_thread(build_plan, config, registry, doubts)
+    except BaseException as error:
+        if loading is not None:
+            loading.give_up()
+        if isinstance(error, OSError):
+            raise _unreadable(file, error) from None
+        raise
+
+
+@contextmanager
+def _no_running_loop() -> Iterator[None]:
+    """Let an import find what it finds at the start: no loop that runs, so that ``asyncio.run`` is possible."""
+    loop = asyncio.get_running_loop()
+    asyncio._set_running_loop(None)  # noqa: SLF001 - the way of asyncio's own run_forever
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(loop)  # noqa: SLF001
 
 
 def load_offers(file: str | Path) -> Registry:
@@ -42,6 +98,20 @@ def load_offers(file: str | Path) -> Registry:
     return Registry() if config is None else _plugins(config, doubts)
 
 
-def _plugins(config: ServerConfig, doubts: Doubts) -> Registry:
+def _unreadable(file: str | Path, error: OSError) -> ConfigError:
+    """Word that a file changed while it was read, or that its place is one that nobody could foresee."""
+    named = printable(str(error.filename)) if error.filename else "a file that it needs"
+    text = f"{named} cannot be read: {(error.strerror or type(error).__name__).lower()}"
+    return ConfigError((Problem(str(file), 0, 0, "", text),))
+
+
+def _config(file: str | Path, folder: Path | None = None) -> tuple[ServerConfig, Doubts]:
+    config, doubts = read_config(file, folder=folder)
+    if config is None:
+        raise ConfigError(doubts.problems)
+    return config, doubts
+
+
+def _plugins(config: ServerConfig, doubts: Doubts, before: Plan | None = None) -> Registry:
     # Which plugins are meant must be certain before any code is run.
-    return Registry() if doubts.plugins else load_plugins(config.plugins)
+    return Registry() if doubts.plugins else load_plugins(config.plugins, before=before.registry if before else None)

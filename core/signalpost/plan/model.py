@@ -11,12 +11,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from signalpost.actions.program import Program
+from signalpost.actions.steps import Options
 from signalpost.config.model import ServerConfig
 from signalpost.config.paths import PathPattern
 from signalpost.config.steps import CHANGING, all_steps
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
+from signalpost.signals.filters import Filters
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
@@ -30,6 +32,7 @@ class TimerJob:
     Attributes:
         action: the handler to call or the steps to do.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        filled: gives `arguments` for a run, if there are templates in them.
 
     """
 
@@ -41,6 +44,8 @@ class TimerJob:
     skip: int = 0
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    filled: Options | None = field(default=None, compare=False)
+    timeout: float | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"
@@ -53,6 +58,7 @@ class ScheduleJob:
     Attributes:
         action: the handler to call or the steps to do.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        filled: gives `arguments` for a run, if there are templates in them.
 
     """
 
@@ -68,6 +74,7 @@ class ScheduleJob:
     timeout: float | None = None
     max_runs: int = 10
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    filled: Options | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"
@@ -83,6 +90,7 @@ class RouteRule:
     Attributes:
         methods: upper case.
         gate: judges the JSON body; None lets every body pass.
+        query: judges the parameters of the query, likewise; and `params` those of the path.
         endpoints: names of the endpoints that serve it; never empty.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
         templates: the files of its view, each with a digest of what it held when the plan was made.
@@ -102,6 +110,8 @@ class RouteRule:
     gate: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
+    query: SchemaGate | None = None
+    params: SchemaGate | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"
@@ -125,6 +135,7 @@ class Plan:
         routes: those of routes.yaml in its order, then those of decorators; likewise `signals` and `jobs`.
         notes: what is right but may not be meant: a binding that routes.yaml overrules, one that nothing serves.
         plugin_notes: those of them that are about plugins as a whole.
+        filters: what plugins say of all messages and broadcasts; None where none says anything.
 
     """
 
@@ -135,6 +146,7 @@ class Plan:
     jobs: tuple[Job, ...]
     notes: tuple[str, ...] = ()
     plugin_notes: tuple[str, ...] = ()
+    filters: Filters | None = None
 
     def __repr__(self) -> str:
         return f"Plan({self.config.file!r})"

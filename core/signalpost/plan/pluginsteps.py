@@ -12,6 +12,7 @@ from signalpost.actions.steps import Effect
 from signalpost.config.model import StepConfig
 from signalpost.config.shape import Misfit, judge_shape
 from signalpost.plugins.action import Action
+from signalpost.signals.event import given_to
 
 
 def misfits_of(config: StepConfig, action: Action) -> Iterator[Misfit]:
@@ -30,17 +31,17 @@ def effect_of(action: Action, options: Any) -> Effect:
         an ``async def`` if the action is one.
 
     """
-    rendered = _has_templates(options)
+    rendered, code = _has_templates(options), action.code
 
     def ready(given: Any) -> Any:
         # Options without templates are judged already; but the function may take them apart, so it has its own.
         return _judged(action, given) if rendered else copy.deepcopy(given)
 
     async def follow(run: Run, given: Any) -> None:
-        await action.function(run.event, ready(given))
+        await code.run(action.function, given_to(run.event, code.seat), ready(given))
 
     def do(run: Run, given: Any) -> None:
-        if inspect.isawaitable(outcome := action.function(run.event, ready(given))):
+        if inspect.isawaitable(outcome := code.call(action.function, given_to(run.event, code.seat), ready(given))):
             if inspect.iscoroutine(outcome):
                 outcome.close()
             raise UnfitError(f"{action.where} is no async def, so what it returns is not awaited: make it one")

@@ -55,17 +55,32 @@ class Overlap(Generic[R]):
 
 
 def route_claims(plan: Plan, endpoint: str) -> tuple[Claim[RouteRule], ...]:
-    """Give what the routes of an http endpoint want, in the order of the plan; a folder wants what is below it, too."""
-    rules = [rule for rule in plan.routes if endpoint in rule.endpoints]
-    declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
+    """Give what the routes of an http endpoint want, in the order of the plan."""
+    return claims_of([rule for rule in plan.routes if endpoint in rule.endpoints])
+
+
+def claims_of(rules: Sequence[RouteRule]) -> tuple[Claim[RouteRule], ...]:
+    """Give what routes of one endpoint want, in their order.
+
+    A folder wants its own path and all that is below it, but for what another route says: such a route goes before it,
+    method by method.
+    """
+    declared = {
+        (rule.path.identity(ignore_case=False), method)
+        for rule in rules
+        if rule.static is None
+        for method in rule.methods
+    }
     claims: list[Claim[RouteRule]] = []
     for rule in rules:
-        claims.append(Claim(rule.path, rule, rule.methods))
-        if (below := rule.below) is not None:
-            identity = below.identity(ignore_case=False)
+        if (below := rule.below) is None:
+            claims.append(Claim(rule.path, rule, rule.methods))
+            continue
+        for pattern in (rule.path, below):
+            identity = pattern.identity(ignore_case=False)
             methods = tuple(method for method in rule.methods if (identity, method) not in declared)
             if methods:
-                claims.append(Claim(below, rule, methods))
+                claims.append(Claim(pattern, rule, methods))
     return tuple(claims)
 
 

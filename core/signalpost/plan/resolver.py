@@ -16,8 +16,10 @@ from signalpost.config.model import (
     TimerConfig,
 )
 from signalpost.config.paths import PathPattern
+from signalpost.config.schemas import schema_notes
 from signalpost.config.steps import called
 from signalpost.config.templates import Additions, check_template
+from signalpost.config.words import format_keys
 from signalpost.cron import Cron
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
@@ -160,6 +162,9 @@ class Resolver:
             self.findings.problem(schema.keys, str(error))
             return None
         self._note_bounds(gate, self.config.source.place(schema.keys))
+        for inner, text in schema_notes(schema.document):
+            keys = (*schema.keys, *inner)
+            self.findings.note(f"{self.config.source.place(keys)}: {format_keys(keys)}: {text}")
         return gate
 
     def bindings(self, kind: type[B]) -> Iterator[tuple[Handler, B]]:
@@ -200,6 +205,8 @@ class Resolver:
             self.findings.fault(handler, f'handler "{handler.name}": schema: {error}')
             return None
         self._note_bounds(gate, f'{handler.where}: handler "{handler.name}"')
+        for inner, text in schema_notes(schema):
+            self.findings.note(f'{handler.where}: handler "{handler.name}": {format_keys(("schema", *inner))}: {text}')
         return gate
 
     def _note_bounds(self, gate: SchemaGate, place: str) -> None:

@@ -29,6 +29,8 @@ def allowed_keys(document: Any) -> frozenset[str] | None:
     """
     if not isinstance(document, Mapping) or document.get("additionalProperties") is not False:
         return None
+    if "$ref" in document:  # before draft 2019-09 nothing beside it counts
+        return None
     return None if document.get("patternProperties") else frozenset(document.get("properties", ()))
 
 

@@ -18,6 +18,7 @@ from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.shapes import Shapes
 from signalpost.plugins.handler import HandlerKind
+from signalpost.signals.event import given_to
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.SIGNAL: (HandlerKind.SIGNAL,),
@@ -71,6 +72,14 @@ class StepCompiler:
             constants=self._constants if "constants" in names else {},
         )
 
+    def arguments(self, value: Mapping[str, Any], keys: Keys) -> Options | None:
+        """Compile the ``arguments`` of the job at `keys`; None if there is nothing to render."""
+        name = "arguments"
+        getters = {key: getter for key, getter in self._getters[Place.JOB].items() if key != name}
+        known = {**ATTRIBUTES, "constants": frozenset(self._constants)}
+        options = self.options(value, StepConfig(keys, name, value), _Scope(Place.JOB, getters, known))
+        return None if options.render is None else options
+
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
         """Compile steps that see the same names."""
         return tuple(self._steps(configs, scope))
@@ -80,8 +89,23 @@ class StepCompiler:
             step = _COMPILERS.get(config.name, _plugin_step)(self, config, scope)
             if step is not None:
                 yield step
+            if config.name == "let":
+                scope = scope.knowing(*_names_of(config))
             if config.name == "stop" and index + 1 < len(configs):
                 self.note(f"{self.place(configs[index + 1].keys)}: nothing is done after stop")
+
+    def let_step(self, config: StepConfig, scope: "_Scope") -> Step:
+        """Compile a ``let``: its names are known behind it."""
+        for name in _names_of(config):
+            self.check_name(config, scope, name, name, of_key=True)
+        options = self.options(config.options, config, scope)
+        return Leaf(config.name, self.where_step(config), options, effects.let)
+
+    def check_name(self, config: StepConfig, scope: "_Scope", name: str, *below: str, of_key: bool = False) -> None:
+        """Report that a name means something else already, unless a ``let`` above has given it its meaning."""
+        if name in scope.getters and name not in scope.given:
+            text = f'the name "{name}" means something else here already: choose another'
+            self.problem(config, text, *below, of_key=of_key)
 
     def options(
         self,
@@ -132,15 +156,14 @@ class StepCompiler:
         handler = self._resolver.handler(config.options, config.keys, *_KINDS[place], key=config.name)
         if handler is None:
             return None
-        code = f'handler "{handler.name}" of plugin {handler.plugin} ({handler.where})'
-        function = handler.function
+        code, function = handler.code, handler.function
 
         async def call(run: Any, _options: Any) -> None:
-            answer = await function(run.event)
+            answer = await code.run(function, given_to(run.event, code.seat))
             if answer is not None:
                 run.answer = answer
 
-        return Leaf(config.name, self.where_step(config), Options(handler.name), call, waits=True, code=code)
+        return Leaf(config.name, self.where_step(config), Options(handler.name), call, waits=True, code=str(code))
 
     def action_step(self, config: StepConfig, options: Options) -> Step | None:
         """Compile a plugin's action."""
@@ -153,9 +176,8 @@ class StepCompiler:
             return None
         for misfit in misfits_of(config, action):
             self.problem(config, f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)
-        code = f'action "{action.name}" of plugin {action.plugin} ({action.where})'
         effect = effect_of(action, config.options)
-        return Leaf(config.name, self.where_step(config), options, effect, waits=action.waits, code=code)
+        return Leaf(config.name, self.where_step(config), options, effect, waits=action.waits, code=str(action.code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +188,23 @@ class _Scope:
         place: where the list stands.
         getters: of all names that they may use.
         attributes: what some names have, as far as it is known.
+        given: those names that steps of the list have given.
 
     """
 
     place: Place
     getters: Mapping[str, Getter]
     attributes: Shapes
+    given: frozenset[str] = frozenset()
+
+    def knowing(self, *names: str) -> "_Scope":
+        """Give the scope of steps that know these names, too, which the list itself has given."""
+        getters = {**self.getters, **{name: variable(name) for name in names}}
+        return replace(self, getters=getters, given=self.given.union(names))
+
+
+def _names_of(config: StepConfig) -> tuple[str, ...]:
+    return tuple(config.options) if isinstance(config.options, dict) else ()
 
 
 _CompileStep = Callable[[StepCompiler, StepConfig, _Scope], Step | None]
@@ -196,9 +229,10 @@ def _respond(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
         for name, value in config.options.items()
     }
     options = joined(parts)
-    if options.render is None:
+    headers = config.options.get("headers", {})
+    if options.render is None and isinstance(headers, dict):
         try:
-            response_of(options.fixed)
+            response_of({name: value for name, value in options.fixed.items() if name != "status"})
         except ValueError as error:
             compiler.problem(config, str(error))
     return Leaf(config.name, compiler.where_step(config), options, respond)
@@ -228,6 +262,34 @@ def _set(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
     return Leaf(config.name, compiler.where_step(config), paired(pairs), effects.put)
 
 
+def _append(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+    """Compile an ``append``: where its list stands is split as the keys of ``set`` are."""
+    given = config.options if isinstance(config.options, dict) else {}
+    options = joined(
+        {
+            "to": compiler.options(list(split_key(str(given.get("to", "")))), config, scope, "to"),
+            "value": compiler.options(given.get("value"), config, scope, "value"),
+            "keep": Options(given.get("keep", effects.ITEMS_KEPT)),
+        }
+    )
+    return Leaf(config.name, compiler.where_step(config), options, effects.append)
+
+
+def _wait(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+    options = compiler.options(config.options, config, scope)
+    return Leaf(config.name, compiler.where_step(config), options, effects.wait, waits=True)
+
+
+def _membership(own: Effect, of_another: Effect) -> _CompileStep:
+    """Make the compiler of ``join`` or ``leave``, which may name a client; a template cannot make it so."""
+
+    def compile_membership(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+        effect = of_another if isinstance(config.options, dict) else own
+        return _leaf(effect)(compiler, config, scope)  # type: ignore[return-value]
+
+    return compile_membership
+
+
 def _call(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step | None:
     return compiler.handler_step(config, scope.place) if isinstance(config.options, str) else None
 
@@ -244,16 +306,18 @@ def _if(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
 
 def _for(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
     options = config.options if isinstance(config.options, dict) else {}
-    name = str(options.get("each", ""))
-    if name in scope.getters:
-        compiler.problem(config, f'the name "{name}" means something else here already: choose another', "each")
-    inside = replace(scope, getters={**scope.getters, name: variable(name)})
+    names = [str(options[key]) for key in ("each", "index") if key in options]
+    for key, name in zip(("each", "index"), names, strict=False):
+        if name in scope.getters:
+            compiler.problem(config, f'the name "{name}" means something else here already: choose another', key)
+    inside = replace(scope, getters={**scope.getters, **{name: variable(name) for name in names}})
     return Loop(
         config.name,
         compiler.where_step(config),
         compiler.options(options.get("in"), config, scope, "in"),
-        name,
+        str(options.get("each", "")),
         compiler.steps(config.body, inside),
+        options.get("index"),
     )
 
 
@@ -272,8 +336,11 @@ _COMPILERS: Mapping[str, _CompileStep] = {
     "close": _leaf(effects.close),
     "log": _log,
     "set": _set,
-    "join": _leaf(effects.join),
-    "leave": _leaf(effects.leave),
+    "append": _append,
+    "let": StepCompiler.let_step,
+    "wait": _wait,
+    "join": _membership(effects.join, effects.join_another),
+    "leave": _membership(effects.leave, effects.leave_another),
     "call": _call,
     "if": _if,
     "for": _for,

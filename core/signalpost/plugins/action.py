@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalpost.foreign import Code, Seat
 from signalpost.signals.schema import SchemaGate
 
 Schema = Mapping[str, Any] | bool
@@ -23,6 +24,7 @@ class Action:
         plugin: the name of the plugin it comes from; empty until discovery has filled it in, as are the next two.
         where: ``file:line`` of the function.
         gate: judges rendered options by `schema`.
+        seat: where the plugin's instance sits.
 
     """
 
@@ -32,6 +34,12 @@ class Action:
     plugin: str = ""
     where: str = ""
     gate: SchemaGate | None = field(default=None, compare=False, repr=False)
+    seat: Seat | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def code(self) -> Code:
+        """What the log calls it."""
+        return Code(f'action "{self.name}"', self.plugin, self.where, self.seat)
 
     @property
     def waits(self) -> bool:

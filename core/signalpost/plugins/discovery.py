@@ -8,15 +8,18 @@ import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from functools import partial
+from importlib.metadata import EntryPoint
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from types import ModuleType
 
 from signalpost.config.model import PluginsConfig
 from signalpost.errors import PluginError
+from signalpost.foreign import interruptible
 from signalpost.plugins.assembly import assemble
 from signalpost.plugins.dropins import DropIn, DropInPackage, find_dropins
+from signalpost.plugins.entries import installed_entries, package_name, package_version
 from signalpost.plugins.faults import fault
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.registry import Registry
@@ -47,40 +50,103 @@ class _Candidate:
     package: str = ""
 
 
-def load_plugins(config: PluginsConfig, installed: Sequence[EntryPoint] | None = None) -> Registry:
+def load_plugins(
+    config: PluginsConfig, installed: Sequence[EntryPoint] | None = None, before: Registry | None = None
+) -> Registry:
     """Find, import and check all plugins that `config` allows.
 
-    The drop-in folder is imported afresh at each call, so that an edited file counts at once; `Registry.unload`
-    forgets it again. Names in `enable`, `disable`, `installed` and `settings` that no plugin has are not judged here
-    but against `Registry.found` and `Registry.packages`, by whoever knows where they are written.
+    What is not there by now, or has changed, is imported from the drop-in folder afresh, so that an edited file counts
+    at once; `Registry.unload` forgets it again. Names in `enable`, `disable`, `installed` and `settings` that no plugin
+    has are not judged here but against `Registry.found` and `Registry.packages`, by whoever knows where they stand.
 
     Args:
         config: the folder, and which plugins to load; `disable` wins over the others. What is not to be loaded is not
             imported.
         installed: the entry points to consider; those of the running Python when nothing is said.
+        before: the plugins at work: of those that have not changed nothing is imported, and nothing asked again.
 
     """
-    entries = sorted(entry_points(group=GROUP), key=_entry_order) if installed is None else installed
-    candidates = [*map(_of_entry, entries), *map(_of_dropin, find_dropins(config.folder))]
-    errors: list[PluginError] = []
-    notes: list[str] = []
-    package = DropInPackage(config.folder, _guard(config.folder, notes))
-    package.open()
-    loaded: list[Loaded] = []
-    for candidate in _distinct(_chosen(candidates, config), errors):
+    loading = Loading(config, installed, before)
+    for step in loading.steps():
+        step()
+    return loading.registry()
+
+
+class Loading:
+    """The plugins of one plan on their way into a registry; the arguments are those of `load_plugins`.
+
+    Making one reads files, and runs no code of plugins. `steps` and `registry` do, so they belong into the thread in
+    which plugins live: what they make there is often bound to it.
+    """
+
+    def __init__(
+        self, config: PluginsConfig, installed: Sequence[EntryPoint] | None = None, before: Registry | None = None
+    ) -> None:
+        self._errors: list[PluginError] = []
+        self._notes: list[str] = []
+        entries = sorted(installed_entries(GROUP, self._notes), key=_entry_order) if installed is None else installed
+        self._candidates = [*map(_of_entry, entries), *map(_of_dropin, find_dropins(config.folder))]
+        self._package = DropInPackage(config.folder, _guard(config.folder, self._notes))
+        self._loaded: list[Loaded] = []
+        self._chosen = list(_distinct(_chosen(self._candidates, config), self._errors))
+        self._kept = dict(_unchanged(self._chosen, config, before)) if before is not None else {}
+        self._before = before
+
+    def steps(self) -> Iterator[Callable[[], None]]:
+        """Yield what loads a plugin, one after the other; those that are kept first, as others may import from them."""
+        self._package.open()
+        for candidate in sorted(self._chosen, key=lambda each: each.name not in self._kept):
+            yield partial(self._step, candidate)
+
+    def _step(self, candidate: _Candidate) -> None:
         try:
-            loaded.append(_load(candidate, package, notes))
+            kept = self._kept.get(candidate.name)
+            self._loaded.append(_load(candidate, self._package, self._notes) if kept is None else self._keep(kept))
         except PluginError as error:
-            errors.append(error)
-    loaded = [replace(each, digest=package.digest(each.module)) for each in loaded]
-    return assemble(
-        loaded,
-        found=tuple(dict.fromkeys(candidate.name for candidate in candidates)),
-        packages=tuple(dict.fromkeys(candidate.package for candidate in candidates if candidate.package)),
-        errors=errors,
-        notes=notes,
-        package=package,
-    )
+            self._errors.append(error)
+
+    def _keep(self, kept: Loaded) -> Loaded:
+        before = None if self._before is None else self._before.package
+        if not kept.package and before is not None:
+            self._package.keep(before, kept.name)
+        return kept
+
+    def registry(self) -> Registry:
+        """Return the registry, once all steps are done."""
+        order = [candidate.name for candidate in self._chosen]
+        loaded = sorted(self._loaded, key=lambda each: order.index(each.name))
+        return assemble(
+            [replace(each, digest=self._package.digest(each.module)) for each in loaded],
+            found=tuple(dict.fromkeys(candidate.name for candidate in self._candidates)),
+            packages=tuple(dict.fromkeys(each.package for each in self._candidates if each.package)),
+            errors=self._errors,
+            notes=self._notes,
+            package=self._package,
+        )
+
+    def give_up(self) -> None:
+        """Forget what was imported."""
+        self._package.close()
+
+
+def _unchanged(
+    candidates: Iterable[_Candidate], config: PluginsConfig, before: Registry
+) -> Iterator[tuple[str, Loaded]]:
+    """Yield the plugins of before that are as they were, by name. An installed package is imported once, so it is."""
+    known = {each.name: each for each in before.loaded}
+    for candidate in candidates:
+        loaded = known.get(candidate.name)
+        if loaded is None or (loaded.package, loaded.source) != (candidate.package, candidate.source):
+            continue
+        if isinstance(candidate.origin, EntryPoint):
+            if loaded.module.__name__ == _module_of(candidate.origin):
+                yield candidate.name, loaded
+        elif (
+            before.package is not None
+            and before.package.folder == config.folder
+            and before.package.is_unchanged(candidate.name)
+        ):
+            yield candidate.name, loaded
 
 
 def _chosen(candidates: Sequence[_Candidate], config: PluginsConfig) -> list[_Candidate]:
@@ -139,8 +205,8 @@ def _entry_order(entry: EntryPoint) -> tuple[str, str]:
 
 
 def _of_entry(entry: EntryPoint) -> _Candidate:
-    package = entry.dist.name if entry.dist else ""
-    source = f"{package} {entry.dist.version}" if entry.dist else f"entry point {entry.value}"
+    package = package_name(entry.dist) if entry.dist else ""
+    source = f"{package} {package_version(entry.dist)}" if entry.dist else f"entry point {entry.value}"
     return _Candidate(entry.name, source, _home_of(_module_of(entry)), entry, package or entry.value)
 
 
@@ -194,16 +260,26 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
         _check_entry(candidate, origin, notes)
     elif "." in origin.name:
         raise PluginError(candidate.name, candidate.source, "a plugin's file has no dot in its name but that of .py")
-    try:
-        if isinstance(origin, EntryPoint):
-            module = importlib.import_module(_module_of(origin))
-            version = origin.dist.version if origin.dist else NO_VERSION
-        else:
-            module = package.import_module(origin.name)
-            version = _own_version(module)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; its sys.exit() ends nothing
-        raise fault(candidate.name, error, candidate.home, during="does not import") from None
+    elif not _is_text(origin.name):
+        raise PluginError(candidate.name, candidate.source, "a plugin's file has a name that is UTF-8: rename it")
+    with interruptible() as is_interrupted:
+        try:
+            if isinstance(origin, EntryPoint):
+                module = importlib.import_module(_module_of(origin))
+                version = package_version(origin.dist) if origin.dist else NO_VERSION
+            else:
+                module = package.import_module(origin.name)
+                version = _own_version(module)
+        except BaseException as error:  # a plugin may raise anything, and that ends nothing
+            if is_interrupted():
+                raise
+            raise fault(candidate.name, error, candidate.home, during="does not import") from None
     return Loaded(candidate.name, version, candidate.source, candidate.home, module, package=candidate.package)
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a file's name is UTF-8: what is not comes from the system as halves of characters."""
+    return name.isprintable() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _check_entry(candidate: _Candidate, entry: EntryPoint, notes: list[str]) -> None:

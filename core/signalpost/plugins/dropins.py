@@ -1,4 +1,4 @@
-"""Imports the files of a drop-in folder, afresh for every plan.
+"""Imports the files of a drop-in folder, afresh for every plan but for those that have not changed.
 
 The folder becomes a package of its own for the time of one plan, under a name that nothing else has::
 
@@ -10,18 +10,24 @@ So two servers in one process, or two plans of one server, never share or overwr
 helpers, and a dataclass finds its module in `sys.modules` while that is still being executed. A compiled file
 (``__pycache__``) is neither read nor written: its freshness is judged by seconds and size, too coarse for a reload
 right after an edit.
+
+A plugin of which nothing has changed, neither its files nor those that it imports from beside it, is kept by the next
+plan (`DropInPackage.keep`): its modules stand in the next package under their names there, and are the same objects.
 """
 
+import ast
 import hashlib
 import importlib
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+
+from signalpost.config.presence import is_folder
 
 Guard = Callable[[Path], None]
 
@@ -47,7 +53,7 @@ def find_dropins(folder: Path) -> tuple[DropIn, ...]:
 
     Names that start with ``_`` are helpers, those that start with ``.`` belong to editors.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return ()
     found = [DropIn(file.stem, file) for file in folder.glob("*.py")]
     found += [DropIn(file.parent.name, file) for file in folder.glob("*/__init__.py")]
@@ -70,7 +76,12 @@ class DropInPackage:
     def __init__(self, folder: Path, guard: Guard) -> None:
         self.folder = folder
         self.name = PACKAGE_PREFIX + uuid.uuid4().hex[:8]
-        self._finder = _Finder(self.name + ".", guard)
+        self._guard = guard
+        self._finder = _Finder(self, guard)
+        self._lenders: set[DropInPackage] = set()
+        self._users = 1  # itself, until it is closed, and packages that have kept modules of it
+        self._closed = False
+        self.importing: list[_FreshLoader] = []
 
     def open(self) -> None:
         """Make the folder importable."""
@@ -84,38 +95,112 @@ class DropInPackage:
         return importlib.import_module(f"{self.name}.{name}")
 
     def digest(self, module: ModuleType) -> str:
-        """Give a digest of a plugin's source and of the helpers that have been imported; empty if it is not from here.
-
-        Helpers are everybody's: nothing tells which plugin uses which.
-        """
-        home = module.__name__
-        if not home.startswith(self.name + "."):
+        """Give a digest of a plugin's source and of what it imports from beside it; empty if it is not from here."""
+        if not isinstance(_loader_of(module), _FreshLoader):
             return ""
-        helpers = self.name + "._"
-        parts = sorted(each for each in sys.modules if each == home or each.startswith((home + ".", helpers)))
         found = hashlib.sha256()
-        for part in parts:
-            found.update(f"{part.removeprefix(self.name)}\0{_source_digest(sys.modules[part])}\0".encode())
+        for part, each in sorted(self._parts(_own_name(module)).items()):
+            loader = _loader_of(each)
+            found.update(f".{part}\0{loader.digest if loader else ''}\0".encode(errors="surrogatepass"))
         return found.hexdigest()
 
+    def is_unchanged(self, name: str) -> bool:
+        """Tell whether all files that a plugin was imported from hold what they held then."""
+        parts = self._parts(name)
+        return bool(parts) and all(map(_is_unchanged, parts.values()))
+
+    def keep(self, before: "DropInPackage", name: str) -> None:
+        """Take the modules of a plugin over from the package of a plan before.
+
+        Raises:
+            PluginError: the guard keeps one of its files out by now.
+
+        """
+        for part, module in before._parts(name).items():  # noqa: SLF001 - another one of its kind
+            loader = _loader_of(module)
+            if loader is None:
+                continue
+            self._guard(Path(loader.path))
+            sys.modules[f"{self.name}.{part}"] = module
+            if "." not in part:
+                setattr(sys.modules[self.name], part, module)
+            if loader.package not in self._lenders:
+                self._lenders.add(loader.package)
+                loader.package._users += 1  # noqa: SLF001 - likewise
+
     def close(self) -> None:
-        """Forget every module of the folder. Functions that are still running keep what they refer to."""
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
-        for module in [each for each in sys.modules if each == self.name or each.startswith(self.name + ".")]:
-            del sys.modules[module]
+        """Forget every module that nobody has kept. Functions that are still running keep what they refer to."""
+        if self._closed:
+            return
+        self._closed = True
+        for module in [each for each in sys.modules if each.startswith(self.name + ".")]:
+            if not sys.modules[module].__name__.startswith(self.name + "."):
+                del sys.modules[module]
+        self._release()
+        for lender in self._lenders:
+            lender._release()  # noqa: SLF001 - another one of its kind
+        self._lenders.clear()
+
+    def _release(self) -> None:
+        self._users -= 1
+        if not self._closed:
+            return
+        mine = [each for each in sys.modules if each.startswith(self.name + ".")]
+        if self._users:
+            kept = {
+                id(module)
+                for name, module in sys.modules.items()
+                if name.startswith(PACKAGE_PREFIX) and not name.startswith(self.name)
+            }
+            mine = [each for each in mine if id(sys.modules[each]) not in kept]
+        else:
+            mine.append(self.name)
+            if self._finder in sys.meta_path:
+                sys.meta_path.remove(self._finder)
+        for each in mine:
+            sys.modules.pop(each, None)
+
+    def _parts(self, name: str) -> dict[str, ModuleType]:
+        """Return the modules that a plugin is made of, its own and what they import, by name below the folder."""
+        found: dict[str, ModuleType] = {}
+        names = [name]
+        while names:
+            part = names.pop()
+            if part in found or (module := sys.modules.get(f"{self.name}.{part}")) is None:
+                continue
+            found[part] = module
+            if "." in part:
+                names.append(part.rpartition(".")[0])
+            home = f"{self.name}.{part}."
+            names += [each.removeprefix(self.name + ".") for each in sys.modules if each.startswith(home)]
+            if (loader := _loader_of(module)) is not None:
+                names += loader.imports
+        return found
 
 
-def _source_digest(module: ModuleType) -> str:
+def _own_name(module: ModuleType) -> str:
+    return module.__name__.partition(".")[2]
+
+
+def _loader_of(module: ModuleType) -> "_FreshLoader | None":
     loader = getattr(module.__spec__, "loader", None)
-    return loader.digest if isinstance(loader, _FreshLoader) else ""
+    return loader if isinstance(loader, _FreshLoader) else None
+
+
+def _is_unchanged(module: ModuleType) -> bool:
+    loader = _loader_of(module)
+    try:
+        return loader is None or hashlib.sha256(Path(loader.path).read_bytes()).hexdigest() == loader.digest
+    except OSError:
+        return False
 
 
 class _Finder(MetaPathFinder):
     """Finds the modules below one package, always by looking into the folder as it is now."""
 
-    def __init__(self, prefix: str, guard: Guard) -> None:
-        self._prefix = prefix
+    def __init__(self, package: DropInPackage, guard: Guard) -> None:
+        self._package = package
+        self._prefix = package.name + "."
         self._guard = guard
 
     def find_spec(
@@ -130,6 +215,7 @@ class _Finder(MetaPathFinder):
             if spec is not None:
                 if isinstance(spec.loader, _FreshLoader):
                     spec.loader.guard = self._guard
+                    spec.loader.package = self._package
                 return spec
         return None
 
@@ -139,12 +225,16 @@ class _FreshLoader(SourceFileLoader):
 
     Attributes:
         digest: of the source that was compiled.
+        imports: names below the folder of what the source imports from there, or may.
         guard: called with the file before it is read.
+        package: that it is of.
 
     """
 
     digest = ""
+    imports: tuple[str, ...] = ()
     guard: Guard
+    package: DropInPackage
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
@@ -152,4 +242,27 @@ class _FreshLoader(SourceFileLoader):
         source = self.get_data(path)
         self.digest = hashlib.sha256(source).hexdigest()
         code: CodeType = self.source_to_code(source, path)
+        self.imports += tuple(_imports(source, fullname, is_package=self.is_package(fullname)))
         return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        stack = self.package.importing
+        if stack:  # by importlib, where its source does not say so
+            stack[-1].imports += (_own_name(module),)
+        stack.append(self)
+        try:
+            super().exec_module(module)
+        finally:
+            stack.pop()
+
+
+def _imports(source: bytes, fullname: str, *, is_package: bool) -> Iterator[str]:
+    """Yield the names below the folder that a module's source imports relatively, those of no modules among them."""
+    home = fullname.split(".") if is_package else fullname.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and 0 < node.level <= len(home):
+            base = [*home[: len(home) - node.level + 1], *(node.module or "").split(".")][1:]
+            below = ".".join(part for part in base if part)
+            yield from (
+                name for name in (below, *(f"{below}.{alias.name}".lstrip(".") for alias in node.names)) if name
+            )

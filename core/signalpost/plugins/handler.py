@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.foreign import Code, Seat
+
 HandlerFunction = Callable[[Any], Awaitable[Any]]
 
 
@@ -21,11 +23,12 @@ class HandlerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SignalBinding:
-    """``@signal("shout", path="/shout")``; `parallel` is that of `signalpost.config.model.SignalConfig`."""
+    """``@signal("shout", path="/shout")``; `parallel` and `timeout` are those of `SignalConfig`."""
 
     path: str
     schema: Mapping[str, Any] | bool | None = None
     parallel: int = 1
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class TimerBinding:
     skip: int = 0
     on_start: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Handler:
         plugin: the name of the plugin it comes from; empty until discovery has filled it in.
         where: ``file:line`` of the function.
         cancel_when_gone: whether it is cancelled when the client whose message it handles goes.
+        seat: where the plugin's instance sits, likewise.
 
     """
 
@@ -88,3 +93,9 @@ class Handler:
     plugin: str = ""
     where: str = ""
     cancel_when_gone: bool = False
+    seat: Seat | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def code(self) -> Code:
+        """What the log calls it."""
+        return Code(f'handler "{self.name}"', self.plugin, self.where, self.seat)

@@ -3,10 +3,12 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from signalpost.foreign import Seat
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,8 @@ class Loaded:
     Attributes:
         home: its file or the folder of its files, for placing what it raises.
         package: the distribution, as in ``signalpost-departures``; empty for a drop-in.
+        seat: where the plugin's instance sits; a reload that keeps the module keeps it, too.
+        answers: what its hooks said when they were asked, once for the module.
 
     """
 
@@ -26,6 +30,8 @@ class Loaded:
     module: ModuleType
     digest: str = ""
     package: str = ""
+    seat: Seat = field(default_factory=Seat, compare=False, repr=False)
+    answers: dict[str, list[Any]] = field(default_factory=dict, compare=False, repr=False)
 
 
 def parts_of(module: ModuleType) -> list[ModuleType]:

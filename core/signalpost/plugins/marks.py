@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -117,6 +118,8 @@ def where_is(function: object) -> str:
 
 
 def _unwrapped(function: Callable[..., Any]) -> Any:
+    while isinstance(function, partial):
+        function = function.func
     try:
         return inspect.unwrap(function)
     except ValueError:  # it wraps itself

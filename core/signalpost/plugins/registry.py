@@ -1,6 +1,5 @@
 """The registry: the plugins of one plan, what they offer by name, and what implements which hook."""
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,9 +7,11 @@ from types import ModuleType
 from typing import Any
 
 from signalpost.errors import PluginError
+from signalpost.foreign import Code, Seat, original
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.handler import Handler
+from signalpost.plugins.loaded import Loaded
 from signalpost.signals.arrival import is_the_task_s
 
 LOG = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class Implementation:
         plugin: the plugin's name.
         arguments: those of the hook's that the function takes, in its order.
         where: ``file:line`` of the function.
+        seat: where the plugin's instance sits.
 
     """
 
@@ -32,6 +34,12 @@ class Implementation:
     function: Callable[..., Any] = field(compare=False)
     arguments: tuple[str, ...]
     where: str
+    seat: Seat | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def code(self) -> Code:
+        """What the log calls it."""
+        return Code(f"hook {self.hook}", self.plugin, self.where, self.seat)
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
         """Call the function with those of the hook's arguments that it takes."""
@@ -52,6 +60,8 @@ class Plugin:
         digest: of a drop-in's source and of the helpers beside it, when they were read; of an installed plugin, which
             is imported once, nothing.
         package: the distribution of an installed plugin, as in ``signalpost-departures``; empty for a drop-in.
+        exclusive: whether only one instance of it may be up (`signalpost.plugins.hookspecs.exclusive`).
+        seat: where its instance sits.
 
     """
 
@@ -66,6 +76,8 @@ class Plugin:
     template_filters: tuple[str, ...] = ()
     digest: str = ""
     package: str = ""
+    exclusive: bool = False
+    seat: Seat = field(default_factory=Seat, compare=False, repr=False)
 
     @property
     def origin(self) -> str:
@@ -92,6 +104,8 @@ class Registry:
         packages: names of all installed packages that have plugins, likewise.
         errors: everything that is wrong with plugins, in the order it was found.
         notes: what an author may not have meant.
+        loaded: the plugins as they were imported, for the next plan to keep.
+        package: the modules of the drop-in folder, likewise.
 
     """
 
@@ -108,7 +122,8 @@ class Registry:
     packages: tuple[str, ...] = ()
     errors: tuple[PluginError, ...] = ()
     notes: tuple[str, ...] = ()
-    _package: DropInPackage | None = field(default=None, repr=False)
+    loaded: tuple[Loaded, ...] = field(default=(), repr=False)
+    package: DropInPackage | None = field(default=None, repr=False)
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -122,17 +137,18 @@ class Registry:
             await run(implementation, arguments)
 
     def unload(self) -> None:
-        """Forget the modules of the drop-in folder; those of installed packages stay, as other servers may use them."""
-        if self._package is not None:
-            self._package.close()
+        """Forget the modules of the drop-in folder that no later plan has kept.
+
+        Those of installed packages stay, as other servers may use them.
+        """
+        if self.package is not None:
+            self.package.close()
 
 
 async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> BaseException | None:
     """Call one implementation, wait for it if it is async; log and give what it raises."""
     try:
-        outcome = implementation(arguments)
-        if inspect.isawaitable(outcome):
-            await outcome
+        await implementation.code.run(implementation, arguments)
     except BaseException as error:  # a plugin may raise anything
         if is_the_task_s(error):
             raise
@@ -144,4 +160,4 @@ async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> B
 def log_failure(implementation: Implementation, error: BaseException) -> None:
     """Log what a hook raised, with plugin, hook and file."""
     plugin, hook, where = implementation.plugin, implementation.hook, implementation.where
-    LOG.error("plugin %s: hook %s failed (%s)", plugin, hook, where, exc_info=error)
+    LOG.error("plugin %s: hook %s failed (%s)", plugin, hook, where, exc_info=original(error))

@@ -2,19 +2,55 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import Any
 
+from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.errors import PluginError
+from signalpost.foreign import Code, named
 from signalpost.plugins.context import PluginContext
+from signalpost.plugins.handler import HandlerKind
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
-from signalpost.signals.arrival import is_the_task_s
-from signalpost.signals.event import Broadcast, Shared
+from signalpost.plugins.returns import untold
+from signalpost.signals.event import (
+    Broadcast,
+    Callee,
+    HandshakeRequest,
+    PluginView,
+    RouteEvent,
+    Shared,
+    SignalEvent,
+    TickEvent,
+)
+from signalpost.signals.filters import Veto
 
 PATIENCE = 5.0
 """Seconds that hooks and tasks get at shutdown."""
+
+
+LIMIT = LimitsConfig().startup
+"""Seconds that a `startup` may take."""
+
+NOTICE = 2.0
+"""Seconds after which the log says that a `startup` is waited for."""
+
+_CANCEL_GRACE = 1.0  # seconds that a cancelled `startup` gets to clean up
+
+LOG = logging.getLogger(__name__)
+
+ON_ERROR = "on_error"
+
+_EVENTS: Mapping[HandlerKind, type] = {
+    HandlerKind.SIGNAL: SignalEvent,
+    HandlerKind.ROUTE: RouteEvent,
+    HandlerKind.TIMER: TickEvent,
+    HandlerKind.SCHEDULE: TickEvent,
+}
+
+_SERVER_ERROR = 500
 
 
 class RunningPlugins:
@@ -23,41 +59,157 @@ class RunningPlugins:
     Attributes:
         registry: what is running.
         contexts: by plugin name.
+        kept: the plugins whose instances serve on from the plan before.
+        base: the context in which `startup` is run: what it sets there, clients' code sees.
 
     """
 
     def __init__(
-        self, registry: Registry, settings: Mapping[str, Mapping[str, Any]], shared: Shared, broadcast: Broadcast
+        self,
+        registry: Registry,
+        settings: Mapping[str, Mapping[str, Any]],
+        shared: Shared,
+        broadcast: Broadcast,
+        before: "RunningPlugins | None" = None,
     ) -> None:
         self.registry = registry
-        self.contexts = {
-            plugin.name: PluginContext(plugin.name, settings.get(plugin.name, {}), shared, broadcast)
+        self._shared = shared
+        self.base: Context = copy_context() if before is None else before.base.copy()
+        self._before = before
+        self.kept = frozenset() if before is None else frozenset(before.serving(registry, settings))
+        self.contexts: dict[str, PluginContext] = {
+            plugin.name: before.contexts[plugin.name]
+            if before is not None and plugin.name in self.kept
+            else PluginContext(plugin.name, settings.get(plugin.name, {}), shared, broadcast)
             for plugin in registry.plugins
         }
+        self._seats = {plugin.name: plugin.seat for plugin in registry.plugins}
+        self._settled: set[str] = set()  # those that were shut down, or that serve on for another plan
+        self._replacing = () if before is None else tuple(before.in_the_way_of(registry, self.kept))
+        self._replaced: list[str] = []
         self._connected = tuple(registry.implementations.get("client_connected", ()))
         self._disconnected = tuple(registry.implementations.get("client_disconnected", ()))
-        self._last: dict[tuple[str, str], asyncio.Task[None]] = {}  # by plugin and client, what came last
+        # By plugin and client, what came last.
+        self._last: dict[tuple[str, str], asyncio.Task[None]] = {} if before is None else before._last  # noqa: SLF001
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting = {plugin.name for plugin in registry.plugins}  # those that know of no start
+        self._waiting = set(self.contexts) - self.kept  # those that know of no start
 
-    async def start(self, *, strict: bool = False) -> None:
-        """Call `startup` of every plugin, one after the other.
+    async def start(self, limit: float = LIMIT) -> None:
+        """Call `startup` of every plugin that does not serve already, one after the other.
+
+        Those that cannot be up beside the instance before them come last: that one is shut down first.
 
         Args:
-            strict: whether a failure ends it, rather than being logged alone.
+            limit: seconds that each may take.
 
         Raises:
-            PluginError: a plugin could not start; only when `strict`.
+            PluginError: a plugin could not start, or not in time. Those behind it have not been called.
 
         """
-        implementations = self.registry.implementations.get("startup", ())
-        self._waiting = {implementation.plugin for implementation in implementations}
-        for implementation in implementations:
-            self._waiting.discard(implementation.plugin)
-            error = await run(implementation, {"context": self.contexts[implementation.plugin]})
-            if strict and error is not None:
-                text = f"its startup failed: {type(error).__name__}: {error}".rstrip(": ")
-                raise PluginError(implementation.plugin, implementation.where, text) from error
+        if self._before is None:
+            self._serve()
+        hooks = [each for each in self.registry.implementations.get("startup", ()) if each.plugin not in self.kept]
+        self._waiting = {implementation.plugin for implementation in hooks} | set(self._replacing)
+        for implementation in hooks:
+            if implementation.plugin not in self._replacing:
+                self._waiting.discard(implementation.plugin)
+                await self._start(implementation, limit)
+        for name in self._replacing:
+            await self._replace(name, [each for each in hooks if each.plugin == name], limit)
+
+    @property
+    def is_replacing(self) -> bool:
+        """Whether `start` shuts an instance down before its successor starts."""
+        return bool(self._replacing)
+
+    async def _replace(self, name: str, hooks: Sequence[Implementation], limit: float) -> None:
+        """Shut the instance of before down, and then start its successor."""
+        if self._before is not None:
+            self._replaced.append(name)
+            await self._before.shut_down(name, PATIENCE)
+        self._waiting.discard(name)
+        for implementation in hooks:
+            await self._start(implementation, limit)
+
+    def serving(self, registry: Registry, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+        """Yield the plugins whose instance serves on for another plan: those with the same code and settings."""
+        for plugin in registry.plugins:
+            context = self.contexts.get(plugin.name)
+            same = context is not None and context.settings == settings.get(plugin.name, {})
+            if same and self._seats[plugin.name] is plugin.seat:
+                yield plugin.name
+
+    def in_the_way_of(self, registry: Registry, kept: Collection[str]) -> Iterator[str]:
+        """Yield the plugins that have to be shut down before their successors start.
+
+        Besides those that say so (`exclusive`), these are the ones that share the module with their successor, since
+        only their settings have changed.
+        """
+        exclusive = {plugin.name for plugin in self.registry.plugins if plugin.exclusive}
+        for plugin in registry.plugins:
+            if plugin.name in kept or plugin.name not in self.contexts:
+                continue
+            if plugin.exclusive or plugin.name in exclusive or self._seats[plugin.name] is plugin.seat:
+                yield plugin.name
+
+    def take_over(self) -> None:
+        """Serve from now on, and let the plugins of before know whose instances go on."""
+        for name, seat in self._seats.items():
+            seat.context = self.contexts[name]
+        self._serve()
+        if self._before is not None:
+            self._before.hand_over(self.kept)
+        self._before = None
+
+    def hand_over(self, kept: Collection[str]) -> None:
+        """Leave instances to the plugins of another plan: they are not shut down with these."""
+        self._settled.update(kept)
+
+    async def give_up(self, limit: float = LIMIT) -> None:
+        """Shut down what was started, and start again what was shut down for that."""
+        self.hand_over(self.kept)
+        await self.stop()
+        if self._before is not None:
+            for name in self._replaced:
+                await self._before.start_again(name, limit)
+
+    async def start_again(self, name: str, limit: float) -> None:
+        """Start an instance that was shut down for a successor that could not start."""
+        self._settled.discard(name)
+        self._seats[name].context = self.contexts[name]
+        for implementation in self.registry.implementations.get("startup", ()):
+            if implementation.plugin == name:
+                try:
+                    await self._start(implementation, limit)
+                except PluginError as error:
+                    LOG.error("%s; it was to go on, since its successor could not start", error)  # noqa: TRY400
+
+    async def _start(self, implementation: Implementation, limit: float) -> None:
+        """Call one `startup`, in a task: one that does not end although it is cancelled is left behind."""
+        context = self.contexts[implementation.plugin]
+        self._seats[implementation.plugin].context = context
+        loop, arguments = asyncio.get_running_loop(), {"context": context}
+        task = loop.create_task(run(implementation, arguments), context=self.base)
+        notice = loop.call_later(NOTICE, _tell_slow, implementation, limit)
+        try:
+            await asyncio.wait((task,), timeout=limit)
+        finally:
+            notice.cancel()
+            in_time = task.done()
+            if not in_time:
+                task.cancel()
+                await asyncio.wait((task,), timeout=_CANCEL_GRACE)
+        if not in_time:
+            text = f"its startup was not over after {limit:g} s (limits.startup), and was cancelled"
+            raise PluginError(implementation.plugin, implementation.where, text)
+        if (error := task.result()) is not None:
+            text = f"its startup failed: {named(error)}"
+            raise PluginError(implementation.plugin, implementation.where, text) from error
+
+    async def finish_spawned(self, patience: float) -> None:
+        """Let what events have spawned come to its end, but for plugins that serve on."""
+        left = [context for name, context in self.contexts.items() if name not in self._settled]
+        await asyncio.gather(*(context.finish_spawned(patience) for context in left))
 
     async def stop(self, patience: float = PATIENCE) -> None:
         """Wait for hooks about clients, call `shutdown` in the reverse order, then cancel the plugins' tasks.
@@ -69,24 +221,78 @@ class RunningPlugins:
 
         """
         await self._settle(patience)
-        for implementation in reversed(self.registry.implementations.get("shutdown", ())):
-            if implementation.plugin in self._waiting:
-                continue
+        hooks = self.registry.implementations.get("shutdown", ())
+        for implementation in reversed(hooks):
+            if implementation.plugin not in self._waiting | self._settled:
+                await self._shut_down(implementation, patience)
+        left = [context for name, context in self.contexts.items() if name not in self._settled]
+        await asyncio.gather(*(context.cancel_tasks(patience) for context in left))
+
+    async def shut_down(self, name: str, patience: float) -> None:
+        """Shut one plugin down, and cancel its tasks."""
+        self._settled.add(name)
+        await self.contexts[name].finish_spawned(patience)
+        for implementation in self.registry.implementations.get("shutdown", ()):
+            if implementation.plugin == name:
+                await self._shut_down(implementation, patience)
+        await self.contexts[name].cancel_tasks(patience)
+
+    async def _shut_down(self, implementation: Implementation, patience: float) -> None:
+        try:
+            async with asyncio.timeout(patience):
+                await run(implementation, {"context": self.contexts[implementation.plugin]})
+        except TimeoutError as error:
+            log_failure(implementation, error)
+
+    def _serve(self) -> None:
+        """Let plugins call the handlers of these, and hear of their errors."""
+        services = self._shared.services
+        services.handlers.clear()
+        services.handlers.update(self._callees())
+        services.tell_error = self._tell_error if self.registry.implementations.get(ON_ERROR) else None
+
+    def _callees(self) -> Iterator[tuple[str, Callee]]:
+        """Yield the handlers as plugins call those of others."""
+        for name, handler in self.registry.handlers.items():
+            yield name, Callee(untold(handler.function), _EVENTS[handler.kind], handler.code)
+
+    def _tell_error(self, code: Code, error: BaseException, args: Sequence[Any]) -> None:
+        """Call `on_error` of all plugins; what it raises itself is logged alone."""
+        if code.what == f"hook {ON_ERROR}" or _is_an_answer(error):
+            return
+        first = args[0] if args else None
+        event = first if isinstance(first, PluginView) else None
+        told = next((each for each in args if isinstance(each, Mapping)), {})
+        arguments = {
+            "error": error,
+            "what": str(code),
+            "plugin": code.plugin,
+            "event": event,
+            "client": told.get("client", getattr(event, "client", None)),
+        }
+        for implementation in self.registry.implementations.get(ON_ERROR, ()):
             try:
-                async with asyncio.timeout(patience):
-                    await run(implementation, {"context": self.contexts[implementation.plugin]})
-            except TimeoutError as error:
-                log_failure(implementation, error)
-        await asyncio.gather(*(context.cancel_tasks(patience) for context in self.contexts.values()))
+                outcome = implementation.code.call(implementation, arguments)
+            except Exception as failure:  # noqa: BLE001 - a plugin may raise anything
+                log_failure(implementation, failure)
+                continue
+            if inspect.isawaitable(outcome):
+                task = asyncio.get_running_loop().create_task(self._finish(implementation, outcome, arguments))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     def client_connected(
-        self, client: Client, context: Callable[[], Context] = copy_context
+        self,
+        client: Client,
+        context: Callable[[], Context] = copy_context,
+        request: HandshakeRequest | None = None,
     ) -> Sequence[asyncio.Task[None]]:
         """Tell plugins of a client. Plain functions have run when this returns.
 
         Args:
             client: has come.
             context: gives the client's own, in which its hooks are run.
+            request: its handshake.
 
         Returns:
             The hooks that wait.
@@ -95,7 +301,8 @@ class RunningPlugins:
         if not self._connected:
             return ()
         home = context()
-        tasks = [self._notify(each, client, {"client": client}, home) for each in self._connected]
+        arguments = {"client": client, "request": request}
+        tasks = [self._notify(each, client, arguments, home) for each in self._connected]
         return [task for task in tasks if task is not None]
 
     def client_disconnected(self, client: Client, code: int, context: Callable[[], Context] = copy_context) -> None:
@@ -120,12 +327,12 @@ class RunningPlugins:
             return self._follow(place, self._after(before, implementation, arguments), home)
         try:
             # A transport's callbacks share one context with those of all others (uvloop).
-            outcome = home.run(implementation, arguments)
-        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, and no client passes it by that
+            outcome = home.run(implementation.code.call, implementation, arguments)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_failure(implementation, error)
             return None
         if inspect.isawaitable(outcome):
-            return self._follow(place, self._finish(implementation, outcome), home)
+            return self._follow(place, self._finish(implementation, outcome, arguments), home)
         return None
 
     def _follow(
@@ -149,12 +356,12 @@ class RunningPlugins:
         await asyncio.wait((before,))
         await run(implementation, arguments)
 
-    async def _finish(self, implementation: Implementation, outcome: Awaitable[Any]) -> None:
+    async def _finish(
+        self, implementation: Implementation, outcome: Awaitable[Any], arguments: Mapping[str, Any]
+    ) -> None:
         try:
-            await outcome
-        except BaseException as error:  # SystemExit, too, which would end the loop
-            if is_the_task_s(error):
-                raise
+            await implementation.code.wait(outcome, implementation, arguments)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_failure(implementation, error)
 
     async def _settle(self, patience: float) -> None:
@@ -166,3 +373,21 @@ class RunningPlugins:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=patience)
+
+
+def _is_an_answer(error: BaseException) -> bool:
+    """Tell whether an exception is an answer: a filter's, or that of a route's handler, such as Sanic's NotFound."""
+    if isinstance(error, Veto):
+        return True
+    status = getattr(error, "status_code", None)
+    return isinstance(status, int) and status < _SERVER_ERROR
+
+
+def _tell_slow(implementation: Implementation, limit: float) -> None:
+    LOG.warning(
+        "plugin %s: its startup (%s) is not over after %g s; it is waited for, %g s at most (limits.startup)",
+        implementation.plugin,
+        implementation.where,
+        NOTICE,
+        limit,
+    )

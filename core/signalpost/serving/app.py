@@ -2,17 +2,24 @@
 
 import re
 import uuid
+from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
+from types import CoroutineType
 from typing import Any
 
 from sanic import Sanic
 from sanic.config import Config
+from sanic.exceptions import ServerError
 from sanic.http import Http
+from sanic.response import BaseHTTPResponse, ResponseStream
 
+from signalpost.config.paths import PathPattern
 from signalpost.plan import RouteRule
-from signalpost.serving.pages import ErrorPages, RouteHeaders, harden
+from signalpost.plan.precedence import claims_of
+from signalpost.serving import whereabouts
+from signalpost.serving.pages import ErrorPages, RouteHeaders
 from signalpost.serving.request import WebRequest
-from signalpost.serving.routes import endpoint_of
+from signalpost.serving.routes import endpoint_of, whereabouts_endpoint
 from signalpost.serving.services import RouteServices
 from signalpost.serving.table import RouteTable, sanic_path
 
@@ -32,12 +39,42 @@ class _Nothing:
 
 
 class _QuietApp(Sanic[Any, Any]):
-    """Sanic, without its own events of requests: nobody listens to them, and they are two fifths of a handshake.
-
-    Sanic would compile them away (TOUCHUP), but for all apps of the process.
-    """
+    """Sanic, without its own events of requests, and without middleware: nobody listens to them, and they cost much."""
 
     _nothing = _Nothing()
+
+    async def handle_request(self, request: Any) -> None:
+        """Answer a request; what its route raises becomes an answer, too."""
+        try:
+            route, handler, _ = self.router.get(request.path, request.method, request.headers.get("host"))
+            request.route = route
+            if request.stream.request_body:
+                await request.receive_body()
+            response = handler(request)
+            if isinstance(response, CoroutineType):
+                response = await response
+            await self._send(request, response, upgraded=hasattr(handler, "is_websocket"))
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            await self.handle_exception(request, error, run_middleware=False)
+
+    @staticmethod
+    async def _send(request: Any, response: Any, *, upgraded: bool) -> None:
+        """Send what a route returned, or what it has answered with by itself."""
+        if request.responded:
+            response = request.stream.response
+        elif response is not None:
+            response = await request.respond(response)
+        elif not upgraded:
+            response = request.stream.response
+        if isinstance(response, BaseHTTPResponse):
+            await response.send(end_stream=True)
+        elif isinstance(response, ResponseStream):
+            await response(request)
+            await response.eof()
+        elif not upgraded:
+            raise ServerError(f"Invalid response type {response!r} (need HTTPResponse)")
 
     def dispatch(self, event: str, **options: Any) -> Any:
         """Dispatch an event of Sanic's, unless it is about a request."""
@@ -68,7 +105,6 @@ def build_app(
         configure_logging=False,
     )
     try:
-        app.register_middleware(harden, "response")
         _add_routes(app, rules, services)
     except BaseException:
         discard_app(app)
@@ -85,26 +121,29 @@ def adopt_routes(app: App, other: App) -> None:
     """Let an app that serves answer by the routes and the limits of another one, which is finalized, from now on."""
     app.router = other.router
     app.router.ctx.app = app
-    for name in ("REQUEST_MAX_SIZE", "REQUEST_TIMEOUT"):
+    for name in ("REQUEST_MAX_SIZE", "REQUEST_TIMEOUT", "RESPONSE_TIMEOUT"):
         setattr(app.config, name, getattr(other.config, name))
 
 
 def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -> None:
-    declared = {(rule.path.identity(ignore_case=False), method) for rule in rules for method in rule.methods}
-    for number, rule in enumerate(rules):
-        endpoint = endpoint_of(rule, services)
+    endpoints = {id(rule): endpoint_of(rule, services) for rule in rules}
+    for number, claim in enumerate(claims_of(rules)):
+        rule = claim.rule
         # Sanic gives what begins with ctx_ to the route, which the middleware of responses finds.
-        options = {
+        headers = RouteHeaders(rule.headers, rule.handler is not None or rule.do is not None)
+        app.add_route(
+            endpoints[id(rule)],
+            sanic_path(claim.pattern),
+            claim.methods,
+            name=f"route-{number}",
+            ctx_headers=headers,
             **_OPTIONS,
-            "ctx_headers": RouteHeaders(rule.headers, rule.handler is not None or rule.do is not None),
-            "ctx_changes": rule.changes,
-        }
-        app.add_route(endpoint, sanic_path(rule.path), rule.methods, name=f"route-{number}", **options)
-        if (below := rule.below) is not None:
-            identity = below.identity(ignore_case=False)
-            methods = [method for method in rule.methods if (identity, method) not in declared]
-            if methods:  # a route that somebody wrote stands before one that follows from another
-                app.add_route(endpoint, sanic_path(below), methods, name=f"route-{number}-below", **options)
+            ctx_changes=rule.changes,
+        )
+    where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
+    if services.endpoints is not None and where not in {rule.path.identity(ignore_case=False) for rule in rules}:
+        tell = whereabouts_endpoint(services.endpoint, services.endpoints)
+        app.add_route(tell, whereabouts.PATH, ["GET"], name="whereabouts", **_OPTIONS)
 
 
 def _config(services: RouteServices) -> Config:
@@ -120,6 +159,7 @@ def _config(services: RouteServices) -> Config:
             # bodies are bounded by the routes.
             "REQUEST_MAX_SIZE": max(services.message_limit, Http.HEADER_CEILING),
             "REQUEST_TIMEOUT": services.patience,
+            "RESPONSE_TIMEOUT": services.answer_time,
             "TOUCHUP": False,  # it rewrites Sanic's classes, which belong to every app of the process
         },
     )

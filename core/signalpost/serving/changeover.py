@@ -71,8 +71,9 @@ class Changeover:
             services = self._routes_at(port)
             listener = self._before.get(port.sock)
             if listener is not None:
-                self._prospects[listener] = listener.prepare(port, self._plan.routes, services)
-                await asyncio.sleep(0)  # many routes take a while: those who are connected have a turn in between
+                # In a thread, since many routes take a while: those who are connected do not wait for that.
+                prospect = await asyncio.to_thread(listener.prepare, port, self._plan.routes, services)
+                self._prospects[listener] = prospect
             else:
                 listener = Listener(port, self._plan.routes, services, self._sockets)
                 self._opened.append(listener)

@@ -9,7 +9,7 @@ from time import perf_counter
 
 from signalpost.config.model import MEBIBYTE, KeepaliveConfig, LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
-from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
+from signalpost.delivery.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader, Received
@@ -33,6 +33,9 @@ to 8 MB, which may be a million frames without a payload."""
 
 SMALL_MOUTHFUL = 4_096
 """The same where messages may be compressed: a kilobyte may be a megabyte to inflate, to read and to answer."""
+
+FRAME = 64
+"""Bytes of memory that a frame which waits here takes besides its payload."""
 
 BACKLOG, RATE, TURN, STRAIN = 1, 2, 4, 8
 """Reasons not to read from a client; bits, so that each ends by itself."""
@@ -101,6 +104,7 @@ class Connection(asyncio.Protocol):
         "_client",
         "_clockwork",
         "_held",
+        "_held_size",
         "_hub",
         "_inbound",
         "_incoming",
@@ -111,7 +115,7 @@ class Connection(asyncio.Protocol):
         "_pinned",
         "_plugins",
         "_reader",
-        "_reading_on",
+        "_reads_on",
         "_sends",
         "_session",
         "_stage",
@@ -149,11 +153,12 @@ class Connection(asyncio.Protocol):
         self._hub: Hub
         self._incoming = _NOTHING  # the frames that are being taken just now
         self._held: deque[Received] | None = None  # those that wait for the end of all pauses
+        self._held_size = 0  # bytes of memory that they took when they began to wait
         self._pauses = 0
         self._pinned = 0  # bytes that the account has noted for this connection
-        self._sends = False  # whether what was read last went to others
+        self._sends = True  # whether what was taken last went to others; nobody knows that of who has said nothing yet
         self._ahead: Ahead | None = None  # what is to be read in later turns of the loop, or behind a pause
-        self._reading_on = False  # the next turn is going to
+        self._reads_on = False  # in the next turn of the loop
         self._stopped = False  # the transport reads nothing
         self._watching = NO_DESCRIPTOR  # of a transport that reads nothing: its end is heard of
         self._stage = _HERE
@@ -185,7 +190,7 @@ class Connection(asyncio.Protocol):
         hub.add(client)
         if client.dialect is Dialect.V1:
             client.send(welcome_frame(client.id, client.path))
-        session.arrive(self._plugins.client_connected(client, session.context))
+        session.arrive(self._plugins.client_connected(client, session.context, session.request))
         if not self._stopped:
             # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
             self._transport.resume_reading()
@@ -239,14 +244,17 @@ class Connection(asyncio.Protocol):
         return data[: self._mouthful]
 
     def _read_on_soon(self) -> None:
-        if not self._reading_on:
-            self._reading_on = True
+        if not self._reads_on:
+            self._reads_on = True
             self._clockwork.call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        self._reading_on = False
+        """Read a mouthful of what has come already. In a pause its frames would take far more room than its bytes."""
+        self._reads_on = False
+        if self._sends and self._ahead:
+            self._hold_if_strained()
         ahead = self._ahead
-        if ahead is None or self._pauses:  # it has ended, or waits
+        if ahead is None or self._pauses:  # it has ended, or a pause's end sees to it
             return
         data = ahead.take(self._mouthful)
         if ahead:
@@ -270,8 +278,8 @@ class Connection(asyncio.Protocol):
             self._fail()
         elif allowance is not None and (allowance.bytes < 0.0 or allowance.frames < 0.0):
             self._pause_for_rate(allowance)
-        if reader.unfinished or self._held or self._pinned:
-            if received:  # what is unfinished now has only just begun
+        if reader.unfinished or self._held or self._pinned or self._ahead:
+            if any(opcode <= _BINARY for opcode, _ in received):  # what is unfinished now has only just begun
                 self._inbound.release(self)
                 self._pinned = 0
             self._note_pinned()
@@ -326,6 +334,8 @@ class Connection(asyncio.Protocol):
         if self._parting is not None:
             self._parting.cancel()
             self._parting = None
+        if client.heeded:
+            session.hurry()
         if client.heeded or session.waits:
             self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, session))
         self._plugins.client_disconnected(client, client.close_code, session.context)
@@ -389,9 +399,11 @@ class Connection(asyncio.Protocol):
             self._take_all(before + TURN_WORK)
         else:
             self._take_by(allowance, before + TURN_WORK)
-        self._sends = hub.work > before
-        if self._sends:
+        if hub.work > before:
+            self._sends = True
             self._hold_if_strained()
+        elif received:  # a part of a message says nothing
+            self._sends = False
 
     def _take_all(self, work: int) -> None:
         """Handle the incoming frames of a client that is held to no rate."""
@@ -420,6 +432,7 @@ class Connection(asyncio.Protocol):
                 self._wake_later(allowance)
                 if self._held is not None:
                     self._held.appendleft(frame)
+                    self._held_size += FRAME + len(payload)
                 continue
             allowance.frames -= 1.0
             if opcode > _BINARY:
@@ -486,11 +499,9 @@ class Connection(asyncio.Protocol):
 
     def _note_pinned(self) -> None:
         """Tell the account what this client has the server keep."""
-        pinned = self._reader.unfinished + self._waiting
+        pinned = self._reader.unfinished + self._waiting + len(self._ahead or ())
         if self._held:
-            pinned += sum(len(payload) for _, payload in self._held)
-        if self._ahead is not None and self._pauses:
-            pinned += len(self._ahead)
+            pinned += self._held_size
         if pinned != self._pinned:
             self._pinned = pinned
             self._inbound.hold(self, pinned)
@@ -499,10 +510,12 @@ class Connection(asyncio.Protocol):
         """End the connection: of all that hold something unfinished it has held it longest, and there is no room."""
         self._pinned = 0
         reason = "the server has no room left for unfinished messages"
-        self._reader.fail(CloseCode.TRY_AGAIN_LATER, reason)
+        code = code_for(self._client.dialect, CloseCode.TRY_AGAIN_LATER)
+        self._reader.fail(code, reason)
+        self._ahead = None
         if self._held is not None:
             self._held.clear()
-        self._client.close(CloseCode.TRY_AGAIN_LATER, reason)
+        self._client.close(code, reason)
         self._client.finish(half=True)
 
     def _end_turn(self) -> None:
@@ -536,6 +549,7 @@ class Connection(asyncio.Protocol):
         self._pauses |= reason
         if self._held is None:
             self._held = deque(self._incoming)
+            self._held_size = sum(FRAME + len(payload) for _, payload in self._held)
         if self._ahead is None:
             self._ahead = Ahead()
         self.suspended = True
@@ -545,9 +559,9 @@ class Connection(asyncio.Protocol):
     def _keep(self, ahead: Ahead, data: bytes) -> None:
         """Keep what has come during a pause, or before what is left of a mouthful has been read."""
         ahead.add(data)
+        self._pinned += len(data)
+        self._inbound.hold(self, self._pinned)
         if self._pauses:
-            self._pinned += len(data)
-            self._inbound.hold(self, self._pinned)
             self._look_ahead()
         elif len(ahead) >= AHEAD:
             self._stop_reading()

@@ -5,6 +5,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+MOMENT = 0.05
+"""Seconds after which a connection that is added soon is added."""
+
 _NETWORK = 8  # bytes: one household, or one machine, has a /64 of IPv6 at least (RFC 6177)
 _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 section 2.5.5.2: an IPv4 address written as one of IPv6
 
@@ -16,6 +19,9 @@ class Member(Protocol):
         """End the connection at once; it leaves its crowd."""
 
 
+CallLater = Callable[[float, Callable[[], None]], object]
+
+
 class Crowd:
     """The connections of all ports that wait for their client, by the client's address.
 
@@ -25,12 +31,29 @@ class Crowd:
     Args:
         most: gives how many there may be now.
         call_soon: runs a function in the loop's next turn (``loop.call_soon``).
+        call_later: runs one after so many seconds (``loop.call_later``); without it, soon is at once.
 
     """
 
-    __slots__ = ("_addresses", "_call_soon", "_largest", "_members", "_most", "_scheduled", "_sizes")
+    __slots__ = (
+        "_addresses",
+        "_call_later",
+        "_call_soon",
+        "_largest",
+        "_members",
+        "_most",
+        "_scheduled",
+        "_settling",
+        "_sizes",
+        "_soon",
+    )
 
-    def __init__(self, most: Callable[[], int], call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self,
+        most: Callable[[], int],
+        call_soon: Callable[[Callable[[], None]], object],
+        call_later: CallLater | None = None,
+    ) -> None:
         self._most = most
         self._call_soon = call_soon
         self._addresses: dict[Member, bytes | str] = {}
@@ -39,10 +62,13 @@ class Crowd:
         self._sizes: dict[int, OrderedDict[bytes | str, None]] = {}
         self._largest = 0
         self._scheduled = False
+        self._call_later = call_later
+        self._soon: dict[Member, str] = {}
+        self._settling = False
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._addresses)
+        return len(self._addresses) + len(self._soon)
 
     def add(self, member: Member, host: str) -> None:
         """Add a connection as the newest; one that is there already stays as old as it is.
@@ -60,8 +86,26 @@ class Crowd:
             self._scheduled = True
             self._call_soon(self._shrink_later)
 
+    def add_soon(self, member: Member, host: str) -> None:
+        """Add a connection that is still there in a moment: most have spoken by then, and cost nothing here."""
+        if self._call_later is None:
+            self.add(member, host)
+            return
+        self._soon[member] = host
+        if not self._settling:
+            self._settling = True
+            self._call_later(MOMENT, self.settle)
+
+    def settle(self) -> None:
+        """Add those that were to be added soon."""
+        self._settling = False
+        soon, self._soon = self._soon, {}
+        for member, host in soon.items():
+            self.add(member, host)
+
     def remove(self, member: Member) -> None:
         """Forget a connection, if it is there."""
+        self._soon.pop(member, None)
         address = self._addresses.pop(member, None)
         if address is None:
             return

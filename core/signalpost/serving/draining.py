@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode, Dialect
+from signalpost.delivery.frames import CloseCode, Dialect, code_for
 from signalpost.delivery.hub import Hub
 from signalpost.serving.keepalive import Handle
 from signalpost.signals.outgoing import bye_frame
@@ -77,7 +77,7 @@ class Timetable:
 
 
 class Farewell:
-    """Closes every client with 1012 (service restart), a batch at a time.
+    """Closes every client with 1001 (going away), or 1012 (service restart) if it speaks ``signalpost.v1``, in batches.
 
     What waits for a client is written before its close frame, and it may take until the end to read that. A client
     whose message is being handled is closed once that is done. Nobody may join meanwhile.
@@ -150,7 +150,7 @@ class Farewell:
         notice = b""
         if client.dialect is Dialect.V1:
             notice = bye_frame(round(self._timetable.retry(self._closed, self._look) * 1000))
-        client.close(CloseCode.RESTART, "the server restarts", notice=notice)
+        client.close(code_for(client.dialect, CloseCode.RESTART), "the server restarts", notice=notice)
         self._closed += 1
 
     def _end(self) -> None:
@@ -163,7 +163,7 @@ class Farewell:
         for client in tuple(self._hub.closing):
             client.dismiss()
             if client.waiting:
-                client.drop(CloseCode.RESTART)
+                client.drop(code_for(client.dialect, CloseCode.RESTART))
             else:
                 client.finish()
 

@@ -27,6 +27,7 @@ from sanic.exceptions import NotFound, RangeNotSatisfiable, ServerError
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
+from signalpost.serving.packed import Packed, is_worth_it, pack, takes_gzip
 from signalpost.serving.private import NOTHING_PRIVATE, Private
 
 INDEX = "index.html"
@@ -87,6 +88,11 @@ class Version:
         return f'"{self.modified:x}-{self.size:x}"'
 
     @property
+    def packed_etag(self) -> str:
+        """The entity tag of what it is compressed to."""
+        return f'"{self.modified:x}-{self.size:x}-gz"'
+
+    @property
     def seconds(self) -> int:
         """When it was modified, in whole seconds since 1970, as Last-Modified has it."""
         return self.modified // 1_000_000_000
@@ -95,7 +101,7 @@ class Version:
         """Whether the client has this version already (RFC 9110 section 13.2.2)."""
         tags = headers.get("if-none-match")
         if tags is not None:
-            known = (self.etag, "*")
+            known = (self.etag, self.packed_etag, "*")
             return any(tag.strip().removeprefix("W/") in known for tag in tags.split(",", _MOST_TAGS)[:_MOST_TAGS])
         return self._dated(headers.get("if-modified-since", ""), newer=True)
 
@@ -148,13 +154,16 @@ def part_of(header: str, size: int) -> tuple[int, int] | None:
     return start, length
 
 
-async def send_file(request: Request, path: Path, private: Private = NOTHING_PRIVATE) -> HTTPResponse | None:
+async def send_file(
+    request: Request, path: Path, private: Private = NOTHING_PRIVATE, packed: Packed | None = None
+) -> HTTPResponse | None:
     """Answer with a file: whole, in part, or not at all if the client has it already.
 
     Args:
         request: asks for it.
         path: of the file.
         private: tells which files are never sent.
+        packed: keeps compressed files; without it, none is compressed.
 
     Returns:
         The answer; None if it was sent already, piece by piece.
@@ -172,8 +181,23 @@ async def send_file(request: Request, path: Path, private: Private = NOTHING_PRI
             "accept-ranges": "bytes",
             "cache-control": "no-cache",  # keep it, but ask whether it is still the same
         }
+        kind = content_type(path)
+        packs = packed is not None and is_worth_it(kind, version.size)
+        if packs:
+            headers["vary"] = "accept-encoding"
+            if takes_gzip(request.headers.get("accept-encoding", "")) and "range" not in request.headers:
+                headers["etag"] = version.packed_etag
+                del headers["accept-ranges"]
         if version.known_to(request.headers):
             return HTTPResponse(status=304, headers=headers)
+        if packed is not None and headers["etag"] == version.packed_etag:
+            content = await _packed(file, path, version, packed)
+            response = HTTPResponse(headers={**headers, "content-encoding": "gzip"}, content_type=kind)
+            if request.method == "HEAD":
+                response.headers["content-length"] = str(len(content))
+            else:
+                response.body = content
+            return response
         status, start, length = 200, 0, version.size
         wanted = request.headers.get("range")
         if wanted and request.method == "GET" and version.continues(request.headers):
@@ -181,7 +205,7 @@ async def send_file(request: Request, path: Path, private: Private = NOTHING_PRI
             if part:
                 status, (start, length) = 206, part
                 headers["content-range"] = f"bytes {start}-{start + length - 1}/{version.size}"
-        response = HTTPResponse(status=status, headers=headers, content_type=content_type(path))
+        response = HTTPResponse(status=status, headers=headers, content_type=kind)
         if request.method == "HEAD":
             response.headers["content-length"] = str(length)
             return response
@@ -192,6 +216,23 @@ async def send_file(request: Request, path: Path, private: Private = NOTHING_PRI
         response.headers["content-length"] = str(length)
         await _stream(request, response, file, first, length)
     return None
+
+
+async def _packed(file: BinaryIO, path: Path, version: Version, packed: Packed) -> bytes:
+    content = packed.find(path, version.etag)
+    if content is None:
+        content = await asyncio.to_thread(lambda: pack(_read_all(file, version.size)))
+        packed.keep(path, version.etag, content)
+    return content
+
+
+def _read_all(file: BinaryIO, size: int) -> bytes:
+    """Read a file of which a single read may give a part."""
+    parts = []
+    while size and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 async def _stream(request: Request, response: HTTPResponse, file: BinaryIO, first: bytes, length: int) -> None:
@@ -246,11 +287,13 @@ class StaticFolder:
     Attributes:
         root: the folder; it may be a symbolic link that changes its mind.
         private: tells which files are never sent.
+        packed: keeps compressed files.
 
     """
 
     root: Path
     private: Private = NOTHING_PRIVATE
+    packed: Packed | None = None
 
     async def send(self, request: Request, segments: Sequence[str]) -> HTTPResponse | None:
         """Answer with the file that `segments` name below the folder.
@@ -272,7 +315,7 @@ class StaticFolder:
             path, is_index = await asyncio.to_thread(self._find, segments)
             if is_index and not request.path.endswith("/"):
                 return _with_slash(request)
-            return await send_file(request, path, self.private)
+            return await send_file(request, path, self.private, self.packed)
         except (OSError, RuntimeError, ValueError) as error:
             if is_exhaustion(error):  # the file may well be there
                 raise

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.inbound import Inbound
@@ -74,7 +76,8 @@ class Gate:
             inbound=inbound,
             turns=Turns(loop.call_soon),
             newcomers=Crowd(most_newcomers, loop.call_soon),
-            waiting=Crowd(most_waiting, loop.call_soon),
+            # In a context of its own: that of whoever is added first would keep its request.
+            waiting=Crowd(most_waiting, loop.call_soon, partial(loop.call_later, context=Context())),
             requests=0,
             refused=Tally(tell, loop.call_later),
             clients=clients,

@@ -7,6 +7,7 @@ to any server; there Origin and Sec-Fetch-Site tell. Who sends neither is no bro
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
@@ -14,8 +15,9 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_host
 from signalpost.config.model import SAFE_METHODS, EndpointConfig
-from signalpost.delivery.tally import Tally
-from signalpost.serving.handshake import Refusal, is_admitted, read_host, read_origin
+from signalpost.delivery.tally import LineTally, Tally
+from signalpost.serving.handshake import Refusal, is_listed, is_own_page, read_authority, read_host
+from signalpost.serving.remedies import let_in_origin, shown
 
 LOG = logging.getLogger(__name__)
 
@@ -38,32 +40,43 @@ class RefusalLog:
         self._names: set[str] = set()
         self._last = ""
         self._further = Tally(self._tell_further, call_later)
-        self._changes = Tally(self._tell_changes, call_later)
-        self._change = ""
+        self._call_later = call_later
+        self._refusals: dict[int, LineTally] = {}  # by status; 0 is for changes
 
     def name(self, host: str, where: str, remedy: str) -> None:
         """Tell that a name was not answered: one line for each name, and for those beyond many a count."""
-        shown = _shown(host)
-        if shown in self._names:
+        name = shown(host)
+        if name in self._names:
             return
         if len(self._names) < _MOST_NAMES:
-            self._names.add(shown)
-            LOG.warning("%s: not answered by the name %s (421): %s", where, shown, remedy)
+            self._names.add(name)
+            LOG.warning("%s: not answered by the name %s (421): %s", where, name, remedy)
             return
-        self._last = f"{where}: the last one was {shown}"
+        self._last = f"{where}: the last one was {name}"
         self._further.add()
 
     def change(self, request: Request, origin: str, where: str, remedy: str) -> None:
-        """Tell that a request of a foreign page was refused; a line a second at most."""
-        page = f"a page of {_shown(origin)}" if origin else "a page of another site"
-        self._change = f"{where}: {request.method} {_shown(request.path)} of {page} was refused (403){remedy}"
-        self._changes.add()
+        """Tell that a request of a foreign page was refused; a few lines a second at most."""
+        page = f"a page of {shown(origin)}" if origin else "a page of another site"
+        end = f"; {remedy}" if remedy else ""
+        self._tell(0, f"{where}: {request.method} {shown(request.path)} of {page} was refused (403){end}")
+
+    def handshake(self, request: Request, refusal: Refusal, where: str, remedy: str) -> None:
+        """Tell that a handshake was refused; a few lines a second at most for each status."""
+        origin = request.headers.get("origin", "").strip()
+        page = f" of a page of {shown(origin)}" if origin else ""
+        end = f": {remedy}" if remedy else ""
+        why = "" if origin and refusal.status == HTTPStatus.FORBIDDEN else f", {refusal.detail.rstrip('.')}"
+        line = f"{where}: a WebSocket at {shown(request.path)}{page} was refused ({refusal.status}{why}){end}"
+        self._tell(refusal.status, line)
+
+    def _tell(self, kind: int, line: str) -> None:
+        if kind not in self._refusals:
+            self._refusals[kind] = LineTally(LOG.warning, self._call_later)
+        self._refusals[kind].add(line)
 
     def _tell_further(self, count: int) -> None:
         LOG.warning("not answered by further names (421): %d; %s", count, self._last)
-
-    def _tell_changes(self, count: int) -> None:
-        LOG.warning("%s%s", self._change, f"; so were {count - 1} more before it" if count > 1 else "")
 
 
 class Guard:
@@ -75,6 +88,9 @@ class Guard:
         loopback: whether its socket is bound to a loopback address.
         ports: gives the ports that the app serves; pages of this host on any of them are its own.
         log: is told what is refused.
+
+    Attributes:
+        shares: whether pages of some other origins may read answers.
 
     """
 
@@ -88,7 +104,9 @@ class Guard:
         log: RefusalLog,
     ) -> None:
         self._where = f"{place}: endpoint {endpoint.name}"
+        self._port = endpoint.port
         self._origins = endpoint.origins
+        self.shares = bool(endpoint.origins)
         self._checks_hosts = loopback or bool(endpoint.hosts)
         self._names = frozenset(name for name in endpoint.hosts if not name.startswith("*"))
         self._suffixes = tuple(name[1:] for name in endpoint.hosts if name.startswith("*"))
@@ -96,6 +114,7 @@ class Guard:
         self._ports = ports
         self._log = log
         self.headers = endpoint.headers
+        self._answered: set[str] = set()  # as Host had them; nearly all requests have one of a few
 
     def admit_hosts(self, hosts: Iterable[str]) -> None:
         """Let a request pass that asks by a name of this endpoint.
@@ -110,9 +129,13 @@ class Guard:
         if not self._checks_hosts:
             return
         for host in hosts:
+            if host in self._answered:
+                continue
             if host.strip() and not self._answers_to(read_host(host)):
                 self._log.name(host.strip(), self._where, self._remedy(read_host(host)))
                 raise Refusal(421, "This server is not known by the name that it was asked by.")
+            if len(self._answered) < _MOST_NAMES and len(host) <= _LONGEST:
+                self._answered.add(host)
 
     def admit(self, request: Request[Any, Any]) -> None:
         """Let a plain request pass, by its names and by the page that it comes from.
@@ -121,7 +144,8 @@ class Guard:
             Refusal: 421, or 403 if its method changes something for a page of another origin.
 
         """
-        self.admit_hosts(hosts_of(request))
+        if self._checks_hosts and not self._is_answered(request):
+            self.admit_hosts(hosts_of(request))
         if request.method not in SAFE_METHODS:
             self.admit_change(request)
 
@@ -136,13 +160,17 @@ class Guard:
         sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
         if len(origins) == 1 and self._is_listed(origins[0]):
             return
-        host = read_host(request.headers.get("host", ""))
-        foreign = len(origins) > 1 or not all(is_admitted(origin, host, self._ports(), ()) for origin in origins)
+        asked = read_authority(request.headers.get("host", ""))
+        at = None if "same-site" in sites else self._port  # a browser that knows says same-origin
+        foreign = len(origins) > 1 or not all(is_own_page(origin, asked, self._ports(), at) for origin in origins)
         if foreign or "cross-site" in sites:
             origin = origins[0] if origins else ""
-            remedy = f"; if it is yours, write origins: [{origin}]" if read_origin(origin) is not None else ""
-            self._log.change(request, origin, self._where, _shown_remedy(remedy))
+            self._log.change(request, origin, self._where, let_in_origin(origin, asked, self._origins))
             raise Refusal(403, "Pages of other origins may not change anything here.")
+
+    def _is_answered(self, request: Request[Any, Any]) -> bool:
+        """Tell whether a request asks by a name that was answered already, which nearly all do."""
+        return request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
 
     def shared(self, request: Request[Any, Any]) -> Mapping[str, str]:
         """Return the headers by which a page of a listed origin may read the answer (CORS); Vary for everybody else."""
@@ -173,7 +201,7 @@ class Guard:
         return {"access-control-allow-methods": methods, "access-control-max-age": _DAY, **headers}
 
     def _is_listed(self, origin: str) -> bool:
-        return is_admitted(origin, "", (), self._origins)
+        return is_listed(origin, self._origins)
 
     def _answers_to(self, name: str) -> bool:
         name = name.removesuffix(".")
@@ -206,13 +234,3 @@ def hosts_of(request: Request[Any, Any]) -> list[str]:
         text = named.decode("latin-1")
         hosts.append(f"[{text}]" if ":" in text else text)
     return hosts
-
-
-def _shown(text: str) -> str:
-    """Show what a stranger wrote, in one line of ASCII."""
-    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return '"' + cut.encode("unicode_escape").decode("ascii") + '"'
-
-
-def _shown_remedy(text: str) -> str:
-    return text if len(text) <= 2 * _LONGEST and text.isascii() else ""

@@ -28,7 +28,13 @@ _WEBSOCKET, _UPGRADE = (
     re.compile(rf"(?:^|,)[ \t]*{token}[ \t]*(?:,|$)", re.IGNORECASE | re.ASCII) for token in ("websocket", "upgrade")
 )
 _MOST_SUBPROTOCOLS = 64  # that are read
-_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>(?:(?![][:/?#@,\\])[!-~])+))(?::[0-9]*)?")
+_HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>(?:(?![][:/?#@,\\])[!-~])+))(?::(?P<port>[0-9]*))?")
+_LONGEST_PORT = 5
+_NO_PORT = -1  # what stands there is none
+
+OPAQUE_ORIGINS = frozenset({"null", "file://"})
+"""Origins without a host (RFC 6454 section 6.1): of sandboxed frames and ``data:`` URLs, and of files. Browsers
+differ in which of the two a file has."""
 
 
 class Headers(Protocol):
@@ -61,6 +67,7 @@ class Offer:
     Attributes:
         key: Sec-WebSocket-Key, as sent.
         host: the name in the Host header, lower case, without port.
+        port: in the Host header; None if there is none.
         origin: the Origin header; empty when there is none, as with clients that are not browsers.
         subprotocols: in the client's order of preference.
         extensions: in the client's order of preference.
@@ -72,6 +79,7 @@ class Offer:
     origin: str
     subprotocols: tuple[str, ...]
     extensions: tuple[Extension, ...] = ()
+    port: int | None = None
 
 
 def is_upgrade(headers: Headers) -> bool:
@@ -97,14 +105,17 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     if version != "1.1":
         raise Refusal(400, "A WebSocket is opened with HTTP/1.1.")
     hosts = headers.getall("host", [])
-    if len(hosts) != 1 or not (host := read_host(hosts[0])):
+    host, port = read_authority(hosts[0]) if len(hosts) == 1 else ("", None)
+    if not host:
         raise Refusal(400, "A WebSocket handshake has one Host header.")
     if not _has_token(headers.getall("connection", []), _UPGRADE):
         raise Refusal(400, 'A WebSocket handshake has the header "Connection: Upgrade".')
     versions = headers.getall("sec-websocket-version", [])
     if [value.strip() for value in versions] != [_VERSION]:
         raise Refusal(
-            426, "This server speaks version 13 of the WebSocket protocol.", {"sec-websocket-version": _VERSION}
+            426,
+            "This server speaks version 13 of the WebSocket protocol.",
+            {"sec-websocket-version": _VERSION, "upgrade": "websocket"},
         )
     keys = headers.getall("sec-websocket-key", [])
     if len(keys) != 1 or not _is_key(keys[0].strip()):
@@ -121,44 +132,64 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
         extensions = read_extensions(headers.getall("sec-websocket-extensions", []))
     except MalformedError as error:
         raise Refusal(400, f"Sec-WebSocket-Extensions cannot be read: {error}.") from None
-    return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols, extensions)
+    return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols, extensions, port)
 
 
-def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str]) -> None:
-    """Let pages of this host on any port the app serves, and of the allowed origins, open WebSockets.
+def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str], at: int | None = None) -> None:
+    """Let a server's own pages (`is_own_page`), and those of the allowed origins, open WebSockets.
 
     An absent Origin is accepted: it is not a browser, whose user could be led astray (RFC 6455 section 10.2).
 
     Args:
         offer: the handshake.
         ports: that this app serves.
-        allowed: further origins, as scheme://host[:port].
+        allowed: further origins, as scheme://host[:port], ``null`` or ``file://``.
+        at: the port that the handshake came in at.
 
     Raises:
         Refusal: 403.
 
     """
-    if offer.origin and not is_admitted(offer.origin, offer.host, ports, allowed):
-        raise Refusal(403, "Pages of this origin may not open WebSockets here.")
+    if offer.origin and not (
+        is_own_page(offer.origin, (offer.host, offer.port), ports, at) or is_listed(offer.origin, allowed)
+    ):
+        raise Refusal(403, "Pages of this origin may open WebSockets here only if the endpoint's origins list it.")
 
 
-def is_admitted(origin: str, host: str, ports: Collection[int], allowed: Collection[str]) -> bool:
-    """Tell whether an origin is one of this host on any port the app serves, or an allowed one.
+def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int | None = None) -> bool:
+    """Tell whether an origin is that of the address that was asked for, or the same host on a port the app serves.
+
+    A browser names in Host the port that it asks for, unless that is the default one. So a Host without a port, at a
+    port that is no default one, is what a proxy has made of it (nginx's ``$host``). At which port the proxy was asked
+    is unknown then, and any will do; cookies, too, make no difference between the ports of a host.
 
     Args:
         origin: as a browser sends it.
-        host: by which the server is asked, as `read_host` gives it.
+        asked: by what the server is asked, as `read_authority` gives it.
         ports: that this app serves.
-        allowed: further origins, as scheme://host[:port].
+        at: the port that the request came in at; None if a Host without a port is to be taken at its word.
 
     """
     read = read_origin(origin)
     if read is None:
         return False
     scheme, name, port = read
-    if scheme in _DEFAULT_PORTS and name == host and port in ports:
+    host, asked_port = asked
+    if scheme not in _DEFAULT_PORTS or name != host:
+        return False
+    if port in ports:
         return True
-    return read in {read_origin(entry) for entry in allowed}
+    if asked_port is not None:
+        return port == asked_port
+    return port == _DEFAULT_PORTS[scheme] or (at is not None and at not in _DEFAULT_PORTS.values())
+
+
+def is_listed(origin: str, allowed: Collection[str]) -> bool:
+    """Tell whether an origin, as a browser sends it, is one of those that are allowed."""
+    if origin in OPAQUE_ORIGINS:
+        return origin in allowed
+    read = read_origin(origin)
+    return read is not None and read in {read_origin(entry) for entry in allowed}
 
 
 def choose_protocol(offer: Offer, protocols: Sequence[str] = ()) -> str:
@@ -230,10 +261,23 @@ def _is_key(key: str) -> bool:
         return False
 
 
-def read_host(host: str) -> str:
-    """Read a Host header (RFC 9110 section 7.2) as a name in lower case, without port; empty when it is none."""
+Authority = tuple[str, int | None]
+"""A host's name, and a port or None."""
+
+
+def read_authority(host: str) -> Authority:
+    """Read a Host header (RFC 9110 section 7.2) as a name in lower case and a port; no name means that it is none."""
     found = _HOST.fullmatch(host.strip())
-    return (found["address"] or found["name"]).lower() if found else ""
+    if found is None:
+        return "", None
+    port = found["port"]
+    number = None if not port else int(port) if len(port) <= _LONGEST_PORT else _NO_PORT
+    return (found["address"] or found["name"]).lower(), number
+
+
+def read_host(host: str) -> str:
+    """Read the name in a Host header, in lower case; empty when it is none."""
+    return read_authority(host)[0]
 
 
 def read_origin(text: str) -> tuple[str, str, int | None] | None:

@@ -5,10 +5,12 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, cast
 
 from sanic.http import Stage
+from sanic.request import Request
 from sanic.server.async_server import AsyncioServer
 
 from signalpost.config.model import EndpointConfig
@@ -18,8 +20,10 @@ from signalpost.serving.app import App, adopt_routes, build_app, discard_app
 from signalpost.serving.doorman import Door, Doorman, Security
 from signalpost.serving.gate import Gate
 from signalpost.serving.guard import Guard, RefusalLog
+from signalpost.serving.handshake import Refusal
 from signalpost.serving.ports import BACKLOG, Port
 from signalpost.serving.protocol import HandingOver
+from signalpost.serving.remedies import open_handshake
 from signalpost.serving.services import RouteServices
 from signalpost.serving.tls import server_context
 from signalpost.serving.upgrade import SocketServices, Upgrader, UpgradeTable
@@ -64,7 +68,7 @@ class Listener:
     ) -> None:
         self._sockets = sockets
         self._log = RefusalLog(asyncio.get_running_loop().call_later)
-        self._upgrader = Upgrader(port.sockets, sockets, self._guard(port, port.sockets))
+        self._upgrader = Upgrader(port.sockets, sockets, self._guard(port, port.sockets), self._tell_refused)
         self._gate: Gate = sockets.gate
         self._tls: ssl.SSLContext | None = None
         prospect = self._prepare(port, rules, services)
@@ -89,6 +93,14 @@ class Listener:
             return None
         ports = partial(getattr, self._sockets, "ports")  # a reload replaces them
         return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log)
+
+    def _tell_refused(self, request: Request, refusal: Refusal) -> None:
+        if refusal.status == HTTPStatus.MISDIRECTED_REQUEST:
+            return  # the guard has told it
+        endpoint, services = self.port.sockets, self._sockets
+        name = (endpoint or self.port.endpoints[0]).name
+        remedy = open_handshake(refusal, request, endpoint, services.endpoints, services.limits.connections)
+        self._log.handshake(request, refusal, f"{self.port.place}: endpoint {name}", remedy)
 
     def _context(self, port: Port) -> ssl.SSLContext | None:
         """Make the context of a port; a certificate that is made at start stays as long as nothing else is said."""
@@ -129,6 +141,7 @@ class Listener:
             for connection in self._server.connections:
                 connection.request_max_size = self._app.config.REQUEST_MAX_SIZE
                 connection.request_timeout = self._app.config.REQUEST_TIMEOUT
+                connection.response_timeout = self._app.config.RESPONSE_TIMEOUT
                 if connection.http is not None and connection.http.stage is Stage.IDLE:  # it awaits the next request
                     connection.http.request_max_size = self._app.config.REQUEST_MAX_SIZE
 

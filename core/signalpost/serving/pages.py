@@ -10,9 +10,9 @@ import logging
 from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from sanic.compat import Header
@@ -96,11 +96,21 @@ _OF_PAGES: Mapping[str, str] = {
 }
 
 
+_NOTHING: Mapping[str, str] = {}
+
+
 class OverloadedError(ServiceUnavailable):
     """There is no room for a request. Who runs the server is told by whoever counts what there is room for."""
 
     def __init__(self) -> None:
         super().__init__(headers={"retry-after": "5"})
+
+
+class LateAnswerError(ServiceUnavailable):
+    """Nothing of an answer was there when its time was over (``limits.response``)."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer took longer than limits.response allows, and was given up")
 
 
 class ErrorPages(ErrorHandler):
@@ -126,21 +136,15 @@ class ErrorPages(ErrorHandler):
             status, headers = exception.status_code, exception.headers
         elif isinstance(exception, CancelledError):
             status = 503
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
+        if isinstance(exception, LateAnswerError):
+            LOG.error("%s was answered with %d: %s", shown(request), status, exception)
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
             LOG.error("%s was answered with %d", shown(request), status, exc_info=exception)
         return failure(request, status, headers=headers)
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Answer an exception that was raised while another was answered."""
         return self.response(request, exception)
-
-
-class SentHeaders(Header):
-    """Headers of a response. Sanic adds an empty ``alt-svc``, which says nothing and is not valid (RFC 7838)."""
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        if value or key.lower() != "alt-svc":
-            super().__setitem__(key, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,31 +162,32 @@ class RouteHeaders:
 
 
 def harden(request: Request, response: BaseHTTPResponse) -> None:
-    """Give a response what every response carries, and what its endpoint and route say: middleware."""
-    headers = response.headers = SentHeaders(response.headers)
+    """Give a response what every response carries, and what its endpoint and route say."""
+    headers = response.headers
     guard = _guard_of(request)
     said, kept = _said(request, response.status, guard)
     for name, value in said.items():
         if not kept or name not in headers:
             headers[name] = value
-    if guard is not None:
+    if guard is not None and guard.shares:
         for name, value in guard.shared(request).items():
             _share(headers, name, value)
     headers.setdefault("x-content-type-options", "nosniff")
     if _is_page(response):
         for name, value in _OF_PAGES.items():
             headers.setdefault(name, value)
-    for name in [name for name, value in said.items() if not value and not headers.get(name)]:
-        headers.popall(name, None)
+    for name, value in said.items():
+        if not value and not headers.get(name):
+            headers.popall(name, None)
 
 
-def _said(request: Request, status: int, guard: Guard | None) -> tuple[dict[str, str], bool]:
+def _said(request: Request, status: int, guard: Guard | None) -> tuple[Mapping[str, str], bool]:
     """Return the headers that routes.yaml says, and whether those that the response has already go before them."""
-    said = {} if guard is None else dict(guard.headers)
+    said = _NOTHING if guard is None or not guard.headers else dict(guard.headers)
     of_route: RouteHeaders | None = None if request.route is None else getattr(request.route.ctx, "headers", None)
     if of_route is None or status >= HTTPStatus.BAD_REQUEST:
         return said, True
-    return {**said, **dict(of_route.values)}, of_route.own
+    return {**said, **dict(of_route.values)} if of_route.values else said, of_route.own
 
 
 def _guard_of(request: Request) -> Guard | None:
@@ -191,7 +196,11 @@ def _guard_of(request: Request) -> Guard | None:
 
 
 def _is_page(response: BaseHTTPResponse) -> bool:
-    kind = response.headers.get("content-type") or response.content_type or ""
+    return _is_page_kind(response.headers.get("content-type") or response.content_type or "")
+
+
+@lru_cache(maxsize=64)
+def _is_page_kind(kind: str) -> bool:
     return kind.partition(";")[0].strip().lower() in _PAGES
 
 
@@ -206,9 +215,8 @@ def _share(headers: Header, name: str, value: str) -> None:
 
 def refusal(request: Request, error: ClientError) -> HTTPResponse:
     """Answer a request whose message was refused."""
-    return failure(
-        request, STATUS_OF_CODE[error.code], code=error.code.value, detail=error.detail, pointer=error.pointer
-    )
+    status = STATUS_OF_CODE[ErrorCode(error.code)]
+    return failure(request, status, code=str(error.code), detail=error.detail, pointer=error.pointer)
 
 
 def failure(

@@ -1,25 +1,33 @@
 """Sanic's protocol, for what the doorman has not taken: it lets go of its transport, and bounds what a client costs."""
 
 import fcntl
+import logging
 import math
 import struct
 import termios
 from contextlib import suppress
+from contextvars import Context
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, cast
 
-from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout, SanicException, ServiceUnavailable
+from sanic.exceptions import BadRequest, PayloadTooLarge, RequestCancelled, RequestTimeout, SanicException
+from sanic.helpers import has_message_body
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server import HttpProtocol
 
+from signalpost.serving.answer import date_now, head_of
 from signalpost.serving.body import Body, ChunkedBody, MalformedBodyError, SizedBody
 from signalpost.serving.descriptors import REFUSAL
 from signalpost.serving.gate import Gate
+from signalpost.serving.handshake import is_upgrade
 from signalpost.serving.head import MOST_FIELDS
-from signalpost.serving.pages import OverloadedError
+from signalpost.serving.pages import LateAnswerError, OverloadedError
 from signalpost.serving.progress import Progress
+from signalpost.serving.quiet import without_events
+
+LOG = logging.getLogger(__name__)
 
 # Seconds in which a client may still read that its request took too long, or that there is no room for it.
 _LAST_WORD = 1.0
@@ -27,20 +35,24 @@ _PIECE = (
     65_536  # bytes of a body that are handed on together; a list of them costs more than they do where they are few
 )
 _READING = 3  # times the patience that a client has for a request, it may rest while it reads an answer
+_MOST_BUFFERED = 65_536  # bytes that are read before somebody asks for them
 _END_OF_HEAD = b"\r\n\r\n"
+_END_OF_LINE = b"\r\n"
+_MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
+_MOST_LINGERING = 30.0  # seconds in which what still comes of a request is read, and dropped, once it is answered
 _INT = struct.Struct("@i")
 
 
 class _Http(Http):
     """Sanic's reader of requests, with bodies that are read to the letter, and others' turns between two requests."""
 
-    __slots__ = ("body", "progress")
+    __slots__ = ("_owner", "body", "progress")
     body: Body | None
     progress: Progress | None
 
-    @property
-    def _owner(self) -> "HandingOver":
-        return cast("HandingOver", self.protocol)
+    def __init__(self, protocol: "HandingOver") -> None:
+        super().__init__(protocol)  # type: ignore[no-untyped-call]
+        self._owner = protocol
 
     @property
     def HEADER_MAX_SIZE(self) -> int:  # type: ignore[override]  # noqa: N802 - Sanic's, one for all of a process
@@ -54,15 +66,26 @@ class _Http(Http):
         self._owner.expect_request()
 
     async def http1_request_header(self) -> None:
-        await self._await_head()
-        self._owner.hold_the_clock()
-        await self._owner.gate.turns.wait()
-        await super().http1_request_header()  # type: ignore[no-untyped-call]
+        buffer = self.recv_buffer
+        at = -1 if buffer.startswith(b"\r") else buffer.find(_END_OF_HEAD)
+        if at == -1:
+            at = await self._await_head()
+        if buffer.count(b"\r\n", 0, at) > MOST_FIELDS:
+            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        owner = self._owner
+        owner.hold_the_clock()
+        if not owner.gate.turns.take():
+            await owner.gate.turns.wait()
+        await _read_head(self)  # type: ignore[no-untyped-call]
         if not self._owner.begin_request():
             self.request_body = None  # it is not read
             raise OverloadedError
         if self.request.version != "1.1":
             self.expecting_continue = False  # RFC 9110 section 10.1.1
+        elif not self.keep_alive and self._owner.keeps_alive and not is_upgrade(self.request.headers):
+            # RFC 9112 section 9.3: it is kept unless it says close, whatever else it says. Sanic wants it to say so.
+            options = self.request.headers.get("connection", "").lower().split(",")
+            self.keep_alive = "close" not in map(str.strip, options)
         if self.request_body:
             chunked = cast("object", self.request_body) == "chunked"
             self.body = ChunkedBody() if chunked else SizedBody(self.request_bytes_left or 0)
@@ -81,36 +104,125 @@ class _Http(Http):
         # Sanic's own types are those of the time in between.
         self.request = self.response = self.response_func = None  # type: ignore[assignment]
 
-    async def _await_head(self) -> None:
-        """Wait until the head is there, or is longer than it may be.
-
-        Raises:
-            SanicException: 431, there are too many fields.
-
-        """
+    async def _await_head(self) -> int:
+        """Wait until the head is there, or is longer than it may be; return where it ends, as far as it is known."""
         buffer, at = self.recv_buffer, 0
+        if buffer.startswith(b"\r"):
+            await self._skip_empty_lines()
         while (at := buffer.find(_END_OF_HEAD, at)) == -1:
             at = max(0, len(buffer) - len(_END_OF_HEAD) + 1)
             if at >= self.HEADER_MAX_SIZE:
-                return
+                break
             await self._receive_more()
-        if buffer.count(b"\r\n", 0, at) > MOST_FIELDS:
-            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        return at
+
+    async def _skip_empty_lines(self) -> None:
+        """Take empty lines off that stand before a request: some clients end the body before it with one."""
+        buffer = self.recv_buffer
+        for _ in range(_MOST_EMPTY_LINES):
+            while buffer == _END_OF_LINE[: len(buffer)] and buffer != _END_OF_LINE:
+                if not buffer:  # nothing has been asked for yet
+                    self.stage = Stage.IDLE
+                    self._owner.rest()
+                await self._receive_more()
+            self.stage = Stage.REQUEST
+            if not buffer.startswith(_END_OF_LINE):
+                return
+            del buffer[: len(_END_OF_LINE)]
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        """Send the head of an answer, and what is there of its body.
+
+        As Sanic's, but for a body of unknown length for HTTP/1.0, which ends with the connection (RFC 9112 section
+        6.3), for a client that waits for 100, which is answered instead, and for headers: a Date, and no Content-Type
+        where none is known.
+        """
+        response = self.response
+        if not data and (body := getattr(response, "body", None)):
+            data, end_stream = body, True
+        status, headers = cast("object", response.status), response.headers
+        if not isinstance(status, int) or status < HTTPStatus.OK:  # what a handler wrote
+            raise RuntimeError(f"Invalid response status {status!r}")
+        if self.expecting_continue:  # the body need not come any more
+            self.expecting_continue = False
+            self._give_up_body()
+        self.response_size = len(data)
+        if has_message_body(status):  # type: ignore[no-untyped-call]
+            framing, data = self._frame(data, end_stream=end_stream)
+        else:
+            framing, data, end_stream = self._frame_without_body(data, end_stream=end_stream), b"", True
+        if self.head_only:
+            data = b""
+            self.response_func = self.head_response_ignored  # type: ignore[assignment]  # Sanic's own type for it
+        if "date" not in headers:
+            framing += f"date: {date_now()}\r\n"
+        connection = "keep-alive" if self.keep_alive else "close"
+        if "upgrade" in headers:  # RFC 9110 section 7.8
+            connection = f"upgrade, {connection}"
+        headers.pop("connection", None)
+        head = head_of(status, headers.items(), f"{framing}connection: {connection}\r\n")
+        if not self._owner.write(head + data if data else head):
+            await self._send(head + data if data else head)
+        self.stage = Stage.IDLE if end_stream else Stage.RESPONSE
+
+    def _frame(self, data: bytes, *, end_stream: bool) -> tuple[str, bytes]:
+        """Choose how a body is framed; return the lines that say so, and the first part of it."""
+        headers, kind = self.response.headers, self.response.content_type
+        framing = f"content-type: {kind}\r\n" if kind and "content-type" not in headers else ""
+        if self.head_only and "content-length" in headers:
+            return framing, b""
+        if end_stream:
+            headers.pop("content-length", None)
+            framing += f"content-length: {len(data)}\r\n"
+            self.response_func = None  # type: ignore[assignment]
+        elif "content-length" in headers:
+            self.response_bytes_left = int(headers["content-length"]) - len(data)
+            self.response_func = self.http1_response_normal
+        elif self.request.version == "1.1":
+            headers.pop("transfer-encoding", None)
+            framing += "transfer-encoding: chunked\r\n"
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            self.response_func = self.http1_response_chunked
+        else:
+            self.keep_alive = False
+            self.response_func = self._send_until_close
+        return framing, data
+
+    def _frame_without_body(self, data: bytes, *, end_stream: bool) -> str:
+        """Take away what an answer that has no body must not have."""
+        headers = self.response.headers
+        self.response_func = None  # type: ignore[assignment]
+        if data or not end_stream or "content-length" in headers or "transfer-encoding" in headers:
+            headers.pop("content-length", None)
+            headers.pop("transfer-encoding", None)
+            request = self.request
+            LOG.warning(
+                "%s %s: an answer with status %d has no body", request.method, request.path, self.response.status
+            )
+        return ""
+
+    async def _send_until_close(self, data: bytes, end_stream: bool) -> None:
+        """Send a piece of a body that ends with the connection."""
+        if data:
+            await self._send(data)
+        if end_stream:
+            self.response_func = None  # type: ignore[assignment]
+            self.stage = Stage.IDLE
 
     async def read(self) -> bytes | None:
         """Read a piece of the body; Sanic asks until there is none."""
-        if self.expecting_continue:
-            self.expecting_continue = False
-            await self._send(HTTP_CONTINUE)
         body, piece = self.body, bytearray()
         if body is None:
             self.request_body = None
             return None
+        if self.expecting_continue and body.length <= self.request_max_size:
+            self.expecting_continue = False
+            await self._send(HTTP_CONTINUE)
         while True:
             more = self._read_into(piece, body)
             if body.done:
                 self.request_body = self.body = None
-                self._owner.stop_waiting()
+                self._owner.begin_answer()
                 break
             if len(piece) >= _PIECE:
                 break
@@ -136,13 +248,29 @@ class _Http(Http):
         try:
             more = body.read(self.recv_buffer, piece)
         except MalformedBodyError:
-            self.keep_alive = False
+            self._give_up_body()
             raise BadRequest("Bad chunked encoding") from None
         if body.length > self.request_max_size:
-            self.keep_alive = False
+            self._give_up_body()
             raise PayloadTooLarge("Request body exceeds the size limit")
         self.progress.note(len(piece) - before, now)
         return more
+
+    async def error_response(self, exception: Exception) -> None:
+        """Answer what went wrong; where the connection ends with it, what still comes is dropped."""
+        await super().error_response(exception)
+        if not self.keep_alive:
+            self._give_up_body()
+
+    def _give_up_body(self) -> None:
+        """Read no more of a body: what still comes of it is dropped, until the client has read its answer."""
+        self.keep_alive = False
+        self.request_body = self.body = None
+        self._owner.discard()
+
+
+_read_head = without_events(Http.http1_request_header)
+_serve = without_events(HttpProtocol.connection_task)
 
 
 class HandingOver(HttpProtocol):
@@ -166,8 +294,10 @@ class HandingOver(HttpProtocol):
     """
 
     __slots__ = (
+        "_asked",
         "_begun",
         "_discarding",
+        "_dropped",
         "_due",
         "_first",
         "_given",
@@ -193,7 +323,9 @@ class HandingOver(HttpProtocol):
         self._reader: _Http | None = None  # Sanic forgets it before its task is over
         self._held = 0  # bytes that the account holds for this connection
         self._under_way = False  # a request of it is counted
+        self._asked = begun  # when the request under way had come
         self._discarding = False
+        self._dropped = 0  # bytes that came meanwhile
         self._given = 0  # bytes that the transport was given
         self._unread: Progress | None = None  # while some of them wait
         self._taken = 0  # bytes of them that the peer had at the last look
@@ -257,7 +389,25 @@ class HandingOver(HttpProtocol):
         if self.transport.can_write_eof():
             with suppress(OSError, RuntimeError):
                 self.transport.write_eof()
-        self.loop.call_later(_LAST_WORD, self.end)
+        if self._callback_check_timeouts:
+            self._callback_check_timeouts.cancel()
+        self.wait_for_client()
+        self._linger(monotonic() + _MOST_LINGERING, -1)
+
+    def _linger(self, until: float, dropped: int) -> None:
+        """End a connection that is answered, when its client sends no more (RFC 9112 section 9.6)."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if dropped == self._dropped or monotonic() > until:
+            self.end()
+        else:
+            self._callback_check_timeouts = self.loop.call_later(
+                _LAST_WORD,
+                self._linger,
+                until,
+                self._dropped,
+                context=Context(),  # not that which keeps the request
+            )
 
     def _look_at_rest(self) -> None:
         """End a connection that is closed, if the client does not take what is left."""
@@ -272,9 +422,8 @@ class HandingOver(HttpProtocol):
 
     async def connection_task(self) -> None:
         """Serve the connection."""
-        task = super().connection_task()  # type: ignore[no-untyped-call]
         try:
-            await task
+            await _serve(self)  # type: ignore[no-untyped-call]
         finally:
             reader, self._reader = self._reader, None
             if reader is not None:
@@ -293,9 +442,8 @@ class HandingOver(HttpProtocol):
         self._held -= spare
         if self._first:
             self._due = self._begun + self.request_timeout
-            self._first = False
         else:
-            self.wait_for_client()
+            self.gate.waiting.add_soon(self, self._host)
             self._due = monotonic() + self.request_timeout if self.recv_buffer else math.inf
 
     def hold_the_clock(self) -> None:
@@ -305,11 +453,38 @@ class HandingOver(HttpProtocol):
     def begin_request(self) -> bool:
         """Begin a request whose head has been read; False if there are as many as may be."""
         self._idle = False
-        self.gate.newcomers.remove(self)
-        self.stop_waiting()
+        if self._first:
+            self._first = False
+            self.gate.newcomers.remove(self)
+        self.gate.waiting.remove(self)
+        self._asked = monotonic()
         self._under_way = self.gate.admit_request()
         self._discarding = not self._under_way
         return self._under_way
+
+    def begin_answer(self) -> None:
+        """Begin to answer a request whose body has been read, too."""
+        self.stop_waiting()
+        self._asked = monotonic()
+
+    def rest(self) -> None:
+        """Wait for a request of which nothing is there; whoever has not sent any yet has the time of the first one."""
+        if not self._first:
+            self._due = math.inf
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether connections last for more than one request; not while the server stops."""
+        return bool(self.app.config.KEEP_ALIVE)
+
+    def discard(self) -> None:
+        """Keep nothing more of what comes: the connection ends with the answer."""
+        self._discarding = True
+        self.recv_buffer.clear()
+        self.gate.inbound.give(self._held)
+        self._held = 0
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _end_request(self) -> None:
         if self._under_way:
@@ -329,6 +504,7 @@ class HandingOver(HttpProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes of a request, if there is room for them."""
         if self._discarding:
+            self._dropped += len(data)
             return
         if self._due == math.inf:
             self._due = monotonic() + self.request_timeout
@@ -336,7 +512,12 @@ class HandingOver(HttpProtocol):
             self._refuse()
             return
         self._held += len(data)
-        super().data_received(data)
+        self._time = monotonic()
+        buffer = self.recv_buffer
+        buffer += data
+        if len(buffer) >= _MOST_BUFFERED and self.transport is not None:
+            self.transport.pause_reading()
+        self._data_received.set()
 
     def _refuse(self) -> None:
         """Take no more bytes: what is unfinished is refused, what is being answered is the last."""
@@ -351,8 +532,25 @@ class HandingOver(HttpProtocol):
 
     async def send(self, data: bytes) -> None:
         """Write bytes of an answer, once the client has taken most of those before."""
-        await super().send(data)  # type: ignore[no-untyped-call]
+        while not self.write(data):
+            await self._can_write.wait()
+
+    def write(self, data: bytes) -> bool:
+        """Write bytes of an answer; False writes none, since the client has to take those before.
+
+        Raises:
+            RequestCancelled: the connection is over.
+
+        """
+        if not self._can_write.is_set():
+            return False
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise RequestCancelled
+        transport.write(data)
+        self._time = monotonic()
         self._given += len(data)
+        return True
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""
@@ -403,8 +601,8 @@ class HandingOver(HttpProtocol):
             return RequestTimeout("Request Timeout") if progress is not None and progress.is_late(now) else None
         if http.stage in (Stage.IDLE, Stage.REQUEST):
             return RequestTimeout("Request Timeout") if now >= self._due else None
-        if http.stage is Stage.HANDLER and not http.upgrade_websocket and now - self._time > self.response_timeout:
-            return ServiceUnavailable("Response Timeout")
+        if http.stage is Stage.HANDLER and not http.upgrade_websocket and http.response is None:
+            return LateAnswerError() if now - self._asked > self.response_timeout else None
         return None
 
     def _reads_too_slowly(self, now: float) -> bool:

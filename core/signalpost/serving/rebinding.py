@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode, Dialect
+from signalpost.delivery.frames import CloseCode, Dialect, code_for
 from signalpost.serving.connection import Connection
 from signalpost.serving.draining import RETURN_RATE
 from signalpost.serving.upgrade import SocketServices
@@ -92,5 +92,5 @@ class Rebinding:
         notice = b""
         if client.dialect is Dialect.V1:
             notice = bye_frame(round(self._closed * 1000 / RETURN_RATE))
-        client.close(CloseCode.RESTART, reason, notice=notice)
+        client.close(code_for(client.dialect, CloseCode.RESTART), reason, notice=notice)
         self._closed += 1

@@ -1,76 +1,87 @@
 """HTTP routes: from a rule of the plan to a function that Sanic calls."""
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import orjson
+from sanic.compat import Header
 from sanic.exceptions import NotFound, PayloadTooLarge, SanicException
-from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
 from signalpost.actions.program import Program
 from signalpost.actions.run import Response as Made
-from signalpost.actions.run import WebRequest
+from signalpost.actions.run import WebRequest as SeenRequest
+from signalpost.config.model import EndpointConfig
 from signalpost.config.paths import path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.foreign import Code, original
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
 from signalpost.serving.context import in_context
 from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
+from signalpost.serving.forms import body_of
+from signalpost.serving.judging import Judge, is_judged
+from signalpost.serving.request import WebRequest
+from signalpost.serving.restraint import RouteBroadcast
 from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
+from signalpost.serving.whereabouts import whereabouts
 from signalpost.signals.event import RouteEvent
 from signalpost.signals.fields import join_fields, read_query
-from signalpost.signals.jsontext import TooManyValuesError, load
 from signalpost.signals.outgoing import check_size
-from signalpost.signals.schema import SchemaGate
 
 LOG = logging.getLogger(__name__)
 
 _JSON = "application/json"
-_FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 1_000
-_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Params = Mapping[str, str | int]
 Response = BaseHTTPResponse | ResponseStream | None
-Answer = Callable[[Request, Params], Coroutine[Any, Any, Response]]
+Answer = Callable[[WebRequest, Params], Coroutine[Any, Any, Response]]
 """Answers one request; None if it has sent its answer already."""
 
-Endpoint = Callable[[Request], Coroutine[Any, Any, Any]]
+Endpoint = Callable[[WebRequest], Coroutine[Any, Any, Any]]
 
 
 def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     """Make the function that answers the requests of a route.
 
-    Before it answers, it bounds and judges the body, and reads the parameters from the path, so that a route has the
-    parameters its own pattern names, decoded and typed as among signals.
+    Before it answers, it bounds the body, judges what came, and reads the parameters from the path, so that a route
+    has the parameters its own pattern names, decoded and typed as among signals.
 
     Raises:
         OperatorError: the rule's template cannot be used.
 
     """
-    answer = _answer_of(rule, services)
+    broadcast = RouteBroadcast(services.broadcast)
+    restraint = services.restraint
+    answer = _answer_of(rule, replace(services, broadcast=broadcast))
     foreign = rule.handler is not None or rule.view is not None or (rule.do is not None and rule.do.foreign)
+    judge = Judge.of(rule)
+    pattern = rule.path if rule.path.parameters else None
 
-    async def endpoint(request: Request) -> Response:
-        segments = path_segments(request.path) or []
-        params: Params | None = {} if rule.static else rule.path.match(segments, ignore_case=False)
-        if params is None:
-            raise NotFound
+    async def endpoint(request: WebRequest) -> Response:
+        params: Params = {}
+        if pattern is not None:
+            found = pattern.match(path_segments(request.path) or [], ignore_case=False)
+            if found is None:
+                raise NotFound
+            params = found
         if len(request.body) > services.message_limit:
             raise PayloadTooLarge
-        if rule.gate and request.method not in _WITHOUT_BODY:
-            judge(rule.gate, request, forms=rule.do is not None)
+        if judge is not None:
+            params = judge.let_pass(request, params)
         services.work.begin()
         try:
+            if broadcast.used and restraint is not None:
+                await restraint.wait()
             if foreign:
                 return await in_context(copy_context(), answer(request, params))
             return await answer(request, params)
@@ -80,53 +91,14 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     return endpoint
 
 
-def judge(gate: SchemaGate, request: Request, *, forms: bool) -> None:
-    """Let a request's body pass; see `body_of`.
+def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[EndpointConfig]]) -> Endpoint:
+    """Make the function that tells pages of an endpoint where WebSockets are."""
 
-    Raises:
-        ClientError: `BAD_MESSAGE` if it cannot be read, `SCHEMA_MISMATCH` if the schema refuses it.
+    async def endpoint(request: WebRequest) -> Response:
+        where = whereabouts(request.headers.get("host", ""), page, endpoints())
+        return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
 
-    """
-    instance = body_of(request, forms=forms)
-    if not request.body:
-        raise ClientError(ErrorCode.BAD_MESSAGE, "The body is empty; JSON is expected.")
-    mismatch = gate.mismatch(instance, request.body)
-    if mismatch is not None:
-        raise ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer)
-
-
-def body_of(request: Request, *, forms: bool) -> Any:
-    """Read a request's body as JSON.
-
-    Args:
-        request: whose.
-        forms: whether it may be a form, too, which is read as a mapping of its fields, the first of each name.
-
-    Returns:
-        None if there is no body.
-
-    Raises:
-        ClientError: `BAD_MESSAGE` if it is neither.
-
-    """
-    body = request.body
-    if not body:
-        return None
-    # curl calls whatever it is given a form; in one that is, brackets are percent-encoded.
-    named = forms and request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
-    if named and not body.lstrip().startswith((b"{", b"[")):
-        try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-        except ValueError:
-            raise ClientError(ErrorCode.BAD_MESSAGE, "The body is not a form in UTF-8, or too long a one.") from None
-        return dict(reversed(pairs))
-    try:
-        return load(body)
-    except orjson.JSONDecodeError as error:
-        detail = f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        raise ClientError(ErrorCode.BAD_MESSAGE, detail) from None
-    except TooManyValuesError as error:
-        raise ClientError(ErrorCode.BAD_MESSAGE, f"The body holds {error}.") from None
+    return endpoint
 
 
 def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
@@ -134,7 +106,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.file:
         return partial(_answer_file, rule.file, rule.owner, services)
     if rule.static:
-        folder = StaticFolder(rule.static, services.private)
+        folder = StaticFolder(rule.static, services.private, services.packed)
         return partial(_answer_static, folder, len(rule.path.segments), services)
     if rule.view:
         return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
@@ -145,9 +117,11 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     raise ValueError(f"{rule.owner}: the route {rule.path} has nothing to answer with")
 
 
-async def _answer_file(path: Path, owner: str, services: RouteServices, request: Request, _params: Params) -> Response:
+async def _answer_file(
+    path: Path, owner: str, services: RouteServices, request: WebRequest, _params: Params
+) -> Response:
     try:
-        return await send_file(request, path, services.private)
+        return await send_file(request, path, services.private, services.packed)
     except OSError as error:
         _check_exhaustion(error, services)
         name = path.relative_to(services.folder) if path.is_relative_to(services.folder) else path
@@ -156,7 +130,7 @@ async def _answer_file(path: Path, owner: str, services: RouteServices, request:
 
 
 async def _answer_static(
-    folder: StaticFolder, depth: int, services: RouteServices, request: Request, _params: Params
+    folder: StaticFolder, depth: int, services: RouteServices, request: WebRequest, _params: Params
 ) -> Response:
     try:
         return await folder.send(request, (path_segments(request.path) or [])[depth:])
@@ -177,7 +151,9 @@ def _check_exhaustion(error: BaseException | None, services: RouteServices) -> N
         raise pages.OverloadedError from None
 
 
-async def _answer_view(view: View, path: Path, services: RouteServices, request: Request, params: Params) -> Response:
+async def _answer_view(
+    view: View, path: Path, services: RouteServices, request: WebRequest, params: Params
+) -> Response:
     try:
         services.private.check_again(path)
     except OSError as error:
@@ -202,30 +178,28 @@ async def _answer_view(view: View, path: Path, services: RouteServices, request:
     return HTTPResponse(text, content_type=view.content_type)
 
 
-def _seen_by_views(request: Request) -> ViewRequest:
+def _seen_by_views(request: WebRequest) -> ViewRequest:
     return ViewRequest(
         request.method,
-        read_query(request.query_string),
+        read_query(request.query_string) if request.typed_query is None else request.typed_query,
         join_fields(request.headers.items()),
         (request.ip, request.port),
     )
 
 
 async def _answer_actions(
-    program: Program, rule: RouteRule, services: RouteServices, request: Request, params: Params
+    program: Program, rule: RouteRule, services: RouteServices, request: WebRequest, params: Params
 ) -> Response:
     """Do the steps; the answer is that of the last ``respond``, or 204."""
-    data = body_of(request, forms=True) if "data" in program.names else None
-    view = _seen_by_views(request)
-    seen = {
-        "method": view.method,
-        "path": unquote(request.path),
-        "query": view.query,
-        "headers": view.headers,
-        "peer": list(view.peer),
-    }
+    data = None
+    if "data" in program.names:
+        data = request.document if is_judged(rule, request) else body_of(request, forms=True)
+    seen: dict[str, Any] = {"peer": [request.ip, request.port]}
+    if "request" in program.names:  # which few lists ask for, and which takes longer than most of them
+        view = _seen_by_views(request)
+        seen |= {"method": view.method, "path": unquote(request.path), "query": view.query, "headers": view.headers}
     try:
-        run = await program.follow(_event(rule, services, request, params), request=WebRequest(seen, data))
+        run = await program.follow(_event(rule, services, request, params), request=SeenRequest(seen, data))
     except StepFailedError as error:
         if isinstance(error.cause, SanicException | ClientError):
             raise error.cause from None
@@ -233,36 +207,50 @@ async def _answer_actions(
         return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
     if isinstance(run.answer, Made):
         made = run.answer
-        return HTTPResponse(made.body, made.status, dict(made.headers or {}), made.content_type)
-    return response_of(run.answer, responded=request.responded)
+        return HTTPResponse(made.body, made.status, Header(made.headers), made.content_type)
+    return _guarded(response_of(run.answer, responded=request.responded), Code("stream", "", rule.owner))
 
 
 async def _answer_handler(
-    handler: Handler, rule: RouteRule, services: RouteServices, request: Request, params: Params
+    handler: Handler, rule: RouteRule, services: RouteServices, request: WebRequest, params: Params
 ) -> Response:
     """Await the handler. What it raises is told to the log in full and to the client not at all."""
     try:
-        result = await handler.function(_event(rule, services, request, params))
-        return response_of(result, responded=request.responded)
+        result = await handler.code.run(handler.function, _event(rule, services, request, params))
+        return _guarded(handler.code.call(partial(response_of, result, responded=request.responded)), handler.code)
     except (SanicException, ClientError):
         raise
-    except Exception:
-        LOG.exception(
-            "plugin %s: handler %s (%s) failed on %s", handler.plugin, handler.name, handler.where, pages.shown(request)
+    except Exception as error:
+        LOG.error(  # noqa: TRY400 - of what the plugin really raised
+            "plugin %s: handler %s (%s) failed on %s",
+            handler.plugin,
+            handler.name,
+            handler.where,
+            pages.shown(request),
+            exc_info=original(error),
         )
         return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
 
 
-def _event(rule: RouteRule, services: RouteServices, request: Request, params: Params) -> RouteEvent:
+def _guarded(response: Response, code: Code) -> Response:
+    """Let nothing but an `Exception` out of a response that a plugin streams."""
+    if isinstance(response, ResponseStream):
+        response.streaming_fn = partial(code.run, response.streaming_fn)
+    return response
+
+
+def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params: Params) -> RouteEvent:
+    path = request.path
     return RouteEvent(
         request=request,
-        path=unquote(request.path),
+        path=path if "%" not in path else unquote(path),
         params=params,
         route=rule.path.text,
         endpoint=services.endpoint,
         timestamp=datetime.now(UTC),
         shared=services.shared,
         broadcast=services.broadcast,
+        _seat=None if rule.handler is None else rule.handler.seat,
     )
 
 
@@ -277,6 +265,8 @@ def response_of(result: Any, *, responded: bool = False) -> Response:
         ValueError: it is too large (`signalpost.signals.outgoing.check_size`).
 
     """
+    if type(result) is dict:
+        return _json(result)
     match result:
         case BaseHTTPResponse() | ResponseStream():
             return result

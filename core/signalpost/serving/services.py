@@ -1,13 +1,15 @@
 """What HTTP routes need from the server around them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from signalpost.config.model import MEBIBYTE, EndpointConfig
 from signalpost.config.templates import NO_ADDITIONS, Additions
+from signalpost.serving.packed import Packed
 from signalpost.serving.private import NOTHING_PRIVATE, Private
+from signalpost.serving.restraint import Restraint
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
@@ -26,9 +28,13 @@ class RouteServices:
         additions: what plugins add to views.
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
+        answer_time: seconds in which an answer must begin.
         work: of the plan whose routes they are.
         out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
         private: tells which files are never sent.
+        restraint: has requests wait that send to clients; None where none does.
+        endpoints: gives all that listen, with the ports that they really have; None where none is for WebSockets.
+        packed: keeps compressed files.
 
     """
 
@@ -41,6 +47,10 @@ class RouteServices:
     additions: Additions = NO_ADDITIONS
     message_limit: int = MEBIBYTE
     patience: float = 10.0
+    answer_time: float = 300.0
     work: Work = field(default_factory=Work)
     out_of_descriptors: Callable[[], None] = lambda: None
     private: Private = NOTHING_PRIVATE
+    restraint: Restraint | None = None
+    endpoints: Callable[[], Sequence[EndpointConfig]] | None = None
+    packed: Packed = field(default_factory=Packed)

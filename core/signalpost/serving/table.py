@@ -22,6 +22,8 @@ from signalpost.serving.guard import Guard
 
 _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole
 
+_MOST_KEPT, _LONGEST_KEPT = 1_024, 256
+
 Methods = dict[str, Route]
 
 
@@ -50,12 +52,14 @@ class RouteTable(Router):
         self.guard = guard
         self._literal: dict[tuple[str, ...], Methods] = {}
         self._patterns: list[tuple[PathPattern, Methods]] = []
+        self._found: dict[str, Methods] = {}  # what paths had last: most are asked for again and again
 
     def finalize(self, *args: Any, **kwargs: Any) -> None:
         """Order the routes."""
         if self.routes:
             super().finalize(*args, **kwargs)
         self.finalized = True
+        self._found.clear()
         found: dict[str, tuple[PathPattern, Methods]] = {}
         for route in self.routes:
             pattern = PathPattern.parse(unquote(route.uri))
@@ -97,9 +101,15 @@ class RouteTable(Router):
         if path == _ANY_PATH:
             every = {name: route for route in self.routes for name in route.methods}
             raise MethodNotAllowed(method=method, allowed_methods=allowed(every))
-        methods = self._methods(path)
+        methods = self._found.get(path)
         if methods is None:
-            raise NotFound
+            methods = self._methods(path)
+            if methods is None:
+                raise NotFound
+            if len(path) <= _LONGEST_KEPT:
+                if len(self._found) >= _MOST_KEPT:
+                    self._found.clear()
+                self._found[path] = methods
         route = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if route is None:
             raise MethodNotAllowed(method=method, allowed_methods=allowed(methods))

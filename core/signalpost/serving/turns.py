@@ -42,10 +42,16 @@ class Turns:
         self._began: float | None = None  # when the first of the group was taken
         self._scheduled = False
 
-    async def wait(self) -> None:
-        """Wait for a turn; return at once where this one has room."""
+    def take(self) -> bool:
+        """Take a turn at once, if this one has room; False takes none."""
         if self._left and not self._queue:
             self._left -= 1
+            return True
+        return False
+
+    async def wait(self) -> None:
+        """Wait for a turn; return at once where this one has room."""
+        if self.take():
             return
         turn = asyncio.get_running_loop().create_future()
         self._queue.append(turn)

@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from sanic.compat import Header
 from sanic.http import Http
 from sanic.models.handler_types import RouteHandler
 from sanic.request import Request
@@ -73,9 +74,14 @@ class UpgradeTable(RouteTable):
         self, path: str, method: str, host: str | None
     ) -> tuple[Route, RouteHandler, dict[str, Any]]:
         """Find the route for a request; see `RouteTable.get`."""
-        if self._upgrade is not None and (not self._plain or is_upgrade(Request.get_current().headers)):
+        if self._upgrade is not None and (not self._plain or _is_meant(Request.get_current().headers)):
             return self._upgrade, self._upgrade.handler, {}
         return super().get(path, method, host)
+
+
+def _is_meant(headers: Header) -> bool:
+    """Tell whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
+    return "sec-websocket-key" in headers or is_upgrade(headers)
 
 
 @dataclass(slots=True)
@@ -84,6 +90,7 @@ class SocketServices:
 
     Attributes:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
+        endpoints: of the app, with the ports that they really have.
         deflaters: of all endpoints that compress.
         inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
         gate: what connections share before they are WebSockets.
@@ -96,6 +103,7 @@ class SocketServices:
     keepalive: Keepalive
     limits: LimitsConfig
     ports: Collection[int]
+    endpoints: Sequence[EndpointConfig]
     gate: Gate
     deflaters: Deflaters = field(default_factory=Deflaters)
     inbound: Inbound = field(default_factory=Inbound)
@@ -108,16 +116,24 @@ class Upgrader:
         endpoint: the port's ws or wss endpoint; None refuses every handshake.
         services: shared by all ports.
         guard: of the endpoint.
+        refused: hears of each handshake that is refused.
 
     Attributes:
         open: whether handshakes are still answered with a 101.
 
     """
 
-    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices, guard: Guard | None) -> None:
+    def __init__(
+        self,
+        endpoint: EndpointConfig | None,
+        services: SocketServices,
+        guard: Guard | None,
+        refused: Callable[[Request, Refusal], None],
+    ) -> None:
         self._endpoint = endpoint
         self._services = services
         self._guard = guard
+        self._refused = refused
         self.open = True
 
     def serve(self, endpoint: EndpointConfig | None, guard: Guard | None) -> None:
@@ -137,15 +153,13 @@ class Upgrader:
 
     def answer(self, request: Request[Any, Any]) -> HTTPResponse | None:
         """Answer a request: None when its connection is a WebSocket now."""
-        if self._endpoint is None:
-            return failure(request, 400, detail="There are no WebSockets at this address.")
         try:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
-            if not is_upgrade(request.headers):
-                return failure(request, 426, headers={"upgrade": "websocket"})
             self._upgrade(request, self._endpoint)
         except Refusal as refusal:
+            if _is_meant(request.headers):
+                self._refused(request, refusal)
             return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
         return None
 
@@ -166,7 +180,11 @@ class Upgrader:
     def _read(self, data: bytes) -> Head | None:
         return read_head(data, self._services.limits.head)
 
-    def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig) -> None:
+    def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig | None) -> None:
+        if endpoint is None:
+            raise Refusal(400, "There are no WebSockets at this address.")
+        if not is_upgrade(request.headers):
+            raise Refusal(426, "This address speaks WebSocket only.", {"upgrade": "websocket"})
         offer = read_offer(request.method, request.version, request.headers)
         resolved = self._judge(offer, request.path, endpoint)
         transport = cast("asyncio.Transport", request.transport)
@@ -185,7 +203,7 @@ class Upgrader:
 
         """
         services = self._services
-        check_origin(offer, services.ports, endpoint.origins)
+        check_origin(offer, services.ports, endpoint.origins, endpoint.port)
         if not self.open:
             raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
         if services.gate.clients() >= services.limits.connections:

@@ -26,8 +26,9 @@ from typing import Any
 from jinja2 import TemplateSyntaxError
 from jinja2.environment import Environment
 
-from signalpost.config.templates import NO_ADDITIONS, Additions, check_template, environment, template_name
+from signalpost.config.templates import NO_ADDITIONS, Additions, environment, read_templates, template_name
 from signalpost.errors import OperatorError
+from signalpost.foreign import original
 from signalpost.serving.files import content_type
 
 
@@ -72,20 +73,23 @@ class View:
     def load(cls, path: Path, folder: Path, additions: Additions = NO_ADDITIONS) -> "View":
         """Compile the template at `path` and every template it names; `additions` are what plugins add.
 
+        It is rendered as it was then: what is saved later counts when the app is reloaded, and does not when that is
+        refused. Only what a template names by an expression is read when it is rendered.
+
         Raises:
             OperatorError: it cannot be used; one line with file and line.
 
         """
-        problem = check_template(path, folder, additions)
+        problem, texts = read_templates(path, folder, additions)
         if problem:
             raise OperatorError(problem)
-        env = environment(folder, additions)
+        env = environment(folder, additions, texts)
         name = template_name(path, folder)
         env.get_template(name)
         return cls(name, content_type(path), folder, env)
 
     def render(self, names: Mapping[str, Any]) -> str:
-        """Render the template, as it stands on disk now.
+        """Render the template.
 
         Raises:
             ViewError: a name is undefined, or the template failed in another way.
@@ -93,10 +97,10 @@ class View:
         """
         try:
             return self._environment.get_template(self.name).render(names)
-        except Exception as error:
-            raise ViewError(f"{self._place(error)}: {type(error).__name__}: {error}") from error
+        except BaseException as error:  # a plugin's function or object may raise anything
+            raise ViewError(f"{self._place(error)}: {type(original(error)).__name__}: {original(error)}") from error
 
-    def _place(self, error: Exception) -> str:
+    def _place(self, error: BaseException) -> str:
         """Name template and line of a failure: the innermost line of a template that was under way."""
         if isinstance(error, TemplateSyntaxError):
             return f"{error.name or self.name}:{error.lineno}"

@@ -57,10 +57,11 @@ class Arrival:
     Attributes:
         begun: whether it came to the rule's list; hooks may have refused the client before.
         left: how its connection has ended, if it has.
+        under_way: whether something of it is still to be done.
 
     """
 
-    __slots__ = ("_hooks", "_rule", "_session", "begun", "left")
+    __slots__ = ("_hooks", "_rule", "_session", "begun", "left", "under_way")
 
     def __init__(self, session: Arriving, hooks: Collection[asyncio.Task[None]] = ()) -> None:
         self._session = session
@@ -68,6 +69,7 @@ class Arrival:
         self._hooks = hooks
         self.begun = False
         self.left: int | None = None
+        self.under_way = False
 
     def begin(self, work: Work, running: dict[asyncio.Task[None], Client], patience: float) -> None:
         """Begin with what waits.
@@ -80,6 +82,7 @@ class Arrival:
         """
         session, loop = self._session, asyncio.get_running_loop()
         work.begin()
+        self.under_way = True
         task = loop.create_task(self._run(), context=session.context())
         running[task] = session.client
         timer = loop.call_later(patience, self._expire, task, patience)
@@ -107,6 +110,7 @@ class Arrival:
             for hook in self._hooks:
                 hook.cancel()
             self._hooks = ()
+            self.under_way = False
             session.arrived(self)
 
     async def _do(self, client: Client) -> None:

@@ -49,6 +49,9 @@ Decision = Deliver | Answer | Act | Invoke | Refuse | Ignore
 
 _INVOKE = Invoke()
 _IGNORE = Ignore()
+_NO_MESSAGE = Refuse(
+    ClientError(ErrorCode.BAD_MESSAGE, 'no key "message" in it: what is to be sent stands there, {"message": …}')
+)
 ANSWER = Answer()
 ACT = Act()
 _TO_EVERYONE = Deliver(EVERYONE)
@@ -64,10 +67,11 @@ def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: C
         spelling: brings a target's path to the place of clients' paths (`Broadcaster.spelling_for`).
 
     """
-    # With a schema, an empty message is that schema's business, and it has passed.
+    # With a schema, an empty message is that schema's business, and it has passed; a list of actions has every message.
     empty = message.empty
-    if empty and rule.gate is None:
-        return _IGNORE
+    if empty and rule.gate is None and rule.do is None:
+        goes = rule.handler is not None or rule.rebroadcast is not Rebroadcast.NONE
+        return _NO_MESSAGE if goes and message.strange else _IGNORE
     if message.asks:
         for wish in message.wishes():
             if wish not in rule.targets:

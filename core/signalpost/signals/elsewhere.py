@@ -17,6 +17,11 @@ from signalpost.signals.table import ResolvedPath, SignalTable
 _ADDRESS = frozenset({"path", "clientId", "group", "direct"})
 
 
+def guard_for(table: SignalTable, hub: Hub) -> "ElsewhereGuard | None":
+    """Return what judges by a table; None where no signal asks for that."""
+    return ElsewhereGuard(table, hub) if table.guarded else None
+
+
 class ElsewhereGuard:
     """Judges clients' messages for the signals of other paths than their own.
 
@@ -99,14 +104,10 @@ def document_of(message: ClientMessage) -> dict[str, Any]:
 
 def _distinct(table: SignalTable) -> tuple[tuple[SchemaGate, tuple[str, ...]], ...]:
     """Give each schema with the wards that have it, but for those that take nothing anyway."""
-    found: list[tuple[SchemaGate, list[str]]] = []
+    found: dict[str, tuple[SchemaGate, list[str]]] = {}
     for ward, rule in table.wards.items():
         if rule.gate is None or not rule.from_elsewhere:
             continue
         said = repr(rule.gate.document)  # unlike ==, it tells 1 and true apart
-        wards = next((wards for gate, wards in found if repr(gate.document) == said), None)
-        if wards is None:
-            found.append((rule.gate, [ward]))
-        else:
-            wards.append(ward)
-    return tuple((gate, tuple(wards)) for gate, wards in found)
+        found.setdefault(said, (rule.gate, []))[1].append(ward)
+    return tuple((gate, tuple(wards)) for gate, wards in found.values())

@@ -4,16 +4,19 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
+from signalpost.config.words import unknown
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
-from signalpost.signals.fields import join_fields, read_query
+from signalpost.foreign import Code, Seat
+from signalpost.signals.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.signals.state import State
 
 Reach = Literal["everyone", "others", "sender"]
@@ -54,6 +57,61 @@ class Broadcast(Protocol):
         ...
 
 
+_LOOK = 0.5  # seconds between looks at whether a client is there whose list waits
+
+
+class Jobs(Protocol):
+    """The timers and schedules of the server, by name; see `signalpost.jobs.runner.JobRunner`."""
+
+    async def run(self, name: str) -> bool:
+        """Run a job now, and wait for its end; False if as many runs as there may be are under way."""
+
+    def pause(self, name: str) -> None:
+        """Begin no more runs of a job until `resume`."""
+
+    def resume(self, name: str) -> None:
+        """Go on with a job at its next moment."""
+
+    def status(self, name: str) -> Any:
+        """Return how a job does (`signalpost.jobs.runner.JobStatus`)."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A handler as others call it.
+
+    Attributes:
+        takes: the class of the events that it takes.
+        code: what the log calls it.
+
+    """
+
+    function: Callable[[Any], Any]
+    takes: type
+    code: Code
+
+
+@dataclass(slots=True)
+class Services:
+    """What a server does for plugins besides delivering; another plan changes what is in it.
+
+    Attributes:
+        folder: of the app: where routes.yaml is.
+        jobs: None where none run (`signalpost try`).
+        handlers: by name.
+        tell_error: hears what code of plugins has raised; None if nobody wants to.
+
+    """
+
+    folder: Path = field(default_factory=Path)
+    jobs: Jobs | None = None
+    handlers: dict[str, Callee] = field(default_factory=dict)
+    tell_error: Callable[[Code, BaseException, Sequence[Any]], None] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all events of one server share.
@@ -62,12 +120,50 @@ class Shared:
         lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
         state: a mapping for the app's own use; see `signalpost.signals.state`.
         clients: those connected, by id; those that are arriving are among them.
+        waits: what is waited for as long as a client is there, by id.
+        services: what else the server does for plugins.
 
     """
 
     lock: asyncio.Lock
     state: State
     clients: Mapping[ClientId, Client] = field(default_factory=dict)
+    waits: dict[ClientId, set[asyncio.Future[bool]]] = field(default_factory=dict)
+    services: Services = field(default_factory=Services)
+
+    async def stays(self, client: Client, seconds: float) -> bool:
+        """Wait, but no longer than a client is there; tell whether it still is."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        await asyncio.sleep(0)
+        while not client.closing and (left := until - loop.time()) > 0:
+            # Its end is told by `gone`, though not before what it had sent has been handled: so look, too.
+            if not await self._stays_a_while(client, min(left, _LOOK), loop):
+                return False
+        return not client.closing
+
+    async def _stays_a_while(self, client: Client, seconds: float, loop: asyncio.AbstractEventLoop) -> bool:
+        future: asyncio.Future[bool] = loop.create_future()
+        waits = self.waits.setdefault(client.id, set())
+        waits.add(future)
+        timer = loop.call_later(seconds, _settle, future, True)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            waits.discard(future)
+            if not waits and self.waits.get(client.id) is waits:
+                del self.waits[client.id]
+
+    def gone(self, client: Client) -> None:
+        """End what is waited for as long as a client is there."""
+        for future in self.waits.pop(client.id, ()):
+            _settle(future, False)
+
+
+def _settle(future: "asyncio.Future[bool]", stays: bool) -> None:
+    if not future.done():
+        future.set_result(stays)
 
 
 class SharedView:
@@ -88,7 +184,79 @@ class SharedView:
         return self.shared.state
 
 
-class SenderView(SharedView):
+Event = TypeVar("Event", bound="PluginView")
+
+
+class PluginView(SharedView):
+    """Gives an event of a handler or an action what its plugin holds."""
+
+    __slots__ = ()
+
+    _seat: Seat | None
+
+    @property
+    def context(self) -> Any:
+        """The `signalpost.PluginContext` of the plugin whose code this event is given to.
+
+        Raises:
+            RuntimeError: it is given to no plugin.
+
+        """
+        if self._seat is None or self._seat.context is None:
+            raise RuntimeError("an event has a context while a server gives it to a plugin's handler or action")
+        return self._seat.context
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What routes.yaml says under ``plugins: settings:`` for the plugin; short for ``context.settings``."""
+        settings: Mapping[str, Any] = self.context.settings
+        return settings
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> "asyncio.Task[Any]":
+        """Go on with a coroutine in the background, when the handler has ended.
+
+        A stop of the server waits for it as it does for handlers (``limits.drain``), and then cancels it. What it
+        raises is logged with the plugin's name.
+
+        Args:
+            coroutine: what to run; one that comes to its end by itself.
+            name: for the log; the coroutine's own name when nothing is said.
+
+        """
+        try:
+            context = self.context
+        except RuntimeError:
+            coroutine.close()  # else Python warns of what is never awaited
+            raise
+        task: asyncio.Task[Any] = context.spawn(coroutine, name=name)
+        return task
+
+    async def call(self, name: str) -> Any:
+        """Call a handler of any plugin with this event, and return what it returns; what it raises is raised here.
+
+        Args:
+            name: of the handler.
+
+        Raises:
+            LookupError: there is none of this name.
+            TypeError: it takes other events.
+
+        """
+        handlers = self.shared.services.handlers
+        callee = handlers.get(name)
+        if callee is None:
+            raise LookupError(unknown("handler", name, sorted(handlers)))
+        if not isinstance(self, callee.takes):
+            raise TypeError(f"{callee.code} takes a {callee.takes.__name__}, and this is a {type(self).__name__}")
+        return await callee.code.run(callee.function, given_to(self, callee.code.seat))
+
+
+def given_to(event: Event, seat: Seat | None) -> Event:
+    """Return an event as it is given to a plugin's code."""
+    return event if event._seat is seat else replace(event, _seat=seat)  # type: ignore[type-var]  # noqa: SLF001
+
+
+class SenderView(PluginView):
     """Gives whoever holds a `client` and its `broadcast` the ways to speak to that client alone."""
 
     __slots__ = ()
@@ -123,7 +291,7 @@ class HandshakeRequest:
     @property
     def target(self) -> str:
         """The path and query as asked for, still percent-encoded (RFC 9112 section 3.2)."""
-        return self._head.split(b" ", 2)[1].decode("latin-1")
+        return origin_form(self._head.split(b" ", 2)[1].decode("latin-1"))
 
     @property
     def path(self) -> str:
@@ -138,9 +306,8 @@ class HandshakeRequest:
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers by lower-case name; those that stand several times are joined (`join_fields`)."""
-        lines = self._head.decode("latin-1").split("\r\n")[1:]
-        parts = [line.partition(":") for line in lines]
-        return join_fields((name, value) for name, colon, value in parts if colon)
+        parts = [line.partition(b":") for line in self._head.split(b"\r\n")[1:]]
+        return join_fields((decode_field(name), decode_field(value)) for name, colon, value in parts if colon)
 
 
 @dataclass(slots=True)
@@ -194,6 +361,7 @@ class SignalEvent(SenderView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +383,11 @@ class ClientEvent(SenderView):
     shared: Shared
     broadcast: Broadcast
     code: int = 0
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RouteEvent(SharedView):
+@dataclass(slots=True)
+class RouteEvent(PluginView):
     """An HTTP request on a route with a handler.
 
     Attributes:
@@ -240,10 +409,17 @@ class RouteEvent(SharedView):
     timestamp: datetime
     shared: Shared
     broadcast: Broadcast
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def query(self) -> Mapping[str, Any]:
+        """The first value of each parameter of the query, or what the route's schema for queries made of them."""
+        typed: Mapping[str, Any] | None = getattr(self.request, "typed_query", None)
+        return read_query(self.request.query_string) if typed is None else typed
 
 
 @dataclass(frozen=True, slots=True)
-class TickEvent(SharedView):
+class TickEvent(PluginView):
     """A run of a timer or schedule.
 
     Attributes:
@@ -261,3 +437,4 @@ class TickEvent(SharedView):
     arguments: Mapping[str, Any]
     shared: Shared
     broadcast: Broadcast
+    _seat: Seat | None = field(default=None, repr=False, compare=False)

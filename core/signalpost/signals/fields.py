@@ -1,10 +1,28 @@
 """Header fields and queries as handlers and templates see them: by name."""
 
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl
 
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _COOKIE = "cookie"
 _MOST_PARAMETERS = 100
+
+
+def decode_field(value: bytes) -> str:
+    """Read a header field: UTF-8 if it is that, which is what programs write today, else Latin-1, as HTTP began."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def origin_form(target: str) -> str:
+    """Return the path and query of what a request line asks for: ``/who`` of ``http://host/who`` (RFC 9112 3.2.2)."""
+    if target.startswith("/"):
+        return target
+    rest = _AUTHORITY.sub("", target, count=1)
+    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def join_fields(fields: Iterable[tuple[str, str]]) -> Mapping[str, str]:
@@ -35,5 +53,13 @@ def read_query(text: str) -> Mapping[str, str]:
         text: the query as asked for, without the question mark.
 
     """
+    return {name: values[0] for name, values in query_values(text).items()} if text else {}
+
+
+def query_values(text: str) -> dict[str, list[str]]:
+    """Return all values of each parameter of a query; otherwise as `read_query`."""
     read = "&".join(text.split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS])
-    return dict(reversed(parse_qsl(read, keep_blank_values=True)))
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(read, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return found

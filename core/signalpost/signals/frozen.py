@@ -7,7 +7,7 @@ new value of them (``[*names, name]``, ``names + [name]``, ``{**votes, "tea": 3}
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, SupportsIndex
 
 from signalpost.config.scalars import shorten
@@ -80,18 +80,81 @@ class FrozenDict(dict[str, Any]):
     __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse
 
 
+def _refuse_given(self: object, *_arguments: Any, **_options: Any) -> NoReturn:
+    what, copy = ("list", "list") if isinstance(self, list) else ("mapping", "dict")
+    raise TypeError(
+        f"a {what} of arguments or settings is not changed: the next run would get what this one has made of it; "
+        f"change a copy, {copy}(…), or copy.deepcopy(…) where it goes deeper, or keep what changes in the state"
+    )
+
+
+class FixedList(list[Any]):
+    """A list that is as the app's author has written it. Made by `fixed`."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        return list, (list(self),)
+
+    def __iadd__(self, other: Iterable[Any]) -> list[Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
+        return [*self, *other]
+
+    def __imul__(self, times: SupportsIndex) -> list[Any]:  # type: ignore[override]  # likewise
+        return [*self] * times
+
+    __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = sort = reverse = _refuse_given
+
+
+class FixedDict(dict[Any, Any]):
+    """A mapping that is as the app's author has written it. Made by `fixed`."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[dict[Any, Any]], tuple[dict[Any, Any]]]:
+        return dict, (dict(self),)
+
+    def __ior__(self, other: Any) -> dict[Any, Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
+        return {**self, **dict(other)}
+
+    __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse_given
+
+
+def fixed(value: Any) -> Any:
+    """Copy lists and mappings, at any depth, into ones that nothing changes in place; all else stays as it is.
+
+    For what an app's author has written once and everybody reads: unlike in the state, what is no JSON may be in it.
+    """
+    if isinstance(value, FixedDict | FixedList):
+        return value
+    if isinstance(value, dict):
+        return FixedDict({name: fixed(each) for name, each in value.items()})
+    if type(value) is tuple:
+        return tuple(map(fixed, value))
+    return FixedList(map(fixed, value)) if isinstance(value, list) else value
+
+
 _CONTAINERS = frozenset({FrozenList, FrozenDict})
 _FROZEN = _CONTAINERS | {bool, type(None)}
 _WHOLE = frozenset({int})
+_FLOATING = frozenset({float})
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _TEXTS = frozenset({str})
 _FEW = 8
+_OFTEN = 1024  # in how many items of a list or mapping the clock is looked at once
 
 
-def freeze(value: Any) -> Any:
+def _no_clock() -> None:
+    """Look at no clock."""
+
+
+def freeze(value: Any, tick: Callable[[], None] = _no_clock) -> Any:
     """Copy a JSON value into one that nothing changes in place; what is frozen already is given back as it is.
 
     A tuple becomes a list. Text and numbers of classes of their own (enums, Jinja2's Markup) become plain ones.
+
+    Args:
+        value: to be copied.
+        tick: is called often meanwhile; what it raises ends it.
 
     Raises:
         TypeError: it is not JSON; the text says which part is not.
@@ -99,7 +162,7 @@ def freeze(value: Any) -> Any:
             than `MAX_DEPTH` levels.
 
     """
-    return _freeze(value, 1, {})
+    return _Freezing(tick).frozen(value, 1)
 
 
 class Owner:
@@ -207,51 +270,129 @@ def _sum_of_weights(values: Collection[Any]) -> int:
     return sum(map(weight_of, values))
 
 
-def _freeze(value: Any, level: int, known: dict[int, Any]) -> Any:
-    """Freeze a value; what stands in it several times is frozen once, which `known` remembers by id."""
-    kind = type(value)
-    if kind in _FROZEN:
-        return value
-    if isinstance(value, str):
-        return _text(value)
-    if isinstance(value, int):
-        if not _SMALLEST <= value < _LARGEST:
-            raise ValueError("a whole number that does not fit into 64 bits is not JSON that others can read")
-        return int(value)
-    if isinstance(value, float):
+class _Freezing:
+    """One value that is frozen.
+
+    Args:
+        tick: is called for each list and mapping, and now and then in long ones.
+
+    """
+
+    __slots__ = ("_known", "_tick")
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self._known: dict[int, Any] = {}  # by id: what stands in it several times is frozen once
+        self._tick = tick
+
+    def frozen(self, value: Any, level: int) -> Any:
+        """Freeze a value that stands so many levels deep."""
+        kind = type(value)
+        if kind in _FROZEN:
+            return value
+        if kind is not list and kind is not dict and isinstance(value, (str, int, float)):
+            return self._scalar(value)
+        if level > MAX_DEPTH:  # judged on the way down too, since a list may hold itself
+            raise ValueError(_TOO_DEEP)
+        if not value and (kind is list or kind is dict):
+            return _NO_ITEMS if kind is list else _NO_ENTRIES
+        found = self._known.get(id(value))
+        if found is None:
+            found = self._known[id(value)] = self._container(value, level)
+        return found
+
+    @staticmethod
+    def _scalar(value: str | float) -> Any:
+        if isinstance(value, str):
+            return _text(value)
+        if isinstance(value, int):
+            if not _SMALLEST <= value < _LARGEST:
+                raise ValueError("a whole number that does not fit into 64 bits is not JSON that others can read")
+            return int(value)
         if not math.isfinite(value):
             raise ValueError(f"{float(value)} is no number that JSON knows")
         return float(value)
-    if level > MAX_DEPTH:  # judged on the way down too, since a list may hold itself
-        raise ValueError(_TOO_DEEP)
-    if not value and (kind is list or kind is dict):
-        return _NO_ITEMS if kind is list else _NO_ENTRIES
-    found = known.get(id(value))
-    if found is None:
-        found = known[id(value)] = _frozen_container(value, level, known)
-    return found
+
+    def _container(self, value: Any, level: int) -> FrozenList | FrozenDict:
+        self._tick()
+        kind = type(value)
+        if kind is list or (kind is not dict and isinstance(value, (list, tuple))):
+            items, weight, depth = self._items(value, level)
+            made = FrozenList.__new__(FrozenList)
+            list.extend(made, items)
+            made._weight, made._depth = _QUOTES + weight + len(items), depth
+            return made
+        if kind is dict or isinstance(value, Mapping):
+            names, of_names = self._names(value)
+            items, weight, depth = self._items(
+                value.values() if isinstance(value, dict) else list(value.values()), level
+            )
+            entries = FrozenDict.__new__(FrozenDict)
+            dict.update(entries, zip(names, items, strict=True))
+            entries._owner = None
+            entries._weight, entries._depth = _QUOTES + of_names + weight + _SEPARATORS * len(items), depth
+            return entries
+        raise TypeError(
+            f"a value of type {type(value).__name__} is not JSON (allowed: text, numbers, true, false, null, lists, "
+            "and mappings whose keys are text)"
+        )
+
+    def _items(self, items: Collection[Any], level: int) -> tuple[Collection[Any], int, int]:
+        """Freeze items; give them with what they weigh, and the depth of what holds them."""
+        if len(items) > _FEW and (size := _size_of_alike(items)) is not None:
+            return items, size, 1
+        frozen, weight, deepest = [], 0, 0
+        for index, item in enumerate(items):
+            kind = type(item)
+            if kind is str and item.isascii():
+                weight += _QUOTES + len(item)
+                frozen.append(item)
+                continue
+            one = item if kind in _FROZEN else self.frozen(item, level + 1)
+            if kind in _NUMBERS:
+                weight += _NUMBER
+            else:
+                weight += weight_of(one)
+                if type(one) in _CONTAINERS:
+                    deepest = max(deepest, one._depth)
+            frozen.append(one)
+            if not index % _OFTEN:
+                self._tick()
+        if deepest >= MAX_DEPTH:
+            raise ValueError(_TOO_DEEP)
+        return frozen, weight, deepest + 1
+
+    def _names(self, names: Collection[Any]) -> tuple[Collection[str], int]:
+        """Freeze the names of a mapping; give them with what they weigh."""
+        if len(names) > _FEW and _TEXTS.issuperset(map(type, names)) and (size := _size_of_texts(names)) is not None:
+            return names, size
+        frozen, weight = [], 0
+        for name in names:
+            if type(name) is str and name.isascii():
+                frozen.append(name)
+                weight += _QUOTES + len(name)
+            else:
+                frozen.append(_name(name))
+                weight += weight_of(frozen[-1])
+        return frozen, weight
 
 
-def _frozen_container(value: Any, level: int, known: dict[int, Any]) -> Any:
-    if isinstance(value, list | tuple):
-        return FrozenList(_frozen_items(value, level, known))
-    if isinstance(value, Mapping):
-        items = _frozen_items(list(value.values()), level, known)
-        return FrozenDict(dict(zip(map(_name, value), items, strict=True)))
-    raise TypeError(
-        f"a value of type {type(value).__name__} is not JSON (allowed: text, numbers, true, false, null, lists, and "
-        "mappings whose keys are text)"
-    )
+def _size_of_alike(items: Collection[Any]) -> int | None:
+    """Add up what `weight_of` says of items that are frozen as they are, all texts or all numbers; else None."""
+    kinds = set(map(type, items))
+    if kinds == _WHOLE:
+        return _NUMBER * len(items) if _SMALLEST <= min(items) <= max(items) < _LARGEST else None
+    if kinds == _FLOATING:
+        return _NUMBER * len(items) if all(map(math.isfinite, items)) else None
+    return _size_of_texts(items) if kinds == _TEXTS else None
 
 
-def _frozen_items(items: Sequence[Any], level: int, known: dict[int, Any]) -> Sequence[Any]:
-    if len(items) > _FEW:
-        kinds = set(map(type, items))
-        if kinds == _WHOLE and _SMALLEST <= min(items) <= max(items) < _LARGEST:
-            return items
-        if kinds == _TEXTS and all(map(str.isascii, items)):
-            return items
-    return [_freeze(item, level + 1, known) for item in items]
+def _size_of_texts(texts: Collection[str]) -> int | None:
+    """Add up what `weight_of` says of each; None if one of them holds half a character."""
+    joined = "".join(texts)
+    try:
+        return _QUOTES * len(texts) + (len(joined) if joined.isascii() else len(joined.encode()))
+    except UnicodeEncodeError:
+        return None
 
 
 def _depth_above(children: Collection[Any]) -> int:

@@ -59,6 +59,10 @@ class Source(Protocol):
         """Count work that was done for the client's messages in a task."""
 
 
+async def _nothing(_entry: Entry) -> None:
+    """Handle nothing."""
+
+
 class Inbox:
     """One client's messages on their way to a handler: one at a time, in the order of arrival, or `parallel` at once.
 
@@ -80,6 +84,7 @@ class Inbox:
         "_barred",
         "_client",
         "_context",
+        "_ended",
         "_handle",
         "_last",
         "_parallel",
@@ -114,6 +119,7 @@ class Inbox:
         self._waiting_bytes = 0
         self._workers = 0  # tasks at work, and places that are waited for
         self._paused = False
+        self._ended = False  # nothing will be added any more
         self._barred = False  # paused until nothing waits and nobody is at work
         self._last: Entry | None = None
 
@@ -173,6 +179,12 @@ class Inbox:
         elif self._paused and not self._barred:
             self._read_on()
 
+    def end(self) -> None:
+        """Let go of the session, which holds this inbox, once all that is here is done: nothing is added any more."""
+        self._ended = True
+        if not self._workers:
+            self._handle = _nothing
+
     def proceed(self) -> bool:
         """Handle what waits, now that there is a place; False when another task of this inbox has done so."""
         if not self._waiting:
@@ -230,6 +242,8 @@ class Inbox:
         if self._last is not None and not self._workers:
             last, self._last = self._last, None
             self.add(last)
+        if self._ended and not self._workers:
+            self._handle = _nothing
 
     async def _work(self, entry: Entry) -> None:
         """Handle a message, and then what waits; but when others wait for a place, only behind them."""

@@ -8,7 +8,7 @@ import orjson
 from signalpost.config.model import Wish
 from signalpost.config.paths import fold_case
 from signalpost.errors import ClientError, ErrorCode
-from signalpost.signals.jsontext import LARGE, TooManyValuesError, load
+from signalpost.signals.jsontext import LARGE, TooManyValuesError, is_deep, load
 from signalpost.signals.mismatch import type_of
 from signalpost.signals.schema import SchemaGate
 
@@ -47,6 +47,12 @@ class ClientMessage:
     def empty(self) -> bool:
         """Whether there is nothing to send (Pode behaviour 11): 0, false and [] are something."""
         return self.message is None or self.message == ""
+
+    @property
+    def strange(self) -> bool:
+        """Whether it has keys of its own, but no ``message``: what it says stands where nobody looks."""
+        document = self.document
+        return document is not None and "message" not in document and not _KEYS.issuperset(document)
 
     def wishes(self) -> list[Wish]:
         """Name what the client asks for."""
@@ -129,7 +135,7 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
         long for its schema among them: see `read_message`.
 
     """
-    if len(payload) >= LARGE or (gate is not None and len(payload) > gate.short):
+    if len(payload) >= LARGE or is_deep(payload) or (gate is not None and len(payload) > gate.short):
         return None  # it is looked at closely, and judged once, by `read_message`
     try:
         document = _loads(payload)

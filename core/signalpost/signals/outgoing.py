@@ -1,11 +1,14 @@
 """What goes out to clients: values, errors and notices as frames (the wire format of core/README.md)."""
 
+from collections.abc import Collection
+from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.frames import Deflate, Dialect, Opcode, encode_frame
+from signalpost.delivery.outbox import NO_PATH, Slot
 from signalpost.errors import ClientError
 from signalpost.signals.frozen import FrozenDict, FrozenList, weight_of
 from signalpost.signals.weight import PLAIN, VALUE
@@ -22,7 +25,27 @@ _TOO_LARGE = (
 )
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _FEW = 16
+_LONGEST_PICK = 255
 _DEEPEST = 256  # levels: the encoder takes no more
+
+
+def slot_of(value: Any, path: str | None, keys: Collection[tuple[str, ...]]) -> Slot:
+    """Return the path of a value with what it is of, by each of the keys that signals name."""
+    slot = Slot(path or NO_PATH)
+    slot.picks = {key: found for key in keys if (found := _picked(value, key)) is not None}
+    return slot
+
+
+def _picked(value: Any, key: tuple[str, ...]) -> bytes | None:
+    """Return what stands in a value at the end of a way through mappings, if it is no list or mapping itself."""
+    for name in key:
+        if not isinstance(value, dict) or name not in value:
+            return None
+        value = value[name]
+    if not isinstance(value, str | int | float):
+        return None
+    text = orjson.dumps(value)
+    return text if len(text) <= _LONGEST_PICK else sha256(text).digest()
 
 
 class ValueFrame:
@@ -64,7 +87,8 @@ class ValueFrame:
         """The frame for clients of ``signalpost.v1``."""
         if self._v1 is None:
             value = _json_of(self._value) if isinstance(self._value, str) else self._text
-            envelope = b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(self.path), value)
+            path = None if self.path == NO_PATH else self.path
+            envelope = b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(path), value)
             self._v1 = encode_frame(_TEXT, envelope)
         return self._v1
 
@@ -151,7 +175,7 @@ class RawFrame:
 
 def error_frame(error: ClientError, ref: str | int | None) -> bytes:
     """Encode what the sender of a refused message is told; `ref` is the message's own."""
-    body: dict[str, Any] = {"code": error.code.value, "pointer": error.pointer, "detail": error.detail}
+    body: dict[str, Any] = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
     if ref is not None:
         body["ref"] = ref
     return encode_frame(_TEXT, orjson.dumps({"error": body}))
@@ -160,6 +184,10 @@ def error_frame(error: ClientError, ref: str | int | None) -> bytes:
 def welcome_frame(client_id: str, path: str) -> bytes:
     """Encode the first thing that a client of ``signalpost.v1`` reads."""
     return encode_frame(_TEXT, orjson.dumps({"welcome": {"clientId": client_id, "path": path}}))
+
+
+ALIVE = encode_frame(_TEXT, b'{"alive":{}}')
+"""Answers an empty text of a client of ``signalpost.v1``: pings and pongs are nothing that a page in a browser sees."""
 
 
 def bye_frame(retry_ms: int) -> bytes:

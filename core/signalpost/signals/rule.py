@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
+from signalpost.foreign import Code
 from signalpost.signals.event import SignalEvent
+from signalpost.signals.filters import Filters
 from signalpost.signals.schema import SchemaGate
 
 _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
@@ -75,6 +77,9 @@ class SignalRule:
         shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
             out once, for what is done with most messages.
         from_elsewhere: whether messages of clients on other paths arrive here at all.
+        timeout: seconds after which the handling of a message is cancelled; None is never.
+        code: what the log calls `handler`, if that is a plugin's.
+        filters: what plugins say of messages; None where no plugin has one.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
 
     """
@@ -98,12 +103,16 @@ class SignalRule:
     disconnected: Program | None = None
     from_elsewhere: bool = True
     declared: bool = True
+    filters: Filters | None = None
+    code: Code | None = None
+    timeout: float | None = None
     shortcut: Rebroadcast | None = field(init=False, compare=False)
 
     def __repr__(self) -> str:
         return f"SignalRule({self.owner})"  # what it holds may be a secret: its path, what its steps send
 
     def __post_init__(self) -> None:
-        decided = self.handler is None and self.do is None and self.format is MessageFormat.JSON
+        plain = self.handler is None and self.do is None and self.format is MessageFormat.JSON
+        decided = plain and self.filters is None
         goes = self.rebroadcast if decided and self.rebroadcast in _SHORT else None
         object.__setattr__(self, "shortcut", goes)  # the way of a frozen dataclass

@@ -8,22 +8,25 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from signalpost.config.model import LimitsConfig, MessageFormat, Rebroadcast
+from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.foreign import Code, original
 from signalpost.signals.arrival import Arrival, is_the_task_s
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
+from signalpost.signals.filters import Filters, Outgoing, Veto
 from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
-from signalpost.signals.outgoing import RawFrame, ValueFrame, error_frame, plain_frame
+from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
+from signalpost.signals.overdue import Deadline, Overdue
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
@@ -32,6 +35,7 @@ logger = logging.getLogger("signalpost.signals")
 
 _PLAIN = Dialect.PLAIN  # a look into an Enum's class costs more than the comparison
 _TEXT = int(Opcode.TEXT)
+_BINARY_OPCODE = int(Opcode.BINARY)
 _RAW = MessageFormat.RAW
 _SENDER = Rebroadcast.SENDER
 _MAPPING_BEGINS = "{ \t\r\n\ufeff"
@@ -41,6 +45,7 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
+_NO_CODE = Code("handler", "", "")
 _NO_WISH = ClientMessage(None)
 _LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
@@ -55,6 +60,7 @@ class Signals:
         places: for handlers at work at once.
         running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
         base: what contexts of clients are copies of.
+        overdue: the messages that are being handled.
         patience: seconds that a client's arrival may take (``limits.handshake``).
 
     """
@@ -67,6 +73,7 @@ class Signals:
     running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
     base: Context = field(default_factory=copy_context)
     patience: float = _LIMITS.handshake
+    overdue: Overdue = field(default_factory=Overdue)
 
 
 class Session:
@@ -79,7 +86,18 @@ class Session:
 
     """
 
-    __slots__ = ("_arrival", "_cancellable", "_context", "_inbox", "_signals", "_source", "client", "request", "rule")
+    __slots__ = (
+        "_arrival",
+        "_cancellable",
+        "_context",
+        "_deadline",
+        "_inbox",
+        "_signals",
+        "_source",
+        "client",
+        "request",
+        "rule",
+    )
 
     def __init__(
         self,
@@ -98,6 +116,7 @@ class Session:
         self._arrival: Arrival | None = None
         self._context: Context | None = None
         self._cancellable: set[asyncio.Task[None]] | None = None  # at work in a handler that asks for that
+        self._deadline: Deadline | None = None  # once the client has gone
 
     def follow(self, rule: SignalRule, source: Source) -> None:
         """Take messages by another rule, and from another source, from the next one on.
@@ -164,12 +183,21 @@ class Session:
 
         It is not where the handler asks to be cancelled when its client goes: then the one at work is.
         """
+        if self._signals.shared.waits:
+            self._signals.shared.gone(self.client)
+        if self._inbox is not None and self._inbox.busy:
+            self.hurry()
         cancelled, self._cancellable = self._cancellable, None
         for task in cancelled or ():
             task.cancel()
         if self.rule.cancel_when_gone:
             self.abandon()
         return not self.rule.cancel_when_gone
+
+    def hurry(self) -> None:
+        """End what is handled of a client that has gone when it has been gone for long enough."""
+        if self._deadline is None:
+            self._deadline = self._signals.overdue.leave(self.client.id)
 
     def abandon(self) -> None:
         """Let go of the messages that wait for a handler."""
@@ -183,10 +211,17 @@ class Session:
             code: how its connection ended.
 
         """
-        if self._arrival is not None:
-            self._arrival.left = code
-        elif self.rule.disconnected is not None:
-            self._pass(Passage(self.rule.disconnected, code))
+        arrival = self._arrival
+        if arrival is None:
+            if self.rule.disconnected is not None:
+                self._pass(Passage(self.rule.disconnected, code))
+        elif arrival.under_way:
+            arrival.left = code
+            return
+        # These refer to the session: nothing of it is to wait for the garbage collector.
+        self._arrival = None
+        if self._inbox is not None:
+            self._inbox.end()
 
     def receive(self, opcode: int, payload: bytes) -> None:
         """Take a message: text (valid UTF-8) or binary."""
@@ -206,11 +241,17 @@ class Session:
         try:
             message = read_message(payload, rule.gate)
         except RefusedMessageError as refused:
-            self._refuse(refused.error, refused.ref)
+            if payload or self.client.dialect is _PLAIN:
+                self._refuse(refused.error, refused.ref)
+            else:
+                self._signals.hub.send(self.client, ALIVE)
+            return
+        if rule.filters is not None and not self._passes(message, rule.filters):
             return
         decision = self.decide(message, rule)
         if decision is ANSWER:
-            self._deliver(message.message, None, message)
+            alone = None if rule.filters is None else Target(client=self.client.id)
+            self._deliver(message.message, alone, message)
         elif isinstance(decision, Deliver):
             self._deliver(message.message, decision.target, message)
         elif decision is ACT:
@@ -219,6 +260,33 @@ class Session:
             self._invoke(message, memory_of(payload))
         elif isinstance(decision, Refuse):
             self._refuse(decision.error, message.ref)
+
+    def _passes(self, message: ClientMessage, filters: Filters) -> bool:
+        """Let plugins change a message; tell whether they let it pass."""
+        if filters.message is None:
+            return True
+        document = message.document or {"message": message.message}
+        data = MessageData(
+            message.message, message.path, message.client_id, message.group, message.direct, message.ref, document
+        )
+        try:
+            self.context().run(filters.message, data, self.client)
+        except Veto as veto:
+            self._vetoed(veto, message.ref)
+            return False
+        message.message, message.path, message.client_id = data.message, data.path, data.client_id
+        message.group, message.direct = data.group, data.direct
+        message.asks = bool(message.wishes())
+        if data.document is not document:
+            message.document = dict(data.document)
+        elif data.message is not document.get("message"):
+            message.document = {**document, "message": data.message}
+        return True
+
+    def _vetoed(self, veto: Veto, ref: Ref | None) -> None:
+        """Tell the sender why its message goes nowhere, if the plugin that says so has said why."""
+        if veto.code:
+            self._refuse(ClientError(veto.code, veto.detail, veto.pointer), ref)
 
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
@@ -249,7 +317,10 @@ class Session:
                 frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
                 if client.deflate is not None:
                     frame = client.deflate(frame)
-                self._signals.hub.send(client, frame, client.path)
+                path = client.path
+                if type(client.policy) is LatestBy:
+                    path = self._signals.broadcaster.slot(value, path)
+                self._signals.hub.send(client, frame, path)
             elif target.client is not None and self._signals.hub.find(target.client) is None:
                 return  # nobody, or one that is arriving, which other clients do not reach yet
             elif (guard := self._signals.broadcaster.guard) is not None and target.path is None:
@@ -259,6 +330,8 @@ class Session:
         except TypeError:
             # orjson reads four times as deep as it writes.
             self._refuse(_TOO_DEEP, ref)
+        except Veto as veto:
+            self._vetoed(veto, ref)
 
     def _deliver_beyond(self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard) -> None:
         """Send a value to whoever takes it of those on other paths; what asks for a client's id has been judged."""
@@ -272,6 +345,15 @@ class Session:
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
+        if opcode == _TEXT and not payload and client.dialect is not _PLAIN:
+            self._signals.hub.send(client, ALIVE)
+            return
+        if self.rule.filters is not None:
+            try:
+                opcode, payload = self._filtered_frame(opcode, payload, self.rule.filters)
+            except Veto as veto:
+                self._vetoed(veto, None)
+                return
         if (
             opcode == _TEXT
             and payload
@@ -289,6 +371,28 @@ class Session:
                 self._signals.hub.broadcast(frame, decision.target)
             else:
                 self._signals.hub.relay(frame, decision.target, client, guard.refused(client, None))
+
+    def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:
+        """Return what plugins let pass of a frame.
+
+        Raises:
+            Veto: that is nothing.
+
+        """
+        value: Any = payload.decode() if opcode == _TEXT else payload
+        if filters.message is not None:
+            data = MessageData(value)
+            self.context().run(filters.message, data, self.client)
+            value = data.message
+        if filters.broadcast is not None:
+            outgoing = Outgoing(value, origin=self.client.path)
+            filters.broadcast(outgoing)
+            value = outgoing.value
+        if isinstance(value, str):
+            return _TEXT, value.encode(errors="replace")
+        if isinstance(value, bytes | bytearray | memoryview):
+            return _BINARY_OPCODE, bytes(value)
+        raise Veto
 
     def _refuse(self, error: ClientError, ref: Ref | None) -> None:
         self._signals.hub.send(self.client, error_frame(error, ref))
@@ -360,6 +464,7 @@ class Session:
             timestamp=timestamp,
             shared=self._signals.shared,
             broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
+            _seat=None if rule.code is None else rule.code.seat,
         )
 
     def step_failed(self, error: StepFailedError) -> None:
@@ -400,7 +505,27 @@ class Session:
             cancellable.discard(task)
 
     async def _handle(self, entry: Entry) -> None:
-        message, timestamp, rule, work, _ = entry
+        message, _, rule, work, _ = entry
+        client, overdue = self.client, self._signals.overdue
+        if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
+            work.end()
+            return
+        scope = asyncio.timeout(rule.timeout if isinstance(message, ClientMessage) else None)
+        handling = overdue.begin(scope, client, rule)
+        try:
+            async with scope:
+                await self._handle_entry(entry)
+        except TimeoutError:
+            if not handling.is_told:
+                logger.warning("%s took longer than %g s and was cancelled", handling, rule.timeout or 0.0)
+            if isinstance(message, ClientMessage):
+                self._refuse(_FAILED, message.ref)
+        finally:
+            overdue.end(handling)
+            work.end()
+
+    async def _handle_entry(self, entry: Entry) -> None:
+        message, timestamp, rule, _, _ = entry
         client = self.client
         try:
             if isinstance(message, Passage):
@@ -410,7 +535,7 @@ class Session:
             elif rule.cancel_when_gone and rule.handler is not None:
                 await self._handle_cancellable(rule.handler(self._event(message, timestamp, rule)))
             elif rule.handler is not None:
-                await rule.handler(self._event(message, timestamp, rule))
+                await (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
         except StepFailedError as error:
             self.step_failed(error)
             if isinstance(message, ClientMessage):
@@ -418,14 +543,13 @@ class Session:
         except BaseException as error:  # SystemExit, too, which would end the loop
             if is_the_task_s(error):
                 raise
-            logger.exception(
+            logger.error(  # noqa: TRY400 - of what the plugin really raised
                 "handler %s of plugin %s failed on %s for client %s",
                 rule.handler_name,
                 rule.handler_plugin,
                 client.path,
                 client.id,
+                exc_info=original(error),
             )
             if isinstance(message, ClientMessage):
                 self._refuse(_FAILED, message.ref)
-        finally:
-            work.end()

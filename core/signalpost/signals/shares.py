@@ -2,14 +2,16 @@
 
 Without that, one client fills the state for all, for ever. What counts for a client is what stands there by its own
 messages: what is replaced or taken out, by whomever, counts no more, so nobody's share is used up by coming back to the
-same entries. What code of plugins and jobs puts in counts for nobody.
+same entries. Where a new value holds what was in the old one, as a list does that one more item was added to, that goes
+on counting for those who put it there: else a client that fills a list would keep all others from adding to it. What
+code of plugins and jobs puts in counts for nobody.
 
 A client that leaves takes nothing with it, and another one may come in its place. So what clients of an address have
 put in counts for the address as well, which may fill half of the state; all that come through one proxy have one
 address.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -17,7 +19,7 @@ from typing import Any
 
 from signalpost.config.units import format_size
 from signalpost.errors import StateFullError
-from signalpost.signals.frozen import entry_weight, freeze
+from signalpost.signals.frozen import FrozenDict, FrozenList, entry_weight, freeze, weight_of
 
 _EMPTY = freeze({})
 
@@ -38,10 +40,19 @@ class Holder:
 
 @dataclass(slots=True)
 class _Record:
-    """What counts for somebody at a key, and below it."""
+    """What counts for somebody at a key, and below it.
+
+    Attributes:
+        holder: for whom most of it counts, as a rule; None if it counts for nobody.
+        amount: of bytes.
+        others: for whom else how much of the same value counts, who came first standing first.
+        below: the records of the entries of the mapping there.
+
+    """
 
     holder: Holder | None = None
     amount: int = 0
+    others: tuple[tuple[Holder, int], ...] = ()
     below: "dict[str, _Record]" = field(default_factory=dict)
 
 
@@ -79,7 +90,7 @@ class Shares:
         """Return the bytes that count for a client or an address."""
         return self._held.get(who, 0)
 
-    def check(self, holder: Holder, path: Sequence[str], made: int, value: Any) -> None:
+    def check(self, holder: Holder, path: Sequence[str], made: int, value: Any, old: Any) -> None:
         """See whether a client may put a value at a path.
 
         Args:
@@ -87,6 +98,7 @@ class Shares:
             path: of the value.
             made: how many names of the path, the last one included, are not there yet; 0 if the value is replaced.
             value: frozen.
+            old: what stands there; None if nothing does.
 
         Raises:
             StateFullError: it may not.
@@ -94,29 +106,31 @@ class Shares:
         """
         if not self.share:
             return
-        record = self._find(path)
-        amount = entry_weight(path[-1], value) if made <= 1 else sum(self._amounts(path, made, value))
-        if record is not None and record.holder == holder and amount <= record.amount:
-            return
-        was = record.holder if record is not None else None
-        for who, before, most, whose in (
-            (holder.client, was.client if was else "", self.share, "of one client"),
-            (holder.address, was.address if was else "", self.limit // 2, "of all clients of one address"),
+        if made:
+            before: Mapping[Holder, int] = {}
+            after: Mapping[Holder, int] = {holder: sum(self._amounts(path, made, value))}
+        else:
+            record = self._find(path)
+            before = {} if record is None else _parts(record)
+            after = _divided(before, holder, path[-1], old, value)
+        for who, kind, most, whose in (
+            (holder.client, "client", self.share, "of one client"),
+            (holder.address, "address", self.limit // 2, "of all clients of one address"),
         ):
-            added = amount - (record.amount if record is not None and who == before else 0)
+            added = _sum_for(after, kind, who) - _sum_for(before, kind, who)
             if who and added > 0 and self.held(who) + added > most:
                 raise StateFullError(
                     f"what messages {whose} have put into the state takes {format_size(most)} at most; "
                     "take something out, or raise it: state: {share: …, limit: …}"
                 )
 
-    def note(self, holder: Holder | None, path: Sequence[str], made: int, value: Any) -> None:
-        """Count what was put at a path; what stood there counts no more. See `check`."""
+    def note(self, holder: Holder | None, path: Sequence[str], made: int, value: Any, old: Any = None) -> None:
+        """Count what was put at a path, where `old` stood; see `check`."""
         if holder is None or not self.share:
             if self._root.below:
                 self.forget(path)
             return
-        if not made and self._is_noted_again(holder, path, value):
+        if not made and self._is_noted_again(holder, path, old, value):
             return
         record = self._root
         amounts = self._amounts(path, made, value)
@@ -127,15 +141,22 @@ class Shares:
                 below = record.below[name] = _Record()
             record = below
             if index >= new:
+                parts = {holder: amounts[index - new]}
+                if not made:
+                    parts = _divided(_parts(record), holder, name, old, value)
                 self._settle(record)
                 record.below.clear()
-                record.holder, record.amount = holder, amounts[index - new]
-                self._count(holder, record.amount)
+                (record.holder, record.amount), *others = parts.items()
+                record.others = tuple(others)
+                for who, amount in parts.items():
+                    self._count(who, amount)
 
-    def _is_noted_again(self, holder: Holder, path: Sequence[str], value: Any) -> bool:
+    def _is_noted_again(self, holder: Holder, path: Sequence[str], old: Any, value: Any) -> bool:
         """Count a value whose holder has put another one in its place, as counters do; tell whether it is one."""
         record = self._find(path)
-        if record is None or record.holder != holder or record.below:
+        if record is None or record.holder != holder or record.below or record.others:
+            return False
+        if record.amount < entry_weight(path[-1], old):
             return False
         amount = entry_weight(path[-1], value)
         if amount != record.amount:
@@ -153,7 +174,7 @@ class Shares:
             way.append(record)
         self._settle(way[-1])
         way[-1].below.clear()
-        way[-1].holder, way[-1].amount = None, 0
+        way[-1].holder, way[-1].amount, way[-1].others = None, 0, ()
         for index in range(len(path) - 1, -1, -1):
             if way[index + 1].below or way[index + 1].holder is not None:
                 return
@@ -177,6 +198,8 @@ class Shares:
             each = waiting.pop()
             if each.holder is not None:
                 self._count(each.holder, -each.amount)
+            for who, amount in each.others:
+                self._count(who, -amount)
             waiting += each.below.values()
 
     def _count(self, holder: Holder, amount: int) -> None:
@@ -187,3 +210,77 @@ class Shares:
                     self._held[who] = held
                 else:
                     self._held.pop(who, None)
+
+
+def _parts(record: _Record) -> dict[Holder, int]:
+    """Return for whom how much counts at a record and below it, who came first standing first."""
+    parts: dict[Holder, int] = {}
+    waiting = [record]
+    while waiting:
+        each = waiting.pop()
+        if each.holder is not None:
+            for who, amount in ((each.holder, each.amount), *each.others):
+                parts[who] = parts.get(who, 0) + amount
+        waiting += each.below.values()
+    return parts
+
+
+def _divided(before: Mapping[Holder, int], holder: Holder, name: str, old: Any, value: Any) -> dict[Holder, int]:
+    """Return for whom how much of a value counts that a holder puts in the place of another one.
+
+    What of the old value is in the new one counts as it did, and the rest for the holder. Of whose part something is
+    gone nobody knows: it is taken off those who came first, as a list of the last hundred loses the oldest.
+
+    Args:
+        before: for whom how much of the old value counts.
+        holder: puts the new one there.
+        name: its key.
+        old: what stood there.
+        value: what is put there.
+
+    """
+    amount = entry_weight(name, value)
+    all_is_theirs = len(before) == 1 and before.get(holder, 0) >= entry_weight(name, old)
+    kept = 0 if all_is_theirs else _kept(name, old, value)
+    if not kept:
+        return {holder: amount}
+    parts = dict(before)
+    parts[holder] = parts.get(holder, 0) + amount - kept
+    too_much = sum(parts.values()) - amount
+    for who in list(parts):
+        less = min(parts[who], max(too_much, 0))
+        parts[who] -= less
+        too_much -= less
+    return {who: part for who, part in parts.items() if part} or {holder: 0}
+
+
+def _kept(name: str, old: Any, value: Any) -> int:
+    """Say about how many bytes of an entry are those of its old value: items, entries, a text's beginning or end."""
+    if isinstance(old, str) and isinstance(value, str):
+        added = weight_of(value) - weight_of(old)
+        is_kept = bool(old) and (value.startswith(old) or value.endswith(old))
+    elif isinstance(old, FrozenList) and isinstance(value, FrozenList):
+        # By identity: what is taken over is the same, and equal values take long to compare.
+        known = set(map(id, old))
+        new = [weight_of(item) + 1 for item in value if id(item) not in known]
+        added, is_kept = sum(new), len(new) < len(value)
+    elif isinstance(old, FrozenDict) and isinstance(value, FrozenDict):
+        nothing = object()
+        new = [entry_weight(key, each) for key, each in value.items() if old.get(key, nothing) is not each]
+        added, is_kept = sum(new), len(new) < len(value)
+    else:
+        return 0
+    return min(entry_weight(name, value) - added, entry_weight(name, old)) if is_kept else 0
+
+
+def value_at(entries: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """Return what stands at a path; None if nothing does."""
+    found: Any = entries
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _sum_for(parts: Mapping[Holder, int], kind: str, who: str) -> int:
+    """Return how much counts for a client or for an address."""
+    return sum(part for each, part in parts.items() if getattr(each, kind) == who)

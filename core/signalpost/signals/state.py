@@ -22,7 +22,7 @@ from signalpost.config.scalars import shorten
 from signalpost.config.units import format_size
 from signalpost.errors import StateFileError, StateFullError
 from signalpost.signals.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
-from signalpost.signals.shares import Holder, Shares
+from signalpost.signals.shares import Holder, Shares, value_at
 from signalpost.signals.statefile import StateFile
 from signalpost.signals.statewriter import StateWriter
 
@@ -56,7 +56,7 @@ class State(MutableMapping[str, Any]):
         share: how many bytes may stand in it by the messages of one client; 0 is no bound.
 
     Attributes:
-        fleeting: keys of whose new values the recorder is not told.
+        fleeting: keys of whose new values the recorder is not told; ``names.ada`` is a key inside another one.
         limit: about how many bytes all values together may take as JSON. What is in it already may be more; then
             nothing that adds to it is taken.
         view: what templates see: the mapping as it is at any time, which they cannot change, without the keys that
@@ -65,6 +65,7 @@ class State(MutableMapping[str, Any]):
     """
 
     __slots__ = (
+        "_inner",
         "_lock",
         "_objects",
         "_owners",
@@ -91,6 +92,7 @@ class State(MutableMapping[str, Any]):
         self._owners: dict[str, Owner] = {}
         self.limit = limit
         self.fleeting = fleeting
+        self._inner = _inner(fleeting)
         self._recorder = recorder
         self._shares = Shares(share, limit)
         self._weight = sum(entry_weight(key, value) for key, value in self._values.items())
@@ -115,8 +117,12 @@ class State(MutableMapping[str, Any]):
         for key in config.forget & entries.keys():
             del entries[key]
             writer.forget(key)
+        for key, paths in _inner(config.forget).items():
+            if key in entries and (lasting := _without(entries[key], paths)) is not entries[key]:
+                entries[key] = lasting
+                writer.note(key, lasting)
         state = cls(entries, limit=config.limit, recorder=writer, fleeting=config.forget, share=config.share_of_limit)
-        writer.seal = state._seal
+        writer.seal, writer.entries = state._seal, state._lasting
         return state
 
     def close(self) -> None:
@@ -218,7 +224,13 @@ class State(MutableMapping[str, Any]):
             self[key] = total = value + by
             return total
 
-    def put(self, path: Sequence[str], value: Any, holder: Holder | None = None) -> None:
+    def put(
+        self,
+        path: Sequence[str],
+        value: Any,
+        holder: Holder | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
         """Put a value into mappings inside mappings; those that are not there are made.
 
         ``put(("votes", "tea"), 3)`` makes ``{"votes": {"tea": 3}}`` of an empty state.
@@ -227,6 +239,7 @@ class State(MutableMapping[str, Any]):
             path: keys, the last of them that of the value.
             value: any that JSON has.
             holder: whose message has it put there, if it is to count for somebody (`signalpost.signals.shares`).
+            tick: looks at a clock while the value is copied, and raises when that takes too long.
 
         Raises:
             TypeError: something else than a mapping stands on the way, `value` is not JSON, or `path` is not text by
@@ -239,11 +252,13 @@ class State(MutableMapping[str, Any]):
             with self._lock:
                 self._put_object(key, rest, value)
             return
-        frozen = _frozen(".".join(path), value)
+        frozen = _frozen(".".join(path), value, tick)
         with self._lock:
             added, made = weight_added(self._values, path, frozen)
+            old = None
             if holder is not None:
-                self._shares.check(holder, path, made, frozen)
+                old = None if made else value_at(self._values, path)
+                self._shares.check(holder, path, made, frozen, old)
             self._make_room(key, added)
             if rest:
                 frozen_at, owner = self._values.get(key), self._owner(key)
@@ -251,7 +266,7 @@ class State(MutableMapping[str, Any]):
             else:
                 self._owners.pop(key, None)
                 self._changed(key, frozen, added)
-            self._shares.note(holder, path, made, frozen)
+            self._shares.note(holder, path, made, frozen, old)
 
     def _put_object(self, key: str, rest: Sequence[str], value: Any) -> None:
         """Put a value below a key that holds an object, if that is a mapping of ours."""
@@ -280,12 +295,36 @@ class State(MutableMapping[str, Any]):
                 self._shares.forget(path)
 
     def _seal(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the entries that `take` gives, which nothing changes from now on; no change comes in between."""
+        """Return the entries that `take` gives, which nothing changes from now on; no change comes in between.
+
+        What is to be forgotten in them is left out.
+        """
         with self._lock:
             entries = take()
             for key in entries:
                 self._owners.pop(key, None)
+            for key, paths in self._inner.items():
+                if key in entries:
+                    entries[key] = _without(entries[key], paths)
             return entries
+
+    def _lasting(self) -> dict[str, Any]:
+        """Return all that the recorder is told of."""
+        with self._lock:
+            return {key: value for key, value in self._values.items() if key not in self.fleeting}
+
+    def _forget_these(self, fleeting: frozenset[str]) -> None:
+        """Keep these keys from the recorder from now on, and give it those that were kept from it so far.
+
+        What it was told of a key that is kept from it now is forgotten when the file is next opened.
+        """
+        with self._lock:
+            before, self.fleeting = self.fleeting, fleeting
+            self._inner = _inner(fleeting)
+            for word in before - fleeting:
+                for key in {word, word.partition(".")[0]} & self._values.keys() - fleeting:
+                    if self._recorder is not None:
+                        self._recorder.note(key, self._values[key])
 
     def _store(self, key: str, value: Any) -> None:
         """Put a frozen value in its place."""
@@ -356,7 +395,7 @@ class StateView(Mapping[str, Any]):
 def configure(state: State, config: StateConfig) -> None:
     """Have a state keep to what another configuration says from now on; its file stays."""
     state.limit = state._shares.limit = config.limit  # noqa: SLF001 - no method: handlers have the state, too
-    state.fleeting = config.forget
+    state._forget_these(config.forget)  # noqa: SLF001
     state._shares.share = config.share_of_limit  # noqa: SLF001
 
 
@@ -374,20 +413,39 @@ def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any
     for pick, key in picks:
         value = pick(value, key)
     if type(value) is FrozenDict:
-        view._give_away(picks[0][1])  # noqa: SLF001
+        key = picks[0][1]
+        view._give_away(key if key in view._entries else str(key))  # noqa: SLF001 - a number was found by its text
     return value
 
 
-def _frozen(key: str, value: Any) -> Any:
+def _frozen(key: str, value: Any, tick: Callable[[], None] | None = None) -> Any:
     """Freeze a value; what is wrong with it names the key, and the way out for code that needs an object."""
     try:
-        return freeze(value)
+        return freeze(value) if tick is None else freeze(value, tick)
     except TypeError as error:
         raise TypeError(
             f'state["{shorten(key)}"]: {error}; an object is kept under a key that starts with "_"'
         ) from None
     except ValueError as error:
         raise ValueError(f'state["{shorten(key)}"]: {error}') from None
+
+
+def _inner(words: frozenset[str]) -> Mapping[str, Sequence[Sequence[str]]]:
+    """Return the paths among words, by the key that they begin with."""
+    found: dict[str, list[Sequence[str]]] = {}
+    for word in sorted(words):
+        key, *rest = word.split(".")
+        if rest:
+            found.setdefault(key, []).append(rest)
+    return found
+
+
+def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
+    """Return a frozen value without what stands at paths of names in it; itself if nothing does."""
+    for path in paths:
+        if isinstance(value, FrozenDict) and _leads_somewhere(value, path):
+            value = take_at(value, path, Owner())
+    return value
 
 
 def _keys_of(path: Sequence[str]) -> Sequence[str]:

@@ -3,20 +3,28 @@
 Each key of the state is a row, its value JSON. Anybody may look into the file while no server runs::
 
     sqlite3 state.db "select * from state"
+
+Of a large value only what has changed is written (`signalpost.signals.edits`), to a table of its own, which is put
+together with the value when it has become half as long, and when the server stops.
+
+The file is whole after each transaction (``journal_mode = DELETE``): a copy that is put in its place is what it says,
+whatever ended the server before. With a write-ahead log, that of the old file would be played into the copy.
 """
 
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import orjson
 
 from signalpost.errors import StateFileError
-from signalpost.signals.frozen import freeze
+from signalpost.signals.edits import apply_edits, edits_between
+from signalpost.signals.frozen import freeze, weight_of
 
 APPLICATION = 0x53506F73
 """Stands in the file's head (``PRAGMA application_id``), so that no other program's database is taken for a state."""
@@ -30,6 +38,8 @@ _BYTE = 0xFF
 # What SQLite keeps beside its file.
 _BESIDE = ("-wal", "-shm", "-journal")
 _CREATE = "CREATE TABLE state (key TEXT NOT NULL UNIQUE, value TEXT NOT NULL)"
+_CREATE_EDITS = "CREATE TABLE IF NOT EXISTS edit (id INTEGER PRIMARY KEY, key TEXT NOT NULL, edit TEXT NOT NULL)"
+_LARGE = 4096  # bytes of a value of which not all is written when a part has changed
 _PUT = "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -41,9 +51,13 @@ class StateFile:
 
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, entries: Mapping[str, Any] | None = None) -> None:
         self.path = path
         self._connection = connection
+        self._written = {key: value for key, value in (entries or {}).items() if weight_of(value) >= _LARGE}
+        self._edited: dict[str, int] = {}  # bytes of the edits of each key
+        self._look = _look(path)
+        self._identity = (self._look or ())[:2]
 
     @classmethod
     def open(cls, path: Path) -> "tuple[StateFile, dict[str, Any]]":
@@ -60,12 +74,15 @@ class StateFile:
             raise StateFileError(f"{path} cannot be opened: {_reason(error)}") from None
         try:
             _prepare(connection, path)
-            return cls(path, connection), _read(connection, path)
+            entries = _read(connection, path)
+            file = cls(path, connection, entries)
+            file._fold({key: entries[key] for (key,) in connection.execute("SELECT DISTINCT key FROM edit")})
         except BaseException as error:
             connection.close()
             if isinstance(error, sqlite3.Error):
                 raise StateFileError(f"{path} {_what_to_do(error)}") from None
             raise
+        return file, entries
 
     def write(self, changes: Mapping[str, Any]) -> None:
         """Write values by key, all of them or none; they are on the disk when this returns.
@@ -77,22 +94,119 @@ class StateFile:
             sqlite3.Error: they cannot be written.
 
         """
-        puts = [(key, orjson.dumps(value).decode()) for key, value in changes.items() if value is not GONE]
+        wholes, edits = self._parted(changes)
         gone = [(key,) for key, value in changes.items() if value is GONE]
+        if not (wholes or edits or gone):
+            return
         connection = self._connection
-        connection.execute("BEGIN")
+        connection.execute("BEGIN IMMEDIATE")
         try:
-            connection.executemany(_PUT, puts)
+            connection.executemany(_PUT, wholes.items())
+            connection.executemany("DELETE FROM edit WHERE key = ?", [*((key,) for key in wholes), *gone])
             connection.executemany("DELETE FROM state WHERE key = ?", gone)
+            connection.executemany("INSERT INTO edit (key, edit) VALUES (?, ?)", edits)
             connection.execute("COMMIT")
         except sqlite3.Error:
             with suppress(sqlite3.Error):  # a full disk has rolled back already
                 connection.execute("ROLLBACK")
             raise
+        self._look = _look(self.path)
+        for key, edit in edits:
+            self._edited[key] = self._edited.get(key, 0) + len(edit)
+        for key in (*wholes, *(key for (key,) in gone)):
+            self._edited.pop(key, None)
+        for key, value in changes.items():
+            if value is not GONE and weight_of(value) >= _LARGE:
+                self._written[key] = value
+            else:
+                self._written.pop(key, None)
+
+    def _parted(self, changes: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+        """Part what is to be written into whole values by key, and edits of those that are written already."""
+        wholes: dict[str, str] = {}
+        edits: list[tuple[str, str]] = []
+        for key, value in changes.items():
+            if value is GONE:
+                continue
+            room = weight_of(value) // 2 - self._edited.get(key, 0)
+            few = _few_edits(self._written[key], value, room) if key in self._written else None
+            if few is None:
+                wholes[key] = orjson.dumps(value).decode()
+            else:
+                edits += [(key, edit) for edit in few]
+        return wholes, edits
+
+    def _fold(self, values: Mapping[str, Any]) -> None:
+        """Write values whole, in place of their edits."""
+        for key in values:
+            self._written.pop(key, None)
+        if values:
+            self.write(values)
+
+    def found(self) -> tuple[int, ...] | None:
+        """Return what tells what stands at the path now from what stood there before; None if nothing does."""
+        return _look(self.path)
+
+    def is_ours(self) -> bool:
+        """Tell whether what stands at the path is still what this has opened and written, and nobody else since."""
+        look = self.found()
+        return look is not None and look == self._look and look[:2] == self._identity
+
+    def give_up(self) -> Path | None:
+        """Close a file that is not ours any more, and put what stands in its place aside; nothing of it is changed.
+
+        Returns:
+            Where it is now; None if there was nothing.
+
+        Raises:
+            OSError: it cannot be put aside.
+
+        """
+        aside: Path | None = None
+        if self.path.exists():
+            aside = self.path.with_name(f"{self.path.name}.found")
+            # A copy, for it may be the very file that is open here, into which closing it may write.
+            copyfile(self.path, aside)
+            aside.chmod(0o600)
+            self.path.unlink()
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        for name in _beside(self.path):
+            name.unlink(missing_ok=True)
+        return aside
 
     def close(self) -> None:
-        """Give the file free."""
+        """Give the file free, with each value whole."""
+        with suppress(sqlite3.Error):  # the edits hold as well
+            self._fold({key: self._written[key] for key in self._edited})
         self._connection.close()
+
+
+def _few_edits(old: Any, new: Any, room: int) -> list[str] | None:
+    """Return edits that together take so many bytes at most; None if they would take more."""
+    found: list[str] = []
+    for edit in edits_between(old, new):
+        # Weighed before they are written: an item of a list may be all of it.
+        room -= sum(weight_of(part) for part in edit[1:])
+        if room < 0:
+            return None
+        text = orjson.dumps(edit).decode()
+        room -= len(text)
+        found.append(text)
+    return found if room >= 0 else None
+
+
+def _look(path: Path) -> tuple[int, ...] | None:
+    """Return what tells a file from another, and one moment of it from the next; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _beside(path: Path) -> Iterator[Path]:
+    return (path.with_name(path.name + suffix) for suffix in _BESIDE)
 
 
 def _make(path: Path) -> None:
@@ -101,7 +215,7 @@ def _make(path: Path) -> None:
     One that is there must not be opened and closed here: that would take away the lock of a server of this process
     (POSIX, fcntl: a process has one lock on a file, and closing any of its descriptors ends it).
     """
-    for name in (path, *(path.with_name(path.name + suffix) for suffix in _BESIDE)):
+    for name in (path, *_beside(path)):
         if name.is_symlink():  # which SQLite would follow, and overwrite what is there
             raise StateFileError(f"{name} is a symbolic link, which is not followed: name the file itself")
     with suppress(FileExistsError):
@@ -126,22 +240,28 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if version > VERSION:
         raise StateFileError(f"{path} was written by a newer signalpost: run that one, or name another file")
     connection.execute("COMMIT")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    if not tables:
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.execute("PRAGMA synchronous = EXTRA")
+    if tables:
+        connection.execute(_CREATE_EDITS)
+    else:
         connection.execute("BEGIN")
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute(_CREATE)
+        connection.execute(_CREATE_EDITS)
         connection.execute("COMMIT")
 
 
 def _read(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     """Give all entries, frozen, in the order in which their keys came."""
+    edits: dict[str, list[str]] = {}
+    for key, edit in connection.execute("SELECT key, edit FROM edit ORDER BY id"):
+        edits.setdefault(key, []).append(edit)
     entries: dict[str, Any] = {}
     for key, value in connection.execute("SELECT key, value FROM state ORDER BY rowid"):
         try:
-            entries[key] = freeze(json.loads(value))
+            entries[key] = freeze(apply_edits(json.loads(value), map(json.loads, edits.get(key, ()))))
         except (ValueError, TypeError, RecursionError) as error:
             raise StateFileError(f'{path} {_DAMAGED} (the value of "{key}": {_reason(error)})') from None
     return entries

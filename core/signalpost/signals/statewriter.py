@@ -20,6 +20,9 @@ DELAY = 0.2
 RETRY = 5.0
 """Seconds until a batch that could not be written is tried again."""
 
+LOOK = 2.0
+"""Seconds between two looks at whether the file is still there, and nobody else's."""
+
 
 Seal = Callable[[Callable[[], dict[str, Any]]], dict[str, Any]]
 
@@ -35,14 +38,18 @@ class StateWriter:
         file: open; closed by `close`.
         delay: see `DELAY`.
         retry: see `RETRY`.
+        look: see `LOOK`.
 
     Attributes:
+        entries: gives all that the file is to hold, should it be lost; called within `seal`.
         seal: `signalpost.signals.state.State._seal`: what is written is one moment of the state.
 
     """
 
-    def __init__(self, file: StateFile, *, delay: float = DELAY, retry: float = RETRY) -> None:
+    def __init__(self, file: StateFile, *, delay: float = DELAY, retry: float = RETRY, look: float = LOOK) -> None:
         self.seal: Seal = _as_it_is
+        self.entries: Callable[[], dict[str, Any]] = dict
+        self._look = look
         self._file = file
         self._delay = delay
         self._retry = retry
@@ -73,18 +80,57 @@ class StateWriter:
 
     def _run(self) -> None:
         while self._gather():
+            if self._renew():
+                self._write()
+        if self._renew():
             self._write()
-        self._write()
         if self._changes:
             LOG.error("%s: the last changes of %d keys are lost", self._file.path, len(self._changes))
         self._file.close()
 
     def _gather(self) -> bool:
-        """Wait for a first change, and then for those that come soon after it; tell whether to go on."""
+        """Wait for a first change, and then for those that come soon after it, or to look; tell whether to go on."""
         with self._changed:
-            self._changed.wait_for(lambda: self._changes or self._closing)
-            self._changed.wait_for(lambda: self._closing, self._retry if self._failing else self._delay)
+            if self._changed.wait_for(lambda: self._changes or self._closing, self._look):
+                self._changed.wait_for(lambda: self._closing, self._retry if self._failing else self._delay)
             return not self._closing
+
+    def _renew(self) -> bool:
+        """Make the file anew if it was deleted or replaced: what is in memory is what counts while a server runs.
+
+        Returns:
+            Whether it can be written to.
+
+        """
+        try:
+            if self._file.is_ours():
+                return True
+            self._wait_for_copy()
+            path = self._file.path
+            aside = self._file.give_up()
+            self._file, _ = StateFile.open(path)
+        except Exception as error:  # noqa: BLE001 - as in `_failure`
+            if not self._failing:
+                LOG.error("%s was deleted or replaced, and cannot be written anew: %s", self._file.path, error)  # noqa: TRY400
+                self._failing = True
+            return False
+        self.seal(self._all)
+        what = "was deleted" if aside is None else f"was replaced (what was put there is {aside} now)"
+        LOG.warning(
+            "%s %s while the server runs: it is written anew, with what the server has in memory; to go back to a "
+            "copy, stop the server first",
+            path,
+            what,
+        )
+        return True
+
+    def _wait_for_copy(self) -> None:
+        """Wait until what stands in the file's place is left alone: it may be being copied."""
+        before: object = self
+        while (found := self._file.found()) != before:
+            before = found
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, DELAY)
 
     def _write(self) -> None:
         """Write the batch; if that fails, it is there again, and newer changes win over it."""
@@ -100,6 +146,13 @@ class StateWriter:
         if not self._failing:
             LOG.error("%s cannot be written, and is tried again every %g s: %s", self._file.path, self._retry, error)
             self._failing = True
+
+    def _all(self) -> dict[str, Any]:
+        """Have everything written, in its order; what had changed of it is part of that."""
+        entries = self.entries()
+        with self._changed:
+            self._changes = dict(entries)
+        return entries
 
     def _taken(self) -> dict[str, Any]:
         with self._changed:

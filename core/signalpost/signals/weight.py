@@ -88,14 +88,17 @@ class Weigher:
 
     def _look_into(self, value: Any) -> Measure:
         self._tick()
-        if isinstance(value, list | tuple | AbstractSet):
+        kind = type(value)
+        if kind is list:
             weight, plain = self._sum(value)
-            return VALUE + weight, plain and type(value) is list
-        if isinstance(value, Mapping):
+            return VALUE + weight, plain
+        if kind is not dict and isinstance(value, list | tuple | AbstractSet):
+            return VALUE + self._sum(value)[0], False
+        if kind is dict or isinstance(value, Mapping):
             names, _ = self._sum(value.keys())
             parts = value.values()
             weight, plain = self._sum(parts if isinstance(value, dict) else list(parts))
-            return VALUE + names + weight, plain and type(value) is dict and _TEXTS.issuperset(map(type, value))
+            return VALUE + names + weight, plain and kind is dict and _TEXTS.issuperset(map(type, value))
         if isinstance(value, str):
             return VALUE + len(value), False
         return self.other(value), False

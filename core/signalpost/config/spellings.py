@@ -1,0 +1,122 @@
+"""How a text may be written elsewhere: escaped, once or several times, or broken into lines.
+
+There are too many ways to list them: each encoder escapes some characters and leaves others. But none touches the
+letters and digits of ASCII, and each other character has a handful of escapes. So one pattern finds all of them, and
+the longest run of letters and digits tells quickly where it need not be tried.
+"""
+
+import html.entities
+import re
+from functools import cached_property
+from itertools import groupby
+
+_BREAK = r"(?:[ \t]*[\r\n]\s*)?"
+"""Between two characters, where a text is broken into lines."""
+
+_LINE_ENDS = re.compile(r"[ \t]*[\r\n]\s*")
+# As many as there are after being escaped three times; possessive, so that a flood of them is gone through once.
+_ESCAPES = r"\\{0,8}+"
+_MOST_BACKSLASHES = 255
+_LETTERS = {"\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r"}
+_NAMES: dict[str, list[str]] = {}
+for _name, _char in html.entities.html5.items():
+    if _name.endswith(";"):
+        _NAMES.setdefault(_char, []).append(_name)
+
+
+class Spellings:
+    """Finds a text in whatever way it is written.
+
+    Args:
+        text: to be found.
+        as_word: only where no letter or digit stands beside it, and in its own case.
+
+    """
+
+    __slots__ = ("__dict__", "_as_word", "_text", "core")
+
+    def __init__(self, text: str, *, as_word: bool) -> None:
+        self._text = text
+        self._as_word = as_word
+        # What stands in every spelling as it is, but for its case.
+        self.core = max(re.split(r"[^0-9A-Za-z]+", text), key=len).lower()
+
+    def hide(self, text: str, lowered: str, flat: str, mark: str) -> str:
+        """Put a mark in the place of each spelling.
+
+        Args:
+            text: is looked through.
+            lowered: the same in lower case.
+            flat: the same, `flattened`; empty if it is one line.
+            mark: takes its place.
+
+        """
+        if self.core in lowered:
+            text = self._pattern.sub(mark, text)
+        if flat and not self._as_word and self.core in flat:
+            text = self._broken_pattern.sub(mark, text)
+        return text
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        whole = "".join(_written(self._text))
+        return re.compile(rf"(?<!\w){whole}(?!\w)") if self._as_word else re.compile(whole, re.IGNORECASE)
+
+    @cached_property
+    def _broken_pattern(self) -> re.Pattern[str]:
+        return re.compile(_BREAK.join(_written(self._text)), re.IGNORECASE)
+
+
+def flattened(text: str) -> str:
+    """Return a text without its line ends and what indents lines; nothing if it has none."""
+    return _LINE_ENDS.sub("", text) if "\n" in text or "\r" in text else ""
+
+
+def _written(text: str) -> list[str]:
+    """Return a pattern for each character, or each run of backslashes: every way to write it."""
+    patterns = []
+    for char, run in groupby(text):
+        count = len(list(run))
+        if char == "\\":
+            # Escaping makes more of them, and a quotation behind them is escaped by one more.
+            patterns.append(
+                rf"(?:\\{{{count},{max(count, _MOST_BACKSLASHES)}}}+|(?:{'|'.join(_escapes(char))}){{{count}}})"
+            )
+        else:
+            patterns += [_ways(char)] * count
+    return patterns
+
+
+def _ways(char: str) -> str:
+    if char.isascii() and char.isalnum():
+        return char
+    ways = [_ESCAPES + re.escape(char), *_escapes(char)]
+    if char in " \t":
+        ways.append(r"\s+")
+    if char == " ":
+        ways.append(r"\+")
+    if char in "'\"":
+        ways.append(char * 2)  # SQL, YAML, CSV
+    if char in _LETTERS:
+        ways.append(_ESCAPES + _LETTERS[char])
+    if not char.isprintable():
+        ways.append("\ufffd")
+    return f"(?:{'|'.join(ways)})"
+
+
+def _escapes(char: str) -> list[str]:
+    """Return the patterns of a character's escapes, which may themselves have been escaped."""
+    code, data = ord(char), char.encode(errors="replace")
+    pairs = char.encode("utf-16-be", "surrogatepass")
+    units = [pairs[at : at + 2].hex() for at in range(0, len(pairs), 2)]
+    numbers = [
+        "".join(f"{_ESCAPES}u{unit}" for unit in units),
+        f"{_ESCAPES}u\\{{0*{code:x}\\}}",
+        f"{_ESCAPES}U{code:08x}",
+        "".join(f"{_ESCAPES}x{byte:02x}" for byte in data),
+        "".join(f"%(?:25)*{byte:02X}" for byte in data),
+    ]
+    if code < 0x100:  # noqa: PLR2004 - one byte
+        numbers.append(f"{_ESCAPES}x{code:02x}")
+    entities = [f"#0*{code};", f"#x0*{code:x};", *_NAMES.get(char, ())]
+    return [*numbers, f"{_ESCAPES}&(?:amp;)*(?:{'|'.join(entities)})"]

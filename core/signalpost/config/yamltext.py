@@ -1,0 +1,166 @@
+"""PyYAML's scanner, held to YAML 1.2 where it is stricter or older.
+
+* Tabs may part tokens and end lines (YAML 1.2, section 6.2); PyYAML takes a tab before a token for a mistake. Only
+  indentation is of spaces alone (section 6.1).
+* U+0085, U+2028 and U+2029 are characters like others (section 5.4); to PyYAML, which follows YAML 1.1, they end lines.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import yaml
+
+_OLD_BREAKS = "\u0085\u2028\u2029"
+_PRIVATE_USE = range(0xE000, 0xF900)
+_BLANKS = re.compile(r"[ \t]*")
+_NO_LINE = -1
+
+
+class Stream:
+    """The events of a text, and how far the parser has come: not all that it raises says where it is.
+
+    Args:
+        text: without a byte order mark.
+
+    """
+
+    __slots__ = ("_loader", "_read", "_written")
+
+    def __init__(self, text: str) -> None:
+        self._read: dict[int, str] = {}
+        if any(char in text for char in _OLD_BREAKS):
+            # Stand-ins that are nowhere in the text, one character for one, so that all places stay.
+            free = (chr(code) for code in _PRIVATE_USE if chr(code) not in text)
+            pairs = list(zip(_OLD_BREAKS, free, strict=False))
+            text = text.translate({ord(char): stand_in for char, stand_in in pairs})
+            self._read = {ord(stand_in): char for char, stand_in in pairs}
+        self._written = text
+        self._loader: Any = None
+
+    def __iter__(self) -> Iterator[Any]:
+        loader: Any = (_Scanner if "\t" in self._written else yaml.SafeLoader)(self._written)
+        self._loader = loader
+        try:
+            while loader.check_event():
+                yield self._restored(loader.get_event())
+        except yaml.MarkedYAMLError as error:
+            error.problem = error.problem and error.problem.translate(self._read)
+            raise
+
+    @property
+    def offset(self) -> int:
+        """Of the character that is read next."""
+        return self._loader.index if self._loader else 0
+
+    def _restored(self, event: Any) -> Any:
+        for name in ("value", "anchor", "tag") if self._read else ():
+            text = getattr(event, name, None)
+            if text:
+                setattr(event, name, text.translate(self._read))
+        return event
+
+
+class _Scanner(yaml.SafeLoader):
+    """Takes a tab for a space wherever it indents nothing."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._begun = (_NO_LINE, 0)  # a line, and the column where it begins to say something
+
+    def scan_to_next_token(self) -> None:
+        """Skip blanks, comments and line ends."""
+        while True:
+            super().scan_to_next_token()
+            if self.peek() != "\t" or not self._parts():
+                return
+            self._skip_blanks()
+
+    def _parts(self) -> bool:
+        """Tell whether the tab here parts tokens or ends the line, and so indents nothing."""
+        if self.flow_level:
+            return True
+        if self.column > self._first_column():
+            # What stands behind it cannot be the first key or item of a block: a tab would be its indentation.
+            self.allow_simple_key = False
+            return True
+        return self._is_at_end()
+
+    def _first_column(self) -> int:
+        """Return the column at which this line begins to say something."""
+        line, column = self._begun
+        if line != self.line:
+            start = self.pointer - self.column
+            column = _end_of_blanks(self.buffer, start) - start
+            self._begun = self.line, column
+        return column
+
+    def _is_at_end(self) -> bool:
+        """Tell whether nothing but a comment stands on the rest of the line."""
+        return self.buffer[_end_of_blanks(self.buffer, self.pointer)] in "#\r\n\0"
+
+    def _skip_blanks(self) -> None:
+        self.forward(_end_of_blanks(self.buffer, self.pointer) - self.pointer)
+
+    def scan_plain_spaces(self, indent: int, start_mark: Any) -> Any:
+        """Return what stands between two words of a plain scalar: tabs among it, where they do not indent."""
+        begin = self.pointer
+        if self.buffer[_end_of_blanks(self.buffer, begin)] not in "\r\n":
+            self._skip_blanks()
+            return [self.buffer[begin : self.pointer]] if self.pointer > begin else []
+        self._skip_blanks()
+        chunks: Any = super().scan_plain_spaces(indent, start_mark)
+        while chunks and self.peek() == "\t":
+            following = self.buffer[_end_of_blanks(self.buffer, self.pointer)]
+            if following in "\r\n":
+                self._skip_blanks()
+                more = super().scan_plain_spaces(indent, start_mark)
+                if more is None:
+                    return None
+                # Of the line ends between two words the first is a space, unless it is the only one.
+                chunks = [*([] if chunks == [" "] else chunks), *(["\n"] if more == [" "] else ["\n", *more])]
+            elif self.flow_level or self.column >= indent:
+                self._skip_blanks()
+            else:
+                break
+        return chunks
+
+    def scan_block_scalar_indicators(self, start_mark: Any) -> Any:
+        """Read what stands behind ``|`` or ``>``, which a tab may end."""
+        return self._with_tabs_as_spaces(lambda: super(_Scanner, self).scan_block_scalar_indicators(start_mark))
+
+    def scan_block_scalar_ignored_line(self, start_mark: Any) -> None:
+        """Skip the rest of the line of ``|`` or ``>``."""
+        self._skip_blanks()
+        super().scan_block_scalar_ignored_line(start_mark)
+
+    def scan_directive_ignored_line(self, start_mark: Any) -> None:
+        """Skip the rest of the line of a directive."""
+        self._skip_blanks()
+        super().scan_directive_ignored_line(start_mark)
+
+    def scan_tag(self) -> Any:
+        """Read a tag, which a tab may end."""
+        return self._with_tabs_as_spaces(super().scan_tag)
+
+    def scan_yaml_directive_value(self, start_mark: Any) -> Any:
+        """Read a version, which a tab may end."""
+        return self._with_tabs_as_spaces(lambda: super(_Scanner, self).scan_yaml_directive_value(start_mark))
+
+    def _with_tabs_as_spaces(self, scan: Callable[[], Any]) -> Any:
+        peek = self.peek
+
+        def peek_blank(index: int = 0) -> str:
+            char = peek(index)
+            return " " if char == "\t" else char
+
+        self.peek = peek_blank  # type: ignore[method-assign]
+        try:
+            return scan()
+        finally:
+            del self.peek
+
+
+def _end_of_blanks(text: str, start: int) -> int:
+    found = _BLANKS.match(text, start)
+    return found.end() if found else start

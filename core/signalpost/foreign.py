@@ -1,0 +1,283 @@
+"""The one guard around code that is not the server's own: what a plugin raises ends that call, and nothing else.
+
+Some exceptions are no `Exception`, so handlers of failures let them pass, and some of them end the loop: `SystemExit`
+(of argparse, when a client sends ``--help``), `KeyboardInterrupt`, `asyncio.CancelledError`, `GeneratorExit`, and
+whatever a plugin derives from `BaseException`. Here each becomes an `EscapedError`, handled like any other failure.
+
+What is meant for the server itself passes: the cancellation of the running task by somebody else, the end of a
+coroutine that is thrown away, and a real Ctrl-C while plugins are imported (`interruptible`). While the server runs,
+Ctrl-C and SIGTERM are no exceptions.
+"""
+
+import asyncio
+import inspect
+import logging
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import wraps
+from time import perf_counter
+from types import FrameType, coroutine
+from typing import Any, TypeVar, cast
+
+LOG = logging.getLogger(__name__)
+
+LONGEST_TURN = 0.1
+"""Seconds that code may hold up the loop before the log names it."""
+
+_IS_TOLD = "__signalpost_told__"
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class EscapedError(Exception):
+    """A plugin raised what is no `Exception`; `escaped` is that."""
+
+    def __init__(self, escaped: BaseException) -> None:
+        text = " ".join(str(escaped).split())
+        super().__init__(f"{type(escaped).__name__}: {text}" if text else type(escaped).__name__)
+        self.escaped = escaped
+
+
+def exception_of(error: BaseException) -> Exception:
+    """Return what plain code raised as an `Exception`. Not for what an ``await`` raised: see `Code.wait`."""
+    if isinstance(error, Exception):
+        return error
+    made = EscapedError(error)
+    made.__cause__ = error
+    return made
+
+
+def original(error: BaseException) -> BaseException:
+    """Return what a plugin really raised, for its author to read."""
+    return error.escaped if isinstance(error, EscapedError) else error
+
+
+def named(error: BaseException) -> str:
+    """Return type and text of what a plugin raised: ``SystemExit: 2``."""
+    error = original(error)
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def contained(function: Function) -> Function:
+    """Return a plain function that raises nothing but `Exception`."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise EscapedError(error) from error
+
+    return cast("Function", call)
+
+
+class Seat:
+    """Where the instance of a plugin sits that serves by now; one a plugin whose module was imported.
+
+    Attributes:
+        context: the instance's own; None before its `startup`.
+        told: what the log was told of the plugin's functions, and need not be told again.
+
+    """
+
+    __slots__ = ("context", "told")
+
+    def __init__(self) -> None:
+        self.context: Any = None
+        self.told: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A plugin's function as the log names it: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
+
+    Attributes:
+        what: ``handler "shout"``, ``hook startup``.
+        plugin: the plugin's name.
+        where: ``file:line`` of the function.
+        seat: the plugin's.
+
+    """
+
+    what: str
+    plugin: str
+    where: str
+    seat: Seat | None = field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.what} of plugin {self.plugin} ({self.where})"
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a plain function, or make the coroutine of an ``async def``.
+
+        Raises:
+            Exception: whatever it raises; `EscapedError` for what is none.
+
+        """
+        begun = perf_counter()
+        try:
+            return function(*args)
+        except Exception as error:
+            self._failed(error, args)
+            raise
+        except BaseException as error:
+            self._failed(error, args)
+            raise EscapedError(error) from error
+        finally:
+            if perf_counter() - begun >= LONGEST_TURN:
+                self._tell(perf_counter() - begun, args)
+
+    def _failed(self, error: BaseException, args: Sequence[Any]) -> None:
+        """Let the hooks `on_error` know, once for each exception: it may pass through several calls."""
+        if self.seat is None or self.seat.context is None or getattr(error, _IS_TOLD, False):
+            return
+        with suppress(Exception):  # one that takes no attributes is told of again
+            setattr(error, _IS_TOLD, True)
+        self.seat.context.failed(self, error, args)
+
+    def _tell(self, seconds: float, args: Sequence[Any]) -> None:
+        path = getattr(args[0], "path", "") if args else ""
+        LOG.warning(
+            "%s blocked the loop for %.2f s%s: nobody else was served meanwhile", self, seconds, path and f" on {path}"
+        )
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function, and wait for what it returns if that can be awaited; see `wait`."""
+        outcome = self.call(function, *args)
+        return await self.wait(outcome, *args) if inspect.isawaitable(outcome) else outcome
+
+    async def wait(self, awaitable: Awaitable[Any], *args: Any) -> Any:
+        """Wait for a plugin's coroutine; of its arguments, the log names the path of the first.
+
+        Raises:
+            Exception: whatever it raises; `EscapedError` for what is none.
+            asyncio.CancelledError: the task was cancelled by somebody else.
+
+        """
+        steps = _Steps(asyncio.current_task())
+        try:
+            return await steps.of(awaitable)
+        except Exception as error:
+            self._failed(error, args)
+            raise
+        except asyncio.CancelledError as error:
+            if steps.is_cancelled_by_others():
+                raise
+            self._failed(error, args)
+            raise EscapedError(error) from error
+        except GeneratorExit as error:
+            if steps.thrown_away:
+                raise
+            self._failed(error, args)
+            raise EscapedError(error) from error
+        except BaseException as error:
+            self._failed(error, args)
+            raise EscapedError(error) from error
+        finally:
+            if steps.longest >= LONGEST_TURN:
+                self._tell(steps.longest, args)
+            if steps.cancelled_itself and not steps.thrown_away:
+                await steps.take_back()
+
+
+def named_code(code: Code | None, owner: str) -> str:
+    """Name what handles something: a plugin's code, or what stands in routes.yaml."""
+    return f"the actions of {owner}" if code is None else str(code)
+
+
+class _Steps:
+    """Drives a plugin's coroutine, and knows who cancels the task that it runs in.
+
+    Attributes:
+        cancelled_itself: how often the code has cancelled its own task. It may only cancel what it has made.
+        longest: seconds that the longest stretch without waiting took.
+        thrown_away: whether the coroutine is closed from outside.
+
+    """
+
+    __slots__ = ("_before", "_task", "cancelled_itself", "longest", "thrown_away")
+
+    def __init__(self, task: "asyncio.Task[Any] | None") -> None:
+        self._task = task
+        self._before = 0 if task is None else task.cancelling()
+        self.cancelled_itself = 0
+        self.longest = 0.0
+        self.thrown_away = False
+
+    @coroutine
+    def of(self, awaitable: Awaitable[Any]) -> Generator[Any, None, Any]:
+        """Wait for the awaitable."""
+        iterator = awaitable.__await__()
+        task, raised = self._task, None
+        while True:
+            before = 0 if task is None else task.cancelling()
+            begun = perf_counter()
+            try:
+                # Tasks send nothing but None.
+                step = next(iterator) if raised is None else cast("Any", iterator).throw(raised)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                if (took := perf_counter() - begun) > self.longest:
+                    self.longest = took
+                if task is not None and (more := task.cancelling() - before) > 0:
+                    self.cancelled_itself += more
+            try:
+                yield step
+            except GeneratorExit:
+                self.thrown_away = True
+                cast("Any", iterator).close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is thrown on
+                raised = error
+            else:
+                raised = None
+
+    def is_cancelled_by_others(self) -> bool:
+        """Tell whether somebody else wants the task to end, rather than the code itself or something it waited for."""
+        return self._task is not None and self._task.cancelling() - self._before > self.cancelled_itself
+
+    async def take_back(self) -> None:
+        """Let the task go on although the code has cancelled it."""
+        if self._task is None:
+            return
+        for _ in range(min(self.cancelled_itself, self._task.cancelling() - self._before)):
+            self._task.uncancel()
+        try:
+            await asyncio.sleep(0)  # where a cancellation that is still to come is raised
+        except asyncio.CancelledError:
+            if self._task.cancelling() > self._before:
+                raise
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Tell a real Ctrl-C from a `KeyboardInterrupt` that code raises by itself, for the length of a block.
+
+    Yields:
+        tells whether there was a real one.
+
+    """
+    pressed = False
+
+    def press(_number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: False
+        return
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: pressed
+    finally:
+        if signal.getsignal(signal.SIGINT) is press:  # else the code has taken it for itself
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,98 @@
+"""What the schemas of a route let pass: bodies, queries and parameters of paths."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from signalpost.errors import ClientError, ErrorCode
+from signalpost.plan import RouteRule
+from signalpost.serving.forms import NO_TYPES, body_of, text_of
+from signalpost.serving.request import WebRequest
+from signalpost.signals.fields import query_values
+from signalpost.signals.schema import SchemaGate
+from signalpost.signals.typed import FieldTypes
+
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Params = Mapping[str, Any]
+
+
+def is_judged(rule: RouteRule, request: WebRequest) -> bool:
+    """Tell whether a schema has judged the body of a request, which is its `document` then."""
+    return rule.gate is not None and request.method not in _WITHOUT_BODY
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A schema for what comes as texts: a query, or the parameters of a path."""
+
+    name: str
+    gate: SchemaGate
+    types: FieldTypes
+
+    @classmethod
+    def of(cls, name: str, gate: SchemaGate | None) -> "Texts | None":
+        """Read the types of a schema."""
+        return None if gate is None else cls(name, gate, FieldTypes.of(gate.document))
+
+    def judged(self, fields: Mapping[str, Sequence[Any]]) -> Mapping[str, Any]:
+        """Return what texts mean.
+
+        Args:
+            fields: all values of each name.
+
+        Raises:
+            ClientError: `SCHEMA_MISMATCH`.
+
+        """
+        values = self.types.read(fields)
+        mismatch = self.gate.mismatch(values, orjson.dumps(values))
+        if mismatch is not None:
+            where = f"the {self.name}, at {mismatch.pointer}" if mismatch.pointer else f"the {self.name}"
+            raise ClientError(ErrorCode.SCHEMA_MISMATCH, f"{where}: {mismatch.detail}")
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Lets the requests of a route pass, or not. Make one with `of`."""
+
+    rule: RouteRule
+    types: FieldTypes  # of the fields of a form
+    query: Texts | None
+    params: Texts | None
+
+    @classmethod
+    def of(cls, rule: RouteRule) -> "Judge | None":
+        """Make the judge of a route; None where nothing is to be judged."""
+        if rule.gate is None and rule.query is None and rule.params is None:
+            return None
+        types = NO_TYPES if rule.gate is None else FieldTypes.of(rule.gate.document)
+        return cls(rule, types, Texts.of("query", rule.query), Texts.of("path", rule.params))
+
+    def let_pass(self, request: WebRequest, params: Params) -> Params:
+        """Let a request pass, which has its `typed_query` and `document` then; return the parameters of its path.
+
+        Raises:
+            ClientError: `BAD_MESSAGE` if its body cannot be read, `SCHEMA_MISMATCH` if a schema refuses it.
+
+        """
+        if self.params is not None:
+            params = self.params.judged({name: (value,) for name, value in params.items()})
+        if self.query is not None:
+            request.typed_query = self.query.judged(query_values(request.query_string))
+        if is_judged(self.rule, request):
+            request.document = self._document(request)
+        return params
+
+    def _document(self, request: WebRequest) -> Any:
+        gate, forms = self.rule.gate, self.rule.do is not None
+        document = body_of(request, forms=forms, types=self.types)
+        if not request.body:
+            raise ClientError(ErrorCode.BAD_MESSAGE, "The body is empty; JSON is expected.")
+        mismatch = None if gate is None else gate.mismatch(document, text_of(document, request, forms=forms))
+        if mismatch is not None:
+            raise ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer)
+        return document

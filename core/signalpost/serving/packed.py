@@ -1,0 +1,66 @@
+"""Files as gzip has them, for clients that take it (RFC 9110 section 8.4): compressed once, and kept for a while."""
+
+import gzip
+import re
+from collections import OrderedDict
+from pathlib import Path
+
+SMALLEST, LARGEST = 1_024, 1_048_576
+"""Bytes of the files that are compressed."""
+
+MOST_KEPT = 16_777_216
+"""Bytes of compressed files that are kept; those that nobody has asked for longest go."""
+
+_LEVEL = 6
+_NEVER = re.compile(r"\s*[qQ]\s*=\s*0(\.0*)?\s*")
+_KINDS = frozenset(
+    {
+        *("application/json", "application/manifest+json", "application/xml", "application/wasm"),
+        *("application/javascript", "image/svg+xml", "image/x-icon", "application/xhtml+xml"),
+    }
+)
+_MOST_CODINGS = 32  # of Accept-Encoding, that are looked at
+
+
+def is_worth_it(kind: str, size: int) -> bool:
+    """Tell whether a file of a content type is compressed."""
+    plain = kind.partition(";")[0]
+    return SMALLEST <= size <= LARGEST and (plain.startswith("text/") or plain in _KINDS)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Tell whether a client takes gzip, as Accept-Encoding says (RFC 9110 section 12.5.3)."""
+    for part in accepted.split(",", _MOST_CODINGS)[:_MOST_CODINGS]:
+        coding, _, parameter = part.partition(";")
+        if coding.strip().lower() in {"gzip", "x-gzip"}:
+            return _NEVER.fullmatch(parameter) is None
+    return False
+
+
+class Packed:
+    """Compressed files. What is asked for is done by threads, and two of them may do the same."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Path, str], bytes] = OrderedDict()
+        self._size = 0
+
+    def find(self, path: Path, etag: str) -> bytes | None:
+        """Return a version of a file, if it is kept."""
+        found = self._kept.get((path, etag))
+        if found is not None:
+            self._kept.move_to_end((path, etag))
+        return found
+
+    def keep(self, path: Path, etag: str, packed: bytes) -> None:
+        """Keep a version of a file; of the loop."""
+        before = self._kept.pop((path, etag), b"")
+        self._kept[path, etag] = packed
+        self._size += len(packed) - len(before)
+        while self._size > MOST_KEPT:
+            _, oldest = self._kept.popitem(last=False)
+            self._size -= len(oldest)
+
+
+def pack(content: bytes) -> bytes:
+    """Compress a file; the same one gives the same bytes."""
+    return gzip.compress(content, _LEVEL, mtime=0)

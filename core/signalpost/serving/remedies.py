@@ -1,0 +1,89 @@
+"""What is to be written so that what was refused is let in: for the log, and for whoever runs the server."""
+
+from collections.abc import Collection
+from http import HTTPStatus
+
+from sanic.request import Request
+
+from signalpost.config.addresses import parse_origin
+from signalpost.config.model import EndpointConfig
+from signalpost.serving.handshake import OPAQUE_ORIGINS, Authority, Refusal, read_authority, read_origin
+
+_LONGEST = 100
+_HTTP_1_1 = "if a proxy is in front, let it speak HTTP/1.1 (nginx: proxy_http_version 1.1)"
+_UPGRADE = (
+    "if a proxy is in front, let it pass the upgrade on (nginx: proxy_http_version 1.1; "
+    "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade)"
+)
+_HOST = "if a proxy is in front, let it pass on what it was asked for (nginx: proxy_set_header Host $http_host)"
+
+
+def shown(text: str) -> str:
+    """Show what a stranger wrote, in one line of ASCII."""
+    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return '"' + cut.encode("unicode_escape").decode("ascii") + '"'
+
+
+def let_in_origin(origin: str, asked: Authority, listed: Collection[str]) -> str:
+    """Say how the pages of an origin are let in; empty for what is none.
+
+    Args:
+        origin: as it was sent.
+        asked: the host and port that were asked for.
+        listed: the endpoint's ``origins``.
+
+    """
+    try:
+        entry = parse_origin(origin)
+    except ValueError:
+        return ""
+    read = read_origin(origin)
+    if len(entry) > 2 * _LONGEST or (read is None and entry not in OPAQUE_ORIGINS):
+        return ""
+    beside = " beside those that are there" if listed else ""
+    if read is None:
+        what = "a file" if entry == "file://" else "a file, a sandboxed frame or a data: URL, of anybody's"
+        return f'if it is yours, write origins: ["{entry}"]{beside}, which lets in every page that is {what}'
+    remedy = f"if it is yours, write origins: [{entry}]{beside}"
+    if read[1] != asked[0]:
+        return f"{remedy}; {_HOST}"
+    return f"{remedy}, as for the port of a development server" if asked[1] != read[2] else remedy
+
+
+def open_handshake(
+    refusal: Refusal, request: Request, endpoint: EndpointConfig | None, served: Collection[EndpointConfig], limit: int
+) -> str:
+    """Say what is to be written, or done, so that a handshake is answered with a 101; empty where nothing is.
+
+    Args:
+        refusal: of the handshake.
+        request: that it came as.
+        endpoint: that it came to; None if its port has none for WebSockets.
+        served: all endpoints of the app.
+        limit: ``limits.connections``.
+
+    """
+    if endpoint is None:
+        return _elsewhere(served)
+    match refusal.status:
+        case HTTPStatus.FORBIDDEN:
+            host = read_authority(request.headers.get("host", ""))
+            return let_in_origin(request.headers.get("origin", "").strip(), host, endpoint.origins)
+        case HTTPStatus.NOT_FOUND:
+            return f"if clients are to connect there, write {{path: {shown(request.path)}}} under signals"
+        case HTTPStatus.SERVICE_UNAVAILABLE if "connections" in refusal.detail:
+            return f"limits.connections is {limit}"
+        case HTTPStatus.UPGRADE_REQUIRED if "upgrade" in refusal.headers:
+            return _UPGRADE
+        case HTTPStatus.BAD_REQUEST if request.version != "1.1":
+            return _HTTP_1_1
+        case HTTPStatus.BAD_REQUEST if "Connection" in refusal.detail:
+            return _UPGRADE
+    return ""
+
+
+def _elsewhere(served: Collection[EndpointConfig]) -> str:
+    sockets = [f"{each.name} has port {each.port}" for each in served if each.scheme.websocket]
+    if not sockets:
+        return "the app has no ws or wss endpoint"
+    return f"WebSockets are elsewhere ({', '.join(sockets)}): send them there, or give both endpoints one port"

@@ -1,0 +1,76 @@
+"""Requests that send to clients wait for those that cannot read as fast, as connections of WebSockets do.
+
+A connection is held after it has sent something. A request may come on a connection of its own, so it is its route that
+is remembered: when one of its requests has sent something, the next wait.
+"""
+
+import asyncio
+from typing import Any
+
+from signalpost.delivery.hub import Hub
+from signalpost.delivery.target import Receipt
+from signalpost.signals.event import Broadcast
+
+
+class Restraint:
+    """Has requests wait.
+
+    Args:
+        hub: of the clients that are sent to.
+
+    """
+
+    __slots__ = ("_hub",)
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def wait(self) -> None:
+        """Wait as long as senders are to; a second at most."""
+        hub = self._hub
+        hub.flush_much()
+        while hub.strain is not None and hub.strain.active:
+            waiting = _Waiting()
+            hub.strain.hold(waiting)
+            try:
+                await waiting.ended
+            finally:
+                hub.strain.release(waiting)
+            hub.flush_much()  # others may have gone on before
+
+
+class _Waiting:
+    """A request that waits; see `signalpost.delivery.strain.Sender`."""
+
+    __slots__ = ("ended",)
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def go_on(self) -> None:
+        """Let the request go on, in the next turn of the loop."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class RouteBroadcast:
+    """The broadcast of one route's events, which remembers whether it was ever used.
+
+    Args:
+        broadcast: sends.
+
+    Attributes:
+        used: whether something was sent.
+
+    """
+
+    __slots__ = ("_broadcast", "used")
+
+    def __init__(self, broadcast: Broadcast) -> None:
+        self._broadcast = broadcast
+        self.used = False
+
+    def __call__(self, value: Any, **target: Any) -> Receipt:
+        """Send a value; see `signalpost.signals.event.Broadcast`."""
+        self.used = True
+        return self._broadcast(value, **target)

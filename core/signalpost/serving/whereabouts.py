@@ -1,0 +1,57 @@
+"""Where an app's WebSockets are, as pages ask: they come from one port, and may have to go to another."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.serving.handshake import read_authority
+
+PATH = "/.well-known/signalpost"
+"""Where it is told (RFC 8615), unless a route of the app's own is there."""
+
+_DEFAULT_PORTS: Mapping[Scheme, int] = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}
+_HERE = None  # the address that the page itself came from
+
+
+def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointConfig]) -> dict[str, Any]:
+    """Say where WebSockets are for a page that asked for `host`.
+
+    Where the port of Host is not that of the endpoint, something is in front, such as a proxy, and where it has its
+    WebSockets is its own affair: at the address that the page came from. So they are where both share a port.
+
+    Args:
+        host: the header of the page's request.
+        page: the endpoint that it came to.
+        endpoints: all that listen, with the ports that they really have.
+
+    Returns:
+        ``url``, the best one of them, and ``endpoints``, all by name, as ``ws://host:port``; null stands for the page's
+        own address. What listens on a loopback address is told only to who asks by one.
+
+    """
+    name, port = read_authority(host)
+    direct = bool(name) and (port or _DEFAULT_PORTS[page.scheme]) == page.port
+    found = sorted(
+        (each for each in endpoints if each.scheme.websocket and (is_loopback(name) or not is_loopback(each.address))),
+        key=lambda each: (each.port != page.port, each.scheme.secure != page.scheme.secure),
+    )
+    # At a Unix socket nobody but a proxy asks, which stands before the page, too.
+    urls = {each.name: _url(each, name) if direct and each.port not in {page.port, 0} else _HERE for each in found}
+    return {"url": next(iter(urls.values()), _HERE), "endpoints": urls}
+
+
+def _url(endpoint: EndpointConfig, name: str) -> str:
+    host = f"[{name}]" if ":" in name else name
+    port = "" if endpoint.port == _DEFAULT_PORTS[endpoint.scheme] else f":{endpoint.port}"
+    return f"{endpoint.scheme.value}://{host}{port}"
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a name or address is this machine's alone."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

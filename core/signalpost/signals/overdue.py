@@ -1,0 +1,97 @@
+"""Handlers of signals that take long: the log names those that hang, and those of clients who have gone are ended."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from signalpost.delivery.client import Client, ClientId
+from signalpost.foreign import named_code
+from signalpost.signals.rule import SignalRule
+
+logger = logging.getLogger("signalpost.signals")
+
+LONGEST_ABSENCE = 60.0
+"""Seconds that handlers of a client who has gone may take."""
+
+HUNG = 60.0
+"""Seconds after which the log names a handler that is still at work."""
+
+
+@dataclass(slots=True, eq=False)
+class Handling:
+    """A message that is being handled.
+
+    Attributes:
+        scope: ends it.
+        since: when it began, by the loop's clock.
+        is_told: whether the log has named it.
+
+    """
+
+    scope: asyncio.Timeout
+    client: Client
+    rule: SignalRule
+    since: float
+    is_told: bool = False
+
+    def __str__(self) -> str:
+        return f"{named_code(self.rule.code, self.rule.owner)} on {self.client.path} for client {self.client.id}"
+
+
+class Deadline:
+    """The time that the messages of a client who has gone have; `is_over` when no more are handled."""
+
+    __slots__ = ("is_over",)
+
+    def __init__(self) -> None:
+        self.is_over = False
+
+
+class Overdue:
+    """The messages of all clients that are being handled; looked at once in a while, as long as there are any."""
+
+    def __init__(self) -> None:
+        self._all: set[Handling] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, scope: asyncio.Timeout, client: Client, rule: SignalRule) -> Handling:
+        """Note that a message is being handled."""
+        loop = asyncio.get_running_loop()
+        handling = Handling(scope, client, rule, loop.time())
+        self._all.add(handling)
+        if self._timer is None:
+            self._timer = loop.call_later(HUNG, self._look, loop)
+        return handling
+
+    def end(self, handling: Handling) -> None:
+        """Note that it is done."""
+        self._all.discard(handling)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def leave(self, client: ClientId) -> "Deadline":
+        """Give the messages of a client who has gone their time, and then end what is under way."""
+        deadline = Deadline()
+        # Nothing but this is kept meanwhile: what belongs to a connection goes when its last message has been handled.
+        asyncio.get_running_loop().call_later(LONGEST_ABSENCE, self._end_all, client, deadline)
+        return deadline
+
+    def _end_all(self, client: ClientId, deadline: "Deadline") -> None:
+        deadline.is_over = True
+        now = asyncio.get_running_loop().time()
+        for handling in [each for each in self._all if each.client.id == client]:
+            if not handling.scope.expired():
+                handling.is_told = True
+                logger.warning("%s was cancelled: the client went %g s ago", handling, LONGEST_ABSENCE)
+                handling.scope.reschedule(now)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for handling in self._all:
+            if not handling.is_told and now - handling.since >= HUNG:
+                handling.is_told = True
+                logger.warning("%s has been at work for %.0f s; its place is taken", handling, now - handling.since)
+        self._timer = loop.call_later(HUNG / 4, self._look, loop) if self._all else None

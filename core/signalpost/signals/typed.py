@@ -1,0 +1,138 @@
+"""Texts that a JSON Schema knows to be numbers: fields of forms, parameters of queries and paths. Pure.
+
+They come as texts, whatever they mean. What a property's schema lets be a text stays one; else ``21.5`` becomes a
+number where it says ``number``, ``on`` becomes true where it says ``boolean``, nothing becomes null where it says
+``null``, and where it says ``array`` all values of the name become a list. What cannot be read stays as it is, so that
+the schema says what is wrong.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_LONGEST = 64
+_BOOLEANS: Mapping[str, bool] = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+_DEEPEST = 16  # references and parts of schemas that are followed
+_KIND_OF = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", list: "array"}
+
+Kinds = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """What a property may be.
+
+    Attributes:
+        kinds: names of types; none where everything may be.
+        items: what the items of a list may be.
+
+    """
+
+    kinds: Kinds
+    items: Kinds
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTypes:
+    """The types of the properties of a schema. Make one with `of`.
+
+    Attributes:
+        properties: by name.
+        further: of those that have none by name.
+
+    """
+
+    properties: Mapping[str, Property]
+    further: Property
+
+    @classmethod
+    def of(cls, document: Any) -> "FieldTypes":
+        """Read what a JSON Schema says of the properties of a mapping."""
+        properties: dict[str, Property] = {}
+        further = _property({}, document)
+        for part in _parts(document, document):
+            found = part.get("properties")
+            for name, schema in found.items() if isinstance(found, Mapping) else ():
+                properties.setdefault(name, _property(schema, document))
+            if isinstance(part.get("additionalProperties"), Mapping):
+                further = _property(part["additionalProperties"], document)
+        return cls(properties, further)
+
+    def read(self, fields: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Return the values of fields, of which each has all that came; of several the first, unless a list is said."""
+        return {name: self._value(name, values) for name, values in fields.items() if values}
+
+    def read_each(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values of which there is one each."""
+        return self.read({name: (value,) for name, value in values.items()})
+
+    def _value(self, name: str, values: Sequence[Any]) -> Any:
+        known = self.properties.get(name, self.further)
+        if "array" in known.kinds and "string" not in known.kinds:
+            return [_typed(value, known.items) for value in values]
+        return _typed(values[0], known.kinds)
+
+
+def _typed(value: Any, kinds: Kinds) -> Any:
+    if not isinstance(value, str) or not kinds or "string" in kinds or len(value) > _LONGEST:
+        return value
+    text = value.strip()
+    if not text:
+        return None if "null" in kinds else value
+    if "number" in kinds or "integer" in kinds:
+        if _WHOLE.fullmatch(text):
+            return int(text)
+        if _NUMBER.fullmatch(text):
+            return float(text)
+    return _BOOLEANS.get(text.lower(), value) if "boolean" in kinds else value
+
+
+def _property(schema: Any, root: Any) -> Property:
+    parts = list(_parts(schema, root))
+    items = [part["items"] for part in parts if isinstance(part.get("items"), Mapping)]
+    return Property(_kinds(parts), _kinds([each for item in items for each in _parts(item, root)]))
+
+
+def _kinds(parts: Sequence[Mapping[str, Any]]) -> Kinds:
+    return frozenset(kind for part in parts for kind in _said(part))
+
+
+def _said(part: Mapping[str, Any]) -> Iterator[str]:
+    said = part.get("type")
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, Sequence):
+        yield from (kind for kind in said if isinstance(kind, str))
+    else:
+        values = part.get("enum", [part["const"]] if "const" in part else [])
+        if isinstance(values, Sequence):
+            yield from (_KIND_OF[type(value)] for value in values if type(value) in _KIND_OF)
+
+
+def _parts(schema: Any, root: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+    """Yield a schema, and what it refers to and is put together of."""
+    if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        return
+    yield schema
+    target = _referred(schema.get("$ref"), root)
+    for part in (target, *(each for word in ("allOf", "anyOf", "oneOf") for each in _listed(schema, word))):
+        yield from _parts(part, root, depth + 1)
+
+
+def _listed(schema: Mapping[str, Any], word: str) -> Sequence[Any]:
+    found = schema.get(word)
+    return found if isinstance(found, Sequence) and not isinstance(found, str) else ()
+
+
+def _referred(reference: Any, root: Any) -> Any:
+    """Follow a reference within the schema: ``#/$defs/size``."""
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return None
+    found = root
+    for key in reference[1:].split("/")[1:]:
+        key = key.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901 - RFC 6901
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
