@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from signalpost import __version__
-from signalpost.cli.commands import Commands
-from signalpost.cli.parameters import Address, ImaginedClient, JsonObject
+from signalpost.cli.commands import Commands, NewCommand
+from signalpost.cli.parameters import Address, ImaginedClient, JsonObject, Starter
 from signalpost.cli.plainout import end_output, plugins_print_to_stderr
 from signalpost.cli.streams import open_streams
 from signalpost.errors import ConfigError
@@ -180,13 +180,14 @@ def try_(file: str, **asked: Any) -> None:
     try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
 
 
-@cli.command()
+@cli.command(cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
-def new(folder: Path) -> None:
+@click.option("--from", "starter", type=Starter(), default="demo", help="What to begin with: one of those below.")
+def new(folder: Path, starter: str) -> None:
     """Make FOLDER with a working app in it, to be changed at will."""
     from signalpost.cli.starter import create_app
 
-    for name in create_app(folder):
+    for name in create_app(folder, starter):
         click.echo(f"  {folder / name}")
     here = folder.resolve() == Path.cwd()
     click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + "signalpost run")
