@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -120,6 +121,17 @@ class Server:
     def clients(self) -> int:
         """How many clients are connected."""
         return len(self._hub.clients)
+
+    def under_way(self) -> list[str]:
+        """Say what a stop waits for, and of each how many: ``handler shout of plugin chat on /chat (2 messages)``."""
+        running = self._signals.running
+        counts = Counter(("message", f"{task.get_name()} on {client.path}") for task, client in running.items())
+        for listener in self._listeners:
+            counts.update(("request", f"{work} on {path}") for work, path in listener.under_way)
+        counts.update(("run", job) for job in self._jobs.under_way)
+        told = [f"{what} ({_counted(count, noun)})" for (noun, what), count in counts.most_common()]
+        leaving = len(self._hub.clients) + len(self._hub.closing) - len(set(running.values()))
+        return [*told, *([f"{_counted(leaving, 'client')} to go"] if leaving > 0 else ())]
 
     def url(self, name: str) -> str:
         """Give the URL of an endpoint, such as ``ws://127.0.0.1:8091``; ``*`` is shown as localhost.
@@ -379,6 +391,10 @@ class Server:
 def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset[str]]:
     """Return what a new plan changes, what lasts of the old one, and the names of jobs that stay as they are."""
     return diff(old, new), lasting(old, new), unchanged_jobs(old, new)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _table_of(plan: Plan) -> SignalTable:

@@ -8,6 +8,21 @@ import click
 from signalpost.cli.question import Imagined
 
 
+class Address(click.ParamType[str]):
+    """An address to listen on, as at an endpoint: an IPv4 or IPv6 address, a host name, ``*``."""
+
+    name = "ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        from signalpost.config.addresses import parse_address
+
+        try:
+            return parse_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class ImaginedClient(click.ParamType[Imagined]):
     """A client: ``ada=/rooms/blue``, or with its groups, ``ada=/rooms/blue,admins,news``."""
 

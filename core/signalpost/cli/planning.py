@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from signalpost.cli.hiding import load
+from signalpost.cli.loading import load
 from signalpost.cli.record import read_record
 from signalpost.cli.terminal import show_table
 from signalpost.cli.wording import next_moments

@@ -210,7 +210,7 @@ def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:
             continue
         earlier = by_port.setdefault(config.socket or config.port, [])
         for other in earlier:
-            text = _clash(config, other)
+            text = clash(config, other)
             if text is not None:
                 key, what = ("address", config.address) if config.socket else ("port", f"port {config.port}")
                 place = section.report.source.place((*other.keys, key))
@@ -219,7 +219,7 @@ def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:
         earlier.append(config)
 
 
-def _clash(one: EndpointConfig, other: EndpointConfig) -> str | None:
+def clash(one: EndpointConfig, other: EndpointConfig) -> str | None:
     """Say why two endpoints on one port cannot both listen; None if they can."""
     mine, theirs = _listening(one.address), _listening(other.address)
     if mine != theirs:

@@ -122,6 +122,15 @@ class RouteRule:
         return self.do is not None and any(step.name in CHANGING for step in all_steps(self.do.config))
 
     @property
+    def work(self) -> str:
+        """What is done for a request, for whoever waits for that: ``handler publish of plugin publish``."""
+        if self.handler is not None:
+            return f"handler {self.handler.name} of plugin {self.handler.plugin}"
+        if self.do is not None:
+            return f"the actions of {self.owner}"
+        return "the page" if self.view is not None else "the file"
+
+    @property
     def below(self) -> PathPattern | None:
         """What a static route answers besides its own path: whatever is in its folder."""
         return None if self.static is None else PathPattern.parse(f"{self.path.text.rstrip('/')}/<file:path>")

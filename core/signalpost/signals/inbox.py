@@ -59,6 +59,14 @@ class Source(Protocol):
         """Count work that was done for the client's messages in a task."""
 
 
+def _name_of(entry: Entry) -> str:
+    """Say what is done with it."""
+    what = entry.what
+    if isinstance(what, Passage):
+        return f"{'disconnected' if what.code else 'connected'} ({entry.rule.owner})"
+    return entry.rule.work
+
+
 async def _nothing(_entry: Entry) -> None:
     """Handle nothing."""
 
@@ -197,7 +205,8 @@ class Inbox:
         context = self._context
         if context is not None and self._parallel > 1:
             context = context.copy()
-        task = asyncio.get_running_loop().create_task(self._work(entry), context=context)
+        # The name says what a stop waits for. With one, asyncio need not make one up, which takes longer.
+        task = asyncio.get_running_loop().create_task(self._work(entry), name=_name_of(entry), context=context)
         self._running[task] = self._client
         task.add_done_callback(self._running.pop)
 
@@ -259,7 +268,11 @@ class Inbox:
                     self._workers += 1
                     self._places.line_up(self)
                     return
-                entry = self._next(self._waiting)
+                entry, before = self._next(self._waiting), entry
+                if entry.rule is not before.rule or type(entry.what) is not type(before.what):
+                    task = asyncio.current_task()
+                    if task is not None:
+                        task.set_name(_name_of(entry))
         except asyncio.CancelledError:
             self._drop_waiting()
             raise

@@ -81,6 +81,7 @@ class SignalRule:
         code: what the log calls `handler`, if that is a plugin's.
         filters: what plugins say of messages; None where no plugin has one.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
+        work: what is done with a message, for whoever waits for that: ``handler shout of plugin chat``.
 
     """
 
@@ -107,6 +108,7 @@ class SignalRule:
     code: Code | None = None
     timeout: float | None = None
     shortcut: Rebroadcast | None = field(init=False, compare=False)
+    work: str = field(init=False, compare=False)
 
     def __repr__(self) -> str:
         return f"SignalRule({self.owner})"  # what it holds may be a secret: its path, what its steps send
@@ -116,3 +118,10 @@ class SignalRule:
         decided = plain and self.filters is None
         goes = self.rebroadcast if decided and self.rebroadcast in _SHORT else None
         object.__setattr__(self, "shortcut", goes)  # the way of a frozen dataclass
+        object.__setattr__(self, "work", self._work())
+
+    def _work(self) -> str:
+        if self.do is None:
+            return f"handler {self.handler_name} of plugin {self.handler_plugin}"
+        calls = f" (calling {', '.join(sorted(self.do.calls))})" if self.do.calls else ""
+        return f"the actions of {self.owner}{calls}"
