@@ -260,7 +260,7 @@ WAITING = """
     async def bite(event):
         await gone()
 
-    @route("slow", path="/slow")
+    @route("slow", path="/slow", methods=["GET"])
     async def slow(event):
         await gone()
 
