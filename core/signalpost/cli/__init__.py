@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from signalpost import __version__
-from signalpost.cli.commands import Commands
-from signalpost.cli.parameters import Address, ImaginedClient, JsonObject
+from signalpost.cli.commands import Commands, NewCommand
+from signalpost.cli.parameters import Address, ImaginedClient, JsonObject, Starter
 from signalpost.cli.plainout import end_output, plugins_print_to_stderr
 from signalpost.cli.streams import open_streams
 from signalpost.errors import ConfigError
@@ -180,17 +180,20 @@ def try_(file: str, **asked: Any) -> None:
     try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
 
 
-@cli.command()
+@cli.command(cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--from", "starter", type=Starter(), help="The app to begin with: one of those below.")
 @click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
-def new(folder: Path, plugin: bool) -> None:
+def new(folder: Path, starter: str | None, *, plugin: bool) -> None:
     """Make FOLDER with a working app in it, to be changed at will.
 
     With --plugin it is a plugin, named after FOLDER.
     """
-    from signalpost.cli.starter import create_app, create_plugin
+    from signalpost.cli.starter import DEMO, create_app, create_plugin
 
-    for name in create_plugin(folder) if plugin else create_app(folder):
+    if plugin and starter is not None:
+        raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
+    for name in create_plugin(folder) if plugin else create_app(folder, starter or DEMO):
         click.echo(f"  {folder / name}")
     here = folder.resolve() == Path.cwd()
     following = "pip install -e '.[test]' && pytest" if plugin else "signalpost run"

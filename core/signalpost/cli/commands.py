@@ -64,3 +64,15 @@ class Commands(click.Group):
         if Path(name).suffix in (".yaml", ".yml"):
             return f"run {name}"
         return _MEANT.get(name.lower()) or nearest(name, self.commands)
+
+
+class NewCommand(click.Command):
+    """``signalpost new``, whose help lists what an app can begin with."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line on each."""
+        from signalpost.cli.starter import starters
+
+        with formatter.section("Starters"):
+            formatter.write_dl(list(starters().items()))
+        super().format_epilog(ctx, formatter)

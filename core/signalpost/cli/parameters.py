@@ -23,6 +23,22 @@ class Address(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+class Starter(click.ParamType[str]):
+    """What an app can begin with, by name."""
+
+    name = "STARTER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Find it."""
+        from signalpost.cli.starter import starters
+        from signalpost.config.words import unknown
+
+        known = list(starters())
+        if value not in known:
+            self.fail(unknown("starter", str(value), known), param, ctx)
+        return str(value)
+
+
 class ImaginedClient(click.ParamType[Imagined]):
     """A client: ``ada=/rooms/blue``, or with its groups, ``ada=/rooms/blue,admins,news``."""
 
