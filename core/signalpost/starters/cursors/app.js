@@ -54,7 +54,7 @@ function show({ of, x, y, gone }) {
 
 function add(id) {
   const cursor = make("div", "cursor");
-  cursor.dataset.colour = parseInt(id.slice(0, 6), 36) % COLOURS || 0;
+  cursor.dataset.colour = [...id].reduce((sum, each) => sum + each.codePointAt(0), 0) % COLOURS;
   cursor.append(make("span", "label", id === own ? "you" : id.slice(0, 4)));
   pad.append(cursor);
   cursors.set(id, cursor);

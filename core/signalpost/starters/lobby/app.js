@@ -1,4 +1,4 @@
-// The lobby: {from, text, at} is said, {lines} is what was said before, {came} and {left} are names.
+// The lobby: {from, text, at} is said (at: Unix seconds), {lines} is what was said before, {came} and {left} are names.
 
 import { append, join, make, onSubmit, withName } from "./page.js";
 
@@ -25,7 +25,7 @@ function show({ lines, came, left, ...line }) {
 
 function say({ from, text, at }) {
   const item = make("li", from === own ? "says own appear" : "says appear");
-  const when = new Date(at);
-  item.append(make("span", "who", isNaN(when) ? from : `${from}, ${clock.format(when)}`), text);
+  const when = new Date(at * 1000);
+  item.append(make("span", "who", `${from}, ${clock.format(when)}`), text);
   append(talk, item);
 }
