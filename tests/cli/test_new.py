@@ -17,14 +17,10 @@ import yaml
 from websockets.sync.client import connect
 
 from signalpost.cli.appschema import app_schema
-<<<<<<< HEAD
-from signalpost.errors import ConfigError
-from signalpost.testing import load_app
-=======
 from signalpost.cli.starter import DEMO, create_app, starters
 from signalpost.config.cookbook import find_cookbook
-from signalpost.testing import serve
->>>>>>> 3a0ad64 (Test each starter with a server, and tell of them where users look)
+from signalpost.errors import ConfigError
+from signalpost.testing import load_app, serve
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"PYTHONPATH": ""}  # what is installed runs, not what this process was pointed to
