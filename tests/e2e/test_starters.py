@@ -205,28 +205,28 @@ def test_the_lobby_shows_the_last_lines_to_those_who_come_later(starter: Any, op
     expect(ada.locator(".event").last).to_have_text("Bob came in")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+COLOURS = {
+    "light": ["rgb(244, 241, 234)", "rgb(28, 37, 33)"],
+    "dark": ["rgb(16, 22, 19)", "rgb(233, 230, 220)"],
+}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_fits_a_phone_and_can_be_used_by_keyboard(starter: Any, open_page: OpenPage, name: str, scheme: str):
-    look = {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme}
-    page = open_page(f"{starter(name).url}/?name=Ada", **look)
+def test_a_page_fits_a_phone_by_day_and_night_and_can_be_used_by_thumb_and_keyboard(
+    starter: Any, open_page: OpenPage, name: str
+):
+    page = open_page(f"{starter(name).url}/?name=Ada", viewport={"width": 320, "height": 640})
     body = page.locator("body")
+    for scheme, colours in COLOURS.items():
+        page.emulate_media(color_scheme=scheme)
+        seen = "body => [getComputedStyle(body.parentElement).backgroundColor, getComputedStyle(body).color]"
+        assert body.evaluate(seen) == colours
     assert body.evaluate("body => body.scrollWidth") <= 320
-    colours = body.evaluate(
-        "body => [getComputedStyle(body.parentElement).backgroundColor, getComputedStyle(body).color]"
-    )
-    assert (
-        colours
-        == {
-            "light": ["rgb(244, 241, 234)", "rgb(28, 37, 33)"],
-            "dark": ["rgb(16, 22, 19)", "rgb(233, 230, 220)"],
-        }[scheme]
-    )
-    small = page.locator("button:visible, input:visible").evaluate_all(
-        "all => all.filter(each => each.getBoundingClientRect().height < 44).map(each => each.outerHTML)"
-    )
+    touched = page.locator("button:visible, input:visible")
+    small = touched.evaluate_all("all => all.filter(each => each.offsetHeight < 44).map(each => each.outerHTML)")
     assert small == []
     unnamed = page.locator("input").evaluate_all("all => all.filter(each => !each.labels.length).map(each => each.id)")
     assert unnamed == []
-    page.keyboard.press("Tab")
-    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    if touched.count():
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
