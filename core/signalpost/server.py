@@ -128,7 +128,7 @@ class Server:
         counts = Counter(("message", f"{task.get_name()} on {client.path}") for task, client in running.items())
         for listener in self._listeners:
             counts.update(("request", f"{work} on {path}") for work, path in listener.under_way)
-        counts.update(("run", job) for job in self._jobs.under_way)
+        counts.update(("run", run.get_name()) for run in self._jobs.under_way())
         told = [f"{what} ({_counted(count, noun)})" for (noun, what), count in counts.most_common()]
         leaving = len(self._hub.clients) + len(self._hub.closing) - len(set(running.values()))
         return [*told, *([f"{_counted(leaving, 'client')} to go"] if leaving > 0 else ())]

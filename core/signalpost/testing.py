@@ -192,7 +192,7 @@ class App:
                 jobs.wake()
                 while (first := _first_due(self.server)) is not None and first <= clock.now:  # noqa: ASYNC110
                     await asyncio.sleep(0)  # nothing tells of it, and it is a matter of turns
-                if running := jobs.tasks():
+                if running := jobs.under_way():
                     await asyncio.wait(running)
         clock.now = until
 

@@ -120,6 +120,12 @@ class TestStarters:
     def test_what_is_like_none_of_them_has_no_hint(self, signalpost):
         assert 'no starter named "xyzzy" (known: demo, ' in signalpost("new", "app", "--from", "xyzzy").stderr
 
+    def test_a_plugin_begins_with_no_app(self, signalpost, folder):
+        result = signalpost("new", "thing", "--plugin", "--from", "poll")
+        assert result.exit_code == 2
+        assert "--from is for apps, and --plugin makes a plugin: leave one of them out" in result.stderr
+        assert not (folder / "thing").exists()
+
     def test_the_demo_is_what_there_is_without_a_name(self, signalpost, folder):
         signalpost("new", "one")
         signalpost("new", "other", "--from", "demo")

@@ -182,9 +182,9 @@ def try_(file: str, **asked: Any) -> None:
 
 @cli.command(cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--from", "starter", type=Starter(), default=None, help="What to begin with: one of those below.")
+@click.option("--from", "starter", type=Starter(), help="The app to begin with: one of those below.")
 @click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
-def new(folder: Path, starter: str | None, plugin: bool) -> None:
+def new(folder: Path, starter: str | None, *, plugin: bool) -> None:
     """Make FOLDER with a working app in it, to be changed at will.
 
     With --plugin it is a plugin, named after FOLDER.
@@ -192,7 +192,7 @@ def new(folder: Path, starter: str | None, plugin: bool) -> None:
     from signalpost.cli.starter import DEMO, create_app, create_plugin
 
     if plugin and starter is not None:
-        raise click.UsageError("--from begins an app and --plugin a plugin: leave one of them out")
+        raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
     for name in create_plugin(folder) if plugin else create_app(folder, starter or DEMO):
         click.echo(f"  {folder / name}")
     here = folder.resolve() == Path.cwd()

@@ -3,7 +3,7 @@
 import asyncio
 import difflib
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -209,7 +209,7 @@ class JobRunner:
             paused=series.paused,
         )
 
-    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+    def under_way(self) -> tuple[asyncio.Task[None], ...]:
         """Return the runs that are under way."""
         return tuple(task for series in self._series.values() for task in series.running)
 
@@ -221,13 +221,6 @@ class JobRunner:
     def statuses(self) -> tuple[JobStatus, ...]:
         """Return how all jobs do, in the order of the plan; empty before the start."""
         return tuple(map(self.status, self._series))
-
-    @property
-    def under_way(self) -> Iterator[str]:
-        """Each run that is under way, as its job: ``timer "tick" (routes.yaml:12)``."""
-        for series in (*self._series.values(), *self._left):
-            for _ in series.running:
-                yield str(series)
 
     async def run(self, name: str) -> bool:
         """Run a job now, and wait for the end of that run.
