@@ -18,6 +18,7 @@ from signalpost.delivery.strain import Strain
 from signalpost.delivery.writing import Writer
 from signalpost.errors import OperatorError
 from signalpost.jobs.runner import JobRunner
+from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_jobs
 from signalpost.plugins.running import RunningPlugins
@@ -76,14 +77,16 @@ class Server:
 
     Args:
         plan: what to do.
+        clock: that timers and schedules follow; the system's when nothing is said.
 
     Attributes:
         plan: what it does.
 
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clock: Clock | None = None) -> None:
         self.plan = plan
+        self._clock = clock
         self._listeners: list[Listener] = []
         self._state: State
         self._writer: Writer
@@ -107,6 +110,11 @@ class Server:
         """Where it listens, in the order of routes.yaml, with the ports that it really has."""
         listening = {endpoint.name: endpoint for listener in self._listeners for endpoint in listener.port.endpoints}
         return [listening[endpoint.name] for endpoint in self.plan.config.endpoints if endpoint.name in listening]
+
+    @property
+    def jobs(self) -> JobRunner:
+        """Its timers and schedules."""
+        return self._jobs
 
     @property
     def clients(self) -> int:
@@ -180,7 +188,7 @@ class Server:
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._keepalive.shortest = _shortest_silence(plan)
         self._plugins = self._plugins_of(plan)
-        self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work)
+        self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work, clock=self._clock)
         self._shared.services.jobs = self._jobs
         self._sockets = SocketServices(
             signals=self._signals,

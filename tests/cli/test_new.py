@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import signal
+import sys
 import tarfile
+import tomllib
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 from websockets.sync.client import connect
 
 from signalpost.cli.appschema import app_schema
+from signalpost.errors import ConfigError
+from signalpost.testing import load_app
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"PYTHONPATH": ""}  # what is installed runs, not what this process was pointed to
@@ -189,3 +193,40 @@ def get(url, body=None):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(asked) as answer:
         return answer.read().decode()
+
+
+class TestPlugin:
+    def test_it_is_a_package_whose_tests_pass_as_they_are(self, signalpost, folder, process):
+        result = signalpost("new", "--plugin", "signalpost-loud-hailer")
+        assert (result.exit_code, result.stderr) == (0, "")
+        *listed, empty, following = result.stdout.splitlines()
+        made = {str(path.relative_to(folder)) for path in (folder / "signalpost-loud-hailer").rglob("*")}
+        assert {line.strip() for line in listed} <= made
+        assert (empty, following) == ("", "Now:  cd signalpost-loud-hailer && pip install -e '.[test]' && pytest")
+        command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+        testing = process(command=command, cwd=folder / "signalpost-loud-hailer")
+        out, _ = testing.communicate()
+        assert "2 passed" in out, out
+
+    def test_its_entry_point_names_its_module_and_its_settings_are_checked(self, signalpost, folder):
+        signalpost("new", "--plugin", "chat")
+        project = tomllib.loads((folder / "chat" / "pyproject.toml").read_text())
+        assert project["project"]["name"] == "signalpost-chat"
+        assert project["project"]["entry-points"]["signalpost"] == {"chat": "signalpost_chat"}
+        source = (folder / "chat" / "signalpost_chat" / "__init__.py").read_text()
+        endpoint = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+        settings = "plugins: {settings: {chat: {endin: x}}}\n"
+        with pytest.raises(ConfigError, match='did you mean "ending"'):
+            load_app(endpoint + settings, folder, {"chat": source})
+
+    @pytest.mark.parametrize("name", ["2fast", "a b", "-x-"])
+    def test_a_name_that_is_none_for_a_package_is_refused(self, signalpost, folder, name):
+        result = signalpost("new", "--plugin", "--", name)
+        assert result.exit_code == 1
+        assert "is no name for a package" in result.stderr
+        assert not (folder / name).exists()
+
+    def test_a_folder_that_holds_something_is_left_alone(self, signalpost, folder):
+        (folder / "chat").mkdir()
+        (folder / "chat" / "mine").write_text("")
+        assert "is not empty" in signalpost("new", "--plugin", "chat").stderr

@@ -182,7 +182,7 @@ def test_a_file_that_holds_no_mapping_has_one_problem_and_loads_no_plugin(proble
 def test_problems_leave_no_module_of_the_plugins_behind(problems):
     before = set(sys.modules)
     problems("limits: {mesage: 1MiB}")
-    assert not [name for name in set(sys.modules) - before if name.startswith("signalpost_plugins_")]
+    assert not [name for name in set(sys.modules) - before if name.startswith("signalpost.plugins.folders.f")]
 
 
 SOUND = """\

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from signalpost.plugins.folders import below
+
 
 def errors(registry):
     return {error.plugin: error for error in registry.errors}
@@ -142,7 +144,7 @@ def test_unloading_forgets_every_module(app):
     app.write("chess/__init__.py", "from . import moves\nfrom .. import _words")
     app.write("chess/moves.py", "")
     registry = app.load()
-    assert {name.partition(".")[2] for name in set(sys.modules) - modules} == {"", "_words", "chess", "chess.moves"}
+    assert {below(name) for name in set(sys.modules) - modules} == {"", "_words", "chess", "chess.moves"}
     registry.unload()
     registry.unload()
     assert set(sys.modules) == modules

@@ -20,7 +20,7 @@ from signalpost.cli.plainout import end_output, plugins_print_to_stderr
 from signalpost.cli.planning import show_plan
 from signalpost.cli.question import Question
 from signalpost.cli.running import LOG_LEVELS, run_server
-from signalpost.cli.starter import create_app
+from signalpost.cli.starter import create_app, create_plugin
 from signalpost.cli.streams import open_streams
 from signalpost.cli.terminal import wants_colour
 from signalpost.cli.trying import try_message
@@ -157,12 +157,17 @@ def try_(file: str, **asked: Any) -> None:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-def new(folder: Path) -> None:
-    """Make FOLDER with a working app in it, to be changed at will."""
-    for name in create_app(folder):
+@click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
+def new(folder: Path, plugin: bool) -> None:
+    """Make FOLDER with a working app in it, to be changed at will.
+
+    With --plugin it is a plugin, named after FOLDER.
+    """
+    for name in create_plugin(folder) if plugin else create_app(folder):
         click.echo(f"  {folder / name}")
     here = folder.resolve() == Path.cwd()
-    click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + "signalpost run")
+    following = "pip install -e '.[test]' && pytest" if plugin else "signalpost run"
+    click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + following)
 
 
 @cli.command()

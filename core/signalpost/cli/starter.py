@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from signalpost.cli.appschema import SCHEMA_FILE, app_schema, write_schema
+from signalpost.cli.pluginstarter import plugin_files
 from signalpost.errors import OperatorError
 
 _PARTS = ("routes.yaml", "plugins", "web")
@@ -32,10 +33,34 @@ def create_app(folder: Path) -> list[Path]:
                 shutil.copyfileobj(original, copy)
         write_schema(folder, app_schema(folder / "routes.yaml"))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
-        raise OperatorError(f"the folder {folder} cannot be made: {reason}{at}") from None
+        raise _not_made(folder, error) from None
     return [SCHEMA_FILE, *made]
+
+
+def create_plugin(folder: Path) -> list[Path]:
+    """Make an installable plugin in a folder that is not there yet, or empty; give what was made, relative to it.
+
+    Raises:
+        OperatorError: the folder holds something, cannot be written, or its name is none for a package.
+
+    """
+    files = plugin_files(folder)
+    try:
+        _check_empty(folder)
+        for name, text in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except OSError as error:
+        raise _not_made(folder, error) from None
+    return list(files)
+
+
+def _not_made(folder: Path, error: OSError) -> OperatorError:
+    reason = (error.strerror or str(error)).lower()
+    at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
+    return OperatorError(f"the folder {folder} cannot be made: {reason}{at}")
 
 
 def _check_empty(folder: Path) -> None:

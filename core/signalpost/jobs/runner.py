@@ -209,6 +209,15 @@ class JobRunner:
             paused=series.paused,
         )
 
+    def under_way(self) -> tuple[asyncio.Task[None], ...]:
+        """Return the runs that are under way."""
+        return tuple(task for series in self._series.values() for task in series.running)
+
+    def wake(self) -> None:
+        """Look for what is due: the clock has been set, and whoever has done so does not want to wait."""
+        if self._scheduler is not None:
+            self._scheduler.wakeup()
+
     def statuses(self) -> tuple[JobStatus, ...]:
         """Return how all jobs do, in the order of the plan; empty before the start."""
         return tuple(map(self.status, self._series))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
-from signalpost.plugins.dropins import PACKAGE_PREFIX
+from signalpost.plugins.folders import PREFIX
 
-_DROP_IN = re.compile(rf"{PACKAGE_PREFIX}\w+\.?")
+_DROP_IN = re.compile(rf"{re.escape(PREFIX)}\w+\.?")
 _NAME = re.compile(r"cannot import name '(\w+)'")
 
 
