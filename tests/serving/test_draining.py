@@ -42,6 +42,9 @@ class Client:
         self._world.hub.clients.pop(id(self), None)
         self._world.hub.forget(self)
 
+    def dismiss(self):
+        """Let go of nothing: it had left nothing behind to be handled."""
+
     def drop(self, code):
         self.ended = f"dropped {code}"
         self.leave()
