@@ -6,7 +6,7 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
@@ -296,7 +296,7 @@ class RouteEvent(PluginView):
         params: the parameters of the route's path.
         route: the route's path as declared.
         endpoint: where it arrived.
-        timestamp: aware, UTC.
+        seconds: when, since 1970.
         broadcast: see `Broadcast`; without a target it goes to everyone.
 
     """
@@ -306,10 +306,15 @@ class RouteEvent(PluginView):
     params: Mapping[str, str | int]
     route: str
     endpoint: EndpointConfig
-    timestamp: datetime
+    seconds: float
     shared: Shared
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the request arrived; aware, UTC. Made when it is asked for, which few handlers do."""
+        return datetime.fromtimestamp(self.seconds, UTC)
 
     @property
     def query(self) -> Mapping[str, Any]:
