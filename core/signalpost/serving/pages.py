@@ -168,10 +168,7 @@ def harden(request: Request, response: BaseHTTPResponse) -> None:
     of_route: RouteHeaders | None = None if request.route is None else getattr(request.route.ctx, "headers", None)
     said = _NOTHING
     if (guard is not None and guard.headers) or (of_route is not None and of_route.values):
-        said, kept = _said(of_route, response.status, guard)
-        for name, value in said.items():
-            if not kept or name not in headers:
-                headers[name] = value
+        said = _say(headers, *_said(of_route, response.status, guard))
     if guard is not None and guard.shares:
         for name, value in guard.shared(request).items():
             _share(headers, name, value)
@@ -183,6 +180,13 @@ def harden(request: Request, response: BaseHTTPResponse) -> None:
         for name, value in said.items():
             if not value and not headers.get(name):
                 headers.popall(name, None)
+
+
+def _say(headers: Header, said: Mapping[str, str], kept: bool) -> Mapping[str, str]:
+    for name, value in said.items():
+        if not kept or name not in headers:
+            headers[name] = value
+    return said
 
 
 def _said(of_route: RouteHeaders | None, status: int, guard: Guard | None) -> tuple[Mapping[str, str], bool]:

@@ -41,6 +41,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
 _MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
 _MOST_LINGERING = 30.0  # seconds in which what still comes of a request is read, and dropped, once it is answered
+_LEAST_STATUS = 200  # of an answer that is the last one to a request
 _INT = struct.Struct("@i")
 
 
@@ -136,8 +137,9 @@ class _Http(Http):
         response = self.response
         if not data and (body := getattr(response, "body", None)):
             data, end_stream = body, True
-        status, headers = cast("object", response.status), response.headers
-        if not isinstance(status, int) or status < HTTPStatus.OK:  # what a handler wrote
+        status: Any = response.status
+        headers = response.headers
+        if not isinstance(status, int) or status < _LEAST_STATUS:  # what a handler wrote
             raise RuntimeError(f"Invalid response status {status!r}")
         if self.expecting_continue:  # the body need not come any more
             self.expecting_continue = False
@@ -156,9 +158,9 @@ class _Http(Http):
         if "upgrade" in headers:  # RFC 9110 section 7.8
             connection = f"upgrade, {connection}"
         headers.pop("connection", None)
-        head = head_of(status, headers.items(), f"{framing}connection: {connection}\r\n")
-        if not self._owner.write(head + data if data else head):
-            await self._send(head + data if data else head)
+        answer = head_of(status, headers.items(), f"{framing}connection: {connection}\r\n") + data
+        if not self._owner.write(answer):
+            await self._send(answer)
         self.stage = Stage.IDLE if end_stream else Stage.RESPONSE
 
     def _frame(self, data: bytes, *, end_stream: bool) -> tuple[str, bytes]:
@@ -168,7 +170,8 @@ class _Http(Http):
         if self.head_only and "content-length" in headers:
             return framing, b""
         if end_stream:
-            headers.pop("content-length", None)
+            if "content-length" in headers:
+                del headers["content-length"]
             framing += f"content-length: {len(data)}\r\n"
             self.response_func = None  # type: ignore[assignment]
         elif "content-length" in headers:

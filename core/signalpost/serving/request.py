@@ -55,7 +55,9 @@ class WebRequest(Request[Any, Any]):
     * JSON is read as that of messages is: no ``NaN``, no lone surrogates, and bounded.
     """
 
-    __slots__ = ("_path", "document", "typed_query")
+    __slots__ = ("document", "path", "typed_query")
+
+    path: str  # as it was asked for, percent-encoded; Sanic's own reads it each time
 
     document: Any
     typed_query: Mapping[str, Any] | None
@@ -79,17 +81,9 @@ class WebRequest(Request[Any, Any]):
         if not end or len(fields) > _LONGEST_PLAIN or not _LINE.fullmatch(line) or not _are_plain(fields):
             _judge(head, headers, version)
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
-        self._path: str | None = None
+        raw: bytes | None = self._parsed_url.path
+        self.path = raw.decode("ascii") if raw else "/"
         self.document = self.typed_query = None
-
-    @property
-    def path(self) -> str:
-        """The path as it was asked for, percent-encoded."""
-        found = self._path
-        if found is None:
-            raw: bytes | None = self._parsed_url.path
-            found = self._path = raw.decode("ascii") if raw else "/"
-        return found
 
     def answers_with(self, response: HTTPResponse) -> bool:
         """Choose what answers, as `respond` does; False if something is chosen already."""

@@ -36,7 +36,6 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.serving.whereabouts import whereabouts
 from signalpost.signals.event import RouteEvent
-from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.outgoing import check_size
 
 LOG = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.view:
         return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
     if rule.handler:
-        return partial(_answer_handler, rule.handler, rule.handler.code, rule, services)
+        return partial(_answer_handler, rule.handler, rule.handler.code, partial(_event, rule, services))
     if rule.do:
         return partial(_answer_actions, rule.do, rule, services)
     raise ValueError(f"{rule.owner}: the route {rule.path} has nothing to answer with")
@@ -173,7 +172,7 @@ async def _answer_view(
         text = view.render(
             {
                 "params": params,
-                "request": _seen_by_views(request),
+                "request": ViewRequest(request),
                 "path": unquote(request.path),
                 "now": datetime.now().astimezone(),
                 "state": services.shared.state.view,
@@ -188,15 +187,6 @@ async def _answer_view(
     return HTTPResponse(text, content_type=view.content_type)
 
 
-def _seen_by_views(request: WebRequest) -> ViewRequest:
-    return ViewRequest(
-        request.method,
-        read_query(request.query_string) if request.typed_query is None else request.typed_query,
-        join_fields(request.headers.items()),
-        (request.ip, request.port),
-    )
-
-
 async def _answer_actions(
     program: Program, rule: RouteRule, services: RouteServices, request: WebRequest, params: Params
 ) -> Response:
@@ -206,7 +196,7 @@ async def _answer_actions(
         data = request.document if is_judged(rule, request) else body_of(request, forms=True)
     seen: dict[str, Any] = {"peer": [request.ip, request.port]}
     if "request" in program.names:  # which few lists ask for, and which takes longer than most of them
-        view = _seen_by_views(request)
+        view = ViewRequest(request)
         seen |= {"method": view.method, "path": unquote(request.path), "query": view.query, "headers": view.headers}
     try:
         run = await program.follow(_event(rule, services, request, params), request=SeenRequest(seen, data))
@@ -222,11 +212,15 @@ async def _answer_actions(
 
 
 async def _answer_handler(
-    handler: Handler, code: Code, rule: RouteRule, services: RouteServices, request: WebRequest, params: Params
+    handler: Handler,
+    code: Code,
+    event_of: Callable[[WebRequest, Params], RouteEvent],
+    request: WebRequest,
+    params: Params,
 ) -> Response:
     """Await the handler. What it raises is told to the log in full and to the client not at all."""
     try:
-        result = await code.run(handler.function, _event(rule, services, request, params))
+        result = await code.run(handler.function, event_of(request, params))
         return _guarded(code.call(partial(response_of, result, responded=request.responded)), code)
     except (SanicException, ClientError):
         raise

@@ -93,6 +93,7 @@ class RouteTable(Router):
         Raises:
             NotFound: no route has this path.
             MethodNotAllowed: one has, but not with this method; it carries the methods that are allowed.
+
         """
         route = self._route(path, method)
         return route, route.handler, {}
