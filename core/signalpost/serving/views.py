@@ -20,6 +20,7 @@ and the names and filters that plugins add (`signalpost.plugins.hookspecs.templa
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +45,22 @@ class ViewRequest:
 
     """
 
-    __slots__ = ("_request", "method")
-
     def __init__(self, request: WebRequest) -> None:
         self._request = request
         self.method = request.method
 
-    @property
+    @cached_property
     def query(self) -> Mapping[str, Any]:
         """The first value of each parameter, or what the route's schema for queries made of them."""
         typed = self._request.typed_query
         return read_query(self._request.query_string) if typed is None else typed
 
-    @property
+    @cached_property
     def headers(self) -> Mapping[str, str]:
         """By lower-case name; those that stand several times are joined by commas, cookies by semicolons."""
         return join_fields(self._request.headers.items())
 
-    @property
+    @cached_property
     def peer(self) -> tuple[str, int]:
         """The client's address and port, or an empty string and 0."""
         return self._request.ip, self._request.port
