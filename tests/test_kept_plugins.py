@@ -268,5 +268,5 @@ async def test_a_reload_that_is_refused_leaves_what_was_kept_to_the_plan_at_work
                 await app.reload(plugins={"bad": "1 / 0\n"})
             await counter.send("?")
             assert await counter.receive_json() == number
-        names = Counter(name.partition(".")[0] for name in sys.modules if name.startswith("signalpost_plugins_"))
+        names = Counter(name.split(".")[3] for name in sys.modules if name.startswith("signalpost.plugins.folders.f"))
         assert len(names) == 1

@@ -814,7 +814,7 @@ def footprint():
     gc.collect()
     return {
         "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        "modules": sum(name.startswith("signalpost_plugins_") for name in sys.modules),
+        "modules": sum(name.startswith("signalpost.plugins.folders.f") for name in sys.modules),
         "finders": len(sys.meta_path),
         "apps": len(Sanic._app_registry),
         "tasks": len(asyncio.all_tasks()),

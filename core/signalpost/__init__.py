@@ -1,25 +1,38 @@
 """signalpost: real-time signals from one YAML file.
 
 What stands here is what plugins import; `plugins/README.md` is the guide to it. Importing it brings in neither Sanic
-nor APScheduler, nor what only reading routes.yaml needs, so that a plugin's tests stay light.
+nor APScheduler, nor what only reading routes.yaml needs, so that a plugin's tests stay light. Each name is imported
+when it is asked for: a command that only says its version needs none of them.
 """
 
-from signalpost.delivery.client import Client
-from signalpost.delivery.target import Receipt
-from signalpost.plugins.action import Action
-from signalpost.plugins.context import PluginContext
-from signalpost.plugins.decorators import action, route, schedule, signal, timer
-from signalpost.plugins.handler import (
-    Handler,
-    HandlerKind,
-    RouteBinding,
-    ScheduleBinding,
-    SignalBinding,
-    TimerBinding,
-)
-from signalpost.plugins.hookspecs import hookimpl
-from signalpost.signals.event import ClientEvent, RouteEvent, SignalEvent, TickEvent
-from signalpost.signals.state import State
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from signalpost.delivery.client import Client
+    from signalpost.delivery.target import Receipt
+    from signalpost.plugins.action import Action
+    from signalpost.plugins.context import PluginContext
+    from signalpost.plugins.decorators import action, route, schedule, signal, timer
+    from signalpost.plugins.handler import (
+        Handler,
+        HandlerKind,
+        RouteBinding,
+        ScheduleBinding,
+        SignalBinding,
+        TimerBinding,
+    )
+    from signalpost.plugins.hookspecs import hookimpl
+    from signalpost.signals.event import (
+        ClientEvent,
+        HandshakeRequest,
+        MessageData,
+        RouteEvent,
+        SignalEvent,
+        TickEvent,
+    )
+    from signalpost.signals.filters import Outgoing, Veto
+    from signalpost.signals.state import State
 
 __version__ = "0.1.0"
 
@@ -29,6 +42,9 @@ __all__ = [
     "ClientEvent",
     "Handler",
     "HandlerKind",
+    "HandshakeRequest",
+    "MessageData",
+    "Outgoing",
     "PluginContext",
     "Receipt",
     "RouteBinding",
@@ -39,6 +55,7 @@ __all__ = [
     "State",
     "TickEvent",
     "TimerBinding",
+    "Veto",
     "action",
     "hookimpl",
     "route",
@@ -46,3 +63,45 @@ __all__ = [
     "signal",
     "timer",
 ]
+
+_HOMES = {
+    "Action": "signalpost.plugins.action",
+    "Client": "signalpost.delivery.client",
+    "ClientEvent": "signalpost.signals.event",
+    "Handler": "signalpost.plugins.handler",
+    "HandlerKind": "signalpost.plugins.handler",
+    "HandshakeRequest": "signalpost.signals.event",
+    "MessageData": "signalpost.signals.event",
+    "Outgoing": "signalpost.signals.filters",
+    "PluginContext": "signalpost.plugins.context",
+    "Receipt": "signalpost.delivery.target",
+    "RouteBinding": "signalpost.plugins.handler",
+    "RouteEvent": "signalpost.signals.event",
+    "ScheduleBinding": "signalpost.plugins.handler",
+    "SignalBinding": "signalpost.plugins.handler",
+    "SignalEvent": "signalpost.signals.event",
+    "State": "signalpost.signals.state",
+    "TickEvent": "signalpost.signals.event",
+    "TimerBinding": "signalpost.plugins.handler",
+    "Veto": "signalpost.signals.filters",
+    "action": "signalpost.plugins.decorators",
+    "hookimpl": "signalpost.plugins.hookspecs",
+    "route": "signalpost.plugins.decorators",
+    "schedule": "signalpost.plugins.decorators",
+    "signal": "signalpost.plugins.decorators",
+    "timer": "signalpost.plugins.decorators",
+}
+"""Where each of these names is."""
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+
+    def __getattr__(name: str) -> object:
+        """Import a name when it is asked for, once."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

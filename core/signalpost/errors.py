@@ -133,14 +133,14 @@ class ClientError(SignalpostError):
     """A client's message was refused. Its text goes to that client, so it holds nothing of the server's.
 
     Attributes:
-        code: one of `ErrorCode`.
+        code: one of `ErrorCode`, or of a plugin's own (`signalpost.signals.filters.Veto`).
         pointer: a JSON Pointer (RFC 6901) into the client's message; empty for the whole.
         detail: one sentence for the person who sent it.
 
     """
 
-    def __init__(self, code: ErrorCode, detail: str, pointer: str = "") -> None:
+    def __init__(self, code: str, detail: str, pointer: str = "") -> None:
         self.code = code
         self.detail = detail
         self.pointer = pointer
-        super().__init__(f"{code.value} at {pointer or '/'}: {detail}")
+        super().__init__(f"{code} at {pointer or '/'}: {detail}")

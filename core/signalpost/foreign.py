@@ -15,7 +15,7 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from time import perf_counter
@@ -26,6 +26,8 @@ LOG = logging.getLogger(__name__)
 
 LONGEST_TURN = 0.1
 """Seconds that code may hold up the loop before the log names it."""
+
+_IS_TOLD = "__signalpost_told__"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -80,13 +82,15 @@ class Seat:
 
     Attributes:
         context: the instance's own; None before its `startup`.
+        told: what the log was told of the plugin's functions, and need not be told again.
 
     """
 
-    __slots__ = ("context",)
+    __slots__ = ("context", "told")
 
     def __init__(self) -> None:
         self.context: Any = None
+        self.told: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +123,23 @@ class Code:
         begun = perf_counter()
         try:
             return function(*args)
-        except Exception:
+        except Exception as error:
+            self._failed(error, args)
             raise
         except BaseException as error:
+            self._failed(error, args)
             raise EscapedError(error) from error
         finally:
             if perf_counter() - begun >= LONGEST_TURN:
                 self._tell(perf_counter() - begun, args)
+
+    def _failed(self, error: BaseException, args: Sequence[Any]) -> None:
+        """Let the hooks `on_error` know, once for each exception: it may pass through several calls."""
+        if self.seat is None or self.seat.context is None or getattr(error, _IS_TOLD, False):
+            return
+        with suppress(Exception):  # one that takes no attributes is told of again
+            setattr(error, _IS_TOLD, True)
+        self.seat.context.failed(self, error, args)
 
     def _tell(self, seconds: float, args: Sequence[Any]) -> None:
         path = getattr(args[0], "path", "") if args else ""
@@ -151,17 +165,21 @@ class Code:
         steps = _Steps(asyncio.current_task())
         try:
             return await steps.of(awaitable)
-        except Exception:
+        except Exception as error:
+            self._failed(error, args)
             raise
         except asyncio.CancelledError as error:
             if steps.is_cancelled_by_others():
                 raise
+            self._failed(error, args)
             raise EscapedError(error) from error
         except GeneratorExit as error:
             if steps.thrown_away:
                 raise
+            self._failed(error, args)
             raise EscapedError(error) from error
         except BaseException as error:
+            self._failed(error, args)
             raise EscapedError(error) from error
         finally:
             if steps.longest >= LONGEST_TURN:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,13 +19,14 @@ from signalpost.delivery.strain import Strain
 from signalpost.delivery.writing import Writer
 from signalpost.errors import OperatorError
 from signalpost.jobs.runner import JobRunner
+from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_jobs
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.changeover import Changeover
 from signalpost.serving.draining import Farewell, finish_handlers
 from signalpost.serving.gate import Gate
-from signalpost.serving.keepalive import Keepalive
+from signalpost.serving.keepalive import SILENCE, Keepalive
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.private import Private
@@ -34,7 +36,8 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
-from signalpost.signals.event import Shared
+from signalpost.signals.event import Services, Shared
+from signalpost.signals.filters import Outgoing
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
 from signalpost.signals.state import State, configure
@@ -75,14 +78,16 @@ class Server:
 
     Args:
         plan: what to do.
+        clock: that timers and schedules follow; the system's when nothing is said.
 
     Attributes:
         plan: what it does.
 
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clock: Clock | None = None) -> None:
         self.plan = plan
+        self._clock = clock
         self._listeners: list[Listener] = []
         self._state: State
         self._writer: Writer
@@ -108,9 +113,25 @@ class Server:
         return [listening[endpoint.name] for endpoint in self.plan.config.endpoints if endpoint.name in listening]
 
     @property
+    def jobs(self) -> JobRunner:
+        """Its timers and schedules."""
+        return self._jobs
+
+    @property
     def clients(self) -> int:
         """How many clients are connected."""
         return len(self._hub.clients)
+
+    def under_way(self) -> list[str]:
+        """Say what a stop waits for, and of each how many: ``handler shout of plugin chat on /chat (2 messages)``."""
+        running = self._signals.running
+        counts = Counter(("message", f"{task.get_name()} on {client.path}") for task, client in running.items())
+        for listener in self._listeners:
+            counts.update(("request", f"{work} on {path}") for work, path in listener.under_way)
+        counts.update(("run", run.get_name()) for run in self._jobs.under_way())
+        told = [f"{what} ({_counted(count, noun)})" for (noun, what), count in counts.most_common()]
+        leaving = len(self._hub.clients) + len(self._hub.closing) - len(set(running.values()))
+        return [*told, *([f"{_counted(leaving, 'client')} to go"] if leaving > 0 else ())]
 
     def url(self, name: str) -> str:
         """Give the URL of an endpoint, such as ``ws://127.0.0.1:8091``; ``*`` is shown as localhost.
@@ -141,7 +162,7 @@ class Server:
             self._state = State.open(config.state, config.source)
         except BaseException:
             for port in ports:
-                port.sock.close()
+                port.close()
             raise
         try:
             self._wire(ports)
@@ -157,7 +178,7 @@ class Server:
                 await self.stop()
             finally:
                 for port in ports:  # those whose listener could not be made
-                    port.sock.close()
+                    port.close()
             raise
 
     def _wire(self, ports: Sequence[Port]) -> None:
@@ -172,12 +193,15 @@ class Server:
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._broadcaster = Broadcaster(self._hub, table.spelling)
         self._broadcaster.address_by(table, guard_for(table, self._hub))
-        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients)
+        self._broadcaster.filter = _filter_of(plan)
+        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, services=Services(plan.config.folder))
         self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
         self._signals.patience = limits.handshake
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
+        self._keepalive.shortest = _shortest_silence(plan)
         self._plugins = self._plugins_of(plan)
-        self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work)
+        self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work, clock=self._clock)
+        self._shared.services.jobs = self._jobs
         self._sockets = SocketServices(
             signals=self._signals,
             table=table,
@@ -295,6 +319,7 @@ class Server:
         self._signals.base = plugins.base.copy()
         sockets.table = addressing[0]
         self._broadcaster.address_by(*addressing)
+        self._broadcaster.filter = _filter_of(plan)
         sockets.limits = sockets.gate.limits = limits
         sockets.ports, sockets.endpoints = _numbers_of(changeover.ports), _endpoints_of(changeover.ports)
         configure(self._state, plan.config.state)
@@ -303,6 +328,7 @@ class Server:
             outboxes = limits.outboxes or default_outboxes()
             self._hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))
         self._inbound.most = limits.inbound or default_inbound()
+        self._keepalive.shortest = _shortest_silence(plan)
         successors = changeover.swap()
         self._listeners = changeover.listeners
         return Rebinding(sockets, successors).run()
@@ -325,6 +351,7 @@ class Server:
         if not await work.over(patience):
             LOG.warning("plugins of before the reload are shut down while %d runs of theirs go on", work.open)
         self._replaced.remove(work)
+        await plugins.finish_spawned(patience)
         await plugins.stop()
         plugins.registry.unload()
 
@@ -345,6 +372,7 @@ class Server:
         farewell = Farewell(self._hub, patience, running.values, loop.call_later)
         await asyncio.gather(self._jobs.stop(patience), farewell.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
+        await self._plugins.finish_spawned(max(0.0, deadline - loop.time()))
         for listener in listeners:
             await listener.finish(max(0.0, deadline - loop.time()))
         for work in self._replaced:
@@ -365,9 +393,18 @@ def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset
     return diff(old, new), lasting(old, new), unchanged_jobs(old, new)
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _table_of(plan: Plan) -> SignalTable:
     names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
-    return SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+    refused = plan.config.undeclared_refused
+    return SignalTable(plan.signals, names, refuse_undeclared=refused, filters=plan.filters)
+
+
+def _filter_of(plan: Plan) -> Callable[[Outgoing], None] | None:
+    return None if plan.filters is None else plan.filters.broadcast
 
 
 def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:
@@ -380,15 +417,22 @@ def _endpoints_of(ports: Sequence[Port]) -> list[EndpointConfig]:
     return [endpoint for port in ports for endpoint in port.endpoints]
 
 
+def _shortest_silence(plan: Plan) -> float:
+    endpoints = [endpoint for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
+    return min((endpoint.keepalive.every for endpoint in endpoints), default=SILENCE)
+
+
 def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:
-    return frozenset(endpoint.port for endpoint in _endpoints_of(ports))
+    return frozenset(endpoint.port for endpoint in _endpoints_of(ports) if not endpoint.socket)
 
 
 _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}
 
 
 def url_of(endpoint: EndpointConfig) -> str:
-    """Give the URL of an endpoint, without the path: ``http://127.0.0.1:8090``."""
+    """Give the URL of an endpoint, without the path: ``http://127.0.0.1:8090``; of a socket ``http://unix:/a/b.sock``."""
+    if endpoint.socket:
+        return f"{endpoint.scheme.value}://{endpoint.address}"
     host = "localhost" if endpoint.address == "*" else endpoint.address
     host = f"[{host}]" if ":" in host else host
     port = "" if endpoint.port == _DEFAULT_PORTS[endpoint.scheme] else f":{endpoint.port}"

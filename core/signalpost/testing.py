@@ -12,27 +12,75 @@
             await client.send("hello")
             assert await client.receive() == "HELLO"
 
-Everything runs in the test's own event loop. Port 0 lets the system choose; `App.url` knows what it chose.
+Everything runs in the test's own event loop. Port 0 lets the system choose; `App.url` knows what it chose. Jobs follow
+a clock of the test's, if it gives one::
+
+    async with serve(ROUTES, plugins={"tick": SOURCE}, clock=ManualClock()) as app:
+        await app.advance("1h")
+
+A handler may also be called without a server, with an event that notes what is sent::
+
+    event = signal_event("hello", settings={"loud": True})
+    await shout(event)
+    assert sent(event) == [Sent("HELLO")]
 """
 
+import asyncio
 import tempfile
 import textwrap
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.units import parse_duration
+from signalpost.delivery.client import Client as ServerClient
+from signalpost.delivery.client import ClientId
+from signalpost.delivery.hub import Hub
+from signalpost.delivery.target import Receipt
+from signalpost.foreign import Seat
+from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Plan, load_beside, load_plan
+from signalpost.plugins.context import PluginContext
 from signalpost.server import Reloaded, Server
+from signalpost.signals.event import (
+    Broadcast,
+    HandshakeRequest,
+    MessageData,
+    RouteEvent,
+    Services,
+    Shared,
+    SignalEvent,
+    TickEvent,
+)
+from signalpost.signals.frozen import fixed
+from signalpost.signals.state import State
 
-__all__ = ["App", "Client", "load_app", "serve"]
+__all__ = [
+    "App",
+    "Client",
+    "ManualClock",
+    "Sent",
+    "load_app",
+    "route_event",
+    "sent",
+    "serve",
+    "signal_event",
+    "tick_event",
+]
 
 ROUTES = "routes.yaml"
 _MAX_MESSAGE = 64 * 1024 * 1024
+_LONGEST_RUN = 5.0
 
 
 class Client:
@@ -84,9 +132,10 @@ class App:
 
     """
 
-    def __init__(self, server: Server, folder: Path) -> None:
+    def __init__(self, server: Server, folder: Path, clock: "ManualClock | None" = None) -> None:
         self.server = server
         self.folder = folder
+        self._clock = clock
 
     def url(self, endpoint: str = "") -> str:
         """Give an endpoint's URL; without a name, the first WebSocket endpoint's, or else the first one's."""
@@ -112,6 +161,40 @@ class App:
         write_app(routes_yaml, self.folder, plugins)
         plan = self.server.plan
         return await self.server.reload(await load_beside(plan.config.file, plan))
+
+    async def run_job(self, name: str) -> bool:
+        """Run a timer or schedule now, and wait for its end; False if as many runs as there may be are under way.
+
+        Raises:
+            LookupError: there is no job of that name.
+
+        """
+        return await self.server.jobs.run(name)
+
+    async def advance(self, by: str | float) -> None:
+        """Let time pass on the clock of the test: every run that falls due on the way begins, and is waited for.
+
+        Args:
+            by: how much, as in ``"90s"`` or ``"1h"``, or seconds.
+
+        Raises:
+            RuntimeError: `serve` was given no clock.
+            TimeoutError: a run is not over after five seconds of real time.
+
+        """
+        clock, jobs = self._clock, self.server.jobs
+        if clock is None:
+            raise RuntimeError("time passes by itself here; give serve a clock of the test's: clock=ManualClock()")
+        until = clock.now + timedelta(seconds=parse_duration(by))
+        async with asyncio.timeout(_LONGEST_RUN):
+            while (due := _first_due(self.server)) is not None and due <= until:
+                clock.now = max(due, clock.now)
+                jobs.wake()
+                while (first := _first_due(self.server)) is not None and first <= clock.now:  # noqa: ASYNC110
+                    await asyncio.sleep(0)  # nothing tells of it, and it is a matter of turns
+                if running := jobs.under_way():
+                    await asyncio.wait(running)
+        clock.now = until
 
     @asynccontextmanager
     async def connect(
@@ -158,9 +241,42 @@ def write_app(routes_yaml: str, folder: Path, plugins: Mapping[str, str] | None 
         (folder / "plugins" / f"{name}.py").write_text(textwrap.dedent(source), encoding="utf-8")
 
 
+def _first_due(server: Server) -> datetime | None:
+    moments = (status.next_run for status in server.jobs.statuses())
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+class ManualClock:
+    """A clock that jobs follow, and that stands still but for `App.advance`.
+
+    Attributes:
+        now: what it shows; aware.
+
+    Args:
+        now: what it shows at first.
+
+    """
+
+    def __init__(self, now: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
+        self.now = now.astimezone(UTC)
+        self._begin = self.now
+
+    @property
+    def clock(self) -> Clock:
+        """What the server's jobs are given."""
+        return Clock(lambda: self.now, self._steady)
+
+    def _steady(self) -> float:
+        return (self.now - self._begin).total_seconds()
+
+
 @asynccontextmanager
 async def serve(
-    routes_yaml: str, *, folder: Path | None = None, plugins: Mapping[str, str] | None = None
+    routes_yaml: str,
+    *,
+    folder: Path | None = None,
+    plugins: Mapping[str, str] | None = None,
+    clock: ManualClock | None = None,
 ) -> AsyncIterator[App]:
     """Run an app for the length of a block; the arguments are those of `load_app`.
 
@@ -168,6 +284,7 @@ async def serve(
         routes_yaml: the text of routes.yaml.
         folder: the app's folder, with its pages and templates; a temporary one when not given.
         plugins: Python source by plugin name.
+        clock: that timers and schedules follow; the system's when nothing is said.
 
     Raises:
         ConfigError: with every problem.
@@ -176,10 +293,212 @@ async def serve(
     """
     with tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
         home = folder or Path(temporary)
-        server = Server(load_app(routes_yaml, home, plugins))
+        server = Server(load_app(routes_yaml, home, plugins), None if clock is None else clock.clock)
         await server.start()
         try:
-            yield App(server, home)
+            yield App(server, home, clock)
         finally:
             await server.stop()
             server.plan.registry.unload()
+
+
+# Events without a server
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A value that code has sent with an event, and to whom; see `signalpost.signals.event.Broadcast`."""
+
+    value: Any
+    to: str | None = None
+    path: str | None = None
+    group: str | None = None
+    client: str | None = None
+
+
+class _Noting:
+    """A `Broadcast` that notes what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+
+    def __call__(
+        self,
+        value: Any,
+        *,
+        to: str | None = None,
+        path: str | None = None,
+        group: str | None = None,
+        client: str | None = None,
+    ) -> Receipt:
+        """Note a value; None and the empty text send nothing."""
+        if value is None or value == "":
+            return Receipt()
+        self.sent.append(Sent(value, to, path, group, client))
+        return Receipt(1, 1)
+
+
+def sent(event: SignalEvent | RouteEvent | TickEvent) -> list[Sent]:
+    """Return what was sent with an event of this module, in order; a reply is ``to="sender"``."""
+    broadcast: Any = event.broadcast
+    noted: list[Sent] = broadcast.sent
+    return noted
+
+
+class _Nowhere:
+    """The transport of a client that nobody is connected to."""
+
+    def __init__(self) -> None:
+        self._closing = False
+
+    def write(self, data: Any) -> None:
+        """Lose what is written."""
+
+    def get_write_buffer_size(self) -> int:
+        """Return that nothing waits."""
+        return 0
+
+    def can_write_eof(self) -> bool:
+        """Tell that it cannot be closed by half."""
+        return False
+
+    def write_eof(self) -> None:
+        """Close."""
+        self._closing = True
+
+    close = abort = write_eof
+
+    def is_closing(self) -> bool:
+        """Tell whether it was closed."""
+        return self._closing
+
+    def get_extra_info(self, _name: str, default: Any = None) -> Any:
+        """Return that nothing is known of it."""
+        return default
+
+
+_ENDPOINT = EndpointConfig((), "test", "127.0.0.1", 0, Scheme.WS)
+
+
+def _surroundings(settings: Mapping[str, Any], state: Mapping[str, Any], hub: Hub) -> tuple[Shared, Broadcast, Seat]:
+    broadcast: Any = _Noting()
+    shared = Shared(asyncio.Lock(), State(dict(state)), hub.clients, services=Services(Path.cwd()))
+    seat = Seat()
+    seat.context = PluginContext("test", fixed(dict(settings)), shared, broadcast)
+    return shared, broadcast, seat
+
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+def signal_event(
+    message: Any,
+    *,
+    path: str = "/",
+    params: Mapping[str, str | int] = _NOTHING,
+    groups: Sequence[str] = (),
+    settings: Mapping[str, Any] = _NOTHING,
+    state: Mapping[str, Any] = _NOTHING,
+    headers: Mapping[str, str] = _NOTHING,
+    **keys: Any,
+) -> SignalEvent:
+    """Return the event of a client's message, without a server; what is sent with it is noted (`sent`).
+
+    Args:
+        message: what the client sent.
+        path: of the client.
+        params: the parameters of `path`.
+        groups: that the client has joined.
+        settings: of the plugin.
+        state: what is in the state.
+        headers: of the client's handshake.
+        keys: further keys of the message: ``path`` is `wished_path` here, and ``clientId``, ``group``, ``direct`` and
+            the client's own are as they are.
+
+    """
+    hub = Hub(lambda _: None)
+    client = ServerClient(ClientId("sender"), path, _ENDPOINT, _Nowhere(), hub, limit=2**20, params=params)
+    hub.add(client)
+    for group in groups:
+        client.join(group)
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    request = HandshakeRequest("\r\n".join(lines).encode("latin-1"), ("127.0.0.1", 1))
+    shared, broadcast, seat = _surroundings(settings, state, hub)
+    wished = keys.pop("wished_path", None)
+    document = {"message": message, **({} if wished is None else {"path": wished}), **keys}
+    data = MessageData(
+        message,
+        wished,
+        keys.get("clientId"),
+        keys.get("group"),
+        keys.get("direct") is True,
+        keys.get("ref"),
+        document,
+    )
+    now = datetime.now(UTC)
+    return SignalEvent(data, client, _ENDPOINT, path, params, request, path, now, shared, broadcast, seat)
+
+
+def route_event(
+    json: Any = None,
+    *,
+    method: str = "POST",
+    path: str = "/",
+    params: Mapping[str, str | int] = _NOTHING,
+    query: Mapping[str, str] = _NOTHING,
+    headers: Mapping[str, str] = _NOTHING,
+    settings: Mapping[str, Any] = _NOTHING,
+    state: Mapping[str, Any] = _NOTHING,
+) -> RouteEvent:
+    """Return the event of a request, without a server; what is sent with it is noted (`sent`).
+
+    Its `request` has what handlers mostly ask for: ``json``, ``body``, ``method``, ``path``, ``headers``, ``args`` and
+    ``query_string``. For more of Sanic's request, `serve` the app.
+
+    Args:
+        json: the body, read as JSON.
+        method: of the request.
+        path: asked for; the parameters of it are `params`.
+        params: the parameters of `path`.
+        query: the parameters behind the path.
+        headers: of the request.
+        settings: of the plugin.
+        state: what is in the state.
+
+    """
+    request = SimpleNamespace(
+        json=json,
+        body=b"" if json is None else orjson.dumps(json),
+        method=method,
+        path=path,
+        headers={name.lower(): value for name, value in headers.items()},
+        args=dict(query),
+        query_string=urlencode(query),
+    )
+    shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
+    return RouteEvent(request, path, params, path, _ENDPOINT, datetime.now(UTC), shared, broadcast, seat)
+
+
+def tick_event(
+    name: str = "job",
+    *,
+    run: int = 1,
+    due: datetime | None = None,
+    arguments: Mapping[str, Any] = _NOTHING,
+    settings: Mapping[str, Any] = _NOTHING,
+    state: Mapping[str, Any] = _NOTHING,
+) -> TickEvent:
+    """Return the event of a run of a timer or schedule, without a server; what is sent with it is noted (`sent`).
+
+    Args:
+        name: of the job.
+        run: counted from 1.
+        due: when it should have begun; now when nothing is said.
+        arguments: of the job.
+        settings: of the plugin.
+        state: what is in the state.
+
+    """
+    shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
+    moment = due or datetime.now(UTC)
+    return TickEvent(name, run, moment, fixed(dict(arguments)), shared, broadcast, seat)

@@ -30,8 +30,8 @@ def test_an_app_is_short_and_only_yaml(app):
     assert "handler" not in str(yaml.safe_load(app.read_text(encoding="utf-8")))
 
 
-def test_there_are_ten():
-    assert len(list(COOKBOOK.glob("*.yaml"))) == 10
+def test_there_are_eleven():
+    assert len(list(COOKBOOK.glob("*.yaml"))) == 11
 
 
 async def test_chat_has_rooms_and_nicknames(cook):
@@ -155,8 +155,40 @@ async def test_a_private_message_is_read_by_one_name_alone(cook):
 
 async def test_the_notice_is_read_by_those_who_are_there_and_by_those_who_come_that_day(cook):
     async with cook("notice") as app, app.connect("/office") as ada:
-        await app.server._jobs.invoke("notice")
+        await app.server._jobs.run("notice")
         notice = await ada.receive()
         assert notice.partition(": ")[2] == "Stand-up in five minutes"
+        async with app.connect("/office") as bob:
+            assert await bob.receive() == notice
+
+
+async def test_a_posted_figure_is_read_on_all_dashboards_and_the_last_ones_by_those_who_come(cook):
+    async with (
+        cook("dashboard") as app,
+        app.connect("/dashboard") as ada,
+        httpx.AsyncClient(base_url=app.url("web")) as client,
+    ):
+        assert list(await ada.receive_json()) == ["figures"]
+        answer = await client.post("/figures", json={"name": "orders.today", "value": 12.5})
+        assert (answer.status_code, answer.json()) == (202, {"read_by": 1})
+        while (read := await ada.receive_json())["name"] == "load":  # the timer's
+            assert isinstance(read["value"], int)
+        assert read == {"name": "orders.today", "value": 12.5}
+        async with app.connect("/dashboard") as bob:
+            assert (await bob.receive_json())["figures"]["orders.today"] == 12.5
+        assert (await client.post("/figures", json={"name": "x", "value": "many"})).status_code == 422
+
+
+async def test_what_is_posted_takes_the_place_of_the_notice(cook):
+    async with (
+        cook("notice") as app,
+        app.connect("/office") as ada,
+        httpx.AsyncClient(base_url=app.url("web")) as client,
+    ):
+        answer = await client.post("/notice", json={"text": "Cake"})
+        assert (answer.status_code, answer.json()) == (202, {"read_by": 1})
+        notice = await ada.receive()
+        assert notice.partition(": ")[2] == "Cake"
+        await ada.send("not a notice")
         async with app.connect("/office") as bob:
             assert await bob.receive() == notice

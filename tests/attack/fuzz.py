@@ -42,7 +42,7 @@ from signalpost.delivery.deflate import Agreement, Inflater
 from signalpost.delivery.reader import FrameReader
 from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
 from signalpost.serving.extensions import agree
-from signalpost.serving.handshake import Refusal, accept, check_origin, choose_dialect, is_upgrade, read_offer
+from signalpost.serving.handshake import Refusal, accept, check_origin, choose_protocol, is_upgrade, read_offer
 from signalpost.serving.head import read_head
 from signalpost.serving.request import WebRequest
 from signalpost.signals.jsontext import load
@@ -289,12 +289,12 @@ class Handshake:
             return
         must(quick in {None, (offer, request.path)}, "it is read in two ways")
         agreed = agree(offer.extensions)
-        answer = accept(offer, choose_dialect(offer), "id", agreed[1] if agreed else "")
+        answer = accept(offer, choose_protocol(offer), "id", agreed[1] if agreed else "")
         origin = offer.origin.lower()
         must(not origin or re.fullmatch(r"https://good\.example(:0*443)?", origin) or offer.host in origin, origin)
         must(answer.endswith(b"\r\n\r\n"), "the answer has no end")
         must(answer.count(b"\r\n\r\n") == 1, "the answer ends twice")
-        must(answer.count(b"\n") == 6 + bool(agreed) + bool(choose_dialect(offer).value), "a line of somebody else's")
+        must(answer.count(b"\n") == 6 + bool(agreed) + bool(choose_protocol(offer)), "a line of somebody else's")
 
 
 class Body:

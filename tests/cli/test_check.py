@@ -238,3 +238,24 @@ class TestColour:
         write(BROKEN)
         out, _ = process("check", TERM="xterm").communicate()
         assert "\x1b" not in out
+
+
+LOUD = """
+import atexit
+import os
+import subprocess
+
+print("loading")
+os.write(1, b"by its descriptor\\n")
+subprocess.run(["echo", "by a child"], check=True)
+atexit.register(print, "at exit")
+"""
+
+
+@pytest.mark.parametrize("arguments", [("check", "--format", "json"), ("schema",)])
+def test_what_plugins_print_is_on_stderr_and_a_program_reads_json(write, process, arguments):
+    write(loud=LOUD)
+    started = process(*arguments)
+    out, err = started.communicate()
+    json.loads(out)
+    assert err.splitlines() == ["loading", "by its descriptor", "by a child", "at exit"]

@@ -235,3 +235,46 @@ def test_a_client_forges_no_line_of_the_log(write, run):
     assert all(r"\r\n2026" in line for line in lines)
     assert all(line.isprintable() for line in lines)
     assert max(map(len, lines)) <= logs.LONGEST_LINE + 200
+
+
+CONFIGURES = """
+import logging, logging.config
+from signalpost import hookimpl, signal
+
+def configure():
+    {how}
+
+{when}
+
+@signal("fail", path="/fail")
+async def fail(event):
+    configure_late()
+    logging.getLogger("plugin.chat").warning("of %s", event.data.message)
+    raise ValueError(event.data.message)
+"""
+DICT = (
+    'logging.config.dictConfig({"version": 1, "handlers": {"console": {"class": "logging.StreamHandler"}}, '
+    '"root": {"handlers": ["console"], "level": "WARNING"}, '
+    '"loggers": {"plugin": {"handlers": ["console"], "propagate": False}}})'
+)
+
+
+@pytest.mark.parametrize("how", [DICT, "logging.basicConfig(force=True)", "logging.getLogger().handlers.clear()"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        "configure(); configure_late = bool",
+        "configure_late = bool\n@hookimpl\ndef startup(context): configure()",
+        "configure_late = configure",
+    ],
+)
+def test_a_plugin_that_configures_logging_leaves_the_log_its_filter(write, run, how, when):
+    write(chat=CONFIGURES.format(how=how, when=when))
+    server = run()
+    with connect(server.urls["live"] + "/fail", compression=None, proxy=None) as client:
+        client.send(json.dumps({"message": "a\r\nforged"}))
+        assert "handler-failed" in client.recv()
+    _, _, err = server.end(signal.SIGTERM)
+    told = [line for line in err.splitlines() if "forged" in line]
+    assert [r"a\r\nforged" in line for line in told] == [True, True], err
+    assert any("handler fail of plugin chat failed" in line for line in err.splitlines())

@@ -4,15 +4,23 @@ import json
 import re
 import shutil
 import signal
+import sys
 import tarfile
+import tomllib
 import urllib.request
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 from websockets.sync.client import connect
 
 from signalpost.cli.appschema import app_schema
+from signalpost.cli.starter import DEMO, create_app, starters
+from signalpost.config.cookbook import find_cookbook
+from signalpost.errors import ConfigError
+from signalpost.testing import load_app, serve
 
 ROOT = Path(__file__).parents[2]
 ALONE = {"PYTHONPATH": ""}  # what is installed runs, not what this process was pointed to
@@ -90,6 +98,82 @@ class TestFolder:
         assert result.stderr == "signalpost: the folder /proc/chat cannot be made: no such file or directory\n"
 
 
+NAMES = [name for name in starters() if name != DEMO]
+
+
+class TestStarters:
+    def test_every_app_of_the_cookbook_is_one(self):
+        assert sorted(app.stem for app in find_cookbook().glob("*.yaml")) == NAMES
+
+    def test_the_help_lists_them_with_a_line_each(self, signalpost):
+        listed = signalpost("new", "--help").stdout.partition("Starters:\n")[2].splitlines()
+        assert [line.split()[0] for line in listed] == [DEMO, *NAMES]
+        assert all(len(line.split()) > 3 for line in listed)
+
+    @pytest.mark.parametrize(("name", "meant"), [("pol", "poll"), ("dashbord", "dashboard"), ("Private", "private")])
+    def test_a_wrong_name_is_told_what_was_meant(self, signalpost, folder, name, meant):
+        result = signalpost("new", "app", "--from", name)
+        assert result.exit_code == 2
+        assert f'no starter named "{name}"; did you mean "{meant}"? (known: demo, chat, ' in result.stderr
+        assert not (folder / "app").exists()
+
+    def test_what_is_like_none_of_them_has_no_hint(self, signalpost):
+        assert 'no starter named "xyzzy" (known: demo, ' in signalpost("new", "app", "--from", "xyzzy").stderr
+
+    def test_a_plugin_begins_with_no_app(self, signalpost, folder):
+        result = signalpost("new", "thing", "--plugin", "--from", "poll")
+        assert result.exit_code == 2
+        assert "--from is for apps, and --plugin makes a plugin: leave one of them out" in result.stderr
+        assert not (folder / "thing").exists()
+
+    def test_the_demo_is_what_there_is_without_a_name(self, signalpost, folder):
+        signalpost("new", "one")
+        signalpost("new", "other", "--from", "demo")
+        assert parts(folder / "one") == parts(folder / "other")
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_each_is_sound_and_is_the_cookbooks_app_with_a_page(self, signalpost, folder, monkeypatch, name):
+        result = signalpost("new", "app", "--from", name)
+        assert (result.exit_code, result.stderr) == (0, "")
+        monkeypatch.chdir(folder / "app")
+        assert signalpost("check").stdout == "routes.yaml: 0 problems\n"
+        made = yaml.safe_load((folder / "app" / "routes.yaml").read_text())
+        app = yaml.safe_load((find_cookbook() / f"{name}.yaml").read_text())
+        assert made.pop("routes")[:2] == [{"path": "/", "file": "web/index.html"}, {"path": "/assets", "static": "web"}]
+        assert {each["protocol"] for each in made.pop("endpoints")} == {"http", "ws"}
+        assert made == {key: value for key, value in app.items() if key not in ("routes", "endpoints")}
+
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_each_serves_its_page_all_that_the_page_loads_and_its_signal(self, folder, name):
+        create_app(folder / "app", name)
+        text = (folder / "app" / "routes.yaml").read_text().replace("port: 8090", "port: 0")
+        async with (
+            serve(text, folder=folder / "app") as app,
+            httpx.AsyncClient(base_url=app.url("web"), trust_env=False) as client,
+        ):
+            page = await client.get("/")
+            assert page.status_code == 200
+            waiting, loaded = REFERENCE.findall(page.text), set()
+            while waiting:
+                asset = waiting.pop()
+                if asset not in loaded:
+                    loaded.add(asset)
+                    answer = await client.get(f"/assets/{asset}")
+                    assert answer.status_code == 200, asset
+                    waiting += IMPORT.findall(answer.text) if asset.endswith(".js") else []
+            files = {str(file.relative_to(folder / "app" / "web")) for file in (folder / "app" / "web").iterdir()}
+            assert loaded == files - {"index.html"}
+            script = (folder / "app" / "web" / "app.js").read_text()
+            signal_path = JOINED.search(script)[1].replace("${encodeURIComponent(name)}", "Ada")
+            async with app.connect(signal_path.replace("${encodeURIComponent(room)}", "blue"), endpoint="live") as one:
+                assert one.id
+
+
+REFERENCE = re.compile(r'(?:src|href)="/assets/([^"]+)"')
+IMPORT = re.compile(r'from "\./([^"]+)"')
+JOINED = re.compile(r'join\(\s*["`](/[^"`]*)["`]')
+
+
 @pytest.mark.wheel
 @pytest.mark.timeout(180)
 class TestInstalled:
@@ -141,6 +225,11 @@ class TestInstalled:
         assert Path(where).is_relative_to(installed.parents[1])
         command = (installed.with_name("signalpost"),)
         assert "### chat" in ended(process("reference", command=command, **ALONE))[1]
+        assert ended(process("new", "vote", "--from", "poll", command=command, **ALONE))[::2] == (0, "")
+        assert ended(process("check", command=command, cwd=folder / "vote", **ALONE))[:2] == (
+            0,
+            "routes.yaml: 0 problems\n",
+        )
         code, out, err = ended(process("new", "chat", command=command, **ALONE))
         assert (code, err) == (0, "")
         assert out.endswith("Now:  cd chat && signalpost run\n")
@@ -189,3 +278,40 @@ def get(url, body=None):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(asked) as answer:
         return answer.read().decode()
+
+
+class TestPlugin:
+    def test_it_is_a_package_whose_tests_pass_as_they_are(self, signalpost, folder, process):
+        result = signalpost("new", "--plugin", "signalpost-loud-hailer")
+        assert (result.exit_code, result.stderr) == (0, "")
+        *listed, empty, following = result.stdout.splitlines()
+        made = {str(path.relative_to(folder)) for path in (folder / "signalpost-loud-hailer").rglob("*")}
+        assert {line.strip() for line in listed} <= made
+        assert (empty, following) == ("", "Now:  cd signalpost-loud-hailer && pip install -e '.[test]' && pytest")
+        command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+        testing = process(command=command, cwd=folder / "signalpost-loud-hailer")
+        out, _ = testing.communicate()
+        assert "2 passed" in out, out
+
+    def test_its_entry_point_names_its_module_and_its_settings_are_checked(self, signalpost, folder):
+        signalpost("new", "--plugin", "chat")
+        project = tomllib.loads((folder / "chat" / "pyproject.toml").read_text())
+        assert project["project"]["name"] == "signalpost-chat"
+        assert project["project"]["entry-points"]["signalpost"] == {"chat": "signalpost_chat"}
+        source = (folder / "chat" / "signalpost_chat" / "__init__.py").read_text()
+        endpoint = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+        settings = "plugins: {settings: {chat: {endin: x}}}\n"
+        with pytest.raises(ConfigError, match='did you mean "ending"'):
+            load_app(endpoint + settings, folder, {"chat": source})
+
+    @pytest.mark.parametrize("name", ["2fast", "a b", "-x-"])
+    def test_a_name_that_is_none_for_a_package_is_refused(self, signalpost, folder, name):
+        result = signalpost("new", "--plugin", "--", name)
+        assert result.exit_code == 1
+        assert "is no name for a package" in result.stderr
+        assert not (folder / name).exists()
+
+    def test_a_folder_that_holds_something_is_left_alone(self, signalpost, folder):
+        (folder / "chat").mkdir()
+        (folder / "chat" / "mine").write_text("")
+        assert "is not empty" in signalpost("new", "--plugin", "chat").stderr

@@ -125,10 +125,28 @@ def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_o
     (app / "routes.yaml").write_text(APP)
     assert server.process.stdout.readline() == "reloaded: +1 schedule, -1 schedule\n"
     note = server.process.stdout.readline()
-    assert note.startswith(
-        "note: plugin night runs by itself, since routes.yaml names no job for it: nightly (cron 0 0"
+    assert note == (
+        'note: plugin night runs the job "nightly" by itself again, since the file names its handler no more; to stop '
+        "that, write handlers: {nightly: off}\n"
     )
     assert server.end(signal.SIGTERM) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["os.chdir('/')", "@hookimpl\ndef startup(context): os.chdir('/')"],
+)
+def test_a_plugin_that_goes_to_another_folder_breaks_no_reload(app, run, process, when):
+    (app / "code/wander.py").write_text(f"import os\nfrom signalpost import hookimpl\n\n{when}\n")
+    server = run()
+    (app / "routes.yaml").write_text(APP.replace("  - {path: /ask", "  - {path: /more}\n  - {path: /ask"))
+    assert server.process.stdout.readline() == "reloaded: +1 signal\n"
+    (app / "routes.yaml").write_text("signals: 5\n")
+    assert "routes.yaml:1:10: signals: " in "".join(server.process.stderr.readline() for _ in range(4))
+    (app / "routes.yaml").write_text(APP)
+    assert server.process.stdout.readline() == "reloaded: -1 signal\n"
+    assert "nothing would change" in process("plan").communicate()[0]
+    assert server.end(signal.SIGTERM)[0] == 0
 
 
 def test_a_burst_is_one_reload_and_sighup_asks_for_another(app, run):

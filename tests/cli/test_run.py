@@ -214,7 +214,9 @@ def test_a_handler_at_work_finishes_and_its_client_has_its_answer_before_the_ser
         with pytest.raises(ConnectionClosed) as closed:
             client.recv()
         assert closed.value.rcvd.code == 1001
-    assert ended(server.process) == (0, "done\nshut down\n", "")
+    code, out, err = ended(server.process)
+    assert (code, out) == (0, "done\nshut down\n")
+    assert [line for line in err.splitlines() if not line.startswith("stopping: waits ")] == []
 
 
 STUBBORN = """

@@ -3,7 +3,9 @@
 import pytest
 
 from signalpost.config.addresses import parse_address, parse_origin
+from signalpost.config.check import parse_config
 from signalpost.config.model import CompressionConfig
+from signalpost.errors import ConfigError
 
 
 def endpoints(*lines):
@@ -236,3 +238,38 @@ def test_hosts_and_headers_are_kept_in_the_form_that_is_compared(config):
     (endpoint,) = config(endpoints(line)).endpoints
     assert endpoint.hosts == ("app.example.com", "*.example.org")
     assert endpoint.headers == (("x-a", "b"),)
+
+
+KEEPALIVE = "endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: {protocol}, keepalive: {keepalive}}}]"
+
+
+@pytest.mark.parametrize(
+    ("keepalive", "read"),
+    [
+        ("{}", (25, 10)),
+        ("{every: 5s}", (5, 10)),
+        ("{patience: 2.5s}", (25, 2.5)),
+        ("{every: 1m, patience: 30}", (60, 30)),
+    ],
+)
+def test_an_endpoint_says_when_silent_clients_are_pinged_and_given_up(tmp_path, keepalive, read):
+    text = KEEPALIVE.format(protocol="ws", keepalive=keepalive)
+    (endpoint,) = parse_config(text, file="routes.yaml", folder=tmp_path).endpoints
+    assert (endpoint.keepalive.every, endpoint.keepalive.patience) == read
+
+
+@pytest.mark.parametrize(
+    ("protocol", "keepalive", "says"),
+    [
+        ("http", "{every: 5s}", "only ws and wss endpoints ping their clients"),
+        ("ws", "{every: 0.5s}", "clients are looked at once a second: allow at least 1s"),
+        ("ws", "{patience: 10ms}", "clients are looked at once a second: allow at least 1s"),
+        ("ws", "{every: 0}", "keepalive.every"),
+        ("ws", "{interval: 5s}", "interval"),
+        ("ws", "off", "keepalive"),
+    ],
+)
+def test_a_pace_that_cannot_be_kept_is_a_mistake(tmp_path, protocol, keepalive, says):
+    text = KEEPALIVE.format(protocol=protocol, keepalive=keepalive)
+    with pytest.raises(ConfigError, match=says):
+        parse_config(text, file="routes.yaml", folder=tmp_path)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from signalpost.config.check import parse_config
+from signalpost.errors import ConfigError
 
 MIB = 1024 * 1024
 HEAD = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
@@ -96,3 +97,15 @@ def test_the_buffer_of_a_signal_must_fit_into_what_waits_for_all(problems):
         limits: {outboxes: 4MiB}
     """)
     assert found == "7:31: signals[1].slow.buffer: " + TOO_LARGE.format("4194305B", "4MiB", 8)
+
+
+@pytest.mark.parametrize(("limits", "head"), [("{}", 16_384), ("{head: 64KiB}", 65_536), ("{head: 4KiB}", 4_096)])
+def test_a_head_has_sixteen_kibibytes_unless_routes_yaml_says_otherwise(tmp_path: Path, limits, head):
+    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path)
+    assert config.limits.head == head
+
+
+@pytest.mark.parametrize("head", ["1KiB", "1MiB"])
+def test_a_head_that_no_browser_could_send_or_that_anybody_could_flood_with_is_a_mistake(tmp_path: Path, head):
+    with pytest.raises(ConfigError, match="allowed: 4KiB, which browsers need, to 256KiB"):
+        parse_config(f"{HEAD}limits: {{head: {head}}}", file="routes.yaml", folder=tmp_path)

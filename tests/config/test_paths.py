@@ -1,10 +1,12 @@
 """Patterns of paths, and the table that finds the best of them."""
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.paths import ParameterType, PathPattern, PathTable, split_path
+from signalpost.config.paths import ParameterType, PathPattern, PathTable, path_segments, split_path
 
 
 def table(*patterns: str) -> PathTable[str]:
@@ -192,3 +194,42 @@ def test_any_text_is_a_pattern_or_a_value_error(text):
 def test_any_text_can_be_looked_up(path):
     found = table("/", "/a", "/<s>/a", "/<n:int>", "/<r:path>").match(path)
     assert (found is not None) == (split_path(path) is not None)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        "می\N{ZERO WIDTH NON-JOINER}خواهم",
+        "क्\N{ZERO WIDTH JOINER}ष",
+        "👨\N{ZERO WIDTH JOINER}👩\N{ZERO WIDTH JOINER}👧",
+        "a\N{NO-BREAK SPACE}b",
+        "\N{LEFT-TO-RIGHT MARK}a",
+        "\U0001fae8",  # an emoji of Unicode 15
+        "\U0001fadf",  # and one of Unicode 16
+    ],
+)
+def test_joiners_blanks_and_new_emoji_may_stand_in_declared_paths_and_in_those_that_are_asked_for(segment):
+    declared = PathPattern.parse(f"/u/{segment}")
+    asked = quote(f"/u/{segment}")
+    assert path_segments(asked) == ["u", segment]
+    assert declared.match(path_segments(asked)) == {}
+    assert path_segments(declared.sanic) == ["u", segment]  # what Sanic leaves as it is may differ
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\u2066"])
+def test_controls_and_what_turns_the_direction_may_not(character):
+    assert path_segments("/u/" + quote(f"a{character}b")) is None
+    with pytest.raises(ValueError, match="control characters"):
+        PathPattern.parse(f"/u/a{character}b")
+
+
+def test_neither_may_half_of_a_surrogate_pair():
+    assert path_segments("/u/%ED%A0%80") is None
+    with pytest.raises(ValueError, match="control characters"):
+        PathPattern.parse("/u/\ud800")
+
+
+@pytest.mark.parametrize("character", ["\u200b", "\ufeff", "\u2060", "\u00ad"])
+def test_a_declared_path_has_nothing_that_nobody_sees(character):
+    with pytest.raises(ValueError, match=rf"an invisible character U\+{ord(character):04X}"):
+        PathPattern.parse(f"/u/a{character}b")

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from signalpost.config.reference import find_cookbook, reference
+from signalpost.config.cookbook import find_cookbook
+from signalpost.config.reference import reference
 from signalpost.config.schema import routes_schema
 
 REFERENCE = Path(__file__).parents[2] / "core" / "reference.md"

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from signalpost.cli.starter import create_app
+
 WEB = Path(__file__).parents[2] / "web"
 PATIENCE_MS = 30_000
 QUIET_CHROMIUM = [
@@ -167,6 +169,19 @@ class Forward:
             target.shutdown(socket.SHUT_WR)
 
 
+class StarterApp(App):
+    """A folder that `signalpost new --from` has made; only its port is another."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        (port,) = free_ports(1)
+        self.folder = folder / name
+        self.url, self.signals_url = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
+        self._process = None
+        create_app(self.folder, name)
+        file = self.folder / "routes.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace("port: 8090", f"port: {port}"), encoding="utf-8")
+
+
 def free_ports(count: int) -> list[int]:
     """Find ports that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -212,6 +227,21 @@ def forward() -> Iterator[Callable[[str], Forward]]:
     yield forward
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Iterator[Callable[[str], StarterApp]]:
+    """Make an app from a starter, and serve it."""
+    made: list[StarterApp] = []
+
+    def start(name: str) -> StarterApp:
+        made.append(StarterApp(tmp_path, name))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for app in made:
+        app.kill()
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ async def test_what_is_gone_runs_no_more_and_what_is_new_begins(world):
     assert world.began("gone") == [5, 10]
     assert world.began("kept") == [5, 10, 15]
     assert world.began("new") == [15, 18]
-    assert [status.name for status in runner.status()] == ["new", "kept"]
+    assert [status.name for status in runner.statuses()] == ["new", "kept"]
     with pytest.raises(LookupError):
         runner.next_run("gone")
 

@@ -17,7 +17,7 @@ from signalpost.signals.state import State
 
 async def test_an_invoked_run_counts_neither_towards_the_limit_nor_in_the_series(world):
     runner = await world.live(6, world.timer(5, limit=2))
-    assert await runner.invoke("tick")
+    assert await runner.run("tick")
     await asyncio.sleep(30)
     assert world.began() == [5, 6, 10]
     assert world.numbers == [1, 0, 2]
@@ -28,7 +28,7 @@ async def test_invoke_returns_at_the_end_of_the_run(world):
         await asyncio.sleep(2)
 
     runner = await world.live(1, world.schedule("0 0 1 1 *", then=a_while))
-    assert await runner.invoke("nightly")
+    assert await runner.run("nightly")
     assert world.now() == world.base + timedelta(seconds=3)
 
 
@@ -37,9 +37,9 @@ async def test_an_invoked_run_takes_a_place_like_any_other(world):
         await asyncio.sleep(4)
 
     runner = await world.live(1, world.timer(3, four_seconds))
-    running = asyncio.ensure_future(runner.invoke("tick"))
+    running = asyncio.ensure_future(runner.run("tick"))
     await asyncio.sleep(1)
-    assert not await runner.invoke("tick")
+    assert not await runner.run("tick")
     await asyncio.sleep(7.5)
     assert await running
     assert world.began() == [1, 6]  # the run of 3 s found the invoked one under way
@@ -55,7 +55,7 @@ async def test_who_stops_waiting_for_an_invoked_run_does_not_stop_it(world):
     runner = await world.live(1, world.timer(100, a_while))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1):
-            await runner.invoke("tick")
+            await runner.run("tick")
     await asyncio.sleep(2)
     assert ended == [world.base + timedelta(seconds=3)]
 
@@ -65,9 +65,9 @@ async def test_an_invoked_run_that_fails_is_logged_like_any_other(world, caplog)
         raise ValueError("no boats")
 
     runner = await world.live(1, world.timer(100, fail))
-    assert await runner.invoke("tick")
+    assert await runner.run("tick")
     assert len(caplog.records) == 1
-    assert runner.status()[0].last_error == "ValueError: no boats"
+    assert runner.statuses()[0].last_error == "ValueError: no boats"
 
 
 async def test_status_tells_how_each_job_does(world):
@@ -77,7 +77,7 @@ async def test_status_tells_how_each_job_does(world):
         await asyncio.sleep(100)
 
     runner = await world.live(11, world.timer(5, fail_or_wait), world.schedule("0 0 * * *", name="midnight"))
-    assert runner.status() == (
+    assert runner.statuses() == (
         JobStatus("tick", HandlerKind.TIMER, 2, 1, world.base + timedelta(seconds=15), "ValueError: no boats"),
         JobStatus("midnight", HandlerKind.SCHEDULE, 0, 0, world.base + timedelta(days=1), None),
     )
@@ -88,7 +88,7 @@ async def test_an_unknown_job_is_named_with_the_nearest(world):
     with pytest.raises(LookupError, match='no job is named "tock"'):
         runner.next_run("tock")
     with pytest.raises(LookupError, match=r'no job is named "ticks"; did you mean "tick"\?'):
-        await runner.invoke("ticks")
+        await runner.run("ticks")
 
 
 async def test_stop_lets_a_run_finish(world, caplog):
@@ -118,7 +118,7 @@ async def test_stop_cancels_what_is_not_over_after_the_grace_period_and_that_is_
     runner = await world.live(5.5, world.timer(5, for_ever))
     await runner.stop(grace=2)
     assert cancelled == [world.base + timedelta(seconds=7.5)]
-    assert runner.status()[0].last_error is None
+    assert runner.statuses()[0].last_error is None
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", 'timer "tick" (routes.yaml:14): a run was cancelled, since it was not over 2 s after the stop')
     ]
@@ -150,7 +150,7 @@ async def test_after_stop_nothing_runs(world):
     assert world.began() == [5]
     assert runner.next_run("tick") is None
     with pytest.raises(RuntimeError, match="between start and stop only"):
-        await runner.invoke("tick")
+        await runner.run("tick")
 
 
 async def test_during_the_grace_period_nothing_begins(world):
@@ -195,7 +195,7 @@ async def test_two_runners_on_one_loop_know_nothing_of_each_other(world):
     await first.stop()
     await asyncio.sleep(6)
     assert world.began() == [6]
-    assert second.status()[0].runs == 1
+    assert second.statuses()[0].runs == 1
 
 
 def test_on_uvloop_and_by_the_real_clock_jobs_run_too(caplog):

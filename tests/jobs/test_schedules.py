@@ -125,7 +125,7 @@ async def test_a_run_that_takes_too_long_is_cancelled_and_logged(world, caplog):
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", f"{ACTOR} took longer than 90 s and was cancelled")
     ] * 2
-    assert runner.status()[0].last_error == "took longer than 90 s"
+    assert runner.statuses()[0].last_error == "took longer than 90 s"
 
 
 async def test_a_run_that_outlives_its_cancellation_is_reported_as_too_long(world, caplog):
@@ -153,7 +153,7 @@ async def test_no_more_runs_at_once_than_allowed(world, caplog):
 
     runner = await world.live(4.2 * HOUR, world.schedule("0 * * * *", then=half_past_two, max_runs=2))
     assert world.began() == [HOUR, 2 * HOUR, 4 * HOUR]
-    assert runner.status()[0].running == 2
+    assert runner.statuses()[0].running == 2
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "WARNING",

@@ -117,7 +117,7 @@ async def test_a_timer_that_fails_is_logged_by_name_and_goes_on(world, caplog):
         'timer "tick" (routes.yaml:14): handler "work" of plugin clock (plugins/clock.py:7) failed'
     )
     assert record.exc_info[0] is ValueError
-    assert runner.status()[0].last_error == "ValueError: no"
+    assert runner.statuses()[0].last_error == "ValueError: no"
 
 
 async def test_a_timeout_of_a_handlers_own_is_a_failure_like_any_other(world, caplog):
@@ -159,7 +159,7 @@ async def test_a_broadcast_that_fails_is_logged_and_the_timer_goes_on(world, cap
     world.broadcast = refuse
     runner = await world.live(10.5, world.timer(5, failing))
     assert caplog.messages == ['timer "tick" (routes.yaml:14): routes.yaml:16:9: broadcast: not JSON'] * 2
-    assert runner.status()[0].runs == 2
+    assert runner.statuses()[0].runs == 2
 
 
 async def test_a_blocked_loop_makes_one_run_late_and_keeps_the_pace(world):

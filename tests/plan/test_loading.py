@@ -15,7 +15,7 @@ from signalpost.config.model import PluginsConfig
 from signalpost.errors import ConfigError
 from signalpost.plan import Plan, build_plan, load_plan
 from signalpost.plugins.discovery import load_plugins
-from signalpost.testing import load_app, serve
+from signalpost.testing import serve
 
 ENDPOINTS = """\
 endpoints:
@@ -182,7 +182,7 @@ def test_a_file_that_holds_no_mapping_has_one_problem_and_loads_no_plugin(proble
 def test_problems_leave_no_module_of_the_plugins_behind(problems):
     before = set(sys.modules)
     problems("limits: {mesage: 1MiB}")
-    assert not [name for name in set(sys.modules) - before if name.startswith("signalpost_plugins_")]
+    assert not [name for name in set(sys.modules) - before if name.startswith("signalpost.plugins.folders.f")]
 
 
 SOUND = """\
@@ -352,27 +352,3 @@ async def test_a_view_uses_what_plugins_add_and_after_a_reload_what_they_add_the
         assert (await web.get("/a")).text == "/A"
         await app.reload(plugins={"loud": LOUD.replace("str.upper", "len")})
         assert (await web.get("/a")).text == "2"
-
-
-def test_jobs_that_plugins_run_by_themselves_are_noted_with_the_way_to_stop_them(tmp_path):
-    nightly = """
-    from signalpost import schedule, timer
-
-    @schedule("nightly", cron="0 0 * * *")
-    async def nightly(event): ...
-
-    @timer("tick", every="1m")
-    async def tick(event): ...
-    """
-    endpoints = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
-
-    def notes(text):
-        plan = load_app(endpoints + text, tmp_path, plugins={"night": nightly})
-        return [note for note in plan.notes if "runs by itself" in note]
-
-    assert notes("schedules: [{name: n, cron: '1 1 * * *', handler: nightly}]\nhandlers: {tick: off}") == []
-    (note,) = notes("")
-    assert note.startswith("plugin night runs by itself, since routes.yaml names no job for it: ")
-    assert "nightly (cron 0 0 * * *)" in note
-    assert note.endswith("To stop that, write handlers: {tick: off, nightly: off}")
-    assert "nightly" in notes("handlers: {tick: off}")[0]

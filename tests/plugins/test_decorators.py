@@ -186,7 +186,10 @@ def test_a_name_that_cannot_be_written_in_routes_yaml_is_refused(handler, name):
         (schedule("x", cron="61 * * * *"), "61"),
         (schedule("x", cron=[]), "cron is at least one expression"),
         (schedule("x", cron="@daily", max_runs=0), "max_runs is a whole number from 1, not 0"),
-        (schedule("x", cron="@daily", timezone="Europe/Lodnon"), "No time zone found with key Europe/Lodnon"),
+        (
+            schedule("x", cron="@daily", timezone="Europe/Lodnon"),
+            'no time zone "Europe/Lodnon"; did you mean "Europe/London"?',
+        ),
         (schedule("x", cron="@daily", start=datetime(2030, 1, 1)), "belongs to no time zone"),  # noqa: DTZ001 - the point
     ],
 )

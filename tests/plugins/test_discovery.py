@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from signalpost.plugins.folders import below
+
 
 def errors(registry):
     return {error.plugin: error for error in registry.errors}
@@ -142,7 +144,7 @@ def test_unloading_forgets_every_module(app):
     app.write("chess/__init__.py", "from . import moves\nfrom .. import _words")
     app.write("chess/moves.py", "")
     registry = app.load()
-    assert {name.partition(".")[2] for name in set(sys.modules) - modules} == {"", "_words", "chess", "chess.moves"}
+    assert {below(name) for name in set(sys.modules) - modules} == {"", "_words", "chess", "chess.moves"}
     registry.unload()
     registry.unload()
     assert set(sys.modules) == modules
@@ -162,7 +164,17 @@ def test_unloading_forgets_every_module(app):
         ("import sys\nsys.exit(3)\n", 2, "does not import: SystemExit: 3"),
         ("import json\njson.loads('{')\n", 2, "does not import: JSONDecodeError: "),
         ("from signalpost import signl\n", 1, 'does not import: cannot import name "signl" from "signalpost"'),
+        (
+            "from signalpost import signl\n",
+            1,
+            '; did you mean "signal"? (known: Action, ',
+        ),
         ("import _words\n", 1, "write `from ._words import …`"),
+        ("import plugins._words\n", 1, "what is beside the plugin is imported relatively"),
+        ("from ._wrods import x\n", 1, 'no module named "_wrods"; did you mean "_words"? (beside the plugin: _words, '),
+        ("import plugins\n", 1, "what is beside the plugin is imported relatively"),
+        ("import signalpost.decorators\n", 1, "plugins import from signalpost itself"),
+        ("import json.fast\n", 1, "json is installed, and has no such module"),
         (
             "from signalpost import signal\n\n@signal('x')\ndef f(event): ...\n",
             3,

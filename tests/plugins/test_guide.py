@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
@@ -124,7 +126,7 @@ def test_the_means_of_broadcasting_are_the_code_s():
 
 def test_what_is_said_of_clients_exists():
     explained = rows(section("Client"))
-    assert explained == {"id", "path", "params", "groups", "join", "leave", "close"}
+    assert explained == {"id", "path", "params", "groups", "data", "join", "leave", "close"}
     assert all(hasattr(signalpost.Client, name) for name in explained)
 
 
@@ -145,13 +147,25 @@ def test_every_example_loads_beside_all_others(app):
     assert all(plugin.hooks or plugin.handlers or plugin.actions for plugin in registry.plugins)
 
 
-async def test_the_test_that_is_shown_passes(tmp_path, monkeypatch):
-    (tmp_path / "plugins").mkdir()
-    (tmp_path / "plugins" / "shout.py").write_text(EXAMPLES["shout"], encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(re.search(r"(?ms)^```python\n# tests/test_shout\.py\n(.*?)^```$", GUIDE)[1], names)
-    await names["test_shouting"]()
+def test_the_test_that_is_shown_passes_as_copied(tmp_path):
+    shown = re.search(r"(?ms)^```python\n(# tests/test_shout\.py\n.*?)^```$", GUIDE)[1]
+    for name, text in {"plugins/shout.py": EXAMPLES["shout"], "tests/test_shout.py": shown}.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed" in done.stdout, done.stdout
+
+
+def test_what_is_said_of_jobs_and_of_the_test_kit_exists():
+    from signalpost import testing
+    from signalpost.jobs.runner import JobRunner
+
+    assert all(hasattr(JobRunner, name) for name in ("run", "pause", "resume", "status", "names"))
+    table = GUIDE[GUIDE.index("## Testing plugins") :]
+    told = rows(table.replace("app.", "")) - {"app"}
+    assert {"serve", "connect", "reload", "run_job", "advance", "signal_event", "route_event", "tick_event"} <= told
+    assert all(hasattr(testing, name) or hasattr(testing.App, name) for name in told)
 
 
 def test_every_python_block_is_such_an_example_or_that_test():

@@ -160,6 +160,41 @@ def test_of_two_packages_with_one_name_the_other_is_loaded_when_one_is_disabled(
     assert [plugin.source for plugin in plan.registry.plugins] == ["Chat_Kit 1.2"]
 
 
+def test_two_packages_with_one_name_are_both_left_out_when_that_is_disabled(chat, installed):
+    installed("other-kit", "chat = other_kit_plugin", source="")
+    assert chat.plan("plugins: {disable: [chat]}").registry.plugins == ()
+
+
+def test_of_two_packages_with_one_name_one_is_named_by_its_package_though_that_is_the_name(chat, installed):
+    installed("other-kit", "chat = other_kit_plugin", source="")
+    plan = chat.plan("plugins: {installed: [chat-kit]}")
+    assert [plugin.source for plugin in plan.registry.plugins] == ["Chat_Kit 1.2"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "entries", "loads"),
+    [
+        (None, b"[signalpost]\nbad = json.tool\n", True),
+        (b"", b"[signalpost]\nbad = json.tool\n", True),
+        (b"Name: bad\n", b"[signalpost]\nnonsense\n", False),
+        (b"Name: bad\n", b"[signalpost]\nx = \xff\n", False),
+        (b"\xff\xfe", b"[other]\nnonsense\n", None),
+    ],
+)
+def test_a_package_with_broken_metadata_is_nobody_else_s_trouble(chat, installed, metadata, entries, loads):
+    installed("bad-kit", "bad = bad_kit_plugin", source="")
+    (info,) = (chat.folder.parent / "site").glob("bad-kit-*.dist-info")
+    (info / "METADATA").unlink()
+    if metadata is not None:
+        (info / "METADATA").write_bytes(metadata)
+    (info / "entry_points.txt").write_bytes(entries)
+    plan = chat.plan("")
+    assert [plugin.name for plugin in plan.registry.plugins] == (["bad", "chat"] if loads else ["chat"])
+    broken = [note for note in plan.notes if "cannot be read" in note]
+    assert len(broken) == (loads is False)
+    assert all(f"({info}: " in note and note.endswith("install it again") for note in broken)
+
+
 def test_an_entry_point_that_names_no_module_is_a_problem_and_not_a_traceback(chat, installed):
     installed("bad-kit", "bad = bad_kit_plugin", source="")
     (info,) = (chat.folder.parent / "site").glob("bad-kit-*.dist-info")

@@ -486,7 +486,18 @@ class TestKeepalive:
         assert side._hub.closing == {side}
         clock.advance(6)
         assert await log.receive_json() == ["/raw", 1000 if how == "by a close frame" else 1006]
+        await settled()
         assert not side._hub.closing
+
+
+async def test_an_endpoint_pings_by_its_own_pace_and_a_reload_changes_that():
+    app = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws, keepalive: {every: 2s, patience: 3s}}]"
+    async with serve(app) as running, running.connect("/", ping_interval=None):
+        keepalive = running.server._keepalive
+        (connection,) = keepalive.connections
+        assert (keepalive.shortest, connection.pace.every, connection.pace.patience) == (2, 2, 3)
+        await running.reload(app.replace("every: 2s", "every: 4s"))
+        assert (keepalive.shortest, connection.pace.every) == (4, 4)
 
 
 async def test_all_of_it_works_over_tls(trusting):

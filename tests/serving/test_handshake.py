@@ -15,7 +15,8 @@ from signalpost.serving.handshake import (
     Refusal,
     accept,
     check_origin,
-    choose_dialect,
+    choose_protocol,
+    dialect_of,
     is_upgrade,
     read_offer,
 )
@@ -249,19 +250,39 @@ def offer(**changes):
     ],
 )
 def test_the_subprotocol_is_chosen_if_it_is_offered(offered, dialect):
-    assert choose_dialect(offer(Sec_WebSocket_Protocol=offered)) is dialect
+    assert choose_protocol(offer(Sec_WebSocket_Protocol=offered)) == dialect.value
+    assert dialect_of(dialect.value) is dialect
+
+
+@pytest.mark.parametrize(
+    ("protocols", "offered", "chosen"),
+    [
+        (["mqtt"], "mqtt", "mqtt"),
+        (["mqtt"], "mqttv3.1, mqtt", "mqtt"),
+        (["mqtt", "mqttv3.1"], "mqttv3.1, mqtt", "mqtt"),  # the server's order, not the client's
+        (["bearer"], "bearer, eyJhbGciOiJIUzI1NiJ9.e30.t0k3n", "bearer"),
+        (["bearer"], "eyJhbGciOiJIUzI1NiJ9.e30.t0k3n, bearer", "bearer"),
+        (["bearer"], "eyJhbGciOiJIUzI1NiJ9.e30.t0k3n", ""),
+        (["bearer"], "Bearer", ""),
+        (["bearer"], "bearer, token, signalpost.v1", "signalpost.v1"),
+        (["bearer", "signalpost.v1"], "signalpost.v1, bearer, token", "bearer"),
+        (["bearer"], [], ""),
+    ],
+)
+def test_of_the_subprotocols_that_a_signal_names_the_first_that_is_offered_is_chosen(protocols, offered, chosen):
+    assert choose_protocol(offer(Sec_WebSocket_Protocol=offered), protocols) == chosen
 
 
 def test_the_answer_is_that_of_the_rfcs_example():
-    assert accept(offer(), Dialect.PLAIN, "c1") == (
+    assert accept(offer(), "", "c1") == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Signalpost-Client-Id: c1\r\n\r\n"
     )
 
 
 def test_the_answer_names_the_subprotocol_only_if_one_was_chosen():
-    assert b"\r\nSec-WebSocket-Protocol: signalpost.v1\r\n" in accept(offer(), Dialect.V1, "c1")
-    assert b"Protocol:" not in accept(offer(), Dialect.PLAIN, "c1")
+    assert b"\r\nSec-WebSocket-Protocol: signalpost.v1\r\n" in accept(offer(), "signalpost.v1", "c1")
+    assert b"Protocol:" not in accept(offer(), "", "c1")
 
 
 # Origin

@@ -2,6 +2,7 @@
 
 import pytest
 
+from signalpost.config.model import KeepaliveConfig
 from signalpost.delivery.client import NO_DESCRIPTOR
 from signalpost.delivery.frames import CloseCode
 from signalpost.serving.keepalive import CLOSING, INTERVAL, PATIENCE, SILENCE, Keepalive
@@ -16,6 +17,7 @@ class Watched:
         self.heard_at = keepalive.now
         self.pinged_at = 0.0
         self.suspended = False
+        self.pace = KeepaliveConfig()
         self.confirmed = None
         self.pings = []
         self.given_up = []
@@ -36,8 +38,9 @@ class Watched:
 class Closing:
     """A client that was sent a close frame, of which its peer's machine may not have everything before it."""
 
-    def __init__(self, unconfirmed=1, *, tls=False):
+    def __init__(self, unconfirmed=1, *, tls=False, heeded=False):
         self.unconfirmed = unconfirmed
+        self.heeded = heeded
         self.descriptor = NO_DESCRIPTOR if tls else 7
         self.dropped = []
         self.finished = 0
@@ -174,6 +177,13 @@ def test_a_peer_that_does_not_answer_a_close_frame_is_given_up(clock, hub, keepa
     assert (client.dropped, client.finished) == ([CloseCode.ABNORMAL], 0)
 
 
+def test_one_that_has_gone_while_its_messages_wait_has_a_time_of_its_own(clock, hub, keepalive):
+    gone = Closing(heeded=True)
+    hub.closing.add(gone)
+    clock.advance(60)
+    assert (gone.dropped, gone.finished) == ([], 0)
+
+
 def test_one_whose_machine_has_the_close_frame_is_given_up_without_a_reset_which_could_take_it_away(
     clock, hub, keepalive
 ):
@@ -225,3 +235,12 @@ def test_one_that_is_given_up_while_others_are_looked_at_disturbs_nobody(clock, 
     connections[2].hear()
     clock.advance(15)
     assert [each.given_up for each in connections] == [[35], [35], [], [35], [35]]
+
+
+def test_each_is_pinged_and_given_up_by_the_pace_of_its_own_endpoint(clock, keepalive):
+    hasty, other = Watched(clock, keepalive), Watched(clock, keepalive)
+    hasty.pace = KeepaliveConfig(every=3.0, patience=2.0)
+    keepalive.shortest = 3.0
+    clock.advance(30)
+    assert (hasty.pings, hasty.given_up) == ([3], [5])
+    assert (other.pings, other.given_up) == ([25], [])

@@ -1,4 +1,7 @@
-"""The command line: one function a command."""
+"""The command line: one function a command.
+
+What a command needs is imported when it runs, since most of the time that `signalpost --version` would take is imports.
+"""
 
 import shlex
 import sys
@@ -10,29 +13,20 @@ from typing import Any
 import click
 
 from signalpost import __version__
-from signalpost.cli.appschema import app_schema, schema_text, write_schema
-from signalpost.cli.commands import Commands
-from signalpost.cli.explaining import show_takers
-from signalpost.cli.hiding import load
-from signalpost.cli.listing import show_plugins, show_routes
-from signalpost.cli.parameters import ImaginedClient, JsonObject
-from signalpost.cli.planning import show_plan
-from signalpost.cli.question import Question
-from signalpost.cli.running import LOG_LEVELS, run_server
-from signalpost.cli.starter import create_app
+from signalpost.cli.commands import Commands, NewCommand
+from signalpost.cli.parameters import Address, ImaginedClient, JsonObject, Starter
+from signalpost.cli.plainout import end_output, plugins_print_to_stderr
 from signalpost.cli.streams import open_streams
-from signalpost.cli.terminal import wants_colour
-from signalpost.cli.trying import try_message
-from signalpost.config.reference import reference as reference_text
-from signalpost.config.render import Style, count_problems, render_problems
 from signalpost.errors import ConfigError
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+STYLES = ("text", "json", "github")
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="signalpost", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="signalpost", message="%(prog)s %(version)s")
 def cli() -> None:
     """Real-time signals from one YAML file.
 
@@ -46,14 +40,27 @@ def cli() -> None:
     "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
 )
 @click.option("--watch/--no-watch", default=True, show_default=True, help="Whether a changed file reloads.")
-def run(file: str, log_level: str, watch: bool) -> None:
+@click.option("--host", type=Address(), help="Listen at this address, instead of those in FILE.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Listen at this port instead of the first one in FILE; further ones keep their distance from it.",
+)
+@click.option("--open", "show", is_flag=True, help="Open the first page in a browser.")
+def run(file: str, *, log_level: str, watch: bool, host: str | None, port: int | None, show: bool) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM.
 
     What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
     connected, and a mistake leaves everything as it was. SIGHUP reloads, too.
     """
-    since = time_ns()
-    run_server(load(file), log_level, watch=watch, since=since)
+    since, home = time_ns(), Path.cwd()
+    from signalpost.cli.loading import load
+    from signalpost.cli.running import run_server
+    from signalpost.config.listening import Listening
+
+    listening = Listening(host, port)
+    plan = load(file, listening, apart=False)
+    run_server(plan, log_level, watch=watch, show=show, home=home, since=since, listening=listening)
 
 
 @cli.command()
@@ -61,9 +68,9 @@ def run(file: str, log_level: str, watch: bool) -> None:
 @click.option(
     "--format",
     "style",
-    default=Style.TEXT.value,
+    default=STYLES[0],
     show_default=True,
-    type=click.Choice([style.value for style in Style]),
+    type=click.Choice(STYLES),
     help="For people, for programs, or as annotations of a GitHub workflow.",
 )
 def check(file: str, style: str) -> None:
@@ -71,6 +78,10 @@ def check(file: str, style: str) -> None:
 
     The exit code is 1 if anything is.
     """
+    from signalpost.cli.loading import load
+    from signalpost.cli.terminal import wants_colour
+    from signalpost.config.render import Style, count_problems, render_problems
+
     text = Style(style) is Style.TEXT
     try:
         loaded = load(file)
@@ -90,6 +101,9 @@ def check(file: str, style: str) -> None:
 @FILE
 def routes(file: str) -> None:
     """Show what FILE serves, who owns it, and when jobs run next."""
+    from signalpost.cli.listing import show_routes
+    from signalpost.cli.loading import load
+
     show_routes(load(file))
 
 
@@ -100,6 +114,9 @@ def plugins(file: str) -> None:
 
     Each handler is shown with where it is bound.
     """
+    from signalpost.cli.listing import show_plugins
+    from signalpost.cli.loading import load
+
     show_plugins(load(file))
 
 
@@ -111,6 +128,8 @@ def plan(file: str, against: str | None) -> None:
 
     Shown as well: the next runs of each job, and paths that two routes or signals want.
     """
+    from signalpost.cli.planning import show_plan
+
     show_plan(file, against)
 
 
@@ -123,6 +142,9 @@ def explain(path: str, file: str, method: str | None) -> None:
 
     PATH is as a client asks for it, such as /rooms/blue.
     """
+    from signalpost.cli.explaining import show_takers
+    from signalpost.cli.loading import load
+
     show_takers(load(file), path, method)
 
 
@@ -148,20 +170,34 @@ def try_(file: str, **asked: Any) -> None:
     There is no server: clients are imagined, and the state is forgotten. MESSAGE is what a client sends, such as
     '{"message": "hello"}'; - reads it from stdin.
     """
+    from signalpost.cli.loading import load
+    from signalpost.cli.question import Question
+    from signalpost.cli.trying import try_message
+
     if asked["method"] and (asked["groups"] or asked["endpoint"]):
         raise click.UsageError("a request has neither groups nor a WebSocket's endpoint: leave them out with --method")
     text = asked.pop("message")
     try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
 
 
-@cli.command()
+@cli.command(cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
-def new(folder: Path) -> None:
-    """Make FOLDER with a working app in it, to be changed at will."""
-    for name in create_app(folder):
+@click.option("--from", "starter", type=Starter(), help="The app to begin with: one of those below.")
+@click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
+def new(folder: Path, starter: str | None, *, plugin: bool) -> None:
+    """Make FOLDER with a working app in it, to be changed at will.
+
+    With --plugin it is a plugin, named after FOLDER.
+    """
+    from signalpost.cli.starter import DEMO, create_app, create_plugin
+
+    if plugin and starter is not None:
+        raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
+    for name in create_plugin(folder) if plugin else create_app(folder, starter or DEMO):
         click.echo(f"  {folder / name}")
     here = folder.resolve() == Path.cwd()
-    click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + "signalpost run")
+    following = "pip install -e '.[test]' && pytest" if plugin else "signalpost run"
+    click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + following)
 
 
 @cli.command()
@@ -172,17 +208,25 @@ def schema(file: str, write: bool) -> None:
 
     It has the actions, settings and handlers of the plugins that FILE uses.
     """
-    made = app_schema(Path(file))
+    from signalpost.cli.appschema import app_schema, schema_text, write_schema
+
+    with plugins_print_to_stderr():
+        made = app_schema(Path(file))
     click.echo(write_schema(Path(file).parent, made) if write else schema_text(made))
 
 
 @cli.command()
 def reference() -> None:
     """Print what every key of routes.yaml means, as Markdown."""
-    click.echo(reference_text(), nl=False)
+    from signalpost.config.reference import reference as text
+
+    click.echo(text(), nl=False)
 
 
 def main() -> None:
     """Run the command line."""
     open_streams()
-    cli(prog_name="signalpost")
+    try:
+        cli(prog_name="signalpost")
+    finally:
+        end_output()

@@ -1,15 +1,30 @@
 """The group of commands: one place where mistakes become lines on the terminal and an exit code."""
 
-import difflib
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from signalpost.cli.hiding import hiding
-from signalpost.cli.terminal import wants_colour
-from signalpost.config.render import render_problems
+from signalpost.config.words import nearest
 from signalpost.errors import ConfigError, OperatorError, PluginError
+
+_ALIASES = {
+    "run": ("serve", "server", "start", "up", "dev", "launch"),
+    "new": ("init", "create", "scaffold", "generate"),
+    "check": ("validate", "lint", "test", "verify", "doctor"),
+    "routes": ("list", "ls", "show", "signals"),
+    "plan": ("diff", "preview"),
+    "explain": ("why", "match"),
+    "reference": ("docs", "doc", "man", "manual"),
+    "--help": ("help",),
+    "--version": ("version",),
+}
+"""What other programs call the commands."""
+
+_MEANT = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
+_INTERRUPTED = 130  # as shells say that Ctrl-C has ended a program
 
 
 class Commands(click.Group):
@@ -24,9 +39,14 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
+            from signalpost.cli.terminal import wants_colour
+            from signalpost.config.render import render_problems
+
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
         except (OperatorError, PluginError) as error:
             click.echo(f"signalpost: {error}", err=True)
+        except KeyboardInterrupt:  # before `run` has taken Ctrl-C, or in a command that has nothing to finish
+            return ctx.exit(_INTERRUPTED)
         return ctx.exit(1)
 
     def resolve_command(
@@ -35,7 +55,24 @@ class Commands(click.Group):
         """Find the command, or say which was probably meant, and which there are."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
-            close = difflib.get_close_matches(name, self.commands, n=1)
-            meant = f'; did you mean "{close[0]}"?' if close else ""
-            ctx.fail(f'no command "{name}"{meant} (known: {", ".join(self.list_commands(ctx))})')
+            meant = self._meant(name)
+            hint = f'; did you mean "{meant}"?' if meant else ""
+            ctx.fail(f'no command "{name}"{hint} (known: {", ".join(self.list_commands(ctx))})')
         return super().resolve_command(ctx, args)
+
+    def _meant(self, name: str) -> str | None:
+        if Path(name).suffix in (".yaml", ".yml"):
+            return f"run {name}"
+        return _MEANT.get(name.lower()) or nearest(name, self.commands)
+
+
+class NewCommand(click.Command):
+    """``signalpost new``, whose help lists what an app can begin with."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line on each."""
+        from signalpost.cli.starter import starters
+
+        with formatter.section("Starters"):
+            formatter.write_dl(list(starters().items()))
+        super().format_epilog(ctx, formatter)

@@ -4,17 +4,26 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
 import click
-
-from signalpost.config.model import ServerConfig
-from signalpost.plan import Plan, load_plan
 
 Masked = Callable[[str], str]
 
 # How many configurations' secrets are hidden: after a reload, what runs on may still log those of the one before.
 _REMEMBERED = 3
+
+
+class Secretive(Protocol):
+    """What may hold secrets: a `signalpost.config.source.Source`."""
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether any value is a secret."""
+
+    @property
+    def masked(self) -> Masked:
+        """What hides the secrets that a text holds."""
 
 
 class Hiding:
@@ -25,10 +34,10 @@ class Hiding:
         self._streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (_masked_stream(stream, self.masked) for stream in self._streams)
 
-    def hide(self, config: ServerConfig) -> None:
+    def hide(self, source: Secretive) -> None:
         """Hide the secrets of a configuration from now on."""
-        if config.source.has_secrets:
-            self._masks.append(config.source.masked)
+        if source.has_secrets:
+            self._masks.append(source.masked)
 
     def masked(self, text: str) -> str:
         """Put ``!secret name`` in the place of every secret of a text."""
@@ -64,7 +73,7 @@ class _MaskedStream:
 
 @contextmanager
 def hiding(ctx: click.Context) -> Iterator[None]:
-    """Hide, while a command runs, the secrets of every plan that it loads with `load`."""
+    """Hide, while a command runs, the secrets of everything that it is told of by `hide`."""
     ctx.obj = found = Hiding()
     try:
         yield
@@ -75,22 +84,10 @@ def hiding(ctx: click.Context) -> Iterator[None]:
     found.end()
 
 
-def load(file: str) -> Plan:
-    """Load a plan for the command that runs; its secrets are not shown from now on.
-
-    Raises:
-        ConfigError: as `signalpost.plan.load_plan`.
-
-    """
-    plan = load_plan(file)
-    hide(plan)
-    return plan
-
-
-def hide(plan: Plan) -> None:
-    """Hide the secrets of a plan from what the running command prints."""
+def hide(source: Secretive) -> None:
+    """Hide the secrets of a configuration from what the running command prints."""
     if found := _current():
-        found.hide(plan.config)
+        found.hide(source)
 
 
 def masked(text: str) -> str:

@@ -6,6 +6,7 @@ repeats is counted instead of being written: nobody forges a line, and nobody fi
 """
 
 import logging
+import logging.config
 import re
 import sys
 import time
@@ -45,6 +46,10 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
+
+_TERMINALS = (1, 2)
+_KEPT_LOGGERS = frozenset({"signalpost", "sanic", "apscheduler", "asyncio"})
+_INSTALLED: "list[LogHandler]" = []  # the log is the process's
 
 Origin = tuple[object, ...]
 
@@ -227,13 +232,97 @@ class _Bucket:
 def configure_logging(level: str, masked: Masked) -> None:
     """Lead all records of the process through a `LogHandler`."""
     root = logging.getLogger()
-    root.handlers[:] = [LogHandler(masked)]
+    ours = LogHandler(masked)
+    _INSTALLED[:] = [ours]
+    root.handlers = _Kept(ours)
+    logging.config.dictConfigClass = _Configurator
     root.setLevel(level.upper())
     # What a `log` step says was asked for by the app.
     logging.getLogger(_LOG_STEPS).setLevel(min(logging.INFO, root.level))
     # What Sanic and APScheduler say of their own insides is no news below a warning.
     for name in ("sanic", "apscheduler", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+class _Kept(list[logging.Handler]):
+    """The handlers of the root, of which ours stays whatever a plugin configures.
+
+    `logging.config.dictConfig` and ``basicConfig(force=True)`` take all handlers away, and put others to the terminal
+    in their place, which neither escape nor cut anything. Those to the terminal are left out, since ours writes there;
+    those to files and elsewhere are a plugin's own business.
+
+    Args:
+        ours: stays.
+
+    """
+
+    def __init__(self, ours: logging.Handler) -> None:
+        super().__init__([ours])
+        self._ours = ours
+
+    def append(self, handler: logging.Handler) -> None:
+        """Add a handler, unless it writes to the terminal."""
+        if not writes_to_terminal(handler):
+            super().append(handler)
+
+    def remove(self, handler: logging.Handler) -> None:
+        """Take a handler out, unless it is ours."""
+        if handler is not self._ours:
+            super().remove(handler)
+
+    def clear(self) -> None:
+        """Take all handlers out but ours."""
+        self[:] = [self._ours]
+
+
+def writes_to_terminal(handler: logging.Handler) -> bool:
+    """Tell whether a handler writes to the standard output or error of the process."""
+    if isinstance(handler, LogHandler) or not isinstance(handler, logging.StreamHandler):
+        return False
+    stream = handler.stream
+    if any(stream is each for each in (None, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)):
+        return True
+    try:
+        return stream.fileno() in _TERMINALS
+    except (AttributeError, OSError, ValueError):  # it is no file, or closed
+        return False
+
+
+def keep_log() -> None:
+    """Have the log as it was, whatever a plugin has configured: to be called when code of plugins has run.
+
+    `logging.config.dictConfig` disables all loggers that it does not name, the server's included, unless it is told not
+    to; and what it puts in the place of the root's handlers is replaced. A handler to the terminal that it gives to
+    another logger writes lines as ours does.
+    """
+    root = logging.getLogger()
+    ours = next((each for each in (*_INSTALLED, *root.handlers) if isinstance(each, LogHandler)), None)
+    if ours is None:
+        return
+    if not isinstance(root.handlers, _Kept) or ours not in root.handlers:
+        others, root.handlers = root.handlers, _Kept(ours)
+        for each in others:
+            if each is not ours:
+                root.handlers.append(each)
+    for name, logger in list(root.manager.loggerDict.items()):
+        if not isinstance(logger, logging.Logger):
+            continue
+        if name.partition(".")[0] in _KEPT_LOGGERS:
+            logger.disabled = False
+        for handler in logger.handlers:
+            if writes_to_terminal(handler) and not isinstance(handler.formatter, LineFormatter):
+                handler.setFormatter(ours.formatter)
+
+
+class _Configurator(logging.config.DictConfigurator):
+    """What `logging.config.dictConfig` is done by, and then the log is as it was."""
+
+    def configure(self) -> None:
+        """Do it."""
+        try:
+            super().configure()
+        finally:
+            keep_log()
 
 
 def _origin(record: logging.LogRecord) -> Origin:

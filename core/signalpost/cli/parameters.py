@@ -8,6 +8,37 @@ import click
 from signalpost.cli.question import Imagined
 
 
+class Address(click.ParamType[str]):
+    """An address to listen on, as at an endpoint: an IPv4 or IPv6 address, a host name, ``*``."""
+
+    name = "ADDRESS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it."""
+        from signalpost.config.addresses import parse_address
+
+        try:
+            return parse_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Starter(click.ParamType[str]):
+    """What an app can begin with, by name."""
+
+    name = "STARTER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Find it."""
+        from signalpost.cli.starter import starters
+        from signalpost.config.words import unknown
+
+        known = list(starters())
+        if value not in known:
+            self.fail(unknown("starter", str(value), known), param, ctx)
+        return str(value)
+
+
 class ImaginedClient(click.ParamType[Imagined]):
     """A client: ``ada=/rooms/blue``, or with its groups, ``ada=/rooms/blue,admins,news``."""
 

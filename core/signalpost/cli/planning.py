@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
-from signalpost.cli.hiding import load
+from signalpost.cli.loading import load
 from signalpost.cli.record import read_record
 from signalpost.cli.terminal import show_table
 from signalpost.cli.wording import next_moments
@@ -49,7 +50,7 @@ def show_plan(file: str, against: str | None) -> None:
 
 def _since_running(plan: Plan) -> Changes:
     file = plan.config.file
-    record = read_record(file)
+    record = read_record(str(plan.config.folder / Path(file).name))  # a plugin may have gone to another folder
     if record is None:
         click.echo(f"no server runs from {file} here: all is new")
         return compare({}, snapshot(plan))

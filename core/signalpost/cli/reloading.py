@@ -2,17 +2,20 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from time import time_ns
 from typing import Any
 
 import click
 
 from signalpost.cli.hiding import hide
+from signalpost.cli.logs import keep_log
 from signalpost.cli.record import Recorder
 from signalpost.cli.standing import standing
 from signalpost.cli.terminal import wants_colour
 from signalpost.cli.watching import QUIET, AppFiles, Pace, Stamps, later
 from signalpost.cli.wording import installed_plugins
+from signalpost.config.listening import Listening
 from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
 from signalpost.plan import Plan, diff, load_beside
@@ -39,14 +42,28 @@ class Reloader:
         asked: is set when a reload is asked for.
         watch: whether the app's files are watched.
         since: when reading the server's plan began, in nanoseconds since the epoch.
+        home: the working folder then, from which files are named: a plugin may have gone elsewhere.
+        listening: where the app is to listen instead of where its file says.
 
     """
 
-    def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, *, watch: bool, since: int = 0) -> None:
+    def __init__(
+        self,
+        server: Server,
+        record: Recorder,
+        asked: asyncio.Event,
+        *,
+        watch: bool,
+        since: int = 0,
+        home: Path | None = None,
+        listening: Listening | None = None,
+    ) -> None:
+        self._home = home or Path.cwd()
         self._server = server
         self._record = record
         self._asked = asked
         self._watch = watch
+        self._listening = listening
         self._pace = Pace()
         self._files = AppFiles(frozenset())
         self._stamps: Stamps = {}
@@ -99,17 +116,18 @@ class Reloader:
         connections = server.plan.config.limits.connections
         try:
             plan = await self._load()
-            hide(plan)
+            hide(plan.config.source)
             done = await server.reload(plan)
         except ConfigError as error:
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
-            await self._follow(self._files.and_of(faulty))
+            await self._follow(self._files.and_of(str(self._home / name) for name in faulty))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:
             click.echo(f"signalpost: {error}\n{KEPT}", err=True)
         else:
             with standing("this is reloaded, but what follows it has failed"):
+                keep_log()
                 await self._follow(AppFiles.of(plan))
                 self._say(plan, done)
                 await asyncio.to_thread(self._record.write, plan)
@@ -145,7 +163,8 @@ class Reloader:
             plan: Plan | None = None
             try:
                 # Files are read in a thread, and only what has changed is imported: nobody waits for more than that.
-                plan = await load_beside(self._server.plan.config.file, self._server.plan)
+                before = self._server.plan
+                plan = await load_beside(before.config.file, before, self._listening)
                 if not await asyncio.to_thread(_takes_away, self._server.plan, plan) or await self._rests(latest):
                     loaded, plan = plan, None
                     return loaded

@@ -5,39 +5,61 @@ import gc
 import os
 import signal
 import sys
+import sysconfig
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from threading import Event, Thread, main_thread
 from types import FrameType
 from typing import Any
 
 import click
 
+from signalpost.cli.browser import open_page
 from signalpost.cli.hiding import masked_by_command
-from signalpost.cli.logs import configure_logging
+from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
 from signalpost.cli.standing import standing
 from signalpost.cli.streams import lasting_streams
 from signalpost.cli.wording import installed_plugins
+from signalpost.config.listening import Listening
+from signalpost.config.scalars import shorten
+from signalpost.config.words import printable
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
 from signalpost.serving.descriptors import raise_limit
 
-LOG_LEVELS = ("debug", "info", "warning", "error")
-
+_SAID_AFTER = 0.5  # seconds: nobody wonders yet
+_SAID_AGAIN = 5.0  # seconds between two looks at what is left
+_BLOCKED_AFTER = 1.0  # seconds in which any loop turns
+_MOST_SAID = 5  # things that are waited for, in one line
+_LONGEST = 200  # characters of one: clients choose the paths that they connect to
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> None:
+def run_server(
+    plan: Plan,
+    log_level: str,
+    *,
+    watch: bool,
+    show: bool = False,
+    home: Path | None = None,
+    since: int = 0,
+    listening: Listening | None = None,
+) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: to begin with.
         log_level: of what is logged, the least.
         watch: whether a change of the app's files reloads, too.
+        show: whether the first page is opened in a browser.
+        home: the working folder when the plan was read; that of now if nothing is said.
         since: when reading the plan began, in nanoseconds since the epoch: what was saved later is read again.
+        listening: where the app is to listen instead of where its file says.
 
     Raises:
         OperatorError: the server cannot start.
@@ -51,7 +73,7 @@ def run_server(plan: Plan, log_level: str, *, watch: bool, since: int = 0) -> No
     # as by a reload.
     gc.freeze()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
-        runner.run(serve(plan, signals, watch=watch, since=since))
+        runner.run(serve(plan, signals, watch=watch, show=show, home=home, since=since, listening=listening))
 
 
 class ProcessSignals:
@@ -70,6 +92,7 @@ class ProcessSignals:
         self._asked = False
         self._ask: Callable[[], object] | None = None
         self._has_terminal = _has_terminal()
+        self._awake = Event()  # the loop knows of the stop
 
     def install(self) -> None:
         """Take the signals; in the main thread only."""
@@ -80,7 +103,13 @@ class ProcessSignals:
     def event(self) -> asyncio.Event:
         """Give what is set when the server is to stop. Needs a running loop."""
         event = asyncio.Event()
-        self._wake = partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
+        loop = asyncio.get_running_loop()
+
+        def told() -> None:
+            event.set()
+            self._awake.set()
+
+        self._wake = partial(loop.call_soon_threadsafe, told)
         if self._told:
             event.set()
         return event
@@ -111,6 +140,24 @@ class ProcessSignals:
         if self._wake is not None:
             with suppress(RuntimeError):  # the loop is closed: the stop is under way already
                 self._wake()
+                Thread(target=self._say_if_blocked, daemon=True).start()
+
+    def _say_if_blocked(self) -> None:
+        """Say what holds the loop up, if it does not turn: then nothing else can say so."""
+        if not self._awake.wait(_BLOCKED_AFTER):
+            where = _place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
+            click.echo(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
+
+
+def _place_of(frame: FrameType | None) -> str:
+    """Name the line of an app that a thread is at, through whatever that has called."""
+    ours, theirs = Path(__file__).parents[1], (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((f"{ours}{os.sep}", "<", *theirs)):
+            return printable(f"{frame.f_code.co_name} ({file}:{frame.f_lineno})")
+        frame = frame.f_back
+    return "what it is at"
 
 
 def _has_terminal() -> bool:
@@ -122,25 +169,59 @@ def _has_terminal() -> bool:
     return True
 
 
-async def serve(plan: Plan, signals: ProcessSignals, *, watch: bool, since: int = 0) -> None:
+async def serve(
+    plan: Plan,
+    signals: ProcessSignals,
+    *,
+    watch: bool,
+    show: bool = False,
+    home: Path | None = None,
+    since: int = 0,
+    listening: Listening | None = None,
+) -> None:
     """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
     server = Server(plan)
     told, asked = signals.event(), signals.reload_event()
-    record = Recorder(plan.config.file)
-    reloader = Reloader(server, record, asked, watch=watch, since=since)
+    record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
+    reloader = Reloader(server, record, asked, watch=watch, since=since, home=home, listening=listening)
     await reloader.begin()
     if not await _unless(told, server.start()):
         return
+    keep_log()
     with standing("what `plan` compares with cannot be kept"):
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
         _announce(plan, server)
+        if show:
+            open_page(server.endpoints)
     with standing("nothing is reloaded any more"):
         await _unless(told, reloader.run())
     await told.wait()
     with standing("what `plan` compares with cannot be removed"):
         record.remove()
-    await server.stop()
+    await _stop(server)
+
+
+async def _stop(server: Server) -> None:
+    """Stop a server; if that takes longer than a moment, say what it waits for, and again when that is another."""
+    stopping = asyncio.ensure_future(server.stop())
+    wait, before = _SAID_AFTER, ""
+    while not (await asyncio.wait((stopping,), timeout=wait))[0]:
+        wait = _SAID_AGAIN
+        with standing("what the stop waits for cannot be told"):
+            before = _say_what_is_left(server, before)
+    stopping.result()
+
+
+def _say_what_is_left(server: Server, before: str) -> str:
+    """Say what a stop waits for, unless that is what was said before; return it."""
+    found = server.under_way()
+    what = ", ".join(printable(shorten(each, _LONGEST)) for each in found[:_MOST_SAID])
+    more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
+    if found and what != before:
+        patience = f"{server.plan.config.limits.drain:g} s at most"
+        click.echo(f"stopping: waits {patience} for {what}{more}; Ctrl-C again ends it now", err=True)
+    return what
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

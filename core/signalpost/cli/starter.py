@@ -1,41 +1,103 @@
-"""``signalpost new``: the demo app as a starter, with the schema that editors read beside it."""
+"""``signalpost new``: an app to begin with, and the schema that editors read beside it.
 
+The app is the demo of this repository, or one of the cookbook with a page to it. That page stands in ``starters/``,
+with what all pages share; the cookbook's YAML is for clients of any kind, so here it gets the routes of its page.
+"""
+
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from html import unescape
 from pathlib import Path
 
-from signalpost.cli.appschema import SCHEMA_FILE, app_schema, write_schema
+from signalpost.cli.pluginstarter import plugin_files
+from signalpost.config.cookbook import find_cookbook
 from signalpost.errors import OperatorError
+
+DEMO = "demo"
+"""What is made where nothing else is asked for."""
 
 _PARTS = ("routes.yaml", "plugins", "web")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
+_STARTERS = _PACKAGE / "starters"
+_OF_THE_DEMO = ("line.js", "icon.svg")
+_OF_ALL = ("page.css", "page.js", "chart.js")
+_OF_ONE = ("index.html", "app.css", "app.js")
+
+_FIRST_LINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n#\n"
+_ENDPOINT = "  - {name: web, address: 127.0.0.1, port: 8090, protocol: http}\n"
+_ROUTES = "  - {path: /, file: web/index.html}\n  - {path: /assets, static: web}\n"
+_DESCRIPTION = re.compile(r'<meta name="description" content="([^"]*)">')
 
 
-def create_app(folder: Path) -> list[Path]:
-    """Copy the starter into a folder that is not there yet, or empty; give what was made, relative to it.
+def starters() -> dict[str, str]:
+    """Return what an app can begin with: a name, and a line on what it is; the demo first."""
+    found = {DEMO: "The chat page, plugins, timers and a view; so without --from"}
+    for page in sorted(_STARTERS.glob("*/index.html")):
+        told = _DESCRIPTION.search(page.read_text(encoding="utf-8"))
+        found[page.parent.name] = unescape(told[1]) if told else ""
+    return found
+
+
+def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
+    """Make an app in a folder that is not there yet, or empty; give what was made, relative to it.
+
+    Args:
+        folder: where.
+        starter: one of `starters`.
 
     Raises:
         OperatorError: the folder holds something, or cannot be written.
 
     """
+    from signalpost.cli.appschema import SCHEMA_FILE, app_schema, write_schema
+
     source = find_starter()
+    contents = _demo(source) if starter == DEMO else _with_page(starter, source)
     try:
         _check_empty(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        made = sorted(_files(source))
-        for name in made:
+        for name, content in contents.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             # Not its mode: what was installed may be read-only. And nothing that has come there meanwhile.
-            with (source / name).open("rb") as original, target.open("xb") as copy:
-                shutil.copyfileobj(original, copy)
+            with target.open("xb") as copy:
+                if isinstance(content, Path):
+                    with content.open("rb") as original:
+                        shutil.copyfileobj(original, copy)
+                else:
+                    copy.write(content.encode())
         write_schema(folder, app_schema(folder / "routes.yaml"))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
-        raise OperatorError(f"the folder {folder} cannot be made: {reason}{at}") from None
-    return [SCHEMA_FILE, *made]
+        raise _not_made(folder, error) from None
+    return [SCHEMA_FILE, *contents]
+
+
+def create_plugin(folder: Path) -> list[Path]:
+    """Make an installable plugin in a folder that is not there yet, or empty; give what was made, relative to it.
+
+    Raises:
+        OperatorError: the folder holds something, cannot be written, or its name is none for a package.
+
+    """
+    files = plugin_files(folder)
+    try:
+        _check_empty(folder)
+        for name, text in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("x", encoding="utf-8") as file:
+                file.write(text)
+    except OSError as error:
+        raise _not_made(folder, error) from None
+    return list(files)
+
+
+def _not_made(folder: Path, error: OSError) -> OperatorError:
+    reason = (error.strerror or str(error)).lower()
+    at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
+    return OperatorError(f"the folder {folder} cannot be made: {reason}{at}")
 
 
 def _check_empty(folder: Path) -> None:
@@ -47,7 +109,7 @@ def _check_empty(folder: Path) -> None:
 
 
 def find_starter() -> Path:
-    """Find the starter: inside an installed package, or the checkout that an editable install points to.
+    """Find the demo: inside an installed package, or the checkout that an editable install points to.
 
     The checkout comes first: an editable install may hold a stale copy.
     """
@@ -62,10 +124,37 @@ def _is_ours(candidate: Path) -> bool:
     return candidate.name == "starter" or (candidate / "core" / "signalpost").resolve() == _PACKAGE
 
 
+def _demo(source: Path) -> Mapping[Path, Path]:
+    return {name: source / name for name in sorted(_files(source))}
+
+
 def _files(source: Path) -> Iterator[Path]:
-    """Yield the files of the starter, relative to it; not what Python and editors leave beside them."""
+    """Yield the files of the demo, relative to it; not what Python and editors leave beside them."""
     for part in _PARTS:
         for path in (source / part, *(source / part).rglob("*")):
             name = path.relative_to(source)
             if path.is_file() and path.suffix != ".pyc" and not any(each.startswith(".") for each in name.parts):
                 yield name
+
+
+def _with_page(name: str, demo: Path) -> Mapping[Path, Path | str]:
+    own = _STARTERS / name
+    script = (own / "app.js").read_text(encoding="utf-8")
+    found = {
+        **{file: demo / "web" / file for file in _OF_THE_DEMO},
+        **{file: _STARTERS / file for file in _OF_ALL if file != "chart.js" or "./chart.js" in script},
+        **{file: own / file for file in _OF_ONE},
+    }
+    text = (find_cookbook() / f"{name}.yaml").read_text(encoding="utf-8")
+    return {Path("routes.yaml"): _serving_a_page(text), **{Path("web", file): found[file] for file in sorted(found)}}
+
+
+def _serving_a_page(text: str) -> str:
+    """Give an app of the cookbook the routes of its page, and an endpoint for them where it has none."""
+    if "protocol: http}" not in text:
+        text = text.replace("endpoints:\n", f"endpoints:\n{_ENDPOINT}", 1)
+    if "\nroutes:\n" in text:
+        text = text.replace("\nroutes:\n", f"\nroutes:\n{_ROUTES}", 1)
+    else:
+        text = text.replace("\nsignals:\n", f"\nroutes:\n{_ROUTES}signals:\n", 1)
+    return _FIRST_LINE + text

@@ -1,17 +1,16 @@
-"""What a terminal is shown: colour only there, and never where NO_COLOR is set; tables whose words stay whole."""
+"""What a terminal is shown: colour only there, and never where NO_COLOR is set; tables whose words stay whole.
+
+Rich is imported where something is drawn: most commands draw nothing.
+"""
 
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import click
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from signalpost.cli.hiding import masked
 from signalpost.config.words import printable
@@ -42,6 +41,10 @@ def show_table(
     On a terminal its cells are wrapped between words to fit, and a word is never cut: a terminal that is too narrow
     even so wraps the lines itself. Anywhere else a row is one line, for grep and its kin.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     texts = [[_shown(cell) for cell in row] for row in rows]
     widths = [_longest_word(cells) for cells in zip(columns, *texts, strict=True)]
@@ -61,8 +64,10 @@ def show_table(
     )
     if title:
         click.secho(_shown(title), bold=True, color=colour)
-    for line in _lines(printer, table):
-        click.echo(line, color=colour)
+    with printer.capture() as captured:
+        printer.print(table, crop=False)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip(), color=colour)  # without the spaces that fill the last column
 
 
 def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
@@ -70,6 +75,8 @@ def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
     On a terminal a text is wrapped between words and goes on below itself; anywhere else it is one line.
     """
+    from rich.cells import cell_len
+
     colour = wants_colour(sys.stdout)
     click.secho(_shown(title), bold=True, color=colour)
     label_width = max((cell_len(label) for label, _ in facts), default=0)
@@ -96,12 +103,6 @@ def _wrapped(text: str, room: int) -> list[str]:
 
 
 def _longest_word(cells: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
     return max((cell_len(word) for cell in cells for word in cell.split()), default=1)
-
-
-def _lines(printer: Console, table: Table) -> Iterator[str]:
-    """Yield a table's lines without the spaces that fill its last column."""
-    with printer.capture() as captured:
-        printer.print(table, crop=False)
-    for line in captured.get().splitlines():
-        yield line.rstrip()

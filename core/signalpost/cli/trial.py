@@ -28,7 +28,7 @@ from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
 from signalpost.signals.elsewhere import document_of, guard_for
-from signalpost.signals.event import HandshakeRequest, RouteEvent, Shared
+from signalpost.signals.event import HandshakeRequest, RouteEvent, Services, Shared
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places
@@ -98,11 +98,18 @@ class Trial:
         self._endpoint = endpoint
         self._call = call
         names = [each.name for each in plan.config.endpoints if each.scheme.websocket]
-        self._table = SignalTable(plan.signals, names, refuse_undeclared=plan.config.undeclared_refused)
+        self._table = SignalTable(
+            plan.signals,
+            names,
+            refuse_undeclared=plan.config.undeclared_refused,
+            filters=plan.filters if call else None,
+        )
         self._hub = Hub(lambda _: None)
         self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
         broadcaster.address_by(self._table, guard_for(self._table, self._hub))
-        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients)
+        if call and plan.filters is not None:
+            broadcaster.filter = plan.filters.broadcast
+        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, services=Services(plan.config.folder))
         self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
         self._sessions: dict[str, Session] = {}
@@ -180,7 +187,7 @@ class Trial:
             raise OperatorError(str(error)) from None
         for group in imagined.groups:
             client.join(group)
-        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.address}".encode()
+        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()
         session = Session(client, self._traced(resolved.rule), HandshakeRequest(head, _PEER), self._signals, transport)
         self._sessions[imagined.id] = session
         session.arrive()
@@ -269,6 +276,9 @@ class Trial:
 
     def _traced(self, rule: SignalRule) -> SignalRule:
         """Give a rule whose steps are noted, and whose plugins' code is left out unless it is to be called."""
+        if rule.filters is not None and not self._call:
+            self._leave_out(f"the filters of plugins; {_CALLS}")
+            rule = replace(rule, filters=None)
         connected = None if rule.connected is None else self._without_code(rule.connected)
         if rule.do is not None:
             program = self._without_code(rule.do)

@@ -150,7 +150,7 @@ def _wished(message: ClientMessage) -> list[Any]:
 
 
 def _refusal(error: ClientError) -> str:
-    return f"refused: {error.code.value}{f' at {error.pointer}' if error.pointer else ''}: {error.detail}"
+    return f"refused: {error.code}{f' at {error.pointer}' if error.pointer else ''}: {error.detail}"
 
 
 def _decision(rule: SignalRule, decision: object) -> str:

@@ -53,7 +53,7 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
             "method": method,
             "path": unquote(path),
             "query": dict(reversed(parse_qsl(query, keep_blank_values=True))),
-            "headers": {"host": endpoint.address, "content-type": "application/json"},
+            "headers": {"host": endpoint.host, "content-type": "application/json"},
             "peer": _PEER,
         }
         clients = trial.clients

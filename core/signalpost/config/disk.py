@@ -1,13 +1,17 @@
 """Reads the text of a YAML file from disk: UTF-8, and not without bound."""
 
+import os
+from itertools import islice
 from pathlib import Path
 
 from signalpost.config.bounds import MAX_CHARACTERS
 from signalpost.config.neighbours import reason
+from signalpost.config.words import nearest, quoted
 from signalpost.errors import ConfigError, Problem
 
 # Of UTF-8, a character is at most four bytes: whatever is longer holds too many characters.
 _MAX_BYTES = 4 * MAX_CHARACTERS
+_MOST_LOOKED_AT = 1_000  # entries of a folder
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -34,7 +38,7 @@ def _read(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
-        text = "no such file; `signalpost new FOLDER` makes an app with one"
+        text = _missing(path)
     except IsADirectoryError:
         text = "this is a folder; name the routes.yaml in it"
     except OSError as error:
@@ -42,6 +46,19 @@ def _read(path: Path, name: str) -> bytes:
     except ValueError:
         text = "a file's name has no null characters"
     raise ConfigError((Problem(name, 0, 0, "", text),))
+
+
+def _missing(path: Path) -> str:
+    """Say that there is no such file, and which one there is that was probably meant."""
+    try:
+        with os.scandir(path.parent) as entries:
+            there = [each.name for each in islice(entries, _MOST_LOOKED_AT) if each.name.endswith((".yaml", ".yml"))]
+    except (OSError, ValueError):
+        there = []
+    near = nearest(path.name, sorted(there))
+    if near is not None:
+        return f"no such file; there is {quoted(near)}: name that one, or call it {quoted(path.name)}"
+    return "no such file; `signalpost new FOLDER` makes an app with one"
 
 
 def _undecodable(name: str, data: bytes, start: int) -> Problem:

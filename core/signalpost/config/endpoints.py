@@ -1,17 +1,24 @@
 """The endpoints of routes.yaml, each for itself and beside each other."""
 
+import os
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from signalpost.config.addresses import parse_address, parse_host, parse_origin
 from signalpost.config.headers import read_headers
-from signalpost.config.model import CompressionConfig, EndpointConfig, Scheme
+from signalpost.config.model import UNIX, CompressionConfig, EndpointConfig, KeepaliveConfig, Scheme
 from signalpost.config.section import Section
 from signalpost.config.tls import check_certificates, read_tls
-from signalpost.config.units import parse_size
+from signalpost.config.units import parse_duration, parse_size
 from signalpost.config.words import quoted, unknown
+
+LONGEST_SOCKET = 107
+"""Bytes of the path of a Unix socket (unix(7))."""
+
+_MODE = re.compile(r"0?[0-7]{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +88,60 @@ def _wrong_kind(endpoint: EndpointConfig, fitting: Sequence[str]) -> str:
 
 def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
     name = section.text("name")
-    address = section.parsed("address", parse_address)
     scheme = _scheme(section)
+    unix = (section.text("address") or "").startswith(UNIX)
+    address = _read_socket(section, scheme, folder) if unix else section.parsed("address", parse_address)
+    mode = _read_mode(section, unix=unix)
     tls = None if scheme is None else read_tls(section, scheme, folder)
     origins = _read_origins(section)
     compression = _read_compression(section, scheme)
     hosts = _parsed_texts(section, "hosts", parse_host)
     headers = _read_headers(section, scheme)
-    port = section.whole("port", -1)
+    keepalive = _read_keepalive(section, scheme)
+    port = 0 if unix else section.whole("port", -1)
+    if not unix and "port" not in section:
+        section.problem(None, 'the key "port" is missing')
     if name is None or address is None or scheme is None or not 0 <= port <= 65535:  # noqa: PLR2004 - ports end there
         return None
-    return EndpointConfig(section.keys, name, address, port, scheme, tls, origins, compression, hosts, headers)
+    return EndpointConfig(
+        section.keys, name, address, port, scheme, tls, origins, compression, hosts, headers, keepalive, mode
+    )
+
+
+def _read_socket(section: Section, scheme: Scheme | None, folder: Path) -> str | None:
+    """Read the path of a Unix socket, which is relative to the folder of routes.yaml."""
+    text = (section.text("address") or "").removeprefix(UNIX)
+    path = os.path.normpath(folder / text)
+    if "port" in section:
+        section.problem("port", "a Unix socket has no port: leave it out", of_key=True)
+    if scheme is not None and scheme.secure:
+        section.problem("protocol", f"a Unix socket is not encrypted; what stands before it is: {scheme.value[:-1]}")
+    if not text or text.startswith("//") or text.endswith("/") or "\0" in text:
+        section.problem(
+            "address", f"{quoted(UNIX + text)} names no Unix socket; write its path, as in unix:run/app.sock"
+        )
+    elif len(os.fsencode(path)) > LONGEST_SOCKET:
+        section.problem(
+            "address", f"the path of a Unix socket has at most {LONGEST_SOCKET} bytes, and this one more: {path}"
+        )
+    elif not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120 - never raises
+        section.problem("address", f"no folder {os.path.dirname(path)} for the Unix socket: make it first")  # noqa: PTH120
+    else:
+        return UNIX + path
+    return None
+
+
+def _read_mode(section: Section, *, unix: bool) -> int | None:
+    text = section.text("mode")
+    if text is None:
+        return None
+    if not unix:
+        section.problem("mode", "only a Unix socket (address: unix:…) has permissions: leave it out", of_key=True)
+    elif not _MODE.fullmatch(text):
+        section.problem("mode", f'{quoted(text)} is no mode: write three octal digits in quotes, as in mode: "660"')
+    else:
+        return int(text, 8)
+    return None
 
 
 def _scheme(section: Section) -> Scheme | None:
@@ -135,25 +185,41 @@ def _read_compression(section: Section, scheme: Scheme | None) -> CompressionCon
     )
 
 
+def _read_keepalive(section: Section, scheme: Scheme | None) -> KeepaliveConfig:
+    default = KeepaliveConfig()
+    settings = section.section("keepalive")
+    if settings is None:
+        return default
+    if scheme is not None and not scheme.websocket:
+        section.problem("keepalive", "only ws and wss endpoints ping their clients: move it there", of_key=True)
+    read: dict[str, float] = {}
+    for name in ("every", "patience"):
+        seconds = settings.quantity(name, parse_duration)
+        if seconds is not None and seconds < 1:
+            settings.problem(name, "clients are looked at once a second: allow at least 1s")
+        elif seconds is not None:
+            read[name] = seconds
+    return replace(default, **read)
+
+
 def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:
     """Report endpoints that cannot listen beside an earlier one; each once."""
-    by_port: dict[int, list[EndpointConfig]] = {}
+    by_port: dict[int | str, list[EndpointConfig]] = {}
     for section, config in endpoints:
-        if config.port == 0:  # the system gives each its own
+        if config.port == 0 and not config.socket:  # the system gives each its own
             continue
-        earlier = by_port.setdefault(config.port, [])
+        earlier = by_port.setdefault(config.socket or config.port, [])
         for other in earlier:
-            text = _clash(config, other)
+            text = clash(config, other)
             if text is not None:
-                place = section.report.source.place((*other.keys, "port"))
-                section.problem(
-                    "port", f"port {config.port} is taken by the endpoint {quoted(other.name)} at {place}: {text}"
-                )
+                key, what = ("address", config.address) if config.socket else ("port", f"port {config.port}")
+                place = section.report.source.place((*other.keys, key))
+                section.problem(key, f"{what} is taken by the endpoint {quoted(other.name)} at {place}: {text}")
                 break
         earlier.append(config)
 
 
-def _clash(one: EndpointConfig, other: EndpointConfig) -> str | None:
+def clash(one: EndpointConfig, other: EndpointConfig) -> str | None:
     """Say why two endpoints on one port cannot both listen; None if they can."""
     mine, theirs = _listening(one.address), _listening(other.address)
     if mine != theirs:

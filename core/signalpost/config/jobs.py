@@ -9,12 +9,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from signalpost.config.model import ScheduleConfig, TimerConfig
 from signalpost.config.section import Section
 from signalpost.config.steps import Place, read_broadcast, read_steps
-from signalpost.config.units import parse_duration
+from signalpost.config.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
 from signalpost.config.words import quoted
-
-# Years that datetime can carry into any zone and back without leaving its range.
-_FIRST_YEAR = 1970
-_LAST_YEAR = 9998
 
 _OFFSET = re.compile(r"(?:utc|gmt|z)?\s*(?P<sign>[+-]?)\s*0?(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE)
 # A zone that is only somewhat near is another one, and its clock is wrong.
@@ -72,6 +68,11 @@ def _read_timer(section: Section) -> TimerConfig | None:
     every = section.quantity("every", parse_duration)
     steps = read_broadcast(section, Place.JOB) or read_steps(section, "do", Place.JOB)
     if name is None or every is None:
+        return None
+    try:
+        check_skip(every, section.whole("skip", 0))
+    except ValueError as error:
+        section.problem("skip", str(error))
         return None
     return TimerConfig(
         section.keys,
@@ -174,8 +175,8 @@ def _moments(zone: ZoneInfo | None) -> Callable[[str], datetime]:
                 f"{quoted(text)} is no date or time (allowed: ISO 8601, as in 2027-01-31, 2027-01-31T09:00:00 "
                 "or 2027-01-31T09:00:00+01:00)"
             ) from None
-        if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-            raise ValueError(f"{quoted(text)} is out of range: years are {_FIRST_YEAR} to {_LAST_YEAR}")
+        if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+            raise ValueError(f"{quoted(text)} is out of range: years are {FIRST_YEAR} to {LAST_YEAR}")
         if moment.tzinfo is not None:
             return moment
         return moment.astimezone() if zone is None else moment.replace(tzinfo=zone)

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
-from signalpost.config.model import LimitsConfig, RateConfig, SignalConfig
+from signalpost.config.model import MEBIBYTE, LimitsConfig, RateConfig, SignalConfig
 from signalpost.config.section import Section
 from signalpost.config.units import format_size, parse_byte_rate, parse_duration, parse_rate, parse_size, parse_wait
 
 _DEFAULT = LimitsConfig()
+
+LEAST_HEAD, MOST_HEAD = 4_096, MEBIBYTE // 4
+"""Bytes between which ``head`` may be."""
 
 
 def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
@@ -39,8 +42,16 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
             f"({format_size(message)}, {_why(section)}), and such a one could never come; allow at least "
             f"{format_size(message)} here, or at most {format_size(inbound)} there",
         )
+    head = section.quantity("head", parse_size)
+    if head is not None and not LEAST_HEAD <= head <= MOST_HEAD:
+        section.problem(
+            "head",
+            f"{format_size(head)} is no length for a head (allowed: {format_size(LEAST_HEAD)}, which browsers need, to "
+            f"{format_size(MOST_HEAD)}, since anybody may send one)",
+        )
     return LimitsConfig(
         message=message,
+        head=head or _DEFAULT.head,
         connections=section.whole("connections", _DEFAULT.connections),
         handshake=section.quantity("handshake", parse_duration) or _DEFAULT.handshake,
         outbox=outbox or default_outbox,

@@ -24,18 +24,25 @@ def load_config(file: str | Path, environment: Mapping[str, str] | None = None) 
     return config
 
 
-def read_config(file: str | Path, environment: Mapping[str, str] | None = None) -> tuple[ServerConfig | None, Doubts]:
+def read_config(
+    file: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> tuple[ServerConfig | None, Doubts]:
     """Read of a routes.yaml what can be read: see `judge_config`.
 
     Args:
         file: where it is, as the user names it.
         environment: where variables are looked up; None is the process's own.
+        folder: where it is, absolute, if it has been read before: a plugin may have gone to another one since, and
+            then a relative name leads elsewhere.
 
     Raises:
         ConfigError: the file cannot be read at all.
 
     """
     name = str(file)
-    text = read_text(Path(name), name)
-    folder = Path(os.path.abspath(name)).parent  # noqa: PTH100 - keeps symlinks
+    if folder is None:
+        folder = Path(os.path.abspath(name)).parent  # noqa: PTH100 - keeps symlinks
+        text = read_text(Path(name), name)
+    else:
+        text = read_text(folder / Path(name).name, name)
     return judge_config(text, file=name, folder=folder, environment=environment)

@@ -19,6 +19,7 @@ from signalpost.errors import Problem
 
 Keys = tuple[str | int, ...]
 
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that only read (RFC 9110 section 9.2.1), but for TRACE, which no route answers."""
 
@@ -126,18 +127,39 @@ class CompressionConfig:
     threshold: int = 1024
 
 
+UNIX = "unix:"
+"""Stands before the path of a Unix socket, in the place of an address."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepaliveConfig:
+    """How clients that say nothing are told from those that are gone.
+
+    Attributes:
+        every: seconds without a byte from a client after which it is pinged (RFC 6455 section 5.5.2).
+        patience: seconds that a pinged client may take to say anything at all, before it counts as gone.
+
+    """
+
+    every: float = 25.0
+    patience: float = 10.0
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class EndpointConfig(Placed):
     """An address and port with a protocol.
 
     Attributes:
-        address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses.
-        port: 0 to 65535; 0 lets the system choose (tests).
+        address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses, and ``unix:`` stands before the
+            absolute path of a Unix socket.
+        port: 0 to 65535; 0 lets the system choose (tests). A Unix socket has 0.
         origins: further origins, as scheme://host[:port], whose pages may open WebSockets, or at http and https change
             things and read answers.
         compression: of WebSockets; None is not at all.
         hosts: further names in lower case by which it may be asked; ``*.example.com`` is every name below that one.
         headers: that answers carry, by name in lower case; an empty one is not sent at all.
+        keepalive: of WebSockets.
+        mode: permissions of a Unix socket; None leaves them to the process's umask.
 
     """
 
@@ -151,6 +173,18 @@ class EndpointConfig(Placed):
     compression: CompressionConfig | None = None
     hosts: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    keepalive: KeepaliveConfig = KeepaliveConfig()
+    mode: int | None = None
+
+    @property
+    def socket(self) -> str:
+        """The path of its Unix socket; empty where it has an address and a port."""
+        return self.address.removeprefix(UNIX) if self.address.startswith(UNIX) else ""
+
+    @property
+    def host(self) -> str:
+        """What a client might ask for as Host."""
+        return "localhost" if self.socket else self.address
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -286,6 +320,7 @@ class SignalConfig(Placed):
         from_elsewhere: whether messages of clients on other paths arrive here at all; None is yes, unless `rebroadcast`
             is none.
         parallel: how many messages of one client the handler may have at once; 1 keeps their order.
+        protocols: subprotocols that it speaks besides `signalpost.v1`, in the order in which they are preferred.
         timeout: seconds after which the handling of a message is cancelled; None is never.
         do: what is done with a message instead of re-broadcasting it; stands without a handler.
         connected: what is done when a client has come.
@@ -310,6 +345,7 @@ class SignalConfig(Placed):
     connected: tuple[StepConfig, ...] = ()
     disconnected: tuple[StepConfig, ...] = ()
     from_elsewhere: bool | None = None
+    protocols: tuple[str, ...] = ()
 
     @property
     def open_to_others(self) -> bool:
@@ -416,6 +452,7 @@ class LimitsConfig:
         message: largest message of a client, in bytes.
         connections: open WebSockets at most.
         handshake: seconds a client may take to ask for its WebSocket, and then what waits until it is let in.
+        head: bytes that the head of a request may have.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
         outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
             the memory, or 1 GiB if that is less.
@@ -432,6 +469,7 @@ class LimitsConfig:
     message: int = MEBIBYTE
     connections: int = 50_000
     handshake: float = 10.0
+    head: int = 16_384
     outbox: int = MEBIBYTE
     outboxes: int | None = None
     inbound: int | None = None

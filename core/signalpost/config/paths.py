@@ -45,8 +45,12 @@ _SEGMENT_SAFE = "-._~!$&'()*+,;=:@"
 # What the text of a path encodes in a segment: a slash, and the percent sign of what would be read as one.
 _TO_ENCODE = re.compile(r"/|%(?=2[Ff]|25)")
 _ENCODED = re.compile(r"%2[Ff]|%25")
-# C0, DEL and C1 (Unicode's Cc), and what parts lines or paragraphs. Joiners and blanks are letters' company.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# C0, DEL and C1 (Unicode's Cc), what parts lines or paragraphs, what turns the direction of what stands behind it, so
+# that a path looks like another one, and halves of surrogate pairs. Joiners, blanks and marks of direction are letters'
+# company, and what this Python's Unicode does not know yet may be an emoji of next year.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What nobody sees and no script needs: in a declared path it was pasted by mistake, and nobody would ask for it.
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 
 
@@ -98,8 +102,12 @@ class PathPattern:
         """
         if not text.startswith("/"):
             raise ValueError(f'a path starts with "/": write {"/" + text.strip()!r}')
-        if text.strip() != text or not text.isprintable():
-            raise ValueError(f"a path has no line breaks, tabs, control characters or spaces at its ends: {text!r}")
+        if text.strip() != text or _CONTROL.search(text):
+            raise ValueError(f"a path has no line breaks, tabs, control characters or spaces at its ends: {text!a}")
+        if (unseen := _INVISIBLE.search(text)) is not None:
+            raise ValueError(
+                f"there is an invisible character U+{ord(unseen[0]):04X} in the path {text!a}: take it out"
+            )
         text = text.rstrip("/") if text.count("/") > 1 and not text.endswith("//") else text
         parts = [] if text == "/" else text[1:].split("/")
         if len(parts) > MAX_SEGMENTS:

@@ -10,6 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from signalpost.config.cookbook import find_cookbook
 from signalpost.config.schema import routes_schema
 
 Schema = Mapping[str, Any]
@@ -52,16 +53,6 @@ Made from the schema that checks the file and that editors read; `signalpost ref
 
 _TABLE = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _STEPS = "#/$defs/steps"
-
-_COOKBOOKS = (
-    Path(__file__).parents[3] / "tests" / "fixtures" / "cookbook",  # of the checkout; it comes first, being never stale
-    Path(__file__).parents[1] / "cookbook",  # of an installed package
-)
-
-
-def find_cookbook() -> Path:
-    """Find the folder of apps without code, each a .yaml file that begins with a comment on what it is."""
-    return next(folder for folder in _COOKBOOKS if folder.is_dir())
 
 
 def reference() -> str:

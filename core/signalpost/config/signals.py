@@ -1,5 +1,6 @@
 """The signals of routes.yaml, each for itself and beside each other."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
 from signalpost.config.steps import Place, has_template, read_steps
 from signalpost.config.units import parse_duration, parse_size
+
+NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
+"""What cannot be in a token (RFC 9110 section 5.6.2)."""
 
 _WISHES = {wish.value: wish for wish in Wish}
 
@@ -71,7 +75,31 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
         connected=connected,
         disconnected=disconnected,
         from_elsewhere=elsewhere if isinstance(elsewhere, bool) else None,
+        protocols=_read_protocols(section),
     )
+
+
+def _read_protocols(section: Section) -> tuple[str, ...]:
+    """Read ``protocols``: each a token, and none twice."""
+    read: list[str] = []
+    for keys, name in section.texts("protocols"):
+        if name == "*":
+            section.report.add(
+                keys,
+                "* is no subprotocol: name those that are to be answered with, such as bearer; what a client offers "
+                "besides, such as a token, may be anything, and is never sent back",
+            )
+        elif (wrong := NO_TOKEN.search(name)) is not None:
+            section.report.add(
+                keys,
+                f"{name!r} is no name of a subprotocol: {wrong[0]!r} cannot be in one; letters, digits and "
+                "! # $ % & ' * + - . ^ _ ` | ~ can (RFC 9110), and each name is an item of its own",
+            )
+        elif name in read:
+            section.report.add(keys, f"{name} is in the list already")
+        else:
+            read.append(name)
+    return tuple(read)
 
 
 def _read_slow(section: Section) -> SlowConfig:

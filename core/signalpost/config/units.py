@@ -24,6 +24,9 @@ RATE_UNITS: Mapping[str, float] = {"/s": 1, "/m": 1 / 60, "/h": 1 / 3600}
 
 # 100 years: whatever is longer is a slip, and datetime arithmetic overflows not far behind.
 MAX_SECONDS = 100 * 365.25 * 86400
+# Years that datetime can carry into any zone and back without leaving its range.
+FIRST_YEAR = 1970
+LAST_YEAR = 9998
 MAX_BYTES = 2**40
 # More than any connection carries; whoever means no limit says 0.
 MAX_RATE = 1e9
@@ -201,6 +204,21 @@ def format_size(size: int) -> str:
         if size % SIZE_UNITS[unit] == 0:
             return f"{size // SIZE_UNITS[unit]}{unit}"
     return f"{size}B"
+
+
+def check_skip(every: float, skip: int) -> None:
+    """Check that a timer comes to its first run.
+
+    Raises:
+        ValueError: it does not within `MAX_SECONDS`.
+
+    """
+    most = int(MAX_SECONDS // every) - 1
+    if skip > most:
+        raise ValueError(
+            f"skip is at most {most} where every is {format_duration(every)}, not {skip}: the first run of a timer "
+            "comes within 100 years"
+        )
 
 
 def _quantity(value: str | float, kind: _Kind) -> float:

@@ -7,9 +7,9 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, NewType, Protocol
+from typing import Any, NamedTuple, NewType, Protocol
 
 from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
 from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
@@ -117,6 +117,8 @@ class Client:
 
     __slots__ = (
         "_behind",
+        "_data",
+        "_dismiss",
         "_ending",
         "_hub",
         "_limit",
@@ -173,6 +175,8 @@ class Client:
         self._transport = transport
         self._limit = limit
         self._outbox: Outbox | None = None
+        self._dismiss: Callable[[], None] | None = None
+        self._data: dict[str, Any] | None = None
         self._behind = 0  # bytes in the transport behind the frame at its head, when they were given
         self._ending = _Ending.NOT_YET
         self.descriptor = NO_DESCRIPTOR
@@ -186,6 +190,13 @@ class Client:
         return f"<Client {self.id} on {self.path}>"
 
     # For handlers and plugins
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What plugins keep about this client, by names of their choice; gone with the client."""
+        if self._data is None:
+            self._data = {}
+        return self._data
 
     def join(self, group: str) -> None:
         """Add the client to a group. Joining twice is no error.
@@ -220,12 +231,29 @@ class Client:
 
         """
         frames = notice + encode_close(code, reason)
+        if self._dismiss is not None:
+            self.dismiss()
         if not self.closing and self._hub.send_last(self, frames):
             self.close_code = self.close_code or code
             self._hub.remove(self)
             self.closing = True
 
     # For the connection and the hub
+
+    @property
+    def heeded(self) -> bool:
+        """Whether the client has gone, and what it had sent is still handled."""
+        return self._dismiss is not None
+
+    def heed(self, dismiss: Callable[[], None] | None) -> None:
+        """Note that the client has gone, and what it had sent is handled until `dismiss` ends that; None: it is not."""
+        self._dismiss = dismiss
+
+    def dismiss(self) -> None:
+        """Let go of what a client that has gone had sent."""
+        dismiss, self._dismiss = self._dismiss, None
+        if dismiss is not None:
+            dismiss()
 
     @property
     def limit(self) -> int:
@@ -278,6 +306,7 @@ class Client:
 
     def drop(self, code: int) -> None:
         """End the connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
+        self.dismiss()
         if self._transport.is_closing() and not self._transport.get_write_buffer_size():
             return  # it is over already; a reset now would only overtake the close frame
         self.left(code)

@@ -45,6 +45,11 @@ class Inbound:
         self._holders: dict[Holder, int] = {}  # who has held something longest comes first
         self._refused = None if call_later is None else Tally(self._tell, call_later)
 
+    @property
+    def roomy(self) -> bool:
+        """Whether less than half of the bytes are held: enough to keep what could as well wait elsewhere."""
+        return self.most is None or self.held * 2 < self.most
+
     def take(self, count: int) -> bool:
         """Hold so many bytes more; False holds none of them, and the log says so, a line a second at most."""
         if self._holders:

@@ -50,6 +50,7 @@ class FrameReader:
         inflater: of a connection on which permessage-deflate was negotiated.
 
     Attributes:
+        close: the payload of the first close frame that was read, or None.
         error: why the connection must be failed, or None.
         fragments: frames that were read and completed no message; whoever counts them sets it back.
         inflated: bytes by which what was inflated exceeds what came; likewise.
@@ -67,6 +68,7 @@ class FrameReader:
         "_message_opcode",
         "_message_size",
         "_tail",
+        "close",
         "error",
         "fragments",
         "inflated",
@@ -83,6 +85,7 @@ class FrameReader:
         self._compressed = False  # the message under way
         self._message = bytearray()  # not a list: a flood of tiny fragments must not cost an object each
         self._decoder: codecs.IncrementalDecoder | None = None
+        self.close: bytes | None = None
         self.error: ProtocolError | None = None
         self.fragments = 0
         self.inflated = 0
@@ -92,6 +95,11 @@ class FrameReader:
     def inflates(self) -> bool:
         """Whether messages may be compressed."""
         return self._inflater is not None
+
+    @property
+    def begun(self) -> tuple[int, bytes]:
+        """How many bytes are missing of the frame that is being read, and what has come of its header."""
+        return (0 if self._frame is None else self._frame.missing), self._tail
 
     def allow(self, limit: int) -> None:
         """Let messages have `limit` bytes at most; of one that has begun to come, what is still missing must fit."""
@@ -246,6 +254,8 @@ class FrameReader:
                 self._frame = None
                 if frame.opcode == _CLOSE:
                     _check_close(frame.payload)
+                    if self.close is None:
+                        self.close = frame.payload
                 received.append((frame.opcode, frame.payload))
         else:
             self._continue_message(frame, plain, received)

@@ -30,9 +30,12 @@ class TimerMoments:
     skip: int
 
     def after(self, moment: datetime) -> datetime | None:
-        """Give the first moment strictly after `moment`, in UTC."""
+        """Give the first moment strictly after `moment`, in UTC; None if the calendar ends (year 9999) before it."""
         passed = (moment.astimezone(UTC) - self.anchor) // self.every
-        return self.anchor + self.every * max(passed + 1, self.skip + 1)
+        try:
+            return self.anchor + self.every * max(passed + 1, self.skip + 1)
+        except OverflowError:
+            return None
 
     def allows(self, moment: datetime) -> bool:  # noqa: ARG002 - schedules look at it
         """Tell whether the job may run at `moment`: a timer always may."""

@@ -33,6 +33,7 @@ class JobStatus:
         running: how many are under way.
         next_run: aware; None if there is none, or the server does not run.
         last_error: what went wrong when last a run failed; one line.
+        paused: whether no more runs begin for now.
 
     """
 
@@ -42,6 +43,7 @@ class JobStatus:
     running: int
     next_run: datetime | None
     last_error: str | None
+    paused: bool = False
 
 
 class JobRunner:
@@ -72,6 +74,7 @@ class JobRunner:
         self._clock = clock or Clock()
         self._started = False
         self._series: dict[str, Series] = {}
+        self._paused: set[str] = set()
         self._left: list[Series] = []  # of jobs that are gone, while a run of theirs is under way
         self._scheduler: JobScheduler | None = None  # between start and stop
 
@@ -120,12 +123,15 @@ class JobRunner:
             self._series[job.name] = series
         for name in left:
             self._scheduler.forget(name)
+        self._paused &= self._series.keys()
         self._left = [series for series in (*self._left, *left.values()) if series.running]
         for series in fresh.values():
             self._begin(series, self._scheduler, now)
 
     def _series_of(self, job: Job, now: datetime, work: Work) -> Series:
-        return Series(job, moments_of(job, now), self._shared, self._broadcast, work)
+        series = Series(job, moments_of(job, now), self._shared, self._broadcast, work)
+        series.paused = job.name in self._paused
+        return series
 
     @staticmethod
     def _begin(series: Series, scheduler: JobScheduler, now: datetime) -> None:
@@ -154,21 +160,69 @@ class JobRunner:
         """
         return self._next_run(self._find(name))
 
-    def status(self) -> tuple[JobStatus, ...]:
-        """Tell how the jobs do, in the order of the plan; empty before the start."""
-        return tuple(
-            JobStatus(
-                name=name,
-                kind=series.kind,
-                runs=series.begun,
-                running=len(series.running),
-                next_run=self._next_run(series),
-                last_error=series.last_error,
-            )
-            for name, series in self._series.items()
+    def names(self) -> Sequence[str]:
+        """Return the names of all jobs, in the order of the plan."""
+        return tuple(self._series) or tuple(job.name for job in self._jobs)
+
+    def pause(self, name: str) -> None:
+        """Begin no more runs of a job by itself until `resume`; those under way finish, and `run` runs it all the same.
+
+        A reload leaves it paused, as long as there is a job of that name.
+
+        Raises:
+            LookupError: there is no job of that name.
+
+        """
+        self._set_paused(name, True)
+
+    def resume(self, name: str) -> None:
+        """Go on with a job at its next moment; what fell due meanwhile is left out.
+
+        Raises:
+            LookupError: there is no job of that name.
+
+        """
+        self._set_paused(name, False)
+
+    def _set_paused(self, name: str, paused: bool) -> None:
+        if name not in self.names():
+            raise LookupError(self._unknown(name))
+        (self._paused.add if paused else self._paused.discard)(name)
+        if name in self._series:
+            self._series[name].paused = paused
+
+    def status(self, name: str) -> JobStatus:
+        """Return how a job does.
+
+        Raises:
+            LookupError: there is no job of that name, or none has been started yet.
+
+        """
+        series = self._find(name)
+        return JobStatus(
+            name=name,
+            kind=series.kind,
+            runs=series.begun,
+            running=len(series.running),
+            next_run=self._next_run(series),
+            last_error=series.last_error,
+            paused=series.paused,
         )
 
-    async def invoke(self, name: str) -> bool:
+    def under_way(self) -> tuple[asyncio.Task[None], ...]:
+        """Return the runs that are under way."""
+        return tuple(task for series in self._series.values() for task in series.running)
+
+    def wake(self) -> None:
+        """Look for what is due: the clock has been set, and whoever has done so does not want to wait."""
+        if self._scheduler is not None:
+            self._scheduler.wakeup()
+
+    def statuses(self) -> tuple[JobStatus, ...]:
+        """Return how all jobs do, in the order of the plan; empty before the start."""
+        return tuple(map(self.status, self._series))
+
+    async def run(self, name: str) -> bool:
         """Run a job now, and wait for the end of that run.
 
         The run counts neither towards the limit nor as a run of the series: its `TickEvent.run` is 0. It takes a
@@ -197,10 +251,13 @@ class JobRunner:
     def _find(self, name: str) -> Series:
         series = self._series.get(name)
         if series is None:
-            nearest = difflib.get_close_matches(name, self._series, n=1)
-            guess = f'; did you mean "{nearest[0]}"?' if nearest else ""
-            raise LookupError(f'no job is named "{name}"{guess}')
+            raise LookupError(self._unknown(name))
         return series
+
+    def _unknown(self, name: str) -> str:
+        nearest = difflib.get_close_matches(name, self.names(), n=1)
+        guess = f'; did you mean "{nearest[0]}"?' if nearest else ""
+        return f'no job is named "{name}"{guess}'
 
     def _clock_was_set(self, step: timedelta) -> None:
         LOG.info("the system's clock was set by %+.3f s; timers keep their pace", step.total_seconds())

@@ -35,6 +35,7 @@ class Series:
         running: the runs under way, those invoked by hand included.
         last_error: what went wrong when last a run failed; one line.
         work: of the plan that the job is of.
+        paused: whether what falls due is left out.
 
     """
 
@@ -47,6 +48,7 @@ class Series:
         "job",
         "last_error",
         "moments",
+        "paused",
         "running",
         "work",
     )
@@ -56,6 +58,7 @@ class Series:
         self.work = work
         self.moments = moments
         self.begun = 0
+        self.paused = False
         self.running: set[asyncio.Task[None]] = set()
         self.last_error: str | None = None
         self._began = _LONG_AGO  # when the last run fell due

@@ -20,17 +20,18 @@ from signalpost.config.model import (
 from signalpost.config.paths import PathPattern
 from signalpost.config.steps import Place, templates_in
 from signalpost.config.templates import template_digests
-from signalpost.config.units import format_duration, format_size
+from signalpost.config.units import format_size
 from signalpost.config.words import format_keys, listing
 from signalpost.delivery.memory import default_outboxes
 from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
-from signalpost.plan.model import Job, Plan, RouteRule, TimerJob
+from signalpost.plan.model import Plan, RouteRule
 from signalpost.plan.resolver import Resolver, paths_of
 from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
 from signalpost.plan.strangers import note_strangers
+from signalpost.plugins.filtering import filters_of
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
@@ -59,16 +60,18 @@ def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOU
     resolver.check_leftovers()
     compiler = StepCompiler(resolver)
     routes = tuple(_routes(resolver, compiler))
+    filters = filters_of(registry)
     signals = tuple(_signals(resolver, compiler))
+    if filters is not None:
+        signals = tuple(replace(rule, filters=filters) for rule in signals)
     jobs = tuple(plan_jobs(resolver, compiler))
     _note_memory(config, findings)
     _note_changing_reads(config, routes, findings)
     _note_unread_templates(config, findings)
     note_strangers(config, signals, findings)
     _note_left_out(resolver)
-    _note_jobs_of_plugins(resolver, jobs)
     findings.raise_problems()
-    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes))
+    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes), filters)
 
 
 def _note_unread_templates(config: ServerConfig, findings: Findings) -> None:
@@ -119,29 +122,6 @@ def _note_left_out(resolver: Resolver) -> None:
             f"plugin {plugin.name} ({plugin.source}) is installed, and under undeclared: refuse an installed plugin "
             f"binds no path by itself; left out: {paths}. To bind them, write handlers: {{{names}}}"
         )
-
-
-def _note_jobs_of_plugins(resolver: Resolver, jobs: Sequence[Job]) -> None:
-    """Note the jobs that plugins bind: who takes one out of routes.yaml may think that it is gone."""
-    if resolver.doubts.bindings:
-        return
-    config = resolver.config
-    declared = {job.name for job in config.timers} | {job.name for job in config.schedules}
-    bound = [job for job in jobs if job.name not in declared]
-    for owner in dict.fromkeys(job.owner for job in bound):
-        own = [job for job in bound if job.owner == owner]
-        names = ", ".join(f"{_yaml_key(job.name)}: off" for job in own)
-        runs = listing(f"{job.name} ({_moments_of(job)})" for job in own)
-        resolver.findings.note(
-            f"plugin {owner} runs by itself, since routes.yaml names no job for it: {runs}. To stop that, write "
-            f"handlers: {{{names}}}"
-        )
-
-
-def _moments_of(job: Job) -> str:
-    if isinstance(job, TimerJob):
-        return f"every {format_duration(job.every)}"
-    return f"cron {', '.join(cron.text for cron in job.crons)}"
 
 
 def _yaml_key(name: str) -> str:
@@ -238,6 +218,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             message_format=signal.format,
             slow=signal.slow,
             parallel=signal.parallel,
+            protocols=signal.protocols,
             timeout=signal.timeout,
             programs=_programs(compiler, signal),
             from_elsewhere=signal.open_to_others,
@@ -284,6 +265,7 @@ def _signal_rule(
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
+    protocols: tuple[str, ...] = (),
     timeout: float | None = None,
     programs: Sequence[Program | None] = (None, None, None),
     from_elsewhere: bool = True,
@@ -303,6 +285,8 @@ def _signal_rule(
         format=message_format,
         slow=slow,
         parallel=parallel,
+        protocols=protocols,
+        cancel_when_gone=handler is not None and handler.cancel_when_gone,
         timeout=timeout,
         do=do,
         connected=connected,

@@ -11,6 +11,7 @@ from typing import Any
 
 from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, StateConfig, TimerConfig
 from signalpost.config.paths import PathPattern
+from signalpost.config.steps import called
 from signalpost.plan.model import Job, Plan, RouteRule, ScheduleJob
 from signalpost.plugins.handler import Binding, Handler, RouteBinding, SignalBinding
 from signalpost.signals.rule import SignalRule
@@ -142,7 +143,21 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
         notes.append("limits.handshake: the handshakes of TLS keep the limit of before until the server is restarted")
     if old.config.state.file != new.config.state.file:
         notes.append("state.file: the state is kept where it was until the server is restarted")
-    return tuple(notes)
+    return (*notes, *_resumed(old, new))
+
+
+def _resumed(old: Plan, new: Plan) -> Iterator[str]:
+    """Say which jobs plugins run by themselves again, since the file names their handlers no more."""
+    before: tuple[TimerConfig | ScheduleConfig, ...] = (*old.config.timers, *old.config.schedules)
+    after: tuple[TimerConfig | ScheduleConfig, ...] = (*new.config.timers, *new.config.schedules)
+    named = {job.handler for job in before} | {name for job in before for name in called(job.do)} | old.config.unbound
+    declared = {job.name for job in after}
+    for job in new.jobs:
+        if job.name not in declared and isinstance(job.action, Handler) and job.action.name in named:
+            yield (
+                f'plugin {job.owner} runs the job "{job.name}" by itself again, since the file names its handler no '
+                f"more; to stop that, write handlers: {{{job.name}: off}}"
+            )
 
 
 def _compare(old: Iterable[Thing], new: Iterable[Thing]) -> Part:
@@ -235,6 +250,7 @@ def _signal_binding(plan: Plan, rule: SignalRule) -> Any:
     return (
         rule.pattern.text,
         rule.parallel,
+        rule.cancel_when_gone,
         rule.timeout,
         _said_by(plan.registry.handlers.get(rule.handler_name), SignalBinding, rule.pattern),
     )

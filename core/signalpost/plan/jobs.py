@@ -12,6 +12,7 @@ from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.steps import StepCompiler
 from signalpost.plugins.handler import Handler, ScheduleBinding, TimerBinding
+from signalpost.signals.frozen import fixed
 
 
 def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
@@ -117,7 +118,7 @@ def _timer(
         limit=source.limit,
         skip=source.skip,
         on_start=source.on_start,
-        arguments=source.arguments,
+        arguments=fixed(source.arguments),
         filled=filled,
         timeout=source.timeout,
     )
@@ -144,6 +145,6 @@ def _schedule(
         on_start=source.on_start,
         timeout=source.timeout,
         max_runs=source.max_runs,
-        arguments=source.arguments,
+        arguments=fixed(source.arguments),
         filled=filled,
     )

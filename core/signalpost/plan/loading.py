@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from signalpost.config.doubts import Doubts
+from signalpost.config.listening import Listening
 from signalpost.config.load import read_config
 from signalpost.config.model import ServerConfig
 from signalpost.config.words import printable
@@ -16,19 +17,21 @@ from signalpost.plugins.discovery import Loading, load_plugins
 from signalpost.plugins.registry import Registry
 
 
-def load_plan(file: str | Path, before: Plan | None = None) -> Plan:
+def load_plan(file: str | Path, before: Plan | None = None, listening: Listening | None = None) -> Plan:
     """Read a routes.yaml and its plugins. Whoever is done with the plan calls ``plan.registry.unload()``.
 
     Args:
         file: routes.yaml.
         before: the plan at work, whose plugins are kept as far as they have not changed.
+        listening: where the app is to listen instead of where the file says.
 
     Raises:
         ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
+        OperatorError: it cannot listen there; nothing is loaded then.
 
     """
     try:
-        config, doubts = _config(file)
+        config, doubts = _config(file, listening)
         registry = _plugins(config, doubts, before)
     except OSError as error:
         raise _unreadable(file, error) from None
@@ -42,7 +45,7 @@ def load_plan(file: str | Path, before: Plan | None = None) -> Plan:
         raise _unreadable(file, error) from None
 
 
-async def load_beside(file: str | Path, before: Plan) -> Plan:
+async def load_beside(file: str | Path, before: Plan, listening: Listening | None = None) -> Plan:
     """Read a routes.yaml and its plugins while a server is at work; see `load_plan`.
 
     Files are read, and the plan is made, in a thread. Plugins are imported in this one, where those of the start were:
@@ -54,7 +57,7 @@ async def load_beside(file: str | Path, before: Plan) -> Plan:
 
     """
     try:
-        config, doubts = await asyncio.to_thread(_config, file)
+        config, doubts = await asyncio.to_thread(_config, file, listening, before.config.folder)
         loading = None if doubts.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
     except OSError as error:
         raise _unreadable(file, error) from None
@@ -105,10 +108,12 @@ def _unreadable(file: str | Path, error: OSError) -> ConfigError:
     return ConfigError((Problem(str(file), 0, 0, "", text),))
 
 
-def _config(file: str | Path) -> tuple[ServerConfig, Doubts]:
-    config, doubts = read_config(file)
+def _config(file: str | Path, listening: Listening | None, folder: Path | None = None) -> tuple[ServerConfig, Doubts]:
+    config, doubts = read_config(file, folder=folder)
     if config is None:
         raise ConfigError(doubts.problems)
+    if listening is not None and not doubts.problems:
+        config = listening.applied(config)
     return config, doubts
 
 

@@ -18,6 +18,7 @@ from signalpost.config.steps import CHANGING, all_steps
 from signalpost.cron import Cron
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
+from signalpost.signals.filters import Filters
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
 
@@ -121,6 +122,15 @@ class RouteRule:
         return self.do is not None and any(step.name in CHANGING for step in all_steps(self.do.config))
 
     @property
+    def work(self) -> str:
+        """What is done for a request, for whoever waits for that: ``handler publish of plugin publish``."""
+        if self.handler is not None:
+            return f"handler {self.handler.name} of plugin {self.handler.plugin}"
+        if self.do is not None:
+            return f"the actions of {self.owner}"
+        return "the page" if self.view is not None else "the file"
+
+    @property
     def below(self) -> PathPattern | None:
         """What a static route answers besides its own path: whatever is in its folder."""
         return None if self.static is None else PathPattern.parse(f"{self.path.text.rstrip('/')}/<file:path>")
@@ -134,6 +144,7 @@ class Plan:
         routes: those of routes.yaml in its order, then those of decorators; likewise `signals` and `jobs`.
         notes: what is right but may not be meant: a binding that routes.yaml overrules, one that nothing serves.
         plugin_notes: those of them that are about plugins as a whole.
+        filters: what plugins say of all messages and broadcasts; None where none says anything.
 
     """
 
@@ -144,6 +155,7 @@ class Plan:
     jobs: tuple[Job, ...]
     notes: tuple[str, ...] = ()
     plugin_notes: tuple[str, ...] = ()
+    filters: Filters | None = None
 
     def __repr__(self) -> str:
         return f"Plan({self.config.file!r})"

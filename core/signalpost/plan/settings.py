@@ -9,10 +9,14 @@ from signalpost.config.model import Keys, ServerConfig
 from signalpost.config.shape import judge_shape
 from signalpost.plan.findings import Findings
 from signalpost.plugins.registry import Registry
+from signalpost.signals.frozen import fixed
 
 
 def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, doubts: Doubts) -> ServerConfig:
-    """Give the configuration with the settings of all plugins whole; what is wrong with them is reported."""
+    """Give the configuration with the settings of all plugins whole; what is wrong with them is reported.
+
+    Nobody changes them in place: they are the same for all events, and what `diff` compares.
+    """
     said = config.plugins.settings
     settings = dict(said)
     misnamed = any(name not in registry.found for name in said)
@@ -26,7 +30,7 @@ def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, 
             text = f"{misfit.text} (says plugin {plugin}, {schema.where})"
             findings.problem((*place, *misfit.keys), text, of_key=misfit.of_key)
         settings[plugin] = filled(given, schema.document)
-    return replace(config, plugins=replace(config.plugins, settings=settings))
+    return replace(config, plugins=replace(config.plugins, settings=fixed(settings)))
 
 
 def filled(value: Any, schema: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -12,10 +13,13 @@ from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.faults import fault
+from signalpost.plugins.filtering import FILTERS
 from signalpost.plugins.loaded import Loaded, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
+from signalpost.plugins.returns import hook_with_told_returns
+from signalpost.plugins.unfound import notes_on_unfound
 
 _MARK = f"{hookspecs.PROJECT}_impl"  # pluggy's
 
@@ -47,6 +51,9 @@ def assemble(
         except BaseException as error:  # noqa: BLE001 - what it offers are objects of its own, which may raise anything
             work.manager.unregister(name=each.name)
             work.errors.append(fault(each.name, error, each.home, during="what it offers cannot be used"))
+    implementations = {hook: tuple(work.implementations(hook)) for hook in work.specs}
+    known = work.places(implementations.values())
+    work.notes += dict.fromkeys(notes_on_unfound(loaded, package, known, _MARK))
     return Registry(
         plugins=tuple(work.plugins),
         handlers=work.offers.handlers,
@@ -56,7 +63,7 @@ def assemble(
         settings_schemas=work.offers.settings_schemas,
         faulty=frozenset(work.offers.faulty),
         incomplete=frozenset(work.offers.incomplete),
-        implementations={hook: tuple(work.implementations(hook)) for hook in work.specs},
+        implementations=implementations,
         found=found or tuple(each.name for each in loaded),
         packages=packages,
         errors=tuple(work.errors),
@@ -110,12 +117,26 @@ class _Assembly:
     def implementations(self, hook: str) -> Iterator[Implementation]:
         """Yield who implements a hook: ``tryfirst`` ones, the rest in the order of plugins, ``trylast`` ones."""
         caller: pluggy.HookCaller = getattr(self.manager.hook, hook)
-        order = [plugin.name for plugin in self.plugins]
+        seats = {plugin.name: plugin.seat for plugin in self.plugins}
+        order = list(seats)
         for found in sorted(
             caller.get_hookimpls(), key=lambda each: (not each.tryfirst, each.trylast, order.index(each.plugin_name))
         ):
             arguments = tuple(inspect.signature(found.function).parameters)
-            yield Implementation(found.plugin_name, hook, found.function, arguments, where_is(found.function))
+            plugin, where, function = found.plugin_name, where_is(found.function), found.function
+            if hook not in ASKED:
+                what = f"hook {hook} of plugin {plugin} ({where})"
+                function = hook_with_told_returns(function, what, hook, seats.get(plugin))
+            yield Implementation(plugin, hook, function, arguments, where, seats.get(plugin))
+
+    def places(self, implementations: Iterable[Sequence[Implementation]]) -> set[str]:
+        """Return the places of all that was found, and of all that is wrong."""
+        return {
+            *(each.where for each in self.offers.handlers.values()),
+            *(each.where for each in self.offers.actions.values()),
+            *(each.where for each in chain.from_iterable(implementations)),
+            *(error.where for error in self.errors),
+        }
 
     def _of_plugin(self, hook: str, plugin: str) -> Iterator[Callable[[], Any]]:
         for found in getattr(self.manager.hook, hook).get_hookimpls():
@@ -179,6 +200,8 @@ class _Assembly:
             return f"{hook}: a hook must not yield"
         if hook in ASKED and inspect.iscoroutinefunction(function):
             return f"{hook} is asked before a loop runs: make it a plain def"
+        if hook in FILTERS and inspect.iscoroutinefunction(function):
+            return f"{hook} decides at once, while everybody waits: make it a plain def"
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
                 return f"{hook}: name the arguments plainly, without *{_takes(known)}"

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from signalpost.foreign import Code, original
-from signalpost.signals.event import Broadcast, Shared, SharedView
+from signalpost.foreign import Code, Seat, original
+from signalpost.signals.event import Broadcast, Jobs, Shared, SharedView
 
 LOG = logging.getLogger(__name__)
 
@@ -32,6 +33,25 @@ class PluginContext(SharedView):
     broadcast: Broadcast
     own: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, repr=False, compare=False)
+    _spawned: set[asyncio.Task[Any]] = field(default_factory=set, repr=False, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """The app's folder, where routes.yaml is; absolute."""
+        return self.shared.services.folder
+
+    @property
+    def jobs(self) -> Jobs:
+        """The timers and schedules of the server: `run`, `pause`, `resume`, `status` by name, and all `names`.
+
+        Raises:
+            RuntimeError: none run here (`signalpost try`).
+
+        """
+        jobs = self.shared.services.jobs
+        if jobs is None:
+            raise RuntimeError("there are no jobs here: they run while a server does")
+        return jobs
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
         """Run a coroutine in the background until it ends or the server stops.
@@ -45,11 +65,48 @@ class PluginContext(SharedView):
 
         """
         called = name or getattr(coroutine, "__qualname__", None)
-        code = Code(f"task {called}", self.plugin, "create_task")
+        seat = Seat()
+        seat.context = self
+        code = Code(f"task {called}", self.plugin, "create_task", seat)
         task = asyncio.get_running_loop().create_task(code.wait(coroutine), name=called)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
+        """Run a coroutine that comes to its end by itself: a stop waits for it before `shutdown`; see `create_task`.
+
+        Args:
+            coroutine: what to run.
+            name: for the log; the coroutine's own name when nothing is said.
+
+        """
+        task = self.create_task(coroutine, name=name)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        return task
+
+    async def finish_spawned(self, patience: float) -> None:
+        """Let what was spawned come to its end, and cancel what does not in time; called by the server."""
+        if not self._spawned:
+            return
+        _, late = await asyncio.wait(tuple(self._spawned), timeout=patience)
+        for task in late:
+            LOG.warning("plugin %s: the task %s was cancelled, since it was not over", self.plugin, task.get_name())
+            task.cancel()
+
+    def failed(self, code: Code, error: BaseException, args: Sequence[Any]) -> None:
+        """Tell the hooks `on_error` of all plugins that code of this one has raised something; called by the server.
+
+        Args:
+            code: what has.
+            error: as it was raised.
+            args: what it was called with.
+
+        """
+        tell = self.shared.services.tell_error
+        if tell is not None:
+            tell(code, error, args)
 
     async def cancel_tasks(self, patience: float) -> None:
         """Cancel what still runs and wait for it; called by the server.

@@ -11,10 +11,8 @@ from datetime import datetime, tzinfo
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from signalpost.config.paths import PathPattern
-from signalpost.config.units import parse_duration
-from signalpost.cron import Cron
 from signalpost.plugins.action import Action, Schema
+from signalpost.plugins.bindings import checked, text_of
 from signalpost.plugins.handler import (
     Binding,
     Handler,
@@ -37,6 +35,8 @@ from signalpost.signals.event import RouteEvent, SignalEvent, TickEvent
 
 Duration = str | float
 
+_MAX_RUNS = 10
+
 SignalFunction = TypeVar("SignalFunction", bound=Callable[[SignalEvent], Coroutine[Any, Any, Any]])
 RouteFunction = TypeVar("RouteFunction", bound=Callable[[RouteEvent], Coroutine[Any, Any, Any]])
 TickFunction = TypeVar("TickFunction", bound=Callable[[TickEvent], Coroutine[Any, Any, Any]])
@@ -51,6 +51,7 @@ def signal(
     schema: Schema | None = None,
     parallel: int = 1,
     timeout: Duration | None = None,
+    cancel_when_gone: bool = False,
 ) -> Callable[[SignalFunction], SignalFunction]:
     """Make an ``async def`` that takes a `SignalEvent` the handler `name`.
 
@@ -59,6 +60,8 @@ def signal(
         path: the signal it is bound to unless routes.yaml names it; e.g. ``/rooms/<room>``.
         schema: a JSON Schema that judges the client's whole message object; needs `path`.
         parallel: how many messages of one client it may have at once; 1 keeps their order. Needs `path`.
+        cancel_when_gone: cancel it when the client whose message it handles goes, and let go of what that client still
+            has waiting. Else it runs on, and what waits is handled for 60 s at most.
         timeout: after which the handling of a message is cancelled, ``"5s"`` or seconds; None is never. Needs `path`.
 
     """
@@ -67,11 +70,9 @@ def signal(
         if path is None:
             _refuse_without("path", schema=schema, parallel=parallel != 1, timeout=timeout)
             return None
-        PathPattern.parse(path)
-        longest = None if timeout is None else _duration("timeout", timeout)
-        return SignalBinding(path, schema, _count("parallel", parallel, least=1), longest)
+        return SignalBinding(path, schema, parallel, cast("float | None", timeout))
 
-    return _handler_decorator(HandlerKind.SIGNAL, name, bind)
+    return _handler_decorator(HandlerKind.SIGNAL, name, bind, cancel_when_gone=cancel_when_gone)
 
 
 def route(
@@ -93,8 +94,8 @@ def route(
         if path is None:
             _refuse_without("path", methods=methods, schema=schema)
             return None
-        PathPattern.parse(path)
-        return RouteBinding(path, schema=schema) if methods is None else RouteBinding(path, _methods(methods), schema)
+        said = cast("tuple[str, ...] | None", methods)
+        return RouteBinding(path, schema=schema) if said is None else RouteBinding(path, said, schema)
 
     return _handler_decorator(HandlerKind.ROUTE, name, bind)
 
@@ -127,12 +128,12 @@ def timer(
             _refuse_without("every", limit=limit, skip=skip, on_start=on_start, arguments=arguments, timeout=timeout)
             return None
         return TimerBinding(
-            _duration("every", every),
-            limit=_count("limit", limit),
-            skip=_count("skip", skip),
+            cast("float", every),
+            limit=limit,
+            skip=skip,
             on_start=on_start,
-            arguments=dict(arguments or {}),
-            timeout=None if timeout is None else _duration("timeout", timeout),
+            arguments=_said(arguments),
+            timeout=cast("float | None", timeout),
         )
 
     return _handler_decorator(HandlerKind.TIMER, name, bind)
@@ -142,13 +143,13 @@ def schedule(
     name: str,
     *,
     cron: str | Sequence[str] | None = None,
-    timezone: str | ZoneInfo | None = None,
+    timezone: str | tzinfo | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
     limit: int = 0,
     on_start: bool = False,
     timeout: Duration | None = None,
-    max_runs: int = 10,
+    max_runs: int = _MAX_RUNS,
     arguments: Mapping[str, Any] | None = None,
 ) -> Callable[[TickFunction], TickFunction]:
     """Make an ``async def`` that takes a `TickEvent` the handler `name`, by the clock.
@@ -157,7 +158,8 @@ def schedule(
         name: unique among all handlers of all plugins; with `cron` also the schedule's name.
         cron: one or several expressions, any of them fires; without it nothing runs until routes.yaml names the
             handler.
-        timezone: the zone the expressions are read in, ``"Europe/London"``; the system's when nothing is said.
+        timezone: the zone the expressions are read in, ``"Europe/London"``; the system's when nothing is said. Of zones
+            that are no `ZoneInfo`, those that tell their name are taken: ``datetime.UTC``, and pytz's.
         start: no run before this moment; without a zone of its own it is read in `timezone`.
         end: no run after this moment; likewise.
         limit: how many runs at most; 0 is for ever.
@@ -178,20 +180,20 @@ def schedule(
                 limit=limit,
                 on_start=on_start,
                 timeout=timeout,
+                max_runs=max_runs != _MAX_RUNS,
                 arguments=arguments,
             )
             return None
-        zone = ZoneInfo(timezone) if isinstance(timezone, str) else timezone
         return ScheduleBinding(
-            _crons(cron),
-            timezone=zone,
-            start=_moment(start, zone),
-            end=_moment(end, zone),
-            limit=_count("limit", limit),
+            cast("tuple[str, ...]", cron),
+            timezone=cast("ZoneInfo | None", timezone),
+            start=start,
+            end=end,
+            limit=limit,
             on_start=on_start,
-            timeout=None if timeout is None else _duration("timeout", timeout),
-            max_runs=_count("max_runs", max_runs, least=1),
-            arguments=dict(arguments or {}),
+            timeout=cast("float | None", timeout),
+            max_runs=max_runs,
+            arguments=_said(arguments),
         )
 
     return _handler_decorator(HandlerKind.SCHEDULE, name, bind)
@@ -226,27 +228,28 @@ def _decorator(what: str, name: str, make: Callable[[Function], None]) -> Callab
         try:
             make(function)
         except (ValueError, TypeError, LookupError) as error:
-            mark_fault(function, name, f'@{what}("{name}"): {_text_of(error)}')
+            mark_fault(function, name, f'@{what}("{name}"): {text_of(error)}')
         return function
 
     return decorate
 
 
 def _handler_decorator(
-    kind: HandlerKind, name: str, bind: Callable[[], Binding | None]
+    kind: HandlerKind, name: str, bind: Callable[[], Binding | None], *, cancel_when_gone: bool = False
 ) -> Callable[[Function], Function]:
     def make(function: Function) -> None:
         check_name(name, "a handler")
         check_handler(function)
         binding = bind()
-        mark_handler(function, Handler(name, kind, function, (binding,) if binding else (), where=where_is(function)))
+        if not isinstance(cancel_when_gone, bool):
+            raise TypeError(f"cancel_when_gone is True or False, not {cancel_when_gone!r}")
+        bindings = (checked(binding),) if binding else ()
+        mark_handler(
+            function,
+            Handler(name, kind, function, bindings, where=where_is(function), cancel_when_gone=cancel_when_gone),
+        )
 
     return _decorator(kind.value, name, make)
-
-
-def _text_of(error: Exception) -> str:
-    # KeyError's own text is the repr of its argument; ZoneInfoNotFoundError is one.
-    return str(error.args[0]) if error.args else type(error).__name__
 
 
 def _refuse_without(key: str, **given: object) -> None:
@@ -255,39 +258,5 @@ def _refuse_without(key: str, **given: object) -> None:
         raise ValueError(f"{' and '.join(lost)} says nothing without {key}")
 
 
-def _methods(methods: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(methods, str) or not methods or not all(isinstance(method, str) for method in methods):
-        raise ValueError(f'methods is a list of words, as in methods=["GET", "POST"], not {methods!r}')
-    return tuple(dict.fromkeys(method.upper() for method in methods))
-
-
-def _duration(key: str, value: object) -> float:
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise TypeError(f'{key} is a duration, as in {key}="5s", or a number of seconds, not {value!r}')
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
-
-
-def _count(key: str, value: object, least: int = 0) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{key} is a whole number from {least}, not {value!r}")
-    return value
-
-
-def _crons(cron: str | Sequence[str]) -> tuple[str, ...]:
-    crons = (cron,) if isinstance(cron, str) else tuple(cron)
-    if not crons:
-        raise ValueError('cron is at least one expression, as in cron="0 0 * * *"')
-    for expression in crons:
-        Cron.parse(expression)
-    return crons
-
-
-def _moment(value: datetime | None, zone: tzinfo | None) -> datetime | None:
-    if value is None or value.tzinfo is not None:
-        return value
-    if zone is None:
-        raise ValueError(f"{value.isoformat()} belongs to no time zone: give it one, or give the schedule a timezone")
-    return value.replace(tzinfo=zone)
+def _said(arguments: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {} if arguments is None else arguments

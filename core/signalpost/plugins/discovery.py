@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from signalpost.errors import PluginError
 from signalpost.foreign import interruptible
 from signalpost.plugins.assembly import assemble
 from signalpost.plugins.dropins import DropIn, DropInPackage, find_dropins
+from signalpost.plugins.entries import installed_entries, package_name, package_version
 from signalpost.plugins.faults import fault
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.registry import Registry
@@ -81,10 +82,10 @@ class Loading:
     def __init__(
         self, config: PluginsConfig, installed: Sequence[EntryPoint] | None = None, before: Registry | None = None
     ) -> None:
-        entries = sorted(entry_points(group=GROUP), key=_entry_order) if installed is None else installed
-        self._candidates = [*map(_of_entry, entries), *map(_of_dropin, find_dropins(config.folder))]
         self._errors: list[PluginError] = []
         self._notes: list[str] = []
+        entries = sorted(installed_entries(GROUP, self._notes), key=_entry_order) if installed is None else installed
+        self._candidates = [*map(_of_entry, entries), *map(_of_dropin, find_dropins(config.folder))]
         self._package = DropInPackage(config.folder, _guard(config.folder, self._notes))
         self._loaded: list[Loaded] = []
         self._chosen = list(_distinct(_chosen(self._candidates, config), self._errors))
@@ -204,8 +205,8 @@ def _entry_order(entry: EntryPoint) -> tuple[str, str]:
 
 
 def _of_entry(entry: EntryPoint) -> _Candidate:
-    package = entry.dist.name if entry.dist else ""
-    source = f"{package} {entry.dist.version}" if entry.dist else f"entry point {entry.value}"
+    package = package_name(entry.dist) if entry.dist else ""
+    source = f"{package} {package_version(entry.dist)}" if entry.dist else f"entry point {entry.value}"
     return _Candidate(entry.name, source, _home_of(_module_of(entry)), entry, package or entry.value)
 
 
@@ -265,7 +266,7 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
         try:
             if isinstance(origin, EntryPoint):
                 module = importlib.import_module(_module_of(origin))
-                version = origin.dist.version if origin.dist else NO_VERSION
+                version = package_version(origin.dist) if origin.dist else NO_VERSION
             else:
                 module = package.import_module(origin.name)
                 version = _own_version(module)

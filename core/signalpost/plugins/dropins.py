@@ -2,14 +2,14 @@
 
 The folder becomes a package of its own for the time of one plan, under a name that nothing else has::
 
-    plugins/clock.py             signalpost_plugins_5f0c31d2.clock
-    plugins/chess/__init__.py    signalpost_plugins_5f0c31d2.chess
-    plugins/_rooms.py            signalpost_plugins_5f0c31d2._rooms      from ._rooms import join
+    plugins/clock.py             signalpost.plugins.folders.f5f0c31d2.clock
+    plugins/chess/__init__.py    signalpost.plugins.folders.f5f0c31d2.chess
+    plugins/_rooms.py            signalpost.plugins.folders.f5f0c31d2._rooms      from ._rooms import join
 
-So two servers in one process, or two plans of one server, never share or overwrite a module, relative imports find
-helpers, and a dataclass finds its module in `sys.modules` while that is still being executed. A compiled file
-(``__pycache__``) is neither read nor written: its freshness is judged by seconds and size, too coarse for a reload
-right after an edit.
+The name is the same after a restart, and in processes that are spawned (`signalpost.plugins.folders`). So two servers
+in one process, or two plans of one server, never share or overwrite a module, relative imports find helpers, and a
+dataclass finds its module in `sys.modules` while that is still being executed. A compiled file (``__pycache__``) is
+neither read nor written: its freshness is judged by seconds and size, too coarse for a reload right after an edit.
 
 A plugin of which nothing has changed, neither its files nor those that it imports from beside it, is kept by the next
 plan (`DropInPackage.keep`): its modules stand in the next package under their names there, and are the same objects.
@@ -19,7 +19,6 @@ import ast
 import hashlib
 import importlib
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
@@ -28,10 +27,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from signalpost.config.presence import is_folder
+from signalpost.plugins.folders import DEPTH, PREFIX, below, name_for
 
 Guard = Callable[[Path], None]
-
-PACKAGE_PREFIX = "signalpost_plugins_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class DropInPackage:
     """The modules of one folder for one plan.
 
     Attributes:
-        name: of the package that stands for the folder in `sys.modules`.
+        name: of the package that stands for the folder in `sys.modules`; empty until it is open.
         folder: absolute.
 
     Args:
@@ -75,7 +73,7 @@ class DropInPackage:
 
     def __init__(self, folder: Path, guard: Guard) -> None:
         self.folder = folder
-        self.name = PACKAGE_PREFIX + uuid.uuid4().hex[:8]
+        self.name = ""
         self._guard = guard
         self._finder = _Finder(self, guard)
         self._lenders: set[DropInPackage] = set()
@@ -85,8 +83,10 @@ class DropInPackage:
 
     def open(self) -> None:
         """Make the folder importable."""
+        self.name = name_for(self.folder)
         package = ModuleType(self.name, "The drop-in folder of one plan.")
         package.__path__ = [str(self.folder)]
+        package.is_open = True  # type: ignore[attr-defined]  # for `signalpost.plugins.folders`
         sys.modules[self.name] = package
         sys.meta_path.insert(0, self._finder)
 
@@ -133,6 +133,8 @@ class DropInPackage:
         if self._closed:
             return
         self._closed = True
+        if self.name in sys.modules:
+            sys.modules[self.name].is_open = False  # type: ignore[attr-defined]
         for module in [each for each in sys.modules if each.startswith(self.name + ".")]:
             if not sys.modules[module].__name__.startswith(self.name + "."):
                 del sys.modules[module]
@@ -150,15 +152,18 @@ class DropInPackage:
             kept = {
                 id(module)
                 for name, module in sys.modules.items()
-                if name.startswith(PACKAGE_PREFIX) and not name.startswith(self.name)
+                if name.startswith(PREFIX) and not f"{name}.".startswith(self.name + ".")
             }
             mine = [each for each in mine if id(sys.modules[each]) not in kept]
         else:
             mine.append(self.name)
             if self._finder in sys.meta_path:
                 sys.meta_path.remove(self._finder)
-        for each in mine:
-            sys.modules.pop(each, None)
+        gone = [sys.modules.pop(each, None) for each in mine]
+        ours = {id(module) for module in gone if module is not None}
+        for name in [each for each in sys.modules if each.startswith(PREFIX)]:  # further names of the same
+            if id(sys.modules[name]) in ours and sys.modules[name].__name__ != name:
+                del sys.modules[name]
 
     def _parts(self, name: str) -> dict[str, ModuleType]:
         """Return the modules that a plugin is made of, its own and what they import, by name below the folder."""
@@ -179,7 +184,7 @@ class DropInPackage:
 
 
 def _own_name(module: ModuleType) -> str:
-    return module.__name__.partition(".")[2]
+    return below(module.__name__)
 
 
 def _loader_of(module: ModuleType) -> "_FreshLoader | None":
@@ -200,14 +205,13 @@ class _Finder(MetaPathFinder):
 
     def __init__(self, package: DropInPackage, guard: Guard) -> None:
         self._package = package
-        self._prefix = package.name + "."
         self._guard = guard
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return where the module stands, or None to let other finders try (`importlib.abc.MetaPathFinder`)."""
-        if not fullname.startswith(self._prefix):
+        if not self._package.name or not fullname.startswith(self._package.name + "."):
             return None
         for folder in path or ():
             # A new FileFinder each time: a kept one trusts the folder's time stamp and misses a file just written.
@@ -261,8 +265,8 @@ def _imports(source: bytes, fullname: str, *, is_package: bool) -> Iterator[str]
     home = fullname.split(".") if is_package else fullname.split(".")[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and 0 < node.level <= len(home):
-            base = [*home[: len(home) - node.level + 1], *(node.module or "").split(".")][1:]
-            below = ".".join(part for part in base if part)
+            base = [*home[: len(home) - node.level + 1], *(node.module or "").split(".")][DEPTH:]
+            found = ".".join(part for part in base if part)
             yield from (
-                name for name in (below, *(f"{below}.{alias.name}".lstrip(".") for alias in node.names)) if name
+                name for name in (found, *(f"{found}.{alias.name}".lstrip(".") for alias in node.names)) if name
             )

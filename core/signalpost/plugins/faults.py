@@ -1,9 +1,17 @@
 """What a plugin's exception says to its author: one line and the place in the plugin, never a traceback."""
 
+import re
+import sys
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 
+from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
+from signalpost.plugins.folders import PREFIX
+
+_DROP_IN = re.compile(rf"{re.escape(PREFIX)}\w+\.?")
+_NAME = re.compile(r"cannot import name '(\w+)'")
 
 
 def fault(plugin: str, error: BaseException, home: Path, *, during: str) -> PluginError:
@@ -33,10 +41,15 @@ def place_in(error: BaseException, home: Path) -> str:
 
 def describe(error: BaseException) -> str:
     """Put an exception into one line: its type, unless its text says as much, and its text."""
-    text = " ".join(str(error).split())
+    text = _of_dropins(" ".join(str(error).split()))
     if isinstance(error, ImportError) and text:
         return (text[0].lower() + text[1:]).replace("'", '"')
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _of_dropins(text: str) -> str:
+    """Name modules of the drop-in folder as the plugin does: the folder's own name is nobody's business."""
+    return _DROP_IN.sub("", text)
 
 
 def _inside(filename: str, home: Path) -> bool:
@@ -45,10 +58,50 @@ def _inside(filename: str, home: Path) -> bool:
 
 
 def _hint(error: BaseException, home: Path) -> str:
-    """Say what to do about a missing module, where that can be known."""
-    if not isinstance(error, ModuleNotFoundError) or not error.name:
-        return ""
+    """Say what to do about a missing module or name, where that can be known."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _module_hint(error.name, home)
+    if isinstance(error, ImportError):
+        return _name_hint(error)
+    return ""
+
+
+def _module_hint(name: str, home: Path) -> str:
     folder = home if home.is_dir() else home.parent
-    if (folder / f"{error.name}.py").is_file() or (folder / error.name / "__init__.py").is_file():
-        return f"; it is a file beside the plugin: write `from .{error.name} import …`"
+    known = _beside(folder)
+    bare = _of_dropins(name)
+    if bare != name:  # a relative import
+        return f"{did_you_mean(bare, sorted(known))} (beside the plugin: {listing(sorted(known))})"
+    bare = name.removeprefix(f"{folder.name}.")
+    if bare.partition(".")[0] in known:
+        return f"; it is a file beside the plugin: write `from .{bare} import …`"
+    if name == folder.name:
+        return "; what is beside the plugin is imported relatively: write `from .name import …`"
+    top = name.partition(".")[0]
+    if top == "signalpost":
+        return "; plugins import from signalpost itself, as in `from signalpost import signal`"
+    if top != name and _is_there(top):
+        return f"; {top} is installed, and has no such module"
     return "; install it where signalpost is installed"
+
+
+def _beside(folder: Path) -> set[str]:
+    """Name what a plugin may import from beside itself."""
+    files = {file.stem for file in folder.glob("*.py")}
+    return files | {file.parent.name for file in folder.glob("*/__init__.py")}
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
+
+
+def _name_hint(error: ImportError) -> str:
+    """Say which name of signalpost was probably meant."""
+    missing = _NAME.search(str(error))
+    if error.name != "signalpost" or missing is None:
+        return ""
+    known: list[str] = sorted(sys.modules["signalpost"].__all__)
+    return f"{did_you_mean(missing[1], known)} (known: {', '.join(known)})"

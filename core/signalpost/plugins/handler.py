@@ -81,6 +81,7 @@ class Handler:
         bindings: what it is bound to unless routes.yaml names it.
         plugin: the name of the plugin it comes from; empty until discovery has filled it in.
         where: ``file:line`` of the function.
+        cancel_when_gone: whether it is cancelled when the client whose message it handles goes.
         seat: where the plugin's instance sits, likewise.
 
     """
@@ -91,6 +92,7 @@ class Handler:
     bindings: tuple[Binding, ...] = ()
     plugin: str = ""
     where: str = ""
+    cancel_when_gone: bool = False
     seat: Seat | None = field(default=None, compare=False, repr=False)
 
     @property

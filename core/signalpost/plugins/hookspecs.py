@@ -16,6 +16,8 @@ from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.marks import record
+from signalpost.signals.event import HandshakeRequest, MessageData
+from signalpost.signals.filters import Outgoing
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -142,14 +144,15 @@ def shutdown(context: PluginContext) -> None:
 
 
 @hookspec
-def client_connected(client: Client) -> None:
+def client_connected(client: Client, request: HandshakeRequest) -> None:
     """Let a client in, whose WebSocket is open; ``client.close()`` refuses it.
 
     Until all implementations have ended, the client is in no audience and its messages are not read. An ``async def``
     keeps this client waiting, for as long as ``limits.handshake`` at most, and nobody else.
 
     Args:
-        client: `id`, `path`, `params`, `groups`, `join(group)`, `leave(group)`, `close(code, reason)`.
+        client: `id`, `path`, `params`, `groups`, `data`, `join(group)`, `leave(group)`, `close(code, reason)`.
+        request: its handshake: `headers`, `query`, `path`, `peer`.
 
     """
 
@@ -161,5 +164,47 @@ def client_disconnected(client: Client, code: int) -> None:
     Args:
         client: as it was; nothing reaches it any more.
         code: how the connection ended (RFC 6455 section 7.4; 4008 too slow, 4009 kicked by a handler).
+
+    """
+
+
+@hookspec
+def on_error(error: BaseException, what: str, plugin: str, event: Any, client: Client | None) -> None:
+    """Hear that code of any plugin has raised something, besides the line in the log.
+
+    Args:
+        error: as it was raised.
+        what: raised it, as the log names it: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
+        plugin: the name of that plugin.
+        event: what the handler or action was given; None for hooks and tasks.
+        client: whose message, arrival or leaving it was about, if anybody's.
+
+    """
+
+
+@hookspec
+def filter_message(message: MessageData, client: Client) -> None:
+    """Judge every message of every client, on all signals, before anything becomes of it.
+
+    A plain ``def``: everybody waits meanwhile. What it raises besides `signalpost.Veto` is logged, and refuses the
+    message: a filter that fails lets nothing pass.
+
+    Args:
+        message: as its schema has let it pass; what is assigned to its fields takes their place. On a signal with
+            ``format: raw`` its `message` is text or bytes.
+        client: the sender.
+
+    """
+
+
+@hookspec
+def filter_broadcast(outgoing: Outgoing) -> None:
+    """Judge every value before it is sent, whoever sends it: clients, handlers, actions, jobs and routes.
+
+    A plain ``def``, as `filter_message`. A `signalpost.Veto` keeps it back; if it is a client's message that is passed
+    on, the client is told why, else the receipt counts nobody.
+
+    Args:
+        outgoing: what is sent, and to whom; another `value` may be put into it.
 
     """

@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -82,7 +83,8 @@ def mark_handler(function: Callable[..., Any], made: Handler) -> None:
     others = marks.handlers
     for index, other in enumerate(others):
         if (other.name, other.kind) == (made.name, made.kind):
-            both = replace(other, bindings=made.bindings + other.bindings)
+            cancel = made.cancel_when_gone or other.cancel_when_gone
+            both = replace(other, bindings=made.bindings + other.bindings, cancel_when_gone=cancel)
             _write(function, replace(marks, handlers=(*others[:index], both, *others[index + 1 :])))
             return
     _write(function, replace(marks, handlers=(made, *others)))
@@ -116,6 +118,8 @@ def where_is(function: object) -> str:
 
 
 def _unwrapped(function: Callable[..., Any]) -> Any:
+    while isinstance(function, partial):
+        function = function.func
     try:
         return inspect.unwrap(function)
     except ValueError:  # it wraps itself

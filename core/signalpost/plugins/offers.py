@@ -20,18 +20,13 @@ from signalpost.config.schema import built_in_actions
 from signalpost.config.words import format_keys
 from signalpost.errors import PluginError
 from signalpost.plugins.action import Action, SettingsSchema
+from signalpost.plugins.bindings import checked_all, text_of
 from signalpost.plugins.exposed import exposed_marks
 from signalpost.plugins.faults import fault
-from signalpost.plugins.handler import (
-    Handler,
-    HandlerKind,
-    RouteBinding,
-    ScheduleBinding,
-    SignalBinding,
-    TimerBinding,
-)
+from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
+from signalpost.plugins.returns import with_told_returns
 from signalpost.signals.schema import SchemaGate
 
 REGISTER_HANDLERS = "register_handlers"
@@ -47,13 +42,6 @@ _KNOWN_NAMES = frozenset({"settings", *chain.from_iterable(GETTERS.values()), *D
 """What templates name by themselves, wherever they stand."""
 
 _KNOWN_FILTERS = frozenset({*FILTERS, *all_filters({})})
-
-_BINDINGS: Mapping[HandlerKind, type] = {
-    HandlerKind.SIGNAL: SignalBinding,
-    HandlerKind.ROUTE: RouteBinding,
-    HandlerKind.TIMER: TimerBinding,
-    HandlerKind.SCHEDULE: ScheduleBinding,
-}
 
 Made = TypeVar("Made", Handler, Action)
 
@@ -113,9 +101,9 @@ class Offers:
             loaded.answers.update((hook, list(self._ask(loaded, hook, functions))) for hook, functions in asked.items())
         answers = loaded.answers
         handlers = list(marks.handlers)
-        handlers += self._registered(loaded, answers[REGISTER_HANDLERS], REGISTER_HANDLERS, Handler, _handler_fault)
+        handlers += self._registered(loaded, answers[REGISTER_HANDLERS], REGISTER_HANDLERS, Handler, _sound_handler)
         actions = list(marks.actions)
-        actions += self._registered(loaded, answers[REGISTER_ACTIONS], REGISTER_ACTIONS, Action, _action_fault)
+        actions += self._registered(loaded, answers[REGISTER_ACTIONS], REGISTER_ACTIONS, Action, _sound_action)
         for answer in answers[SETTINGS_SCHEMA]:
             self._take_settings(loaded, answer)
         return Offered(
@@ -140,7 +128,7 @@ class Offers:
                 self.incomplete.add(loaded.name)
 
     def _registered(
-        self, loaded: Loaded, answers: Sequence[_Answer], hook: str, kind: type[Made], fault_of: Callable[[Made], str]
+        self, loaded: Loaded, answers: Sequence[_Answer], hook: str, kind: type[Made], sound: Callable[[Made], Made]
     ) -> Iterator[Made]:
         """Yield the sound ones of what a plugin made by itself, without a decorator."""
         for answer in answers:
@@ -148,11 +136,15 @@ class Offers:
                 self._fault(loaded, answer.where, f"{hook} returns a list of {kind.__name__}, not {answer.value!r}")
                 continue
             for made in answer.value:
-                text = fault_of(made) if isinstance(made, kind) else f"not {_a(kind)}: {made!r}"
-                if text:
-                    self._fault(loaded, answer.where, f"{hook}: {text}")
+                if not isinstance(made, kind):
+                    self._fault(loaded, answer.where, f"{hook}: not {_a(kind)}: {made!r}")
+                    continue
+                try:
+                    found = sound(made)
+                except ValueError as error:
+                    self._fault(loaded, answer.where, f"{hook}: {error}")
                 else:
-                    yield replace(made, where=made.where or where_is(made.function))
+                    yield replace(found, where=found.where or where_is(found.function))
 
     def _take_action(self, loaded: Loaded, action: Action) -> bool:
         """Take an action, unless its name or its schema cannot be used."""
@@ -182,7 +174,7 @@ class Offers:
     def _take(self, loaded: Loaded, kind: str, made: Made, table: dict[str, Made]) -> bool:
         if not self._claim(loaded, kind, made.name, made.where):
             return False
-        table[made.name] = replace(made, plugin=loaded.name, seat=loaded.seat)
+        table[made.name] = with_told_returns(replace(made, plugin=loaded.name, seat=loaded.seat))
         return True
 
     def _take_settings(self, loaded: Loaded, answer: _Answer) -> None:
@@ -228,31 +220,39 @@ class Offers:
         self._errors.append(PluginError(loaded.name, where, text))
 
 
-def _handler_fault(handler: Handler) -> str:
-    """Say what is wrong with a handler that no decorator has checked; nothing is wrong with the empty answer."""
+def _sound_handler(handler: Handler) -> Handler:
+    """Return a handler that no decorator has checked, its bindings in their one form.
+
+    Raises:
+        ValueError: it cannot be one.
+
+    """
+    what = f'handler "{handler.name}"'
     kind: object = handler.kind
     if not isinstance(kind, HandlerKind):
-        return f'handler "{handler.name}": its kind is a HandlerKind, not {kind!r}'
-    wanted = _BINDINGS[kind]
-    for binding in handler.bindings:
-        if not isinstance(binding, wanted):
-            return f'handler "{handler.name}": a {kind.value} is bound by {wanted.__name__}, not by {binding!r}'
+        raise ValueError(f"{what}: its kind is a HandlerKind, not {kind!r}")  # noqa: TRY004 - a mistake of a plugin's
     try:
+        bindings = checked_all(kind, handler.bindings)
         check_name(handler.name, "a handler")
         check_handler(handler.function)
-    except ValueError as error:
-        return f'handler "{handler.name}": {error}'
-    return ""
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"{what}: {text_of(error)}") from None
+    return replace(handler, bindings=bindings)
 
 
-def _action_fault(action: Action) -> str:
-    """Say what is wrong with an action that no decorator has checked."""
+def _sound_action(action: Action) -> Action:
+    """Return an action that no decorator has checked.
+
+    Raises:
+        ValueError: it cannot be one.
+
+    """
     try:
         check_name(action.name, "an action")
         check_action(action.function)
     except ValueError as error:
-        return f'action "{action.name}": {error}'
-    return ""
+        raise ValueError(f'action "{action.name}": {error}') from None
+    return action
 
 
 def _name_fault(name: object, known: Collection[str]) -> str:

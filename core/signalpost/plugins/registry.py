@@ -25,6 +25,7 @@ class Implementation:
         plugin: the plugin's name.
         arguments: those of the hook's that the function takes, in its order.
         where: ``file:line`` of the function.
+        seat: where the plugin's instance sits.
 
     """
 
@@ -33,11 +34,12 @@ class Implementation:
     function: Callable[..., Any] = field(compare=False)
     arguments: tuple[str, ...]
     where: str
+    seat: Seat | None = field(default=None, compare=False, repr=False)
 
     @property
     def code(self) -> Code:
         """What the log calls it."""
-        return Code(f"hook {self.hook}", self.plugin, self.where)
+        return Code(f"hook {self.hook}", self.plugin, self.where, self.seat)
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
         """Call the function with those of the hook's arguments that it takes."""

@@ -10,10 +10,22 @@ from typing import Any
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.errors import PluginError
-from signalpost.foreign import named
+from signalpost.foreign import Code, named
 from signalpost.plugins.context import PluginContext
+from signalpost.plugins.handler import HandlerKind
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
-from signalpost.signals.event import Broadcast, Shared
+from signalpost.plugins.returns import untold
+from signalpost.signals.event import (
+    Broadcast,
+    Callee,
+    HandshakeRequest,
+    PluginView,
+    RouteEvent,
+    Shared,
+    SignalEvent,
+    TickEvent,
+)
+from signalpost.signals.filters import Veto
 
 PATIENCE = 5.0
 """Seconds that hooks and tasks get at shutdown."""
@@ -28,6 +40,17 @@ NOTICE = 2.0
 _CANCEL_GRACE = 1.0  # seconds that a cancelled `startup` gets to clean up
 
 LOG = logging.getLogger(__name__)
+
+ON_ERROR = "on_error"
+
+_EVENTS: Mapping[HandlerKind, type] = {
+    HandlerKind.SIGNAL: SignalEvent,
+    HandlerKind.ROUTE: RouteEvent,
+    HandlerKind.TIMER: TickEvent,
+    HandlerKind.SCHEDULE: TickEvent,
+}
+
+_SERVER_ERROR = 500
 
 
 class RunningPlugins:
@@ -50,6 +73,7 @@ class RunningPlugins:
         before: "RunningPlugins | None" = None,
     ) -> None:
         self.registry = registry
+        self._shared = shared
         self.base: Context = copy_context() if before is None else before.base.copy()
         self._before = before
         self.kept = frozenset() if before is None else frozenset(before.serving(registry, settings))
@@ -82,6 +106,8 @@ class RunningPlugins:
             PluginError: a plugin could not start, or not in time. Those behind it have not been called.
 
         """
+        if self._before is None:
+            self._serve()
         hooks = [each for each in self.registry.implementations.get("startup", ()) if each.plugin not in self.kept]
         self._waiting = {implementation.plugin for implementation in hooks} | set(self._replacing)
         for implementation in hooks:
@@ -130,6 +156,7 @@ class RunningPlugins:
         """Serve from now on, and let the plugins of before know whose instances go on."""
         for name, seat in self._seats.items():
             seat.context = self.contexts[name]
+        self._serve()
         if self._before is not None:
             self._before.hand_over(self.kept)
         self._before = None
@@ -179,6 +206,11 @@ class RunningPlugins:
             text = f"its startup failed: {named(error)}"
             raise PluginError(implementation.plugin, implementation.where, text) from error
 
+    async def finish_spawned(self, patience: float) -> None:
+        """Let what events have spawned come to its end, but for plugins that serve on."""
+        left = [context for name, context in self.contexts.items() if name not in self._settled]
+        await asyncio.gather(*(context.finish_spawned(patience) for context in left))
+
     async def stop(self, patience: float = PATIENCE) -> None:
         """Wait for hooks about clients, call `shutdown` in the reverse order, then cancel the plugins' tasks.
 
@@ -199,6 +231,7 @@ class RunningPlugins:
     async def shut_down(self, name: str, patience: float) -> None:
         """Shut one plugin down, and cancel its tasks."""
         self._settled.add(name)
+        await self.contexts[name].finish_spawned(patience)
         for implementation in self.registry.implementations.get("shutdown", ()):
             if implementation.plugin == name:
                 await self._shut_down(implementation, patience)
@@ -211,14 +244,55 @@ class RunningPlugins:
         except TimeoutError as error:
             log_failure(implementation, error)
 
+    def _serve(self) -> None:
+        """Let plugins call the handlers of these, and hear of their errors."""
+        services = self._shared.services
+        services.handlers.clear()
+        services.handlers.update(self._callees())
+        services.tell_error = self._tell_error if self.registry.implementations.get(ON_ERROR) else None
+
+    def _callees(self) -> Iterator[tuple[str, Callee]]:
+        """Yield the handlers as plugins call those of others."""
+        for name, handler in self.registry.handlers.items():
+            yield name, Callee(untold(handler.function), _EVENTS[handler.kind], handler.code)
+
+    def _tell_error(self, code: Code, error: BaseException, args: Sequence[Any]) -> None:
+        """Call `on_error` of all plugins; what it raises itself is logged alone."""
+        if code.what == f"hook {ON_ERROR}" or _is_an_answer(error):
+            return
+        first = args[0] if args else None
+        event = first if isinstance(first, PluginView) else None
+        told = next((each for each in args if isinstance(each, Mapping)), {})
+        arguments = {
+            "error": error,
+            "what": str(code),
+            "plugin": code.plugin,
+            "event": event,
+            "client": told.get("client", getattr(event, "client", None)),
+        }
+        for implementation in self.registry.implementations.get(ON_ERROR, ()):
+            try:
+                outcome = implementation.code.call(implementation, arguments)
+            except Exception as failure:  # noqa: BLE001 - a plugin may raise anything
+                log_failure(implementation, failure)
+                continue
+            if inspect.isawaitable(outcome):
+                task = asyncio.get_running_loop().create_task(self._finish(implementation, outcome, arguments))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
     def client_connected(
-        self, client: Client, context: Callable[[], Context] = copy_context
+        self,
+        client: Client,
+        context: Callable[[], Context] = copy_context,
+        request: HandshakeRequest | None = None,
     ) -> Sequence[asyncio.Task[None]]:
         """Tell plugins of a client. Plain functions have run when this returns.
 
         Args:
             client: has come.
             context: gives the client's own, in which its hooks are run.
+            request: its handshake.
 
         Returns:
             The hooks that wait.
@@ -227,7 +301,8 @@ class RunningPlugins:
         if not self._connected:
             return ()
         home = context()
-        tasks = [self._notify(each, client, {"client": client}, home) for each in self._connected]
+        arguments = {"client": client, "request": request}
+        tasks = [self._notify(each, client, arguments, home) for each in self._connected]
         return [task for task in tasks if task is not None]
 
     def client_disconnected(self, client: Client, code: int, context: Callable[[], Context] = copy_context) -> None:
@@ -257,7 +332,7 @@ class RunningPlugins:
             log_failure(implementation, error)
             return None
         if inspect.isawaitable(outcome):
-            return self._follow(place, self._finish(implementation, outcome), home)
+            return self._follow(place, self._finish(implementation, outcome, arguments), home)
         return None
 
     def _follow(
@@ -281,9 +356,11 @@ class RunningPlugins:
         await asyncio.wait((before,))
         await run(implementation, arguments)
 
-    async def _finish(self, implementation: Implementation, outcome: Awaitable[Any]) -> None:
+    async def _finish(
+        self, implementation: Implementation, outcome: Awaitable[Any], arguments: Mapping[str, Any]
+    ) -> None:
         try:
-            await implementation.code.wait(outcome)
+            await implementation.code.wait(outcome, implementation, arguments)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_failure(implementation, error)
 
@@ -296,6 +373,14 @@ class RunningPlugins:
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=patience)
+
+
+def _is_an_answer(error: BaseException) -> bool:
+    """Tell whether an exception is an answer: a filter's, or that of a route's handler, such as Sanic's NotFound."""
+    if isinstance(error, Veto):
+        return True
+    status = getattr(error, "status_code", None)
+    return isinstance(status, int) and status < _SERVER_ERROR
 
 
 def _tell_slow(implementation: Implementation, limit: float) -> None:

@@ -1,9 +1,11 @@
 """One Sanic app for each listening port, holding only that port's routes."""
 
+import logging
 import re
 import uuid
 from asyncio import CancelledError
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import CoroutineType
 from typing import Any
 
@@ -120,6 +122,21 @@ def discard_app(app: App) -> None:
     Sanic.unregister_app(app)
 
 
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Keep Sanic from advising, on a terminal, to start it with its own options, which nobody here can give."""
+    logger = logging.getLogger("sanic.error")
+    logger.addFilter(_is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "in PRODUCTION mode" not in str(record.msg)
+
+
 def adopt_routes(app: App, other: App) -> None:
     """Let an app that serves answer by the routes and the limits of another one, which is finalized, from now on."""
     app.router = other.router
@@ -142,6 +159,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             ctx_headers=headers,
             **_OPTIONS,
             ctx_changes=rule.changes,
+            ctx_work=rule.work,
         )
     where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
     if services.endpoints is not None and where not in {rule.path.identity(ignore_case=False) for rule in rules}:
@@ -158,7 +176,7 @@ def _config(services: RouteServices) -> Config:
             "AUTO_EXTEND": False,
             "KEEP_ALIVE_TIMEOUT": 75,
             "MOTD": False,
-            # The largest header follows from this one, for all apps of the process: keep it at Sanic's 8 KiB. Smaller
+            # Sanic's largest header follows from this one, for all apps of the process; ours is limits.head. Smaller
             # bodies are bounded by the routes.
             "REQUEST_MAX_SIZE": max(services.message_limit, Http.HEADER_CEILING),
             "REQUEST_TIMEOUT": services.patience,

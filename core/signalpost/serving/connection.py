@@ -4,15 +4,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
-from signalpost.config.model import MEBIBYTE, LimitsConfig
-from signalpost.delivery.client import Client
+from signalpost.config.model import MEBIBYTE, KeepaliveConfig, LimitsConfig
+from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader, Received
 from signalpost.plugins.running import RunningPlugins
+from signalpost.serving.ahead import AHEAD, Ahead
 from signalpost.serving.keepalive import Handle, Keepalive
 from signalpost.serving.rate import Allowance, allowance_of, pace_of
 from signalpost.signals.outgoing import welcome_frame
@@ -51,6 +53,13 @@ SHORTEST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
 """Seconds after which it is looked at again: it may have been closed meanwhile, and its answer must be read."""
 
+LINGER = 60.0
+"""Seconds for which what a client had sent before it went is still handled."""
+
+_HERE, _LEFT, _LOST, _OVER = range(4)
+"""How far a connection has come: its client is there; has gone, which is noticed before what it had sent has been read;
+its transport has ended; nothing of it is handled any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clockwork:
@@ -71,7 +80,9 @@ class Clockwork:
 class Connection(asyncio.Protocol):
     """Bytes to messages on the way in; on the way out only pongs and close frames, the rest goes by the hub.
 
-    While it is paused, for whatever reason, nothing is read. What had been read before waits here, in order.
+    While it is paused, for whatever reason, nothing is read. What had been read before waits here, in order, and what
+    comes meanwhile is kept as it is (`Ahead`), up to a bound: so the client's end is noticed at once. Who has gone is
+    in nobody's audience any more, and what it had sent is handled in its turn.
 
     Args:
         transport: whose 101 is about to be written.
@@ -88,6 +99,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_ahead",
         "_allowance",
         "_client",
         "_clockwork",
@@ -98,6 +110,7 @@ class Connection(asyncio.Protocol):
         "_incoming",
         "_keepalive",
         "_mouthful",
+        "_parting",
         "_pauses",
         "_pinned",
         "_plugins",
@@ -105,10 +118,12 @@ class Connection(asyncio.Protocol):
         "_reads_on",
         "_sends",
         "_session",
+        "_stage",
+        "_stopped",
         "_transport",
-        "_unread",
         "_waiting",
         "_waking",
+        "_watching",
         "heard_at",
         "pinged_at",
         "suspended",
@@ -141,9 +156,13 @@ class Connection(asyncio.Protocol):
         self._held_size = 0  # bytes of memory that they took when they began to wait
         self._pauses = 0
         self._pinned = 0  # bytes that the account has noted for this connection
-        self._reads_on = False  # in the next turn of the loop
         self._sends = True  # whether what was taken last went to others; nobody knows that of who has said nothing yet
-        self._unread = b""  # what came in one piece, but is for the next turns of the loop, or for a pause's end
+        self._ahead: Ahead | None = None  # what is to be read in later turns of the loop, or behind a pause
+        self._reads_on = False  # in the next turn of the loop
+        self._stopped = False  # the transport reads nothing
+        self._watching = NO_DESCRIPTOR  # of a transport that reads nothing: its end is heard of
+        self._stage = _HERE
+        self._parting: Handle | None = None  # has a client that goes leave, or ends what it has left behind
         self._waiting = 0  # bytes of messages that wait for a handler
         self._waking: Handle | None = None  # ends a pause for the rate
         self.heard_at = keepalive.now
@@ -171,8 +190,8 @@ class Connection(asyncio.Protocol):
         hub.add(client)
         if client.dialect is Dialect.V1:
             client.send(welcome_frame(client.id, client.path))
-        session.arrive(self._plugins.client_connected(client, session.context))
-        if not self.suspended:
+        session.arrive(self._plugins.client_connected(client, session.context, session.request))
+        if not self._stopped:
             # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
             self._transport.resume_reading()
         if early:
@@ -210,9 +229,8 @@ class Connection(asyncio.Protocol):
         self.heard_at = self._keepalive.now
         if self._sends:
             self._hold_if_strained()
-        if self._unread or self.suspended:
-            self._unread += data  # TLS may have decrypted it before the pause
-            self._note_pinned()
+        if self._ahead is not None:
+            self._keep(self._ahead, data)
             return
         if len(data) > self._mouthful:
             data = self._leave(data)
@@ -220,9 +238,8 @@ class Connection(asyncio.Protocol):
 
     def _leave(self, data: bytes) -> bytes:
         """Give the beginning of what came, and leave the rest to the next turns; until then nothing more is read."""
-        self._unread = data[self._mouthful :]
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
+        self._ahead = Ahead(data[self._mouthful :])
+        self._stop_reading()
         self._read_on_soon()
         return data[: self._mouthful]
 
@@ -234,16 +251,19 @@ class Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         """Read a mouthful of what has come already. In a pause its frames would take far more room than its bytes."""
         self._reads_on = False
-        if self._sends and self._unread:
+        if self._sends and self._ahead:
             self._hold_if_strained()
-        if not self._unread or self.suspended:  # it has ended, or a pause's end sees to it
+        ahead = self._ahead
+        if ahead is None or self._pauses:  # it has ended, or a pause's end sees to it
             return
-        data, self._unread = self._unread, b""
-        if len(data) > self._mouthful:
-            data = self._leave(data)
-        elif not self._transport.is_closing():
-            self._transport.resume_reading()
+        data = ahead.take(self._mouthful)
+        if ahead:
+            self._read_on_soon()
+        else:
+            self._ahead = None
+            self._start_reading()
         self._read(data)
+        self._end_if_done()
 
     def _read(self, data: bytes) -> None:
         reader, allowance = self._reader, self._allowance
@@ -258,7 +278,7 @@ class Connection(asyncio.Protocol):
             self._fail()
         elif allowance is not None and (allowance.bytes < 0.0 or allowance.frames < 0.0):
             self._pause_for_rate(allowance)
-        if reader.unfinished or self._held or self._pinned or self._unread:
+        if reader.unfinished or self._held or self._pinned or self._ahead:
             if any(opcode <= _BINARY for opcode, _ in received):  # what is unfinished now has only just begun
                 self._inbound.release(self)
                 self._pinned = 0
@@ -266,7 +286,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """End the connection: a peer that sends nothing more cannot close in order."""
-        self._client.left(CloseCode.ABNORMAL)
+        self._leave_all()
         return False
 
     def pause_writing(self) -> None:
@@ -277,25 +297,95 @@ class Connection(asyncio.Protocol):
         """Write what waits."""
         self._client.resumed()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Forget the client; this comes once, however the connection ended."""
-        self._held = None
-        self._unread = b""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Hear that the transport has ended; this comes once, however that was."""
+        self._watch(NO_DESCRIPTOR)
+        self._leave_all(reset=isinstance(exc, ConnectionResetError | TimeoutError))
+        self._stage = _LOST
+        if not self._client.heeded:
+            self._let_go()
+        self._end_if_done()
+
+    # The client's end
+
+    def _leave_all(self, close: bytes | None = None, *, reset: bool = False) -> None:
+        """Take a client that has gone out of everything; what it had sent is still handled, for a while.
+
+        Args:
+            close: the payload of its close frame, which is answered; None without one.
+            reset: it has gone with a reset, and so does what it had sent.
+
+        """
+        if self._stage != _HERE:
+            return
+        self._stage = _LEFT
+        client, session = self._client, self._session
+        expected = client.closing  # and nothing that it sends is for anybody
+        if close is None:
+            client.left(CloseCode.ABNORMAL)
+        else:
+            client.close(_code_of(close))
+            client.finish()
+        if reset:
+            session.abandon()
+        heeded = session.left() and not reset and not expected
+        if heeded and (self._held or self._ahead or self._stopped):
+            client.heed(self._dismiss)
+        if self._parting is not None:
+            self._parting.cancel()
+            self._parting = None
+        if client.heeded:
+            session.hurry()
+        if client.heeded or session.waits:
+            self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, session))
+        self._plugins.client_disconnected(client, client.close_code, session.context)
+
+    def _end_lingering(self, session: Session) -> None:
+        """Let go of what a client had sent: it has been gone for long enough."""
+        self._parting = None
+        self._client.dismiss()
+        session.abandon()
+
+    def _dismiss(self) -> None:
+        """Let go of what a client that has gone had sent; it may be in the middle of being handled."""
+        self._let_go()
+        if not self._transport.is_closing():
+            self._transport.abort()
+        self._clockwork.call_soon(self._end_if_done)
+
+    def _let_go(self) -> None:
+        deque(self._incoming, maxlen=0)
         self._incoming = _NOTHING
+        self._held = self._ahead = None
+
+    def _end_if_done(self) -> None:
+        """Forget the client, if its transport has ended and nothing waits here any more."""
+        if self._stage != _LOST or self._held or self._ahead:
+            return
+        self._stage = _OVER
+        session, client = self._session, self._client
+        client.heed(None)
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
+        if self._parting is not None and not session.waits:
+            self._parting.cancel()
+            self._parting = None
         if self._hub.strain is not None:
             self._hub.strain.release(self)
         self._inbound.release(self)
-        self._client.left(CloseCode.ABNORMAL)
         self._keepalive.connections.discard(self)
-        self._hub.forget(self._client)
-        self._plugins.client_disconnected(self._client, self._client.close_code, self._session.context)
-        self._session.disconnected(self._client.close_code)
+        self._hub.forget(client)
+        session.disconnected(client.close_code)
         # What has come of a message is let go now, and so is this object: neither waits for the garbage collector.
         self._reader.forget()
         del self._session
+
+    def _hung_up(self, reset: bool) -> None:
+        """Hear that the client has gone, though nothing is read from it."""
+        self._leave_all(reset=reset)
+        if not self._client.heeded and not self._transport.is_closing():
+            self._transport.abort()
 
     # What has been read
 
@@ -321,7 +411,7 @@ class Connection(asyncio.Protocol):
         for opcode, payload in self._incoming:
             if opcode > _BINARY:
                 self._control(opcode, payload)
-            elif not client.closing:
+            elif not client.closing or client.heeded:
                 session.receive(opcode, payload)
                 if hub.work > work:
                     self._end_turn()
@@ -333,7 +423,11 @@ class Connection(asyncio.Protocol):
         until = begun + TURN_SECONDS
         for frame in self._incoming:
             opcode, payload = frame
-            if opcode != _CLOSE and not client.closing and not (allowance.frames >= 1.0 or allowance.covers_one()):
+            if (
+                opcode != _CLOSE
+                and not (allowance.frames >= 1.0 or allowance.covers_one())
+                and (not client.closing or client.heeded)
+            ):
                 self._pause(RATE)
                 self._wake_later(allowance)
                 if self._held is not None:
@@ -343,7 +437,7 @@ class Connection(asyncio.Protocol):
             allowance.frames -= 1.0
             if opcode > _BINARY:
                 self._control(opcode, payload)
-            elif not client.closing:
+            elif not client.closing or client.heeded:
                 session.receive(opcode, payload)
                 if hub.work > work or clock() > until:
                     self._end_turn()
@@ -356,9 +450,11 @@ class Connection(asyncio.Protocol):
         if opcode == _PING_OPCODE:
             self._client.send(encode_frame(Opcode.PONG, payload))
         elif opcode == _CLOSE:
-            # The same code goes back (RFC 6455 section 5.5.1), then the connection is closed (section 7.1.1).
-            self._client.close(int.from_bytes(payload[:2], "big") if payload else CloseCode.NO_STATUS)
-            self._client.finish()
+            if self._stage == _HERE:
+                # The same code goes back (RFC 6455 section 5.5.1), then the connection is closed (section 7.1.1).
+                self._client.close(_code_of(payload))
+                self._client.finish()
+            self._client.heed(None)
             deque(self._incoming, maxlen=0)  # what a peer sends behind its close frame is for nobody
             if self._held is not None:
                 self._held.clear()
@@ -382,7 +478,7 @@ class Connection(asyncio.Protocol):
     def _hold_if_strained(self) -> None:
         """Read no more, if clients that read are given more than they can, until they have caught up."""
         strain = self._hub.strain
-        if strain is not None and strain.active and not self._pauses & STRAIN and not self._client.closing:
+        if strain is not None and strain.active and not self._pauses & STRAIN and not self._ignored:
             self._pause(STRAIN)
             strain.hold(self)
 
@@ -403,7 +499,7 @@ class Connection(asyncio.Protocol):
 
     def _note_pinned(self) -> None:
         """Tell the account what this client has the server keep."""
-        pinned = self._reader.unfinished + self._waiting + len(self._unread)
+        pinned = self._reader.unfinished + self._waiting + len(self._ahead or ())
         if self._held:
             pinned += self._held_size
         if pinned != self._pinned:
@@ -416,7 +512,7 @@ class Connection(asyncio.Protocol):
         reason = "the server has no room left for unfinished messages"
         code = code_for(self._client.dialect, CloseCode.TRY_AGAIN_LATER)
         self._reader.fail(code, reason)
-        self._unread = b""
+        self._ahead = None
         if self._held is not None:
             self._held.clear()
         self._client.close(code, reason)
@@ -432,7 +528,7 @@ class Connection(asyncio.Protocol):
 
     def _pause_for_rate(self, allowance: Allowance) -> None:
         """Read no more until the client's allowance covers a frame."""
-        if self._pauses & RATE or self._client.closing or allowance.covers_one():
+        if self._pauses & RATE or self._ignored or allowance.covers_one():
             return
         self._pause(RATE)
         self._wake_later(allowance)
@@ -443,7 +539,7 @@ class Connection(asyncio.Protocol):
 
     def _wake(self) -> None:
         allowance = self._allowance
-        if allowance is None or self._client.closing or allowance.covers_one():
+        if allowance is None or self._ignored or allowance.covers_one():
             self._waking = None
             self._resume(RATE)
         else:
@@ -454,10 +550,74 @@ class Connection(asyncio.Protocol):
         if self._held is None:
             self._held = deque(self._incoming)
             self._held_size = sum(FRAME + len(payload) for _, payload in self._held)
-        if not self.suspended:
-            self.suspended = True
+        if self._ahead is None:
+            self._ahead = Ahead()
+        self.suspended = True
+        if reason != TURN:  # which is over before anybody could have gone
+            self._clockwork.call_soon(self._look_ahead)
+
+    def _keep(self, ahead: Ahead, data: bytes) -> None:
+        """Keep what has come during a pause, or before what is left of a mouthful has been read."""
+        ahead.add(data)
+        self._pinned += len(data)
+        self._inbound.hold(self, self._pinned)
+        if self._pauses:
+            self._look_ahead()
+        elif len(ahead) >= AHEAD:
+            self._stop_reading()
+
+    def _look_ahead(self) -> None:
+        """Notice that a paused client says goodbye; let its transport read on for that as long as there is room."""
+        ahead, here = self._ahead, self._stage == _HERE
+        if ahead is None or not self._pauses:
+            return
+        if here and self._pauses != TURN:
+            self._look_for_close(ahead)
+        if len(ahead) < AHEAD and self._inbound.roomy:
+            self._start_reading()
+            return
+        self._stop_reading()
+        if here and self._watching == NO_DESCRIPTOR:
+            sock = self._transport.get_extra_info("socket")
+            self._watch(NO_DESCRIPTOR if sock is None else sock.fileno())
+
+    def _look_for_close(self, ahead: Ahead) -> None:
+        if not ahead.watched:
+            ahead.watch(*self._reader.begun)
+        close = ahead.close if self._reader.close is None else self._reader.close
+        if close is None:
+            return
+        if self._pauses & BACKLOG:
+            self._leave_all(close)
+        elif self._parting is None:
+            # A pause that ends by itself: the client may well read its answers first, and then the close frame.
+            self._parting = self._clockwork.call_later(LONGEST_PAUSE, partial(self._leave_all, close))
+
+    @property
+    def _ignored(self) -> bool:
+        """Whether nothing that the client sends is handled any more."""
+        return self._client.closing and not self._client.heeded
+
+    def _watch(self, descriptor: int) -> None:
+        """Hear of the end of a transport that reads nothing; `NO_DESCRIPTOR`: no more."""
+        if self._watching != NO_DESCRIPTOR:
+            self._keepalive.hangups.forget(self._watching)
+        self._watching = descriptor
+        if descriptor != NO_DESCRIPTOR:
+            self._keepalive.hangups.watch(descriptor, self._hung_up)
+
+    def _stop_reading(self) -> None:
+        """Let what comes wait in the kernel."""
+        if not self._stopped and not self._transport.is_closing():
+            self._stopped = True
+            self._transport.pause_reading()
+
+    def _start_reading(self) -> None:
+        if self._stopped:
+            self._stopped = False
+            self._watch(NO_DESCRIPTOR)
             if not self._transport.is_closing():
-                self._transport.pause_reading()
+                self._transport.resume_reading()
 
     def _resume(self, reason: int) -> None:
         """Take a reason away; without any left, take what waits here, and read on when that is done."""
@@ -467,19 +627,26 @@ class Connection(asyncio.Protocol):
         held, self._held = self._held, None
         if held:
             self._take(held)
-            if self._pinned:
-                self._note_pinned()
+        if self._pinned:
+            self._note_pinned()
         if self._pauses:
             return
         self.suspended = False
         self.heard_at = self._keepalive.now
         self._fail()
-        if self._unread:
+        if self._ahead:
             self._read_on_soon()
-        elif not self._transport.is_closing():
-            self._transport.resume_reading()
+        else:
+            self._ahead = None
+            self._start_reading()
+            self._end_if_done()
 
     # What the keepalive asks of it
+
+    @property
+    def pace(self) -> KeepaliveConfig:
+        """How long the client may be silent, and take to answer: as its endpoint says."""
+        return self._client.endpoint.keepalive
 
     @property
     def confirmed(self) -> int | None:
@@ -495,3 +662,8 @@ class Connection(asyncio.Protocol):
         """End the connection: nobody is there. One that is closing cannot be pinged, and is watched for that."""
         if not self._client.closing:
             self._client.drop(CloseCode.ABNORMAL)
+
+
+def _code_of(close: bytes) -> int:
+    """Give the code of a close frame by its payload."""
+    return int.from_bytes(close[:2], "big") if close else int(CloseCode.NO_STATUS)

@@ -161,6 +161,7 @@ class Farewell:
             self._look = self._timetable.looks - 1
             self._close_batch()
         for client in tuple(self._hub.closing):
+            client.dismiss()
             if client.waiting:
                 client.drop(code_for(client.dialect, CloseCode.RESTART))
             else:

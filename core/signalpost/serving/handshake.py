@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -192,23 +192,35 @@ def is_listed(origin: str, allowed: Collection[str]) -> bool:
     return read is not None and read in {read_origin(entry) for entry in allowed}
 
 
-def choose_dialect(offer: Offer) -> Dialect:
-    """Choose what the client reads: the envelope if it offers it, else bare values."""
-    return Dialect.V1 if Dialect.V1.value in offer.subprotocols else Dialect.PLAIN
+def choose_protocol(offer: Offer, protocols: Sequence[str] = ()) -> str:
+    """Choose the subprotocol; empty for none.
+
+    Args:
+        offer: the handshake. What else it offers, such as a token, is never chosen, and so never sent back.
+        protocols: that the signal speaks besides `signalpost.v1`, which goes before them unless it is one of them.
+
+    """
+    known = protocols if Dialect.V1.value in protocols else (Dialect.V1.value, *protocols)
+    return next((name for name in known if name in offer.subprotocols), "")
 
 
-def accept(offer: Offer, dialect: Dialect, client_id: str, extensions: str = "") -> bytes:
+def dialect_of(protocol: str) -> Dialect:
+    """Give what a client of a subprotocol reads: the envelope, or bare values."""
+    return Dialect.V1 if protocol == Dialect.V1.value else Dialect.PLAIN
+
+
+def accept(offer: Offer, protocol: str, client_id: str, extensions: str = "") -> bytes:
     """Write the 101 (RFC 6455 section 4.2.2), with the client's id (Pode behaviour 2).
 
     Args:
         offer: the handshake.
-        dialect: the subprotocol.
+        protocol: the subprotocol that was chosen; empty for none.
         client_id: of the new client.
         extensions: that were agreed on; empty means none.
 
     """
     digest = hashlib.sha1(offer.key.encode() + _GUID, usedforsecurity=False).digest()
-    subprotocol = b"Sec-WebSocket-Protocol: %b\r\n" % dialect.value.encode() if dialect.value else b""
+    subprotocol = b"Sec-WebSocket-Protocol: %b\r\n" % protocol.encode() if protocol else b""
     extension = b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode() if extensions else b""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\n"

@@ -7,8 +7,10 @@ tenth of the time. What it does not take is not wrong; Sanic judges that, and an
 import re
 from typing import NamedTuple
 
-LARGEST_HEAD = 8_192
-"""Bytes; as Sanic has it."""
+from signalpost.config.model import LimitsConfig
+
+LARGEST_HEAD = LimitsConfig().head
+"""Bytes, unless routes.yaml says otherwise."""
 
 MOST_FIELDS = 200
 """Lines of a head; whoever sends more gets 431 (RFC 6585 section 5)."""
@@ -47,10 +49,16 @@ class Head(NamedTuple):
     early: bytes
 
 
-def read_head(data: bytes) -> Head | None:
-    """Read the first bytes of a connection; None if they are not a whole and plain GET without a body."""
+def read_head(data: bytes, most: int = LARGEST_HEAD) -> Head | None:
+    """Read the first bytes of a connection; None if they are not a whole and plain GET without a body.
+
+    Args:
+        data: that came.
+        most: bytes that a head has fewer of.
+
+    """
     text, end, early = data.partition(_END)
-    if not end or len(text) >= LARGEST_HEAD or text.count(b"\r\n") > MOST_FIELDS or not text.isascii():
+    if not end or len(text) >= most or text.count(b"\r\n") > MOST_FIELDS or not text.isascii():
         return None
     lines = text.decode("ascii")
     found = _HEAD.fullmatch(lines)

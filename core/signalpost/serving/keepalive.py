@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from signalpost.config.model import KeepaliveConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.hub import Hub
+from signalpost.serving.hangups import Hangups
 
-SILENCE = 25.0
-"""Seconds without a byte from a client after which it is pinged (RFC 6455 section 5.5.2)."""
-
-PATIENCE = 10.0
-"""Seconds that a pinged client may take to say anything at all, before it counts as gone."""
+SILENCE, PATIENCE = KeepaliveConfig().every, KeepaliveConfig().patience
+"""Seconds, where an endpoint says nothing else."""
 
 CLOSING = 5.0
 """Seconds that a peer may take to answer a close frame (RFC 6455 section 7.1.1), once it has stopped reading."""
@@ -33,6 +32,10 @@ class Watched(Protocol):
     heard_at: float
     pinged_at: float
     suspended: bool
+
+    @property
+    def pace(self) -> KeepaliveConfig:
+        """How long it may be silent, and take to answer."""
 
     @property
     def confirmed(self) -> int | None:
@@ -63,6 +66,8 @@ class Keepalive:
     Attributes:
         now: the clock's time at the last look; connections note it for each read, which costs no call.
         connections: those that are watched.
+        shortest: seconds that none of them may be silent for less of.
+        hangups: hears of the end of those that are not read from.
 
     """
 
@@ -75,6 +80,8 @@ class Keepalive:
         self._handle: Handle | None = None
         self._slow: dict[Watched, int] = {}  # those that had not read all before their ping, and what they had
         self._closing: dict[Client, tuple[int, float]] = {}  # bytes it has not confirmed yet, and since when not
+        self.hangups = Hangups()
+        self.shortest = SILENCE
         self.now = clock()
         self.connections: set[Watched] = set()
 
@@ -85,6 +92,7 @@ class Keepalive:
 
     def stop(self) -> None:
         """Look no more."""
+        self.hangups.close()
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -99,19 +107,21 @@ class Keepalive:
         A client that is slow to read what stands before either is not given up for it, as long as it reads.
         """
         self.now = now = self._clock()
-        silent_since = now - SILENCE
+        silent_since = now - self.shortest
         before, self._slow = self._slow, {}
         # The scan is one attribute per connection: at 10,000 of them well below a millisecond.
         for connection in [c for c in self.connections if c.heard_at <= silent_since or c.pinged_at]:
             if connection.suspended:
                 continue
-            had = before.get(connection)
+            had, pace = before.get(connection), connection.pace
             if not connection.pinged_at:
+                if connection.heard_at > now - pace.every:  # others are pinged sooner
+                    continue
                 self._wait_for(connection, connection.confirmed, now)
                 connection.ping()
             elif connection.heard_at >= connection.pinged_at:
                 connection.pinged_at = 0.0
-            elif connection.pinged_at > now - PATIENCE:
+            elif connection.pinged_at > now - pace.patience:
                 self._wait_for(connection, had, connection.pinged_at)
             elif had is not None and ((has := connection.confirmed) is None or has > had):
                 self._wait_for(connection, has, now)
@@ -130,6 +140,8 @@ class Keepalive:
         """Give up who neither answers its close frame nor reads on towards it."""
         before, self._closing = self._closing, {}
         for client in tuple(self._hub.closing):
+            if client.heeded:  # it has gone already, and has a time of its own
+                continue
             unconfirmed = client.unconfirmed
             least, since = before.get(client, (unconfirmed, now))
             if unconfirmed < least:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from sanic.server.async_server import AsyncioServer
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import ListenError
 from signalpost.plan import RouteRule
-from signalpost.serving.app import App, adopt_routes, build_app, discard_app
+from signalpost.serving.app import App, adopt_routes, build_app, discard_app, without_advice
 from signalpost.serving.doorman import Door, Doorman, Security
 from signalpost.serving.gate import Gate
 from signalpost.serving.guard import Guard, RefusalLog
@@ -153,12 +153,13 @@ class Listener:
     async def open(self) -> None:
         """Make everything ready but accept no connection yet."""
         # Without TLS, which is the doorman's.
-        server = await self._app.create_server(
-            sock=self.port.sock,
-            protocol=cast("type[HandingOver]", self._greet),
-            backlog=BACKLOG,
-            asyncio_server_kwargs={"start_serving": False},
-        )
+        with without_advice():
+            server = await self._app.create_server(
+                sock=self.port.sock,
+                protocol=cast("type[HandingOver]", self._greet),
+                backlog=BACKLOG,
+                asyncio_server_kwargs={"start_serving": False},
+            )
         assert server is not None  # noqa: S101 - Sanic gives None only to its own worker manager
         await server.startup()  # type: ignore[no-untyped-call]
         self._server = server
@@ -203,6 +204,13 @@ class Listener:
                 if connection.http is not None:  # its request was read with the keep-alive of before
                     connection.http.keep_alive = False
 
+    @property
+    def under_way(self) -> Iterator[tuple[str, str]]:
+        """What is done for each request that is under way, and the path that it asks for."""
+        for connection in () if self._server is None else tuple(self._server.connections):
+            if isinstance(connection, HandingOver) and (work := connection.work):
+                yield work, connection.path
+
     async def finish(self, seconds: float) -> None:
         """Close connections without a request, and those with one when it is done, or after `seconds`."""
         loop = asyncio.get_running_loop()
@@ -221,7 +229,7 @@ class Listener:
         self._close_door()
         if self._server is not None:
             self._end_connections(self._server)
-        self.port.sock.close()
+        self.port.close()
         discard_app(self._app)
 
     @staticmethod

@@ -218,9 +218,8 @@ def _share(headers: Header, name: str, value: str) -> None:
 
 def refusal(request: Request, error: ClientError) -> HTTPResponse:
     """Answer a request whose message was refused."""
-    return failure(
-        request, STATUS_OF_CODE[error.code], code=error.code.value, detail=error.detail, pointer=error.pointer
-    )
+    status = STATUS_OF_CODE[ErrorCode(error.code)]
+    return failure(request, status, code=str(error.code), detail=error.detail, pointer=error.pointer)
 
 
 def failure(

@@ -1,10 +1,15 @@
 """Listening ports: bound sockets, and the endpoints that share them."""
 
+import contextlib
 import errno
+import operator
+import os
 import socket
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from typing import Any
 
 from signalpost.config.model import EndpointConfig, SourceMap
 from signalpost.errors import ListenError
@@ -13,6 +18,12 @@ BACKLOG = 4096
 
 _ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what the user asked for by *
 _LAST_PRIVILEGED_PORT = 1023
+
+_ATTEMPTS = 8  # at a port that is free at all addresses of a name
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_Address = tuple[int, tuple[Any, ...]]
+"""A family and an address of it, as `socket.bind` takes it."""
 
 PortKey = tuple[str, int | str]
 """An address with a port, or with the name of an endpoint that leaves its port to the system."""
@@ -25,6 +36,7 @@ class Port:
     Attributes:
         place: where the first of them stands: ``routes.yaml:7``.
         key: what routes.yaml says of it.
+        file: the device and inode of its Unix socket; None where it has an address and a port.
 
     """
 
@@ -32,6 +44,19 @@ class Port:
     endpoints: tuple[EndpointConfig, ...]
     place: str
     key: PortKey
+    file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        """Close the socket, and take the file of a Unix socket away, unless it is another's by now."""
+        self.sock.close()
+        with contextlib.suppress(OSError):
+            if self.file is not None and self.is_there:
+                os.unlink(self.endpoints[0].socket)  # noqa: PTH108 - as os.stat
+
+    @property
+    def is_there(self) -> bool:
+        """Whether who asks there comes here: the file of a Unix socket may be gone, or another's by now."""
+        return self.file is None or _identity(self.endpoints[0].socket) == self.file
 
     @property
     def pages(self) -> EndpointConfig | None:
@@ -45,7 +70,12 @@ class Port:
 
     @property
     def loopback(self) -> bool:
-        """Whether it is bound to an address of this machine alone."""
+        """Whether it is bound to an address of this machine alone, which a browser may ask by any name.
+
+        No browser can ask a Unix socket: what does is a proxy, by whatever names that has.
+        """
+        if self.file is not None:
+            return False
         address = ip_address(str(self.sock.getsockname()[0]).partition("%")[0])
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
@@ -57,6 +87,8 @@ class Port:
 
 def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Sequence[Port] = ()) -> list[Port]:
     """Bind every endpoint; those of one address and port share a socket. Port 0 becomes the port that was given.
+
+    A name is all addresses of this machine that it stands for, such as ``::1`` and ``127.0.0.1``: each is a port.
 
     Args:
         endpoints: of routes.yaml.
@@ -71,15 +103,23 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
     shared: dict[PortKey, list[EndpointConfig]] = {}
     for endpoint in endpoints:
         # Two endpoints that leave their port to the system do not mean the same one.
-        shared.setdefault((endpoint.address, endpoint.port or endpoint.name), []).append(endpoint)
-    before = {port.key: port for port in held}
+        number = endpoint.port or ("" if endpoint.socket else endpoint.name)
+        shared.setdefault((endpoint.address, number), []).append(endpoint)
+    before: dict[PortKey, list[Port]] = {}
+    for held_port in filter(operator.attrgetter("is_there"), held):
+        before.setdefault(held_port.key, []).append(held_port)
     ports: list[Port] = []
     try:
         for key, group in shared.items():
             place = source.place(group[0].keys)
-            sock = _socket(before.get(key), group[0], place, (ports, held))
-            port = sock.getsockname()[1]
-            ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key))
+            for sock in _sockets(before.get(key, ()), group[0], place, (ports, held)):
+                path = group[0].socket
+                mode = next((endpoint.mode for endpoint in group if endpoint.mode is not None), None)
+                if mode is not None:
+                    with contextlib.suppress(OSError):  # it is ours, unless somebody has just taken it away
+                        os.chmod(path, mode)  # noqa: PTH101 - as os.stat
+                port, file = (0, _identity(path)) if path else (sock.getsockname()[1], None)
+                ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key, file))
     except ListenError as error:
         close_new(ports, held)
         raise ListenError(source.masked(str(error))) from None
@@ -91,38 +131,132 @@ def close_new(ports: Sequence[Port], held: Sequence[Port]) -> None:
     kept = {port.sock for port in held}
     for port in ports:
         if port.sock not in kept:
-            port.sock.close()
+            port.close()
 
 
 _Bound = tuple[Sequence[Port], Sequence[Port]]
 """What is bound: by now, and from before."""
 
 
-def _socket(before: Port | None, endpoint: EndpointConfig, place: str, bound: _Bound) -> socket.socket:
-    """Give the socket that is there, a twin of it, or a new one."""
-    if before is None:
+def _sockets(before: Sequence[Port], endpoint: EndpointConfig, place: str, bound: _Bound) -> list[socket.socket]:
+    """Give the sockets that are there, twins of them, or new ones."""
+    if endpoint.socket:
+        return [port.sock for port in before] or [_bind_unix(endpoint, place)]
+    if not before:
         return _bind(endpoint, place, bound)
-    return before.sock if before.secure is endpoint.scheme.secure else before.sock.dup()
+    return [port.sock if port.secure is endpoint.scheme.secure else port.sock.dup() for port in before]
 
 
-def _bind(endpoint: EndpointConfig, place: str, bound: _Bound) -> socket.socket:
+def _bind(endpoint: EndpointConfig, place: str, bound: _Bound) -> list[socket.socket]:
     address = _ALL_IPV4 if endpoint.address == "*" else endpoint.address
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        found = socket.getaddrinfo(address, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise ListenError(f'{place}: endpoint {endpoint.name}: no address "{endpoint.address}" is known here') from None
-    sock = socket.socket(family, kind, protocol)
+    addresses = list(dict.fromkeys((family, where) for family, _, _, _, where in found))
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _bind_each(addresses)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and not endpoint.port and attempt < _ATTEMPTS:
+                continue  # the system has chosen a port that is free at one address only
+            why = (_own_fault(endpoint, bound) if error.errno == errno.EADDRINUSE else "") or why_not(endpoint, error)
+            raise ListenError(f"{place}: endpoint {endpoint.name}: {why}") from None
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _bind_unix(endpoint: EndpointConfig, place: str) -> socket.socket:
+    path = endpoint.socket
+    where = f"{place}: endpoint {endpoint.name}: "
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _make_way(path)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except ListenError as error:
+        sock.close()
+        raise ListenError(f"{where}{error}") from None
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"{where}{path} cannot be used: {(error.strerror or str(error)).lower()}") from None
+    return sock
+
+
+def _make_way(path: str) -> None:
+    """Take away the socket that a server has left behind which was killed.
+
+    Raises:
+        ListenError: somebody listens there, or it is no socket.
+
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ListenError(f"{path} is there, and is no socket: choose another path, or take it away")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108 - as os.lstat
+            return
+        except BlockingIOError:  # its backlog is full
+            pass
+    raise ListenError(f"{path} is in use by another program: stop that one, or choose another path")
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Tell one file from another; that of none is like no file's."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - never a Path where the system has a text
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
+
+
+def _bind_each(addresses: Sequence[_Address]) -> list[socket.socket]:
+    """Bind all addresses of a name, at one port; those that this machine does not have are left out.
+
+    Raises:
+        OSError: one cannot be bound, or there is none that this machine has; nothing is left bound.
+
+    """
+    socks: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, where in addresses:
+            port = socks[0].getsockname()[1] if socks else where[1]
+            try:
+                socks.append(_listen(family, (where[0], port, *where[2:]), alone=len(addresses) > 1))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = missing or error
+        if not socks and missing is not None:
+            raise missing
+    except OSError:
+        for sock in socks:
+            sock.close()
+        raise
+    return socks
+
+
+def _listen(family: int, where: tuple[Any, ...], *, alone: bool) -> socket.socket:
+    """Listen at an address; `alone` leaves IPv4 to a socket of its own."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if alone and family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(where)
         sock.listen(BACKLOG)
         sock.setblocking(False)
-    except OSError as error:
+    except OSError:
         sock.close()
-        why = (_own_fault(endpoint, bound) if error.errno == errno.EADDRINUSE else "") or why_not(endpoint, error)
-        raise ListenError(f"{place}: endpoint {endpoint.name}: {why}") from None
+        raise
     return sock
 
 

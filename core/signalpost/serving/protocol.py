@@ -56,6 +56,11 @@ class _Http(Http):
         super().__init__(protocol)  # type: ignore[no-untyped-call]
         self._owner = protocol
 
+    @property
+    def HEADER_MAX_SIZE(self) -> int:  # type: ignore[override]  # noqa: N802 - Sanic's, one for all of a process
+        """How long a head may be."""
+        return self._owner.gate.limits.head
+
     def init_for_request(self) -> None:
         super().init_for_request()  # type: ignore[no-untyped-call]
         self.body = None
@@ -494,6 +499,21 @@ class HandingOver(HttpProtocol):
         if self.transport is not None and not self.transport.is_closing():
             self._paused = False
             self.transport.resume_reading()
+
+    @property
+    def work(self) -> str:
+        """What is done for the request that is under way: ``handler publish of plugin publish``; empty without one."""
+        if self._idle or self.transport is None:
+            return ""
+        request = None if self._reader is None else self._reader.request
+        route = None if request is None else request.route
+        return "a request" if route is None else str(getattr(route.ctx, "work", "a request"))
+
+    @property
+    def path(self) -> str:
+        """What the request that is under way asks for; empty without one."""
+        request = None if self._reader is None else self._reader.request
+        return "" if request is None else str(request.path)
 
     def _end_request(self) -> None:
         if self._under_way:

@@ -52,12 +52,13 @@ class Rebinding:
         for watched in tuple(self._services.keepalive.connections):
             if isinstance(watched, Connection):
                 watched.attend(self._services.plugins)
-                if not watched.client.closing:
+                if not watched.client.closing or watched.client.heeded:
                     self._move(watched)
         # Only now: who is read from again may ask for any path at once, so all must be where they belong.
         for connection, rule in self._moved:
             connection.session.follow(rule, connection)
-        return Rebound(len(self._moved), self._closed)
+        kept = sum(not connection.client.closing for connection, _ in self._moved)
+        return Rebound(kept, self._closed)
 
     def _move(self, connection: Connection) -> None:
         client = connection.client
@@ -85,6 +86,9 @@ class Rebinding:
         return self._resolved[place]
 
     def _send_away(self, client: Client, reason: str) -> None:
+        if client.heeded:
+            client.dismiss()
+            return
         notice = b""
         if client.dialect is Dialect.V1:
             notice = bye_frame(round(self._closed * 1000 / RETURN_RATE))

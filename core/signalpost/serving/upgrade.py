@@ -28,11 +28,12 @@ from signalpost.serving.handshake import (
     Refusal,
     accept,
     check_origin,
-    choose_dialect,
+    choose_protocol,
+    dialect_of,
     is_upgrade,
     read_offer,
 )
-from signalpost.serving.head import read_head
+from signalpost.serving.head import Head, read_head
 from signalpost.serving.keepalive import Keepalive
 from signalpost.serving.pages import failure
 from signalpost.serving.protocol import HandingOver
@@ -161,7 +162,7 @@ class Upgrader:
 
     def take(self, transport: asyncio.Transport, data: bytes) -> bool:
         """Answer a handshake that is all of a connection's first bytes; False leaves the connection to Sanic."""
-        if self._endpoint is None or (head := read_head(data)) is None or not is_upgrade(head.fields):
+        if self._endpoint is None or (head := self._read(data)) is None or not is_upgrade(head.fields):
             return False
         try:
             offer = read_offer("GET", "1.1", head.fields)
@@ -172,6 +173,9 @@ class Upgrader:
             return False  # which makes it again, and an answer of it
         self._open(transport, self._endpoint, offer, resolved, head.text, lambda: head.early)
         return True
+
+    def _read(self, data: bytes) -> Head | None:
+        return read_head(data, self._services.limits.head)
 
     def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig | None) -> None:
         if endpoint is None:
@@ -219,10 +223,10 @@ class Upgrader:
         """Write the 101, and let a client of ours have the transport, which `hand_over` sets free."""
         services = self._services
         hub = services.signals.hub
-        client_id, dialect = secrets.token_hex(_ID_BYTES), choose_dialect(offer)
+        client_id, protocol = secrets.token_hex(_ID_BYTES), choose_protocol(offer, resolved.rule.protocols)
         agreed = None if endpoint.compression is None else agree(offer.extensions)
         agreement, extensions = agreed or (None, "")
-        transport.write(accept(offer, dialect, client_id, extensions))
+        transport.write(accept(offer, protocol, client_id, extensions))
         client = Client(
             ClientId(client_id),
             resolved.path,
@@ -232,7 +236,7 @@ class Upgrader:
             limit=resolved.rule.slow.buffer or services.limits.outbox,
             policy=resolved.rule.slow.policy,
             params=resolved.params,
-            dialect=dialect,
+            dialect=dialect_of(protocol),
             deflate=self._deflater(agreement),
             place=resolved.place,
             ward=resolved.ward,

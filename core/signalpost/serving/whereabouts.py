@@ -36,7 +36,8 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
         (each for each in endpoints if each.scheme.websocket and (is_loopback(name) or not is_loopback(each.address))),
         key=lambda each: (each.port != page.port, each.scheme.secure != page.scheme.secure),
     )
-    urls = {each.name: _url(each, name) if direct and each.port != page.port else _HERE for each in found}
+    # At a Unix socket nobody but a proxy asks, which stands before the page, too.
+    urls = {each.name: _url(each, name) if direct and each.port not in {page.port, 0} else _HERE for each in found}
     return {"url": next(iter(urls.values()), _HERE), "endpoints": urls}
 
 

@@ -83,7 +83,8 @@ class Arrival:
         session, loop = self._session, asyncio.get_running_loop()
         work.begin()
         self.under_way = True
-        task = loop.create_task(self._run(), context=session.context())
+        name = "client_connected of a plugin" if self._hooks else self._own_list
+        task = loop.create_task(self._run(), name=name, context=session.context())
         running[task] = session.client
         timer = loop.call_later(patience, self._expire, task, patience)
 
@@ -93,6 +94,10 @@ class Arrival:
             work.end()
 
         task.add_done_callback(over)
+
+    @property
+    def _own_list(self) -> str:
+        return f"connected ({self._rule.owner})"
 
     async def _run(self) -> None:
         session, rule = self._session, self._rule
@@ -116,9 +121,12 @@ class Arrival:
     async def _do(self, client: Client) -> None:
         if self._hooks:
             await asyncio.wait(self._hooks)
-        if client.closing:
+        if client.closing and not client.heeded:
             return
         self.begun = True
+        task = asyncio.current_task()
+        if task is not None:
+            task.set_name(self._own_list)
         program = self._rule.connected
         if program is not None:
             await program.follow(self._session.passage_event(Passage(program), datetime.now(UTC), self._rule))

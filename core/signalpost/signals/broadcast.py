@@ -12,6 +12,7 @@ from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.signals.decide import wished_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.event import Reach
+from signalpost.signals.filters import Outgoing, Veto
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.outgoing import ValueFrame, check_size, slot_of
 from signalpost.signals.table import SignalTable, path_of
@@ -28,11 +29,12 @@ class Broadcaster:
 
     Attributes:
         guard: holds clients' messages against the signals of other paths; None where no signal asks for that.
+        filter: is asked about every value; None where no plugin wants that.
         keys: by which signals tell values of one path apart for slow clients; None where none does.
 
     """
 
-    __slots__ = ("_hub", "_table", "guard", "keys", "spelling")
+    __slots__ = ("_hub", "_table", "filter", "guard", "keys", "spelling")
 
     def __init__(self, hub: Hub, spelling: Callable[[str], str]) -> None:
         self._hub = hub
@@ -40,6 +42,7 @@ class Broadcaster:
         self.spelling = spelling
         self.guard: ElsewhereGuard | None = None
         self.keys: frozenset[tuple[str, ...]] | None = None
+        self.filter: Callable[[Outgoing], None] | None = None
 
     def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
         """Find the clients of a path by this table from now on, and hold messages against its rules by this guard."""
@@ -67,7 +70,10 @@ class Broadcaster:
         if to in ("sender", "others"):
             raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
         check_size(value)
-        return self.send(value, self.targets(to, path, group, client) or _TO_EVERYONE, None)
+        try:
+            return self.send(value, self.targets(to, path, group, client) or _TO_EVERYONE, None)
+        except Veto:
+            return NOBODY
 
     def targets(
         self, to: str | None, path: str | None, group: str | None, client: str | None, *, sender: Client | None = None
@@ -119,20 +125,51 @@ class Broadcaster:
             targets: at least one.
             origin: the path that the value comes from, for the envelope.
 
+        Raises:
+            Veto: a plugin's filter says so.
+
         """
         if value is None or value == "":
             return NOBODY
+        if self.filter is not None:
+            value = self._filtered(value, targets[0], origin)
+        return self._send(value, targets, origin)
+
+    def _send(self, value: Any, targets: Sequence[Target], origin: str | None) -> Receipt:
         if len(targets) > 1:  # a frame for each: every client reads the path as its own signal spells it
-            return sum_of([self.send(value, (target,), origin) for target in targets])
-        return self.send_one(value, targets[0], origin)
+            return sum_of([self._send_one(value, target, origin) for target in targets])
+        return self._send_one(value, targets[0], origin)
 
     def send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
         """Send a value, which is not empty, to one target; see `send`."""
+        if self.filter is not None:
+            value = self._filtered(value, target, origin)
+        return self._send_one(value, target, origin)
+
+    def _filtered(self, value: Any, target: Target, origin: str | None) -> Any:
+        """Return what plugins let pass of a value.
+
+        Raises:
+            Veto: that is nothing.
+
+        """
+        outgoing = Outgoing(value, path_of(target.path), target.groups, target.client, origin)
+        if self.filter is not None:
+            self.filter(outgoing)
+        if outgoing.value is None or outgoing.value == "":
+            raise Veto
+        if outgoing.value is not value:
+            check_size(outgoing.value)
+        return outgoing.value
+
+    def _send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
         path = origin if target.path is None else path_of(target.path)
         return self._hub.broadcast(ValueFrame(value, path if self.keys is None else self.slot(value, path)), target)
 
     def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
-        """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`."""
+        """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`; see `send`."""
+        if self.filter is not None:
+            value = self._filtered(value, target, sender.path)
         path = path_of(target.path) or sender.path
         frame = ValueFrame(value, path if self.keys is None else self.slot(value, path))
         return self._hub.relay(frame, target, sender, refused)
@@ -145,7 +182,9 @@ class Broadcaster:
         """Send a value from what is done when `sender` has come, which it gets itself though it is arriving."""
         if value is None or value == "":
             return NOBODY
-        receipts = [self.send(value, targets, sender.path)]
+        if self.filter is not None:
+            value = self._filtered(value, targets[0], sender.path)
+        receipts = [self._send(value, targets, sender.path)]
         for target in targets:
             if target.client is None and self._hub.reaches(sender, target):
                 path = path_of(target.path) or sender.path
@@ -175,6 +214,12 @@ class SenderBroadcast:
     ) -> Receipt:
         """Send a value; without a target, where the client asked (Pode behaviours 19 to 22)."""
         check_size(value)
+        try:
+            return self._send(value, to, path, group, client)
+        except Veto:
+            return NOBODY
+
+    def _send(self, value: Any, to: Reach | None, path: str | None, group: str | None, client: str | None) -> Receipt:
         broadcaster, sender = self._broadcaster, self._client
         if to == "sender" and path is None and group is None and client is None:
             targets: Sequence[Target] = (Target(client=sender.id),)

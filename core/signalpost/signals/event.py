@@ -4,16 +4,18 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
+from signalpost.config.words import unknown
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
-from signalpost.foreign import Seat
+from signalpost.foreign import Code, Seat
 from signalpost.signals.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.signals.state import State
 
@@ -58,6 +60,58 @@ class Broadcast(Protocol):
 _LOOK = 0.5  # seconds between looks at whether a client is there whose list waits
 
 
+class Jobs(Protocol):
+    """The timers and schedules of the server, by name; see `signalpost.jobs.runner.JobRunner`."""
+
+    async def run(self, name: str) -> bool:
+        """Run a job now, and wait for its end; False if as many runs as there may be are under way."""
+
+    def pause(self, name: str) -> None:
+        """Begin no more runs of a job until `resume`."""
+
+    def resume(self, name: str) -> None:
+        """Go on with a job at its next moment."""
+
+    def status(self, name: str) -> Any:
+        """Return how a job does (`signalpost.jobs.runner.JobStatus`)."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A handler as others call it.
+
+    Attributes:
+        takes: the class of the events that it takes.
+        code: what the log calls it.
+
+    """
+
+    function: Callable[[Any], Any]
+    takes: type
+    code: Code
+
+
+@dataclass(slots=True)
+class Services:
+    """What a server does for plugins besides delivering; another plan changes what is in it.
+
+    Attributes:
+        folder: of the app: where routes.yaml is.
+        jobs: None where none run (`signalpost try`).
+        handlers: by name.
+        tell_error: hears what code of plugins has raised; None if nobody wants to.
+
+    """
+
+    folder: Path = field(default_factory=Path)
+    jobs: Jobs | None = None
+    handlers: dict[str, Callee] = field(default_factory=dict)
+    tell_error: Callable[[Code, BaseException, Sequence[Any]], None] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all events of one server share.
@@ -67,6 +121,7 @@ class Shared:
         state: a mapping for the app's own use; see `signalpost.signals.state`.
         clients: those connected, by id; those that are arriving are among them.
         waits: what is waited for as long as a client is there, by id.
+        services: what else the server does for plugins.
 
     """
 
@@ -74,6 +129,7 @@ class Shared:
     state: State
     clients: Mapping[ClientId, Client] = field(default_factory=dict)
     waits: dict[ClientId, set[asyncio.Future[bool]]] = field(default_factory=dict)
+    services: Services = field(default_factory=Services)
 
     async def stays(self, client: Client, seconds: float) -> bool:
         """Wait, but no longer than a client is there; tell whether it still is."""
@@ -149,6 +205,50 @@ class PluginView(SharedView):
         if self._seat is None or self._seat.context is None:
             raise RuntimeError("an event has a context while a server gives it to a plugin's handler or action")
         return self._seat.context
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What routes.yaml says under ``plugins: settings:`` for the plugin; short for ``context.settings``."""
+        settings: Mapping[str, Any] = self.context.settings
+        return settings
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> "asyncio.Task[Any]":
+        """Go on with a coroutine in the background, when the handler has ended.
+
+        A stop of the server waits for it as it does for handlers (``limits.drain``), and then cancels it. What it
+        raises is logged with the plugin's name.
+
+        Args:
+            coroutine: what to run; one that comes to its end by itself.
+            name: for the log; the coroutine's own name when nothing is said.
+
+        """
+        try:
+            context = self.context
+        except RuntimeError:
+            coroutine.close()  # else Python warns of what is never awaited
+            raise
+        task: asyncio.Task[Any] = context.spawn(coroutine, name=name)
+        return task
+
+    async def call(self, name: str) -> Any:
+        """Call a handler of any plugin with this event, and return what it returns; what it raises is raised here.
+
+        Args:
+            name: of the handler.
+
+        Raises:
+            LookupError: there is none of this name.
+            TypeError: it takes other events.
+
+        """
+        handlers = self.shared.services.handlers
+        callee = handlers.get(name)
+        if callee is None:
+            raise LookupError(unknown("handler", name, sorted(handlers)))
+        if not isinstance(self, callee.takes):
+            raise TypeError(f"{callee.code} takes a {callee.takes.__name__}, and this is a {type(self).__name__}")
+        return await callee.code.run(callee.function, given_to(self, callee.code.seat))
 
 
 def given_to(event: Event, seat: Seat | None) -> Event:

@@ -13,6 +13,7 @@ import orjson
 from signalpost.errors import ErrorCode
 
 _CODES = frozenset(code.value for code in ErrorCode)
+_ERROR_KEYS = frozenset({"code", "pointer", "detail"})
 _MAYBE_MAPPING = frozenset("{ \t\r\n\ufeff")  # what the text of a mapping can begin with, white space included
 _ENVELOPES = {
     "signal": frozenset({"path", "value"}),
@@ -78,4 +79,9 @@ def _unescaped(text: str) -> str:
 
 def _is_error(value: dict[str, Any]) -> bool:
     error = value.get("error")
-    return type(error) is dict and isinstance(code := error.get("code"), str) and code in _CODES
+    return (
+        type(error) is dict
+        and isinstance(code := error.get("code"), str)
+        # Codes of plugins' own are known by what stands beside them: the server says all of it, always.
+        and (code in _CODES or error.keys() >= _ERROR_KEYS)
+    )

@@ -80,6 +80,59 @@ class FrozenDict(dict[str, Any]):
     __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse
 
 
+def _refuse_given(self: object, *_arguments: Any, **_options: Any) -> NoReturn:
+    what, copy = ("list", "list") if isinstance(self, list) else ("mapping", "dict")
+    raise TypeError(
+        f"a {what} of arguments or settings is not changed: the next run would get what this one has made of it; "
+        f"change a copy, {copy}(…), or copy.deepcopy(…) where it goes deeper, or keep what changes in the state"
+    )
+
+
+class FixedList(list[Any]):
+    """A list that is as the app's author has written it. Made by `fixed`."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        return list, (list(self),)
+
+    def __iadd__(self, other: Iterable[Any]) -> list[Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
+        return [*self, *other]
+
+    def __imul__(self, times: SupportsIndex) -> list[Any]:  # type: ignore[override]  # likewise
+        return [*self] * times
+
+    __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = sort = reverse = _refuse_given
+
+
+class FixedDict(dict[Any, Any]):
+    """A mapping that is as the app's author has written it. Made by `fixed`."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[dict[Any, Any]], tuple[dict[Any, Any]]]:
+        return dict, (dict(self),)
+
+    def __ior__(self, other: Any) -> dict[Any, Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
+        return {**self, **dict(other)}
+
+    __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse_given
+
+
+def fixed(value: Any) -> Any:
+    """Copy lists and mappings, at any depth, into ones that nothing changes in place; all else stays as it is.
+
+    For what an app's author has written once and everybody reads: unlike in the state, what is no JSON may be in it.
+    """
+    if isinstance(value, FixedDict | FixedList):
+        return value
+    if isinstance(value, dict):
+        return FixedDict({name: fixed(each) for name, each in value.items()})
+    if type(value) is tuple:
+        return tuple(map(fixed, value))
+    return FixedList(map(fixed, value)) if isinstance(value, list) else value
+
+
 _CONTAINERS = frozenset({FrozenList, FrozenDict})
 _FROZEN = _CONTAINERS | {bool, type(None)}
 _WHOLE = frozenset({int})

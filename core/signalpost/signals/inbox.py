@@ -59,6 +59,14 @@ class Source(Protocol):
         """Count work that was done for the client's messages in a task."""
 
 
+def _name_of(entry: Entry) -> str:
+    """Say what is done with it."""
+    what = entry.what
+    if isinstance(what, Passage):
+        return f"{'disconnected' if what.code else 'connected'} ({entry.rule.owner})"
+    return entry.rule.work
+
+
 async def _nothing(_entry: Entry) -> None:
     """Handle nothing."""
 
@@ -86,6 +94,7 @@ class Inbox:
         "_context",
         "_ended",
         "_handle",
+        "_last",
         "_parallel",
         "_paused",
         "_places",
@@ -120,6 +129,7 @@ class Inbox:
         self._paused = False
         self._ended = False  # nothing will be added any more
         self._barred = False  # paused until nothing waits and nobody is at work
+        self._last: Entry | None = None
 
     def __len__(self) -> int:
         """Count what waits."""
@@ -145,6 +155,19 @@ class Inbox:
         if self._is_full and not self._paused:
             self._paused = True
             self._source.read_on(False)
+
+    def finish(self, entry: Entry) -> None:
+        """Handle this behind all that is here, however much is handled at once; nothing is added any more."""
+        if self.busy:
+            self._last = entry
+        else:
+            self.add(entry)
+
+    def abandon(self) -> None:
+        """Let go of the messages that wait; what is being handled goes on."""
+        self._drop_waiting()
+        if self._paused:
+            self._read_on()
 
     def follow(self, source: Source, parallel: int, *, last: bool) -> None:
         """Go on from another source, and at another width.
@@ -182,7 +205,8 @@ class Inbox:
         context = self._context
         if context is not None and self._parallel > 1:
             context = context.copy()
-        task = asyncio.get_running_loop().create_task(self._work(entry), context=context)
+        # The name says what a stop waits for. With one, asyncio need not make one up, which takes longer.
+        task = asyncio.get_running_loop().create_task(self._work(entry), name=_name_of(entry), context=context)
         self._running[task] = self._client
         task.add_done_callback(self._running.pop)
 
@@ -213,13 +237,22 @@ class Inbox:
             self._waiting_bytes += change
             self._source.note_waiting(change)
 
+    def _drop_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        for entry in waiting or ():
+            entry.work.end()
+        self._weigh(-self._waiting_bytes)
+
     def _leave(self) -> None:
-        """Hear that a worker has gone, and read on if that was the last one to be waited for."""
+        """Hear that a worker has gone, and go on if that was the last one to be waited for."""
         self._workers -= 1
-        if self._ended and not self._workers:
-            self._handle = _nothing
         if self._barred:
             self._read_on()
+        if self._last is not None and not self._workers:
+            last, self._last = self._last, None
+            self.add(last)
+        if self._ended and not self._workers:
+            self._handle = _nothing
 
     async def _work(self, entry: Entry) -> None:
         """Handle a message, and then what waits; but when others wait for a place, only behind them."""
@@ -235,10 +268,13 @@ class Inbox:
                     self._workers += 1
                     self._places.line_up(self)
                     return
-                entry = self._next(self._waiting)
+                entry, before = self._next(self._waiting), entry
+                if entry.rule is not before.rule or type(entry.what) is not type(before.what):
+                    task = asyncio.current_task()
+                    if task is not None:
+                        task.set_name(_name_of(entry))
         except asyncio.CancelledError:
-            self._waiting = None
-            self._weigh(-self._waiting_bytes)
+            self._drop_waiting()
             raise
         finally:
             self._leave()

@@ -190,7 +190,7 @@ class RawFrame:
 
 def error_frame(error: ClientError, ref: str | int | None) -> bytes:
     """Encode what the sender of a refused message is told; `ref` is the message's own."""
-    body: dict[str, Any] = {"code": error.code.value, "pointer": error.pointer, "detail": error.detail}
+    body: dict[str, Any] = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
     if ref is not None:
         body["ref"] = ref
     return encode_frame(_TEXT, orjson.dumps({"error": body}))

@@ -8,6 +8,7 @@ from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern
 from signalpost.foreign import Code
 from signalpost.signals.event import SignalEvent
+from signalpost.signals.filters import Filters
 from signalpost.signals.schema import SchemaGate
 
 _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
@@ -67,6 +68,9 @@ class SignalRule:
         format: how frames are read.
         slow: what becomes of its clients that do not read as fast as they are sent to.
         parallel: how many messages of one client its handler may have at once.
+        cancel_when_gone: whether its handler is cancelled when the client goes, and what the client still has waiting
+            is let go.
+        protocols: subprotocols that clients may have chosen for them, besides `signalpost.v1`; the first goes first.
         do: the list of actions that is done with every message, instead of a plugin's handler.
         connected: what is done when a client has come; `disconnected`, when it is gone. If one of the three waits, all
             are done in a task, in their order.
@@ -75,7 +79,9 @@ class SignalRule:
         from_elsewhere: whether messages of clients on other paths arrive here at all.
         timeout: seconds after which the handling of a message is cancelled; None is never.
         code: what the log calls `handler`, if that is a plugin's.
+        filters: what plugins say of messages; None where no plugin has one.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
+        work: what is done with a message, for whoever waits for that: ``handler shout of plugin chat``.
 
     """
 
@@ -91,19 +97,31 @@ class SignalRule:
     format: MessageFormat
     slow: SlowConfig
     parallel: int = 1
+    cancel_when_gone: bool = False
+    protocols: tuple[str, ...] = ()
     do: Program | None = None
     connected: Program | None = None
     disconnected: Program | None = None
     from_elsewhere: bool = True
     declared: bool = True
+    filters: Filters | None = None
     code: Code | None = None
     timeout: float | None = None
     shortcut: Rebroadcast | None = field(init=False, compare=False)
+    work: str = field(init=False, compare=False)
 
     def __repr__(self) -> str:
         return f"SignalRule({self.owner})"  # what it holds may be a secret: its path, what its steps send
 
     def __post_init__(self) -> None:
-        decided = self.handler is None and self.do is None and self.format is MessageFormat.JSON
+        plain = self.handler is None and self.do is None and self.format is MessageFormat.JSON
+        decided = plain and self.filters is None
         goes = self.rebroadcast if decided and self.rebroadcast in _SHORT else None
         object.__setattr__(self, "shortcut", goes)  # the way of a frozen dataclass
+        object.__setattr__(self, "work", self._work())
+
+    def _work(self) -> str:
+        if self.do is None:
+            return f"handler {self.handler_name} of plugin {self.handler_plugin}"
+        calls = f" (calling {', '.join(sorted(self.do.calls))})" if self.do.calls else ""
+        return f"the actions of {self.owner}{calls}"

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
+from signalpost.signals.filters import Filters, Outgoing, Veto
 from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
@@ -34,6 +35,7 @@ logger = logging.getLogger("signalpost.signals")
 
 _PLAIN = Dialect.PLAIN  # a look into an Enum's class costs more than the comparison
 _TEXT = int(Opcode.TEXT)
+_BINARY_OPCODE = int(Opcode.BINARY)
 _RAW = MessageFormat.RAW
 _SENDER = Rebroadcast.SENDER
 _MAPPING_BEGINS = "{ \t\r\n\ufeff"
@@ -84,7 +86,18 @@ class Session:
 
     """
 
-    __slots__ = ("_arrival", "_context", "_deadline", "_inbox", "_signals", "_source", "client", "request", "rule")
+    __slots__ = (
+        "_arrival",
+        "_cancellable",
+        "_context",
+        "_deadline",
+        "_inbox",
+        "_signals",
+        "_source",
+        "client",
+        "request",
+        "rule",
+    )
 
     def __init__(
         self,
@@ -102,6 +115,7 @@ class Session:
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
         self._context: Context | None = None
+        self._cancellable: set[asyncio.Task[None]] | None = None  # at work in a handler that asks for that
         self._deadline: Deadline | None = None  # once the client has gone
 
     def follow(self, rule: SignalRule, source: Source) -> None:
@@ -159,12 +173,44 @@ class Session:
         else:
             self._source.read_on(True)
 
-    def disconnected(self, code: int) -> None:
-        """Do what the rule does when a client is gone; `code` is how its connection ended."""
+    @property
+    def waits(self) -> bool:
+        """Whether messages wait for a handler."""
+        return bool(self._inbox)
+
+    def left(self) -> bool:
+        """Hear that the client has gone; return whether what it has sent is still handled.
+
+        It is not where the handler asks to be cancelled when its client goes: then the one at work is.
+        """
         if self._signals.shared.waits:
             self._signals.shared.gone(self.client)
         if self._inbox is not None and self._inbox.busy:
+            self.hurry()
+        cancelled, self._cancellable = self._cancellable, None
+        for task in cancelled or ():
+            task.cancel()
+        if self.rule.cancel_when_gone:
+            self.abandon()
+        return not self.rule.cancel_when_gone
+
+    def hurry(self) -> None:
+        """End what is handled of a client that has gone when it has been gone for long enough."""
+        if self._deadline is None:
             self._deadline = self._signals.overdue.leave(self.client.id)
+
+    def abandon(self) -> None:
+        """Let go of the messages that wait for a handler."""
+        if self._inbox is not None:
+            self._inbox.abandon()
+
+    def disconnected(self, code: int) -> None:
+        """Do what the rule does when a client is gone, behind all of its messages; nothing comes from it any more.
+
+        Args:
+            code: how its connection ended.
+
+        """
         arrival = self._arrival
         if arrival is None:
             if self.rule.disconnected is not None:
@@ -200,9 +246,12 @@ class Session:
             else:
                 self._signals.hub.send(self.client, ALIVE)
             return
+        if rule.filters is not None and not self._passes(message, rule.filters):
+            return
         decision = self.decide(message, rule)
         if decision is ANSWER:
-            self._deliver(message.message, None, message)
+            alone = None if rule.filters is None else Target(client=self.client.id)
+            self._deliver(message.message, alone, message)
         elif isinstance(decision, Deliver):
             self._deliver(message.message, decision.target, message)
         elif decision is ACT:
@@ -211,6 +260,33 @@ class Session:
             self._invoke(message, memory_of(payload))
         elif isinstance(decision, Refuse):
             self._refuse(decision.error, message.ref)
+
+    def _passes(self, message: ClientMessage, filters: Filters) -> bool:
+        """Let plugins change a message; tell whether they let it pass."""
+        if filters.message is None:
+            return True
+        document = message.document or {"message": message.message}
+        data = MessageData(
+            message.message, message.path, message.client_id, message.group, message.direct, message.ref, document
+        )
+        try:
+            self.context().run(filters.message, data, self.client)
+        except Veto as veto:
+            self._vetoed(veto, message.ref)
+            return False
+        message.message, message.path, message.client_id = data.message, data.path, data.client_id
+        message.group, message.direct = data.group, data.direct
+        message.asks = bool(message.wishes())
+        if data.document is not document:
+            message.document = dict(data.document)
+        elif data.message is not document.get("message"):
+            message.document = {**document, "message": data.message}
+        return True
+
+    def _vetoed(self, veto: Veto, ref: Ref | None) -> None:
+        """Tell the sender why its message goes nowhere, if the plugin that says so has said why."""
+        if veto.code:
+            self._refuse(ClientError(veto.code, veto.detail, veto.pointer), ref)
 
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
@@ -254,6 +330,8 @@ class Session:
         except TypeError:
             # orjson reads four times as deep as it writes.
             self._refuse(_TOO_DEEP, ref)
+        except Veto as veto:
+            self._vetoed(veto, ref)
 
     def _deliver_beyond(self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard) -> None:
         """Send a value to whoever takes it of those on other paths; what asks for a client's id has been judged."""
@@ -267,14 +345,23 @@ class Session:
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
-        if opcode == _TEXT:
-            if payload:
-                if payload[0] in _MAYBE_MAPPING and frame_looks_like_the_server_s(payload.decode()):
-                    self._refuse(FORGED, None)
-                    return
-            elif client.dialect is not _PLAIN:
-                self._signals.hub.send(client, ALIVE)
+        if opcode == _TEXT and not payload and client.dialect is not _PLAIN:
+            self._signals.hub.send(client, ALIVE)
+            return
+        if self.rule.filters is not None:
+            try:
+                opcode, payload = self._filtered_frame(opcode, payload, self.rule.filters)
+            except Veto as veto:
+                self._vetoed(veto, None)
                 return
+        if (
+            opcode == _TEXT
+            and payload
+            and payload[0] in _MAYBE_MAPPING
+            and frame_looks_like_the_server_s(payload.decode())
+        ):
+            self._refuse(FORGED, None)
+            return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
         if decision is ANSWER:
             self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate), client.path)
@@ -284,6 +371,28 @@ class Session:
                 self._signals.hub.broadcast(frame, decision.target)
             else:
                 self._signals.hub.relay(frame, decision.target, client, guard.refused(client, None))
+
+    def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:
+        """Return what plugins let pass of a frame.
+
+        Raises:
+            Veto: that is nothing.
+
+        """
+        value: Any = payload.decode() if opcode == _TEXT else payload
+        if filters.message is not None:
+            data = MessageData(value)
+            self.context().run(filters.message, data, self.client)
+            value = data.message
+        if filters.broadcast is not None:
+            outgoing = Outgoing(value, origin=self.client.path)
+            filters.broadcast(outgoing)
+            value = outgoing.value
+        if isinstance(value, str):
+            return _TEXT, value.encode(errors="replace")
+        if isinstance(value, bytes | bytearray | memoryview):
+            return _BINARY_OPCODE, bytes(value)
+        raise Veto
 
     def _refuse(self, error: ClientError, ref: Ref | None) -> None:
         self._signals.hub.send(self.client, error_frame(error, ref))
@@ -375,7 +484,25 @@ class Session:
                 context=self.context(),
             )
         signals.work.begin()
-        self._inbox.add(Entry(what, datetime.now(UTC), self.rule, signals.work, size))
+        entry = Entry(what, datetime.now(UTC), self.rule, signals.work, size)
+        if isinstance(what, Passage):
+            self._inbox.finish(entry)
+        else:
+            self._inbox.add(entry)
+
+    async def _handle_cancellable(self, handling: Awaitable[Any]) -> None:
+        """Await a handler that is to be cancelled when the client goes, without ending the task that it is run in."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine is run by one
+        cancellable = self._cancellable = self._cancellable or set()
+        cancellable.add(task)
+        try:
+            await handling
+        except asyncio.CancelledError:
+            if self._cancellable is cancellable or not task.cancelling() or task.uncancel():
+                raise  # it is not for the client, or not for it alone
+        finally:
+            cancellable.discard(task)
 
     async def _handle(self, entry: Entry) -> None:
         message, _, rule, work, _ = entry
@@ -405,6 +532,8 @@ class Session:
                 await message.program.follow(self.passage_event(message, timestamp, rule), charge=self._source.charge)
             elif rule.do is not None:
                 await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
+            elif rule.cancel_when_gone and rule.handler is not None:
+                await self._handle_cancellable(rule.handler(self._event(message, timestamp, rule)))
             elif rule.handler is not None:
                 await (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
         except StepFailedError as error:

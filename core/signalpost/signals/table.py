@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.config.paths import PathPattern, PathTable, plain_path
 from signalpost.delivery.client import Apart, Place
+from signalpost.signals.filters import Filters
 from signalpost.signals.rule import SignalRule
 
 _NO_PARAMS: Mapping[str, str | int] = {}
@@ -43,6 +44,7 @@ class SignalTable:
         rules: of one plan; no two of one endpoint share a path.
         endpoints: names of all WebSocket endpoints.
         refuse_undeclared: whether paths that no signal declares are refused, rather than re-broadcast as in Pode.
+        filters: what plugins say of messages on such paths.
 
     Attributes:
         bound: whether any signal is there at some endpoints only.
@@ -51,9 +53,16 @@ class SignalTable:
 
     """
 
-    def __init__(self, rules: Iterable[SignalRule], endpoints: Iterable[str], *, refuse_undeclared: bool) -> None:
+    def __init__(
+        self,
+        rules: Iterable[SignalRule],
+        endpoints: Iterable[str],
+        *,
+        refuse_undeclared: bool,
+        filters: Filters | None = None,
+    ) -> None:
         rules, endpoints = tuple(rules), tuple(endpoints)
-        self._undeclared = {} if refuse_undeclared else {name: _undeclared(name) for name in endpoints}
+        self._undeclared = {} if refuse_undeclared else {name: _undeclared(name, filters) for name in endpoints}
         self._tables: dict[str, PathTable[SignalRule]] = {name: PathTable() for name in endpoints}
         self._all: PathTable[None] = PathTable()
         self._names = frozenset(endpoints)
@@ -122,7 +131,7 @@ def _ward(rule: SignalRule) -> str:
     return sys.intern("\n".join((rule.pattern.key, *sorted(rule.endpoints))))  # each client keeps it
 
 
-def _undeclared(endpoint: str) -> SignalRule:
+def _undeclared(endpoint: str, filters: Filters | None) -> SignalRule:
     """Say what Pode does on a path without a signal: re-broadcast, to everyone or where the client asks."""
     return SignalRule(
         pattern=_ANY_PATH,
@@ -137,4 +146,5 @@ def _undeclared(endpoint: str) -> SignalRule:
         format=MessageFormat.JSON,
         slow=SlowConfig(),
         declared=False,
+        filters=filters,
     )

@@ -1,0 +1,242 @@
+"""Checks what a handler is bound to, whether a decorator says it or a plugin has made it by itself.
+
+There is one judgement of each kind of binding: `checked`. What it gives has one form, whatever the plugin has written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from signalpost.config.model import METHODS
+from signalpost.config.paths import PathPattern
+from signalpost.config.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
+from signalpost.config.words import listing
+from signalpost.cron import Cron
+from signalpost.plugins.handler import (
+    Binding,
+    HandlerKind,
+    RouteBinding,
+    ScheduleBinding,
+    SignalBinding,
+    TimerBinding,
+)
+from signalpost.signals.frozen import fixed
+
+_ZONES = 'timezone is an IANA name, as in timezone="Europe/London", or a ZoneInfo'
+_HOUR = timedelta(hours=1)
+_OFFSETS = range(-12, 15)  # hours of the zones Etc/GMT+12 to Etc/GMT-14, whose names count westwards
+
+BINDINGS: Mapping[HandlerKind, type[Binding]] = {
+    HandlerKind.SIGNAL: SignalBinding,
+    HandlerKind.ROUTE: RouteBinding,
+    HandlerKind.TIMER: TimerBinding,
+    HandlerKind.SCHEDULE: ScheduleBinding,
+}
+"""What each kind of handler is bound by."""
+
+
+def checked(binding: Binding) -> Binding:
+    """Return a binding in its one form: durations in seconds, methods in capitals, zones as `ZoneInfo`.
+
+    Raises:
+        ValueError: a value of it cannot be; the text names the field.
+        TypeError: likewise.
+        LookupError: likewise.
+
+    """
+    match binding:
+        case SignalBinding():
+            _check_path(binding.path)
+            _check_schema(binding.schema)
+            parallel = _count("parallel", binding.parallel, least=1)
+            return replace(binding, parallel=parallel, timeout=_timeout(binding.timeout))
+        case RouteBinding():
+            _check_path(binding.path)
+            _check_schema(binding.schema)
+            return replace(binding, methods=_methods(binding.methods))
+        case TimerBinding():
+            return _timer(binding)
+        case ScheduleBinding():
+            return _schedule(binding)
+
+
+def checked_all(kind: HandlerKind, bindings: object) -> tuple[Binding, ...]:
+    """Return the bindings of a handler of `kind` in their one form.
+
+    Raises:
+        ValueError: one of them cannot be.
+        TypeError: likewise.
+        LookupError: likewise.
+
+    """
+    wanted = BINDINGS[kind]
+    if not isinstance(bindings, list | tuple):
+        raise TypeError(f"bindings is a tuple, as in bindings=({wanted.__name__}(…),), not {bindings!r}")
+    made = []
+    for binding in bindings:
+        if not isinstance(binding, wanted):
+            raise TypeError(f"a {kind.value} is bound by {wanted.__name__}, not by {binding!r}")
+        made.append(_with_its_name(binding))
+    return tuple(made)
+
+
+def _with_its_name(binding: Binding) -> Binding:
+    try:
+        return checked(binding)
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(f"{type(binding).__name__}: {text_of(error)}") from None
+
+
+def text_of(error: Exception) -> str:
+    """Return an exception's own text; that of a KeyError would be quoted."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+def _timer(binding: TimerBinding) -> TimerBinding:
+    every = _duration("every", binding.every)
+    skip = _count("skip", binding.skip)
+    check_skip(every, skip)
+    return TimerBinding(
+        every,
+        limit=_count("limit", binding.limit),
+        skip=skip,
+        on_start=_flag("on_start", binding.on_start),
+        arguments=_arguments(binding.arguments),
+        timeout=_timeout(binding.timeout),
+    )
+
+
+def _schedule(binding: ScheduleBinding) -> ScheduleBinding:
+    zone = _zone(binding.timezone)
+    start, end = _moment("start", binding.start, zone), _moment("end", binding.end, zone)
+    if start is not None and end is not None and end <= start:
+        raise ValueError(f"end, {end}, must be after start, {start}, or the job never runs")
+    return ScheduleBinding(
+        _crons(binding.crons),
+        timezone=zone,
+        start=start,
+        end=end,
+        limit=_count("limit", binding.limit),
+        on_start=_flag("on_start", binding.on_start),
+        timeout=_timeout(binding.timeout),
+        max_runs=_count("max_runs", binding.max_runs, least=1),
+        arguments=_arguments(binding.arguments),
+    )
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str):
+        raise TypeError(f'path is a text, as in path="/rooms/<room>", not {path!r}')
+    PathPattern.parse(path)
+
+
+def _check_schema(schema: object) -> None:
+    if schema is not None and not isinstance(schema, Mapping | bool):
+        raise TypeError(f'schema is a JSON Schema, as in schema={{"type": "object"}}, not {schema!r}')
+
+
+def _methods(methods: object) -> tuple[str, ...]:
+    if (
+        isinstance(methods, str)
+        or not isinstance(methods, Sequence | set | frozenset)
+        or not methods
+        or not all(isinstance(method, str) for method in methods)
+    ):
+        raise ValueError(f'methods is a list of words, as in methods=["GET", "POST"], not {methods!r}')
+    words = tuple(dict.fromkeys(method.upper() for method in methods))
+    for word in words:
+        if word not in METHODS:
+            raise ValueError(f"methods: there is no method {word!r} (allowed: {listing(METHODS)})")
+    return words
+
+
+def _duration(key: str, value: object) -> float:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise TypeError(f'{key} is a duration, as in {key}="5s", or a number of seconds, not {value!r}')
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _timeout(value: object) -> float | None:
+    return None if value is None else _duration("timeout", value)
+
+
+def _count(key: str, value: object, least: int = 0) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{key} is a whole number from {least}, not {value!r}")
+    return value
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{key} is True or False, not {value!r}")
+    return value
+
+
+def _arguments(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f'arguments is a mapping, as in arguments={{"text": "hi"}}, not {value!r}')
+    made: Mapping[str, Any] = fixed(dict(value))
+    return made
+
+
+def _crons(crons: object) -> tuple[str, ...]:
+    texts = (crons,) if isinstance(crons, str) else crons
+    if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f'cron is at least one expression, as in cron="0 0 * * *", not {crons!r}')
+    for text in texts:
+        Cron.parse(text)
+    return tuple(texts)
+
+
+def _zone(zone: object) -> ZoneInfo | None:
+    """Return a time zone as `ZoneInfo`: no other kind tells the moments of a wall clock rightly.
+
+    pytz's, for one, are off by minutes where they are put onto a moment by `datetime.replace`; but they, and those of
+    most other packages, know the name of what they stand for.
+    """
+    if zone is None or isinstance(zone, ZoneInfo):
+        return zone
+    if zone is UTC:
+        return ZoneInfo("UTC")
+    name = zone if isinstance(zone, str) else getattr(zone, "key", None) or getattr(zone, "zone", None)
+    if isinstance(name, str):
+        return _zone_of(name)
+    hint = _offset_hint(zone) if isinstance(zone, timezone) else ""
+    raise TypeError(f"{_ZONES}, not {zone!r}{hint}")
+
+
+def _zone_of(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        from signalpost.config.jobs import parse_timezone  # brings in what reads YAML
+
+        return parse_timezone(name)
+
+
+def _offset_hint(zone: timezone) -> str:
+    """Return how a fixed offset is written as a zone, where there is one."""
+    hours, rest = divmod(zone.utcoffset(None), _HOUR)
+    if rest or hours not in _OFFSETS:
+        return ""
+    name = "UTC" if not hours else f"Etc/GMT{-hours:+d}"
+    return f'; for this offset all year write timezone="{name}"'
+
+
+def _moment(key: str, value: object, zone: tzinfo | None) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise TypeError(f"{key} is a datetime, as in {key}=datetime(2027, 1, 31, 9), not {value!r}")
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"{key}, {value.isoformat()}, is out of range: years are {FIRST_YEAR} to {LAST_YEAR}")
+    if value.utcoffset() is not None:
+        return value
+    if zone is None:
+        raise ValueError(f"{value.isoformat()} belongs to no time zone: give it one, or give the schedule a timezone")
+    return value.replace(tzinfo=zone)

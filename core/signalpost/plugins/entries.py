@@ -1,0 +1,65 @@
+"""The entry points of installed packages, also where the metadata of one of them is broken.
+
+`importlib.metadata.entry_points` reads all packages at once, and one that cannot be read keeps everybody from theirs.
+"""
+
+import re
+from collections.abc import Iterator
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
+
+_SUFFIX = re.compile(r"\.(dist-info|egg-info|egg)$")
+_UNKNOWN = "?"
+
+
+def installed_entries(group: str, notes: list[str]) -> Iterator[EntryPoint]:
+    """Yield the entry points of a group; of two packages of one name those of the first, which is the one imported.
+
+    Args:
+        group: of entry points.
+        notes: takes which packages cannot be read, if they have something in the group.
+
+    """
+    seen: set[str] = set()
+    for package in distributions():
+        name = package_name(package)
+        spelling = re.sub(r"[-_.]+", "-", name).lower()
+        if spelling in seen:
+            continue
+        seen.add(spelling)
+        try:
+            yield from package.entry_points.select(group=group)
+        except Exception as error:  # noqa: BLE001 - files of others may hold anything
+            if _mentions(package, group):
+                notes.append(
+                    f"the metadata of the installed package {name} cannot be read ({_folder_of(package)}: "
+                    f"{type(error).__name__}), so its plugins are not found; install it again"
+                )
+
+
+def package_name(package: Distribution) -> str:
+    """Return a package's name; where its metadata does not say it, that of the folder that they are in."""
+    try:
+        name = package.metadata["Name"]
+    except Exception:  # noqa: BLE001 - files of others may hold anything
+        name = None
+    return name or _SUFFIX.sub("", _folder_of(package).name).partition("-")[0] or _UNKNOWN
+
+
+def package_version(package: Distribution) -> str:
+    """Return a package's version; where its metadata does not say it, ``?``."""
+    try:
+        return package.metadata["Version"] or _UNKNOWN
+    except Exception:  # noqa: BLE001 - files of others may hold anything
+        return _UNKNOWN
+
+
+def _mentions(package: Distribution, group: str) -> bool:
+    try:
+        return group.encode() in (_folder_of(package) / "entry_points.txt").read_bytes()
+    except OSError:
+        return False
+
+
+def _folder_of(package: Distribution) -> Path:
+    return Path(str(getattr(package, "_path", _UNKNOWN)))

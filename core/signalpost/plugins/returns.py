@@ -1,0 +1,113 @@
+"""Says once what becomes of a value that nobody gets: what a handler, an action or a hook returns in vain.
+
+Only what a route's handler returns is an answer, and what hooks return that are asked for something.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from typing import Any, TypeVar
+
+from signalpost.delivery.target import Receipt
+from signalpost.foreign import Seat
+from signalpost.plugins.action import Action
+from signalpost.plugins.handler import Handler, HandlerKind
+
+LOG = logging.getLogger(__name__)
+
+_UNTOLD = "__signalpost_untold__"
+
+_OF_SIGNALS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
+_OF_JOBS = "event.broadcast(…) sends it to clients, event.state keeps it"
+_INSTEAD = {
+    HandlerKind.SIGNAL: _OF_SIGNALS,
+    HandlerKind.TIMER: _OF_JOBS,
+    HandlerKind.SCHEDULE: _OF_JOBS,
+}
+Made = TypeVar("Made", Handler, Action)
+
+_OF_HOOKS = {
+    "client_connected": "client.close(…) refuses the client",
+    "filter_message": "raise Veto(…) refuses the message, message.message = … changes it",
+    "filter_broadcast": "raise Veto() keeps it back, outgoing.value = … changes it",
+}
+
+
+def with_told_returns(made: Made) -> Made:
+    """Return a handler or action of which the log is told once if it returns something; a route's handler as it is."""
+    if isinstance(made, Action):
+        what, kind, instead = f'action "{made.name}"', "an action", _OF_SIGNALS
+    elif made.kind is HandlerKind.ROUTE:
+        return made
+    else:
+        what, kind, instead = f'handler "{made.name}"', f"the handler of a {made.kind}", _INSTEAD[made.kind]
+    what = f"{what} of plugin {made.plugin} ({made.where})"
+    return replace(made, function=telling(made.function, what, kind, instead, _told_of(made.seat)))
+
+
+def _told_of(seat: Seat | None) -> set[str]:
+    return set() if seat is None else seat.told
+
+
+def telling(function: Callable[..., Any], what: str, kind: str, instead: str, told: set[str]) -> Callable[..., Any]:
+    """Return a function that tells the log, the first time only, that what it returned is dropped.
+
+    A `Receipt` is nothing to tell: ``return event.reply(…)`` ends a handler, and says no more.
+
+    Args:
+        function: plain, or an ``async def``; so is what is returned.
+        what: it is, with its place.
+        kind: of things of which nobody gets what they return.
+        instead: does what may have been meant.
+        told: of what the log was told already.
+
+    """
+
+    def tell(value: object) -> None:
+        if value is None or what in told or isinstance(value, Receipt):
+            return
+        told.add(what)
+        hint = f": {instead}" if instead else ""
+        given = type(value).__name__
+        LOG.warning("%s returned a value (%s) that nobody gets; what %s returns is dropped%s", what, given, kind, hint)
+
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def follow(*args: Any) -> Any:
+            value = await function(*args)
+            tell(value)
+            return value
+
+        setattr(follow, _UNTOLD, function)
+        return follow
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        value = function(*args)
+        if not inspect.isawaitable(value):  # else whoever calls it awaits it, or says why not
+            tell(value)
+        return value
+
+    return call
+
+
+def untold(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what `telling` has made a function of, for whoever takes what it returns."""
+    made: Callable[..., Any] = vars(function).get(_UNTOLD, function) if inspect.isfunction(function) else function
+    return made
+
+
+def hook_with_told_returns(function: Callable[..., Any], what: str, hook: str, seat: Seat | None) -> Callable[..., Any]:
+    """Return an implementation of a hook that is asked for nothing; the log is told once if it returns something.
+
+    Args:
+        function: the implementation.
+        what: it is, with its place.
+        hook: its name.
+        seat: the plugin's.
+
+    """
+    return telling(function, what, f"the hook {hook}", _OF_HOOKS.get(hook, ""), _told_of(seat))

@@ -1,0 +1,70 @@
+"""What plugins say of all messages and broadcasts before anything becomes of them; where none does, nothing is asked.
+
+::
+
+    message of a client -> schema -> filter of messages -> decide -> handler, actions, or
+    value of anybody ----------------------------------------------> filter of broadcasts -> hub
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from signalpost.delivery.client import Client
+from signalpost.signals.event import MessageData
+
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
+
+
+class Veto(Exception):  # noqa: N818 - what a filter says
+    """Raised by a filter: the message, or the broadcast, goes nowhere.
+
+    Args:
+        code: for the sender's program: words of small letters, digits and hyphens. Without one nobody is told.
+        detail: one sentence for the person who sent it.
+        pointer: a JSON Pointer (RFC 6901) to what is wrong in the message; empty for the whole.
+
+    """
+
+    def __init__(self, code: str = "", detail: str = "", pointer: str = "") -> None:
+        if code and not _CODE.fullmatch(code):
+            raise ValueError(f'a code is small letters, digits and hyphens, as in "too-long", not {code!r}')
+        super().__init__(detail or code or "vetoed")
+        self.code = code
+        self.detail = detail
+        self.pointer = pointer
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A value on its way to clients. A filter may put another value in its place.
+
+    Attributes:
+        value: what is sent: JSON, or of a signal with ``format: raw`` text or bytes. None sends nothing.
+        path: only clients on this path; None is on any, as in the next two.
+        groups: only clients of one of these.
+        client: only the client of this id.
+        origin: the path that it comes from; None if no client's message has brought it about.
+
+    """
+
+    value: Any
+    path: str | None = None
+    groups: frozenset[str] | None = None
+    client: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The filters of all plugins. Each raises nothing but `Veto`.
+
+    Attributes:
+        message: is given a message that its schema has let pass, and may change it; None if there is none.
+        broadcast: is given what is to be sent, likewise.
+
+    """
+
+    message: Callable[[MessageData, Client], None] | None = None
+    broadcast: Callable[[Outgoing], None] | None = None

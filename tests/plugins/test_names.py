@@ -1,0 +1,118 @@
+"""The modules of drop-ins have names that last: over restarts, over reloads, and in processes that are spawned."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+from signalpost.plugins.folders import PREFIX
+from signalpost.testing import serve
+
+POINTS = """
+from dataclasses import dataclass
+
+from ._kinds import Kind
+
+@dataclass
+class Point:
+    x: int
+    kind: Kind
+
+NEAR = Point({x}, Kind("near"))
+"""
+KINDS = "from dataclasses import dataclass\n\n@dataclass\nclass Kind:\n    name: str\n"
+ROUTES = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+POOLED = """
+import asyncio
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+from signalpost import signal
+
+from ._kinds import Kind
+
+
+def name(number):
+    return Kind(f"of {number}")
+
+
+@signal("ask", path="/ask")
+async def ask(event):
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawning) as pool:
+        kind = await asyncio.get_running_loop().run_in_executor(pool, name, event.data.message)
+    event.reply(kind.name)
+"""
+
+
+def module_of(registry, name):
+    return next(plugin.module for plugin in registry.plugins if plugin.name == name)
+
+
+def test_what_is_pickled_is_read_after_a_restart(app):
+    app.write("points.py", POINTS.format(x=1))
+    app.write("_kinds.py", KINDS)
+    first = app.load()
+    data = pickle.dumps(module_of(first, "points").NEAR)
+    first.unload()
+    second = app.load()
+    assert pickle.loads(data) == module_of(second, "points").NEAR
+
+
+def test_what_is_pickled_beside_a_plan_at_work_is_read_when_only_one_is_left(app):
+    app.write("points.py", POINTS.format(x=1))
+    app.write("_kinds.py", KINDS)
+    before = app.load()
+    app.write("points.py", POINTS.format(x=2))
+    beside = app.load()
+    module = module_of(beside, "points")
+    assert module.__name__ != module_of(before, "points").__name__
+    data = pickle.dumps(module.NEAR)
+    assert pickle.loads(data) is not None
+    before.unload()
+    beside.unload()
+    after = app.load()
+    again = module_of(after, "points")
+    assert again.__name__ == module_of(before, "points").__name__
+    assert pickle.loads(data) == again.NEAR
+    assert type(pickle.loads(data)) is again.Point
+    after.unload()
+    assert not [name for name in sys.modules if name.startswith(PREFIX)]
+
+
+def test_another_process_reads_it_without_loading_any_plan_and_leaves_no_compiled_file(app):
+    app.write("points.py", POINTS.format(x=1))
+    app.write("_kinds.py", KINDS)
+    data = pickle.dumps(module_of(app.load(), "points").NEAR)
+    code = f"import pickle; print(pickle.loads(bytes.fromhex({data.hex()!r})))"
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == "Point(x=1, kind=Kind(name='near'))\n", done.stderr
+    assert not list(app.folder.rglob("*.pyc"))
+
+
+async def test_a_pool_of_spawned_processes_runs_a_plugin_s_function(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "_kinds.py").write_text(KINDS)
+    async with serve(ROUTES, folder=tmp_path, plugins={"pooled": POOLED}) as app, app.connect("/ask") as client:
+        await client.send("7")
+        assert await client.receive() == "of 7"
+        await app.reload(plugins={"pooled": POOLED.replace("of {", "by {")})
+        await client.send("8")
+        assert await client.receive() == "by 8"
+
+
+def test_two_folders_have_names_of_their_own_that_are_the_same_in_every_process(make_app):
+    names = {}
+    for name in ("one", "two"):
+        app = make_app(name)
+        app.write("a.py", "")
+        names[str(app.folder)] = module_of(app.load(), "a").__name__
+    assert len(set(names.values())) == 2
+    code = (
+        "import json, sys; from pathlib import Path; from signalpost.plugins.folders import name_for; "
+        "print(json.dumps({each: name_for(Path(each)) + '.a' for each in sys.argv[1:]}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == names

@@ -1,0 +1,369 @@
+"""Clients that go while their messages wait: noticed at once, and what they had sent is handled in its turn."""
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import ssl
+import struct
+import sys
+
+import orjson
+import pytest
+
+from signalpost.serving.ahead import AHEAD
+from signalpost.serving.connection import LINGER, LONGEST_PAUSE
+from signalpost.serving.rate import Allowance, Pace
+from signalpost.testing import serve
+
+REQUEST = (
+    b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+TEXT, CLOSE = 1, 8
+PLUGIN = """
+    import asyncio
+    from signalpost import hookimpl, signal
+
+    gate = asyncio.Event()
+    door = asyncio.Event()
+    refused = set()
+
+    @hookimpl
+    def startup(context):
+        global broadcast
+        broadcast = context.broadcast
+
+    @hookimpl
+    async def client_connected(client):
+        if client.path.startswith("/door"):
+            await door.wait()
+            if client.path in refused:
+                client.close(4401, "not you")
+
+    @hookimpl
+    def client_disconnected(client, code):
+        if client.path not in ("/log", "/echo"):
+            broadcast(["gone", code], path="/log")
+
+    @signal("slow")
+    async def slow(event):
+        event.broadcast(["begun", event.data.message[:4].strip()], path="/log")
+        await gate.wait()
+        event.broadcast(["handled", event.data.message[:4].strip()], path="/log")
+
+    @signal("given up", path="/given-up", cancel_when_gone=True)
+    async def given_up(event):
+        event.broadcast(["begun", event.data.message], path="/log")
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            event.broadcast(["cancelled", event.data.message], path="/log")
+            raise
+"""
+APP = """
+    endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+    signals:
+      - path: /slow
+        handler: slow
+        connected: [{broadcast: {value: [here], path: /log}}]
+        disconnected: [{broadcast: {value: [bye], path: /log}}]
+      - path: /wide
+        handler: slow
+        parallel: 3
+        disconnected: [{broadcast: {value: [bye], path: /log}}]
+      - path: /door/<name>
+        handler: slow
+        connected: [{broadcast: {value: [here], path: /log}}]
+        disconnected: [{broadcast: {value: [bye], path: /log}}]
+      - path: /relay
+        do: [{broadcast: {value: "{{ message }}", path: /log}}]
+        disconnected: [{broadcast: {value: [bye], path: /log}}]
+      - {path: /echo, rebroadcast: sender}
+      - {path: /log}
+    limits: {drain: 1s}
+"""
+
+
+def frame(opcode, payload):
+    size = len(payload)
+    length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
+    return bytes((0x80 | opcode,)) + length + bytes(4) + payload
+
+
+def messages(numbers, size=4):
+    return b"".join(frame(TEXT, orjson.dumps({"message": str(number).ljust(size)})) for number in numbers)
+
+
+GOODBYE = frame(CLOSE, (1000).to_bytes(2, "big"))
+
+
+class House:
+    """A server, somebody who hears what it does, and bare sockets to it."""
+
+    def __init__(self, app, log, echo, sockets):
+        self.app = app
+        self.log = log
+        self._echo = echo
+        self._sockets = sockets
+        self.plugin = next(module for name, module in sys.modules.items() if name.endswith(".departures"))
+
+    async def open(self, path):
+        loop = asyncio.get_running_loop()
+        sock = self._sockets.enter_context(socket.socket())
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.sock_connect(sock, ("127.0.0.1", self.app.server.endpoints[0].port))
+        await loop.sock_sendall(sock, REQUEST % path.encode())
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await loop.sock_recv(sock, 4096)
+        return sock
+
+    async def send(self, sock, data):
+        await asyncio.get_running_loop().sock_sendall(sock, data)
+
+    async def leave(self, sock, how):
+        if how == "a close frame":
+            await self.send(sock, GOODBYE)
+        elif how == "a reset":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        else:
+            sock.close()
+
+    async def hears(self, count):
+        return [await self.log.receive_json() for _ in range(count)]
+
+    async def settled(self):
+        """Wait until the server has read what was sent before, by a round trip of another client."""
+        for _ in range(3):
+            await self._echo.send("marker")
+            assert await self._echo.receive() == "marker"
+
+    def connection(self, path):
+        return next(each for each in self.app.server._keepalive.connections if each.client.path == path)
+
+    def is_there(self, path):
+        """Tell whether anybody of a path is counted, or in an audience."""
+        hub = self.app.server._hub
+        everybody = {client.path for client in hub.clients.values()}
+        return path in everybody or path in hub._paths
+
+
+@pytest.fixture
+async def house():
+    async with (
+        serve(APP, plugins={"departures": PLUGIN}) as app,
+        app.connect("/log") as log,
+        app.connect("/echo") as echo,
+    ):
+        with contextlib.ExitStack() as sockets:
+            yield House(app, log, echo, sockets)
+
+
+def work(numbers):
+    return [[what, str(number)] for number in numbers for what in ("begun", "handled")]
+
+
+@pytest.mark.parametrize(("how", "code"), [("a close frame", 1000), ("closing its side", 1006)])
+async def test_who_goes_while_its_messages_wait_is_gone_at_once_and_they_are_handled_in_order(house, how, code):
+    sock = await house.open("/slow")
+    assert await house.hears(1) == [["here"]]
+    await house.send(sock, messages(range(25)))
+    assert await house.hears(1) == [["begun", "0"]]
+    await house.settled()
+    await house.leave(sock, how)
+    assert await house.hears(1) == [["gone", code]]
+    assert not house.is_there("/slow")
+    house.plugin.gate.set()
+    assert await house.hears(50) == [*work(range(25))[1:], ["bye"]]
+    await house.settled()
+    assert not house.app.server._hub.closing
+
+
+async def test_so_is_one_that_had_sent_more_than_is_kept(house, count_descriptors):
+    before = count_descriptors()
+    sock = await house.open("/slow")
+    await house.send(sock, messages(range(40), AHEAD // 16))
+    assert await house.hears(2) == [["here"], ["begun", "0"]]
+    await house.settled()
+    assert house.connection("/slow")._stopped
+    await house.leave(sock, "closing its side")
+    assert await house.hears(1) == [["gone", 1006]]
+    assert not house.is_there("/slow")
+    house.plugin.gate.set()
+    assert await house.hears(80) == [*work(range(40))[1:], ["bye"]]
+    await house.settled()
+    assert not house.app.server._hub.closing
+    assert count_descriptors() - before <= 1  # what the ends are heard by is kept
+
+
+@pytest.mark.parametrize("size", [4, AHEAD // 16])
+async def test_with_a_reset_what_waits_goes_too(house, size):
+    sock = await house.open("/slow")
+    await house.send(sock, messages(range(40), size))
+    assert await house.hears(2) == [["here"], ["begun", "0"]]
+    await house.settled()
+    await house.leave(sock, "a reset")
+    assert await house.hears(1) == [["gone", 1006]]
+    assert not house.is_there("/slow")
+    house.plugin.gate.set()
+    assert await house.hears(2) == [["handled", "0"], ["bye"]]
+    await house.settled()
+    assert not house.app.server._hub.closing
+    assert house.app.server._inbound.held == 0
+
+
+async def test_what_had_been_sent_is_handled_for_a_minute_at_most(house, make_clock):
+    sock = await house.open("/slow")
+    clock = make_clock()
+    connection = house.connection("/slow")
+    connection._clockwork = dataclasses.replace(connection._clockwork, call_later=clock.call_later)
+    await house.send(sock, messages(range(25)))
+    assert await house.hears(2) == [["here"], ["begun", "0"]]
+    await house.leave(sock, "closing its side")
+    assert await house.hears(1) == [["gone", 1006]]
+    clock.advance(LINGER - 1)
+    await house.settled()
+    assert len(house.app.server._hub.closing) == 1
+    clock.advance(1)
+    await house.settled()
+    assert not house.app.server._hub.closing
+    house.plugin.gate.set()
+    assert await house.hears(2) == [["handled", "0"], ["bye"]]
+
+
+@pytest.mark.parametrize("how", ["a close frame", "closing its side"])
+async def test_who_goes_while_it_arrives_is_gone_at_once_and_all_of_it_is_done_in_order(house, how):
+    sock = await house.open("/door/a")
+    await house.send(sock, messages(range(2)))
+    await house.settled()
+    assert house.is_there("/door/a")
+    await house.leave(sock, how)
+    await house.settled()
+    assert not house.is_there("/door/a")
+    house.plugin.gate.set()
+    house.plugin.door.set()  # the plugin is told of the end when it is through with the beginning
+    heard = await house.hears(7)
+    assert [each for each in heard if each[0] != "gone"] == [["here"], *work(range(2)), ["bye"]]
+
+
+async def test_nothing_is_handled_of_one_that_is_refused_after_it_has_gone(house):
+    house.plugin.refused.add("/door/b")
+    sock = await house.open("/door/b")
+    await house.send(sock, messages(range(2)))
+    await house.leave(sock, "closing its side")
+    await house.settled()
+    assert not house.is_there("/door/b")
+    house.plugin.door.set()
+    assert await house.hears(1) == [["gone", 1006]]
+    await house.settled()
+    assert not house.app.server._hub.closing
+    await house.log.send("nothing came")
+    assert await house.log.receive() == "nothing came"
+
+
+async def test_who_goes_while_it_has_sent_too_fast_is_gone_at_once_and_its_rate_still_holds(house, make_clock):
+    sock = await house.open("/relay")
+    connection, clock = house.connection("/relay"), make_clock()
+    connection._clockwork = dataclasses.replace(connection._clockwork, call_later=clock.call_later)
+    connection._allowance = Allowance(Pace(5, 1e9, 1024), clock)
+    await house.send(sock, messages(range(15)))
+    assert [await house.log.receive() for _ in range(10)] == [str(number).ljust(4) for number in range(10)]
+    await house.leave(sock, "closing its side")
+    assert await house.hears(1) == [["gone", 1006]]
+    assert not house.is_there("/relay")
+    clock.advance(0.5)
+    assert [await house.log.receive() for _ in range(2)] == ["10  ", "11  "]
+    clock.advance(2)
+    assert [await house.log.receive() for _ in range(3)] == ["12  ", "13  ", "14  "]
+    assert await house.hears(1) == [["bye"]]
+
+
+async def test_a_close_frame_behind_what_came_too_fast_has_a_second_to_be_answered_in_its_turn(house, make_clock):
+    sock = await house.open("/relay")
+    connection, clock = house.connection("/relay"), make_clock()
+    connection._clockwork = dataclasses.replace(connection._clockwork, call_later=clock.call_later)
+    connection._allowance = Allowance(Pace(1 / 3600, 1e9, 1024), clock)
+    await house.settled()
+    await house.send(sock, messages(range(3)) + GOODBYE)
+    await house.hears(1)
+    await house.settled()
+    assert house.is_there("/relay")
+    clock.advance(LONGEST_PAUSE)
+    assert await house.hears(1) == [["gone", 1000]]
+    assert not house.is_there("/relay")
+
+
+async def test_a_handler_that_asks_for_it_is_cancelled_and_nothing_more_of_its_client_is_begun(house):
+    sock = await house.open("/given-up")
+    await house.send(sock, messages(range(25)))
+    assert await house.hears(1) == [["begun", "0   "]]
+    await house.leave(sock, "closing its side")
+    assert await house.hears(2) == [["gone", 1006], ["cancelled", "0   "]]
+    await house.settled()
+    assert not house.app.server._hub.closing
+    assert house.app.server._signals.work.open == 0
+    assert not house.app.server._signals.running
+
+
+async def test_disconnected_is_done_behind_all_that_are_handled_at_once(house):
+    sock = await house.open("/wide")
+    await house.send(sock, messages(range(2)))
+    assert await house.hears(2) == [["begun", "0"], ["begun", "1"]]
+    await house.leave(sock, "closing its side")
+    assert await house.hears(1) == [["gone", 1006]]
+    await house.settled()
+    house.plugin.gate.set()
+    assert await house.hears(3) == [["handled", "0"], ["handled", "1"], ["bye"]]
+
+
+async def test_what_waits_goes_on_under_the_plan_of_a_reload(house):
+    sock = await house.open("/slow")
+    await house.send(sock, messages(range(20)))
+    assert await house.hears(2) == [["here"], ["begun", "0"]]
+    await house.leave(sock, "closing its side")
+    assert await house.hears(1) == [["gone", 1006]]
+    reloaded = await house.app.reload(APP.replace("value: [bye]", "value: [farewell]"))
+    assert reloaded.kept == 2
+    house.plugin.gate.set()
+    assert await house.hears(34) == [*work(range(17))[1:], ["begun", "17"]]  # of which the new plugin knows
+    newest = [module for name, module in sys.modules.items() if name.endswith(".departures")][-1]
+    newest.gate.set()
+    assert await house.hears(6) == [*work(range(17, 20))[1:], ["farewell"]]
+
+
+async def test_a_server_that_stops_waits_no_longer_than_it_says_for_those_that_have_gone():
+    async with (
+        serve(APP, plugins={"departures": PLUGIN}) as running,
+        running.connect("/log") as log,
+        running.connect("/slow") as client,
+    ):
+        client.socket.transport.write(messages(range(25)))
+        assert [await log.receive_json() for _ in range(2)] == [["here"], ["begun", "0"]]
+        client.socket.transport.abort()
+        assert await log.receive_json() == ["gone", 1006]
+    assert not running.server._hub.closing
+
+
+async def test_all_of_it_is_noticed_over_tls(trusting):
+    app = APP.replace("protocol: ws", "protocol: wss, self_signed: true")
+    async with (
+        serve(app, plugins={"departures": PLUGIN}) as running,
+        running.connect("/log", ssl=trusting) as log,
+    ):
+        plugin = next(module for name, module in sys.modules.items() if name.endswith(".departures"))
+        port = running.server.endpoints[0].port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+        writer.write(REQUEST % b"/slow")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(messages(range(25)))
+        assert [await log.receive_json() for _ in range(2)] == [["here"], ["begun", "0"]]
+        writer.close()
+        assert await log.receive_json() == ["gone", 1006]
+        plugin.gate.set()
+        heard = [await log.receive_json() for _ in range(50)]
+        assert heard == [*work(range(25))[1:], ["bye"]]
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            await writer.wait_closed()

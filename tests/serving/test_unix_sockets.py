@@ -1,0 +1,152 @@
+"""Endpoints at Unix sockets, as a proxy on the same machine asks them."""
+
+import socket
+import stat
+
+import httpx
+import pytest
+from websockets.asyncio.client import unix_connect
+
+from signalpost.config.check import parse_config
+from signalpost.errors import ConfigError, ListenError
+from signalpost.testing import serve
+
+APP = """
+    endpoints:
+      - {name: web, address: "unix:app.sock", protocol: http, mode: "660"}
+      - {name: live, address: "unix:app.sock", protocol: ws}
+    routes: [{path: /, method: GET, do: [{respond: {text: here}}]}]
+"""
+
+
+async def get(path, host="app.example.com"):
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+        return await client.get("/")
+
+
+async def test_pages_and_websockets_share_one_and_are_asked_by_any_name(tmp_path):
+    path = tmp_path / "app.sock"
+    async with serve(APP, folder=tmp_path) as app:
+        answer = await get(path)
+        assert (answer.status_code, answer.text) == (200, "here")
+        async with (
+            unix_connect(str(path), "ws://app.example.com/") as client,
+            unix_connect(str(path), "ws://other.example.com/") as listener,
+        ):
+            await client.send('{"message": "hello"}')
+            assert await listener.recv() == "hello"
+        assert app.server.url("web") == f"http://unix:{path}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
+async def test_many_get_large_values_there_as_anywhere(tmp_path):
+    async with serve(APP, folder=tmp_path):
+        path = str(tmp_path / "app.sock")
+        async with (
+            unix_connect(path, "ws://a/", max_size=None) as one,
+            unix_connect(path, "ws://a/", max_size=None) as two,
+        ):
+            for _ in range(8):
+                await one.send('{"message": "%s"}' % ("x" * 500_000))
+                assert [len(await each.recv()) for each in (one, two)] == [500_000] * 2
+
+
+async def test_a_client_that_goes_is_noticed_there_too(tmp_path):
+    async with serve(APP, folder=tmp_path) as app:
+        path = str(tmp_path / "app.sock")
+        async with unix_connect(path, "ws://a/") as witness:
+            async with unix_connect(path, "ws://a/") as gone:
+                assert app.server.clients == 2
+                gone.transport.abort()
+            for _ in range(3):
+                await witness.send('{"message": "marker", "direct": true}')
+                assert await witness.recv() == "marker"
+            assert app.server.clients == 1
+
+
+async def test_the_file_goes_with_the_server_and_one_of_a_killed_server_is_replaced(tmp_path, count_descriptors):
+    path = tmp_path / "app.sock"
+    counts = []
+    for _ in range(3):  # the first makes what the process keeps
+        with socket.socket(socket.AF_UNIX) as killed:
+            killed.bind(str(path))
+        async with serve(APP, folder=tmp_path):
+            assert (await get(path)).text == "here"
+        assert not path.exists()
+        counts.append(count_descriptors())
+    assert counts[1] == counts[2]
+
+
+async def test_one_at_which_somebody_listens_is_a_mistake_and_so_is_a_file(tmp_path):
+    path = tmp_path / "app.sock"
+    async with serve(APP, folder=tmp_path):
+        with pytest.raises(ListenError, match="is in use by another program"):
+            async with serve(APP, folder=tmp_path):
+                pass
+        assert (await get(path)).text == "here"
+    path.write_text("a letter")
+    with pytest.raises(ListenError, match="is no socket"):
+        async with serve(APP, folder=tmp_path):
+            pass
+    assert path.read_text() == "a letter"
+
+
+async def test_a_reload_keeps_it_with_its_clients_changes_its_mode_and_lets_it_go(tmp_path):
+    path = tmp_path / "app.sock"
+    async with serve(APP, folder=tmp_path) as app:
+        inode = path.stat().st_ino
+        async with unix_connect(str(path), "ws://a/") as client:
+            reloaded = await app.reload(APP.replace('"660"', '"600"').replace("text: here", "text: there"))
+            assert (reloaded.kept, reloaded.closed) == (1, 0)
+            await client.send('{"message": "still"}')
+            assert await client.recv() == "still"
+        assert (await get(path)).text == "there"
+        assert (path.stat().st_ino, stat.S_IMODE(path.stat().st_mode)) == (inode, 0o600)
+        await app.reload(APP.replace("app.sock", "new.sock"))
+        assert (await get(tmp_path / "new.sock")).text == "here"
+    assert not path.exists()
+    assert not (tmp_path / "new.sock").exists()
+
+
+async def test_the_file_of_a_successor_is_left_to_it(tmp_path):
+    path = tmp_path / "app.sock"
+    async with serve(APP, folder=tmp_path):
+        path.unlink()
+        with socket.socket(socket.AF_UNIX) as successor:
+            successor.bind(str(path))
+    assert path.exists()
+
+
+async def test_a_reload_listens_again_where_somebody_has_taken_the_file_away(tmp_path):
+    path = tmp_path / "app.sock"
+    async with serve(APP, folder=tmp_path) as app:
+        path.unlink()
+        await app.reload()
+        assert (await get(path)).text == "here"
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ('address: "unix:app.sock", protocol: http, port: 8090', "a Unix socket has no port"),
+        ('address: "unix:app.sock", protocol: https, self_signed: true', "a Unix socket is not encrypted"),
+        ('address: "unix:", protocol: http', "names no Unix socket"),
+        ('address: "unix:nowhere/app.sock", protocol: http', "make it first"),
+        (f'address: "unix:{"a" * 120}", protocol: http', "has at most 107 bytes"),
+        ('address: "unix:app.sock", protocol: http, mode: "rw"', "is no mode: write three octal digits"),
+        ('address: 127.0.0.1, port: 0, protocol: http, mode: "660"', "only a Unix socket"),
+        ("address: 127.0.0.1, protocol: http", 'the key "port" is missing'),
+    ],
+)
+def test_what_cannot_be_listened_at_is_a_mistake(tmp_path, endpoint, says):
+    with pytest.raises(ConfigError, match=says) as refused:
+        parse_config(f"endpoints: [{{name: web, {endpoint}}}]", file="routes.yaml", folder=tmp_path)
+    assert len(refused.value.problems) == 1
+
+
+def test_two_of_a_kind_cannot_share_one(tmp_path):
+    text = 'endpoints: [{name: a, address: "unix:x", protocol: ws}, {name: b, address: "unix:./x", protocol: ws}]'
+    with pytest.raises(ConfigError, match='is taken by the endpoint "a"'):
+        parse_config(text, file="routes.yaml", folder=tmp_path)
