@@ -238,7 +238,7 @@ class Trial:
             params=params,
             route=rule.path.text,
             endpoint=self._endpoint,
-            seconds=time(),
+            _seconds=time(),
             shared=self._shared,
             broadcast=self._broadcaster,
         )

@@ -251,7 +251,7 @@ def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params
         params=params,
         route=rule.path.text,
         endpoint=services.endpoint,
-        seconds=time(),
+        _seconds=time(),
         shared=services.shared,
         broadcast=services.broadcast,
         _seat=None if rule.handler is None else rule.handler.seat,

@@ -396,7 +396,6 @@ class RouteEvent(PluginView):
         params: the parameters of the route's path.
         route: the route's path as declared.
         endpoint: where it arrived.
-        seconds: when, since 1970.
         broadcast: see `Broadcast`; without a target it goes to everyone.
 
     """
@@ -406,7 +405,7 @@ class RouteEvent(PluginView):
     params: Mapping[str, str | int]
     route: str
     endpoint: EndpointConfig
-    seconds: float
+    _seconds: float
     shared: Shared
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
@@ -414,7 +413,7 @@ class RouteEvent(PluginView):
     @property
     def timestamp(self) -> datetime:
         """When the request arrived; aware, UTC. Made when it is asked for, which few handlers do."""
-        return datetime.fromtimestamp(self.seconds, UTC)
+        return datetime.fromtimestamp(self._seconds, UTC)
 
     @property
     def query(self) -> Mapping[str, Any]:
