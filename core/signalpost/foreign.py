@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from time import perf_counter
-from types import FrameType, coroutine
+from types import CoroutineType, FrameType, coroutine
 from typing import Any, TypeVar, cast
 
 LOG = logging.getLogger(__name__)
@@ -150,7 +150,9 @@ class Code:
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call a function, and wait for what it returns if that can be awaited; see `wait`."""
         outcome = self.call(function, *args)
-        return await self.wait(outcome, *args) if inspect.isawaitable(outcome) else outcome
+        if type(outcome) is CoroutineType or inspect.isawaitable(outcome):
+            return await self.wait(outcome, *args)
+        return outcome
 
     async def wait(self, awaitable: Awaitable[Any], *args: Any) -> Any:
         """Wait for a plugin's coroutine; of its arguments, the log names the path of the first.

@@ -33,6 +33,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import time
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
@@ -476,7 +477,7 @@ def route_event(
         query_string=urlencode(query),
     )
     shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
-    return RouteEvent(request, path, params, path, _ENDPOINT, datetime.now(UTC), shared, broadcast, seat)
+    return RouteEvent(request, path, params, path, _ENDPOINT, time(), shared, broadcast, seat)
 
 
 def tick_event(

@@ -105,6 +105,45 @@ async def test_a_handler_may_answer_piece_by_piece(serve, rule):
     assert (await site.client.get("/b")).text == "three"
 
 
+async def test_what_a_handler_does_to_its_parameters_no_other_request_sees(serve, rule):
+    async def handler(event):
+        event.params["name"] += "!"
+        return event.params["name"]
+
+    site = await serve(rule("/shout/<name>", "GET", handler=handler))
+    assert [(await site.client.get("/shout/ann")).text for _ in range(3)] == ["ann!"] * 3
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"GET /a\x01 HTTP/1.1", b"GE\x00T /a HTTP/1.1", b"GET /a HTTP/1.1\x0b", b"GET /\xc3\xa9 HTTP/1.1"],
+)
+async def test_a_request_line_is_judged_though_its_fields_were_fine_a_moment_ago(serve, rule, start):
+    site = await serve(rule("/a", "GET", handler=returning("fine")))
+    fields = b"\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert (await site.raw(b"GET /a HTTP/1.1" + fields)).startswith(b"HTTP/1.1 200")
+    assert (await site.raw(start + fields)).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Host: localhost\r\nX : 1",
+        b"Host: localhost\r\nX: 1\n",
+        b"Host: a b",
+        b"Host: a\r\nHost: a",
+        b"X: 1",
+        b"Host: a\r\nTransfer-Encoding: identity",
+        b"Host: a\r\nContent-Length: 0\r\nTransfer-Encoding: chunked",
+    ],
+)
+async def test_fields_that_are_wrong_are_wrong_each_time(serve, rule, fields):
+    site = await serve(rule("/a", "GET", handler=returning("fine")))
+    request = b"GET /a HTTP/1.1\r\n" + fields + b"\r\nConnection: close\r\n\r\n"
+    for _ in range(3):
+        assert (await site.raw(request)).startswith(b"HTTP/1.1 400")
+
+
 async def test_cookies_of_a_handler_are_kept(serve, rule):
     async def handler(event):
         answer = response.text("crumbs")

@@ -37,6 +37,8 @@ def response_of(options: Mapping[str, Any]) -> Response:
 
     """
     body, content_type, status = _body(options)
+    if len(options) == 1 and "redirect" not in options:
+        return Response(status, body, content_type)
     headers = [
         (name, _field(name, value))
         for name, given in options.get("headers", {}).items()

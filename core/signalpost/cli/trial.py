@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from time import time
 from typing import Any
 from urllib.parse import quote
 
@@ -238,7 +238,7 @@ class Trial:
             params=params,
             route=rule.path.text,
             endpoint=self._endpoint,
-            timestamp=datetime.now(UTC),
+            _seconds=time(),
             shared=self._shared,
             broadcast=self._broadcaster,
         )

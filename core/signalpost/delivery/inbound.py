@@ -52,7 +52,8 @@ class Inbound:
 
     def take(self, count: int) -> bool:
         """Hold so many bytes more; False holds none of them, and the log says so, a line a second at most."""
-        self._make_room(count)
+        if self._holders:
+            self._make_room(count)
         held = self.held + count
         if self.most is not None and held > self.most:
             if self._refused is not None:

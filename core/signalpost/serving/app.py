@@ -13,7 +13,7 @@ from sanic import Sanic
 from sanic.config import Config
 from sanic.exceptions import ServerError
 from sanic.http import Http
-from sanic.response import BaseHTTPResponse, ResponseStream
+from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
 from signalpost.config.paths import PathPattern
 from signalpost.plan import RouteRule
@@ -44,18 +44,21 @@ class _QuietApp(Sanic[Any, Any]):
     """Sanic, without its own events of requests, and without middleware: nobody listens to them, and they cost much."""
 
     _nothing = _Nothing()
+    router: RouteTable
 
     async def handle_request(self, request: Any) -> None:
         """Answer a request; what its route raises becomes an answer, too."""
         try:
-            route, handler, _ = self.router.get(request.path, request.method, request.headers.get("host"))
-            request.route = route
+            route = request.route = self.router.route_of(request)
             if request.stream.request_body:
                 await request.receive_body()
-            response = handler(request)
+            response = route.handler(request)
             if isinstance(response, CoroutineType):
                 response = await response
-            await self._send(request, response, upgraded=hasattr(handler, "is_websocket"))
+            if type(response) is HTTPResponse and request.answers_with(response):
+                await request.stream.send(b"", end_stream=True)  # it has the body
+            else:
+                await self._send(request, response, upgraded=hasattr(route.handler, "is_websocket"))
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is

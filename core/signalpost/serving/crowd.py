@@ -106,9 +106,9 @@ class Crowd:
     def remove(self, member: Member) -> None:
         """Forget a connection, if it is there."""
         self._soon.pop(member, None)
-        address = self._addresses.pop(member, None)
-        if address is None:
+        if member not in self._addresses:
             return
+        address = self._addresses.pop(member)
         members = self._members[address]
         del members[member]
         self._count(address, len(members) + 1, len(members))

@@ -144,7 +144,9 @@ class Guard:
             Refusal: 421, or 403 if its method changes something for a page of another origin.
 
         """
-        if self._checks_hosts and not self._is_answered(request):
+        # Nearly all requests ask by a name that was answered already.
+        answered = request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
+        if not answered and self._checks_hosts:
             self.admit_hosts(hosts_of(request))
         if request.method not in SAFE_METHODS:
             self.admit_change(request)
@@ -167,10 +169,6 @@ class Guard:
             origin = origins[0] if origins else ""
             self._log.change(request, origin, self._where, let_in_origin(origin, asked, self._origins))
             raise Refusal(403, "Pages of other origins may not change anything here.")
-
-    def _is_answered(self, request: Request[Any, Any]) -> bool:
-        """Tell whether a request asks by a name that was answered already, which nearly all do."""
-        return request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
 
     def shared(self, request: Request[Any, Any]) -> Mapping[str, str]:
         """Return the headers by which a page of a listed origin may read the answer (CORS); Vary for everybody else."""

@@ -164,27 +164,34 @@ class RouteHeaders:
 def harden(request: Request, response: BaseHTTPResponse) -> None:
     """Give a response what every response carries, and what its endpoint and route say."""
     headers = response.headers
-    guard = _guard_of(request)
-    said, kept = _said(request, response.status, guard)
-    for name, value in said.items():
-        if not kept or name not in headers:
-            headers[name] = value
+    guard: Guard | None = getattr(request.app.router, "guard", None)
+    of_route: RouteHeaders | None = None if request.route is None else getattr(request.route.ctx, "headers", None)
+    said = _NOTHING
+    if (guard is not None and guard.headers) or (of_route is not None and of_route.values):
+        said = _say(headers, *_said(of_route, response.status, guard))
     if guard is not None and guard.shares:
         for name, value in guard.shared(request).items():
             _share(headers, name, value)
     headers.setdefault("x-content-type-options", "nosniff")
-    if _is_page(response):
+    if _is_page_kind(headers.get("content-type") or response.content_type or ""):
         for name, value in _OF_PAGES.items():
             headers.setdefault(name, value)
+    if said:
+        for name, value in said.items():
+            if not value and not headers.get(name):
+                headers.popall(name, None)
+
+
+def _say(headers: Header, said: Mapping[str, str], kept: bool) -> Mapping[str, str]:
     for name, value in said.items():
-        if not value and not headers.get(name):
-            headers.popall(name, None)
+        if not kept or name not in headers:
+            headers[name] = value
+    return said
 
 
-def _said(request: Request, status: int, guard: Guard | None) -> tuple[Mapping[str, str], bool]:
+def _said(of_route: RouteHeaders | None, status: int, guard: Guard | None) -> tuple[Mapping[str, str], bool]:
     """Return the headers that routes.yaml says, and whether those that the response has already go before them."""
     said = _NOTHING if guard is None or not guard.headers else dict(guard.headers)
-    of_route: RouteHeaders | None = None if request.route is None else getattr(request.route.ctx, "headers", None)
     if of_route is None or status >= HTTPStatus.BAD_REQUEST:
         return said, True
     return {**said, **dict(of_route.values)} if of_route.values else said, of_route.own
@@ -193,10 +200,6 @@ def _said(request: Request, status: int, guard: Guard | None) -> tuple[Mapping[s
 def _guard_of(request: Request) -> Guard | None:
     guard: Guard | None = getattr(request.app.router, "guard", None)
     return guard
-
-
-def _is_page(response: BaseHTTPResponse) -> bool:
-    return _is_page_kind(response.headers.get("content-type") or response.content_type or "")
 
 
 @lru_cache(maxsize=64)

@@ -26,6 +26,9 @@ _HEAD = re.compile(
 )
 
 
+_LINE = re.compile(rb"[\x20-\x7e]*")
+_END_OF_LINE = b"\r\n"
+_LONGEST_PLAIN = 2_048
 # A host and a port, or nothing, where the request is for no host (RFC 9112 section 3.2).
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][\s:/?#@,\\]*)(:[0-9]*)?")
 _CHUNKED = "chunked"
@@ -52,7 +55,9 @@ class WebRequest(Request[Any, Any]):
     * JSON is read as that of messages is: no ``NaN``, no lone surrogates, and bounded.
     """
 
-    __slots__ = ("_path", "document", "typed_query")
+    __slots__ = ("document", "path", "typed_query")
+
+    path: str  # as it was asked for, percent-encoded; Sanic's own reads it each time
 
     document: Any
     typed_query: Mapping[str, Any] | None
@@ -72,28 +77,23 @@ class WebRequest(Request[Any, Any]):
     ) -> None:
         if method == "NONE" and not head:  # the stand-in that Sanic answers with when there is no request
             url_bytes = _NO_PATH
-        if not _HEAD.fullmatch(head) or (head and not _has_one_host(headers, version)):
-            raise BadRequest("Bad Request")
-        if "transfer-encoding" in headers:
-            _check_framing(headers, version)
-        if len(set(headers)) < len(headers):
-            _join(headers)
-        if not head.isascii():
-            for name, value in tuple(headers.items()):
-                if not value.isascii():  # Sanic has half characters where it is not UTF-8, which no answer can hold
-                    headers[name] = decode_field(value.encode(errors="surrogateescape"))
+        line, end, fields = head.partition(_END_OF_LINE)
+        if not end or len(fields) > _LONGEST_PLAIN or not _LINE.fullmatch(line) or not _are_plain(fields):
+            _judge(head, headers, version)
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
-        self._path: str | None = None
+        raw: bytes | None = self._parsed_url.path
+        self.path = raw.decode("ascii") if raw else "/"
         self.document = self.typed_query = None
 
-    @property
-    def path(self) -> str:
-        """The path as it was asked for, percent-encoded."""
-        found = self._path
-        if found is None:
-            raw: bytes | None = self._parsed_url.path
-            found = self._path = raw.decode("ascii") if raw else "/"
-        return found
+    def answers_with(self, response: HTTPResponse) -> bool:
+        """Choose what answers, as `respond` does; False if something is chosen already."""
+        stream = self.stream
+        if self.responded or self._response_middleware_started or stream is None or stream.response is not None:
+            return False
+        stream.respond(response)
+        self._response_middleware_started = self.responded = True
+        harden(self, response)
+        return True
 
     async def respond(
         self,
@@ -152,6 +152,37 @@ class WebRequest(Request[Any, Any]):
         return super().get_query_args(keep_blank_values, strict_parsing, encoding, errors)
 
     query_args = property(get_query_args)
+
+
+@lru_cache(maxsize=256)
+def _are_plain(fields: bytes) -> bool:
+    """Tell whether fields are as those of nearly all requests: most clients send the same ones again and again."""
+    if not fields.isascii() or not _HEAD.fullmatch(_END_OF_LINE + fields):
+        return False
+    names = [line.partition(b":")[0].lower() for line in fields.split(_END_OF_LINE)]
+    if len(set(names)) < len(names) or b"transfer-encoding" in names or b"host" not in names:
+        return False
+    host = fields.split(_END_OF_LINE)[names.index(b"host")].partition(b":")[2]
+    return _HOST.fullmatch(host.decode("ascii").strip()) is not None
+
+
+def _judge(head: bytes, headers: Header, version: str) -> None:
+    """Judge a head, and bring its fields to the form in which they are seen; see `WebRequest`.
+
+    Raises:
+        BadRequest: it is none.
+
+    """
+    if not _HEAD.fullmatch(head) or (head and not _has_one_host(headers, version)):
+        raise BadRequest("Bad Request")
+    if "transfer-encoding" in headers:
+        _check_framing(headers, version)
+    if len(set(headers)) < len(headers):
+        _join(headers)
+    if not head.isascii():
+        for name, value in tuple(headers.items()):
+            if not value.isascii():  # Sanic has half characters where it is not UTF-8, which no answer can hold
+                headers[name] = decode_field(value.encode(errors="surrogateescape"))
 
 
 def _join(headers: Header) -> None:

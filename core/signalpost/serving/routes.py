@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
+from functools import lru_cache, partial
 from pathlib import Path
+from time import time
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +20,7 @@ from signalpost.actions.program import Program
 from signalpost.actions.run import Response as Made
 from signalpost.actions.run import WebRequest as SeenRequest
 from signalpost.config.model import EndpointConfig
-from signalpost.config.paths import path_segments
+from signalpost.config.paths import PathPattern, path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.foreign import Code, original
 from signalpost.plan import RouteRule
@@ -35,12 +36,12 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.serving.whereabouts import whereabouts
 from signalpost.signals.event import RouteEvent
-from signalpost.signals.fields import join_fields, read_query
 from signalpost.signals.outgoing import check_size
 
 LOG = logging.getLogger(__name__)
 
 _JSON = "application/json"
+_MOST_KEPT, _LONGEST_KEPT = 64, 256  # paths of a route whose parameters are known, and their characters
 
 Params = Mapping[str, str | int]
 Response = BaseHTTPResponse | ResponseStream | None
@@ -65,15 +66,10 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     answer = _answer_of(rule, replace(services, broadcast=broadcast))
     foreign = rule.handler is not None or rule.view is not None or (rule.do is not None and rule.do.foreign)
     judge = Judge.of(rule)
-    pattern = rule.path if rule.path.parameters else None
+    read_params = _params_reader(rule.path) if rule.path.parameters else None
 
     async def endpoint(request: WebRequest) -> Response:
-        params: Params = {}
-        if pattern is not None:
-            found = pattern.match(path_segments(request.path) or [], ignore_case=False)
-            if found is None:
-                raise NotFound
-            params = found
+        params: Params = {} if read_params is None else read_params(request.path)
         if len(request.body) > services.message_limit:
             raise PayloadTooLarge
         if judge is not None:
@@ -89,6 +85,19 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
             services.work.end()
 
     return endpoint
+
+
+def _params_reader(pattern: PathPattern) -> Callable[[str], Params]:
+    """Make what reads the parameters of a path, whoever changes them then; the last paths are known."""
+
+    def read(path: str) -> Params:
+        found = pattern.match(path_segments(path) or [], ignore_case=False)
+        if found is None:
+            raise NotFound
+        return found
+
+    known = lru_cache(maxsize=_MOST_KEPT)(read)
+    return lambda path: dict(known(path)) if len(path) <= _LONGEST_KEPT else read(path)
 
 
 def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[EndpointConfig]]) -> Endpoint:
@@ -111,7 +120,7 @@ def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     if rule.view:
         return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
     if rule.handler:
-        return partial(_answer_handler, rule.handler, rule, services)
+        return partial(_answer_handler, rule.handler, rule.handler.code, partial(_event, rule, services))
     if rule.do:
         return partial(_answer_actions, rule.do, rule, services)
     raise ValueError(f"{rule.owner}: the route {rule.path} has nothing to answer with")
@@ -163,7 +172,7 @@ async def _answer_view(
         text = view.render(
             {
                 "params": params,
-                "request": _seen_by_views(request),
+                "request": ViewRequest(request),
                 "path": unquote(request.path),
                 "now": datetime.now().astimezone(),
                 "state": services.shared.state.view,
@@ -178,15 +187,6 @@ async def _answer_view(
     return HTTPResponse(text, content_type=view.content_type)
 
 
-def _seen_by_views(request: WebRequest) -> ViewRequest:
-    return ViewRequest(
-        request.method,
-        read_query(request.query_string) if request.typed_query is None else request.typed_query,
-        join_fields(request.headers.items()),
-        (request.ip, request.port),
-    )
-
-
 async def _answer_actions(
     program: Program, rule: RouteRule, services: RouteServices, request: WebRequest, params: Params
 ) -> Response:
@@ -196,7 +196,7 @@ async def _answer_actions(
         data = request.document if is_judged(rule, request) else body_of(request, forms=True)
     seen: dict[str, Any] = {"peer": [request.ip, request.port]}
     if "request" in program.names:  # which few lists ask for, and which takes longer than most of them
-        view = _seen_by_views(request)
+        view = ViewRequest(request)
         seen |= {"method": view.method, "path": unquote(request.path), "query": view.query, "headers": view.headers}
     try:
         run = await program.follow(_event(rule, services, request, params), request=SeenRequest(seen, data))
@@ -212,12 +212,16 @@ async def _answer_actions(
 
 
 async def _answer_handler(
-    handler: Handler, rule: RouteRule, services: RouteServices, request: WebRequest, params: Params
+    handler: Handler,
+    code: Code,
+    event_of: Callable[[WebRequest, Params], RouteEvent],
+    request: WebRequest,
+    params: Params,
 ) -> Response:
     """Await the handler. What it raises is told to the log in full and to the client not at all."""
     try:
-        result = await handler.code.run(handler.function, _event(rule, services, request, params))
-        return _guarded(handler.code.call(partial(response_of, result, responded=request.responded)), handler.code)
+        result = await code.run(handler.function, event_of(request, params))
+        return _guarded(code.call(partial(response_of, result, responded=request.responded)), code)
     except (SanicException, ClientError):
         raise
     except Exception as error:
@@ -247,7 +251,7 @@ def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params
         params=params,
         route=rule.path.text,
         endpoint=services.endpoint,
-        timestamp=datetime.now(UTC),
+        _seconds=time(),
         shared=services.shared,
         broadcast=services.broadcast,
         _seat=None if rule.handler is None else rule.handler.seat,

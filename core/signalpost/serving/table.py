@@ -81,7 +81,7 @@ class RouteTable(Router):
         method: str,
         host: str | None,  # noqa: ARG002 - routes are bound to endpoints, not to hosts
     ) -> tuple[Route, RouteHandler, dict[str, Any]]:
-        """Find the route for a request.
+        """Find the route of a path, whoever asks for it; Sanic's way to ask.
 
         HEAD falls to GET where no route names HEAD. No parameters are returned: routes read them from the path.
 
@@ -93,11 +93,30 @@ class RouteTable(Router):
         Raises:
             NotFound: no route has this path.
             MethodNotAllowed: one has, but not with this method; it carries the methods that are allowed.
+
+        """
+        route = self._route(path, method)
+        return route, route.handler, {}
+
+    def route_of(self, request: Request[Any, Any]) -> Route:
+        """Find the route for a request that the guard lets pass; see `get`.
+
+        Raises:
+            NotFound: no route has its path.
+            MethodNotAllowed: one has, but not with its method.
             Refusal: the guard lets it not pass.
 
         """
-        if self.guard is not None:
-            self.guard.admit(Request.get_current())
+        guard = self.guard
+        if guard is None:
+            return self._route(request.path, request.method)
+        guard.admit(request)
+        route = self._route(request.path, request.method)
+        if getattr(route.ctx, "changes", False):
+            guard.admit_change(request)  # any page may have a browser send a GET
+        return route
+
+    def _route(self, path: str, method: str) -> Route:
         if path == _ANY_PATH:
             every = {name: route for route in self.routes for name in route.methods}
             raise MethodNotAllowed(method=method, allowed_methods=allowed(every))
@@ -113,9 +132,7 @@ class RouteTable(Router):
         route = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if route is None:
             raise MethodNotAllowed(method=method, allowed_methods=allowed(methods))
-        if self.guard is not None and getattr(route.ctx, "changes", False):
-            self.guard.admit_change(Request.get_current())  # any page may have a browser send a GET
-        return route, route.handler, {}
+        return route
 
     def _methods(self, path: str) -> Methods | None:
         segments = path_segments(path)

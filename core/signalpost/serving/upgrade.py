@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from sanic.compat import Header
 from sanic.http import Http
-from sanic.models.handler_types import RouteHandler
 from sanic.request import Request
 from sanic.response import HTTPResponse
 from sanic_routing.route import Route
@@ -70,18 +69,16 @@ class UpgradeTable(RouteTable):
         self._upgrade = next(route for route in self.routes if hasattr(route.handler, "is_websocket"))
         del self._literal[_UPGRADE_PATH[1:],]
 
-    def get(  # type: ignore[override]  # as in RouteTable
-        self, path: str, method: str, host: str | None
-    ) -> tuple[Route, RouteHandler, dict[str, Any]]:
-        """Find the route for a request; see `RouteTable.get`."""
-        if self._upgrade is not None and (not self._plain or _is_meant(Request.get_current().headers)):
-            return self._upgrade, self._upgrade.handler, {}
-        return super().get(path, method, host)
+    def route_of(self, request: Request[Any, Any]) -> Route:
+        """Find the route for a request; see `RouteTable.route_of`."""
+        if self._upgrade is not None and (not self._plain or _is_meant(request.headers)):
+            return self._upgrade
+        return super().route_of(request)
 
 
 def _is_meant(headers: Header) -> bool:
     """Tell whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
-    return "sec-websocket-key" in headers or is_upgrade(headers)
+    return "sec-websocket-key" in headers or ("upgrade" in headers and is_upgrade(headers))
 
 
 @dataclass(slots=True)

@@ -20,34 +20,50 @@ and the names and filters that plugins add (`signalpost.plugins.hookspecs.templa
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateSyntaxError
-from jinja2.environment import Environment
+from jinja2 import Template, TemplateSyntaxError
 
 from signalpost.config.templates import NO_ADDITIONS, Additions, environment, read_templates, template_name
 from signalpost.errors import OperatorError
 from signalpost.foreign import original
 from signalpost.serving.files import content_type
+from signalpost.serving.request import WebRequest
+from signalpost.signals.fields import join_fields, read_query
 
 
-@dataclass(frozen=True, slots=True)
 class ViewRequest:
-    """What a template sees of the request.
+    """What a template sees of the request; made when it looks.
+
+    Args:
+        request: Sanic's.
 
     Attributes:
         method: ``GET`` or ``HEAD``, unless the route says otherwise.
-        query: the first value of each parameter.
-        headers: lower-case names; those that stand several times are joined by commas, cookies by semicolons.
-        peer: the client's address and port, or an empty string and 0.
 
     """
 
-    method: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    peer: tuple[str, int]
+    def __init__(self, request: WebRequest) -> None:
+        self._request = request
+        self.method = request.method
+
+    @cached_property
+    def query(self) -> Mapping[str, Any]:
+        """The first value of each parameter, or what the route's schema for queries made of them."""
+        typed = self._request.typed_query
+        return read_query(self._request.query_string) if typed is None else typed
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case name; those that stand several times are joined by commas, cookies by semicolons."""
+        return join_fields(self._request.headers.items())
+
+    @cached_property
+    def peer(self) -> tuple[str, int]:
+        """The client's address and port, or an empty string and 0."""
+        return self._request.ip, self._request.port
 
 
 class ViewError(OperatorError):
@@ -67,7 +83,7 @@ class View:
     name: str
     content_type: str
     _folder: Path
-    _environment: Environment
+    _template: Template
 
     @classmethod
     def load(cls, path: Path, folder: Path, additions: Additions = NO_ADDITIONS) -> "View":
@@ -85,8 +101,9 @@ class View:
             raise OperatorError(problem)
         env = environment(folder, additions, texts)
         name = template_name(path, folder)
-        env.get_template(name)
-        return cls(name, content_type(path), folder, env)
+        template = env.get_template(name)
+        template.globals = dict(template.globals)  # Jinja2 copies them for each answer, and has a chain of mappings
+        return cls(name, content_type(path), folder, template)
 
     def render(self, names: Mapping[str, Any]) -> str:
         """Render the template.
@@ -96,7 +113,7 @@ class View:
 
         """
         try:
-            return self._environment.get_template(self.name).render(names)
+            return self._template.render(names)
         except BaseException as error:  # a plugin's function or object may raise anything
             raise ViewError(f"{self._place(error)}: {type(original(error)).__name__}: {original(error)}") from error
 

@@ -6,7 +6,7 @@ Pode's Response and Streamed have no counterpart: replies go by `reply`, and the
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
@@ -396,7 +396,6 @@ class RouteEvent(PluginView):
         params: the parameters of the route's path.
         route: the route's path as declared.
         endpoint: where it arrived.
-        timestamp: aware, UTC.
         broadcast: see `Broadcast`; without a target it goes to everyone.
 
     """
@@ -406,10 +405,15 @@ class RouteEvent(PluginView):
     params: Mapping[str, str | int]
     route: str
     endpoint: EndpointConfig
-    timestamp: datetime
+    _seconds: float
     shared: Shared
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the request arrived; aware, UTC. Made when it is asked for, which few handlers do."""
+        return datetime.fromtimestamp(self._seconds, UTC)
 
     @property
     def query(self) -> Mapping[str, Any]:

@@ -25,6 +25,7 @@ _TOO_LARGE = (
 )
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _FEW = 16
+_SHORT = MEBIBYTE
 _LONGEST_PICK = 255
 _DEEPEST = 256  # levels: the encoder takes no more
 
@@ -103,6 +104,20 @@ class ValueFrame:
         return found
 
 
+def _is_small(value: dict[Any, Any]) -> bool:
+    """Tell whether a mapping has a few plain values that together are small, as most have."""
+    if len(value) > _FEW:
+        return False
+    for part in value.values():
+        kind = type(part)
+        if kind is str:
+            if len(part) > _SHORT:
+                return False
+        elif kind not in _NUMBERS:
+            return False
+    return True
+
+
 def check_size(value: Any) -> None:
     """Refuse what takes too much memory when it is encoded: for want of memory, the encoder ends the process.
 
@@ -112,7 +127,7 @@ def check_size(value: Any) -> None:
         ValueError: it is too large.
 
     """
-    if type(value) in PLAIN:
+    if type(value) in PLAIN or (type(value) is dict and _is_small(value)):
         return
     left = LARGEST
     level: list[Any] = [value]
