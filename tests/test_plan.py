@@ -434,8 +434,9 @@ def test_handlers_made_by_hand_are_checked_like_decorated_ones(plan):
         ]
     """
     found = problems(plan, plugins={"a": source})
-    assert found[0].startswith('app/plugins/a.py:3:1: plugin a: handler "a": a path starts with "/"')
-    assert found[1].startswith('app/plugins/a.py:3:1: plugin a: handler "b": cron: ')
+    where = "app/plugins/a.py:5:1: plugin a: register_handlers: "
+    assert found[0].startswith(f'{where}handler "a": SignalBinding: a path starts with "/"')
+    assert found[1].startswith(f'{where}handler "b": ScheduleBinding: 5 fields are needed')
 
 
 def test_a_problem_in_a_plugin_shows_the_line_and_its_caret_as_it_is_now(plan, tmp_path):

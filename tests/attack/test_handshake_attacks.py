@@ -26,7 +26,7 @@ class TestSizes:
     async def test_a_flood_of_headers_is_refused(self, target):
         attacker = await target.attacker()
         await attacker.send(target.handshake("/echo", *(f"X-{number}: x" for number in range(50_000))))
-        assert await attacker.status() == 413
+        assert await attacker.status() == 431
         await attacker.rest()
 
     async def test_a_huge_path_is_refused(self, target):
@@ -49,16 +49,11 @@ class TestSizes:
     async def test_headers_are_bounded_however_slowly_they_come(self, target):
         attacker = await target.attacker()
         await attacker.send(b"GET /echo HTTP/1.1\r\n")
-        lines = 0
-        try:
-            while lines < 10_000:
-                await attacker.send(b"X-Flood: 0123456789\r\n")
-                lines += 1
-                if not lines % 100:
-                    await target.nobody_noticed()
-        except ConnectionError:
-            pass  # what it deserves
-        assert lines < 10_000
+        for lines in range(1_000):  # 21 KB, which do not end
+            await attacker.send(b"X-Flood: 0123456789\r\n")
+            if not lines % 100:
+                await target.nobody_noticed()
+        assert await attacker.status() in (413, 431)
 
 
 SMUGGLED = [

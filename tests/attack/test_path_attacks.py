@@ -258,6 +258,9 @@ async def test_an_undeclared_path_is_an_audience_of_its_own(app, bare, asked, pa
 async def test_a_key_that_only_looks_like_a_known_one_is_another_key(app, key):
     async with app.connect("/anywhere") as client:
         await client.socket.send(orjson.dumps({key: "forged", "ref": 1}).decode())
+        error = (await client.receive_json())["error"]
+        assert (error["code"], error["ref"]) == ("bad-message", 1)
+        assert 'no key "message" in it' in error["detail"]
         await client.socket.send(orjson.dumps({"MESSAGE": "said", "Direct": True}).decode())
         assert await client.receive() == "said"
 

@@ -101,7 +101,7 @@ def test_the_rest_is_read(whole, app):
     assert whole.plugins == PluginsConfig(
         app / "plugins", disable=("nightly",), settings={"clock": {"format": "%H:%M:%S"}}
     )
-    assert whole.limits == LimitsConfig(4 * 2**20, 10, 60.0, 65536)
+    assert whole.limits == LimitsConfig(message=4 * 2**20, connections=10, handshake=60.0, outbox=65536)
     assert (whole.undeclared_refused, whole.unbound) == (True, {"tock"})
 
 
@@ -114,8 +114,11 @@ def test_what_is_not_said_is_as_the_routes_schema_documents_it(config):
         parse_size(limits["message"]),
         limits["connections"],
         parse_duration(limits["handshake"]),
+        parse_size(limits["head"]),
         parse_size(limits["outbox"]),
         drain=parse_wait(limits["drain"]),
+        startup=parse_duration(limits["startup"]),
+        response=parse_duration(limits["response"]),
     )
     assert read.plugins.folder.name == sections["plugins"]["properties"]["folder"]["default"]
     assert read.undeclared_refused == (sections["undeclared"]["default"] == "refuse")

@@ -136,7 +136,7 @@ def read_record(file: str) -> Record | None:
     except (ValueError, KeyError, TypeError):
         pass
     raise OperatorError(
-        f"the server that runs from {file} is not of this version of signalpost ({__version__}): start it again; "
+        f"the server that runs from {Path(file).name} is not of this version of signalpost ({__version__}): start it again; "
         "--against FILE compares two files"
     )
 
