@@ -1,7 +1,7 @@
 """Reloads under load, and a thousand of them: ``python tests/bench/reloads.py``.
 
 First `signalpost run` is measured as its users run it: a thousand clients on one signal, ten of whom send two hundred
-messages a second to all, while the app is saved every second, so that the signal is re-broadcast, handled by a plugin
+messages a second to all, while the app is saved every two seconds, so that the signal is re-broadcast, handled by a plugin
 and done by a list of actions in turn. The load generator checks every delivery: nothing may be missing, doubled or out
 of order. Then a server is reloaded a thousand times, as fast as it goes, while fifty clients stay connected: neither
 memory nor open files, modules, Sanic's apps or tasks may grow. Talks to nothing but 127.0.0.1.
@@ -30,7 +30,7 @@ from signalpost.testing import App, serve
 
 CLIENTS, PUBLISHERS, RATE = 1_000, 10, 200
 BROADCAST = Message('{"text":"%s"}', 64)
-PAUSE = 1.0
+PAUSE = 2.0  # what takes a signal away counts when nothing has been saved for a second
 STAYING = 50
 FLAT_MIB = 2.0
 
@@ -100,7 +100,7 @@ def _command(port: int, folder: Path) -> list[str]:
 
 
 class Saver:
-    """Saves the app's files every second, and reads what the server says about it."""
+    """Saves the app's files now and then, and reads what the server says about it."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder

@@ -326,8 +326,8 @@ async def test_reloads_under_load_lose_nothing_and_leave_nothing_behind(modules,
     reloads, harness = modules.reloads, modules.harness
     monkeypatch.setattr(harness, "BUILD", programs)
     monkeypatch.setattr(reloads, "CLIENTS", 20)
-    monkeypatch.setattr(reloads, "PAUSE", 0.2)
-    loaded = await reloads.under_load(harness.Cores(None, None), 1.5)
+    monkeypatch.setattr(reloads, "PAUSE", 1.5)
+    loaded = await reloads.under_load(harness.Cores(None, None), 4.0)
     assert loaded.wrong == []
     made = await reloads.many(10)
     assert made.wrong == []
