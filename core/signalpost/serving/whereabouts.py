@@ -27,13 +27,14 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
 
     Returns:
         ``url``, the best one of them, and ``endpoints``, all by name, as ``ws://host:port``; null stands for the page's
-        own address. What listens on a loopback address is told only to who asks by one.
+        own address. What listens on a loopback address is told only to who asks by one, or at one.
 
     """
     name, port = read_authority(host)
+    inside = is_loopback(name) or is_loopback(page.address)
     direct = bool(name) and (port or _DEFAULT_PORTS[page.scheme]) == page.port
     found = sorted(
-        (each for each in endpoints if each.scheme.websocket and (is_loopback(name) or not is_loopback(each.address))),
+        (each for each in endpoints if each.scheme.websocket and (inside or not is_loopback(each.address))),
         key=lambda each: (each.port != page.port, each.scheme.secure != page.scheme.secure),
     )
     # At a Unix socket nobody but a proxy asks, which stands before the page, too.
