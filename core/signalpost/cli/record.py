@@ -136,8 +136,8 @@ def read_record(file: str) -> Record | None:
     except (ValueError, KeyError, TypeError):
         pass
     raise OperatorError(
-        f"the server that runs from {Path(file).name} is not of this version of signalpost ({__version__}): start it again; "
-        "--against FILE compares two files"
+        f"the server that runs from {Path(file).name} is not of this version of signalpost ({__version__}): "
+        "start it again; --against FILE compares two files"
     )
 
 
