@@ -1,7 +1,7 @@
 """Reloads under load, and a thousand of them: ``python tests/bench/reloads.py``.
 
 First `signalpost run` is measured as its users run it: a thousand clients on one signal, ten of whom send two hundred
-messages a second to all, while the app is saved every two seconds, so that the signal is re-broadcast, handled by a plugin
+messages a second to all, while the app is saved now and then, so that the signal is re-broadcast, handled by a plugin
 and done by a list of actions in turn. The load generator checks every delivery: nothing may be missing, doubled or out
 of order. Then a server is reloaded a thousand times, as fast as it goes, while fifty clients stay connected: neither
 memory nor open files, modules, Sanic's apps or tasks may grow. Talks to nothing but 127.0.0.1.
