@@ -21,6 +21,7 @@ _CONTENT_TYPE = "content-type"
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
 # RFC 3986 section 2: what may stand in an address; the rest, blanks included, is percent-encoded.
 _IN_ADDRESS = "!#$%&'()*+,/:;=?@[]~-._"
+_BODIES = frozenset({"json", "text", "html"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -37,7 +38,7 @@ def response_of(options: Mapping[str, Any]) -> Response:
 
     """
     body, content_type, status = _body(options)
-    if len(options) == 1 and "redirect" not in options:
+    if len(options) == 1 and not options.keys().isdisjoint(_BODIES):  # as nearly all are
         return Response(status, body, content_type)
     headers = [
         (name, _field(name, value))
