@@ -114,7 +114,7 @@ def fetch(folder: Path) -> Path:
 
     """
     unpacked = folder / f"autobahntestsuite-{VERSION}"
-    command = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", f"autobahntestsuite=={VERSION}"]
+    command = ["download", "--quiet", "--no-deps", "--no-binary", "autobahntestsuite", f"autobahntestsuite=={VERSION}"]
     result = subprocess.run(
         [sys.executable, "-m", "pip", *command, "--dest", str(folder)], capture_output=True, text=True, check=False
     )
