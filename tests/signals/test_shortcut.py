@@ -1,5 +1,7 @@
 """The short way of messages that have nothing but a value: quicker, and no different."""
 
+from types import SimpleNamespace
+
 import orjson
 import pytest
 from hypothesis import example, given
@@ -84,7 +86,7 @@ def test_the_short_way_is_taken_at_all():
     "changes",
     [
         {"handler": handler},
-        {"do": object()},
+        {"do": SimpleNamespace(calls=())},
         {"format": MessageFormat.RAW},
         {"rebroadcast": Rebroadcast.NONE},
         {"rebroadcast": Rebroadcast.OTHERS},
