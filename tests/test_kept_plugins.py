@@ -262,11 +262,13 @@ async def test_imports_of_a_reload_run_in_the_thread_of_the_start_and_may_run_a_
 
 async def test_a_reload_that_is_refused_leaves_what_was_kept_to_the_plan_at_work(metrics):
     text = TEXT.rpartition("  -")[0]
+    before = set(sys.modules)
     async with serve(text, plugins={"http": HTTP, "module": MODULE}) as app, app.connect("/count") as counter:
         for number in range(1, 4):
             with pytest.raises(ConfigError):
                 await app.reload(plugins={"bad": "1 / 0\n"})
             await counter.send("?")
             assert await counter.receive_json() == number
-        names = Counter(name.split(".")[3] for name in sys.modules if name.startswith("signalpost.plugins.folders.f"))
+        new = set(sys.modules) - before
+        names = Counter(name.split(".")[3] for name in new if name.startswith("signalpost.plugins.folders.f"))
         assert len(names) == 1

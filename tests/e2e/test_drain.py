@@ -28,7 +28,7 @@ WORK = """
     async def startup(context):
         global go, log
         go, log = context.settings["go"], context.settings["log"]
-        context.settings["broadcast"] = context.broadcast
+        dict.__setitem__(context.settings, "broadcast", context.broadcast)
 
     @hookimpl
     def client_disconnected(client, code):
@@ -103,7 +103,7 @@ class Stopping:
         self.go = asyncio.Event()
         self.log = Log()
         self._settings = plan.config.plugins.settings["work"]
-        self._settings.update(go=self.go, log=self.log)
+        dict.update(self._settings, go=self.go, log=self.log)  # a plugin may not change them
         self.server = Server(plan)
         self._ports = {}
         self._stop = None

@@ -29,7 +29,7 @@ OPTIONS = {
 def ring(event, options):
     event.broadcast([options.pop("bell", "door")] * options.pop("times"))
 
-@action("wait")
+@action("linger")
 async def wait(event, options):
     event.reply(options)
 
@@ -69,7 +69,7 @@ def problems(tmp_path, monkeypatch):
 
 
 def test_options_that_fit_are_right_and_those_that_do_not_are_problems_at_their_places(problems):
-    assert problems("- ring: {times: 3, bell: door, path: /x, rooms: [a]}\n- wait: anything\n") == []
+    assert problems("- ring: {times: 3, bell: door, path: /x, rooms: [a]}\n- linger: anything\n") == []
     found = problems("""\
         - ring: {times: 9, bel: door}
         - ring: {bell: dor, path: x, rooms: []}
@@ -105,7 +105,7 @@ def test_an_action_whose_schema_is_wrong_is_one_problem_and_not_an_unknown_actio
 
 
 async def test_an_action_is_done_each_time_with_its_options_whole_even_if_it_takes_them_apart():
-    signals = "signals: [{path: /, do: [{ring: {times: 2, bell: church}}, {wait: [1]}]}]"
+    signals = "signals: [{path: /, do: [{ring: {times: 2, bell: church}}, {linger: [1]}]}]"
     async with serve(ENDPOINT + signals, plugins={"bell": SOUND}) as app, app.connect("/") as client:
         for _ in range(2):
             await client.send("x")
