@@ -62,6 +62,20 @@ def named(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def is_cancelled() -> bool:
+    """Tell whether the running task, if one runs, was cancelled, rather than something that it waited for."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0
+
+
+def is_the_task_s(error: BaseException) -> bool:
+    """Tell whether an exception is for the running task, to end it, rather than what foreign code in it has raised."""
+    return isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and is_cancelled())
+
+
 def contained(function: Function) -> Function:
     """Return a plain function that raises nothing but `Exception`."""
 

@@ -13,8 +13,7 @@ from signalpost.actions.value import TemplateFailedError
 from signalpost.config.model import StepConfig
 from signalpost.config.steps import all_steps
 from signalpost.errors import SignalpostError, StepFailedError
-from signalpost.foreign import original
-from signalpost.signals.arrival import is_the_task_s
+from signalpost.foreign import is_the_task_s, original
 
 _Walk = Generator[Awaitable[None], None, bool]
 

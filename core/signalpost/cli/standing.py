@@ -8,6 +8,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from signalpost.foreign import is_cancelled
+
 LOG = logging.getLogger(__name__)
 
 
@@ -29,10 +31,4 @@ def standing(what: str) -> Iterator[None]:
 
 def is_ending(error: BaseException) -> bool:
     """Tell whether an error is that the task that runs is cancelled, rather than that something in it was."""
-    if not isinstance(error, asyncio.CancelledError):
-        return False
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return False
-    return task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and is_cancelled()

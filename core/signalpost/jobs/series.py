@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from signalpost.actions.steps import fill
 from signalpost.errors import StepFailedError
-from signalpost.foreign import named, original
+from signalpost.foreign import is_cancelled, named, original
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
@@ -145,8 +145,7 @@ class Series:
             else:
                 self._report(error)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if is_cancelled():
                 raise  # the server stops
             self._report(error)  # the handler awaited something that was cancelled
         except StepFailedError as error:

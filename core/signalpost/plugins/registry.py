@@ -7,12 +7,11 @@ from types import ModuleType
 from typing import Any
 
 from signalpost.errors import PluginError
-from signalpost.foreign import Code, Seat, original
+from signalpost.foreign import Code, Seat, is_the_task_s, original
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.loaded import Loaded
-from signalpost.signals.arrival import is_the_task_s
 
 LOG = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from typing import Protocol
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import CloseCode
 from signalpost.errors import StepFailedError
+from signalpost.foreign import is_the_task_s
 from signalpost.signals.event import ClientEvent
 from signalpost.signals.inbox import Passage
 from signalpost.signals.rule import SignalRule
@@ -25,6 +26,7 @@ from signalpost.signals.work import Work
 
 logger = logging.getLogger("signalpost.signals")
 
+_HOOKS = "client_connected of a plugin"
 TOO_LATE = "the server could not let this client in in time"
 
 
@@ -83,7 +85,7 @@ class Arrival:
         session, loop = self._session, asyncio.get_running_loop()
         work.begin()
         self.under_way = True
-        name = "client_connected of a plugin" if self._hooks else self._own_list
+        name = _HOOKS if self._hooks else self._own_list
         task = loop.create_task(self._run(), name=name, context=session.context())
         running[task] = session.client
         timer = loop.call_later(patience, self._expire, task, patience)
@@ -138,19 +140,8 @@ class Arrival:
             "client %s on %s was closed: %s took longer than limits.handshake (%g s)",
             client.id,
             client.path,
-            f"connected ({self._rule.owner})" if self.begun else "client_connected of a plugin",
+            self._own_list if self.begun else _HOOKS,
             patience,
         )
         client.close(CloseCode.SERVER_ERROR, TOO_LATE)
         task.cancel()
-
-
-def is_cancelled() -> bool:
-    """Tell whether the running task was cancelled, rather than something that it waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def is_the_task_s(error: BaseException) -> bool:
-    """Tell whether an exception is for the running task, to end it, rather than what foreign code in it has raised."""
-    return isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and is_cancelled())

@@ -14,8 +14,8 @@ from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
-from signalpost.foreign import Code, original
-from signalpost.signals.arrival import Arrival, is_the_task_s
+from signalpost.foreign import Code, is_the_task_s, original
+from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
@@ -532,10 +532,9 @@ class Session:
                 await message.program.follow(self.passage_event(message, timestamp, rule), charge=self._source.charge)
             elif rule.do is not None:
                 await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
-            elif rule.cancel_when_gone and rule.handler is not None:
-                await self._handle_cancellable(rule.handler(self._event(message, timestamp, rule)))
             elif rule.handler is not None:
-                await (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
+                handling = (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
+                await (self._handle_cancellable(handling) if rule.cancel_when_gone else handling)
         except StepFailedError as error:
             self.step_failed(error)
             if isinstance(message, ClientMessage):
