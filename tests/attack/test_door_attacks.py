@@ -272,12 +272,12 @@ async def test_what_changes_something_when_it_is_read_is_noted(app):
     ]
 
 
-async def test_a_refused_change_is_a_line_that_says_what_to_write_and_many_are_a_count(app, caplog):
+async def test_a_refused_change_is_a_line_that_says_what_to_write_and_many_are_a_count(caplog):
     caplog.set_level(logging.WARNING)
-    async with httpx.AsyncClient() as browser:  # one for all: to make one takes longer than to be refused
+    # A server of its own: what other tests were refused uses up the few lines of a second.
+    async with serve(APP) as app, httpx.AsyncClient() as browser:
         for _ in range(50):
             await browser.post(app.url("shared") + "/bell", headers={"Origin": "http://evil.test"})
-    # Those of the test before may be told of late.
     lines = [line for each in caplog.records if '"http://evil.test"' in (line := each.getMessage())]
     assert 0 < len(lines) < 10
     refused = 'endpoint shared: POST "/bell" of a page of "http://evil.test" was refused (403)'
