@@ -146,9 +146,10 @@ async def test_localhost_is_a_loopback_address_too(app):
     assert await ask(app, "both", "Host: evil.test") == 421
 
 
-async def test_each_name_is_one_line_that_says_what_to_write(app, caplog):
-    for _ in range(3):
-        await ask(app, "web", "Host: new.example:8090")
+async def test_each_name_is_one_line_that_says_what_to_write(caplog):
+    async with serve(APP) as app:
+        for _ in range(3):
+            await ask(app, "web", "Host: new.example:8090")
     (line,) = [each.getMessage() for each in caplog.records]
     assert 'routes.yaml:3: endpoint web: not answered by the name "new.example:8090" (421)' in line
     assert line.endswith("write hosts: [app.example, *.wide.example, new.example]")

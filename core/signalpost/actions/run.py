@@ -17,7 +17,7 @@ from signalpost.signals.event import TickEvent
 MOST_ITERATIONS = 100_000
 """How often the bodies of all loops of one run may be done."""
 
-LONGEST_WORK = 0.05
+LONGEST_WORK = 0.03
 """Seconds that the steps of a run may work before they let others have their turn, which only steps that wait do."""
 
 LONGEST_JOB = 1.0
