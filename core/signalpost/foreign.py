@@ -14,7 +14,7 @@ import inspect
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
@@ -31,12 +31,14 @@ _IS_TOLD = "__signalpost_told__"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+Result = TypeVar("Result")
+
 
 class EscapedError(Exception):
     """A plugin raised what is no `Exception`; `escaped` is that."""
 
     def __init__(self, escaped: BaseException) -> None:
-        text = " ".join(str(escaped).split())
+        text = " ".join(text_of(escaped).split())
         super().__init__(f"{type(escaped).__name__}: {text}" if text else type(escaped).__name__)
         self.escaped = escaped
 
@@ -55,10 +57,18 @@ def original(error: BaseException) -> BaseException:
     return error.escaped if isinstance(error, EscapedError) else error
 
 
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; nothing if its class, which may be a plugin's, fails of saying it."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - the text of a failure is no reason for another one
+        return ""
+
+
 def named(error: BaseException) -> str:
     """Return type and text of what a plugin raised: ``SystemExit: 2``."""
     error = original(error)
-    text = str(error)
+    text = text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -69,6 +79,20 @@ def is_cancelled() -> bool:
     except RuntimeError:
         return False
     return task is not None and task.cancelling() > 0
+
+
+def unseen(task: "asyncio.Task[Result]") -> "asyncio.Task[Result]":
+    """Return a task of the server's that `asyncio.all_tasks` does not show any more.
+
+    Plugins cancel whatever that shows, in a `shutdown` that was written for a program of its own.
+    """
+    asyncio._unregister_task(task)  # noqa: SLF001 - as "Extending" in the documentation of asyncio has it
+    return task
+
+
+def unseen_task(coroutine: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
+    """Return a new task of the server's for a coroutine; see `unseen`."""
+    return unseen(asyncio.get_running_loop().create_task(coroutine))
 
 
 def is_the_task_s(error: BaseException) -> bool:

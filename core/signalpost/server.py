@@ -18,6 +18,7 @@ from signalpost.delivery.shedding import ShedLog
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.writing import Writer
 from signalpost.errors import OperatorError
+from signalpost.foreign import unseen_task
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Changes, Plan, diff
@@ -335,7 +336,7 @@ class Server:
 
     def _go_on(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let something of an old plan end by itself; the server's stop waits for it."""
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = unseen_task(coroutine)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
         return task

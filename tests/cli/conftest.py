@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def signalpost(folder, monkeypatch):
 def process(folder):
     """Start a command in a process of its own; whatever is left of it ends with the test."""
     started = []
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # of a shell, for what it runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*arguments, command=COMMAND, cwd=folder, **environment):
         started.append(

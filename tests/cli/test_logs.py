@@ -210,6 +210,30 @@ def test_a_record_whose_arguments_do_not_fit_is_a_line_as_well(logger, output):
     assert "a line of the log cannot be worded" in line
 
 
+class Mute:
+    """Cannot say what it is, by what is no `Exception`."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __str__(self):
+        raise self.error
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("error", [SystemExit(2), KeyboardInterrupt(), GeneratorExit(), BaseException("mine")])
+def test_who_logs_what_cannot_be_worded_does_not_fail_of_it(error, logger, output):
+    logger.error("%s voted", Mute(error))
+    logger.error(Mute(error))
+    logger.error("later")
+    first, second, last = output.lines
+    assert f"a line of the log cannot be worded ({type(error).__name__}" in first
+    assert first.endswith("%s voted")
+    assert second.endswith("): Mute")
+    assert last.endswith("later")
+
+
 def test_what_was_left_out_at_the_end_is_said(logger, handler, output):
     for _ in range(logs.BURST + 5):
         logger.error("no")

@@ -1,8 +1,10 @@
 """`signalpost run`: what it prints, what it does not, and how it ends."""
 
+import contextlib
 import re
 import signal
 import socket
+import sqlite3
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -122,6 +124,54 @@ def test_neither_a_plugin_s_own_task_nor_a_callback_ends_the_server(write, run, 
     code, out, err = server.end(signal.SIGINT)
     assert (code, out) == (0, "")
     assert "a callback or task of a plugin wanted to end the server" in err
+
+
+def test_a_plugin_that_stops_the_loop_does_not_stop_the_server(write, run):
+    source = """
+        import asyncio
+        from signalpost import signal
+
+        @signal("quit", path="/")
+        async def quit(event):
+            asyncio.get_running_loop().stop()
+            event.reply(event.data.message)
+    """
+    write("", quit=source)
+    server = run()
+    for _ in range(2):
+        talk(server.urls["live"])
+    code, out, err = server.end(signal.SIGINT)
+    assert (code, out) == (0, "")
+    assert "a plugin has stopped the event loop (loop.stop()); the server goes on" in err
+
+
+CANCELS_ALL = """
+    import asyncio
+    from signalpost import hookimpl, signal
+
+    @signal("echo", path="/")
+    async def echo(event):
+        event.state["said"] = event.data.message
+        event.reply(event.data.message)
+
+    @hookimpl
+    async def shutdown(context):
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+"""
+
+
+def test_a_shutdown_that_cancels_all_tasks_there_are_ends_neither_the_server_nor_its_stop(write, run, folder):
+    write("state: {file: state.db}\n", ends=CANCELS_ALL)
+    server = run()
+    write("state: {file: state.db}\n", ends=CANCELS_ALL + "\n    AGAIN = True\n")
+    assert server.process.stdout.readline() == "reloaded: ~1 plugin\n"
+    talk(server.urls["live"])
+    assert server.end(signal.SIGTERM) == (0, "", "")
+    with contextlib.closing(sqlite3.connect(folder / "state.db")) as state:
+        assert state.execute("SELECT key FROM state").fetchall() == [("said",)]
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

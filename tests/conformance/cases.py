@@ -121,7 +121,8 @@ def fetch(folder: Path) -> Path:
     if result.returncode:
         raise SystemExit(f"pip cannot fetch the suite:\n{result.stderr}")
     with tarfile.open(unpacked.with_name(f"{unpacked.name}.tar.gz")) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 has it
+        archive.extractall(folder)
     return unpacked
 
 

@@ -50,6 +50,17 @@ timers:
   - {name: steps, every: 1d, on_start: true, do: [{waiting: {}}]}
 """
 
+APP_OF_MUTE = """
+endpoints:
+  - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+routes:
+  - {path: /text, method: GET, do: [{respond: {text: "{{ fail() }}"}}]}
+signals:
+  - {path: /template, do: [{reply: {value: "{{ fail() }}"}}]}
+  - {path: /here, do: [{reply: {value: "here"}}]}
+"""
+
 PLUGIN = """
 import asyncio
 from sanic.response import ResponseStream
@@ -207,6 +218,77 @@ def test_what_is_offered_may_raise_whatever_it_is_asked(app):
     """
     app.write("bad.py", textwrap.dedent(source))
     assert [error.text for error in app.load().errors] == ["what it offers cannot be used: SystemExit"]
+
+
+def test_an_object_that_stands_for_another_one_may_be_anything_in_a_plugin_s_module(app):
+    source = """
+        from signalpost import hookimpl, signal
+
+        class Local:  # as werkzeug's LocalProxy outside of a request
+            @property
+            def __class__(self):
+                ESCAPE
+            def __getattr__(self, name):
+                ESCAPE
+            def __bool__(self):
+                ESCAPE
+            def __eq__(self, other):
+                ESCAPE
+            __hash__ = None
+
+        request = Local()
+
+        @hookimpl
+        def startup(context):
+            pass
+
+        @signal("echo")
+        async def echo(event):
+            pass
+    """
+    for index, escape in enumerate((*ESCAPES.values(), "raise RuntimeError('working outside of request context')")):
+        app.write(f"local{index}.py", textwrap.dedent(source).replace("ESCAPE", escape).replace("echo", f"echo{index}"))
+    registry = app.load()
+    assert (registry.errors, registry.notes) == ((), ())
+    assert len(registry.handlers) == len(registry.implementations["startup"]) == len(ESCAPES) + 1
+
+
+def test_functions_of_no_module_are_nobody_s_handlers(app):
+    app.write("made.py", "names = {}\nexec('def made(): pass', names)\nmade = names['made']\nmade.__module__ = None\n")
+    assert app.load().errors == ()
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+async def test_an_exception_that_cannot_say_what_it_is_fails_of_nothing_more(name, caplog):
+    escape = ESCAPES[name]
+    source = f"""
+from signalpost import hookimpl, signal
+class Mute(BASE):
+    def __str__(self):
+        {escape}
+    __repr__ = __str__
+@signal("mute", path="/mute")
+async def mute(event):
+    raise Mute
+@hookimpl
+def template_globals():
+    def fail():
+        raise Mute
+    return {{"fail": fail}}
+"""
+    for base in ("Exception", "ValueError", "BaseException"):
+        async with serve(APP_OF_MUTE, plugins={"mute": source.replace("BASE", base)}) as app:
+            for path in ("/mute", "/template"):
+                async with app.connect(path) as client:
+                    await client.send("hi")
+                    assert (await client.receive_json())["error"]["code"] == "handler-failed"
+            async with httpx.AsyncClient(base_url=app.url("web")) as web:
+                assert (await web.get("/text")).status_code == 500
+            async with app.connect("/here") as client:
+                await client.send("hi")
+                assert await client.receive() == "here"
+    assert "handler mute of plugin mute failed on /mute" in caplog.text
+    caplog.clear()  # nothing that comes later words them again
 
 
 @pytest.mark.parametrize("name", ESCAPES)

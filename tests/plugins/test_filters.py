@@ -148,6 +148,78 @@ def test_a_code_that_no_program_could_rely_on_is_refused(code):
         Veto(code)
 
 
+CARELESS = """
+import pathlib
+@hookimpl
+def filter_message(message, client):
+    if message.message in WHAT:
+        exec(WHAT[message.message])
+@hookimpl
+def filter_broadcast(outgoing):
+    if outgoing.value in SENT:
+        exec(SENT[outgoing.value])
+WHAT = {
+    "number": "message.path = 5",
+    "pathlib": "message.path = pathlib.Path('/all')",
+    "empty": "message.group = ''",
+    "client": "message.client_id = client",
+    "nothing": "del message.message",
+    "set": "message.message = {1}",
+    "direct": "message.direct = 'x'",
+    "mark": "message.ref = 'mine'",
+    "document": "message.document = []",
+}
+SENT = {
+    "sent set": "outgoing.value = {1}",
+    "sent bytes": "outgoing.value = b'x'",
+    "sent path": "outgoing.path = '/elsewhere'",
+}
+"""
+FRAMES = """
+@hookimpl
+def filter_message(message, client):
+    if message.message == "mapping":
+        message.message = {}
+    if message.message == "bytes":
+        message.message = b"bytes"
+"""
+CASES = [
+    ("number", "message.path is a str or None, not int"),
+    ("pathlib", "message.path is a str or None, not PosixPath"),
+    ("empty", "message.group is empty; None takes it away"),
+    ("client", "message.client_id is a str or None, not Client"),
+    ("nothing", "'MessageData' object has no attribute 'message'"),
+    ("set", "message.message is no JSON (set)"),
+    ("direct", "message.direct is True or False, not str"),
+    ("mark", "message.ref is the client's own mark"),
+    ("document", "message.document is a mapping, not list"),
+    ("sent set", "outgoing.value is no JSON (set)"),
+    ("sent bytes", "outgoing.value is no JSON (bytes)"),
+    ("sent path", "outgoing.path is not changed by a filter: only outgoing.value is"),
+]
+
+
+@pytest.mark.parametrize(("message", "said"), CASES, ids=[case[0] for case in CASES])
+async def test_what_a_filter_leaves_behind_that_cannot_be_is_the_failure_of_that_filter(message, said, caplog):
+    async with serve(ROUTES, plugins={"careless": HEAD + CARELESS}) as app, app.connect("/all") as client:
+        await client.send(message)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        await client.send("hi")
+        assert await client.receive() == "hi"
+    hook = "filter_broadcast" if message.startswith("sent") else "filter_message"
+    assert f"plugin careless: hook {hook} failed" in caplog.text
+    assert said in caplog.text
+
+
+async def test_of_a_raw_frame_a_filter_makes_text_or_bytes(caplog):
+    async with serve(ROUTES, plugins={"frames": HEAD + FRAMES}) as app, app.connect("/raw") as client:
+        await client.send_raw("mapping")
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        await client.send_raw("bytes")
+        assert await client.receive() == b"bytes"
+    assert "message.message is a str or bytes with `format: raw`, not dict" in caplog.text
+
+
 def test_a_filter_that_would_wait_is_a_problem(app):
     app.write("a.py", "from signalpost import hookimpl\n\n@hookimpl\nasync def filter_message(message): ...\n")
     (error,) = app.load().errors

@@ -1,5 +1,6 @@
 """Frozen values: what they weigh, how deep they are, and that a clock can end their making."""
 
+import enum
 import random
 
 import pytest
@@ -44,6 +45,20 @@ def test_a_frozen_value_is_equal_and_knows_what_it_weighs_and_how_deep_it_is(see
     assert frozen._depth == depth(value)
     assert type(frozen) is FrozenList
     assert all(type(each) in (FrozenList, FrozenDict) for each in frozen if isinstance(each, list | dict))
+
+
+class Colour(str, enum.Enum):  # noqa: UP042 - as the test is about
+    """As authors wrote it before `enum.StrEnum`: str() of a member is its name."""
+
+    RED = "red"
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_an_enum_s_member_that_is_a_text_is_that_text(others):
+    frozen = freeze([*["x"] * others, Colour.RED, "é"])
+    assert [type(each) for each in frozen] == [str] * (others + 2)
+    assert frozen[-2] == str.__str__(frozen[-2]) == "red"
+    assert list(freeze({**{f"k{n}": 1 for n in range(others)}, Colour.RED: 1}))[-1] == "red"
 
 
 @pytest.mark.parametrize("item", [2**64, -(2**63) - 1, float("nan"), float("inf"), "\ud800", "é\udc00"])

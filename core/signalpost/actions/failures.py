@@ -8,7 +8,7 @@ from jinja2.exceptions import SecurityError
 from signalpost.actions.value import Failure
 from signalpost.config.scalars import shorten
 from signalpost.config.words import printable
-from signalpost.foreign import original
+from signalpost.foreign import original, text_of
 
 # Errors may quote what a client sent: so much of them is enough for one line of a log.
 _LONGEST = 400
@@ -45,10 +45,10 @@ def explain(error: Exception) -> tuple[Failure, str]:
         case MemoryError():
             return Failure.SIZE, "it needs more memory than there is"
         case TypeError():
-            return Failure.VALUE, one_line(_PREFIX.sub("", str(error)))
+            return Failure.VALUE, one_line(_PREFIX.sub("", text_of(error)))
         case TemplateRuntimeError() | ArithmeticError() | ValueError() | AssertionError():
-            return Failure.VALUE, one_line(str(error) or type(error).__name__)
-    return Failure.VALUE, f"{type(original(error)).__name__}: {one_line(str(original(error)))}"
+            return Failure.VALUE, one_line(text_of(error) or type(error).__name__)
+    return Failure.VALUE, f"{type(original(error)).__name__}: {one_line(text_of(original(error)))}"
 
 
 def explain_syntax(error: TemplateSyntaxError) -> str:

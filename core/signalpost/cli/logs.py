@@ -11,10 +11,11 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from threading import RLock, Timer
 
 from signalpost.cli.hiding import Masked
+from signalpost.foreign import named, text_of
 
 LONGEST_LINE = 4_000
 """Characters of a line; what is longer is cut in the middle."""
@@ -154,8 +155,8 @@ class LogHandler(logging.Handler):
                 text = self.format(record)
                 self._room.take(len(text), now)
                 self._write(text)
-            except Exception as error:  # noqa: BLE001 - whatever it is, who logs is not to fail of it
-                text = f"a line of the log cannot be worded ({type(error).__name__}: {error}): {record.msg!r}"
+            except BaseException as error:  # noqa: BLE001 - whatever a logged object does, who logs is not to fail of it
+                text = f"a line of the log cannot be worded ({named(error)}): {_format_of(record)}"
                 self._tell(record, text)
 
     def tell(self) -> None:
@@ -353,7 +354,7 @@ def _said(error: BaseException) -> Iterator[str]:
         seen[id(one)] = one
         waiting += [each for each in (one.__cause__, one.__context__) if each is not None]
         waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-    texts = [text for one in seen.values() for text in (_text_of(one), *getattr(one, "__notes__", ()))]
+    texts = [text for one in seen.values() for text in (text_of(one), *_notes_of(one))]
     yield from sorted((text for text in texts if isinstance(text, str)), key=len, reverse=True)
 
 
@@ -369,11 +370,14 @@ def _on_one_line(text: str, said: str) -> str:
     return re.sub(r"\n[ |]*".join(map(re.escape, said.split("\n"))), lambda _: shown, text)
 
 
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a class of a plugin's may do anything here; the traceback says so, too
-        return ""
+def _format_of(record: logging.LogRecord) -> str:
+    """Return a record's format, which is most often written in a program; of what is no text, its type."""
+    return record.msg if type(record.msg) is str else type(record.msg).__name__
+
+
+def _notes_of(error: BaseException) -> Sequence[object]:
+    notes = vars(error).get("__notes__") if hasattr(error, "__dict__") else None
+    return notes if type(notes) is list else ()
 
 
 def _escape(char: str) -> str:

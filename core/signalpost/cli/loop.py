@@ -1,6 +1,7 @@
 """The event loop of ``signalpost run``: uvloop's, which no callback of a plugin's ends.
 
-A loop ends where a callback, or a task that the server does not know, raises `SystemExit` or `KeyboardInterrupt`.
+A loop ends where a callback, or a task that the server does not know, raises `SystemExit` or `KeyboardInterrupt`, and
+where one calls its `stop`.
 While the server runs neither is meant for it: Ctrl-C and SIGTERM are no exceptions
 (`signalpost.cli.running.ProcessSignals`).
 """
@@ -11,6 +12,8 @@ from collections.abc import Awaitable, Generator
 from typing import Any, TypeVar, cast
 
 import uvloop
+
+from signalpost.foreign import unseen
 
 LOG = logging.getLogger(__name__)
 
@@ -27,6 +30,8 @@ class ServerLoop(uvloop.Loop):
         """Run until the future is done."""
         main: asyncio.Future[Result]
         main = self._main = asyncio.ensure_future(cast("Awaitable[Result]", future), loop=self)
+        if isinstance(main, asyncio.Task):
+            unseen(main)
         try:
             result: Result = super().run_until_complete(main)
             return result
@@ -44,4 +49,6 @@ class ServerLoop(uvloop.Loop):
                 # A task's own exception is kept by the task as well: nobody is to be told again.
                 LOG.error("a callback or task of a plugin wanted to end the server", exc_info=error)  # noqa: TRY400
             else:
-                return
+                if self._main is None or self._main.done():
+                    return
+                LOG.error("a plugin has stopped the event loop (loop.stop()); the server goes on")

@@ -18,6 +18,7 @@ from signalpost.cli.wording import installed_plugins
 from signalpost.config.listening import Listening
 from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
+from signalpost.foreign import unseen_task
 from signalpost.plan import Plan, diff, load_beside
 from signalpost.server import Reloaded, Server
 from signalpost.serving.descriptors import raise_limit
@@ -90,9 +91,9 @@ class Reloader:
 
     async def _reason(self) -> None:
         """Wait until a reload is asked for, or a file has changed."""
-        reasons: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._asked.wait())]
+        reasons: list[asyncio.Task[Any]] = [unseen_task(self._asked.wait())]
         if self._watch:
-            reasons.append(asyncio.ensure_future(self._change()))
+            reasons.append(unseen_task(self._change()))
         try:
             await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
         finally:

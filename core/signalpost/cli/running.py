@@ -28,6 +28,7 @@ from signalpost.cli.wording import installed_plugins
 from signalpost.config.listening import Listening
 from signalpost.config.scalars import shorten
 from signalpost.config.words import printable
+from signalpost.foreign import unseen_task
 from signalpost.plan import Plan
 from signalpost.server import Server, url_of
 from signalpost.serving.descriptors import raise_limit
@@ -204,7 +205,7 @@ async def serve(
 
 async def _stop(server: Server) -> None:
     """Stop a server; if that takes longer than a moment, say what it waits for, and again when that is another."""
-    stopping = asyncio.ensure_future(server.stop())
+    stopping = unseen_task(server.stop())
     wait, before = _SAID_AFTER, ""
     while not (await asyncio.wait((stopping,), timeout=wait))[0]:
         wait = _SAID_AGAIN
@@ -226,8 +227,8 @@ def _say_what_is_left(server: Server, before: str) -> str:
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
     """Do the work; leave it off, and tell so, when told to stop before it is done."""
-    working = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(told.wait())
+    working = unseen_task(work)
+    waiting = unseen_task(told.wait())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     if not working.done():

@@ -14,7 +14,7 @@ from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.faults import fault
 from signalpost.plugins.filtering import FILTERS
-from signalpost.plugins.loaded import Loaded, own_functions, parts_of
+from signalpost.plugins.loaded import Loaded, is_function, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
@@ -180,11 +180,11 @@ class _Assembly:
         own = dict(own_functions(loaded.module))
         seen = set(map(id, own.values()))
         for attribute, candidate in list(vars(loaded.module).items()):
-            if id(candidate) not in seen and inspect.isfunction(candidate) and id(_mark_of(candidate)) in hooks:
+            if id(candidate) not in seen and is_function(candidate) and id(_mark_of(candidate)) in hooks:
                 seen.add(id(candidate))
                 own[attribute] = candidate
         yield from own.items()
-        found = {id(_mark_of(each)) for part in parts for each in vars(part).values() if inspect.isfunction(each)}
+        found = {id(_mark_of(each)) for part in parts for each in vars(part).values() if is_function(each)}
         for mark, function in hooks.items():
             if mark not in found:
                 self.errors.append(PluginError(loaded.name, where_is(function), _hidden(function)))

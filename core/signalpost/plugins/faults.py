@@ -8,6 +8,7 @@ from pathlib import Path
 
 from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
+from signalpost.foreign import text_of
 from signalpost.plugins.folders import PREFIX
 
 _DROP_IN = re.compile(rf"{re.escape(PREFIX)}\w+\.?")
@@ -41,7 +42,7 @@ def place_in(error: BaseException, home: Path) -> str:
 
 def describe(error: BaseException) -> str:
     """Put an exception into one line: its type, unless its text says as much, and its text."""
-    text = _of_dropins(" ".join(str(error).split()))
+    text = _of_dropins(" ".join(text_of(error).split()))
     if isinstance(error, ImportError) and text:
         return (text[0].lower() + text[1:]).replace("'", '"')
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from signalpost.foreign import Seat
 
@@ -34,6 +34,18 @@ class Loaded:
     answers: dict[str, list[Any]] = field(default_factory=dict, compare=False, repr=False)
 
 
+def is_function(candidate: object) -> TypeGuard[Callable[..., Any]]:
+    """Tell whether an object of a module is a function.
+
+    What stands for another object (werkzeug's LocalProxy, as Flask's ``request``) is asked for its class, and may raise
+    while there is none.
+    """
+    try:
+        return inspect.isfunction(candidate)
+    except BaseException:  # noqa: BLE001 - it is whatever its module wants it to be
+        return False
+
+
 def parts_of(module: ModuleType) -> list[ModuleType]:
     """Return a module and, for a package, those below it that are imported."""
     inside = module.__name__ + "."
@@ -48,8 +60,9 @@ def own_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]
     seen: set[int] = set()
     inside = module.__name__ + "."
     for name, function in list(vars(module).items()):
-        if not inspect.isfunction(function) or id(function) in seen:
+        if not is_function(function) or id(function) in seen:
             continue
-        if function.__module__ == module.__name__ or function.__module__.startswith(inside):
+        home = str(function.__module__)
+        if home == module.__name__ or home.startswith(inside):
             seen.add(id(function))
             yield name, function

@@ -5,15 +5,14 @@ so: in a module below a package, a helper, a class, a file that nothing imports,
 """
 
 import ast
-import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from signalpost.plugins.dropins import DropInPackage
-from signalpost.plugins.loaded import Loaded, parts_of
+from signalpost.plugins.loaded import Loaded, is_function, parts_of
 from signalpost.plugins.marks import marked_in, marks_of, where_is
 
 _MARKERS = frozenset({"signal", "route", "timer", "schedule", "action", "hookimpl"})
@@ -87,12 +86,12 @@ def _in_classes(loaded: Loaded, known: Collection[str], mark: str) -> Iterator[s
     for part in parts_of(loaded.module):
         ours = set(map(id, marked_in(part)))
         for name, value in list(vars(part).items()):
-            if _has(value, mark) and not inspect.isfunction(value) and id(value) not in ours:
+            if _has(value, mark) and not is_function(value) and id(value) not in ours:
                 yield (
                     f"{_file_of(part)}: hook {name} of plugin {loaded.name} is not called, since it is no function; "
                     f"write `def {name}(…)`, and call it from there"
                 )
-            owner = value if inspect.isclass(value) else type(value)
+            owner = value if _is_class(value) else type(value)
             if owner.__module__ != part.__name__ or id(owner) in seen:
                 continue
             seen.add(id(owner))
@@ -107,17 +106,21 @@ def _in_classes(loaded: Loaded, known: Collection[str], mark: str) -> Iterator[s
 
 def _functions_of(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for attribute, member in list(vars(owner).items()):
-        plain = member.__func__ if isinstance(member, staticmethod | classmethod) else member
-        if inspect.isfunction(plain):
+        plain = member.__func__ if type(member) in (staticmethod, classmethod) else member
+        if is_function(plain):
             yield attribute, plain
 
 
 def _has(value: object, mark: str) -> bool:
     """Tell whether a mark was written on an object; what it answers by ``__getattr__`` is none."""
     try:
-        return bool(object.__getattribute__(value, "__dict__").get(mark)) and not inspect.isclass(value)
+        return bool(object.__getattribute__(value, "__dict__").get(mark)) and not _is_class(value)
     except AttributeError:
         return False
+
+
+def _is_class(value: object) -> TypeGuard[type]:
+    return issubclass(type(value), type)  # without asking the object itself, which may stand for another one
 
 
 def _in_files(loaded: Loaded) -> Iterator[str]:

@@ -28,7 +28,7 @@ from jinja2 import Template, TemplateSyntaxError
 
 from signalpost.config.templates import NO_ADDITIONS, Additions, environment, read_templates, template_name
 from signalpost.errors import OperatorError
-from signalpost.foreign import original
+from signalpost.foreign import named
 from signalpost.serving.files import content_type
 from signalpost.serving.request import WebRequest
 from signalpost.signals.fields import join_fields, read_query
@@ -115,7 +115,7 @@ class View:
         try:
             return self._template.render(names)
         except BaseException as error:  # a plugin's function or object may raise anything
-            raise ViewError(f"{self._place(error)}: {type(original(error)).__name__}: {original(error)}") from error
+            raise ViewError(f"{self._place(error)}: {named(error)}") from error
 
     def _place(self, error: BaseException) -> str:
         """Name template and line of a failure: the innermost line of a template that was under way."""

@@ -46,6 +46,7 @@ class Outgoing:
         groups: only clients of one of these.
         client: only the client of this id.
         origin: the path that it comes from; None if no client's message has brought it about.
+        raw: whether it is a frame of a signal with ``format: raw``.
 
     """
 
@@ -54,6 +55,7 @@ class Outgoing:
     groups: frozenset[str] | None = None
     client: str | None = None
     origin: str | None = None
+    raw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

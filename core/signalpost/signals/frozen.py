@@ -413,7 +413,7 @@ def _text(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError("the text holds half a character (a lone surrogate), which UTF-8 cannot carry") from None
-    return str(value)
+    return str.__str__(value)  # of an enum's member that is a text, str() is its name
 
 
 def _name(name: object) -> str:

@@ -385,7 +385,7 @@ class Session:
             self.context().run(filters.message, data, self.client)
             value = data.message
         if filters.broadcast is not None:
-            outgoing = Outgoing(value, origin=self.client.path)
+            outgoing = Outgoing(value, origin=self.client.path, raw=True)
             filters.broadcast(outgoing)
             value = outgoing.value
         if isinstance(value, str):
