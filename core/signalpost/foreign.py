@@ -28,6 +28,7 @@ LONGEST_TURN = 0.1
 """Seconds that code may hold up the loop before the log names it."""
 
 _IS_TOLD = "__signalpost_told__"
+_INTERRUPTED = "__signalpost_interrupted__"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -171,6 +172,10 @@ class Code:
             if perf_counter() - begun >= LONGEST_TURN:
                 self._tell(perf_counter() - begun, args)
 
+    def overran(self, text: str, *args: Any) -> None:
+        """Let the hooks `on_error` know that this was given no more time; `text` says how much it had."""
+        self._failed(TimeoutError(text), args)
+
     def _failed(self, error: BaseException, args: Sequence[Any]) -> None:
         """Let the hooks `on_error` know, once for each exception: it may pass through several calls."""
         if self.seat is None or self.seat.context is None or getattr(error, _IS_TOLD, False):
@@ -208,6 +213,7 @@ class Code:
             raise
         except asyncio.CancelledError as error:
             if steps.is_cancelled_by_others():
+                _interrupt(error, self, args)
                 raise
             self._failed(error, args)
             raise EscapedError(error) from error
@@ -224,6 +230,35 @@ class Code:
                 self._tell(steps.longest, args)
             if steps.cancelled_itself and not steps.thrown_away:
                 await steps.take_back()
+
+
+def _interrupt(error: BaseException, code: Code, args: Sequence[Any]) -> None:
+    """Note on a cancellation what it has interrupted, innermost; for `overran`."""
+    if getattr(error, _INTERRUPTED, None) is None:
+        setattr(error, _INTERRUPTED, (code, args))
+
+
+def overran(error: BaseException, text: str) -> None:
+    """Let the hooks `on_error` know of the plugin's code that a cancellation has ended, since its time was over.
+
+    Args:
+        error: the cancellation, or the `TimeoutError` that `asyncio.timeout` has made of it.
+        text: says how long it may take.
+
+    """
+    found = getattr(error, _INTERRUPTED, None) or getattr(error.__cause__, _INTERRUPTED, None)
+    if found is not None:
+        code, args = found
+        code.overran(text, *args)
+
+
+def overran_in(task: "asyncio.Task[Any]", text: str) -> None:
+    """Do the same for a task that is over; nothing if it was not cancelled."""
+    if task.cancelled():
+        try:
+            task.result()
+        except asyncio.CancelledError as error:
+            overran(error, text)
 
 
 def named_code(code: Code | None, owner: str) -> str:

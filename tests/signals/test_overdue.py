@@ -4,8 +4,10 @@ import asyncio
 import logging
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from signalpost import foreign
+from signalpost.errors import PluginError
 from signalpost.signals import overdue
 from signalpost.testing import serve
 
@@ -13,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 APP = """
 endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
-limits: {handlers: 5}
+limits: {handlers: 5, drain: 100ms}
 signals:
   - {path: /wait, handler: wait}
   - {path: /limited, handler: wait, timeout: 20ms}
@@ -119,3 +121,177 @@ async def test_timeout_without_a_handler_is_a_problem():
     with pytest.raises(Exception, match="only handlers take time: name one, or leave this out"):
         async with serve(APP + "  - {path: /none, timeout: 5s}\n", plugins={"p": PLUGIN}):
             pass
+
+
+OVERDUE = """
+endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+limits: {handshake: 50ms}
+signals:
+  - {path: /handler, handler: slow, timeout: 20ms}
+  - {path: /stubborn, handler: stubborn, timeout: 20ms}
+  - {path: /steps, do: [{wait-long: {}}], timeout: 20ms}
+  - {path: /arriving, connected: [{wait-long: {}}]}
+  - {path: /gate}
+timers:
+  - {name: tick, every: 1d, handler: tick, timeout: 20ms}
+  - {name: stubborn tick, every: 1d, handler: stubborn tick, timeout: 20ms}
+  - {name: steps, every: 1d, do: [{wait-long: {}}], timeout: 20ms}
+"""
+SLOW = """
+import asyncio
+from signalpost import action, hookimpl, signal, timer
+
+async def wait():
+    await asyncio.Event().wait()
+
+@signal("slow")
+async def slow(event):
+    await wait()
+
+@signal("stubborn")
+async def stubborn(event):
+    try:
+        await wait()
+    except asyncio.CancelledError:
+        pass
+
+@action("wait-long")
+async def wait_long(event, options):
+    await wait()
+
+@timer("tick")
+async def tick(event):
+    await wait()
+
+@timer("stubborn tick")
+async def stubborn_tick(event):
+    try:
+        await wait()
+    except asyncio.CancelledError:
+        pass
+
+@hookimpl
+async def client_connected(client):
+    if client.path == "/gate":
+        await wait()
+"""
+LISTENING = """
+from signalpost import hookimpl
+SEEN = []
+
+@hookimpl
+def on_error(error, what, plugin, event, client):
+    SEEN.append((type(error).__name__, str(error), what.partition(" (")[0]))
+"""
+
+
+async def heard(app):
+    (module,) = (each.module for each in app.server.plan.registry.plugins if each.name == "listening")
+    await until(lambda: module.SEEN)
+    return module.SEEN
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/handler", 'handler "slow" of plugin slow'),
+        ("/stubborn", 'handler "stubborn" of plugin slow'),
+        ("/steps", 'action "wait-long" of plugin slow'),
+    ],
+)
+async def test_on_error_is_told_of_a_handler_and_an_action_whose_time_was_over(path, what, caplog):
+    async with serve(OVERDUE, plugins={"slow": SLOW, "listening": LISTENING}) as app, app.connect(path) as client:
+        await client.send("x", ref=1)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        assert await heard(app) == [("TimeoutError", "took longer than 0.02 s", what)]
+    assert "took longer than 0.02 s and was cancelled" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("job", "what"),
+    [
+        ("tick", 'handler "tick" of plugin slow'),
+        ("stubborn tick", 'handler "stubborn tick" of plugin slow'),
+        ("steps", 'action "wait-long" of plugin slow'),
+    ],
+)
+async def test_on_error_is_told_of_a_job_whose_time_was_over(job, what):
+    async with serve(OVERDUE, plugins={"slow": SLOW, "listening": LISTENING}) as app:
+        await app.run_job(job)
+        assert await heard(app) == [("TimeoutError", "took longer than 0.02 s", what)]
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [("/arriving", 'action "wait-long" of plugin slow'), ("/gate", "hook client_connected of plugin slow")],
+)
+async def test_on_error_is_told_of_who_kept_a_client_waiting_too_long(path, what, caplog):
+    async with serve(OVERDUE, plugins={"slow": SLOW, "listening": LISTENING}) as app, app.connect(path) as client:
+        with pytest.raises(ConnectionClosed):
+            await client.receive()
+        assert await heard(app) == [("TimeoutError", "took longer than limits.handshake (0.05 s)", what)]
+    assert f"{what} (" in caplog.text or "connected (" in caplog.text
+
+
+async def test_on_error_is_told_of_a_handler_that_was_cancelled_since_its_client_had_gone(monkeypatch):
+    monkeypatch.setattr(overdue, "LONGEST_ABSENCE", 0.02)
+    routes = OVERDUE.replace(", timeout: 20ms", "")
+    async with serve(routes, plugins={"slow": SLOW, "listening": LISTENING}) as app:
+        async with app.connect("/handler") as client:
+            await client.send("x")
+            await until(lambda: app.server._signals.work.open)
+        seen = [("TimeoutError", "was cancelled, since its client had gone", 'handler "slow" of plugin slow')]
+        assert await heard(app) == seen
+
+
+async def test_on_error_is_told_of_a_startup_whose_time_was_over():
+    hanging = "import asyncio\nfrom signalpost import hookimpl\n@hookimpl\nasync def startup(context):\n    pass\n"
+    routes = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\nlimits: {startup: 50ms}\n"
+    async with serve(routes, plugins={"hanging": hanging, "listening": LISTENING}) as app:
+        with pytest.raises(PluginError, match="was not over after"):
+            await app.reload(plugins={"hanging": hanging.replace("pass", "await asyncio.Event().wait()")})
+        seen = [("TimeoutError", "took longer than limits.startup (0.05 s)", "hook startup of plugin hanging")]
+        assert await heard(app) == seen
+
+
+CANCELLABLE = """
+import asyncio
+import time
+from signalpost import signal
+
+@signal("raises", path="/raises", cancel_when_gone=True)
+async def raises(event):
+    await asyncio.sleep(0)
+    raise SystemExit(2)
+
+@signal("blocks", path="/blocks", cancel_when_gone=True)
+async def blocks(event):
+    await asyncio.sleep(0)
+    time.sleep(0.002)
+    event.reply("done")
+
+@signal("cancels itself", path="/itself", cancel_when_gone=True)
+async def itself(event):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(0)
+"""
+
+
+async def test_handlers_that_are_cancelled_with_their_client_run_under_the_guard_like_others(monkeypatch, caplog):
+    monkeypatch.setattr(foreign, "LONGEST_TURN", 0.001)
+    async with serve(OVERDUE, plugins={"cancellable": CANCELLABLE, "slow": SLOW, "listening": LISTENING}) as app:
+        for path in ("/raises", "/itself"):
+            async with app.connect(path) as client:
+                for _ in range(2):
+                    await client.send("x")
+                    assert (await client.receive_json())["error"]["code"] == "handler-failed"
+        async with app.connect("/blocks") as client:
+            await client.send("x")
+            assert await client.receive() == "done"
+        assert [(name, what) for name, _, what in await heard(app)] == [
+            *[("SystemExit", 'handler "raises" of plugin cancellable')] * 2,
+            *[("CancelledError", 'handler "cancels itself" of plugin cancellable')] * 2,
+        ]
+    (line,) = (text for text in map(logging.LogRecord.getMessage, caplog.records) if "blocked the loop" in text)
+    assert line.startswith('handler "blocks" of plugin cancellable (')
+    assert line.endswith("on /blocks: nobody else was served meanwhile")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from signalpost.actions.steps import fill
 from signalpost.errors import StepFailedError
-from signalpost.foreign import is_cancelled, named, original
+from signalpost.foreign import is_cancelled, named, original, overran
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
@@ -138,10 +138,10 @@ class Series:
             async with asyncio.timeout(timeout) as scope:
                 await self._act(event)
             if scope.expired():  # the handler caught its cancellation and went on to its end
-                self._report_timeout(timeout)
+                self._report_timeout(timeout, None)
         except TimeoutError as error:
             if scope.expired():
-                self._report_timeout(timeout)
+                self._report_timeout(timeout, error)
             else:
                 self._report(error)
         except asyncio.CancelledError as error:
@@ -167,8 +167,13 @@ class Series:
         self.last_error = named(error).splitlines()[0]
         LOG.error("%s: %s failed", self, self._actor, exc_info=original(error))
 
-    def _report_timeout(self, timeout: float | None) -> None:
+    def _report_timeout(self, timeout: float | None, error: TimeoutError | None) -> None:
         self.last_error = f"took longer than {timeout:g} s"
+        action = self.job.action
+        if error is not None:
+            overran(error, self.last_error)
+        elif isinstance(action, Handler):
+            action.code.overran(self.last_error)
         LOG.warning("%s: %s took longer than %g s and was cancelled", self, self._actor, timeout)
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.errors import PluginError
-from signalpost.foreign import Code, named
+from signalpost.foreign import Code, named, overran
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.handler import HandlerKind
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
@@ -200,6 +200,7 @@ class RunningPlugins:
                 task.cancel()
                 await asyncio.wait((task,), timeout=_CANCEL_GRACE)
         if not in_time:
+            implementation.code.overran(f"took longer than limits.startup ({limit:g} s)", implementation, arguments)
             text = f"its startup was not over after {limit:g} s (limits.startup), and was cancelled"
             raise PluginError(implementation.plugin, implementation.where, text)
         if (error := task.result()) is not None:
@@ -242,6 +243,7 @@ class RunningPlugins:
             async with asyncio.timeout(patience):
                 await run(implementation, {"context": self.contexts[implementation.plugin]})
         except TimeoutError as error:
+            overran(error, f"took longer than {patience:g} s")
             log_failure(implementation, error)
 
     def _serve(self) -> None:
@@ -324,7 +326,7 @@ class RunningPlugins:
         place = (implementation.plugin, client.id)
         before = self._last.get(place)
         if before is not None:
-            return self._follow(place, self._after(before, implementation, arguments), home)
+            return self._follow(place, self._after(before, implementation, arguments), home, str(implementation.code))
         try:
             # A transport's callbacks share one context with those of all others (uvloop).
             outcome = home.run(implementation.code.call, implementation, arguments)
@@ -332,13 +334,13 @@ class RunningPlugins:
             log_failure(implementation, error)
             return None
         if inspect.isawaitable(outcome):
-            return self._follow(place, self._finish(implementation, outcome, arguments), home)
+            return self._follow(place, self._finish(implementation, outcome, arguments), home, str(implementation.code))
         return None
 
     def _follow(
-        self, place: tuple[str, str], coroutine: Coroutine[Any, Any, None], home: Context
+        self, place: tuple[str, str], coroutine: Coroutine[Any, Any, None], home: Context, name: str
     ) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(coroutine, context=home)
+        task = asyncio.get_running_loop().create_task(coroutine, name=name, context=home)
         self._last[place] = task
         self._tasks.add(task)
 

@@ -18,7 +18,7 @@ from typing import Protocol
 from signalpost.delivery.client import Client
 from signalpost.delivery.frames import CloseCode
 from signalpost.errors import StepFailedError
-from signalpost.foreign import is_the_task_s
+from signalpost.foreign import is_the_task_s, overran_in
 from signalpost.signals.event import ClientEvent
 from signalpost.signals.inbox import Passage
 from signalpost.signals.rule import SignalRule
@@ -135,13 +135,17 @@ class Arrival:
 
     def _expire(self, task: asyncio.Task[None], patience: float) -> None:
         """Refuse the client first, whatever a plugin makes of being cancelled."""
-        client = self._session.client
+        client, late = self._session.client, [hook for hook in self._hooks if not hook.done()]
         logger.warning(
             "client %s on %s was closed: %s took longer than limits.handshake (%g s)",
             client.id,
             client.path,
-            self._own_list if self.begun else _HOOKS,
+            self._own_list if self.begun else ", ".join(sorted(hook.get_name() for hook in late)),
             patience,
         )
         client.close(CloseCode.SERVER_ERROR, TOO_LATE)
+        for waiting in (task, *late):
+            waiting.add_done_callback(
+                lambda over: overran_in(over, f"took longer than limits.handshake ({patience:g} s)")
+            )
         task.cancel()

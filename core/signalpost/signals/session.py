@@ -14,7 +14,7 @@ from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
-from signalpost.foreign import Code, is_the_task_s, original
+from signalpost.foreign import Code, is_the_task_s, original, overran
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
@@ -26,7 +26,7 @@ from signalpost.signals.inbox import Entry, Inbox, Passage, Source
 from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
-from signalpost.signals.overdue import Deadline, Overdue
+from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
@@ -514,17 +514,30 @@ class Session:
         handling = overdue.begin(scope, client, rule)
         try:
             async with scope:
-                await self._handle_entry(entry)
-        except TimeoutError:
-            if not handling.is_told:
-                logger.warning("%s took longer than %g s and was cancelled", handling, rule.timeout or 0.0)
-            if isinstance(message, ClientMessage):
-                self._refuse(_FAILED, message.ref)
+                is_told = await self._handle_entry(entry)
+            if scope.expired() and not is_told:  # the handler caught its cancellation and went on to its end
+                self._overran(handling, message, None)
+        except TimeoutError as error:
+            self._overran(handling, message, error)
         finally:
             overdue.end(handling)
             work.end()
 
-    async def _handle_entry(self, entry: Entry) -> None:
+    def _overran(self, handling: Handling, message: ClientMessage | Passage, error: TimeoutError | None) -> None:
+        """Tell the log, the hooks `on_error` and the sender that the time for a message was over."""
+        rule, text = handling.rule, "was cancelled, since its client had gone"
+        if not handling.is_told:
+            text = f"took longer than {rule.timeout or 0.0:g} s"
+            logger.warning("%s %s and was cancelled", handling, text)
+        if error is not None:
+            overran(error, text)
+        elif rule.code is not None:
+            rule.code.overran(text)
+        if isinstance(message, ClientMessage):
+            self._refuse(_FAILED, message.ref)
+
+    async def _handle_entry(self, entry: Entry) -> bool:
+        """Do what a message, or a client's coming and going, calls for; tell whether it failed and that was told."""
         message, timestamp, rule, _, _ = entry
         client = self.client
         try:
@@ -537,8 +550,6 @@ class Session:
                 await (self._handle_cancellable(handling) if rule.cancel_when_gone else handling)
         except StepFailedError as error:
             self.step_failed(error)
-            if isinstance(message, ClientMessage):
-                self._refuse(_FAILED, message.ref)
         except BaseException as error:  # SystemExit, too, which would end the loop
             if is_the_task_s(error):
                 raise
@@ -550,5 +561,8 @@ class Session:
                 client.id,
                 exc_info=original(error),
             )
-            if isinstance(message, ClientMessage):
-                self._refuse(_FAILED, message.ref)
+        else:
+            return False
+        if isinstance(message, ClientMessage):
+            self._refuse(_FAILED, message.ref)
+        return True
