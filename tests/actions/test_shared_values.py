@@ -2,8 +2,12 @@
 them.
 """
 
+import gc
+from contextlib import suppress
+
 import pytest
 
+from signalpost.actions.scope import Scope
 from signalpost.actions.value import Failure, TemplateFailedError
 from signalpost.signals.frozen import freeze
 
@@ -127,3 +131,33 @@ async def test_a_state_that_doubles_itself_is_full_in_the_end(live, failures):
             assert (await greedy.receive_json())["error"]["code"] == "handler-failed"
         assert app.server._state.weight <= app.server._state.limit
     assert "state holds 16MiB at most" in failures()[0]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        *GROWN.values(),
+        "{{ message | list }}",
+        "{{ [[0] * 100] * 100 }}",
+        "{{ [message] | json }}",
+        "{{ [nothing] | json }}",
+        "{{ data.nothing }}",
+        "x {{ [data.nothing] }}",
+        "{{ [data.nothing] | join }}",
+        "{{ {'a': data.w.b} | json }}",
+        "{{ data.w / 0 }}",
+    ],
+)
+def test_nothing_of_a_rendering_waits_for_the_collector(compiled, scope, template):
+    """Else what a client has it weigh is held long after it is done."""
+    value = compiled(template)
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(TemplateFailedError):
+            value.render(scope)
+        left = [each for each in gc.get_objects() if isinstance(each, Scope)]
+        assert left == [] or "macro" in template  # which may call itself, and keeps itself then
+        assert not any(each.vars or each.parent or each._weights for each in left)
+    finally:
+        gc.enable()

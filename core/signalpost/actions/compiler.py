@@ -206,7 +206,15 @@ class Compiler:
     def _as_text(self, root: Root) -> Render:
         """Return what gives the text of a template."""
         pieces, new_scope, join = root.pieces, self._sandbox.scope, self._sandbox.concat
-        return lambda names: join(pieces(new_scope(names)))
+
+        def render(names: Mapping[str, Any]) -> str:
+            scope = new_scope(names)
+            try:
+                return join(pieces(scope))
+            finally:
+                scope.end()
+
+        return render
 
 
 @dataclass(frozen=True, slots=True)

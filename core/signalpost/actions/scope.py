@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, Undefined
@@ -75,8 +76,15 @@ class Scope(Context):
     def weights(self) -> "_Weights":
         """What lists and mappings weigh, as far as it is known."""
         if self._weights is None:
-            self._weights = _Weights(self.tick)
+            # Not this scope's own `tick`: the two would keep each other, and all that was weighed, for the collector.
+            self._weights = _Weights(partial(_look, self._clock, self._limits.seconds, self._is_own))
         return self._weights
+
+    def end(self) -> None:
+        """Let go of all names: a macro that calls itself keeps itself, and this, until the collector comes."""
+        self.vars.clear()
+        self.parent = {}
+        self._weights = None
 
     def resolve_or_missing(self, key: str) -> Any:
         """Look a name up: first what the template has set, then the names of its place, then the globals."""
@@ -114,9 +122,7 @@ class Scope(Context):
 
         """
         if self._clock.is_over():
-            seconds = self._limits.seconds
-            text = f"it takes longer than {seconds * 1000:g} ms" if self._is_own else too_long_work(self._clock)
-            raise StoppedError(Failure.TIME, text)
+            raise _stopped(self._clock, self._limits.seconds, self._is_own)
 
     def check(self, characters: int) -> None:
         """Look at the length of a text that grows.
@@ -208,6 +214,18 @@ class Scope(Context):
         self.room_for_items(len(collected))
         self.weigh(collected)
         return collected
+
+
+def _look(clock: WorkClock, seconds: float, is_own: bool) -> None:
+    """Do what `Scope.tick` does."""
+    if clock.is_over():
+        raise _stopped(clock, seconds, is_own)
+
+
+def _stopped(clock: WorkClock, seconds: float, is_own: bool) -> StoppedError:
+    """Return the error of a time that is over: the template's own, or that of the steps that it stands in."""
+    text = f"it takes longer than {seconds * 1000:g} ms" if is_own else too_long_work(clock)
+    return StoppedError(Failure.TIME, text)
 
 
 class _Weights(Weigher):

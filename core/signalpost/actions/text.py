@@ -75,9 +75,13 @@ def as_json(value: Any, tick: Tick | None = None) -> str:
     try:
         return orjson.dumps(value, nearer, _OPTIONS).decode()
     except TypeError as error:
-        if isinstance(error.__cause__, Exception):
-            raise error.__cause__ from None
-        raise StoppedError(Failure.VALUE, f"it is no JSON: {error}") from None
+        cause, error.__cause__, error.__context__ = error.__cause__, None, None
+        try:
+            if isinstance(cause, Exception):
+                raise cause from None
+            raise StoppedError(Failure.VALUE, f"it is no JSON: {error}") from None
+        finally:
+            del cause  # it, its context and this frame would keep each other, and the whole rendering
 
 
 def as_data(value: Any, weigher: Weigher, tick: Tick) -> Any:
