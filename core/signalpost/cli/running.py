@@ -5,7 +5,6 @@ import gc
 import os
 import signal
 import sys
-import sysconfig
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 
 import click
 
+from signalpost.cli.blocking import place_of, watched
 from signalpost.cli.browser import open_page
 from signalpost.cli.hiding import masked_by_command
 from signalpost.cli.logs import configure_logging, keep_log
@@ -74,7 +74,8 @@ def run_server(
     # as by a reload.
     gc.freeze()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
-        runner.run(serve(plan, signals, watch=watch, show=show, home=home, since=since, listening=listening))
+        served = serve(plan, signals, watch=watch, show=show, home=home, since=since, listening=listening)
+        runner.run(watched(served))
 
 
 class ProcessSignals:
@@ -146,19 +147,8 @@ class ProcessSignals:
     def _say_if_blocked(self) -> None:
         """Say what holds the loop up, if it does not turn: then nothing else can say so."""
         if not self._awake.wait(_BLOCKED_AFTER):
-            where = _place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
+            where = place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
             click.echo(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
-
-
-def _place_of(frame: FrameType | None) -> str:
-    """Name the line of an app that a thread is at, through whatever that has called."""
-    ours, theirs = Path(__file__).parents[1], (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith((f"{ours}{os.sep}", "<", *theirs)):
-            return printable(f"{frame.f_code.co_name} ({file}:{frame.f_lineno})")
-        frame = frame.f_back
-    return "what it is at"
 
 
 def _has_terminal() -> bool:

@@ -1,0 +1,129 @@
+"""Names what blocks the loop while it does so: code that never returns would be named by nobody else.
+
+A thread of its own asks the loop for an answer once a second. What is served costs nothing more for that. Code that
+keeps Python's lock all the time (a regular expression that goes through all there is, a huge power) blocks this thread,
+too, and is named when it is over (`signalpost.foreign`).
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import sysconfig
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread, get_ident
+from time import monotonic
+from types import FrameType
+from typing import Any, TypeVar
+
+from signalpost.cli.standing import standing
+from signalpost.config.words import printable
+from signalpost.foreign import Code
+
+LOG = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+FIRST = 3.0
+"""Seconds after which what blocks the loop is named, and again when it has blocked it ten times as long."""
+
+EVERY = 1.0
+"""Seconds between two questions."""
+
+_AGAIN = 10
+
+
+class LoopWatch(Thread):
+    """Asks a loop for an answer, and names what it is at if none comes.
+
+    Args:
+        ask: has the loop call a function soon.
+        ident: of the loop's thread.
+        first: seconds until that is named.
+        every: seconds between two questions.
+
+    """
+
+    def __init__(self, ask: Callable[[Callable[[], None]], object], ident: int, first: float, every: float) -> None:
+        super().__init__(name="signalpost watches the loop", daemon=True)
+        self._ask = ask
+        self._watched = ident
+        self._first = first
+        self._every = every
+        self._over = Event()
+        self._answered = Event()
+
+    def run(self) -> None:
+        """Ask until it is over."""
+        while not self._over.is_set():
+            with standing("what blocks the loop is not named any more"), suppress(RuntimeError):  # the loop is closed
+                self._answered.clear()
+                self._ask(self._answered.set)
+                self._wait()
+            self._over.wait(self._every)
+
+    def end(self) -> None:
+        """Ask no more; the thread ends by itself."""
+        self._over.set()
+        self._answered.set()
+
+    def _wait(self) -> None:
+        """Wait for an answer, and name what the loop is at instead."""
+        seconds, patience = 0.0, self._first
+        while not self._over.is_set():
+            before = monotonic()
+            if self._answered.wait(self._every):
+                return
+            # A process that was stopped meanwhile has blocked nothing: only what this thread has waited itself counts.
+            seconds += min(monotonic() - before, 2 * self._every)
+            if seconds >= patience:
+                patience *= _AGAIN
+                where = place_of(sys._current_frames().get(self._watched))  # noqa: SLF001 - no other way
+                LOG.warning("the loop has been blocked for %.0f s by %s: nobody is served meanwhile", seconds, where)
+
+
+async def watched(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Await a coroutine, and have the running loop watched meanwhile."""
+    watch = LoopWatch(asyncio.get_running_loop().call_soon_threadsafe, get_ident(), FIRST, EVERY)
+    watch.start()
+    try:
+        return await coroutine
+    finally:
+        watch.end()
+
+
+def place_of(frame: FrameType | None) -> str:
+    """Name a plugin's code that a thread is at, and the line, through whatever that has called."""
+    frames = list(_outwards(frame))
+    code = next((found for each in frames if (found := _code_of(each)) is not None), None)
+    at = next(filter(_is_theirs, frames), None)
+    if code is not None:
+        file = code.where.rpartition(":")[0]
+        at = next((each for each in frames if each.f_code.co_filename == file), at)
+    line = "" if at is None else f"{at.f_code.co_name} ({at.f_code.co_filename}:{at.f_lineno})"
+    if code is None:
+        return printable(line or "what it is at")
+    return printable(f"{code}, which is at {line}" if line else str(code))
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _code_of(frame: FrameType) -> Code | None:
+    """Return the plugin's code that a frame of the guard around it runs."""
+    if frame.f_globals.get("__name__") != Code.__module__:
+        return None
+    found = frame.f_locals.get("self")
+    return found if isinstance(found, Code) else None
+
+
+def _is_theirs(frame: FrameType) -> bool:
+    """Tell whether a frame is in a file of the app: neither ours, nor of an installed package, nor of Python itself."""
+    ours = f"{Path(__file__).parents[1]}{os.sep}"
+    others = (ours, "<", sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+    return not frame.f_code.co_filename.startswith(others)
