@@ -192,6 +192,30 @@ class TestWhereItListens:
             "only an http and a ws endpoint can share one, not http and http\n"
         )
 
+    @pytest.mark.parametrize("asked", [("--host", "127.0.0.2"), ("--port", "0")])
+    def test_an_endpoint_at_a_unix_socket_stays_there(self, write, run, folder, asked):
+        write("""
+            endpoints:
+              - {name: proxied, address: "unix:app.sock", protocol: http}
+              - {name: live, address: "unix:app.sock", protocol: ws}
+              - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+        """)
+        server = run(*asked)
+        assert server.urls["proxied"] == f"http://unix:{folder}/app.sock"
+        assert server.urls["live"] == f"ws://unix:{folder}/app.sock"
+        assert server.urls["web"].startswith(f"http://{asked[1] if asked[0] == '--host' else '127.0.0.1'}:")
+        assert server.end(signal.SIGTERM) == (0, "", "")
+
+    @pytest.mark.parametrize("asked", [("--host", "127.0.0.2"), ("--port", "8090")])
+    def test_an_app_at_a_unix_socket_alone_has_no_host_and_no_port(self, write, signalpost, asked):
+        write('endpoints: [{name: web, address: "unix:app.sock", protocol: http}]')
+        result = signalpost("run", *asked)
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"signalpost: {' '.join(asked)}: every endpoint of routes.yaml is at a Unix socket, which has neither host "
+            "nor port: give one an address and a port there\n"
+        )
+
 
 class TestOpen:
     def browser(self, folder):
@@ -218,6 +242,30 @@ class TestOpen:
         code, out, err = server.end(signal.SIGTERM)
         assert (code, err) == (0, "")
         assert out == "note: --open: there is no http or https endpoint, so there is no page\n"
+
+    def test_pages_at_a_unix_socket_are_opened_by_nobody(self, write, run):
+        write("""
+            endpoints:
+              - {name: web, address: "unix:app.sock", protocol: http}
+              - {name: live, address: "unix:app.sock", protocol: ws}
+        """)
+        server = run("--open", BROWSER="/bin/false")
+        code, out, err = server.end(signal.SIGTERM)
+        assert (code, err) == (0, "")
+        assert out == (
+            "note: --open: pages are at a Unix socket only, which no browser asks: "
+            "open the address of the proxy in front of it\n"
+        )
+
+    def test_the_first_page_that_has_a_port_is_opened(self, write, run, folder):
+        write("""
+            endpoints:
+              - {name: proxied, address: "unix:app.sock", protocol: http}
+              - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+        """)
+        program, pipe = self.browser(folder)
+        server = run("--open", BROWSER=str(program))
+        assert pipe.read_text().strip() == f"{server.urls['web']}/"
 
     def test_a_machine_without_a_browser_is_told_the_address(self, write, run):
         write("")

@@ -15,6 +15,9 @@ def files(tmp_path):
     (tmp_path / "plugins" / "pack").mkdir(parents=True)
     (tmp_path / "routes.yaml").write_text("one")
     (tmp_path / "plugins" / "pack" / "__init__.py").write_text("")
+    (tmp_path / "lib" / "shared" / "parts").mkdir(parents=True)
+    (tmp_path / "lib" / "shared" / "__init__.py").write_text("")
+    (tmp_path / "plugins" / "shared").symlink_to("../lib/shared")
     named = frozenset({tmp_path / "routes.yaml", tmp_path / "a" / "b" / "shape.json"})
     return AppFiles(named, frozenset({tmp_path / "plugins"}))
 
@@ -31,6 +34,8 @@ CHANGES = {
         (home / "plugins" / "more" / "__init__.py").write_text(""),
     ),
     "a helper deep in a folder": lambda home: (home / "plugins" / "pack" / "_helper.py").write_text(""),
+    "a package that a symbolic link leads to": lambda home: (home / "lib" / "shared" / "__init__.py").write_text("2"),
+    "a helper deep in such a package": lambda home: (home / "lib" / "shared" / "parts" / "a.py").write_text(""),
     "a folder that is moved away": lambda home: (home / "plugins").rename(home / "gone"),
 }
 
@@ -68,6 +73,15 @@ def test_what_programs_keep_for_themselves_and_what_is_not_the_apps_is_no_change
     before = files.stamps()
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("x")
+    assert files.stamps() == before
+
+
+def test_links_are_followed_to_python_alone_and_not_in_circles(files, tmp_path):
+    before = files.stamps()
+    (tmp_path / "much" / "more").mkdir(parents=True)
+    (tmp_path / "much" / "more" / "a.py").write_text("")
+    (tmp_path / "plugins" / "data").symlink_to("../much")
+    (tmp_path / "plugins" / "pack" / "again").symlink_to(".")
     assert files.stamps() == before
 
 

@@ -1,5 +1,8 @@
 """routes.yaml on disk."""
 
+import os
+from threading import Thread
+
 import pytest
 
 from signalpost.config.load import load_config
@@ -52,6 +55,21 @@ def test_utf16_is_named(tmp_path):
 
 def test_a_file_without_end_is_not_read_to_its_end():
     assert "at most" in text_of("/dev/zero")
+
+
+def test_a_pipe_to_which_nobody_writes_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "r.yaml")
+    assert "the file says nothing" in text_of(tmp_path / "r.yaml")
+
+
+def test_a_pipe_to_which_somebody_writes_is_read_to_its_end():
+    reading, writing = os.pipe()
+    text = b"#" * 200_000 + b"\n[1"  # more than a pipe holds
+    writer = Thread(target=lambda: (os.write(writing, text), os.close(writing)))
+    writer.start()
+    assert text_of(f"/dev/fd/{reading}").startswith(f"/dev/fd/{reading}:2:")
+    writer.join()
+    os.close(reading)
 
 
 def test_an_empty_file_says_what_it_needs(tmp_path):

@@ -1,5 +1,7 @@
 """What is wrong with a template is said before anybody asks for it, with file and line."""
 
+import os
+
 import pytest
 
 from signalpost.config.templates import Additions, check_template, environment, template_digests, template_name
@@ -54,6 +56,12 @@ def test_a_missing_template_is_told_with_the_nearest_name(check, reference):
 
 def test_a_template_that_is_named_from_beside_it_is_told_its_full_name(check):
     assert check('{% extends "base.html" %}', base="base").endswith('did you mean "web/base.html"?')
+
+
+def test_a_pipe_in_place_of_an_included_template_is_not_waited_for(check, tmp_path):
+    (tmp_path / "web").mkdir()
+    os.mkfifo(tmp_path / "web" / "part.html")
+    assert check('\n{% include "web/part.html" %}').startswith('web/page.html:2: no template "web/part.html"')
 
 
 def test_a_mistake_in_an_included_template_is_told_at_its_own_place(check):

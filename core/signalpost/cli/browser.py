@@ -15,10 +15,16 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is listened
 
 
 def open_page(endpoints: Sequence[EndpointConfig]) -> None:
-    """Open the first http or https endpoint in a browser; say so, and go on, where there is none of either."""
-    pages = [endpoint for endpoint in endpoints if not endpoint.scheme.websocket]
+    """Open the first http or https endpoint that has a port in a browser; say so, and go on, where there is none."""
+    served = [endpoint for endpoint in endpoints if not endpoint.scheme.websocket]
+    pages = [endpoint for endpoint in served if not endpoint.socket]
     if not pages:
-        click.echo("note: --open: there is no http or https endpoint, so there is no page")
+        why = (
+            "pages are at a Unix socket only, which no browser asks: open the address of the proxy in front of it"
+            if served
+            else "there is no http or https endpoint, so there is no page"
+        )
+        click.echo(f"note: --open: {why}")
         return
     first = pages[0]
     url = url_of(replace(first, address="localhost") if first.address in _EVERYWHERE else first) + "/"

@@ -286,9 +286,23 @@ async def _apart(function: Callable[..., T], *arguments: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(_THREAD, function, *arguments)
 
 
+def _has_code(names: Iterable[str]) -> bool:
+    return any(name.endswith(_CODE) for name in names)
+
+
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Go through a folder and all below it, but for what programs keep there for themselves."""
-    for place, folders, names in os.walk(folder):
+    """Go through a folder and all below it, but for what programs keep there for themselves.
+
+    Of symbolic links those are followed that lead to Python: plugins are imported by them, too. Others may lead
+    anywhere, to folders that hold very much.
+    """
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen or (place != str(folder) and os.path.islink(place) and not _has_code(names)):  # noqa: PTH114 - never raises
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = [name for name in folders if name[0] != "." and name != "__pycache__"]
         told = [name for name in names if name[0] != "." and not name.endswith(_NOISE) and name != _VIM_TRIES]
         yield Path(place), folders, told

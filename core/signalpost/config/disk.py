@@ -35,7 +35,7 @@ def read_text(path: Path, name: str) -> str:
 
 def _read(path: Path, name: str) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         text = _missing(path)
@@ -46,6 +46,13 @@ def _read(path: Path, name: str) -> bytes:
     except ValueError:
         text = "a file's name has no null characters"
     raise ConfigError((Problem(name, 0, 0, "", text),))
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting: for a pipe to which nobody writes that would be for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _missing(path: Path) -> str:

@@ -16,8 +16,8 @@ class Listening:
     """Another address, another port, or both.
 
     Attributes:
-        host: of all endpoints; None leaves each where it is.
-        port: of the first endpoint. The others stay as far from it as they are in the file, so that those which share
+        host: of all endpoints but those at Unix sockets, which stay where they are; None leaves each where it is.
+        port: of the first of them. The others stay as far from it as they are in the file, so that those which share
             a port still do; 0 lets the system choose each. None leaves each where it is.
 
     """
@@ -29,18 +29,28 @@ class Listening:
         """Move the endpoints of a configuration.
 
         Raises:
-            OperatorError: there is no such port, or two endpoints cannot listen beside each other there.
+            OperatorError: there is no such port, no endpoint has one, or two endpoints cannot listen beside each other
+                there.
 
         """
         if not config.endpoints or (self.host is None and self.port is None):
             return config
-        first = config.endpoints[0]
+        first = next((each for each in config.endpoints if not each.socket), None)
+        if first is None:
+            raise OperatorError(
+                f"{self._asked}: every endpoint of {config.file} is at a Unix socket, which has neither host nor port: "
+                "give one an address and a port there"
+            )
         moved = tuple(
-            replace(each, address=self.host or each.address, port=self._port_of(each, first))
+            each if each.socket else replace(each, address=self.host or each.address, port=self._port_of(each, first))
             for each in config.endpoints
         )
         self._check(moved)
         return replace(config, endpoints=moved)
+
+    @property
+    def _asked(self) -> str:
+        return f"--host {self.host}" if self.port is None else f"--port {self.port}"
 
     def _port_of(self, endpoint: EndpointConfig, first: EndpointConfig) -> int:
         if self.port is None or endpoint.port == 0:  # a port that the system chooses has no distance from others
@@ -59,8 +69,7 @@ class Listening:
         for index, endpoint in enumerate(endpoints):
             for earlier in endpoints[:index]:
                 if endpoint.port and endpoint.port == earlier.port and (why := clash(endpoint, earlier)):
-                    asked = f"--host {self.host}" if self.port is None else f"--port {self.port}"
                     raise OperatorError(
-                        f"{asked}: the endpoints {quoted(earlier.name)} and {quoted(endpoint.name)} would both have "
-                        f"port {endpoint.port}: {why}"
+                        f"{self._asked}: the endpoints {quoted(earlier.name)} and {quoted(endpoint.name)} would both "
+                        f"have port {endpoint.port}: {why}"
                     )

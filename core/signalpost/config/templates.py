@@ -6,6 +6,7 @@ is an error rather than an empty string; the sandbox keeps a template from chang
 """
 
 import difflib
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from jinja2 import (
 from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from signalpost.config.presence import is_file, is_folder
+from signalpost.config.presence import is_file, is_folder, is_there
 from signalpost.config.scalars import key_of
 from signalpost.config.words import did_you_mean, quoted
 from signalpost.foreign import contained
@@ -272,7 +273,10 @@ def _read(env: Environment, folder: Path, name: str) -> str:
     except TemplateNotFound:
         # Say what is in the way rather than that something is: it may be a folder, or not ours to read.
         if ".." not in name.split("/"):
-            (folder / name).read_bytes()
+            path = folder / name
+            if is_there(path) and not is_file(path) and not is_folder(path):  # a pipe or a device might never end
+                raise OSError(errno.EINVAL, "it is not a file") from None
+            path.read_bytes()
         raise FileNotFoundError(2, "no such file") from None
     return text
 
