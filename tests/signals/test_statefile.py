@@ -19,6 +19,7 @@ from signalpost.signals.edits import apply_edits, edits_between
 from signalpost.signals.frozen import freeze
 from signalpost.signals.state import State, configure
 from signalpost.signals.statefile import GONE, StateFile
+from signalpost.signals.statejournal import count_on
 from signalpost.signals.statewriter import StateWriter
 from signalpost.testing import serve
 
@@ -336,6 +337,7 @@ import sys
 from pathlib import Path
 from signalpost.signals.state import State
 from signalpost.signals.statefile import StateFile
+from signalpost.signals.statejournal import count_on
 from signalpost.signals.statewriter import StateWriter
 
 def tell(word, n):
@@ -591,6 +593,80 @@ def test_what_a_killed_server_held_is_in_the_file_itself(file, kept):
         if each != file:
             each.unlink()
     assert kept() == {"n": "of the server that was killed"}
+
+
+# A server that is killed in the middle of a transaction
+
+BEFORE = {f"k{number}": "before" * 200 for number in range(100)}
+KILLED_WITHIN = """
+import os, sys
+from pathlib import Path
+from signalpost.signals.statefile import StateFile
+file, entries = StateFile.open(Path(sys.argv[1]))
+file._connection.set_trace_callback(lambda statement: os.kill(os.getpid(), 9) if statement == "COMMIT" else None)
+file._connection.execute(f"PRAGMA cache_size = {sys.argv[2]}")
+file.write({key: "within" * 200 for key in entries})
+"""
+
+
+@pytest.fixture(params=[1, 2_000], ids=["half of it is in the file", "nothing of it is in the file"])
+def killed(request, file, kept):
+    """Kill a server that changes all values of a file, after others have done so; return a copy from before."""
+    state = kept()
+    state.update(dict.fromkeys(BEFORE, "long ago" * 150))
+    state.close()
+    copy = file.read_bytes()
+    state = kept()
+    state.update(BEFORE)
+    state.close()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WITHIN, file, str(request.param)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert file.with_name("state.db-journal").exists()
+    return copy, request.param == 1
+
+
+def test_a_transaction_in_which_the_server_is_killed_is_undone_by_the_next_start(killed, file, kept, caplog):
+    state = kept()
+    assert state == BEFORE
+    state["more"] = 1
+    state.close()
+    assert list(file.parent.iterdir()) == [file]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("replaced", [True, False], ids=["another file", "the same file"])
+def test_a_copy_that_is_put_back_then_is_not_mixed_with_what_was_there(killed, file, kept, replaced, caplog):
+    copy, overwritten = killed
+    if replaced:
+        file.unlink()
+    file.write_bytes(copy)
+    assert kept() == dict.fromkeys(BEFORE, "long ago" * 150)
+    assert file.with_name("state.db-journal.found").exists() == overwritten
+    assert ("was left by a server that was killed while it wrote another file" in caplog.text) == overwritten
+
+
+def test_a_file_that_is_taken_away_then_is_a_new_one(killed, file, kept):
+    file.unlink()
+    assert kept() == {}
+
+
+def test_the_journal_of_a_transaction_under_way_is_left_to_it(file, kept):
+    with contextlib.closing(StateFile.open(file)[0]) as held:
+        held.write(BEFORE)
+        held._connection.execute("PRAGMA cache_size = 1")
+        held._connection.execute("BEGIN")
+        count_on(held._connection)
+        held._connection.execute("UPDATE state SET value = '1'")
+        journal = file.with_name("state.db-journal")
+        assert journal.exists()
+        with pytest.raises(StateFileError, match="is in use"):
+            StateFile.open(file)
+        assert journal.exists()
+        code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('SELECT * FROM state')"
+        other = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=False)
+        assert "database is locked" in other.stderr
+        held._connection.execute("COMMIT")
+    assert kept() == dict.fromkeys(BEFORE, 1)
 
 
 # What is forgotten

@@ -8,11 +8,14 @@ Of a large value only what has changed is written (`signalpost.signals.edits`), 
 together with the value when it has become half as long, and when the server stops.
 
 The file is whole after each transaction (``journal_mode = DELETE``): a copy that is put in its place is what it says,
-whatever ended the server before. With a write-ahead log, that of the old file would be played into the copy.
+whatever ended the server before. With a write-ahead log, that of the old file would be played into the copy, and so
+would be the journal of a transaction in whose middle a server was killed (`signalpost.signals.statejournal`).
 """
 
 import json
+import logging
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +28,9 @@ import orjson
 from signalpost.errors import StateFileError
 from signalpost.signals.edits import apply_edits, edits_between
 from signalpost.signals.frozen import freeze, weight_of
+from signalpost.signals.statejournal import begin_count, count_on, is_foreign
+
+LOG = logging.getLogger(__name__)
 
 APPLICATION = 0x53506F73
 """Stands in the file's head (``PRAGMA application_id``), so that no other program's database is taken for a state."""
@@ -35,8 +41,10 @@ GONE = object()
 """In place of a value: the key is to be taken out."""
 
 _BYTE = 0xFF
+_BITS = 24  # of the first count: files that were made apart have others
 # What SQLite keeps beside its file.
-_BESIDE = ("-wal", "-shm", "-journal")
+_JOURNAL = "-journal"
+_BESIDE = ("-wal", "-shm", _JOURNAL)
 _CREATE = "CREATE TABLE state (key TEXT NOT NULL UNIQUE, value TEXT NOT NULL)"
 _CREATE_EDITS = "CREATE TABLE IF NOT EXISTS edit (id INTEGER PRIMARY KEY, key TEXT NOT NULL, edit TEXT NOT NULL)"
 _LARGE = 4096  # bytes of a value of which not all is written when a part has changed
@@ -69,6 +77,7 @@ class StateFile:
         """
         try:
             _make(path)
+            _leave_out_foreign(path)
             connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise StateFileError(f"{path} cannot be opened: {_reason(error)}") from None
@@ -101,6 +110,7 @@ class StateFile:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
+            count_on(connection)
             connection.executemany(_PUT, wholes.items())
             connection.executemany("DELETE FROM edit WHERE key = ?", [*((key,) for key in wholes), *gone])
             connection.executemany("DELETE FROM state WHERE key = ?", gone)
@@ -222,6 +232,20 @@ def _make(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
+def _leave_out_foreign(path: Path) -> None:
+    """Put a journal aside that is of another file than the one that stands there, such as that before a copy."""
+    journal = path.with_name(path.name + _JOURNAL)
+    if journal.exists() and is_foreign(journal, path):
+        aside = journal.with_name(f"{journal.name}.found")
+        journal.replace(aside)
+        LOG.warning(
+            "%s was left by a server that was killed while it wrote another file than the one that is there now, as "
+            "before a copy was put back: the file counts as it is, and the journal is %s now",
+            journal,
+            aside,
+        )
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Lock the database, see that it is sound and ours, and make its table if it is new.
 
@@ -250,6 +274,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute(_CREATE)
         connection.execute(_CREATE_EDITS)
+        begin_count(connection, secrets.randbits(_BITS))
         connection.execute("COMMIT")
 
 
