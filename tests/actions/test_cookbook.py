@@ -78,6 +78,9 @@ async def test_the_poll_counts_a_client_once_and_lets_it_change_its_mind(cook):
             assert (await bob.receive_json())["error"]["code"] == "schema-mismatch"
         async with httpx.AsyncClient(base_url=app.url("web")) as client:
             assert (await client.get("/tally")).json() == {"tea": 1, "coffee": 0, "water": 1}
+            assert (await client.get("/liked")).json() == ["tea", "water"]
+            assert (await client.get("/liked", params={"by": "2"})).json() == []
+            assert (await client.get("/liked", params={"by": "all"})).status_code == 422
 
 
 async def test_the_ticker_sends_a_price_that_wanders_and_shows_the_last_to_those_who_come(cook):
@@ -177,6 +180,20 @@ async def test_a_posted_figure_is_read_on_all_dashboards_and_the_last_ones_by_th
         async with app.connect("/dashboard") as bob:
             assert (await bob.receive_json())["figures"]["orders.today"] == 12.5
         assert (await client.post("/figures", json={"name": "x", "value": "many"})).status_code == 422
+
+
+async def test_a_figure_may_stand_in_an_address(cook):
+    async with (
+        cook("dashboard") as app,
+        app.connect("/dashboard") as ada,
+        httpx.AsyncClient(base_url=app.url("web")) as client,
+    ):
+        await ada.receive_json()
+        assert (await client.post("/figures/oil/81.5")).status_code == 204
+        while (read := await ada.receive_json())["name"] == "load":  # the timer's
+            pass
+        assert read == {"name": "oil", "value": 81.5}
+        assert (await client.post("/figures/oil/much")).status_code == 422
 
 
 async def test_what_is_posted_takes_the_place_of_the_notice(cook):

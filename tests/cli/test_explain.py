@@ -109,6 +109,20 @@ def test_actions_are_shown_as_they_stand_in_the_file(write, signalpost):
     ]
 
 
+def test_schemas_for_queries_and_parameters_are_shown(write, signalpost):
+    write("""\
+        endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]
+        routes:
+          - path: /figures/<value>
+            params: {properties: {value: {type: number}}}
+            query: {properties: {least: {type: number}}}
+            do: [{respond: {text: here}}]
+    """)
+    shown = signalpost("explain", "/figures/21.5?least=4").stdout
+    assert '  of params   {"properties": {"value": {"type": "number"}}}\n' in shown
+    assert '  of query    {"properties": {"least": {"type": "number"}}}\n' in shown
+
+
 def test_routes_of_one_path_are_told_apart_by_method(facts):
     assert facts("/pages/a.html")["web"] == [
         ("route", "POST /pages/<name>  (routes.yaml:6)"),

@@ -342,6 +342,48 @@ class TestRequest:
         label, text = tried(path, body, "--method", method)["what happens"][-1]
         assert (label, text[: len(happens[1])]) == tuple(happens)
 
+    @pytest.mark.parametrize(
+        ("path", "happens"),
+        [
+            (
+                "/figures/021.50?least=40&tag=1&tag=2",
+                [
+                    ["params", 'params = {"value": 21.5}'],
+                    ["query", 'request.query = {"least": 40, "tag": [1, 2]}'],
+                    ["body", "none"],
+                    ["schema", "none: every body passes"],
+                    ["answer", "200 (application/json)  [21.5,40]"],
+                ],
+            ),
+            ("/figures/hot", [["schema", "refused with 422: the path, at /value: expected a number, got a string"]]),
+            (
+                "/figures/1?least=",
+                [["schema", "refused with 422: the query, at /least: expected a number, got a string"]],
+            ),
+            ("/figures/1?more=1", [["schema", 'refused with 422: the query: "more" is not an allowed property']]),
+        ],
+    )
+    def test_what_the_schemas_make_of_paths_and_queries_is_what_the_app_has(self, write, tried, path, happens):
+        write(
+            """\
+            endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]
+            routes:
+              - path: /figures/<value>
+                method: GET
+                params: {properties: {value: {type: number}}}
+                query:
+                  properties: {least: {type: number}, tag: {type: array, items: {type: integer}}}
+                  additionalProperties: false
+                do: [{respond: {json: ["{{ params.value }}", "{{ request.query.least | default(0) }}"]}}]
+            """
+        )
+        assert tried(path, "--method", "GET")["what happens"] == happens
+
+    def test_a_message_is_left_out_of_requests_alone(self, signalpost):
+        result = signalpost("try", "/say/ada")
+        assert result.exit_code == 2
+        assert "Missing argument 'MESSAGE'." in result.stderr
+
     def test_plugins_actions_may_be_called_and_handlers_may_not(self, tried, signalpost):
         request = ("/say/ada?how=loud", '{"text": "call"}', "--method", "POST")
         text = signalpost("try", *request).stdout

@@ -150,9 +150,9 @@ def explain(path: str, file: str, method: str | None) -> None:
 
 @cli.command(name="try")
 @click.argument("path")
-@click.argument("message")
+@click.argument("message", required=False)
 @FILE
-@click.option("--method", type=METHOD, help="Not a message, but an HTTP request with MESSAGE as its body.")
+@click.option("--method", type=METHOD, help="Not a message, but an HTTP request with MESSAGE, if any, as its body.")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="A group of the sender's. May be repeated.")
 @click.option(
     "--client",
@@ -177,6 +177,10 @@ def try_(file: str, **asked: Any) -> None:
     if asked["method"] and (asked["groups"] or asked["endpoint"]):
         raise click.UsageError("a request has neither groups nor a WebSocket's endpoint: leave them out with --method")
     text = asked.pop("message")
+    if text is None:
+        if not asked["method"]:
+            raise click.UsageError("Missing argument 'MESSAGE'.")
+        text = ""
     try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
 
 

@@ -112,6 +112,9 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None)
         yield from _matching(each.params)
         if rule.handler is not None or rule.gate is not None:
             yield from _schema(rule.gate, "every body passes")
+        for label, gate in (("of params", rule.params), ("of query", rule.query)):
+            if gate is not None:
+                yield label, json.dumps(gate.document, ensure_ascii=False)
         yield from _does(route_does(plan, rule), rule.do)
     yield from _losers(same[0], found[len(same) :])
 

@@ -1,8 +1,9 @@
 """``signalpost try --method``: a request's way through a route and its actions, and who receives what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import click
 import orjson
@@ -14,11 +15,13 @@ from signalpost.cli.terminal import show_facts
 from signalpost.cli.trial import FAILED, Trial
 from signalpost.cli.wording import route_does
 from signalpost.config.model import EndpointConfig
-from signalpost.config.paths import path_segments
-from signalpost.errors import OperatorError
+from signalpost.config.paths import Params, path_segments
+from signalpost.errors import ClientError, OperatorError
 from signalpost.plan import Plan, RouteRule
 from signalpost.plan.precedence import Contender, answering, contenders, route_claims
 from signalpost.server import url_of
+from signalpost.serving.judging import params_texts, query_texts
+from signalpost.signals.fields import query_values, read_query
 
 _LISTENER = "listener"
 _PEER = ["127.0.0.1", 50000]
@@ -45,19 +48,24 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
     async with trial.running(question.others or tuple(_default_others(trial, sockets))):
         show_facts(f"{method} {url_of(endpoint)}{question.path}", list(_before(plan, taker)))
         click.echo()
+        asked = _judged(rule, taker.params, query)
+        if isinstance(asked, str):
+            show_facts("what happens", [("schema", asked)])
+            return
         data, facts = _read(rule, method, question.text)
+        facts = [*asked.facts, *facts]
         if rule.do is None or data is _REFUSED:
             show_facts("what happens", facts)
             return
         seen = {
             "method": method,
             "path": unquote(path),
-            "query": dict(reversed(parse_qsl(query, keep_blank_values=True))),
+            "query": asked.query,
             "headers": {"host": endpoint.host, "content-type": "application/json"},
             "peer": _PEER,
         }
         clients = trial.clients
-        answer = await trial.ask(rule, WebRequest(seen, data), taker.params)
+        answer = await trial.ask(rule, WebRequest(seen, data), asked.params)
         show_facts("what happens", [*facts, *_answer(answer)])
         show_outcome(trial, clients, plan.config.folder)
 
@@ -92,6 +100,31 @@ def _before(plan: Plan, taker: Contender[RouteRule]) -> Facts:
     if taker.params:
         facts.append(("params", ", ".join(f"{name} = {as_json(value)}" for name, value in taker.params.items())))
     return [*facts, ("does", route_does(plan, rule))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request asks for, as a route has it."""
+
+    params: Params
+    query: Mapping[str, Any]
+    facts: Facts
+
+
+def _judged(rule: RouteRule, params: Params, query: str) -> _Asked | str:
+    """Return what the schemas for a path and a query make of both; or a text, that they are refused."""
+    values: Mapping[str, Any] = read_query(query)
+    facts: Facts = []
+    try:
+        if (texts := params_texts(rule)) is not None:
+            params = texts.judged_each(params)
+            facts.append(("params", f"params = {as_json(params)}"))
+        if (texts := query_texts(rule)) is not None:
+            values = texts.judged(query_values(query))
+            facts.append(("query", f"request.query = {as_json(values)}"))
+    except ClientError as error:
+        return f"refused with 422: {error.detail}"
+    return _Asked(params, values, facts)
 
 
 def _read(rule: RouteRule, method: str, text: str) -> tuple[Any, Facts]:

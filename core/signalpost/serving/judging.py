@@ -37,6 +37,15 @@ class Texts:
         """Read the types of a schema."""
         return None if gate is None else cls(name, gate, FieldTypes.of(gate.document))
 
+    def judged_each(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what texts mean, of which there is one of each name.
+
+        Raises:
+            ClientError: as `judged`.
+
+        """
+        return self.judged({name: (value,) for name, value in values.items()})
+
     def judged(self, fields: Mapping[str, Sequence[Any]]) -> Mapping[str, Any]:
         """Return what texts mean.
 
@@ -55,6 +64,16 @@ class Texts:
         return values
 
 
+def query_texts(rule: RouteRule) -> Texts | None:
+    """Return what judges the queries of a route."""
+    return Texts.of("query", rule.query)
+
+
+def params_texts(rule: RouteRule) -> Texts | None:
+    """Return what judges the parameters of a route's path."""
+    return Texts.of("path", rule.params)
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Lets the requests of a route pass, or not. Make one with `of`."""
@@ -70,7 +89,7 @@ class Judge:
         if rule.gate is None and rule.query is None and rule.params is None:
             return None
         types = NO_TYPES if rule.gate is None else FieldTypes.of(rule.gate.document)
-        return cls(rule, types, Texts.of("query", rule.query), Texts.of("path", rule.params))
+        return cls(rule, types, query_texts(rule), params_texts(rule))
 
     def let_pass(self, request: WebRequest, params: Params) -> Params:
         """Let a request pass, which has its `typed_query` and `document` then; return the parameters of its path.
@@ -80,7 +99,7 @@ class Judge:
 
         """
         if self.params is not None:
-            params = self.params.judged({name: (value,) for name, value in params.items()})
+            params = self.params.judged_each(params)
         if self.query is not None:
             request.typed_query = self.query.judged(query_values(request.query_string))
         if is_judged(self.rule, request):
