@@ -23,8 +23,8 @@ class App:
         file.write_text(textwrap.dedent(text))
         return file
 
-    def load(self, *, installed=(), **config):
-        self.registries.append(load_plugins(PluginsConfig(folder=self.folder, **config), installed))
+    def load(self, *, installed=(), before=None, **config):
+        self.registries.append(load_plugins(PluginsConfig(folder=self.folder, **config), installed, before))
         return self.registries[-1]
 
 

@@ -82,6 +82,48 @@ def test_what_is_pickled_beside_a_plan_at_work_is_read_when_only_one_is_left(app
     assert not [name for name in set(sys.modules) - loaded if name.startswith(PREFIX)]
 
 
+def test_what_was_pickled_before_a_change_is_read_while_a_neighbour_goes_on_as_it_is(app):
+    app.write("points.py", POINTS.format(x=1))
+    app.write("neighbour.py", "")
+    app.write("_kinds.py", KINDS)
+    before = app.load()
+    data = pickle.dumps(module_of(before, "points").NEAR)
+    app.write("points.py", POINTS.format(x=2))
+    after = app.load(before=before)
+    before.unload()
+    assert module_of(after, "neighbour") is module_of(before, "neighbour")
+    point = pickle.loads(data)
+    assert type(point) is module_of(after, "points").Point
+    assert point.x == 1
+
+
+LATE = """
+def kind():
+    from ._kinds import Kind
+    return Kind
+"""
+
+
+def test_what_a_kept_plugin_imports_later_is_what_its_neighbours_have(app):
+    app.write("points.py", "")
+    app.write("late.py", LATE)
+    app.write("_kinds.py", KINDS)
+    before = app.load()
+    app.write("points.py", "from ._kinds import Kind")
+    after = app.load(before=before)
+    before.unload()
+    assert module_of(after, "late").kind() is module_of(after, "points").Kind
+    digests = {plugin.name: plugin.digest for plugin in after.plugins}
+    once_more = app.load(before=after)
+    assert {plugin.name: plugin.digest for plugin in once_more.plugins} == digests
+    after.unload()
+    app.write("_kinds.py", KINDS + "# changed\n")
+    last = app.load(before=once_more)
+    once_more.unload()
+    assert all(plugin.digest != digests[plugin.name] for plugin in last.plugins)
+    assert module_of(last, "late").kind() is module_of(last, "points").Kind
+
+
 def test_another_process_reads_it_without_loading_any_plan_and_leaves_no_compiled_file(app):
     app.write("points.py", POINTS.format(x=1))
     app.write("_kinds.py", KINDS)

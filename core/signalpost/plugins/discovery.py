@@ -116,13 +116,24 @@ class Loading:
         order = [candidate.name for candidate in self._chosen]
         loaded = sorted(self._loaded, key=lambda each: order.index(each.name))
         return assemble(
-            [replace(each, digest=self._package.digest(each.module)) for each in loaded],
+            [replace(each, digest=self._digest(each)) for each in loaded],
             found=tuple(dict.fromkeys(candidate.name for candidate in self._candidates)),
             packages=tuple(dict.fromkeys(each.package for each in self._candidates if each.package)),
             errors=self._errors,
             notes=self._notes,
             package=self._package,
         )
+
+    def _digest(self, loaded: Loaded) -> str:
+        """Return a plugin's digest: of one that is kept that of before, whatever it has imported since.
+
+        One that is imported anew for what it had imported later has another one than before.
+        """
+        if loaded.name in self._kept:
+            return loaded.digest
+        digest = self._package.digest(loaded.module)
+        before = () if self._before is None else self._before.loaded
+        return f"{digest}+" if digest and digest in {each.digest for each in before} else digest
 
     def give_up(self) -> None:
         """Forget what was imported."""

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from signalpost.config.presence import is_folder
-from signalpost.plugins.folders import DEPTH, PREFIX, below, name_for
+from signalpost.plugins.folders import DEPTH, PREFIX, below, name_for, open_package
 
 Guard = Callable[[Path], None]
 
@@ -64,6 +64,7 @@ class DropInPackage:
     Attributes:
         name: of the package that stands for the folder in `sys.modules`; empty until it is open.
         folder: absolute.
+        is_closed: whether it is there for those alone who have kept modules of it.
 
     Args:
         folder: the folder.
@@ -78,7 +79,7 @@ class DropInPackage:
         self._finder = _Finder(self, guard)
         self._lenders: set[DropInPackage] = set()
         self._users = 1  # itself, until it is closed, and packages that have kept modules of it
-        self._closed = False
+        self.is_closed = False
         self.importing: list[_FreshLoader] = []
 
     def open(self) -> None:
@@ -130,9 +131,9 @@ class DropInPackage:
 
     def close(self) -> None:
         """Forget every module that nobody has kept. Functions that are still running keep what they refer to."""
-        if self._closed:
+        if self.is_closed:
             return
-        self._closed = True
+        self.is_closed = True
         if self.name in sys.modules:
             sys.modules[self.name].is_open = False  # type: ignore[attr-defined]
         for module in [each for each in sys.modules if each.startswith(self.name + ".")]:
@@ -145,7 +146,7 @@ class DropInPackage:
 
     def _release(self) -> None:
         self._users -= 1
-        if not self._closed:
+        if not self.is_closed:
             return
         mine = [each for each in sys.modules if each.startswith(self.name + ".")]
         if self._users:
@@ -213,6 +214,8 @@ class _Finder(MetaPathFinder):
         """Return where the module stands, or None to let other finders try (`importlib.abc.MetaPathFinder`)."""
         if not self._package.name or not fullname.startswith(self._package.name + "."):
             return None
+        if self._package.is_closed and open_package(fullname):
+            return None  # what it has lent goes on, and has what it imports from now on in common with the others
         for folder in path or ():
             # A new FileFinder each time: a kept one trusts the folder's time stamp and misses a file just written.
             spec = FileFinder(folder, (_FreshLoader, SOURCE_SUFFIXES)).find_spec(fullname, target)

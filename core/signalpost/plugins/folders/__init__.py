@@ -45,6 +45,16 @@ def below(name: str) -> str:
     return "" if match is None else match["below"].removeprefix(".")
 
 
+def open_package(name: str) -> str:
+    """Return the name of a package that a plan has open for the folder of a module; empty if there is none."""
+    match = _NAME.fullmatch(name)
+    base = PREFIX + match["folder"] if match else ""
+    for each in [each for each in sys.modules if base and each.startswith(base)]:
+        if getattr(sys.modules.get(each), "is_open", False) and sys.modules[each].__name__ == each:
+            return each
+    return ""
+
+
 class _Other(Loader):
     """Gives a module that is there under another name."""
 
@@ -82,11 +92,14 @@ class _Finder(MetaPathFinder):
             return None
         base = PREFIX + match["folder"]
         package = sys.modules.get(base + (match["number"] or ""))
-        if package is not None and package.__name__ == base + (match["number"] or ""):
-            return None if getattr(package, "is_open", False) else _found(fullname, path, target)
-        for name in [each for each in sys.modules if each.startswith(base)]:
-            if getattr(sys.modules.get(name), "is_open", False) and sys.modules[name].__name__ == name:
-                return ModuleSpec(fullname, _Other(name + match["below"]), is_package=not match["below"])
+        if package is not None and package.__name__ != base + (match["number"] or ""):
+            package = None
+        if package is not None and getattr(package, "is_open", False):
+            return None
+        if other := open_package(fullname):
+            return ModuleSpec(fullname, _Other(other + match["below"]), is_package=not match["below"])
+        if package is not None:
+            return _found(fullname, path, target)
         folder = os.environ.get(_VARIABLE + match["folder"])
         if folder is None or match["below"]:
             return None
