@@ -17,7 +17,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from time import perf_counter
 from types import CoroutineType, FrameType, coroutine
 from typing import Any, TypeVar, cast
@@ -259,6 +259,17 @@ def overran_in(task: "asyncio.Task[Any]", text: str) -> None:
             task.result()
         except asyncio.CancelledError as error:
             overran(error, text)
+
+
+def in_templates(code: Code, function: Function) -> Function:
+    """Return a plugin's function as templates call it: by its `Code`, whatever arguments it takes."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # The arguments are values of templates: nothing that the log or `on_error` could know its way about in.
+        return code.call(partial(function, *args, **kwargs))
+
+    return cast("Function", call)
 
 
 def named_code(code: Code | None, owner: str) -> str:

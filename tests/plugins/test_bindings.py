@@ -1,5 +1,6 @@
 """What a plugin binds by itself, without a decorator, is judged as a decorator's arguments are."""
 
+import collections
 import copy
 import json
 import pickle
@@ -214,6 +215,15 @@ def test_what_is_fixed_is_not_changed_at_any_depth(change):
     with pytest.raises(TypeError, match=r"of arguments or settings is not changed: .* change a copy"):
         change(value)
     assert value == VALUE
+
+
+@pytest.mark.parametrize(
+    ("value", "made"), [({1}, frozenset({1})), (bytearray(b"x"), b"x"), (collections.deque([{1}]), [frozenset({1})])]
+)
+def test_what_is_no_json_is_fixed_as_well(value, made):
+    found = fixed({"deep": [value]})["deep"][0]
+    assert found == made
+    assert not isinstance(found, set | bytearray | collections.deque)
 
 
 def test_what_is_fixed_is_a_list_or_mapping_in_every_other_way():

@@ -8,6 +8,7 @@ import textwrap
 import httpx
 import pytest
 
+from signalpost import foreign
 from signalpost.errors import PluginError
 from signalpost.foreign import Code, EscapedError
 from signalpost.testing import serve
@@ -402,3 +403,52 @@ async def test_a_coroutine_that_is_thrown_away_is_closed_in_silence(caplog):
     coroutine.send(None)
     coroutine.close()
     assert closed == [True]
+
+
+IN_TEMPLATES = """
+import time
+from signalpost import hookimpl
+@hookimpl
+def template_globals():
+    def slow(value=None):
+        time.sleep(0.002)
+        return 1
+    def broken(value):
+        raise KeyError("no")
+    return {"slow": slow, "broken": broken, "number": 5, "kind": dict}
+@hookimpl
+def template_filters():
+    return {"held": lambda value: time.sleep(0.002) or value, "bad": lambda value: {}["bad"]}
+"""
+TELLS = """
+from signalpost import hookimpl
+SEEN = []
+@hookimpl
+def on_error(error, what, plugin, event, client):
+    SEEN.append((repr(error), what.partition(" (")[0], plugin, event, client))
+"""
+
+
+async def test_what_templates_call_of_a_plugin_is_named_where_it_blocks_and_told_where_it_fails(caplog, monkeypatch):
+    monkeypatch.setattr(foreign, "LONGEST_TURN", 0.001)
+    routes = """
+endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+signals:
+  - {path: /slow, do: [{reply: {value: "{{ slow(value=number) }}"}}]}
+  - {path: /held, do: [{reply: {value: "{{ message | held }}"}}]}
+  - {path: /broken, do: [{reply: {value: "{{ broken(data) }}"}}]}
+  - {path: /bad, do: [{reply: {value: "{{ message | bad }}"}}]}
+"""
+    async with serve(routes, plugins={"names": IN_TEMPLATES, "tells": TELLS}) as app:
+        for path, answer in (("/slow", "1"), ("/held", "hi"), ("/broken", None), ("/bad", None)):
+            async with app.connect(path) as client:
+                await client.send("hi", client="not one")
+                heard = await client.receive()
+                assert heard == answer or (answer is None and "handler-failed" in heard)
+        (module,) = (each.module for each in app.server.plan.registry.plugins if each.name == "tells")
+    assert module.SEEN == [
+        ("KeyError('no')", 'function "broken" of plugin names', "names", None, None),
+        ("KeyError('bad')", 'filter "bad" of plugin names', "names", None, None),
+    ]
+    blocked = [line.partition(" (")[0] for line in caplog.messages if "blocked the loop" in line]
+    assert blocked == ['function "slow" of plugin names', 'filter "held" of plugin names']

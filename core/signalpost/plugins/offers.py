@@ -7,6 +7,7 @@ import inspect
 import keyword
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from signalpost.config.parts import part_faults
 from signalpost.config.schema import built_in_actions
 from signalpost.config.words import format_keys
 from signalpost.errors import PluginError
+from signalpost.foreign import Code, in_templates
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.bindings import checked_all, text_of
 from signalpost.plugins.exposed import exposed_marks
@@ -204,7 +206,9 @@ class Offers:
                 if text:
                     self._fault(loaded, answer.where, f"{hook}: {text}")
                 elif self._claim(loaded, kind, name, answer.where):
-                    table[name] = value
+                    table[name] = _called(
+                        value, loaded, f'{"filter" if filters else "function"} "{name}"', answer.where
+                    )
                     yield name
 
     def _claim(self, loaded: Loaded, kind: str, name: str, where: str) -> bool:
@@ -271,6 +275,15 @@ def _value_fault(value: object, *, callable_only: bool) -> str:
     if callable_only and not callable(value):
         return f"a filter is a function, not {value!r}"
     return ""
+
+
+def _called(value: Any, loaded: Loaded, what: str, where: str) -> Any:
+    """Return what templates have: of a function of the plugin's that which calls it by its `Code`."""
+    cached = callable(value) and not inspect.isclass(value) and hasattr(value, "__wrapped__")  # functools.cache
+    if not cached and not inspect.isfunction(value) and not inspect.ismethod(value) and type(value) is not partial:
+        return value
+    place = where_is(value) if inspect.isfunction(value) else where
+    return in_templates(Code(what, loaded.name, place, loaded.seat), value)
 
 
 def _a(kind: type) -> str:

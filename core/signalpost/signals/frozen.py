@@ -7,6 +7,7 @@ new value of them (``[*names, name]``, ``names + [name]``, ``{**votes, "tea": 3}
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, SupportsIndex
 
@@ -120,7 +121,7 @@ class FixedDict(dict[Any, Any]):
 
 
 def fixed(value: Any) -> Any:
-    """Copy lists and mappings, at any depth, into ones that nothing changes in place; all else stays as it is.
+    """Copy lists, mappings, sets and bytes, at any depth, into what nothing changes in place; all else stays as it is.
 
     For what an app's author has written once and everybody reads: unlike in the state, what is no JSON may be in it.
     """
@@ -130,7 +131,11 @@ def fixed(value: Any) -> Any:
         return FixedDict({name: fixed(each) for name, each in value.items()})
     if type(value) is tuple:
         return tuple(map(fixed, value))
-    return FixedList(map(fixed, value)) if isinstance(value, list) else value
+    if isinstance(value, set):
+        return frozenset(value)
+    if isinstance(value, bytearray):
+        return bytes(value)
+    return FixedList(map(fixed, value)) if isinstance(value, list | deque) else value
 
 
 _CONTAINERS = frozenset({FrozenList, FrozenDict})
