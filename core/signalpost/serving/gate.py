@@ -12,6 +12,7 @@ from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.tally import Tally
 from signalpost.serving.crowd import Crowd
 from signalpost.serving.descriptors import Descriptors
+from signalpost.serving.known import KnownFields
 from signalpost.serving.turns import Turns
 
 LOG = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Gate:
         descriptors: tells whether there is one to spare.
         inbound: the account of unfinished bodies and messages.
         turns: how requests take turns.
+        known: heads of requests that have come before.
         newcomers: connections that have asked for nothing yet, TLS that is being agreed on included.
         waiting: connections of plain requests that wait for their client: for its next request, for the rest of a
             body, or until it reads.
@@ -42,6 +44,7 @@ class Gate:
     descriptors: Descriptors
     inbound: Inbound
     turns: Turns
+    known: KnownFields
     newcomers: Crowd
     waiting: Crowd
     requests: int
@@ -75,6 +78,7 @@ class Gate:
             descriptors=Descriptors(loop.call_later),
             inbound=inbound,
             turns=Turns(loop.call_soon),
+            known=KnownFields(),
             newcomers=Crowd(most_newcomers, loop.call_soon),
             # In a context of its own: that of whoever is added first would keep its request.
             waiting=Crowd(most_waiting, loop.call_soon, partial(loop.call_later, context=Context())),

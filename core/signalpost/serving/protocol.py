@@ -16,6 +16,7 @@ from sanic.exceptions import BadRequest, PayloadTooLarge, RequestCancelled, Requ
 from sanic.helpers import has_message_body
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
+from sanic.models.protocol_types import TransportProtocol
 from sanic.server import HttpProtocol
 
 from signalpost.serving.answer import date_now, head_of
@@ -24,9 +25,11 @@ from signalpost.serving.descriptors import REFUSAL
 from signalpost.serving.gate import Gate
 from signalpost.serving.handshake import is_upgrade
 from signalpost.serving.head import MOST_FIELDS
+from signalpost.serving.known import closes
 from signalpost.serving.pages import LateAnswerError, OverloadedError
 from signalpost.serving.progress import Progress
 from signalpost.serving.quiet import without_events
+from signalpost.serving.request import WebRequest, is_plain, is_plain_line
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ _READING = 3  # times the patience that a client has for a request, it may rest 
 _MOST_BUFFERED = 65_536  # bytes that are read before somebody asks for them
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
+_VERSION = b"HTTP/1.1"
 _MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
 _MOST_LINGERING = 30.0  # seconds in which what still comes of a request is read, and dropped, once it is answered
 _LEAST_STATUS = 200  # of an answer that is the last one to a request
@@ -72,27 +76,64 @@ class _Http(Http):
         at = -1 if buffer.startswith(b"\r") else buffer.find(_END_OF_HEAD)
         if at == -1:
             at = await self._await_head()
-        if buffer.count(b"\r\n", 0, at) > MOST_FIELDS:
-            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         owner = self._owner
         if not owner.gate.turns.take():
             owner.hold_the_clock()
             await owner.gate.turns.wait()
-        await _read_head(self)  # type: ignore[no-untyped-call]
+        if not self._take_known_head(at):
+            await self._read_new_head(at)
         if not owner.begin_request():
             self.request_body = None  # it is not read
             raise OverloadedError
-        if self.request.version != "1.1":
-            self.expecting_continue = False  # RFC 9110 section 10.1.1
-        elif not self.keep_alive and owner.keeps_alive and not is_upgrade(self.request.headers):
-            # RFC 9112 section 9.3: it is kept unless it says close, whatever else it says. Sanic wants it to say so.
-            options = self.request.headers.get("connection", "").lower().split(",")
-            self.keep_alive = "close" not in map(str.strip, options)
         if self.request_body:
             chunked = cast("object", self.request_body) == "chunked"
             self.body = ChunkedBody() if chunked else SizedBody(self.request_bytes_left or 0)
             if chunked:
                 del self.recv_buffer[:2]  # of the head's end; Sanic's own reader begins there
+
+    async def _read_new_head(self, at: int) -> None:
+        """Have Sanic read a head, and keep what it makes of plain fields.
+
+        Raises:
+            SanicException: it is none, or too long.
+
+        """
+        buffer, owner = self.recv_buffer, self._owner
+        if buffer.count(_END_OF_LINE, 0, at) > MOST_FIELDS:
+            raise SanicException("Too many fields", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        await _read_head(self)  # type: ignore[no-untyped-call]
+        request = self.request
+        if request.version != "1.1":
+            self.expecting_continue = False  # RFC 9110 section 10.1.1
+            return
+        if not self.keep_alive and owner.keeps_alive and not is_upgrade(request.headers):
+            self.keep_alive = not closes(request.headers)  # Sanic wants it to say keep-alive
+        if is_plain(request.head):
+            length = self.request_bytes_left if self.request_body else None
+            owner.gate.known.keep(request.head.partition(_END_OF_LINE)[2], request.headers, length)
+
+    def _take_known_head(self, at: int) -> bool:
+        """Make the request of a head whose fields have come before; False if they are new, or its line is unusual."""
+        owner, buffer = self._owner, self.recv_buffer
+        head = bytes(buffer[: max(at, 0)])
+        line, _, raw = head.partition(_END_OF_LINE)
+        fields = owner.gate.known.find(raw)
+        method, _, rest = line.partition(b" ")
+        url, _, version = rest.partition(b" ")
+        if fields is None or version != _VERSION or at >= self.HEADER_MAX_SIZE or not is_plain_line(line):
+            return False
+        self.keep_alive = owner.keeps_alive and not fields.closes
+        self.head_only = method.upper() == b"HEAD"
+        self.url = url.decode()
+        transport = cast("TransportProtocol", owner.transport)
+        request = WebRequest(url, fields.headers, "1.1", method.decode(), transport, owner.app, head, plain=True)
+        WebRequest._current.set(request)  # noqa: SLF001 - as Sanic does
+        self.request_bytes_left = self.request_bytes = fields.length or 0
+        self.request_body = None if fields.length is None else True  # type: ignore[assignment]  # or "chunked"
+        del buffer[: at + len(_END_OF_HEAD)]
+        self.request, request.stream = request, self
+        owner.state["requests_count"] += 1
+        return True
 
     def forget(self) -> None:
         """Let go of what refers to this again, so that nothing waits for the collector.

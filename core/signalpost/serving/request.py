@@ -12,6 +12,7 @@ from sanic.request import Request, RequestParameters
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from signalpost.serving.handshake import is_upgrade
+from signalpost.serving.known import LONGEST
 from signalpost.serving.pages import harden
 from signalpost.signals.fields import decode_field, join_fields
 from signalpost.signals.jsontext import load
@@ -28,7 +29,6 @@ _HEAD = re.compile(
 
 _LINE = re.compile(rb"[\x20-\x7e]*")
 _END_OF_LINE = b"\r\n"
-_LONGEST_PLAIN = 2_048
 # A host and a port, or nothing, where the request is for no host (RFC 9112 section 3.2).
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][\s:/?#@,\\]*)(:[0-9]*)?")
 _CHUNKED = "chunked"
@@ -74,11 +74,12 @@ class WebRequest(Request[Any, Any]):
         app: Any,
         head: bytes = b"",
         stream_id: int = 0,
+        *,
+        plain: bool = False,
     ) -> None:
         if method == "NONE" and not head:  # the stand-in that Sanic answers with when there is no request
             url_bytes = _NO_PATH
-        line, end, fields = head.partition(_END_OF_LINE)
-        if not end or len(fields) > _LONGEST_PLAIN or not _LINE.fullmatch(line) or not _are_plain(fields):
+        if not plain and not is_plain(head):
             _judge(head, headers, version)
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
         raw: bytes | None = self._parsed_url.path
@@ -152,6 +153,17 @@ class WebRequest(Request[Any, Any]):
         return super().get_query_args(keep_blank_values, strict_parsing, encoding, errors)
 
     query_args = property(get_query_args)
+
+
+def is_plain(head: bytes) -> bool:
+    """Tell whether a head is as nearly all are: printable, each field once, with a Host, and framed by its length."""
+    line, end, fields = head.partition(_END_OF_LINE)
+    return bool(end) and len(fields) <= LONGEST and is_plain_line(line) and _are_plain(fields)
+
+
+def is_plain_line(line: bytes) -> bool:
+    """Tell whether a request line is printable."""
+    return _LINE.fullmatch(line) is not None
 
 
 @lru_cache(maxsize=256)

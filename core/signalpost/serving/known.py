@@ -1,0 +1,64 @@
+"""Heads of requests that have come before: most clients send the same fields again and again.
+
+What Sanic has read once need not be read again. Only plain fields are kept, which mean the same whatever request they
+stand in, and only as many as a busy day has.
+"""
+
+from dataclasses import dataclass
+
+from sanic.compat import Header
+
+LONGEST = 2_048
+"""Bytes of fields that are kept."""
+
+_MOST = 256
+_APART = ("expect", "transfer-encoding", "upgrade")  # what has a further meaning is read each time
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of a head, as Sanic has read them.
+
+    Attributes:
+        headers: to be copied.
+        closes: whether the client wants the connection closed (RFC 9112 section 9.3).
+        length: bytes of the body; None without one.
+
+    """
+
+    headers: Header
+    closes: bool
+    length: int | None
+
+
+class KnownFields:
+    """The fields that came last, by their bytes."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Fields] = {}
+
+    def find(self, raw: bytes) -> Fields | None:
+        """Return what is known of fields; None if they are new."""
+        return self._known.get(raw)
+
+    def keep(self, raw: bytes, headers: Header, length: int | None) -> None:
+        """Keep what Sanic has read, unless it means more than it says.
+
+        Args:
+            raw: the bytes behind the request line, judged as plain (`signalpost.serving.request`).
+            headers: made of them; nobody has changed anything in them.
+            length: bytes of the body; None without one.
+
+        """
+        if any(name in headers for name in _APART):
+            return
+        if len(self._known) >= _MOST:
+            self._known.clear()  # rarely, and then the busy ones are back at once
+        self._known[raw] = Fields(Header(headers), closes(headers), length)
+
+
+def closes(headers: Header) -> bool:
+    """Tell whether a client of HTTP/1.1 wants the connection closed, which it has to say (RFC 9112 section 9.3)."""
+    return "close" in (option.strip() for option in headers.get("connection", "").lower().split(","))
