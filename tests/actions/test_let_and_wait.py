@@ -44,6 +44,24 @@ signals:
             ]
 
 
+async def test_a_name_that_stands_before_already_has_its_new_value_in_the_lists_around_it_too(live):
+    signals = """
+signals:
+  - path: /
+    do:
+      - let: {who: someone, sum: 0}
+      - if: "{{ message }}"
+        then: [{let: {who: "{{ message }}"}}]
+      - for: {each: n, in: [1, 2, 3]}
+        do: [{let: {sum: "{{ sum + n }}"}}]
+      - reply: {value: "{{ who }} {{ sum }}"}
+"""
+    async with live(signals) as app, app.connect("/") as client:
+        for message, answer in (("ann", "ann 6"), (0, "someone 6")):
+            await client.send(message)
+            assert await client.receive() == answer
+
+
 def test_a_name_is_not_known_before_its_step_nor_behind_the_list_that_it_stands_in(tmp_path):
     text = """
 signals:
@@ -94,6 +112,15 @@ def test_a_mistake_in_such_a_step_is_told_at_its_place(step, part, says, tmp_pat
 
 
 # wait
+
+
+@pytest.mark.parametrize("time", [True, False, None, -1, "-1s", "soon", [1], ""])
+async def test_a_wait_takes_nothing_but_a_time(time, live, caplog):
+    signals = 'signals: [{path: /, do: [{wait: "{{ message }}"}, {reply: {value: done}}]}]'
+    async with live(signals) as app, app.connect("/") as client:
+        await client.send(time)
+        assert (await client.receive_json())["error"]["code"] == "handler-failed"
+    assert "wait: must be a time such as 500ms, or a number of seconds, not " in caplog.text
 
 
 async def test_a_wait_lets_others_have_their_turn_and_goes_on(live):

@@ -110,6 +110,8 @@ async def wait(run: Run, time: Any) -> None:
     try:
         seconds = parse_wait(time)
     except (ValueError, TypeError):
+        seconds = -1.0
+    if seconds < 0 or isinstance(time, bool):
         raise UnfitError(f"must be a time such as 500ms, or a number of seconds, not {described(time)}") from None
     run.wait(seconds)
     if run.trace is not None:

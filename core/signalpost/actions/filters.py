@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -338,6 +339,9 @@ def _timestamp(_scope: Scope, value: Any) -> float:
     return int(seconds) if seconds == int(seconds) else seconds
 
 
+_PAPER = Context(prec=400, rounding=ROUND_HALF_UP)
+
+
 def _number(scope: Scope, value: Any, places: Any = 0, separator: str = ",", point: str = ".") -> str:
     """Write a number with so many places, its thousands apart: ``{{ 1234.5 | number(2) }}`` is 1,234.50."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -347,7 +351,9 @@ def _number(scope: Scope, value: Any, places: Any = 0, separator: str = ",", poi
     marks = {",": scope.text(separator), ".": scope.text(point)}
     if any(len(mark) > _LONGEST_MARK for mark in marks.values()):
         raise StoppedError(Failure.SIZE, f"what parts the thousands has at most {_LONGEST_MARK} characters")
-    return "".join(marks.get(char, char) for char in f"{value:,.{places}f}")
+    # By the digits that JSON shows, half away from zero, as on paper: 2.675 is 2.68, and a large whole number itself.
+    exact = _PAPER.quantize(_PAPER.create_decimal(repr(value)), Decimal(1).scaleb(-places))
+    return "".join(marks.get(char, char) for char in f"{abs(exact) if exact.is_zero() else exact:,f}")
 
 
 def _hash(scope: Scope, value: Any, key: Any = None) -> str:
