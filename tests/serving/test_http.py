@@ -189,6 +189,28 @@ async def test_what_is_no_number_stays_a_text_and_is_refused(browser, text):
     assert "the query, at /value: expected a number" in answer.json()["error"]["detail"]
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 2**64 - 1, 1234567890123456789])
+async def test_a_whole_number_of_64_bits_keeps_its_last_digit(browser, number):
+    assert (await browser.post("/typed", data={"value": str(number)})).json() == {"value": number}
+    assert (await browser.get("/list", params={"value": str(number)})).json() == {"value": number}
+
+
+async def test_a_larger_number_is_read_as_in_json(browser):
+    assert (await browser.post("/typed", data={"value": "9" * 20})).json() == {"value": 1e20}
+
+
+async def test_a_number_that_json_cannot_say_is_not_taken_for_null(browser):
+    assert (await browser.post("/typed", data={"gone": "1e999"})).json()["error"]["pointer"] == "/gone"
+
+
+async def test_a_form_of_unchecked_boxes_is_an_empty_mapping(browser):
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for path in ("/typed", "/form"):
+        assert (await browser.post(path, content=b"", headers=form)).json() == {}
+    assert (await browser.post("/form")).json() is None
+    assert (await browser.post("/typed")).status_code == 400
+
+
 async def test_parameters_of_a_path_are_what_the_schema_says(browser):
     assert (await browser.get("/heat/-21.5")).json() == -21.0
     answer = await browser.get("/heat/101")

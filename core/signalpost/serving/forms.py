@@ -31,17 +31,17 @@ def body_of(request: Request, *, forms: bool, types: FieldTypes = NO_TYPES) -> A
         types: what the fields of a form are.
 
     Returns:
-        None if there is no body.
+        None if there is no body; a form of which nothing is sent, as of unchecked boxes alone, is an empty mapping.
 
     Raises:
         ClientError: `BAD_MESSAGE` if it is neither.
 
     """
     body = request.body
-    if not body:
-        return None
     if forms and (fields := _fields_of(request)) is not None:
         return types.read(fields)
+    if not body:
+        return None
     try:
         return load(body)
     except orjson.JSONDecodeError as error:
@@ -64,7 +64,7 @@ def _kind_of(request: Request) -> str:
 def _fields_of(request: Request) -> Mapping[str, Sequence[Any]] | None:
     """Return the fields of a form, each with all its values; None if the body is none."""
     kind, body = _kind_of(request), request.body
-    if kind == _PARTS:
+    if kind == _PARTS and body:
         return _parts(body, request.headers["content-type"].partition(";")[2])
     # curl calls whatever it is given a form; in one that is, brackets are percent-encoded.
     if kind != _FORM or body.lstrip().startswith((b"{", b"[")):

@@ -109,7 +109,7 @@ class Judge:
     def _document(self, request: WebRequest) -> Any:
         gate, forms = self.rule.gate, self.rule.do is not None
         document = body_of(request, forms=forms, types=self.types)
-        if not request.body:
+        if document is None and not request.body:
             raise ClientError(ErrorCode.BAD_MESSAGE, "The body is empty; JSON is expected.")
         mismatch = None if gate is None else gate.mismatch(document, text_of(document, request, forms=forms))
         if mismatch is not None:

@@ -9,10 +9,12 @@ the schema says what is wrong.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+_WHOLES = range(-(2**63), 2**64)  # that JSON keeps to the last digit here; larger ones are read as it reads them
 _LONGEST = 64
 _BOOLEANS: Mapping[str, bool] = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 _DEEPEST = 16  # references and parts of schemas that are followed
@@ -83,10 +85,10 @@ def _typed(value: Any, kinds: Kinds) -> Any:
     if not text:
         return None if "null" in kinds else value
     if "number" in kinds or "integer" in kinds:
-        if _WHOLE.fullmatch(text):
-            return int(text)
-        if _NUMBER.fullmatch(text):
-            return float(text)
+        if _WHOLE.fullmatch(text) and (whole := int(text)) in _WHOLES:
+            return whole
+        if _NUMBER.fullmatch(text) and isfinite(number := float(text)):  # JSON has no other numbers
+            return number
     return _BOOLEANS.get(text.lower(), value) if "boolean" in kinds else value
 
 
