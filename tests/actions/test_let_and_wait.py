@@ -81,6 +81,15 @@ signals:
     ("step", "part", "says"),
     [
         ("let: {message: 1}", "message", 'the name "message" means something else here already: choose another'),
+        ('let: {"none": 1}', '"none"', 'the name "none" means something else here already: choose another'),
+        ('let: {uuid: "{{ uuid() }}"}', "uuid", 'the name "uuid" means something else here already: choose another'),
+        ("let: {self: 1}", "self", 'the name "self" means something else here already: choose another'),
+        ("let: {in: 1}", "in", 'the name "in" means something else here already: choose another'),
+        (
+            "for: {each: range, in: [1]}, do: [{log: x}]",
+            "range",
+            'the name "range" means something else here already',
+        ),
         ("let: {a-b: 1}", "a-b", '"a-b" is no name for templates'),
         ("let: {}", "{}}", "must not be empty: give at least one key"),
         ("let: 5", "5", "must be a mapping, not the number 5"),

@@ -56,6 +56,12 @@ class Where(Protocol):
         """Give it: ``routes.yaml:14:16``."""
 
 
+# What Jinja2 reads as something else than a name, or as its own.
+_WORDS = frozenset(
+    {"true", "false", "none", "True", "False", "None", "and", "else", "if", "in", "is", "not", "or", "self"}
+)
+
+
 class Compiler:
     """Compiles values.
 
@@ -77,6 +83,10 @@ class Compiler:
     ) -> None:
         self._sandbox = Sandbox(globals, filters, limits, escape=escape)
         self._escape = escape
+
+    def has_meaning(self, name: str) -> bool:
+        """Tell whether a name means something wherever it stands: a word of the language, or a function."""
+        return name in _WORDS or name in self._sandbox.globals
 
     @property
     def filters(self) -> Collection[str]:

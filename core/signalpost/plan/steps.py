@@ -101,11 +101,14 @@ class StepCompiler:
         options = self.options(config.options, config, scope)
         return Leaf(config.name, self.where_step(config), options, effects.let)
 
+    def has_meaning(self, name: str) -> bool:
+        """Tell whether a name means something in every template."""
+        return self._compiler.has_meaning(name)
+
     def check_name(self, config: StepConfig, scope: "_Scope", name: str, *below: str, of_key: bool = False) -> None:
         """Report that a name means something else already, unless a ``let`` above has given it its meaning."""
-        if name in scope.getters and name not in scope.given:
-            text = f'the name "{name}" means something else here already: choose another'
-            self.problem(config, text, *below, of_key=of_key)
+        if (name in scope.getters and name not in scope.given) or self.has_meaning(name):
+            self.problem(config, _taken(name), *below, of_key=of_key)
 
     def options(
         self,
@@ -304,12 +307,16 @@ def _if(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
     )
 
 
+def _taken(name: str) -> str:
+    return f'the name "{name}" means something else here already: choose another'
+
+
 def _for(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
     options = config.options if isinstance(config.options, dict) else {}
     names = [str(options[key]) for key in ("each", "index") if key in options]
     for key, name in zip(("each", "index"), names, strict=False):
-        if name in scope.getters:
-            compiler.problem(config, f'the name "{name}" means something else here already: choose another', key)
+        if name in scope.getters or compiler.has_meaning(name):
+            compiler.problem(config, _taken(name), key)
     inside = replace(scope, getters={**scope.getters, **{name: variable(name) for name in names}})
     return Loop(
         config.name,
