@@ -265,6 +265,19 @@ async def test_what_changes_something_is_refused_to_a_foreign_page_by_any_method
         assert (await send(app, method=method, path=path, **sent)).status_code < 300
 
 
+@pytest.mark.parametrize("path", ["/rung", "/count"])
+async def test_an_image_on_a_page_of_the_same_site_changes_something_if_that_is_a_page_of_this_app(app, path):
+    """A site is a host's name without its first part, whatever the port: others may have pages there."""
+    other = port_of(app, "live")
+    for page in ("", "http://127.0.0.1:1/", "http://127.0.0.1:1", "http://other.example/a?b", "nonsense", "//", "a://"):
+        answer = await send(app, method="GET", path=path, Sec_Fetch_Site="same-site", Referer=page)
+        assert answer.status_code == 403
+    assert (await send(app, method="GET", path=path, Sec_Fetch_Site="same-site")).status_code == 403
+    for page in (f"http://127.0.0.1:{other}/", f"http://127.0.0.1:{other}/a?b", "https://good.example/"):
+        answer = await send(app, method="GET", path=path, Sec_Fetch_Site="same-site", Referer=page)
+        assert answer.status_code < 300
+
+
 async def test_what_changes_something_when_it_is_read_is_noted(app):
     notes = [note for note in app.server.plan.notes if "pages of other origins" in note]
     assert [note.partition(", and")[0].partition(": ")[2] for note in notes] == [

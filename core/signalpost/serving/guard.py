@@ -6,6 +6,7 @@ to any server; there Origin and Sec-Fetch-Site tell. Who sends neither is no bro
 """
 
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -24,6 +25,7 @@ LOG = logging.getLogger(__name__)
 _MOST_NAMES = 64
 _LONGEST = 100
 _DAY = "86400"
+_PAGE = re.compile(r"[^/?#]+://[^/?#]+")  # of an address: where its origin stands
 
 CallLater = Callable[[float, Callable[[], None]], object]
 
@@ -158,8 +160,8 @@ class Guard:
             Refusal: 403, it is a page of another origin.
 
         """
-        origins = [origin.strip() for origin in request.headers.getall("origin", [])]
         sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
+        origins = _origins_of(request, sites)
         if len(origins) == 1 and self._is_listed(origins[0]):
             return
         asked = read_authority(request.headers.get("host", ""))
@@ -222,6 +224,19 @@ def is_own(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _origins_of(request: Request[Any, Any], sites: Collection[str]) -> list[str]:
+    """Return what pages a request comes from.
+
+    An image, a link or a form that GETs sends no Origin. Whether a page of the same site is one of this host tells
+    Referer then, in which at least its origin stands, unless the page wants nobody to know.
+    """
+    origins = [origin.strip() for origin in request.headers.getall("origin", [])]
+    if origins or "same-site" not in sites or request.method not in SAFE_METHODS:
+        return origins
+    page = _PAGE.match(request.headers.get("referer", ""))
+    return ["" if page is None else page[0]]
 
 
 def hosts_of(request: Request[Any, Any]) -> list[str]:
