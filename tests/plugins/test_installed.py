@@ -195,6 +195,24 @@ def test_a_package_with_broken_metadata_is_nobody_else_s_trouble(chat, installed
     assert all(f"({info}: " in note and note.endswith("install it again") for note in broken)
 
 
+@pytest.mark.parametrize("command", ["plugins", "routes", "check"])
+def test_a_package_whose_entry_points_cannot_be_read_ends_no_command(command, tmp_path):
+    info = tmp_path / "bad_kit-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-kit\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_bytes(b"[other]\nx = \xff\n")
+    (tmp_path / "routes.yaml").write_text("endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "signalpost", command, "routes.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_entry_point_that_names_no_module_is_a_problem_and_not_a_traceback(chat, installed):
     installed("bad-kit", "bad = bad_kit_plugin", source="")
     (info,) = (chat.folder.parent / "site").glob("bad-kit-*.dist-info")

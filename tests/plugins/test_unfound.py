@@ -34,6 +34,7 @@ def test_a_hook_of_a_module_below_a_package_is_noted(app):
         "import signalpost\n\n@signalpost.signal('shout')\nasync def shout(event): ...\n",
         "from signalpost import signal as on\n\n@on('shout')\nasync def shout(event): ...\n",
         "from signalpost import hookimpl\n\n@hookimpl\nasync def shout(event): ...\n",
+        "from signalpost import *\n\n@signal('shout')\nasync def shout(event): ...\n",
     ],
 )
 def test_a_file_of_a_package_that_nothing_imports_is_noted(app, source):
@@ -43,6 +44,18 @@ def test_a_file_of_a_package_that_nothing_imports_is_noted(app, source):
         f"{file}:4: shout of plugin chess is not found, since nothing imports this file; write "
         f"`from .sub.moves import shout` in {init}"
     )
+
+
+def test_a_file_of_an_installed_package_that_nothing_imports_is_noted_but_none_of_its_tests(app, installed, tmp_path):
+    entries = installed("signalpost-chess", "chess = chess_kit", source="")
+    site = tmp_path / "site"
+    (site / "chess_kit.py").unlink()
+    for name, source in {"__init__": "", "moves": HANDLER, "tests/plugin": HANDLER, "conftest": HANDLER}.items():
+        file = site / "chess_kit" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source)
+    (text,) = app.load(installed=entries).notes
+    assert text.startswith(f"{site}/chess_kit/moves.py:4: shout of plugin chess is not found")
 
 
 def test_a_folder_without_init_is_noted_with_the_file_that_makes_it_a_plugin(app):

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.base import BaseTrigger
+from signalpost.jobs.library import AsyncIOScheduler, BaseTrigger
 
 MOST_A_TURN = 20
 """Jobs that are called in one turn of the loop; each begins a task, and all of these run in the next turn."""

@@ -35,11 +35,10 @@ def notes_on_unfound(
     for each in loaded:
         yield from _in_modules(each, known, mark)
         yield from _in_classes(each, known, mark)
+        if _file_of(each.module).name == "__init__.py":
+            yield from _in_files(each)
     if package is not None:
         yield from _in_helpers(package, known, mark)
-        for each in loaded:
-            if not each.package and _file_of(each.module).name == "__init__.py":
-                yield from _in_files(each)
         yield from _in_folders(package.folder)
 
 
@@ -128,13 +127,18 @@ def _in_files(loaded: Loaded) -> Iterator[str]:
     init = _file_of(loaded.module)
     imported = {_file_of(part) for part in parts_of(loaded.module)}
     for file in _python_files(init.parent):
-        if file in imported or not (found := marked_names(file)):
+        if file in imported or (loaded.package and _is_a_test(file, init.parent)) or not (found := marked_names(file)):
             continue
         module = ".".join(file.relative_to(init.parent).with_suffix("").parts).removesuffix(".__init__")
         yield (
             f"{file}:{found[0][1]}: {_listed(found)} of plugin {loaded.name} is not found, since nothing imports this "
             f"file; write `from .{module} import {', '.join(name for name, _ in found)}` in {init}"
         )
+
+
+def _is_a_test(file: Path, folder: Path) -> bool:
+    """Tell whether a file of an installed package is one of its tests, which may have handlers of their own."""
+    return any(part.startswith("test") or part == "conftest.py" for part in file.relative_to(folder).parts)
 
 
 def _in_folders(folder: Path) -> Iterator[str]:
@@ -187,6 +191,8 @@ def _imported_markers(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "signalpost":
             yield from ((each.asname or each.name, each.name) for each in node.names if each.name in _MARKERS)
+            if node.names[0].name == "*":
+                yield from zip(_MARKERS, _MARKERS, strict=True)
         elif isinstance(node, ast.Import):
             yield from ((each.asname or each.name, "") for each in node.names if each.name == "signalpost")
 
