@@ -457,6 +457,20 @@ def test_a_view_that_is_refused_is_not_shown(app, run):
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+def test_a_view_that_is_taken_away_is_what_it_was(app, run):
+    server = run()
+    for name in ("web/base.html", "web/page.html"):
+        good = (app / name).read_text()
+        (app / name).unlink()
+        assert page_of(server) == "hello"
+        while server.process.stderr.readline() != "not reloaded: the app goes on as it was\n":
+            pass
+        assert page_of(server) == "hello"
+        (app / name).write_text(good)
+        assert server.process.stdout.readline() == "reloaded: nothing changed\n"
+    assert server.end(signal.SIGTERM) == (0, "", "")
+
+
 def test_a_certificate_that_is_renewed_is_a_change_of_its_endpoint(app, run, new_certificate):
     (app / "our.pem").write_bytes(new_certificate())
     (app / "routes.yaml").write_text(APP.replace("protocol: ws}", "protocol: wss, certificate: our.pem}"))

@@ -43,15 +43,17 @@ class Private:
     def check_again(self, path: Path) -> None:
         """Refuse a file as `check` does, but look closely only if another file is there than at the last look.
 
+        A file that is gone is not refused: what is shown of it was read with the plan.
+
         Args:
             path: declared, so that there are few of them.
 
         Raises:
-            OSError: it is private, or not there.
+            OSError: it is private.
 
         """
         identity = _identity(str(path))
-        if identity is None or identity != self._seen.get(path):
+        if identity is not None and identity != self._seen.get(path):
             self.check(Path(os.path.realpath(path, strict=True)))
             self._seen[path] = identity
 
