@@ -10,6 +10,7 @@ from pathlib import Path
 from signalpost.config.addresses import parse_address, parse_host, parse_origin
 from signalpost.config.headers import read_headers
 from signalpost.config.model import UNIX, CompressionConfig, EndpointConfig, KeepaliveConfig, Scheme
+from signalpost.config.presence import is_folder
 from signalpost.config.section import Section
 from signalpost.config.tls import check_certificates, read_tls
 from signalpost.config.units import parse_duration, parse_size
@@ -116,7 +117,7 @@ def _read_socket(section: Section, scheme: Scheme | None, folder: Path) -> str |
         section.problem("port", "a Unix socket has no port: leave it out", of_key=True)
     if scheme is not None and scheme.secure:
         section.problem("protocol", f"a Unix socket is not encrypted; what stands before it is: {scheme.value[:-1]}")
-    if not text or text.startswith("//") or text.endswith("/") or "\0" in text:
+    if not text or text.startswith("//") or text.endswith("/") or text != text.strip() or not text.isprintable():
         section.problem(
             "address", f"{quoted(UNIX + text)} names no Unix socket; write its path, as in unix:run/app.sock"
         )
@@ -124,7 +125,9 @@ def _read_socket(section: Section, scheme: Scheme | None, folder: Path) -> str |
         section.problem(
             "address", f"the path of a Unix socket has at most {LONGEST_SOCKET} bytes, and this one more: {path}"
         )
-    elif not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120 - never raises
+    elif is_folder(Path(path)):
+        section.problem("address", f"{path} is a folder; write the path of a Unix socket in it")
+    elif not is_folder(Path(path).parent):
         section.problem("address", f"no folder {os.path.dirname(path)} for the Unix socket: make it first")  # noqa: PTH120
     else:
         return UNIX + path
