@@ -16,6 +16,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial, wraps
 from time import perf_counter
@@ -190,14 +191,21 @@ class Code:
             "%s blocked the loop for %.2f s%s: nobody else was served meanwhile", self, seconds, path and f" on {path}"
         )
 
-    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a function, and wait for what it returns if that can be awaited; see `wait`."""
-        outcome = self.call(function, *args)
+    async def run(self, function: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:
+        """Call a function, and wait for what it returns if that can be awaited; see `wait`.
+
+        Args:
+            function: a plain one, or an ``async def``.
+            *args: for it.
+            context: what it runs in; that of the running task if None.
+
+        """
+        outcome = self.call(function, *args) if context is None else context.run(self.call, function, *args)
         if type(outcome) is CoroutineType or inspect.isawaitable(outcome):
-            return await self.wait(outcome, *args)
+            return await self.wait(outcome, *args, context=context)
         return outcome
 
-    async def wait(self, awaitable: Awaitable[Any], *args: Any) -> Any:
+    async def wait(self, awaitable: Awaitable[Any], *args: Any, context: Context | None = None) -> Any:
         """Wait for a plugin's coroutine; of its arguments, the log names the path of the first.
 
         Raises:
@@ -205,25 +213,17 @@ class Code:
             asyncio.CancelledError: the task was cancelled by somebody else.
 
         """
-        steps = _Steps(asyncio.current_task())
+        steps = _Steps(awaitable, asyncio.current_task(), context)
         try:
-            return await steps.of(awaitable)
-        except Exception as error:
-            self._failed(error, args)
-            raise
-        except asyncio.CancelledError as error:
-            if steps.is_cancelled_by_others():
+            # Most are done without waiting.
+            return steps.value if steps.is_done() else await steps.rest()
+        except BaseException as error:
+            if steps.is_for_the_task(error):
                 _interrupt(error, self, args)
                 raise
             self._failed(error, args)
-            raise EscapedError(error) from error
-        except GeneratorExit as error:
-            if steps.thrown_away:
+            if isinstance(error, Exception):
                 raise
-            self._failed(error, args)
-            raise EscapedError(error) from error
-        except BaseException as error:
-            self._failed(error, args)
             raise EscapedError(error) from error
         finally:
             if steps.longest >= LONGEST_TURN:
@@ -278,55 +278,98 @@ def named_code(code: Code | None, owner: str) -> str:
 
 
 class _Steps:
-    """Drives a plugin's coroutine, and knows who cancels the task that it runs in.
+    """Drives a plugin's coroutine from one wait to the next, and knows who cancels the task that it runs in.
+
+    Args:
+        awaitable: the coroutine.
+        task: that it runs in.
+        context: that it runs in; the task's if None.
 
     Attributes:
+        value: what it has returned, once it is done.
         cancelled_itself: how often the code has cancelled its own task. It may only cancel what it has made.
         longest: seconds that the longest stretch without waiting took.
         thrown_away: whether the coroutine is closed from outside.
 
     """
 
-    __slots__ = ("_before", "_task", "cancelled_itself", "longest", "thrown_away")
+    __slots__ = (
+        "_before",
+        "_context",
+        "_iterator",
+        "_resume",
+        "_task",
+        "_waits_for",
+        "cancelled_itself",
+        "longest",
+        "thrown_away",
+        "value",
+    )
+    _waits_for: Any
+    value: Any
 
-    def __init__(self, task: "asyncio.Task[Any] | None") -> None:
+    def __init__(
+        self, awaitable: Awaitable[Any], task: "asyncio.Task[Any] | None", context: Context | None = None
+    ) -> None:
         self._task = task
+        self._context = context
         self._before = 0 if task is None else task.cancelling()
+        if type(awaitable) is CoroutineType:
+            self._iterator: Any = awaitable
+            self._resume = awaitable.send
+        else:
+            self._iterator = awaitable.__await__()
+            self._resume = lambda _nothing: next(self._iterator)
         self.cancelled_itself = 0
         self.longest = 0.0
         self.thrown_away = False
 
+    def is_done(self, raised: BaseException | None = None) -> bool:
+        """Go on to where the code waits next; True if it waits no more.
+
+        Args:
+            raised: what waiting has ended with, to be thrown in. Tasks send nothing.
+
+        """
+        task, context = self._task, self._context
+        resume, given = (self._resume, None) if raised is None else (self._iterator.throw, raised)
+        before = 0 if task is None else task.cancelling()
+        begun = perf_counter()
+        try:
+            self._waits_for = resume(given) if context is None else context.run(resume, given)
+        except StopIteration as stop:
+            self.value = stop.value
+            return True
+        finally:
+            if (took := perf_counter() - begun) > self.longest:
+                self.longest = took
+            if task is not None and (more := task.cancelling() - before) > 0:
+                self.cancelled_itself += more
+        return False
+
     @coroutine
-    def of(self, awaitable: Awaitable[Any]) -> Generator[Any, None, Any]:
-        """Wait for the awaitable."""
-        iterator = awaitable.__await__()
-        task, raised = self._task, None
+    def rest(self) -> Generator[Any, None, Any]:
+        """Wait until it is done; return its value."""
         while True:
-            before = 0 if task is None else task.cancelling()
-            begun = perf_counter()
+            raised: BaseException | None = None
             try:
-                # Tasks send nothing but None.
-                step = next(iterator) if raised is None else cast("Any", iterator).throw(raised)
-            except StopIteration as stop:
-                return stop.value
-            finally:
-                if (took := perf_counter() - begun) > self.longest:
-                    self.longest = took
-                if task is not None and (more := task.cancelling() - before) > 0:
-                    self.cancelled_itself += more
-            try:
-                yield step
+                yield self._waits_for
             except GeneratorExit:
                 self.thrown_away = True
-                cast("Any", iterator).close()
+                self._iterator.close()
                 raise
             except BaseException as error:  # noqa: BLE001 - it is thrown on
                 raised = error
-            else:
-                raised = None
+            if self.is_done(raised):
+                return self.value
 
-    def is_cancelled_by_others(self) -> bool:
-        """Tell whether somebody else wants the task to end, rather than the code itself or something it waited for."""
+    def is_for_the_task(self, error: BaseException) -> bool:
+        """Tell whether what ends the code is for the task: somebody else wants that to end, or has thrown it away."""
+        if isinstance(error, GeneratorExit):
+            return self.thrown_away
+        return isinstance(error, asyncio.CancelledError) and self._is_cancelled_by_others()
+
+    def _is_cancelled_by_others(self) -> bool:
         return self._task is not None and self._task.cancelling() - self._before > self.cancelled_itself
 
     async def take_back(self) -> None:

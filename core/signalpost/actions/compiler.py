@@ -302,14 +302,20 @@ def _line(error: BaseException, root: Root) -> int:
 
 def _list(parts: list[Value], value: list[Any]) -> Value:
     names = _names(parts)
-    return Fixed(value) if names is None else Computed(names, lambda scope: [part.render(scope) for part in parts])
+    if names is None:
+        return Fixed(value)
+    renders = [part.render for part in parts]
+    return Computed(names, lambda scope: [render(scope) for render in renders])
 
 
 def _mapping(parts: list[tuple[Value, Value]], value: dict[str, Any]) -> Value:
     names = _names([each for part in parts for each in part])
     if names is None:
         return Fixed(value)
-    return Computed(names, lambda scope: {as_text(key.render(scope)): part.render(scope) for key, part in parts})
+    if not all(isinstance(key, Fixed) for key, _ in parts):
+        return Computed(names, lambda scope: {as_text(key.render(scope)): part.render(scope) for key, part in parts})
+    named = [(as_text(key.render({})), part.render) for key, part in parts]  # as nearly all are
+    return Computed(names, lambda scope: {name: render(scope) for name, render in named})
 
 
 def _names(parts: list[Value]) -> frozenset[str] | None:

@@ -129,7 +129,7 @@ def _holder(run: Run) -> Holder | None:
     if client is not None:
         return Holder(client.id, network_of(run.event.request.peer[0]))
     if run.request is not None:
-        return Holder(address=network_of(run.request.seen["peer"][0]))
+        return Holder(address=network_of(run.request.address))
     return None
 
 

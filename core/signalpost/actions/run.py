@@ -50,13 +50,15 @@ class WebRequest:
     """What templates see of a request on a route.
 
     Attributes:
-        seen: its method, path, query, headers and peer.
+        seen: its method, path, query, headers and peer; empty if no template asks for them.
         data: its body: JSON or a form; None without a body.
+        address: where it comes from.
 
     """
 
     seen: Mapping[str, Any]
     data: Any = None
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,6 @@ class Names(dict[str, Any]):
     """What the templates of a step may name, and the clock of the run that they are a part of.
 
     Args:
-        names: with their values.
         clock: of the run.
 
     Attributes:
@@ -217,6 +218,5 @@ class Names(dict[str, Any]):
 
     __slots__ = ("clock",)
 
-    def __init__(self, names: Mapping[str, Any], clock: WorkClock) -> None:
-        super().__init__(names)
+    def __init__(self, clock: WorkClock) -> None:
         self.clock = clock

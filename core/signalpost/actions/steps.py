@@ -34,7 +34,10 @@ class Options:
         """Give the options of a run; raises `TemplateFailedError`."""
         if self.render is None:
             return self.fixed
-        return self.render(Names({name: getter(run) for name, getter in self.getters}, run.clock))
+        names = Names(run.clock)
+        for name, getter in self.getters:
+            names[name] = getter(run)
+        return self.render(names)
 
     def give(self, scope: Mapping[str, Any]) -> Any:
         """Give the options for a scope of all names that they use."""

@@ -24,7 +24,7 @@ from signalpost.serving.judging import params_texts, query_texts
 from signalpost.signals.fields import query_values, read_query
 
 _LISTENER = "listener"
-_PEER = ["127.0.0.1", 50000]
+_PEER = ("127.0.0.1", 50000)
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -62,10 +62,10 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
             "path": unquote(path),
             "query": asked.query,
             "headers": {"host": endpoint.host, "content-type": "application/json"},
-            "peer": _PEER,
+            "peer": list(_PEER),
         }
         clients = trial.clients
-        answer = await trial.ask(rule, WebRequest(seen, data), asked.params)
+        answer = await trial.ask(rule, WebRequest(seen, data, _PEER[0]), asked.params)
         show_facts("what happens", [*facts, *_answer(answer)])
         show_outcome(trial, clients, plan.config.folder)
 

@@ -23,13 +23,12 @@ def head_of(status: int, fields: Iterable[tuple[str, object]], framing: str) -> 
         framing: further lines, each with its end.
 
     """
-    lines = [f"{name}: {value}" for name, value in fields]
+    lines = [f"{name}: {value}\r\n" for name, value in fields]
     text = "".join(lines)
-    if "\r" in text or "\n" in text or "\0" in text:
-        lines = [_UNSAFE.sub("", line) for line in lines]
-    text = "\r\n".join([*lines, framing])
+    if not text.count("\r") == text.count("\n") == len(lines) or "\0" in text:
+        text = "".join([f"{_UNSAFE.sub('', line)}\r\n" for line in lines])
     start = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
-    return f"{start}{text}\r\n".encode(errors="surrogateescape")
+    return f"{start}{text}{framing}\r\n".encode(errors="surrogateescape")
 
 
 def date_now() -> str:

@@ -160,6 +160,8 @@ class Guard:
             Refusal: 403, it is a page of another origin.
 
         """
+        if "sec-fetch-site" not in request.headers and "origin" not in request.headers:
+            return  # no browser
         sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
         origins = _origins_of(request, sites)
         if len(origins) == 1 and self._is_listed(origins[0]):

@@ -278,6 +278,20 @@ class _Http(Http):
                 await self._receive_more()
         return bytes(piece)
 
+    def take_body(self) -> bytes | None:
+        """Return the body if all of it is there, and nobody waits for 100 Continue; else None, and `read` reads it."""
+        body, buffer = self.body, self.recv_buffer
+        if type(body) is not SizedBody or self.expecting_continue or self.progress is not None:
+            return None
+        length = body.length
+        if length > len(buffer) or length > self.request_max_size:
+            return None
+        data = bytes(buffer[:length])
+        del buffer[:length]
+        self.request_body = self.body = None
+        self._owner.begin_answer()
+        return data
+
     def _read_into(self, piece: bytearray, body: Body) -> bool:
         """Read what has come; return whether more of it can be read.
 
@@ -529,7 +543,7 @@ class HandingOver(HttpProtocol):
     @property
     def keeps_alive(self) -> bool:
         """Whether connections last for more than one request; not while the server stops."""
-        return bool(self.app.config.KEEP_ALIVE)
+        return bool(self.app.config["KEEP_ALIVE"])  # as an attribute it takes a microsecond
 
     def discard(self) -> None:
         """Keep nothing more of what comes: the connection ends with the answer."""

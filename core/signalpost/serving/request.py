@@ -86,6 +86,15 @@ class WebRequest(Request[Any, Any]):
         self.path = raw.decode("ascii") if raw else "/"
         self.document = self.typed_query = None
 
+    async def receive_body(self) -> None:
+        """Read the body; at once where all of it is there, as of most short ones it is."""
+        take = getattr(self.stream, "take_body", None)  # Sanic's own streams have none
+        body = None if self.body or take is None else take()
+        if body is None:
+            await super().receive_body()  # type: ignore[no-untyped-call]
+        else:
+            self.body = body
+
     def answers_with(self, response: HTTPResponse) -> bool:
         """Choose what answers, as `respond` does; False if something is chosen already."""
         stream = self.stream

@@ -64,7 +64,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     broadcast = RouteBroadcast(services.broadcast)
     restraint = services.restraint
     answer = _answer_of(rule, replace(services, broadcast=broadcast))
-    foreign = rule.handler is not None or rule.view is not None or (rule.do is not None and rule.do.foreign)
+    foreign = rule.do is not None and rule.do.foreign
     judge = Judge.of(rule)
     read_params = _params_reader(rule.path) if rule.path.parameters else None
 
@@ -169,7 +169,8 @@ async def _answer_view(
         LOG.error("%s: %s cannot be shown: %s", pages.shown(request), view.name, error.strerror or error)  # noqa: TRY400
         return pages.failure(request, 500)
     try:
-        text = view.render(
+        text = copy_context().run(  # templates may call functions of plugins
+            view.render,
             {
                 "params": params,
                 "request": ViewRequest(request),
@@ -178,7 +179,7 @@ async def _answer_view(
                 "state": services.shared.state.view,
                 "settings": services.settings,
                 "constants": services.constants,
-            }
+            },
         )
     except ViewError as error:
         _check_exhaustion(error.__cause__, services)
@@ -194,12 +195,19 @@ async def _answer_actions(
     data = None
     if "data" in program.names:
         data = request.document if is_judged(rule, request) else body_of(request, forms=True)
-    seen: dict[str, Any] = {"peer": [request.ip, request.port]}
+    seen: Mapping[str, Any] = {}
     if "request" in program.names:  # which few lists ask for, and which takes longer than most of them
         view = ViewRequest(request)
-        seen |= {"method": view.method, "path": unquote(request.path), "query": view.query, "headers": view.headers}
+        seen = {
+            "method": view.method,
+            "path": unquote(request.path),
+            "query": view.query,
+            "headers": view.headers,
+            "peer": list(view.peer),
+        }
+    event, web = _event(rule, services, request, params), SeenRequest(seen, data, request.ip)
     try:
-        run = await program.follow(_event(rule, services, request, params), request=SeenRequest(seen, data))
+        run = await program.follow(event, request=web) if program.waits else program.run(event, request=web)
     except StepFailedError as error:
         if isinstance(error.cause, SanicException | ClientError):
             raise error.cause from None
@@ -220,7 +228,7 @@ async def _answer_handler(
 ) -> Response:
     """Await the handler. What it raises is told to the log in full and to the client not at all."""
     try:
-        result = await code.run(handler.function, event_of(request, params))
+        result = await code.run(handler.function, event_of(request, params), context=copy_context())
         return _guarded(code.call(partial(response_of, result, responded=request.responded)), code)
     except (SanicException, ClientError):
         raise
