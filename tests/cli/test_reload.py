@@ -354,6 +354,58 @@ def test_what_a_plugin_writes_beside_itself_reloads_nothing(app, run):
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+READER = """
+import importlib.resources
+import json
+import pkgutil
+from pathlib import Path
+from signalpost import hookimpl, signal
+
+HERE = Path(__file__).parent
+CACHE = HERE / "cache.json"
+WORDS = importlib.resources.files(__package__).joinpath("words.txt").read_text()
+WORDS += pkgutil.get_data(__package__, "more.bin").decode()
+SAVED = json.loads(CACHE.read_text()) if CACHE.exists() else 0
+
+@hookimpl
+def startup(context):
+    keep(context)
+
+def keep(context):
+    context.state["starts"] = context.state.get("starts", 0) + 1
+    new = CACHE.with_suffix(".new")
+    new.write_text(json.dumps(context.state["starts"]))
+    new.replace(CACHE)
+
+@signal("read", path="/read")
+async def read(event):
+    CACHE.write_text("[]")
+    event.reply([WORDS, event.state["starts"]])
+"""
+
+
+def test_a_file_that_a_plugin_reads_as_it_is_imported_is_part_of_it_unless_the_plugin_writes_it(app, run):
+    def read():
+        with connect(server.urls["live"] + "/read", compression=None, proxy=None) as client:
+            client.send('{"message": "?"}')
+            return client.recv()
+
+    for name, text in {"reader.py": READER, "words.txt": "one ", "more.bin": "two", "cache.json": "7"}.items():
+        (app / "code" / name).write_text(text)
+    server = run()
+    assert read() == '["one two",1]'
+    for starts, (name, text, words) in enumerate([("words.txt", "1 ", "1 two"), ("more.bin", "2", "1 2")], 2):
+        by_rename(app / "code" / name, text)
+        assert server.process.stdout.readline() == "reloaded: ~1 plugin\n"
+        assert read() == f'["{words}",{starts}]'
+    (app / "limits.yaml").write_text("rate: 300/s\n")
+    assert server.process.stdout.readline() == "reloaded: ~limits.rate\n"
+    assert read() == '["1 2",3]'
+    (app / "code" / "words.txt").unlink()
+    assert "plugin reader: does not import: FileNotFoundError" in server.process.stderr.readline()
+    assert server.end(signal.SIGTERM)[:2] == (0, "")
+
+
 RESTLESS = (
     "import sys, time\nwhile True:\n    open(sys.argv[1], 'w').write('# ' + str(time.time()))\n    time.sleep(0.02)\n"
 )

@@ -20,6 +20,7 @@ from signalpost.config.render import render_problems
 from signalpost.errors import ConfigError, OperatorError, PluginError
 from signalpost.foreign import unseen_task
 from signalpost.plan import Plan, diff, load_beside
+from signalpost.plugins.datafiles import is_own
 from signalpost.server import Reloaded, Server
 from signalpost.serving.descriptors import raise_limit
 
@@ -109,8 +110,19 @@ class Reloader:
         while True:
             with standing("the app's files cannot be watched"):
                 await self._files.changed(self._stamps, self._pace)
-                return
+                if not await self._are_own():
+                    return
+                continue
             await asyncio.sleep(_AGAIN)
+
+    async def _are_own(self) -> bool:
+        """Tell whether what has changed is what this process has written; then it is known from now on."""
+        stamps = await self._files.look()
+        moved = [file for file in stamps.keys() | self._stamps.keys() if stamps.get(file) != self._stamps.get(file)]
+        if not all(file in self._files.data and is_own(file) for file in moved):
+            return False
+        self._stamps = stamps
+        return True
 
     async def _reload(self) -> None:
         server = self._server

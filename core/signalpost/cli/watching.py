@@ -110,22 +110,27 @@ class AppFiles:
     Attributes:
         files: absolute; there or not. A folder among them stands for the YAML files below it.
         code: folders that stand for the Python files below them; absolute.
+        data: of the files, those that plugins alone have read, as they were imported.
 
     """
 
     files: frozenset[Path]
     code: frozenset[Path] = frozenset()
+    data: frozenset[Path] = frozenset()
 
     @classmethod
     def of(cls, plan: Plan) -> "AppFiles":
         """Give the files that a plan was made of."""
         templates = (file for rule in plan.routes for file in rule.templates)
-        return cls(frozenset((*plan.config.files, *templates)), frozenset({plan.config.plugins.folder}))
+        package = plan.registry.package
+        data = package.data() if package is not None else frozenset()
+        files = frozenset((*plan.config.files, *templates))
+        return cls(files | data, frozenset({plan.config.plugins.folder}), data - files)
 
     def and_of(self, files: Iterable[str]) -> "AppFiles":
         """Give these and further ones, such as those that are at fault."""
         more = frozenset(Path(os.path.abspath(file)) for file in files)  # noqa: PTH100 - keeps symlinks
-        return AppFiles(self.files | more, self.code)
+        return AppFiles(self.files | more, self.code, self.data - more)
 
     def cover(self, file: Path) -> bool:
         """Tell whether a file is one of these."""

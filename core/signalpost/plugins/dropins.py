@@ -19,14 +19,16 @@ import ast
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, MappingProxyType, ModuleType
 
 from signalpost.config.presence import is_folder
+from signalpost.plugins.datafiles import Stamp, is_own, read_from, stamp_of
 from signalpost.plugins.folders import DEPTH, PREFIX, below, name_for, open_package
 
 Guard = Callable[[Path], None]
@@ -87,6 +89,11 @@ class DropInPackage:
         self.name = name_for(self.folder)
         package = ModuleType(self.name, "The drop-in folder of one plan.")
         package.__path__ = [str(self.folder)]
+        # For what a plugin that is one file has beside it: importlib.resources, pkgutil.get_data.
+        package.__file__ = str(self.folder / "__init__.py")
+        package.__spec__ = spec_from_file_location(
+            self.name, package.__file__, submodule_search_locations=package.__path__
+        )
         package.is_open = True  # type: ignore[attr-defined]  # for `signalpost.plugins.folders`
         sys.modules[self.name] = package
         sys.meta_path.insert(0, self._finder)
@@ -106,9 +113,15 @@ class DropInPackage:
         return found.hexdigest()
 
     def is_unchanged(self, name: str) -> bool:
-        """Tell whether all files that a plugin was imported from hold what they held then."""
+        """Tell whether all files that a plugin was imported from, and what it read then, hold what they held."""
         parts = self._parts(name)
         return bool(parts) and all(map(_is_unchanged, parts.values()))
+
+    def data(self) -> frozenset[Path]:
+        """Return the files, besides code, that the modules have read as they were imported."""
+        modules = [module for name, module in list(sys.modules.items()) if name.startswith(f"{self.name}.")]
+        loaders = filter(None, map(_loader_of, modules))
+        return frozenset(Path(file) for loader in loaders for file in loader.data if not is_own(file))
 
     def keep(self, before: "DropInPackage", name: str) -> None:
         """Take the modules of a plugin over from the package of a plan before.
@@ -195,8 +208,12 @@ def _loader_of(module: ModuleType) -> "_FreshLoader | None":
 
 def _is_unchanged(module: ModuleType) -> bool:
     loader = _loader_of(module)
+    if loader is None:
+        return True
+    if any(stamp_of(file) != stamp and not is_own(file) for file, stamp in loader.data.items()):
+        return False
     try:
-        return loader is None or hashlib.sha256(Path(loader.path).read_bytes()).hexdigest() == loader.digest
+        return hashlib.sha256(Path(loader.path).read_bytes()).hexdigest() == loader.digest
     except OSError:
         return False
 
@@ -235,10 +252,12 @@ class _FreshLoader(SourceFileLoader):
         imports: names below the folder of what the source imports from there, or may.
         guard: called with the file before it is read.
         package: that it is of.
+        data: the files of the app, besides code, that the module has read as it was imported.
 
     """
 
     digest = ""
+    data: Mapping[str, Stamp] = MappingProxyType({})
     imports: tuple[str, ...] = ()
     guard: Guard
     package: DropInPackage
@@ -258,7 +277,9 @@ class _FreshLoader(SourceFileLoader):
             stack[-1].imports += (_own_name(module),)
         stack.append(self)
         try:
-            super().exec_module(module)
+            with read_from(self.package.folder.parent) as data:
+                super().exec_module(module)
+            self.data = data
         finally:
             stack.pop()
 

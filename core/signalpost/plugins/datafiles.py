@@ -1,0 +1,127 @@
+"""The files besides code that plugins read as they are imported: a change of one is a change of the plugin.
+
+What this process has written itself, such as a cache, is none of them: else a plugin would be imported anew for what it
+does. Both are seen by an audit hook, which Python calls when a file is opened, and never for a message.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_CODE = (".py", ".pyc", ".so")
+_WRITES = os.O_WRONLY | os.O_RDWR
+
+Stamp = tuple[int, int, int]
+"""Time of the last change in nanoseconds, size, inode."""
+
+
+class _Reading:
+    """What one thread reads of a folder while it imports something.
+
+    Args:
+        folder: with a separator at its end.
+
+    Attributes:
+        found: the files, absolute, each with what tells one state of it from another.
+        written: the files that anybody has opened to write meanwhile.
+
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.found: dict[str, Stamp] = {}
+        self.written: set[str] = set()
+        self.thread = threading.get_ident()
+        self._folder = folder
+
+    def add(self, path: str) -> None:
+        """Take a file that is opened to be read."""
+        if path.startswith(self._folder) and not path.endswith(_CODE) and (stamp := stamp_of(path)) is not None:
+            self.found[path] = stamp
+
+
+class _Files:
+    """What the hook knows of; one a process, as the hook is.
+
+    Attributes:
+        read: by imports.
+        written: of these, those that this process has written.
+
+    """
+
+    def __init__(self) -> None:
+        self.readings: list[_Reading] = []
+        self.read: set[str] = set()
+        self.written: set[str] = set()
+        self._is_hooked = False
+
+    def hook(self) -> None:
+        """Have Python tell of each file that is opened, from now on."""
+        if not self._is_hooked:
+            self._is_hooked = True
+            sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open":
+            path, _, flags = arguments
+            if isinstance(flags, int) and flags & _WRITES:
+                self._note_written(path)
+            elif self.readings:
+                self._note_read(path)
+        elif event == "os.rename":
+            self._note_written(arguments[1])
+
+    def _note_written(self, path: object) -> None:
+        if not self.readings and not self.read:
+            return
+        file = _absolute(path)
+        if file in self.read:
+            self.written.add(file)
+        for reading in self.readings:
+            reading.written.add(file)
+
+    def _note_read(self, path: object) -> None:
+        reading = self.readings[-1]
+        if reading.thread == threading.get_ident():
+            reading.add(_absolute(path))
+
+
+_FILES = _Files()
+
+
+@contextmanager
+def read_from(folder: Path) -> Iterator[dict[str, Stamp]]:
+    """Note which files of a folder, at any depth, this thread reads for the length of a block."""
+    _FILES.hook()
+    reading = _Reading(f"{folder}{os.sep}")
+    _FILES.readings.append(reading)
+    try:
+        yield reading.found
+    finally:
+        _FILES.readings.remove(reading)
+        _FILES.read.update(reading.found)
+        _FILES.written.update(reading.written & reading.found.keys())
+
+
+def is_own(path: str | Path) -> bool:
+    """Tell whether this process has written a file that it had read, or reads, as it imports a plugin."""
+    return str(path) in _FILES.written
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """Return what tells one state of a file from another; None if it is no file."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a path may be of any kind here
+    except (OSError, ValueError):
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _absolute(path: object) -> str:
+    """Return a path that something was opened by; nothing for what is no path, such as a descriptor."""
+    if isinstance(path, str | bytes | os.PathLike):
+        with suppress(OSError, ValueError, TypeError):
+            return os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - keeps symbolic links
+    return ""
