@@ -156,6 +156,38 @@ async def test_a_plugin_runs_pauses_and_asks_a_job():
         assert await talk.ask("run") == [True, 2]
         assert await talk.ask("resume") == [False]
         assert await talk.ask("tikc") == ['no job is named "tikc"; did you mean "tick"?']
+        assert await talk.ask(5) == ["a job's name is a text, not 5"]
+
+
+async def test_a_job_that_a_startup_asks_for_is_said_to_have_not_begun_yet():
+    code = """
+@timer("tick", every="1h")
+async def tick(event):
+    pass
+
+@hookimpl
+async def startup(context):
+    context.own["said"] = []
+    for ask in (context.jobs.status, context.jobs.run):
+        try:
+            outcome = ask("tick")
+            await outcome
+        except (LookupError, RuntimeError) as error:
+            context.own["said"].append(str(error))
+
+@signal("ask", path="/ask")
+async def ask(event):
+    try:
+        await event.call(5)
+    except TypeError as error:
+        event.reply([*event.context.own["said"], str(error)])
+"""
+    async with Serving(code) as talk:
+        assert await talk.ask() == [
+            'the job "tick" has not begun yet: jobs run when all plugins have started',
+            "jobs run between start and stop only: not yet while plugins start",
+            "a handler's name is a text, not 5",
+        ]
 
 
 CALLER = """

@@ -237,7 +237,7 @@ class JobRunner:
 
         """
         if self._scheduler is None:
-            raise RuntimeError("jobs run between start and stop only")
+            raise RuntimeError("jobs run between start and stop only: not yet while plugins start")
         task = self._find(name).invoke(self._clock.wall())
         if task is None:
             return False
@@ -255,6 +255,10 @@ class JobRunner:
         return series
 
     def _unknown(self, name: str) -> str:
+        if not isinstance(name, str):
+            return f"a job's name is a text, not {name!r}"
+        if name in self.names():
+            return f'the job "{name}" has not begun yet: jobs run when all plugins have started'
         nearest = difflib.get_close_matches(name, self.names(), n=1)
         guess = f'; did you mean "{nearest[0]}"?' if nearest else ""
         return f'no job is named "{name}"{guess}'

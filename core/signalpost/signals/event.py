@@ -245,6 +245,8 @@ class PluginView(SharedView):
         handlers = self.shared.services.handlers
         callee = handlers.get(name)
         if callee is None:
+            if not isinstance(name, str):
+                raise TypeError(f"a handler's name is a text, not {name!r}")
             raise LookupError(unknown("handler", name, sorted(handlers)))
         if not isinstance(self, callee.takes):
             raise TypeError(f"{callee.code} takes a {callee.takes.__name__}, and this is a {type(self).__name__}")
