@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from signalpost.serving.known import LONGEST, KnownFields
+from signalpost.serving.known import LONGEST, KnownHeads
 from signalpost.testing import serve
 
 APP = """
@@ -128,7 +128,7 @@ async def test_what_a_handler_does_to_headers_is_gone_with_its_request(app):
 
 
 def test_fields_of_many_clients_are_bounded():
-    known = KnownFields()
+    known = KnownHeads()
     for number in range(10_000):
         known.keep(b"Host: %d" % number, {}, None)
         assert len(known._known) <= 256

@@ -315,7 +315,14 @@ def _mapping(parts: list[tuple[Value, Value]], value: dict[str, Any]) -> Value:
     if not all(isinstance(key, Fixed) for key, _ in parts):
         return Computed(names, lambda scope: {as_text(key.render(scope)): part.render(scope) for key, part in parts})
     named = [(as_text(key.render({})), part.render) for key, part in parts]  # as nearly all are
-    return Computed(names, lambda scope: {name: render(scope) for name, render in named})
+
+    def render_all(scope: Mapping[str, Any]) -> dict[str, Any]:
+        made = {}
+        for name, render in named:  # a comprehension would be a call of its own
+            made[name] = render(scope)
+        return made
+
+    return Computed(names, render_all)
 
 
 def _names(parts: list[Value]) -> frozenset[str] | None:

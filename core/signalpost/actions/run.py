@@ -45,7 +45,7 @@ class Trace(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WebRequest:
     """What templates see of a request on a route.
 
@@ -61,7 +61,7 @@ class WebRequest:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """The answer to a request, as a ``respond`` gives it.
 

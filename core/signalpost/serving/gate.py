@@ -12,7 +12,7 @@ from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.tally import Tally
 from signalpost.serving.crowd import Crowd
 from signalpost.serving.descriptors import Descriptors
-from signalpost.serving.known import KnownFields
+from signalpost.serving.known import KnownHeads
 from signalpost.serving.turns import Turns
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Gate:
     descriptors: Descriptors
     inbound: Inbound
     turns: Turns
-    known: KnownFields
+    known: KnownHeads
     newcomers: Crowd
     waiting: Crowd
     requests: int
@@ -78,7 +78,7 @@ class Gate:
             descriptors=Descriptors(loop.call_later),
             inbound=inbound,
             turns=Turns(loop.call_soon),
-            known=KnownFields(),
+            known=KnownHeads(),
             newcomers=Crowd(most_newcomers, loop.call_soon),
             # In a context of its own: that of whoever is added first would keep its request.
             waiting=Crowd(most_waiting, loop.call_soon, partial(loop.call_later, context=Context())),

@@ -1,9 +1,10 @@
-"""Heads of requests that have come before: most clients send the same fields again and again.
+"""Heads of requests that have come before: most clients send the same lines and fields again and again.
 
 What Sanic has read once need not be read again. Only plain fields are kept, which mean the same whatever request they
 stand in, and only as many as a busy day has.
 """
 
+import re
 from dataclasses import dataclass
 
 from sanic.compat import Header
@@ -12,7 +13,27 @@ LONGEST = 2_048
 """Bytes of fields that are kept."""
 
 _MOST = 256
+_LONGEST_LINE = 256
+_LINE = re.compile(rb"([\x21-\x7e]+) ([\x21-\x7e]+) HTTP/1\.1")
 _APART = ("expect", "transfer-encoding", "upgrade")  # what has a further meaning is read each time
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A printable request line of HTTP/1.1.
+
+    Attributes:
+        method: as it stands there.
+        url: likewise.
+        url_text: the same.
+        head_only: whether the answer has no body.
+
+    """
+
+    method: str
+    url: bytes
+    url_text: str
+    head_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +52,26 @@ class Fields:
     length: int | None
 
 
-class KnownFields:
-    """The fields that came last, by their bytes."""
+class KnownHeads:
+    """The lines and fields that came last, by their bytes."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_lines")
 
     def __init__(self) -> None:
         self._known: dict[bytes, Fields] = {}
+        self._lines: dict[bytes, Line] = {}
+
+    def line(self, raw: bytes) -> Line | None:
+        """Return what a request line says; None if it is not a usual one."""
+        line = self._lines.get(raw)
+        if line is None and (found := _LINE.fullmatch(raw)) is not None:
+            method, url = found[1].decode(), found[2]
+            line = Line(method, url, url.decode(), method.upper() == "HEAD")
+            if len(raw) <= _LONGEST_LINE:
+                if len(self._lines) >= _MOST:
+                    self._lines.clear()
+                self._lines[raw] = line
+        return line
 
     def find(self, raw: bytes) -> Fields | None:
         """Return what is known of fields; None if they are new."""

@@ -29,7 +29,7 @@ from signalpost.serving.known import closes
 from signalpost.serving.pages import LateAnswerError, OverloadedError
 from signalpost.serving.progress import Progress
 from signalpost.serving.quiet import without_events
-from signalpost.serving.request import WebRequest, is_plain, is_plain_line
+from signalpost.serving.request import WebRequest, is_plain
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ _READING = 3  # times the patience that a client has for a request, it may rest 
 _MOST_BUFFERED = 65_536  # bytes that are read before somebody asks for them
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
-_VERSION = b"HTTP/1.1"
 _MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
 _MOST_LINGERING = 30.0  # seconds in which what still comes of a request is read, and dropped, once it is answered
 _LEAST_STATUS = 200  # of an answer that is the last one to a request
@@ -116,17 +115,16 @@ class _Http(Http):
         """Make the request of a head whose fields have come before; False if they are new, or its line is unusual."""
         owner, buffer = self._owner, self.recv_buffer
         head = bytes(buffer[: max(at, 0)])
-        line, _, raw = head.partition(_END_OF_LINE)
-        fields = owner.gate.known.find(raw)
-        method, _, rest = line.partition(b" ")
-        url, _, version = rest.partition(b" ")
-        if fields is None or version != _VERSION or at >= self.HEADER_MAX_SIZE or not is_plain_line(line):
+        first, _, raw = head.partition(_END_OF_LINE)
+        known = owner.gate.known
+        fields, line = known.find(raw), known.line(first)
+        if fields is None or line is None or at >= self.HEADER_MAX_SIZE:
             return False
         self.keep_alive = owner.keeps_alive and not fields.closes
-        self.head_only = method.upper() == b"HEAD"
-        self.url = url.decode()
+        self.head_only = line.head_only
+        self.url = line.url_text
         transport = cast("TransportProtocol", owner.transport)
-        request = WebRequest(url, fields.headers, "1.1", method.decode(), transport, owner.app, head, plain=True)
+        request = WebRequest(line.url, fields.headers, "1.1", line.method, transport, owner.app, head, plain=True)
         WebRequest._current.set(request)  # noqa: SLF001 - as Sanic does
         self.request_bytes_left = self.request_bytes = fields.length or 0
         self.request_body = None if fields.length is None else True  # type: ignore[assignment]  # or "chunked"
@@ -590,13 +588,13 @@ class HandingOver(HttpProtocol):
         if self._discarding:
             self._dropped += len(data)
             return
+        self._time = now = monotonic()
         if self._due == math.inf:
-            self._due = monotonic() + self.request_timeout
+            self._due = now + self.request_timeout
         if not self.gate.inbound.take(len(data)):
             self._refuse()
             return
         self._held += len(data)
-        self._time = monotonic()
         buffer = self.recv_buffer
         buffer += data
         if len(buffer) >= _MOST_BUFFERED and self.transport is not None:

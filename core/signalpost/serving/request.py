@@ -167,12 +167,7 @@ class WebRequest(Request[Any, Any]):
 def is_plain(head: bytes) -> bool:
     """Tell whether a head is as nearly all are: printable, each field once, with a Host, and framed by its length."""
     line, end, fields = head.partition(_END_OF_LINE)
-    return bool(end) and len(fields) <= LONGEST and is_plain_line(line) and _are_plain(fields)
-
-
-def is_plain_line(line: bytes) -> bool:
-    """Tell whether a request line is printable."""
-    return _LINE.fullmatch(line) is not None
+    return bool(end) and len(fields) <= LONGEST and _LINE.fullmatch(line) is not None and _are_plain(fields)
 
 
 @lru_cache(maxsize=256)

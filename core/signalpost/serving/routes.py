@@ -215,7 +215,8 @@ async def _answer_actions(
         return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
     if isinstance(run.answer, Made):
         made = run.answer
-        return HTTPResponse(made.body, made.status, Header(made.headers), made.content_type)
+        headers = Header(made.headers) if made.headers else None
+        return HTTPResponse(made.body, made.status, headers, made.content_type)
     return _guarded(response_of(run.answer, responded=request.responded), Code("stream", "", rule.owner))
 
 
@@ -254,15 +255,15 @@ def _guarded(response: Response, code: Code) -> Response:
 def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params: Params) -> RouteEvent:
     path = request.path
     return RouteEvent(
-        request=request,
-        path=path if "%" not in path else unquote(path),
-        params=params,
-        route=rule.path.text,
-        endpoint=services.endpoint,
-        _seconds=time(),
-        shared=services.shared,
-        broadcast=services.broadcast,
-        _seat=None if rule.handler is None else rule.handler.seat,
+        request,
+        path if "%" not in path else unquote(path),
+        params,
+        rule.path.text,
+        services.endpoint,
+        time(),
+        services.shared,
+        services.broadcast,
+        None if rule.handler is None else rule.handler.seat,
     )
 
 
