@@ -142,6 +142,25 @@ def test_streams_that_cannot_be_read_or_written_are_no_reason_to_end(folder, red
             process.kill()
 
 
+@pytest.mark.parametrize(
+    "how", ["sys.stdout.close()", "os.close(1)", "os.closerange(0, 3)", "sys.stdin.close(); sys.stderr.close()"]
+)
+def test_streams_that_a_plugin_closes_as_it_is_imported_are_no_reason_to_end(how, folder):
+    port = free_port()
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "closes.py").write_text(f"import os, sys\n{how}\n")
+    (folder / "routes.yaml").write_text(APP.format(port=port, connections=100, path="one"))
+    with subprocess.Popen([sys.executable, "-m", "signalpost", "run"], cwd=folder) as process:
+        try:
+            until_connected(f"ws://127.0.0.1:{port}/one")
+            (folder / "routes.yaml").write_text(APP.format(port=port, connections=100, path="one}, {path: /two"))
+            until_connected(f"ws://127.0.0.1:{port}/two")
+            process.terminate()
+            assert process.wait() == 0
+        finally:
+            process.kill()
+
+
 def test_a_reader_of_what_is_printed_that_goes_is_no_reason_to_end(write, run, folder):
     write("signals: [{path: /}]")
     server = run()

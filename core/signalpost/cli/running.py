@@ -23,7 +23,7 @@ from signalpost.cli.loop import ServerLoop
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
 from signalpost.cli.standing import standing
-from signalpost.cli.streams import lasting_streams
+from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
 from signalpost.config.listening import Listening
 from signalpost.config.scalars import shorten
@@ -66,6 +66,7 @@ def run_server(
         OperatorError: the server cannot start.
 
     """
+    open_streams()  # a plugin may have closed them as it was imported
     configure_logging(log_level, masked_by_command())
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()

@@ -18,14 +18,14 @@ _NAMES = ("stdin", "stdout", "stderr")
 
 
 def open_streams() -> None:
-    """Open those standard streams that are closed; call it before anything else is opened.
+    """Open those standard streams that are closed; call it before anything else is opened, and after plugins are imported.
 
     What a stream's encoding lacks, or what is no text at all (a file's name that is not UTF-8), is written as escapes.
     """
     for descriptor, name in enumerate(_NAMES):
-        if getattr(sys, name) is None:
-            with suppress(OSError):
-                _open_nowhere(descriptor)
+        with suppress(OSError):
+            _open_nowhere(descriptor)
+            if getattr(sys, name) is None or getattr(getattr(sys, name), "closed", False):
                 stream = open(descriptor, "r" if descriptor == 0 else "w", encoding="utf-8", closefd=False)  # noqa: SIM115
                 setattr(sys, name, stream)
     for written in (sys.stdout, sys.stderr):
