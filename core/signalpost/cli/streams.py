@@ -18,7 +18,7 @@ _NAMES = ("stdin", "stdout", "stderr")
 
 
 def open_streams() -> None:
-    """Open those standard streams that are closed; call it before anything else is opened, and after plugins are imported.
+    """Open those standard streams that are closed; called before anything else is opened, and after imports of plugins.
 
     What a stream's encoding lacks, or what is no text at all (a file's name that is not UTF-8), is written as escapes.
     """
