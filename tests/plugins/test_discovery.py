@@ -274,3 +274,26 @@ def test_an_installed_package_that_fails_names_its_own_line(app, installed):
 def test_the_entry_points_of_the_running_python_are_asked_for_when_none_are_given(app, installed, monkeypatch):
     installed("trains-kit", "trains = trains_kit_global", source="")
     assert "trains" in app.load(installed=None).found
+
+
+def test_what_has_the_name_of_a_plugin_s_file_and_is_none_says_what_it_is(app):
+    app.write("good.py", "")
+    (app.folder / "folder.py").mkdir()
+    (app.folder / "gone.py").symlink_to("nowhere.py")
+    (app.folder / "loop.py").symlink_to("loop.py")
+    os.mkfifo(app.folder / "pipe.py")
+    registry = app.load()
+    folder = "this is a folder: a plugin that is one has a name without .py, and an __init__.py in it"
+    assert {error.where: error.text for error in registry.errors} == {
+        f"{app.folder}/folder.py": folder,
+        f"{app.folder}/gone.py": "this link leads nowhere",
+        f"{app.folder}/loop.py": "this link leads nowhere",
+        f"{app.folder}/pipe.py": "this is no file that can be imported",
+    }
+    assert [plugin.name for plugin in registry.plugins] == ["good"]
+
+
+def test_a_file_that_is_no_python_at_all_is_named_itself(app):
+    app.write("zeros.py", "\0\0")
+    (error,) = app.load().errors
+    assert error.where == f"{app.folder}/zeros.py"

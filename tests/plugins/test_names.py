@@ -124,6 +124,28 @@ def test_what_a_kept_plugin_imports_later_is_what_its_neighbours_have(app):
     assert module_of(last, "late").kind() is module_of(last, "points").Kind
 
 
+GATHERS = """
+import importlib
+import pkgutil
+
+FOUND = [importlib.import_module(f".{each.name}", __name__).NAME for each in pkgutil.iter_modules(__path__)]
+"""
+
+
+def test_a_package_that_imports_whatever_is_in_its_folder_is_imported_anew_for_a_file_that_comes_or_goes(app):
+    app.write("games/__init__.py", GATHERS)
+    app.write("games/chess.py", "NAME = 'chess'")
+    before = app.load()
+    app.write("games/.#go.py", "")  # as an editor leaves one while it is open
+    same = app.load(before=before)
+    assert module_of(same, "games") is module_of(before, "games")
+    go = app.write("games/go.py", "NAME = 'go'")
+    more = app.load(before=same)
+    assert module_of(more, "games").FOUND == ["chess", "go"]
+    go.unlink()
+    assert module_of(app.load(before=more), "games").FOUND == ["chess"]
+
+
 def test_another_process_reads_it_without_loading_any_plan_and_leaves_no_compiled_file(app):
     app.write("points.py", POINTS.format(x=1))
     app.write("_kinds.py", KINDS)

@@ -273,6 +273,8 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
         raise PluginError(candidate.name, candidate.source, "a plugin's file has no dot in its name but that of .py")
     elif not _is_text(origin.name):
         raise PluginError(candidate.name, candidate.source, "a plugin's file has a name that is UTF-8: rename it")
+    elif text := _no_file(origin.file):
+        raise PluginError(candidate.name, candidate.source, text)
     with interruptible() as is_interrupted:
         try:
             if isinstance(origin, EntryPoint):
@@ -284,13 +286,23 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
         except BaseException as error:  # a plugin may raise anything, and that ends nothing
             if is_interrupted():
                 raise
-            raise fault(candidate.name, error, candidate.home, during="does not import") from None
+            file = origin.file if isinstance(origin, DropIn) else None
+            raise fault(candidate.name, error, candidate.home, during="does not import", file=file) from None
     return Loaded(candidate.name, version, candidate.source, candidate.home, module, package=candidate.package)
 
 
 def _is_text(name: str) -> bool:
     """Tell whether a file's name is UTF-8: what is not comes from the system as halves of characters."""
     return name.isprintable() or not any("\ud800" <= char <= "\udfff" for char in name)
+
+
+def _no_file(file: Path) -> str:
+    """Say why something with the name of a plugin's file is none; nothing if it is one."""
+    if file.is_file():
+        return ""
+    if file.is_dir():
+        return "this is a folder: a plugin that is one has a name without .py, and an __init__.py in it"
+    return "this link leads nowhere" if file.is_symlink() else "this is no file that can be imported"
 
 
 def _check_entry(candidate: _Candidate, entry: EntryPoint, notes: list[str]) -> None:

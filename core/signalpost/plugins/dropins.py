@@ -210,12 +210,26 @@ def _is_unchanged(module: ModuleType) -> bool:
     loader = _loader_of(module)
     if loader is None:
         return True
-    if any(stamp_of(file) != stamp and not is_own(file) for file, stamp in loader.data.items()):
+    if loader.beside != _beside(loader) or any(
+        stamp_of(file) != stamp and not is_own(file) for file, stamp in loader.data.items()
+    ):
         return False
     try:
         return hashlib.sha256(Path(loader.path).read_bytes()).hexdigest() == loader.digest
     except OSError:
         return False
+
+
+def _beside(loader: "_FreshLoader") -> frozenset[str] | None:
+    """Return the names of the modules in a package's own folder; None for what is no package, or no folder any more."""
+    file = Path(loader.path)
+    if file.name != "__init__.py":
+        return None
+    try:
+        names = [each.name for each in file.parent.iterdir()]
+    except OSError:
+        return None
+    return frozenset(name for name in names if name.endswith(SOURCE_SUFFIXES[0]) and name[0] not in ".#")
 
 
 class _Finder(MetaPathFinder):
@@ -253,11 +267,13 @@ class _FreshLoader(SourceFileLoader):
         guard: called with the file before it is read.
         package: that it is of.
         data: the files of the app, besides code, that the module has read as it was imported.
+        beside: of a package, the names of the modules in its folder then: it may import whatever is there.
 
     """
 
     digest = ""
     data: Mapping[str, Stamp] = MappingProxyType({})
+    beside: frozenset[str] | None = None
     imports: tuple[str, ...] = ()
     guard: Guard
     package: DropInPackage
@@ -276,6 +292,7 @@ class _FreshLoader(SourceFileLoader):
         if stack:  # by importlib, where its source does not say so
             stack[-1].imports += (_own_name(module),)
         stack.append(self)
+        self.beside = _beside(self)
         try:
             with read_from(self.package.folder.parent) as data:
                 super().exec_module(module)

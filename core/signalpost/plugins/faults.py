@@ -15,7 +15,7 @@ _DROP_IN = re.compile(rf"{re.escape(PREFIX)}\w+\.?")
 _NAME = re.compile(r"cannot import name '(\w+)'")
 
 
-def fault(plugin: str, error: BaseException, home: Path, *, during: str) -> PluginError:
+def fault(plugin: str, error: BaseException, home: Path, *, during: str, file: Path | None = None) -> PluginError:
     """Make a `PluginError` of what a plugin's code raised.
 
     Args:
@@ -23,21 +23,22 @@ def fault(plugin: str, error: BaseException, home: Path, *, during: str) -> Plug
         error: what came out of it.
         home: the plugin's file, or the folder that its files are in. The place is the last one inside.
         during: what it was asked to do, as in ``does not import``.
+        file: the place where there is none inside; `home` if nothing is said.
 
     """
     if isinstance(error, PluginError):  # from a decorator, which knows the place but not the plugin's name
         return PluginError(plugin, error.where, error.text)
     if isinstance(error, SyntaxError) and error.filename:
         return PluginError(plugin, f"{error.filename}:{error.lineno or 1}", f"{during}: syntax error: {error.msg}")
-    return PluginError(plugin, place_in(error, home), f"{during}: {describe(error)}{_hint(error, home)}")
+    return PluginError(plugin, place_in(error, home, file), f"{during}: {describe(error)}{_hint(error, home)}")
 
 
-def place_in(error: BaseException, home: Path) -> str:
-    """Name the last line inside `home` that an exception came through; `home` itself if there is none."""
+def place_in(error: BaseException, home: Path, file: Path | None = None) -> str:
+    """Name the last line inside `home` that an exception came through; `file`, or else `home`, if there is none."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _inside(frame.filename, home):
             return f"{frame.filename}:{frame.lineno}"
-    return str(home)
+    return str(file or home)
 
 
 def describe(error: BaseException) -> str:
