@@ -263,3 +263,19 @@ def test_every_public_name_is_there():
     import signalpost
 
     assert all(hasattr(signalpost, name) for name in signalpost.__all__)
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("@signal('a')\nclass Talk: ...\n", 2),
+        ("class Talk:\n    async def __call__(self, event): ...\n\ntalk = signal('a')(Talk())\n", 5),
+        ("talk = action('a')(5)\n", 2),
+    ],
+)
+def test_what_is_no_function_is_refused_at_the_line_where_it_is_decorated_and_by_its_own_name(app, source, line):
+    file = app.write("chat.py", f"from signalpost import action, signal\n{source}")
+    (error,) = app.load().errors
+    assert error.where == f"{file}:{line}"
+    assert error.text.endswith("is none")
+    assert "folders" not in error.text

@@ -27,7 +27,7 @@ def fault(plugin: str, error: BaseException, home: Path, *, during: str, file: P
 
     """
     if isinstance(error, PluginError):  # from a decorator, which knows the place but not the plugin's name
-        return PluginError(plugin, error.where, error.text)
+        return PluginError(plugin, error.where, _of_dropins(error.text))
     if isinstance(error, SyntaxError) and error.filename:
         return PluginError(plugin, f"{error.filename}:{error.lineno or 1}", f"{during}: syntax error: {error.msg}")
     return PluginError(plugin, place_in(error, home, file), f"{during}: {describe(error)}{_hint(error, home)}")

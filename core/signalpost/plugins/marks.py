@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from signalpost.errors import PluginError
@@ -106,6 +106,9 @@ def mark_fault(function: object, name: object, text: str) -> None:
     """
     where = where_is(function)
     if not inspect.isfunction(function):
+        if where == repr(function):  # a class, or an object
+            caller = _caller()
+            where = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         raise PluginError(getattr(function, "__module__", None) or "?", where, text)
     marks = marks_of(function)
     _write(function, replace(marks, faults=(Fault(str(name), where, text), *marks.faults)))
@@ -194,7 +197,12 @@ def _write(function: Callable[..., Any], marks: Marks) -> None:
 
 def record(function: object) -> None:
     """Remember in the module that applies a decorator what it was applied to: it may not keep that under a name."""
+    _caller().f_globals.setdefault(_RECORD, []).append(function)
+
+
+def _caller() -> FrameType:
+    """Return the frame of the code that applies a decorator."""
     frame = sys._getframe(1)  # noqa: SLF001 - as collections.namedtuple finds the module it is called from
     while frame.f_globals.get("__name__") in _OURS and frame.f_back is not None:
         frame = frame.f_back
-    frame.f_globals.setdefault(_RECORD, []).append(function)
+    return frame
