@@ -60,7 +60,7 @@ static struct {
     enum mode mode;
     const char *host, *path, *bystander_path, *subprotocol, *template;
     int port, connections, sources, in_flight, publishers, pipeline, size, stalled, bystanders,
-        receive_buffer, server_pid;
+        trickle, receive_buffer, server_pid;
     long count;
     double rate, timeout, settle, warmup, duration, drain;
 } options = {
@@ -93,6 +93,7 @@ static const char USAGE[] =
     "  --timeout SEC               for all handshakes together (60)\n"
     "  --subprotocol NAME          to offer; the server must select it\n"
     "  --stall S                   the last S connections never read\n"
+    "  --trickle B                 but for B bytes a second each, which they do not look at (0)\n"
     "  --rcvbuf B                  SO_RCVBUF of those\n"
     "  --bystanders B              the last B connections are to get nothing\n"
     "  --bystander-path /          where those connect (/elsewhere)\n"
@@ -137,6 +138,7 @@ static void parse_options(int argc, char **argv) {
         {"timeout", required_argument, NULL, 't'},
         {"subprotocol", required_argument, NULL, 'o'},
         {"stall", required_argument, NULL, 'x'},
+        {"trickle", required_argument, NULL, 'l'},
         {"rcvbuf", required_argument, NULL, 'b'},
         {"bystanders", required_argument, NULL, 'y'},
         {"bystander-path", required_argument, NULL, 'Y'},
@@ -166,6 +168,7 @@ static void parse_options(int argc, char **argv) {
         case 't': options.timeout = atof(optarg); break;
         case 'o': options.subprotocol = optarg; break;
         case 'x': options.stalled = atoi(optarg); break;
+        case 'l': options.trickle = atoi(optarg); break;
         case 'b': options.receive_buffer = atoi(optarg); break;
         case 'y': options.bystanders = atoi(optarg); break;
         case 'Y': options.bystander_path = optarg; break;
@@ -832,6 +835,19 @@ static void on_event(const struct epoll_event *event) {
     }
 }
 
+/* Read a little on the connections that are stalled, ten times a second. */
+static void trickle(uint64_t now) {
+    static uint64_t next;
+    static uint8_t buffer[1 << 16];
+    size_t most = (size_t)options.trickle / 10;
+    if (!most || now < next)
+        return;
+    next = now + 100000000;
+    for (int i = options.connections - options.stalled; i < options.connections; i++)
+        if (connections[i].fd >= 0 && connections[i].state == OPEN)
+            (void)!recv(connections[i].fd, buffer, most < sizeof buffer ? most : sizeof buffer, 0);
+}
+
 /* --------------------------------------------------------------- the loop */
 
 /* Run until the time `until`, or until done() says so. */
@@ -841,6 +857,7 @@ static void run(uint64_t until, int (*done)(void)) {
         uint64_t now = now_ns();
         if (now >= until || (done && done()))
             return;
+        trickle(now);
         uint64_t wait_ms = (until - now) / 1000000 + 1;
         int ready = epoll_wait(epoll_fd, events, LENGTH_OF(events), wait_ms > 100 ? 100 : (int)wait_ms);
         for (int i = 0; i < ready; i++) {
