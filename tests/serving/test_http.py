@@ -44,11 +44,18 @@ APP = """
       - {path: /cookies, method: GET, do: [{respond: {text: x, headers: {Set-Cookie: [a=1, "b={{ 1 + 1 }}"]}}}]}
       - {path: /bare, method: GET, handler: bare}
       - {path: /stream, method: GET, handler: stream}
+      - {path: /broken, method: GET, handler: broken}
+      - {path: /called, method: GET, do: [{call: broken}]}
+      - {path: /changed, method: GET, handler: changed}
+      - {path: /short, method: GET, handler: short}
+      - {path: /begun, method: GET, handler: begun}
+      - {path: /after, method: GET, handler: after}
     signals:
       - {path: /hello, connected: [{reply: {value: ["{{ request.headers['x-name'] }}", "{{ path }}"]}}]}
       - {path: /seen, handler: seen}
 """
 PLUGIN = """
+    from sanic.exceptions import NotFound
     from sanic.response import HTTPResponse
 
     from signalpost import route, signal
@@ -71,6 +78,34 @@ PLUGIN = """
         for part in ("one,", "two,", "three"):
             await answer.send(part)
         await answer.eof()
+
+    @route("broken")
+    async def broken(event):
+        answer = await event.request.respond(content_type="text/plain")
+        await answer.send("one,")
+        raise ValueError("no more")
+
+    @route("changed")
+    async def changed(event):
+        answer = await event.request.respond(content_type="text/plain")
+        await answer.send("one,")
+        raise NotFound
+
+    @route("short")
+    async def short(event):
+        answer = await event.request.respond(headers={"content-length": "10"})
+        await answer.send("one,")
+
+    @route("begun")
+    async def begun(event):
+        await event.request.respond(content_type="text/plain")
+        raise ValueError("nothing")
+
+    @route("after")
+    async def after(event):
+        answer = await event.request.respond(content_type="text/plain")
+        await answer.send("all", True)
+        raise ValueError("behind it")
 
     @signal("seen")
     async def seen(event):
@@ -224,6 +259,34 @@ async def test_a_stream_for_http_1_0_ends_with_the_connection(raw):
         assert body == b"one,two,three"
         assert b"transfer-encoding" not in head
         assert b"connection: close" in head
+
+
+@pytest.mark.parametrize("path", ["/broken", "/called", "/changed", "/short"])
+async def test_an_answer_that_fails_in_the_middle_is_not_taken_for_a_whole_one(browser, path):
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+        await browser.get(path)
+
+
+async def test_one_that_only_the_end_of_the_connection_would_end_is_reset(raw):
+    with pytest.raises(ConnectionResetError):
+        await raw(b"GET /broken HTTP/1.0\r\n\r\n")
+
+
+async def test_an_answer_that_fails_before_anything_of_it_is_sent_is_500(browser):
+    answer = await browser.get("/begun")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "handler-failed")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_what_fails_behind_a_whole_answer_takes_nothing_of_it_away(browser):
+    for _ in range(2):
+        assert (await browser.get("/after")).text == "all"
+
+
+async def test_a_stream_that_is_asked_for_its_head_alone_does_not_fail(browser, caplog):
+    assert (await browser.head("/stream")).status_code == 200
+    assert (await browser.get("/stream")).text == "one,two,three"
+    assert "HEAD /stream" not in caplog.text
 
 
 @pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b"CHUNKED"])

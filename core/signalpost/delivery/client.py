@@ -61,6 +61,17 @@ class _Ending(Enum):
 _NOT_YET = _Ending.NOT_YET
 
 
+def reset(transport: Transport) -> None:
+    """End a connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
+    sock = transport.get_extra_info("socket")
+    # Without a descriptor to spare the buffers are freed later, by the kernel's own timeout.
+    with contextlib.suppress(OSError):
+        if sock is not None and sock.fileno() >= 0:
+            with socket.socket(fileno=os.dup(sock.fileno())) as twin:
+                twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()
+
+
 class Membership(Protocol):
     """What a client needs of its hub, which alone changes where a client belongs."""
 
@@ -305,18 +316,12 @@ class Client:
         self._hub.weigh(self, 0)
 
     def drop(self, code: int) -> None:
-        """End the connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
+        """End the connection at once, by a reset."""
         self.dismiss()
         if self._transport.is_closing() and not self._transport.get_write_buffer_size():
             return  # it is over already; a reset now would only overtake the close frame
         self.left(code)
-        sock = self._transport.get_extra_info("socket")
-        # Without a descriptor to spare the buffers are freed later, by the kernel's own timeout.
-        with contextlib.suppress(OSError):
-            if sock is not None and sock.fileno() >= 0:
-                with socket.socket(fileno=os.dup(sock.fileno())) as twin:
-                    twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
+        reset(self._transport)
 
     def finish(self, *, half: bool = False) -> None:
         """Close the transport as soon as what waits has been written.

@@ -12,20 +12,22 @@ from typing import Any
 from sanic import Sanic
 from sanic.config import Config
 from sanic.exceptions import ServerError
-from sanic.http import Http
+from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
 from signalpost.config.paths import PathPattern
 from signalpost.plan import RouteRule
 from signalpost.plan.precedence import claims_of
 from signalpost.serving import whereabouts
-from signalpost.serving.pages import ErrorPages, RouteHeaders
+from signalpost.serving.pages import BrokenAnswerError, ErrorPages, RouteHeaders, shown
 from signalpost.serving.request import WebRequest
 from signalpost.serving.routes import endpoint_of, whereabouts_endpoint
 from signalpost.serving.services import RouteServices
 from signalpost.serving.table import RouteTable, sanic_path
 
 __all__ = ["RouteServices", "build_app", "discard_app"]
+
+LOG = logging.getLogger(__name__)
 
 # `ErrorPages` answers what fails; where no format is named, Sanic reads the source of the handler to guess one.
 _OPTIONS: Mapping[str, Any] = {"unquote": True, "error_format": "json"}
@@ -61,8 +63,13 @@ class _QuietApp(Sanic[Any, Any]):
                 await self._send(request, response, upgraded=hasattr(route.handler, "is_websocket"))
         except CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            await self.handle_exception(request, error, run_middleware=False)
+        except Exception as error:
+            if request.stream.stage is Stage.HANDLER:
+                await self.handle_exception(request, error, run_middleware=False)
+                return
+            if not isinstance(error, BrokenAnswerError):
+                LOG.exception("the answer to %s has failed when it had begun", shown(request))
+            request.stream.break_off()
 
     @staticmethod
     async def _send(request: Any, response: Any, *, upgraded: bool) -> None:

@@ -113,6 +113,10 @@ class LateAnswerError(ServiceUnavailable):
         super().__init__("the answer took longer than limits.response allows, and was given up")
 
 
+class BrokenAnswerError(Exception):
+    """What was to go on with an answer that has begun has failed, and the log knows of it."""
+
+
 class ErrorPages(ErrorHandler):
     """Turns every exception of a request into an answer. Sanic looks for it when an app is made."""
 

@@ -19,6 +19,7 @@ from sanic.http.http1 import HTTP_CONTINUE
 from sanic.models.protocol_types import TransportProtocol
 from sanic.server import HttpProtocol
 
+from signalpost.delivery.client import reset
 from signalpost.serving.answer import date_now, head_of
 from signalpost.serving.body import Body, ChunkedBody, MalformedBodyError, SizedBody
 from signalpost.serving.descriptors import REFUSAL
@@ -195,7 +196,7 @@ class _Http(Http):
             framing, data, end_stream = self._frame_without_body(data, end_stream=end_stream), b"", True
         if self.head_only:
             data = b""
-            self.response_func = self.head_response_ignored  # type: ignore[assignment]  # Sanic's own type for it
+            self.response_func = self.head_response_ignored
         if "date" not in headers:
             framing += f"date: {date_now()}\r\n"
         connection = "keep-alive" if self.keep_alive else "close"
@@ -251,6 +252,25 @@ class _Http(Http):
         if end_stream:
             self.response_func = None  # type: ignore[assignment]
             self.stage = Stage.IDLE
+
+    async def head_response_ignored(  # type: ignore[override]
+        self,
+        data: bytes,  # noqa: ARG002 - as Sanic's own
+        end_stream: bool,
+    ) -> None:
+        """Leave the body out of an answer to HEAD. Sanic's own cannot be awaited, which whoever streams does."""
+        if end_stream:
+            self.response_func = None  # type: ignore[assignment]
+            self.stage = Stage.IDLE
+
+    def break_off(self) -> None:
+        """End an answer that has begun so that its client sees that it is not whole (RFC 9112 section 8)."""
+        if self.stage is Stage.IDLE:  # it is whole; what failed came behind it
+            return
+        self.keep_alive = False
+        self.stage = Stage.FAILED
+        if self.response_func == self._send_until_close:
+            self._owner.reset()  # the end of the connection would be the end of the answer
 
     async def read(self) -> bytes | None:
         """Read a piece of the body; Sanic asks until there is none."""
@@ -426,6 +446,11 @@ class HandingOver(HttpProtocol):
         self.gate.inbound.give(self._held)
         self._held = 0
         self._discarding = True
+
+    def reset(self) -> None:
+        """End the connection at once, so that the client sees that this is no end in order."""
+        if self.transport is not None:
+            reset(self.transport)
 
     def end(self) -> None:
         """Close the connection at once, whatever it is at."""

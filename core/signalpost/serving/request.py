@@ -135,6 +135,16 @@ class WebRequest(Request[Any, Any]):
         self.responded = True
         return response
 
+    def reset_response(self) -> None:
+        """Forget what was to answer: what does so instead has its headers made complete, too.
+
+        Raises:
+            ServerError: a part of it is sent.
+
+        """
+        super().reset_response()
+        self._response_middleware_started = False
+
     def get_args(
         self,
         keep_blank_values: bool = True,

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import orjson
 from sanic.compat import Header
 from sanic.exceptions import NotFound, PayloadTooLarge, SanicException
+from sanic.http import Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
 from signalpost.actions.program import Program
@@ -212,7 +213,7 @@ async def _answer_actions(
         if isinstance(error.cause, SanicException | ClientError):
             raise error.cause from None
         LOG.error("%s (on %s)", error, pages.shown(request), exc_info=error.cause)  # noqa: TRY400 - a template has none
-        return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
+        return _failure(request)
     if isinstance(run.answer, Made):
         made = run.answer
         headers = Header(made.headers) if made.headers else None
@@ -242,7 +243,21 @@ async def _answer_handler(
             pages.shown(request),
             exc_info=original(error),
         )
-        return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
+        return _failure(request)
+
+
+def _failure(request: WebRequest) -> Response:
+    """Return what answers a request whose handler has failed, instead of what the handler itself has chosen.
+
+    Raises:
+        BrokenAnswerError: a part of that is sent.
+
+    """
+    stream = request.stream
+    if stream is not None and stream.stage is not Stage.HANDLER:
+        raise pages.BrokenAnswerError
+    request.reset_response()
+    return pages.failure(request, 500, code=ErrorCode.HANDLER_FAILED.value)
 
 
 def _guarded(response: Response, code: Code) -> Response:
