@@ -1,7 +1,8 @@
 """``signalpost new``: an app to begin with, and the schema that editors read beside it.
 
-The app is the demo of this repository, or one of the cookbook with a page to it. That page stands in ``starters/``,
-with what all pages share; the cookbook's YAML is for clients of any kind, so here it gets the routes of its page.
+The app is the demo of this repository, or one of the cookbook with a page to it. What is in that page stands in
+``starters/``, with what all pages share; the cookbook's YAML is for clients of any kind, so here it gets the routes of
+its page.
 """
 
 import re
@@ -9,6 +10,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 from html import unescape
 from pathlib import Path
+from string import Template
+from textwrap import indent
 
 from signalpost.cli.pluginstarter import plugin_files
 from signalpost.config.cookbook import find_cookbook
@@ -23,21 +26,41 @@ _CHECKOUT = _PACKAGE.parent.parent
 _STARTERS = _PACKAGE / "starters"
 _OF_THE_DEMO = ("line.js", "icon.svg")
 _OF_ALL = ("page.css", "page.js", "chart.js")
-_OF_ONE = ("index.html", "app.css", "app.js")
+_OF_ONE = ("app.css", "app.js")
+_PAGE = "index.html"
+_INDENT = " " * 6  # of what is in a page
+_STATES = {"connecting": "Connecting", "idle": "Not connected"}  # what the page says before it has begun
 
 _FIRST_LINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n#\n"
 _ENDPOINT = "  - {name: web, address: 127.0.0.1, port: 8090, protocol: http}\n"
 _ROUTES = "  - {path: /, file: web/index.html}\n  - {path: /assets, static: web}\n"
-_DESCRIPTION = re.compile(r'<meta name="description" content="([^"]*)">')
+_FRONT = re.compile(r"---\n(.*?)---\n", re.DOTALL)
 
 
 def starters() -> dict[str, str]:
     """Return what an app can begin with: a name, and a line on what it is; the demo first."""
     found = {DEMO: "The chat page, plugins, timers and a view; so without --from"}
-    for page in sorted(_STARTERS.glob("*/index.html")):
-        told = _DESCRIPTION.search(page.read_text(encoding="utf-8"))
-        found[page.parent.name] = unescape(told[1]) if told else ""
+    for main in sorted(_STARTERS.glob("*/main.html")):
+        found[main.parent.name] = unescape(_read_main(main.parent)[0]["description"])
     return found
+
+
+def _read_main(starter: Path) -> tuple[dict[str, str], str]:
+    """Return what is in the page of a starter: what stands between its ``---`` by name, and the HTML behind."""
+    text = (starter / "main.html").read_text(encoding="utf-8")
+    front = _FRONT.match(text)
+    if front is None:
+        raise OperatorError(f"{starter}/main.html begins without ---: this installation of signalpost is broken")
+    said = dict(line.split(": ", 1) for line in front[1].splitlines())
+    return said, text[front.end() :]
+
+
+def _page(starter: Path) -> str:
+    """Return the page of a starter."""
+    said, main = _read_main(starter)
+    state = said.get("state", "connecting")
+    frame = Template((_STARTERS / "page.html").read_text(encoding="utf-8"))
+    return frame.substitute(said, name=starter.name, state=state, shown=_STATES[state], main=indent(main, _INDENT))
 
 
 def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
@@ -140,7 +163,8 @@ def _files(source: Path) -> Iterator[Path]:
 def _with_page(name: str, demo: Path) -> Mapping[Path, Path | str]:
     own = _STARTERS / name
     script = (own / "app.js").read_text(encoding="utf-8")
-    found = {
+    found: dict[str, Path | str] = {
+        _PAGE: _page(own),
         **{file: demo / "web" / file for file in _OF_THE_DEMO},
         **{file: _STARTERS / file for file in _OF_ALL if file != "chart.js" or "./chart.js" in script},
         **{file: own / file for file in _OF_ONE},
