@@ -31,13 +31,14 @@ def test_a_sound_template_has_nothing_wrong(check):
         ("<p>\n{{ name }", "web/page.html:2: unexpected '}'"),
         ("\n\n{{ x | uper }}", 'web/page.html:3: no filter "uper"; did you mean "upper"?'),
         ("{% if x is primal %}{% endif %}", 'web/page.html:1: no test "primal"'),
+        ("{{ 1 in x | keys }}", 'web/page.html:1: no filter "keys"'),
         ("{% for x in y %}", "web/page.html:1: unexpected end of template"),
         ("a\n{% nonsense %}", "web/page.html:2: encountered unknown tag 'nonsense'"),
         (b"\xff\xfe", "web/page.html: it is not UTF-8 text (byte 0)"),
         ("{% for a in b %}" * 30 + "{% endfor %}" * 30, "web/page.html: too many statically nested blocks"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "web/page.html: it is nested too deeply"),
     ],
-    ids=["brace", "filter", "test", "end", "tag", "encoding", "blocks", "depth"],
+    ids=["brace", "filter", "test", "keys", "end", "tag", "encoding", "blocks", "depth"],
 )
 def test_a_mistake_is_told_with_its_line(check, source, problem):
     assert check(source).startswith(problem)

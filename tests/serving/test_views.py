@@ -23,6 +23,21 @@ def test_values_are_escaped(view):
     assert view("<p>{{ params.name }}</p>").render({"params": {"name": "<b>"}}) == "<p>&lt;b&gt;</p>"
 
 
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("{{ state.votes[n] }}", "a"),
+        ("{{ n in state.votes }} {{ 4 in state.votes }} {{ '3' in state.votes }}", "True False True"),
+        ("{{ n not in state.votes }} {{ 4 not in state.votes }}", "False True"),
+        ("{% if 2 < n in state.votes %}yes{% endif %}", "yes"),
+        ("{{ [3, 4] | select('in', state.votes) | list }}", "[3]"),
+        ("{{ true in state.votes }} {{ n in [n] }} {{ 'b' in 'abc' }}", "False True True"),
+    ],
+)
+def test_a_number_is_found_among_the_keys_of_a_mapping(view, source, shown):
+    assert view(source).render({"n": 3, "state": {"votes": {"3": "a"}}}) == shown
+
+
 def test_a_template_that_cannot_be_used_is_refused_when_it_is_loaded(view):
     with pytest.raises(OperatorError, match=r"^web/page.html:2: unexpected '}'$"):
         view("\n{{ x }")

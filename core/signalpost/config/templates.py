@@ -53,6 +53,26 @@ class Additions:
 NO_ADDITIONS = Additions()
 
 
+_KEYS = " keys"  # a filter that no template can name
+
+
+class _Keys:
+    """What is looked for in a mapping by ``in``: its keys, of which a number finds the one that is its text."""
+
+    __slots__ = ("_mapping",)
+
+    def __init__(self, mapping: Mapping[Any, Any]) -> None:
+        self._mapping = mapping
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._mapping or key_of(key) in self._mapping
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """Return what stands for a value behind ``in``."""
+        return cls(value) if isinstance(value, Mapping) else value
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja2's sandbox; numbers are keys of mappings as in all other templates: by their text."""
 
@@ -62,6 +82,16 @@ class _Environment(ImmutableSandboxedEnvironment):
         if isinstance(found, Undefined) and isinstance(obj, Mapping) and (text := key_of(argument)) in obj:
             return obj[text]
         return found
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """Parse a template, in which ``in`` looks for numbers as `getitem` does."""
+        tree = super()._parse(source, name, filename)
+        for compare in tree.find_all(nodes.Compare):
+            for operand in compare.ops:
+                if operand.op in {"in", "notin"}:
+                    operand.expr = nodes.Filter(operand.expr, _KEYS, [], [], None, None, lineno=compare.lineno)
+                    operand.expr.set_environment(self)
+        return tree
 
 
 def environment(
@@ -82,6 +112,8 @@ def environment(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+    made.filters[_KEYS] = _Keys.of
+    made.tests["in"] = lambda value, others: value in _Keys.of(others)
     made.globals.update(additions.names)
     # Jinja2 calls a filter of constants when it compiles, and only an `Exception` keeps it from that.
     made.filters.update({name: contained(function) for name, function in additions.filters.items()})
@@ -240,7 +272,8 @@ def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[in
     for node in sorted(tree.find_all((nodes.Filter, nodes.Test)), key=lambda node: node.lineno):
         kind, known = ("filter", env.filters) if isinstance(node, nodes.Filter) else ("test", env.tests)
         if node.name not in known:
-            yield node.lineno, node.name, f"no {kind} {quoted(node.name)}{did_you_mean(node.name, known)}"
+            near = did_you_mean(node.name, [name for name in known if name != _KEYS])
+            yield node.lineno, node.name, f"no {kind} {quoted(node.name)}{near}"
 
 
 def _constants(template: nodes.Expr) -> Iterator[str]:
