@@ -38,6 +38,7 @@ from sanic.exceptions import BadRequest
 from signalpost.actions.compiler import Compiler
 from signalpost.actions.scope import Limits
 from signalpost.actions.value import Computed, TemplateFailedError
+from signalpost.cli.running import calm_collector
 from signalpost.delivery.deflate import Agreement, Inflater
 from signalpost.delivery.reader import FrameReader
 from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
@@ -693,7 +694,7 @@ def main():
             target = TARGETS[name]()
             if isinstance(target, Server):
                 stack.callback(target.close)
-            gc.freeze()  # as `run` does: what is there before the first input is not gone through
+            calm_collector()  # as `run` does
             tried = fuzz(name, target, goes_on, random.Random(f"{seed} {name}"), on=options.all)
         broken |= tried is None
         print(f"{name}: {'BROKEN' if tried is None else f'{tried} inputs, no rule broken'}", flush=True)

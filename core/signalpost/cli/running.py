@@ -33,6 +33,7 @@ from signalpost.plan import Plan
 from signalpost.server import Server, url_of
 from signalpost.serving.descriptors import raise_limit
 
+_MANY = 10_000  # lists, mappings and other objects that are made before the collector looks at them
 _SAID_AFTER = 0.5  # seconds: nobody wonders yet
 _SAID_AGAIN = 5.0  # seconds between two looks at what is left
 _BLOCKED_AFTER = 1.0  # seconds in which any loop turns
@@ -71,12 +72,20 @@ def run_server(
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
     signals.install()
-    # The collector goes no more through what is there by now: that would hold the loop up whenever much is allocated,
-    # as by a reload.
-    gc.freeze()
+    calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         served = serve(plan, signals, watch=watch, show=show, home=home, since=since, listening=listening)
         runner.run(watched(served))
+
+
+def calm_collector() -> None:
+    """Let the collector seldom come, and go no more through what is there by now.
+
+    It would hold the loop up whenever much is allocated, as by a reload, or by a message of ten thousand lists. Nothing
+    of a client waits for it.
+    """
+    gc.freeze()
+    gc.set_threshold(_MANY, *gc.get_threshold()[1:])
 
 
 class ProcessSignals:
