@@ -268,6 +268,50 @@ def test_a_handler_at_work_finishes_and_its_client_has_its_answer_before_the_ser
     assert [line for line in err.splitlines() if not line.startswith("stopping: waits ")] == []
 
 
+IGNORES = """
+    import asyncio
+    from signalpost import hookimpl, route, signal, timer
+    from signalpost.cli import loop
+
+    loop._GRACE = 0.01
+
+    async def ignore():
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    @hookimpl
+    def startup(context):
+        if "{what}" == "task":
+            context.own["task"] = asyncio.create_task(ignore(), name="of its own")
+
+    @signal("wait", path="/")
+    async def wait(event):
+        event.reply(event.data.message)
+        if "{what}" == "handler":
+            await ignore()
+
+    @timer("tick", every="1d", on_start=True)
+    async def tick(event):
+        if "{what}" == "job":
+            await ignore()
+"""
+
+
+@pytest.mark.parametrize("what", ["task", "handler", "job"])
+def test_what_ignores_that_it_is_cancelled_is_left_behind_at_the_end(write, run, what):
+    write("limits: {drain: 0s}", ignores=IGNORES.format(what=what))
+    server = run()
+    talk(server.urls["live"])
+    code, out, err = server.end(signal.SIGTERM)
+    assert (code, out) == (0, "")
+    names = {"task": "of its own", "handler": "handler wait of plugin ignores", "job": 'timer "tick" (ignores)'}
+    assert f"the task {names[what]} ignores that it is cancelled, and is left behind" in err
+    assert "was destroyed" not in err
+
+
 STUBBORN = """
     import asyncio, threading
     from signalpost import signal

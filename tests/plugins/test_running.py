@@ -210,6 +210,33 @@ async def test_a_shutdown_that_takes_too_long_is_cancelled_and_logged(run, caplo
     assert "plugin a: hook shutdown failed" in caplog.text
 
 
+async def test_a_shutdown_that_ignores_that_it_is_cancelled_is_left_behind(run, caplog, monkeypatch):
+    monkeypatch.setattr(running, "_CANCEL_GRACE", 0.001)
+    source = """
+@hookimpl
+def startup(context):
+    context.state["_end"], context.state["_over"] = asyncio.Event(), asyncio.Event()
+
+@hookimpl
+async def shutdown(context):
+    while not context.state["_end"].is_set():
+        try:
+            await context.state["_end"].wait()
+        except asyncio.CancelledError:
+            context.state["_log"].append("ignored")
+    context.state["_log"].append("over")
+    context.state["_over"].set()
+"""
+    plugins, log = run(a=source, b="@hookimpl\ndef shutdown(context):\n    context.state['_log'].append('b')\n")
+    await plugins.start()
+    await plugins.stop(patience=0.001)
+    assert log == ["b", "ignored"]
+    assert "plugin a: hook shutdown failed" in caplog.text
+    assert "TimeoutError: took longer than 0.001 s" in caplog.text
+    plugins.contexts["a"].state["_end"].set()
+    await plugins.contexts["a"].state["_over"].wait()
+
+
 async def test_plain_hooks_about_a_client_have_run_when_the_call_returns(run):
     source = (
         "LOG = []\n@hookimpl\ndef client_connected(client):\n    LOG.append(('+', client.id))\n"

@@ -8,7 +8,7 @@ While the server runs neither is meant for it: Ctrl-C and SIGTERM are no excepti
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, TypeVar, cast
 
 import uvloop
@@ -19,6 +19,8 @@ LOG = logging.getLogger(__name__)
 
 
 Result = TypeVar("Result")
+
+_GRACE = 1.0  # seconds that tasks get to end when they are cancelled
 
 
 class ServerLoop(uvloop.Loop):
@@ -52,3 +54,25 @@ class ServerLoop(uvloop.Loop):
                 if self._main is None or self._main.done():
                     return
                 LOG.error("a plugin has stopped the event loop (loop.stop()); the server goes on")
+
+
+async def with_an_end(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Await a coroutine, and end what tasks are left then.
+
+    `asyncio.Runner` waits for them without a limit, and so for ever for one that ignores that it is cancelled.
+    """
+    try:
+        return await coroutine
+    finally:
+        await _end_tasks()
+
+
+async def _end_tasks() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    stuck = (await asyncio.wait(left, timeout=_GRACE))[1] if left else ()
+    for task in stuck:
+        LOG.warning("the task %s ignores that it is cancelled, and is left behind", task.get_name())
+        unseen(task)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it has just been said

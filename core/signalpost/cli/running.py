@@ -19,7 +19,7 @@ from signalpost.cli.blocking import place_of, watched
 from signalpost.cli.browser import open_page
 from signalpost.cli.hiding import masked_by_command
 from signalpost.cli.logs import configure_logging, keep_log
-from signalpost.cli.loop import ServerLoop
+from signalpost.cli.loop import ServerLoop, with_an_end
 from signalpost.cli.record import Recorder
 from signalpost.cli.reloading import Reloader
 from signalpost.cli.standing import standing
@@ -75,7 +75,7 @@ def run_server(
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         served = serve(plan, signals, watch=watch, show=show, home=home, since=since, listening=listening)
-        runner.run(watched(served))
+        runner.run(watched(with_an_end(served)))
 
 
 def calm_collector() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.errors import PluginError
-from signalpost.foreign import Code, named, overran
+from signalpost.foreign import Code, named
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.handler import HandlerKind
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
@@ -189,7 +189,7 @@ class RunningPlugins:
         context = self.contexts[implementation.plugin]
         self._seats[implementation.plugin].context = context
         loop, arguments = asyncio.get_running_loop(), {"context": context}
-        task = loop.create_task(run(implementation, arguments), context=self.base)
+        task = loop.create_task(run(implementation, arguments), name=str(implementation.code), context=self.base)
         notice = loop.call_later(NOTICE, _tell_slow, implementation, limit)
         try:
             await asyncio.wait((task,), timeout=limit)
@@ -239,12 +239,22 @@ class RunningPlugins:
         await self.contexts[name].cancel_tasks(patience)
 
     async def _shut_down(self, implementation: Implementation, patience: float) -> None:
+        """Call one `shutdown`, in a task: one that does not end although it is cancelled is left behind."""
+        arguments = {"context": self.contexts[implementation.plugin]}
+        loop, name = asyncio.get_running_loop(), str(implementation.code)
+        task = loop.create_task(run(implementation, arguments), name=name, context=self.base)
         try:
-            async with asyncio.timeout(patience):
-                await run(implementation, {"context": self.contexts[implementation.plugin]})
-        except TimeoutError as error:
-            overran(error, f"took longer than {patience:g} s")
-            log_failure(implementation, error)
+            await asyncio.wait((task,), timeout=patience)
+        finally:
+            in_time = task.done()
+            if not in_time:
+                task.cancel()
+        if in_time:
+            return
+        await asyncio.wait((task,), timeout=_CANCEL_GRACE)
+        text = f"took longer than {patience:g} s"
+        implementation.code.overran(text, implementation, arguments)
+        log_failure(implementation, TimeoutError(text))
 
     def _serve(self) -> None:
         """Let plugins call the handlers of these, and hear of their errors."""
