@@ -1,10 +1,12 @@
 """Jobs that go over to those of another plan, in virtual time: what is unchanged keeps its phase, the rest does not."""
 
 import asyncio
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from signalpost.errors import OperatorError
+from signalpost.jobs import runner as runner_module
 from signalpost.signals.work import Work
 
 
@@ -22,6 +24,22 @@ async def test_an_unchanged_timer_keeps_its_phase_and_its_count_and_calls_the_ne
     await asyncio.sleep(10)
     assert world.began() == [5, 10, 15, 20]
     assert calls == [("old", 1), ("old", 2), ("new", 3), ("new", 4)]
+
+
+async def test_the_zone_of_the_system_is_looked_for_once_for_all_jobs_and_anew_by_each_reload(world, monkeypatch):
+    jobs = [world.schedule("0 0 * * *", name=f"job {number}") for number in range(20)]
+    runner = await world.live(1)
+    looked = []
+
+    def look():
+        looked.append(True)
+        return ZoneInfo("Europe/London")
+
+    monkeypatch.setattr(runner_module, "system_zone", look)
+    runner.reload(jobs, (), Work())
+    assert len(looked) == 1
+    runner.reload(jobs, (), Work())
+    assert len(looked) == 2
 
 
 async def test_a_limit_counts_the_runs_of_before(world):

@@ -140,6 +140,10 @@ def test_the_asterisk_runs_no_route_and_names_all_methods(method):
     assert refused.value.headers == {"Allow": "DELETE, GET, HEAD, OPTIONS"}
 
 
+def test_no_program_is_made_of_the_routes_that_would_hold_everything_up_while_it_is_compiled():
+    assert table_of("/a/<b>", "/c").find_route is None
+
+
 def test_a_table_without_routes_finds_nothing():
     with pytest.raises(NotFound):
         table_of().get("/", "GET", None)

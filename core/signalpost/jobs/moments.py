@@ -4,6 +4,7 @@ Moments are kept in UTC: Python compares and subtracts two datetimes of one zone
 wrong across a clock change.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -89,8 +90,13 @@ class ScheduleMoments:
 Moments = TimerMoments | ScheduleMoments
 
 
-def moments_of(job: Job, started: datetime) -> Moments:
+def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = system_zone) -> Moments:
     """Give the moments of a job that is started at `started`.
+
+    Args:
+        job: of a plan.
+        started: aware.
+        local: gives the system's time zone; whoever asks for many jobs looks for it once.
 
     Raises:
         OperatorError: a schedule names no time zone and the system's cannot be told.
@@ -99,7 +105,7 @@ def moments_of(job: Job, started: datetime) -> Moments:
     if isinstance(job, TimerJob):
         every = max(timedelta(seconds=job.every), _INSTANT)
         return TimerMoments(started.astimezone(UTC), every, job.skip)
-    return ScheduleMoments(job.crons, job.timezone or system_zone(), job.start, job.end)
+    return ScheduleMoments(job.crons, job.timezone or local(), job.start, job.end)
 
 
 def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:

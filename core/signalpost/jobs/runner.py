@@ -6,7 +6,9 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
+from signalpost.cron import system_zone
 from signalpost.jobs.moments import moments_of
 from signalpost.jobs.scheduler import Clock, JobScheduler
 from signalpost.jobs.series import Series
@@ -89,7 +91,7 @@ class JobRunner:
         if self._started:
             raise RuntimeError("jobs are started once; make another JobRunner")
         now = self._clock.wall()
-        self._series = {job.name: self._series_of(job, now, self._work) for job in self._jobs}
+        self._series = self._series_of(self._jobs, now, self._work)
         self._started = True
         self._scheduler = JobScheduler(self._clock, self._clock_was_set)
         self._scheduler.start()
@@ -115,7 +117,7 @@ class JobRunner:
         if self._scheduler is None:
             raise RuntimeError("jobs run between start and stop only")
         now = self._clock.wall()
-        fresh = {job.name: self._series_of(job, now, work) for job in jobs if job.name not in unchanged}
+        fresh = self._series_of([job for job in jobs if job.name not in unchanged], now, work)
         left, self._series = self._series, {}
         for job in jobs:
             series = fresh.get(job.name) or left.pop(job.name)
@@ -128,10 +130,14 @@ class JobRunner:
         for series in fresh.values():
             self._begin(series, self._scheduler, now)
 
-    def _series_of(self, job: Job, now: datetime, work: Work) -> Series:
-        series = Series(job, moments_of(job, now), self._shared, self._broadcast, work)
-        series.paused = job.name in self._paused
-        return series
+    def _series_of(self, jobs: Sequence[Job], now: datetime, work: Work) -> dict[str, Series]:
+        local = cache(system_zone)  # found on disk, once for all
+        found = {}
+        for job in jobs:
+            series = Series(job, moments_of(job, now, local), self._shared, self._broadcast, work)
+            series.paused = job.name in self._paused
+            found[job.name] = series
+        return found
 
     @staticmethod
     def _begin(series: Series, scheduler: JobScheduler, now: datetime) -> None:

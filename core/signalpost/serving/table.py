@@ -74,6 +74,12 @@ class RouteTable(Router):
             (entry for entry in found.values() if entry[0].parameters), key=lambda entry: entry[0].exactness
         )
 
+    def _generate_tree(self) -> None:
+        """Leave out Sanic's own way to find routes: with thousands of them it takes most of the time of a reload."""
+
+    def _render(self, do_compile: bool = True, do_optimize: bool = False) -> None:
+        """Leave out the program that Sanic makes of its tree: compiling a long one holds everything up."""
+
     # Sanic's own keeps its last 1,024 answers, and with them routers of apps that are long gone.
     def get(  # type: ignore[override]
         self,
