@@ -79,7 +79,7 @@ class _Http(Http):
         owner = self._owner
         if not owner.gate.turns.take():
             owner.hold_the_clock()
-            await owner.gate.turns.wait()
+            await owner.gate.turns.place()
         if not self._take_known_head(at):
             await self._read_new_head(at)
         if not owner.begin_request():

@@ -29,7 +29,7 @@ class Turns:
 
     """
 
-    __slots__ = ("_began", "_call_soon", "_clock", "_left", "_most", "_queue", "_scheduled")
+    __slots__ = ("_began", "_call_soon", "_clock", "_left", "_loop", "_most", "_queue", "_scheduled")
 
     def __init__(
         self, call_soon: Callable[[Callable[[], None]], object], clock: Callable[[], float] = monotonic
@@ -39,7 +39,8 @@ class Turns:
         self._queue: deque[asyncio.Future[None]] = deque()
         self._most = MOST
         self._left = MOST  # that go before somebody waits
-        self._began: float | None = None  # when the first of the group was taken
+        self._began: float | None = None  # when the group of this turn was let go
+        self._loop: asyncio.AbstractEventLoop | None = None  # asking for it takes longer than the rest
         self._scheduled = False
 
     def take(self) -> bool:
@@ -49,16 +50,19 @@ class Turns:
             return True
         return False
 
-    async def wait(self) -> None:
-        """Wait for a turn; return at once where this one has room."""
-        if self.take():
-            return
-        turn = asyncio.get_running_loop().create_future()
+    def place(self) -> "asyncio.Future[None]":
+        """Return a place among those that wait; it is done when its turn has come."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        turn = self._loop.create_future()
         self._queue.append(turn)
         self._schedule()
-        await turn
-        if self._began is None:
-            self._began = self._clock()
+        return turn
+
+    async def wait(self) -> None:
+        """Wait for a turn; return at once where this one has room."""
+        if not self.take():
+            await self.place()
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -78,5 +82,7 @@ class Turns:
             if not turn.done():  # its connection may have ended meanwhile
                 turn.set_result(None)
                 self._left -= 1
+        if self._left < self._most:
+            self._began = self._clock()
         if self._queue:
             self._schedule()
