@@ -20,6 +20,15 @@ HTTP_ONLY = "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: h
         ("routes: [{path: /, static: web/index.html}]", '"web/index.html" is a file; a folder is meant here'),
         ("routes: [{path: /, static: weeb}]", 'routes[0].static: no folder "weeb"'),
         ("routes: [{path: /<a>, static: web}]", "the path of a static folder has no parameters: 'a' is one"),
+        ("routes: [{path: /a, handler: h, params: {}}]", "routes[0].params: the path /a has no parameters"),
+        (
+            "routes: [{path: /<celsius>, handler: h, params: {properties: {celsus: {type: number}}}}]",
+            'no parameter named "celsus"; did you mean "celsius"? (known: celsius) in the path /<celsius>',
+        ),
+        (
+            "routes: [{path: /<a>/<b:int>, handler: h, params: {required: [a, b, c]}}]",
+            'routes[0].params: no parameter named "c" (known: a, b) in the path /<a>/<b:int>',
+        ),
         ("routes: [{path: /, static: web, method: POST}]", "a file is only read: POST needs a handler (allowed: GET)"),
         ("routes: [{path: /, view: web/broken.html}]", "routes[0].view: web/broken.html:1: "),
         ('routes: [{path: /, file: "a\\0b"}]', "a file's name has no null characters"),

@@ -1,17 +1,18 @@
 """The HTTP routes of routes.yaml, each for itself and beside each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.files import find_file, find_folder
 from signalpost.config.headers import read_headers
-from signalpost.config.model import RouteConfig
+from signalpost.config.model import RouteConfig, SchemaConfig
 from signalpost.config.paths import PathPattern
 from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
 from signalpost.config.steps import Place, read_broadcast, read_steps
 from signalpost.config.templates import check_template
+from signalpost.config.words import unknown
 
 _WITH_BODY = ("handler", "broadcast", "do")
 _READING = ("GET", "HEAD")
@@ -50,8 +51,8 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     for name in ("query", "params"):
         if name in section and ("file" in section or "static" in section):
             section.problem(name, f"a file is sent whatever the {name}: it needs a view, a handler or do", of_key=True)
-    if "params" in section and path is not None and not path.parameters:
-        section.problem("params", f"the path {path} has no parameters", of_key=True)
+    if "params" in section and path is not None:
+        _check_params(section, path, params)
     if "schema" in section and not any(name in section for name in _WITH_BODY):
         section.problem(
             "schema", "a schema checks a request's body: it needs a handler, a broadcast or do", of_key=True
@@ -64,6 +65,19 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteCo
     return RouteConfig(
         section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers, query, params
     )
+
+
+def _check_params(section: Section, path: PathPattern, params: SchemaConfig | None) -> None:
+    """Report what a schema for parameters says of some that the path has not: it would mean nothing, or nobody."""
+    known = [parameter.name for parameter in path.parameters]
+    if not known:
+        section.problem("params", f"the path {path} has no parameters", of_key=True)
+        return
+    document = params.document if params is not None and isinstance(params.document, Mapping) else {}
+    required = document.get("required", ())
+    for name in dict.fromkeys((*document.get("properties", ()), *required)):
+        if name not in known:
+            section.problem("params", f"{unknown('parameter', name, known)} in the path {path}")
 
 
 def _methods(section: Section) -> tuple[str, ...]:
