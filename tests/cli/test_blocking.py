@@ -1,7 +1,6 @@
 """What blocks the loop is named while it does so, though the loop itself can say nothing."""
 
 import signal
-import sys
 import threading
 
 import pytest
@@ -49,6 +48,39 @@ def test_a_plugin_that_blocks_the_loop_for_ever_is_named_with_its_line_meanwhile
         line = server.process.stderr.readline()
         assert "hook shutdown of plugin stuck (" in line
         assert "plugins/stuck.py:19): nobody is served meanwhile" in line
+
+
+KEEPING = """
+import asyncio
+import threading
+from signalpost import signal
+from signalpost.cli import blocking
+
+blocking.PATIENCE = 0.01
+
+@signal("keep", path="/")
+async def keep(event):
+    event.reply("kept")
+    threading.Thread(target=hold, name="mine").start()
+    asyncio.get_running_loop().run_in_executor(None, hold)
+
+def hold():
+    threading.Event().wait()
+"""
+
+
+def test_threads_of_plugins_that_keep_the_process_are_named_once_the_server_has_stopped(write, run):
+    write("", keeping=KEEPING)
+    server = run("--no-watch")  # the thread that watches would be at its end as well
+    with connect(server.urls["live"], compression=None, proxy=None) as client:
+        client.send('{"message": "go"}')
+        assert client.recv() == "kept"
+    server.process.send_signal(signal.SIGTERM)
+    line = server.process.stderr.readline()
+    assert line.startswith("stopped; waits for the thread ")
+    assert "which is at hold (" in line
+    assert line.endswith("plugins/keeping.py:16) and 1 more; Ctrl-C again ends it now\n")
+    assert server.end(signal.SIGTERM) == (143, "", "")
 
 
 class Loop:
@@ -131,9 +163,5 @@ def test_the_innermost_of_the_plugin_s_own_code_is_named_and_again_when_it_goes_
 
 
 def test_a_thread_that_is_there_no_more_is_no_reason_to_fail(records, watch):
-    thread = threading.Thread(target=lambda: None)
-    thread.start()
-    thread.join()
-    assert thread.ident not in sys._current_frames()
-    watch(Loop(answers=0), thread.ident)
+    watch(Loop(answers=0), -1)
     assert "blocked for 0 s by what it is at" in records.wait(1)[0]

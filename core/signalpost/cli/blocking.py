@@ -11,12 +11,16 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures.thread import ThreadPoolExecutor, _worker
 from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread, get_ident
-from time import monotonic
+from threading import Event, Thread, get_ident, main_thread
+from threading import enumerate as enumerate_threads
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any, TypeVar
+
+import click
 
 from signalpost.cli.standing import standing
 from signalpost.config.words import printable
@@ -31,6 +35,9 @@ FIRST = 3.0
 
 EVERY = 1.0
 """Seconds between two questions."""
+
+PATIENCE = 2.0
+"""Seconds in which threads end that are told to."""
 
 _AGAIN = 10
 
@@ -94,11 +101,27 @@ async def watched(coroutine: Coroutine[Any, Any, Result]) -> Result:
         watch.end()
 
 
+def say_what_keeps_the_process() -> None:
+    """Say, a moment after the server has stopped, which threads the process still waits for: nothing else would."""
+    Thread(target=_say_what_keeps_the_process, daemon=True).start()
+
+
+def _say_what_keeps_the_process() -> None:
+    sleep(PATIENCE)
+    frames = sys._current_frames()  # noqa: SLF001 - no other way
+    left = [each for each in enumerate_threads() if not each.daemon and each is not main_thread()]
+    busy = [(each, frame) for each in left if not _is_idle(frame := frames.get(each.ident or 0))]
+    found = [f'"{printable(each.name)}", which is at {place_of(frame)}' for each, frame in busy]
+    if found:
+        more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+        click.echo(f"stopped; waits for the thread {found[0]}{more}; Ctrl-C again ends it now", err=True)
+
+
 def place_of(frame: FrameType | None) -> str:
     """Name a plugin's code that a thread is at, and the line, through whatever that has called."""
     frames = list(_outwards(frame))
     code = next((found for each in frames if (found := _code_of(each)) is not None), None)
-    at = next(filter(_is_theirs, frames), None)
+    at = next(filter(_is_theirs, frames), frames[0] if frames else None)
     if code is not None:
         file = code.where.rpartition(":")[0]
         at = next((each for each in frames if each.f_code.co_filename == file), at)
@@ -120,6 +143,12 @@ def _code_of(frame: FrameType) -> Code | None:
         return None
     found = frame.f_locals.get("self")
     return found if isinstance(found, Code) else None
+
+
+def _is_idle(frame: FrameType | None) -> bool:
+    """Tell whether a thread ends with the process: one of a pool that has nothing to do, or that ends such a pool."""
+    ending = (ThreadPoolExecutor.shutdown.__code__, _worker.__code__)
+    return frame is None or frame.f_code is ending[1] or any(each.f_code is ending[0] for each in _outwards(frame))
 
 
 def _is_theirs(frame: FrameType) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from signalpost.cli.blocking import place_of, watched
+from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
 from signalpost.cli.browser import open_page
 from signalpost.cli.hiding import masked_by_command
 from signalpost.cli.logs import configure_logging, keep_log
@@ -75,7 +75,10 @@ def run_server(
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         served = serve(plan, signals, watch=watch, show=show, home=home, since=since, listening=listening)
-        runner.run(watched(with_an_end(served)))
+        try:
+            runner.run(watched(with_an_end(served)))
+        finally:
+            say_what_keeps_the_process()
 
 
 def calm_collector() -> None:
