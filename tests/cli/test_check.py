@@ -81,6 +81,17 @@ class TestCheck:
             "error file=routes.yaml,line=5,col=10,endColumn=16",
         ]
 
+    def test_github_has_a_notice_for_each_note_and_json_has_them_beside_its_list(self, write, signalpost):
+        write("routes: [{path: /, method: GET, broadcast: {value: x}}]")
+        note = signalpost("check").stdout.splitlines()[0].removeprefix("note: ")
+        place, _, text = note.partition(": ")
+        result = signalpost("check", "--format", "github")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert place == "routes.yaml:4"
+        assert result.stdout == f"::notice file=routes.yaml,line=4::{text}\n"
+        result = signalpost("check", "--format", "json")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "[]\n", f"note: {note}\n")
+
     def test_github_of_a_sound_file_is_nothing(self, write, signalpost):
         write()
         result = signalpost("check", "--format", "github")

@@ -80,7 +80,7 @@ def check(file: str, style: str) -> None:
     """
     from signalpost.cli.loading import load
     from signalpost.cli.terminal import wants_colour
-    from signalpost.config.render import Style, count_problems, render_problems
+    from signalpost.config.render import Style, count_problems, render_note, render_problems
 
     text = Style(style) is Style.TEXT
     try:
@@ -89,9 +89,9 @@ def check(file: str, style: str) -> None:
         # Here the problems are the answer, so they go to stdout.
         click.echo(render_problems(error.problems, Style(style), colour=text and wants_colour(sys.stdout)))
         sys.exit(1)
+    for note in loaded.notes:  # in JSON, a list of problems, they have no place
+        click.echo(render_note(note, Style(style)), err=Style(style) is Style.JSON)
     if text:
-        for note in loaded.notes:
-            click.echo(f"note: {note}")
         click.echo(f"{file}: {count_problems(0)}")
     elif nothing := render_problems((), Style(style)):
         click.echo(nothing)

@@ -1,6 +1,7 @@
 """Problems for people, for programs, and for the pull requests of GitHub."""
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -23,6 +24,7 @@ _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"
 _RED = "\x1b[31;1m"
 _DIM = "\x1b[2m"
+_PLACE = re.compile(r"(.+?):([0-9]+): ")
 
 
 class Style(StrEnum):
@@ -50,6 +52,16 @@ def render_problems(problems: Sequence[Problem], style: Style = Style.TEXT, *, c
             return json.dumps([_fields(problem) for problem in problems], ensure_ascii=False, indent=2)
         case Style.GITHUB:
             return "\n".join(_github(problem) for problem in problems)
+
+
+def render_note(note: str, style: Style = Style.TEXT) -> str:
+    """Write a note, which begins with its place if it has one: ``routes.yaml:14: …``."""
+    if style is not Style.GITHUB:
+        return f"note: {note}"
+    found = _PLACE.match(note)
+    properties = "" if found is None else f" file={_escape(printable(found[1]), ':,')},line={found[2]}"
+    text = note if found is None else note[found.end() :]
+    return f"::notice{properties}::{_escape(printable(text), '')}"
 
 
 def count_problems(number: int) -> str:
