@@ -64,7 +64,7 @@ class _QuietApp(Sanic[Any, Any]):
         except CancelledError:
             raise
         except Exception as error:
-            if request.stream.stage is Stage.HANDLER:
+            if request.stream is None or request.stream.stage is Stage.HANDLER:
                 await self.handle_exception(request, error, run_middleware=False)
                 return
             if not isinstance(error, BrokenAnswerError):
