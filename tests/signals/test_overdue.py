@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -252,6 +253,33 @@ async def test_on_error_is_told_of_a_startup_whose_time_was_over():
             await app.reload(plugins={"hanging": hanging.replace("pass", "await asyncio.Event().wait()")})
         seen = [("TimeoutError", "took longer than limits.startup (0.05 s)", "hook startup of plugin hanging")]
         assert await heard(app) == seen
+
+
+LATE = """
+import asyncio
+from signalpost import action, route
+
+@route("hang", path="/hang", methods=["GET"])
+async def hang(event):
+    await asyncio.Event().wait()
+
+@action("hang-on")
+async def hang_on(event, options):
+    await asyncio.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(("path", "what"), [("/hang", 'handler "hang"'), ("/do", 'action "hang-on"')])
+async def test_on_error_is_told_of_who_kept_a_request_waiting_too_long(path, what):
+    routes = """
+endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]
+limits: {response: 100ms}
+routes: [{path: /do, method: GET, do: [{hang-on: {}}]}]
+"""
+    async with serve(routes, plugins={"late": LATE, "listening": LISTENING}) as app:
+        async with httpx.AsyncClient(base_url=app.url("web"), trust_env=False) as web:
+            assert (await web.get(path)).status_code == 503
+        assert await heard(app) == [("TimeoutError", "took longer than limits.response", f"{what} of plugin late")]
 
 
 CANCELLABLE = """

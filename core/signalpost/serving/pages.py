@@ -7,6 +7,7 @@ or the name of what serves it; those go to the log.
 """
 
 import logging
+import sys
 from asyncio import CancelledError
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.foreign import overran
 from signalpost.serving.guard import Guard
 from signalpost.serving.handshake import Refusal
 
@@ -142,6 +144,8 @@ class ErrorPages(ErrorHandler):
             status = 503
         if isinstance(exception, LateAnswerError):
             LOG.error("%s was answered with %d: %s", shown(request), status, exception)
+            if (cancelled := sys.exc_info()[1]) is not None:
+                overran(cancelled, "took longer than limits.response")
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(exception, CancelledError | OverloadedError):
             LOG.error("%s was answered with %d", shown(request), status, exc_info=exception)
         return failure(request, status, headers=headers)
