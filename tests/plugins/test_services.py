@@ -294,3 +294,16 @@ async def test_an_event_outside_of_a_plugin_s_code_spawns_nothing():
     with pytest.raises(RuntimeError, match="has a context while a server gives it"):
         Bare().spawn(work())
     await asyncio.sleep(0)
+
+
+async def test_the_id_of_a_client_is_not_a_plugin_s_to_choose(caplog):
+    code = """
+@signal("ask", path="/ask")
+async def ask(event):
+    event.client.id = event.data.message
+"""
+    async with Serving(code) as talk:
+        assert (await talk.ask("bob"))["error"]["code"] == "handler-failed"
+        async with talk.app.connect("/ask") as client:
+            assert set(talk.app.server._hub.clients) == {talk.client.id, client.id}
+    assert "has no setter" in caplog.text

@@ -108,7 +108,6 @@ class Client:
     a loop turn are on their way.
 
     Attributes:
-        id: unique, chosen by the server.
         path: where it is connected: the declared spelling of literals, its own parameters.
         place: whose clients are one audience, likewise `ward`; see `signalpost.signals.table.ResolvedPath`.
         params: the parameters of `path`.
@@ -132,6 +131,7 @@ class Client:
         "_dismiss",
         "_ending",
         "_hub",
+        "_id",
         "_limit",
         "_outbox",
         "_paused",
@@ -145,7 +145,6 @@ class Client:
         "direct",
         "endpoint",
         "groups",
-        "id",
         "params",
         "path",
         "place",
@@ -169,7 +168,7 @@ class Client:
         place: Place | None = None,
         ward: str | None = None,
     ) -> None:
-        self.id = client_id
+        self._id = client_id
         self.path = path
         self.place: Place = path if place is None else place
         self.ward = ward
@@ -196,6 +195,11 @@ class Client:
         # The handshake's answer may still be in the transport: a broadcast must not overtake it.
         self._paused = bool(transport.get_write_buffer_size()) and self.descriptor != NO_DESCRIPTOR
         self.direct = self.descriptor != NO_DESCRIPTOR and not self._paused
+
+    @property
+    def id(self) -> ClientId:
+        """Unique, chosen by the server. A plugin that could write it would have the hub lose the client."""
+        return self._id
 
     def __repr__(self) -> str:
         return f"<Client {self.id} on {self.path}>"
