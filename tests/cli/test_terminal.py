@@ -398,8 +398,8 @@ class TestWhatAStopWaitsFor:
             server.process.send_signal(signal.SIGINT)
             said = server.process.stderr.readline()
             assert re.fullmatch(
-                r"stopping: waits for hold \(\S+/plugins/stubborn\.py:8\), which blocks everything else; "
-                r"Ctrl-C again ends it now\n",
+                r'stopping: waits for handler "hold" of plugin stubborn \(\S+/plugins/stubborn\.py:5\), which is at '
+                r"hold \(\S+/plugins/stubborn\.py:8\), which blocks everything else; Ctrl-C again ends it now\n",
                 said,
             )
             server.process.send_signal(signal.SIGINT)
