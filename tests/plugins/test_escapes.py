@@ -452,3 +452,65 @@ signals:
     ]
     blocked = [line.partition(" (")[0] for line in caplog.messages if "blocked the loop" in line]
     assert blocked == ['function "slow" of plugin names', 'filter "held" of plugin names']
+
+
+RETURNS = """
+from signalpost import action, hookimpl, route, signal
+
+class Anything:
+    @property
+    def __class__(self):
+        ESCAPE
+    def __getattr__(self, name):
+        ESCAPE
+    def __bool__(self):
+        ESCAPE
+    def __eq__(self, other):
+        ESCAPE
+    __hash__ = None
+
+@signal("handler", path="/handler")
+async def handler(event):
+    return Anything()
+
+@action("returns")
+def returns(event, options):
+    return Anything()
+
+@route("route", path="/route", methods=["GET"])
+async def answer(event):
+    return Anything()
+
+@hookimpl
+def client_connected(client):
+    return Anything()
+
+@hookimpl
+def shutdown(context):
+    return Anything()
+"""
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+async def test_what_a_plugin_returns_may_raise_whatever_it_is_asked(name, caplog):
+    routes = """
+endpoints:
+  - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+signals:
+  - {path: /action, do: [{returns: {}}]}
+  - {path: /here, do: [{reply: {value: here}}]}
+"""
+    source = RETURNS.replace("ESCAPE", ESCAPES[name])
+    async with serve(routes, plugins={"any": source}) as app:
+        for path in ("/handler", "/action"):
+            async with app.connect(path) as client:
+                await client.send("hi")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await client.receive()
+        async with httpx.AsyncClient(base_url=app.url("web"), trust_env=False) as http:
+            assert (await http.get("/route")).status_code == 500
+        async with app.connect("/here") as client:
+            await client.send("hi")
+            assert await client.receive() == "here"
