@@ -7,15 +7,11 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
-from websockets.asyncio.client import connect
-
-from signalpost.testing import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -174,47 +170,6 @@ def test_the_page_works_where_one_port_has_all_and_a_proxy_knows_only_that(
     )
 
     talk(open_page(url), open_page(url))
-
-
-UNIX = """
-    endpoints:
-      - {name: web, address: "unix:app.sock", protocol: http}
-      - {name: live, address: "unix:app.sock", protocol: ws}
-    routes:
-      - {path: /, method: POST, do: [{broadcast: {value: "{{ data }}"}}]}
-      - {path: "/u/<name>", method: GET, do: [{respond: {json: "{{ params.name }}"}}]}
-    signals: [{path: "/u/<name>", connected: [{reply: {value: "{{ params.name }}"}}]}]
-"""
-
-
-@pytest.mark.parametrize("host", ["$host", "$http_host"])
-async def test_nginx_asks_at_a_unix_socket_for_pages_and_websockets(tmp_path, host):
-    proxies = Proxies(tmp_path, SimpleNamespace(url=":0", signals_url=":0"))
-    async with serve(UNIX, folder=tmp_path):
-        upgrade = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;"
-        url = proxies.nginx(f"""
-            map $http_upgrade $connection_upgrade {{ default upgrade; "" close; }}
-            server {{
-                listen 80;
-                location / {{
-                    proxy_pass http://unix:{tmp_path}/app.sock;
-                    proxy_http_version 1.1; proxy_set_header Host {host}; {upgrade}
-                }}
-            }}
-        """)
-        try:
-            async with (
-                httpx.AsyncClient(base_url=url, headers={"origin": url}) as page,
-                connect(f"{url.replace('http', 'ws')}/u/a%2Fb", origin=url) as client,
-            ):
-                assert await client.recv() == "a/b"
-                assert (await page.get("/u/a%2Fb")).json() == "a/b"
-                assert (await page.get("/.well-known/signalpost")).json()["url"] is None
-                assert (await page.post("/", json="hello")).status_code == 204
-                assert await client.recv() == "hello"
-                assert (await page.post("/", headers={"origin": "http://evil.test"})).status_code == 403
-        finally:
-            proxies.stop()
 
 
 def test_behind_a_proxy_that_passes_nothing_on_the_log_says_what_it_is_to_pass_on(app: Any, proxies: Proxies):

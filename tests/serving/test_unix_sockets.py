@@ -1,5 +1,8 @@
 """Endpoints at Unix sockets, as a proxy on the same machine asks them."""
 
+import asyncio
+import os
+import shutil
 import socket
 import stat
 
@@ -153,3 +156,83 @@ def test_two_of_a_kind_cannot_share_one(tmp_path):
     text = 'endpoints: [{name: a, address: "unix:x", protocol: ws}, {name: b, address: "unix:./x", protocol: ws}]'
     with pytest.raises(ConfigError, match='is taken by the endpoint "a"'):
         parse_config(text, file="routes.yaml", folder=tmp_path)
+
+
+PROXIED = """
+    endpoints:
+      - {name: web, address: "unix:app.sock", protocol: http}
+      - {name: live, address: "unix:app.sock", protocol: ws}
+    routes:
+      - {path: /, method: POST, do: [{broadcast: {value: "{{ data }}"}}]}
+      - {path: "/u/<name>", method: GET, do: [{respond: {json: "{{ params.name }}"}}]}
+    signals: [{path: "/u/<name>", connected: [{reply: {value: "{{ params.name }}"}}]}]
+"""
+
+
+NGINX = """
+    daemon off; master_process off; pid nginx.pid;
+    events {{}}
+    http {{
+        access_log off;
+        client_body_temp_path body; proxy_temp_path proxy;
+        fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+        map $http_upgrade $connection_upgrade {{ default upgrade; "" close; }}
+        server {{
+            listen unix:{folder}/nginx.sock;
+            location / {{
+                proxy_pass http://unix:{folder}/app.sock;
+                proxy_http_version 1.1;
+                proxy_set_header Host {host};
+                proxy_set_header Upgrade $http_upgrade;
+                proxy_set_header Connection $connection_upgrade;
+            }}
+        }}
+    }}
+"""
+
+
+@pytest.fixture
+async def start_nginx(tmp_path):
+    """Start nginx with a configuration; it listens when this returns."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        reason = "there is no nginx on the PATH (Debian: apt install nginx)"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    started = []
+
+    async def start(host):
+        (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, host=host))
+        command = (program, "-p", str(tmp_path), "-e", "stderr", "-c", "nginx.conf")
+        started.append(await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL))
+        while True:
+            try:
+                _, writer = await asyncio.open_unix_connection(tmp_path / "nginx.sock")
+            except (FileNotFoundError, ConnectionRefusedError):
+                assert started[0].returncode is None, "nginx has ended"
+                await asyncio.sleep(0)
+            else:
+                writer.close()
+                return
+
+    yield start
+    for process in started:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize("host", ["$host", "$http_host"])
+async def test_nginx_asks_there_for_pages_and_websockets(tmp_path, start_nginx, host):
+    url = "http://app.example.com:8080"
+    transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "nginx.sock"))
+    async with serve(PROXIED, folder=tmp_path):
+        await start_nginx(host)
+        async with (
+            httpx.AsyncClient(transport=transport, base_url=url, headers={"origin": url}) as page,
+            unix_connect(str(tmp_path / "nginx.sock"), "ws://app.example.com:8080/u/a%2Fb", origin=url) as client,
+        ):
+            assert await client.recv() == "a/b"
+            assert (await page.get("/u/a%2Fb")).json() == "a/b"
+            assert (await page.get("/.well-known/signalpost")).json()["url"] is None
+            assert (await page.post("/", json="hello")).status_code == 204
+            assert await client.recv() == "hello"
+            assert (await page.post("/", headers={"origin": "http://evil.test"})).status_code == 403
