@@ -246,7 +246,9 @@ def overran(error: BaseException, text: str) -> None:
         text: says how long it may take.
 
     """
-    found = getattr(error, _INTERRUPTED, None) or getattr(error.__cause__, _INTERRUPTED, None)
+    # Of the two, Python 3.11.2 has but the context.
+    origins = (error, error.__cause__, error.__context__)
+    found = next(filter(None, (getattr(each, _INTERRUPTED, None) for each in origins)), None)
     if found is not None:
         code, args = found
         code.overran(text, *args)
