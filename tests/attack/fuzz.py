@@ -38,18 +38,41 @@ from sanic.exceptions import BadRequest
 from signalpost.actions.compiler import Compiler
 from signalpost.actions.scope import Limits
 from signalpost.actions.value import Computed, TemplateFailedError
+from signalpost.cli.logs import LineFormatter
 from signalpost.cli.running import calm_collector
+from signalpost.config.addresses import parse_host
+from signalpost.config.masks import Mask
+from signalpost.config.nodes import Hidden
+from signalpost.config.paths import PathPattern, path_segments, path_text
+from signalpost.config.words import did_you_mean, printable, quoted
 from signalpost.delivery.deflate import Agreement, Inflater
 from signalpost.delivery.reader import FrameReader
 from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
-from signalpost.serving.extensions import agree
-from signalpost.serving.handshake import Refusal, accept, check_origin, choose_protocol, is_upgrade, read_offer
+from signalpost.serving.extensions import MalformedError, agree, read_extensions
+from signalpost.serving.files import part_of
+from signalpost.serving.handshake import (
+    Refusal,
+    accept,
+    check_origin,
+    choose_protocol,
+    is_listed,
+    is_own_page,
+    is_upgrade,
+    read_authority,
+    read_offer,
+    read_origin,
+)
 from signalpost.serving.head import read_head
+from signalpost.serving.packed import takes_gzip
+from signalpost.serving.remedies import let_in_origin, shown
 from signalpost.serving.request import WebRequest
+from signalpost.signals.fields import origin_form, query_values
+from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
 from signalpost.signals.jsontext import load
 from signalpost.signals.message import RefusedMessageError, read_message
 from signalpost.signals.outgoing import ValueFrame, error_frame
 from signalpost.signals.schema import SchemaGate
+from signalpost.signals.typed import FieldTypes
 from signalpost.testing import serve
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -588,6 +611,51 @@ class Template:
         quickly(render)
 
 
+class Texts:
+    """A text of a client's: each of those that read one for its form is done in time, whatever it is made of."""
+
+    words = ()
+
+    def __init__(self):
+        secrets = ("hunter2-hunter2", "a b c d e f g h", "1234567890")
+        masks = Mask([Hidden("SECRET", each, secret=True) for each in secrets])
+        pattern = PathPattern.parse("/a/<number:int>/<rest:path>")
+        types = FieldTypes.of({"properties": {"a": {"type": ["integer", "number", "boolean", "null"]}}})
+        self._of_heads = (  # 16 KiB, as limits.head allows
+            parse_host,
+            read_origin,
+            lambda text: is_own_page(text, read_authority(text), (80,)),
+            lambda text: is_listed(text, ("https://*.example", "https://good.example")),
+            lambda text: let_in_origin(text, read_authority(text), ()),
+            takes_gzip,
+            lambda text: part_of(text, 1_000),
+            origin_form,
+            path_text,
+            lambda text: pattern.match(path_segments(f"/a/{text}") or []),
+            lambda text: pattern.match(path_segments(f"/a/7/{text}") or []),
+            lambda text: types.read(query_values(text)),
+            lambda text: types.read({"a": [text]}),
+            lambda text: read_extensions([text, text]),
+            lambda text: did_you_mean(text, ("message", "path", "group")),
+            lambda text: [shown(text), quoted(text), printable(text)],
+        )
+        self._of_messages = (
+            LineFormatter(masks)._line,
+            text_looks_like_an_error,
+            frame_looks_like_the_server_s,
+        )
+
+    def make(self, chance):
+        """Make a text."""
+        return hostile.text(chance, chance.choice((30, 200, 16_000, 65_000))).encode()
+
+    def __call__(self, data):
+        text = data.decode(errors="replace")
+        for read in (*self._of_messages, *(self._of_heads if len(data) <= 16_384 else ())):
+            with contextlib.suppress(ValueError, Refusal, MalformedError):
+                quickly(lambda read=read: read(text))
+
+
 TARGETS = {
     "reader": Reader,
     "message": Message,
@@ -598,6 +666,7 @@ TARGETS = {
     "body": Body,
     "request": Request,
     "actions": Actions,
+    "texts": Texts,
 }
 
 

@@ -275,3 +275,18 @@ def _chunked(chance, body):
         (b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n", b"0\r\n", b"", b"0\r\n\r\nGET / HTTP/1.1\r\n\r\n")
     )
     return b"".join((shape % len(piece)).encode() + piece + b"\r\n" for piece in pieces) + end
+
+
+_PIECES = (
+    *("a", "A", "0", "_", "-", ".", " ", "\t", ",", ";", ":", "/", "%", "=", "&", "*", "[", "{", '"', "\\", "?", "#"),
+    *("\n", "\r\n", " \n", "a.", "a-", "a,", ", ", "a;", 'a="', '\\"', "a=", "::", "//", "%2F", "%25", "%", "…", "é"),
+    *("\u200b", "\U0001f600", "http://", "a:", "0:", "1.", '{"error":', "gzip;q=0,", "bytes=0-", "hunter"),
+)
+
+
+def text(chance, size):
+    """Make a text of a few pieces, one of them over and over: what an expression that looks back goes through often."""
+    piece, few = chance.choice(_PIECES), lambda: "".join(chance.choices(_PIECES, k=chance.randrange(4)))
+    if not chance.randrange(3):
+        piece += chance.choice(_PIECES)
+    return f"{few()}{piece * (size // len(piece))}{few()}"[:size]

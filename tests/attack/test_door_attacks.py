@@ -89,6 +89,10 @@ NOT_ANSWERED = [
     "wide.example",
     "evilwide.example",
     "a.wide.example.evil.test",
+    "a" * 250 + "!",
+    "a-" * 120 + "!",
+    "a." * 120 + "!",
+    "_" * 15_000,
     "loca\u017fhost",
     "\u212aiosk.localhost.evil",
 ]

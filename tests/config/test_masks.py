@@ -149,6 +149,7 @@ SECRETS = (
     "back\\slash\\\\pw9",
     "emoji\U0001f600pass1",
     "tab\tand (a)!*'x1",
+    "two  blanks and \t a tab1",
 )
 
 
@@ -166,6 +167,13 @@ def test_a_flood_of_what_escapes_are_made_of_has_an_end(flood):
     # Tried from each place up to the end, and in all ways there are, it would outlast the time that a test has.
     text = "ord p" + flood * (65_536 // len(flood))
     assert "LABEL" not in secrets_mask([hide("p\\\\\"'ss\\ \\w\"\"''ord")])(text)
+
+
+@pytest.mark.parametrize("flood", [" \n", "\t", "a \n", " a", "b\n \n", "…", "...", "abcdefg…", "\r\n"])
+@pytest.mark.parametrize("secret", ["a b c d e f g h", "pass word", "a\tb\t\tc1"])
+def test_a_flood_of_blanks_and_cuts_has_an_end(flood, secret):
+    text = f"pass a word{flood * (65_536 // len(flood))}x\n"
+    assert "LABEL" not in secrets_mask([hide(secret)])(text)
 
 
 @pytest.mark.parametrize("limit", range(20, 60))

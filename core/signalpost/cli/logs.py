@@ -36,7 +36,7 @@ TOLD_EVERY = 1.0
 """Seconds between two lines about what was left out, at least."""
 
 # More is not looked at: what a client has sent may be a mebibyte long.
-_LOOKED_AT = 64 * 1024
+_LOOKED_AT = 16 * 1024
 _MOST_ORIGINS = 1_000
 _MOST_TOLD = 20
 _LOG_STEPS = "signalpost.log"
@@ -92,7 +92,8 @@ class LineFormatter(logging.Formatter):
 
     def _line(self, text: str) -> str:
         # Hidden before it is cut, since a piece of a secret is not found; and cut before that only if it is very long.
-        return cut(escaped(self._masked(cut(text, _LOOKED_AT))), length=len(text))
+        shown = cut(self._masked(cut(text, _LOOKED_AT)), length=len(text))
+        return cut(escaped(shown), length=len(text))
 
     def _traceback(self, error: BaseException) -> list[str]:
         """Return the lines of a traceback; what exceptions say stays in the line that it begins in."""

@@ -6,7 +6,10 @@ from urllib.parse import urlsplit
 
 from signalpost.config.words import quoted
 
-_HOST_NAME = re.compile(r"(?=.{1,253}\.?$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
+# RFC 1035 section 2.3.4, and underscores, which some networks have. Label by label: one expression for a whole name
+# would try all ways to part it, and clients choose names.
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_LONGEST_NAME = 253
 _LOOKS_LIKE_IPV4 = re.compile(r"[0-9.]+")
 _SCHEME_NAME = re.compile(r"[a-z][a-z0-9+.-]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -33,7 +36,7 @@ def parse_address(text: str) -> str:
     host, colon, port = text.rpartition(":")
     if colon and port.isdecimal() and ":" not in host:
         raise ValueError(f'{quoted(text)} holds a port; write address: "{host}" and port: {port}')
-    if _LOOKS_LIKE_IPV4.fullmatch(text) or not _HOST_NAME.fullmatch(text):
+    if _LOOKS_LIKE_IPV4.fullmatch(text) or not _is_host_name(text):
         raise ValueError(
             f"{quoted(text)} is no address (allowed: an IPv4 or IPv6 address, a host name, or * for all IPv4)"
         )
@@ -62,7 +65,7 @@ def parse_origin(text: str) -> str:
         raise ValueError(f"{quoted(text)} is no origin (allowed: scheme://host[:port])") from None
     scheme, host = parts.scheme.lower(), parts.hostname or ""
     if not parts.netloc or not host or not _SCHEME_NAME.fullmatch(scheme):
-        meant = f'; did you mean "https://{text}"?' if _HOST_NAME.fullmatch(text.partition(":")[0]) else ""
+        meant = f'; did you mean "https://{text}"?' if _is_host_name(text.partition(":")[0]) else ""
         raise ValueError(f"{quoted(text)} is no origin{meant} (allowed: scheme://host[:port])")
     shown = f"[{host}]" if ":" in host else host
     origin = f"{scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}")
@@ -103,6 +106,12 @@ def parse_host(text: str) -> str:
         raise ValueError(f"{quoted(text)}: IP addresses are always answered; leave it out")
     if not name.isascii():
         raise ValueError(f"{quoted(text)}: write a host name as browsers send it, in ASCII (xn--…)")
-    if _LOOKS_LIKE_IPV4.fullmatch(name) or not _HOST_NAME.fullmatch(name):
+    if _LOOKS_LIKE_IPV4.fullmatch(name) or not _is_host_name(name):
         raise ValueError(f"{quoted(text)} is no host name {allowed}")
     return text.removesuffix(".").lower()
+
+
+def _is_host_name(text: str) -> bool:
+    """Tell whether a text is the name of a host, perhaps with the root's dot at its end."""
+    name = text.removesuffix(".")
+    return len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))

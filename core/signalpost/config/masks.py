@@ -44,7 +44,7 @@ class Mask:
 
     """
 
-    __slots__ = ("_labels", "_marks", "_spellings")
+    __slots__ = ("_fewest", "_labels", "_marks", "_spellings")
 
     def __init__(self, hidden: Iterable[Hidden]) -> None:
         # The longest first, so that none is hidden as a part of another.
@@ -56,6 +56,7 @@ class Mask:
             for each in values
             for text, whole in _spellings(each.text).items()
         ]
+        self._fewest = min((spelling.fewest for spelling in self._spellings), default=0)
 
     def __call__(self, text: str, about: Sequence[Hidden] = ()) -> str:
         """Return a text with labels.
@@ -86,6 +87,8 @@ class Mask:
         """Hide what is left of a value where a text was cut in the middle of it."""
         parts = _CUT.split(text)
         for index in range(0, len(parts), 2):
+            if len(parts[index]) < self._fewest:
+                continue
             for spelling in self._spellings:
                 if index + 1 < len(parts):
                     parts[index] = spelling.hide_beginning(parts[index])
@@ -103,9 +106,12 @@ class _Spelling:
         whole: whether to look for it as it is and however it is escaped; else only for what is left of it where it was
             cut, since the value's own pattern finds it.
 
+    Attributes:
+        fewest: how many characters of a cut value are hidden.
+
     """
 
-    __slots__ = ("_fewest", "_mark", "_spellings", "_text")
+    __slots__ = ("_mark", "_spellings", "_text", "fewest")
 
     def __init__(self, text: str, mark: str, *, whole: bool) -> None:
         self._text = text.lower()
@@ -113,7 +119,7 @@ class _Spelling:
         # A short one is hidden only as a word, a long one in any case.
         self._spellings = Spellings(text, as_word=len(text) < _LONG) if whole else None
         # What is left of a cut value is hidden if it is so long: of short values, half of them.
-        self._fewest = max(SHORTEST, min(_LONG, len(text) // 2))
+        self.fewest = max(SHORTEST, min(_LONG, len(text) // 2))
 
     def hide(self, text: str, lowered: str, flat: str) -> str:
         """Hide the value wherever it stands; the arguments are those of `Spellings.hide`."""
@@ -121,7 +127,7 @@ class _Spelling:
 
     def hide_beginning(self, text: str) -> str:
         """Hide the beginning of the value at the end of a text."""
-        first = self._text[: self._fewest]
+        first = self._text[: self.fewest]
         start = max(0, len(text) - len(self._text))
         tail = text[start:].lower()
         at = tail.find(first)
@@ -133,7 +139,7 @@ class _Spelling:
 
     def hide_end(self, text: str) -> str:
         """Hide the end of the value at the beginning of a text."""
-        last = self._text[-self._fewest :]
+        last = self._text[-self.fewest :]
         head = text[: len(self._text)].lower()
         at = head.rfind(last)
         while at >= 0:

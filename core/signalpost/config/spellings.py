@@ -10,10 +10,13 @@ import re
 from functools import cached_property
 from itertools import groupby
 
-_BREAK = r"(?:[ \t]*[\r\n]\s*)?"
-"""Between two characters, where a text is broken into lines."""
+_BREAK = r"(?:[ \t]*+[\r\n]\s*+)?+"
+"""Between two characters that are no blanks, where a text is broken into lines."""
 
-_LINE_ENDS = re.compile(r"[ \t]*[\r\n]\s*")
+_BLANKS = " \t"
+
+# From the first blank before a line end: from each of many blanks it would go to their end.
+_LINE_ENDS = re.compile(r"(?<![ \t])[ \t]*[\r\n]\s*")
 # As many as there are after being escaped three times; possessive, so that a flood of them is gone through once.
 _ESCAPES = r"\\{0,8}+"
 _MOST_BACKSLASHES = 255
@@ -64,7 +67,10 @@ class Spellings:
 
     @cached_property
     def _broken_pattern(self) -> re.Pattern[str]:
-        return re.compile(_BREAK.join(_written(self._text)), re.IGNORECASE)
+        words = [
+            _BREAK.join(_written(part)) if part.strip(_BLANKS) else _written(part)[0] for part in _parts(self._text)
+        ]
+        return re.compile("".join(words), re.IGNORECASE)
 
 
 def flattened(text: str) -> str:
@@ -72,8 +78,16 @@ def flattened(text: str) -> str:
     return _LINE_ENDS.sub("", text) if "\n" in text or "\r" in text else ""
 
 
+def _parts(text: str) -> list[str]:
+    """Return runs of blanks, and what is between them."""
+    return [part for part in re.split(rf"([{_BLANKS}]+)", text) if part]
+
+
 def _written(text: str) -> list[str]:
-    """Return a pattern for each character, or each run of backslashes: every way to write it."""
+    """Return a pattern for each character, or each run of backslashes or blanks: every way to write it.
+
+    None can match in two ways: a flood of what it begins with would be gone through again and again.
+    """
     patterns = []
     for char, run in groupby(text):
         count = len(list(run))
@@ -82,6 +96,8 @@ def _written(text: str) -> list[str]:
             patterns.append(
                 rf"(?:\\{{{count},{max(count, _MOST_BACKSLASHES)}}}+|(?:{'|'.join(_escapes(char))}){{{count}}})"
             )
+        elif char in _BLANKS:
+            patterns.append(rf"(?:{_ways(char)}{{{count}}}+|\s++)")
         else:
             patterns += [_ways(char)] * count
     return patterns
@@ -91,8 +107,6 @@ def _ways(char: str) -> str:
     if char.isascii() and char.isalnum():
         return char
     ways = [_ESCAPES + re.escape(char), *_escapes(char)]
-    if char in " \t":
-        ways.append(r"\s+")
     if char == " ":
         ways.append(r"\+")
     if char in "'\"":

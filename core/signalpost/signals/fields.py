@@ -21,7 +21,8 @@ def origin_form(target: str) -> str:
     """Return the path and query of what a request line asks for: ``/who`` of ``http://host/who`` (RFC 9112 3.2.2)."""
     if target.startswith("/"):
         return target
-    rest = _AUTHORITY.sub("", target, count=1)
+    authority = _AUTHORITY.match(target)
+    rest = target if authority is None else target[authority.end() :]
     return rest if rest.startswith("/") else f"/{rest}"
 
 
