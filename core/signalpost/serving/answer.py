@@ -9,9 +9,17 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from time import time
+from typing import Any
+
+from sanic.compat import Header
+from sanic.response import BaseHTTPResponse, ResponseStream
+
+from signalpost.config.words import quoted
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _UNSAFE = re.compile(r"[\r\n\0]")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_LEAST, _MOST = 200, 999  # the last answer to a request, of three digits (RFC 9110 section 15)
 
 
 def head_of(status: int, fields: Iterable[tuple[str, object]], framing: str) -> bytes:
@@ -29,6 +37,32 @@ def head_of(status: int, fields: Iterable[tuple[str, object]], framing: str) -> 
         text = "".join([f"{_UNSAFE.sub('', line)}\r\n" for line in lines])
     start = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
     return f"{start}{text}{framing}\r\n".encode(errors="surrogateescape")
+
+
+def check_answer(response: BaseHTTPResponse | ResponseStream) -> None:
+    """Check what code of plugins has made, and have its headers be texts: whatever stands there may raise as it is one.
+
+    Raises:
+        TypeError: the status or the content type is none; worded for the author.
+        ValueError: a header's name or value is none, likewise.
+
+    """
+    status: Any = response.status
+    if type(status) is not int and not isinstance(status, HTTPStatus):
+        raise TypeError(f"the status of a response is a whole number, not {type(status).__name__}")
+    if not _LEAST <= status <= _MOST:
+        raise ValueError(f"the status of a response is from {_LEAST} to {_MOST}, not {status}")
+    kind: Any = response.content_type
+    if kind is not None and type(kind) is not str:
+        raise TypeError(f"the content type of a response is a text, not {type(kind).__name__}")
+    headers: Header = response.headers
+    if any(type(value) is not str for value in headers.values()):
+        response.headers = headers = Header([(name, str(value)) for name, value in headers.items()])
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{quoted(name)} is no name of a header")
+        if not value.isascii():
+            value.encode(errors="surrogateescape")  # half a character is none
 
 
 def date_now() -> str:

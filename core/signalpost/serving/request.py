@@ -11,6 +11,7 @@ from sanic.models.protocol_types import TransportProtocol
 from sanic.request import Request, RequestParameters
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
+from signalpost.serving.answer import check_answer
 from signalpost.serving.handshake import is_upgrade
 from signalpost.serving.known import LONGEST
 from signalpost.serving.pages import harden
@@ -126,6 +127,8 @@ class WebRequest(Request[Any, Any]):
             raise ServerError("Second respond call is not allowed.")
         if response is None:
             response = HTTPResponse(status=status, headers=headers, content_type=content_type)
+        if isinstance(response, BaseHTTPResponse):
+            check_answer(response)
         if stream is not None and isinstance(response, BaseHTTPResponse):
             connected: Any = stream.respond(response)
             response = connected if isinstance(connected, BaseHTTPResponse) else await connected

@@ -27,6 +27,7 @@ from signalpost.foreign import Code, original
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
+from signalpost.serving.answer import check_answer
 from signalpost.serving.context import in_context
 from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
 from signalpost.serving.forms import body_of
@@ -297,6 +298,7 @@ def response_of(result: Any, *, responded: bool = False) -> Response:
         return _json(result)
     match result:
         case BaseHTTPResponse() | ResponseStream():
+            check_answer(result)
             return result
         case None:
             return None if responded else HTTPResponse(status=204)
