@@ -694,6 +694,12 @@ def mutated(chance, seeds, words):
     return bytes(data[:LONGEST])
 
 
+def settled(target):
+    """Give the bytes that the process holds, but for what clients of the fuzzer's own leave to the collector."""
+    gc.collect()
+    return resident() - getattr(target, "kept", 0)
+
+
 def resident():
     """Give the bytes of memory that this process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
@@ -729,9 +735,9 @@ def fuzz(name, target, goes_on, chance, *, on=False):
                 break
         tried += BATCH
         if tried == 10 * BATCH:
-            before = resident() - getattr(target, "kept", 0)
+            before = settled(target)
     faulthandler.cancel_dump_traceback_later()
-    grown = resident() - getattr(target, "kept", 0) - before
+    grown = settled(target) - before
     if before and grown > GROWTH:
         print(f"{name} grew by {grown >> 20} MiB in {tried} inputs")
         return None
