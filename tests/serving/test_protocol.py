@@ -96,6 +96,18 @@ async def test_between_two_requests_a_connection_may_rest():
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
 
 
+async def test_a_stop_waits_for_no_request_whose_head_is_not_whole():
+    patient = APP.replace("handshake: 250ms", "handshake: 10m, drain: 10m")
+    async with serve(patient) as app, opened(app, "web") as (reader, writer), opened(app, "web") as (ends, other):
+        other.write(b"GET / HTTP/1.1\r\nHo")
+        await other.drain()
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await app.server.stop()
+        with contextlib.suppress(ConnectionResetError):
+            assert await ends.read() == b""
+
+
 async def test_a_stop_in_the_middle_of_a_request_is_nothing_to_log(caplog):
     async with serve(APP) as app, opened(app, "web") as (reader, writer), opened(app, "web") as (_, other):
         other.write(b"GET / HTTP/1.1\r\nHo")

@@ -30,7 +30,7 @@ LOG = logging.getLogger(__name__)
 
 # Bytes of a body that are handed on together; a list of them costs more than they do where they are few.
 _PIECE = 65_536
-_END_OF_HEAD = b"\r\n\r\n"
+END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
 _MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
 _LEAST_STATUS = 200  # of an answer that is the last one to a request
@@ -105,7 +105,7 @@ class Exchange(Http):
     async def http1_request_header(self) -> None:
         """Wait for the head of a request, and for its turn, and read it."""
         buffer = self.recv_buffer
-        at = -1 if buffer.startswith(b"\r") else buffer.find(_END_OF_HEAD)
+        at = -1 if buffer.startswith(b"\r") else buffer.find(END_OF_HEAD)
         if at == -1:
             at = await self._await_head()
         owner = self._owner
@@ -161,7 +161,7 @@ class Exchange(Http):
         WebRequest._current.set(request)  # noqa: SLF001 - as Sanic does
         self.request_bytes_left = self.request_bytes = fields.length or 0
         self.request_body = None if fields.length is None else True  # type: ignore[assignment]  # or "chunked"
-        del buffer[: at + len(_END_OF_HEAD)]
+        del buffer[: at + len(END_OF_HEAD)]
         self.request, request.stream = request, self
         owner.state["requests_count"] += 1
         return True
@@ -183,8 +183,8 @@ class Exchange(Http):
         buffer, at = self.recv_buffer, 0
         if buffer.startswith(b"\r"):
             await self._skip_empty_lines()
-        while (at := buffer.find(_END_OF_HEAD, at)) == -1:
-            at = max(0, len(buffer) - len(_END_OF_HEAD) + 1)
+        while (at := buffer.find(END_OF_HEAD, at)) == -1:
+            at = max(0, len(buffer) - len(END_OF_HEAD) + 1)
             if at >= self.HEADER_MAX_SIZE:
                 break
             await self._receive_more()

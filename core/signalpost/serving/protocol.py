@@ -16,7 +16,7 @@ from sanic.server import HttpProtocol
 
 from signalpost.delivery.client import reset
 from signalpost.serving.descriptors import REFUSAL
-from signalpost.serving.exchange import Exchange
+from signalpost.serving.exchange import END_OF_HEAD, Exchange
 from signalpost.serving.gate import Gate
 from signalpost.serving.pages import LateAnswerError
 from signalpost.serving.progress import Progress
@@ -143,6 +143,15 @@ class HandingOver(HttpProtocol):
             self.transport.abort()
 
     give_way = end
+
+    def close_if_idle(self) -> bool:
+        """Close the connection unless a request is under way; one whose head is not whole yet keeps nobody waiting."""
+        if super().close_if_idle():
+            return True
+        if self._idle and END_OF_HEAD not in self.recv_buffer:
+            self.end()
+            return True
+        return False
 
     def close(self, timeout: float | None = None) -> None:
         """Close the connection in order; who sends what is not read has a moment to read why."""
