@@ -216,7 +216,7 @@ class Code:
         steps = _Steps(awaitable, asyncio.current_task(), context)
         try:
             # Most are done without waiting.
-            return steps.value if steps.is_done() else await steps.rest()
+            return steps.value if steps.advance() else await steps.rest()
         except BaseException as error:
             if steps.is_for_the_task(error):
                 _interrupt(error, self, args)
@@ -320,13 +320,14 @@ class _Steps:
             self._iterator: Any = awaitable
             self._resume = awaitable.send
         else:
-            self._iterator = awaitable.__await__()
-            self._resume = lambda _nothing: next(self._iterator)
+            # Not by way of self, which would keep itself, and what is waited for, for the collector.
+            iterator = self._iterator = awaitable.__await__()
+            self._resume = lambda _nothing: next(iterator)
         self.cancelled_itself = 0
         self.longest = 0.0
         self.thrown_away = False
 
-    def is_done(self, raised: BaseException | None = None) -> bool:
+    def advance(self, raised: BaseException | None = None) -> bool:
         """Go on to where the code waits next; True if it waits no more.
 
         Args:
@@ -362,7 +363,7 @@ class _Steps:
                 raise
             except BaseException as error:  # noqa: BLE001 - it is thrown on
                 raised = error
-            if self.is_done(raised):
+            if self.advance(raised):
                 return self.value
 
     def is_for_the_task(self, error: BaseException) -> bool:

@@ -1,12 +1,9 @@
 """The key ``headers`` of endpoints and routes."""
 
-import re
-
 from signalpost.config.section import Section
-from signalpost.config.steps import has_template
+from signalpost.config.steps import TOKEN, has_template
 from signalpost.config.words import quoted
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 # What frames an answer or belongs to its connection, and what the server reckons for each answer.
 _OURS = frozenset(
     {
@@ -30,7 +27,7 @@ def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
 
 def _fault(name: str, text: object, found: dict[str, str]) -> str:
     """Say why a header cannot be sent; nothing is wrong with the empty answer."""
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         return f"{quoted(name)} is no name of a header (allowed: letters, digits and -)"
     if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):
         return f"the server sets {name.lower()} itself: leave it out"

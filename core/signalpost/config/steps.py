@@ -24,7 +24,9 @@ LONGEST_WAIT = 60.0
 _BESIDE: Mapping[str, tuple[str, ...]] = {"if": ("then", "else"), "for": ("do",)}
 _BODIES = ("json", "text", "html", "redirect")
 _TARGETS = ("path", "group", "client")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What the name of a header is (RFC 9110 section 5.6.2)."""
+
 _OURS = frozenset({"connection", "content-length", "transfer-encoding", "keep-alive", "upgrade", "date", "server"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -184,7 +186,7 @@ def _check_respond(step: Section, _place: Place) -> None:
     elif "redirect" in options and status and status not in range(300, 400):
         options.problem("status", f"a redirect has a status from 300 to 399, not {status}; 303 if there is none here")
     for name in options.mapping("headers"):
-        if not _TOKEN.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             options.report.add((*options.keys, "headers", name), "this is no name of a header", of_key=True)
         elif name.lower() in _OURS:
             text = f"the server sets {name} itself: leave it out"

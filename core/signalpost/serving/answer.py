@@ -14,11 +14,11 @@ from typing import Any
 from sanic.compat import Header
 from sanic.response import BaseHTTPResponse, ResponseStream
 
+from signalpost.config.steps import TOKEN
 from signalpost.config.words import quoted
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _UNSAFE = re.compile(r"[\r\n\0]")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _LEAST, _MOST = 200, 999  # the last answer to a request, of three digits (RFC 9110 section 15)
 
 
@@ -59,7 +59,7 @@ def check_answer(response: BaseHTTPResponse | ResponseStream) -> None:
     if any(type(value) is not str for value in headers.values()):
         response.headers = headers = Header([(name, str(value)) for name, value in headers.items()])
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
+        if not TOKEN.fullmatch(name):
             raise ValueError(f"{quoted(name)} is no name of a header")
         if not value.isascii():
             value.encode(errors="surrogateescape")  # half a character is none

@@ -129,9 +129,9 @@ class WebRequest(Request[Any, Any]):
             response = HTTPResponse(status=status, headers=headers, content_type=content_type)
         if isinstance(response, BaseHTTPResponse):
             check_answer(response)
-        if stream is not None and isinstance(response, BaseHTTPResponse):
-            connected: Any = stream.respond(response)
-            response = connected if isinstance(connected, BaseHTTPResponse) else await connected
+            if stream is not None:
+                connected: Any = stream.respond(response)
+                response = connected if isinstance(connected, BaseHTTPResponse) else await connected
         if not self._response_middleware_started:
             self._response_middleware_started = True
             harden(self, response)
