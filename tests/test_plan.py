@@ -27,13 +27,13 @@ from signalpost.config.model import (
     TimerConfig,
     Wish,
 )
-from signalpost.config.paths import PathPattern
-from signalpost.config.units import format_size
 from signalpost.cron import Cron
-from signalpost.delivery.memory import default_outboxes
 from signalpost.errors import ConfigError, Problem
+from signalpost.memory import default_outboxes
+from signalpost.paths import PathPattern
 from signalpost.plan import ScheduleJob, TimerJob, build_plan
 from signalpost.plugins.discovery import load_plugins
+from signalpost.units import format_size
 
 ENDPOINTS = (
     EndpointConfig(("endpoints", 0), "web", "127.0.0.1", 0, Scheme.HTTP),

@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from signalpost import server
 from signalpost.config.certificates import load_certificate
 from signalpost.config.model import SlowPolicy, StateConfig, TlsConfig
-from signalpost.delivery.memory import default_outboxes
 from signalpost.errors import ConfigError, ListenError, OperatorError, PluginError
+from signalpost.memory import default_outboxes
 from signalpost.serving.listener import Listener
 from signalpost.signals.state import State
 from signalpost.testing import serve

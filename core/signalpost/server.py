@@ -9,10 +9,9 @@ from functools import partial
 from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
-from signalpost.config.templates import Additions
+from signalpost.config.viewtemplates import Additions
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
-from signalpost.delivery.memory import default_inbound, default_outboxes
 from signalpost.delivery.ring import open_writer
 from signalpost.delivery.shedding import ShedLog
 from signalpost.delivery.strain import Strain
@@ -21,6 +20,7 @@ from signalpost.errors import OperatorError
 from signalpost.foreign import unseen_task
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
+from signalpost.memory import default_inbound, default_outboxes
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_jobs
 from signalpost.plugins.running import RunningPlugins

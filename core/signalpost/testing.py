@@ -43,7 +43,6 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from signalpost.config.model import EndpointConfig, Scheme
-from signalpost.config.units import parse_duration
 from signalpost.delivery.client import Client as ServerClient
 from signalpost.delivery.client import ClientId
 from signalpost.delivery.hub import Hub
@@ -65,6 +64,7 @@ from signalpost.signals.event import (
 )
 from signalpost.signals.frozen import fixed
 from signalpost.signals.state import State
+from signalpost.units import parse_duration
 
 __all__ = [
     "App",

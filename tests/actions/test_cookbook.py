@@ -3,15 +3,14 @@
 import contextlib
 import re
 from datetime import datetime
-from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
+from signalpost.config.schema.reference import COOKBOOK
 from signalpost.testing import serve
 
-COOKBOOK = Path(__file__).parents[1] / "fixtures" / "cookbook"
 MOST_LINES = 30
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from signalpost.actions.compiler import Compiler
 from signalpost.actions.value import Fixed
-from signalpost.config.variables import substitute
+from signalpost.yaml.variables import substitute
 
 
 @pytest.fixture(scope="module")

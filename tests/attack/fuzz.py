@@ -41,12 +41,11 @@ from signalpost.actions.value import Computed, TemplateFailedError
 from signalpost.cli.logs import LineFormatter
 from signalpost.cli.running import calm_collector
 from signalpost.config.addresses import parse_host
-from signalpost.config.masks import Mask
-from signalpost.config.nodes import Hidden
-from signalpost.config.paths import PathPattern, path_segments, path_text
-from signalpost.config.words import did_you_mean, printable, quoted
 from signalpost.delivery.deflate import Agreement, Inflater
 from signalpost.delivery.reader import FrameReader
+from signalpost.fields import origin_form, query_values
+from signalpost.jsontext import load
+from signalpost.paths import PathPattern, path_segments, path_text
 from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
 from signalpost.serving.extensions import MalformedError, agree, read_extensions
 from signalpost.serving.files import part_of
@@ -66,14 +65,15 @@ from signalpost.serving.head import read_head
 from signalpost.serving.packed import takes_gzip
 from signalpost.serving.remedies import let_in_origin, shown
 from signalpost.serving.request import WebRequest
-from signalpost.signals.fields import origin_form, query_values
 from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
-from signalpost.signals.jsontext import load
 from signalpost.signals.message import RefusedMessageError, read_message
 from signalpost.signals.outgoing import ValueFrame, error_frame
 from signalpost.signals.schema import SchemaGate
 from signalpost.signals.typed import FieldTypes
 from signalpost.testing import serve
+from signalpost.words import did_you_mean, printable, quoted
+from signalpost.yaml.masks import Mask
+from signalpost.yaml.nodes import Hidden
 
 CORPUS = Path(__file__).parent / "corpus"
 HANG = 60  # seconds for a batch of inputs

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
-from signalpost.config.paths import PathPattern, join_segments, path_segments, path_text, split_path
+from signalpost.paths import PathPattern, join_segments, path_segments, path_text, split_path
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import SignalTable
 from signalpost.testing import serve

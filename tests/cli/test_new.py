@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 
 from signalpost.cli.appschema import app_schema
 from signalpost.cli.starter import DEMO, create_app, starters
-from signalpost.config.cookbook import find_cookbook
+from signalpost.config.schema.reference import COOKBOOK
 from signalpost.errors import ConfigError
 from signalpost.testing import load_app, serve
 
@@ -103,7 +103,7 @@ NAMES = [name for name in starters() if name != DEMO]
 
 class TestStarters:
     def test_every_app_of_the_cookbook_is_one(self):
-        assert sorted(app.stem for app in find_cookbook().glob("*.yaml")) == NAMES
+        assert sorted(app.stem for app in COOKBOOK.glob("*.yaml")) == NAMES
 
     def test_the_help_lists_them_with_a_line_each(self, signalpost):
         listed = signalpost("new", "--help").stdout.partition("Starters:\n")[2].splitlines()
@@ -138,7 +138,7 @@ class TestStarters:
         monkeypatch.chdir(folder / "app")
         assert signalpost("check").stdout == "routes.yaml: 0 problems\n"
         made = yaml.safe_load((folder / "app" / "routes.yaml").read_text())
-        app = yaml.safe_load((find_cookbook() / f"{name}.yaml").read_text())
+        app = yaml.safe_load((COOKBOOK / f"{name}.yaml").read_text())
         assert made.pop("routes")[:2] == [{"path": "/", "file": "web/index.html"}, {"path": "/assets", "static": "web"}]
         assert {each["protocol"] for each in made.pop("endpoints")} == {"http", "ws"}
         assert made == {key: value for key, value in app.items() if key not in ("routes", "endpoints")}
@@ -196,7 +196,7 @@ class TestInstalled:
             for path in source.rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
         }
-        cookbook = {f"signalpost/cookbook/{app.name}" for app in (ROOT / "tests" / "fixtures" / "cookbook").iterdir()}
+        cookbook = {f"signalpost/cookbook/{app.name}" for app in COOKBOOK.glob("*.yaml")}
         assert cookbook <= set(names)
         others = set(names) - package - cookbook - {f"signalpost/starter/{name}" for name in starter}
         assert {re.sub(r"^signalpost-[\d.]+\.dist-info/", "", name) for name in others} == {
@@ -261,8 +261,6 @@ class TestInstalled:
         checkout.mkdir()
         for name in ("core", "web", "plugins"):
             shutil.copytree(ROOT / name, checkout / name, ignore=LEFT_BEHIND)
-        cookbook = Path("tests", "fixtures", "cookbook")
-        shutil.copytree(ROOT / cookbook, checkout / cookbook)
         for name in ("pyproject.toml", "routes.yaml", "README.md", "LICENSE", "CHANGELOG.md"):
             shutil.copy(ROOT / name, checkout)
         python = install("--editable", checkout)

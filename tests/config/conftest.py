@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 
 ENDPOINTS = """\

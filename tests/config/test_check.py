@@ -14,8 +14,8 @@ from signalpost.config.model import (
     ServerConfig,
     Wish,
 )
-from signalpost.config.schema import routes_schema
-from signalpost.config.units import parse_duration, parse_size, parse_wait
+from signalpost.config.schema.definition import routes_schema
+from signalpost.units import parse_duration, parse_size, parse_wait
 
 WHOLE = """
 endpoints:

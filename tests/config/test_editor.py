@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from signalpost.config.editor import editor_schema
-from signalpost.config.schema import routes_schema
+from signalpost.config.schema.definition import routes_schema
+from signalpost.config.schema.editor import editor_schema
 
 SCHEMA = editor_schema(routes_schema())
 EDITOR = Draft202012Validator(SCHEMA)

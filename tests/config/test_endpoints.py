@@ -3,7 +3,7 @@
 import pytest
 
 from signalpost.config.addresses import parse_address, parse_origin
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.config.model import CompressionConfig
 from signalpost.errors import ConfigError
 

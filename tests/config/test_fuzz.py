@@ -8,10 +8,9 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from signalpost.config.check import parse_config
-from signalpost.config.load import load_config
-from signalpost.config.render import Style, render_problems
+from signalpost.config.load import load_config, parse_config
 from signalpost.errors import ConfigError
+from signalpost.render import Style, render_problems
 
 SOUND = """\
 endpoints:

@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from signalpost.config.bounds import MAX_CHARACTERS, MAX_FILES, MAX_NODES
 from signalpost.config.load import load_config
-from signalpost.config.nodes import plain
-from signalpost.config.outside import Outside
-from signalpost.config.tree import read_tree
 from signalpost.errors import ConfigError
+from signalpost.yaml.bounds import MAX_CHARACTERS, MAX_FILES, MAX_NODES
+from signalpost.yaml.nodes import plain
+from signalpost.yaml.surroundings import Surroundings
+from signalpost.yaml.tree import read_tree
 
 ENDPOINTS = "endpoints: [{name: live, address: 127.0.0.1, port: 8091, protocol: ws}]\n"
 
@@ -33,7 +33,7 @@ def read(tmp_path):
     """Read a text as routes.yaml in the app's folder."""
 
     def read(text, environment=None):
-        return read_tree(text, "app/routes.yaml", Outside(tmp_path, "app/routes.yaml", environment or {}))
+        return read_tree(text, "app/routes.yaml", Surroundings(tmp_path, "app/routes.yaml", environment or {}))
 
     return read
 

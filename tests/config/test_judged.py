@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from signalpost.config.shape import judge_shape
+from signalpost.config.schema.judge import judge_shape
 
 
 def is_open(text):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import escape
 
-from signalpost.config.masks import Mask, secrets_mask
-from signalpost.config.nodes import Hidden
-from signalpost.config.scalars import shorten
-from signalpost.config.words import printable
+from signalpost.scalars import shorten
+from signalpost.words import printable
+from signalpost.yaml.masks import Mask, secrets_mask
+from signalpost.yaml.nodes import Hidden
 
 LONG = "the quick brown fox jumps over the lazy dog, and over it again"
 

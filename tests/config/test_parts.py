@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from signalpost.config.parts import DRAFT, embedded, part_faults
-from signalpost.config.schema import built_in_actions, routes_schema
+from signalpost.config.schema.definition import DRAFT, built_in_actions, embedded, part_faults, routes_schema
 
 VOTE = {
     "$schema": DRAFT,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.paths import ParameterType, PathPattern, PathTable, path_segments, split_path
+from signalpost.paths import ParameterType, PathPattern, PathTable, path_segments, split_path
 
 
 def table(*patterns: str) -> PathTable[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 
 APP = """

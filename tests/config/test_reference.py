@@ -1,15 +1,14 @@
 from pathlib import Path
 
-from signalpost.config.cookbook import find_cookbook
-from signalpost.config.reference import reference
-from signalpost.config.schema import routes_schema
+from signalpost.config.schema.definition import routes_schema
+from signalpost.config.schema.reference import COOKBOOK, reference
 
 REFERENCE = Path(__file__).parents[2] / "core" / "reference.md"
 
 
 def test_the_reference_in_the_repository_is_made_from_the_schema_as_it_is():
     assert REFERENCE.read_text(encoding="utf-8") == reference(), (
-        "make it anew: python -m signalpost.config.reference > core/reference.md"
+        "make it anew: python -m signalpost.config.schema.reference > core/reference.md"
     )
 
 
@@ -30,11 +29,11 @@ def test_every_action_of_the_schema_has_its_row():
 
 
 def test_the_readme_shows_an_app_of_the_cookbook():
-    chat = (find_cookbook() / "chat.yaml").read_text(encoding="utf-8")
+    chat = (COOKBOOK / "chat.yaml").read_text(encoding="utf-8")
     assert chat.partition("endpoints:")[2] in (REFERENCE.parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_app_of_the_cookbook_is_shown_whole():
     text = reference()
-    for app in find_cookbook().glob("*.yaml"):
+    for app in COOKBOOK.glob("*.yaml"):
         assert app.read_text(encoding="utf-8").partition("endpoints:")[2] in text

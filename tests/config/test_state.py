@@ -2,8 +2,8 @@
 
 import pytest
 
-from signalpost.config.check import parse_config
-from signalpost.config.model import MEBIBYTE
+from signalpost.config.load import parse_config
+from signalpost.units import MEBIBYTE
 
 ENDPOINT = "endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]\n"
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalpost.config.actions import BUILT_IN, all_steps, split_key
 from signalpost.config.model import StepConfig
-from signalpost.config.schema import routes_schema
-from signalpost.config.steps import BUILT_IN, all_steps, split_key
+from signalpost.config.schema.definition import routes_schema
 
 
 def in_signal(step):

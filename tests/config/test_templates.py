@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from signalpost.config.templates import Additions, check_template, environment, template_digests, template_name
+from signalpost.config.viewtemplates import Additions, check_template, environment, template_digests, template_name
 
 
 @pytest.fixture

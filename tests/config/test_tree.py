@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.bounds import MAX_CHARACTERS, MAX_DEPTH
-from signalpost.config.nodes import plain
-from signalpost.config.tree import read_tree
+from signalpost.yaml.bounds import MAX_CHARACTERS, MAX_DEPTH
+from signalpost.yaml.nodes import plain
+from signalpost.yaml.tree import read_tree
 
 
 def value(text):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.schema import routes_schema
-from signalpost.config.units import (
+from signalpost.config.schema.definition import routes_schema
+from signalpost.units import (
     MAX_BYTES,
     format_duration,
     format_size,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from signalpost.config.nodes import plain
-from signalpost.config.outside import Outside
-from signalpost.config.tree import read_tree
-from signalpost.config.variables import substitute
+from signalpost.yaml.nodes import plain
+from signalpost.yaml.surroundings import Surroundings
+from signalpost.yaml.tree import read_tree
+from signalpost.yaml.variables import substitute
 
 ENVIRONMENT = {"HOST": "example.org", "PORT": "8090", "EMPTY": "", "_x1": "under", "NESTED": "${HOST} $${"}
 
@@ -20,7 +20,7 @@ def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("app")
 
     def read(text, environment):
-        return read_tree(text, "routes.yaml", Outside(folder, "routes.yaml", environment))
+        return read_tree(text, "routes.yaml", Surroundings(folder, "routes.yaml", environment))
 
     return read
 

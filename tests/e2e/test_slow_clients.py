@@ -10,9 +10,9 @@ import socket
 import pytest
 from websockets.asyncio.client import connect
 
-from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.outbox import CHUNK
 from signalpost.testing import serve
+from signalpost.units import MEBIBYTE
 
 READING, STALLED = 4, 3
 MESSAGE = 8_192

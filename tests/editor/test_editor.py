@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from signalpost.cli import cli
+from signalpost.config.schema.reference import COOKBOOK
 
 README = Path(__file__).parents[2] / "README.md"
-COOKBOOK = Path(__file__).parents[1] / "fixtures" / "cookbook"
 MODELINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n"
 ENDPOINTS = MODELINE + "endpoints:\n  - {name: live, address: 127.0.0.1, port: 8091, protocol: ws}\n"
 DO = "signals:\n  - path: /\n    do:\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.plan import Part, build_plan, diff, load_plan
 from signalpost.plan.diff import Changes, alike, unchanged_jobs
 from signalpost.plugins.registry import Registry

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalpost.config.check import judge_config
+from signalpost.config.load import judge_config
 from signalpost.config.model import PluginsConfig
 from signalpost.errors import ConfigError
 from signalpost.plan import Plan, build_plan, load_plan
@@ -259,13 +259,13 @@ def registry(home):
 
 def build(text, folder, registry):
     """Build a plan on what can be read of a text; return it, or the problems, and those of the text alone."""
-    config, doubts = judge_config(text, file="routes.yaml", folder=folder)
+    config, gaps = judge_config(text, file="routes.yaml", folder=folder)
     if config is None:
-        return doubts.problems, doubts.problems
+        return gaps.problems, gaps.problems
     try:
-        return build_plan(config, registry, doubts), doubts.problems
+        return build_plan(config, registry, gaps), gaps.problems
     except ConfigError as error:
-        return error.problems, doubts.problems
+        return error.problems, gaps.problems
 
 
 def test_the_file_that_is_mutated_is_sound(home, registry):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.check import parse_config
-from signalpost.config.paths import PathPattern, PathTable
+from signalpost.config.load import parse_config
+from signalpost.paths import PathPattern, PathTable
 from signalpost.plan import RouteRule, build_plan
 from signalpost.plan.precedence import Claim, contenders, overlaps, precedence, route_claims, signal_claims
 from signalpost.plugins.registry import Registry

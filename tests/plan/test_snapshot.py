@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.plan import build_plan, diff
 from signalpost.plan.diff import alike, compare
 from signalpost.plan.snapshot import digest, from_json, snapshot, to_json
@@ -30,7 +30,7 @@ limits: {rate: 10/s}
 PRINT = """
 import json, sys
 from pathlib import Path
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.plan import build_plan
 from signalpost.plan.snapshot import snapshot, to_json
 from signalpost.plugins.registry import Registry

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from signalpost.actions.names import GETTERS
 from signalpost.actions.program import Program
-from signalpost.config.schema import routes_schema
-from signalpost.config.steps import BUILT_IN
+from signalpost.config.actions import BUILT_IN
+from signalpost.config.schema.definition import routes_schema
 from signalpost.errors import ConfigError, StepFailedError
 from signalpost.plan import load_plan
 from signalpost.plan.steps import _COMPILERS

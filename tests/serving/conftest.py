@@ -14,9 +14,9 @@ from signalpost.actions.program import Program
 from signalpost.actions.respond import respond
 from signalpost.actions.steps import Leaf, Options
 from signalpost.config.model import EndpointConfig, LimitsConfig, Scheme
-from signalpost.config.paths import PathPattern
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.target import Receipt
+from signalpost.paths import PathPattern
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.serving.app import build_app, discard_app

@@ -5,7 +5,7 @@ import socket
 import pytest
 from websockets.asyncio.client import connect
 
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.errors import ListenError
 from signalpost.serving.ports import bind_ports
 from signalpost.testing import serve

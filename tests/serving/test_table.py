@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sanic.exceptions import MethodNotAllowed, NotFound
 
-from signalpost.config.paths import Parameter, PathPattern
+from signalpost.paths import Parameter, PathPattern
 from signalpost.plan.precedence import Claim, contenders
 from signalpost.serving.table import RouteTable, path_segments
 

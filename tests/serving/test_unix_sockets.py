@@ -10,7 +10,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import unix_connect
 
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError, ListenError
 from signalpost.testing import serve
 

@@ -5,7 +5,7 @@ import sys
 import orjson
 import pytest
 
-from signalpost.config.check import parse_config
+from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 from signalpost.signals.inbox import MOST_WAITING
 from signalpost.signals.places import Places

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from signalpost.signals.jsontext import MOST_CONTAINERS, MOST_DEPTH, TooManyValuesError, load
+from signalpost.jsontext import MOST_CONTAINERS, MOST_DEPTH, TooManyValuesError, load
 
 PIECES = ["[", "{", "]", '"', "\\", '\\"', '""', "a", "[[", '["', "é", "\n", "\\\\"]
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
-from signalpost.config.paths import PathPattern
 from signalpost.delivery.target import EVERYONE
+from signalpost.paths import PathPattern
 from signalpost.signals.decide import ANSWER, Deliver, decide
 from signalpost.signals.message import RefusedMessageError, read_message, read_value
 from signalpost.signals.rule import SignalRule

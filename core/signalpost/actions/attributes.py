@@ -31,8 +31,8 @@ from jinja2.utils import missing
 
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.value import Failure
-from signalpost.config.scalars import key_of
-from signalpost.config.words import given, listing, quoted, unknown
+from signalpost.scalars import key_of
+from signalpost.words import given, listing, quoted, unknown
 
 # None of them makes more than a few times what it is given; those that could are filters, which ask for room first.
 TEXT = frozenset(

@@ -20,11 +20,11 @@ from signalpost.actions.sandbox import FILE, Root, Sandbox
 from signalpost.actions.scope import Limits
 from signalpost.actions.text import as_text, is_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
-from signalpost.config.model import Keys, Part
 from signalpost.foreign import exception_of
+from signalpost.places import Keys, Part
 from signalpost.signals.state import StateView, picked
 
-Outside = Callable[[Keys, str], Sequence[Stretch]]
+Surroundings = Callable[[Keys, str], Sequence[Stretch]]
 Render = Callable[[Mapping[str, Any]], Any]
 Pick = Callable[[Any, Any], Any]
 
@@ -102,7 +102,7 @@ class Compiler:
         where: Where,
         *,
         of_key: bool = False,
-        outside: Outside = _all_in_the_file,
+        outside: Surroundings = _all_in_the_file,
     ) -> Value:
         """Compile a value: a scalar, or lists and mappings of them; the keys of mappings may be templates too.
 
@@ -235,7 +235,7 @@ class _Spot:
     names: Names
     problem: Problem
     where: Where
-    outside: Outside
+    outside: Surroundings
     of_key: bool = False
 
     def below(self, key: str | int, *, of_key: bool = False) -> "_Spot":

@@ -14,13 +14,13 @@ from signalpost.actions.attributes import item
 from signalpost.actions.given import UnfitError, described, text_of, whole_of
 from signalpost.actions.run import Run
 from signalpost.actions.text import as_text
-from signalpost.config.steps import CODES_ALLOWED, may_be_sent
-from signalpost.config.units import parse_wait
-from signalpost.config.words import printable
+from signalpost.config.actions import CODES_ALLOWED, may_be_sent
 from signalpost.delivery.client import LONGEST_GROUP
 from signalpost.delivery.target import Receipt
 from signalpost.signals.shares import Holder, network_of
 from signalpost.signals.state import picked
+from signalpost.units import parse_wait
+from signalpost.words import printable
 
 LOG = logging.getLogger("signalpost.log")
 """The lines of ``log`` steps."""

@@ -27,7 +27,7 @@ from signalpost.actions.scope import Each, Scope
 from signalpost.actions.text import as_json, as_markup
 from signalpost.actions.value import Failure
 from signalpost.foreign import named
-from signalpost.signals.jsontext import TooManyValuesError, load
+from signalpost.jsontext import TooManyValuesError, load
 from signalpost.signals.weight import VALUE
 
 Filter = Callable[..., Any]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from signalpost.config.words import given
+from signalpost.words import given
 
 _LONGEST_WHOLE = 9  # digits
 

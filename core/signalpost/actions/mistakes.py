@@ -11,9 +11,9 @@ from jinja2.environment import Environment
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.operators import number
 from signalpost.config.jobs import parse_timezone
-from signalpost.config.scalars import check_text
-from signalpost.config.templates import unknown_filters
-from signalpost.config.words import did_you_mean, listing, quoted, unknown
+from signalpost.config.viewtemplates import unknown_filters
+from signalpost.scalars import check_text
+from signalpost.words import did_you_mean, listing, quoted, unknown
 
 _REFUSED: Mapping[type[nodes.Node], str] = MappingProxyType(
     {

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from signalpost.actions.run import Run
-from signalpost.config.steps import Place
+from signalpost.config.actions import Place
 from signalpost.delivery.client import Client
 from signalpost.signals.event import HandshakeRequest
 

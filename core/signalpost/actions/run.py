@@ -8,11 +8,10 @@ from typing import Any, Protocol
 
 from signalpost.actions.clock import WorkClock, too_long
 from signalpost.actions.given import UnfitError
-from signalpost.config.model import MEBIBYTE
-from signalpost.config.steps import LONGEST_WAIT
-from signalpost.config.units import format_duration, format_size
+from signalpost.config.actions import LONGEST_WAIT
 from signalpost.delivery.target import Receipt
 from signalpost.signals.event import TickEvent
+from signalpost.units import MEBIBYTE, format_duration, format_size
 
 MOST_ITERATIONS = 100_000
 """How often the bodies of all loops of one run may be done."""

@@ -56,7 +56,7 @@ def run(file: str, *, log_level: str, watch: bool, host: str | None, port: int |
     since, home = time_ns(), Path.cwd()
     from signalpost.cli.loading import load
     from signalpost.cli.running import run_server
-    from signalpost.config.listening import Listening
+    from signalpost.config.endpoints import Listening
 
     listening = Listening(host, port)
     plan = load(file, listening, apart=False)
@@ -80,7 +80,7 @@ def check(file: str, style: str) -> None:
     """
     from signalpost.cli.loading import load
     from signalpost.cli.terminal import wants_colour
-    from signalpost.config.render import Style, count_problems, render_note, render_problems
+    from signalpost.render import Style, count_problems, render_note, render_problems
 
     text = Style(style) is Style.TEXT
     try:
@@ -222,7 +222,7 @@ def schema(file: str, write: bool) -> None:
 @cli.command()
 def reference() -> None:
     """Print what every key of routes.yaml means, as Markdown."""
-    from signalpost.config.reference import reference as text
+    from signalpost.config.schema.reference import reference as text
 
     click.echo(text(), nl=False)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from signalpost.cli.ownfolder import OwnFolder, UnsafeFolderError
-from signalpost.config.editor import editor_schema
 from signalpost.config.exposure import RECORDS_FOLDER
-from signalpost.config.schema import routes_schema
+from signalpost.config.schema.definition import routes_schema
+from signalpost.config.schema.editor import editor_schema
 from signalpost.errors import OperatorError
 from signalpost.plan.loading import load_offers
 from signalpost.plugins.handler import HandlerKind

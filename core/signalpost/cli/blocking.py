@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 import click
 
 from signalpost.cli.standing import standing
-from signalpost.config.words import printable
 from signalpost.foreign import Code
+from signalpost.words import printable
 
 LOG = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from signalpost.cli.hiding import hiding
-from signalpost.config.words import nearest
 from signalpost.errors import ConfigError, OperatorError, PluginError
+from signalpost.words import nearest
 
 _ALIASES = {
     "run": ("serve", "server", "start", "up", "dev", "launch"),
@@ -40,7 +40,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             from signalpost.cli.terminal import wants_colour
-            from signalpost.config.render import render_problems
+            from signalpost.render import render_problems
 
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
         except (OperatorError, PluginError) as error:

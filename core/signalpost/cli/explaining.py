@@ -9,9 +9,8 @@ from signalpost.actions.program import Program
 from signalpost.cli.terminal import show_facts
 from signalpost.cli.wording import outline, route_does, signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat, Wish
-from signalpost.config.paths import Params, path_segments, path_text
-from signalpost.config.words import did_you_mean
 from signalpost.errors import OperatorError
+from signalpost.paths import Params, path_segments, path_text
 from signalpost.plan import Plan
 from signalpost.plan.precedence import (
     Claim,
@@ -26,6 +25,7 @@ from signalpost.plan.precedence import (
 from signalpost.server import url_of
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
+from signalpost.words import did_you_mean
 
 Facts = Iterator[tuple[str, str]]
 

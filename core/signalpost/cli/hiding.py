@@ -15,7 +15,7 @@ _REMEMBERED = 3
 
 
 class Secretive(Protocol):
-    """What may hold secrets: a `signalpost.config.source.Source`."""
+    """What may hold secrets: a `signalpost.yaml.source.Source`."""
 
     @property
     def has_secrets(self) -> bool:

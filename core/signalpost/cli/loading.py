@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 from signalpost.cli.hiding import hide
 from signalpost.cli.plainout import plugins_print_to_stderr
-from signalpost.config.listening import Listening
+from signalpost.config.endpoints import Listening
 from signalpost.plan import Plan, load_plan
 
 

@@ -31,7 +31,7 @@ class Starter(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Find it."""
         from signalpost.cli.starter import starters
-        from signalpost.config.words import unknown
+        from signalpost.words import unknown
 
         known = list(starters())
         if value not in known:

@@ -15,12 +15,12 @@ from signalpost.cli.standing import standing
 from signalpost.cli.terminal import wants_colour
 from signalpost.cli.watching import QUIET, AppFiles, Pace, Stamps, later
 from signalpost.cli.wording import installed_plugins
-from signalpost.config.listening import Listening
-from signalpost.config.render import render_problems
+from signalpost.config.endpoints import Listening
 from signalpost.errors import ConfigError, OperatorError, PluginError
 from signalpost.foreign import unseen_task
 from signalpost.plan import Plan, diff, load_beside
 from signalpost.plugins.datafiles import is_own
+from signalpost.render import render_problems
 from signalpost.server import Reloaded, Server
 from signalpost.serving.descriptors import raise_limit
 

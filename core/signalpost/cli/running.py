@@ -25,13 +25,13 @@ from signalpost.cli.reloading import Reloader
 from signalpost.cli.standing import standing
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
-from signalpost.config.listening import Listening
-from signalpost.config.scalars import shorten
-from signalpost.config.words import printable
+from signalpost.config.endpoints import Listening
 from signalpost.foreign import unseen_task
 from signalpost.plan import Plan
+from signalpost.scalars import shorten
 from signalpost.server import Server, url_of
 from signalpost.serving.descriptors import raise_limit
+from signalpost.words import printable
 
 _MANY = 10_000  # lists, mappings and other objects that are made before the collector looks at them
 _SAID_AFTER = 0.5  # seconds: nobody wonders yet

@@ -14,7 +14,7 @@ from string import Template
 from textwrap import indent
 
 from signalpost.cli.pluginstarter import plugin_files
-from signalpost.config.cookbook import find_cookbook
+from signalpost.config.schema.reference import COOKBOOK
 from signalpost.errors import OperatorError
 
 DEMO = "demo"
@@ -169,7 +169,7 @@ def _with_page(name: str, demo: Path) -> Mapping[Path, Path | str]:
         **{file: _STARTERS / file for file in _OF_ALL if file != "chart.js" or "./chart.js" in script},
         **{file: own / file for file in _OF_ONE},
     }
-    text = (find_cookbook() / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (COOKBOOK / f"{name}.yaml").read_text(encoding="utf-8")
     return {Path("routes.yaml"): _serving_a_page(text), **{Path("web", file): found[file] for file in sorted(found)}}
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import click
 
 from signalpost.cli.hiding import masked
-from signalpost.config.words import printable
+from signalpost.words import printable
 
 _GAP = 3  # cells between two columns
 _INDENT = 2  # cells before what stands under a title

@@ -17,12 +17,12 @@ from signalpost.actions.run import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.cli.question import Imagined
 from signalpost.config.model import EndpointConfig
-from signalpost.config.paths import Params
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.frames import Opcode
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.transport import Buffer
 from signalpost.errors import OperatorError, PluginError, StepFailedError
+from signalpost.paths import Params
 from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster

@@ -13,12 +13,10 @@ from signalpost.cli.trial import Trial
 from signalpost.cli.tryroute import try_request
 from signalpost.cli.wording import signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat
-from signalpost.config.paths import path_text, split_path
-from signalpost.config.units import format_size
-from signalpost.config.words import unknown
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Target
 from signalpost.errors import ClientError, OperatorError
+from signalpost.paths import path_text, split_path
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
 from signalpost.server import url_of
@@ -26,6 +24,8 @@ from signalpost.signals.decide import Answer, Deliver, Ignore, Refuse
 from signalpost.signals.message import ClientMessage, RefusedMessageError, read_message
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import path_of
+from signalpost.units import format_size
+from signalpost.words import unknown
 
 SENDER = "you"
 _NEIGHBOUR, _STRANGER = "neighbour", "stranger"

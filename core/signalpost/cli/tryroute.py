@@ -15,13 +15,13 @@ from signalpost.cli.terminal import show_facts
 from signalpost.cli.trial import FAILED, Trial
 from signalpost.cli.wording import route_does
 from signalpost.config.model import EndpointConfig
-from signalpost.config.paths import Params, path_segments
 from signalpost.errors import ClientError, OperatorError
+from signalpost.fields import query_values, read_query
+from signalpost.paths import Params, path_segments
 from signalpost.plan import Plan, RouteRule
 from signalpost.plan.precedence import Contender, answering, contenders, route_claims
 from signalpost.server import url_of
 from signalpost.serving.judging import params_texts, query_texts
-from signalpost.signals.fields import query_values, read_query
 
 _LISTENER = "listener"
 _PEER = ("127.0.0.1", 50000)

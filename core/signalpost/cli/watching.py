@@ -28,8 +28,8 @@ from typing import TypeVar
 from watchfiles import awatch
 
 from signalpost.cli.standing import is_ending
-from signalpost.config.includes import SUFFIXES
 from signalpost.plan import Plan
+from signalpost.yaml.includes import SUFFIXES
 
 LOG = logging.getLogger(__name__)
 

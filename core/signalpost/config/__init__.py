@@ -1,12 +1,8 @@
-"""The room of routes.yaml: its text becomes a `ServerConfig`, or every problem at its place.
+"""routes.yaml becomes a `ServerConfig`, or every problem at its place.
 
-The way: `load` reads the file, `tree` makes marked nodes of its text, of what it includes (`tags`) and of variables
-(`variables`), `shape` holds them against ``routes.schema.json``, `endpoints`, `routes`, `signals` and `jobs` read the
-sections and judge what a schema cannot (files, ports, time zones, names), and `check` puts them together. `render`
-shows what was found, and `masks` keeps what came from outside out of it.
+`load` reads the file, `schema` judges its shape, a file for each section (`endpoints`, `routes`, `signals`, …) judges
+what a schema cannot (files, ports, time zones, names), and `model` has what comes of it.
 
-Everything here is pure but for reading files that routes.yaml names.
-
-Nothing is imported here: `model` is all that a plugin needs of this room, and what reads and judges a file
+Nothing is imported here: `model` is all that a plugin needs of this package, and what reads and judges a file
 (jsonschema, Jinja2, cryptography) takes a third of a second to import.
 """

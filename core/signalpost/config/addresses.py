@@ -4,7 +4,7 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from signalpost.config.words import quoted
+from signalpost.words import quoted
 
 # RFC 1035 section 2.3.4, and underscores, which some networks have. Label by label: one expression for a whole name
 # would try all ways to part it, and clients choose names.

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from signalpost.config.includes import SECRETS_FILE
 from signalpost.config.model import EndpointConfig, PrivatePaths, RouteConfig, StateConfig
-from signalpost.config.presence import is_file, is_folder, is_same, is_there
-from signalpost.config.report import Report
 from signalpost.config.state import state_files
-from signalpost.config.words import printable
+from signalpost.presence import is_file, is_folder, is_same, is_there
+from signalpost.words import printable
+from signalpost.yaml.includes import SECRETS_FILE
+from signalpost.yaml.report import Report
 
 RECORDS_FOLDER = ".signalpost"
 """Where `signalpost run` leaves notes, beside routes.yaml."""

@@ -1,8 +1,8 @@
 """The key ``headers`` of endpoints and routes."""
 
+from signalpost.config.actions import TOKEN, has_template
 from signalpost.config.section import Section
-from signalpost.config.steps import TOKEN, has_template
-from signalpost.config.words import quoted
+from signalpost.words import quoted
 
 # What frames an answer or belongs to its connection, and what the server reckons for each answer.
 _OURS = frozenset(

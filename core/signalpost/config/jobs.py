@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
+from signalpost.config.actions import Place, read_broadcast, read_steps
 from signalpost.config.model import ScheduleConfig, TimerConfig
 from signalpost.config.section import Section
-from signalpost.config.steps import Place, read_broadcast, read_steps
-from signalpost.config.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
-from signalpost.config.words import quoted
+from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
+from signalpost.words import quoted
 
 _OFFSET = re.compile(r"(?:utc|gmt|z)?\s*(?P<sign>[+-]?)\s*0?(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE)
 # A zone that is only somewhat near is another one, and its clock is wrong.

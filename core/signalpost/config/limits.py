@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from signalpost.config.model import MEBIBYTE, LimitsConfig, RateConfig, SignalConfig
+from signalpost.config.model import LimitsConfig, RateConfig, SignalConfig
 from signalpost.config.section import Section
-from signalpost.config.units import format_size, parse_byte_rate, parse_duration, parse_rate, parse_size, parse_wait
+from signalpost.units import MEBIBYTE, format_size, parse_byte_rate, parse_duration, parse_rate, parse_size, parse_wait
 
 _DEFAULT = LimitsConfig()
 

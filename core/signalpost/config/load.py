@@ -1,14 +1,124 @@
-"""Reads routes.yaml from disk."""
+"""From the text of routes.yaml to a `ServerConfig`, or to every problem that it holds."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from signalpost.config.check import judge_config
-from signalpost.config.disk import read_text
-from signalpost.config.doubts import Doubts
-from signalpost.config.model import ServerConfig
-from signalpost.errors import ConfigError
+from signalpost.config.endpoints import read_endpoints
+from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_state
+from signalpost.config.gaps import Gaps, gaps_of
+from signalpost.config.jobs import check_names, read_schedules, read_timers
+from signalpost.config.limits import read_limits
+from signalpost.config.model import PluginsConfig, ServerConfig
+from signalpost.config.routes import read_routes
+from signalpost.config.schema.judge import check_shape
+from signalpost.config.section import Section, find_folder
+from signalpost.config.signals import read_signals
+from signalpost.config.state import read_state
+from signalpost.errors import ConfigError, Problem
+from signalpost.yaml.disk import read_text
+from signalpost.yaml.nodes import plain
+from signalpost.yaml.report import Report
+from signalpost.yaml.source import Source
+from signalpost.yaml.surroundings import Surroundings
+from signalpost.yaml.tree import read_tree
+
+DEFAULT_PLUGINS_FOLDER = "plugins"
+_EMPTY = (
+    "the file says nothing; it needs at least endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]"
+)
+
+
+def parse_config(text: str, *, file: str, folder: Path, environment: Mapping[str, str] | None = None) -> ServerConfig:
+    """Read and check routes.yaml.
+
+    Args:
+        text: of the file.
+        file: as the user named it, for problems.
+        folder: where relative paths start; absolute.
+        environment: where variables are looked up; None is the process's own.
+
+    Raises:
+        ConfigError: with every problem that could be found, in the order of their places.
+
+    """
+    config, gaps = judge_config(text, file=file, folder=folder, environment=environment)
+    if config is None or gaps.problems:
+        raise ConfigError(gaps.problems)
+    return config
+
+
+def judge_config(
+    text: str, *, file: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> tuple[ServerConfig | None, Gaps]:
+    """Read of routes.yaml what can be read, and say what is wrong with the rest; the arguments are as above.
+
+    Returns:
+        The configuration, without the parts that could not be read, and the problems. It is None, and there are
+        problems, if nothing could be read.
+
+    """
+    outside = Surroundings(folder, file, os.environ if environment is None else environment)
+    tree = read_tree(text.removeprefix("\ufeff"), file, outside)
+    source = Source(tree)
+    report = Report(source, tree.faults, tree.unread)
+    report.files |= dict.fromkeys((outside.path, *tree.files))
+    if tree.root is None:
+        return None, Gaps(report.problems or (Problem(file, 0, 0, "", _EMPTY),))
+    data = plain(tree.root)
+    check_shape(data, report)
+    if not isinstance(data, dict):
+        return None, Gaps(report.problems)
+    root = Section((), data, report)
+    config = _read(root, source, folder, tree.files)
+    return config, gaps_of(report, root, config)
+
+
+def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path]) -> ServerConfig:
+    """Read everything that can be read; what cannot is in the report. `composed` are files that were included."""
+    endpoints = read_endpoints(root, folder)
+    routes = read_routes(root, endpoints, folder)
+    signals = read_signals(root, endpoints, folder)
+    check_names(root)
+    plugins = _read_plugins(root, folder)
+    private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
+    check_served(root.report, routes, private)
+    state = read_state(root, folder, routes)
+    handlers = root.mapping("handlers")
+    return ServerConfig(
+        file=source.file,
+        folder=folder,
+        endpoints=endpoints.configs,
+        plugins=plugins,
+        routes=routes,
+        signals=signals,
+        timers=read_timers(root),
+        schedules=read_schedules(root),
+        undeclared_refused=root.text("undeclared") == "refuse",
+        unbound=frozenset(name for name, word in handlers.items() if word == "off"),
+        bound=frozenset(name for name, word in handlers.items() if word == "on"),
+        limits=read_limits(root, signals),
+        state=state,
+        source=source,
+        files=tuple(root.report.files),
+        notes=tuple(exposure_notes(root.report, folder)),
+        private=with_state(private, state),
+        constants=root.mapping("constants"),
+    )
+
+
+def _read_plugins(root: Section, folder: Path) -> PluginsConfig:
+    section = root.section("plugins")
+    default = folder / DEFAULT_PLUGINS_FOLDER
+    if section is None:
+        return PluginsConfig(default)
+    return PluginsConfig(
+        folder=find_folder(section, "folder", folder) or default,
+        enable=section.words("enable") if "enable" in section else None,
+        disable=section.words("disable"),
+        installed=section.words("installed") if "installed" in section else None,
+        settings=section.mapping("settings"),
+    )
 
 
 def load_config(file: str | Path, environment: Mapping[str, str] | None = None) -> ServerConfig:
@@ -18,15 +128,15 @@ def load_config(file: str | Path, environment: Mapping[str, str] | None = None) 
         ConfigError: with every problem that could be found, in the order of their places.
 
     """
-    config, doubts = read_config(file, environment)
-    if config is None or doubts.problems:
-        raise ConfigError(doubts.problems)
+    config, gaps = read_config(file, environment)
+    if config is None or gaps.problems:
+        raise ConfigError(gaps.problems)
     return config
 
 
 def read_config(
     file: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
-) -> tuple[ServerConfig | None, Doubts]:
+) -> tuple[ServerConfig | None, Gaps]:
     """Read of a routes.yaml what can be read: see `judge_config`.
 
     Args:

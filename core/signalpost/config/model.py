@@ -5,77 +5,21 @@ Every part keeps `keys`, its path in the file (``("signals", 0)``), so that whoe
 they say the same, wherever they stand.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from signalpost.config.paths import PathPattern
-from signalpost.config.words import format_keys
-from signalpost.errors import Problem
-
-Keys = tuple[str | int, ...]
+from signalpost.paths import PathPattern
+from signalpost.places import Keys, Placed, SourceMap
+from signalpost.units import MEBIBYTE
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that only read (RFC 9110 section 9.2.1), but for TRACE, which no route answers."""
-
-MEBIBYTE = 1024 * 1024
-
-
-class Part(NamedTuple):
-    """A piece of a text that is a value of routes.yaml.
-
-    Attributes:
-        line: of the text, from 1, in which it stands.
-        text: the piece.
-
-    """
-
-    line: int
-    text: str
-
-
-class SourceMap(Protocol):
-    """Where every key and value of routes.yaml stands."""
-
-    def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> Problem:
-        """Make the problem `text` about the value at `keys` (or about its key), or about a part of it.
-
-        A path that the file does not have is placed at its nearest parent that it has.
-        """
-
-    def place(self, keys: Keys) -> str:
-        """Name where the value at `keys` stands: ``routes.yaml:14``."""
-
-    def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
-        """Say what of the text at `keys` came from variables and secrets.
-
-        Returns:
-            The stretches, in order: offsets, the second exclusive. None if there is another text at `keys`.
-
-        """
-
-    @property
-    def has_secrets(self) -> bool:
-        """Whether any value is a secret."""
-
-    def masked(self, text: str) -> str:
-        """Hide the secrets that a text holds: ``!secret token`` stands in the place of each."""
-
-
-class Placed:
-    """A part of routes.yaml. Its repr says where it stands and not what it holds, since that may be a secret."""
-
-    __slots__ = ()
-
-    keys: Keys
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({format_keys(self.keys)})"
 
 
 class Scheme(StrEnum):

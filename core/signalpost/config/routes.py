@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from signalpost.config.actions import Place, read_broadcast, read_steps
 from signalpost.config.endpoints import Endpoints
-from signalpost.config.files import find_file, find_folder
 from signalpost.config.headers import read_headers
 from signalpost.config.model import RouteConfig, SchemaConfig
-from signalpost.config.paths import PathPattern
-from signalpost.config.schemas import read_schema
-from signalpost.config.section import Section
-from signalpost.config.steps import Place, read_broadcast, read_steps
-from signalpost.config.templates import check_template
-from signalpost.config.words import unknown
+from signalpost.config.section import Section, find_file, find_folder
+from signalpost.config.userschemas import read_schema
+from signalpost.config.viewtemplates import check_template
+from signalpost.paths import PathPattern
+from signalpost.words import unknown
 
 _WITH_BODY = ("handler", "broadcast", "do")
 _READING = ("GET", "HEAD")

@@ -4,14 +4,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from signalpost.config.actions import Place, has_template, read_steps
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SignalConfig, SlowConfig, SlowPolicy, Wish
-from signalpost.config.paths import PathPattern
 from signalpost.config.routes import share_endpoint
-from signalpost.config.schemas import read_schema
 from signalpost.config.section import Section
-from signalpost.config.steps import Place, has_template, read_steps
-from signalpost.config.units import parse_duration, parse_size
+from signalpost.config.userschemas import read_schema
+from signalpost.paths import PathPattern
+from signalpost.units import parse_duration, parse_size
 
 NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 """What cannot be in a token (RFC 9110 section 5.6.2)."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from signalpost.config.model import RouteConfig, StateConfig
 from signalpost.config.section import Section
-from signalpost.config.units import parse_room, parse_size
-from signalpost.config.words import quoted
+from signalpost.units import parse_room, parse_size
+from signalpost.words import quoted
 
 _DEFAULT = StateConfig()
 

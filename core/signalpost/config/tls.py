@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signalpost.config.certificates import certificate_digest, check_certificate
-from signalpost.config.files import find_file
 from signalpost.config.model import EndpointConfig, Scheme, TlsConfig
-from signalpost.config.section import Section
+from signalpost.config.section import Section, find_file
 
 _KEYS = ("certificate", "key", "password", "self_signed")
 _PFX_SUFFIXES = (".pfx", ".p12")

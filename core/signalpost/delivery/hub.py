@@ -9,7 +9,6 @@ One rule keeps that order: before a client changes its mode or its memberships, 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.frames import CloseCode, Frame, encoding_of
@@ -19,6 +18,7 @@ from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.delivery.writing import OneByOne, Writer
+from signalpost.units import MEBIBYTE
 
 K = TypeVar("K")
 

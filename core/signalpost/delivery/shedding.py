@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from signalpost.config.units import format_size
-from signalpost.delivery.tally import Tally
+from signalpost.tally import Tally
+from signalpost.units import format_size
 
 LOG = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from signalpost.actions.program import Program
-from signalpost.config.doubts import NO_DOUBTS, Doubts
+from signalpost.config.actions import Place, templates_in
+from signalpost.config.gaps import NO_GAPS, Gaps
 from signalpost.config.model import (
     SAFE_METHODS,
-    Keys,
     MessageFormat,
     Rebroadcast,
     ServerConfig,
@@ -17,12 +17,10 @@ from signalpost.config.model import (
     SlowConfig,
     Wish,
 )
-from signalpost.config.paths import PathPattern
-from signalpost.config.steps import Place, templates_in
-from signalpost.config.templates import template_digests
-from signalpost.config.units import format_size
-from signalpost.config.words import format_keys, listing
-from signalpost.delivery.memory import default_outboxes
+from signalpost.config.viewtemplates import template_digests
+from signalpost.memory import default_outboxes
+from signalpost.paths import PathPattern
+from signalpost.places import Keys
 from signalpost.plan.findings import Findings
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.model import Plan, RouteRule
@@ -36,28 +34,30 @@ from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, Signa
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.schema import SchemaGate
+from signalpost.units import format_size
+from signalpost.words import format_keys, listing
 
 _AS_LIMITED = SlowConfig()
 
 
-def build_plan(config: ServerConfig, registry: Registry, doubts: Doubts = NO_DOUBTS) -> Plan:
+def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -> Plan:
     """Resolve what routes.yaml says against the plugins, and check what only both together can tell.
 
     Args:
         config: what routes.yaml says, or as much of it as could be read.
         registry: the plugins.
-        doubts: what is wrong with routes.yaml: added to what is found here, and nothing is found that follows from it.
+        gaps: what is wrong with routes.yaml: added to what is found here, and nothing is found that follows from it.
 
     Raises:
         ConfigError: with every problem, those of plugins included.
 
     """
-    findings = Findings(config, doubts.problems)
+    findings = Findings(config, gaps.problems)
     findings.of_registry(registry)
-    config = fill_settings(config, registry, findings, doubts)
-    resolver = Resolver(config, registry, findings, doubts)
+    config = fill_settings(config, registry, findings, gaps)
+    resolver = Resolver(config, registry, findings, gaps)
     resolver.check_plugin_names()
-    resolver.check_leftovers()
+    resolver.check_skipped()
     compiler = StepCompiler(resolver)
     routes = tuple(_routes(resolver, compiler))
     filters = filters_of(registry)
@@ -135,7 +135,7 @@ class _Claims:
 
     def __init__(self, resolver: Resolver) -> None:
         self._findings = resolver.findings
-        self._certain = not resolver.doubts.bindings
+        self._certain = not resolver.gaps.bindings
         self._declared: dict[str, str] = {}
         self._bound: dict[str, Handler] = {}
 

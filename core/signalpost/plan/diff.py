@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from itertools import chain
 from typing import Any
 
+from signalpost.config.actions import called
 from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, StateConfig, TimerConfig
-from signalpost.config.paths import PathPattern
-from signalpost.config.steps import called
+from signalpost.paths import PathPattern
 from signalpost.plan.model import Job, Plan, RouteRule, ScheduleJob
 from signalpost.plugins.handler import Binding, Handler, RouteBinding, SignalBinding
 from signalpost.signals.rule import SignalRule

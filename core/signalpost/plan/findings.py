@@ -4,8 +4,9 @@ import linecache
 from collections.abc import Sequence
 from pathlib import Path
 
-from signalpost.config.model import Keys, Part, ServerConfig
+from signalpost.config.model import ServerConfig
 from signalpost.errors import ConfigError, PluginError, Problem
+from signalpost.places import Keys, Part
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
 

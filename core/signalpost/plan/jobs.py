@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from signalpost.actions.steps import Options
-from signalpost.config.model import Keys, ScheduleConfig, TimerConfig
-from signalpost.config.steps import Place
+from signalpost.config.actions import Place
+from signalpost.config.model import ScheduleConfig, TimerConfig
 from signalpost.cron import Cron
 from signalpost.errors import OperatorError
+from signalpost.places import Keys
 from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.steps import StepCompiler
@@ -57,7 +58,7 @@ def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound
     name = handler.name
     if name in declared:
         # A job that is wrong elsewhere may have been meant to name the handler, and so to replace this one.
-        if not resolver.doubts.bindings and not resolver.doubts.at(declared[name]):
+        if not resolver.gaps.bindings and not resolver.gaps.at(declared[name]):
             resolver.findings.problem(
                 (*declared[name], "name"),
                 f'plugin {handler.plugin} has a job named "{name}" too ({handler.where}); rename this one, or unbind '

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from signalpost.config.doubts import Doubts
-from signalpost.config.listening import Listening
+from signalpost.config.endpoints import Listening
+from signalpost.config.gaps import Gaps
 from signalpost.config.load import read_config
 from signalpost.config.model import ServerConfig
-from signalpost.config.words import printable
 from signalpost.errors import ConfigError, Problem
 from signalpost.plan.builder import build_plan
 from signalpost.plan.model import Plan
 from signalpost.plugins.discovery import Loading, load_plugins
 from signalpost.plugins.registry import Registry
+from signalpost.words import printable
 
 
 def load_plan(file: str | Path, before: Plan | None = None, listening: Listening | None = None) -> Plan:
@@ -31,12 +31,12 @@ def load_plan(file: str | Path, before: Plan | None = None, listening: Listening
 
     """
     try:
-        config, doubts = _config(file, listening)
-        registry = _plugins(config, doubts, before)
+        config, gaps = _config(file, listening)
+        registry = _plugins(config, gaps, before)
     except OSError as error:
         raise _unreadable(file, error) from None
     try:
-        return build_plan(config, registry, doubts)
+        return build_plan(config, registry, gaps)
     except ConfigError:
         registry.unload()
         raise
@@ -57,8 +57,8 @@ async def load_beside(file: str | Path, before: Plan, listening: Listening | Non
 
     """
     try:
-        config, doubts = await asyncio.to_thread(_config, file, listening, before.config.folder)
-        loading = None if doubts.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
+        config, gaps = await asyncio.to_thread(_config, file, listening, before.config.folder)
+        loading = None if gaps.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
     except OSError as error:
         raise _unreadable(file, error) from None
     registry = Registry()
@@ -69,7 +69,7 @@ async def load_beside(file: str | Path, before: Plan, listening: Listening | Non
                     step()
                 await asyncio.sleep(0)
             registry = loading.registry()
-        return await asyncio.to_thread(build_plan, config, registry, doubts)
+        return await asyncio.to_thread(build_plan, config, registry, gaps)
     except BaseException as error:
         if loading is not None:
             loading.give_up()
@@ -95,10 +95,10 @@ def load_offers(file: str | Path) -> Registry:
     Whoever is done with them calls ``unload()``.
     """
     try:
-        config, doubts = read_config(file)
+        config, gaps = read_config(file)
     except ConfigError:
         return Registry()
-    return Registry() if config is None else _plugins(config, doubts)
+    return Registry() if config is None else _plugins(config, gaps)
 
 
 def _unreadable(file: str | Path, error: OSError) -> ConfigError:
@@ -108,15 +108,15 @@ def _unreadable(file: str | Path, error: OSError) -> ConfigError:
     return ConfigError((Problem(str(file), 0, 0, "", text),))
 
 
-def _config(file: str | Path, listening: Listening | None, folder: Path | None = None) -> tuple[ServerConfig, Doubts]:
-    config, doubts = read_config(file, folder=folder)
+def _config(file: str | Path, listening: Listening | None, folder: Path | None = None) -> tuple[ServerConfig, Gaps]:
+    config, gaps = read_config(file, folder=folder)
     if config is None:
-        raise ConfigError(doubts.problems)
-    if listening is not None and not doubts.problems:
+        raise ConfigError(gaps.problems)
+    if listening is not None and not gaps.problems:
         config = listening.applied(config)
-    return config, doubts
+    return config, gaps
 
 
-def _plugins(config: ServerConfig, doubts: Doubts, before: Plan | None = None) -> Registry:
+def _plugins(config: ServerConfig, gaps: Gaps, before: Plan | None = None) -> Registry:
     # Which plugins are meant must be certain before any code is run.
-    return Registry() if doubts.plugins else load_plugins(config.plugins, before=before.registry if before else None)
+    return Registry() if gaps.plugins else load_plugins(config.plugins, before=before.registry if before else None)

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Options
+from signalpost.config.actions import CHANGING, all_steps
 from signalpost.config.model import ServerConfig
-from signalpost.config.paths import PathPattern
-from signalpost.config.steps import CHANGING, all_steps
 from signalpost.cron import Cron
+from signalpost.paths import PathPattern
 from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
 from signalpost.signals.filters import Filters

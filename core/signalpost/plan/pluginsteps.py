@@ -10,7 +10,7 @@ from signalpost.actions.given import UnfitError
 from signalpost.actions.run import Run
 from signalpost.actions.steps import Effect
 from signalpost.config.model import StepConfig
-from signalpost.config.shape import Misfit, judge_shape
+from signalpost.config.schema.judge import Misfit, judge_shape
 from signalpost.plugins.action import Action
 from signalpost.signals.event import given_to
 

@@ -1,6 +1,6 @@
 """Who goes before whom: which routes or signals of a plan match a path, which of them takes it, and where two meet.
 
-The tables that serve (`signalpost.config.paths.PathTable`, `signalpost.serving.table.RouteTable`) find the one that
+The tables that serve (`signalpost.paths.PathTable`, `signalpost.serving.table.RouteTable`) find the one that
 takes a path; here the others are found as well, for people who ask why.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Generic, TypeVar
 
-from signalpost.config.paths import Parameter, ParameterType, Params, PathPattern, Segment, fold_case
+from signalpost.paths import Parameter, ParameterType, Params, PathPattern, Segment, fold_case
 from signalpost.plan.model import Plan, RouteRule
 from signalpost.signals.rule import SignalRule
 

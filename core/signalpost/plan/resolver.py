@@ -4,29 +4,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from signalpost.config.doubts import NO_DOUBTS, Doubts
-from signalpost.config.model import (
-    Keys,
-    Part,
-    RouteConfig,
-    ScheduleConfig,
-    SchemaConfig,
-    ServerConfig,
-    SignalConfig,
-    TimerConfig,
-)
-from signalpost.config.paths import PathPattern
-from signalpost.config.schemas import schema_notes
-from signalpost.config.steps import called
-from signalpost.config.templates import Additions, check_template
-from signalpost.config.words import format_keys
+from signalpost.config.actions import called
+from signalpost.config.gaps import NO_GAPS, Gaps
+from signalpost.config.model import RouteConfig, ScheduleConfig, SchemaConfig, ServerConfig, SignalConfig, TimerConfig
+from signalpost.config.userschemas import schema_notes
+from signalpost.config.viewtemplates import Additions, check_template
 from signalpost.cron import Cron
+from signalpost.paths import PathPattern
+from signalpost.places import Keys, Part
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
 from signalpost.plugins.discovery import normalized
 from signalpost.plugins.handler import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Plugin, Registry
 from signalpost.signals.schema import Document, SchemaGate
+from signalpost.words import format_keys
 
 B = TypeVar("B", bound=Binding)
 
@@ -49,17 +41,15 @@ class Resolver:
         config: what routes.yaml says.
         registry: what the plugins offer.
         findings: where mistakes are reported.
-        doubts: what is wrong with routes.yaml already; what follows from that is not reported.
+        gaps: what is wrong with routes.yaml already; what follows from that is not reported.
 
     """
 
-    def __init__(
-        self, config: ServerConfig, registry: Registry, findings: Findings, doubts: Doubts = NO_DOUBTS
-    ) -> None:
+    def __init__(self, config: ServerConfig, registry: Registry, findings: Findings, gaps: Gaps = NO_GAPS) -> None:
         self.config = config
         self.registry = registry
         self.findings = findings
-        self.doubts = doubts
+        self.gaps = gaps
         # Naming a handler replaces all bindings of its decorator; `handlers: {tick: off}` takes them away.
         self._overruled = {
             *config.unbound,
@@ -67,14 +57,14 @@ class Resolver:
             *(signal.handler for signal in config.signals),
             *(timer.handler for timer in config.timers),
             *(schedule.handler for schedule in config.schedules),
-            *(name for leftover in doubts.leftovers for name in (leftover.handler, *leftover.calls)),
+            *(name for skipped_part in gaps.skipped for name in (skipped_part.handler, *skipped_part.calls)),
             *_called(config),
         }
         self._installed = frozenset(plugin.name for plugin in registry.plugins if plugin.package)
 
     def check_plugin_names(self) -> None:
         """Report plugins and handlers that routes.yaml names under ``plugins`` and ``handlers`` and nobody has."""
-        if self.doubts.plugins:
+        if self.gaps.plugins:
             return
         plugins = self.config.plugins
         packages = self.registry.packages
@@ -94,11 +84,11 @@ class Resolver:
                     ("handlers", name), self.unknown("handler", name, self.registry.handlers), of_key=True
                 )
 
-    def check_leftovers(self) -> None:
+    def check_skipped(self) -> None:
         """Report what is wrong with routes, signals and jobs beside what kept them out of the configuration."""
-        for leftover in self.doubts.leftovers:
-            self.handler(leftover.handler, leftover.keys, *_KINDS[str(leftover.keys[0])])
-            self.crons(leftover.crons, leftover.keys)
+        for skipped_part in self.gaps.skipped:
+            self.handler(skipped_part.handler, skipped_part.keys, *_KINDS[str(skipped_part.keys[0])])
+            self.crons(skipped_part.crons, skipped_part.keys)
 
     def handler(self, name: str | None, keys: Keys, *kinds: HandlerKind, key: str = "handler") -> Handler | None:
         """Return the handler that the part at `keys` names with `key`, if it names one of the right kind."""
@@ -106,7 +96,7 @@ class Resolver:
             return None
         handler = self.registry.handlers.get(name)
         if handler is None:
-            if not self.doubts.plugins and name not in self.registry.faulty:
+            if not self.gaps.plugins and name not in self.registry.faulty:
                 self.findings.problem((*keys, key), self.unknown("handler", name, self.registry.handlers))
             return None
         if handler.kind not in kinds:
@@ -122,7 +112,7 @@ class Resolver:
     def endpoints(self, names: tuple[str, ...], keys: Keys, *, websocket: bool) -> frozenset[str]:
         """Return the endpoints that serve the part at `keys`: those it names, else all of the right kind."""
         found = frozenset(names) or self.all_endpoints(websocket=websocket)
-        if not found and not self.doubts.endpoints:
+        if not found and not self.gaps.endpoints:
             what, schemes = ("signal", "ws or wss") if websocket else ("route", "http or https")
             self.findings.problem(keys, f"no endpoint serves this {what}: add one with the protocol {schemes}")
         return found
@@ -133,7 +123,7 @@ class Resolver:
 
     def view(self, path: Path | None, keys: Keys) -> Path | None:
         """Check the template that the route at `keys` answers with, now that it is known what plugins add."""
-        if path is not None and not self.doubts.plugins:
+        if path is not None and not self.gaps.plugins:
             registry = self.registry
             added = Additions(registry.template_globals, registry.template_filters)
             problem = check_template(path, self.config.folder, added)
@@ -224,7 +214,7 @@ class Resolver:
     def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part) -> None:
         """Report a mistake in a template, unless what is missing may be a plugin's that is not known."""
         if text.startswith(_MISSING):
-            if self.doubts.plugins:
+            if self.gaps.plugins:
                 return
             text += self._perhaps
         self.findings.problem(keys, text, of_key=of_key, part=part)

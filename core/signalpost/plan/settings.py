@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from signalpost.config.doubts import Doubts
-from signalpost.config.model import Keys, ServerConfig
-from signalpost.config.shape import judge_shape
+from signalpost.config.gaps import Gaps
+from signalpost.config.model import ServerConfig
+from signalpost.config.schema.judge import judge_shape
+from signalpost.places import Keys
 from signalpost.plan.findings import Findings
 from signalpost.plugins.registry import Registry
 from signalpost.signals.frozen import fixed
 
 
-def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, doubts: Doubts) -> ServerConfig:
+def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, gaps: Gaps) -> ServerConfig:
     """Give the configuration with the settings of all plugins whole; what is wrong with them is reported.
 
     Nobody changes them in place: they are the same for all events, and what `diff` compares.
@@ -23,7 +24,7 @@ def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, 
     for plugin, schema in registry.settings_schemas.items():
         place: Keys = ("plugins", "settings", plugin)
         # Settings that could not be read, or that may stand under another name, are not judged as if there were none.
-        if {place, place[:2], place[:1]} & doubts.faulty or (misnamed and plugin not in said):
+        if {place, place[:2], place[:1]} & gaps.faulty or (misnamed and plugin not in said):
             continue
         given = said.get(plugin, {})
         for misfit in judge_shape(given, schema.document):

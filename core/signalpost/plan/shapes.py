@@ -5,7 +5,7 @@ from typing import Any
 
 from signalpost.actions.names import MESSAGE_KEYS
 from signalpost.config.model import RouteConfig, SignalConfig
-from signalpost.config.paths import PathPattern
+from signalpost.paths import PathPattern
 
 Shapes = Mapping[str, frozenset[str]]
 

@@ -12,8 +12,9 @@ from signalpost.actions.names import ATTRIBUTES, GETTERS, Getter, constant, vari
 from signalpost.actions.program import Program
 from signalpost.actions.respond import respond, response_of
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of, paired
-from signalpost.config.model import Keys, Part, StepConfig
-from signalpost.config.steps import BUILT_IN, Place, called, split_key
+from signalpost.config.actions import BUILT_IN, Place, called, split_key
+from signalpost.config.model import StepConfig
+from signalpost.places import Keys, Part
 from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.shapes import Shapes
@@ -173,7 +174,7 @@ class StepCompiler:
         registry = self._resolver.registry
         action = registry.actions.get(config.name)
         if action is None:
-            if config.name not in registry.faulty and not self._resolver.doubts.plugins:
+            if config.name not in registry.faulty and not self._resolver.gaps.plugins:
                 known = (*BUILT_IN, *registry.actions)
                 self.problem(config, self._resolver.unknown("action", config.name, known), of_key=True)
             return None

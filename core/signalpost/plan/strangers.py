@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from signalpost.config.actions import BUILT_IN, all_steps
 from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, SignalConfig, Wish
-from signalpost.config.steps import BUILT_IN, all_steps
 from signalpost.plan.findings import Findings
 from signalpost.signals.rule import SignalRule
 

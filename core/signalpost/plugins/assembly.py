@@ -8,7 +8,6 @@ from typing import Any
 
 import pluggy
 
-from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
@@ -20,6 +19,7 @@ from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
 from signalpost.plugins.returns import hook_with_told_returns
 from signalpost.plugins.unfound import notes_on_unfound
+from signalpost.words import did_you_mean, listing
 
 _MARK = f"{hookspecs.PROJECT}_impl"  # pluggy's
 

@@ -10,10 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from signalpost.config.model import METHODS
-from signalpost.config.paths import PathPattern
-from signalpost.config.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
-from signalpost.config.words import listing
 from signalpost.cron import Cron
+from signalpost.paths import PathPattern
 from signalpost.plugins.handler import (
     Binding,
     HandlerKind,
@@ -23,6 +21,8 @@ from signalpost.plugins.handler import (
     TimerBinding,
 )
 from signalpost.signals.frozen import fixed
+from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
+from signalpost.words import listing
 
 _ZONES = 'timezone is an IANA name, as in timezone="Europe/London", or a ZoneInfo'
 _HOUR = timedelta(hours=1)

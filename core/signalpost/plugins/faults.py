@@ -6,10 +6,10 @@ import traceback
 from importlib.util import find_spec
 from pathlib import Path
 
-from signalpost.config.words import did_you_mean, listing
 from signalpost.errors import PluginError
 from signalpost.foreign import text_of
 from signalpost.plugins.folders import PREFIX
+from signalpost.words import did_you_mean, listing
 
 _DROP_IN = re.compile(rf"{re.escape(PREFIX)}\w+\.?")
 _NAME = re.compile(r"cannot import name '(\w+)'")

@@ -16,9 +16,7 @@ from jinja2.filters import FILTERS
 
 from signalpost.actions.filters import all_filters
 from signalpost.actions.names import GETTERS
-from signalpost.config.parts import part_faults
-from signalpost.config.schema import built_in_actions
-from signalpost.config.words import format_keys
+from signalpost.config.schema.definition import built_in_actions, part_faults
 from signalpost.errors import PluginError
 from signalpost.foreign import Code, in_templates
 from signalpost.plugins.action import Action, SettingsSchema
@@ -30,6 +28,7 @@ from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
 from signalpost.plugins.returns import with_told_returns
 from signalpost.signals.schema import SchemaGate
+from signalpost.words import format_keys
 
 REGISTER_HANDLERS = "register_handlers"
 REGISTER_ACTIONS = "register_actions"

@@ -15,7 +15,7 @@ from sanic.exceptions import ServerError
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
-from signalpost.config.paths import PathPattern
+from signalpost.paths import PathPattern
 from signalpost.plan import RouteRule
 from signalpost.plan.precedence import claims_of
 from signalpost.serving import whereabouts

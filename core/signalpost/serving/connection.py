@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
-from signalpost.config.model import MEBIBYTE, KeepaliveConfig, LimitsConfig
+from signalpost.config.model import KeepaliveConfig, LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
 from signalpost.delivery.hub import Hub
@@ -19,6 +19,7 @@ from signalpost.serving.keepalive import Handle, Keepalive
 from signalpost.serving.rate import Allowance, allowance_of, pace_of
 from signalpost.signals.outgoing import welcome_frame
 from signalpost.signals.session import Session
+from signalpost.units import MEBIBYTE
 
 # Numbers of the module's own: a look into an Enum's class costs as much as a short frame.
 _BINARY = int(Opcode.BINARY)

@@ -9,7 +9,7 @@ from sanic.request import Request
 from sanic.request.form import File, parse_multipart_form
 
 from signalpost.errors import ClientError, ErrorCode
-from signalpost.signals.jsontext import TooManyValuesError, load
+from signalpost.jsontext import TooManyValuesError, load
 from signalpost.signals.typed import FieldTypes
 
 _FORM = "application/x-www-form-urlencoded"

@@ -9,11 +9,11 @@ from functools import partial
 
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.inbound import Inbound
-from signalpost.delivery.tally import Tally
 from signalpost.serving.crowd import Crowd
 from signalpost.serving.descriptors import Descriptors
 from signalpost.serving.known import KnownHeads
 from signalpost.serving.turns import Turns
+from signalpost.tally import Tally
 
 LOG = logging.getLogger(__name__)
 

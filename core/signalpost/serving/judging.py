@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.fields import query_values
 from signalpost.plan import RouteRule
 from signalpost.serving.forms import NO_TYPES, body_of, text_of
 from signalpost.serving.request import WebRequest
-from signalpost.signals.fields import query_values
 from signalpost.signals.schema import SchemaGate
 from signalpost.signals.typed import FieldTypes
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
-from signalpost.config.model import EndpointConfig, SourceMap
+from signalpost.config.model import EndpointConfig
 from signalpost.errors import ListenError
+from signalpost.places import SourceMap
 
 BACKLOG = 4096
 

@@ -11,12 +11,12 @@ from sanic.models.protocol_types import TransportProtocol
 from sanic.request import Request, RequestParameters
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
+from signalpost.fields import decode_field, join_fields
+from signalpost.jsontext import load
 from signalpost.serving.answer import check_answer
 from signalpost.serving.handshake import is_upgrade
 from signalpost.serving.known import LONGEST
 from signalpost.serving.pages import harden
-from signalpost.signals.fields import decode_field, join_fields
-from signalpost.signals.jsontext import load
 
 _NO_PATH = b"*"
 # Lines of token:value, without control characters, and in headers that frame a body without Unicode's blanks, which

@@ -21,9 +21,9 @@ from signalpost.actions.program import Program
 from signalpost.actions.run import Response as Made
 from signalpost.actions.run import WebRequest as SeenRequest
 from signalpost.config.model import EndpointConfig
-from signalpost.config.paths import PathPattern, path_segments
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.foreign import Code, original
+from signalpost.paths import PathPattern, path_segments
 from signalpost.plan import RouteRule
 from signalpost.plugins.handler import Handler
 from signalpost.serving import pages

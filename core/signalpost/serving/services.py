@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from signalpost.config.model import MEBIBYTE, EndpointConfig
-from signalpost.config.templates import NO_ADDITIONS, Additions
+from signalpost.config.model import EndpointConfig
+from signalpost.config.viewtemplates import NO_ADDITIONS, Additions
 from signalpost.serving.packed import Packed
 from signalpost.serving.private import NOTHING_PRIVATE, Private
 from signalpost.serving.restraint import Restraint
 from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
+from signalpost.units import MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)

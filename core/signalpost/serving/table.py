@@ -3,7 +3,7 @@
 Sanic tries its compiled tree of parameters before its `path` routes, and those by depth: ``/<user>/<page>`` would take
 ``/assets/app.js`` from ``/assets/<file:path>``. Here the first segment in which two routes differ decides, as among
 signals: literal before int before str before path. Paths are compared percent-decoded, segment by segment, as
-`signalpost.config.paths` has it.
+`signalpost.paths` has it.
 """
 
 import re
@@ -17,7 +17,7 @@ from sanic.request import Request
 from sanic.router import Router
 from sanic_routing.route import Route
 
-from signalpost.config.paths import PathPattern, path_segments
+from signalpost.paths import PathPattern, path_segments
 from signalpost.serving.guard import Guard
 
 _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole

@@ -13,11 +13,11 @@ from sanic.response import HTTPResponse
 from sanic_routing.route import Route
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
-from signalpost.config.paths import path_text
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, Inflater
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.reader import FrameReader
+from signalpost.paths import path_text
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Clockwork, Connection
 from signalpost.serving.extensions import agree

@@ -26,12 +26,12 @@ from typing import Any
 
 from jinja2 import Template, TemplateSyntaxError
 
-from signalpost.config.templates import NO_ADDITIONS, Additions, environment, read_templates, template_name
+from signalpost.config.viewtemplates import NO_ADDITIONS, Additions, environment, read_templates, template_name
 from signalpost.errors import OperatorError
+from signalpost.fields import join_fields, read_query
 from signalpost.foreign import named
 from signalpost.serving.files import content_type
 from signalpost.serving.request import WebRequest
-from signalpost.signals.fields import join_fields, read_query
 
 
 class ViewRequest:

@@ -12,12 +12,12 @@ from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
-from signalpost.config.words import unknown
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
+from signalpost.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.foreign import Code, Seat
-from signalpost.signals.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.signals.state import State
+from signalpost.words import unknown
 
 Reach = Literal["everyone", "others", "sender"]
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, SupportsIndex
 
-from signalpost.config.scalars import shorten
+from signalpost.scalars import shorten
 
 MAX_DEPTH = 64
 """How many lists and mappings may stand inside each other; as many as in routes.yaml."""

@@ -7,12 +7,12 @@ from contextvars import Context
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from signalpost.config.model import MEBIBYTE
 from signalpost.delivery.client import Client
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
+from signalpost.units import MEBIBYTE
 
 MOST_WAITING = 16
 """Messages that may wait for a client's handler before its connection is not read from any more."""

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 
 from signalpost.config.model import Wish
-from signalpost.config.paths import fold_case
 from signalpost.errors import ClientError, ErrorCode
-from signalpost.signals.jsontext import LARGE, TooManyValuesError, is_deep, load
+from signalpost.jsontext import LARGE, TooManyValuesError, is_deep, load
+from signalpost.paths import fold_case
 from signalpost.signals.mismatch import type_of
 from signalpost.signals.schema import SchemaGate
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
-from signalpost.config.paths import PathPattern
 from signalpost.foreign import Code
+from signalpost.paths import PathPattern
 from signalpost.signals.event import SignalEvent
 from signalpost.signals.filters import Filters
 from signalpost.signals.schema import SchemaGate

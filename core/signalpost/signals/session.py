@@ -15,6 +15,7 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.foreign import Code, is_the_task_s, original, overran
+from signalpost.jsontext import memory_of
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
@@ -23,7 +24,6 @@ from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData,
 from signalpost.signals.filters import Filters, Outgoing, Veto
 from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
-from signalpost.signals.jsontext import memory_of
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
 from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.overdue import Deadline, Handling, Overdue

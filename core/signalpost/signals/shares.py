@@ -17,9 +17,9 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from signalpost.config.units import format_size
 from signalpost.errors import StateFullError
 from signalpost.signals.frozen import FrozenDict, FrozenList, entry_weight, freeze, weight_of
+from signalpost.units import format_size
 
 _EMPTY = freeze({})
 

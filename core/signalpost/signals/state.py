@@ -17,14 +17,15 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from threading import RLock
 from typing import Any, Protocol
 
-from signalpost.config.model import SourceMap, StateConfig
-from signalpost.config.scalars import shorten
-from signalpost.config.units import format_size
+from signalpost.config.model import StateConfig
 from signalpost.errors import StateFileError, StateFullError
+from signalpost.places import SourceMap
+from signalpost.scalars import shorten
 from signalpost.signals.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
 from signalpost.signals.shares import Holder, Shares, value_at
 from signalpost.signals.statefile import StateFile
 from signalpost.signals.statewriter import StateWriter
+from signalpost.units import format_size
 
 _DEFAULT = StateConfig()
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SlowConfig, Wish
-from signalpost.config.paths import PathPattern, PathTable, plain_path
 from signalpost.delivery.client import Apart, Place
+from signalpost.paths import PathPattern, PathTable, plain_path
 from signalpost.signals.filters import Filters
 from signalpost.signals.rule import SignalRule
 

@@ -1,0 +1,111 @@
+"""What is not known of a routes.yaml that has problems, for whoever judges the rest of it.
+
+A mistake must not hide the next one, nor make one up: a handler of a folder that could not be found is not unknown.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from signalpost.config.actions import calls_in
+from signalpost.config.model import ServerConfig
+from signalpost.config.section import Section
+from signalpost.errors import Problem
+from signalpost.places import Keys
+from signalpost.words import nearest
+from signalpost.yaml.report import Report
+
+_PARTS = ("routes", "signals", "timers", "schedules")
+_SECTIONS = ("endpoints", "plugins", "handlers", "undeclared", "limits", "state", *_PARTS)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedPart:
+    """A route, signal, timer or schedule that is not in the configuration, since some of it could not be read.
+
+    Attributes:
+        keys: of the whole: ``("signals", 0)``.
+        handler: the handler it names, if it does.
+        calls: the handlers that its steps call.
+        crons: its cron expressions.
+
+    """
+
+    keys: Keys
+    handler: str | None
+    crons: tuple[str, ...]
+    calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The problems of a file so far, and what they leave open. Without any, nothing is.
+
+    Attributes:
+        problems: by place.
+        faulty: what they are about.
+        skipped: what is not in the configuration on account of them.
+
+    """
+
+    problems: tuple[Problem, ...] = ()
+    faulty: frozenset[Keys] = frozenset()
+    skipped: tuple[SkippedPart, ...] = ()
+
+    @property
+    def plugins(self) -> bool:
+        """Whether it is open which plugins are meant."""
+        return any(keys[0] == "plugins" and keys[1:2] != ("settings",) for keys in self._sections())
+
+    @property
+    def bindings(self) -> bool:
+        """Whether it is open which handlers the file names or unbinds, in whole sections."""
+        return any(keys[0] == "handlers" or (keys[0] in _PARTS and len(keys) == 1) for keys in self._sections())
+
+    @property
+    def endpoints(self) -> bool:
+        """Whether there may be more endpoints, or others, than could be read."""
+        return not all(self.faulty) or any(keys[0] == "endpoints" for keys in self._sections())
+
+    def at(self, keys: Keys) -> bool:
+        """Whether a problem is about what stands at `keys`, or about a part of it."""
+        return any(each[: len(keys)] == keys for each in self.faulty)
+
+    def _sections(self) -> Iterator[Keys]:
+        """Yield what problems are about, with the section that was meant in place of a misspelt one."""
+        for keys in self.faulty:
+            if keys:
+                section = str(keys[0])
+                yield (section if section in _SECTIONS else nearest(section, _SECTIONS) or section, *keys[1:])
+
+
+NO_GAPS = Gaps()
+
+
+def gaps_of(report: Report, root: Section, config: ServerConfig) -> Gaps:
+    """Say what the problems of a file leave open.
+
+    Args:
+        report: its problems.
+        root: the whole file.
+        config: what could be read of it.
+
+    """
+    if not report.problems:
+        return NO_GAPS
+    parts = (config.routes, config.signals, config.timers, config.schedules)
+    read = {each.keys for part in parts for each in part}
+    return Gaps(
+        report.problems,
+        report.faulty,
+        tuple(
+            SkippedPart(
+                section.keys,
+                section.text("handler"),
+                section.words("cron"),
+                tuple(calls_in(section.data.get("do"))),
+            )
+            for part in _PARTS
+            for section in root.sections(part)
+            if section.keys not in read
+        ),
+    )

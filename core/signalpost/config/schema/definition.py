@@ -1,0 +1,147 @@
+"""The JSON Schema of routes.yaml, and the parts of it that plugins bring: what one may hold, and how it is put in.
+
+A part is a JSON Schema of draft 2020-12 that refers to nothing but its own ``$defs``. These move up to those of the
+routes schema, under names of their own, since that is the only place that all editors look up::
+
+    {"$ref": "#/$defs/choice", "$defs": {"choice": {"enum": ["tea", "cake"]}}}
+
+is put in as ``vote``: ``{"$ref": "#/$defs/vote.choice"}``, and ``"vote.choice"`` beside ``"vote"`` in ``$defs``.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from signalpost.config.userschemas import is_python_pattern, schema_faults
+from signalpost.places import Keys
+from signalpost.words import quoted
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+_OWN_NAMES = ("$id", "$anchor", "$dynamicAnchor", "$dynamicRef")
+_DATA = ("const", "enum", "default", "examples")
+_SCHEMAS_BY_NAME = ("properties", "patternProperties", "dependentSchemas", "$defs")
+_DEFS = "#/$defs/"
+
+
+def part_faults(document: object) -> Iterator[tuple[Keys, str]]:
+    """Yield what is wrong with a part, each with the path to it inside the part."""
+    if isinstance(document, bool):
+        return
+    if not isinstance(document, dict):
+        yield (), f"a JSON Schema is a dict, True or False, not {document!r}"
+        return
+    draft = document.get("$schema", DRAFT)
+    if draft != DRAFT:
+        yield ("$schema",), f"what plugins add is draft 2020-12: leave out $schema, or write {DRAFT}"
+        return
+    found = list(schema_faults(document, is_python_pattern))
+    yield from found or _far_references(document, document.get("$defs", {}), ())
+
+
+def embedded(document: Mapping[str, Any] | bool, name: str) -> dict[str, Any]:
+    """Give the definitions that a sound part becomes: itself under `name`, and its own ``$defs`` below that name."""
+    if isinstance(document, bool):
+        return {name: document}
+
+    def moved(reference: str) -> str:
+        return _DEFS + (f"{name}.{reference.removeprefix(_DEFS)}" if reference != "#" else name)
+
+    own = {f"{name}.{key}": _mapped(part, moved) for key, part in document.get("$defs", {}).items()}
+    whole = {key: value for key, value in document.items() if key not in ("$defs", "$schema")}
+    return {name: _mapped(whole, moved), **own}
+
+
+def _far_references(schema: Any, definitions: Mapping[str, Any], keys: Keys) -> Iterator[tuple[Keys, str]]:
+    """Yield what would mean something else inside the routes schema."""
+    for inner, part in _parts(schema, keys):
+        for word in _OWN_NAMES:
+            if word in part:
+                yield (*inner, word), f"what plugins add is part of a larger schema: leave out {word}"
+        reference = part.get("$ref", "#")
+        name = reference.removeprefix(_DEFS)
+        if reference != "#" and (name == reference or name not in definitions):
+            yield (*inner, "$ref"), f"{quoted(reference)} cannot be moved: refer to {_DEFS}name, a name without / and ~"
+
+
+def _parts(schema: Any, keys: Keys) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
+    """Yield a schema and every schema inside it, with the path to it."""
+    if isinstance(schema, list):
+        for index, each in enumerate(schema):
+            yield from _parts(each, (*keys, index))
+    if not isinstance(schema, dict):
+        return
+    yield keys, schema
+    for word, value in schema.items():
+        if word in _SCHEMAS_BY_NAME:
+            for name, each in value.items():
+                yield from _parts(each, (*keys, word, name))
+        elif word not in _DATA:
+            yield from _parts(value, (*keys, word))
+
+
+def _mapped(schema: Any, moved: Callable[[str], str]) -> Any:
+    """Copy a schema with every reference moved."""
+    if isinstance(schema, list):
+        return [_mapped(each, moved) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    copy: dict[str, Any] = {}
+    for word, value in schema.items():
+        if word == "$ref":
+            copy[word] = moved(value)
+        elif word in _SCHEMAS_BY_NAME:
+            copy[word] = {name: _mapped(each, moved) for name, each in value.items()}
+        else:
+            copy[word] = value if word in _DATA else _mapped(value, moved)
+    return copy
+
+
+Part = Mapping[str, Any] | bool
+
+ROUTES_ID = "urn:signalpost:routes"
+"""The schema's own ``$id``."""
+
+_STRANGE = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def routes_schema(
+    actions: Mapping[str, Part] | None = None, settings: Mapping[str, Part] | None = None
+) -> dict[str, Any]:
+    """Return a fresh copy of the schema (draft 2020-12).
+
+    Args:
+        actions: what plugins add to the steps of ``do``: by name the schema of the options, sound by
+            `part_faults`. With them a step of another name is wrong; without them it
+            may be one of a plugin that is not known here.
+        settings: by plugin, the schema of its settings.
+
+    """
+    text = files("signalpost.config").joinpath("routes.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    if actions is not None:
+        step = schema["$defs"]["step"]
+        step["additionalProperties"] = False
+        step["properties"] |= _put_in(schema, "action", actions)
+    if settings:
+        described = schema["properties"]["plugins"]["properties"]["settings"]
+        described["properties"] = _put_in(schema, "settings", settings)
+    return schema
+
+
+def built_in_actions() -> frozenset[str]:
+    """Name the steps, and the words beside them, that no plugin's action can be called."""
+    return frozenset(routes_schema()["$defs"]["step"]["properties"])
+
+
+def _put_in(schema: dict[str, Any], kind: str, parts: Mapping[str, Part]) -> dict[str, Any]:
+    """Put parts among the definitions, and give the references to them by name."""
+    definitions = schema["$defs"]
+    references: dict[str, Any] = {}
+    for number, (name, part) in enumerate(parts.items()):
+        own = f"{kind}{number}.{_STRANGE.sub('_', name)}"
+        definitions |= embedded(part, own)
+        references[name] = {"$ref": f"#/$defs/{own}"}
+    return references

@@ -1,0 +1,336 @@
+"""Holds values against a schema (the file against that of routes, above all), and words what does not fit."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from signalpost.config.schema.definition import ROUTES_ID, routes_schema
+from signalpost.places import Keys
+from signalpost.scalars import shorten
+from signalpost.words import did_you_mean, given, listing, nearest, printable, quoted
+from signalpost.yaml.report import Report
+
+_TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "nothing",
+}
+_SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+# How many unknown keys are looked through for the one that a missing key was meant to be.
+_STRANGERS = 20
+_LONGEST = 200
+_NO_CHOICE = "does not fit any of the things that are allowed here"
+_STRUCTURAL = ("type", "required", "additionalProperties", "minItems", "maxItems", "minProperties", "maxProperties")
+_EXAMPLES = {
+    "endpoints": (
+        'no key "endpoints", so the server would listen nowhere; add for example '
+        "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """What is wrong with a value, or with one of its keys.
+
+    Attributes:
+        keys: the path to it, from the value that was judged.
+        of_key: whether the key is meant rather than its value.
+
+    """
+
+    keys: Keys
+    text: str
+    of_key: bool = False
+
+
+def check_shape(data: Any, report: Report) -> None:
+    """Report every key and value of the file that the routes schema does not allow.
+
+    Values that are written in a form of their own (paths, durations, sizes) are judged here by type only: whoever
+    reads them knows better what is wrong with them.
+    """
+    schema = routes_schema()
+    for error in Draft202012Validator(schema).iter_errors(data):
+        if "pattern" in error.schema and error.validator != "type":
+            continue
+        for misfit in _misfits(error, schema):
+            report.add(misfit.keys, misfit.text, of_key=misfit.of_key)
+
+
+def judge_shape(
+    data: Any, schema: Mapping[str, Any] | bool, is_open: Callable[[Any], bool] = lambda _value: False
+) -> Iterator[Misfit]:
+    """Yield what a plugin's schema does not allow; each once.
+
+    Args:
+        data: plain.
+        schema: sound; draft 2020-12.
+        is_open: tells of a text whether its value is not known yet: it may be anything.
+
+    """
+    seen: set[Misfit] = set()
+    whole = schema if isinstance(schema, Mapping) else {}
+    for error in Draft202012Validator(schema).iter_errors(data):
+        if _is_undecided(error, is_open):
+            continue
+        for misfit in _misfits(error, whole):
+            if misfit not in seen and not (misfit.of_key and is_open(misfit.keys[-1])):
+                seen.add(misfit)
+                yield misfit
+
+
+def _is_undecided(error: ValidationError, is_open: Callable[[Any], bool]) -> bool:
+    """Tell whether a value may still become one that fits."""
+    value = error.instance
+    if isinstance(value, dict) and any(map(is_open, value)):
+        return error.validator != "type"
+    # Of lists and mappings some rules hold whatever is in them; the others wait until all of it is known.
+    return (isinstance(value, str) or error.validator not in _STRUCTURAL) and _holds(value, is_open)
+
+
+def _holds(value: Any, is_open: Callable[[Any], bool]) -> bool:
+    """Tell whether a value is open, or holds one that is."""
+    if isinstance(value, dict):
+        return any(_holds(part, is_open) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(_holds(part, is_open) for part in value)
+    return isinstance(value, str) and is_open(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mismatch:
+    """A value that breaks one rule of a schema.
+
+    Attributes:
+        rule: what the broken keyword says.
+        schema: the part of the schema in which it stands.
+        definitions: the ``$defs`` of the whole schema.
+
+    """
+
+    instance: Any
+    rule: Any
+    schema: Any
+    definitions: Mapping[str, Any]
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """The keys that the schema names, each with its own schema."""
+        named: Mapping[str, Any] = self.schema.get("properties", {})
+        return named
+
+
+def _misfits(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[Misfit]:
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    mismatch = _Mismatch(error.instance, error.validator_value, schema, whole.get("$defs", {}))
+    keys = tuple(error.absolute_path)
+    if error.validator == "additionalProperties" and mismatch.rule is False:
+        known = list(mismatch.described)
+        patterns = [re.compile(each) for each in schema.get("patternProperties", ())]
+        for name in mismatch.instance:
+            if name not in known and not any(each.search(name) for each in patterns):
+                yield Misfit((*keys, name), _unknown_key(name, known), of_key=True)
+    elif error.context and not _is_choice_of_keys(mismatch.rule):
+        for misfit in _misfits_of_best(error.context, whole) or (Misfit(keys, _NO_CHOICE),):
+            yield replace(misfit, text=f"{misfit.text}, or something else that is allowed here")
+    elif wording := _WORDINGS.get(str(error.validator)):
+        yield from (Misfit(keys, text) for text in wording(mismatch))
+    else:
+        yield Misfit(keys, shorten(printable(" ".join(str(error.message).split())), _LONGEST))
+
+
+def _misfits_of_best(context: Sequence[ValidationError], whole: Mapping[str, Any]) -> list[Misfit]:
+    """Return what is said of the one of several schemas that fits furthest down.
+
+    Some errors say nothing, since another one of the same schema says it: then the next one is asked.
+    """
+    deepest_first = sorted(context, key=lambda each: len(each.absolute_path), reverse=True)
+    return next(filter(None, (list(_misfits(each, whole)) for each in deepest_first)), [])
+
+
+def _unknown_key(name: str, known: list[str]) -> str:
+    return f"no key {quoted(name)} here{did_you_mean(name, known)} (known: {listing(known)})"
+
+
+def _type(mismatch: _Mismatch) -> Iterator[str]:
+    allowed = [mismatch.rule] if isinstance(mismatch.rule, str) else list(mismatch.rule)
+    words = " or ".join(_TYPES[each] for each in allowed)
+    yield f"must be {words}, not {given(mismatch.instance)}{_type_hint(allowed, mismatch)}"
+
+
+def _type_hint(allowed: list[str], mismatch: _Mismatch) -> str:
+    value = mismatch.instance
+    if value is None:
+        return ": give it a value or leave the key out"
+    if allowed == ["boolean"] and isinstance(value, str) and value.lower() in _SWITCHES:
+        return f": write {_SWITCHES[value.lower()]}"
+    if allowed == ["boolean"] and isinstance(value, str) and value.lower() in ("true", "false"):
+        return ": leave out the quotes" if value.islower() else f": write {value.lower()}"
+    if "string" in allowed and isinstance(value, bool | int | float):
+        return ": put it in quotes"
+    if allowed in (["integer"], ["number"]) and isinstance(value, str) and value.isdecimal():
+        return ": leave out the quotes"
+    if "array" in allowed and isinstance(value, dict):
+        return ': begin each item with "- "'
+    if allowed == ["array"] and isinstance(value, str) and value.isidentifier():
+        return f": write [{value}]"
+    if allowed == ["object"] and isinstance(value, str) and mismatch.schema.get("required") == ["path"]:
+        return f": write path: {shorten(printable(value))}"
+    if allowed == ["object"] and isinstance(value, str) and mismatch.schema.get("required") == ["value"]:
+        return f": write {{value: {shorten(printable(value))}}}"
+    return ""
+
+
+def _required(mismatch: _Mismatch) -> Iterator[str]:
+    for name in mismatch.rule:
+        if name not in mismatch.instance and not _misspelt(name, mismatch):
+            example = _EXAMPLES.get(name) if mismatch.schema.get("$id") == ROUTES_ID else None
+            yield example or f'the key "{name}" is missing{_required_hint(mismatch, name)}'
+
+
+def _misspelt(name: str, mismatch: _Mismatch) -> bool:
+    """Whether an unknown key beside it was probably meant: that one is reported, with this name."""
+    known = mismatch.described
+    if mismatch.schema.get("additionalProperties") is not False:
+        return False
+    strangers = (key for key in mismatch.instance if key not in known)
+    return any(nearest(key, known) == name for key in islice(strangers, _STRANGERS))
+
+
+def _required_hint(mismatch: _Mismatch, name: str) -> str:
+    described = mismatch.described.get(name, {})
+    if not isinstance(described, Mapping):
+        return ""
+    if "$ref" in described:
+        described = {**mismatch.definitions.get(described["$ref"].rpartition("/")[2], {}), **described}
+    example = next(iter(described.get("examples", ())), None)
+    return f", for example {name}: {example}" if isinstance(example, str | int) else ""
+
+
+def _enum(mismatch: _Mismatch) -> Iterator[str]:
+    allowed = [each if isinstance(each, str) else json.dumps(each) for each in mismatch.rule]
+    known = f"(allowed: {listing(allowed)})"
+    value = mismatch.instance
+    if isinstance(value, str):
+        yield f"{quoted(value)} is not allowed here{did_you_mean(value, allowed)} {known}"
+    elif not _is_of_type(value, mismatch.schema):
+        return  # which is said already
+    elif all(isinstance(each, str) for each in mismatch.rule):
+        yield f"must be a word, not {given(value)} {known}"
+    else:
+        yield f"{given(value)} is not allowed here {known}"
+
+
+def _is_of_type(value: Any, schema: Mapping[str, Any]) -> bool:
+    return "type" not in schema or Draft202012Validator({"type": schema["type"]}).is_valid(value)
+
+
+def _is_choice_of_keys(rule: Any) -> bool:
+    """Whether each of several schemas asks for one key of its own and nothing else."""
+    if not isinstance(rule, list) or not all(
+        isinstance(each, Mapping) and each.keys() == {"required"} and len(each["required"]) == 1 for each in rule
+    ):
+        return False
+    return len({each["required"][0] for each in rule}) == len(rule) > 1
+
+
+def _one_of(mismatch: _Mismatch) -> Iterator[str]:
+    if not _is_choice_of_keys(mismatch.rule):
+        yield "fits more than one of the things that are allowed here"
+        return
+    if not isinstance(mismatch.instance, Mapping):
+        # Each of the schemas lets it pass, since it has no keys; a `type` beside them has said so already.
+        if _is_of_type(mismatch.instance, mismatch.schema):
+            yield f"must be a mapping, not {given(mismatch.instance)}"
+        return
+    names = [option["required"][0] for option in mismatch.rule]
+    present = [name for name in names if name in mismatch.instance]
+    if not present and any(_misspelt(name, mismatch) for name in names):
+        return
+    found = f"not {' and '.join(present)} together" if present else "none of them is given"
+    choice = f"{', '.join(names[:-1])} and {names[-1]}"
+    yield f"exactly one of {choice} must be given, {found}" if present else f"needs one of {choice}: {found}"
+
+
+def _any_of(mismatch: _Mismatch) -> Iterator[str]:
+    names = [option["required"][0] for option in mismatch.rule]
+    if not any(_misspelt(name, mismatch) for name in names):
+        yield f"needs at least one of {', '.join(names[:-1])} and {names[-1]}: none of them is given"
+
+
+def _least(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"must be at least {mismatch.rule}, not {mismatch.instance}"
+
+
+def _most(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"must be at most {mismatch.rule}, not {mismatch.instance}"
+
+
+def _above(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"must be above {mismatch.rule}, not {mismatch.instance}"
+
+
+def _below(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"must be below {mismatch.rule}, not {mismatch.instance}"
+
+
+def _too_few(mismatch: _Mismatch) -> Iterator[str]:
+    few = f"must have at least {mismatch.rule} items, not {len(mismatch.instance)}"
+    yield few if mismatch.rule > 1 else "must not be empty: give at least one"
+
+
+def _too_small(mismatch: _Mismatch) -> Iterator[str]:
+    few = f"must have at least {mismatch.rule} keys, not {len(mismatch.instance)}"
+    yield few if mismatch.rule > 1 else "must not be empty: give at least one key"
+
+
+def _too_many(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"must have at most {mismatch.rule} items, not {len(mismatch.instance)}"
+
+
+def _too_short(mismatch: _Mismatch) -> Iterator[str]:
+    short = f"must have at least {mismatch.rule} characters, not {len(mismatch.instance)}"
+    yield short if mismatch.rule > 1 else "must not be empty"
+
+
+def _too_long(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"must have at most {mismatch.rule} characters, not {len(mismatch.instance)}"
+
+
+def _pattern(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"{quoted(mismatch.instance)} does not match {mismatch.rule}"
+
+
+def _nothing(mismatch: _Mismatch) -> Iterator[str]:
+    yield f"nothing may stand here, not {given(mismatch.instance)}"
+
+
+_WORDINGS: Mapping[str, Callable[[_Mismatch], Iterator[str]]] = {
+    "type": _type,
+    "required": _required,
+    "enum": _enum,
+    "oneOf": _one_of,
+    "anyOf": _any_of,
+    "minimum": _least,
+    "maximum": _most,
+    "exclusiveMinimum": _above,
+    "exclusiveMaximum": _below,
+    "minItems": _too_few,
+    "maxItems": _too_many,
+    "minProperties": _too_small,
+    "minLength": _too_short,
+    "maxLength": _too_long,
+    "pattern": _pattern,
+    "None": _nothing,  # the schema false, which has no keywords
+}

@@ -1,0 +1,251 @@
+"""Durations, sizes and rates as people write them: ``5s``, ``250ms``, ``1.5h``; ``1MiB``, ``64KiB``; ``1000/s``.
+
+A plain number is seconds, bytes, or so many a second. No space stands before a unit, and its case does not matter.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from signalpost.scalars import shorten
+
+MEBIBYTE = 1024 * 1024
+
+DURATION_UNITS: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZE_UNITS: Mapping[str, int] = {
+    "B": 1,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
+RATE_UNITS: Mapping[str, float] = {"/s": 1, "/m": 1 / 60, "/h": 1 / 3600}
+
+# 100 years: whatever is longer is a slip, and datetime arithmetic overflows not far behind.
+MAX_SECONDS = 100 * 365.25 * 86400
+# Years that datetime can carry into any zone and back without leaving its range.
+FIRST_YEAR = 1970
+LAST_YEAR = 9998
+MAX_BYTES = 2**40
+# More than any connection carries; whoever means no limit says 0.
+MAX_RATE = 1e9
+
+_QUANTITY = re.compile(r"(?P<number>-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)(?P<unit>.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Durations, sizes or rates.
+
+    Attributes:
+        units: what one of each is, by unit in lower case.
+        spellings: the units as they are written.
+        nicknames: units that people write, and the unit that they mean, in lower case and without a final s.
+
+    """
+
+    noun: str
+    examples: str
+    units: Mapping[str, float]
+    spellings: tuple[str, ...]
+    nicknames: Mapping[str, str]
+
+    def spelling(self, unit: str) -> str:
+        """Return a unit as it is written."""
+        return next(spelling for spelling in self.spellings if spelling.lower() == unit)
+
+
+_DURATION = _Kind(
+    "duration",
+    "5s, 250ms, 2m, 1.5h, 1d, or a number of seconds",
+    DURATION_UNITS,
+    tuple(DURATION_UNITS),
+    {
+        "millisecond": "ms",
+        "msec": "ms",
+        "milli": "ms",
+        "second": "s",
+        "sec": "s",
+        "minute": "m",
+        "min": "m",
+        "hour": "h",
+        "hr": "h",
+        "day": "d",
+    },
+)
+_SIZE = _Kind(
+    "size",
+    "64KiB, 1MiB, 4MB, or a number of bytes",
+    {unit.lower(): factor for unit, factor in SIZE_UNITS.items()},
+    tuple(SIZE_UNITS),
+    {"byte": "b", "k": "kib", "m": "mib", "g": "gib"},
+)
+_RATE = _Kind(
+    "rate",
+    "1000/s, 60/m, 3600/h, or 0 for no limit",
+    RATE_UNITS,
+    tuple(RATE_UNITS),
+    {
+        **dict.fromkeys(("/second", "/sec", "/ s", "per second", "per s", "s", "hz"), "/s"),
+        **dict.fromkeys(("/minute", "/min", "/ m", "per minute", "m"), "/m"),
+        **dict.fromkeys(("/hour", "/ h", "per hour", "h"), "/h"),
+    },
+)
+_BYTE_RATE = _Kind(
+    "rate",
+    "8MiB/s, 64KiB/s, a number of bytes a second, or 0 for no limit",
+    {f"{unit.lower()}/s": factor for unit, factor in SIZE_UNITS.items()},
+    tuple(f"{unit}/s" for unit in SIZE_UNITS),
+    {
+        **{unit.lower(): f"{unit.lower()}/s" for unit in SIZE_UNITS},
+        **{f"{unit.lower()}p": f"{unit.lower()}/s" for unit in SIZE_UNITS},  # MBps
+        "k": "kib/s",
+        "m": "mib/s",
+        "g": "gib/s",
+    },
+)
+
+
+def parse_duration(value: str | float) -> float:
+    """Return the seconds of a duration; above 0, at most 100 years.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    seconds = _quantity(value, _DURATION)
+    if seconds > MAX_SECONDS:
+        raise ValueError(f"{_show(value)} is too long: a duration is at most 100 years")
+    if seconds <= 0:
+        raise ValueError(f"{_show(value)} is no duration: it must be above 0")
+    return seconds
+
+
+def parse_wait(value: str | float) -> float:
+    """Return the seconds of a duration that may be 0: not to wait at all.
+
+    Raises:
+        ValueError: as `parse_duration`.
+
+    """
+    seconds = _quantity(value, _DURATION)
+    if str(value).startswith("-"):  # -0 is no form that the routes schema knows
+        raise ValueError(f"{_show(value)} is no duration: it must be 0 or above")
+    return 0.0 if seconds == 0 else parse_duration(value)
+
+
+def parse_room(value: str | float) -> int:
+    """Return the bytes of a size that may be 0.
+
+    Raises:
+        ValueError: as `parse_size`.
+
+    """
+    return 0 if str(value).lower().rstrip("kmgib ") == "0" else parse_size(value)
+
+
+def parse_size(value: str | float) -> int:
+    """Return the bytes of a size; at least 1, at most 1 TiB. A part of a byte is left off.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    size = _quantity(value, _SIZE)
+    if size > MAX_BYTES:
+        raise ValueError(f"{_show(value)} is too large: a size is at most 1024GiB")
+    if size < 1:
+        raise ValueError(f"{_show(value)} is no size: it must be at least 1 byte")
+    return int(size)
+
+
+def parse_rate(value: str | float) -> float:
+    """Return how many a second a rate is; 0 is no limit.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    return _rate(value, _RATE, MAX_RATE, "1000000000/s")
+
+
+def parse_byte_rate(value: str | float) -> float:
+    """Return how many bytes a second a rate is; 0 is no limit.
+
+    Raises:
+        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+
+    """
+    return _rate(value, _BYTE_RATE, MAX_BYTES, "1024GiB/s")
+
+
+def _rate(value: str | float, kind: _Kind, most: float, top: str) -> float:
+    rate = _quantity(value, kind)
+    if rate > most:
+        raise ValueError(f"{_show(value)} is too high: a rate is at most {top} (0 is no limit)")
+    if rate < 0:
+        raise ValueError(f"{_show(value)} is no rate: it must be 0, for no limit, or above")
+    return rate
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration so that `parse_duration` gives back exactly the same seconds: ``1.5h`` is ``90m``."""
+    for unit in ("d", "h", "m", "s", "ms"):
+        text = f"{seconds / DURATION_UNITS[unit]:.12g}{unit}"
+        if text[: -len(unit)].isdecimal() and parse_duration(text) == seconds:
+            return text
+    return f"{seconds!r}s"
+
+
+def format_size(size: int) -> str:
+    """Write a size so that `parse_size` gives back exactly the same bytes: 65536 is ``64KiB``."""
+    for unit in ("GiB", "MiB", "KiB", "GB", "MB", "KB"):
+        if size % SIZE_UNITS[unit] == 0:
+            return f"{size // SIZE_UNITS[unit]}{unit}"
+    return f"{size}B"
+
+
+def check_skip(every: float, skip: int) -> None:
+    """Check that a timer comes to its first run.
+
+    Raises:
+        ValueError: it does not within `MAX_SECONDS`.
+
+    """
+    most = int(MAX_SECONDS // every) - 1
+    if skip > most:
+        raise ValueError(
+            f"skip is at most {most} where every is {format_duration(every)}, not {skip}: the first run of a timer "
+            "comes within 100 years"
+        )
+
+
+def _quantity(value: str | float, kind: _Kind) -> float:
+    """Return seconds, bytes or how many a second; infinite if there are too many, but never NaN."""
+    if not isinstance(value, str):
+        try:
+            number = float(value)
+        except OverflowError:
+            return math.inf
+        if math.isnan(number):
+            raise ValueError(f"{_show(value)} is not a {kind.noun} (allowed: {kind.examples})")
+        return number
+    match = _QUANTITY.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{_show(value)} is not a {kind.noun} (allowed: {kind.examples})")
+    unit = match["unit"]
+    factor = kind.units.get(unit.lower()) if unit else 1
+    if factor is None:
+        word = unit.strip().lower()
+        meant = word if word in kind.units else kind.nicknames.get(word.removesuffix("s"))
+        hint = f'; did you mean "{match["number"]}{kind.spelling(meant)}"?' if meant else ""
+        raise ValueError(f"{_show(value)} is not a {kind.noun}{hint} (allowed: {kind.examples})")
+    return float(match["number"]) * factor
+
+
+def _show(value: str | float) -> str:
+    text = shorten("".join(char if char.isprintable() else "?" for char in str(value)))
+    return f'"{text}"' if isinstance(value, str) else text

@@ -1,0 +1,86 @@
+"""Phrases of which problems are made: what was given, what is known, what was probably meant."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from signalpost.scalars import shorten
+
+_SHOWN = 12
+_PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
+# difflib takes time quadratic in the length of a word; nobody types a key this long by mistake.
+_LONGEST_WORD = 80
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant; None if none is near."""
+    return None if len(word) > _LONGEST_WORD else _nearest(word, tuple(known))
+
+
+# Who misspells a word does so all over the file; and for one word it is asked twice, whether a key that is missing was
+# meant, and what was meant by the key that is there.
+@lru_cache(maxsize=64)
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+    by_lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean "echo"?``, or nothing if no known word is near."""
+    near = nearest(word, known)
+    return "" if near is None else f'; did you mean "{near}"?'
+
+
+def listing(known: Iterable[str]) -> str:
+    """Name the known words, the first dozen of many: ``clock, echo``."""
+    words = list(known)
+    more = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "") if words else "none"
+
+
+def unknown(kind: str, word: str, known: Sequence[str]) -> str:
+    """Say that a name is unknown: ``no endpoint named "lvie"; did you mean "live"? (known: live, web)``."""
+    return f"no {kind} named {quoted(word)}{did_you_mean(word, known)} (known: {listing(known)})"
+
+
+def quoted(text: str) -> str:
+    """Show a text that the file holds, cut if it is long, unprintable characters replaced."""
+    return f'"{shorten(printable(text))}"'
+
+
+def printable(text: str) -> str:
+    """Return text fit for one line of a terminal."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def given(value: Any) -> str:
+    """Name a value of the file: ``the text "x"``, ``the number 5``, ``a list``, ``nothing``."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"the number {shorten(str(value))}"
+        case str():
+            return f"the text {quoted(value)}" if value else "an empty text"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def format_keys(keys: Iterable[str | int]) -> str:
+    """Write a path of keys as users read it: ``signals[0].handler``, ``plugins.settings["my plugin"]``."""
+    text = ""
+    for key in keys:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        elif _PLAIN_KEY.fullmatch(key):
+            text += f".{shorten(key)}" if text else shorten(key)
+        else:
+            text += f"[{quoted(key)}]"
+    return text
