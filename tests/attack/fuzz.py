@@ -41,15 +41,23 @@ from signalpost.actions.value import Computed, TemplateFailedError
 from signalpost.cli.logs import LineFormatter
 from signalpost.cli.running import calm_collector
 from signalpost.config.addresses import parse_host
-from signalpost.delivery.deflate import Agreement, Inflater
-from signalpost.delivery.reader import FrameReader
 from signalpost.fields import origin_form, query_values
 from signalpost.jsontext import load
 from signalpost.paths import PathPattern, path_segments, path_text
 from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
-from signalpost.serving.extensions import MalformedError, agree, read_extensions
 from signalpost.serving.files import part_of
-from signalpost.serving.handshake import (
+from signalpost.serving.packed import takes_gzip
+from signalpost.serving.remedies import let_in_origin, shown
+from signalpost.serving.request import WebRequest
+from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
+from signalpost.signals.message import RefusedMessageError, read_message
+from signalpost.signals.outgoing import ValueFrame, error_frame
+from signalpost.signals.schema import SchemaGate
+from signalpost.signals.typed import FieldTypes
+from signalpost.testing import serve
+from signalpost.websocket.deflate import Agreement, Inflater
+from signalpost.websocket.extensions import MalformedError, agree, read_extensions
+from signalpost.websocket.handshake import (
     Refusal,
     accept,
     check_origin,
@@ -61,16 +69,8 @@ from signalpost.serving.handshake import (
     read_offer,
     read_origin,
 )
-from signalpost.serving.head import read_head
-from signalpost.serving.packed import takes_gzip
-from signalpost.serving.remedies import let_in_origin, shown
-from signalpost.serving.request import WebRequest
-from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
-from signalpost.signals.message import RefusedMessageError, read_message
-from signalpost.signals.outgoing import ValueFrame, error_frame
-from signalpost.signals.schema import SchemaGate
-from signalpost.signals.typed import FieldTypes
-from signalpost.testing import serve
+from signalpost.websocket.head import read_head
+from signalpost.websocket.reader import FrameReader
 from signalpost.words import did_you_mean, printable, quoted
 from signalpost.yaml.masks import Mask
 from signalpost.yaml.nodes import Hidden

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signalpost.delivery.reader import FrameReader
+from signalpost.websocket.reader import FrameReader
 
 FUZZER = Path(__file__).with_name("fuzz.py")
 TEXT, BINARY = 1, 2

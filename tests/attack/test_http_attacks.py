@@ -16,10 +16,10 @@ import sys
 import pytest
 from sanic.http import Http
 
-from signalpost.serving.head import MOST_FIELDS
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.request import WebRequest
 from signalpost.testing import load_app, serve
+from signalpost.websocket.head import MOST_FIELDS
 
 APP = """
     endpoints:

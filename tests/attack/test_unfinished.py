@@ -9,12 +9,12 @@ import zlib
 import pytest
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.reader import FrameReader
 from signalpost.serving.connection import FRAME, MOUTHFUL, Connection
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.inbox import Inbox
 from signalpost.signals.session import Session
 from signalpost.testing import serve
+from signalpost.websocket.reader import FrameReader
 
 CONTINUATION, TEXT, BINARY, PING, PONG = 0, 1, 2, 9, 10
 COMPRESSED = 0x40

@@ -8,10 +8,10 @@ import pytest
 
 from signalpost.config.model import EndpointConfig, Scheme, SlowPolicy
 from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_frame
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.ring import Ring
 from signalpost.delivery.writing import OneByOne
+from signalpost.websocket.frames import CloseCode, Dialect, Opcode, encode_frame
 
 ENDPOINT = EndpointConfig(("endpoints", 0), "live", "127.0.0.1", 0, Scheme.WS)
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from signalpost.delivery.client import NO_DESCRIPTOR
-from signalpost.delivery.frames import CloseCode, Dialect, encode_close
+from signalpost.websocket.frames import CloseCode, Dialect, encode_close
 
 PLAIN = Dialect.PLAIN
 

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from signalpost.config.model import CompressionConfig
-from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, InflateError, Inflater, TooLargeError
-from signalpost.delivery.frames import Dialect, Opcode, encode_frame
-from signalpost.delivery.reader import FrameReader
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.signals.outgoing import RawFrame, ValueFrame
+from signalpost.websocket.deflate import Agreement, Deflater, Deflaters, InflateError, Inflater, TooLargeError
+from signalpost.websocket.frames import Dialect, Opcode, encode_frame
+from signalpost.websocket.reader import FrameReader
 
 LIMIT = 100_000
 TAIL = b"\x00\x00\xff\xff"
@@ -354,7 +353,7 @@ def test_a_context_costs_what_is_documented_from_the_first_compressed_message_on
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
 def test_frames_from_the_threshold_on_are_compressed_and_others_are_the_very_same(opcode, size):
     plain = encode_frame(opcode, b"x" * size)
-    out = Deflater(CompressionConfig(6, 100), 15)(plain)
+    out = Deflater(6, 100, 15)(plain)
     assert (out is plain) == (size < 100)
     assert out[0] & 0x0F == opcode
     assert out[0] & 0x80
@@ -363,7 +362,7 @@ def test_frames_from_the_threshold_on_are_compressed_and_others_are_the_very_sam
 
 def test_what_does_not_become_shorter_goes_as_it_is():
     plain = encode_frame(Opcode.BINARY, NOISE)
-    assert Deflater(CompressionConfig(9, 1), 15)(plain) is plain
+    assert Deflater(9, 1, 15)(plain) is plain
 
 
 @given(
@@ -373,7 +372,7 @@ def test_what_does_not_become_shorter_goes_as_it_is():
 )
 @settings(max_examples=80)
 def test_every_frame_stands_for_itself_and_keeps_to_its_window(texts, window, level):
-    deflater = Deflater(CompressionConfig(level, 1), window)
+    deflater = Deflater(level, 1, window)
     for text, times in texts:
         payload = (text * times).encode()
         out = deflater(encode_frame(Opcode.TEXT, payload))
@@ -384,10 +383,10 @@ def test_every_frame_stands_for_itself_and_keeps_to_its_window(texts, window, le
 
 
 def test_equal_parameters_share_a_deflater():
-    deflaters, config = Deflaters(), CompressionConfig()
-    assert deflaters.of(config, 15) is deflaters.of(CompressionConfig(), 15)
-    assert deflaters.of(config, 15) is not deflaters.of(config, 12)
-    assert deflaters.of(config, 15) is not deflaters.of(CompressionConfig(level=1), 15)
+    deflaters = Deflaters()
+    assert deflaters.of(6, 1024, 15) is deflaters.of(6, 1024, 15)
+    assert deflaters.of(6, 1024, 15) is not deflaters.of(6, 1024, 12)
+    assert deflaters.of(6, 1024, 15) is not deflaters.of(1, 1024, 15)
 
 
 # An audience
@@ -397,7 +396,7 @@ class Counting:
     """A deflater that counts what it compresses."""
 
     def __init__(self, window=15):
-        self._deflater = Deflater(CompressionConfig(6, 100), window)
+        self._deflater = Deflater(6, 100, window)
         self.calls = 0
 
     def __call__(self, frame):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
-from signalpost.delivery.frames import (
+from signalpost.websocket.frames import (
     MAX_CONTROL_PAYLOAD,
     CloseCode,
     Opcode,

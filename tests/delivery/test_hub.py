@@ -7,8 +7,8 @@ import pytest
 
 from signalpost.config.model import SlowPolicy
 from signalpost.delivery.client import ClientId
-from signalpost.delivery.frames import CloseCode, Dialect, Opcode, encode_close, encode_frame
 from signalpost.delivery.target import NOBODY, Receipt, Target
+from signalpost.websocket.frames import CloseCode, Dialect, Opcode, encode_close, encode_frame
 
 PLAIN, V1 = Dialect.PLAIN, Dialect.V1
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.load import Load
 from signalpost.delivery.shedding import ShedLog
 from signalpost.memory import default_inbound, default_outboxes, memory_limits
+from signalpost.websocket.frames import CloseCode
 
 GIB = 1 << 30
 LINE = "clients dropped with 4008, the slowest first: %d; more than 512MiB waited for all together (limits.outboxes)"

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from signalpost.delivery.client import ClientId
-from signalpost.delivery.frames import CloseCode, Dialect, encode_close
 from signalpost.delivery.target import Target
+from signalpost.websocket.frames import CloseCode, Dialect, encode_close
 
 PATHS = ("/", "/x")
 GROUPS = ("red", "blue")

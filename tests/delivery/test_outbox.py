@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalpost.config.model import LatestBy, SlowPolicy
-from signalpost.delivery.frames import Dialect, Opcode, encode_frame
 from signalpost.delivery.outbox import CHUNK, NO_PATH, Fate, LossyOutbox, WholeOutbox, lagged_frame, open_outbox
 from signalpost.signals.outgoing import ValueFrame, slot_of
+from signalpost.websocket.frames import Dialect, Opcode, encode_frame
 
 LOSSY = (SlowPolicy.DROP_OLDEST, SlowPolicy.LATEST)
 ROOM = 1_000

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame
 
-from signalpost.delivery.frames import Opcode
-from signalpost.delivery.reader import FrameReader
+from signalpost.websocket.frames import Opcode
+from signalpost.websocket.reader import FrameReader
 
 LIMIT = 70_000
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10

@@ -10,9 +10,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 
 from signalpost.config.model import SlowPolicy
 from signalpost.delivery.client import ClientId
-from signalpost.delivery.frames import CloseCode, Dialect, encode_close
 from signalpost.delivery.outbox import lagged_frame
 from signalpost.delivery.target import Target
+from signalpost.websocket.frames import CloseCode, Dialect, encode_close
 
 LIMITS = (6_000, 40_000)
 SIZES = (0, 100, 2_500, 5_900, 20_000)

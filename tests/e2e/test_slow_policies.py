@@ -10,10 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.outbox import CHUNK
 from signalpost.delivery.target import Receipt
 from signalpost.testing import serve
+from signalpost.websocket.frames import CloseCode
 
 MESSAGE = 8_192
 FRAME = MESSAGE + 100  # at most: with the envelope

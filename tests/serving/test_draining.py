@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.delivery.frames import CloseCode, Dialect
 from signalpost.serving.draining import FEWEST, INTERVAL, RESTART, RETURN_RATE, Farewell, Timetable
+from signalpost.websocket.frames import CloseCode, Dialect
 
 
 class Client:

@@ -12,10 +12,10 @@ from websockets.frames import Opcode as FrameOpcode
 from websockets.headers import build_extension, parse_extension
 
 from signalpost.config.model import CompressionConfig
-from signalpost.delivery.deflate import RSV1, Agreement, Deflaters, Inflater
-from signalpost.delivery.frames import Opcode, encode_frame
-from signalpost.delivery.reader import FrameReader
-from signalpost.serving.extensions import Extension, MalformedError, agree, read_extensions
+from signalpost.websocket.deflate import RSV1, Agreement, Deflaters, Inflater
+from signalpost.websocket.extensions import Extension, MalformedError, agree, read_extensions
+from signalpost.websocket.frames import Opcode, encode_frame
+from signalpost.websocket.reader import FrameReader
 
 NAME = "permessage-deflate"
 ALWAYS = "server_no_context_takeover"

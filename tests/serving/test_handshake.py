@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from signalpost.delivery.frames import Dialect
-from signalpost.serving.handshake import (
+from signalpost.testing import serve
+from signalpost.websocket.frames import Dialect
+from signalpost.websocket.handshake import (
     Refusal,
     accept,
     check_origin,
@@ -20,7 +21,6 @@ from signalpost.serving.handshake import (
     is_upgrade,
     read_offer,
 )
-from signalpost.testing import serve
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of the example in RFC 6455 section 1.3
 GOOD = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.serving.head import LARGEST_HEAD, MOST_FIELDS, read_head
+from signalpost.websocket.head import LARGEST_HEAD, MOST_FIELDS, read_head
 
 HEAD = b"GET /rooms/blue?x=1 HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
 

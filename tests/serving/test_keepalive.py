@@ -4,8 +4,8 @@ import pytest
 
 from signalpost.config.model import KeepaliveConfig
 from signalpost.delivery.client import NO_DESCRIPTOR
-from signalpost.delivery.frames import CloseCode
 from signalpost.serving.keepalive import CLOSING, INTERVAL, PATIENCE, SILENCE, Keepalive
+from signalpost.websocket.frames import CloseCode
 
 
 class Watched:

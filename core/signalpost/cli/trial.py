@@ -18,7 +18,6 @@ from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.cli.question import Imagined
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.frames import Opcode
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.transport import Buffer
 from signalpost.errors import OperatorError, PluginError, StepFailedError
@@ -36,6 +35,7 @@ from signalpost.signals.rule import SignalRule
 from signalpost.signals.session import FORGED, Session, Signals
 from signalpost.signals.state import State
 from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.websocket.frames import Opcode
 
 NOT_CALLED = "not called"
 """The outcome of a step that is a plugin's."""

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
 from signalpost.units import MEBIBYTE
+from signalpost.websocket.head import LARGEST_HEAD
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -413,7 +414,7 @@ class LimitsConfig:
     message: int = MEBIBYTE
     connections: int = 50_000
     handshake: float = 10.0
-    head: int = 16_384
+    head: int = LARGEST_HEAD
     outbox: int = MEBIBYTE
     outboxes: int | None = None
     inbound: int | None = None

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import Deflate, Dialect, Frame, encoding_of
+from signalpost.websocket.frames import Deflate, Dialect, Frame, encoding_of
 
 
 class Lane:

@@ -12,9 +12,9 @@ from enum import Enum
 from typing import Any, NamedTuple, NewType, Protocol
 
 from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
-from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encode_close
 from signalpost.delivery.outbox import Fate, Outbox, open_outbox
 from signalpost.delivery.transport import Buffer, Transport
+from signalpost.websocket.frames import CloseCode, Deflate, Dialect, encode_close
 
 ClientId = NewType("ClientId", str)
 

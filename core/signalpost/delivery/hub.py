@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client, ClientId, Place
-from signalpost.delivery.frames import CloseCode, Frame, encoding_of
 from signalpost.delivery.load import Load
 from signalpost.delivery.outbox import NO_PATH, Fate
 from signalpost.delivery.queue import Entry, write_queue
@@ -19,6 +18,7 @@ from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.delivery.writing import OneByOne, Writer
 from signalpost.units import MEBIBYTE
+from signalpost.websocket.frames import CloseCode, Frame, encoding_of
 
 K = TypeVar("K")
 

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from signalpost.config.model import LatestBy, SlowPolicy
-from signalpost.delivery.frames import Dialect, Opcode, encode_frame
+from signalpost.websocket.frames import Dialect, Opcode, encode_frame
 
 CHUNK = 65_536
 """Bytes given to a congested transport at once (or one frame, if that is longer)."""

@@ -13,10 +13,10 @@ from typing import Any
 from signalpost.config.model import SlowPolicy
 from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode, Deflate, Dialect, encoding_of
 from signalpost.delivery.outbox import NO_PATH
 from signalpost.delivery.transport import Buffer
 from signalpost.delivery.writing import GONE, Writer
+from signalpost.websocket.frames import CloseCode, Deflate, Dialect, encoding_of
 
 Entry = tuple[Audience | Client, Any, Any]
 """A queued write: a frame for an audience but for one client (or None), or encoded bytes and their path for one client.

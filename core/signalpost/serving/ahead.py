@@ -7,7 +7,7 @@ from typing import Final
 
 from websockets.speedups import apply_mask
 
-from signalpost.delivery.frames import Opcode, may_be_sent
+from signalpost.websocket.frames import Opcode, may_be_sent
 
 AHEAD = 65_536
 """Bytes that are kept for a client before the rest is left in the kernel."""

@@ -9,10 +9,8 @@ from time import perf_counter
 
 from signalpost.config.model import KeepaliveConfig, LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
-from signalpost.delivery.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
-from signalpost.delivery.reader import FrameReader, Received
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.ahead import AHEAD, Ahead
 from signalpost.serving.keepalive import Handle, Keepalive
@@ -20,6 +18,8 @@ from signalpost.serving.rate import Allowance, allowance_of, pace_of
 from signalpost.signals.outgoing import welcome_frame
 from signalpost.signals.session import Session
 from signalpost.units import MEBIBYTE
+from signalpost.websocket.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
+from signalpost.websocket.reader import FrameReader, Received
 
 # Numbers of the module's own: a look into an Enum's class costs as much as a short frame.
 _BINARY = int(Opcode.BINARY)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode, Dialect, code_for
 from signalpost.delivery.hub import Hub
 from signalpost.serving.keepalive import Handle
 from signalpost.signals.outgoing import bye_frame
+from signalpost.websocket.frames import CloseCode, Dialect, code_for
 
 LOG = logging.getLogger(__name__)
 

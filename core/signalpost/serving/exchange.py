@@ -18,13 +18,13 @@ from sanic.models.protocol_types import TransportProtocol
 from signalpost.serving.answer import date_now, head_of
 from signalpost.serving.body import Body, ChunkedBody, MalformedBodyError, SizedBody
 from signalpost.serving.gate import Gate
-from signalpost.serving.handshake import is_upgrade
-from signalpost.serving.head import MOST_FIELDS
 from signalpost.serving.known import closes
 from signalpost.serving.pages import OverloadedError
 from signalpost.serving.progress import Progress
 from signalpost.serving.quiet import without_events
 from signalpost.serving.request import WebRequest, is_plain
+from signalpost.websocket.handshake import is_upgrade
+from signalpost.websocket.head import MOST_FIELDS
 
 LOG = logging.getLogger(__name__)
 

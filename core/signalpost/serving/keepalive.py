@@ -5,9 +5,9 @@ from typing import Protocol
 
 from signalpost.config.model import KeepaliveConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
-from signalpost.delivery.frames import CloseCode
 from signalpost.delivery.hub import Hub
 from signalpost.serving.hangups import Hangups
+from signalpost.websocket.frames import CloseCode
 
 SILENCE, PATIENCE = KeepaliveConfig().every, KeepaliveConfig().patience
 """Seconds, where an endpoint says nothing else."""

@@ -20,13 +20,13 @@ from signalpost.serving.app import App, adopt_routes, build_app, discard_app, wi
 from signalpost.serving.doorman import Door, Doorman, Security
 from signalpost.serving.gate import Gate
 from signalpost.serving.guard import Guard, RefusalLog
-from signalpost.serving.handshake import Refusal
 from signalpost.serving.ports import BACKLOG, Port
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.remedies import open_handshake
 from signalpost.serving.services import RouteServices
 from signalpost.serving.tls import server_context
 from signalpost.serving.upgrade import SocketServices, Upgrader, UpgradeTable
+from signalpost.websocket.handshake import Refusal
 
 _LOOK = 0.02  # seconds between two looks at requests under way, while the server stops
 _PATIENT_LOOK = 1.0  # seconds, likewise, at connections that say nothing

@@ -26,7 +26,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.foreign import overran
 from signalpost.serving.guard import Guard
-from signalpost.serving.handshake import Refusal
+from signalpost.websocket.handshake import Refusal
 
 LOG = logging.getLogger(__name__)
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode, Dialect, code_for
 from signalpost.serving.connection import Connection
 from signalpost.serving.draining import RETURN_RATE
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.outgoing import bye_frame
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import ResolvedPath
+from signalpost.websocket.frames import CloseCode, Dialect, code_for
 
 NO_ENDPOINT = "this endpoint is gone"
 NO_SIGNAL = "this signal is gone"

@@ -7,7 +7,7 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_origin
 from signalpost.config.model import EndpointConfig
-from signalpost.serving.handshake import OPAQUE_ORIGINS, Authority, Refusal, read_authority, read_origin
+from signalpost.websocket.handshake import OPAQUE_ORIGINS, Authority, Refusal, read_authority, read_origin
 
 _LONGEST = 100
 _HTTP_1_1 = "if a proxy is in front, let it speak HTTP/1.1 (nginx: proxy_http_version 1.1)"

@@ -14,9 +14,9 @@ from sanic.response import BaseHTTPResponse, HTTPResponse
 from signalpost.fields import decode_field, join_fields
 from signalpost.jsontext import load
 from signalpost.serving.answer import check_answer
-from signalpost.serving.handshake import is_upgrade
 from signalpost.serving.known import LONGEST
 from signalpost.serving.pages import harden
+from signalpost.websocket.handshake import is_upgrade
 
 _NO_PATH = b"*"
 # Lines of token:value, without control characters, and in headers that frame a body without Unicode's blanks, which

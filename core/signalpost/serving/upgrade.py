@@ -14,16 +14,23 @@ from sanic_routing.route import Route
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
 from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.deflate import Agreement, Deflater, Deflaters, Inflater
 from signalpost.delivery.inbound import Inbound
-from signalpost.delivery.reader import FrameReader
 from signalpost.paths import path_text
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Clockwork, Connection
-from signalpost.serving.extensions import agree
 from signalpost.serving.gate import Gate
 from signalpost.serving.guard import Guard, hosts_of
-from signalpost.serving.handshake import (
+from signalpost.serving.keepalive import Keepalive
+from signalpost.serving.pages import failure
+from signalpost.serving.protocol import HandingOver
+from signalpost.serving.rate import allowance_of, pace_of
+from signalpost.serving.table import RouteTable
+from signalpost.signals.event import HandshakeRequest
+from signalpost.signals.session import Session, Signals
+from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.websocket.deflate import Agreement, Deflater, Deflaters, Inflater
+from signalpost.websocket.extensions import agree
+from signalpost.websocket.handshake import (
     Offer,
     Refusal,
     accept,
@@ -33,15 +40,8 @@ from signalpost.serving.handshake import (
     is_upgrade,
     read_offer,
 )
-from signalpost.serving.head import Head, read_head
-from signalpost.serving.keepalive import Keepalive
-from signalpost.serving.pages import failure
-from signalpost.serving.protocol import HandingOver
-from signalpost.serving.rate import allowance_of, pace_of
-from signalpost.serving.table import RouteTable
-from signalpost.signals.event import HandshakeRequest
-from signalpost.signals.session import Session, Signals
-from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.websocket.head import Head, read_head
+from signalpost.websocket.reader import FrameReader
 
 # Nobody can ask for it by its path: the table never looks there.
 _UPGRADE_PATH = "/!websocket-upgrade"
@@ -250,7 +250,7 @@ class Upgrader:
         compression = None if self._endpoint is None else self._endpoint.compression
         if agreement is None or compression is None:
             return None
-        return self._services.deflaters.of(compression, agreement.server_window)
+        return self._services.deflaters.of(compression.level, compression.threshold, agreement.server_window)
 
     def _connection(self, transport: asyncio.Transport, agreement: Agreement | None) -> Connection:
         services, limits = self._services, self._services.limits

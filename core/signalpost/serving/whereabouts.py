@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
-from signalpost.serving.handshake import read_authority
+from signalpost.websocket.handshake import read_authority
 
 PATH = "/.well-known/signalpost"
 """Where it is told (RFC 8615), unless a route of the app's own is there."""

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import CloseCode
 from signalpost.errors import StepFailedError
 from signalpost.foreign import is_the_task_s, overran_in
 from signalpost.signals.event import ClientEvent
 from signalpost.signals.inbox import Passage
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.work import Work
+from signalpost.websocket.frames import CloseCode
 
 logger = logging.getLogger("signalpost.signals")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from signalpost.delivery.frames import Deflate, Dialect, Opcode, encode_frame
 from signalpost.delivery.outbox import NO_PATH, Slot
 from signalpost.errors import ClientError
 from signalpost.signals.frozen import FrozenDict, FrozenList, weight_of
 from signalpost.signals.weight import PLAIN, VALUE
 from signalpost.units import MEBIBYTE
+from signalpost.websocket.frames import Deflate, Dialect, Opcode, encode_frame
 
 _TEXT = int(Opcode.TEXT)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
-from signalpost.delivery.frames import Dialect, Opcode, encoding_of
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
@@ -30,6 +29,7 @@ from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.work import Work
+from signalpost.websocket.frames import Dialect, Opcode, encoding_of
 
 logger = logging.getLogger("signalpost.signals")
 

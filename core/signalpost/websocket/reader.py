@@ -5,8 +5,8 @@ from typing import Final
 
 from websockets.speedups import apply_mask
 
-from signalpost.delivery.deflate import RSV1, InflateError, Inflater, TooLargeError
-from signalpost.delivery.frames import MAX_CONTROL_PAYLOAD, CloseCode, Opcode, may_be_sent
+from signalpost.websocket.deflate import RSV1, InflateError, Inflater, TooLargeError
+from signalpost.websocket.frames import MAX_CONTROL_PAYLOAD, CloseCode, Opcode, may_be_sent
 
 Received = tuple[int, bytes]
 """An opcode (TEXT, BINARY, CLOSE, PING or PONG) and the whole payload, unmasked. Text is valid UTF-8."""

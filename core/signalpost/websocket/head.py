@@ -7,10 +7,8 @@ tenth of the time. What it does not take is not wrong; Sanic judges that, and an
 import re
 from typing import NamedTuple
 
-from signalpost.config.model import LimitsConfig
-
-LARGEST_HEAD = LimitsConfig().head
-"""Bytes, unless routes.yaml says otherwise."""
+LARGEST_HEAD = 16_384
+"""Bytes, unless the caller says otherwise."""
 
 MOST_FIELDS = 200
 """Lines of a head; whoever sends more gets 431 (RFC 6585 section 5)."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from signalpost.delivery.frames import Dialect
-from signalpost.serving.extensions import TOKEN, Extension, MalformedError, read_extensions
+from signalpost.websocket.extensions import TOKEN, Extension, MalformedError, read_extensions
+from signalpost.websocket.frames import Dialect
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16

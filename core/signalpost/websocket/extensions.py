@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from signalpost.delivery.deflate import LARGEST_WINDOW, SMALLEST_WINDOW, Agreement
+from signalpost.websocket.deflate import LARGEST_WINDOW, SMALLEST_WINDOW, Agreement
 
 _NAME = "permessage-deflate"
 _CLIENT_WINDOW = 12

@@ -12,8 +12,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from signalpost.config.model import CompressionConfig
-from signalpost.delivery.frames import encode_frame
+from signalpost.websocket.frames import encode_frame
 
 RSV1: Final = 0x40
 """Of a frame's first byte: the message is compressed (RFC 7692 section 6)."""
@@ -53,16 +52,17 @@ class Deflater:
     before it. It costs 256 KiB once, where a compressor for each message would have to clear as much each time.
 
     Args:
-        config: of the endpoint.
+        level: of zlib, 1 (fast) to 9 (small).
+        threshold: payloads of fewer bytes stay as they are.
         window: bits, 9 to 15.
 
     """
 
     __slots__ = ("_compressor", "_threshold")
 
-    def __init__(self, config: CompressionConfig, window: int) -> None:
-        self._compressor = zlib.compressobj(config.level, zlib.DEFLATED, -window)
-        self._threshold = config.threshold
+    def __init__(self, level: int, threshold: int, window: int) -> None:
+        self._compressor = zlib.compressobj(level, zlib.DEFLATED, -window)
+        self._threshold = threshold
 
     def __call__(self, frame: bytes) -> bytes:
         """Compress a whole frame as `encode_frame` makes them.
@@ -88,13 +88,14 @@ class Deflaters:
     __slots__ = ("_made",)
 
     def __init__(self) -> None:
-        self._made: dict[tuple[CompressionConfig, int], Deflater] = {}
+        self._made: dict[tuple[int, int, int], Deflater] = {}
 
-    def of(self, config: CompressionConfig, window: int) -> Deflater:
-        """Give the deflater of an endpoint's settings and a window of 9 to 15 bits."""
-        deflater = self._made.get((config, window))
+    def of(self, level: int, threshold: int, window: int) -> Deflater:
+        """Return the deflater of these parameters; they are those of `Deflater`."""
+        parameters = (level, threshold, window)
+        deflater = self._made.get(parameters)
         if deflater is None:
-            deflater = self._made[config, window] = Deflater(config, window)
+            deflater = self._made[parameters] = Deflater(*parameters)
         return deflater
 
 
