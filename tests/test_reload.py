@@ -20,7 +20,7 @@ from signalpost.config.model import SlowPolicy, StateConfig, TlsConfig
 from signalpost.errors import ConfigError, ListenError, OperatorError, PluginError
 from signalpost.memory import default_outboxes
 from signalpost.serving.listener import Listener
-from signalpost.signals.state import State
+from signalpost.state.state import State
 from signalpost.testing import serve
 
 ENDPOINTS = """\

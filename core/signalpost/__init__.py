@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         TickEvent,
     )
     from signalpost.signals.filters import Outgoing, Veto
-    from signalpost.signals.state import State
+    from signalpost.state.state import State
 
 __version__ = "0.1.0"
 
@@ -80,7 +80,7 @@ _HOMES = {
     "ScheduleBinding": "signalpost.plugins.handler",
     "SignalBinding": "signalpost.plugins.handler",
     "SignalEvent": "signalpost.signals.event",
-    "State": "signalpost.signals.state",
+    "State": "signalpost.state.state",
     "TickEvent": "signalpost.signals.event",
     "TimerBinding": "signalpost.plugins.handler",
     "Veto": "signalpost.signals.filters",

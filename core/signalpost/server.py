@@ -41,9 +41,9 @@ from signalpost.signals.event import Services, Shared
 from signalpost.signals.filters import Outgoing
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals
-from signalpost.signals.state import State, configure
 from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
+from signalpost.state.state import State, configure
 
 LOG = logging.getLogger(__name__)
 

@@ -62,8 +62,8 @@ from signalpost.signals.event import (
     SignalEvent,
     TickEvent,
 )
-from signalpost.signals.frozen import fixed
-from signalpost.signals.state import State
+from signalpost.state.frozen import fixed
+from signalpost.state.state import State
 from signalpost.units import parse_duration
 
 __all__ = [

@@ -9,7 +9,7 @@ import pytest
 
 from signalpost.actions.scope import Scope
 from signalpost.actions.value import Failure, TemplateFailedError
-from signalpost.signals.frozen import freeze
+from signalpost.state.frozen import freeze
 
 DOUBLES = "{% set a = [0] %}" + "{% set a = [a, a] %}" * 40
 GROWN = {

@@ -8,7 +8,7 @@ import pytest
 from signalpost.cli.record import Recorder, read_record, record_path
 from signalpost.errors import StateFileError
 from signalpost.plan import load_plan
-from signalpost.signals.statefile import StateFile
+from signalpost.state.file import StateFile
 
 KEPT = "what others have written"
 

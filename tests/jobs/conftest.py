@@ -20,7 +20,7 @@ from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Job, ScheduleJob, TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.signals.event import Shared, TickEvent
-from signalpost.signals.state import State
+from signalpost.state.state import State
 
 
 class VirtualSelector(selectors.DefaultSelector):

@@ -12,7 +12,7 @@ from signalpost.jobs.runner import JobRunner, JobStatus
 from signalpost.plan import TimerJob
 from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.signals.event import Shared
-from signalpost.signals.state import State
+from signalpost.state.state import State
 
 
 async def test_an_invoked_run_counts_neither_towards_the_limit_nor_in_the_series(world):

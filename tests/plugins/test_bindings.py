@@ -28,7 +28,7 @@ from signalpost.errors import ConfigError
 from signalpost.jobs.moments import TimerMoments
 from signalpost.plugins.bindings import checked
 from signalpost.plugins.marks import marks_of
-from signalpost.signals.frozen import fixed
+from signalpost.state.frozen import fixed
 from signalpost.testing import load_app, serve
 
 ENDPOINT = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"

@@ -13,7 +13,7 @@ import pytest
 import signalpost
 from signalpost.plugins import hookspecs
 from signalpost.plugins.context import PluginContext
-from signalpost.signals.state import State
+from signalpost.state.state import State
 from signalpost.testing import load_app
 
 ROOT = Path(__file__).parents[2]

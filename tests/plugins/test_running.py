@@ -9,7 +9,7 @@ from signalpost.plugins import running
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.event import Shared
-from signalpost.signals.state import State
+from signalpost.state.state import State
 
 HEAD = "import asyncio\nfrom signalpost import hookimpl\n"
 

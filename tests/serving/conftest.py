@@ -24,7 +24,7 @@ from signalpost.serving.gate import Gate
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
 from signalpost.signals.event import Shared
-from signalpost.signals.state import State
+from signalpost.state.state import State
 
 
 class Air:

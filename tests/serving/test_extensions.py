@@ -11,7 +11,6 @@ from websockets.frames import Frame
 from websockets.frames import Opcode as FrameOpcode
 from websockets.headers import build_extension, parse_extension
 
-from signalpost.config.model import CompressionConfig
 from signalpost.websocket.deflate import RSV1, Agreement, Deflaters, Inflater
 from signalpost.websocket.extensions import Extension, MalformedError, agree, read_extensions
 from signalpost.websocket.frames import Opcode, encode_frame
@@ -269,7 +268,7 @@ def test_whatever_is_agreed_on_both_sides_read_one_another(
     assert agreement.client_takes_over is not client_no_takeover
     client = factory.process_response_params(parse_extension(answer)[0][1], [])
     reader = FrameReader(100_000, Inflater(agreement))
-    deflate = Deflaters().of(CompressionConfig(6, 0), agreement.server_window)
+    deflate = Deflaters().of(6, 0, agreement.server_window)
     for payload in WIRE:
         sent = Frame(FrameOpcode.BINARY, payload).serialize(mask=True, extensions=[client])
         assert reader.feed(sent) == [(Opcode.BINARY, payload)]

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from signalpost.signals.frozen import FrozenDict, FrozenList, freeze, weight_of
+from signalpost.state.frozen import FrozenDict, FrozenList, freeze, weight_of
 
 SCALARS = [1, -1, 2**64 - 1, 0.5, 1e308, True, False, None, "", "ab", "é", "😀x"]
 

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from signalpost.errors import StateFullError
-from signalpost.signals.shares import Holder, network_of
-from signalpost.signals.state import State
+from signalpost.state.shares import Holder, network_of
+from signalpost.state.state import State
 from signalpost.testing import serve
 
 ADA, BOB = Holder("ada", "192.0.2.1"), Holder("bob", "192.0.2.2")

@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from signalpost.actions.compiler import Compiler
 from signalpost.errors import StateFullError
-from signalpost.signals.frozen import MAX_DEPTH
-from signalpost.signals.state import State
+from signalpost.state.frozen import MAX_DEPTH
+from signalpost.state.state import State
 
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

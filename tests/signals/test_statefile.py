@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from signalpost.config.model import StateConfig
 from signalpost.errors import StateFileError
-from signalpost.signals.edits import apply_edits, edits_between
-from signalpost.signals.frozen import freeze
-from signalpost.signals.state import State, configure
-from signalpost.signals.statefile import GONE, StateFile
-from signalpost.signals.statejournal import count_on
-from signalpost.signals.statewriter import StateWriter
+from signalpost.state.edits import apply_edits, edits_between
+from signalpost.state.file import GONE, StateFile
+from signalpost.state.frozen import freeze
+from signalpost.state.journal import count_on
+from signalpost.state.state import State, configure
+from signalpost.state.writer import StateWriter
 from signalpost.testing import serve
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -181,7 +181,7 @@ def test_two_servers_cannot_have_one_file_in_one_process(kept, file):
 
 def test_two_servers_cannot_have_one_file_in_two_processes(kept, file):
     code = (
-        "import sys; from pathlib import Path; from signalpost.signals.statefile import StateFile\n"
+        "import sys; from pathlib import Path; from signalpost.state.file import StateFile\n"
         "try: StateFile.open(Path(sys.argv[1]))\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
@@ -335,10 +335,10 @@ def test_what_cannot_be_written_at_the_end_is_lost_with_a_word(file, caplog):
 CHILD = """
 import sys
 from pathlib import Path
-from signalpost.signals.state import State
-from signalpost.signals.statefile import StateFile
-from signalpost.signals.statejournal import count_on
-from signalpost.signals.statewriter import StateWriter
+from signalpost.state.state import State
+from signalpost.state.file import StateFile
+from signalpost.state.journal import count_on
+from signalpost.state.writer import StateWriter
 
 def tell(word, n):
     sys.stdout.write(f"{word} {n}\\n")
@@ -570,7 +570,7 @@ def test_a_file_that_is_lost_just_before_the_stop_is_written_by_the_stop(file, k
 KILLED = """
 import os, sys
 from pathlib import Path
-from signalpost.signals.statefile import StateFile
+from signalpost.state.file import StateFile
 file, _ = StateFile.open(Path(sys.argv[1]))
 file.write({"n": "of the server that was killed"})
 os.kill(os.getpid(), 9)
@@ -601,7 +601,7 @@ BEFORE = {f"k{number}": "before" * 200 for number in range(100)}
 KILLED_WITHIN = """
 import os, sys
 from pathlib import Path
-from signalpost.signals.statefile import StateFile
+from signalpost.state.file import StateFile
 file, entries = StateFile.open(Path(sys.argv[1]))
 file._connection.set_trace_callback(lambda statement: os.kill(os.getpid(), 9) if statement == "COMMIT" else None)
 file._connection.execute(f"PRAGMA cache_size = {sys.argv[2]}")

@@ -5,9 +5,9 @@ import random
 import orjson
 import pytest
 
-from signalpost.signals.frozen import freeze
 from signalpost.signals.outgoing import LARGEST, check_size
-from signalpost.signals.weight import VALUE, Weigher
+from signalpost.state.frozen import freeze
+from signalpost.state.weight import VALUE, Weigher
 
 SHARED = {
     "a list of one list": lambda: [[0] * 6000] * 6000,

@@ -22,7 +22,7 @@ from signalpost.actions.text import as_text, is_data
 from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.foreign import exception_of
 from signalpost.places import Keys, Part
-from signalpost.signals.state import StateView, picked
+from signalpost.state.state import StateView, picked
 
 Surroundings = Callable[[Keys, str], Sequence[Stretch]]
 Render = Callable[[Mapping[str, Any]], Any]

@@ -17,8 +17,8 @@ from signalpost.actions.text import as_text
 from signalpost.config.actions import CODES_ALLOWED, may_be_sent
 from signalpost.delivery.client import LONGEST_GROUP
 from signalpost.delivery.target import Receipt
-from signalpost.signals.shares import Holder, network_of
-from signalpost.signals.state import picked
+from signalpost.state.shares import Holder, network_of
+from signalpost.state.state import picked
 from signalpost.units import parse_wait
 from signalpost.words import printable
 

@@ -28,7 +28,7 @@ from signalpost.actions.text import as_json, as_markup
 from signalpost.actions.value import Failure
 from signalpost.foreign import named
 from signalpost.jsontext import TooManyValuesError, load
-from signalpost.signals.weight import VALUE
+from signalpost.state.weight import VALUE
 
 Filter = Callable[..., Any]
 

@@ -14,7 +14,7 @@ from signalpost.actions.attributes import kind
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.scope import Scope
 from signalpost.actions.value import Failure
-from signalpost.signals.weight import VALUE
+from signalpost.state.weight import VALUE
 
 _BITS = 64
 

@@ -16,8 +16,8 @@ from signalpost.actions.clock import too_long as too_long_work
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.text import as_data, as_text
 from signalpost.actions.value import Failure
-from signalpost.signals.state import StateView, picked
-from signalpost.signals.weight import PLAIN, VALUE, Weigher, of_few
+from signalpost.state.state import StateView, picked
+from signalpost.state.weight import PLAIN, VALUE, Weigher, of_few
 from signalpost.units import MEBIBYTE
 
 # What an item of a list counts for, in characters: its place, and a little of what is usually in it.

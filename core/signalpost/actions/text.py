@@ -12,8 +12,8 @@ from markupsafe import Markup, escape
 from signalpost.actions.attributes import kind, visible
 from signalpost.actions.failures import StoppedError
 from signalpost.actions.value import Failure
-from signalpost.signals.frozen import FrozenDict, FrozenList
-from signalpost.signals.weight import Weigher
+from signalpost.state.frozen import FrozenDict, FrozenList
+from signalpost.state.weight import Weigher
 
 # Dataclasses show what `attributes` says, not all that is in them.
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS

@@ -33,8 +33,8 @@ from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.session import FORGED, Session, Signals
-from signalpost.signals.state import State
 from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.state.state import State
 from signalpost.websocket.frames import Opcode
 
 NOT_CALLED = "not called"

@@ -51,7 +51,7 @@ def _fault(text: str, path: Path, folder: Path) -> str:
     """Say why a file cannot keep a state; nothing is wrong with the empty answer.
 
     It is not opened: that would take its lock away from the server that has it, if this is its process
-    (`signalpost.signals.statefile`). What is in it is seen when a server starts.
+    (`signalpost.state.file`). What is in it is seen when a server starts.
     """
     if "\0" in text:
         return "a file's name has no null characters"

@@ -13,7 +13,7 @@ from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.steps import StepCompiler
 from signalpost.plugins.handler import Handler, ScheduleBinding, TimerBinding
-from signalpost.signals.frozen import fixed
+from signalpost.state.frozen import fixed
 
 
 def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:

@@ -10,7 +10,7 @@ from signalpost.config.schema.judge import judge_shape
 from signalpost.places import Keys
 from signalpost.plan.findings import Findings
 from signalpost.plugins.registry import Registry
-from signalpost.signals.frozen import fixed
+from signalpost.state.frozen import fixed
 
 
 def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, gaps: Gaps) -> ServerConfig:

@@ -20,7 +20,7 @@ from signalpost.plugins.handler import (
     SignalBinding,
     TimerBinding,
 )
-from signalpost.signals.frozen import fixed
+from signalpost.state.frozen import fixed
 from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
 from signalpost.words import listing
 

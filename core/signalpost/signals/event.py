@@ -16,7 +16,7 @@ from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.target import Receipt
 from signalpost.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.foreign import Code, Seat
-from signalpost.signals.state import State
+from signalpost.state.state import State
 from signalpost.words import unknown
 
 Reach = Literal["everyone", "others", "sender"]
@@ -118,7 +118,7 @@ class Shared:
 
     Attributes:
         lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
-        state: a mapping for the app's own use; see `signalpost.signals.state`.
+        state: a mapping for the app's own use; see `signalpost.state.state`.
         clients: those connected, by id; those that are arriving are among them.
         waits: what is waited for as long as a client is there, by id.
         services: what else the server does for plugins.

@@ -8,8 +8,8 @@ import orjson
 
 from signalpost.delivery.outbox import NO_PATH, Slot
 from signalpost.errors import ClientError
-from signalpost.signals.frozen import FrozenDict, FrozenList, weight_of
-from signalpost.signals.weight import PLAIN, VALUE
+from signalpost.state.frozen import FrozenDict, FrozenList, weight_of
+from signalpost.state.weight import PLAIN, VALUE
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import Deflate, Dialect, Opcode, encode_frame
 

@@ -4,12 +4,12 @@ Each key of the state is a row, its value JSON. Anybody may look into the file w
 
     sqlite3 state.db "select * from state"
 
-Of a large value only what has changed is written (`signalpost.signals.edits`), to a table of its own, which is put
+Of a large value only what has changed is written (`signalpost.state.edits`), to a table of its own, which is put
 together with the value when it has become half as long, and when the server stops.
 
 The file is whole after each transaction (``journal_mode = DELETE``): a copy that is put in its place is what it says,
 whatever ended the server before. With a write-ahead log, that of the old file would be played into the copy, and so
-would be the journal of a transaction in whose middle a server was killed (`signalpost.signals.statejournal`).
+would be the journal of a transaction in whose middle a server was killed (`signalpost.state.journal`).
 """
 
 import json
@@ -26,9 +26,9 @@ from typing import Any
 import orjson
 
 from signalpost.errors import StateFileError
-from signalpost.signals.edits import apply_edits, edits_between
-from signalpost.signals.frozen import freeze, weight_of
-from signalpost.signals.statejournal import begin_count, count_on, is_foreign
+from signalpost.state.edits import apply_edits, edits_between
+from signalpost.state.frozen import freeze, weight_of
+from signalpost.state.journal import begin_count, count_on, is_foreign
 
 LOG = logging.getLogger(__name__)
 

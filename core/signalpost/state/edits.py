@@ -2,7 +2,7 @@
 
 An edit is JSON: ``[path]`` takes out what stands at a path of names, ``[path, value]`` puts a value there, and
 ``[path, start, stop, items]`` puts items in the place of some of a list. What two values have in common is told by
-identity, since nothing changes a frozen value in place (`signalpost.signals.frozen`), and of texts and numbers by what
+identity, since nothing changes a frozen value in place (`signalpost.state.frozen`), and of texts and numbers by what
 they are.
 """
 
@@ -11,7 +11,7 @@ from itertools import islice
 from operator import eq
 from typing import Any
 
-from signalpost.signals.frozen import FrozenDict, FrozenList
+from signalpost.state.frozen import FrozenDict, FrozenList
 
 Edit = Sequence[Any]
 

@@ -1,7 +1,7 @@
 """The state: one mapping that all handlers and all actions of a server share.
 
 Its values are JSON, and nothing changes them in place: what is put in is copied, what is read is a list or a mapping
-that refuses to be changed (`signalpost.signals.frozen`). So every change is noticed, is counted against the limit, and
+that refuses to be changed (`signalpost.state.frozen`). So every change is noticed, is counted against the limit, and
 is written to the file if there is one; whoever reads has a value that stays as it is while others go on; and an app
 that works without a file works with one.
 
@@ -21,17 +21,17 @@ from signalpost.config.model import StateConfig
 from signalpost.errors import StateFileError, StateFullError
 from signalpost.places import SourceMap
 from signalpost.scalars import shorten
-from signalpost.signals.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
-from signalpost.signals.shares import Holder, Shares, value_at
-from signalpost.signals.statefile import StateFile
-from signalpost.signals.statewriter import StateWriter
+from signalpost.state.file import StateFile
+from signalpost.state.frozen import FrozenDict, Owner, entry_weight, freeze, put_at, take_at, weight_added, weight_of
+from signalpost.state.shares import Holder, Shares, value_at
+from signalpost.state.writer import StateWriter
 from signalpost.units import format_size
 
 _DEFAULT = StateConfig()
 
 
 class Recorder(Protocol):
-    """Where a state notes what has changed; `signalpost.signals.statewriter` has the one that keeps it in a file."""
+    """Where a state notes what has changed; `signalpost.state.writer` has the one that keeps it in a file."""
 
     def note(self, key: str, value: Any) -> None:
         """Note that a key has a new value, which may go on changing until `State._seal`; never waits."""
@@ -239,7 +239,7 @@ class State(MutableMapping[str, Any]):
         Args:
             path: keys, the last of them that of the value.
             value: any that JSON has.
-            holder: whose message has it put there, if it is to count for somebody (`signalpost.signals.shares`).
+            holder: whose message has it put there, if it is to count for somebody (`signalpost.state.shares`).
             tick: looks at a clock while the value is copied, and raises when that takes too long.
 
         Raises:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from typing import Any
 
-from signalpost.signals.statefile import GONE, StateFile
+from signalpost.state.file import GONE, StateFile
 
 LOG = logging.getLogger("signalpost.state")
 
@@ -32,7 +32,7 @@ def _as_it_is(take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 class StateWriter:
-    """The `signalpost.signals.state.Recorder` of a file.
+    """The `signalpost.state.state.Recorder` of a file.
 
     Args:
         file: open; closed by `close`.
@@ -42,7 +42,7 @@ class StateWriter:
 
     Attributes:
         entries: gives all that the file is to hold, should it be lost; called within `seal`.
-        seal: `signalpost.signals.state.State._seal`: what is written is one moment of the state.
+        seal: `signalpost.state.state.State._seal`: what is written is one moment of the state.
 
     """
 

@@ -18,7 +18,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from signalpost.errors import StateFullError
-from signalpost.signals.frozen import FrozenDict, FrozenList, entry_weight, freeze, weight_of
+from signalpost.state.frozen import FrozenDict, FrozenList, entry_weight, freeze, weight_of
 from signalpost.units import format_size
 
 _EMPTY = freeze({})

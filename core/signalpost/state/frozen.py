@@ -1,5 +1,5 @@
 # ruff: noqa: SLF001 - the functions of this module know the insides of its classes
-"""Lists and mappings that nothing changes in place: what `signalpost.signals.state.State` holds.
+"""Lists and mappings that nothing changes in place: what `signalpost.state.state.State` holds.
 
 They are lists and dicts in every other way: they compare, iterate, slice and go out as JSON as those do. What makes a
 new value of them (``[*names, name]``, ``names + [name]``, ``{**votes, "tea": 3}``, ``votes | {"tea": 3}``, also

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from signalpost.signals.frozen import FrozenDict, FrozenList, weight_of
+from signalpost.state.frozen import FrozenDict, FrozenList, weight_of
 
 VALUE = 16
 """What each value counts for, in characters, besides the text that it is."""
