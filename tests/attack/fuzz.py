@@ -42,6 +42,8 @@ from signalpost.cli.logs import LineFormatter
 from signalpost.cli.running import calm_collector
 from signalpost.config.addresses import parse_host
 from signalpost.fields import origin_form, query_values
+from signalpost.jsonschemas.gate import SchemaGate
+from signalpost.jsonschemas.typed import FieldTypes
 from signalpost.jsontext import load
 from signalpost.paths import PathPattern, path_segments, path_text
 from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
@@ -52,8 +54,6 @@ from signalpost.serving.request import WebRequest
 from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
 from signalpost.signals.message import RefusedMessageError, read_message
 from signalpost.signals.outgoing import ValueFrame, error_frame
-from signalpost.signals.schema import SchemaGate
-from signalpost.signals.typed import FieldTypes
 from signalpost.testing import serve
 from signalpost.websocket.deflate import Agreement, Inflater
 from signalpost.websocket.extensions import MalformedError, agree, read_extensions

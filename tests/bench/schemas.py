@@ -24,7 +24,7 @@ from pathlib import Path
 import jsonschema_rs
 import orjson
 
-from signalpost.signals.schema import SchemaGate
+from signalpost.jsonschemas.gate import SchemaGate
 
 KIB, MIB = 64 << 10, 1 << 20
 ALLOWED = 50  # ms
@@ -546,7 +546,7 @@ HEAD = """# What checking a message costs
 
 The worst that we know for each keyword of JSON Schema, in milliseconds of CPU. A message must not hold the loop for longer
 than 50 ms, whatever its schema. *Engine* is `jsonschema-rs` alone; *gate* is what signalpost does with the message:
-`signals/cost.py` weighs it, `signals/keywords.py` does what the engine does slowly, and the time to explain a refusal is
+`jsonschemas/cost.py` weighs it, `jsonschemas/keywords.py` does what the engine does slowly, and the time to explain a refusal is
 in it. *Longest judged* is the longest message of this kind, up to 1 MiB, that is not refused as too costly, and what it
 takes; it is where the gate takes longest.
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from sanic import Sanic, response
 
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.serving.app import build_app, discard_app
 from signalpost.serving.routes import response_of
-from signalpost.signals.schema import SchemaGate
 
 # sanic-testing imports the old client of websockets, which nothing here uses.
 pytestmark = pytest.mark.filterwarnings("ignore:websockets.legacy is deprecated:DeprecationWarning")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.signals.mismatch import DETAIL_LIMIT, POINTER_LIMIT, Mismatch
-from signalpost.signals.schema import SchemaGate
+from signalpost.jsonschemas.explain import DETAIL_LIMIT, POINTER_LIMIT, Mismatch
+from signalpost.jsonschemas.gate import SchemaGate
 
 CHAT = {
     "type": "object",

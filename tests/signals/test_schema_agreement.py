@@ -4,7 +4,7 @@ import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.signals.schema import SchemaGate
+from signalpost.jsonschemas.gate import SchemaGate
 
 TYPES = ["string", "number", "integer", "boolean", "null", "array", "object"]
 NAMES = st.sampled_from(["message", "kind", "a"])

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.signals.cost import amount, amount_of_text, cost_of, without_strings
-from signalpost.signals.keywords import Meter, UniqueItems, key_of, pattern_cost
+from signalpost.jsonschemas.cost import amount, amount_of_text, cost_of, without_strings
+from signalpost.jsonschemas.explain import Mismatch, too_deep
+from signalpost.jsonschemas.gate import BUDGET, METERED, SchemaGate
+from signalpost.jsonschemas.keywords import Meter, UniqueItems, key_of, pattern_cost
 from signalpost.signals.message import RefusedMessageError, read_message, read_value
-from signalpost.signals.mismatch import Mismatch, too_deep
-from signalpost.signals.schema import BUDGET, METERED, SchemaGate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import schemas as bench

@@ -2,9 +2,9 @@
 
 import pytest
 
-from signalpost.signals.mismatch import Mismatch
-from signalpost.signals.schema import SchemaGate
-from signalpost.signals.unions import without_unions
+from signalpost.jsonschemas.explain import Mismatch
+from signalpost.jsonschemas.gate import SchemaGate
+from signalpost.jsonschemas.unions import without_unions
 
 CHAT = {
     "type": "object",

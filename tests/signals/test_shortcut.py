@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.delivery.target import EVERYONE
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.signals.decide import ANSWER, Deliver, decide
 from signalpost.signals.message import RefusedMessageError, read_message, read_value
 from signalpost.signals.rule import SignalRule
-from signalpost.signals.schema import SchemaGate
 
 GATE = SchemaGate.compile({"type": "object", "properties": {"message": {"type": "string", "maxLength": 3}}})
 

@@ -10,6 +10,7 @@ from signalpost.cli.terminal import show_facts
 from signalpost.cli.wording import outline, route_does, signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat, Wish
 from signalpost.errors import OperatorError
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import Params, path_segments, path_text
 from signalpost.plan import Plan
 from signalpost.plan.precedence import (
@@ -24,7 +25,6 @@ from signalpost.plan.precedence import (
 )
 from signalpost.server import url_of
 from signalpost.signals.rule import SignalRule
-from signalpost.signals.schema import SchemaGate
 from signalpost.words import did_you_mean
 
 Facts = Iterator[tuple[str, str]]

@@ -8,10 +8,10 @@ import click
 from signalpost.cli.terminal import show_table
 from signalpost.cli.wording import action_does, next_moments, route_does, shown_file, signal_does, when
 from signalpost.config.model import EndpointConfig
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.plan import Plan
 from signalpost.plugins.registry import Plugin
 from signalpost.server import url_of
-from signalpost.signals.schema import SchemaGate
 
 _NEXT_RUNS = 3
 _NONE = "-"

@@ -18,6 +18,7 @@ from signalpost.config.model import (
     Wish,
 )
 from signalpost.config.viewtemplates import template_digests
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
 from signalpost.places import Keys
@@ -33,7 +34,6 @@ from signalpost.plugins.filtering import filters_of
 from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
-from signalpost.signals.schema import SchemaGate
 from signalpost.units import format_size
 from signalpost.words import format_keys, listing
 

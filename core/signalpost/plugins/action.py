@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from signalpost.foreign import Code, Seat
-from signalpost.signals.schema import SchemaGate
+from signalpost.jsonschemas.gate import SchemaGate
 
 Schema = Mapping[str, Any] | bool
 ActionFunction = Callable[[Any, Any], Any]

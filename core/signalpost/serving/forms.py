@@ -9,8 +9,8 @@ from sanic.request import Request
 from sanic.request.form import File, parse_multipart_form
 
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.jsonschemas.typed import FieldTypes
 from signalpost.jsontext import TooManyValuesError, load
-from signalpost.signals.typed import FieldTypes
 
 _FORM = "application/x-www-form-urlencoded"
 _PARTS = "multipart/form-data"

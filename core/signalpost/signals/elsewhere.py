@@ -10,8 +10,8 @@ from typing import Any
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.schema import SchemaGate
 from signalpost.signals.table import ResolvedPath, SignalTable
 
 _ADDRESS = frozenset({"path", "clientId", "group", "direct"})

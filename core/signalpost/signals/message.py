@@ -7,10 +7,10 @@ import orjson
 
 from signalpost.config.model import Wish
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.jsonschemas.explain import type_of
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsontext import LARGE, TooManyValuesError, is_deep, load
 from signalpost.paths import fold_case
-from signalpost.signals.mismatch import type_of
-from signalpost.signals.schema import SchemaGate
 
 _KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
 _BY_FOLDED_KEY = {fold_case(key): key for key in _KEYS}

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
 from signalpost.foreign import Code
+from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.signals.event import SignalEvent
 from signalpost.signals.filters import Filters
-from signalpost.signals.schema import SchemaGate
 
 _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
 

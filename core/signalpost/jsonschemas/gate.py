@@ -15,8 +15,8 @@ What a user's schema may say:
   from the network nor from a file.
 
 No message holds the loop for long, whatever the schema. A short one is judged by the engine as it is, for it cannot
-cost much. A longer one is weighed first (`signalpost.signals.cost`), and what the engine does slowly is done by
-`signalpost.signals.keywords`, which count their work. What would cost more than `BUDGET` is refused unseen, and its
+cost much. A longer one is weighed first (`signalpost.jsonschemas.cost`), and what the engine does slowly is done by
+`signalpost.jsonschemas.keywords`, which count their work. What would cost more than `BUDGET` is refused unseen, and its
 sender is told so.
 """
 
@@ -28,8 +28,17 @@ from typing import Any, Final
 import jsonschema_rs
 from jsonschema_rs import ValidationError
 
-from signalpost.signals.cost import Schema, SchemaCost, amount, amount_of_text, cost_of, paths_of, without_strings
-from signalpost.signals.keywords import (
+from signalpost.jsonschemas.cost import Schema, SchemaCost, amount, amount_of_text, cost_of, paths_of, without_strings
+from signalpost.jsonschemas.explain import (
+    Mismatch,
+    explain_error,
+    refusal_of,
+    too_costly,
+    too_deep,
+    too_large,
+    unexplained,
+)
+from signalpost.jsonschemas.keywords import (
     Draft,
     Meter,
     careful_cost,
@@ -38,9 +47,7 @@ from signalpost.signals.keywords import (
     plain_cost,
     with_own_keywords,
 )
-from signalpost.signals.mismatch import Mismatch, explain_error, too_costly, too_deep, too_large, unexplained
-from signalpost.signals.refusal import refusal_of
-from signalpost.signals.unions import without_unions
+from signalpost.jsonschemas.unions import without_unions
 
 Document = Mapping[str, Any] | bool
 

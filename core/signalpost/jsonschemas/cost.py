@@ -377,7 +377,7 @@ def _dynamic(node: Mapping[str, Any]) -> bool:
 def _apart(parts: Any) -> list[Schema]:
     """Return the ``then`` of those parts of an ``allOf`` of which one at most counts for any value.
 
-    That is what `signalpost.signals.unions` makes of forms that differ by a type, or by a text.
+    That is what `signalpost.jsonschemas.unions` makes of forms that differ by a type, or by a text.
     """
     thens: list[Schema] = []
     seen: set[Any] = set()

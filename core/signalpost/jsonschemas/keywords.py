@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from signalpost.signals.cost import NOTHING, Cost, Schema
-from signalpost.signals.unions import BY_NAME, DATA, OWN
+from signalpost.jsonschemas.cost import NOTHING, Cost, Schema
+from signalpost.jsonschemas.unions import BY_NAME, DATA, OWN
 
 _CALL: Final = Cost(1_000)
 """What it costs the engine to call a keyword here."""
