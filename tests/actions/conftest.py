@@ -5,7 +5,7 @@ import logging
 import httpx
 import pytest
 
-from signalpost.actions.compiler import Compiler
+from signalpost.templates.compiler import Compiler
 from signalpost.testing import serve
 
 LIVE = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"

@@ -8,11 +8,11 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from signalpost.actions.attributes import LOOP, MOMENT, TEXT
-from signalpost.actions.compiler import Compiler
-from signalpost.actions.operators import BINARY
-from signalpost.actions.scope import Limits
-from signalpost.actions.value import Computed, Failure, TemplateFailedError
+from signalpost.templates.attributes import LOOP, MOMENT, TEXT
+from signalpost.templates.compiler import Compiler
+from signalpost.templates.operators import BINARY
+from signalpost.templates.scope import Limits
+from signalpost.templates.value import Computed, Failure, TemplateFailedError
 
 
 @dataclass

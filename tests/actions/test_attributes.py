@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from signalpost.actions.value import Failure, TemplateFailedError
+from signalpost.templates.value import Failure, TemplateFailedError
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 

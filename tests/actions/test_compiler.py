@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.actions.compiler import Compiler, is_template
-from signalpost.actions.mistakes import Names
-from signalpost.actions.scope import Limits
-from signalpost.actions.value import Computed, Failure, Fixed, TemplateFailedError
+from signalpost.templates.compiler import Compiler, is_template
+from signalpost.templates.mistakes import Names
+from signalpost.templates.scope import Limits
+from signalpost.templates.value import Computed, Failure, Fixed, TemplateFailedError
 
 # What orjson reads: whole numbers of 64 bits, no half characters.
 WORDS = st.text(st.characters(exclude_categories=["Cs"]))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from signalpost.actions.value import Failure, TemplateFailedError
+from signalpost.templates.value import Failure, TemplateFailedError
 
 PEOPLE = [{"name": "Ann", "age": 30}, {"name": "bob", "age": 20}, {"name": "Cid"}]
 NOW = datetime(2026, 7, 1, 12, 30, tzinfo=UTC)

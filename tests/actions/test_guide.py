@@ -7,8 +7,8 @@ from importlib.resources import files
 
 import pytest
 
-from signalpost.actions.attributes import MOMENT, TEXT
-from signalpost.actions.scope import ITEM, Limits
+from signalpost.templates.attributes import MOMENT, TEXT
+from signalpost.templates.scope import ITEM, Limits
 
 GUIDE = files("signalpost.config").joinpath("templates.md").read_text(encoding="utf-8")
 SCOPE = {

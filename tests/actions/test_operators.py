@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.actions.compiler import Compiler
-from signalpost.actions.operators import BINARY
-from signalpost.actions.value import Failure, TemplateFailedError
+from signalpost.templates.compiler import Compiler
+from signalpost.templates.operators import BINARY
+from signalpost.templates.value import Failure, TemplateFailedError
 
 NUMBERS = st.integers(-(2**64) + 1, 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
 RENDER = {

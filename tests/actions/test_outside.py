@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.actions.compiler import Compiler
-from signalpost.actions.value import Fixed
+from signalpost.templates.compiler import Compiler
+from signalpost.templates.value import Fixed
 from signalpost.yaml.variables import substitute
 
 

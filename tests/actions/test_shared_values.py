@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from signalpost.actions.scope import Scope
-from signalpost.actions.value import Failure, TemplateFailedError
 from signalpost.state.frozen import freeze
+from signalpost.templates.scope import Scope
+from signalpost.templates.value import Failure, TemplateFailedError
 
 DOUBLES = "{% set a = [0] %}" + "{% set a = [a, a] %}" * 40
 GROWN = {

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signalpost.actions.compiler import Compiler
-from signalpost.actions.scope import Limits
-from signalpost.actions.value import Failure, TemplateFailedError
+from signalpost.templates.compiler import Compiler
+from signalpost.templates.scope import Limits
+from signalpost.templates.value import Failure, TemplateFailedError
 
 
 @dataclass

@@ -35,9 +35,6 @@ import uvloop
 from sanic.compat import Header
 from sanic.exceptions import BadRequest
 
-from signalpost.actions.compiler import Compiler
-from signalpost.actions.scope import Limits
-from signalpost.actions.value import Computed, TemplateFailedError
 from signalpost.cli.logs import LineFormatter
 from signalpost.cli.running import calm_collector
 from signalpost.config.addresses import parse_host
@@ -54,6 +51,9 @@ from signalpost.serving.request import WebRequest
 from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
 from signalpost.signals.message import RefusedMessageError, read_message
 from signalpost.signals.outgoing import ValueFrame, error_frame
+from signalpost.templates.compiler import Compiler
+from signalpost.templates.scope import Limits
+from signalpost.templates.value import Computed, TemplateFailedError
 from signalpost.testing import serve
 from signalpost.websocket.deflate import Agreement, Inflater
 from signalpost.websocket.extensions import MalformedError, agree, read_extensions

@@ -17,10 +17,10 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from signalpost.actions.compiler import Compiler
 from signalpost.errors import StateFullError
 from signalpost.state.frozen import MAX_DEPTH
 from signalpost.state.state import State
+from signalpost.templates.compiler import Compiler
 
 NUMBERS = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

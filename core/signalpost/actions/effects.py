@@ -10,15 +10,15 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from signalpost.actions.attributes import item
 from signalpost.actions.given import UnfitError, described, text_of, whole_of
 from signalpost.actions.run import Run
-from signalpost.actions.text import as_text
 from signalpost.config.actions import CODES_ALLOWED, may_be_sent
 from signalpost.delivery.client import LONGEST_GROUP
 from signalpost.delivery.target import Receipt
 from signalpost.state.shares import Holder, network_of
 from signalpost.state.state import picked
+from signalpost.templates.attributes import item
+from signalpost.templates.text import as_text
 from signalpost.units import parse_wait
 from signalpost.words import printable
 

@@ -9,11 +9,11 @@ from typing import Any
 from signalpost.actions.given import UnfitError, items_of
 from signalpost.actions.run import Run, Trace, WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step, Stop
-from signalpost.actions.value import TemplateFailedError
 from signalpost.config.actions import all_steps
 from signalpost.config.model import StepConfig
 from signalpost.errors import SignalpostError, StepFailedError
 from signalpost.foreign import is_the_task_s, original
+from signalpost.templates.value import TemplateFailedError
 
 _Walk = Generator[Awaitable[None], None, bool]
 

@@ -10,7 +10,7 @@ import orjson
 
 from signalpost.actions.given import UnfitError, text_of, whole_of
 from signalpost.actions.run import Response, Run
-from signalpost.actions.text import as_text
+from signalpost.templates.text import as_text
 
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"

@@ -6,8 +6,8 @@ from typing import Any
 
 from signalpost.actions.names import Getter
 from signalpost.actions.run import Names, Run
-from signalpost.actions.value import Fixed, TemplateFailedError, Value
 from signalpost.errors import StepFailedError
+from signalpost.templates.value import Fixed, TemplateFailedError, Value
 
 Effect = Callable[[Run, Any], Any]
 """Does a step, given its rendered options; what it returns, if it is awaitable, is waited for."""

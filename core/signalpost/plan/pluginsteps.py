@@ -5,7 +5,6 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from signalpost.actions.compiler import is_template
 from signalpost.actions.given import UnfitError
 from signalpost.actions.run import Run
 from signalpost.actions.steps import Effect
@@ -13,6 +12,7 @@ from signalpost.config.model import StepConfig
 from signalpost.config.schema.judge import Misfit, judge_shape
 from signalpost.plugins.action import Action
 from signalpost.signals.event import given_to
+from signalpost.templates.compiler import is_template
 
 
 def misfits_of(config: StepConfig, action: Action) -> Iterator[Misfit]:

@@ -23,7 +23,7 @@ from signalpost.words import format_keys
 B = TypeVar("B", bound=Binding)
 
 _MISSING = ("nothing here is named ", "no function named ", "no filter ")
-"""How mistakes begin that are about names which plugins may add (`signalpost.actions.mistakes`)."""
+"""How mistakes begin that are about names which plugins may add (`signalpost.templates.mistakes`)."""
 
 JOB_KINDS = (HandlerKind.TIMER, HandlerKind.SCHEDULE)
 _KINDS = {

@@ -6,8 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 from signalpost.actions import effects
-from signalpost.actions.compiler import Compiler
-from signalpost.actions.mistakes import Names
 from signalpost.actions.names import ATTRIBUTES, GETTERS, Getter, constant, variable
 from signalpost.actions.program import Program
 from signalpost.actions.respond import respond, response_of
@@ -20,6 +18,8 @@ from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.shapes import Shapes
 from signalpost.plugins.handler import HandlerKind
 from signalpost.signals.event import given_to
+from signalpost.templates.compiler import Compiler
+from signalpost.templates.mistakes import Names
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.SIGNAL: (HandlerKind.SIGNAL,),

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.filters import FILTERS
 
-from signalpost.actions.filters import all_filters
 from signalpost.actions.names import GETTERS
 from signalpost.config.schema.definition import built_in_actions, part_faults
 from signalpost.errors import PluginError
@@ -28,6 +27,7 @@ from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
 from signalpost.plugins.returns import with_told_returns
+from signalpost.templates.filters import all_filters
 from signalpost.words import format_keys
 
 REGISTER_HANDLERS = "register_handlers"

@@ -10,14 +10,14 @@ from jinja2.nodes import EvalContext
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.utils import missing
 
-from signalpost.actions.attributes import contains, item, kind, visible
-from signalpost.actions.clock import WorkClock
-from signalpost.actions.clock import too_long as too_long_work
-from signalpost.actions.failures import StoppedError
-from signalpost.actions.text import as_data, as_text
-from signalpost.actions.value import Failure
 from signalpost.state.state import StateView, picked
 from signalpost.state.weight import PLAIN, VALUE, Weigher, of_few
+from signalpost.templates.attributes import contains, item, kind, visible
+from signalpost.templates.clock import WorkClock
+from signalpost.templates.clock import too_long as too_long_work
+from signalpost.templates.failures import StoppedError
+from signalpost.templates.text import as_data, as_text
+from signalpost.templates.value import Failure
 from signalpost.units import MEBIBYTE
 
 # What an item of a list counts for, in characters: its place, and a little of what is usually in it.
@@ -294,7 +294,7 @@ def pick(_scope: Scope, value: Any, *keys: Any) -> Any:
     """Return ``value[key][key]``, likewise for attributes; what is not there is an `Absent`.
 
     Raises:
-        StoppedError: as `signalpost.actions.attributes.item` does.
+        StoppedError: as `signalpost.templates.attributes.item` does.
 
     """
     if type(value) is StateView:

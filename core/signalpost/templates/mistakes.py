@@ -8,11 +8,11 @@ from typing import NamedTuple
 from jinja2 import meta, nodes
 from jinja2.environment import Environment
 
-from signalpost.actions.failures import StoppedError
-from signalpost.actions.operators import number
 from signalpost.config.jobs import parse_timezone
 from signalpost.config.viewtemplates import unknown_filters
 from signalpost.scalars import check_text
+from signalpost.templates.failures import StoppedError
+from signalpost.templates.operators import number
 from signalpost.words import did_you_mean, listing, quoted, unknown
 
 _REFUSED: Mapping[type[nodes.Node], str] = MappingProxyType(

@@ -23,14 +23,14 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from signalpost.actions import operators
-from signalpost.actions.attributes import LONGEST_SEARCH, SEARCHES, Absent, contains, item, kind
-from signalpost.actions.attributes import attribute as shown
-from signalpost.actions.failures import StoppedError
-from signalpost.actions.filters import all_filters
-from signalpost.actions.scope import Each, Limits, Scope, cut, holder, made, pick, too_long
-from signalpost.actions.text import as_markup, as_text
-from signalpost.actions.value import Failure
+from signalpost.templates import operators
+from signalpost.templates.attributes import LONGEST_SEARCH, SEARCHES, Absent, contains, item, kind
+from signalpost.templates.attributes import attribute as shown
+from signalpost.templates.failures import StoppedError
+from signalpost.templates.filters import all_filters
+from signalpost.templates.scope import Each, Limits, Scope, cut, holder, made, pick, too_long
+from signalpost.templates.text import as_markup, as_text
+from signalpost.templates.value import Failure
 
 # The name that tracebacks have for what is compiled here.
 FILE = "<value>"

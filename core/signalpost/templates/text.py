@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from markupsafe import Markup, escape
 
-from signalpost.actions.attributes import kind, visible
-from signalpost.actions.failures import StoppedError
-from signalpost.actions.value import Failure
 from signalpost.state.frozen import FrozenDict, FrozenList
 from signalpost.state.weight import Weigher
+from signalpost.templates.attributes import kind, visible
+from signalpost.templates.failures import StoppedError
+from signalpost.templates.value import Failure
 
 # Dataclasses show what `attributes` says, not all that is in them.
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS

@@ -11,20 +11,21 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from jinja2 import TemplateSyntaxError, nodes
+from jinja2.environment import Environment
 
-from signalpost.actions.attributes import attribute, item
-from signalpost.actions.failures import explain, explain_syntax, one_line
-from signalpost.actions.mistakes import Mistake, Names, judge
-from signalpost.actions.outside import Stretch, is_altered
-from signalpost.actions.sandbox import FILE, Root, Sandbox
-from signalpost.actions.scope import Limits
-from signalpost.actions.text import as_text, is_data
-from signalpost.actions.value import Computed, Fixed, TemplateFailedError, Value
 from signalpost.foreign import exception_of
 from signalpost.places import Keys, Part
 from signalpost.state.state import StateView, picked
+from signalpost.templates.attributes import attribute, item
+from signalpost.templates.failures import explain, explain_syntax, one_line
+from signalpost.templates.mistakes import Mistake, Names, judge
+from signalpost.templates.sandbox import FILE, Root, Sandbox
+from signalpost.templates.scope import Limits
+from signalpost.templates.text import as_text, is_data
+from signalpost.templates.value import Computed, Fixed, TemplateFailedError, Value
 
-Surroundings = Callable[[Keys, str], Sequence[Stretch]]
+Stretch = tuple[int, int]
+OutsideOf = Callable[[Keys, str], Sequence[Stretch]]
 Render = Callable[[Mapping[str, Any]], Any]
 Pick = Callable[[Any, Any], Any]
 
@@ -102,7 +103,7 @@ class Compiler:
         where: Where,
         *,
         of_key: bool = False,
-        outside: Surroundings = _all_in_the_file,
+        outside: OutsideOf = _all_in_the_file,
     ) -> Value:
         """Compile a value: a scalar, or lists and mappings of them; the keys of mappings may be templates too.
 
@@ -235,7 +236,7 @@ class _Spot:
     names: Names
     problem: Problem
     where: Where
-    outside: Surroundings
+    outside: OutsideOf
     of_key: bool = False
 
     def below(self, key: str | int, *, of_key: bool = False) -> "_Spot":
@@ -329,3 +330,50 @@ def _names(parts: list[Value]) -> frozenset[str] | None:
     """Return the names that the templates among `parts` use; None if there are no templates."""
     computed = [part.names for part in parts if isinstance(part, Computed)]
     return frozenset().union(*computed) if computed else None
+
+
+# Harmless wherever a word, and wherever a number, may stand. The letter is one that no template has.
+_WORD = "\ua66e"
+_NUMBER = "0"
+_STRING = "string"
+
+
+def is_altered(environment: Environment, text: str, stretches: Sequence[Stretch]) -> bool:
+    """Tell whether what came from outside would be read as a part of a template.
+
+    Args:
+        environment: that of the template.
+        text: the template.
+        stretches: what of it came from outside: offsets, in order, the second exclusive.
+
+    """
+    tokens = _tokens(environment, text)
+    word = _tokens(environment, _replaced(text, stretches, _WORD))
+    if tokens is None or word is None:
+        return tokens is not word
+    kinds = [kind for kind, _ in tokens]
+    if kinds not in ([kind for kind, _ in word], _kinds(environment, _replaced(text, stretches, _NUMBER))):
+        return True
+    escapes = any("\\" in text[start:end] for start, end in stretches)
+    return escapes and any(kind == _STRING and _WORD in value for kind, value in word)
+
+
+def _tokens(environment: Environment, text: str) -> list[tuple[str, str]] | None:
+    """Return the tokens of a template with their texts; None if it has a mistake that shows so early."""
+    try:
+        return [(kind, value) for _, kind, value in environment.lexer.tokeniter(text, None)]
+    except TemplateSyntaxError:
+        return None
+
+
+def _kinds(environment: Environment, text: str) -> list[str]:
+    return [kind for kind, _ in _tokens(environment, text) or ()]
+
+
+def _replaced(text: str, stretches: Sequence[Stretch], by: str) -> str:
+    parts: list[str] = []
+    position = 0
+    for start, end in stretches:
+        parts += (text[position:start], by)
+        position = end
+    return "".join((*parts, text[position:]))

@@ -29,9 +29,9 @@ from jinja2 import StrictUndefined, Undefined
 from jinja2.runtime import LoopContext
 from jinja2.utils import missing
 
-from signalpost.actions.failures import StoppedError
-from signalpost.actions.value import Failure
 from signalpost.scalars import key_of
+from signalpost.templates.failures import StoppedError
+from signalpost.templates.value import Failure
 from signalpost.words import given, listing, quoted, unknown
 
 # None of them makes more than a few times what it is given; those that could are filters, which ask for room first.

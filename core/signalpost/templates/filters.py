@@ -20,15 +20,15 @@ import orjson
 from jinja2 import UndefinedError, pass_context
 from jinja2 import filters as jinja
 
-from signalpost.actions.attributes import LONGEST_SEARCH, kind, strftime
-from signalpost.actions.failures import StoppedError
-from signalpost.actions.operators import binary, number
-from signalpost.actions.scope import Each, Scope
-from signalpost.actions.text import as_json, as_markup
-from signalpost.actions.value import Failure
 from signalpost.foreign import named
 from signalpost.jsontext import TooManyValuesError, load
 from signalpost.state.weight import VALUE
+from signalpost.templates.attributes import LONGEST_SEARCH, kind, strftime
+from signalpost.templates.failures import StoppedError
+from signalpost.templates.operators import binary, number
+from signalpost.templates.scope import Each, Scope
+from signalpost.templates.text import as_json, as_markup
+from signalpost.templates.value import Failure
 
 Filter = Callable[..., Any]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from signalpost.actions.attributes import kind
-from signalpost.actions.failures import StoppedError
-from signalpost.actions.scope import Scope
-from signalpost.actions.value import Failure
 from signalpost.state.weight import VALUE
+from signalpost.templates.attributes import kind
+from signalpost.templates.failures import StoppedError
+from signalpost.templates.scope import Scope
+from signalpost.templates.value import Failure
 
 _BITS = 64
 

@@ -5,9 +5,9 @@ import re
 from jinja2 import TemplateRuntimeError, TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
-from signalpost.actions.value import Failure
 from signalpost.foreign import original, text_of
 from signalpost.scalars import shorten
+from signalpost.templates.value import Failure
 from signalpost.words import printable
 
 # Errors may quote what a client sent: so much of them is enough for one line of a log.
