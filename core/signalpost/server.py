@@ -10,12 +10,12 @@ from typing import Any
 
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.config.viewtemplates import Additions
+from signalpost.delivery.backlog import ShedLog
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.ring import open_writer
-from signalpost.delivery.shedding import ShedLog
 from signalpost.delivery.strain import Strain
-from signalpost.delivery.writing import Writer
+from signalpost.delivery.writers import Writer
 from signalpost.errors import OperatorError
 from signalpost.foreign import unseen_task
 from signalpost.jobs.runner import JobRunner

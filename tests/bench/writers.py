@@ -10,7 +10,7 @@ import time
 from array import array
 
 from signalpost.delivery.ring import Ring
-from signalpost.delivery.writing import OneByOne, Writer
+from signalpost.delivery.writers import OneByOne, Writer
 from signalpost.serving.descriptors import raise_limit
 
 NUMBERS = (1, 4, 8, 12, 16, 20, 24, 32, 100, 1_000, 2_000)

@@ -10,7 +10,7 @@ from signalpost.config.model import EndpointConfig, Scheme, SlowPolicy
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.ring import Ring
-from signalpost.delivery.writing import OneByOne
+from signalpost.delivery.writers import OneByOne
 from signalpost.websocket.frames import CloseCode, Dialect, Opcode, encode_frame
 
 ENDPOINT = EndpointConfig(("endpoints", 0), "live", "127.0.0.1", 0, Scheme.WS)

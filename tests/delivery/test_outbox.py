@@ -33,7 +33,7 @@ class Plainly:
     def append(self, data, path):
         self.queue.append((path, data))
 
-    def settle(self, room):
+    def apply_policy(self, room):
         queue, self.queue = self.queue, []
         for path, data in queue:
             if path is GAP:
@@ -102,8 +102,8 @@ def test_for_any_sequence_of_frames_and_takes_it_holds_what_the_policy_says(poli
             if outbox:
                 assert outbox.take() == plainly.take()
         elif what == "settle":
-            outbox.settle(room)
-            plainly.settle(room)
+            outbox.apply_policy(room)
+            plainly.apply_policy(room)
         else:
             count += 1
             data = f"{count}".encode().ljust(size, b"-")
@@ -165,7 +165,7 @@ class TestLatest:
         for number in range(5):
             outbox.append(f"a{number}".encode(), "/a")
         assert outbox.size == 10
-        outbox.settle(100)
+        outbox.apply_policy(100)
         assert outbox.take() == (b"a4", 0)
 
     def test_an_outdated_value_goes_even_for_one_that_does_not_fit(self):
@@ -194,7 +194,7 @@ class TestLatestBy:
         outbox = LossyOutbox(LatestBy(("user",)), told=False)
         for number in range(6):
             outbox.append(f"{number}".encode(), slot("/a", number % 2))
-        outbox.settle(100)
+        outbox.apply_policy(100)
         assert outbox.take()[0] == b"45"
 
 
@@ -234,7 +234,7 @@ def test_a_path_with_what_tells_it_apart_goes_out_as_the_path_or_as_none():
 def test_without_a_policy_nothing_is_left_out():
     outbox = WholeOutbox()
     outbox.append(b"first", "/a")
-    outbox.settle(1)
+    outbox.apply_policy(1)
     assert outbox.offer(b"second", "/a", 11) is Fate.QUEUED
     assert outbox.offer(b"third", None, 11) is Fate.TOO_SLOW
     assert (outbox.size, outbox.take(), bool(outbox)) == (11, (b"firstsecond", 6), False)

@@ -196,7 +196,7 @@ class Policies(RuleBasedStateMachine):
         if self.world.turn.soon:
             return  # it is reckoned at the end of the turn
         waiting = sum(each.client.waiting for each in self.everybody if not each.peer.transport.ended)
-        assert self.world.hub._load.total >= waiting
+        assert self.world.hub._backlog.total >= waiting
 
     def teardown(self):
         self.world.turn.end()
@@ -219,7 +219,7 @@ class Policies(RuleBasedStateMachine):
             each.peer.transport.close()
         while self.world.turn.soon:
             self.world.turn.end()
-        assert self.world.hub._load.total == 0
+        assert self.world.hub._backlog.total == 0
         self.world.close()
 
     @staticmethod

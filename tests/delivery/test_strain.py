@@ -43,10 +43,10 @@ def strain(clock):
 
 def fill(strain, clock, reader, taken, after=WINDOW / 5):
     """Let an outbox fill while its client takes some bytes."""
-    strain.weigh(reader, 1_000)
+    strain.note_waiting(reader, 1_000)
     clock.now += after
     reader.confirmed += taken
-    strain.weigh(reader, LIMIT // 2 + 1)
+    strain.note_waiting(reader, LIMIT // 2 + 1)
 
 
 def test_who_reads_while_its_outbox_is_half_full_is_waited_for_until_a_quarter_is_left(strain, clock):
@@ -54,9 +54,9 @@ def test_who_reads_while_its_outbox_is_half_full_is_waited_for_until_a_quarter_i
     fill(strain, clock, reader, LEAST)
     assert strain.active
     strain.hold(sender)
-    strain.weigh(reader, LIMIT // 4)
+    strain.note_waiting(reader, LIMIT // 4)
     assert strain.active
-    strain.weigh(reader, LIMIT // 4 - 1)
+    strain.note_waiting(reader, LIMIT // 4 - 1)
     assert not strain.active
     clock.advance(0)
     assert sender.gone_on == 1
@@ -107,7 +107,7 @@ def test_those_who_go_on_do_so_only_until_somebody_is_strained_again(strain, clo
     fill(strain, clock, reader, LEAST)
     strain.hold(first)
     strain.hold(second)
-    strain.weigh(reader, 0)
+    strain.note_waiting(reader, 0)
     clock.advance(0)
     assert (first.gone_on, second.gone_on, strain.active) == (1, 0, True)
 
@@ -118,7 +118,7 @@ def test_who_is_gone_is_neither_waited_for_nor_told(strain, clock):
     strain.hold(gone)
     strain.hold(sender)
     strain.release(gone)
-    strain.weigh(reader, 0)
+    strain.note_waiting(reader, 0)
     clock.advance(0)
     assert (gone.gone_on, sender.gone_on) == (0, 1)
     assert not strain._samples
@@ -126,13 +126,13 @@ def test_who_is_gone_is_neither_waited_for_nor_told(strain, clock):
 
 def test_of_whom_bytes_begin_to_wait_it_is_believed_that_it_reads_until_it_could_have_shown_it(strain, clock):
     reader, sender = Reader(), Sender()
-    strain.weigh(reader, LIMIT // 2 + 1)
+    strain.note_waiting(reader, LIMIT // 2 + 1)
     assert strain.active
     strain.hold(sender)
     clock.advance(LOOK)
     assert LOOK > DOUBT
     assert (strain.active, sender.gone_on) == (False, 1)
-    strain.weigh(reader, LIMIT)
+    strain.note_waiting(reader, LIMIT)
     assert not strain.active
 
 
@@ -141,7 +141,7 @@ def test_right_after_a_window_a_client_counts_as_it_did_in_it(strain, clock, tak
     reader = Reader()
     fill(strain, clock, reader, taken, after=WINDOW)
     # Not a byte more than at that look, nor any time for one.
-    strain.weigh(reader, LIMIT)
+    strain.note_waiting(reader, LIMIT)
     strain._look()
     assert strain.active is bool(taken)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from signalpost.delivery import ring as ring_module
 from signalpost.delivery.ring import PLACES, ROOM, Ring, open_writer
-from signalpost.delivery.writing import GONE, OneByOne
+from signalpost.delivery.writers import GONE, OneByOne
 
 UNTAKEN = 9_999_999  # no descriptor has this number
 

@@ -93,7 +93,7 @@ class Membership(Protocol):
     def go_indirect(self, client: "Client") -> None:
         """Let frames wait in the client's outbox from now on."""
 
-    def weigh(self, client: "Client", waiting: int) -> None:
+    def note_waiting(self, client: "Client", waiting: int) -> None:
         """Hear how many bytes wait for the client now."""
 
 
@@ -317,7 +317,7 @@ class Client:
         self._hub.remove(self)
         self.closing = True
         self._outbox = None
-        self._hub.weigh(self, 0)
+        self._hub.note_waiting(self, 0)
 
     def drop(self, code: int) -> None:
         """End the connection at once, by a reset."""
@@ -377,13 +377,13 @@ class Client:
         while not self._paused and outbox:
             self._give(*outbox.take())
         if outbox:
-            outbox.settle(self._limit)
-            self._hub.weigh(self, self.waiting)
+            outbox.apply_policy(self._limit)
+            self._hub.note_waiting(self, self.waiting)
         else:
             self._outbox = None
             if self._ending is not _NOT_YET:
                 self._end()
-            self._hub.weigh(self, self._transport.get_write_buffer_size())
+            self._hub.note_waiting(self, self._transport.get_write_buffer_size())
 
     def keep(self, frames: Sequence[bytes], sent: int, paths: Sequence[str | None] = ()) -> bool:
         """Queue what a direct write did not take, and go indirect; tell whether there was room.

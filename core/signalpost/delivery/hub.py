@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
+from signalpost.delivery.backlog import Backlog
 from signalpost.delivery.client import Client, ClientId, Place
-from signalpost.delivery.load import Load
 from signalpost.delivery.outbox import NO_PATH, Fate
 from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
-from signalpost.delivery.writing import OneByOne, Writer
+from signalpost.delivery.writers import OneByOne, Writer
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode, Frame, encoding_of
 
@@ -55,9 +55,9 @@ class Hub:
     """
 
     __slots__ = (
+        "_backlog",
         "_call_soon",
         "_groups",
-        "_load",
         "_paths",
         "_queue",
         "_queued",
@@ -91,7 +91,7 @@ class Hub:
         self._queue: list[Entry] = []
         self._queued = 0  # bytes of the values in it
         self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
-        self._load: Load[Client] = Load(outboxes)
+        self._backlog: Backlog[Client] = Backlog(outboxes)
         self._shed = shed
         self._writer = writer or OneByOne()
         self._call_soon = call_soon
@@ -186,7 +186,7 @@ class Hub:
 
     def bound_outboxes(self, most: int | None, shed: Callable[[int], None] | None = None) -> None:
         """Let all outboxes together hold other bytes from now on; the arguments are those of the hub."""
-        self._load.most = most
+        self._backlog.most = most
         self._shed = shed
 
     def go_direct(self, client: Client) -> None:
@@ -408,9 +408,9 @@ class Hub:
             unwritten, self._unwritten = self._unwritten, {}
             for client in unwritten:
                 client.write_waiting()
-        load = self._load
-        if load.total and load.over:
-            heaviest = load.take_heaviest()
+        backlog = self._backlog
+        if backlog.total and backlog.over:
+            heaviest = backlog.take_heaviest()
             for client in heaviest:
                 client.drop(CloseCode.TOO_SLOW)
             if heaviest and self._shed is not None:
@@ -421,11 +421,11 @@ class Hub:
         if self._queued > MOST_QUEUED:
             self.flush()
 
-    def weigh(self, client: Client, waiting: int) -> None:
+    def note_waiting(self, client: Client, waiting: int) -> None:
         """Hear how many bytes wait for a client now."""
-        self._load.weigh(client, waiting)
+        self._backlog.note_waiting(client, waiting)
         if self.strain is not None:
-            self.strain.weigh(client, waiting)
+            self.strain.note_waiting(client, waiting)
 
 
 def _of(audiences: dict[K, Audience], name: K) -> Audience:

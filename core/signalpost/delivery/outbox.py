@@ -76,7 +76,7 @@ class Outbox(Protocol):
 
         """
 
-    def settle(self, room: int) -> None:
+    def apply_policy(self, room: int) -> None:
         """Hear that the client is slow: hold what was appended to the policy, and to `room` bytes if it can be."""
 
     def offer(self, data: bytes, path: str | None, room: int) -> Fate:
@@ -110,8 +110,8 @@ class WholeOutbox:
         self._frames.append(data)
         self.size += len(data)
 
-    def settle(self, room: int) -> None:
-        """See `Outbox.settle`."""
+    def apply_policy(self, room: int) -> None:
+        """See `Outbox.apply_policy`."""
 
     def offer(self, data: bytes, path: str | None, room: int) -> Fate:
         """See `Outbox.offer`."""
@@ -201,8 +201,8 @@ class LossyOutbox:
         """Return what tells the values of one thing from those of others."""
         return (path, path.picks.get(self._key)) if self._key is not None and type(path) is Slot else path
 
-    def settle(self, room: int) -> None:
-        """See `Outbox.settle`."""
+    def apply_policy(self, room: int) -> None:
+        """See `Outbox.apply_policy`."""
         if self._settled:
             return
         self._settled = True

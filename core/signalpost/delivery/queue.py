@@ -1,6 +1,6 @@
 """What a hub has queued in a loop turn, and how it is written: in one write per client.
 
-Of a turn most clients get the very same bytes, and those are written to together; see `signalpost.delivery.writing`.
+Of a turn most clients get the very same bytes, and those are written to together; see `signalpost.delivery.writers`.
 """
 
 import os
@@ -15,7 +15,7 @@ from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
 from signalpost.delivery.outbox import NO_PATH
 from signalpost.delivery.transport import Buffer
-from signalpost.delivery.writing import GONE, Writer
+from signalpost.delivery.writers import GONE, Writer
 from signalpost.websocket.frames import CloseCode, Deflate, Dialect, encoding_of
 
 Entry = tuple[Audience | Client, Any, Any]

@@ -19,7 +19,7 @@ import struct
 import sys
 from array import array
 
-from signalpost.delivery.writing import GONE, OneByOne, Unfinished, Writer
+from signalpost.delivery.writers import GONE, OneByOne, Unfinished, Writer
 
 LOG = logging.getLogger(__name__)
 

@@ -96,7 +96,7 @@ class Strain:
         """Whether whoever sends is to wait."""
         return bool(self._strained) and self._clock() >= self._rests_until
 
-    def weigh(self, client: Reader, waiting: int) -> None:
+    def note_waiting(self, client: Reader, waiting: int) -> None:
         """Note how many bytes wait for a client now."""
         if not waiting:
             self._samples.pop(client, None)

@@ -196,7 +196,7 @@ def _few_edits(old: Any, new: Any, room: int) -> list[str] | None:
     """Return edits that together take so many bytes at most; None if they would take more."""
     found: list[str] = []
     for edit in edits_between(old, new):
-        # Weighed before they are written: an item of a list may be all of it.
+        # Backlogged before they are written: an item of a list may be all of it.
         room -= sum(weight_of(part) for part in edit[1:])
         if room < 0:
             return None

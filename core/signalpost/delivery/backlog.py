@@ -1,20 +1,25 @@
 """What waits for all clients together, and who must go when it is more than the server may hold."""
 
+import logging
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from signalpost.tally import Tally
+from signalpost.units import format_size
 
-class Weighed(Protocol):
-    """A client as the load sees it."""
+
+class Backlogged(Protocol):
+    """A client as the backlog sees it."""
 
     @property
     def waiting(self) -> int:
         """Bytes that wait for it to read."""
 
 
-W = TypeVar("W", bound=Weighed)
+W = TypeVar("W", bound=Backlogged)
 
 
-class Load(Generic[W]):
+class Backlog(Generic[W]):
     """The outboxes of all clients together.
 
     A client's share is what waited for it when it was last weighed. A transport does not say how far it has come, so
@@ -41,7 +46,7 @@ class Load(Generic[W]):
         """Whether more may be waiting than the outboxes may hold."""
         return self.most is not None and self.total > self.most
 
-    def weigh(self, client: W, waiting: int) -> None:
+    def note_waiting(self, client: W, waiting: int) -> None:
         """Hear how many bytes wait for a client; 0 forgets it."""
         shares = self._shares
         if waiting:
@@ -53,12 +58,42 @@ class Load(Generic[W]):
     def take_heaviest(self) -> list[W]:
         """Give those with the largest shares, largest first, without whom the rest is not too much; forget them."""
         for client in tuple(self._shares):
-            self.weigh(client, client.waiting)
+            self.note_waiting(client, client.waiting)
         heaviest: list[W] = []
         # Sorted only when somebody must go.
         for client in sorted(self._shares, key=self._shares.__getitem__, reverse=True) if self.over else ():
             if not self.over:
                 break
-            self.weigh(client, 0)
+            self.note_waiting(client, 0)
             heaviest.append(client)
         return heaviest
+
+
+LOG = logging.getLogger(__name__)
+
+
+class ShedLog:
+    """Says how many clients were dropped, a line a second at most.
+
+    Args:
+        outboxes: bytes that may wait for all clients together.
+        call_later: runs a function after so many seconds (``loop.call_later``).
+
+    """
+
+    __slots__ = ("_outboxes", "_tally")
+
+    def __init__(self, outboxes: int, call_later: Callable[[float, Callable[[], None]], object]) -> None:
+        self._outboxes = outboxes
+        self._tally = Tally(self._tell, call_later)
+
+    def __call__(self, clients: int) -> None:
+        """Hear that so many clients were dropped."""
+        self._tally.add(clients)
+
+    def _tell(self, clients: int) -> None:
+        LOG.warning(
+            "clients dropped with 4008, the slowest first: %d; more than %s waited for all together (limits.outboxes)",
+            clients,
+            format_size(self._outboxes),
+        )

@@ -2,8 +2,7 @@
 
 import pytest
 
-from signalpost.delivery.load import Load
-from signalpost.delivery.shedding import ShedLog
+from signalpost.delivery.backlog import Backlog, ShedLog
 from signalpost.memory import default_inbound, default_outboxes, memory_limits
 from signalpost.websocket.frames import CloseCode
 
@@ -17,39 +16,39 @@ class Weight:
 
 
 def loaded(most, *weights):
-    load, clients = Load(most), [Weight(each) for each in weights]
+    backlog, clients = Backlog(most), [Weight(each) for each in weights]
     for client in clients:
-        load.weigh(client, client.waiting)
-    return load, clients
+        backlog.note_waiting(client, client.waiting)
+    return backlog, clients
 
 
 class TestLoad:
     def test_the_heaviest_go_until_the_rest_is_not_too_much(self):
-        load, (a, b, c, d) = loaded(50, 10, 40, 30, 20)
-        assert load.over
-        assert load.take_heaviest() == [b, c]
-        assert (load.total, load.over) == (30, False)
+        backlog, (a, b, c, d) = loaded(50, 10, 40, 30, 20)
+        assert backlog.over
+        assert backlog.take_heaviest() == [b, c]
+        assert (backlog.total, backlog.over) == (30, False)
         a.waiting = 31
-        load.weigh(a, 31)
-        assert load.take_heaviest() == [a]
-        assert load.total == d.waiting
+        backlog.note_waiting(a, 31)
+        assert backlog.take_heaviest() == [a]
+        assert backlog.total == d.waiting
 
     def test_nobody_goes_for_what_has_been_read_since(self):
-        load, (a, b) = loaded(50, 40, 40)
+        backlog, (a, b) = loaded(50, 40, 40)
         a.waiting = 5
-        assert load.take_heaviest() == []
-        assert load.total == a.waiting + b.waiting
+        assert backlog.take_heaviest() == []
+        assert backlog.total == a.waiting + b.waiting
 
     def test_a_client_for_whom_nothing_waits_is_forgotten(self):
-        load, (a,) = loaded(50, 40)
-        load.weigh(a, 0)
-        load.weigh(a, 0)
-        assert (load.total, load._shares) == (0, {})
+        backlog, (a,) = loaded(50, 40)
+        backlog.note_waiting(a, 0)
+        backlog.note_waiting(a, 0)
+        assert (backlog.total, backlog._shares) == (0, {})
 
     def test_without_a_bound_nothing_is_too_much(self):
-        load, _ = loaded(None, GIB, GIB)
-        assert not load.over
-        assert load.take_heaviest() == []
+        backlog, _ = loaded(None, GIB, GIB)
+        assert not backlog.over
+        assert backlog.take_heaviest() == []
 
 
 class TestHub:
@@ -64,7 +63,7 @@ class TestHub:
         world.turn.end()
         assert slowest.client.close_code == CloseCode.TOO_SLOW
         assert [peer.transport.ended for peer in (slow, slower, slowest)] == ["", "", "aborted"]
-        assert world.hub._load.total == slow.client.waiting + slower.client.waiting <= 100_000
+        assert world.hub._backlog.total == slow.client.waiting + slower.client.waiting <= 100_000
         world.hub.broadcast(signal("all", 22_000))
         reading.read_everything()
         world.turn.end()
@@ -75,10 +74,10 @@ class TestHub:
         a, b = world.connect(limit=1 << 20), world.connect(limit=1 << 20)
         world.hub.broadcast(signal("s", 50_000))
         world.turn.end()
-        assert world.hub._load.total == a.client.waiting + b.client.waiting > 0
+        assert world.hub._backlog.total == a.client.waiting + b.client.waiting > 0
         a.read_everything()
         b.client.drop(CloseCode.KICKED)
-        assert world.hub._load.total == 0
+        assert world.hub._backlog.total == 0
 
     def test_many_can_go_at_once(self, new_world, signal):
         shed = []
