@@ -11,19 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from signalpost.delivery.client import Client
     from signalpost.delivery.target import Receipt
-    from signalpost.plugins.action import Action
-    from signalpost.plugins.context import PluginContext
-    from signalpost.plugins.decorators import action, route, schedule, signal, timer
-    from signalpost.plugins.handler import (
-        Handler,
-        HandlerKind,
-        RouteBinding,
-        ScheduleBinding,
-        SignalBinding,
-        TimerBinding,
-    )
-    from signalpost.plugins.hookspecs import hookimpl
-    from signalpost.signals.event import (
+    from signalpost.events import (
         ClientEvent,
         HandshakeRequest,
         MessageData,
@@ -31,6 +19,18 @@ if TYPE_CHECKING:
         SignalEvent,
         TickEvent,
     )
+    from signalpost.handlers import (
+        Handler,
+        HandlerKind,
+        RouteBinding,
+        ScheduleBinding,
+        SignalBinding,
+        TimerBinding,
+    )
+    from signalpost.plugins.action import Action
+    from signalpost.plugins.context import PluginContext
+    from signalpost.plugins.decorators import action, route, schedule, signal, timer
+    from signalpost.plugins.hookspecs import hookimpl
     from signalpost.signals.filters import Outgoing, Veto
     from signalpost.state.state import State
 
@@ -67,22 +67,22 @@ __all__ = [
 _HOMES = {
     "Action": "signalpost.plugins.action",
     "Client": "signalpost.delivery.client",
-    "ClientEvent": "signalpost.signals.event",
-    "Handler": "signalpost.plugins.handler",
-    "HandlerKind": "signalpost.plugins.handler",
-    "HandshakeRequest": "signalpost.signals.event",
-    "MessageData": "signalpost.signals.event",
+    "ClientEvent": "signalpost.events",
+    "Handler": "signalpost.handlers",
+    "HandlerKind": "signalpost.handlers",
+    "HandshakeRequest": "signalpost.events",
+    "MessageData": "signalpost.events",
     "Outgoing": "signalpost.signals.filters",
     "PluginContext": "signalpost.plugins.context",
     "Receipt": "signalpost.delivery.target",
-    "RouteBinding": "signalpost.plugins.handler",
-    "RouteEvent": "signalpost.signals.event",
-    "ScheduleBinding": "signalpost.plugins.handler",
-    "SignalBinding": "signalpost.plugins.handler",
-    "SignalEvent": "signalpost.signals.event",
+    "RouteBinding": "signalpost.handlers",
+    "RouteEvent": "signalpost.events",
+    "ScheduleBinding": "signalpost.handlers",
+    "SignalBinding": "signalpost.handlers",
+    "SignalEvent": "signalpost.events",
     "State": "signalpost.state.state",
-    "TickEvent": "signalpost.signals.event",
-    "TimerBinding": "signalpost.plugins.handler",
+    "TickEvent": "signalpost.events",
+    "TimerBinding": "signalpost.handlers",
     "Veto": "signalpost.signals.filters",
     "action": "signalpost.plugins.decorators",
     "hookimpl": "signalpost.plugins.hookspecs",

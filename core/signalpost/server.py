@@ -17,6 +17,7 @@ from signalpost.delivery.ring import open_writer
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.writers import Writer
 from signalpost.errors import OperatorError
+from signalpost.events import Services, Shared
 from signalpost.foreign import unseen_task
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
@@ -37,7 +38,6 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
-from signalpost.signals.event import Services, Shared
 from signalpost.signals.filters import Outgoing
 from signalpost.signals.places import Places
 from signalpost.signals.session import Signals

@@ -47,12 +47,7 @@ from signalpost.delivery.client import Client as ServerClient
 from signalpost.delivery.client import ClientId
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import Receipt
-from signalpost.foreign import Seat
-from signalpost.jobs.scheduler import Clock
-from signalpost.plan import Plan, load_beside, load_plan
-from signalpost.plugins.context import PluginContext
-from signalpost.server import Reloaded, Server
-from signalpost.signals.event import (
+from signalpost.events import (
     Broadcast,
     HandshakeRequest,
     MessageData,
@@ -62,6 +57,11 @@ from signalpost.signals.event import (
     SignalEvent,
     TickEvent,
 )
+from signalpost.foreign import Seat
+from signalpost.jobs.scheduler import Clock
+from signalpost.plan import Plan, load_beside, load_plan
+from signalpost.plugins.context import PluginContext
+from signalpost.server import Reloaded, Server
 from signalpost.state.frozen import fixed
 from signalpost.state.state import State
 from signalpost.units import parse_duration
@@ -308,7 +308,7 @@ async def serve(
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A value that code has sent with an event, and to whom; see `signalpost.signals.event.Broadcast`."""
+    """A value that code has sent with an event, and to whom; see `signalpost.events.Broadcast`."""
 
     value: Any
     to: str | None = None

@@ -15,11 +15,11 @@ from signalpost.actions.program import Program
 from signalpost.actions.steps import Leaf, Options
 from signalpost.cron import Cron
 from signalpost.delivery.target import Receipt
+from signalpost.events import Shared, TickEvent
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.plan import Job, ScheduleJob, TimerJob
-from signalpost.plugins.handler import Handler, HandlerKind
-from signalpost.signals.event import Shared, TickEvent
 from signalpost.state.state import State
 
 

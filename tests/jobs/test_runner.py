@@ -8,10 +8,10 @@ import pytest
 import uvloop
 
 from signalpost.errors import OperatorError
+from signalpost.events import Shared
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.runner import JobRunner, JobStatus
 from signalpost.plan import TimerJob
-from signalpost.plugins.handler import Handler, HandlerKind
-from signalpost.signals.event import Shared
 from signalpost.state.state import State
 
 

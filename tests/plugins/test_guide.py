@@ -93,7 +93,7 @@ def test_no_hook_or_decorator_is_explained_that_does_not_exist():
 
 
 def test_the_decorators_that_are_tested_here_are_all_there_are():
-    from signalpost.plugins.handler import HandlerKind
+    from signalpost.handlers import HandlerKind
 
     assert sorted(kind.value for kind in HandlerKind) == HANDLER_DECORATORS
 
@@ -115,7 +115,7 @@ def test_what_the_state_has_beyond_a_mapping_is_explained():
 
 
 def test_the_means_of_broadcasting_are_the_code_s():
-    from signalpost.signals.event import Broadcast
+    from signalpost.events import Broadcast
 
     parameters = dict(inspect.signature(Broadcast.__call__).parameters)
     del parameters["self"]

@@ -5,10 +5,10 @@ import pytest
 
 from signalpost.delivery.hub import Hub
 from signalpost.errors import PluginError
+from signalpost.events import Shared
 from signalpost.plugins import running
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
-from signalpost.signals.event import Shared
 from signalpost.state.state import State
 
 HEAD = "import asyncio\nfrom signalpost import hookimpl\n"

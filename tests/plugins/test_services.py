@@ -283,7 +283,7 @@ async def test_on_error_hears_what_code_of_plugins_raises_and_is_told_once(kind,
 
 
 async def test_an_event_outside_of_a_plugin_s_code_spawns_nothing():
-    from signalpost.signals.event import PluginView
+    from signalpost.events import PluginView
 
     class Bare(PluginView):
         _seat = None

@@ -16,14 +16,14 @@ from signalpost.actions.steps import Leaf, Options
 from signalpost.config.model import EndpointConfig, LimitsConfig, Scheme
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.target import Receipt
+from signalpost.events import Shared
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.paths import PathPattern
 from signalpost.plan import RouteRule
-from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.serving.app import build_app, discard_app
 from signalpost.serving.gate import Gate
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.services import RouteServices
-from signalpost.signals.event import Shared
 from signalpost.state.state import State
 
 

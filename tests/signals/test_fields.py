@@ -2,8 +2,8 @@
 
 import pytest
 
+from signalpost.events import HandshakeRequest
 from signalpost.fields import join_fields, read_query
-from signalpost.signals.event import HandshakeRequest
 
 
 def test_a_field_that_stands_several_times_is_one_list_in_its_order():

@@ -38,7 +38,7 @@ _TARGETS = ("path", "group", "client")
 
 
 def broadcast(run: Run, options: Mapping[str, Any]) -> Receipt:
-    """Send a value to clients; see `signalpost.signals.event.Broadcast`."""
+    """Send a value to clients; see `signalpost.events.Broadcast`."""
     if len(options) == 1:
         return run.count(run.event.broadcast(options["value"]))
     target = {name: text_of(name, options[name]) for name in _TARGETS if name in options}

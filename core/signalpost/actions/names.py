@@ -10,7 +10,7 @@ from typing import Any
 from signalpost.actions.run import Run
 from signalpost.config.actions import Place
 from signalpost.delivery.client import Client
-from signalpost.signals.event import HandshakeRequest
+from signalpost.events import HandshakeRequest
 
 Getter = Callable[[Run], Any]
 

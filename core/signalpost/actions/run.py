@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from signalpost.actions.given import UnfitError
 from signalpost.config.actions import LONGEST_WAIT
 from signalpost.delivery.target import Receipt
-from signalpost.signals.event import TickEvent
+from signalpost.events import TickEvent
 from signalpost.templates.clock import WorkClock, too_long
 from signalpost.units import MEBIBYTE, format_duration, format_size
 

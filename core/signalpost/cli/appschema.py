@@ -9,8 +9,8 @@ from signalpost.config.exposure import RECORDS_FOLDER
 from signalpost.config.schema.definition import routes_schema
 from signalpost.config.schema.editor import editor_schema
 from signalpost.errors import OperatorError
+from signalpost.handlers import HandlerKind
 from signalpost.plan.loading import load_offers
-from signalpost.plugins.handler import HandlerKind
 from signalpost.plugins.registry import Registry
 
 SCHEMA_FILE = Path(RECORDS_FOLDER) / "routes.schema.json"

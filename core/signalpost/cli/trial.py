@@ -21,13 +21,13 @@ from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.transport import Buffer
 from signalpost.errors import OperatorError, PluginError, StepFailedError
+from signalpost.events import HandshakeRequest, RouteEvent, Services, Shared
 from signalpost.paths import Params
 from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
 from signalpost.signals.elsewhere import document_of, guard_for
-from signalpost.signals.event import HandshakeRequest, RouteEvent, Services, Shared
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.places import Places

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from signalpost.config.model import MessageFormat, StepConfig
+from signalpost.handlers import Handler
 from signalpost.jobs.moments import next_runs
 from signalpost.plan import Job, Plan, RouteRule, TimerJob
-from signalpost.plugins.handler import Handler
 from signalpost.signals.rule import SignalRule
 
 

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from signalpost.cron import system_zone
+from signalpost.events import Broadcast, Shared
+from signalpost.handlers import HandlerKind
 from signalpost.jobs.moments import moments_of
 from signalpost.jobs.scheduler import Clock, JobScheduler
 from signalpost.jobs.series import Series
 from signalpost.plan import Job
-from signalpost.plugins.handler import HandlerKind
-from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from signalpost.actions.steps import fill
 from signalpost.errors import StepFailedError
+from signalpost.events import Broadcast, Shared, TickEvent
 from signalpost.foreign import is_cancelled, named, original, overran
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.moments import Moments, TimerMoments
 from signalpost.plan import Job, TimerJob
-from signalpost.plugins.handler import Handler, HandlerKind
-from signalpost.signals.event import Broadcast, Shared, TickEvent
 from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)

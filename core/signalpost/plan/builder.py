@@ -18,6 +18,7 @@ from signalpost.config.model import (
     Wish,
 )
 from signalpost.config.viewtemplates import template_digests
+from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
@@ -31,7 +32,6 @@ from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
 from signalpost.plan.strangers import note_strangers
 from signalpost.plugins.filtering import filters_of
-from signalpost.plugins.handler import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
 from signalpost.units import format_size

@@ -11,9 +11,9 @@ from typing import Any
 
 from signalpost.config.actions import called
 from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, StateConfig, TimerConfig
+from signalpost.handlers import Binding, Handler, RouteBinding, SignalBinding
 from signalpost.paths import PathPattern
 from signalpost.plan.model import Job, Plan, RouteRule, ScheduleJob
-from signalpost.plugins.handler import Binding, Handler, RouteBinding, SignalBinding
 from signalpost.signals.rule import SignalRule
 
 NOTHING = "nothing changed"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from signalpost.config.model import ServerConfig
 from signalpost.errors import ConfigError, PluginError, Problem
+from signalpost.handlers import Handler
 from signalpost.places import Keys, Part
-from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
 
 

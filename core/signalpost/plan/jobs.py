@@ -8,11 +8,11 @@ from signalpost.config.actions import Place
 from signalpost.config.model import ScheduleConfig, TimerConfig
 from signalpost.cron import Cron
 from signalpost.errors import OperatorError
+from signalpost.handlers import Handler, ScheduleBinding, TimerBinding
 from signalpost.places import Keys
 from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.steps import StepCompiler
-from signalpost.plugins.handler import Handler, ScheduleBinding, TimerBinding
 from signalpost.state.frozen import fixed
 
 

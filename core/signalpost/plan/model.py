@@ -15,9 +15,9 @@ from signalpost.actions.steps import Options
 from signalpost.config.actions import CHANGING, all_steps
 from signalpost.config.model import ServerConfig
 from signalpost.cron import Cron
+from signalpost.handlers import Handler
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
-from signalpost.plugins.handler import Handler
 from signalpost.plugins.registry import Registry
 from signalpost.signals.filters import Filters
 from signalpost.signals.rule import SignalRule

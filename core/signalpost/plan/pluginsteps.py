@@ -10,8 +10,8 @@ from signalpost.actions.run import Run
 from signalpost.actions.steps import Effect
 from signalpost.config.model import StepConfig
 from signalpost.config.schema.judge import Misfit, judge_shape
+from signalpost.events import given_to
 from signalpost.plugins.action import Action
-from signalpost.signals.event import given_to
 from signalpost.templates.compiler import is_template
 
 

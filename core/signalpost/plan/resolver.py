@@ -10,13 +10,13 @@ from signalpost.config.model import RouteConfig, ScheduleConfig, SchemaConfig, S
 from signalpost.config.userschemas import schema_notes
 from signalpost.config.viewtemplates import Additions, check_template
 from signalpost.cron import Cron
+from signalpost.handlers import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.jsonschemas.gate import Document, SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Part
 from signalpost.plan.findings import Findings
 from signalpost.plugins.assembly import nearest
 from signalpost.plugins.discovery import normalized
-from signalpost.plugins.handler import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.plugins.registry import Plugin, Registry
 from signalpost.words import format_keys
 

@@ -12,12 +12,12 @@ from signalpost.actions.respond import respond, response_of
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of, paired
 from signalpost.config.actions import BUILT_IN, Place, called, split_key
 from signalpost.config.model import StepConfig
+from signalpost.events import given_to
+from signalpost.handlers import HandlerKind
 from signalpost.places import Keys, Part
 from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plan.shapes import Shapes
-from signalpost.plugins.handler import HandlerKind
-from signalpost.signals.event import given_to
 from signalpost.templates.compiler import Compiler
 from signalpost.templates.mistakes import Names
 

@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 
 from signalpost.config.model import METHODS
 from signalpost.cron import Cron
-from signalpost.paths import PathPattern
-from signalpost.plugins.handler import (
+from signalpost.handlers import (
     Binding,
     HandlerKind,
     RouteBinding,
@@ -20,6 +19,7 @@ from signalpost.plugins.handler import (
     SignalBinding,
     TimerBinding,
 )
+from signalpost.paths import PathPattern
 from signalpost.state.frozen import fixed
 from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
 from signalpost.words import listing

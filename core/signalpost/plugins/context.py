@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from signalpost.events import Broadcast, Jobs, Shared, SharedView
 from signalpost.foreign import Code, Seat, original
-from signalpost.signals.event import Broadcast, Jobs, Shared, SharedView
 
 LOG = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class PluginContext(SharedView):
         shared: what all events of the server share.
         own: what the plugin keeps for its handlers and its `shutdown`, by names of its choice. It is this instance's:
             of a plugin that has changed, two are there for a while.
-        broadcast: see `signalpost.signals.event.Broadcast`; without a target it goes to everyone.
+        broadcast: see `signalpost.events.Broadcast`; without a target it goes to everyone.
 
     """
 

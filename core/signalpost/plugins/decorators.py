@@ -11,9 +11,8 @@ from datetime import datetime, tzinfo
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from signalpost.plugins.action import Action, Schema
-from signalpost.plugins.bindings import checked, text_of
-from signalpost.plugins.handler import (
+from signalpost.events import RouteEvent, SignalEvent, TickEvent
+from signalpost.handlers import (
     Binding,
     Handler,
     HandlerKind,
@@ -22,6 +21,8 @@ from signalpost.plugins.handler import (
     SignalBinding,
     TimerBinding,
 )
+from signalpost.plugins.action import Action, Schema
+from signalpost.plugins.bindings import checked, text_of
 from signalpost.plugins.marks import (
     check_action,
     check_handler,
@@ -31,7 +32,6 @@ from signalpost.plugins.marks import (
     mark_handler,
     where_is,
 )
-from signalpost.signals.event import RouteEvent, SignalEvent, TickEvent
 
 Duration = str | float
 

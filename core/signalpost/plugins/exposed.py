@@ -11,8 +11,8 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, TypeVar
 
+from signalpost.handlers import Handler
 from signalpost.plugins.action import Action
-from signalpost.plugins.handler import Handler
 from signalpost.plugins.loaded import parts_of
 from signalpost.plugins.marks import Fault, Marks, check_action, check_handler, marked_in, marks_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from signalpost.signals.event import MessageData
+from signalpost.events import MessageData
 from signalpost.signals.filters import Outgoing
 
 _WISHES = ("path", "client_id", "group")

@@ -6,9 +6,9 @@ from typing import Any
 
 from signalpost.delivery.client import Client
 from signalpost.errors import ErrorCode
+from signalpost.events import MessageData
 from signalpost.plugins.filtered import check_message, check_outgoing
 from signalpost.plugins.registry import Implementation, Registry, log_failure
-from signalpost.signals.event import MessageData
 from signalpost.signals.filters import Filters, Outgoing, Veto
 
 FILTER_MESSAGE = "filter_message"

@@ -12,11 +12,11 @@ from typing import Any, TypeVar, overload
 import pluggy
 
 from signalpost.delivery.client import Client
+from signalpost.events import HandshakeRequest, MessageData
+from signalpost.handlers import Handler
 from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
-from signalpost.plugins.handler import Handler
 from signalpost.plugins.marks import record
-from signalpost.signals.event import HandshakeRequest, MessageData
 from signalpost.signals.filters import Outgoing
 
 F = TypeVar("F", bound=Callable[..., Any])

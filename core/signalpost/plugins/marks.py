@@ -13,8 +13,8 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from signalpost.errors import PluginError
+from signalpost.handlers import Handler
 from signalpost.plugins.action import Action
-from signalpost.plugins.handler import Handler
 
 _ATTRIBUTE = "__signalpost__"
 _RECORD = "__signalpost_marked__"

@@ -18,12 +18,12 @@ from signalpost.actions.names import GETTERS
 from signalpost.config.schema.definition import built_in_actions, part_faults
 from signalpost.errors import PluginError
 from signalpost.foreign import Code, in_templates
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.bindings import checked_all, text_of
 from signalpost.plugins.exposed import exposed_marks
 from signalpost.plugins.faults import fault
-from signalpost.plugins.handler import Handler, HandlerKind
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
 from signalpost.plugins.returns import with_told_returns

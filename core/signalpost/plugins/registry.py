@@ -8,9 +8,9 @@ from typing import Any
 
 from signalpost.errors import PluginError
 from signalpost.foreign import Code, Seat, is_the_task_s, original
+from signalpost.handlers import Handler
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.dropins import DropInPackage
-from signalpost.plugins.handler import Handler
 from signalpost.plugins.loaded import Loaded
 
 LOG = logging.getLogger(__name__)

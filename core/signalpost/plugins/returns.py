@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from signalpost.delivery.target import Receipt
 from signalpost.foreign import Seat
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.plugins.action import Action
-from signalpost.plugins.handler import Handler, HandlerKind
 
 LOG = logging.getLogger(__name__)
 

@@ -10,12 +10,7 @@ from typing import Any
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.errors import PluginError
-from signalpost.foreign import Code, named
-from signalpost.plugins.context import PluginContext
-from signalpost.plugins.handler import HandlerKind
-from signalpost.plugins.registry import Implementation, Registry, log_failure, run
-from signalpost.plugins.returns import untold
-from signalpost.signals.event import (
+from signalpost.events import (
     Broadcast,
     Callee,
     HandshakeRequest,
@@ -25,6 +20,11 @@ from signalpost.signals.event import (
     SignalEvent,
     TickEvent,
 )
+from signalpost.foreign import Code, named
+from signalpost.handlers import HandlerKind
+from signalpost.plugins.context import PluginContext
+from signalpost.plugins.registry import Implementation, Registry, log_failure, run
+from signalpost.plugins.returns import untold
 from signalpost.signals.filters import Veto
 
 PATIENCE = 5.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import Receipt
-from signalpost.signals.event import Broadcast
+from signalpost.events import Broadcast
 
 
 class Restraint:
@@ -71,6 +71,6 @@ class RouteBroadcast:
         self.used = False
 
     def __call__(self, value: Any, **target: Any) -> Receipt:
-        """Send a value; see `signalpost.signals.event.Broadcast`."""
+        """Send a value; see `signalpost.events.Broadcast`."""
         self.used = True
         return self._broadcast(value, **target)

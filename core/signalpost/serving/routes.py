@@ -22,10 +22,11 @@ from signalpost.actions.run import Response as Made
 from signalpost.actions.run import WebRequest as SeenRequest
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.events import RouteEvent
 from signalpost.foreign import Code, original
+from signalpost.handlers import Handler
 from signalpost.paths import PathPattern, path_segments
 from signalpost.plan import RouteRule
-from signalpost.plugins.handler import Handler
 from signalpost.serving import pages
 from signalpost.serving.answer import check_answer
 from signalpost.serving.context import in_context
@@ -37,7 +38,6 @@ from signalpost.serving.restraint import RouteBroadcast
 from signalpost.serving.services import RouteServices
 from signalpost.serving.views import View, ViewError, ViewRequest
 from signalpost.serving.whereabouts import whereabouts
-from signalpost.signals.event import RouteEvent
 from signalpost.signals.outgoing import check_size
 
 LOG = logging.getLogger(__name__)

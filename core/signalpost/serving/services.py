@@ -7,10 +7,10 @@ from typing import Any
 
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import NO_ADDITIONS, Additions
+from signalpost.events import Broadcast, Shared
 from signalpost.serving.packed import Packed
 from signalpost.serving.private import NOTHING_PRIVATE, Private
 from signalpost.serving.restraint import Restraint
-from signalpost.signals.event import Broadcast, Shared
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 

@@ -15,6 +15,7 @@ from sanic_routing.route import Route
 from signalpost.config.model import EndpointConfig, LimitsConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.inbound import Inbound
+from signalpost.events import HandshakeRequest
 from signalpost.paths import path_text
 from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.connection import Clockwork, Connection
@@ -25,7 +26,6 @@ from signalpost.serving.pages import failure
 from signalpost.serving.protocol import HandingOver
 from signalpost.serving.rate import allowance_of, pace_of
 from signalpost.serving.table import RouteTable
-from signalpost.signals.event import HandshakeRequest
 from signalpost.signals.session import Session, Signals
 from signalpost.signals.table import ResolvedPath, SignalTable
 from signalpost.websocket.deflate import Agreement, Deflater, Deflaters, Inflater

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from signalpost.delivery.client import Client
 from signalpost.errors import StepFailedError
+from signalpost.events import ClientEvent
 from signalpost.foreign import is_the_task_s, overran_in
-from signalpost.signals.event import ClientEvent
 from signalpost.signals.inbox import Passage
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.work import Work

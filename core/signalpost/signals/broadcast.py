@@ -9,9 +9,9 @@ from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.outbox import Slot
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
+from signalpost.events import Reach
 from signalpost.signals.decide import wished_target
 from signalpost.signals.elsewhere import ElsewhereGuard
-from signalpost.signals.event import Reach
 from signalpost.signals.filters import Outgoing, Veto
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.outgoing import ValueFrame, check_size, slot_of
@@ -21,7 +21,7 @@ _TO_EVERYONE = (EVERYONE,)
 
 
 class Broadcaster:
-    """Sends values to clients; see `signalpost.signals.event.Broadcast` for the arguments.
+    """Sends values to clients; see `signalpost.events.Broadcast` for the arguments.
 
     Args:
         hub: delivers.
@@ -81,7 +81,7 @@ class Broadcaster:
         """Read the arguments of `broadcast`; none of them given is no target at all.
 
         Args:
-            to: as the others, see `signalpost.signals.event.Broadcast`.
+            to: as the others, see `signalpost.events.Broadcast`.
             path: means the sender's own place where it is the sender's path, else every signal that declares it.
             group: see there.
             client: see there.
@@ -121,7 +121,7 @@ class Broadcaster:
         """Send a value to targets of which no client is in two.
 
         Args:
-            value: see `signalpost.signals.event.Broadcast`.
+            value: see `signalpost.events.Broadcast`.
             targets: at least one.
             origin: the path that the value comes from, for the envelope.
 

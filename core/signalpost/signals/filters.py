@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signalpost.delivery.client import Client
-from signalpost.signals.event import MessageData
+from signalpost.events import MessageData
 
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 

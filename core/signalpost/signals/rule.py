@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
+from signalpost.events import SignalEvent
 from signalpost.foreign import Code
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
-from signalpost.signals.event import SignalEvent
 from signalpost.signals.filters import Filters
 
 _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)

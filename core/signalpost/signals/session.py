@@ -13,13 +13,13 @@ from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
+from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import Code, is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
-from signalpost.signals.event import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.signals.filters import Filters, Outgoing, Veto
 from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import Entry, Inbox, Passage, Source
