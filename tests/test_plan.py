@@ -14,6 +14,7 @@ from signalpost.config.model import (
     MessageFormat,
     PluginsConfig,
     Rebroadcast,
+    RequestedTarget,
     RouteConfig,
     ScheduleConfig,
     SchemaConfig,
@@ -25,7 +26,6 @@ from signalpost.config.model import (
     StateConfig,
     StepConfig,
     TimerConfig,
-    Wish,
 )
 from signalpost.cron import Cron
 from signalpost.errors import ConfigError, Problem
@@ -45,7 +45,7 @@ ENDPOINTS = (
 LINES = {"limits": 5, "signals": 10, "routes": 20, "timers": 30, "schedules": 40, "plugins": 50, "handlers": 60}
 
 
-class Places:
+class HandlerSlots:
     """Where a routes.yaml of the tests would have its parts: signals[0] in line 10, signals[1] in line 11, …"""
 
     def line(self, keys):
@@ -90,7 +90,7 @@ def plan(tmp_path):
             unbound=frozenset(unbound),
             limits=limits or LimitsConfig(),
             state=StateConfig(),
-            source=Places(),
+            source=HandlerSlots(),
         )
         registries.append(load_plugins(config.plugins, ()))
         return build_plan(config, registries[-1])
@@ -158,7 +158,7 @@ def test_a_signal_keeps_what_routes_yaml_says_of_it(plan):
         a_signal(
             path="/rooms/<room>",
             rebroadcast=Rebroadcast.PATH,
-            targets=frozenset({Wish.PATH}),
+            targets=frozenset({RequestedTarget.PATH}),
             format=MessageFormat.RAW,
             endpoints=("more",),
         )
@@ -166,7 +166,11 @@ def test_a_signal_keeps_what_routes_yaml_says_of_it(plan):
     assert str(rule.pattern) == "/rooms/<room>"
     assert (rule.owner, rule.endpoints) == ("app/routes.yaml:10", {"more"})
     assert (rule.handler, rule.handler_name, rule.handler_plugin, rule.gate) == (None, "", "", None)
-    assert (rule.rebroadcast, rule.targets, rule.format) == (Rebroadcast.PATH, {Wish.PATH}, MessageFormat.RAW)
+    assert (rule.rebroadcast, rule.targets, rule.format) == (
+        Rebroadcast.PATH,
+        {RequestedTarget.PATH},
+        MessageFormat.RAW,
+    )
 
 
 def test_a_part_that_names_no_endpoints_is_served_by_all_of_its_kind(plan):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from signalpost.plugins.context import PluginContext
     from signalpost.plugins.decorators import action, route, schedule, signal, timer
     from signalpost.plugins.hookspecs import hookimpl
-    from signalpost.signals.filters import Outgoing, Veto
+    from signalpost.signals.messagefilters import Outgoing, Veto
     from signalpost.state.state import State
 
 __version__ = "0.1.0"
@@ -72,7 +72,7 @@ _HOMES = {
     "HandlerKind": "signalpost.handlers",
     "HandshakeRequest": "signalpost.events",
     "MessageData": "signalpost.events",
-    "Outgoing": "signalpost.signals.filters",
+    "Outgoing": "signalpost.signals.messagefilters",
     "PluginContext": "signalpost.plugins.context",
     "Receipt": "signalpost.delivery.target",
     "RouteBinding": "signalpost.handlers",
@@ -83,7 +83,7 @@ _HOMES = {
     "State": "signalpost.state.state",
     "TickEvent": "signalpost.events",
     "TimerBinding": "signalpost.handlers",
-    "Veto": "signalpost.signals.filters",
+    "Veto": "signalpost.signals.messagefilters",
     "action": "signalpost.plugins.decorators",
     "hookimpl": "signalpost.plugins.hookspecs",
     "route": "signalpost.plugins.decorators",

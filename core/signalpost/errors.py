@@ -133,7 +133,7 @@ class ClientError(SignalpostError):
     """A client's message was refused. Its text goes to that client, so it holds nothing of the server's.
 
     Attributes:
-        code: one of `ErrorCode`, or of a plugin's own (`signalpost.signals.filters.Veto`).
+        code: one of `ErrorCode`, or of a plugin's own (`signalpost.signals.messagefilters.Veto`).
         pointer: a JSON Pointer (RFC 6901) into the client's message; empty for the whole.
         detail: one sentence for the person who sent it.
 

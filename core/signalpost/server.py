@@ -38,9 +38,9 @@ from signalpost.serving.services import RouteServices
 from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
-from signalpost.signals.filters import Outgoing
-from signalpost.signals.places import Places
+from signalpost.signals.messagefilters import Outgoing
 from signalpost.signals.session import Signals
+from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
 from signalpost.state.state import State, configure
@@ -192,11 +192,11 @@ class Server:
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=shed, writer=self._writer)
         self._hub.strain = Strain(loop.time, loop.call_later, self._hub.flush)
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
-        self._broadcaster = Broadcaster(self._hub, table.spelling)
+        self._broadcaster = Broadcaster(self._hub, table.canonical_path)
         self._broadcaster.address_by(table, guard_for(table, self._hub))
         self._broadcaster.filter = _filter_of(plan)
         self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, services=Services(plan.config.folder))
-        self._signals = Signals(self._hub, self._broadcaster, self._shared, Places(limits.handlers))
+        self._signals = Signals(self._hub, self._broadcaster, self._shared, HandlerSlots(limits.handlers))
         self._signals.patience = limits.handshake
         self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
         self._keepalive.shortest = _shortest_silence(plan)
@@ -264,7 +264,7 @@ class Server:
         """
         async with self._reloading:
             old, work, plugins = self.plan, Work(), self._plugins_of(plan, self._plugins)
-            places, held = self._signals.places, 0
+            slots, held = self._signals.slots, 0
             changeover: Changeover | None = None
             try:
                 # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
@@ -275,7 +275,7 @@ class Server:
                 )
                 await changeover.prepare()
                 held = old.config.limits.handlers if plugins.is_replacing else 0
-                places.resize(-held)  # no handler begins while an instance is down whose successor is not up
+                slots.resize(-held)  # no handler begins while an instance is down whose successor is not up
                 await plugins.start(plan.config.limits.startup)
                 self._refuse_if_stopping()
                 # The last that can fail; it changes nothing then.
@@ -284,13 +284,13 @@ class Server:
                 if changeover is not None:
                     changeover.give_up()
                 await plugins.give_up(old.config.limits.startup)
-                places.resize(held)
+                slots.resize(held)
                 plan.registry.unload()
                 raise
             retired, old_work = self._plugins, self._signals.work
             plugins.take_over()
             rebound = self._swap(plan, addressing, plugins, work, changeover)
-            places.resize(held)
+            slots.resize(held)
             for listener in changeover.left:
                 self._leaving.append(listener)
                 self._go_on(self._let_go(listener, old.config.limits.drain))
@@ -324,7 +324,7 @@ class Server:
         sockets.limits = sockets.gate.limits = limits
         sockets.ports, sockets.endpoints = _numbers_of(changeover.ports), _endpoints_of(changeover.ports)
         configure(self._state, plan.config.state)
-        self._signals.places.resize(limits.handlers - before.handlers)
+        self._signals.slots.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()
             self._hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
 from signalpost.paths import PathPattern, join_segments, path_segments, path_text, split_path
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import SignalTable
@@ -174,7 +174,7 @@ def table():
             handler_plugin="",
             gate=None,
             rebroadcast=Rebroadcast.PATH,
-            targets=frozenset(Wish),
+            targets=frozenset(RequestedTarget),
             format=MessageFormat.JSON,
             slow=SlowConfig(),
         )

@@ -10,9 +10,9 @@ from signalpost.config.model import (
     MessageFormat,
     PluginsConfig,
     Rebroadcast,
+    RequestedTarget,
     Scheme,
     ServerConfig,
-    Wish,
 )
 from signalpost.config.schema.definition import routes_schema
 from signalpost.units import parse_duration, parse_size, parse_wait
@@ -81,8 +81,12 @@ def test_routes_are_read(whole, app):
 
 def test_signals_are_read(whole):
     root, rooms, shout, yjs = whole.signals
-    assert (root.rebroadcast, root.targets, root.format) == (Rebroadcast.EVERYONE, frozenset(Wish), MessageFormat.JSON)
-    assert (rooms.rebroadcast, rooms.targets, rooms.endpoints) == (Rebroadcast.PATH, {Wish.PATH}, ("live",))
+    assert (root.rebroadcast, root.targets, root.format) == (
+        Rebroadcast.EVERYONE,
+        frozenset(RequestedTarget),
+        MessageFormat.JSON,
+    )
+    assert (rooms.rebroadcast, rooms.targets, rooms.endpoints) == (Rebroadcast.PATH, {RequestedTarget.PATH}, ("live",))
     assert shout.schema is not None
     assert (shout.handler, shout.schema.document) == ("shout", True)
     assert (yjs.format, yjs.rebroadcast) == (MessageFormat.RAW, Rebroadcast.OTHERS)

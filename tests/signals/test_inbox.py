@@ -8,7 +8,7 @@ import pytest
 from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 from signalpost.signals.inbox import MOST_WAITING
-from signalpost.signals.places import Places
+from signalpost.signals.slots import HandlerSlots
 from signalpost.testing import serve
 
 PLUGIN = """
@@ -228,7 +228,7 @@ def test_a_place_that_is_not_needed_goes_to_the_next_in_line_however_long_that_i
             self.asked += 1
             return self.needs
 
-    places = Places(1)
+    places = HandlerSlots(1)
     assert (places.take(), places.take(), places.crowded) == (True, False, False)
     nobody, somebody = Waiter(needs=False), Waiter(needs=True)
     for _ in range(5_000):
@@ -249,7 +249,7 @@ def test_places_may_become_more_or_fewer_while_some_are_taken():
             Waiter.begun += 1
             return True
 
-    places = Places(2)
+    places = HandlerSlots(2)
     assert (places.take(), places.take(), places.take()) == (True, True, False)
     places.line_up(Waiter())
     places.line_up(Waiter())

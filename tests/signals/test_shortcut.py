@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
 from signalpost.delivery.target import EVERYONE
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
@@ -28,7 +28,7 @@ def make_rule(**changes):
         "handler_plugin": "",
         "gate": None,
         "rebroadcast": Rebroadcast.EVERYONE,
-        "targets": frozenset(Wish),
+        "targets": frozenset(RequestedTarget),
         "format": MessageFormat.JSON,
         "slow": SlowConfig(),
     }

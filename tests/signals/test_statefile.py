@@ -52,7 +52,7 @@ async def keep(event):
 """
 
 
-class Places:
+class HandlerSlots:
     """Every key stands in line 3."""
 
     def place(self, _keys):
@@ -70,7 +70,7 @@ def kept(file):
     with contextlib.ExitStack() as opened:
 
         def open_state():
-            state = State.open(StateConfig(("state",), file), Places())
+            state = State.open(StateConfig(("state",), file), HandlerSlots())
             opened.callback(state.close)
             return state
 
@@ -79,7 +79,7 @@ def kept(file):
 
 def refusal(file):
     with pytest.raises(StateFileError) as caught:
-        State.open(StateConfig(("state",), file), Places())
+        State.open(StateConfig(("state",), file), HandlerSlots())
     text = str(caught.value)
     assert "\n" not in text
     prefix = f"routes.yaml:3: state.file: {file} "
@@ -119,7 +119,7 @@ def test_whatever_is_written_in_however_many_batches_is_read(tmp_path_factory, c
 
 def test_keys_that_are_to_be_forgotten_are_not_kept_even_if_they_were_kept_before(file):
     def counted(*forget):
-        state = State.open(StateConfig(("state",), file, forget=frozenset(forget)), Places())
+        state = State.open(StateConfig(("state",), file, forget=frozenset(forget)), HandlerSlots())
         found = dict(state)
         state["names"], state["n"] = {"1": "ada"}, 1
         state.close()
@@ -201,7 +201,7 @@ def test_a_file_is_free_as_soon_as_its_server_is_gone(kept):
 
 def damaged(file):
     """Write over the middle of a database that holds enough to have a middle."""
-    state = State.open(StateConfig(("state",), file), Places())
+    state = State.open(StateConfig(("state",), file), HandlerSlots())
     for n in range(2000):
         state[f"key {n}"] = "x" * 50
     state.close()
@@ -212,7 +212,7 @@ def damaged(file):
 
 def damaged_where_keys_are_looked_up(file):
     """Write over the pages of the index, which reading everything does not need."""
-    state = State.open(StateConfig(("state",), file), Places())
+    state = State.open(StateConfig(("state",), file), HandlerSlots())
     for n in range(2000):
         state[f"key {n}"] = n
     state.close()
@@ -229,13 +229,13 @@ def of_others(file):
 
 
 def of_the_future(file):
-    State.open(StateConfig(("state",), file), Places()).close()
+    State.open(StateConfig(("state",), file), HandlerSlots()).close()
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("pragma user_version = 2")
 
 
 def not_json(file):
-    State.open(StateConfig(("state",), file), Places()).close()
+    State.open(StateConfig(("state",), file), HandlerSlots()).close()
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("insert into state values ('votes', '{')")
         connection.commit()
@@ -677,7 +677,7 @@ def config_of(file, *forget):
 
 
 def test_what_is_not_to_be_forgotten_any_more_is_kept_with_the_values_that_it_has(file, kept):
-    state = State.open(config_of(file, "votes", "rooms.names"), Places())
+    state = State.open(config_of(file, "votes", "rooms.names"), HandlerSlots())
     state["votes"], state["rooms"], state["n"] = {"tea": 3}, {"names": ["ada"], "topic": "x"}, 1
     configure(state, config_of(file))
     state.close()
@@ -685,28 +685,28 @@ def test_what_is_not_to_be_forgotten_any_more_is_kept_with_the_values_that_it_ha
 
 
 def test_what_is_to_be_forgotten_from_now_on_is_forgotten_by_the_next_start(file, kept):
-    state = State.open(config_of(file), Places())
+    state = State.open(config_of(file), HandlerSlots())
     state["votes"], state["rooms"], state["n"] = {"tea": 3}, {"names": ["ada"], "topic": "x"}, 1
     configure(state, config_of(file, "votes", "rooms.names"))
     assert state["rooms"] == {"names": ["ada"], "topic": "x"}
     state.close()
-    State.open(config_of(file, "votes", "rooms.names"), Places()).close()
+    State.open(config_of(file, "votes", "rooms.names"), HandlerSlots()).close()
     assert kept() == {"n": 1, "rooms": {"topic": "x"}}
 
 
 def test_a_key_inside_of_another_is_forgotten_alone(file, kept):
-    state = State.open(config_of(file, "rooms.blue.names"), Places())
+    state = State.open(config_of(file, "rooms.blue.names"), HandlerSlots())
     state.put(("rooms", "blue", "names", "1"), "ada")
     state.put(("rooms", "blue", "topic"), "x")
     state["rooms.blue.names"] = "a key of its own that looks like that"
     state.close()
-    state = State.open(config_of(file, "rooms.blue.names"), Places())
+    state = State.open(config_of(file, "rooms.blue.names"), HandlerSlots())
     assert state == {"rooms": {"blue": {"topic": "x"}}}
     state.close()
-    state = State.open(config_of(file), Places())
+    state = State.open(config_of(file), HandlerSlots())
     state.put(("rooms", "blue", "names"), "kept before it was to be forgotten")
     state.close()
-    state = State.open(config_of(file, "rooms.blue.names"), Places())
+    state = State.open(config_of(file, "rooms.blue.names"), HandlerSlots())
     assert state == {"rooms": {"blue": {"topic": "x"}}}
     state.close()
     assert kept() == {"rooms": {"blue": {"topic": "x"}}}

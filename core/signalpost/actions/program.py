@@ -63,7 +63,7 @@ class Program:
             raise RuntimeError("a step waits in a list that was compiled as one that does not")
         return run
 
-    async def follow(
+    async def run_async(
         self,
         event: Any,
         *,

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from signalpost.actions.program import Program
 from signalpost.cli.terminal import show_facts
 from signalpost.cli.wording import outline, route_does, signal_does
-from signalpost.config.model import EndpointConfig, MessageFormat, Wish
+from signalpost.config.model import EndpointConfig, MessageFormat, RequestedTarget
 from signalpost.errors import OperatorError
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import Params, path_segments, path_text
@@ -72,8 +72,8 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
     for label, program in (("connected", rule.connected), ("disconnected", rule.disconnected)):
         yield from _actions(label, program)
     if rule.handler is None and rule.do is None and rule.format is MessageFormat.JSON:
-        wishes = ", ".join(wish.value for wish in Wish if wish in rule.targets)
-        yield "targets", f"a client may choose {wishes}" if wishes else "a client may choose nothing"
+        requested = ", ".join(requested.value for requested in RequestedTarget if requested in rule.targets)
+        yield "targets", f"a client may choose {requested}" if requested else "a client may choose nothing"
     if not rule.from_elsewhere:
         yield "elsewhere", "messages of clients on other paths do not arrive here"
     yield from _losers(first, others)

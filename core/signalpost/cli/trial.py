@@ -30,9 +30,9 @@ from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
 from signalpost.signals.elsewhere import document_of, guard_for
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.places import Places
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.session import FORGED, Session, Signals
+from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import ResolvedPath, SignalTable
 from signalpost.state.state import State
 from signalpost.websocket.frames import Opcode
@@ -105,12 +105,12 @@ class Trial:
             filters=plan.filters if call else None,
         )
         self._hub = Hub(lambda _: None)
-        self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.spelling)
+        self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.canonical_path)
         broadcaster.address_by(self._table, guard_for(self._table, self._hub))
         if call and plan.filters is not None:
             broadcaster.filter = plan.filters.broadcast
         self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, services=Services(plan.config.folder))
-        self._signals = Signals(self._hub, broadcaster, self._shared, Places(plan.config.limits.handlers))
+        self._signals = Signals(self._hub, broadcaster, self._shared, HandlerSlots(plan.config.limits.handlers))
         self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
         self._sessions: dict[str, Session] = {}
         self._transports: dict[str, _Recording] = {}
@@ -131,9 +131,9 @@ class Trial:
         """Find the signal of a path; None if the path is refused."""
         return self._table.resolve(self._endpoint.name, path)
 
-    def spelling(self, path: str) -> str:
+    def canonical_path(self, path: str) -> str:
         """Bring a target's path to the spelling of clients' paths."""
-        return self._table.spelling(path)
+        return self._table.canonical_path(path)
 
     @asynccontextmanager
     async def running(self, clients: Iterable[Imagined]) -> AsyncIterator[None]:
@@ -245,7 +245,7 @@ class Trial:
         program = self._without_code(rule.do, handlers=False)
         with self._afresh():
             try:
-                run = await program.follow(event, request=request, trace=self.outcome.trace)
+                run = await program.run_async(event, request=request, trace=self.outcome.trace)
             except StepFailedError as error:
                 _LOG.error("%s (on %s)", error, request.seen["path"], exc_info=error.cause)
                 return FAILED
@@ -283,10 +283,10 @@ class Trial:
         if rule.do is not None:
             program = self._without_code(rule.do)
 
-            async def follow(event: Any) -> None:
-                await program.follow(event, trace=self.outcome.trace)
+            async def handle(event: Any) -> None:
+                await program.run_async(event, trace=self.outcome.trace)
 
-            return replace(rule, do=None, handler=follow, connected=connected)
+            return replace(rule, do=None, handler=handle, connected=connected)
         if rule.handler is None or self._call:
             return replace(rule, connected=connected)
 

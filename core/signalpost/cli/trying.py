@@ -91,9 +91,9 @@ def _endpoint(plan: Plan, name: str | None, path: str) -> EndpointConfig:
 
 def _default_others(trial: Trial, path: str) -> Iterator[Imagined]:
     yield Imagined(_NEIGHBOUR, path)
-    here = trial.spelling(path)
+    here = trial.canonical_path(path)
     for elsewhere in _ELSEWHERE:
-        if trial.spelling(elsewhere) != here and trial.resolve(elsewhere) is not None:
+        if trial.canonical_path(elsewhere) != here and trial.resolve(elsewhere) is not None:
             yield Imagined(_STRANGER, elsewhere)
             return
 
@@ -139,9 +139,9 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
 
 
 def _decoded(message: ClientMessage) -> str:
-    asked = {wish.value: value for wish, value in zip(message.wishes(), _wished(message), strict=True)}
-    wishes = ", ".join(f"{name} = {as_json(value)}" for name, value in asked.items())
-    return f"message = {as_json(message.message)}; asks for {wishes or 'nothing'}"
+    asked = {requested.value: value for requested, value in zip(message.requested(), _wished(message), strict=True)}
+    requested = ", ".join(f"{name} = {as_json(value)}" for name, value in asked.items())
+    return f"message = {as_json(message.message)}; asks for {requested or 'nothing'}"
 
 
 def _wished(message: ClientMessage) -> list[Any]:

@@ -206,7 +206,7 @@ class Rebroadcast(StrEnum):
     NONE = "none"
 
 
-class Wish(StrEnum):
+class RequestedTarget(StrEnum):
     """What a client may ask for in its message; the values are the keys of the message."""
 
     PATH = "path"
@@ -280,7 +280,7 @@ class SignalConfig(Placed):
     handler: str | None = None
     schema: SchemaConfig | None = None
     rebroadcast: Rebroadcast = Rebroadcast.EVERYONE
-    targets: frozenset[Wish] = frozenset(Wish)
+    targets: frozenset[RequestedTarget] = frozenset(RequestedTarget)
     format: MessageFormat = MessageFormat.JSON
     endpoints: tuple[str, ...] = ()
     slow: SlowConfig = SlowConfig()

@@ -6,7 +6,15 @@ from pathlib import Path
 
 from signalpost.config.actions import Place, has_template, read_steps
 from signalpost.config.endpoints import Endpoints
-from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SignalConfig, SlowConfig, SlowPolicy, Wish
+from signalpost.config.model import (
+    LatestBy,
+    MessageFormat,
+    Rebroadcast,
+    RequestedTarget,
+    SignalConfig,
+    SlowConfig,
+    SlowPolicy,
+)
 from signalpost.config.routes import share_endpoint
 from signalpost.config.section import Section
 from signalpost.config.userschemas import read_schema
@@ -16,7 +24,7 @@ from signalpost.units import parse_duration, parse_size
 NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 """What cannot be in a token (RFC 9110 section 5.6.2)."""
 
-_WISHES = {wish.value: wish for wish in Wish}
+_WISHES = {requested.value: requested for requested in RequestedTarget}
 
 
 def read_signals(root: Section, endpoints: Endpoints, folder: Path) -> tuple[SignalConfig, ...]:
@@ -125,9 +133,9 @@ def _read_slow(section: Section) -> SlowConfig:
     return SlowConfig(LatestBy(parts), buffer)
 
 
-def _targets(section: Section) -> frozenset[Wish]:
+def _targets(section: Section) -> frozenset[RequestedTarget]:
     if not isinstance(section.data.get("targets"), list):
-        return frozenset(Wish)
+        return frozenset(RequestedTarget)
     return frozenset(_WISHES[word] for word in section.words("targets") if word in _WISHES)
 
 

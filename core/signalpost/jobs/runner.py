@@ -145,7 +145,7 @@ class JobRunner:
             series.tick(now)
         first = series.after(now)
         if first is not None:
-            scheduler.follow(series.job.name, first, series.tick, series.after)
+            scheduler.schedule(series.job.name, first, series.tick, series.after)
 
     async def stop(self, grace: float = GRACE) -> None:
         """Begin no more runs, let those under way finish, and cancel what has not after `grace` seconds."""

@@ -79,7 +79,7 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         self._due: deque[Any] = deque()  # jobs that were due when last asked, and not called yet
         self._woken = False
 
-    def follow(
+    def schedule(
         self,
         name: str,
         first: datetime,

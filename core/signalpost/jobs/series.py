@@ -161,7 +161,7 @@ class Series:
         if isinstance(action, Handler):
             await action.code.run(action.function, event)
         else:
-            await action.follow(event)
+            await action.run_async(event)
 
     def _report(self, error: BaseException) -> None:
         self.last_error = named(error).splitlines()[0]

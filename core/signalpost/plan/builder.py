@@ -12,10 +12,10 @@ from signalpost.config.model import (
     SAFE_METHODS,
     MessageFormat,
     Rebroadcast,
+    RequestedTarget,
     ServerConfig,
     SignalConfig,
     SlowConfig,
-    Wish,
 )
 from signalpost.config.viewtemplates import template_digests
 from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
@@ -31,7 +31,7 @@ from signalpost.plan.settings import fill_settings
 from signalpost.plan.shapes import route_shapes, signal_shapes
 from signalpost.plan.steps import StepCompiler
 from signalpost.plan.strangers import note_strangers
-from signalpost.plugins.filtering import filters_of
+from signalpost.plugins.messagefilters import filters_of
 from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import SignalRule
 from signalpost.units import format_size
@@ -261,7 +261,7 @@ def _signal_rule(
     gate: SchemaGate | None,
     *,
     rebroadcast: Rebroadcast = Rebroadcast.EVERYONE,
-    targets: frozenset[Wish] = frozenset(Wish),
+    targets: frozenset[RequestedTarget] = frozenset(RequestedTarget),
     message_format: MessageFormat = MessageFormat.JSON,
     slow: SlowConfig = _AS_LIMITED,
     parallel: int = 1,
@@ -275,7 +275,7 @@ def _signal_rule(
         path,
         owner,
         endpoints,
-        handler=do.follow if do else handler.function if handler else None,
+        handler=do.run_async if do else handler.function if handler else None,
         handler_name=handler.name if handler else "",
         handler_plugin=handler.plugin if handler else "",
         code=handler.code if handler else None,

@@ -19,7 +19,7 @@ from signalpost.handlers import Handler
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.plugins.registry import Registry
-from signalpost.signals.filters import Filters
+from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
 
 Action = Handler | Program

@@ -37,7 +37,7 @@ def effect_of(action: Action, options: Any) -> Effect:
         # Options without templates are judged already; but the function may take them apart, so it has its own.
         return _judged(action, given) if rendered else copy.deepcopy(given)
 
-    async def follow(run: Run, given: Any) -> None:
+    async def handle(run: Run, given: Any) -> None:
         await code.run(action.function, given_to(run.event, code.seat), ready(given))
 
     def do(run: Run, given: Any) -> None:
@@ -46,7 +46,7 @@ def effect_of(action: Action, options: Any) -> Effect:
                 outcome.close()
             raise UnfitError(f"{action.where} is no async def, so what it returns is not awaited: make it one")
 
-    return follow if action.waits else do
+    return handle if action.waits else do
 
 
 def _judged(action: Action, options: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from signalpost.config.actions import BUILT_IN, all_steps
-from signalpost.config.model import MessageFormat, Rebroadcast, ServerConfig, SignalConfig, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, ServerConfig, SignalConfig
 from signalpost.plan.findings import Findings
 from signalpost.signals.rule import SignalRule
 
@@ -44,7 +44,11 @@ def _guarded(signal: SignalConfig) -> str:
         return ""
     if any(step.name in _REFUSING or step.name not in BUILT_IN for step in all_steps(signal.connected)):
         return "connected decides who is let in"
-    if signal.format is MessageFormat.JSON and not signal.targets & {Wish.PATH, Wish.CLIENT_ID, Wish.GROUP}:
+    if signal.format is MessageFormat.JSON and not signal.targets & {
+        RequestedTarget.PATH,
+        RequestedTarget.CLIENT_ID,
+        RequestedTarget.GROUP,
+    }:
         return "targets lets nobody choose where a message goes"
     return ""
 
@@ -60,8 +64,8 @@ def _speakers(config: ServerConfig, signals: Sequence[SignalRule], there: Signal
 
 def _reaches(rule: SignalRule, there: SignalRule) -> bool:
     if rule.format is MessageFormat.JSON and (
-        rule.targets & {Wish.CLIENT_ID, Wish.GROUP}
-        or (Wish.PATH in rule.targets and not rule.endpoints.isdisjoint(there.endpoints))
+        rule.targets & {RequestedTarget.CLIENT_ID, RequestedTarget.GROUP}
+        or (RequestedTarget.PATH in rule.targets and not rule.endpoints.isdisjoint(there.endpoints))
     ):
         return True
     return rule.handler is None and rule.rebroadcast in _BEYOND

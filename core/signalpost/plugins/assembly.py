@@ -12,9 +12,9 @@ from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.faults import fault
-from signalpost.plugins.filtering import FILTERS
 from signalpost.plugins.loaded import Loaded, is_function, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
+from signalpost.plugins.messagefilters import FILTERS
 from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.registry import Implementation, Plugin, Registry
 from signalpost.plugins.returns import hook_with_told_returns

@@ -17,7 +17,7 @@ from signalpost.handlers import Handler
 from signalpost.plugins.action import Action
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.marks import record
-from signalpost.signals.filters import Outgoing
+from signalpost.signals.messagefilters import Outgoing
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -76,13 +76,13 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
-        async def follow(*args: Any) -> Any:
+        async def handle(*args: Any) -> Any:
             value = await function(*args)
             tell(value)
             return value
 
-        setattr(follow, _UNTOLD, function)
-        return follow
+        setattr(handle, _UNTOLD, function)
+        return handle
 
     @wraps(function)
     def call(*args: Any) -> Any:

@@ -25,7 +25,7 @@ from signalpost.handlers import HandlerKind
 from signalpost.plugins.context import PluginContext
 from signalpost.plugins.registry import Implementation, Registry, log_failure, run
 from signalpost.plugins.returns import untold
-from signalpost.signals.filters import Veto
+from signalpost.signals.messagefilters import Veto
 
 PATIENCE = 5.0
 """Seconds that hooks and tasks get at shutdown."""

@@ -56,7 +56,7 @@ class Rebinding:
                     self._move(watched)
         # Only now: who is read from again may ask for any path at once, so all must be where they belong.
         for connection, rule in self._moved:
-            connection.session.follow(rule, connection)
+            connection.session.switch_rule(rule, connection)
         kept = sum(not connection.client.closing for connection, _ in self._moved)
         return Rebound(kept, self._closed)
 

@@ -209,7 +209,7 @@ async def _answer_actions(
         }
     event, web = _event(rule, services, request, params), SeenRequest(seen, data, request.ip)
     try:
-        run = await program.follow(event, request=web) if program.waits else program.run(event, request=web)
+        run = await program.run_async(event, request=web) if program.waits else program.run(event, request=web)
     except StepFailedError as error:
         if isinstance(error.cause, SanicException | ClientError):
             raise error.cause from None

@@ -19,7 +19,7 @@ from signalpost.delivery.client import Client
 from signalpost.errors import StepFailedError
 from signalpost.events import ClientEvent
 from signalpost.foreign import is_the_task_s, overran_in
-from signalpost.signals.inbox import Passage
+from signalpost.signals.inbox import ClientArrival
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.work import Work
 from signalpost.websocket.frames import CloseCode
@@ -39,7 +39,7 @@ class Arriving(Protocol):
     def context(self) -> Context:
         """Return the context of the client's own."""
 
-    def passage_event(self, passage: Passage, timestamp: datetime, rule: SignalRule) -> ClientEvent:
+    def client_event(self, what: ClientArrival, timestamp: datetime, rule: SignalRule) -> ClientEvent:
         """Make the event of a list of actions about the client itself."""
 
     def step_failed(self, error: StepFailedError) -> None:
@@ -131,7 +131,7 @@ class Arrival:
             task.set_name(self._own_list)
         program = self._rule.connected
         if program is not None:
-            await program.follow(self._session.passage_event(Passage(program), datetime.now(UTC), self._rule))
+            await program.run_async(self._session.client_event(ClientArrival(program), datetime.now(UTC), self._rule))
 
     def _expire(self, task: asyncio.Task[None], patience: float) -> None:
         """Refuse the client first, whatever a plugin makes of being cancelled."""

@@ -10,10 +10,10 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.outbox import Slot
 from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
 from signalpost.events import Reach
-from signalpost.signals.decide import wished_target
+from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
-from signalpost.signals.filters import Outgoing, Veto
 from signalpost.signals.message import ClientMessage
+from signalpost.signals.messagefilters import Outgoing, Veto
 from signalpost.signals.outgoing import ValueFrame, check_size, slot_of
 from signalpost.signals.table import SignalTable, path_of
 
@@ -25,7 +25,7 @@ class Broadcaster:
 
     Args:
         hub: delivers.
-        spelling: brings a target's path to the spelling of clients' paths (`SignalTable.spelling`).
+        canonical_path: brings a target's path to the spelling of clients' paths (`SignalTable.canonical_path`).
 
     Attributes:
         guard: holds clients' messages against the signals of other paths; None where no signal asks for that.
@@ -34,27 +34,27 @@ class Broadcaster:
 
     """
 
-    __slots__ = ("_hub", "_table", "filter", "guard", "keys", "spelling")
+    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys")
 
-    def __init__(self, hub: Hub, spelling: Callable[[str], str]) -> None:
+    def __init__(self, hub: Hub, canonical_path: Callable[[str], str]) -> None:
         self._hub = hub
         self._table: SignalTable | None = None
-        self.spelling = spelling
+        self.canonical_path = canonical_path
         self.guard: ElsewhereGuard | None = None
         self.keys: frozenset[tuple[str, ...]] | None = None
         self.filter: Callable[[Outgoing], None] | None = None
 
     def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
         """Find the clients of a path by this table from now on, and hold messages against its rules by this guard."""
-        self.spelling = table.spelling
+        self.canonical_path = table.canonical_path
         self._table = table if table.bound else None
         self.guard = guard
         self.keys = table.keys or None
 
-    def spelling_for(self, client: Client) -> Callable[[str], Place]:
+    def canonical_path_for(self, client: Client) -> Callable[[str], Place]:
         """Give what brings a path that a client asks for to the place that it is at the client's own endpoint."""
         if self._table is None:
-            return self.spelling
+            return self.canonical_path
         return partial(self._table.place, client.endpoint.name)
 
     def __call__(
@@ -112,7 +112,7 @@ class Broadcaster:
 
     def _places(self, path: str, sender: Client | None) -> Sequence[Place]:
         if self._table is None:
-            return (self.spelling(path),)
+            return (self.canonical_path(path),)
         if sender is not None and (own := self._table.place(sender.endpoint.name, path)) == sender.place:
             return (own,)
         return self._table.places(path)
@@ -230,8 +230,8 @@ class SenderBroadcast:
             targets = broadcaster.targets(to, path, group, client, sender=sender)
         if not targets:
             message = self._message
-            if message.asks:
-                target = wished_target(message, sender, broadcaster.spelling_for(sender))
+            if message.targeted:
+                target = requested_target(message, sender, broadcaster.canonical_path_for(sender))
                 guard = broadcaster.guard
                 if guard is not None and target.groups is not None and target.path is None and target.client is None:
                     return self._to_group(value, target, guard.closed)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from signalpost.config.model import Rebroadcast, Wish
+from signalpost.config.model import Rebroadcast, RequestedTarget
 from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode
@@ -57,14 +57,16 @@ ACT = Act()
 _TO_EVERYONE = Deliver(EVERYONE)
 
 
-def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: Callable[[str], Place]) -> Decision:
+def decide(
+    rule: SignalRule, client: Client, message: ClientMessage, canonical_path: Callable[[str], Place]
+) -> Decision:
     """Decide what becomes of a message that the schema has let pass.
 
     Args:
         rule: of the signal it arrived on.
         client: its sender.
         message: as sent.
-        spelling: brings a target's path to the place of clients' paths (`Broadcaster.spelling_for`).
+        canonical_path: brings a target's path to the place of clients' paths (`Broadcaster.canonical_path_for`).
 
     """
     # With a schema, an empty message is that schema's business, and it has passed; a list of actions has every message.
@@ -72,16 +74,16 @@ def decide(rule: SignalRule, client: Client, message: ClientMessage, spelling: C
     if empty and rule.gate is None and rule.do is None:
         goes = rule.handler is not None or rule.rebroadcast is not Rebroadcast.NONE
         return _NO_MESSAGE if goes and message.strange else _IGNORE
-    if message.asks:
-        for wish in message.wishes():
-            if wish not in rule.targets:
-                return Refuse(_not_allowed(wish, rule))
+    if message.targeted:
+        for requested in message.requested():
+            if requested not in rule.targets:
+                return Refuse(_not_allowed(requested, rule))
     if rule.handler is not None:
         return _INVOKE if rule.do is None or rule.do.waits else ACT
     if empty:
         return _IGNORE
-    if message.asks:
-        return ANSWER if message.direct else Deliver(wished_target(message, client, spelling))
+    if message.targeted:
+        return ANSWER if message.direct else Deliver(requested_target(message, client, canonical_path))
     return relay(rule, client)
 
 
@@ -108,18 +110,18 @@ def relay(rule: SignalRule, client: Client) -> Decision:
             return _IGNORE
 
 
-def wished_target(message: ClientMessage, client: Client, spelling: Callable[[str], Place]) -> Target:
+def requested_target(message: ClientMessage, client: Client, canonical_path: Callable[[str], Place]) -> Target:
     """Give the target that a message asks for; path, id and group intersect (Pode behaviours 4 to 8)."""
     if message.direct:
         return Target(client=client.id)
     return Target(
-        path=None if message.path is None else spelling(message.path),
+        path=None if message.path is None else canonical_path(message.path),
         groups=None if message.group is None else frozenset({message.group}),
         client=None if message.client_id is None else ClientId(message.client_id),
     )
 
 
-def _not_allowed(wish: Wish, rule: SignalRule) -> ClientError:
-    allowed = ", ".join(target.value for target in Wish if target in rule.targets) or "none"
-    text = f"this signal does not let a message choose its {wish.value} (allowed: {allowed})"
-    return ClientError(ErrorCode.TARGET_NOT_ALLOWED, text, f"/{wish.value}")
+def _not_allowed(requested: RequestedTarget, rule: SignalRule) -> ClientError:
+    allowed = ", ".join(target.value for target in RequestedTarget if target in rule.targets) or "none"
+    text = f"this signal does not let a message choose its {requested.value} (allowed: {allowed})"
+    return ClientError(ErrorCode.TARGET_NOT_ALLOWED, text, f"/{requested.value}")

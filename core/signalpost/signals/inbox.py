@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 
 from signalpost.delivery.client import Client
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
+from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
@@ -21,11 +21,17 @@ MOST_WAITING_BYTES = MEBIBYTE
 """Bytes of memory that they may take, likewise; a larger one may be the last."""
 
 
-class Passage(NamedTuple):
-    """A client's coming or going, and what is to be done then; `code` is that of `ClientEvent`."""
+class ClientArrival(NamedTuple):
+    """A client has come: `program` is the list of actions `connected`."""
 
     program: Program
-    code: int = 0
+
+
+class ClientDeparture(NamedTuple):
+    """A client has gone: `program` is the list of actions `disconnected`, `code` that of `ClientEvent`."""
+
+    program: Program
+    code: int
 
 
 class Entry(NamedTuple):
@@ -39,7 +45,7 @@ class Entry(NamedTuple):
 
     """
 
-    what: ClientMessage | Passage
+    what: ClientMessage | ClientArrival | ClientDeparture
     timestamp: datetime
     rule: SignalRule
     work: Work
@@ -61,10 +67,13 @@ class Source(Protocol):
 
 def _name_of(entry: Entry) -> str:
     """Say what is done with it."""
-    what = entry.what
-    if isinstance(what, Passage):
-        return f"{'disconnected' if what.code else 'connected'} ({entry.rule.owner})"
-    return entry.rule.work
+    match entry.what:
+        case ClientArrival():
+            return f"connected ({entry.rule.owner})"
+        case ClientDeparture():
+            return f"disconnected ({entry.rule.owner})"
+        case _:
+            return entry.rule.work
 
 
 async def _nothing(_entry: Entry) -> None:
@@ -74,7 +83,7 @@ async def _nothing(_entry: Entry) -> None:
 class Inbox:
     """One client's messages on their way to a handler: one at a time, in the order of arrival, or `parallel` at once.
 
-    Over all clients, as many are handled at once as there are places. While 16 wait, or a MiB, the client is not read
+    Over all clients, as many are handled at once as there are slots. While 16 wait, or a MiB, the client is not read
     from.
 
     Args:
@@ -82,7 +91,7 @@ class Inbox:
         source: where they come from.
         parallel: how many may be handled at once.
         handle: handles one; never raises but when it is cancelled.
-        places: shared by all clients.
+        slots: shared by all clients.
         running: gets each task that is at work here.
         context: of the client's own. Its messages are handled in it; where several may be at once, each task in a copy.
 
@@ -97,8 +106,8 @@ class Inbox:
         "_last",
         "_parallel",
         "_paused",
-        "_places",
         "_running",
+        "_slots",
         "_source",
         "_waiting",
         "_waiting_bytes",
@@ -112,7 +121,7 @@ class Inbox:
         parallel: int,
         handle: Callable[[Entry], Awaitable[None]],
         *,
-        places: Places,
+        slots: HandlerSlots,
         running: dict[asyncio.Task[None], Client],
         context: Context | None = None,
     ) -> None:
@@ -121,11 +130,11 @@ class Inbox:
         self._source = source
         self._parallel = parallel
         self._handle = handle
-        self._places = places
+        self._slots = slots
         self._running = running
         self._waiting: deque[Entry] | None = None  # as long as any do: an empty deque is larger than all else here
         self._waiting_bytes = 0
-        self._workers = 0  # tasks at work, and places that are waited for
+        self._workers = 0  # tasks at work, and slots that are waited for
         self._paused = False
         self._ended = False  # nothing will be added any more
         self._barred = False  # paused until nothing waits and nobody is at work
@@ -144,10 +153,10 @@ class Inbox:
         """Handle a message, now or when its turn comes."""
         if self._workers < self._parallel:
             self._workers += 1
-            if self._places.take():
+            if self._slots.take():
                 self._start(entry)
                 return
-            self._places.line_up(self)
+            self._slots.line_up(self)
         if self._waiting is None:
             self._waiting = deque()
         self._waiting.append(entry)
@@ -169,7 +178,7 @@ class Inbox:
         if self._paused:
             self._read_on()
 
-    def follow(self, source: Source, parallel: int, *, last: bool) -> None:
+    def switch_source(self, source: Source, parallel: int, *, last: bool) -> None:
         """Go on from another source, and at another width.
 
         Args:
@@ -194,7 +203,7 @@ class Inbox:
             self._handle = _nothing
 
     def proceed(self) -> bool:
-        """Handle what waits, now that there is a place; False when another task of this inbox has done so."""
+        """Handle what waits, now that there is a slot; False when another task of this inbox has done so."""
         if not self._waiting:
             self._leave()
             return False
@@ -255,7 +264,7 @@ class Inbox:
             self._handle = _nothing
 
     async def _work(self, entry: Entry) -> None:
-        """Handle a message, and then what waits; but when others wait for a place, only behind them."""
+        """Handle a message, and then what waits; but when others wait for a slot, only behind them."""
         try:
             while True:
                 await self._handle(entry)
@@ -264,9 +273,9 @@ class Inbox:
                     return
                 if self._workers > self._parallel:  # it was wider before
                     return
-                if self._places.crowded:
+                if self._slots.crowded:
                     self._workers += 1
-                    self._places.line_up(self)
+                    self._slots.line_up(self)
                     return
                 entry, before = self._next(self._waiting), entry
                 if entry.rule is not before.rule or type(entry.what) is not type(before.what):
@@ -278,4 +287,4 @@ class Inbox:
             raise
         finally:
             self._leave()
-            self._places.give()
+            self._slots.give()

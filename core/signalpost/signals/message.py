@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from signalpost.config.model import Wish
+from signalpost.config.model import RequestedTarget
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.jsonschemas.explain import type_of
 from signalpost.jsonschemas.gate import SchemaGate
@@ -29,7 +29,7 @@ class ClientMessage:
         path: where it is to go; None asks for nothing. Likewise `client_id` and `group`.
         direct: it is to go back to its sender alone.
         ref: the client's own mark, echoed in errors.
-        asks: whether it asks for anything: path, id, group or direct.
+        targeted: whether it asks for anything: path, id, group or direct.
         document: the whole object, but for ``ref``; None if `message` is all of it.
 
     """
@@ -40,7 +40,7 @@ class ClientMessage:
     group: str | None = None
     direct: bool = False
     ref: Ref | None = None
-    asks: bool = False
+    targeted: bool = False
     document: dict[str, Any] | None = None
 
     @property
@@ -54,15 +54,15 @@ class ClientMessage:
         document = self.document
         return document is not None and "message" not in document and not _KEYS.issuperset(document)
 
-    def wishes(self) -> list[Wish]:
+    def requested(self) -> list[RequestedTarget]:
         """Name what the client asks for."""
         return [
-            wish
-            for wish, asked in (
-                (Wish.PATH, self.path is not None),
-                (Wish.CLIENT_ID, self.client_id is not None),
-                (Wish.GROUP, self.group is not None),
-                (Wish.DIRECT, self.direct),
+            requested
+            for requested, asked in (
+                (RequestedTarget.PATH, self.path is not None),
+                (RequestedTarget.CLIENT_ID, self.client_id is not None),
+                (RequestedTarget.GROUP, self.group is not None),
+                (RequestedTarget.DIRECT, self.direct),
             )
             if asked
         ]
@@ -119,7 +119,7 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
             _truth(document, "direct", ref),
             ref,
         )
-        message.asks = bool(message.wishes())
+        message.targeted = bool(message.requested())
         message.document = document
     mismatch = None if gate is None else gate.mismatch(document, payload)
     if mismatch is not None:

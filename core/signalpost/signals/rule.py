@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from signalpost.config.model import MessageFormat, Rebroadcast, SlowConfig, Wish
+from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
 from signalpost.events import SignalEvent
 from signalpost.foreign import Code
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
-from signalpost.signals.filters import Filters
+from signalpost.signals.messagefilters import Filters
 
 _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
 
@@ -42,7 +42,7 @@ class Program(Protocol):
 
         """
 
-    async def follow(self, event: Any, *, charge: Callable[[float], None] | None = None) -> Any:
+    async def run_async(self, event: Any, *, charge: Callable[[float], None] | None = None) -> Any:
         """Do all steps, waiting where one waits; `charge` is told of the seconds that they worked.
 
         Raises:
@@ -93,7 +93,7 @@ class SignalRule:
     handler_plugin: str
     gate: SchemaGate | None
     rebroadcast: Rebroadcast
-    targets: frozenset[Wish]
+    targets: frozenset[RequestedTarget]
     format: MessageFormat
     slow: SlowConfig
     parallel: int = 1

@@ -20,14 +20,14 @@ from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
-from signalpost.signals.filters import Filters, Outgoing, Veto
 from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
-from signalpost.signals.inbox import Entry, Inbox, Passage, Source
+from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
 from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
+from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.overdue import Deadline, Handling, Overdue
-from signalpost.signals.places import Places
 from signalpost.signals.rule import Program, SignalRule
+from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
 from signalpost.websocket.frames import Dialect, Opcode, encoding_of
 
@@ -46,7 +46,7 @@ FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
 _NO_CODE = Code("handler", "", "")
-_NO_WISH = ClientMessage(None)
+_NO_REQUEST = ClientMessage(None)
 _LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
@@ -57,7 +57,7 @@ class Signals:
 
     Attributes:
         work: of the plan at work; another one takes its place when another plan does.
-        places: for handlers at work at once.
+        slots: for handlers at work at once.
         running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
         base: what contexts of clients are copies of.
         overdue: the messages that are being handled.
@@ -68,7 +68,7 @@ class Signals:
     hub: Hub
     broadcaster: Broadcaster
     shared: Shared
-    places: Places
+    slots: HandlerSlots
     work: Work = field(default_factory=Work)
     running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
     base: Context = field(default_factory=copy_context)
@@ -118,7 +118,7 @@ class Session:
         self._cancellable: set[asyncio.Task[None]] | None = None  # at work in a handler that asks for that
         self._deadline: Deadline | None = None  # once the client has gone
 
-    def follow(self, rule: SignalRule, source: Source) -> None:
+    def switch_rule(self, rule: SignalRule, source: Source) -> None:
         """Take messages by another rule, and from another source, from the next one on.
 
         What is being handled, and what waits for that, is handled by the rule that it came under: its schema has let
@@ -128,7 +128,7 @@ class Session:
         self.rule = rule
         if self._inbox is not None:
             at_once = rule.handler is None or (rule.do is not None and not rule.do.waits)
-            self._inbox.follow(source, rule.parallel, last=at_once)
+            self._inbox.switch_source(source, rule.parallel, last=at_once)
 
     def context(self) -> Context:
         """Give the context of the client's own, in which plugins' code is run for it."""
@@ -156,7 +156,7 @@ class Session:
         elif self.client.closing:  # a hook has refused it
             self._arrival = Arrival(self)
         elif program is not None:
-            self._pass(Passage(program))
+            self._run_list(ClientArrival(program))
 
     def arrived(self, arrival: Arrival) -> None:
         """Read from the client, if it has not gone: all that waited has been done, or was given up.
@@ -214,7 +214,7 @@ class Session:
         arrival = self._arrival
         if arrival is None:
             if self.rule.disconnected is not None:
-                self._pass(Passage(self.rule.disconnected, code))
+                self._run_list(ClientDeparture(self.rule.disconnected, code))
         elif arrival.under_way:
             arrival.left = code
             return
@@ -276,7 +276,7 @@ class Session:
             return False
         message.message, message.path, message.client_id = data.message, data.path, data.client_id
         message.group, message.direct = data.group, data.direct
-        message.asks = bool(message.wishes())
+        message.targeted = bool(message.requested())
         if data.document is not document:
             message.document = dict(data.document)
         elif data.message is not document.get("message"):
@@ -291,8 +291,8 @@ class Session:
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
         broadcaster = self._signals.broadcaster
-        decision = decide(rule, self.client, message, broadcaster.spelling_for(self.client))
-        if message.asks and broadcaster.guard is not None and not isinstance(decision, Refuse | Ignore):
+        decision = decide(rule, self.client, message, broadcaster.canonical_path_for(self.client))
+        if message.targeted and broadcaster.guard is not None and not isinstance(decision, Refuse | Ignore):
             error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
             decision = decision if error is None else Refuse(error)
         return decision
@@ -417,17 +417,17 @@ class Session:
         else:
             program.run(event)
 
-    def _pass(self, passage: Passage) -> None:
+    def _run_list(self, what: ClientArrival | ClientDeparture) -> None:
         """Do a list of actions about the client itself."""
-        if passage.program.waits or (self._inbox is not None and self._inbox.busy):
-            self._invoke(passage)
+        if what.program.waits or (self._inbox is not None and self._inbox.busy):
+            self._invoke(what)
             return
         try:
-            self._run(passage.program, self.passage_event(passage, datetime.now(UTC), self.rule))
+            self._run(what.program, self.client_event(what, datetime.now(UTC), self.rule))
         except StepFailedError as error:
             self.step_failed(error)
 
-    def passage_event(self, passage: Passage, timestamp: datetime, rule: SignalRule) -> ClientEvent:
+    def client_event(self, what: ClientArrival | ClientDeparture, timestamp: datetime, rule: SignalRule) -> ClientEvent:
         """Make the event of a list of actions about the client itself."""
         client = self.client
         return ClientEvent(
@@ -439,8 +439,8 @@ class Session:
             route=rule.pattern.text,
             timestamp=timestamp,
             shared=self._signals.shared,
-            broadcast=SenderBroadcast(self._signals.broadcaster, client, _NO_WISH),
-            code=passage.code,
+            broadcast=SenderBroadcast(self._signals.broadcaster, client, _NO_REQUEST),
+            code=what.code if isinstance(what, ClientDeparture) else 0,
         )
 
     def _event(self, message: ClientMessage, timestamp: datetime, rule: SignalRule) -> SignalEvent:
@@ -471,7 +471,7 @@ class Session:
         """Log that a step failed."""
         logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id, exc_info=error.cause)
 
-    def _invoke(self, what: ClientMessage | Passage, size: int = 0) -> None:
+    def _invoke(self, what: ClientMessage | ClientArrival | ClientDeparture, size: int = 0) -> None:
         signals = self._signals
         if self._inbox is None:
             self._inbox = Inbox(
@@ -479,16 +479,16 @@ class Session:
                 self._source,
                 self.rule.parallel,
                 self._handle,
-                places=signals.places,
+                slots=signals.slots,
                 running=signals.running,
                 context=self.context(),
             )
         signals.work.begin()
         entry = Entry(what, datetime.now(UTC), self.rule, signals.work, size)
-        if isinstance(what, Passage):
-            self._inbox.finish(entry)
-        else:
+        if isinstance(what, ClientMessage):
             self._inbox.add(entry)
+        else:
+            self._inbox.finish(entry)
 
     async def _handle_cancellable(self, handling: Awaitable[Any]) -> None:
         """Await a handler that is to be cancelled when the client goes, without ending the task that it is run in."""
@@ -523,7 +523,9 @@ class Session:
             overdue.end(handling)
             work.end()
 
-    def _overran(self, handling: Handling, message: ClientMessage | Passage, error: TimeoutError | None) -> None:
+    def _overran(
+        self, handling: Handling, message: ClientMessage | ClientArrival | ClientDeparture, error: TimeoutError | None
+    ) -> None:
         """Tell the log, the hooks `on_error` and the sender that the time for a message was over."""
         rule, text = handling.rule, "was cancelled, since its client had gone"
         if not handling.is_told:
@@ -541,10 +543,10 @@ class Session:
         message, timestamp, rule, _, _ = entry
         client = self.client
         try:
-            if isinstance(message, Passage):
-                await message.program.follow(self.passage_event(message, timestamp, rule), charge=self._source.charge)
+            if not isinstance(message, ClientMessage):
+                await message.program.run_async(self.client_event(message, timestamp, rule), charge=self._source.charge)
             elif rule.do is not None:
-                await rule.do.follow(self._event(message, timestamp, rule), charge=self._source.charge)
+                await rule.do.run_async(self._event(message, timestamp, rule), charge=self._source.charge)
             elif rule.handler is not None:
                 handling = (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
                 await (self._handle_cancellable(handling) if rule.cancel_when_gone else handling)

@@ -4,10 +4,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, SlowConfig, Wish
+from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
 from signalpost.delivery.client import Apart, Place
 from signalpost.paths import PathPattern, PathTable, plain_path
-from signalpost.signals.filters import Filters
+from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
 
 _NO_PARAMS: Mapping[str, str | int] = {}
@@ -105,15 +105,15 @@ class SignalTable:
     def place(self, endpoint: str, path: str) -> Place:
         """Give the place of a path at an endpoint; where that is refused, one where nobody is."""
         resolved = self.resolve(endpoint, path)
-        return self.spelling(path) if resolved is None else resolved.place
+        return self.canonical_path(path) if resolved is None else resolved.place
 
     def places(self, path: str) -> tuple[Place, ...]:
         """Give the places of a path wherever a signal declares it; where none does, that of the undeclared path."""
         found = (self.resolve(endpoint, path) for endpoint in self._tables)
         declared = dict.fromkeys(each.place for each in found if each is not None and each.rule.declared)
-        return tuple(declared) or (self.spelling(path),)
+        return tuple(declared) or (self.canonical_path(path),)
 
-    def spelling(self, path: str) -> str:
+    def canonical_path(self, path: str) -> str:
         """Bring the path of a target to the spelling that clients' paths have; what is no path stays as it is.
 
         Nobody is ever connected on what is no path, nor is what is undeclared ever the path of a declared signal.
@@ -142,7 +142,7 @@ def _undeclared(endpoint: str, filters: Filters | None) -> SignalRule:
         handler_plugin="",
         gate=None,
         rebroadcast=Rebroadcast.EVERYONE,
-        targets=frozenset(Wish),
+        targets=frozenset(RequestedTarget),
         format=MessageFormat.JSON,
         slow=SlowConfig(),
         declared=False,
