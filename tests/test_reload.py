@@ -710,10 +710,10 @@ async def test_outboxes_are_as_the_new_plan_says():
         await app.reload(after)
         allowed = {client.path: (client.policy, client._limit) for client in hub.clients.values()}
         assert allowed == {"/a": (SlowPolicy.LATEST, 4 << 20), "/b": (SlowPolicy.DISCONNECT, 3 << 20)}
-        assert hub._load.most == default_outboxes()
+        assert hub._backlog.most == default_outboxes()
         await app.reload(before)
         assert {client._limit for client in hub.clients.values()} == {2 << 20}
-        assert hub._load.most == 64 << 20
+        assert hub._backlog.most == 64 << 20
 
 
 async def test_connections_are_bounded_as_the_new_limit_says():

@@ -19,23 +19,19 @@ from signalpost.delivery.writers import Writer
 from signalpost.errors import OperatorError
 from signalpost.events import Services, Shared
 from signalpost.foreign import unseen_task
+from signalpost.http.intake import Intake
+from signalpost.http.private import Private
+from signalpost.http.restraint import Restraint
+from signalpost.http.services import RouteServices
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_jobs
 from signalpost.plugins.running import RunningPlugins
-from signalpost.serving.changeover import Changeover
-from signalpost.serving.draining import Farewell, finish_handlers
-from signalpost.serving.gate import Gate
-from signalpost.serving.keepalive import SILENCE, Keepalive
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
-from signalpost.serving.private import Private
-from signalpost.serving.rebinding import Rebinding, Rebound
-from signalpost.serving.restraint import Restraint
-from signalpost.serving.services import RouteServices
-from signalpost.serving.upgrade import SocketServices
+from signalpost.serving.reload import ListenerReload
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.messagefilters import Outgoing
@@ -43,6 +39,10 @@ from signalpost.signals.session import Signals
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
+from signalpost.sockets.drain import ClientDrain, finish_handlers
+from signalpost.sockets.keepalive import SILENCE, Keepalive
+from signalpost.sockets.reload import ClientReload, ReloadedClients
+from signalpost.sockets.upgrade import SocketServices
 from signalpost.state.state import State, configure
 
 LOG = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ class Server:
             ports=_numbers_of(ports),
             endpoints=_endpoints_of(ports),
             inbound=self._inbound,
-            gate=Gate.open(limits, self._inbound, self._occupied, loop),
+            intake=Intake.open(limits, self._inbound, self._occupied, loop),
         )
         for port in ports:
             services = self._routes_at(port, plan, self._signals.work)
@@ -239,7 +239,7 @@ class Server:
             patience=plan.config.limits.handshake,
             answer_time=plan.config.limits.response,
             work=work,
-            out_of_descriptors=self._sockets.gate.descriptors.miss,
+            out_of_descriptors=self._sockets.intake.descriptors.miss,
             private=Private(plan.config.private),
             restraint=Restraint(self._hub),
             endpoints=_endpoints_for(plan, self._sockets),
@@ -265,15 +265,15 @@ class Server:
         async with self._reloading:
             old, work, plugins = self.plan, Work(), self._plugins_of(plan, self._plugins)
             slots, held = self._signals.slots, 0
-            changeover: Changeover | None = None
+            reload: ListenerReload | None = None
             try:
                 # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
                 changes, lasts, unchanged = await asyncio.to_thread(_compared, old, plan)
                 addressing = await asyncio.to_thread(self._addressing, plan)
-                changeover = Changeover(
+                reload = ListenerReload(
                     self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
                 )
-                await changeover.prepare()
+                await reload.prepare()
                 held = old.config.limits.handlers if plugins.is_replacing else 0
                 slots.resize(-held)  # no handler begins while an instance is down whose successor is not up
                 await plugins.start(plan.config.limits.startup)
@@ -281,22 +281,22 @@ class Server:
                 # The last that can fail; it changes nothing then.
                 self._jobs.reload(plan.jobs, unchanged, work)
             except BaseException:
-                if changeover is not None:
-                    changeover.give_up()
+                if reload is not None:
+                    reload.give_up()
                 await plugins.give_up(old.config.limits.startup)
                 slots.resize(held)
                 plan.registry.unload()
                 raise
             retired, old_work = self._plugins, self._signals.work
             plugins.take_over()
-            rebound = self._swap(plan, addressing, plugins, work, changeover)
+            rebound = self._swap(plan, addressing, plugins, work, reload)
             slots.resize(held)
-            for listener in changeover.left:
+            for listener in reload.left:
                 self._leaving.append(listener)
                 self._go_on(self._let_go(listener, old.config.limits.drain))
             self._replaced.append(old_work)
             retiring = self._go_on(self._retire(retired, old_work, old.config.limits.drain))
-            await changeover.accept()
+            await reload.accept()
             if not old_work.open:
                 await asyncio.shield(retiring)
             return Reloaded(changes, rebound.kept, rebound.closed, lasts)
@@ -310,8 +310,8 @@ class Server:
         return table, guard_for(table, self._hub)
 
     def _swap(
-        self, plan: Plan, addressing: Addressing, plugins: RunningPlugins, work: Work, changeover: Changeover
-    ) -> Rebound:
+        self, plan: Plan, addressing: Addressing, plugins: RunningPlugins, work: Work, reload: ListenerReload
+    ) -> ReloadedClients:
         """Put a plan that is ready in the place of the one at work: nothing here waits, and nothing fails."""
         before, limits, sockets = self.plan.config.limits, plan.config.limits, self._sockets
         self.plan = plan
@@ -321,8 +321,8 @@ class Server:
         sockets.table = addressing[0]
         self._broadcaster.address_by(*addressing)
         self._broadcaster.filter = _filter_of(plan)
-        sockets.limits = sockets.gate.limits = limits
-        sockets.ports, sockets.endpoints = _numbers_of(changeover.ports), _endpoints_of(changeover.ports)
+        sockets.limits = sockets.intake.limits = limits
+        sockets.ports, sockets.endpoints = _numbers_of(reload.ports), _endpoints_of(reload.ports)
         configure(self._state, plan.config.state)
         self._signals.slots.resize(limits.handlers - before.handlers)
         if limits.outboxes != before.outboxes:
@@ -330,9 +330,9 @@ class Server:
             self._hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))
         self._inbound.most = limits.inbound or default_inbound()
         self._keepalive.shortest = _shortest_silence(plan)
-        successors = changeover.swap()
-        self._listeners = changeover.listeners
-        return Rebinding(sockets, successors).run()
+        successors = reload.swap()
+        self._listeners = reload.listeners
+        return ClientReload(sockets, successors).run()
 
     def _go_on(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let something of an old plan end by itself; the server's stop waits for it."""
@@ -370,8 +370,8 @@ class Server:
         self._leaving.clear()
         for listener in listeners:
             listener.stop_accepting()
-        farewell = Farewell(self._hub, patience, running.values, loop.call_later)
-        await asyncio.gather(self._jobs.stop(patience), farewell.say())
+        drain = ClientDrain(self._hub, patience, running.values, loop.call_later)
+        await asyncio.gather(self._jobs.stop(patience), drain.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
         await self._plugins.finish_spawned(max(0.0, deadline - loop.time()))
         for listener in listeners:

@@ -39,15 +39,15 @@ from signalpost.cli.logs import LineFormatter
 from signalpost.cli.running import calm_collector
 from signalpost.config.addresses import parse_host
 from signalpost.fields import origin_form, query_values
+from signalpost.http.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
+from signalpost.http.files import part_of
+from signalpost.http.packed import takes_gzip
+from signalpost.http.remedies import let_in_origin, shown
+from signalpost.http.request import WebRequest
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.typed import FieldTypes
 from signalpost.jsontext import load
 from signalpost.paths import PathPattern, path_segments, path_text
-from signalpost.serving.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
-from signalpost.serving.files import part_of
-from signalpost.serving.packed import takes_gzip
-from signalpost.serving.remedies import let_in_origin, shown
-from signalpost.serving.request import WebRequest
 from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
 from signalpost.signals.message import RefusedMessageError, read_message
 from signalpost.signals.outgoing import ValueFrame, error_frame

@@ -16,8 +16,8 @@ import sys
 import pytest
 from sanic.http import Http
 
-from signalpost.serving.protocol import HandingOver
-from signalpost.serving.request import WebRequest
+from signalpost.http.protocol import HandingOver
+from signalpost.http.request import WebRequest
 from signalpost.testing import load_app, serve
 from signalpost.websocket.head import MOST_FIELDS
 
@@ -60,7 +60,7 @@ class World:
     def __init__(self, app, bystander, stack):
         self.app = app
         self.bystander = bystander
-        self.gate = app.server._sockets.gate
+        self.gate = app.server._sockets.intake
         self._stack = stack
         self._writers = []
         self._echoes = 0
@@ -556,7 +556,7 @@ class TestRepeatedHeaders:
             _, headers = await world.ask(GET.replace(b"/hi", path)[:-2] + LINES)
             assert SEEN.items() <= json.loads(headers).items()
 
-    @pytest.mark.parametrize("cut", [0, 20], ids=["by the doorman", "by Sanic"])
+    @pytest.mark.parametrize("cut", [0, 20], ids=["by the acceptor", "by Sanic"])
     async def test_all_values_of_a_handshake_are_seen_in_order(self, world, cut):
         reader, writer = await world.connect("live")
         request = HANDSHAKE.replace(b"/echo", b"/headers")[:-2] + LINES

@@ -115,9 +115,9 @@ async def test_what_only_looks_like_a_declared_path_is_never_in_its_audience(app
     assert status in {101, 404}
     if status == 101:
         client = app.server._hub.clients[identity]
-        audiences = {app.server._sockets.table.spelling(each) for each in ("/secret", "/pass", "/room/7")}
+        audiences = {app.server._sockets.table.canonical_path(each) for each in ("/secret", "/pass", "/room/7")}
         assert client.path not in audiences
-        assert app.server._sockets.table.spelling(client.path) == client.path
+        assert app.server._sockets.table.canonical_path(client.path) == client.path
 
 
 @pytest.mark.parametrize("path", OTHERS)
@@ -196,8 +196,8 @@ asked_paths = st.lists(pieces, max_size=8).map(lambda parts: "/" + "".join(parts
 
 @given(st.text() | asked_paths)
 def test_the_one_form_of_a_path_is_its_own_one_form(text):
-    once = TABLE.spelling(text)
-    assert TABLE.spelling(once) == once
+    once = TABLE.canonical_path(text)
+    assert TABLE.canonical_path(once) == once
 
 
 @given(asked_paths)
@@ -208,7 +208,7 @@ def test_who_shares_an_audience_with_a_declared_signal_is_that_signals(asked):
         return
     resolved = TABLE.resolve("live", text)
     # The path is an audience, and a target by that name: both are the same rule's, with the same parameters.
-    assert TABLE.spelling(resolved.path) == resolved.path == TABLE.spelling(text)
+    assert TABLE.canonical_path(resolved.path) == resolved.path == TABLE.canonical_path(text)
     again = TABLE.resolve("live", resolved.path)
     assert (again.rule.owner, again.path, again.params) == (resolved.rule.owner, resolved.path, resolved.params)
     assert again.rule.declared == resolved.rule.declared

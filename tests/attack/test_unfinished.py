@@ -9,10 +9,10 @@ import zlib
 import pytest
 
 from signalpost.delivery.client import Client
-from signalpost.serving.connection import FRAME, MOUTHFUL, Connection
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.inbox import Inbox
 from signalpost.signals.session import Session
+from signalpost.sockets.connection import FRAME, MAX_READ_PER_TURN, Connection
 from signalpost.testing import serve
 from signalpost.websocket.reader import FrameReader
 
@@ -99,7 +99,7 @@ class Peer:
 class Scene:
     def __init__(self, app, bystander):
         self.app = app
-        self.inbound = app.server._sockets.gate.inbound
+        self.inbound = app.server._sockets.intake.inbound
         self.gate = app.server._shared.state["_gate"] = asyncio.Event()
         self._bystander = bystander
         self._peers = []
@@ -208,7 +208,7 @@ async def test_who_finishes_messages_is_not_the_oldest(scene, frame):
 
 async def test_tiny_frames_that_wait_for_a_slow_handler_count_by_what_they_take(scene, frame):
     flood = frame(TEXT, b'{"message":1}') * 20 + frame(PONG) * 3_000
-    assert len(flood) < MOUTHFUL  # so it is read in one piece
+    assert len(flood) < MAX_READ_PER_TURN  # so it is read in one piece
     peers = []
     while len(peers) * 3_000 * FRAME < ROOM:
         peers.append(await scene.peer("/slow"))

@@ -11,7 +11,7 @@ from array import array
 
 from signalpost.delivery.ring import Ring
 from signalpost.delivery.writers import OneByOne, Writer
-from signalpost.serving.descriptors import raise_limit
+from signalpost.http.descriptors import raise_limit
 
 NUMBERS = (1, 4, 8, 12, 16, 20, 24, 32, 100, 1_000, 2_000)
 DATA = b"-" * 66

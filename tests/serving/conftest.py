@@ -18,12 +18,12 @@ from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.target import Receipt
 from signalpost.events import Shared
 from signalpost.handlers import Handler, HandlerKind
+from signalpost.http.app import build_app, discard_app
+from signalpost.http.intake import Intake
+from signalpost.http.protocol import HandingOver
+from signalpost.http.services import RouteServices
 from signalpost.paths import PathPattern
 from signalpost.plan import RouteRule
-from signalpost.serving.app import build_app, discard_app
-from signalpost.serving.gate import Gate
-from signalpost.serving.protocol import HandingOver
-from signalpost.serving.services import RouteServices
 from signalpost.state.state import State
 
 
@@ -123,11 +123,11 @@ async def serve(services):
             stack.callback(discard_app, app)
             listener = socket.create_server(("127.0.0.1", 0))
             port = listener.getsockname()[1]
-            gate = Gate.open(LimitsConfig(), Inbound(), lambda: 0, asyncio.get_running_loop())
+            intake = Intake.open(LimitsConfig(), Inbound(), lambda: 0, asyncio.get_running_loop())
             server = await app.create_server(
                 sock=listener,
                 return_asyncio_server=True,
-                protocol=lambda **options: HandingOver(begun=monotonic(), gate=gate, **options),
+                protocol=lambda **options: HandingOver(begun=monotonic(), intake=intake, **options),
             )
             await server.startup()
             await server.start_serving()

@@ -9,7 +9,7 @@ import pytest
 from sanic import Sanic
 
 from signalpost.errors import OperatorError
-from signalpost.serving.app import build_app, discard_app
+from signalpost.http.app import build_app, discard_app
 
 
 async def name(event):

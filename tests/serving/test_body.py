@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.serving.body import (
+from signalpost.http.body import (
     LONGEST_LINE,
     MOST_CHUNKS,
     MOST_EXTENSIONS,

@@ -8,8 +8,8 @@ import struct
 import pytest
 
 from signalpost.config.model import LimitsConfig, RateConfig
-from signalpost.serving.rebinding import Rebinding
-from signalpost.serving.upgrade import Upgrader
+from signalpost.sockets.reload import ClientReload
+from signalpost.sockets.upgrade import Upgrader
 from signalpost.testing import serve
 
 ENDPOINT = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: wss, self_signed: true}]\n"
@@ -65,13 +65,13 @@ def hang_up(request):
 
 
 async def test_sanic_is_not_given_a_connection_whose_end_it_would_never_hear(listener, peer, hang_up):
-    await until(lambda: listener._door is not None and listener._door.waiting)
-    (doorman,) = listener._door.waiting
+    await until(lambda: listener._acceptor is not None and listener._acceptor.waiting)
+    (acceptor,) = listener._acceptor.waiting
     hang_up(peer[1])
-    await end_of(doorman._transport)
-    doorman.hand_on()
+    await end_of(acceptor._transport)
+    acceptor.hand_on()
     await asyncio.sleep(0)
-    assert not listener._door.waiting
+    assert not listener._acceptor.waiting
     assert not listener._server.connections
 
 
@@ -108,6 +108,6 @@ async def test_a_reload_leaves_a_client_that_is_gone_to_who_hears_of_it(app, pee
     await end_of(connection._transport)
     # What a reload does in the turn in which it puts the new plan in the place of the old one.
     app.server._sockets.limits = LimitsConfig(rate=RateConfig(10))
-    Rebinding(app.server._sockets, {"live": app.server.endpoints[0]}).run()
+    ClientReload(app.server._sockets, {"live": app.server.endpoints[0]}).run()
     await until(lambda: not app.server._keepalive.connections)
     assert not app.server.clients

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.serving.crowd import Crowd, network_of
+from signalpost.http.crowd import Crowd, network_of
 
 
 class Member:
@@ -10,7 +10,7 @@ class Member:
         self.name = name
         self.gone = gone
 
-    def give_way(self):
+    def evict(self):
         self.gone.append(self.name)
 
 

@@ -11,9 +11,9 @@ import sys
 import orjson
 import pytest
 
-from signalpost.serving.ahead import AHEAD
-from signalpost.serving.connection import LINGER, LONGEST_PAUSE
-from signalpost.serving.rate import Allowance, Pace
+from signalpost.sockets.ahead import AHEAD
+from signalpost.sockets.connection import LINGER, LONGEST_PAUSE
+from signalpost.sockets.rate import Allowance, Pace
 from signalpost.testing import serve
 
 REQUEST = (
@@ -325,13 +325,13 @@ async def test_what_waits_goes_on_under_the_plan_of_a_reload(house):
     assert await house.hears(2) == [["here"], ["begun", "0"]]
     await house.leave(sock, "closing its side")
     assert await house.hears(1) == [["gone", 1006]]
-    reloaded = await house.app.reload(APP.replace("value: [bye]", "value: [farewell]"))
+    reloaded = await house.app.reload(APP.replace("value: [bye]", "value: [drain]"))
     assert reloaded.kept == 2
     house.plugin.gate.set()
     assert await house.hears(34) == [*work(range(17))[1:], ["begun", "17"]]  # of which the new plugin knows
     newest = [module for name, module in sys.modules.items() if name.endswith(".departures")][-1]
     newest.gate.set()
-    assert await house.hears(6) == [*work(range(17, 20))[1:], ["farewell"]]
+    assert await house.hears(6) == [*work(range(17, 20))[1:], ["drain"]]
 
 
 async def test_a_server_that_stops_waits_no_longer_than_it_says_for_those_that_have_gone():

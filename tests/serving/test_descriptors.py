@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from signalpost.serving.descriptors import REFUSAL, RESERVE, Descriptors, raise_limit
+from signalpost.http.descriptors import REFUSAL, RESERVE, Descriptors, raise_limit
 from signalpost.testing import serve
 
 SPARE = 24
@@ -17,7 +17,7 @@ APP = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]"
 SMALL_PROCESS = """
 import logging, resource, sys
 from signalpost.config.model import LimitsConfig
-from signalpost.serving.descriptors import raise_limit
+from signalpost.http.descriptors import raise_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 raise_limit(LimitsConfig().connections)

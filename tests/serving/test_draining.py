@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.serving.draining import FEWEST, INTERVAL, RESTART, RETURN_RATE, Farewell, Timetable
+from signalpost.sockets.drain import FEWEST, INTERVAL, RESTART, RETURN_RATE, ClientDrain, Timetable
 from signalpost.websocket.frames import CloseCode, Dialect
 
 
@@ -86,8 +86,8 @@ class World:
         return [Client(self, **options) for _ in range(count)]
 
     def say_goodbye(self, seconds=30.0):
-        farewell = Farewell(self.hub, seconds, lambda: self.busy, self.clock.call_later)
-        farewell.begin(lambda: self.over_at.append(self.clock.now))
+        drain = ClientDrain(self.hub, seconds, lambda: self.busy, self.clock.call_later)
+        drain.begin(lambda: self.over_at.append(self.clock.now))
 
 
 @pytest.fixture

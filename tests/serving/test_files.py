@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sanic.exceptions import RangeNotSatisfiable
 
-from signalpost.serving.files import CHUNK, StaticFolder, _servable, content_type, part_of
-from signalpost.serving.table import path_segments
+from signalpost.http.files import CHUNK, StaticFolder, _servable, content_type, part_of
+from signalpost.http.router import path_segments
 
 
 async def test_a_file_is_sent_with_its_type_and_version(serve, rule, write):

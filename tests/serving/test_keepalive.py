@@ -4,7 +4,7 @@ import pytest
 
 from signalpost.config.model import KeepaliveConfig
 from signalpost.delivery.client import NO_DESCRIPTOR
-from signalpost.serving.keepalive import CLOSING, INTERVAL, PATIENCE, SILENCE, Keepalive
+from signalpost.sockets.keepalive import CLOSING, INTERVAL, PATIENCE, SILENCE, Keepalive
 from signalpost.websocket.frames import CloseCode
 
 

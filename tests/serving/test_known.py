@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from signalpost.serving.known import LONGEST, KnownHeads
+from signalpost.http.known import LONGEST, KnownHeads
 from signalpost.testing import serve
 
 APP = """
@@ -102,7 +102,7 @@ def made(seed):
 
 @pytest.mark.parametrize("seed", range(60))
 async def test_a_head_is_read_alike_whether_its_fields_are_new_or_known(app, seed):
-    known, fields = app.server._sockets.gate.known, made(seed)
+    known, fields = app.server._sockets.intake.known, made(seed)
     for line in LINES:
         known._known.clear()
         new = await ask(app, line, fields)
@@ -113,7 +113,7 @@ async def test_a_head_is_read_alike_whether_its_fields_are_new_or_known(app, see
 
 
 async def test_the_fields_of_a_usual_head_are_known_the_second_time(app):
-    known = app.server._sockets.gate.known
+    known = app.server._sockets.intake.known
     known._known.clear()
     fields = ["Host: 127.0.0.1", "Accept: */*"]
     await ask(app, LINES[0], fields)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.serving.packed import MOST_KEPT, Packed, takes_gzip
+from signalpost.http.packed import MOST_KEPT, Packed, takes_gzip
 
 TEXT = b"all work and no play " * 200
 

@@ -9,8 +9,8 @@ from sanic.compat import Header
 from sanic.exceptions import SanicException, Unauthorized
 
 from signalpost.errors import ClientError, ErrorCode
-from signalpost.serving.pages import STATUS_OF_CODE, shown
-from signalpost.serving.request import WebRequest
+from signalpost.http.errorpages import STATUS_OF_CODE, shown
+from signalpost.http.request import WebRequest
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 
@@ -69,7 +69,7 @@ async def test_a_failing_handler_leaks_nothing_and_is_logged_whole(serve, rule, 
     for secret in ("hunter2", "RuntimeError", "Traceback", "shop", "sanic", "Sanic", ".py"):
         assert secret not in answer.text
     [record] = caplog.records
-    assert record.name == "signalpost.serving.routes"
+    assert record.name == "signalpost.http.routes"
     assert record.getMessage() == "plugin shop: handler broken (plugins/shop.py:7) failed on POST /a"
     assert "hunter2" in caplog.text
 

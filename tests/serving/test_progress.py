@@ -1,6 +1,6 @@
 """Whether enough moves; seconds here are numbers."""
 
-from signalpost.serving.progress import LEAST_RATE, Progress
+from signalpost.http.exchange import LEAST_RATE, Progress
 
 
 def test_what_rests_is_late_after_the_patience():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
 from signalpost.config.model import LimitsConfig, RateConfig
-from signalpost.serving.connection import BACKLOG, LONGEST_PAUSE, RATE, SHORTEST_PAUSE, TURN_SECONDS
-from signalpost.serving.rate import MOST_SECONDS, SHARE, UNREACHED, Allowance, Pace, pace_of
+from signalpost.sockets.connection import BACKLOG, LONGEST_PAUSE, RATE, SHORTEST_PAUSE, TURN_SECONDS
+from signalpost.sockets.rate import MOST_SECONDS, SHARE, UNREACHED, Allowance, Pace, pace_of
 from signalpost.testing import serve
 
 CONTINUATION, TEXT, CLOSE, PING, PONG = 0, 1, 8, 9, 10

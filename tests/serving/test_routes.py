@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from sanic import Sanic, response
 
+from signalpost.http.app import build_app, discard_app
+from signalpost.http.routes import response_of
 from signalpost.jsonschemas.gate import SchemaGate
-from signalpost.serving.app import build_app, discard_app
-from signalpost.serving.routes import response_of
 
 # sanic-testing imports the old client of websockets, which nothing here uses.
 pytestmark = pytest.mark.filterwarnings("ignore:websockets.legacy is deprecated:DeprecationWarning")
@@ -181,7 +181,7 @@ async def test_what_cannot_be_sent_is_500_and_told_to_the_author(ask, rule, capl
     assert answer.json == {
         "error": {"code": "handler-failed", "detail": "Something went wrong on the server. It has been written down."}
     }
-    [record] = [record for record in caplog.records if record.name == "signalpost.serving.routes"]
+    [record] = [record for record in caplog.records if record.name == "signalpost.http.routes"]
     assert record.getMessage() == "plugin shop: handler handler (plugins/shop.py:7) failed on POST /a"
     with pytest.raises(TypeError, match=reason):
         response_of(value)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sanic.exceptions import MethodNotAllowed, NotFound
 
+from signalpost.http.router import RouteTable, path_segments
 from signalpost.paths import Parameter, PathPattern
 from signalpost.plan.precedence import Claim, contenders
-from signalpost.serving.table import RouteTable, path_segments
 
 
 async def handler(request):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from signalpost.serving.turns import LONG, MOST, Turns
+from signalpost.http.turns import LONG, MOST, Turns
 
 
 class Loop:

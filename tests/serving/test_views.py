@@ -6,7 +6,7 @@ import os
 import pytest
 
 from signalpost.errors import OperatorError
-from signalpost.serving.views import View, ViewError
+from signalpost.http.views import View, ViewError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from signalpost.config.model import EndpointConfig, Scheme
-from signalpost.serving.whereabouts import PATH, whereabouts
+from signalpost.http.whereabouts import PATH, whereabouts
 from signalpost.testing import serve
 
 

@@ -18,11 +18,11 @@ from signalpost.cli.wording import installed_plugins
 from signalpost.config.endpoints import Listening
 from signalpost.errors import ConfigError, OperatorError, PluginError
 from signalpost.foreign import unseen_task
+from signalpost.http.descriptors import raise_limit
 from signalpost.plan import Plan, diff, load_beside
 from signalpost.plugins.datafiles import is_own
 from signalpost.render import render_problems
 from signalpost.server import Reloaded, Server
-from signalpost.serving.descriptors import raise_limit
 
 KEPT = "not reloaded: the app goes on as it was"
 

@@ -27,10 +27,10 @@ from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
 from signalpost.config.endpoints import Listening
 from signalpost.foreign import unseen_task
+from signalpost.http.descriptors import raise_limit
 from signalpost.plan import Plan
 from signalpost.scalars import shorten
 from signalpost.server import Server, url_of
-from signalpost.serving.descriptors import raise_limit
 from signalpost.words import printable
 
 _MANY = 10_000  # lists, mappings and other objects that are made before the collector looks at them

@@ -17,11 +17,11 @@ from signalpost.cli.wording import route_does
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import ClientError, OperatorError
 from signalpost.fields import query_values, read_query
+from signalpost.http.judging import params_texts, query_texts
 from signalpost.paths import Params, path_segments
 from signalpost.plan import Plan, RouteRule
 from signalpost.plan.precedence import Contender, answering, contenders, route_claims
 from signalpost.server import url_of
-from signalpost.serving.judging import params_texts, query_texts
 
 _LISTENER = "listener"
 _PEER = ("127.0.0.1", 50000)

@@ -1,6 +1,6 @@
 """Who goes before whom: which routes or signals of a plan match a path, which of them takes it, and where two meet.
 
-The tables that serve (`signalpost.paths.PathTable`, `signalpost.serving.table.RouteTable`) find the one that
+The tables that serve (`signalpost.paths.PathTable`, `signalpost.http.router.RouteTable`) find the one that
 takes a path; here the others are found as well, for people who ask why.
 """
 

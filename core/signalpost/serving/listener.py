@@ -15,17 +15,18 @@ from sanic.server.async_server import AsyncioServer
 
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import ListenError
+from signalpost.http.app import App, adopt_routes, build_app, discard_app, without_advice
+from signalpost.http.guard import Guard, RefusalLog
+from signalpost.http.intake import Intake
+from signalpost.http.protocol import HandingOver
+from signalpost.http.remedies import open_handshake
+from signalpost.http.router import UpgradeTable
+from signalpost.http.services import RouteServices
 from signalpost.plan import RouteRule
-from signalpost.serving.app import App, adopt_routes, build_app, discard_app, without_advice
-from signalpost.serving.doorman import Door, Doorman, Security
-from signalpost.serving.gate import Gate
-from signalpost.serving.guard import Guard, RefusalLog
 from signalpost.serving.ports import BACKLOG, Port
-from signalpost.serving.protocol import HandingOver
-from signalpost.serving.remedies import open_handshake
-from signalpost.serving.services import RouteServices
 from signalpost.serving.tls import server_context
-from signalpost.serving.upgrade import SocketServices, Upgrader, UpgradeTable
+from signalpost.sockets.acceptor import Acceptor, FirstBytes, Security
+from signalpost.sockets.upgrade import SocketServices, Upgrader
 from signalpost.websocket.handshake import Refusal
 
 _LOOK = 0.02  # seconds between two looks at requests under way, while the server stops
@@ -33,7 +34,7 @@ _PATIENT_LOOK = 1.0  # seconds, likewise, at connections that say nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class PreparedListener:
     """What a listener is to serve, checked and ready, but not at work.
 
     Attributes:
@@ -69,24 +70,24 @@ class Listener:
         self._sockets = sockets
         self._log = RefusalLog(asyncio.get_running_loop().call_later)
         self._upgrader = Upgrader(port.sockets, sockets, self._guard(port, port.sockets), self._tell_refused)
-        self._gate: Gate = sockets.gate
+        self._intake: Intake = sockets.intake
         self._tls: ssl.SSLContext | None = None
-        prospect = self._prepare(port, rules, services)
+        prepared = self._prepare(port, rules, services)
         self.port = port
-        self._patience = self._tls_patience = prospect.patience
-        self._tls = prospect.tls
-        self._app = prospect.app
+        self._patience = self._tls_patience = prepared.patience
+        self._tls = prepared.tls
+        self._app = prepared.app
         self._server: AsyncioServer | None = None
-        self._door: Door | None = None
+        self._acceptor: Acceptor | None = None
 
-    def _prepare(self, port: Port, rules: Sequence[RouteRule], services: RouteServices) -> Prospect:
+    def _prepare(self, port: Port, rules: Sequence[RouteRule], services: RouteServices) -> PreparedListener:
         tls = self._context(port)
         pages = port.pages
         served = [rule for rule in rules if pages is not None and pages.name in rule.endpoints]
         router = UpgradeTable(plain=pages is not None, guard=self._guard(port, pages))
         app = build_app(port.endpoints[0].name, served, services, router=router)
         self._upgrader.add_to(app)
-        return Prospect(port, app, tls, services.patience)
+        return PreparedListener(port, app, tls, services.patience)
 
     def _guard(self, port: Port, endpoint: EndpointConfig | None) -> Guard | None:
         if endpoint is None:
@@ -114,7 +115,7 @@ class Listener:
         except ListenError as error:
             raise ListenError(f"{port.place}: endpoint {first.name}: {error}") from None
 
-    def prepare(self, port: Port, rules: Sequence[RouteRule], services: RouteServices) -> Prospect:
+    def prepare(self, port: Port, rules: Sequence[RouteRule], services: RouteServices) -> PreparedListener:
         """Make ready what another plan serves here; certificates are read again. The arguments are as above.
 
         Raises:
@@ -122,21 +123,21 @@ class Listener:
             ListenError: the certificate cannot be used.
 
         """
-        prospect = self._prepare(port, rules, services)
-        discard_app(prospect.app)  # it is there for its routes
-        prospect.app.finalize()
-        return prospect
+        prepared = self._prepare(port, rules, services)
+        discard_app(prepared.app)  # it is there for its routes
+        prepared.app.finalize()
+        return prepared
 
-    def turn_to(self, prospect: Prospect) -> None:
+    def turn_to(self, prepared: PreparedListener) -> None:
         """Serve something else from the next request and the next handshake on, to those who are connected too.
 
         The handshake of TLS keeps the patience that it had when the listener was opened.
         """
-        self.port = prospect.port
-        self._patience = prospect.patience
-        self._tls = prospect.tls
-        self._upgrader.serve(prospect.port.sockets, self._guard(prospect.port, prospect.port.sockets))
-        adopt_routes(self._app, prospect.app)
+        self.port = prepared.port
+        self._patience = prepared.patience
+        self._tls = prepared.tls
+        self._upgrader.serve(prepared.port.sockets, self._guard(prepared.port, prepared.port.sockets))
+        adopt_routes(self._app, prepared.app)
         if self._server is not None:
             for connection in self._server.connections:
                 connection.request_max_size = self._app.config.REQUEST_MAX_SIZE
@@ -152,7 +153,7 @@ class Listener:
 
     async def open(self) -> None:
         """Make everything ready but accept no connection yet."""
-        # Without TLS, which is the doorman's.
+        # Without TLS, which is the first's.
         with without_advice():
             server = await self._app.create_server(
                 sock=self.port.sock,
@@ -169,28 +170,28 @@ class Listener:
         if self._server is not None:
             await self._server.start_serving()  # type: ignore[no-untyped-call]
 
-    def _greet(self, **options: Any) -> Doorman:
+    def _greet(self, **options: Any) -> FirstBytes:
         """Make the protocol of a new connection; `options` are the same for all, and are what Sanic's own needs."""
-        if self._door is None:
-            self._door = Door(
+        if self._acceptor is None:
+            self._acceptor = Acceptor(
                 self._upgrader,
-                self._gate.descriptors,
+                self._intake.descriptors,
                 monotonic,
-                lambda begun: HandingOver(begun=begun, gate=self._gate, **options),
+                lambda begun: HandingOver(begun=begun, intake=self._intake, **options),
                 min(_PATIENT_LOOK, self._patience / 2),
-                self._gate.newcomers,
+                self._intake.newcomers,
                 None if self._tls is None else self._security,
             )
-            self._door.open()
-        return Doorman(self._door)
+            self._acceptor.open()
+        return FirstBytes(self._acceptor)
 
     def _security(self) -> Security:
         assert self._tls is not None  # noqa: S101 - a port has TLS for as long as it has its socket
         return Security(self._tls, self._tls_patience)
 
     def _close_door(self) -> None:
-        if self._door is not None:
-            self._door.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
 
     def stop_accepting(self) -> None:
         """Accept no more connections and no more handshakes; requests go on, each the last of its connection."""

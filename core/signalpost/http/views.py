@@ -30,8 +30,8 @@ from signalpost.config.viewtemplates import NO_ADDITIONS, Additions, environment
 from signalpost.errors import OperatorError
 from signalpost.fields import join_fields, read_query
 from signalpost.foreign import named
-from signalpost.serving.files import content_type
-from signalpost.serving.request import WebRequest
+from signalpost.http.files import content_type
+from signalpost.http.request import WebRequest
 
 
 class ViewRequest:

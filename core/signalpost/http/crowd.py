@@ -15,7 +15,7 @@ _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 section 2.5.5.2: an IPv4 address w
 class Member(Protocol):
     """A connection that is waited for."""
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """End the connection at once; it leaves its crowd."""
 
 
@@ -42,8 +42,8 @@ class Crowd:
         "_largest",
         "_members",
         "_most",
+        "_pending_scheduled",
         "_scheduled",
-        "_settling",
         "_sizes",
         "_soon",
     )
@@ -64,7 +64,7 @@ class Crowd:
         self._scheduled = False
         self._call_later = call_later
         self._soon: dict[Member, str] = {}
-        self._settling = False
+        self._pending_scheduled = False
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -92,13 +92,13 @@ class Crowd:
             self.add(member, host)
             return
         self._soon[member] = host
-        if not self._settling:
-            self._settling = True
-            self._call_later(MOMENT, self.settle)
+        if not self._pending_scheduled:
+            self._pending_scheduled = True
+            self._call_later(MOMENT, self.add_pending)
 
-    def settle(self) -> None:
+    def add_pending(self) -> None:
         """Add those that were to be added soon."""
-        self._settling = False
+        self._pending_scheduled = False
         soon, self._soon = self._soon, {}
         for member, host in soon.items():
             self.add(member, host)
@@ -125,7 +125,7 @@ class Crowd:
             heaviest = next(iter(self._sizes[self._largest]))
             oldest = next(iter(self._members[heaviest]))
             self.remove(oldest)
-            oldest.give_way()
+            oldest.evict()
 
     def _count(self, address: bytes | str, before: int, after: int) -> None:
         """Note that an address has one member more or less."""

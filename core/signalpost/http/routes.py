@@ -1,14 +1,15 @@
 """HTTP routes: from a rule of the plan to a function that Sanic calls."""
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextvars import copy_context
+import types
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import orjson
@@ -25,19 +26,18 @@ from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import RouteEvent
 from signalpost.foreign import Code, original
 from signalpost.handlers import Handler
+from signalpost.http import errorpages as pages
+from signalpost.http.answer import check_answer
+from signalpost.http.files import StaticFolder, is_exhaustion, send_file
+from signalpost.http.forms import body_of
+from signalpost.http.judging import Judge, is_judged
+from signalpost.http.request import WebRequest
+from signalpost.http.restraint import RouteBroadcast
+from signalpost.http.services import RouteServices
+from signalpost.http.views import View, ViewError, ViewRequest
+from signalpost.http.whereabouts import whereabouts
 from signalpost.paths import PathPattern, path_segments
 from signalpost.plan import RouteRule
-from signalpost.serving import pages
-from signalpost.serving.answer import check_answer
-from signalpost.serving.context import in_context
-from signalpost.serving.files import StaticFolder, is_exhaustion, send_file
-from signalpost.serving.forms import body_of
-from signalpost.serving.judging import Judge, is_judged
-from signalpost.serving.request import WebRequest
-from signalpost.serving.restraint import RouteBroadcast
-from signalpost.serving.services import RouteServices
-from signalpost.serving.views import View, ViewError, ViewRequest
-from signalpost.serving.whereabouts import whereabouts
 from signalpost.signals.outgoing import check_size
 
 LOG = logging.getLogger(__name__)
@@ -325,3 +325,28 @@ def _named(value: object) -> str:
 def _json(value: Any, status: int = 200) -> HTTPResponse:
     check_size(value)
     return HTTPResponse(orjson.dumps(value), status, content_type=_JSON)
+
+
+T = TypeVar("T")
+
+
+@types.coroutine
+def in_context(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+    """Run a coroutine in a context, and in the task that awaits this: a task of its own costs a turn of the loop.
+
+    Args:
+        context: of nobody else.
+        coroutine: may raise anything; what is thrown in here, a cancellation for one, it gets.
+
+    """
+    resume, given = coroutine.send, None
+    while True:
+        try:
+            waits_for = context.run(resume, given)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        try:
+            resume, given = coroutine.send, (yield waits_for)
+        except BaseException as error:  # noqa: BLE001 - the coroutine's to deal with
+            resume, given = coroutine.throw, error

@@ -8,9 +8,9 @@ from typing import Any
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import NO_ADDITIONS, Additions
 from signalpost.events import Broadcast, Shared
-from signalpost.serving.packed import Packed
-from signalpost.serving.private import NOTHING_PRIVATE, Private
-from signalpost.serving.restraint import Restraint
+from signalpost.http.packed import Packed
+from signalpost.http.private import NOTHING_PRIVATE, Private
+from signalpost.http.restraint import Restraint
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 

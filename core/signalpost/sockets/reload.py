@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
-from signalpost.serving.connection import Connection
-from signalpost.serving.draining import RETURN_RATE
-from signalpost.serving.upgrade import SocketServices
 from signalpost.signals.outgoing import bye_frame
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import ResolvedPath
+from signalpost.sockets.connection import Connection
+from signalpost.sockets.drain import RETURN_RATE
+from signalpost.sockets.upgrade import SocketServices
 from signalpost.websocket.frames import CloseCode, Dialect, code_for
 
 NO_ENDPOINT = "this endpoint is gone"
@@ -18,14 +18,14 @@ NO_SIGNAL = "this signal is gone"
 
 
 @dataclass(frozen=True, slots=True)
-class Rebound:
+class ReloadedClients:
     """What became of the clients: how many stay, and how many are sent away."""
 
     kept: int
     closed: int
 
 
-class Rebinding:
+class ClientReload:
     """Moves all clients to the plan that services and endpoints speak of by now, in one turn of the loop.
 
     Each is what it would be if it connected again to where it is: its signal, its parameters, its limits. What it has
@@ -47,18 +47,18 @@ class Rebinding:
         self._moved: list[tuple[Connection, SignalRule]] = []
         self._closed = 0
 
-    def run(self) -> Rebound:
+    def run(self) -> ReloadedClients:
         """Move every client, or send it away."""
         for watched in tuple(self._services.keepalive.connections):
             if isinstance(watched, Connection):
-                watched.attend(self._services.plugins)
+                watched.set_plugins(self._services.plugins)
                 if not watched.client.closing or watched.client.heeded:
                     self._move(watched)
         # Only now: who is read from again may ask for any path at once, so all must be where they belong.
         for connection, rule in self._moved:
             connection.session.switch_rule(rule, connection)
         kept = sum(not connection.client.closing for connection, _ in self._moved)
-        return Rebound(kept, self._closed)
+        return ReloadedClients(kept, self._closed)
 
     def _move(self, connection: Connection) -> None:
         client = connection.client

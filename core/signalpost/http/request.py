@@ -12,10 +12,10 @@ from sanic.request import Request, RequestParameters
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from signalpost.fields import decode_field, join_fields
+from signalpost.http.answer import check_answer
+from signalpost.http.errorpages import harden
+from signalpost.http.known import LONGEST
 from signalpost.jsontext import load
-from signalpost.serving.answer import check_answer
-from signalpost.serving.known import LONGEST
-from signalpost.serving.pages import harden
 from signalpost.websocket.handshake import is_upgrade
 
 _NO_PATH = b"*"

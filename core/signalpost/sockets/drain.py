@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
-from signalpost.serving.keepalive import Handle
 from signalpost.signals.outgoing import bye_frame
+from signalpost.sockets.keepalive import Handle
 from signalpost.websocket.frames import CloseCode, Dialect, code_for
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Timetable:
         return max(wait, RESTART)
 
 
-class Farewell:
+class ClientDrain:
     """Closes every client with 1001 (going away), or 1012 (service restart) if it speaks ``signalpost.v1``, in batches.
 
     What waits for a client is written before its close frame, and it may take until the end to read that. A client

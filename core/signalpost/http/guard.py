@@ -16,7 +16,7 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_host
 from signalpost.config.model import SAFE_METHODS, EndpointConfig
-from signalpost.serving.remedies import let_in_origin, shown
+from signalpost.http.remedies import let_in_origin, shown
 from signalpost.tally import LineTally, Tally
 from signalpost.websocket.handshake import Refusal, is_listed, is_own_page, read_authority, read_host
 

@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
-from signalpost.serving.crowd import Crowd
-from signalpost.serving.descriptors import REFUSAL, Descriptors
+from signalpost.http.crowd import Crowd
+from signalpost.http.descriptors import REFUSAL, Descriptors
 
 T = TypeVar("T")
 
 
-class Taker(Protocol):
+class HandshakeTaker(Protocol):
     """Who answers handshakes."""
 
     def take(self, transport: asyncio.Transport, data: bytes) -> bool:
@@ -39,7 +39,7 @@ class Security:
     patience: float
 
 
-class Door:
+class Acceptor:
     """What the connections of one port share before it is known what they are.
 
     Args:
@@ -60,7 +60,7 @@ class Door:
 
     def __init__(  # noqa: PLR0917 - all of it is the port's
         self,
-        taker: Taker,
+        taker: HandshakeTaker,
         descriptors: Descriptors,
         clock: Callable[[], float],
         successor: Callable[[float], asyncio.Protocol],
@@ -74,8 +74,8 @@ class Door:
         self.successor = successor
         self.newcomers = newcomers
         self.security = security
-        self.waiting: set[Doorman] = set()
-        self.securing: dict[Doorman, asyncio.Task[None]] = {}
+        self.waiting: set[FirstBytes] = set()
+        self.securing: dict[FirstBytes, asyncio.Task[None]] = {}
         self._interval = interval
         self._looked_at = clock()
         self._handle: asyncio.TimerHandle | None = None
@@ -90,16 +90,16 @@ class Door:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        for doorman in tuple(self.waiting):
-            doorman.hand_on()
-        for doorman in tuple(self.securing):
-            doorman.give_way()
+        for first in tuple(self.waiting):
+            first.hand_on()
+        for first in tuple(self.securing):
+            first.evict()
 
     def _look(self) -> None:
         self._handle = asyncio.get_running_loop().call_later(self._interval, self._look)
         before, self._looked_at = self._looked_at, self.clock()
-        for doorman in [each for each in self.waiting if each.begun <= before]:
-            doorman.hand_on()
+        for first in [each for each in self.waiting if each.begun <= before]:
+            first.hand_on()
 
 
 def begun(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
@@ -130,43 +130,43 @@ def _rest(coroutine: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, A
         return cast("T", end.value)
 
 
-class Doorman(asyncio.Protocol):
+class FirstBytes(asyncio.Protocol):
     """One connection, until its first bytes have come.
 
     On a port with TLS it agrees on that first. uvloop's own way there would tell nobody of the connection before.
 
     Attributes:
-        begun: when it was made, in the door's time.
+        begun: when it was made, in the acceptor's time.
 
     """
 
-    __slots__ = ("_door", "_early", "_transport", "begun")
+    __slots__ = ("_acceptor", "_early", "_transport", "begun")
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
         self._transport: asyncio.Transport
         self._early = b""  # what came in the very turn in which TLS was agreed on
-        self.begun = door.clock()
+        self.begun = acceptor.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, or refuse it at once."""
-        door = self._door
+        acceptor = self._acceptor
         self._transport = cast("asyncio.Transport", transport)
-        if not door.descriptors.admit(transport.get_extra_info("socket").fileno()):
+        if not acceptor.descriptors.admit(transport.get_extra_info("socket").fileno()):
             self._refuse()
             return
-        if door.newcomers is not None:
+        if acceptor.newcomers is not None:
             peer = transport.get_extra_info("peername")
-            door.newcomers.add(self, peer[0] if isinstance(peer, tuple) else "")
-        if door.security is None:
-            door.waiting.add(self)
+            acceptor.newcomers.add(self, peer[0] if isinstance(peer, tuple) else "")
+        if acceptor.security is None:
+            acceptor.waiting.add(self)
         else:
-            agreeing = self._begin_tls(door.security())
-            door.securing[self] = asyncio.get_running_loop().create_task(self._finish_tls(agreeing))
+            agreeing = self._begin_tls(acceptor.security())
+            acceptor.securing[self] = asyncio.get_running_loop().create_task(self._finish_tls(agreeing))
 
     def _refuse(self) -> None:
         self._transport.set_protocol(asyncio.Protocol())  # what still comes is for nobody
-        if self._door.security is None:
+        if self._acceptor.security is None:
             self._transport.write(REFUSAL)
         self._transport.close()
 
@@ -184,29 +184,29 @@ class Doorman(asyncio.Protocol):
             secured = await agreeing
         except (OSError, asyncio.CancelledError):
             secured = None
-        self._door.securing.pop(self, None)
+        self._acceptor.securing.pop(self, None)
         if secured is None or secured.is_closing():
-            self.give_way()
+            self.evict()
             return
         self._transport = secured
-        self._door.waiting.add(self)
+        self._acceptor.waiting.add(self)
         if self._early:
             self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
         """Look at the first bytes; others never come here."""
-        if self in self._door.securing:
+        if self in self._acceptor.securing:
             self._early += data
             return
         self._leave()
-        if not self._door.taker.take(self._transport, data):
+        if not self._acceptor.taker.take(self._transport, data):
             self.hand_on(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget a connection that ended without a word."""
         self._leave()
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """End the connection at once."""
         self._leave()
         self._transport.abort()
@@ -216,13 +216,13 @@ class Doorman(asyncio.Protocol):
         self._leave()
         if self._transport.is_closing():
             return
-        protocol = self._door.successor(self.begun)
+        protocol = self._acceptor.successor(self.begun)
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         if data:
             protocol.data_received(data)
 
     def _leave(self) -> None:
-        self._door.waiting.discard(self)
-        if self._door.newcomers is not None:
-            self._door.newcomers.remove(self)
+        self._acceptor.waiting.discard(self)
+        if self._acceptor.newcomers is not None:
+            self._acceptor.newcomers.remove(self)

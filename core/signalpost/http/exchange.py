@@ -4,25 +4,28 @@ Bodies are read to the letter, heads whose fields have come before are known, an
 turns. Answers have a Date, and a framing that the client understands.
 """
 
+import ast
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
+from inspect import getsource
+from textwrap import dedent
 from time import monotonic
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from sanic.exceptions import BadRequest, PayloadTooLarge, SanicException
 from sanic.helpers import has_message_body
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.models.protocol_types import TransportProtocol
+from sanic.touchup.schemes.ode import RemoveDispatch
 
-from signalpost.serving.answer import date_now, head_of
-from signalpost.serving.body import Body, ChunkedBody, MalformedBodyError, SizedBody
-from signalpost.serving.gate import Gate
-from signalpost.serving.known import closes
-from signalpost.serving.pages import OverloadedError
-from signalpost.serving.progress import Progress
-from signalpost.serving.quiet import without_events
-from signalpost.serving.request import WebRequest, is_plain
+from signalpost.http.answer import date_now, head_of
+from signalpost.http.body import Body, ChunkedBody, MalformedBodyError, SizedBody
+from signalpost.http.errorpages import OverloadedError
+from signalpost.http.intake import Intake
+from signalpost.http.known import closes
+from signalpost.http.request import WebRequest, is_plain
 from signalpost.websocket.handshake import is_upgrade
 from signalpost.websocket.head import MOST_FIELDS
 
@@ -35,14 +38,66 @@ _END_OF_LINE = b"\r\n"
 _MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
 _LEAST_STATUS = 200  # of an answer that is the last one to a request
 
+LEAST_RATE = 1_024
+"""Bytes a second that a body must bring, and that a client must take of an answer that waits for it."""
+
+
+class Progress:
+    """A deadline that each byte puts off, by at most the patience from now.
+
+    Nothing may rest for longer than the patience, and who is slower than the least rate uses the patience up. So a body
+    of n bytes is there after patience + n / rate seconds, or it is late.
+
+    Args:
+        patience: seconds.
+        now: the clock's seconds.
+        rate: bytes a second, at least.
+
+    """
+
+    __slots__ = ("_due", "_patience", "_rate")
+
+    def __init__(self, patience: float, now: float, rate: int = LEAST_RATE) -> None:
+        self._patience = patience
+        self._rate = rate
+        self._due = now + patience
+
+    def note(self, count: int, now: float) -> None:
+        """Note that so many bytes have moved."""
+        self._due = min(now + self._patience, self._due + count / self._rate)
+
+    def is_late(self, now: float) -> bool:
+        """Tell whether too little has moved."""
+        return now > self._due
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def without_events(function: F) -> F:
+    """Return a copy of one of Sanic's functions that dispatches no events, or the function where it has no source.
+
+    Nobody listens to those events, and they are a tenth of a request. Sanic compiles them away itself (TOUCHUP), but in
+    its own classes, which belong to every app of the process.
+    """
+    try:
+        source = getsource(function)
+    except OSError:
+        return function
+    tree = RemoveDispatch([]).visit(ast.parse(dedent(source)))
+    found: dict[str, Any] = {}
+    exec(compile(tree, function.__code__.co_filename, "exec"), function.__globals__, found)  # noqa: S102 - as Sanic does
+    return cast("F", found[function.__name__])
+
+
 _read_head = without_events(Http.http1_request_header)
 
 
 class Owner(Protocol):
-    """The connection, as far as its requests need it (`signalpost.serving.protocol.HandingOver`)."""
+    """The connection, as far as its requests need it (`signalpost.http.protocol.HandingOver`)."""
 
     app: Any
-    gate: Gate
+    intake: Intake
     request_timeout: float
     state: dict[str, Any]
     transport: Any
@@ -93,7 +148,7 @@ class Exchange(Http):
     @property
     def HEADER_MAX_SIZE(self) -> int:  # type: ignore[override]  # noqa: N802 - Sanic's, one for all of a process
         """How long a head may be."""
-        return self._owner.gate.limits.head
+        return self._owner.intake.limits.head
 
     def init_for_request(self) -> None:
         """Begin anew for the next request."""
@@ -109,9 +164,9 @@ class Exchange(Http):
         if at == -1:
             at = await self._await_head()
         owner = self._owner
-        if not owner.gate.turns.take():
+        if not owner.intake.turns.take():
             owner.hold_the_clock()
-            await owner.gate.turns.place()
+            await owner.intake.turns.place()
         if not self._take_known_head(at):
             await self._read_new_head(at)
         if not owner.begin_request():
@@ -142,14 +197,14 @@ class Exchange(Http):
             self.keep_alive = not closes(request.headers)  # Sanic wants it to say keep-alive
         if is_plain(request.head):
             length = self.request_bytes_left if self.request_body else None
-            owner.gate.known.keep(request.head.partition(_END_OF_LINE)[2], request.headers, length)
+            owner.intake.known.keep(request.head.partition(_END_OF_LINE)[2], request.headers, length)
 
     def _take_known_head(self, at: int) -> bool:
         """Make the request of a head whose fields have come before; False if they are new, or its line is unusual."""
         owner, buffer = self._owner, self.recv_buffer
         head = bytes(buffer[: max(at, 0)])
         first, _, raw = head.partition(_END_OF_LINE)
-        known = owner.gate.known
+        known = owner.intake.known
         fields, line = known.find(raw), known.line(first)
         if fields is None or line is None or at >= self.HEADER_MAX_SIZE:
             return False
@@ -322,7 +377,7 @@ class Exchange(Http):
             if len(piece) >= _PIECE:
                 break
             if more:
-                await self._owner.gate.turns.wait()
+                await self._owner.intake.turns.wait()
             else:
                 self._owner.wait_for_client()
                 await self._receive_more()

@@ -11,16 +11,21 @@ from itertools import count
 from typing import Any
 from urllib.parse import unquote
 
+from sanic.compat import Header
 from sanic.exceptions import MethodNotAllowed, NotFound
 from sanic.models.handler_types import RouteHandler
 from sanic.request import Request
 from sanic.router import Router
 from sanic_routing.route import Route
 
+from signalpost.http.guard import Guard
 from signalpost.paths import PathPattern, path_segments
-from signalpost.serving.guard import Guard
+from signalpost.websocket.handshake import is_upgrade
 
 _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole
+
+UPGRADE_PATH = "/!websocket-upgrade"
+"""Of the route of handshakes. Nobody can ask for it by its path: the table never looks there."""
 
 _MOST_KEPT, _LONGEST_KEPT = 1_024, 256
 
@@ -156,3 +161,35 @@ class RouteTable(Router):
 def allowed(methods: Methods) -> list[str]:
     """List the methods a path can be asked with, for the Allow header."""
     return sorted({*methods, "OPTIONS", *(("HEAD",) if "GET" in methods else ())})
+
+
+class UpgradeTable(RouteTable):
+    """The routes of a port, and one that takes every handshake whatever its path: signals have a table of their own.
+
+    Args:
+        plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
+        guard: of that endpoint.
+
+    """
+
+    def __init__(self, *, plain: bool, guard: Guard | None = None) -> None:
+        super().__init__(guard)
+        self._plain = plain
+        self._upgrade: Route | None = None
+
+    def finalize(self, *args: Any, **kwargs: Any) -> None:
+        """Order the routes, and set the upgrade route apart."""
+        super().finalize(*args, **kwargs)
+        self._upgrade = next(route for route in self.routes if hasattr(route.handler, "is_websocket"))
+        del self._literal[UPGRADE_PATH[1:],]
+
+    def route_of(self, request: Request[Any, Any]) -> Route:
+        """Find the route for a request; see `RouteTable.route_of`."""
+        if self._upgrade is not None and (not self._plain or is_handshake_meant(request.headers)):
+            return self._upgrade
+        return super().route_of(request)
+
+
+def is_handshake_meant(headers: Header) -> bool:
+    """Tell whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
+    return "sec-websocket-key" in headers or ("upgrade" in headers and is_upgrade(headers))

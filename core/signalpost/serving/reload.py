@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from signalpost.config.model import EndpointConfig
+from signalpost.http.services import RouteServices
 from signalpost.plan import Plan
-from signalpost.serving.listener import Listener, Prospect
+from signalpost.serving.listener import Listener, PreparedListener
 from signalpost.serving.ports import Port, bind_ports, close_new
-from signalpost.serving.services import RouteServices
-from signalpost.serving.upgrade import SocketServices
+from signalpost.sockets.upgrade import SocketServices
 
 
-class Changeover:
+class ListenerReload:
     """From the listeners of one plan to those of the next. A port that both plans have keeps its socket and listener.
 
     Args:
@@ -39,7 +39,7 @@ class Changeover:
         self._plan = plan
         self._sockets = sockets
         self._routes_at = routes_at
-        self._prospects: dict[Listener, Prospect] = {}
+        self._prepared: dict[Listener, PreparedListener] = {}
         self._opened: list[Listener] = []
         self._unused: list[Port] = []
         self.ports = bind_ports(plan.config.endpoints, plan.config.source, self._held)
@@ -51,12 +51,12 @@ class Changeover:
     @property
     def listeners(self) -> list[Listener]:
         """Those of the next plan; complete once they are prepared."""
-        return [*self._prospects, *self._opened]
+        return [*self._prepared, *self._opened]
 
     @property
     def left(self) -> list[Listener]:
         """Those that the next plan has no use for."""
-        return [listener for listener in self._before.values() if listener not in self._prospects]
+        return [listener for listener in self._before.values() if listener not in self._prepared]
 
     async def prepare(self) -> None:
         """Make everything ready, and change nothing.
@@ -72,8 +72,8 @@ class Changeover:
             listener = self._before.get(port.sock)
             if listener is not None:
                 # In a thread, since many routes take a while: those who are connected do not wait for that.
-                prospect = await asyncio.to_thread(listener.prepare, port, self._plan.routes, services)
-                self._prospects[listener] = prospect
+                prepared = await asyncio.to_thread(listener.prepare, port, self._plan.routes, services)
+                self._prepared[listener] = prepared
             else:
                 listener = Listener(port, self._plan.routes, services, self._sockets)
                 self._opened.append(listener)
@@ -95,11 +95,11 @@ class Changeover:
 
         """
         successors: dict[str, EndpointConfig] = {}
-        for listener, prospect in self._prospects.items():
-            before, after = listener.port.sockets, prospect.port.sockets
+        for listener, prepared in self._prepared.items():
+            before, after = listener.port.sockets, prepared.port.sockets
             if before is not None and after is not None:
                 successors[before.name] = after
-            listener.turn_to(prospect)
+            listener.turn_to(prepared)
         for listener in self.left:
             listener.stop_accepting()
         return successors

@@ -1,4 +1,4 @@
-"""Sanic's protocol, for what the doorman has not taken: it lets go of its transport, and bounds what a client costs."""
+"""Sanic's protocol, for what the acceptor has not taken: it lets go of its transport, and bounds what a client costs."""
 
 import asyncio
 import fcntl
@@ -15,12 +15,10 @@ from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
 from signalpost.delivery.client import reset
-from signalpost.serving.descriptors import REFUSAL
-from signalpost.serving.exchange import END_OF_HEAD, Exchange
-from signalpost.serving.gate import Gate
-from signalpost.serving.pages import LateAnswerError
-from signalpost.serving.progress import Progress
-from signalpost.serving.quiet import without_events
+from signalpost.http.descriptors import REFUSAL
+from signalpost.http.errorpages import LateAnswerError
+from signalpost.http.exchange import END_OF_HEAD, Exchange, Progress, without_events
+from signalpost.http.intake import Intake
 
 # Seconds in which a client may still read that its request took too long, or that there is no room for it.
 _LAST_WORD = 1.0
@@ -41,14 +39,14 @@ class HandingOver(HttpProtocol):
     (`Progress`), and so does whoever reads an answer; three times as long may it rest.
 
     All that is held of requests is counted (`Inbound`), and so are requests under way and connections that are waited
-    for (`Gate`).
+    for (`Intake`).
 
     Args:
         begun: when the connection was made, as `time.monotonic` has it.
-        gate: what all connections share.
+        intake: what all connections share.
 
     Attributes:
-        gate: the same.
+        intake: the same.
 
     """
 
@@ -70,13 +68,13 @@ class HandingOver(HttpProtocol):
         "_taken",
         "_under_way",
         "_unread",
-        "gate",
+        "intake",
     )
     HTTP_CLASS = Exchange
 
-    def __init__(self, *, begun: float, gate: Gate, **options: Any) -> None:
+    def __init__(self, *, begun: float, intake: Intake, **options: Any) -> None:
         super().__init__(**options)
-        self.gate = gate
+        self.intake = intake
         self._begun = begun
         self._host = ""
         self._first = True
@@ -99,7 +97,7 @@ class HandingOver(HttpProtocol):
         """Wait for the first request."""
         peer = transport.get_extra_info("peername")
         self._host = peer[0] if isinstance(peer, tuple) else ""
-        self.gate.newcomers.add(self, self._host)
+        self.intake.newcomers.add(self, self._host)
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def hand_over(self) -> bytes:
@@ -122,10 +120,10 @@ class HandingOver(HttpProtocol):
         self._leave()
 
     def _leave(self) -> None:
-        self.gate.newcomers.remove(self)
-        self.gate.waiting.remove(self)
+        self.intake.newcomers.remove(self)
+        self.intake.waiting.remove(self)
         self._end_request()
-        self.gate.inbound.give(self._held)
+        self.intake.inbound.give(self._held)
         self._held = 0
         self._discarding = True
 
@@ -142,7 +140,7 @@ class HandingOver(HttpProtocol):
             # Not the protocol's abort(): without its transport the request's task fails, and says so in the log.
             self.transport.abort()
 
-    give_way = end
+    evict = end
 
     def close_if_idle(self) -> bool:
         """Close the connection unless a request is under way; one whose head is not whole yet keeps nobody waiting."""
@@ -219,12 +217,12 @@ class HandingOver(HttpProtocol):
         self._idle = True
         left = len(self.recv_buffer)
         if self._held != left:
-            self.gate.inbound.give(self._held - left)
+            self.intake.inbound.give(self._held - left)
             self._held = left
         if self._first:
             self._due = self._begun + self.request_timeout
         else:
-            self.gate.waiting.add_soon(self, self._host)
+            self.intake.waiting.add_soon(self, self._host)
             self._due = monotonic() + self.request_timeout if left else math.inf
 
     def hold_the_clock(self) -> None:
@@ -237,10 +235,10 @@ class HandingOver(HttpProtocol):
         self._due = math.inf
         if self._first:
             self._first = False
-            self.gate.newcomers.remove(self)
-        self.gate.waiting.remove(self)
+            self.intake.newcomers.remove(self)
+        self.intake.waiting.remove(self)
         self._asked = monotonic()
-        self._under_way = self.gate.admit_request()
+        self._under_way = self.intake.admit_request()
         self._discarding = not self._under_way
         return self._under_way
 
@@ -263,7 +261,7 @@ class HandingOver(HttpProtocol):
         """Keep nothing more of what comes: the connection ends with the answer."""
         self._discarding = True
         self.recv_buffer.clear()
-        self.gate.inbound.give(self._held)
+        self.intake.inbound.give(self._held)
         self._held = 0
         if self.transport is not None and not self.transport.is_closing():
             self._paused = False
@@ -287,15 +285,15 @@ class HandingOver(HttpProtocol):
     def _end_request(self) -> None:
         if self._under_way:
             self._under_way = False
-            self.gate.end_request()
+            self.intake.end_request()
 
     def wait_for_client(self) -> None:
         """Note that nothing goes on here until the client does something."""
-        self.gate.waiting.add(self, self._host)
+        self.intake.waiting.add(self, self._host)
 
     def stop_waiting(self) -> None:
         """Note that the client has done what was waited for."""
-        self.gate.waiting.remove(self)
+        self.intake.waiting.remove(self)
 
     # What comes, and what goes.
 
@@ -307,7 +305,7 @@ class HandingOver(HttpProtocol):
         self._time = now = monotonic()
         if self._due == math.inf:
             self._due = now + self.request_timeout
-        if not self.gate.inbound.take(len(data)):
+        if not self.intake.inbound.take(len(data)):
             self._refuse()
             return
         self._held += len(data)

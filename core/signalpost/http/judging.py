@@ -8,11 +8,11 @@ import orjson
 
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.fields import query_values
+from signalpost.http.forms import NO_TYPES, body_of, text_of
+from signalpost.http.request import WebRequest
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.typed import FieldTypes
 from signalpost.plan import RouteRule
-from signalpost.serving.forms import NO_TYPES, body_of, text_of
-from signalpost.serving.request import WebRequest
 
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 

@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from signalpost.serving.descriptors import Descriptors
-from signalpost.serving.doorman import Door, Doorman
+from signalpost.http.descriptors import Descriptors
+from signalpost.sockets.acceptor import Acceptor, FirstBytes
 from signalpost.testing import serve
 
 APP = """
@@ -156,14 +156,14 @@ class Successor(asyncio.Protocol):
 
 async def test_who_says_nothing_goes_to_sanic_at_the_second_look_and_with_its_own_time():
     now = 10.0
-    door = Door(None, Descriptors(lambda *_: None), lambda: now, Successor, interval=3_600)
+    door = Acceptor(None, Descriptors(lambda *_: None), lambda: now, Successor, interval=3_600)
     door.open()
     now = 10.5
-    doorman, transport = Doorman(door), Transport()
-    doorman.connection_made(transport)
+    acceptor, transport = FirstBytes(door), Transport()
+    acceptor.connection_made(transport)
     now = 11.0
     door._look()
-    assert door.waiting == {doorman}
+    assert door.waiting == {acceptor}
     now = 12.0
     door._look()
     assert not door.waiting
@@ -172,11 +172,11 @@ async def test_who_says_nothing_goes_to_sanic_at_the_second_look_and_with_its_ow
 
 
 async def test_a_door_that_closes_hands_all_that_wait_to_sanic():
-    door = Door(None, Descriptors(lambda *_: None), lambda: 0.0, Successor, interval=3_600)
+    door = Acceptor(None, Descriptors(lambda *_: None), lambda: 0.0, Successor, interval=3_600)
     door.open()
     transports = [Transport(), Transport()]
     for transport in transports:
-        Doorman(door).connection_made(transport)
+        FirstBytes(door).connection_made(transport)
     door.close()
     assert all(isinstance(transport.protocol, Successor) for transport in transports)
     assert not door.waiting

@@ -25,7 +25,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.foreign import overran
-from signalpost.serving.guard import Guard
+from signalpost.http.guard import Guard
 from signalpost.websocket.handshake import Refusal
 
 LOG = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ A folder is served with these rules, each of which answers 404 rather than say w
 * Segments are decoded once. One that holds a slash, a backslash or a NUL, or that begins with a dot (so ``.`` and
   ``..`` too) is refused; ``.well-known`` (RFC 8615) is the exception.
 * Symbolic links are followed, and what they lead to must be in the folder and may not be hidden either.
-* What is private (`signalpost.serving.private`) is not sent, by whatever name.
+* What is private (`signalpost.http.private`) is not sent, by whatever name.
 * Only regular files are sent. For a folder its ``index.html`` is sent, if there is one; folders are never listed.
 """
 
@@ -27,8 +27,8 @@ from sanic.exceptions import NotFound, RangeNotSatisfiable, ServerError
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from signalpost.serving.packed import Packed, is_worth_it, pack, takes_gzip
-from signalpost.serving.private import NOTHING_PRIVATE, Private
+from signalpost.http.packed import Packed, is_worth_it, pack, takes_gzip
+from signalpost.http.private import NOTHING_PRIVATE, Private
 
 INDEX = "index.html"
 CHUNK = 256 * 1024

@@ -81,7 +81,7 @@ class KnownHeads:
         """Keep what Sanic has read, unless it means more than it says.
 
         Args:
-            raw: the bytes behind the request line, judged as plain (`signalpost.serving.request`).
+            raw: the bytes behind the request line, judged as plain (`signalpost.http.request`).
             headers: made of them; nobody has changed anything in them.
             length: bytes of the body; None without one.
 

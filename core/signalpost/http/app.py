@@ -15,15 +15,15 @@ from sanic.exceptions import ServerError
 from sanic.http import Http, Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
+from signalpost.http import whereabouts
+from signalpost.http.errorpages import BrokenAnswerError, ErrorPages, RouteHeaders, shown
+from signalpost.http.request import WebRequest
+from signalpost.http.router import RouteTable, sanic_path
+from signalpost.http.routes import endpoint_of, whereabouts_endpoint
+from signalpost.http.services import RouteServices
 from signalpost.paths import PathPattern
 from signalpost.plan import RouteRule
 from signalpost.plan.precedence import claims_of
-from signalpost.serving import whereabouts
-from signalpost.serving.pages import BrokenAnswerError, ErrorPages, RouteHeaders, shown
-from signalpost.serving.request import WebRequest
-from signalpost.serving.routes import endpoint_of, whereabouts_endpoint
-from signalpost.serving.services import RouteServices
-from signalpost.serving.table import RouteTable, sanic_path
 
 __all__ = ["RouteServices", "build_app", "discard_app"]
 

@@ -12,11 +12,11 @@ from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.plugins.running import RunningPlugins
-from signalpost.serving.ahead import AHEAD, Ahead
-from signalpost.serving.keepalive import Handle, Keepalive
-from signalpost.serving.rate import Allowance, allowance_of, pace_of
 from signalpost.signals.outgoing import welcome_frame
 from signalpost.signals.session import Session
+from signalpost.sockets.ahead import AHEAD, Ahead
+from signalpost.sockets.keepalive import Handle, Keepalive
+from signalpost.sockets.rate import Allowance, allowance_of, pace_of
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
 from signalpost.websocket.reader import FrameReader, Received
@@ -28,7 +28,7 @@ _PING_OPCODE = int(Opcode.PING)
 _PING = encode_frame(Opcode.PING, b"")
 _NOTHING: Iterator[Received] = iter(())
 
-MOUTHFUL = 32_768
+MAX_READ_PER_TURN = 32_768
 """Bytes that are read from one client in one turn of the loop: more would keep all others waiting. libuv alone reads up
 to 8 MB, which may be a million frames without a payload."""
 
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         inbound: the account of what has come in unfinished, of all clients together.
 
     Attributes:
-        heard_at: see `signalpost.serving.keepalive.Watched`, likewise `pinged_at` and `suspended`.
+        heard_at: see `signalpost.sockets.keepalive.Watched`, likewise `pinged_at` and `suspended`.
 
     """
 
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
         self._allowance = allowance
         self._clockwork = clockwork
         self._inbound = inbound
-        self._mouthful = SMALL_MOUTHFUL if reader.inflates else MOUTHFUL
+        self._mouthful = SMALL_MOUTHFUL if reader.inflates else MAX_READ_PER_TURN
         self._client: Client
         self._session: Session
         self._hub: Hub
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
         """What gets its messages."""
         return self._session
 
-    def attend(self, plugins: RunningPlugins) -> None:
+    def set_plugins(self, plugins: RunningPlugins) -> None:
         """Let other plugins hear of the client's end."""
         self._plugins = plugins
 

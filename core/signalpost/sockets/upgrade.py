@@ -6,28 +6,26 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from sanic.compat import Header
 from sanic.http import Http
 from sanic.request import Request
 from sanic.response import HTTPResponse
-from sanic_routing.route import Route
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.inbound import Inbound
 from signalpost.events import HandshakeRequest
+from signalpost.http.errorpages import failure
+from signalpost.http.guard import Guard, hosts_of
+from signalpost.http.intake import Intake
+from signalpost.http.protocol import HandingOver
+from signalpost.http.router import UPGRADE_PATH, is_handshake_meant
 from signalpost.paths import path_text
 from signalpost.plugins.running import RunningPlugins
-from signalpost.serving.connection import Clockwork, Connection
-from signalpost.serving.gate import Gate
-from signalpost.serving.guard import Guard, hosts_of
-from signalpost.serving.keepalive import Keepalive
-from signalpost.serving.pages import failure
-from signalpost.serving.protocol import HandingOver
-from signalpost.serving.rate import allowance_of, pace_of
-from signalpost.serving.table import RouteTable
 from signalpost.signals.session import Session, Signals
 from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.sockets.connection import Clockwork, Connection
+from signalpost.sockets.keepalive import Keepalive
+from signalpost.sockets.rate import allowance_of, pace_of
 from signalpost.websocket.deflate import Agreement, Deflater, Deflaters, Inflater
 from signalpost.websocket.extensions import agree
 from signalpost.websocket.handshake import (
@@ -43,42 +41,8 @@ from signalpost.websocket.handshake import (
 from signalpost.websocket.head import Head, read_head
 from signalpost.websocket.reader import FrameReader
 
-# Nobody can ask for it by its path: the table never looks there.
-_UPGRADE_PATH = "/!websocket-upgrade"
 _UPGRADE_NAME = "websocket-upgrade"
 _ID_BYTES = 16
-
-
-class UpgradeTable(RouteTable):
-    """The routes of a port, and one that takes every handshake whatever its path: signals have a table of their own.
-
-    Args:
-        plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
-        guard: of that endpoint.
-
-    """
-
-    def __init__(self, *, plain: bool, guard: Guard | None = None) -> None:
-        super().__init__(guard)
-        self._plain = plain
-        self._upgrade: Route | None = None
-
-    def finalize(self, *args: Any, **kwargs: Any) -> None:
-        """Order the routes, and set the upgrade route apart."""
-        super().finalize(*args, **kwargs)
-        self._upgrade = next(route for route in self.routes if hasattr(route.handler, "is_websocket"))
-        del self._literal[_UPGRADE_PATH[1:],]
-
-    def route_of(self, request: Request[Any, Any]) -> Route:
-        """Find the route for a request; see `RouteTable.route_of`."""
-        if self._upgrade is not None and (not self._plain or _is_meant(request.headers)):
-            return self._upgrade
-        return super().route_of(request)
-
-
-def _is_meant(headers: Header) -> bool:
-    """Tell whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
-    return "sec-websocket-key" in headers or ("upgrade" in headers and is_upgrade(headers))
 
 
 @dataclass(slots=True)
@@ -90,7 +54,7 @@ class SocketServices:
         endpoints: of the app, with the ports that they really have.
         deflaters: of all endpoints that compress.
         inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
-        gate: what connections share before they are WebSockets.
+        intake: what connections share before they are WebSockets.
 
     """
 
@@ -101,7 +65,7 @@ class SocketServices:
     limits: LimitsConfig
     ports: Collection[int]
     endpoints: Sequence[EndpointConfig]
-    gate: Gate
+    intake: Intake
     deflaters: Deflaters = field(default_factory=Deflaters)
     inbound: Inbound = field(default_factory=Inbound)
 
@@ -146,7 +110,7 @@ class Upgrader:
 
         # Sanic lets only such a handler return nothing; the answer has been written by then.
         upgrade.is_websocket = True  # type: ignore[attr-defined]
-        app.add_route(upgrade, _UPGRADE_PATH, methods=["GET"], name=_UPGRADE_NAME, error_format="json")
+        app.add_route(upgrade, UPGRADE_PATH, methods=["GET"], name=_UPGRADE_NAME, error_format="json")
 
     def answer(self, request: Request[Any, Any]) -> HTTPResponse | None:
         """Answer a request: None when its connection is a WebSocket now."""
@@ -155,7 +119,7 @@ class Upgrader:
                 self._guard.admit_hosts(hosts_of(request))
             self._upgrade(request, self._endpoint)
         except Refusal as refusal:
-            if _is_meant(request.headers):
+            if is_handshake_meant(request.headers):
                 self._refused(request, refusal)
             return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
         return None
@@ -203,7 +167,7 @@ class Upgrader:
         check_origin(offer, services.ports, endpoint.origins, endpoint.port)
         if not self.open:
             raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
-        if services.gate.clients() >= services.limits.connections:
+        if services.intake.clients() >= services.limits.connections:
             raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
         text = path_text(path)
         resolved = None if text is None else services.table.resolve(endpoint.name, text)

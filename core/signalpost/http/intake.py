@@ -9,10 +9,10 @@ from functools import partial
 
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.inbound import Inbound
-from signalpost.serving.crowd import Crowd
-from signalpost.serving.descriptors import Descriptors
-from signalpost.serving.known import KnownHeads
-from signalpost.serving.turns import Turns
+from signalpost.http.crowd import Crowd
+from signalpost.http.descriptors import Descriptors
+from signalpost.http.known import KnownHeads
+from signalpost.http.turns import Turns
 from signalpost.tally import Tally
 
 LOG = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _FEW = 4  # that may always wait: a browser opens several connections before it 
 
 
 @dataclass(slots=True)
-class Gate:
+class Intake:
     """What the connections of one server share. Make one with `open`.
 
     Attributes:
@@ -54,14 +54,14 @@ class Gate:
     @classmethod
     def open(
         cls, limits: LimitsConfig, inbound: Inbound, clients: Callable[[], int], loop: asyncio.AbstractEventLoop
-    ) -> "Gate":
-        """Make the gate of a server that runs in a loop; the arguments are attributes of it."""
+    ) -> "Intake":
+        """Make the intake of a server that runs in a loop; the arguments are attributes of it."""
 
         def room() -> int:
-            return gate.descriptors.most - gate.clients() - gate.requests
+            return intake.descriptors.most - intake.clients() - intake.requests
 
         def most_newcomers() -> int:
-            return max(_FEW, min(room() - len(gate.waiting), gate.limits.connections) // _PART)
+            return max(_FEW, min(room() - len(intake.waiting), intake.limits.connections) // _PART)
 
         def most_waiting() -> int:
             return max(_FEW, room() // _PART)
@@ -70,10 +70,10 @@ class Gate:
             LOG.warning(
                 "requests refused with 503: %d; %d are under way, as many as there may be (limits.connections)",
                 refused,
-                gate.requests,
+                intake.requests,
             )
 
-        gate = cls(
+        intake = cls(
             limits=limits,
             descriptors=Descriptors(loop.call_later),
             inbound=inbound,
@@ -86,7 +86,7 @@ class Gate:
             refused=Tally(tell, loop.call_later),
             clients=clients,
         )
-        return gate
+        return intake
 
     def admit_request(self) -> bool:
         """Count a request that is under way; False counts none, since there are as many as may be."""
