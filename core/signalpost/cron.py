@@ -346,7 +346,7 @@ def _parse_step(spec: _Field, term: str, text: str) -> int:
 
 
 def _refuse_what_never_comes(written: list[str], values: list[frozenset[int]]) -> None:
-    """Refuse days that none of the months has, unless the day of the week is enough by itself."""
+    """Reject days that none of the months has, unless the day of the week is enough by itself."""
     *_, day_text, month_text, weekday_text = written
     *_, days, months, _ = values
     either = not day_text.startswith("*") and not weekday_text.startswith("*")

@@ -56,7 +56,7 @@ def key_of(value: object) -> str | None:
 
 
 def check_text(text: str) -> None:
-    """Refuse text that UTF-8 cannot carry.
+    """Reject text that UTF-8 cannot carry.
 
     Raises:
         ValueError: it holds half of a surrogate pair, as an escape of JSON's kind makes.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from signalpost.templates.value import Failure, TemplateFailedError
+from signalpost.templates.value import FailureKind, TemplateFailedError
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
@@ -100,25 +100,25 @@ def test_a_dataclass_as_a_whole_is_what_it_shows(render):
 @pytest.mark.parametrize(
     ("expression", "kind", "text"),
     [
-        ("data.x", Failure.UNDEFINED, 'no key named "x" (known: list, text)'),
-        ("data.get('x')", Failure.UNDEFINED, 'no key named "get" (known: list, text); a mapping shows no methods'),
-        ("data[data.list]", Failure.UNDEFINED, "no key that is a list"),
-        ("data.list.append(5)", Failure.UNDEFINED, 'a list has no "append"'),
-        ("data.list[3]", Failure.UNDEFINED, "no item 3: the list has 1"),
-        ("data.list[data]", Failure.UNDEFINED, "no item a mapping: the list has 1"),
-        ("data.text[9]", Failure.UNDEFINED, "no item 9: the text has 2"),
-        ("data.text.lenght", Failure.UNDEFINED, 'the text "hi" has no "lenght" (known: '),
-        ("data.text.format(1)", Failure.FORBIDDEN, '"format" of a text is not for templates; most methods'),
-        ("(5).real", Failure.UNDEFINED, 'the number 5 has no "real"'),
-        ("(5)[0]", Failure.UNDEFINED, "the number 5 has no items"),
-        ("none.x", Failure.UNDEFINED, 'nothing has no "x"'),
-        ("client.close()", Failure.UNDEFINED, 'a Client has no "close" (known: id, name)'),
-        ("client._secret", Failure.FORBIDDEN, '"_secret" is Python\'s own'),
-        ("client[0]", Failure.UNDEFINED, "a Client has no items"),
-        ("now.replace(year=1)", Failure.UNDEFINED, 'a datetime has no "replace" (known: date, day, '),
-        ("now.date().hour", Failure.UNDEFINED, 'a date has no "hour" (known: day, isoformat, '),
-        ("data.text()", Failure.FORBIDDEN, 'the text "hi" cannot be called'),
-        ("data.x()", Failure.UNDEFINED, 'no key named "x" (known: list, text)'),
+        ("data.x", FailureKind.UNDEFINED, 'no key named "x" (known: list, text)'),
+        ("data.get('x')", FailureKind.UNDEFINED, 'no key named "get" (known: list, text); a mapping shows no methods'),
+        ("data[data.list]", FailureKind.UNDEFINED, "no key that is a list"),
+        ("data.list.append(5)", FailureKind.UNDEFINED, 'a list has no "append"'),
+        ("data.list[3]", FailureKind.UNDEFINED, "no item 3: the list has 1"),
+        ("data.list[data]", FailureKind.UNDEFINED, "no item a mapping: the list has 1"),
+        ("data.text[9]", FailureKind.UNDEFINED, "no item 9: the text has 2"),
+        ("data.text.lenght", FailureKind.UNDEFINED, 'the text "hi" has no "lenght" (known: '),
+        ("data.text.format(1)", FailureKind.FORBIDDEN, '"format" of a text is not for templates; most methods'),
+        ("(5).real", FailureKind.UNDEFINED, 'the number 5 has no "real"'),
+        ("(5)[0]", FailureKind.UNDEFINED, "the number 5 has no items"),
+        ("none.x", FailureKind.UNDEFINED, 'nothing has no "x"'),
+        ("client.close()", FailureKind.UNDEFINED, 'a Client has no "close" (known: id, name)'),
+        ("client._secret", FailureKind.FORBIDDEN, '"_secret" is Python\'s own'),
+        ("client[0]", FailureKind.UNDEFINED, "a Client has no items"),
+        ("now.replace(year=1)", FailureKind.UNDEFINED, 'a datetime has no "replace" (known: date, day, '),
+        ("now.date().hour", FailureKind.UNDEFINED, 'a date has no "hour" (known: day, isoformat, '),
+        ("data.text()", FailureKind.FORBIDDEN, 'the text "hi" cannot be called'),
+        ("data.x()", FailureKind.UNDEFINED, 'no key named "x" (known: list, text)'),
     ],
 )
 def test_what_is_not_shown_is_told(compiled, expression, kind, text):

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalpost.templates.check import Names
 from signalpost.templates.compiler import Compiler, is_template
-from signalpost.templates.mistakes import Names
 from signalpost.templates.scope import Limits
-from signalpost.templates.value import Computed, Failure, Fixed, TemplateFailedError
+from signalpost.templates.value import Computed, FailureKind, Fixed, TemplateFailedError
 
 # What orjson reads: whole numbers of 64 bits, no half characters.
 WORDS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -119,7 +119,7 @@ def test_what_a_whole_expression_gives_is_plain_data(render):
 def test_what_is_undefined_fails_wherever_it_is_used(compiled, expression, text):
     with pytest.raises(TemplateFailedError) as failed:
         compiled({"key": [text.format(expression)]}).render({"data": {"message": 1, "list": [1], "text": "t"}})
-    assert failed.value.kind is Failure.UNDEFINED
+    assert failed.value.kind is FailureKind.UNDEFINED
     assert failed.value.where == "routes.yaml:7:4"
     assert str(failed.value).startswith("routes.yaml:7:4: ")
 
@@ -170,7 +170,7 @@ def test_a_failure_of_a_plugin_is_told_with_its_type(compiled):
     compiler = Compiler({"weather": broken}, {"broken": broken})
     with pytest.raises(TemplateFailedError, match=r": LookupError: no weather$") as failed:
         compiled("{{ weather() }}", compiler=compiler).render({})
-    assert failed.value.kind is Failure.VALUE
+    assert failed.value.kind is FailureKind.VALUE
     with pytest.raises(TemplateFailedError, match=r': the filter "broken" failed: LookupError: no weather$'):
         compiled("{{ 1 | broken }}", compiler=compiler).render({})
 

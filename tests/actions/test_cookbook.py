@@ -8,7 +8,7 @@ import httpx
 import pytest
 import yaml
 
-from signalpost.config.schema.reference import COOKBOOK
+from signalpost.config import COOKBOOK
 from signalpost.testing import serve
 
 MOST_LINES = 30

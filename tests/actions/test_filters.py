@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from signalpost.templates.value import Failure, TemplateFailedError
+from signalpost.templates.value import FailureKind, TemplateFailedError
 
 PEOPLE = [{"name": "Ann", "age": 30}, {"name": "bob", "age": 20}, {"name": "Cid"}]
 NOW = datetime(2026, 7, 1, 12, 30, tzinfo=UTC)
@@ -166,7 +166,7 @@ def test_datetime_takes_nothing_else(compiled, value):
 def test_what_a_filter_does_not_take_is_told(compiled, template, text):
     with pytest.raises(TemplateFailedError) as failed:
         compiled(template).render({"now": NOW, "message": "Nowhere"})
-    assert failed.value.kind is Failure.VALUE
+    assert failed.value.kind is FailureKind.VALUE
     assert failed.value.text.startswith(text)
 
 
@@ -177,7 +177,7 @@ def test_undefined_values_do_not_pass_through_filters(compiled, compiler):
             arguments = "('a')"
         with pytest.raises(TemplateFailedError) as failed:
             compiled(f"{{{{ data.x | {name}{arguments} }}}}").render({"data": {}})
-        assert failed.value.kind is Failure.UNDEFINED, name
+        assert failed.value.kind is FailureKind.UNDEFINED, name
 
 
 @pytest.mark.parametrize(

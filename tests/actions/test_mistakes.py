@@ -2,8 +2,8 @@
 
 import pytest
 
+from signalpost.templates.check import Names
 from signalpost.templates.compiler import Compiler
-from signalpost.templates.mistakes import Names
 
 
 @pytest.mark.parametrize(

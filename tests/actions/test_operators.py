@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from signalpost.templates.compiler import Compiler
 from signalpost.templates.operators import BINARY
-from signalpost.templates.value import Failure, TemplateFailedError
+from signalpost.templates.value import FailureKind, TemplateFailedError
 
 NUMBERS = st.integers(-(2**64) + 1, 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
 RENDER = {
@@ -75,7 +75,7 @@ def test_an_expression_gives(render, expression, result):
 def test_what_an_operator_does_not_take_is_told(compiled, expression, text):
     with pytest.raises(TemplateFailedError) as failed:
         compiled(f"{{{{ {expression} }}}}").render({})
-    assert failed.value.kind is Failure.VALUE
+    assert failed.value.kind is FailureKind.VALUE
     assert failed.value.text.startswith(text)
 
 
@@ -83,7 +83,7 @@ def test_what_an_operator_does_not_take_is_told(compiled, expression, text):
 def test_an_undefined_value_is_told_as_such(compiled, expression):
     with pytest.raises(TemplateFailedError) as failed:
         compiled(f"{{{{ {expression} }}}}").render({"data": {}})
-    assert failed.value.kind is Failure.UNDEFINED
+    assert failed.value.kind is FailureKind.UNDEFINED
 
 
 def test_the_table_of_operators_is_pythons():

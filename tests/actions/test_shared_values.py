@@ -9,7 +9,7 @@ import pytest
 
 from signalpost.state.frozen import freeze
 from signalpost.templates.scope import Scope
-from signalpost.templates.value import Failure, TemplateFailedError
+from signalpost.templates.value import FailureKind, TemplateFailedError
 
 DOUBLES = "{% set a = [0] %}" + "{% set a = [a, a] %}" * 40
 GROWN = {
@@ -54,7 +54,7 @@ def scope():
 def test_a_value_that_is_short_in_memory_and_long_when_it_is_sent_is_refused(compiled, scope, template):
     with pytest.raises(TemplateFailedError) as failed:
         compiled(template).render(scope)
-    assert failed.value.kind is Failure.SIZE
+    assert failed.value.kind is FailureKind.SIZE
 
 
 @pytest.mark.parametrize(

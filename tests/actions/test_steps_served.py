@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from signalpost.actions.given import UnfitError
+from signalpost.actions.given import OptionError
 from signalpost.actions.run import Run
 from signalpost.delivery.target import Receipt
 
@@ -279,7 +279,7 @@ def test_the_loops_of_one_message_send_a_bounded_part_to_a_crowd():
     run.count(Receipt(600, 600, 0, size=100_000))
     run.turn()
     run.count(Receipt(100, 100, 0, size=100_000))
-    with pytest.raises(UnfitError, match="send 64MiB at most, counted for each client that gets them"):
+    with pytest.raises(OptionError, match="send 64MiB at most, counted for each client that gets them"):
         run.turn()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from signalpost.templates.compiler import Compiler
 from signalpost.templates.scope import Limits
-from signalpost.templates.value import Failure, TemplateFailedError
+from signalpost.templates.value import FailureKind, TemplateFailedError
 
 
 @dataclass
@@ -85,7 +85,7 @@ PYTHON = {
 
 @pytest.mark.parametrize("template", PYTHON.values(), ids=PYTHON)
 def test_no_way_leads_to_python(compiled, scope, template):
-    assert failure(compiled, template, scope) is Failure.FORBIDDEN
+    assert failure(compiled, template, scope) is FailureKind.FORBIDDEN
 
 
 METHODS = {
@@ -107,7 +107,7 @@ METHODS = {
 
 @pytest.mark.parametrize("template", METHODS.values(), ids=METHODS)
 def test_no_method_is_seen_and_nothing_changed(compiled, scope, template):
-    assert failure(compiled, template, scope) is Failure.UNDEFINED
+    assert failure(compiled, template, scope) is FailureKind.UNDEFINED
     assert scope["state"]["count"] == 1
     assert scope["state"]["list"] == [1, 2]
 
@@ -207,7 +207,7 @@ SIZE = {
 
 @pytest.mark.parametrize("template", SIZE.values(), ids=SIZE)
 def test_nothing_grows_without_bound(compiled, scope, template):
-    assert failure(compiled, template, scope, Compiler()) is Failure.SIZE
+    assert failure(compiled, template, scope, Compiler()) is FailureKind.SIZE
 
 
 TIME = {
@@ -229,7 +229,7 @@ TIME = {
 @pytest.mark.parametrize("template", TIME.values(), ids=TIME)
 def test_nothing_runs_for_ever(compiled, scope, template):
     short = Compiler(limits=Limits(seconds=0.01, made=1 << 40))
-    assert failure(compiled, template, scope, short) is Failure.TIME
+    assert failure(compiled, template, scope, short) is FailureKind.TIME
 
 
 class Slow(dict):
@@ -254,7 +254,7 @@ class Slow(dict):
 )
 def test_the_clock_is_looked_at_in_each_iteration_and_call(compiled, scope, template):
     short = Compiler(limits=Limits(seconds=0.005))
-    assert failure(compiled, template, {**scope, "slow": Slow()}, short) is Failure.TIME
+    assert failure(compiled, template, {**scope, "slow": Slow()}, short) is FailureKind.TIME
 
 
 def test_time_in_which_the_server_did_something_else_does_not_count(compiled, scope):
@@ -285,7 +285,7 @@ def test_values_may_be_nested_only_so_deep(compiled, template):
     scope = {"message": message, "message2": message2}
     with pytest.raises(TemplateFailedError, match="it is nested too deeply") as failed:
         compiled(template, scope.keys()).render(scope)
-    assert failed.value.kind is Failure.SIZE
+    assert failed.value.kind is FailureKind.SIZE
 
 
 @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ VALUES = {
 
 @pytest.mark.parametrize("template", VALUES.values(), ids=VALUES)
 def test_what_does_not_fit_is_told(compiled, scope, template):
-    assert failure(compiled, template, scope) is Failure.VALUE
+    assert failure(compiled, template, scope) is FailureKind.VALUE
 
 
 def test_of_very_many_keys_that_a_client_sends_a_failure_looks_at_few(compiled):

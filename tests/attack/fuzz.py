@@ -49,7 +49,7 @@ from signalpost.jsonschemas.typed import FieldTypes
 from signalpost.jsontext import load
 from signalpost.paths import PathPattern, path_segments, path_text
 from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
-from signalpost.signals.message import RefusedMessageError, read_message
+from signalpost.signals.message import RejectedMessageError, read_message
 from signalpost.signals.outgoing import ValueFrame, error_frame
 from signalpost.templates.compiler import Compiler
 from signalpost.templates.scope import Limits
@@ -58,7 +58,7 @@ from signalpost.testing import serve
 from signalpost.websocket.deflate import Agreement, Inflater
 from signalpost.websocket.extensions import MalformedError, agree, read_extensions
 from signalpost.websocket.handshake import (
-    Refusal,
+    HandshakeRejection,
     accept,
     check_origin,
     choose_protocol,
@@ -219,7 +219,7 @@ class Message:
         for gate in self._gates:
             try:
                 message = read_message(text, gate)
-            except RefusedMessageError as refused:
+            except RejectedMessageError as refused:
                 frame = error_frame(refused.error, refused.ref)
                 must(len(frame) < 2_000, f"an error of {len(frame)} bytes")
                 continue
@@ -235,7 +235,7 @@ def taken_at_the_door(data):
         return None
     try:
         return read_offer("GET", "1.1", head.fields), head.path
-    except Refusal:
+    except HandshakeRejection:
         return None
 
 
@@ -307,7 +307,7 @@ class Handshake:
             is_upgrade(request.headers)
             offer = read_offer(request.method, request.version, request.headers)
             check_origin(offer, {443}, ["https://good.example"])
-        except (Refusal, BadRequest) as refused:
+        except (HandshakeRejection, BadRequest) as refused:
             must(400 <= getattr(refused, "status", 400) < 500, "a refusal that is none")
             must(quick is None or getattr(refused, "status", 400) == 403, "what Sanic's way refuses is taken")
             return
@@ -567,12 +567,12 @@ class Schema:
             instance = load(text)  # as the server does: what is too deep never comes to a schema
         except (ValueError, RecursionError):
             return
-        mismatch = quickly(lambda: gate.mismatch(instance, text))
+        mismatch = quickly(lambda: gate.rejection(instance, text))
         must(mismatch is None or len(mismatch.detail) <= 200, "a long answer")
         if mismatch is None:
             quickly(lambda: read_message(text, gate))
         if len(text) <= gate.short:  # the engine takes no longer by itself
-            long = quickly(lambda: gate._weighed.mismatch(instance, text))
+            long = quickly(lambda: gate._weighed.rejection(instance, text))
             costly = long is not None and "takes too long" in long.detail
             must(costly or (long is None) is (mismatch is None), f"{long} by the long way, {mismatch} by the short one")
 
@@ -652,7 +652,7 @@ class Texts:
     def __call__(self, data):
         text = data.decode(errors="replace")
         for read in (*self._of_messages, *(self._of_heads if len(data) <= 16_384 else ())):
-            with contextlib.suppress(ValueError, Refusal, MalformedError):
+            with contextlib.suppress(ValueError, HandshakeRejection, MalformedError):
                 quickly(lambda read=read: read(text))
 
 

@@ -509,9 +509,9 @@ def of_gate(gate: SchemaGate, case: Case, size: int) -> tuple[float | None, str]
     instance = orjson.loads(made)
 
     def work() -> object:
-        mismatch = gate.mismatch(instance, made)
+        mismatch = gate.rejection(instance, made)
         said = "judged" if mismatch is None or "too long to check" not in mismatch.detail else "refused"
-        return milliseconds(lambda: gate.mismatch(instance, made)), said
+        return milliseconds(lambda: gate.rejection(instance, made)), said
 
     return apart(work) or (None, "given up")
 

@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 
 from signalpost.cli.appschema import app_schema
 from signalpost.cli.starter import DEMO, create_app, starters
-from signalpost.config.schema.reference import COOKBOOK
+from signalpost.config import COOKBOOK
 from signalpost.errors import ConfigError
 from signalpost.testing import load_app, serve
 

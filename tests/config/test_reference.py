@@ -1,7 +1,7 @@
 from pathlib import Path
 
+from signalpost.config import COOKBOOK, reference
 from signalpost.config.schema.definition import routes_schema
-from signalpost.config.schema.reference import COOKBOOK, reference
 
 REFERENCE = Path(__file__).parents[2] / "core" / "reference.md"
 

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from signalpost.cli import cli
-from signalpost.config.schema.reference import COOKBOOK
+from signalpost.config import COOKBOOK
 
 README = Path(__file__).parents[2] / "README.md"
 MODELINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n"

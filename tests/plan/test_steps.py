@@ -14,7 +14,7 @@ from signalpost.config.actions import BUILT_IN
 from signalpost.config.schema.definition import routes_schema
 from signalpost.errors import ConfigError, StepFailedError
 from signalpost.plan import load_plan
-from signalpost.plan.steps import _COMPILERS
+from signalpost.plan.actions import _COMPILERS
 from signalpost.testing import load_app
 
 ENDPOINTS = """

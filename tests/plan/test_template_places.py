@@ -6,7 +6,7 @@ import pytest
 
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
-from signalpost.plan.shapes import allowed_keys
+from signalpost.plan.actions import allowed_keys
 
 HEAD = """\
 endpoints:

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from signalpost.testing import serve
 from signalpost.websocket.frames import Dialect
 from signalpost.websocket.handshake import (
-    Refusal,
+    HandshakeRejection,
     accept,
     check_origin,
     choose_protocol,
@@ -174,20 +174,20 @@ def test_a_handshake_is_judged_by_the_rules(rule):
     if rule.status == 101:
         assert read_offer(rule.method, rule.version, headers(rule.changes)).key
         return
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HandshakeRejection) as refused:
         read_offer(rule.method, rule.version, headers(rule.changes))
     assert refused.value.status == rule.status
     assert refused.value.detail.endswith(".")
 
 
 def test_a_wrong_version_is_told_the_right_one():
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HandshakeRejection) as refused:
         read_offer("GET", "1.1", headers({"Sec-WebSocket-Version": "8"}))
     assert refused.value.headers == {"sec-websocket-version": "13", "upgrade": "websocket"}
 
 
 def test_a_wrong_method_is_told_the_right_one():
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(HandshakeRejection) as refused:
         read_offer("POST", "1.1", headers())
     assert refused.value.headers == {"allow": "GET"}
 
@@ -334,7 +334,7 @@ def admitted(origin, host="127.0.0.1:8091"):
             {443, 8090, 8091},
             ["https://good.example", "http://dev.example:3000", "tauri://localhost"],
         )
-    except Refusal as refusal:
+    except HandshakeRejection as refusal:
         return refusal.status != 403
     return True
 
@@ -376,7 +376,7 @@ def test_pages_of_the_very_address_that_was_asked_for_are_admitted_as_proxies_pa
 )
 def test_a_host_whose_port_a_proxy_has_left_out_stands_for_any_port(origin, at, expected):
     offered = offer(Host="chat.example", Origin=origin)
-    with contextlib.nullcontext() if expected else pytest.raises(Refusal):
+    with contextlib.nullcontext() if expected else pytest.raises(HandshakeRejection):
         check_origin(offered, {8091}, [], at)
 
 
@@ -385,7 +385,7 @@ def test_origins_without_a_host_are_admitted_where_they_are_listed_and_nowhere_e
     offered = offer(Host="127.0.0.1:8091", Origin=origin)
     check_origin(offered, {8091}, ["https://good.example", origin])
     for listed in ([], ["https://good.example"], [{"null": "file://", "file://": "null"}[origin]]):
-        with pytest.raises(Refusal):
+        with pytest.raises(HandshakeRejection):
             check_origin(offered, {8091}, listed)
 
 
@@ -403,7 +403,7 @@ def test_no_letter_of_unicode_stands_for_one_of_ascii_in_an_origin_or_a_host():
         (f"http{long_s}://kiosk.example:8090", "kiosk.example"),
         (f"http://{long_s}hop.example:8090", f"{long_s}hop.example"),
     ]:
-        with pytest.raises(Refusal):
+        with pytest.raises(HandshakeRejection):
             check_origin(offer(Host=host, Origin=origin), {443, 8090}, ["https://kiosk.example"])
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.jsonschemas.explain import DETAIL_LIMIT, POINTER_LIMIT, Mismatch
+from signalpost.jsonschemas.explain import DETAIL_LIMIT, POINTER_LIMIT, Rejection
 from signalpost.jsonschemas.gate import SchemaGate
 
 CHAT = {
@@ -49,7 +49,7 @@ def test_the_gate_lets_pass_what_matches(instance, accepted):
 
 def test_true_lets_everything_pass_and_false_nothing():
     assert SchemaGate.compile(True).accepts({"any": "thing"})
-    assert explain(False, 1) == Mismatch("", "is not allowed here")
+    assert explain(False, 1) == Rejection("", "is not allowed here")
 
 
 def test_a_schema_may_be_any_mapping():
@@ -68,7 +68,7 @@ def test_the_draft_is_the_newest_unless_the_schema_names_another():
 
 def test_format_is_checked_by_the_drafts_that_mean_it_so():
     assert SchemaGate.compile({"format": "date"}).accepts("yesterday")
-    assert explain({"$schema": DRAFT_7, "format": "date"}, "yesterday") == Mismatch("", 'is not in the format "date"')
+    assert explain({"$schema": DRAFT_7, "format": "date"}, "yesterday") == Rejection("", 'is not in the format "date"')
 
 
 def test_white_box_the_hot_path_is_the_engines_own_method():
@@ -134,7 +134,7 @@ def test_references_within_the_schema_and_to_the_meta_schema_work():
     meta = SchemaGate.compile({"$ref": "https://json-schema.org/draft/2020-12/schema"})
     assert meta.accepts(within)
     assert not meta.accepts({"type": "strng"})
-    assert meta.explain({"type": "strng"}) == Mismatch("", "does not match the schema")
+    assert meta.explain({"type": "strng"}) == Rejection("", "does not match the schema")
 
 
 def test_a_reference_to_nowhere_is_named():
@@ -203,7 +203,7 @@ def test_any_schema_is_compiled_or_refused_in_one_line(schema):
 @pytest.mark.parametrize("count", [30, 50, 100_000])
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "(a+a+)+b", "^([a-z]+)*[0-9]$"])
 def test_no_pattern_takes_exponential_time(pattern, count):
-    assert explain({"pattern": pattern}, "a" * count + "!") == Mismatch("", f'does not match the pattern "{pattern}"')
+    assert explain({"pattern": pattern}, "a" * count + "!") == Rejection("", f'does not match the pattern "{pattern}"')
 
 
 # Every keyword that looks into a value; the second instance differs from the first at the bottom alone.
@@ -239,7 +239,7 @@ def test_whatever_orjson_lets_through_is_answered_however_deep(schema, text):
 def test_items_too_deep_to_be_compared_do_not_pass():
     schema = {"uniqueItems": True}
     assert SchemaGate.compile(schema).accepts([nested(200), nested(200, 1)])
-    assert explain(schema, [nested(300), nested(300, 1)]) == Mismatch(
+    assert explain(schema, [nested(300), nested(300, 1)]) == Rejection(
         "", "does not match the schema, and is nested too deeply to say where"
     )
 
@@ -271,7 +271,7 @@ def test_numbers_of_any_size_are_judged(number):
 
 def test_a_long_list_under_a_union_is_explained_once_and_not_item_by_item():
     schema = {"anyOf": [{"items": {"type": "string"}}, {"items": {"type": "object"}}]}
-    assert explain(schema, [1] * 20_000) == Mismatch("", "matches none of the allowed forms")
+    assert explain(schema, [1] * 20_000) == Rejection("", "matches none of the allowed forms")
 
 
 def test_forms_within_forms_do_not_multiply_the_work_of_explaining():
@@ -297,7 +297,7 @@ def test_a_member_without_a_name_is_no_harm(instance):
 @pytest.mark.parametrize("name", ["0", "00", "7", "007", "+7", "-7", "1e3", "18446744073709551616", "+"])
 def test_a_member_whose_name_looks_like_a_number_is_named_as_it_is(name):
     schema = {"additionalProperties": {"additionalProperties": {"type": "string"}}}
-    assert explain(schema, {name: {name: 1}}) == Mismatch(f"/{name}/{name}", "expected a string, got a number")
+    assert explain(schema, {name: {name: 1}}) == Rejection(f"/{name}/{name}", "expected a string, got a number")
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_a_member_whose_name_looks_like_a_number_is_named_as_it_is(name):
     ids=lambda value: str(value)[:30],
 )  # fmt: skip
 def test_every_keyword_has_its_words(schema, instance, pointer, detail):
-    assert explain(schema, instance) == Mismatch(pointer, detail)
+    assert explain(schema, instance) == Rejection(pointer, detail)
 
 
 def test_the_pointer_escapes_what_rfc_6901_says():
@@ -379,7 +379,7 @@ def test_control_characters_of_the_client_come_back_escaped():
 
 
 def test_explaining_what_passes_does_no_harm():
-    assert SchemaGate.compile(CHAT).explain({"message": "a"}) == Mismatch("", "does not match the schema")
+    assert SchemaGate.compile(CHAT).explain({"message": "a"}) == Rejection("", "does not match the schema")
 
 
 # Where the two engines are known to differ, beyond the official cases

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.jsonschemas.cost import amount, amount_of_text, cost_of, without_strings
-from signalpost.jsonschemas.explain import Mismatch, too_deep
+from signalpost.jsonschemas.explain import Rejection, too_deep
 from signalpost.jsonschemas.gate import BUDGET, METERED, SchemaGate
 from signalpost.jsonschemas.keywords import Meter, UniqueItems, key_of, pattern_cost
-from signalpost.signals.message import RefusedMessageError, read_message, read_value
+from signalpost.signals.message import RejectedMessageError, read_message, read_value
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import schemas as bench
@@ -26,7 +26,7 @@ DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
 
 def read(gate, text):
-    return gate.mismatch(orjson.loads(text), text)
+    return gate.rejection(orjson.loads(text), text)
 
 
 def judged(gate, instance):
@@ -35,7 +35,7 @@ def judged(gate, instance):
 
 def said(gate, instance):
     """Give the answer of the way that long messages take."""
-    return gate._weighed.mismatch(instance, orjson.dumps(instance))
+    return gate._weighed.rejection(instance, orjson.dumps(instance))
 
 
 def is_costly(mismatch):
@@ -44,7 +44,7 @@ def is_costly(mismatch):
 
 def work(gate, text):
     """Give what the meter counts for a message."""
-    gate.mismatch(orjson.loads(text), text)
+    gate.rejection(orjson.loads(text), text)
     return METERED - gate._weighed.meter.left
 
 
@@ -61,7 +61,7 @@ def test_white_box_what_the_engine_is_given_costs_no_more_than_it_may(case, size
         return
     text = case.make(size)
     instance = orjson.loads(text)
-    if is_costly(gate.mismatch(instance, text)):
+    if is_costly(gate.rejection(instance, text)):
         return
     values, huge = amount(instance, MIB)
     assert gate._weighed.cost.of(values, huge, len(text)) <= BUDGET
@@ -117,7 +117,7 @@ def test_a_schema_that_is_dear_bounds_the_values_of_a_message_and_says_to_how_ma
     most = gate._weighed.most
     assert gate.bounds == (f"with more than {most} values",)
     assert judged(gate, [{}] * (most - 2)) is None
-    assert judged(gate, [{}] * (most + 1)) == Mismatch(
+    assert judged(gate, [{}] * (most + 1)) == Rejection(
         "", f"takes too long to check against the schema: send less at once, and no more than {most} values"
     )
 
@@ -166,17 +166,17 @@ def test_a_schema_that_refers_to_itself_costs_a_message_no_power_of_its_depth():
 
 def test_what_refers_to_itself_twice_is_explained_while_that_is_cheap_and_no_deeper():
     gate = SchemaGate.compile({"allOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}], "type": "array"})
-    assert judged(gate, [[["x"]]]) == Mismatch("/0/0/0", "expected a list, got a string")
+    assert judged(gate, [[["x"]]]) == Rejection("/0/0/0", "expected a list, got a string")
     nested = "x"
     for _ in range(100):
         nested = [nested]
-    assert judged(gate, nested) == Mismatch("", "does not match the schema, and is too large to say where")
+    assert judged(gate, nested) == Rejection("", "does not match the schema, and is too large to say where")
 
 
 def test_a_refused_message_that_is_large_is_not_looked_through_for_the_place():
     gate = SchemaGate.compile({"items": {"type": "integer"}})
     assert judged(gate, [1] * 10_000 + ["x"]).pointer == "/10000"
-    assert judged(gate, [1] * 300_000 + ["x"]) == Mismatch(
+    assert judged(gate, [1] * 300_000 + ["x"]) == Rejection(
         "", "does not match the schema, and is too large to say where"
     )
 
@@ -204,7 +204,7 @@ def test_a_long_text_for_a_large_pattern_is_refused_and_a_longer_one_than_it_may
     assert bound == "with a text of more than 1220 bytes for a pattern"
     assert judged(gate, {"a": "b" * 1_000}).detail.startswith("does not match the pattern")
     assert is_costly(judged(gate, {"a": "b" * 4_000}))
-    assert judged(gate, {"a": "b" * 6_000}) == Mismatch("/a", "expected at most 5000 characters, got 6000")
+    assert judged(gate, {"a": "b" * 6_000}) == Rejection("/a", "expected at most 5000 characters, got 6000")
 
 
 # What it says
@@ -302,7 +302,7 @@ def test_a_long_message_is_read_once_and_by_the_long_way():
 def test_the_sender_of_a_message_that_costs_too_much_is_told_so():
     gate = SchemaGate.compile({"properties": {"message": {"uniqueItems": True}}})
     text = b'{"ref": 7, "message": ' + bench.numbered(b"[%d]")(500_000) + b"}"
-    with pytest.raises(RefusedMessageError) as caught:
+    with pytest.raises(RejectedMessageError) as caught:
         read_message(text, gate)
     assert (caught.value.error.code.value, caught.value.ref) == ("schema-mismatch", 7)
     assert caught.value.error.detail == "takes too long to check against the schema: send less at once"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.jsonschemas.explain import Mismatch
+from signalpost.jsonschemas.explain import Rejection
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.unions import without_unions
 
@@ -37,7 +37,7 @@ BY_LABEL = [
 @pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])
 @pytest.mark.parametrize(("instance", "pointer", "detail"), BY_LABEL)
 def test_objects_are_told_apart_by_their_label(keyword, instance, pointer, detail):
-    assert explain({keyword: [CHAT, JOIN]}, instance) == Mismatch(pointer, detail)
+    assert explain({keyword: [CHAT, JOIN]}, instance) == Rejection(pointer, detail)
 
 
 @pytest.mark.parametrize(("instance", "pointer", "detail"), BY_LABEL)
@@ -46,22 +46,22 @@ def test_forms_may_stand_in_defs(instance, pointer, detail):
         "oneOf": [{"$ref": "#/$defs/chat"}, {"$ref": "#/$defs/a~1b%20c", "description": "comes in"}],
         "$defs": {"chat": {"$ref": "#/$defs/words"}, "words": CHAT, "a/b c": JOIN},
     }
-    assert explain(schema, instance) == Mismatch(pointer, detail)
+    assert explain(schema, instance) == Rejection(pointer, detail)
 
 
 @pytest.mark.parametrize(("instance", "pointer", "detail"), BY_LABEL)
 def test_what_the_forms_have_looked_at_stays_evaluated(instance, pointer, detail):
     schema = {"oneOf": [CHAT, JOIN], "unevaluatedProperties": False}
     assert SchemaGate.compile(schema).accepts({"kind": "chat", "text": "a"})
-    assert explain(schema, instance) == Mismatch(pointer, detail)
+    assert explain(schema, instance) == Rejection(pointer, detail)
     extra = {"kind": "chat", "text": "a", "room": 1}
-    assert explain(schema, extra) == Mismatch("", '"room" is not an allowed property')
+    assert explain(schema, extra) == Rejection("", '"room" is not an allowed property')
 
 
 def test_forms_are_told_apart_by_their_type():
     schema = {"anyOf": [{"type": "string", "maxLength": 3}, {"type": "object", "required": ["text"]}, {"type": "null"}]}
-    assert explain(schema, "long") == Mismatch("", "expected at most 3 characters, got 4")
-    assert explain(schema, {}) == Mismatch("", '"text" is a required property')
+    assert explain(schema, "long") == Rejection("", "expected at most 3 characters, got 4")
+    assert explain(schema, {}) == Rejection("", '"text" is a required property')
     assert explain(schema, 5).detail == "expected null, a string or an object, got a number"
 
 
@@ -132,12 +132,12 @@ def test_a_tree_of_expressions_is_explained_at_its_leaf():
     value = "five"
     for _ in range(30):
         value = {"op": "mul", "args": [1, value]}
-    assert explain(schema, value) == Mismatch("/args/1" * 30, "expected a number or an object, got a string")
+    assert explain(schema, value) == Rejection("/args/1" * 30, "expected a number or an object, got a string")
 
 
 def test_older_drafts_which_know_no_conditions_are_explained_more_briefly():
     schema = {"$schema": "http://json-schema.org/draft-04/schema#", "anyOf": [{"type": "string"}, {"type": "null"}]}
-    assert explain(schema, 5) == Mismatch("", "matches none of the allowed forms")
+    assert explain(schema, 5) == Rejection("", "matches none of the allowed forms")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_older_drafts_which_know_no_conditions_are_explained_more_briefly():
     ids=["unevaluated", "pointer into a union", "meta-schema"],
 )
 def test_where_a_union_cannot_be_rewritten_the_refusal_stays_and_is_brief(schema, instance):
-    assert explain(schema, instance) == Mismatch("", "does not match the schema")
+    assert explain(schema, instance) == Rejection("", "does not match the schema")
 
 
 def test_what_only_looks_like_a_union_is_left_alone():

@@ -12,7 +12,7 @@ from signalpost.delivery.target import EVERYONE
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.signals.decide import ANSWER, Deliver, decide
-from signalpost.signals.message import RefusedMessageError, read_message, read_value
+from signalpost.signals.message import RejectedMessageError, read_message, read_value
 from signalpost.signals.rule import SignalRule
 
 GATE = SchemaGate.compile({"type": "object", "properties": {"message": {"type": "string", "maxLength": 3}}})
@@ -68,7 +68,7 @@ def test_what_is_refused_never_takes_it(document, gate):
     payload = orjson.dumps(document)
     try:
         read_message(payload, gate)
-    except RefusedMessageError:
+    except RejectedMessageError:
         assert read_value(payload, gate) is None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from signalpost.actions.given import UnfitError, described, text_of, whole_of
+from signalpost.actions.given import OptionError, described, text_of, whole_of
 from signalpost.actions.run import Run
 from signalpost.config.actions import CODES_ALLOWED, may_be_sent
 from signalpost.delivery.client import LONGEST_GROUP
@@ -56,7 +56,7 @@ def close(run: Run, options: Mapping[str, Any]) -> None:
     """Close the sender's connection."""
     code = whole_of("code", options.get("code", _KICKED))
     if not may_be_sent(code):
-        raise UnfitError(f"code {code} must not be sent {CODES_ALLOWED}")
+        raise OptionError(f"code {code} must not be sent {CODES_ALLOWED}")
     run.event.close(code, as_text(options.get("reason", "")))
 
 
@@ -79,7 +79,7 @@ def put(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
     for parts, value in entries:
         path = [text_of("a key of state", part) for part in parts]
         if path[0].startswith("_"):
-            raise UnfitError('keys of state that start with "_" belong to plugins')
+            raise OptionError('keys of state that start with "_" belong to plugins')
         if value is None:
             state.discard(path)
         else:
@@ -91,12 +91,12 @@ def append(run: Run, options: Mapping[str, Any]) -> None:
     state = run.event.shared.state
     path = [text_of("a key of state", part) for part in options["to"]]
     if path[0].startswith("_"):
-        raise UnfitError('keys of state that start with "_" belong to plugins')
+        raise OptionError('keys of state that start with "_" belong to plugins')
     items = picked(state.view, [(item, part) for part in path])
     if items is None or isinstance(items, Undefined):
         items = []
     elif not isinstance(items, list):
-        raise UnfitError(f"to: a list must stand there, not {described(items)}")
+        raise OptionError(f"to: a list must stand there, not {described(items)}")
     state.put(path, [*items, options["value"]][-options["keep"] :], _holder(run), run.tick)
 
 
@@ -112,7 +112,7 @@ async def wait(run: Run, time: Any) -> None:
     except (ValueError, TypeError):
         seconds = -1.0
     if seconds < 0 or isinstance(time, bool):
-        raise UnfitError(f"must be a time such as 500ms, or a number of seconds, not {described(time)}") from None
+        raise OptionError(f"must be a time such as 500ms, or a number of seconds, not {described(time)}") from None
     run.wait(seconds)
     if run.trace is not None:
         return  # whoever looks on need not wait
@@ -159,9 +159,9 @@ def _another(run: Run, options: Mapping[str, Any]) -> Any:
 def _join(client: Any, groups: Any) -> None:
     for group in _groups(groups):
         if len(group) > LONGEST_GROUP:
-            raise UnfitError(f"the name of a group has {LONGEST_GROUP} characters at most, not {len(group):,}")
+            raise OptionError(f"the name of a group has {LONGEST_GROUP} characters at most, not {len(group):,}")
         if len(client.groups) >= MOST_GROUPS and group not in client.groups:
-            raise UnfitError(f"a client is in {MOST_GROUPS:,} groups at most")
+            raise OptionError(f"a client is in {MOST_GROUPS:,} groups at most")
         client.join(group)
 
 

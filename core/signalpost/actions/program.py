@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
-from signalpost.actions.given import UnfitError, items_of
+from signalpost.actions.given import OptionError, items_of
 from signalpost.actions.run import Run, Trace, WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step, Stop
 from signalpost.config.actions import all_steps
@@ -145,7 +145,7 @@ def _items(step: Loop, options: Any, run: Run) -> Sequence[Any]:
     try:
         items = items_of(options)
         run.spend(len(items))
-    except UnfitError as error:
+    except OptionError as error:
         raise _failure(step, error) from error
     return items
 
@@ -153,7 +153,7 @@ def _items(step: Loop, options: Any, run: Run) -> Sequence[Any]:
 def _turn(step: Loop, run: Run) -> None:
     try:
         run.turn()
-    except UnfitError as error:
+    except OptionError as error:
         raise _failure(step, error) from error
 
 
@@ -175,7 +175,7 @@ def _failure(step: Step, error: BaseException) -> StepFailedError:
     """Word a failure: what templates gave is said in one line; of code that raised, there is a traceback to show."""
     if isinstance(error, TemplateFailedError):
         return StepFailedError(error.where, step.name, error.text)
-    if isinstance(step, Leaf) and step.code and not isinstance(error, UnfitError):
+    if isinstance(step, Leaf) and step.code and not isinstance(error, OptionError):
         return StepFailedError(step.where, step.name, f"{step.code} failed", cause=original(error))
     if isinstance(error, ValueError | TypeError | SignalpostError):
         return StepFailedError(step.where, step.name, str(error))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
-from signalpost.actions.given import UnfitError, text_of, whole_of
+from signalpost.actions.given import OptionError, text_of, whole_of
 from signalpost.actions.run import Response, Run
 from signalpost.templates.text import as_text
 
@@ -34,7 +34,7 @@ def response_of(options: Mapping[str, Any]) -> Response:
     """Make a response.
 
     Raises:
-        UnfitError: a header or an address has what would end it, or the value is not JSON.
+        OptionError: a header or an address has what would end it, or the value is not JSON.
 
     """
     body, content_type, status = _body(options)
@@ -57,11 +57,11 @@ def response_of(options: Mapping[str, Any]) -> Response:
 def _status(given: Any, body: bytes, *, redirects: bool) -> int:
     status = whole_of("status", given)
     if not 200 <= status <= 599:  # noqa: PLR2004 - as the routes schema has it
-        raise UnfitError(f"status must be from 200 to 599, not {status}")
+        raise OptionError(f"status must be from 200 to 599, not {status}")
     if body and status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-        raise UnfitError(f"status: {status} has no body")
+        raise OptionError(f"status: {status} has no body")
     if redirects and not 300 <= status <= 399:  # noqa: PLR2004 - RFC 9110 section 15.4
-        raise UnfitError(f"status: a redirect has one from 300 to 399, not {status}")
+        raise OptionError(f"status: a redirect has one from 300 to 399, not {status}")
     return status
 
 
@@ -80,7 +80,7 @@ def _json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError as error:
-        raise UnfitError(f"json: not JSON: {error}") from None
+        raise OptionError(f"json: not JSON: {error}") from None
 
 
 def _text(value: Any) -> bytes:
@@ -90,12 +90,12 @@ def _text(value: Any) -> bytes:
 def _field(name: str, value: Any) -> str:
     text = text_of(f"headers: {name}", value).strip()
     if not _FIELD_VALUE.fullmatch(text):
-        raise UnfitError(f"headers: {name} has characters that a header must not have")
+        raise OptionError(f"headers: {name} has characters that a header must not have")
     return text
 
 
 def _address(value: Any) -> str:
     text = text_of("redirect", value).strip()
     if _CONTROL.search(text):
-        raise UnfitError("redirect: an address has no line breaks, tabs and control characters")
+        raise OptionError("redirect: an address has no line breaks, tabs and control characters")
     return quote(text, safe=_IN_ADDRESS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from signalpost.actions.given import UnfitError
+from signalpost.actions.given import OptionError
 from signalpost.config.actions import LONGEST_WAIT
 from signalpost.delivery.target import Receipt
 from signalpost.events import TickEvent
@@ -145,47 +145,47 @@ class Run:
         """Take some of the time that a run may wait.
 
         Raises:
-            UnfitError: so much is not left.
+            OptionError: so much is not left.
 
         """
         self._waits += max(seconds, LONGEST_WORK)  # after each wait its steps may work as long as that
         if self._waits > LONGEST_WAIT:
-            raise UnfitError(f"the steps of one run wait {format_duration(LONGEST_WAIT)} at most, together")
+            raise OptionError(f"the steps of one run wait {format_duration(LONGEST_WAIT)} at most, together")
 
     def count(self, receipt: Receipt) -> Receipt:
         """Keep what a broadcast reached, and what it costs.
 
         Raises:
-            UnfitError: the run has sent more than one may; this value was the last.
+            OptionError: the run has sent more than one may; this value was the last.
 
         """
         self.matched = receipt.matched
         self._written += receipt.matched * receipt.size
         self._made += receipt.size
         if self._made > MOST_MADE:
-            raise UnfitError(f"the steps of one run send {format_size(MOST_MADE)} at most, together")
+            raise OptionError(f"the steps of one run send {format_size(MOST_MADE)} at most, together")
         return receipt
 
     def spend(self, iterations: int) -> None:
         """Take as many of the iterations that a run has.
 
         Raises:
-            UnfitError: not so many are left.
+            OptionError: not so many are left.
 
         """
         if iterations > self._left:
-            raise UnfitError(f"the loops of one run are done {MOST_ITERATIONS:,} times at most, together")
+            raise OptionError(f"the loops of one run are done {MOST_ITERATIONS:,} times at most, together")
         self._left -= iterations
 
     def turn(self) -> None:
         """Look at what the run has sent so far, before each iteration of a loop.
 
         Raises:
-            UnfitError: it is more than its loops may send.
+            OptionError: it is more than its loops may send.
 
         """
         if self._written > MOST_WRITTEN:
-            raise UnfitError(
+            raise OptionError(
                 f"the loops of one run send {format_size(MOST_WRITTEN)} at most, counted for each client that gets them"
             )
 
@@ -193,11 +193,11 @@ class Run:
         """Look at the clock, before each step and while one works.
 
         Raises:
-            UnfitError: the steps have worked too long.
+            OptionError: the steps have worked too long.
 
         """
         if self.clock.is_over():
-            raise UnfitError(too_long(self.clock))
+            raise OptionError(too_long(self.clock))
 
     def rest(self) -> None:
         """Begin to count the time anew: others have had their turn."""

@@ -14,7 +14,7 @@ from string import Template
 from textwrap import indent
 
 from signalpost.cli.pluginstarter import plugin_files
-from signalpost.config.schema.reference import COOKBOOK
+from signalpost.config import COOKBOOK
 from signalpost.errors import OperatorError
 
 DEMO = "demo"

@@ -26,7 +26,7 @@ from signalpost.paths import Params
 from signalpost.plan import Plan, RouteRule
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.broadcast import Broadcaster
-from signalpost.signals.decide import Answer, Decision, Deliver, Refuse
+from signalpost.signals.decide import Answer, Decision, Deliver, Reject
 from signalpost.signals.elsewhere import document_of, guard_for
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
@@ -205,7 +205,7 @@ class Trial:
         """
         decision = self._sessions[sender.id].decide(message, rule)
         if isinstance(decision, Deliver | Answer) and looks_like_an_error(message.message):
-            return Refuse(FORGED)
+            return Reject(FORGED)
         return decision
 
     def left_out(self, sender: Client, message: ClientMessage, decision: Decision) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ from signalpost.paths import path_text, split_path
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
 from signalpost.server import url_of
-from signalpost.signals.decide import Answer, Deliver, Ignore, Refuse
-from signalpost.signals.message import ClientMessage, RefusedMessageError, read_message
+from signalpost.signals.decide import Answer, Deliver, Ignore, Reject
+from signalpost.signals.message import ClientMessage, RejectedMessageError, read_message
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import path_of
 from signalpost.units import format_size
@@ -118,7 +118,7 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
     payload = text.encode(errors="surrogatepass")
     try:
         message = read_message(payload, None)
-    except RefusedMessageError as refused:
+    except RejectedMessageError as refused:
         yield "decode", _refusal(refused.error)
         yield "", """what a client sends is a JSON object, such as '{"message": "hello"}'"""
         return
@@ -128,7 +128,7 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
     else:
         try:
             read_message(payload, rule.gate)
-        except RefusedMessageError as refused:
+        except RejectedMessageError as refused:
             yield "schema", _refusal(refused.error)
             return
         yield "schema", "passes"
@@ -155,7 +155,7 @@ def _refusal(error: ClientError) -> str:
 
 def _decision(rule: SignalRule, decision: object) -> str:
     match decision:
-        case Refuse(error):
+        case Reject(error):
             return _refusal(error)
         case Deliver(target):
             return f"re-broadcast to {_target(target)}"

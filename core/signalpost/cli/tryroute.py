@@ -142,9 +142,9 @@ def _read(rule: RouteRule, method: str, text: str) -> tuple[Any, Facts]:
         facts.append(("schema", f"is not asked: {method} needs no body"))
     elif not text:
         return _REFUSED, [*facts, ("schema", "refused with 400: the body is empty")]
-    elif mismatch := rule.gate.mismatch(data, text.encode(errors="surrogatepass")):
-        at = f" at {mismatch.pointer}" if mismatch.pointer else ""
-        return _REFUSED, [*facts, ("schema", f"refused with 422{at}: {mismatch.detail}")]
+    elif rejection := rule.gate.rejection(data, text.encode(errors="surrogatepass")):
+        at = f" at {rejection.pointer}" if rejection.pointer else ""
+        return _REFUSED, [*facts, ("schema", f"refused with 422{at}: {rejection.detail}")]
     else:
         facts.append(("schema", "passes"))
     if rule.do is None:

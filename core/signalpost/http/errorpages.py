@@ -26,7 +26,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.foreign import overran
 from signalpost.http.guard import Guard
-from signalpost.websocket.handshake import Refusal
+from signalpost.websocket.handshake import HandshakeRejection
 
 LOG = logging.getLogger(__name__)
 
@@ -126,12 +126,12 @@ class ErrorPages(ErrorHandler):
         """Answer an exception, whoever raised it.
 
         A `SanicException` keeps its status and headers, but not its text. A `ClientError` is answered with its code,
-        pointer and detail, a `Refusal` with what it says. A cancelled request is answered as one the server has no
-        time for. Everything else is 500.
+        pointer and detail, a `HandshakeRejection` with what it says. A cancelled request is answered as one for which
+        the server has no time. Everything else is 500.
         """
         if isinstance(exception, ClientError):
             return refusal(request, exception)
-        if isinstance(exception, Refusal):
+        if isinstance(exception, HandshakeRejection):
             return failure(request, exception.status, detail=exception.detail, headers=exception.headers)
         if isinstance(exception, MethodNotAllowed) and request.method == "OPTIONS":
             guard = _guard_of(request)

@@ -18,7 +18,7 @@ from signalpost.config.addresses import parse_host
 from signalpost.config.model import SAFE_METHODS, EndpointConfig
 from signalpost.http.remedies import let_in_origin, shown
 from signalpost.tally import LineTally, Tally
-from signalpost.websocket.handshake import Refusal, is_listed, is_own_page, read_authority, read_host
+from signalpost.websocket.handshake import HandshakeRejection, is_listed, is_own_page, read_authority, read_host
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _PAGE = re.compile(r"[^/?#]+://[^/?#]+")  # of an address: where its origin stan
 CallLater = Callable[[float, Callable[[], None]], object]
 
 
-class RefusalLog:
+class RejectionLog:
     """Tells the log what was refused at one port, in few lines whatever comes: who runs the server must hear of it.
 
     Args:
@@ -63,7 +63,7 @@ class RefusalLog:
         end = f"; {remedy}" if remedy else ""
         self._tell(0, f"{where}: {request.method} {shown(request.path)} of {page} was refused (403){end}")
 
-    def handshake(self, request: Request, refusal: Refusal, where: str, remedy: str) -> None:
+    def handshake(self, request: Request, refusal: HandshakeRejection, where: str, remedy: str) -> None:
         """Tell that a handshake was refused; a few lines a second at most for each status."""
         origin = request.headers.get("origin", "").strip()
         page = f" of a page of {shown(origin)}" if origin else ""
@@ -103,7 +103,7 @@ class Guard:
         *,
         loopback: bool,
         ports: Callable[[], Collection[int]],
-        log: RefusalLog,
+        log: RejectionLog,
     ) -> None:
         self._where = f"{place}: endpoint {endpoint.name}"
         self._port = endpoint.port
@@ -125,7 +125,7 @@ class Guard:
             hosts: as Host, or a URL in the request line, names them; an empty one names none.
 
         Raises:
-            Refusal: 421.
+            HandshakeRejection: 421.
 
         """
         if not self._checks_hosts:
@@ -135,7 +135,7 @@ class Guard:
                 continue
             if host.strip() and not self._answers_to(read_host(host)):
                 self._log.name(host.strip(), self._where, self._remedy(read_host(host)))
-                raise Refusal(421, "This server is not known by the name that it was asked by.")
+                raise HandshakeRejection(421, "This server is not known by the name that it was asked by.")
             if len(self._answered) < _MOST_NAMES and len(host) <= _LONGEST:
                 self._answered.add(host)
 
@@ -143,7 +143,7 @@ class Guard:
         """Let a plain request pass, by its names and by the page that it comes from.
 
         Raises:
-            Refusal: 421, or 403 if its method changes something for a page of another origin.
+            HandshakeRejection: 421, or 403 if its method changes something for a page of another origin.
 
         """
         # Nearly all requests ask by a name that was answered already.
@@ -157,7 +157,7 @@ class Guard:
         """Let a request that changes something pass, by the page that it comes from.
 
         Raises:
-            Refusal: 403, it is a page of another origin.
+            HandshakeRejection: 403, it is a page of another origin.
 
         """
         if "sec-fetch-site" not in request.headers and "origin" not in request.headers:
@@ -172,7 +172,7 @@ class Guard:
         if foreign or "cross-site" in sites:
             origin = origins[0] if origins else ""
             self._log.change(request, origin, self._where, let_in_origin(origin, asked, self._origins))
-            raise Refusal(403, "Pages of other origins may not change anything here.")
+            raise HandshakeRejection(403, "Pages of other origins may not change anything here.")
 
     def shared(self, request: Request[Any, Any]) -> Mapping[str, str]:
         """Return the headers by which a page of a listed origin may read the answer (CORS); Vary for everybody else."""

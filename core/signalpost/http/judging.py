@@ -57,10 +57,10 @@ class Texts:
 
         """
         values = self.types.read(fields)
-        mismatch = self.gate.mismatch(values, orjson.dumps(values))
-        if mismatch is not None:
-            where = f"the {self.name}, at {mismatch.pointer}" if mismatch.pointer else f"the {self.name}"
-            raise ClientError(ErrorCode.SCHEMA_MISMATCH, f"{where}: {mismatch.detail}")
+        rejection = self.gate.rejection(values, orjson.dumps(values))
+        if rejection is not None:
+            where = f"the {self.name}, at {rejection.pointer}" if rejection.pointer else f"the {self.name}"
+            raise ClientError(ErrorCode.SCHEMA_MISMATCH, f"{where}: {rejection.detail}")
         return values
 
 
@@ -111,7 +111,7 @@ class Judge:
         document = body_of(request, forms=forms, types=self.types)
         if document is None and not request.body:
             raise ClientError(ErrorCode.BAD_MESSAGE, "The body is empty; JSON is expected.")
-        mismatch = None if gate is None else gate.mismatch(document, text_of(document, request, forms=forms))
-        if mismatch is not None:
-            raise ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer)
+        rejection = None if gate is None else gate.rejection(document, text_of(document, request, forms=forms))
+        if rejection is not None:
+            raise ClientError(ErrorCode.SCHEMA_MISMATCH, rejection.detail, rejection.pointer)
         return document

@@ -41,7 +41,7 @@ class Private:
         self._seen: dict[Path, Identity | None] = {}
 
     def check_again(self, path: Path) -> None:
-        """Refuse a file as `check` does, but look closely only if another file is there than at the last look.
+        """Reject a file as `check` does, but look closely only if another file is there than at the last look.
 
         A file that is gone is not refused: what is shown of it was read with the plan.
 
@@ -58,7 +58,7 @@ class Private:
             self._seen[path] = identity
 
     def check(self, path: Path) -> None:
-        """Refuse a file that is private. It is not opened: closing it would take the state's lock from SQLite.
+        """Reject a file that is private. It is not opened: closing it would take the state's lock from SQLite.
 
         Args:
             path: all links followed.
@@ -74,7 +74,7 @@ class Private:
             raise FileNotFoundError(2, "private")
 
     def check_root(self, root: Path) -> None:
-        """Refuse a folder, all links followed, that is the app's own or above it: all in it would be shown.
+        """Reject a folder, all links followed, that is the app's own or above it: all in it would be shown.
 
         Raises:
             OSError: it is.

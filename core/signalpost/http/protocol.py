@@ -1,4 +1,4 @@
-"""Sanic's protocol, for what the acceptor has not taken: it lets go of its transport, and bounds what a client costs."""
+"""Sanic's protocol, for what the acceptor has not taken: it gives its transport away, and bounds a client's costs."""
 
 import asyncio
 import fcntl

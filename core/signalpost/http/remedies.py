@@ -7,7 +7,7 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_origin
 from signalpost.config.model import EndpointConfig
-from signalpost.websocket.handshake import OPAQUE_ORIGINS, Authority, Refusal, read_authority, read_origin
+from signalpost.websocket.handshake import OPAQUE_ORIGINS, Authority, HandshakeRejection, read_authority, read_origin
 
 _LONGEST = 100
 _HTTP_1_1 = "if a proxy is in front, let it speak HTTP/1.1 (nginx: proxy_http_version 1.1)"
@@ -51,7 +51,11 @@ def let_in_origin(origin: str, asked: Authority, listed: Collection[str]) -> str
 
 
 def open_handshake(
-    refusal: Refusal, request: Request, endpoint: EndpointConfig | None, served: Collection[EndpointConfig], limit: int
+    refusal: HandshakeRejection,
+    request: Request,
+    endpoint: EndpointConfig | None,
+    served: Collection[EndpointConfig],
+    limit: int,
 ) -> str:
     """Say what is to be written, or done, so that a handshake is answered with a 101; empty where nothing is.
 

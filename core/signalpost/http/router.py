@@ -115,7 +115,7 @@ class RouteTable(Router):
         Raises:
             NotFound: no route has its path.
             MethodNotAllowed: one has, but not with its method.
-            Refusal: the guard lets it not pass.
+            HandshakeRejection: the guard lets it not pass.
 
         """
         guard = self.guard

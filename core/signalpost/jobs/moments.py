@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from signalpost.cron import Cron, system_zone
-from signalpost.plan.model import Job, TimerJob
+from signalpost.plan.plan import Job, TimerJob
 
 _INSTANT = timedelta.resolution
 

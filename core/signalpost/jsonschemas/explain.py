@@ -32,7 +32,7 @@ _TYPE_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mismatch:
+class Rejection:
     """The first place where an instance does not match.
 
     Attributes:
@@ -46,34 +46,34 @@ class Mismatch:
     detail: str
 
 
-def unexplained() -> Mismatch:
+def unexplained() -> Rejection:
     """Make the answer for an instance that the engine refuses without naming a place."""
-    return Mismatch("", "does not match the schema")
+    return Rejection("", "does not match the schema")
 
 
-def too_deep() -> Mismatch:
+def too_deep() -> Rejection:
     """Make the answer for an instance that is nested deeper than the engine can explain."""
-    return Mismatch("", "does not match the schema, and is nested too deeply to say where")
+    return Rejection("", "does not match the schema, and is nested too deeply to say where")
 
 
-def too_costly(most: int | None = None) -> Mismatch:
+def too_costly(most: int | None = None) -> Rejection:
     """Make the answer for an instance that would take too long to check; `most` is how many values may be checked."""
     bound = "" if most is None or most > _MANY else f", and no more than {most} values"
-    return Mismatch("", f"takes too long to check against the schema: send less at once{bound}")
+    return Rejection("", f"takes too long to check against the schema: send less at once{bound}")
 
 
-def too_large() -> Mismatch:
-    """Make the answer for an instance that is too large to look for the place of its mismatch."""
-    return Mismatch("", "does not match the schema, and is too large to say where")
+def too_large() -> Rejection:
+    """Make the answer for an instance that is too large to look for the place of its rejection."""
+    return Rejection("", "does not match the schema, and is too large to say where")
 
 
-def explain_error(error: ValidationError, instance: Any) -> Mismatch:
+def explain_error(error: ValidationError, instance: Any) -> Rejection:
     """Word the engine's error about `instance`.
 
     >>> explain_error(error, {"message": 5})
-    Mismatch(pointer='/message', detail='expected a string, got a number')
+    Rejection(pointer='/message', detail='expected a string, got a number')
     """
-    return Mismatch(_pointer(_path(error, instance)), _cut(_describe(error.kind, error.instance), DETAIL_LIMIT))
+    return Rejection(_pointer(_path(error, instance)), _cut(_describe(error.kind, error.instance), DETAIL_LIMIT))
 
 
 def _path(error: ValidationError, instance: Any) -> list[str | int]:

@@ -30,7 +30,7 @@ from jsonschema_rs import ValidationError
 
 from signalpost.jsonschemas.cost import Schema, SchemaCost, amount, amount_of_text, cost_of, paths_of, without_strings
 from signalpost.jsonschemas.explain import (
-    Mismatch,
+    Rejection,
     explain_error,
     refusal_of,
     too_costly,
@@ -136,14 +136,14 @@ class SchemaGate:
         """What the schema bounds messages to, by what it costs to judge them; for whoever wrote it."""
         return tuple(self._weighed.bounds())
 
-    def explain(self, instance: Any) -> Mismatch:
+    def explain(self, instance: Any) -> Rejection:
         """Say why `accepts` refused the instance: the first mismatch only, so that no client can buy a long answer.
 
         Never raises. What the schema asks for is told to the client: a schema is no place for secrets.
         """
         return self._explainer.explain(instance)
 
-    def mismatch(self, instance: Any, text: bytes) -> Mismatch | None:
+    def rejection(self, instance: Any, text: bytes) -> Rejection | None:
         """Judge an instance, and say why if it does not match; None if it does.
 
         Never raises, and takes no longer than `BUDGET` and as much again to explain. An instance that would take
@@ -155,7 +155,7 @@ class SchemaGate:
 
         """
         if len(text) > self.short:
-            return self._weighed.mismatch(instance, text)
+            return self._weighed.rejection(instance, text)
         return None if self.accepts(instance) else self.explain(instance)
 
 
@@ -165,7 +165,7 @@ class _TooSlowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Explainer:
-    """Finds the first mismatch.
+    """Finds the first rejection.
 
     Attributes:
         validator: finds it at about the cost of judging; None when there is none.
@@ -191,7 +191,7 @@ class _Explainer:
         except ValueError:  # a reference points into a union, which is no longer where it was
             return cls(None, 0, cost)
 
-    def explain(self, instance: Any) -> Mismatch:
+    def explain(self, instance: Any) -> Rejection:
         if self.validator is None:
             return unexplained()
         if not self._affords(instance):
@@ -258,8 +258,8 @@ class _Weighed:
         explainer = _Explainer.compile(schema, judge, engine, cost)
         return cls(judge.is_valid, cost, meter, _affordable(cost, BUDGET), careful, texts, explainer)
 
-    def mismatch(self, instance: Any, text: bytes) -> Mismatch | None:
-        """Judge an instance: see `SchemaGate.mismatch`."""
+    def rejection(self, instance: Any, text: bytes) -> Rejection | None:
+        """Judge an instance: see `SchemaGate.rejection`."""
         if len(text) > self.light and not self._affords(text):
             return too_costly(self.most)
         self.meter.start()

@@ -60,7 +60,7 @@ Validator = jsonschema_rs.Validator
 Engine = Callable[[Schema], Validator]
 
 
-class Unfit(ValueError):  # noqa: N818 - what the engine calls a failed keyword; its text is for the client
+class KeywordFailed(ValueError):  # noqa: N818 - what the engine calls a failed keyword; its text is for the client
     """A value does not match a keyword."""
 
 
@@ -84,12 +84,12 @@ class Meter:
         """Count work before it is done.
 
         Raises:
-            Unfit: there is not so much left.
+            KeywordFailed: there is not so much left.
 
         """
         self.left -= work
         if self.left < 0:
-            raise Unfit(_SPENT)
+            raise KeywordFailed(_SPENT)
 
 
 _SPENT = "takes too long to check"
@@ -101,7 +101,7 @@ def key_of(value: Any, meter: Meter) -> Any:
     """Return what is equal for equal JSON values, and can stand in a set: 1 and 1.0 are equal, 1 and true are not.
 
     Raises:
-        Unfit: `meter` is spent.
+        KeywordFailed: `meter` is spent.
 
     """
     match value:
@@ -117,7 +117,7 @@ def key_of(value: Any, meter: Meter) -> Any:
             try:
                 _write(value, pieces, meter)
             except RecursionError:
-                raise Unfit(_TOO_DEEP) from None
+                raise KeywordFailed(_TOO_DEEP) from None
             return ("".join(pieces), None)
 
 
@@ -158,13 +158,13 @@ class UniqueItems:
         self._meter.take(_SCALAR * len(instance))
         if _IS_HASHED.issuperset(map(type, instance)):
             if len(set(instance)) < len(instance):
-                raise Unfit(_DOUBLE)
+                raise KeywordFailed(_DOUBLE)
             return
         seen = set()
         for item in instance:
             key = key_of(item, self._meter)
             if key in seen:
-                raise Unfit(_DOUBLE)
+                raise KeywordFailed(_DOUBLE)
             seen.add(key)
 
 
@@ -181,9 +181,9 @@ class OneOf:
     def validate(self, instance: Any) -> None:
         """Raise unless the value is one of the options."""
         if type(instance) not in _IS_SCALAR and len(instance) not in self._lengths:
-            raise Unfit(self._words)
+            raise KeywordFailed(self._words)
         if key_of(instance, self._meter) not in self._keys:
-            raise Unfit(self._words)
+            raise KeywordFailed(self._words)
 
 
 class Limit:
@@ -200,7 +200,7 @@ class Limit:
             return
         fits = not self._strict if instance == self._limit else (instance > self._limit) is self._above
         if not fits:
-            raise Unfit(self._words)
+            raise KeywordFailed(self._words)
 
 
 class MultipleOf:
@@ -224,7 +224,7 @@ class MultipleOf:
             self._meter.take(_PART)
             fits = float(instance).is_integer() and int(instance) % self._whole == 0
         if not fits:
-            raise Unfit(self._words)
+            raise KeywordFailed(self._words)
 
     def _in_decimal(self, instance: float) -> bool:
         self._meter.take(_MULTIPLE)
@@ -260,11 +260,11 @@ class Text:
         if type(instance) is not str:
             return
         if len(instance) > self._longest:  # it is refused anyway, and need not be matched
-            raise Unfit(self._too_long)
+            raise KeywordFailed(self._too_long)
         size = len(instance) if instance.isascii() else 4 * len(instance)
         self._meter.take(self._cost.value + self._cost.byte * size)
         if not self._matches(instance):
-            raise Unfit(self._words)
+            raise KeywordFailed(self._words)
 
 
 def _anything(_instance: Any) -> None:

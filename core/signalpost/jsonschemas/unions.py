@@ -1,4 +1,4 @@
-"""Rewrite a schema so that the first mismatch is found without trying to explain every form of a union.
+"""Rewrite a schema so that the first rejection is found without trying to explain every form of a union.
 
 For a failed ``anyOf`` or ``oneOf`` the engine collects every error of every form, forms within forms included: a client
 could make one answer cost seconds by nesting them, or by sending a long list. `without_unions` makes an equivalent

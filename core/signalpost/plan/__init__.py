@@ -3,7 +3,7 @@
 from signalpost.plan.builder import build_plan
 from signalpost.plan.diff import Changes, Part, diff
 from signalpost.plan.loading import load_beside, load_plan
-from signalpost.plan.model import Action, Job, Plan, RouteRule, ScheduleJob, TimerJob
+from signalpost.plan.plan import Action, Job, Plan, RouteRule, ScheduleJob, TimerJob
 
 __all__ = [
     "Action",

@@ -23,13 +23,12 @@ from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
 from signalpost.places import Keys
-from signalpost.plan.findings import Findings
+from signalpost.plan.actions import StepCompiler, route_shapes, signal_shapes
 from signalpost.plan.jobs import plan_jobs
-from signalpost.plan.model import Plan, RouteRule
+from signalpost.plan.plan import Plan, RouteRule
+from signalpost.plan.report import PlanReport
 from signalpost.plan.resolver import Resolver, paths_of
 from signalpost.plan.settings import fill_settings
-from signalpost.plan.shapes import route_shapes, signal_shapes
-from signalpost.plan.steps import StepCompiler
 from signalpost.plan.strangers import note_strangers
 from signalpost.plugins.messagefilters import filters_of
 from signalpost.plugins.registry import Registry
@@ -52,10 +51,10 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
         ConfigError: with every problem, those of plugins included.
 
     """
-    findings = Findings(config, gaps.problems)
-    findings.of_registry(registry)
-    config = fill_settings(config, registry, findings, gaps)
-    resolver = Resolver(config, registry, findings, gaps)
+    report = PlanReport(config, gaps.problems)
+    report.of_registry(registry)
+    config = fill_settings(config, registry, report, gaps)
+    resolver = Resolver(config, registry, report, gaps)
     resolver.check_plugin_names()
     resolver.check_skipped()
     compiler = StepCompiler(resolver)
@@ -65,24 +64,24 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     if filters is not None:
         signals = tuple(replace(rule, filters=filters) for rule in signals)
     jobs = tuple(plan_jobs(resolver, compiler))
-    _note_memory(config, findings)
-    _note_changing_reads(config, routes, findings)
-    _note_unread_templates(config, findings)
-    note_strangers(config, signals, findings)
+    _note_memory(config, report)
+    _note_changing_reads(config, routes, report)
+    _note_unread_templates(config, report)
+    note_strangers(config, signals, report)
     _note_left_out(resolver)
-    findings.raise_problems()
-    return Plan(config, registry, routes, signals, jobs, tuple(findings.notes), tuple(findings.plugin_notes), filters)
+    report.raise_problems()
+    return Plan(config, registry, routes, signals, jobs, tuple(report.notes), tuple(report.plugin_notes), filters)
 
 
-def _note_unread_templates(config: ServerConfig, findings: Findings) -> None:
+def _note_unread_templates(config: ServerConfig, report: PlanReport) -> None:
     """Note what looks like a template where none is rendered."""
     for inner in templates_in(config.constants):
         keys = ("constants", *inner)
         place = config.source.place(keys)
-        findings.note(f"{place}: {format_keys(keys)} is text as it stands here: no template is rendered in it")
+        report.note(f"{place}: {format_keys(keys)} is text as it stands here: no template is rendered in it")
 
 
-def _note_memory(config: ServerConfig, findings: Findings) -> None:
+def _note_memory(config: ServerConfig, report: PlanReport) -> None:
     """Note what this machine's memory does not allow, where routes.yaml leaves ``limits.outboxes`` to it."""
     limits = config.limits
     if limits.outboxes is not None:
@@ -94,19 +93,19 @@ def _note_memory(config: ServerConfig, findings: Findings) -> None:
     sizes += [((*signal.keys, "slow", "buffer"), signal.slow.buffer or 0) for signal in config.signals]
     for keys, size in sizes:
         if size > most:
-            findings.note(
+            report.note(
                 f"{config.source.place(keys)}: {format_keys(keys)}: {format_size(size)} for one client is more than "
                 f"may wait for all together on this machine, {format_size(most)} (a quarter of its memory, at most "
                 "1GiB): it would be dropped before; allow less here, or more by limits.outboxes"
             )
 
 
-def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], findings: Findings) -> None:
+def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], report: PlanReport) -> None:
     """Note routes that change something when they are read: a link or an image anywhere would do it."""
     for route, rule in zip(config.routes, routes, strict=False):
         reads = [method for method in rule.methods if method in SAFE_METHODS]
         if reads and rule.changes:
-            findings.note(
+            report.note(
                 f"{config.source.place(route.keys)}: {route.path} answers {listing(reads)}, and its list of actions "
                 "broadcasts or sets something: browsers ask for it by themselves (links, images, previews), so it is "
                 "403 for pages of other origins; method: POST says what it does"
@@ -118,7 +117,7 @@ def _note_left_out(resolver: Resolver) -> None:
     for plugin, handlers in resolver.left_out():
         paths = listing(path for handler in handlers for path in paths_of(handler))
         names = ", ".join(f"{_yaml_key(handler.name)}: on" for handler in handlers)
-        resolver.findings.note_plugin(
+        resolver.report.note_plugin(
             f"plugin {plugin.name} ({plugin.source}) is installed, and under undeclared: refuse an installed plugin "
             f"binds no path by itself; left out: {paths}. To bind them, write handlers: {{{names}}}"
         )
@@ -134,7 +133,7 @@ class _Claims:
     """Who has which path. routes.yaml wins over decorators, and two decorators on one path are a mistake."""
 
     def __init__(self, resolver: Resolver) -> None:
-        self._findings = resolver.findings
+        self._findings = resolver.report
         self._certain = not resolver.gaps.bindings
         self._declared: dict[str, str] = {}
         self._bound: dict[str, Handler] = {}
@@ -304,7 +303,7 @@ def _route_keys(path: PathPattern, methods: tuple[str, ...]) -> list[str]:
 def _served(resolver: Resolver, handler: Handler, endpoints: frozenset[str], what: str, schemes: str) -> bool:
     """Tell whether any endpoint serves a decorator's binding; note it if none does."""
     if not endpoints:
-        resolver.findings.note(
+        resolver.report.note(
             f'{handler.where}: {what} of handler "{handler.name}" is not served: no endpoint has the protocol {schemes}'
         )
     return bool(endpoints)

@@ -13,7 +13,7 @@ from signalpost.config.actions import called
 from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, StateConfig, TimerConfig
 from signalpost.handlers import Binding, Handler, RouteBinding, SignalBinding
 from signalpost.paths import PathPattern
-from signalpost.plan.model import Job, Plan, RouteRule, ScheduleJob
+from signalpost.plan.plan import Job, Plan, RouteRule, ScheduleJob
 from signalpost.signals.rule import SignalRule
 
 NOTHING = "nothing changed"

@@ -10,9 +10,9 @@ from signalpost.cron import Cron
 from signalpost.errors import OperatorError
 from signalpost.handlers import Handler, ScheduleBinding, TimerBinding
 from signalpost.places import Keys
-from signalpost.plan.model import Action, Job, ScheduleJob, TimerJob
+from signalpost.plan.actions import StepCompiler
+from signalpost.plan.plan import Action, Job, ScheduleJob, TimerJob
 from signalpost.plan.resolver import JOB_KINDS, Resolver
-from signalpost.plan.steps import StepCompiler
 from signalpost.state.frozen import fixed
 
 
@@ -50,7 +50,7 @@ def _check_name(resolver: Resolver, config: TimerConfig | ScheduleConfig, declar
     other = declared.setdefault(config.name, config.keys)
     if other is not config.keys:
         place = resolver.config.source.place(other)
-        resolver.findings.problem((*config.keys, "name"), f'the job at {place} is named "{config.name}" too')
+        resolver.report.problem((*config.keys, "name"), f'the job at {place} is named "{config.name}" too')
 
 
 def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound: set[str]) -> bool:
@@ -59,14 +59,14 @@ def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound
     if name in declared:
         # A job that is wrong elsewhere may have been meant to name the handler, and so to replace this one.
         if not resolver.gaps.bindings and not resolver.gaps.at(declared[name]):
-            resolver.findings.problem(
+            resolver.report.problem(
                 (*declared[name], "name"),
                 f'plugin {handler.plugin} has a job named "{name}" too ({handler.where}); rename this one, or unbind '
                 f"the other: handlers: {{{name}: off}}",
             )
         return False
     if name in bound:
-        resolver.findings.fault(
+        resolver.report.fault(
             handler, f'handler "{name}" is bound more than once; its job is named after it, so write it once'
         )
         return False
@@ -81,7 +81,7 @@ def _bound_crons(resolver: Resolver, handler: Handler, binding: ScheduleBinding)
         try:
             crons.append(Cron.parse(text))
         except ValueError as error:
-            resolver.findings.fault(handler, f'handler "{handler.name}": cron: {error}')
+            resolver.report.fault(handler, f'handler "{handler.name}": cron: {error}')
     return tuple(crons)
 
 
@@ -91,7 +91,7 @@ def _note_if_over(resolver: Resolver, job: ScheduleJob, place: str) -> None:
     if job.end is None or not job.crons:
         return
     if job.end < now:
-        resolver.findings.note(f'{place}: the schedule "{job.name}" does not run any more: its end, {job.end}, is past')
+        resolver.report.note(f'{place}: the schedule "{job.name}" does not run any more: its end, {job.end}, is past')
         return
     begin = now if job.start is None else max(now, job.start - timedelta.resolution)
     if job.on_start and begin == now:
@@ -102,7 +102,7 @@ def _note_if_over(resolver: Resolver, job: ScheduleJob, place: str) -> None:
         return
     if all(moment is None or moment > job.end for moment in coming):
         since = "now" if begin == now else job.start
-        resolver.findings.note(
+        resolver.report.note(
             f'{place}: the schedule "{job.name}" has no run before it ends: its cron gives no moment between {since} '
             f"and {job.end}"
         )

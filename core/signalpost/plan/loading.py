@@ -11,7 +11,7 @@ from signalpost.config.load import read_config
 from signalpost.config.model import ServerConfig
 from signalpost.errors import ConfigError, Problem
 from signalpost.plan.builder import build_plan
-from signalpost.plan.model import Plan
+from signalpost.plan.plan import Plan
 from signalpost.plugins.discovery import Loading, load_plugins
 from signalpost.plugins.registry import Registry
 from signalpost.words import printable

@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Generic, TypeVar
 
 from signalpost.paths import Parameter, ParameterType, Params, PathPattern, Segment, fold_case
-from signalpost.plan.model import Plan, RouteRule
+from signalpost.plan.plan import Plan, RouteRule
 from signalpost.signals.rule import SignalRule
 
 R = TypeVar("R", RouteRule, SignalRule)

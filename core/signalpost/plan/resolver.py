@@ -14,7 +14,7 @@ from signalpost.handlers import Binding, Handler, HandlerKind, RouteBinding, Sig
 from signalpost.jsonschemas.gate import Document, SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Part
-from signalpost.plan.findings import Findings
+from signalpost.plan.report import PlanReport
 from signalpost.plugins.assembly import nearest
 from signalpost.plugins.discovery import normalized
 from signalpost.plugins.registry import Plugin, Registry
@@ -23,7 +23,7 @@ from signalpost.words import format_keys
 B = TypeVar("B", bound=Binding)
 
 _MISSING = ("nothing here is named ", "no function named ", "no filter ")
-"""How mistakes begin that are about names which plugins may add (`signalpost.templates.mistakes`)."""
+"""How mistakes begin that are about names which plugins may add (`signalpost.templates.check`)."""
 
 JOB_KINDS = (HandlerKind.TIMER, HandlerKind.SCHEDULE)
 _KINDS = {
@@ -40,15 +40,15 @@ class Resolver:
     Attributes:
         config: what routes.yaml says.
         registry: what the plugins offer.
-        findings: where mistakes are reported.
+        report: where mistakes are reported.
         gaps: what is wrong with routes.yaml already; what follows from that is not reported.
 
     """
 
-    def __init__(self, config: ServerConfig, registry: Registry, findings: Findings, gaps: Gaps = NO_GAPS) -> None:
+    def __init__(self, config: ServerConfig, registry: Registry, report: PlanReport, gaps: Gaps = NO_GAPS) -> None:
         self.config = config
         self.registry = registry
-        self.findings = findings
+        self.report = report
         self.gaps = gaps
         # Naming a handler replaces all bindings of its decorator; `handlers: {tick: off}` takes them away.
         self._overruled = {
@@ -80,7 +80,7 @@ class Resolver:
             self._check_plugin(name, ("plugins", "settings", name), of_key=True)
         for name in sorted(self.config.unbound | self.config.bound):
             if name not in self.registry.handlers and name not in self.registry.faulty:
-                self.findings.problem(
+                self.report.problem(
                     ("handlers", name), self.unknown("handler", name, self.registry.handlers), of_key=True
                 )
 
@@ -97,7 +97,7 @@ class Resolver:
         handler = self.registry.handlers.get(name)
         if handler is None:
             if not self.gaps.plugins and name not in self.registry.faulty:
-                self.findings.problem((*keys, key), self.unknown("handler", name, self.registry.handlers))
+                self.report.problem((*keys, key), self.unknown("handler", name, self.registry.handlers))
             return None
         if handler.kind not in kinds:
             needed = " or ".join(f"@{kind.value}" for kind in kinds)
@@ -105,7 +105,7 @@ class Resolver:
                 f'handler "{name}" is made by @{handler.kind.value} (plugin {handler.plugin}, {handler.where}); '
                 f"here stands one made by {needed}"
             )
-            self.findings.problem((*keys, key), text)
+            self.report.problem((*keys, key), text)
             return None
         return handler
 
@@ -114,7 +114,7 @@ class Resolver:
         found = frozenset(names) or self.all_endpoints(websocket=websocket)
         if not found and not self.gaps.endpoints:
             what, schemes = ("signal", "ws or wss") if websocket else ("route", "http or https")
-            self.findings.problem(keys, f"no endpoint serves this {what}: add one with the protocol {schemes}")
+            self.report.problem(keys, f"no endpoint serves this {what}: add one with the protocol {schemes}")
         return found
 
     def all_endpoints(self, *, websocket: bool) -> frozenset[str]:
@@ -128,7 +128,7 @@ class Resolver:
             added = Additions(registry.template_globals, registry.template_filters)
             problem = check_template(path, self.config.folder, added)
             if problem:
-                self.findings.problem((*keys, "view"), problem + self._perhaps)
+                self.report.problem((*keys, "view"), problem + self._perhaps)
         return path
 
     def crons(self, texts: tuple[str, ...], keys: Keys) -> tuple[Cron, ...]:
@@ -139,7 +139,7 @@ class Resolver:
                 crons.append(Cron.parse(text))
             except ValueError as error:
                 place = ("cron", index) if len(texts) > 1 else ("cron",)
-                self.findings.problem((*keys, *place), str(error))
+                self.report.problem((*keys, *place), str(error))
         return tuple(crons)
 
     def gate(self, schema: SchemaConfig | None) -> SchemaGate | None:
@@ -149,12 +149,12 @@ class Resolver:
         try:
             gate = SchemaGate.compile(schema.document)
         except ValueError as error:
-            self.findings.problem(schema.keys, str(error))
+            self.report.problem(schema.keys, str(error))
             return None
         self._note_bounds(gate, self.config.source.place(schema.keys))
         for inner, text in schema_notes(schema.document):
             keys = (*schema.keys, *inner)
-            self.findings.note(f"{self.config.source.place(keys)}: {format_keys(keys)}: {text}")
+            self.report.note(f"{self.config.source.place(keys)}: {format_keys(keys)}: {text}")
         return gate
 
     def bindings(self, kind: type[B]) -> Iterator[tuple[Handler, B]]:
@@ -182,7 +182,7 @@ class Resolver:
         try:
             return PathPattern.parse(path)
         except ValueError as error:
-            self.findings.fault(handler, f'handler "{handler.name}": {error}')
+            self.report.fault(handler, f'handler "{handler.name}": {error}')
             return None
 
     def bound_gate(self, handler: Handler, schema: Document | None) -> SchemaGate | None:
@@ -192,17 +192,17 @@ class Resolver:
         try:
             gate = SchemaGate.compile(schema)
         except ValueError as error:
-            self.findings.fault(handler, f'handler "{handler.name}": schema: {error}')
+            self.report.fault(handler, f'handler "{handler.name}": schema: {error}')
             return None
         self._note_bounds(gate, f'{handler.where}: handler "{handler.name}"')
         for inner, text in schema_notes(schema):
-            self.findings.note(f'{handler.where}: handler "{handler.name}": {format_keys(("schema", *inner))}: {text}')
+            self.report.note(f'{handler.where}: handler "{handler.name}": {format_keys(("schema", *inner))}: {text}')
         return gate
 
     def _note_bounds(self, gate: SchemaGate, place: str) -> None:
         """Note what a schema bounds messages to, since nobody would see it there."""
         if gate.bounds:
-            self.findings.note(
+            self.report.note(
                 f"{place}: messages {', or '.join(gate.bounds)}, are refused: they would take too long to check "
                 "against this schema, and everybody waits meanwhile; simpler and fewer forms and patterns allow more"
             )
@@ -217,7 +217,7 @@ class Resolver:
             if self.gaps.plugins:
                 return
             text += self._perhaps
-        self.findings.problem(keys, text, of_key=of_key, part=part)
+        self.report.problem(keys, text, of_key=of_key, part=part)
 
     @property
     def _perhaps(self) -> str:
@@ -227,7 +227,7 @@ class Resolver:
     def _check_plugin(self, name: str, keys: Keys, **place: Any) -> None:
         if name not in self.registry.found:
             text = f'no plugin named "{name}"{nearest(name, self.registry.found)}'
-            self.findings.problem(keys, text, **place)
+            self.report.problem(keys, text, **place)
 
 
 def paths_of(handler: Handler) -> list[str]:

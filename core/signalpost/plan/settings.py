@@ -8,12 +8,12 @@ from signalpost.config.gaps import Gaps
 from signalpost.config.model import ServerConfig
 from signalpost.config.schema.judge import judge_shape
 from signalpost.places import Keys
-from signalpost.plan.findings import Findings
+from signalpost.plan.report import PlanReport
 from signalpost.plugins.registry import Registry
 from signalpost.state.frozen import fixed
 
 
-def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, gaps: Gaps) -> ServerConfig:
+def fill_settings(config: ServerConfig, registry: Registry, report: PlanReport, gaps: Gaps) -> ServerConfig:
     """Give the configuration with the settings of all plugins whole; what is wrong with them is reported.
 
     Nobody changes them in place: they are the same for all events, and what `diff` compares.
@@ -29,7 +29,7 @@ def fill_settings(config: ServerConfig, registry: Registry, findings: Findings, 
         given = said.get(plugin, {})
         for misfit in judge_shape(given, schema.document):
             text = f"{misfit.text} (says plugin {plugin}, {schema.where})"
-            findings.problem((*place, *misfit.keys), text, of_key=misfit.of_key)
+            report.problem((*place, *misfit.keys), text, of_key=misfit.of_key)
         settings[plugin] = filled(given, schema.document)
     return replace(config, plugins=replace(config.plugins, settings=fixed(settings)))
 

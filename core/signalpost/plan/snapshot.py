@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from signalpost.plan.diff import Thing, Things, things
-from signalpost.plan.model import Plan
+from signalpost.plan.plan import Plan
 
 _DIGEST = 16  # bytes: no two values that one meets in practice share one
 

@@ -4,27 +4,27 @@ from collections.abc import Iterator, Sequence
 
 from signalpost.config.actions import BUILT_IN, all_steps
 from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, ServerConfig, SignalConfig
-from signalpost.plan.findings import Findings
+from signalpost.plan.report import PlanReport
 from signalpost.signals.rule import SignalRule
 
 _BEYOND = frozenset({Rebroadcast.EVERYONE, Rebroadcast.OTHERS, Rebroadcast.GROUP})
 _REFUSING = frozenset({"close", "call"})
 
 
-def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], findings: Findings) -> None:
+def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], report: PlanReport) -> None:
     """Note the signals of routes.yaml that strangers reach though something there looks as if nobody should.
 
     Args:
         config: what routes.yaml says.
         signals: of the plan; those of routes.yaml come first.
-        findings: gets the notes.
+        report: gets the notes.
 
     """
     for signal, rule in zip(config.signals, signals, strict=False):
         guarded = _guarded(signal)
         speakers = list(_speakers(config, signals, rule)) if guarded else []
         if speakers:
-            findings.note(
+            report.note(
                 f"{config.source.place(signal.keys)}: {guarded} on {signal.path}, and still clients on other paths "
                 f"({_shown(speakers)}) can send to those who are connected there; from_elsewhere: false keeps "
                 "that out, from_elsewhere: true says that it is meant"

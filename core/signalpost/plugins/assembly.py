@@ -11,11 +11,11 @@ import pluggy
 from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
 from signalpost.plugins.dropins import DropInPackage
-from signalpost.plugins.faults import fault
 from signalpost.plugins.loaded import Loaded, is_function, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
 from signalpost.plugins.messagefilters import FILTERS
 from signalpost.plugins.offers import ASKED, Offers
+from signalpost.plugins.problems import problem_of
 from signalpost.plugins.registry import Implementation, Plugin, Registry
 from signalpost.plugins.returns import hook_with_told_returns
 from signalpost.plugins.unfound import notes_on_unfound
@@ -50,7 +50,7 @@ def assemble(
             work.add(each)
         except BaseException as error:  # noqa: BLE001 - what it offers are objects of its own, which may raise anything
             work.manager.unregister(name=each.name)
-            work.errors.append(fault(each.name, error, each.home, during="what it offers cannot be used"))
+            work.errors.append(problem_of(each.name, error, each.home, during="what it offers cannot be used"))
     implementations = {hook: tuple(work.implementations(hook)) for hook in work.specs}
     known = work.places(implementations.values())
     work.notes += dict.fromkeys(notes_on_unfound(loaded, package, known, _MARK))

@@ -20,8 +20,8 @@ from signalpost.foreign import interruptible
 from signalpost.plugins.assembly import assemble
 from signalpost.plugins.dropins import DropIn, DropInPackage, find_dropins
 from signalpost.plugins.entries import installed_entries, package_name, package_version
-from signalpost.plugins.faults import fault
 from signalpost.plugins.loaded import Loaded
+from signalpost.plugins.problems import problem_of
 from signalpost.plugins.registry import Registry
 from signalpost.plugins.trust import Exposed, Trust, is_root, owner_of
 
@@ -287,7 +287,7 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
             if is_interrupted():
                 raise
             file = origin.file if isinstance(origin, DropIn) else None
-            raise fault(candidate.name, error, candidate.home, during="does not import", file=file) from None
+            raise problem_of(candidate.name, error, candidate.home, during="does not import", file=file) from None
     return Loaded(candidate.name, version, candidate.source, candidate.home, module, package=candidate.package)
 
 

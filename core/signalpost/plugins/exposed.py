@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from signalpost.handlers import Handler
 from signalpost.plugins.action import Action
 from signalpost.plugins.loaded import parts_of
-from signalpost.plugins.marks import Fault, Marks, check_action, check_handler, marked_in, marks_of
+from signalpost.plugins.marks import MarkProblem, Marks, check_action, check_handler, marked_in, marks_of
 
 _Made = TypeVar("_Made", Handler, Action)
 _Key = tuple[str, str, str]
@@ -48,7 +48,7 @@ class _Collected:
     def __init__(self) -> None:
         self.handlers: list[Handler] = []
         self.actions: list[Action] = []
-        self.faults: list[Fault] = []
+        self.faults: list[MarkProblem] = []
         self._names: dict[_Key, tuple[str, Any]] = {}  # by key: under which name, and what is there
 
     def add(self, name: str, candidate: Any, marks: Marks) -> None:
@@ -67,7 +67,7 @@ class _Collected:
         other, there = self._names.setdefault(key, (name, candidate))
         if there is not candidate:
             text = f"{what} is both {other} and {name} in this module, and one wraps the other; keep one under a name"
-            self.faults.append(Fault(made.name, made.where, text))
+            self.faults.append(MarkProblem(made.name, made.where, text))
             return
         if other != name:  # the same object under a second name
             return
@@ -79,7 +79,7 @@ class _Collected:
             _check_waits(made.function, candidate)
         except (ValueError, TypeError) as error:
             text = f"{what}: the decorator above @{key[0]} makes something else of it: {error}"
-            self.faults.append(Fault(made.name, made.where, text))
+            self.faults.append(MarkProblem(made.name, made.where, text))
         else:
             yield replace(made, function=candidate)
 
@@ -95,7 +95,7 @@ def _check_waits(function: object, outer: object) -> None:
         raise ValueError("of an async def it makes a plain one, which nobody awaits; make its wrapper an async def")
 
 
-def _hidden(marks: Marks, reachable: set[_Key]) -> Iterator[Fault]:
+def _hidden(marks: Marks, reachable: set[_Key]) -> Iterator[MarkProblem]:
     """Yield what is wrong with a marked function that no module has under a name."""
     hidden = [made for made in _made(marks) if _key_of(made) not in reachable]
     for made in hidden:
@@ -105,7 +105,7 @@ def _hidden(marks: Marks, reachable: set[_Key]) -> Iterator[Fault]:
             f"left out: put @{kind} above it, or use functools.wraps in that decorator. A function in a class, or one "
             "whose name is defined again, cannot be served either"
         )
-        yield Fault(made.name, made.where, text)
+        yield MarkProblem(made.name, made.where, text)
     if hidden or not _keys(marks):
         yield from marks.faults
 

@@ -22,7 +22,7 @@ _OURS = frozenset({__name__, "signalpost.plugins.decorators", "signalpost.plugin
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class MarkProblem:
     """What is wrong with a decorator or with the function below it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Marks:
 
     handlers: tuple[Handler, ...] = ()
     actions: tuple[Action, ...] = ()
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[MarkProblem, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.handlers or self.actions or self.faults)
@@ -111,7 +111,7 @@ def mark_fault(function: object, name: object, text: str) -> None:
             where = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         raise PluginError(getattr(function, "__module__", None) or "?", where, text)
     marks = marks_of(function)
-    _write(function, replace(marks, faults=(Fault(str(name), where, text), *marks.faults)))
+    _write(function, replace(marks, faults=(MarkProblem(str(name), where, text), *marks.faults)))
 
 
 def where_is(function: object) -> str:

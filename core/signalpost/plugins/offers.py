@@ -23,9 +23,9 @@ from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.plugins.action import Action, SettingsSchema
 from signalpost.plugins.bindings import checked_all, text_of
 from signalpost.plugins.exposed import exposed_marks
-from signalpost.plugins.faults import fault
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
+from signalpost.plugins.problems import problem_of
 from signalpost.plugins.returns import with_told_returns
 from signalpost.templates.filters import all_filters
 from signalpost.words import format_keys
@@ -125,7 +125,7 @@ class Offers:
             try:
                 yield _Answer(where_is(function), function())
             except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
-                self._errors.append(fault(loaded.name, error, loaded.home, during=f"{hook} failed"))
+                self._errors.append(problem_of(loaded.name, error, loaded.home, during=f"{hook} failed"))
                 self.incomplete.add(loaded.name)
 
     def _registered(

@@ -16,7 +16,7 @@ from sanic.server.async_server import AsyncioServer
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import ListenError
 from signalpost.http.app import App, adopt_routes, build_app, discard_app, without_advice
-from signalpost.http.guard import Guard, RefusalLog
+from signalpost.http.guard import Guard, RejectionLog
 from signalpost.http.intake import Intake
 from signalpost.http.protocol import HandingOver
 from signalpost.http.remedies import open_handshake
@@ -27,7 +27,7 @@ from signalpost.serving.ports import BACKLOG, Port
 from signalpost.serving.tls import server_context
 from signalpost.sockets.acceptor import Acceptor, FirstBytes, Security
 from signalpost.sockets.upgrade import SocketServices, Upgrader
-from signalpost.websocket.handshake import Refusal
+from signalpost.websocket.handshake import HandshakeRejection
 
 _LOOK = 0.02  # seconds between two looks at requests under way, while the server stops
 _PATIENT_LOOK = 1.0  # seconds, likewise, at connections that say nothing
@@ -68,7 +68,7 @@ class Listener:
         self, port: Port, rules: Sequence[RouteRule], services: RouteServices, sockets: SocketServices
     ) -> None:
         self._sockets = sockets
-        self._log = RefusalLog(asyncio.get_running_loop().call_later)
+        self._log = RejectionLog(asyncio.get_running_loop().call_later)
         self._upgrader = Upgrader(port.sockets, sockets, self._guard(port, port.sockets), self._tell_refused)
         self._intake: Intake = sockets.intake
         self._tls: ssl.SSLContext | None = None
@@ -95,7 +95,7 @@ class Listener:
         ports = partial(getattr, self._sockets, "ports")  # a reload replaces them
         return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log)
 
-    def _tell_refused(self, request: Request, refusal: Refusal) -> None:
+    def _tell_refused(self, request: Request, refusal: HandshakeRejection) -> None:
         if refusal.status == HTTPStatus.MISDIRECTED_REQUEST:
             return  # the guard has told it
         endpoint, services = self.port.sockets, self._sockets

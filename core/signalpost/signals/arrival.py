@@ -134,7 +134,7 @@ class Arrival:
             await program.run_async(self._session.client_event(ClientArrival(program), datetime.now(UTC), self._rule))
 
     def _expire(self, task: asyncio.Task[None], patience: float) -> None:
-        """Refuse the client first, whatever a plugin makes of being cancelled."""
+        """Reject the client first, whatever a plugin makes of being cancelled."""
         client, late = self._session.client, [hook for hook in self._hooks if not hook.done()]
         logger.warning(
             "client %s on %s was closed: %s took longer than limits.handshake (%g s)",

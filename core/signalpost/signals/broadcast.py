@@ -250,7 +250,7 @@ class SenderBroadcast:
 
 
 def _check_name(what: str, value: Any) -> None:
-    """Refuse what would reach nobody in silence, or everyone.
+    """Reject what would reach nobody in silence, or everyone.
 
     Raises:
         TypeError: it is neither a string nor None.

@@ -34,7 +34,7 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
+class Reject:
     """Answer the sender with an error."""
 
     error: ClientError
@@ -45,11 +45,11 @@ class Ignore:
     """Do nothing, in silence (Pode behaviour 11)."""
 
 
-Decision = Deliver | Answer | Act | Invoke | Refuse | Ignore
+Decision = Deliver | Answer | Act | Invoke | Reject | Ignore
 
 _INVOKE = Invoke()
 _IGNORE = Ignore()
-_NO_MESSAGE = Refuse(
+_NO_MESSAGE = Reject(
     ClientError(ErrorCode.BAD_MESSAGE, 'no key "message" in it: what is to be sent stands there, {"message": …}')
 )
 ANSWER = Answer()
@@ -77,7 +77,7 @@ def decide(
     if message.targeted:
         for requested in message.requested():
             if requested not in rule.targets:
-                return Refuse(_not_allowed(requested, rule))
+                return Reject(_not_allowed(requested, rule))
     if rule.handler is not None:
         return _INVOKE if rule.do is None or rule.do.waits else ACT
     if empty:

@@ -69,9 +69,9 @@ class ElsewhereGuard:
         gate = there.rule.gate
         if gate is None or not judged or gate.accepts(document := document_of(message)):
             return None
-        mismatch = gate.explain(document)
-        text = f"the signal there does not take it: {mismatch.detail}"
-        return ClientError(ErrorCode.SCHEMA_MISMATCH, text, mismatch.pointer)
+        rejection = gate.explain(document)
+        text = f"the signal there does not take it: {rejection.detail}"
+        return ClientError(ErrorCode.SCHEMA_MISMATCH, text, rejection.pointer)
 
     def _of_client(self, client_id: str) -> ResolvedPath | None:
         client = self._hub.find(client_id)

@@ -68,7 +68,7 @@ class ClientMessage:
         ]
 
 
-class RefusedMessageError(Exception):
+class RejectedMessageError(Exception):
     """A message was refused.
 
     Attributes:
@@ -90,19 +90,19 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
     without ``ref``.
 
     Raises:
-        RefusedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` refuses it.
+        RejectedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` refuses it.
 
     """
     try:
         document = load(payload)
     except orjson.JSONDecodeError as error:
         text = f"not JSON: {_json_error(error)}"
-        raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text)) from None
+        raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text)) from None
     except TooManyValuesError as error:
-        raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, f"the message holds {error}")) from None
+        raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, f"the message holds {error}")) from None
     if type(document) is not dict:
         text = f'a message is a JSON object such as {{"message": "hello"}}, not {type_of(document)}'
-        raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
+        raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
     if len(document) == 1 and "message" in document:
         message, ref = ClientMessage(document["message"]), None
     else:
@@ -121,9 +121,9 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
         )
         message.targeted = bool(message.requested())
         message.document = document
-    mismatch = None if gate is None else gate.mismatch(document, payload)
-    if mismatch is not None:
-        raise RefusedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, mismatch.detail, mismatch.pointer), ref)
+    rejection = None if gate is None else gate.rejection(document, payload)
+    if rejection is not None:
+        raise RejectedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, rejection.detail, rejection.pointer), ref)
     return message
 
 
@@ -167,7 +167,7 @@ def _check_ref(ref: Any) -> None:
         return
     given = f"{len(ref)} characters" if isinstance(ref, str) else type_of(ref)
     text = f"ref is a string of at most {_MAX_REF} characters or a whole number, not {given}"
-    raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, "/ref"))
+    raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, "/ref"))
 
 
 def _text(document: dict[str, Any], key: str, ref: Ref | None) -> str | None:
@@ -179,7 +179,7 @@ def _text(document: dict[str, Any], key: str, ref: Ref | None) -> str | None:
         text = f"{key} is empty: leave it out, or send null, to ask for no {key} at all"
     else:
         text = f"{key} is a string, not {type_of(value)}"
-    raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
+    raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
 
 
 def _truth(document: dict[str, Any], key: str, ref: Ref | None) -> bool:
@@ -187,7 +187,7 @@ def _truth(document: dict[str, Any], key: str, ref: Ref | None) -> bool:
     if value is None or isinstance(value, bool):
         return value or False
     text = f"{key} is true or false, not {type_of(value)}"
-    raise RefusedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
+    raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, f"/{key}"), ref)
 
 
 def _json_error(error: orjson.JSONDecodeError) -> str:

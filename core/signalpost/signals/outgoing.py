@@ -119,7 +119,7 @@ def _is_small(value: dict[Any, Any]) -> bool:
 
 
 def check_size(value: Any) -> None:
-    """Refuse what takes too much memory when it is encoded: for want of memory, the encoder ends the process.
+    """Reject what takes too much memory when it is encoded: for want of memory, the encoder ends the process.
 
     What a client sent, and what a template gives, is smaller; so this is for what code of plugins sends.
 

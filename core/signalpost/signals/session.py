@@ -18,11 +18,11 @@ from signalpost.foreign import Code, is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
-from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Refuse, decide, relay
+from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
-from signalpost.signals.message import ClientMessage, Ref, RefusedMessageError, read_message, read_value
+from signalpost.signals.message import ClientMessage, Ref, RejectedMessageError, read_message, read_value
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.overdue import Deadline, Handling, Overdue
@@ -232,7 +232,7 @@ class Session:
         elif rule.format is _RAW:
             self._relay(opcode, payload)
         elif opcode != _TEXT:
-            self._refuse(_BINARY, None)
+            self._reject(_BINARY, None)
         else:
             self._consider(payload, rule)
 
@@ -240,9 +240,9 @@ class Session:
         """Read a message that has something to decide about it, and do what is decided."""
         try:
             message = read_message(payload, rule.gate)
-        except RefusedMessageError as refused:
+        except RejectedMessageError as refused:
             if payload or self.client.dialect is _PLAIN:
-                self._refuse(refused.error, refused.ref)
+                self._reject(refused.error, refused.ref)
             else:
                 self._signals.hub.send(self.client, ALIVE)
             return
@@ -258,8 +258,8 @@ class Session:
             self._act(message)
         elif isinstance(decision, Invoke):
             self._invoke(message, memory_of(payload))
-        elif isinstance(decision, Refuse):
-            self._refuse(decision.error, message.ref)
+        elif isinstance(decision, Reject):
+            self._reject(decision.error, message.ref)
 
     def _passes(self, message: ClientMessage, filters: Filters) -> bool:
         """Let plugins change a message; tell whether they let it pass."""
@@ -286,15 +286,15 @@ class Session:
     def _vetoed(self, veto: Veto, ref: Ref | None) -> None:
         """Tell the sender why its message goes nowhere, if the plugin that says so has said why."""
         if veto.code:
-            self._refuse(ClientError(veto.code, veto.detail, veto.pointer), ref)
+            self._reject(ClientError(veto.code, veto.detail, veto.pointer), ref)
 
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
         broadcaster = self._signals.broadcaster
         decision = decide(rule, self.client, message, broadcaster.canonical_path_for(self.client))
-        if message.targeted and broadcaster.guard is not None and not isinstance(decision, Refuse | Ignore):
+        if message.targeted and broadcaster.guard is not None and not isinstance(decision, Reject | Ignore):
             error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
-            decision = decision if error is None else Refuse(error)
+            decision = decision if error is None else Reject(error)
         return decision
 
     def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> None:
@@ -310,7 +310,7 @@ class Session:
         ref = None if message is None else message.ref
         kind = type(value)
         if ((kind is str and value[:1] in _MAPPING_BEGINS) or kind is dict) and looks_like_an_error(value):
-            self._refuse(FORGED, ref)
+            self._reject(FORGED, ref)
             return
         try:
             if target is None:
@@ -329,7 +329,7 @@ class Session:
                 self._signals.broadcaster.send_one(value, target, client.path)
         except TypeError:
             # orjson reads four times as deep as it writes.
-            self._refuse(_TOO_DEEP, ref)
+            self._reject(_TOO_DEEP, ref)
         except Veto as veto:
             self._vetoed(veto, ref)
 
@@ -360,7 +360,7 @@ class Session:
             and payload[0] in _MAYBE_MAPPING
             and frame_looks_like_the_server_s(payload.decode())
         ):
-            self._refuse(FORGED, None)
+            self._reject(FORGED, None)
             return
         decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
         if decision is ANSWER:
@@ -394,7 +394,7 @@ class Session:
             return _BINARY_OPCODE, bytes(value)
         raise Veto
 
-    def _refuse(self, error: ClientError, ref: Ref | None) -> None:
+    def _reject(self, error: ClientError, ref: Ref | None) -> None:
         self._signals.hub.send(self.client, error_frame(error, ref))
 
     # Actions and handlers
@@ -408,7 +408,7 @@ class Session:
             self._run(self.rule.do, event)
         except StepFailedError as error:
             self.step_failed(error)
-            self._refuse(_FAILED, message.ref)
+            self._reject(_FAILED, message.ref)
 
     def _run(self, program: Program, event: SignalEvent | ClientEvent) -> None:
         """Do a list that does not wait; what plugins have in it is run in the client's own context."""
@@ -536,7 +536,7 @@ class Session:
         elif rule.code is not None:
             rule.code.overran(text)
         if isinstance(message, ClientMessage):
-            self._refuse(_FAILED, message.ref)
+            self._reject(_FAILED, message.ref)
 
     async def _handle_entry(self, entry: Entry) -> bool:
         """Do what a message, or a client's coming and going, calls for; tell whether it failed and that was told."""
@@ -566,5 +566,5 @@ class Session:
         else:
             return False
         if isinstance(message, ClientMessage):
-            self._refuse(_FAILED, message.ref)
+            self._reject(_FAILED, message.ref)
         return True

@@ -29,8 +29,8 @@ from signalpost.sockets.rate import allowance_of, pace_of
 from signalpost.websocket.deflate import Agreement, Deflater, Deflaters, Inflater
 from signalpost.websocket.extensions import agree
 from signalpost.websocket.handshake import (
+    HandshakeRejection,
     Offer,
-    Refusal,
     accept,
     check_origin,
     choose_protocol,
@@ -89,7 +89,7 @@ class Upgrader:
         endpoint: EndpointConfig | None,
         services: SocketServices,
         guard: Guard | None,
-        refused: Callable[[Request, Refusal], None],
+        refused: Callable[[Request, HandshakeRejection], None],
     ) -> None:
         self._endpoint = endpoint
         self._services = services
@@ -118,7 +118,7 @@ class Upgrader:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
             self._upgrade(request, self._endpoint)
-        except Refusal as refusal:
+        except HandshakeRejection as refusal:
             if is_handshake_meant(request.headers):
                 self._refused(request, refusal)
             return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
@@ -133,7 +133,7 @@ class Upgrader:
             if self._guard is not None:
                 self._guard.admit_hosts(head.fields["host"])
             resolved = self._judge(offer, head.path, self._endpoint)
-        except Refusal:
+        except HandshakeRejection:
             return False  # which makes it again, and an answer of it
         self._open(transport, self._endpoint, offer, resolved, head.text, lambda: head.early)
         return True
@@ -143,14 +143,14 @@ class Upgrader:
 
     def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig | None) -> None:
         if endpoint is None:
-            raise Refusal(400, "There are no WebSockets at this address.")
+            raise HandshakeRejection(400, "There are no WebSockets at this address.")
         if not is_upgrade(request.headers):
-            raise Refusal(426, "This address speaks WebSocket only.", {"upgrade": "websocket"})
+            raise HandshakeRejection(426, "This address speaks WebSocket only.", {"upgrade": "websocket"})
         offer = read_offer(request.method, request.version, request.headers)
         resolved = self._judge(offer, request.path, endpoint)
         transport = cast("asyncio.Transport", request.transport)
         if transport.is_closing():  # TLS may have chosen already whom it tells of the end: not us
-            raise Refusal(400, "The connection is gone.")
+            raise HandshakeRejection(400, "The connection is gone.")
         protocol = cast("HandingOver", transport.get_protocol())
         # The request's keep-alive must not go on, whatever its Upgrade header looks like.
         cast("Http", request.stream).upgrade_websocket = True
@@ -160,19 +160,19 @@ class Upgrader:
         """Find the signal that a handshake asks for, by its path as it was asked for.
 
         Raises:
-            Refusal: it gets none.
+            HandshakeRejection: it gets none.
 
         """
         services = self._services
         check_origin(offer, services.ports, endpoint.origins, endpoint.port)
         if not self.open:
-            raise Refusal(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
+            raise HandshakeRejection(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
         if services.intake.clients() >= services.limits.connections:
-            raise Refusal(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
+            raise HandshakeRejection(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
         text = path_text(path)
         resolved = None if text is None else services.table.resolve(endpoint.name, text)
         if resolved is None:
-            raise Refusal(404, "There is no signal at this path.")
+            raise HandshakeRejection(404, "There is no signal at this path.")
         return resolved
 
     def _open(  # noqa: PLR0917 - the two ways here have all of it

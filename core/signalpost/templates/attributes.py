@@ -31,7 +31,7 @@ from jinja2.utils import missing
 
 from signalpost.scalars import key_of
 from signalpost.templates.failures import StoppedError
-from signalpost.templates.value import Failure
+from signalpost.templates.value import FailureKind
 from signalpost.words import given, listing, quoted, unknown
 
 # None of them makes more than a few times what it is given; those that could are filters, which ask for room first.
@@ -102,10 +102,10 @@ def attribute(value: Any, name: str) -> Any:
             return partial(strftime, value)
         return getattr(value, name)
     if name.startswith("_"):
-        raise StoppedError(Failure.FORBIDDEN, f"{quoted(name)} is Python's own, and not for templates")
+        raise StoppedError(FailureKind.FORBIDDEN, f"{quoted(name)} is Python's own, and not for templates")
     if isinstance(value, str) and hasattr(str, name):
         text = f"{quoted(name)} of a text is not for templates; most methods of texts have a filter, {{{{ … | … }}}}"
-        raise StoppedError(Failure.FORBIDDEN, f"{text} (known: {listing(sorted(TEXT))})")
+        raise StoppedError(FailureKind.FORBIDDEN, f"{text} (known: {listing(sorted(TEXT))})")
     return Absent(obj=value, name=name)
 
 

@@ -17,8 +17,8 @@ from signalpost.foreign import exception_of
 from signalpost.places import Keys, Part
 from signalpost.state.state import StateView, picked
 from signalpost.templates.attributes import attribute, item
+from signalpost.templates.check import Names, TemplateProblem, judge
 from signalpost.templates.failures import explain, explain_syntax, one_line
-from signalpost.templates.mistakes import Mistake, Names, judge
 from signalpost.templates.sandbox import FILE, Root, Sandbox
 from signalpost.templates.scope import Limits
 from signalpost.templates.text import as_text, is_data
@@ -129,7 +129,7 @@ class Compiler:
             if (0, len(value)) in stretches or not is_template(value):
                 return Fixed(value)
             if stretches and is_altered(self._sandbox, value, stretches):
-                spot.tell(value, Mistake(1, "", _ALTERED))
+                spot.tell(value, TemplateProblem(1, "", _ALTERED))
                 return Fixed(value)
             return self._text(value, spot)
         if isinstance(value, list):
@@ -150,13 +150,13 @@ class Compiler:
             if not wrong:
                 return Computed(used, self._render(tree, spot.places(text)))
         except TemplateSyntaxError as error:
-            wrong = [Mistake(error.lineno, "", explain_syntax(error))]
+            wrong = [TemplateProblem(error.lineno, "", explain_syntax(error))]
         except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
-            wrong = [Mistake(1, "", one_line(error.msg))]
+            wrong = [TemplateProblem(1, "", one_line(error.msg))]
         except RecursionError:
-            wrong = [Mistake(1, "", "it is nested too deeply")]
+            wrong = [TemplateProblem(1, "", "it is nested too deeply")]
         except ValueError:  # of Python's int()
-            wrong = [Mistake(1, "", "a number has too many digits")]
+            wrong = [TemplateProblem(1, "", "a number has too many digits")]
         for mistake in wrong:
             spot.tell(text, mistake)
         return Fixed(text)
@@ -243,7 +243,7 @@ class _Spot:
         """Go to an item, or to the value at a key, or to the key itself; in a key there is no further way."""
         return self if self.of_key else replace(self, keys=(*self.keys, key), of_key=of_key)
 
-    def tell(self, text: str, mistake: Mistake) -> None:
+    def tell(self, text: str, mistake: TemplateProblem) -> None:
         """Report a mistake in the text that stands here."""
         part = Part(mistake.line, mistake.part or _lines(text)[mistake.line - 1])
         self.problem(self.keys, mistake.text, of_key=self.of_key, part=part)

@@ -7,7 +7,7 @@ from jinja2.exceptions import SecurityError
 
 from signalpost.foreign import original, text_of
 from signalpost.scalars import shorten
-from signalpost.templates.value import Failure
+from signalpost.templates.value import FailureKind
 from signalpost.words import printable
 
 # Errors may quote what a client sent: so much of them is enough for one line of a log.
@@ -25,30 +25,30 @@ class StoppedError(Exception):
 
     """
 
-    def __init__(self, kind: Failure, text: str) -> None:
+    def __init__(self, kind: FailureKind, text: str) -> None:
         self.kind = kind
         self.text = text
         super().__init__(text)
 
 
-def explain(error: Exception) -> tuple[Failure, str]:
+def explain(error: Exception) -> tuple[FailureKind, str]:
     """Word whatever came out of a rendering, in one line."""
     match error:
         case StoppedError(kind=kind, text=text):
             return kind, one_line(text)
         case UndefinedError():
-            return Failure.UNDEFINED, one_line(error.message or "undefined")
+            return FailureKind.UNDEFINED, one_line(error.message or "undefined")
         case SecurityError():
-            return Failure.FORBIDDEN, one_line(error.message or "forbidden")
+            return FailureKind.FORBIDDEN, one_line(error.message or "forbidden")
         case RecursionError():
-            return Failure.SIZE, "it is nested too deeply"
+            return FailureKind.SIZE, "it is nested too deeply"
         case MemoryError():
-            return Failure.SIZE, "it needs more memory than there is"
+            return FailureKind.SIZE, "it needs more memory than there is"
         case TypeError():
-            return Failure.VALUE, one_line(_PREFIX.sub("", text_of(error)))
+            return FailureKind.VALUE, one_line(_PREFIX.sub("", text_of(error)))
         case TemplateRuntimeError() | ArithmeticError() | ValueError() | AssertionError():
-            return Failure.VALUE, one_line(text_of(error) or type(error).__name__)
-    return Failure.VALUE, f"{type(original(error)).__name__}: {one_line(text_of(original(error)))}"
+            return FailureKind.VALUE, one_line(text_of(error) or type(error).__name__)
+    return FailureKind.VALUE, f"{type(original(error)).__name__}: {one_line(text_of(original(error)))}"
 
 
 def explain_syntax(error: TemplateSyntaxError) -> str:

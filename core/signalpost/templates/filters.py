@@ -28,7 +28,7 @@ from signalpost.templates.failures import StoppedError
 from signalpost.templates.operators import binary, number
 from signalpost.templates.scope import Each, Scope
 from signalpost.templates.text import as_json, as_markup
-from signalpost.templates.value import Failure
+from signalpost.templates.value import FailureKind
 
 Filter = Callable[..., Any]
 
@@ -107,7 +107,7 @@ def _of_plugin(name: str, function: Filter) -> Filter:
             raise
         except BaseException as error:
             text = f'the filter "{name}" failed: {named(error)}'
-            raise StoppedError(Failure.VALUE, text) from error
+            raise StoppedError(FailureKind.VALUE, text) from error
 
     return run
 
@@ -118,9 +118,9 @@ def _items(scope: Scope, name: str, value: Any, *arguments: Any) -> Each:
     Arguments may name attributes of attributes, and a client may have a say in that: they are to be short.
     """
     if any(isinstance(each, str) and len(each) > _LONGEST_ARGUMENT for each in arguments):
-        raise StoppedError(Failure.SIZE, f"an argument of {name} has at most {_LONGEST_ARGUMENT} characters")
+        raise StoppedError(FailureKind.SIZE, f"an argument of {name} has at most {_LONGEST_ARGUMENT} characters")
     if not isinstance(value, Iterable) or not isinstance(value, Sized):
-        raise StoppedError(Failure.VALUE, f"{name} takes a list, not {kind(value)}")
+        raise StoppedError(FailureKind.VALUE, f"{name} takes a list, not {kind(value)}")
     scope.room_for_items(len(value))
     return Each(scope, value)
 
@@ -135,7 +135,7 @@ def _dictsort(
     scope: Scope, value: Any, case_sensitive: bool = False, by: str = "key", reverse: bool = False
 ) -> list[Any]:
     if by not in ("key", "value"):
-        raise StoppedError(Failure.VALUE, f'dictsort sorts by "key" or "value", not {kind(by)}')
+        raise StoppedError(FailureKind.VALUE, f'dictsort sorts by "key" or "value", not {kind(by)}')
     fold = _fold(case_sensitive=case_sensitive) or (lambda each: each)
     pairs = _mapping(scope, "dictsort", value).items()
     return _pairs_of(scope, _sorted(scope, [(fold(pair[by == "value"]), pair) for pair in pairs], reverse=reverse))
@@ -149,7 +149,7 @@ def _pairs_of(scope: Scope, keyed: Iterable[tuple[Any, ...]]) -> list[Any]:
 
 def _mapping(scope: Scope, name: str, value: Any) -> Mapping[Any, Any]:
     if not isinstance(value, Mapping):
-        raise StoppedError(Failure.VALUE, f"{name} takes a mapping, not {kind(value)}")
+        raise StoppedError(FailureKind.VALUE, f"{name} takes a mapping, not {kind(value)}")
     scope.tick()
     scope.room_for_items(len(value))
     return value
@@ -269,7 +269,7 @@ def _title(scope: Scope, value: Any) -> str:
 
 def _trim(text: str, chars: str | None = None) -> str:
     if chars is not None and len(chars) > LONGEST_SEARCH:
-        raise StoppedError(Failure.SIZE, f"trim looks for at most {LONGEST_SEARCH} characters")
+        raise StoppedError(FailureKind.SIZE, f"trim looks for at most {LONGEST_SEARCH} characters")
     return text.strip(chars)
 
 
@@ -316,7 +316,7 @@ def _datetime(_scope: Scope, value: Any, format: str | None = None, timezone: st
             moment = moment.astimezone(ZoneInfo(timezone))
         except (LookupError, ValueError, OSError):
             text = f"no time zone {kind(timezone)} (allowed: IANA names like Europe/London, and UTC)"
-            raise StoppedError(Failure.VALUE, text) from None
+            raise StoppedError(FailureKind.VALUE, text) from None
     return moment.isoformat(timespec="seconds") if format is None else strftime(moment, format)
 
 
@@ -329,7 +329,7 @@ def _moment(value: Any, name: str = "datetime") -> datetime:
             return datetime.fromtimestamp(value, UTC)
     if not isinstance(value, datetime):
         text = f"{name} takes a date and time, ISO 8601 text or Unix seconds, not {kind(value)}"
-        raise StoppedError(Failure.VALUE, text)
+        raise StoppedError(FailureKind.VALUE, text)
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
@@ -345,12 +345,12 @@ _PAPER = Context(prec=400, rounding=ROUND_HALF_UP)
 def _number(scope: Scope, value: Any, places: Any = 0, separator: str = ",", point: str = ".") -> str:
     """Write a number with so many places, its thousands apart: ``{{ 1234.5 | number(2) }}`` is 1,234.50."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise StoppedError(Failure.VALUE, f"number takes a number, not {kind(value)}")
+        raise StoppedError(FailureKind.VALUE, f"number takes a number, not {kind(value)}")
     if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= _PLACES:
-        raise StoppedError(Failure.VALUE, f"number takes up to {_PLACES} places, not {kind(places)}")
+        raise StoppedError(FailureKind.VALUE, f"number takes up to {_PLACES} places, not {kind(places)}")
     marks = {",": scope.text(separator), ".": scope.text(point)}
     if any(len(mark) > _LONGEST_MARK for mark in marks.values()):
-        raise StoppedError(Failure.SIZE, f"what parts the thousands has at most {_LONGEST_MARK} characters")
+        raise StoppedError(FailureKind.SIZE, f"what parts the thousands has at most {_LONGEST_MARK} characters")
     # By the digits that JSON shows, half away from zero, as on paper: 2.675 is 2.68, and a large whole number itself.
     exact = _PAPER.quantize(_PAPER.create_decimal(repr(value)), Decimal(1).scaleb(-places))
     return "".join(marks.get(char, char) for char in f"{abs(exact) if exact.is_zero() else exact:,f}")
@@ -365,7 +365,7 @@ def _hash(scope: Scope, value: Any, key: Any = None) -> str:
     secret = scope.text(key)
     scope.check(len(secret))
     if not secret:
-        raise StoppedError(Failure.VALUE, "the key of hash must not be empty")
+        raise StoppedError(FailureKind.VALUE, "the key of hash must not be empty")
     return hmac.digest(secret.encode(), data.encode(), "sha256").hex()
 
 
@@ -377,9 +377,9 @@ def _from_json(scope: Scope, value: Any) -> Any:
         return scope.weigh(load(text.encode()))
     except orjson.JSONDecodeError as error:
         where = f"{error.msg.split(':')[0]} at character {error.pos}"
-        raise StoppedError(Failure.VALUE, f"from_json takes a text of JSON: {where}") from None
+        raise StoppedError(FailureKind.VALUE, f"from_json takes a text of JSON: {where}") from None
     except TooManyValuesError as error:
-        raise StoppedError(Failure.SIZE, f"from_json: {error}") from None
+        raise StoppedError(FailureKind.SIZE, f"from_json: {error}") from None
 
 
 def _int(value: Any, default: Any = 0, base: int = 10) -> Any:
@@ -398,7 +398,7 @@ def _float(value: Any, default: Any = 0.0) -> Any:
 
 def _round(value: Any, precision: int = 0, method: Any = "common") -> float:
     if not -_PLACES <= precision <= _PLACES:
-        raise StoppedError(Failure.VALUE, f"round takes up to {_PLACES} places, not {precision}")
+        raise StoppedError(FailureKind.VALUE, f"round takes up to {_PLACES} places, not {precision}")
     return jinja.do_round(value, precision, method)
 
 

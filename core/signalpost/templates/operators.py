@@ -14,7 +14,7 @@ from signalpost.state.weight import VALUE
 from signalpost.templates.attributes import kind
 from signalpost.templates.failures import StoppedError
 from signalpost.templates.scope import Scope
-from signalpost.templates.value import Failure
+from signalpost.templates.value import FailureKind
 
 _BITS = 64
 
@@ -57,7 +57,7 @@ def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
             scope.room_for_items(len(left) + len(right))
             return _joined(scope, left, right)
     hint = "; ~ joins anything as text" if sign == "+" else ""
-    raise StoppedError(Failure.VALUE, f"{sign} does not take {kind(left)} and {kind(right)}{hint}")
+    raise StoppedError(FailureKind.VALUE, f"{sign} does not take {kind(left)} and {kind(right)}{hint}")
 
 
 def unary(sign: str, value: Any) -> Any:
@@ -70,7 +70,7 @@ def unary(sign: str, value: Any) -> Any:
     """
     if isinstance(value, int | float):
         return number(UNARY[sign](value))
-    raise StoppedError(Failure.VALUE, f"{sign} takes a number, not {kind(value)}")
+    raise StoppedError(FailureKind.VALUE, f"{sign} takes a number, not {kind(value)}")
 
 
 def number(value: Any) -> int | float:
@@ -82,18 +82,18 @@ def number(value: Any) -> int | float:
     """
     if isinstance(value, int):
         if value.bit_length() > _BITS:
-            raise StoppedError(Failure.SIZE, f"a whole number of more than {_BITS} bits")
+            raise StoppedError(FailureKind.SIZE, f"a whole number of more than {_BITS} bits")
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    raise StoppedError(Failure.VALUE, f"{value} is no number that JSON has")
+    raise StoppedError(FailureKind.VALUE, f"{value} is no number that JSON has")
 
 
 def _check_power(base: float, exponent: float) -> None:
-    """Refuse a power of whole numbers before it is reckoned."""
+    """Reject a power of whole numbers before it is reckoned."""
     whole = isinstance(base, int) and isinstance(exponent, int)
     if whole and exponent > 0 and abs(base) > 1 and (int(base).bit_length() - 1) * exponent > _BITS:
-        raise StoppedError(Failure.SIZE, f"a whole number of more than {_BITS} bits")
+        raise StoppedError(FailureKind.SIZE, f"a whole number of more than {_BITS} bits")
 
 
 def _repeated(scope: Scope, left: Any, right: Any) -> Any:

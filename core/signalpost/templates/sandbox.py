@@ -30,7 +30,7 @@ from signalpost.templates.failures import StoppedError
 from signalpost.templates.filters import all_filters
 from signalpost.templates.scope import Each, Limits, Scope, cut, holder, made, pick, too_long
 from signalpost.templates.text import as_markup, as_text
-from signalpost.templates.value import Failure
+from signalpost.templates.value import FailureKind
 
 # The name that tracebacks have for what is compiled here.
 FILE = "<value>"
@@ -137,12 +137,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
             scope.tick()
             if function.__name__ in SEARCHES and any(len(part) > LONGEST_SEARCH for part in args if type(part) is str):
                 text = f"{function.__name__} looks for at most {LONGEST_SEARCH} characters"
-                raise StoppedError(Failure.SIZE, text)
+                raise StoppedError(FailureKind.SIZE, text)
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return scope.keep(function(*args, **kwargs))
         if not self.is_safe_callable(function):
-            raise StoppedError(Failure.FORBIDDEN, f"{kind(function)} cannot be called")
+            raise StoppedError(FailureKind.FORBIDDEN, f"{kind(function)} cannot be called")
         return scope.call(function, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -160,7 +160,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for piece in pieces:
             length += len(piece)
             if length > self.limits.characters:
-                raise StoppedError(Failure.SIZE, too_long(self.limits))
+                raise StoppedError(FailureKind.SIZE, too_long(self.limits))
             joined.append(piece)
         return "".join(joined)
 
@@ -278,5 +278,5 @@ def _range(scope: Scope, *arguments: Any) -> list[int]:
     try:
         scope.room_for_items(len(numbers))
     except OverflowError:  # more than there are addresses
-        raise StoppedError(Failure.SIZE, f"range({', '.join(map(str, arguments))}) is too long") from None
+        raise StoppedError(FailureKind.SIZE, f"range({', '.join(map(str, arguments))}) is too long") from None
     return list(numbers)

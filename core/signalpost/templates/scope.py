@@ -17,7 +17,7 @@ from signalpost.templates.clock import WorkClock
 from signalpost.templates.clock import too_long as too_long_work
 from signalpost.templates.failures import StoppedError
 from signalpost.templates.text import as_data, as_text
-from signalpost.templates.value import Failure
+from signalpost.templates.value import FailureKind
 from signalpost.units import MEBIBYTE
 
 # What an item of a list counts for, in characters: its place, and a little of what is usually in it.
@@ -109,7 +109,9 @@ class Scope(Context):
             self.weigh([*args, *kwargs.values()])
         self._depth += 1
         if self._depth > self._limits.depth:
-            raise StoppedError(Failure.SIZE, f"macros and loops call each other more than {self._limits.depth} deep")
+            raise StoppedError(
+                FailureKind.SIZE, f"macros and loops call each other more than {self._limits.depth} deep"
+            )
         result = self.keep(super().call(function, *args, **kwargs))
         self._depth -= 1
         return result
@@ -132,7 +134,7 @@ class Scope(Context):
 
         """
         if characters > self._limits.characters:
-            raise StoppedError(Failure.SIZE, too_long(self._limits))
+            raise StoppedError(FailureKind.SIZE, too_long(self._limits))
 
     def room(self, characters: int) -> None:
         """Ask, before a text is made, whether it may be that long.
@@ -144,7 +146,7 @@ class Scope(Context):
         self.check(characters)
         self._made += characters
         if self._made > self._limits.made:
-            raise StoppedError(Failure.SIZE, f"it makes more than {self._limits.made:,} characters on its way")
+            raise StoppedError(FailureKind.SIZE, f"it makes more than {self._limits.made:,} characters on its way")
 
     def room_for_items(self, items: int) -> None:
         """Ask, before a list is made, whether it may have that many items.
@@ -154,7 +156,9 @@ class Scope(Context):
 
         """
         if items * ITEM > self._limits.characters:
-            raise StoppedError(Failure.SIZE, f"it makes a list of more than {self._limits.characters // ITEM:,} items")
+            raise StoppedError(
+                FailureKind.SIZE, f"it makes a list of more than {self._limits.characters // ITEM:,} items"
+            )
         self.room(items * ITEM)
 
     def keep(self, value: Any) -> Any:
@@ -191,7 +195,7 @@ class Scope(Context):
         """
         if weight > self._limits.value:
             text = f"it makes a value of more than {self._limits.value:,} characters, all that stands in it counted"
-            raise StoppedError(Failure.SIZE, text)
+            raise StoppedError(FailureKind.SIZE, text)
 
     def text(self, value: Any) -> str:
         """Do `as_text`; the clock is looked at on the way."""
@@ -225,7 +229,7 @@ def _look(clock: WorkClock, seconds: float, is_own: bool) -> None:
 def _stopped(clock: WorkClock, seconds: float, is_own: bool) -> StoppedError:
     """Return the error of a time that is over: the template's own, or that of the steps that it stands in."""
     text = f"it takes longer than {seconds * 1000:g} ms" if is_own else too_long_work(clock)
-    return StoppedError(Failure.TIME, text)
+    return StoppedError(FailureKind.TIME, text)
 
 
 class _Weights(Weigher):
@@ -249,7 +253,7 @@ class Each:
 
     def __init__(self, scope: Scope, items: Any) -> None:
         if not isinstance(items, Iterable):
-            raise StoppedError(Failure.VALUE, f"a loop goes through a list or mapping, not through {kind(items)}")
+            raise StoppedError(FailureKind.VALUE, f"a loop goes through a list or mapping, not through {kind(items)}")
         self._scope = scope
         self._items = items
 
@@ -314,7 +318,7 @@ def cut(scope: Scope, value: Any, start: Any, stop: Any, step: Any) -> Any:
     if isinstance(value, Undefined):
         return value
     if not isinstance(value, str | list | tuple):
-        raise StoppedError(Failure.VALUE, f"slices are of texts and lists, not of {kind(value)}")
+        raise StoppedError(FailureKind.VALUE, f"slices are of texts and lists, not of {kind(value)}")
     scope.tick()
     return scope.keep(value[start:stop:step])
 

@@ -13,7 +13,7 @@ from signalpost.state.frozen import FrozenDict, FrozenList
 from signalpost.state.weight import Weigher
 from signalpost.templates.attributes import kind, visible
 from signalpost.templates.failures import StoppedError
-from signalpost.templates.value import Failure
+from signalpost.templates.value import FailureKind
 
 # Dataclasses show what `attributes` says, not all that is in them.
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -79,7 +79,7 @@ def as_json(value: Any, tick: Tick | None = None) -> str:
         try:
             if isinstance(cause, Exception):
                 raise cause from None
-            raise StoppedError(Failure.VALUE, f"it is no JSON: {error}") from None
+            raise StoppedError(FailureKind.VALUE, f"it is no JSON: {error}") from None
         finally:
             del cause  # it, its context and this frame would keep each other, and the whole rendering
 
@@ -130,4 +130,4 @@ def _flat(value: Any) -> Any:
         return float(value)
     if is_dataclass(value) and not isinstance(value, type):
         return dict(visible(value))
-    raise StoppedError(Failure.VALUE, f"it gives {kind(value)}, which is no JSON")
+    raise StoppedError(FailureKind.VALUE, f"it gives {kind(value)}, which is no JSON")

@@ -8,7 +8,7 @@ from typing import Any
 from signalpost.errors import OperatorError
 
 
-class Failure(StrEnum):
+class FailureKind(StrEnum):
     """Why a template gave nothing: the whole list."""
 
     UNDEFINED = "undefined"
@@ -29,7 +29,7 @@ class TemplateFailedError(OperatorError):
 
     """
 
-    def __init__(self, where: str, kind: Failure, text: str) -> None:
+    def __init__(self, where: str, kind: FailureKind, text: str) -> None:
         self.where = where
         self.kind = kind
         self.text = text

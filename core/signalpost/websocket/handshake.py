@@ -45,7 +45,7 @@ class Headers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818 - an answer more than an error
+class HandshakeRejection(Exception):  # noqa: N818 - an answer more than an error
     """A handshake is answered with this instead of a 101.
 
     Attributes:
@@ -97,41 +97,41 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
         headers: of the request.
 
     Raises:
-        Refusal: it does not follow the RFC.
+        HandshakeRejection: it does not follow the RFC.
 
     """
     if method != "GET":
-        raise Refusal(405, "A WebSocket is opened with GET.", {"allow": "GET"})
+        raise HandshakeRejection(405, "A WebSocket is opened with GET.", {"allow": "GET"})
     if version != "1.1":
-        raise Refusal(400, "A WebSocket is opened with HTTP/1.1.")
+        raise HandshakeRejection(400, "A WebSocket is opened with HTTP/1.1.")
     hosts = headers.getall("host", [])
     host, port = read_authority(hosts[0]) if len(hosts) == 1 else ("", None)
     if not host:
-        raise Refusal(400, "A WebSocket handshake has one Host header.")
+        raise HandshakeRejection(400, "A WebSocket handshake has one Host header.")
     if not _has_token(headers.getall("connection", []), _UPGRADE):
-        raise Refusal(400, 'A WebSocket handshake has the header "Connection: Upgrade".')
+        raise HandshakeRejection(400, 'A WebSocket handshake has the header "Connection: Upgrade".')
     versions = headers.getall("sec-websocket-version", [])
     if [value.strip() for value in versions] != [_VERSION]:
-        raise Refusal(
+        raise HandshakeRejection(
             426,
             "This server speaks version 13 of the WebSocket protocol.",
             {"sec-websocket-version": _VERSION, "upgrade": "websocket"},
         )
     keys = headers.getall("sec-websocket-key", [])
     if len(keys) != 1 or not _is_key(keys[0].strip()):
-        raise Refusal(400, "Sec-WebSocket-Key is 16 bytes in base64, once.")
+        raise HandshakeRejection(400, "Sec-WebSocket-Key is 16 bytes in base64, once.")
     # A body would be read as frames: nothing but the handshake may come before the 101.
     lengths = {length.strip() for length in headers.getall("content-length", [])}
     if lengths - {"0"} or headers.getall("transfer-encoding", []):
-        raise Refusal(400, "A WebSocket handshake has no body.")
+        raise HandshakeRejection(400, "A WebSocket handshake has no body.")
     origins = headers.getall("origin", [])
     if len(origins) > 1:
-        raise Refusal(400, "A WebSocket handshake has at most one Origin header.")
+        raise HandshakeRejection(400, "A WebSocket handshake has at most one Origin header.")
     subprotocols = _subprotocols(headers.getall("sec-websocket-protocol", []))
     try:
         extensions = read_extensions(headers.getall("sec-websocket-extensions", []))
     except MalformedError as error:
-        raise Refusal(400, f"Sec-WebSocket-Extensions cannot be read: {error}.") from None
+        raise HandshakeRejection(400, f"Sec-WebSocket-Extensions cannot be read: {error}.") from None
     return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols, extensions, port)
 
 
@@ -147,13 +147,15 @@ def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str],
         at: the port that the handshake came in at.
 
     Raises:
-        Refusal: 403.
+        HandshakeRejection: 403.
 
     """
     if offer.origin and not (
         is_own_page(offer.origin, (offer.host, offer.port), ports, at) or is_listed(offer.origin, allowed)
     ):
-        raise Refusal(403, "Pages of this origin may open WebSockets here only if the endpoint's origins list it.")
+        raise HandshakeRejection(
+            403, "Pages of this origin may open WebSockets here only if the endpoint's origins list it."
+        )
 
 
 def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int | None = None) -> bool:
@@ -250,7 +252,7 @@ def _subprotocols(values: list[str]) -> tuple[str, ...]:
     """
     found = tuple(islice(_list(values), _MOST_SUBPROTOCOLS))
     if values and not (found and all(map(_TOKEN.fullmatch, found))):
-        raise Refusal(400, "Sec-WebSocket-Protocol is a list of names without spaces and separators.")
+        raise HandshakeRejection(400, "Sec-WebSocket-Protocol is a list of names without spaces and separators.")
     return found
 
 

@@ -248,7 +248,7 @@ _SPECIAL_KINDS = {"*": "alias", "&": "anchor"}
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class SyntaxProblem:
     """What an exception of PyYAML means.
 
     Attributes:
@@ -266,7 +266,7 @@ class Explanation:
     echo: str = ""
 
 
-def explain(error: Exception, text: str, offset: int) -> Explanation:
+def explain(error: Exception, text: str, offset: int) -> SyntaxProblem:
     """Say in words for whoever wrote `text` what PyYAML could not read, having come to `offset`."""
     if isinstance(error, yaml.reader.ReaderError):
         code = f"U+{ord(text[error.position]):04X}"
@@ -279,10 +279,10 @@ def explain(error: Exception, text: str, offset: int) -> Explanation:
     if escape is None:
         return _at(offset, "this number of a %YAML version is too long")
     words = "the escape {echo} in double quotes names no character: the last one is \\U0010FFFF"
-    return Explanation(*escape.span(), words, echo=escape[0])
+    return SyntaxProblem(*escape.span(), words, echo=escape[0])
 
 
-def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> Explanation:
+def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
     mark = error.problem_mark or error.context_mark
     start = mark.index if mark else 0
     problem = error.problem or error.context or "not YAML"
@@ -293,17 +293,17 @@ def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> Explanation:
     if problem.startswith("expected alphabetic or numeric character"):
         start = max(start - 1, 0)
     if text[start - 1 : start + 1] == "${" and problem.startswith("expected ',' or "):
-        return Explanation(start - 1, start + 1, _BRACED_VARIABLE)
+        return SyntaxProblem(start - 1, start + 1, _BRACED_VARIABLE)
     if problem.startswith(_NO_BLOCK_HERE) and _TAB_BEFORE.search(text[max(start - _LONGEST_HEAD, 0) : start]):
-        return Explanation(start, start + 1, _NO_TABS)
+        return SyntaxProblem(start, start + 1, _NO_TABS)
     char = text[start : start + 1] or "the end of the file"
     for said, advice in _ADVICE:
         if problem.startswith(said):
             words = advice.format(char=char, before=char, what=_SPECIAL_KINDS.get(char, "alias"))
-            return Explanation(start, start + 1, words, error.context_mark.index if error.context_mark else None)
+            return SyntaxProblem(start, start + 1, words, error.context_mark.index if error.context_mark else None)
     said = f"{problem} {error.context}" if error.context else problem
-    return Explanation(start, start + 1, "this is not YAML: {echo}", echo=said)
+    return SyntaxProblem(start, start + 1, "this is not YAML: {echo}", echo=said)
 
 
-def _at(offset: int, words: str) -> Explanation:
-    return Explanation(offset, offset + 1, words)
+def _at(offset: int, words: str) -> SyntaxProblem:
+    return SyntaxProblem(offset, offset + 1, words)

@@ -40,7 +40,7 @@ _EXAMPLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class SchemaProblem:
     """What is wrong with a value, or with one of its keys.
 
     Attributes:
@@ -64,13 +64,13 @@ def check_shape(data: Any, report: Report) -> None:
     for error in Draft202012Validator(schema).iter_errors(data):
         if "pattern" in error.schema and error.validator != "type":
             continue
-        for misfit in _misfits(error, schema):
+        for misfit in _problems_of(error, schema):
             report.add(misfit.keys, misfit.text, of_key=misfit.of_key)
 
 
 def judge_shape(
     data: Any, schema: Mapping[str, Any] | bool, is_open: Callable[[Any], bool] = lambda _value: False
-) -> Iterator[Misfit]:
+) -> Iterator[SchemaProblem]:
     """Yield what a plugin's schema does not allow; each once.
 
     Args:
@@ -79,12 +79,12 @@ def judge_shape(
         is_open: tells of a text whether its value is not known yet: it may be anything.
 
     """
-    seen: set[Misfit] = set()
+    seen: set[SchemaProblem] = set()
     whole = schema if isinstance(schema, Mapping) else {}
     for error in Draft202012Validator(schema).iter_errors(data):
         if _is_undecided(error, is_open):
             continue
-        for misfit in _misfits(error, whole):
+        for misfit in _problems_of(error, whole):
             if misfit not in seen and not (misfit.of_key and is_open(misfit.keys[-1])):
                 seen.add(misfit)
                 yield misfit
@@ -109,7 +109,7 @@ def _holds(value: Any, is_open: Callable[[Any], bool]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mismatch:
+class _Violation:
     """A value that breaks one rule of a schema.
 
     Attributes:
@@ -131,46 +131,46 @@ class _Mismatch:
         return named
 
 
-def _misfits(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[Misfit]:
+def _problems_of(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[SchemaProblem]:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
-    mismatch = _Mismatch(error.instance, error.validator_value, schema, whole.get("$defs", {}))
+    violation = _Violation(error.instance, error.validator_value, schema, whole.get("$defs", {}))
     keys = tuple(error.absolute_path)
-    if error.validator == "additionalProperties" and mismatch.rule is False:
-        known = list(mismatch.described)
+    if error.validator == "additionalProperties" and violation.rule is False:
+        known = list(violation.described)
         patterns = [re.compile(each) for each in schema.get("patternProperties", ())]
-        for name in mismatch.instance:
+        for name in violation.instance:
             if name not in known and not any(each.search(name) for each in patterns):
-                yield Misfit((*keys, name), _unknown_key(name, known), of_key=True)
-    elif error.context and not _is_choice_of_keys(mismatch.rule):
-        for misfit in _misfits_of_best(error.context, whole) or (Misfit(keys, _NO_CHOICE),):
+                yield SchemaProblem((*keys, name), _unknown_key(name, known), of_key=True)
+    elif error.context and not _is_choice_of_keys(violation.rule):
+        for misfit in _misfits_of_best(error.context, whole) or (SchemaProblem(keys, _NO_CHOICE),):
             yield replace(misfit, text=f"{misfit.text}, or something else that is allowed here")
     elif wording := _WORDINGS.get(str(error.validator)):
-        yield from (Misfit(keys, text) for text in wording(mismatch))
+        yield from (SchemaProblem(keys, text) for text in wording(violation))
     else:
-        yield Misfit(keys, shorten(printable(" ".join(str(error.message).split())), _LONGEST))
+        yield SchemaProblem(keys, shorten(printable(" ".join(str(error.message).split())), _LONGEST))
 
 
-def _misfits_of_best(context: Sequence[ValidationError], whole: Mapping[str, Any]) -> list[Misfit]:
+def _misfits_of_best(context: Sequence[ValidationError], whole: Mapping[str, Any]) -> list[SchemaProblem]:
     """Return what is said of the one of several schemas that fits furthest down.
 
     Some errors say nothing, since another one of the same schema says it: then the next one is asked.
     """
     deepest_first = sorted(context, key=lambda each: len(each.absolute_path), reverse=True)
-    return next(filter(None, (list(_misfits(each, whole)) for each in deepest_first)), [])
+    return next(filter(None, (list(_problems_of(each, whole)) for each in deepest_first)), [])
 
 
 def _unknown_key(name: str, known: list[str]) -> str:
     return f"no key {quoted(name)} here{did_you_mean(name, known)} (known: {listing(known)})"
 
 
-def _type(mismatch: _Mismatch) -> Iterator[str]:
-    allowed = [mismatch.rule] if isinstance(mismatch.rule, str) else list(mismatch.rule)
+def _type(violation: _Violation) -> Iterator[str]:
+    allowed = [violation.rule] if isinstance(violation.rule, str) else list(violation.rule)
     words = " or ".join(_TYPES[each] for each in allowed)
-    yield f"must be {words}, not {given(mismatch.instance)}{_type_hint(allowed, mismatch)}"
+    yield f"must be {words}, not {given(violation.instance)}{_type_hint(allowed, violation)}"
 
 
-def _type_hint(allowed: list[str], mismatch: _Mismatch) -> str:
-    value = mismatch.instance
+def _type_hint(allowed: list[str], violation: _Violation) -> str:
+    value = violation.instance
     if value is None:
         return ": give it a value or leave the key out"
     if allowed == ["boolean"] and isinstance(value, str) and value.lower() in _SWITCHES:
@@ -185,48 +185,48 @@ def _type_hint(allowed: list[str], mismatch: _Mismatch) -> str:
         return ': begin each item with "- "'
     if allowed == ["array"] and isinstance(value, str) and value.isidentifier():
         return f": write [{value}]"
-    if allowed == ["object"] and isinstance(value, str) and mismatch.schema.get("required") == ["path"]:
+    if allowed == ["object"] and isinstance(value, str) and violation.schema.get("required") == ["path"]:
         return f": write path: {shorten(printable(value))}"
-    if allowed == ["object"] and isinstance(value, str) and mismatch.schema.get("required") == ["value"]:
+    if allowed == ["object"] and isinstance(value, str) and violation.schema.get("required") == ["value"]:
         return f": write {{value: {shorten(printable(value))}}}"
     return ""
 
 
-def _required(mismatch: _Mismatch) -> Iterator[str]:
-    for name in mismatch.rule:
-        if name not in mismatch.instance and not _misspelt(name, mismatch):
-            example = _EXAMPLES.get(name) if mismatch.schema.get("$id") == ROUTES_ID else None
-            yield example or f'the key "{name}" is missing{_required_hint(mismatch, name)}'
+def _required(violation: _Violation) -> Iterator[str]:
+    for name in violation.rule:
+        if name not in violation.instance and not _misspelt(name, violation):
+            example = _EXAMPLES.get(name) if violation.schema.get("$id") == ROUTES_ID else None
+            yield example or f'the key "{name}" is missing{_required_hint(violation, name)}'
 
 
-def _misspelt(name: str, mismatch: _Mismatch) -> bool:
+def _misspelt(name: str, violation: _Violation) -> bool:
     """Whether an unknown key beside it was probably meant: that one is reported, with this name."""
-    known = mismatch.described
-    if mismatch.schema.get("additionalProperties") is not False:
+    known = violation.described
+    if violation.schema.get("additionalProperties") is not False:
         return False
-    strangers = (key for key in mismatch.instance if key not in known)
+    strangers = (key for key in violation.instance if key not in known)
     return any(nearest(key, known) == name for key in islice(strangers, _STRANGERS))
 
 
-def _required_hint(mismatch: _Mismatch, name: str) -> str:
-    described = mismatch.described.get(name, {})
+def _required_hint(violation: _Violation, name: str) -> str:
+    described = violation.described.get(name, {})
     if not isinstance(described, Mapping):
         return ""
     if "$ref" in described:
-        described = {**mismatch.definitions.get(described["$ref"].rpartition("/")[2], {}), **described}
+        described = {**violation.definitions.get(described["$ref"].rpartition("/")[2], {}), **described}
     example = next(iter(described.get("examples", ())), None)
     return f", for example {name}: {example}" if isinstance(example, str | int) else ""
 
 
-def _enum(mismatch: _Mismatch) -> Iterator[str]:
-    allowed = [each if isinstance(each, str) else json.dumps(each) for each in mismatch.rule]
+def _enum(violation: _Violation) -> Iterator[str]:
+    allowed = [each if isinstance(each, str) else json.dumps(each) for each in violation.rule]
     known = f"(allowed: {listing(allowed)})"
-    value = mismatch.instance
+    value = violation.instance
     if isinstance(value, str):
         yield f"{quoted(value)} is not allowed here{did_you_mean(value, allowed)} {known}"
-    elif not _is_of_type(value, mismatch.schema):
+    elif not _is_of_type(value, violation.schema):
         return  # which is said already
-    elif all(isinstance(each, str) for each in mismatch.rule):
+    elif all(isinstance(each, str) for each in violation.rule):
         yield f"must be a word, not {given(value)} {known}"
     else:
         yield f"{given(value)} is not allowed here {known}"
@@ -245,78 +245,78 @@ def _is_choice_of_keys(rule: Any) -> bool:
     return len({each["required"][0] for each in rule}) == len(rule) > 1
 
 
-def _one_of(mismatch: _Mismatch) -> Iterator[str]:
-    if not _is_choice_of_keys(mismatch.rule):
+def _one_of(violation: _Violation) -> Iterator[str]:
+    if not _is_choice_of_keys(violation.rule):
         yield "fits more than one of the things that are allowed here"
         return
-    if not isinstance(mismatch.instance, Mapping):
+    if not isinstance(violation.instance, Mapping):
         # Each of the schemas lets it pass, since it has no keys; a `type` beside them has said so already.
-        if _is_of_type(mismatch.instance, mismatch.schema):
-            yield f"must be a mapping, not {given(mismatch.instance)}"
+        if _is_of_type(violation.instance, violation.schema):
+            yield f"must be a mapping, not {given(violation.instance)}"
         return
-    names = [option["required"][0] for option in mismatch.rule]
-    present = [name for name in names if name in mismatch.instance]
-    if not present and any(_misspelt(name, mismatch) for name in names):
+    names = [option["required"][0] for option in violation.rule]
+    present = [name for name in names if name in violation.instance]
+    if not present and any(_misspelt(name, violation) for name in names):
         return
     found = f"not {' and '.join(present)} together" if present else "none of them is given"
     choice = f"{', '.join(names[:-1])} and {names[-1]}"
     yield f"exactly one of {choice} must be given, {found}" if present else f"needs one of {choice}: {found}"
 
 
-def _any_of(mismatch: _Mismatch) -> Iterator[str]:
-    names = [option["required"][0] for option in mismatch.rule]
-    if not any(_misspelt(name, mismatch) for name in names):
+def _any_of(violation: _Violation) -> Iterator[str]:
+    names = [option["required"][0] for option in violation.rule]
+    if not any(_misspelt(name, violation) for name in names):
         yield f"needs at least one of {', '.join(names[:-1])} and {names[-1]}: none of them is given"
 
 
-def _least(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"must be at least {mismatch.rule}, not {mismatch.instance}"
+def _least(violation: _Violation) -> Iterator[str]:
+    yield f"must be at least {violation.rule}, not {violation.instance}"
 
 
-def _most(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"must be at most {mismatch.rule}, not {mismatch.instance}"
+def _most(violation: _Violation) -> Iterator[str]:
+    yield f"must be at most {violation.rule}, not {violation.instance}"
 
 
-def _above(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"must be above {mismatch.rule}, not {mismatch.instance}"
+def _above(violation: _Violation) -> Iterator[str]:
+    yield f"must be above {violation.rule}, not {violation.instance}"
 
 
-def _below(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"must be below {mismatch.rule}, not {mismatch.instance}"
+def _below(violation: _Violation) -> Iterator[str]:
+    yield f"must be below {violation.rule}, not {violation.instance}"
 
 
-def _too_few(mismatch: _Mismatch) -> Iterator[str]:
-    few = f"must have at least {mismatch.rule} items, not {len(mismatch.instance)}"
-    yield few if mismatch.rule > 1 else "must not be empty: give at least one"
+def _too_few(violation: _Violation) -> Iterator[str]:
+    few = f"must have at least {violation.rule} items, not {len(violation.instance)}"
+    yield few if violation.rule > 1 else "must not be empty: give at least one"
 
 
-def _too_small(mismatch: _Mismatch) -> Iterator[str]:
-    few = f"must have at least {mismatch.rule} keys, not {len(mismatch.instance)}"
-    yield few if mismatch.rule > 1 else "must not be empty: give at least one key"
+def _too_small(violation: _Violation) -> Iterator[str]:
+    few = f"must have at least {violation.rule} keys, not {len(violation.instance)}"
+    yield few if violation.rule > 1 else "must not be empty: give at least one key"
 
 
-def _too_many(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"must have at most {mismatch.rule} items, not {len(mismatch.instance)}"
+def _too_many(violation: _Violation) -> Iterator[str]:
+    yield f"must have at most {violation.rule} items, not {len(violation.instance)}"
 
 
-def _too_short(mismatch: _Mismatch) -> Iterator[str]:
-    short = f"must have at least {mismatch.rule} characters, not {len(mismatch.instance)}"
-    yield short if mismatch.rule > 1 else "must not be empty"
+def _too_short(violation: _Violation) -> Iterator[str]:
+    short = f"must have at least {violation.rule} characters, not {len(violation.instance)}"
+    yield short if violation.rule > 1 else "must not be empty"
 
 
-def _too_long(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"must have at most {mismatch.rule} characters, not {len(mismatch.instance)}"
+def _too_long(violation: _Violation) -> Iterator[str]:
+    yield f"must have at most {violation.rule} characters, not {len(violation.instance)}"
 
 
-def _pattern(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"{quoted(mismatch.instance)} does not match {mismatch.rule}"
+def _pattern(violation: _Violation) -> Iterator[str]:
+    yield f"{quoted(violation.instance)} does not match {violation.rule}"
 
 
-def _nothing(mismatch: _Mismatch) -> Iterator[str]:
-    yield f"nothing may stand here, not {given(mismatch.instance)}"
+def _nothing(violation: _Violation) -> Iterator[str]:
+    yield f"nothing may stand here, not {given(violation.instance)}"
 
 
-_WORDINGS: Mapping[str, Callable[[_Mismatch], Iterator[str]]] = {
+_WORDINGS: Mapping[str, Callable[[_Violation], Iterator[str]]] = {
     "type": _type,
     "required": _required,
     "enum": _enum,

@@ -10,12 +10,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from signalpost.config import COOKBOOK
 from signalpost.config.schema.definition import routes_schema
 
 Schema = Mapping[str, Any]
-
-COOKBOOK = Path(__file__).parents[2] / "cookbook"
-"""Whole apps without any code: each a .yaml file that begins with a comment on what it is."""
 
 _HEAD = """# Every key of routes.yaml
 

@@ -15,7 +15,7 @@ _DROP_IN = re.compile(rf"{re.escape(PREFIX)}\w+\.?")
 _NAME = re.compile(r"cannot import name '(\w+)'")
 
 
-def fault(plugin: str, error: BaseException, home: Path, *, during: str, file: Path | None = None) -> PluginError:
+def problem_of(plugin: str, error: BaseException, home: Path, *, during: str, file: Path | None = None) -> PluginError:
     """Make a `PluginError` of what a plugin's code raised.
 
     Args:

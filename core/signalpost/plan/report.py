@@ -11,7 +11,7 @@ from signalpost.places import Keys, Part
 from signalpost.plugins.registry import Registry
 
 
-class Findings:
+class PlanReport:
     """Collects problems and notes.
 
     Args:

@@ -48,7 +48,7 @@ class Names:
     attributes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
-class Mistake(NamedTuple):
+class TemplateProblem(NamedTuple):
     """One mistake in a template.
 
     Attributes:
@@ -63,14 +63,14 @@ class Mistake(NamedTuple):
     text: str
 
 
-def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple[list[Mistake], frozenset[str]]:
+def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple[list[TemplateProblem], frozenset[str]]:
     """Return all mistakes, by line, and those of the names that are used.
 
     A tree with mistakes may be changed.
     """
     found = [
         *_refused(tree),
-        *(Mistake(*each) for each in unknown_filters(environment, tree)),
+        *(TemplateProblem(*each) for each in unknown_filters(environment, tree)),
         *_unknown_arguments(environment, tree),
         *_time_zones(tree),
         *_constants(tree),
@@ -96,12 +96,16 @@ def _used_names(environment: Environment, tree: nodes.Template) -> set[str]:
     return generator.undeclared_identifiers
 
 
-def _refused(tree: nodes.Template) -> Iterator[Mistake]:
+def _refused(tree: nodes.Template) -> Iterator[TemplateProblem]:
     for node in tree.find_all(tuple(_REFUSED)):
-        yield Mistake(node.lineno, _REFUSED[type(node)], f"{{% {_REFUSED[type(node)]} %}} has no place in a value")
+        yield TemplateProblem(
+            node.lineno, _REFUSED[type(node)], f"{{% {_REFUSED[type(node)]} %}} has no place in a value"
+        )
 
 
-def _unknown_names(environment: Environment, tree: nodes.Template, names: Names, used: set[str]) -> Iterator[Mistake]:
+def _unknown_names(
+    environment: Environment, tree: nodes.Template, names: Names, used: set[str]
+) -> Iterator[TemplateProblem]:
     functions = {name for name, value in environment.globals.items() if callable(value)}
     known = {*names.known, *environment.globals}
     # To Jinja2 `self` is no variable, but the way to the blocks of a page.
@@ -112,11 +116,11 @@ def _unknown_names(environment: Environment, tree: nodes.Template, names: Names,
         if node.ctx == "load" and node.name in wrong and node.name not in told:
             told.add(node.name)
             if node.name in called:
-                yield Mistake(node.lineno, node.name, unknown("function", node.name, sorted(functions)))
+                yield TemplateProblem(node.lineno, node.name, unknown("function", node.name, sorted(functions)))
             else:
                 near = did_you_mean(node.name, known - functions)
                 text = f"nothing here is named {quoted(node.name)}{near} (known: {listing(sorted(known - functions))})"
-                yield Mistake(node.lineno, node.name, text)
+                yield TemplateProblem(node.lineno, node.name, text)
 
 
 def _set_names(tree: nodes.Template) -> Iterator[str]:
@@ -129,7 +133,7 @@ def _set_names(tree: nodes.Template) -> Iterator[str]:
         yield macro.name
 
 
-def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[Mistake]:
+def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[TemplateProblem]:
     """Find attributes that a name does not have, unless the template gives the name another meaning somewhere."""
     redefined = {node.name for node in tree.find_all(nodes.Name) if node.ctx in ("store", "param")}
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
@@ -137,7 +141,7 @@ def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[Mistake]
         known = names.attributes.get(owner)
         if known is not None and owner not in redefined and name not in known:
             text = f"{owner} has no {quoted(name)}{did_you_mean(name, known)} (known: {listing(sorted(known))})"
-            yield Mistake(node.lineno, name, text)
+            yield TemplateProblem(node.lineno, name, text)
 
 
 def _attribute(node: nodes.Node) -> tuple[str, str]:
@@ -150,17 +154,17 @@ def _attribute(node: nodes.Node) -> tuple[str, str]:
     return "", ""
 
 
-def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterator[Mistake]:
+def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterator[TemplateProblem]:
     """Find what `map`, `select` and their kin name."""
     for node in tree.find_all(nodes.Filter):
         kind, known = ("filter", environment.filters) if node.name == "map" else ("test", environment.tests)
         match _TAKES_NAME.get(node.name, 0), node.args:
             case (1, [nodes.Const(value=str(name)), *_]) | (2, [_, nodes.Const(value=str(name)), *_]):
                 if name not in known:
-                    yield Mistake(node.lineno, name, f"no {kind} {quoted(name)}{did_you_mean(name, known)}")
+                    yield TemplateProblem(node.lineno, name, f"no {kind} {quoted(name)}{did_you_mean(name, known)}")
 
 
-def _time_zones(tree: nodes.Template) -> Iterator[Mistake]:
+def _time_zones(tree: nodes.Template) -> Iterator[TemplateProblem]:
     """Find zones, written out, that there are not."""
     for node in tree.find_all(nodes.Filter):
         if node.name == "datetime":
@@ -170,10 +174,10 @@ def _time_zones(tree: nodes.Template) -> Iterator[Mistake]:
                     try:
                         parse_timezone(zone.value)
                     except ValueError as error:
-                        yield Mistake(zone.lineno, zone.value, str(error))
+                        yield TemplateProblem(zone.lineno, zone.value, str(error))
 
 
-def _constants(tree: nodes.Template) -> Iterator[Mistake]:
+def _constants(tree: nodes.Template) -> Iterator[TemplateProblem]:
     """Find texts that UTF-8 cannot carry, and numbers that JSON cannot."""
     for constant in tree.find_all(nodes.Const):
         try:
@@ -182,4 +186,4 @@ def _constants(tree: nodes.Template) -> Iterator[Mistake]:
             elif isinstance(constant.value, int | float):
                 number(constant.value)
         except (ValueError, StoppedError) as error:
-            yield Mistake(constant.lineno, "", str(error))
+            yield TemplateProblem(constant.lineno, "", str(error))

@@ -1,25 +1,30 @@
 """Compiles the lists of actions of routes.yaml: finds handlers and plugins' actions, and compiles templates, once."""
 
+import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from signalpost.actions import effects
-from signalpost.actions.names import ATTRIBUTES, GETTERS, Getter, constant, variable
+from signalpost.actions.given import OptionError
+from signalpost.actions.names import ATTRIBUTES, GETTERS, MESSAGE_KEYS, Getter, constant, variable
 from signalpost.actions.program import Program
 from signalpost.actions.respond import respond, response_of
+from signalpost.actions.run import Run
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of, paired
 from signalpost.config.actions import BUILT_IN, Place, called, split_key
-from signalpost.config.model import StepConfig
+from signalpost.config.model import RouteConfig, SignalConfig, StepConfig
+from signalpost.config.schema.judge import SchemaProblem, judge_shape
 from signalpost.events import given_to
 from signalpost.handlers import HandlerKind
+from signalpost.paths import PathPattern
 from signalpost.places import Keys, Part
-from signalpost.plan.pluginsteps import effect_of, misfits_of
 from signalpost.plan.resolver import JOB_KINDS, Resolver
-from signalpost.plan.shapes import Shapes
-from signalpost.templates.compiler import Compiler
-from signalpost.templates.mistakes import Names
+from signalpost.plugins.action import Action
+from signalpost.templates.check import Names
+from signalpost.templates.compiler import Compiler, is_template
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.SIGNAL: (HandlerKind.SIGNAL,),
@@ -27,6 +32,9 @@ _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.JOB: JOB_KINDS,
 }
 _LOG_LEVEL = "info"
+Shapes = Mapping[str, frozenset[str]]
+"""All attributes of names of a list, for the names of which they are known."""
+
 _NO_SHAPES: Shapes = MappingProxyType({})
 
 
@@ -149,11 +157,11 @@ class StepCompiler:
 
     def note(self, text: str) -> None:
         """Report what is right but may not be meant."""
-        self._resolver.findings.note(text)
+        self._resolver.report.note(text)
 
     def problem(self, config: StepConfig, text: str, *below: str | int, of_key: bool = False) -> None:
         """Report a mistake in a step, or at the keys `below` it."""
-        self._resolver.findings.problem((*config.keys, config.name, *below), text, of_key=of_key)
+        self._resolver.report.problem((*config.keys, config.name, *below), text, of_key=of_key)
 
     def handler_step(self, config: StepConfig, place: Place) -> Step | None:
         """Compile a ``call``."""
@@ -178,7 +186,7 @@ class StepCompiler:
                 known = (*BUILT_IN, *registry.actions)
                 self.problem(config, self._resolver.unknown("action", config.name, known), of_key=True)
             return None
-        for misfit in misfits_of(config, action):
+        for misfit in option_problems(config, action):
             self.problem(config, f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)
         effect = effect_of(action, config.options)
         return Leaf(config.name, self.where_step(config), options, effect, waits=action.waits, code=str(action.code))
@@ -369,3 +377,81 @@ def _flat(steps: Iterable[Step]) -> Iterator[Step]:
 def _place(resolver: Resolver, keys: Keys, *, of_key: bool, part: Part | None = None) -> str:
     problem = resolver.config.source.problem(keys, "", of_key=of_key, part=part)
     return f"{problem.file}:{problem.line}:{problem.column}"
+
+
+def option_problems(config: StepConfig, action: Action) -> Iterator[SchemaProblem]:
+    """Yield what is wrong with a step's options, as far as that can be told before their templates are rendered."""
+    yield from judge_shape(config.options, action.schema, is_template)
+
+
+def effect_of(action: Action, options: Any) -> Effect:
+    """Make what does the step.
+
+    Args:
+        action: sound, with a gate.
+        options: as routes.yaml has them; if templates are in them, they are judged anew whenever they are rendered.
+
+    Returns:
+        an ``async def`` if the action is one.
+
+    """
+    rendered, code = _has_templates(options), action.code
+
+    def ready(given: Any) -> Any:
+        # Options without templates are judged already; but the function may take them apart, so it has its own.
+        return _judged(action, given) if rendered else copy.deepcopy(given)
+
+    async def handle(run: Run, given: Any) -> None:
+        await code.run(action.function, given_to(run.event, code.seat), ready(given))
+
+    def do(run: Run, given: Any) -> None:
+        if inspect.isawaitable(outcome := code.call(action.function, given_to(run.event, code.seat), ready(given))):
+            if inspect.iscoroutine(outcome):
+                outcome.close()
+            raise OptionError(f"{action.where} is no async def, so what it returns is not awaited: make it one")
+
+    return handle if action.waits else do
+
+
+def _judged(action: Action, options: Any) -> Any:
+    if action.gate is not None and not action.gate.accepts(options):
+        rejection = action.gate.explain(options)
+        place = f" at {rejection.pointer}" if rejection.pointer else ""
+        raise OptionError(f"its options{place}: {rejection.detail}")
+    return options
+
+
+def _has_templates(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_templates(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(_has_templates(part) for part in value)
+    return isinstance(value, str) and is_template(value)
+
+
+def signal_shapes(signal: SignalConfig) -> Shapes:
+    """Return all attributes of names of a signal's lists, for the names of which they are known."""
+    keys = allowed_keys(None if signal.schema is None else signal.schema.document)
+    return _params(signal.path) | ({} if keys is None else {"data": keys | MESSAGE_KEYS})
+
+
+def route_shapes(route: RouteConfig) -> Shapes:
+    """Return all attributes of names of a route's list, for the names of which they are known."""
+    keys = allowed_keys(None if route.schema is None else route.schema.document)
+    return _params(route.path) | ({} if keys is None else {"data": keys})
+
+
+def allowed_keys(document: Any) -> frozenset[str] | None:
+    """Return all keys that a JSON Schema lets a mapping have; None if it may have others, too.
+
+    ``{"properties": {"to": {}}, "additionalProperties": false}`` allows ``to``.
+    """
+    if not isinstance(document, Mapping) or document.get("additionalProperties") is not False:
+        return None
+    if "$ref" in document:  # before draft 2019-09 nothing beside it counts
+        return None
+    return None if document.get("patternProperties") else frozenset(document.get("properties", ()))
+
+
+def _params(path: PathPattern) -> dict[str, frozenset[str]]:
+    return {"params": frozenset(parameter.name for parameter in path.parameters)}
