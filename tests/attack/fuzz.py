@@ -36,7 +36,7 @@ from sanic.compat import Header
 from sanic.exceptions import BadRequest
 
 from signalpost.cli.logs import LineFormatter
-from signalpost.cli.running import calm_collector
+from signalpost.cli.run import calm_collector
 from signalpost.config.addresses import parse_host
 from signalpost.fields import origin_form, query_values
 from signalpost.http.body import LONGEST_LINE, ChunkedBody, MalformedBodyError

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from websockets.sync.client import connect
 
-from signalpost.cli.appschema import app_schema
-from signalpost.cli.starter import DEMO, create_app, starters
+from signalpost.cli.new import DEMO, create_app, starters
+from signalpost.cli.schema import app_schema
 from signalpost.config import COOKBOOK
 from signalpost.errors import ConfigError
 from signalpost.testing import load_app, serve

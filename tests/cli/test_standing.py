@@ -14,7 +14,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect as connect_now
 
-from signalpost.cli import reloading, running, watching
+from signalpost.cli import reload as reloading
+from signalpost.cli import run as running
+from signalpost.cli import watch as watching
 from signalpost.plan import load_plan
 from signalpost.server import Server
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from signalpost.cli import watching
-from signalpost.cli.watching import AppFiles
+from signalpost.cli import watch as watching
+from signalpost.cli.watch import AppFiles
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from signalpost.config import COOKBOOK, reference
+from signalpost.config import COOKBOOK
+from signalpost.config.schema import reference
 from signalpost.config.schema.definition import routes_schema
 
 REFERENCE = Path(__file__).parents[2] / "core" / "reference.md"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from signalpost.cli.starter import create_app
+from signalpost.cli.new import create_app
 
 WEB = Path(__file__).parents[2] / "web"
 PATIENCE_MS = 30_000

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from signalpost.cli.starter import DEMO, starters
+from signalpost.cli.new import DEMO, starters
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 

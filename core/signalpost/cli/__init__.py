@@ -15,8 +15,7 @@ import click
 from signalpost import __version__
 from signalpost.cli.commands import Commands, NewCommand
 from signalpost.cli.parameters import Address, ImaginedClient, JsonObject, Starter
-from signalpost.cli.plainout import end_output, plugins_print_to_stderr
-from signalpost.cli.streams import open_streams
+from signalpost.cli.streams import end_output, open_streams, plugins_print_to_stderr
 from signalpost.errors import ConfigError
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -34,7 +33,7 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command("run")
 @FILE
 @click.option(
     "--log-level", default="warning", show_default=True, type=click.Choice(LOG_LEVELS), help="How much to say."
@@ -47,7 +46,7 @@ def cli() -> None:
     help="Listen at this port instead of the first one in FILE; further ones keep their distance from it.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the first page in a browser.")
-def run(file: str, *, log_level: str, watch: bool, host: str | None, port: int | None, show: bool) -> None:
+def run_command(file: str, *, log_level: str, watch: bool, host: str | None, port: int | None, show: bool) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM.
 
     What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
@@ -55,7 +54,7 @@ def run(file: str, *, log_level: str, watch: bool, host: str | None, port: int |
     """
     since, home = time_ns(), Path.cwd()
     from signalpost.cli.loading import load
-    from signalpost.cli.running import run_server
+    from signalpost.cli.run import run_server
     from signalpost.config.endpoints import Listening
 
     listening = Listening(host, port)
@@ -63,7 +62,7 @@ def run(file: str, *, log_level: str, watch: bool, host: str | None, port: int |
     run_server(plan, log_level, watch=watch, show=show, home=home, since=since, listening=listening)
 
 
-@cli.command()
+@cli.command("check")
 @FILE
 @click.option(
     "--format",
@@ -73,13 +72,13 @@ def run(file: str, *, log_level: str, watch: bool, host: str | None, port: int |
     type=click.Choice(STYLES),
     help="For people, for programs, or as annotations of a GitHub workflow.",
 )
-def check(file: str, style: str) -> None:
+def check_command(file: str, style: str) -> None:
     """Say everything that is wrong with FILE and its plugins.
 
     The exit code is 1 if anything is.
     """
     from signalpost.cli.loading import load
-    from signalpost.cli.terminal import wants_colour
+    from signalpost.cli.output import wants_colour
     from signalpost.render import Style, count_problems, render_note, render_problems
 
     text = Style(style) is Style.TEXT
@@ -97,58 +96,58 @@ def check(file: str, style: str) -> None:
         click.echo(nothing)
 
 
-@cli.command()
+@cli.command("routes")
 @FILE
-def routes(file: str) -> None:
+def routes_command(file: str) -> None:
     """Show what FILE serves, who owns it, and when jobs run next."""
-    from signalpost.cli.listing import show_routes
     from signalpost.cli.loading import load
+    from signalpost.cli.routes import show_routes
 
     show_routes(load(file))
 
 
-@cli.command()
+@cli.command("plugins")
 @FILE
-def plugins(file: str) -> None:
+def plugins_command(file: str) -> None:
     """Show the plugins of FILE, their hooks and handlers.
 
     Each handler is shown with where it is bound.
     """
-    from signalpost.cli.listing import show_plugins
     from signalpost.cli.loading import load
+    from signalpost.cli.plugins import show_plugins
 
     show_plugins(load(file))
 
 
-@cli.command()
+@cli.command("plan")
 @FILE
 @click.option("--against", metavar="OTHER", type=click.Path(path_type=str), help="Compare with this file.")
-def plan(file: str, against: str | None) -> None:
+def plan_command(file: str, against: str | None) -> None:
     """Show what FILE changes about the server that runs from it.
 
     Shown as well: the next runs of each job, and paths that two routes or signals want.
     """
-    from signalpost.cli.planning import show_plan
+    from signalpost.cli.plan import show_plan
 
     show_plan(file, against)
 
 
-@cli.command()
+@cli.command("explain")
 @click.argument("path")
 @FILE
 @click.option("--method", type=METHOD, help="Only the route that answers this HTTP method.")
-def explain(path: str, file: str, method: str | None) -> None:
+def explain_command(path: str, file: str, method: str | None) -> None:
     """Show which route or signal takes PATH, and why.
 
     PATH is as a client asks for it, such as /rooms/blue.
     """
-    from signalpost.cli.explaining import show_takers
+    from signalpost.cli.explain import show_takers
     from signalpost.cli.loading import load
 
     show_takers(load(file), path, method)
 
 
-@cli.command(name="try")
+@cli.command("try")
 @click.argument("path")
 @click.argument("message", required=False)
 @FILE
@@ -164,15 +163,15 @@ def explain(path: str, file: str, method: str | None) -> None:
 @click.option("--state", type=JsonObject(), help="What is in the state: a JSON object.")
 @click.option("--endpoint", metavar="NAME", help="The endpoint where all are connected.")
 @click.option("--call", is_flag=True, help="Call plugins too: they do what they do, and are started before.")
-def try_(file: str, **asked: Any) -> None:
+def try_command(file: str, **asked: Any) -> None:
     """Show what becomes of MESSAGE on PATH, and who receives it.
 
     There is no server: clients are imagined, and the state is forgotten. MESSAGE is what a client sends, such as
     '{"message": "hello"}'; - reads it from stdin.
     """
     from signalpost.cli.loading import load
-    from signalpost.cli.question import Question
-    from signalpost.cli.trying import try_message
+    from signalpost.cli.parameters import Question
+    from signalpost.cli.try_ import try_message
 
     if asked["method"] and (asked["groups"] or asked["endpoint"]):
         raise click.UsageError("a request has neither groups nor a WebSocket's endpoint: leave them out with --method")
@@ -184,16 +183,16 @@ def try_(file: str, **asked: Any) -> None:
     try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
 
 
-@cli.command(cls=NewCommand)
+@cli.command("new", cls=NewCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--from", "starter", type=Starter(), help="The app to begin with: one of those below.")
 @click.option("--plugin", is_flag=True, help="Not an app, but a plugin as an installable package, with tests.")
-def new(folder: Path, starter: str | None, *, plugin: bool) -> None:
+def new_command(folder: Path, starter: str | None, *, plugin: bool) -> None:
     """Make FOLDER with a working app in it, to be changed at will.
 
     With --plugin it is a plugin, named after FOLDER.
     """
-    from signalpost.cli.starter import DEMO, create_app, create_plugin
+    from signalpost.cli.new import DEMO, create_app, create_plugin
 
     if plugin and starter is not None:
         raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
@@ -204,23 +203,23 @@ def new(folder: Path, starter: str | None, *, plugin: bool) -> None:
     click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + following)
 
 
-@cli.command()
+@cli.command("schema")
 @FILE
 @click.option("--write", is_flag=True, help="Put it beside FILE, where its first line lets editors look for it.")
-def schema(file: str, write: bool) -> None:
+def schema_command(file: str, write: bool) -> None:
     """Print the JSON Schema of routes.yaml, for editors.
 
     It has the actions, settings and handlers of the plugins that FILE uses.
     """
-    from signalpost.cli.appschema import app_schema, schema_text, write_schema
+    from signalpost.cli.schema import app_schema, schema_text, write_schema
 
     with plugins_print_to_stderr():
         made = app_schema(Path(file))
     click.echo(write_schema(Path(file).parent, made) if write else schema_text(made))
 
 
-@cli.command()
-def reference() -> None:
+@cli.command("reference")
+def reference_command() -> None:
     """Print what every key of routes.yaml means, as Markdown."""
     from signalpost.config.schema.reference import reference as text
 

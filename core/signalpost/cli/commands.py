@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from signalpost.cli.hiding import hiding
+from signalpost.cli.secrets import hiding
 from signalpost.errors import ConfigError, OperatorError, PluginError
 from signalpost.words import nearest
 
@@ -39,7 +39,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            from signalpost.cli.terminal import wants_colour
+            from signalpost.cli.output import wants_colour
             from signalpost.render import render_problems
 
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
@@ -71,7 +71,7 @@ class NewCommand(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a line on each."""
-        from signalpost.cli.starter import starters
+        from signalpost.cli.new import starters
 
         with formatter.section("Starters"):
             formatter.write_dl(list(starters().items()))

@@ -2,8 +2,8 @@
 
 from contextlib import nullcontext
 
-from signalpost.cli.hiding import hide
-from signalpost.cli.plainout import plugins_print_to_stderr
+from signalpost.cli.secrets import hide
+from signalpost.cli.streams import plugins_print_to_stderr
 from signalpost.config.endpoints import Listening
 from signalpost.plan import Plan, load_plan
 

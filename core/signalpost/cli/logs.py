@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from threading import RLock, Timer
 
-from signalpost.cli.hiding import Masked
+from signalpost.cli.secrets import Masked
 from signalpost.foreign import named, text_of
 
 LONGEST_LINE = 4_000

@@ -3,7 +3,7 @@
 A loop ends where a callback, or a task that the server does not know, raises `SystemExit` or `KeyboardInterrupt`, and
 where one calls its `stop`.
 While the server runs neither is meant for it: Ctrl-C and SIGTERM are no exceptions
-(`signalpost.cli.running.ProcessSignals`).
+(`signalpost.cli.run.ProcessSignals`).
 """
 
 import asyncio

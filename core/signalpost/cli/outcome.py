@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from signalpost.cli.terminal import show_facts, show_table
+from signalpost.cli.output import show_facts, show_table
 from signalpost.cli.trial import Taken, Trial
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Receipt

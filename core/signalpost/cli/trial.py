@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from signalpost.actions.run import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
-from signalpost.cli.question import Imagined
+from signalpost.cli.parameters import Imagined
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client, ClientId
 from signalpost.delivery.hub import Hub

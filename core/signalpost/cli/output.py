@@ -12,7 +12,7 @@ from typing import Protocol
 
 import click
 
-from signalpost.cli.hiding import masked
+from signalpost.cli.secrets import masked
 from signalpost.words import printable
 
 _GAP = 3  # cells between two columns

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from signalpost.actions.program import Program
-from signalpost.cli.terminal import show_facts
+from signalpost.cli.output import show_facts
 from signalpost.cli.wording import outline, route_does, signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat, RequestedTarget
 from signalpost.errors import OperatorError

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from signalpost.cli.outcome import as_json, show_outcome
-from signalpost.cli.question import Imagined, Question
-from signalpost.cli.terminal import show_facts
+from signalpost.cli.output import show_facts
+from signalpost.cli.parameters import Imagined, Question
 from signalpost.cli.trial import Trial
-from signalpost.cli.tryroute import try_request
+from signalpost.cli.try_request import try_request
 from signalpost.cli.wording import signal_does
 from signalpost.config.model import EndpointConfig, MessageFormat
 from signalpost.delivery.client import Client

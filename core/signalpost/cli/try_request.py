@@ -10,8 +10,8 @@ import orjson
 
 from signalpost.actions.run import Response, WebRequest
 from signalpost.cli.outcome import as_json, show_outcome
-from signalpost.cli.question import Imagined, Question
-from signalpost.cli.terminal import show_facts
+from signalpost.cli.output import show_facts
+from signalpost.cli.parameters import Imagined, Question
 from signalpost.cli.trial import FAILED, Trial
 from signalpost.cli.wording import route_does
 from signalpost.config.model import EndpointConfig

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from signalpost.cli.loading import load
+from signalpost.cli.output import show_table
 from signalpost.cli.record import read_record
-from signalpost.cli.terminal import show_table
 from signalpost.cli.wording import next_moments
 from signalpost.cron import system_zone
 from signalpost.plan import Changes, Plan, TimerJob, diff

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from signalpost.cli.hiding import hide
 from signalpost.cli.logs import keep_log
+from signalpost.cli.output import wants_colour
 from signalpost.cli.record import Recorder
+from signalpost.cli.secrets import hide
 from signalpost.cli.standing import standing
-from signalpost.cli.terminal import wants_colour
-from signalpost.cli.watching import QUIET, AppFiles, Pace, Stamps, later
+from signalpost.cli.watch import QUIET, AppFiles, Pace, Stamps, later
 from signalpost.cli.wording import installed_plugins
 from signalpost.config.endpoints import Listening
 from signalpost.errors import ConfigError, OperatorError, PluginError

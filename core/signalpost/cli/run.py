@@ -5,8 +5,10 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+import webbrowser
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread, main_thread
@@ -16,16 +18,16 @@ from typing import Any
 import click
 
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
-from signalpost.cli.browser import open_page
-from signalpost.cli.hiding import masked_by_command
 from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
 from signalpost.cli.record import Recorder
-from signalpost.cli.reloading import Reloader
+from signalpost.cli.reload import Reloader
+from signalpost.cli.secrets import masked_by_command
 from signalpost.cli.standing import standing
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
 from signalpost.config.endpoints import Listening
+from signalpost.config.model import EndpointConfig
 from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
 from signalpost.plan import Plan
@@ -262,3 +264,39 @@ def _announce(plan: Plan, server: Server) -> None:
     for note in plan.notes:
         click.echo(f"note: {note}")
     sys.stdout.flush()
+
+
+_EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is listened on, which no browser can ask for
+
+
+def open_page(endpoints: Sequence[EndpointConfig]) -> None:
+    """Open the first http or https endpoint that has a port in a browser; say so, and go on, where there is none."""
+    served = [endpoint for endpoint in endpoints if not endpoint.scheme.websocket]
+    pages = [endpoint for endpoint in served if not endpoint.socket]
+    if not pages:
+        why = (
+            "pages are at a Unix socket only, which no browser asks: open the address of the proxy in front of it"
+            if served
+            else "there is no http or https endpoint, so there is no page"
+        )
+        click.echo(f"note: --open: {why}")
+        return
+    first = pages[0]
+    url = url_of(replace(first, address="localhost") if first.address in _EVERYWHERE else first) + "/"
+    if not _has_browser():
+        click.echo(f"note: --open: no browser is found here; the page is {url}")
+        return
+    # A browser may take its time, and one that is told by BROWSER may stay; a server that stops waits for neither.
+    Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def _has_browser() -> bool:
+    """Tell whether there is a browser with a window of its own: one in this terminal would be in the server's way."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
+        browser, webbrowser.BackgroundBrowser
+    )
+    return bool(os.environ.get("BROWSER")) or not in_terminal
