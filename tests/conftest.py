@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import logging
 import ssl
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from signalpost.testing import serve
 
 # Nothing here is timed: a busy machine must not turn a test red.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -120,3 +123,29 @@ class Handle:
 def make_clock():
     """Give the class: ``make_clock(now)`` is a clock that stands until the test advances it."""
     return Clock
+
+
+LIVE = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+BOTH = """\
+endpoints:
+  - {name: web, address: 127.0.0.1, port: 0, protocol: http}
+  - {name: live, address: 127.0.0.1, port: 0, protocol: ws}
+"""
+
+
+@pytest.fixture
+def live():
+    """Serve signals, given as YAML."""
+    return lambda signals, **options: serve(LIVE + signals, **options)
+
+
+@pytest.fixture
+def site():
+    """Serve routes and signals, given as YAML."""
+    return lambda text, **options: serve(BOTH + text, **options)
+
+
+@pytest.fixture
+def failures(caplog):
+    """Give what the log says of failed steps."""
+    return lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]

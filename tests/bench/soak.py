@@ -99,7 +99,7 @@ async def soak(target: Running, cores: Cores, seconds: float, a_second: int) -> 
     await Visits(target.port, a_second).visit(0)  # it listens before it has all that it opens
     await _until(lambda: not _is_held(target.port))
     nobody = look("nobody").files
-    arguments = ["--conns", str(STAYING), "--rate", str(MESSAGES), "--warmup", "0", "--add_pending", "0"]
+    arguments = ["--conns", str(STAYING), "--rate", str(MESSAGES), "--warmup", "0", "--settle", "0"]
     arguments += ["--duration", str(seconds + SLACK_SECONDS), *target.server.load_arguments(BROADCAST)]
     staying = asyncio.create_task(asyncio.to_thread(load, target, cores, arguments))
     if not await _until(lambda: staying.done() or files() == nobody + STAYING) or staying.done():

@@ -241,7 +241,7 @@ def test_every_server_delivers_every_message_to_everyone(modules, programs, monk
     monkeypatch.setattr(harness, "BUILD", programs)
     anywhere = harness.Cores(None, None)
     with harness.running(server, anywhere) as target:
-        arguments = ["--conns", "5", "--warmup", "0", "--add_pending", "0", "--pipeline", "4", "--count", "50"]
+        arguments = ["--conns", "5", "--warmup", "0", "--settle", "0", "--pipeline", "4", "--count", "50"]
         report = harness.load(target, anywhere, [*arguments, *server.load_arguments(modules.figures.BROADCAST)])
     assert harness.flaws(report) == ""
     assert report["deliveries"] == 5 * 50

@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import yaml
 from signalpost.config.load import load_config, parse_config
 from signalpost.errors import ConfigError
 from signalpost.render import Style, render_problems

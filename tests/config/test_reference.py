@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from signalpost.config import COOKBOOK
-from signalpost.config.schema import reference
 from signalpost.config.schema.definition import routes_schema
+from signalpost.config.schema.reference import reference
 
 REFERENCE = Path(__file__).parents[2] / "core" / "reference.md"
 

@@ -95,13 +95,13 @@ def test_for_any_sequence_of_frames_and_takes_it_holds_what_the_policy_says(poli
     count = 0
     for slow, what, size, path, room in (
         *((False, *step) for step in before),
-        (True, "add_pending", 0, None, at_first),
+        (True, "apply_policy", 0, None, at_first),
         *((True, *step) for step in after),
     ):
         if what == "take":
             if outbox:
                 assert outbox.take() == plainly.take()
-        elif what == "add_pending":
+        elif what == "apply_policy":
             outbox.apply_policy(room)
             plainly.apply_policy(room)
         else:

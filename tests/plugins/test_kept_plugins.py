@@ -13,8 +13,8 @@ from signalpost.testing import serve
 
 pytestmark = pytest.mark.anyio
 SAVES = 50
-PLUGINS = Path(__file__).parents[1] / "plugins"
-DEPARTURES = Path(__file__).parent / "fixtures" / "signalpost-departures" / "signalpost_departures"
+PLUGINS = Path(__file__).parents[2] / "plugins"
+DEPARTURES = Path(__file__).parents[1] / "fixtures" / "signalpost-departures" / "signalpost_departures"
 
 TEXT = """
 # save 0
