@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError
-from signalpost.actions.run import Run
 from signalpost.delivery.target import Receipt
 
 
@@ -137,7 +137,7 @@ async def test_a_loop_goes_through_lists_and_the_keys_of_mappings_of_clients(liv
 
 
 async def test_loops_inside_loops_are_bounded_together(live, failures, monkeypatch):
-    monkeypatch.setattr("signalpost.actions.run.LONGEST_WORK", 60)
+    monkeypatch.setattr("signalpost.actions.execution.LONGEST_WORK", 60)
     do = """[{for: {each: a, in: "{{ message }}"}, do: [{for: {each: b, in: "{{ message }}"}, do: [{join: x}]}]}]"""
     async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:
         await client.send([0] * 400)
@@ -238,7 +238,7 @@ async def test_loops_do_not_keep_the_server_from_everybody_else(live, failures):
     ],
 )
 async def test_what_a_step_renders_and_keeps_is_by_the_clock_of_the_whole_list(live, failures, monkeypatch, step):
-    monkeypatch.setattr("signalpost.actions.run.LONGEST_WORK", 0)
+    monkeypatch.setattr("signalpost.actions.execution.LONGEST_WORK", 0)
     do = f"[{step}, {{reply: {{value: done}}}}]"
     async with live(f"signals: [{{path: /, do: {do}}}]") as app, app.connect("/") as client:
         await client.send([[n] for n in range(2_000)])
@@ -252,7 +252,7 @@ async def test_what_a_step_renders_and_keeps_is_by_the_clock_of_the_whole_list(l
 @pytest.fixture
 def stopped(monkeypatch):
     """Let no time pass for the steps of a run, so that only what they make and send is bounded."""
-    monkeypatch.setattr("signalpost.actions.run.LONGEST_WORK", 3600)
+    monkeypatch.setattr("signalpost.actions.execution.LONGEST_WORK", 3600)
 
 
 async def test_steps_that_are_dear_by_themselves_are_bounded_together_without_a_loop(live, failures):

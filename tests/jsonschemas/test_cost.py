@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.jsonschemas.cost import amount, amount_of_text, cost_of, without_strings
-from signalpost.jsonschemas.explain import Rejection, too_deep
 from signalpost.jsonschemas.gate import BUDGET, METERED, SchemaGate
 from signalpost.jsonschemas.keywords import Meter, UniqueItems, key_of, pattern_cost
+from signalpost.jsonschemas.rejection import Rejection, too_deep
 from signalpost.signals.message import RejectedMessageError, read_message, read_value
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.jsonschemas.explain import DETAIL_LIMIT, POINTER_LIMIT, Rejection
 from signalpost.jsonschemas.gate import SchemaGate
+from signalpost.jsonschemas.rejection import DETAIL_LIMIT, POINTER_LIMIT, Rejection
 
 CHAT = {
     "type": "object",

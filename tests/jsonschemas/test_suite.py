@@ -17,8 +17,8 @@ import pytest
 from jsonschema_specifications import REGISTRY
 from referencing.exceptions import Unresolvable
 
-from signalpost.jsonschemas.explain import DETAIL_LIMIT
 from signalpost.jsonschemas.gate import SchemaGate
+from signalpost.jsonschemas.rejection import DETAIL_LIMIT
 
 SUITE = Path(__file__).parents[1] / "fixtures" / "json-schema-test-suite" / "draft2020-12"
 FILES = sorted(str(file.relative_to(SUITE).with_suffix("")) for file in SUITE.rglob("*.json"))

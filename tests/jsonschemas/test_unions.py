@@ -2,8 +2,8 @@
 
 import pytest
 
-from signalpost.jsonschemas.explain import Rejection
 from signalpost.jsonschemas.gate import SchemaGate
+from signalpost.jsonschemas.rejection import Rejection
 from signalpost.jsonschemas.unions import without_unions
 
 CHAT = {

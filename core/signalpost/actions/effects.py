@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Undefined
 
+from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError, described, text_of, whole_of
-from signalpost.actions.run import Run
 from signalpost.config.actions import CODES_ALLOWED, may_be_sent
 from signalpost.delivery.client import LONGEST_GROUP
 from signalpost.delivery.target import Receipt

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
-from signalpost.actions.run import Run
+from signalpost.actions.execution import Run
 from signalpost.config.actions import Place
 from signalpost.delivery.client import Client
 from signalpost.events import HandshakeRequest

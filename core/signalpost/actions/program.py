@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+from signalpost.actions.execution import Run, Trace, WebRequest
 from signalpost.actions.given import OptionError, items_of
-from signalpost.actions.run import Run, Trace, WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step, Stop
 from signalpost.config.actions import all_steps
 from signalpost.config.model import StepConfig

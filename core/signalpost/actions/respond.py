@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import orjson
 
+from signalpost.actions.execution import Response, Run
 from signalpost.actions.given import OptionError, text_of, whole_of
-from signalpost.actions.run import Response, Run
 from signalpost.templates.text import as_text
 
 _TEXT = "text/plain; charset=utf-8"

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalpost.actions.execution import Names, Run
 from signalpost.actions.names import Getter
-from signalpost.actions.run import Names, Run
 from signalpost.errors import StepFailedError
 from signalpost.templates.value import Fixed, TemplateFailedError, Value
 

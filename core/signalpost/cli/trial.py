@@ -13,7 +13,7 @@ from time import time
 from typing import Any
 from urllib.parse import quote
 
-from signalpost.actions.run import WebRequest
+from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.cli.parameters import Imagined
 from signalpost.config.model import EndpointConfig
@@ -229,7 +229,7 @@ class Trial:
         A handler that a step calls is left out in any case: it would need a request of the web server's.
 
         Returns:
-            A `signalpost.actions.run.Response`; None without one; and `FAILED` if a step failed.
+            A `signalpost.actions.execution.Response`; None without one; and `FAILED` if a step failed.
 
         """
         event = RouteEvent(

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import click
 import orjson
 
-from signalpost.actions.run import Response, WebRequest
+from signalpost.actions.execution import Response, WebRequest
 from signalpost.cli.outcome import as_json, show_outcome
 from signalpost.cli.output import show_facts
 from signalpost.cli.parameters import Imagined, Question

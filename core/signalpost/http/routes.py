@@ -18,9 +18,9 @@ from sanic.exceptions import NotFound, PayloadTooLarge, SanicException
 from sanic.http import Stage
 from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 
+from signalpost.actions.execution import Response as Made
+from signalpost.actions.execution import WebRequest as SeenRequest
 from signalpost.actions.program import Program
-from signalpost.actions.run import Response as Made
-from signalpost.actions.run import WebRequest as SeenRequest
 from signalpost.config.model import EndpointConfig
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import RouteEvent

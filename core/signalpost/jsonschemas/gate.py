@@ -29,15 +29,6 @@ import jsonschema_rs
 from jsonschema_rs import ValidationError
 
 from signalpost.jsonschemas.cost import Schema, SchemaCost, amount, amount_of_text, cost_of, paths_of, without_strings
-from signalpost.jsonschemas.explain import (
-    Rejection,
-    explain_error,
-    refusal_of,
-    too_costly,
-    too_deep,
-    too_large,
-    unexplained,
-)
 from signalpost.jsonschemas.keywords import (
     Draft,
     Meter,
@@ -46,6 +37,15 @@ from signalpost.jsonschemas.keywords import (
     pattern_costs,
     plain_cost,
     with_own_keywords,
+)
+from signalpost.jsonschemas.rejection import (
+    Rejection,
+    explain_error,
+    refusal_of,
+    too_costly,
+    too_deep,
+    too_large,
+    unexplained,
 )
 from signalpost.jsonschemas.unions import without_unions
 

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 from signalpost.actions import effects
+from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError
 from signalpost.actions.names import ATTRIBUTES, GETTERS, MESSAGE_KEYS, Getter, constant, variable
 from signalpost.actions.program import Program
 from signalpost.actions.respond import respond, response_of
-from signalpost.actions.run import Run
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of, paired
 from signalpost.config.actions import BUILT_IN, Place, called, split_key
 from signalpost.config.model import RouteConfig, SignalConfig, StepConfig

@@ -7,8 +7,8 @@ import orjson
 
 from signalpost.config.model import RequestedTarget
 from signalpost.errors import ClientError, ErrorCode
-from signalpost.jsonschemas.explain import type_of
 from signalpost.jsonschemas.gate import SchemaGate
+from signalpost.jsonschemas.rejection import type_of
 from signalpost.jsontext import LARGE, TooManyValuesError, is_deep, load
 from signalpost.paths import fold_case
 

@@ -50,7 +50,7 @@ class Limits:
 class Scope(Context):
     """The names of one rendering: Jinja2's context, made cheap enough for every message.
 
-    Where the names have a clock (`signalpost.actions.run.Names`) that has less time, the rendering keeps to that.
+    Where the names have a clock (`signalpost.actions.execution.Names`) that has less time, the rendering keeps to that.
 
     Jinja2's own copies all names and makes five objects more; of what it keeps, templates that neither include nor
     extend others use only this.
