@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
+from signalpost.config.model import Rebroadcast, SignalConfig
 from signalpost.paths import PathPattern, join_segments, path_segments, path_text, split_path
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import SignalTable
@@ -165,19 +165,7 @@ async def test_a_parameter_with_a_slash_is_in_no_audience_of_a_longer_path(app):
 
 def table():
     rules = [
-        SignalRule(
-            pattern=PathPattern.parse(text),
-            owner=text,
-            endpoints=frozenset({"live"}),
-            handler=None,
-            handler_name="",
-            handler_plugin="",
-            gate=None,
-            rebroadcast=Rebroadcast.PATH,
-            targets=frozenset(RequestedTarget),
-            format=MessageFormat.JSON,
-            slow=SlowConfig(),
-        )
+        SignalRule(SignalConfig((), PathPattern.parse(text), rebroadcast=Rebroadcast.PATH), text, frozenset({"live"}))
         for text in DECLARED
     ]
     return SignalTable(rules, ["live"], refuse_undeclared=False)

@@ -33,6 +33,7 @@ from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
 from signalpost.plan import ScheduleJob, TimerJob, build_plan
 from signalpost.plugins.discovery import load_plugins
+from signalpost.signals.rule import RELAY
 from signalpost.units import format_size
 
 ENDPOINTS = (
@@ -163,10 +164,10 @@ def test_a_signal_keeps_what_routes_yaml_says_of_it(plan):
             endpoints=("more",),
         )
     ).signals
-    assert str(rule.pattern) == "/rooms/<room>"
+    assert str(rule.config.path) == "/rooms/<room>"
     assert (rule.owner, rule.endpoints) == ("app/routes.yaml:10", {"more"})
-    assert (rule.handler, rule.handler_name, rule.handler_plugin, rule.gate) == (None, "", "", None)
-    assert (rule.rebroadcast, rule.targets, rule.format) == (
+    assert (rule.reaction, rule.handler, rule.gate) == (RELAY, None, None)
+    assert (rule.config.rebroadcast, rule.config.targets, rule.config.format) == (
         Rebroadcast.PATH,
         {RequestedTarget.PATH},
         MessageFormat.RAW,
@@ -196,7 +197,7 @@ def test_handlers_are_resolved_by_name_on_every_kind_of_part(plan):
     )
     handlers = built.registry.handlers
     (rule,) = built.signals
-    assert (rule.handler, rule.handler_name, rule.handler_plugin) == (handlers["shout"].function, "shout", "a")
+    assert (rule.handler, rule.handler.plugin) == (handlers["shout"], "a")
     assert built.routes[0].handler is handlers["publish"]
     assert [job.action for job in built.jobs] == [handlers["tick"], handlers["nightly"]]
 
@@ -245,7 +246,7 @@ def test_timer_handlers_serve_schedules_and_the_reverse(plan):
 def test_decorators_bind_where_routes_yaml_says_nothing(plan):
     built = plan(plugins={"a": SHOUT + PUBLISH + TICK + NIGHTLY})
     (signal,), (route,), (tick, nightly) = built.signals, built.routes, built.jobs
-    assert (str(signal.pattern), signal.owner, signal.handler_name) == ("/shout", "a", "shout")
+    assert (str(signal.config.path), signal.owner, signal.handler.name) == ("/shout", "a", "shout")
     assert signal.endpoints == {"live", "more"}
     assert (str(route.path), route.methods, route.owner, route.endpoints) == ("/publish", ("GET", "POST"), "a", {"web"})
     assert (tick.name, tick.every, tick.limit, tick.owner) == ("tick", 5.0, 3, "a")
@@ -263,7 +264,7 @@ def test_naming_a_handler_in_routes_yaml_replaces_all_bindings_of_its_decorator(
     built = plan(
         a_signal(path="/loud", handler="shout"), a_timer(name="slow", handler="tick"), plugins={"a": twice + TICK}
     )
-    assert [str(rule.pattern) for rule in built.signals] == ["/loud"]
+    assert [str(rule.config.path) for rule in built.signals] == ["/loud"]
     assert [job.name for job in built.jobs] == ["slow"]
 
 
@@ -292,10 +293,10 @@ def test_routes_yaml_wins_over_a_decorator_on_one_path_and_the_plan_notes_it(pla
 
 def test_a_decorator_says_how_many_messages_of_one_client_its_handler_takes_at_once(plan):
     side_by_side = '@signal("shout", path="/shout", parallel=4)\nasync def shout(event): ...'
-    assert [rule.parallel for rule in plan(plugins={"a": side_by_side}).signals] == [4]
+    assert [rule.config.parallel for rule in plan(plugins={"a": side_by_side}).signals] == [4]
     # Where routes.yaml names the handler, all that the decorator binds it to is replaced.
     named = plan(a_signal(path="/loud", handler="shout"), plugins={"a": side_by_side})
-    assert [rule.parallel for rule in named.signals] == [1]
+    assert [rule.config.parallel for rule in named.signals] == [1]
 
 
 def test_routes_yaml_takes_from_a_decorator_only_the_methods_that_it_declares(plan):
@@ -322,7 +323,7 @@ def test_http_routes_clash_only_on_the_same_method_in_the_same_case(plan):
 def test_a_decorator_s_path_is_taken_back_by_unbinding_the_other(plan):
     other = '@signal("yell", path="/shout")\nasync def yell(event): ...'
     built = plan(plugins={"a": SHOUT, "b": other}, unbound={"shout"})
-    assert [rule.handler_name for rule in built.signals] == ["yell"]
+    assert [rule.handler.name for rule in built.signals] == ["yell"]
 
 
 def test_a_binding_that_no_endpoint_serves_is_noted(plan):

@@ -182,7 +182,7 @@ def test_what_is_shown_of_routes_yaml_is_right(app, tmp_path):
     bindings, rolling, loading = sections
     (tmp_path / "bindings").mkdir()
     plan = load_app(endpoint + bindings, tmp_path / "bindings", {"shout": EXAMPLES["shout"], "tick": tick})
-    assert [str(rule.pattern) for rule in plan.signals] == ["/loud"]
+    assert [str(rule.config.path) for rule in plan.signals] == ["/loud"]
     assert plan.jobs == ()
     plan.registry.unload()
     (tmp_path / "rolling").mkdir()

@@ -70,7 +70,7 @@ def chat(installed, tmp_path):
 
 
 def paths(plan):
-    return [str(rule.pattern) for rule in plan.signals] + [str(rule.path) for rule in plan.routes]
+    return [str(rule.config.path) for rule in plan.signals] + [str(rule.path) for rule in plan.routes]
 
 
 def notes(plan):
@@ -95,7 +95,7 @@ def test_it_binds_no_path_where_undeclared_ones_are_refused_and_the_note_has_the
     bound = chat.plan(f"undeclared: refuse\n{line}\n")
     assert paths(bound) == ["/talk", "/whisper/<room>", "/status"]
     assert notes(bound) == []
-    assert (bound.signals[0].gate is not None, bound.signals[0].parallel) == (True, 3)
+    assert (bound.signals[0].gate is not None, bound.signals[0].config.parallel) == (True, 3)
 
 
 def test_its_handlers_may_be_named_all_the_same_and_are_no_longer_noted(chat):

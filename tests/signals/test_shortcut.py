@@ -7,32 +7,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
+from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig
 from signalpost.delivery.target import EVERYONE
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.signals.decide import ANSWER, Deliver, decide
 from signalpost.signals.message import RejectedMessageError, read_message, read_value
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import Call, Do, SignalRule
 
 GATE = SchemaGate.compile({"type": "object", "properties": {"message": {"type": "string", "maxLength": 3}}})
 
 
-def make_rule(**changes):
-    fields = {
-        "pattern": PathPattern.parse("/chat"),
-        "owner": "routes.yaml:1",
-        "endpoints": frozenset({"live"}),
-        "handler": None,
-        "handler_name": "",
-        "handler_plugin": "",
-        "gate": None,
-        "rebroadcast": Rebroadcast.EVERYONE,
-        "targets": frozenset(RequestedTarget),
-        "format": MessageFormat.JSON,
-        "slow": SlowConfig(),
-    }
-    return SignalRule(**fields | changes)
+def make_rule(*, rebroadcast=Rebroadcast.EVERYONE, message_format=MessageFormat.JSON, **parts):
+    config = SignalConfig((), PathPattern.parse("/chat"), rebroadcast=rebroadcast, format=message_format)
+    return SignalRule(config, "routes.yaml:1", frozenset({"live"}), **parts)
 
 
 async def handler(event):
@@ -85,9 +74,9 @@ def test_the_short_way_is_taken_at_all():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"handler": handler},
-        {"do": SimpleNamespace(calls=())},
-        {"format": MessageFormat.RAW},
+        {"reaction": Call(Handler("shout", HandlerKind.SIGNAL, handler))},
+        {"reaction": Do(SimpleNamespace(calls=()))},
+        {"message_format": MessageFormat.RAW},
         {"rebroadcast": Rebroadcast.NONE},
         {"rebroadcast": Rebroadcast.OTHERS},
         {"rebroadcast": Rebroadcast.PATH},

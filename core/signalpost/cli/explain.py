@@ -24,7 +24,7 @@ from signalpost.plan.precedence import (
     signal_claims,
 )
 from signalpost.server import url_of
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import RELAY, SignalRule
 from signalpost.words import did_you_mean
 
 Facts = Iterator[tuple[str, str]]
@@ -65,16 +65,16 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
         return
     first, *others = found
     rule = first.claim.rule
-    yield "signal", f"{rule.pattern}  ({rule.owner})"
+    yield "signal", f"{rule.config.path}  ({rule.owner})"
     yield from _matching(first.params)
     yield from _schema(rule.gate, "every message passes")
     yield from _does(signal_does(rule), rule.do)
     for label, program in (("connected", rule.connected), ("disconnected", rule.disconnected)):
         yield from _actions(label, program)
-    if rule.handler is None and rule.do is None and rule.format is MessageFormat.JSON:
-        requested = ", ".join(requested.value for requested in RequestedTarget if requested in rule.targets)
+    if rule.reaction == RELAY and rule.config.format is MessageFormat.JSON:
+        requested = ", ".join(requested.value for requested in RequestedTarget if requested in rule.config.targets)
         yield "targets", f"a client may choose {requested}" if requested else "a client may choose nothing"
-    if not rule.from_elsewhere:
+    if not rule.config.open_to_others:
         yield "elsewhere", "messages of clients on other paths do not arrive here"
     yield from _losers(first, others)
 

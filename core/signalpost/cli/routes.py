@@ -40,7 +40,7 @@ def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
             if endpoint.name in route.endpoints
         ]
     rows: list[Sequence[str]] = [
-        ("signal", signal.pattern.text, _checked(signal_does(signal), signal.gate), signal.owner)
+        ("signal", signal.config.path.text, _checked(signal_does(signal), signal.gate), signal.owner)
         for signal in plan.signals
         if endpoint.name in signal.endpoints
     ]

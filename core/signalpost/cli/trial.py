@@ -6,7 +6,7 @@ asked for, since nobody knows what else they do.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from time import time
@@ -30,7 +30,7 @@ from signalpost.signals.decide import Answer, Decision, Deliver, Reject
 from signalpost.signals.elsewhere import document_of, guard_for
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import Call, Do, Reaction, SignalRule
 from signalpost.signals.session import FORGED, Session, Signals
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import ResolvedPath, SignalTable
@@ -176,7 +176,7 @@ class Trial:
             transport,
             self._hub,
             limit=self._limit,
-            policy=resolved.rule.slow.policy,
+            policy=resolved.rule.config.slow.policy,
             params=resolved.params,
             place=resolved.place,
             ward=resolved.ward,
@@ -280,20 +280,18 @@ class Trial:
             self._leave_out(f"the filters of plugins; {_CALLS}")
             rule = replace(rule, filters=None)
         connected = None if rule.connected is None else self._without_code(rule.connected)
-        if rule.do is not None:
-            program = self._without_code(rule.do)
+        match rule.reaction:
+            case Do(program=program):
+                reaction: Reaction = Do(_Traced(self._without_code(program), self))
+            case Call(handler=handler) if not self._call:
 
-            async def handle(event: Any) -> None:
-                await program.run_async(event, trace=self.outcome.trace)
+                async def leave_out(_event: Any) -> None:
+                    self._leave_out(f'handler "{handler.name}" of plugin {handler.plugin}; {_CALLS}')
 
-            return replace(rule, do=None, handler=handle, connected=connected)
-        if rule.handler is None or self._call:
-            return replace(rule, connected=connected)
-
-        async def leave_out(_event: Any) -> None:
-            self._leave_out(f'handler "{rule.handler_name}" of plugin {rule.handler_plugin}; {_CALLS}')
-
-        return replace(rule, handler=leave_out, connected=connected)
+                reaction = Call(replace(handler, function=leave_out))
+            case as_it_is:
+                reaction = as_it_is
+        return replace(rule, reaction=reaction, connected=connected)
 
     def _without_code(self, program: Any, *, handlers: bool = True) -> Any:
         """Give a program without what is a plugin's, unless that is to be called; handlers may be left out always."""
@@ -320,6 +318,23 @@ class Trial:
     def _leave_out(self, text: str) -> str:
         self.outcome.left_out.append(text)
         return NOT_CALLED
+
+
+class _Traced:
+    """A list of actions whose steps are noted in what happens in a trial (`signalpost.signals.rule.Program`)."""
+
+    def __init__(self, program: Any, trial: Trial) -> None:
+        self._program = program
+        self._trial = trial
+        self.waits: bool = program.waits
+        self.foreign: bool = program.foreign
+        self.calls: frozenset[str] = program.calls
+
+    def run(self, event: Any) -> Any:
+        return self._program.run(event, trace=self._trial.outcome.trace)
+
+    async def run_async(self, event: Any, *, charge: Callable[[float], None] | None = None) -> Any:
+        return await self._program.run_async(event, trace=self._trial.outcome.trace, charge=charge)
 
 
 class _Recording:

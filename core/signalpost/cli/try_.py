@@ -102,7 +102,7 @@ def _default_others(trial: Trial, path: str) -> Iterator[Imagined]:
 
 
 def _before(rule: SignalRule, sender: Client) -> Facts:
-    yield "signal", f"{rule.pattern}  ({rule.owner})"
+    yield "signal", f"{rule.config.path}  ({rule.owner})"
     if sender.params:
         yield "params", ", ".join(f"{name} = {as_json(value)}" for name, value in sender.params.items())
     if sender.groups:
@@ -112,7 +112,7 @@ def _before(rule: SignalRule, sender: Client) -> Facts:
 
 def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
     """Say what becomes of a message up to the point where actions or handlers take it."""
-    if rule.format is MessageFormat.RAW:
+    if rule.config.format is MessageFormat.RAW:
         yield "decode", "nothing: raw frames are relayed as they are"
         return
     payload = text.encode(errors="surrogatepass")
@@ -162,7 +162,7 @@ def _decision(rule: SignalRule, decision: object) -> str:
         case Answer():
             return "re-broadcast to the sender"
         case Ignore():
-            return "nothing: the message is empty" if rule.rebroadcast.value != "none" else "nothing"
+            return "nothing: the message is empty" if rule.config.rebroadcast.value != "none" else "nothing"
     return "its actions, in their order" if rule.do is not None else signal_does(rule)
 
 

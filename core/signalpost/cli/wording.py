@@ -8,7 +8,7 @@ from signalpost.config.model import MessageFormat, StepConfig
 from signalpost.handlers import Handler
 from signalpost.jobs.moments import next_runs
 from signalpost.plan import Job, Plan, RouteRule, TimerJob
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import RELAY, SignalRule
 
 
 def signal_does(rule: SignalRule) -> str:
@@ -18,13 +18,10 @@ def signal_does(rule: SignalRule) -> str:
 
 
 def _message_does(rule: SignalRule) -> str:
-    if rule.do is not None:
-        return action_does(rule.do)
-    if rule.handler is not None:
-        return f"handler {rule.handler_name} ({rule.handler_plugin})"
-    if rule.format is MessageFormat.RAW:
-        return f"relays frames to {rule.rebroadcast.value}"
-    return f"re-broadcast to {rule.rebroadcast.value}"
+    if rule.reaction != RELAY:
+        return action_does(rule.handler or rule.do)
+    verb = "relays frames" if rule.config.format is MessageFormat.RAW else "re-broadcast"
+    return f"{verb} to {rule.config.rebroadcast.value}"
 
 
 def route_does(plan: Plan, rule: RouteRule) -> str:

@@ -10,16 +10,12 @@ from signalpost.config.actions import Place, templates_in
 from signalpost.config.gaps import NO_GAPS, Gaps
 from signalpost.config.model import (
     SAFE_METHODS,
-    MessageFormat,
-    Rebroadcast,
-    RequestedTarget,
     ServerConfig,
     SignalConfig,
     SlowConfig,
 )
 from signalpost.config.viewtemplates import template_digests
 from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
-from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
 from signalpost.places import Keys
@@ -32,7 +28,7 @@ from signalpost.plan.settings import fill_settings
 from signalpost.plan.strangers import note_strangers
 from signalpost.plugins.messagefilters import filters_of
 from signalpost.plugins.registry import Registry
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import RELAY, Call, Do, SignalRule
 from signalpost.units import format_size
 from signalpost.words import format_keys, listing
 
@@ -206,21 +202,16 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
     for signal in resolver.config.signals:
         owner = resolver.config.source.place(signal.keys)
         claims.declare([signal.path.key], owner)
-        yield _signal_rule(
-            signal.path,
+        handler = resolver.handler(signal.handler, signal.keys, HandlerKind.SIGNAL)
+        do, connected, disconnected = _programs(compiler, signal)
+        yield SignalRule(
+            signal,
             owner,
             resolver.endpoints(signal.endpoints, signal.keys, websocket=True),
-            resolver.handler(signal.handler, signal.keys, HandlerKind.SIGNAL),
+            Do(do) if do else Call(handler) if handler else RELAY,
             resolver.gate(signal.schema),
-            rebroadcast=signal.rebroadcast,
-            targets=signal.targets,
-            message_format=signal.format,
-            slow=signal.slow,
-            parallel=signal.parallel,
-            protocols=signal.protocols,
-            timeout=signal.timeout,
-            programs=_programs(compiler, signal),
-            from_elsewhere=signal.open_to_others,
+            connected,
+            disconnected,
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -229,9 +220,8 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             continue
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)
-            yield _signal_rule(
-                path, handler.plugin, endpoints, handler, gate, parallel=binding.parallel, timeout=binding.timeout
-            )
+            config = SignalConfig((), path, handler.name, parallel=binding.parallel, timeout=binding.timeout)
+            yield SignalRule(config, handler.plugin, endpoints, Call(handler), gate)
 
 
 def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program | None]:
@@ -250,48 +240,6 @@ def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program 
         place = compiler.place(signal.keys)
         compiler.note(f"{place}: parallel does nothing here: no action of do waits")
     return [None if program is None else replace(program, waits=waits) for program in programs]
-
-
-def _signal_rule(
-    path: PathPattern,
-    owner: str,
-    endpoints: frozenset[str],
-    handler: Handler | None,
-    gate: SchemaGate | None,
-    *,
-    rebroadcast: Rebroadcast = Rebroadcast.EVERYONE,
-    targets: frozenset[RequestedTarget] = frozenset(RequestedTarget),
-    message_format: MessageFormat = MessageFormat.JSON,
-    slow: SlowConfig = _AS_LIMITED,
-    parallel: int = 1,
-    protocols: tuple[str, ...] = (),
-    timeout: float | None = None,
-    programs: Sequence[Program | None] = (None, None, None),
-    from_elsewhere: bool = True,
-) -> SignalRule:
-    do, connected, disconnected = programs
-    return SignalRule(
-        path,
-        owner,
-        endpoints,
-        handler=do.run_async if do else handler.function if handler else None,
-        handler_name=handler.name if handler else "",
-        handler_plugin=handler.plugin if handler else "",
-        code=handler.code if handler else None,
-        gate=gate,
-        rebroadcast=rebroadcast,
-        targets=targets,
-        format=message_format,
-        slow=slow,
-        parallel=parallel,
-        protocols=protocols,
-        cancel_when_gone=handler is not None and handler.cancel_when_gone,
-        timeout=timeout,
-        do=do,
-        connected=connected,
-        disconnected=disconnected,
-        from_elsewhere=from_elsewhere,
-    )
 
 
 def _route_keys(path: PathPattern, methods: tuple[str, ...]) -> list[str]:

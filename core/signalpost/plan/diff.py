@@ -209,14 +209,11 @@ def _routes(plan: Plan) -> Iterator[Thing]:
 
 
 def _signals(plan: Plan) -> Iterator[Thing]:
-    declared = plan.config.signals
-    for index, rule in enumerate(plan.signals):
-        if index < len(declared):
-            said: Any = declared[index]
-            endpoints = declared[index].endpoints
-        else:
-            said, endpoints = _signal_binding(plan, rule), ()
-        yield Thing(str(rule.pattern), ((rule.pattern.key, endpoints), (rule.pattern.key,)), said)
+    for rule in plan.signals:
+        config = rule.config
+        said: Any = config if config.keys else _signal_binding(rule)
+        endpoints = config.endpoints
+        yield Thing(str(rule.config.path), ((rule.config.path.key, endpoints), (rule.config.path.key,)), said)
 
 
 def _jobs(plan: Plan, *, schedules: bool) -> Iterator[Thing]:
@@ -246,13 +243,13 @@ def _route_binding(rule: RouteRule) -> Any:
     return rule.path.text, rule.methods, _said_by(rule.handler, RouteBinding, rule.path)
 
 
-def _signal_binding(plan: Plan, rule: SignalRule) -> Any:
+def _signal_binding(rule: SignalRule) -> Any:
     return (
-        rule.pattern.text,
-        rule.parallel,
+        rule.config.path.text,
+        rule.config.parallel,
         rule.cancel_when_gone,
-        rule.timeout,
-        _said_by(plan.registry.handlers.get(rule.handler_name), SignalBinding, rule.pattern),
+        rule.config.timeout,
+        _said_by(rule.handler, SignalBinding, rule.config.path),
     )
 
 

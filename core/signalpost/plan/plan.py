@@ -168,9 +168,9 @@ class Plan:
             if (rule.handler and rule.handler.name == handler) or (rule.do and handler in rule.do.calls)
         )
         signals = (
-            f"signal {rule.pattern}"
+            f"signal {rule.config.path}"
             for rule in self.signals
-            if rule.handler_name == handler
+            if (rule.handler and rule.handler.name == handler)
             or any(each and handler in each.calls for each in (rule.do, rule.connected, rule.disconnected))
         )
         jobs = (

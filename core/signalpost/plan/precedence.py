@@ -86,7 +86,7 @@ def claims_of(rules: Sequence[RouteRule]) -> tuple[Claim[RouteRule], ...]:
 
 def signal_claims(plan: Plan, endpoint: str) -> tuple[Claim[SignalRule], ...]:
     """Give what the signals of a ws endpoint want, in the order of the plan."""
-    return tuple(Claim(rule.pattern, rule) for rule in plan.signals if endpoint in rule.endpoints)
+    return tuple(Claim(rule.config.path, rule) for rule in plan.signals if endpoint in rule.endpoints)
 
 
 def contenders(claims: Iterable[Claim[R]], segments: Sequence[str], *, ignore_case: bool) -> list[Contender[R]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from signalpost.config.actions import BUILT_IN, all_steps
 from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, ServerConfig, SignalConfig
 from signalpost.plan.report import PlanReport
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import RELAY, SignalRule
 
 _BEYOND = frozenset({Rebroadcast.EVERYONE, Rebroadcast.OTHERS, Rebroadcast.GROUP})
 _REFUSING = frozenset({"close", "call"})
@@ -59,13 +59,13 @@ def _speakers(config: ServerConfig, signals: Sequence[SignalRule], there: Signal
         yield "any path that no signal declares"
     for rule in signals:
         if rule is not there and _reaches(rule, there):
-            yield str(rule.pattern)
+            yield str(rule.config.path)
 
 
 def _reaches(rule: SignalRule, there: SignalRule) -> bool:
-    if rule.format is MessageFormat.JSON and (
-        rule.targets & {RequestedTarget.CLIENT_ID, RequestedTarget.GROUP}
-        or (RequestedTarget.PATH in rule.targets and not rule.endpoints.isdisjoint(there.endpoints))
+    if rule.config.format is MessageFormat.JSON and (
+        rule.config.targets & {RequestedTarget.CLIENT_ID, RequestedTarget.GROUP}
+        or (RequestedTarget.PATH in rule.config.targets and not rule.endpoints.isdisjoint(there.endpoints))
     ):
         return True
-    return rule.handler is None and rule.rebroadcast in _BEYOND
+    return rule.reaction == RELAY and rule.config.rebroadcast in _BEYOND

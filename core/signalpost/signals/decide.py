@@ -8,7 +8,7 @@ from signalpost.delivery.client import Client, ClientId, Place
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.message import ClientMessage
-from signalpost.signals.rule import SignalRule
+from signalpost.signals.rule import RELAY, Call, Do, SignalRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +69,26 @@ def decide(
         canonical_path: brings a target's path to the place of clients' paths (`Broadcaster.canonical_path_for`).
 
     """
+    config, empty = rule.config, message.empty
     # With a schema, an empty message is that schema's business, and it has passed; a list of actions has every message.
-    empty = message.empty
-    if empty and rule.gate is None and rule.do is None:
-        goes = rule.handler is not None or rule.rebroadcast is not Rebroadcast.NONE
+    if empty and rule.gate is None and not isinstance(rule.reaction, Do):
+        goes = rule.reaction is not RELAY or config.rebroadcast is not Rebroadcast.NONE
         return _NO_MESSAGE if goes and message.strange else _IGNORE
     if message.targeted:
         for requested in message.requested():
-            if requested not in rule.targets:
+            if requested not in config.targets:
                 return Reject(_not_allowed(requested, rule))
-    if rule.handler is not None:
-        return _INVOKE if rule.do is None or rule.do.waits else ACT
-    if empty:
-        return _IGNORE
-    if message.targeted:
-        return ANSWER if message.direct else Deliver(requested_target(message, client, canonical_path))
-    return relay(rule, client)
+    match rule.reaction:
+        case Call():
+            return _INVOKE
+        case Do(program=program):
+            return _INVOKE if program.waits else ACT
+        case _ if empty:
+            return _IGNORE
+        case _ if message.targeted:
+            return ANSWER if message.direct else Deliver(requested_target(message, client, canonical_path))
+        case _:
+            return relay(rule, client)
 
 
 def relay(rule: SignalRule, client: Client) -> Decision:
@@ -95,7 +99,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
         client: its sender.
 
     """
-    match rule.rebroadcast:
+    match rule.config.rebroadcast:
         case Rebroadcast.EVERYONE:
             return _TO_EVERYONE
         case Rebroadcast.SENDER:
@@ -122,6 +126,6 @@ def requested_target(message: ClientMessage, client: Client, canonical_path: Cal
 
 
 def _not_allowed(requested: RequestedTarget, rule: SignalRule) -> ClientError:
-    allowed = ", ".join(target.value for target in RequestedTarget if target in rule.targets) or "none"
+    allowed = ", ".join(target.value for target in RequestedTarget if target in rule.config.targets) or "none"
     text = f"this signal does not let a message choose its {requested.value} (allowed: {allowed})"
     return ClientError(ErrorCode.TARGET_NOT_ALLOWED, text, f"/{requested.value}")

@@ -36,7 +36,7 @@ class ElsewhereGuard:
     def __init__(self, table: SignalTable, hub: Hub) -> None:
         self._table = table
         self._hub = hub
-        self._closed = frozenset(ward for ward, rule in table.wards.items() if not rule.from_elsewhere)
+        self._closed = frozenset(ward for ward, rule in table.wards.items() if not rule.config.open_to_others)
         self._gates = _distinct(table)
 
     @property
@@ -63,7 +63,7 @@ class ElsewhereGuard:
             return None
         if there is None or there.place == client.place:
             return None
-        if not there.rule.from_elsewhere:
+        if not there.rule.config.open_to_others:
             text = "the signal there takes no messages from clients on other paths"
             return ClientError(ErrorCode.TARGET_NOT_ALLOWED, text, pointer)
         gate = there.rule.gate
@@ -106,7 +106,7 @@ def _distinct(table: SignalTable) -> tuple[tuple[SchemaGate, tuple[str, ...]], .
     """Give each schema with the wards that have it, but for those that take nothing anyway."""
     found: dict[str, tuple[SchemaGate, list[str]]] = {}
     for ward, rule in table.wards.items():
-        if rule.gate is None or not rule.from_elsewhere:
+        if rule.gate is None or not rule.config.open_to_others:
             continue
         said = repr(rule.gate.document)  # unlike ==, it tells 1 and true apart
         found.setdefault(said, (rule.gate, []))[1].append(ward)

@@ -1,23 +1,20 @@
 """A signal's rule: what becomes of the messages that arrive on one WebSocket path, resolved and checked."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
-from signalpost.events import SignalEvent
+from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig
 from signalpost.foreign import Code
+from signalpost.handlers import Handler
 from signalpost.jsonschemas.gate import SchemaGate
-from signalpost.paths import PathPattern
 from signalpost.signals.messagefilters import Filters
 
 _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
 
-SignalFunction = Callable[[SignalEvent], Awaitable[Any]]
-
 
 class Program(Protocol):
-    """A compiled list of actions; see `signalpost.actions.program.Program`, which is a floor above.
+    """A compiled list of actions; see `signalpost.actions.program.Program`, which is a layer above.
 
     Its text names its steps: ``if, broadcast``.
     """
@@ -52,61 +49,67 @@ class Program(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SignalRule:
-    """One signal of the plan. It holds the handler's function rather than the handler: plugins are a floor above.
+class Relay:
+    """Re-broadcast the message: to whom it asks for, or as `SignalConfig.rebroadcast` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a plugin's handler.
 
     Attributes:
-        pattern: the WebSocket paths it takes.
+        code: what the log calls it.
+
+    """
+
+    handler: Handler
+    code: Code = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code", self.handler.code)  # made once, not for each message
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Do a list of actions."""
+
+    program: Program
+
+
+Reaction = Relay | Call | Do
+
+RELAY = Relay()
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRule:
+    """One signal of the plan.
+
+    Attributes:
+        config: what routes.yaml, or a plugin's decorator, says of it.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
         endpoints: names of the endpoints that serve it; never empty.
-        handler: called with every message, for `do` too; None re-broadcasts.
-        handler_name: for the log; empty without a handler.
-        handler_plugin: the plugin that `handler` comes from, for the log; empty without a handler.
+        reaction: what is done with a message.
         gate: judges the client's whole message object; None lets every message pass.
-        rebroadcast: who gets a message that asks for nothing; ignored where there is a handler.
-        targets: what a client may ask for.
-        format: how frames are read.
-        slow: what becomes of its clients that do not read as fast as they are sent to.
-        parallel: how many messages of one client its handler may have at once.
-        cancel_when_gone: whether its handler is cancelled when the client goes, and what the client still has waiting
-            is let go.
-        protocols: subprotocols that clients may have chosen for them, besides `signalpost.v1`; the first goes first.
-        do: the list of actions that is done with every message, instead of a plugin's handler.
-        connected: what is done when a client has come; `disconnected`, when it is gone. If one of the three waits, all
-            are done in a task, in their order.
-        shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
-            out once, for what is done with most messages.
-        from_elsewhere: whether messages of clients on other paths arrive here at all.
-        timeout: seconds after which the handling of a message is cancelled; None is never.
-        code: what the log calls `handler`, if that is a plugin's.
+        connected: what is done when a client has come; `disconnected`, when it is gone. If one of them or the reaction
+            is a list that waits, all are done in a task, in their order.
         filters: what plugins say of messages; None where no plugin has one.
         declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
+        shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
+            out once, for what is done with most messages.
         work: what is done with a message, for whoever waits for that: ``handler shout of plugin chat``.
 
     """
 
-    pattern: PathPattern
+    config: SignalConfig
     owner: str
     endpoints: frozenset[str]
-    handler: SignalFunction | None
-    handler_name: str
-    handler_plugin: str
-    gate: SchemaGate | None
-    rebroadcast: Rebroadcast
-    targets: frozenset[RequestedTarget]
-    format: MessageFormat
-    slow: SlowConfig
-    parallel: int = 1
-    cancel_when_gone: bool = False
-    protocols: tuple[str, ...] = ()
-    do: Program | None = None
+    reaction: Reaction = RELAY
+    gate: SchemaGate | None = None
     connected: Program | None = None
     disconnected: Program | None = None
-    from_elsewhere: bool = True
-    declared: bool = True
     filters: Filters | None = None
-    code: Code | None = None
-    timeout: float | None = None
+    declared: bool = True
     shortcut: Rebroadcast | None = field(init=False, compare=False)
     work: str = field(init=False, compare=False)
 
@@ -114,14 +117,37 @@ class SignalRule:
         return f"SignalRule({self.owner})"  # what it holds may be a secret: its path, what its steps send
 
     def __post_init__(self) -> None:
-        plain = self.handler is None and self.do is None and self.format is MessageFormat.JSON
-        decided = plain and self.filters is None
-        goes = self.rebroadcast if decided and self.rebroadcast in _SHORT else None
+        plain = self.reaction == RELAY and self.config.format is MessageFormat.JSON and self.filters is None
+        goes = self.config.rebroadcast if plain and self.config.rebroadcast in _SHORT else None
         object.__setattr__(self, "shortcut", goes)  # the way of a frozen dataclass
         object.__setattr__(self, "work", self._work())
 
+    @property
+    def handler(self) -> Handler | None:
+        """The plugin's handler that is called with a message."""
+        return self.reaction.handler if isinstance(self.reaction, Call) else None
+
+    @property
+    def do(self) -> Program | None:
+        """The list of actions that is done with a message."""
+        return self.reaction.program if isinstance(self.reaction, Do) else None
+
+    @property
+    def code(self) -> Code | None:
+        """What the log calls its handler."""
+        return self.reaction.code if isinstance(self.reaction, Call) else None
+
+    @property
+    def cancel_when_gone(self) -> bool:
+        """Whether its handler is cancelled when the client goes, and what the client still has waiting is dropped."""
+        return self.handler is not None and self.handler.cancel_when_gone
+
     def _work(self) -> str:
-        if self.do is None:
-            return f"handler {self.handler_name} of plugin {self.handler_plugin}"
-        calls = f" (calling {', '.join(sorted(self.do.calls))})" if self.do.calls else ""
-        return f"the actions of {self.owner}{calls}"
+        match self.reaction:
+            case Call(handler=handler):
+                return f"handler {handler.name} of plugin {handler.plugin}"
+            case Do(program=program):
+                calls = f" (calling {', '.join(sorted(program.calls))})" if program.calls else ""
+                return f"the actions of {self.owner}{calls}"
+            case _:
+                return f"the re-broadcast of {self.owner}"

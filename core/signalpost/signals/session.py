@@ -14,7 +14,7 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
-from signalpost.foreign import Code, is_the_task_s, original, overran
+from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
@@ -26,7 +26,7 @@ from signalpost.signals.message import ClientMessage, Ref, RejectedMessageError,
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.overdue import Deadline, Handling, Overdue
-from signalpost.signals.rule import Program, SignalRule
+from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
 from signalpost.websocket.frames import Dialect, Opcode, encoding_of
@@ -45,7 +45,6 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
-_NO_CODE = Code("handler", "", "")
 _NO_REQUEST = ClientMessage(None)
 _LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
@@ -127,8 +126,14 @@ class Session:
         self._source = source
         self.rule = rule
         if self._inbox is not None:
-            at_once = rule.handler is None or (rule.do is not None and not rule.do.waits)
-            self._inbox.switch_source(source, rule.parallel, last=at_once)
+            match rule.reaction:
+                case Relay():
+                    at_once = True
+                case Do(program=program):
+                    at_once = not program.waits
+                case _:
+                    at_once = False
+            self._inbox.switch_source(source, rule.config.parallel, last=at_once)
 
     def context(self) -> Context:
         """Give the context of the client's own, in which plugins' code is run for it."""
@@ -229,7 +234,7 @@ class Session:
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
             self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
-        elif rule.format is _RAW:
+        elif rule.config.format is _RAW:
             self._relay(opcode, payload)
         elif opcode != _TEXT:
             self._reject(_BINARY, None)
@@ -401,11 +406,11 @@ class Session:
 
     def _act(self, message: ClientMessage) -> None:
         """Do the rule's list of actions."""
-        if self.rule.do is None:
+        program = self.rule.do
+        if program is None:
             return
-        event = self._event(message, datetime.now(UTC), self.rule)
         try:
-            self._run(self.rule.do, event)
+            self._run(program, self._event(message, datetime.now(UTC), self.rule))
         except StepFailedError as error:
             self.step_failed(error)
             self._reject(_FAILED, message.ref)
@@ -436,7 +441,7 @@ class Session:
             path=client.path,
             params=client.params,
             request=self.request,
-            route=rule.pattern.text,
+            route=rule.config.path.text,
             timestamp=timestamp,
             shared=self._signals.shared,
             broadcast=SenderBroadcast(self._signals.broadcaster, client, _NO_REQUEST),
@@ -460,11 +465,11 @@ class Session:
             path=client.path,
             params=client.params,
             request=self.request,
-            route=rule.pattern.text,
+            route=rule.config.path.text,
             timestamp=timestamp,
             shared=self._signals.shared,
             broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
-            _seat=None if rule.code is None else rule.code.seat,
+            _seat=rule.reaction.handler.seat if isinstance(rule.reaction, Call) else None,
         )
 
     def step_failed(self, error: StepFailedError) -> None:
@@ -477,7 +482,7 @@ class Session:
             self._inbox = Inbox(
                 self.client,
                 self._source,
-                self.rule.parallel,
+                self.rule.config.parallel,
                 self._handle,
                 slots=signals.slots,
                 running=signals.running,
@@ -510,7 +515,7 @@ class Session:
         if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
             work.end()
             return
-        scope = asyncio.timeout(rule.timeout if isinstance(message, ClientMessage) else None)
+        scope = asyncio.timeout(rule.config.timeout if isinstance(message, ClientMessage) else None)
         handling = overdue.begin(scope, client, rule)
         try:
             async with scope:
@@ -529,7 +534,7 @@ class Session:
         """Tell the log, the hooks `on_error` and the sender that the time for a message was over."""
         rule, text = handling.rule, "was cancelled, since its client had gone"
         if not handling.is_told:
-            text = f"took longer than {rule.timeout or 0.0:g} s"
+            text = f"took longer than {rule.config.timeout or 0.0:g} s"
             logger.warning("%s %s and was cancelled", handling, text)
         if error is not None:
             overran(error, text)
@@ -545,20 +550,20 @@ class Session:
         try:
             if not isinstance(message, ClientMessage):
                 await message.program.run_async(self.client_event(message, timestamp, rule), charge=self._source.charge)
-            elif rule.do is not None:
-                await rule.do.run_async(self._event(message, timestamp, rule), charge=self._source.charge)
-            elif rule.handler is not None:
-                handling = (rule.code or _NO_CODE).run(rule.handler, self._event(message, timestamp, rule))
-                await (self._handle_cancellable(handling) if rule.cancel_when_gone else handling)
+            elif isinstance(rule.reaction, Do):
+                await rule.reaction.program.run_async(self._event(message, timestamp, rule), charge=self._source.charge)
+            elif isinstance(rule.reaction, Call):
+                handler = rule.reaction.handler
+                handling = rule.reaction.code.run(handler.function, self._event(message, timestamp, rule))
+                await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
         except StepFailedError as error:
             self.step_failed(error)
         except BaseException as error:  # SystemExit, too, which would end the loop
             if is_the_task_s(error):
                 raise
             logger.error(  # noqa: TRY400 - of what the plugin really raised
-                "handler %s of plugin %s failed on %s for client %s",
-                rule.handler_name,
-                rule.handler_plugin,
+                "%s failed on %s for client %s",
+                rule.work,
                 client.path,
                 client.id,
                 exc_info=original(error),

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, RequestedTarget, SlowConfig
+from signalpost.config.model import LatestBy, SignalConfig
 from signalpost.delivery.client import Apart, Place
 from signalpost.paths import PathPattern, PathTable, plain_path
 from signalpost.signals.messagefilters import Filters
@@ -67,17 +67,17 @@ class SignalTable:
         self._all: PathTable[None] = PathTable()
         self._names = frozenset(endpoints)
         self.bound = any(rule.endpoints < self._names for rule in rules)
-        self.wards = {_ward(rule): rule for rule in rules if rule.gate is not None or not rule.from_elsewhere}
-        policies = (rule.slow.policy for rule in rules)
+        self.wards = {_ward(rule): rule for rule in rules if rule.gate is not None or not rule.config.open_to_others}
+        policies = (rule.config.slow.policy for rule in rules)
         self.keys = frozenset(policy.key for policy in policies if isinstance(policy, LatestBy))
         seen: set[str] = set()
         for rule in rules:
             for name in rule.endpoints:
-                self._tables[name].add(rule.pattern, rule)
+                self._tables[name].add(rule.config.path, rule)
             # Two endpoints may each have a signal on one path; for the spelling of targets the first one counts.
-            if rule.pattern.key not in seen:
-                seen.add(rule.pattern.key)
-                self._all.add(rule.pattern, None)
+            if rule.config.path.key not in seen:
+                seen.add(rule.config.path.key)
+                self._all.add(rule.config.path, None)
 
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Find the signal for the text of a path at an endpoint; None when it is refused, or no path."""
@@ -128,23 +128,9 @@ def path_of(place: Place | None) -> str | None:
 
 
 def _ward(rule: SignalRule) -> str:
-    return sys.intern("\n".join((rule.pattern.key, *sorted(rule.endpoints))))  # each client keeps it
+    return sys.intern("\n".join((rule.config.path.key, *sorted(rule.endpoints))))  # each client keeps it
 
 
 def _undeclared(endpoint: str, filters: Filters | None) -> SignalRule:
     """Say what Pode does on a path without a signal: re-broadcast, to everyone or where the client asks."""
-    return SignalRule(
-        pattern=_ANY_PATH,
-        owner="undeclared",
-        endpoints=frozenset({endpoint}),
-        handler=None,
-        handler_name="",
-        handler_plugin="",
-        gate=None,
-        rebroadcast=Rebroadcast.EVERYONE,
-        targets=frozenset(RequestedTarget),
-        format=MessageFormat.JSON,
-        slow=SlowConfig(),
-        declared=False,
-        filters=filters,
-    )
+    return SignalRule(SignalConfig((), _ANY_PATH), "undeclared", frozenset({endpoint}), filters=filters, declared=False)

@@ -70,7 +70,7 @@ class ClientReload:
         if resolved is None or (connection.session.rule.declared and not resolved.rule.declared):
             self._send_away(client, NO_SIGNAL)
             return
-        limits, slow = self._services.limits, resolved.rule.slow
+        limits, slow = self._services.limits, resolved.rule.config.slow
         self._services.signals.hub.move(client, resolved.path, resolved.place, resolved.ward)
         client.endpoint = endpoint
         client.params = resolved.params

@@ -187,7 +187,7 @@ class Upgrader:
         """Write the 101, and let a client of ours have the transport, which `hand_over` sets free."""
         services = self._services
         hub = services.signals.hub
-        client_id, protocol = secrets.token_hex(_ID_BYTES), choose_protocol(offer, resolved.rule.protocols)
+        client_id, protocol = secrets.token_hex(_ID_BYTES), choose_protocol(offer, resolved.rule.config.protocols)
         agreed = None if endpoint.compression is None else agree(offer.extensions)
         agreement, extensions = agreed or (None, "")
         transport.write(accept(offer, protocol, client_id, extensions))
@@ -197,8 +197,8 @@ class Upgrader:
             endpoint,
             transport,
             hub,
-            limit=resolved.rule.slow.buffer or services.limits.outbox,
-            policy=resolved.rule.slow.policy,
+            limit=resolved.rule.config.slow.buffer or services.limits.outbox,
+            policy=resolved.rule.config.slow.policy,
             params=resolved.params,
             dialect=dialect_of(protocol),
             deflate=self._deflater(agreement),
