@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
 from signalpost.config.model import EndpointConfig
-from signalpost.delivery.client import Client, ClientId
-from signalpost.delivery.target import Receipt
+from signalpost.delivery.client import Client
+from signalpost.delivery.target import ClientId, Receipt
 from signalpost.fields import decode_field, join_fields, origin_form, read_query
 from signalpost.foreign import Code, Seat
 from signalpost.state.state import State

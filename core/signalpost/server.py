@@ -192,7 +192,7 @@ class Server:
         self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=shed, writer=self._writer)
         self._hub.strain = Strain(loop.time, loop.call_later, self._hub.flush)
         self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
-        self._broadcaster = Broadcaster(self._hub, table.canonical_path)
+        self._broadcaster = Broadcaster(self._hub, self._hub.deliver, table.canonical_path)
         self._broadcaster.address_by(table, guard_for(table, self._hub))
         self._broadcaster.filter = _filter_of(plan)
         self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, services=Services(plan.config.folder))

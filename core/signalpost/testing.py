@@ -44,9 +44,8 @@ from websockets.typing import Subprotocol
 
 from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.delivery.client import Client as ServerClient
-from signalpost.delivery.client import ClientId
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.target import Receipt
+from signalpost.delivery.target import ClientId, Receipt
 from signalpost.events import (
     Broadcast,
     HandshakeRequest,

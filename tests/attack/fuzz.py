@@ -38,6 +38,8 @@ from sanic.exceptions import BadRequest
 from signalpost.cli.logs import LineFormatter
 from signalpost.cli.run import calm_collector
 from signalpost.config.addresses import parse_host
+from signalpost.delivery.codec import PLAIN, V1
+from signalpost.delivery.publication import Publication
 from signalpost.fields import origin_form, query_values
 from signalpost.http.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
 from signalpost.http.files import part_of
@@ -50,7 +52,6 @@ from signalpost.jsontext import load
 from signalpost.paths import PathPattern, path_segments, path_text
 from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
 from signalpost.signals.message import RejectedMessageError, read_message
-from signalpost.signals.outgoing import ValueFrame, error_frame
 from signalpost.templates.compiler import Compiler
 from signalpost.templates.scope import Limits
 from signalpost.templates.value import Computed, TemplateFailedError
@@ -220,12 +221,12 @@ class Message:
             try:
                 message = read_message(text, gate)
             except RejectedMessageError as refused:
-                frame = error_frame(refused.error, refused.ref)
+                frame = V1.codec.error(refused.error, refused.ref)
                 must(len(frame) < 2_000, f"an error of {len(frame)} bytes")
                 continue
             with contextlib.suppress(TypeError):  # it is nested too deeply: the session says so
-                frame = ValueFrame(message.message, "/fuzz")
-                must(frame.plain[0] == frame.v1[0] == 0x81, "no text goes out")
+                sent = Publication(message.message, "/fuzz")
+                must(sent.encoded(PLAIN)[0] == sent.encoded(V1)[0] == 0x81, "no text goes out")
 
 
 def taken_at_the_door(data):
@@ -313,12 +314,15 @@ class Handshake:
             return
         must(quick in {None, (offer, request.path)}, "it is read in two ways")
         agreed = agree(offer.extensions)
-        answer = accept(offer, choose_protocol(offer), "id", agreed[1] if agreed else "")
+        answer = accept(offer, choose_protocol(offer, ("signalpost.v1",)), "id", agreed[1] if agreed else "")
         origin = offer.origin.lower()
         must(not origin or re.fullmatch(r"https://good\.example(:0*443)?", origin) or offer.host in origin, origin)
         must(answer.endswith(b"\r\n\r\n"), "the answer has no end")
         must(answer.count(b"\r\n\r\n") == 1, "the answer ends twice")
-        must(answer.count(b"\n") == 6 + bool(agreed) + bool(choose_protocol(offer)), "a line of somebody else's")
+        must(
+            answer.count(b"\n") == 6 + bool(agreed) + bool(choose_protocol(offer, ("signalpost.v1",))),
+            "a line of somebody else's",
+        )
 
 
 class Body:

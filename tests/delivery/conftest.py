@@ -7,11 +7,14 @@ import socket
 import pytest
 
 from signalpost.config.model import EndpointConfig, Scheme, SlowPolicy
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client
+from signalpost.delivery.codec import PLAIN, V1
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.publication import Publication
 from signalpost.delivery.ring import Ring
+from signalpost.delivery.target import EVERYONE, ClientId
 from signalpost.delivery.writers import OneByOne
-from signalpost.websocket.frames import CloseCode, Dialect, Opcode, encode_frame
+from signalpost.websocket.frames import CloseCode, Opcode, encode_frame
 
 ENDPOINT = EndpointConfig(("endpoints", 0), "live", "127.0.0.1", 0, Scheme.WS)
 
@@ -209,28 +212,20 @@ class Peer:
         return bytes(self.received)
 
 
-class Signal:
-    """A frame of a size of its own for each dialect, which counts its encodings."""
+class Signal(Publication):
+    """A publication of a size of its own for each codec, which counts what it is encoded for."""
 
     def __init__(self, name, size=0, path=None):
-        self.path = path
-        self._payload = f"{name} ".encode().ljust(size, b"-")
-        self.size = len(self._payload)
+        super().__init__(f"{name} ".ljust(size, "-"), path)
         self.encodings = []
 
-    @property
-    def plain(self):
-        self.encodings.append(Dialect.PLAIN)
-        return self.of(Dialect.PLAIN)
+    def encoded(self, encoding):
+        self.encodings.append(encoding)
+        return self.of(encoding)
 
-    @property
-    def v1(self):
-        self.encodings.append(Dialect.V1)
-        return self.of(Dialect.V1)
-
-    def of(self, dialect):
+    def of(self, encoding):
         """Give an encoding without counting it."""
-        return encode_frame(Opcode.TEXT, (b"v1 " if dialect is Dialect.V1 else b"") + self._payload)
+        return encode_frame(Opcode.TEXT, (b"v1 " if encoding.codec is V1.codec else b"") + self.data)
 
 
 class World:
@@ -242,12 +237,16 @@ class World:
         self.sockets = []
         self._ids = itertools.count()
 
+    def broadcast(self, publication, target=EVERYONE):
+        """Deliver a publication to a target."""
+        publication.target = target
+        return self.hub.deliver(publication)
+
     def connect(
         self,
         path="/",
         *,
-        dialect=Dialect.PLAIN,
-        deflate=None,
+        encoding=PLAIN,
         limit=10_000,
         policy=SlowPolicy.DISCONNECT,
         tls=False,
@@ -260,8 +259,7 @@ class World:
 
         Args:
             path: where.
-            dialect: what it reads.
-            deflate: how frames are compressed for it.
+            encoding: how it reads.
             limit: of its outbox.
             policy: when that is full.
             tls: without a descriptor: everything goes through the transport.
@@ -287,8 +285,7 @@ class World:
             self.hub,
             limit=limit,
             policy=policy,
-            dialect=dialect,
-            deflate=deflate,
+            encoding=encoding,
         )
         peer = Peer(self, transport, client, far)
         transport.set_write_buffer_limits(high=0, low=0)

@@ -59,12 +59,12 @@ class TestHub:
         slow, slower, slowest = (world.connect(path, limit=1 << 20, tls=tls) for path in ("/1", "/2", "/3"))
         for peer, count in ((slow, 1), (slower, 2), (slowest, 3)):
             for _ in range(count):
-                peer.client.send(signal("s", 22_000).of(peer.client.dialect))
+                peer.client.send(signal("s", 22_000).of(peer.client.encoding))
         world.turn.end()
         assert slowest.client.close_code == CloseCode.TOO_SLOW
         assert [peer.transport.ended for peer in (slow, slower, slowest)] == ["", "", "aborted"]
         assert world.hub._backlog.total == slow.client.waiting + slower.client.waiting <= 100_000
-        world.hub.broadcast(signal("all", 22_000))
+        world.broadcast(signal("all", 22_000))
         reading.read_everything()
         world.turn.end()
         assert [peer.transport.ended for peer in (reading, slow, slower)] == ["", "", "aborted"]
@@ -72,7 +72,7 @@ class TestHub:
     def test_what_is_read_and_who_leaves_weighs_no_more(self, new_world, signal):
         world = new_world(outboxes=1 << 20)
         a, b = world.connect(limit=1 << 20), world.connect(limit=1 << 20)
-        world.hub.broadcast(signal("s", 50_000))
+        world.broadcast(signal("s", 50_000))
         world.turn.end()
         assert world.hub._backlog.total == a.client.waiting + b.client.waiting > 0
         a.read_everything()
@@ -83,7 +83,7 @@ class TestHub:
         shed = []
         world = new_world(outboxes=50_000, shed=shed.append)
         peers = [world.connect(limit=1 << 20, tls=True) for _ in range(300)]
-        world.hub.broadcast(signal("s", 9_990))
+        world.broadcast(signal("s", 9_990))
         world.turn.end()
         assert sum(not peer.transport.ended for peer in peers) == 5
         assert len(world.hub.clients) == 5

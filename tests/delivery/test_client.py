@@ -6,9 +6,8 @@ import struct
 import pytest
 
 from signalpost.delivery.client import NO_DESCRIPTOR
-from signalpost.websocket.frames import CloseCode, Dialect, encode_close
-
-PLAIN = Dialect.PLAIN
+from signalpost.delivery.codec import PLAIN, V1
+from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
 
 
 def congest(world, peer, signal, size=30_000):
@@ -133,13 +132,15 @@ class TestClose:
         assert peer.read_everything() == sent + encode_close(4000, "first")
         assert not peer.transport.is_closing()  # the peer is to answer first
 
-    def test_a_full_outbox_has_room_for_the_close_frame_and_for_the_notice_before_it(self, world, peer, signal):
+    def test_a_full_outbox_has_room_for_the_close_frame_and_for_the_bye_before_it(self, world, peer, signal):
+        peer.client.encoding = V1
         sent = congest(world, peer, signal)
         more = signal("more", 19_996).of(PLAIN)
         assert peer.client.send(more)
-        peer.client.close(1012, notice=b"bye")
+        peer.client.send_away(CloseCode.RESTART, "", 1_500)
         assert peer.client.close_code == 1012
-        assert peer.read_everything() == sent + more + b"bye" + encode_close(1012)
+        bye = encode_frame(Opcode.TEXT, b'{"bye":{"retry_ms":1500}}')
+        assert peer.read_everything() == sent + more + bye + encode_close(1012)
 
     @pytest.mark.parametrize("half", [False, True])
     def test_finishing_ends_the_transport_once_all_is_written(self, world, peer, signal, half):

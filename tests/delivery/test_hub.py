@@ -6,11 +6,9 @@ import socket
 import pytest
 
 from signalpost.config.model import SlowPolicy
-from signalpost.delivery.client import ClientId
-from signalpost.delivery.target import NOBODY, Receipt, Target
-from signalpost.websocket.frames import CloseCode, Dialect, Opcode, encode_close, encode_frame
-
-PLAIN, V1 = Dialect.PLAIN, Dialect.V1
+from signalpost.delivery.codec import PLAIN, V1
+from signalpost.delivery.target import NOBODY, ClientId, Receipt, Target
+from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
 
 
 def all_got(count, *, dropped=0):
@@ -81,37 +79,37 @@ class TestTargets:
             client=ClientId(people[who["client"]].client.id if who["client"] in people else "?")
             if "client" in who
             else None,
-            excluding=people[who["excluding"]].client if "excluding" in who else None,
+            excluding=people[who["excluding"]].client.id if "excluding" in who else None,
         )
-        assert world.hub.broadcast(signal("it"), target) == all_got(len(expected))
+        assert world.broadcast(signal("it"), target) == all_got(len(expected))
         world.turn.end()
         assert {name: names(peer) for name, peer in people.items()} == {
             name: ["it"] if name in expected else [] for name in people
         }
 
     def test_nobody_is_reached_where_nobody_is(self, world, signal):
-        assert world.hub.broadcast(signal("it")) is NOBODY
+        assert world.broadcast(signal("it")) is NOBODY
 
     def test_a_client_gets_what_was_broadcast_while_it_belonged(self, world, signal):
-        a, hub, red = world.connect(), world.hub, Target(groups=frozenset({"red"}))
-        hub.broadcast(signal("before"), red)
+        a, red = world.connect(), Target(groups=frozenset({"red"}))
+        world.broadcast(signal("before"), red)
         a.client.join("red")
-        hub.broadcast(signal("within"), red)
+        world.broadcast(signal("within"), red)
         a.client.leave("red")
-        hub.broadcast(signal("after"), red)
+        world.broadcast(signal("after"), red)
         late = world.connect()
-        hub.broadcast(signal("everyone"))
+        world.broadcast(signal("everyone"))
         world.turn.end()
         assert (names(a), names(late)) == (["within", "everyone"], ["everyone"])
 
     def test_a_client_that_moves_gets_what_goes_to_the_path_where_it_is_then(self, world, signal):
         a, b, hub = world.connect("/x", groups=["red"]), world.connect("/x"), world.hub
-        hub.broadcast(signal("x"), Target(path="/x"))
+        world.broadcast(signal("x"), Target(path="/x"))
         hub.move(a.client, "/y")
-        hub.broadcast(signal("later-x"), Target(path="/x"))
-        hub.broadcast(signal("y"), Target(path="/y", groups=frozenset({"red"})))
+        world.broadcast(signal("later-x"), Target(path="/x"))
+        world.broadcast(signal("y"), Target(path="/y", groups=frozenset({"red"})))
         hub.move(b.client, "/y")
-        hub.broadcast(signal("all-y"), Target(path="/y"))
+        world.broadcast(signal("all-y"), Target(path="/y"))
         world.turn.end()
         assert (names(a), names(b)) == (["x", "y", "all-y"], ["x", "later-x", "all-y"])
         assert list(hub._paths) == ["/y"]
@@ -149,10 +147,10 @@ class TestOneTurn:
         return lambda *where, **options: world.connect(*where, kind=socket.SOCK_SEQPACKET, **options)
 
     def test_the_broadcasts_of_a_turn_leave_in_one_write(self, world, connect, signal):
-        a, b = connect(), connect(dialect=V1)
+        a, b = connect(), connect(encoding=V1)
         frames = [signal(f"s{number}") for number in range(5)]
         for frame in frames:
-            world.hub.broadcast(frame)
+            world.broadcast(frame)
         assert (a.records(), b.records()) == ([], [])
         world.turn.end()
         assert a.records() == [b"".join(frame.of(PLAIN) for frame in frames)]
@@ -161,11 +159,11 @@ class TestOneTurn:
     def test_so_do_frames_for_many_targets_in_the_order_of_the_calls(self, world, connect, signal):
         a, b, c = connect("/x", groups=["red"]), connect("/x"), connect("/y", groups=["red"])
         frames = {name: signal(name) for name in "12345"}
-        world.hub.broadcast(frames["1"])
-        world.hub.broadcast(frames["2"], Target(path="/x"))
-        world.hub.broadcast(frames["3"], Target(groups=frozenset({"red"}), excluding=c.client))
+        world.broadcast(frames["1"])
+        world.broadcast(frames["2"], Target(path="/x"))
+        world.broadcast(frames["3"], Target(groups=frozenset({"red"}), excluding=c.client.id))
         world.hub.send(c.client, frames["4"].of(PLAIN))
-        world.hub.broadcast(frames["5"], Target(client=a.client.id))
+        world.broadcast(frames["5"], Target(client=a.client.id))
         world.turn.end()
         got = {
             name: [frames[number].of(PLAIN) for number in numbers]
@@ -176,19 +174,19 @@ class TestOneTurn:
     def test_the_end_of_the_turn_is_asked_for_once(self, world, connect, signal):
         connect()
         for _ in range(3):
-            world.hub.broadcast(signal("it"))
+            world.broadcast(signal("it"))
         assert len(world.turn.soon) == 1
         world.turn.end()
-        world.hub.broadcast(signal("it"))
+        world.broadcast(signal("it"))
         assert len(world.turn.soon) == 1
 
     def test_each_encoding_is_asked_for_once_a_lane_however_many_clients_there_are(self, world, signal):
-        for dialect in (PLAIN, V1):
+        for encoding in (PLAIN, V1):
             for tls in (False, True):
                 for _ in range(3):
-                    world.connect(dialect=dialect, tls=tls)
+                    world.connect(encoding=encoding, tls=tls)
         frame = signal("it")
-        world.hub.broadcast(frame)
+        world.broadcast(frame)
         world.turn.end()
         # Frames keep what they have made; of the clients with an outbox and those without, each asks once.
         assert sorted(frame.encodings, key=str) == sorted([PLAIN, PLAIN, V1, V1], key=str)
@@ -196,7 +194,7 @@ class TestOneTurn:
     def test_a_dialect_that_nobody_reads_is_not_encoded(self, world, signal):
         world.connect()
         frame = signal("it")
-        world.hub.broadcast(frame)
+        world.broadcast(frame)
         world.turn.end()
         assert frame.encodings == [PLAIN]
 
@@ -205,7 +203,7 @@ class TestOneTurn:
         monkeypatch.setattr(peer.transport, "write", lambda data: given.append(bytes(data)))
         frames = [signal(name) for name in "abc"]
         for frame in frames:
-            world.hub.broadcast(frame)
+            world.broadcast(frame)
         assert given == []
         world.turn.end()
         assert given == [b"".join(frame.of(PLAIN) for frame in frames)]
@@ -239,7 +237,7 @@ class TestSlowness:
         while not slow.transport.ended:
             assert slow.client.waiting <= 10_000 + 3_000
             sent.append(f"s{len(sent)}")
-            receipts.append(world.hub.broadcast(signal(sent[-1], 2_000)))
+            receipts.append(world.broadcast(signal(sent[-1], 2_000)))
             world.turn.end()
             good.read()
         assert slow.transport.ended == "aborted"
@@ -251,7 +249,7 @@ class TestSlowness:
     def test_a_burst_in_one_turn_that_a_socket_does_not_take_drops_a_client_at_the_end_of_the_turn(self, world, signal):
         slow, good = world.connect(), world.connect(limit=1 << 20)
         for number in range(20):
-            assert world.hub.broadcast(signal(str(number), 2_000)) == all_got(2)
+            assert world.broadcast(signal(str(number), 2_000)) == all_got(2)
         world.turn.end()
         assert (slow.client.close_code, slow.transport.ended) == (CloseCode.TOO_SLOW, "aborted")
         assert names(good) == [str(number) for number in range(20)]
@@ -260,7 +258,7 @@ class TestSlowness:
     def test_a_frame_is_always_taken_when_nothing_waits(self, world, signal, tls):
         peer = world.connect(tls=tls, limit=10)
         for name in "abc":
-            assert world.hub.broadcast(signal(name, 50_000)) == all_got(1)
+            assert world.broadcast(signal(name, 50_000)) == all_got(1)
             world.turn.end()
             assert len(peer.read_everything()) == 50_004
             peer.received.clear()
@@ -268,36 +266,36 @@ class TestSlowness:
     def test_what_waits_behind_a_frame_over_the_limit_is_all_that_is_bounded(self, world, signal):
         peer = world.connect(tls=True, limit=10_000)
         for size in (50_000, 4_000, 4_000):
-            assert world.hub.broadcast(signal("s", size)) == all_got(1)
+            assert world.broadcast(signal("s", size)) == all_got(1)
         world.turn.end()
-        assert world.hub.broadcast(signal("one too many", 4_000)) == all_got(1, dropped=1)
+        assert world.broadcast(signal("one too many", 4_000)) == all_got(1, dropped=1)
         assert peer.client.close_code == CloseCode.TOO_SLOW
 
     def test_a_burst_in_one_turn_is_no_reason_to_drop_who_has_room_for_it(self, world, signal):
         peer = world.connect(tls=True, limit=10_000)
         peer.transport.room = 1 << 20
         for number in range(20):
-            assert world.hub.broadcast(signal(str(number), 4_000)) == all_got(1)
+            assert world.broadcast(signal(str(number), 4_000)) == all_got(1)
         world.turn.end()
         assert names(peer) == [str(number) for number in range(20)]
 
     def test_what_the_transport_has_written_since_does_not_count(self, world, signal):
         peer = world.connect(tls=True, limit=10_000)
         for name in "abc":
-            world.hub.broadcast(signal(name, 4_000))
+            world.broadcast(signal(name, 4_000))
         world.turn.end()
         peer.transport.room = 11_000
         peer.transport.drain()
-        assert world.hub.broadcast(signal("d", 8_000)) == all_got(1)
+        assert world.broadcast(signal("d", 8_000)) == all_got(1)
         assert names(peer) == ["a", "b", "c", "d"]
 
     def test_dropping_one_in_a_broadcast_does_not_give_it_twice_to_another(self, world, signal):
         slow = world.connect(tls=True, limit=10)
-        world.hub.broadcast(signal("fills", 70_000))
+        world.broadcast(signal("fills", 70_000))
         world.turn.end()
         # Becomes congested by this very broadcast, while `slow` is dropped for it.
-        other = world.connect(dialect=V1, limit=1 << 20)
-        assert world.hub.broadcast(signal("big", 60_000)) == all_got(2, dropped=1)
+        other = world.connect(encoding=V1, limit=1 << 20)
+        assert world.broadcast(signal("big", 60_000)) == all_got(2, dropped=1)
         world.turn.end()
         assert slow.transport.ended == "aborted"
         assert names(other) == ["v1"]
@@ -313,7 +311,7 @@ class TestSlowness:
     def test_a_socket_that_is_dead_ends_its_client_alone(self, world, signal):
         dead, good = world.connect(), world.connect()
         dead._far.close()
-        world.hub.broadcast(signal("a"))
+        world.broadcast(signal("a"))
         world.turn.end()
         assert (dead.client.close_code, dead.transport.ended) == (CloseCode.ABNORMAL, "aborted")
         assert names(good) == ["a"]
@@ -341,7 +339,7 @@ class TestLeavingOut:
         target = Target(client=peer.client.id) if way == "to the client" else Target()
         if way == "to each":
             world.hub.send(world.connect().client, b"x")  # no turn of one audience alone
-        self.burst(world, signal, lambda frame: world.hub.broadcast(frame, target))
+        self.burst(world, signal, lambda frame: world.broadcast(frame, target))
         assert peer.client.waiting <= 10_000 + 30_004
         newest = 2 if policy is SlowPolicy.LATEST else 9
         assert names(peer) == ["head", *(f"s{number}" for number in range(20 - newest, 20))]
@@ -353,23 +351,23 @@ class TestLeavingOut:
 
     def test_a_receipt_counts_who_was_not_queued_for(self, world, connect, signal):
         lossy, whole = connect(SlowPolicy.DROP_OLDEST), world.connect(limit=1 << 20)
-        assert world.hub.broadcast(signal("head", 30_000)) == all_got(2)
+        assert world.broadcast(signal("head", 30_000)) == all_got(2)
         world.turn.end()
-        assert world.hub.broadcast(signal("fits", 9_000)) == all_got(2)
-        assert world.hub.broadcast(signal("takes its place", 9_000)) == all_got(2)
-        assert world.hub.broadcast(signal("too large", 20_000)) == all_got(2, dropped=1)
-        assert world.hub.broadcast(signal("too large", 20_000), Target(client=lossy.client.id)) == all_got(1, dropped=1)
+        assert world.broadcast(signal("fits", 9_000)) == all_got(2)
+        assert world.broadcast(signal("takes its place", 9_000)) == all_got(2)
+        assert world.broadcast(signal("too large", 20_000)) == all_got(2, dropped=1)
+        assert world.broadcast(signal("too large", 20_000), Target(client=lossy.client.id)) == all_got(1, dropped=1)
         world.turn.end()
         assert names(lossy) == ["head", "takes"]
         assert names(whole) == ["head", "fits", "takes", "too"]
 
     def test_notices_are_never_left_out_and_too_many_of_them_are_too_much(self, world, connect, signal):
         peer = connect(SlowPolicy.LATEST)
-        world.hub.broadcast(signal("head", 30_000))
+        world.broadcast(signal("head", 30_000))
         world.turn.end()
         for number in range(9):
             assert peer.client.send(signal(f"n{number}", 1_000).of(PLAIN))
-            assert world.hub.broadcast(signal("value", 500)) == all_got(1)
+            assert world.broadcast(signal("value", 500)) == all_got(1)
         assert not peer.client.send(signal("n9", 1_000).of(PLAIN))
         assert (peer.client.close_code, peer.transport.ended) == (CloseCode.TOO_SLOW, "aborted")
 
@@ -379,21 +377,21 @@ class TestModes:
         peer = world.connect(limit=100_000)
         assert peer.client.direct
         for name in "abcdef":
-            world.hub.broadcast(signal(name, 3_000))
+            world.broadcast(signal(name, 3_000))
         world.turn.end()
         assert not peer.client.direct
-        world.hub.broadcast(signal("g"))
+        world.broadcast(signal("g"))
         world.turn.end()
         assert names(peer) == [*"abcdefg"]
         assert peer.client.direct
-        world.hub.broadcast(signal("h"))
+        world.broadcast(signal("h"))
         world.turn.end()
         assert names(peer) == [*"abcdefgh"]
 
     def test_no_broadcast_overtakes_what_the_transport_holds_from_before(self, world, signal):
         peer = world.connect(kept=b"HTTP/1.1 101")
         assert not peer.client.direct
-        world.hub.broadcast(signal("a"))
+        world.broadcast(signal("a"))
         world.turn.end()
         assert peer.read() == 0
         frame = signal("a").of(PLAIN)
@@ -418,12 +416,12 @@ class TestDescriptors:
     )
     def test_a_frame_never_reaches_who_got_the_number_of_a_client_that_was_ended(self, world, signal, end):
         old, other = world.connect("/x", groups=["red"]), world.connect("/x")
-        world.hub.broadcast(signal("before"))
+        world.broadcast(signal("before"))
         world.hub.send(old.client, signal("before, too").of(PLAIN))
         end(old.client)
         stranger = self.reuse(old)
         for target in (Target(), Target(path="/x"), Target(groups=frozenset({"red"})), Target(client=old.client.id)):
-            world.hub.broadcast(signal("after"), target)
+            world.broadcast(signal("after"), target)
         assert not world.hub.send(old.client, signal("after").of(PLAIN))
         old.client.join("blue")
         old.client.close()
@@ -440,15 +438,15 @@ class TestDescriptors:
         world.turn.end()  # the transport closes its socket
         new = world.connect("/y")
         assert new.client.descriptor == number
-        world.hub.broadcast(signal("x"), Target(path="/x"))
-        world.hub.broadcast(signal("y"), Target(path="/y"))
+        world.broadcast(signal("x"), Target(path="/x"))
+        world.broadcast(signal("y"), Target(path="/y"))
         world.turn.end()
         assert names(new) == ["y"]
 
     def test_what_was_queued_goes_out_before_the_close_frame(self, world, signal):
         peer = world.connect()
         frame = signal("last words")
-        world.hub.broadcast(frame)
+        world.broadcast(frame)
         peer.client.close(4321, "why")
         assert peer.read_everything() == frame.of(PLAIN) + encode_close(4321, "why")
 
@@ -481,6 +479,6 @@ class TestClosing:
     def test_a_closing_client_gets_no_more_broadcasts(self, world, signal):
         peer = world.connect()
         peer.client.close()
-        assert world.hub.broadcast(signal("late")) is NOBODY
+        assert world.broadcast(signal("late")) is NOBODY
         world.turn.end()
         assert peer.read_everything() == encode_frame(Opcode.CLOSE, (1000).to_bytes(2, "big"))

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from signalpost.delivery.client import ClientId
-from signalpost.delivery.target import Target
-from signalpost.websocket.frames import CloseCode, Dialect, encode_close
+from signalpost.delivery.codec import PLAIN, V1
+from signalpost.delivery.target import ClientId, Target
+from signalpost.websocket.frames import CloseCode, encode_close
 
 PATHS = ("/", "/x")
 GROUPS = ("red", "blue")
@@ -30,11 +30,11 @@ class Expected:
 
     """
 
-    def __init__(self, peer, path, dialect, before):
+    def __init__(self, peer, path, encoding, before):
         self.peer = peer
         self.path = path
         self.groups = set()
-        self.dialect = dialect
+        self.encoding = encoding
         self.frames = [before] if before else []
         self.member = True
         self.whole = True
@@ -65,13 +65,13 @@ class Interleavings(RuleBasedStateMachine):
     @rule(
         target=connected,
         path=st.sampled_from(PATHS),
-        dialect=st.sampled_from(Dialect),
+        encoding=st.sampled_from([PLAIN, V1]),
         tls=st.booleans(),
         kept=st.sampled_from([b"", b"", ANSWER]),
     )
-    def connect(self, path, dialect, tls, kept):
-        peer = self.world.connect(path, dialect=dialect, limit=LIMIT, tls=tls, kept=kept)
-        each = Expected(peer, path, dialect, kept)
+    def connect(self, path, encoding, tls, kept):
+        peer = self.world.connect(path, encoding=encoding, limit=LIMIT, tls=tls, kept=kept)
+        each = Expected(peer, path, encoding, kept)
         self.everybody.append(each)
         self.notice_the_dropped()
         return each
@@ -151,11 +151,11 @@ class Interleavings(RuleBasedStateMachine):
             path,
             None if groups is None else frozenset(groups),
             None if only is None else ClientId(only.peer.client.id),
-            None if excluding is None else excluding.peer.client,
+            None if excluding is None else excluding.peer.client.id,
         )
-        receipt = self.world.hub.broadcast(frame, target)
+        receipt = self.world.broadcast(frame, target)
         for each in matched:
-            each.frames.append(frame.of(each.dialect))
+            each.frames.append(frame.of(each.encoding))
         dropped = self.notice_the_dropped()
         assert receipt.matched == len(matched)
         assert receipt.queued == receipt.matched - receipt.dropped
@@ -164,7 +164,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(each=connected, size=st.sampled_from(SIZES))
     def send(self, each, size):
-        data = self.frame(size).of(each.dialect)
+        data = self.frame(size).of(each.encoding)
         was_member = each.member
         sent = each.peer.client.send(data)
         if was_member:

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalpost.config.model import LatestBy, SlowPolicy
-from signalpost.delivery.outbox import CHUNK, NO_PATH, Fate, LossyOutbox, WholeOutbox, lagged_frame, open_outbox
-from signalpost.signals.outgoing import ValueFrame, slot_of
-from signalpost.websocket.frames import Dialect, Opcode, encode_frame
+from signalpost.delivery.codec import PLAIN, V1
+from signalpost.delivery.outbox import CHUNK, Fate, LossyOutbox, WholeOutbox, open_outbox
+from signalpost.delivery.publication import NO_PATH, Publication, slot_of
+from signalpost.websocket.frames import Opcode, encode_frame
 
 LOSSY = (SlowPolicy.DROP_OLDEST, SlowPolicy.LATEST)
 ROOM = 1_000
@@ -76,7 +77,7 @@ class Plainly:
         return chunk, len(chunk) - head
 
     def notice(self, missed):
-        return lagged_frame(missed) if missed and self.told else b""
+        return V1.codec.lagged(missed) if missed and self.told else b""
 
 
 paths = st.sampled_from([None, NO_PATH, "/a", "/a", "/b", "/c"])
@@ -91,7 +92,7 @@ steps = st.one_of(frames, frames, frames, st.tuples(st.just("take"), sizes, path
 @settings(max_examples=150)
 @given(before=st.lists(steps, max_size=20), at_first=rooms, after=st.lists(steps, max_size=80))
 def test_for_any_sequence_of_frames_and_takes_it_holds_what_the_policy_says(policy, told, before, at_first, after):
-    outbox, plainly = LossyOutbox(policy, told=told), Plainly(policy, told)
+    outbox, plainly = LossyOutbox(policy, V1.codec.lagged if told else PLAIN.codec.lagged), Plainly(policy, told)
     count = 0
     for slow, what, size, path, room in (
         *((False, *step) for step in before),
@@ -122,31 +123,31 @@ def test_for_any_sequence_of_frames_and_takes_it_holds_what_the_policy_says(poli
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("policy", LOSSY)
 def test_a_client_that_never_reads_costs_what_its_frames_cost_however_many_are_left_out(policy, told):
-    outbox = LossyOutbox(policy, told=told)
+    outbox = LossyOutbox(policy, V1.codec.lagged if told else PLAIN.codec.lagged)
     for number in range(20_000):
         assert outbox.offer(b"x" * 10, f"/{number % 100}", ROOM) is Fate.QUEUED
         assert len(outbox._queue) <= 400
     assert outbox.size == ROOM
     chunk, _ = outbox.take()
-    assert chunk == (lagged_frame(19_900) if told else b"") + b"x" * ROOM
+    assert chunk == (V1.codec.lagged(19_900) if told else b"") + b"x" * ROOM
 
 
 class TestDropOldest:
     def test_the_oldest_values_give_way_and_what_was_owed_does_not(self):
-        outbox = LossyOutbox(SlowPolicy.DROP_OLDEST, told=True)
+        outbox = LossyOutbox(SlowPolicy.DROP_OLDEST, V1.codec.lagged)
         for data, path in [(b"1" * 40, "/a"), (b"error", None), (b"2" * 40, "/a"), (b"3" * 40, "/b")]:
             assert outbox.offer(data, path, 100) is Fate.QUEUED
-        assert outbox.take() == (lagged_frame(1) + b"error" + b"2" * 40 + b"3" * 40, 80)
+        assert outbox.take() == (V1.codec.lagged(1) + b"error" + b"2" * 40 + b"3" * 40, 80)
 
     def test_a_value_that_is_more_than_the_buffer_is_left_out_alone(self):
-        outbox = LossyOutbox(SlowPolicy.DROP_OLDEST, told=True)
+        outbox = LossyOutbox(SlowPolicy.DROP_OLDEST, V1.codec.lagged)
         outbox.offer(b"small", "/a", 100)
         assert outbox.offer(b"x" * 101, "/a", 100) is Fate.LEFT_OUT
-        assert outbox.take()[0] == b"small" + lagged_frame(1)
+        assert outbox.take()[0] == b"small" + V1.codec.lagged(1)
         assert not outbox
 
     def test_notices_alone_make_a_client_too_slow(self):
-        outbox = LossyOutbox(SlowPolicy.DROP_OLDEST, told=False)
+        outbox = LossyOutbox(SlowPolicy.DROP_OLDEST, PLAIN.codec.lagged)
         assert outbox.offer(b"value" * 20, "/a", 100) is Fate.QUEUED
         assert outbox.offer(b"e" * 60, None, 100) is Fate.QUEUED
         assert outbox.offer(b"e" * 60, None, 100) is Fate.TOO_SLOW
@@ -155,13 +156,13 @@ class TestDropOldest:
 
 class TestLatest:
     def test_the_newest_of_each_path_remains_at_the_place_of_the_newest(self):
-        outbox = LossyOutbox(SlowPolicy.LATEST, told=True)
+        outbox = LossyOutbox(SlowPolicy.LATEST, V1.codec.lagged)
         for data, path in [(b"a1", "/a"), (b"b1", "/b"), (b"x1", NO_PATH), (b"a2", "/a"), (b"x2", NO_PATH)]:
             assert outbox.offer(data, path, 100) is Fate.QUEUED
-        assert outbox.take()[0] == lagged_frame(1) + b"b1" + lagged_frame(1) + b"a2" + b"x2"
+        assert outbox.take()[0] == V1.codec.lagged(1) + b"b1" + V1.codec.lagged(1) + b"a2" + b"x2"
 
     def test_values_of_one_turn_are_held_to_it_once_the_client_is_slow(self):
-        outbox = LossyOutbox(SlowPolicy.LATEST, told=False)
+        outbox = LossyOutbox(SlowPolicy.LATEST, PLAIN.codec.lagged)
         for number in range(5):
             outbox.append(f"a{number}".encode(), "/a")
         assert outbox.size == 10
@@ -169,29 +170,29 @@ class TestLatest:
         assert outbox.take() == (b"a4", 0)
 
     def test_an_outdated_value_goes_even_for_one_that_does_not_fit(self):
-        outbox = LossyOutbox(SlowPolicy.LATEST, told=True)
+        outbox = LossyOutbox(SlowPolicy.LATEST, V1.codec.lagged)
         outbox.offer(b"old", "/a", 100)
         assert outbox.offer(b"x" * 101, "/a", 100) is Fate.LEFT_OUT
-        assert outbox.take()[0] == lagged_frame(2)
+        assert outbox.take()[0] == V1.codec.lagged(2)
 
 
 class TestLatestBy:
     def test_the_newest_of_each_thing_of_a_path_remains(self):
-        outbox = LossyOutbox(LatestBy(("user",)), told=True)
+        outbox = LossyOutbox(LatestBy(("user",)), V1.codec.lagged)
         for user, x in [("ann", 1), ("bob", 1), ("ann", 2), (None, 1), ("bob", 2), (None, 2)]:
             assert outbox.offer(b"%s%d" % (str(user).encode(), x), slot("/a", user), 100) is Fate.QUEUED
         assert outbox.offer(b"elsewhere", slot("/b", "ann"), 100) is Fate.QUEUED
-        assert outbox.take()[0] == lagged_frame(2) + b"ann2" + lagged_frame(1) + b"bob2None2elsewhere"
+        assert outbox.take()[0] == V1.codec.lagged(2) + b"ann2" + V1.codec.lagged(1) + b"bob2None2elsewhere"
 
     def test_another_signals_key_and_the_policy_without_one_go_by_the_path(self):
         for policy in (LatestBy(("other",)), SlowPolicy.LATEST):
-            outbox = LossyOutbox(policy, told=False)
+            outbox = LossyOutbox(policy, PLAIN.codec.lagged)
             for user in ("ann", "bob"):
                 outbox.offer(user.encode(), slot("/a", user), 100)
             assert outbox.take()[0] == b"bob"
 
     def test_values_of_one_turn_are_held_to_it_once_the_client_is_slow(self):
-        outbox = LossyOutbox(LatestBy(("user",)), told=False)
+        outbox = LossyOutbox(LatestBy(("user",)), PLAIN.codec.lagged)
         for number in range(6):
             outbox.append(f"{number}".encode(), slot("/a", number % 2))
         outbox.apply_policy(100)
@@ -228,7 +229,7 @@ def test_what_a_long_key_takes_is_bounded():
 
 def test_a_path_with_what_tells_it_apart_goes_out_as_the_path_or_as_none():
     for path in ("/a", None):
-        assert ValueFrame("x", slot_of("x", path, {("a",)})).v1 == ValueFrame("x", path).v1
+        assert Publication("x", slot_of("x", path, {("a",)})).encoded(V1) == Publication("x", path).encoded(V1)
 
 
 def test_without_a_policy_nothing_is_left_out():
@@ -241,10 +242,10 @@ def test_without_a_policy_nothing_is_left_out():
 
 
 def test_who_reads_the_envelope_is_told_and_who_reads_bare_values_is_not():
-    for dialect, notice in ((Dialect.V1, lagged_frame(1)), (Dialect.PLAIN, b"")):
-        outbox = open_outbox(SlowPolicy.LATEST, dialect)
+    for encoding, notice in ((V1, V1.codec.lagged(1)), (PLAIN, b"")):
+        outbox = open_outbox(SlowPolicy.LATEST, encoding.codec.lagged)
         outbox.offer(b"a1", "/a", 100)
         outbox.offer(b"a2", "/a", 100)
         assert outbox.take()[0] == notice + b"a2"
-    assert lagged_frame(12) == encode_frame(Opcode.TEXT, b'{"lagged":{"missed":12}}')
-    assert isinstance(open_outbox(SlowPolicy.DISCONNECT, Dialect.V1), WholeOutbox)
+    assert V1.codec.lagged(12) == encode_frame(Opcode.TEXT, b'{"lagged":{"missed":12}}')
+    assert isinstance(open_outbox(SlowPolicy.DISCONNECT, V1.codec.lagged), WholeOutbox)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from signalpost.delivery.codec import PLAIN
 from signalpost.delivery.hub import DELIVERY, MOST_QUEUED
 from signalpost.delivery.queue import write_queue
 from signalpost.delivery.target import EVERYONE, Target
@@ -50,12 +51,12 @@ def test_a_ping_among_many_broadcasts_parts_its_client_and_nobody_else(world, co
     one, *others = clients(world, 10)
     frames = [signal(f"m{number}") for number in range(100)]
     for frame in frames[:50]:
-        world.hub.broadcast(frame, EVERYONE)
+        world.broadcast(frame, EVERYONE)
     one.send(b"pong")
     for frame in frames[50:]:
-        world.hub.broadcast(frame, EVERYONE)
+        world.broadcast(frame, EVERYONE)
     world.hub.flush()
-    plain = [frame.plain for frame in frames]
+    plain = [frame.of(PLAIN) for frame in frames]
     assert writer.written == [(len(others), sum(map(len, plain)))]
     assert alone == [(one.descriptor, b"".join([*plain[:50], b"pong", *plain[50:]]))]
     assert all(len(frame.encodings) <= 2 for frame in frames)
@@ -65,9 +66,9 @@ def test_audiences_that_take_turns_are_written_to_once_each(world, counting, sig
     writer, alone = counting
     rooms = [clients(world, 3, f"/{room}") for room in range(5)]
     for number in range(20):
-        world.hub.broadcast(signal(f"{number:02}"), Target(path=f"/{number % 5}"))
+        world.broadcast(signal(f"{number:02}"), Target(path=f"/{number % 5}"))
     world.hub.flush()
-    assert sorted(writer.written) == [(3, 4 * len(signal("00").plain))] * len(rooms)
+    assert sorted(writer.written) == [(3, 4 * len(signal("00").of(PLAIN)))] * len(rooms)
     assert alone == []
 
 
@@ -75,9 +76,9 @@ def test_broadcasts_to_all_and_to_one_path_by_turns_are_two_batches(world, count
     writer, _ = counting
     clients(world, 4, "/a")
     clients(world, 6, "/b")
-    size = len(signal("0").plain)
+    size = len(signal("0").of(PLAIN))
     for number in range(10):
-        world.hub.broadcast(signal(str(number)), EVERYONE if number % 2 else Target(path="/a"))
+        world.broadcast(signal(str(number)), EVERYONE if number % 2 else Target(path="/a"))
     world.hub.flush()
     assert sorted(writer.written) == [(4, 10 * size), (6, 5 * size)]
 
@@ -87,9 +88,9 @@ def test_every_sender_that_is_left_out_gets_the_rest_in_one_write(world, countin
     everybody = clients(world, 8)
     frames = [signal(str(number)) for number in range(3)]
     for sender, frame in zip(everybody, frames, strict=False):
-        world.hub.broadcast(frame, Target(excluding=sender))
+        world.broadcast(frame, Target(excluding=sender.id))
     world.hub.flush()
-    plain = [frame.plain for frame in frames]
+    plain = [frame.of(PLAIN) for frame in frames]
     assert writer.written == [(5, sum(map(len, plain)))]
     assert alone == [
         (everybody[0].descriptor, plain[1] + plain[2]),
@@ -111,7 +112,7 @@ def test_a_broadcast_counts_its_bytes_for_each_of_its_clients_and_says_its_size(
     first, *_ = clients(world, 10)
     before = world.hub.work
     frame = signal("m", size=100)
-    receipt = world.hub.broadcast(frame, Target(excluding=first) if excluded else EVERYONE)
+    receipt = world.broadcast(frame, Target(excluding=first.id) if excluded else EVERYONE)
     reached = 10 - excluded
     assert (receipt.size, world.hub.work - before) == (frame.size, reached * (frame.size + DELIVERY))
 
@@ -120,5 +121,5 @@ def test_what_is_queued_is_written_before_it_is_more_than_an_outbox_holds(world,
     writer, _ = counting
     clients(world, 3)
     for number in range(10):
-        world.hub.broadcast(signal(str(number), size=MOST_QUEUED // 2), EVERYONE)
+        world.broadcast(signal(str(number), size=MOST_QUEUED // 2), EVERYONE)
     assert sum(size for _, size in writer.written) >= 3 * MOST_QUEUED

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from signalpost.config.model import SlowPolicy
-from signalpost.delivery.client import ClientId
-from signalpost.delivery.outbox import lagged_frame
-from signalpost.delivery.target import Target
-from signalpost.websocket.frames import CloseCode, Dialect, encode_close
+from signalpost.delivery.codec import PLAIN, V1
+from signalpost.delivery.target import ClientId, Target
+from signalpost.websocket.frames import CloseCode, encode_close
 
 LIMITS = (6_000, 40_000)
 SIZES = (0, 100, 2_500, 5_900, 20_000)
@@ -75,11 +74,11 @@ class Listener:
                 place += 1
             place += 1
             missing += skipped
-            if self.client.dialect is Dialect.V1:
+            if self.client.encoding is V1:
                 assert told - since == len(skipped), "told of another number than is missing here"
             since = told
         tail = self.sent[place:]
-        assert self.client.dialect is Dialect.V1 or not told
+        assert self.client.encoding is V1 or not told
         return missing, tail, told - since
 
 
@@ -100,7 +99,7 @@ def frames_of(stream):
 
 def missed_in(data):
     count = int(data.partition(b'"missed":')[2].partition(b"}")[0])
-    assert data == lagged_frame(count)
+    assert data == V1.codec.lagged(count)
     return count
 
 
@@ -123,12 +122,12 @@ class Policies(RuleBasedStateMachine):
     @rule(
         target=listeners,
         policy=st.sampled_from(SlowPolicy),
-        dialect=st.sampled_from(Dialect),
+        encoding=st.sampled_from([PLAIN, V1]),
         limit=st.sampled_from(LIMITS),
         tls=st.booleans(),
     )
-    def connect(self, policy, dialect, limit, tls):
-        each = Listener(self.world.connect(dialect=dialect, limit=limit, policy=policy, tls=tls), limit)
+    def connect(self, policy, encoding, limit, tls):
+        each = Listener(self.world.connect(encoding=encoding, limit=limit, policy=policy, tls=tls), limit)
         self.everybody.append(each)
         self.notice_the_dropped()
         return each
@@ -138,15 +137,15 @@ class Policies(RuleBasedStateMachine):
         frame = self.frame(size, path)
         matched = [each for each in self.everybody if each.there and only in (None, each)]
         for each in matched:
-            each.sent.append(Sent(frame.of(each.client.dialect), path))
+            each.sent.append(Sent(frame.of(each.client.encoding), path))
         target = Target() if only is None else Target(client=ClientId(only.client.id))
-        receipt = self.world.hub.broadcast(frame, target)
+        receipt = self.world.broadcast(frame, target)
         self.notice_the_dropped()
         assert receipt.matched == len(matched) == receipt.queued + receipt.dropped
 
     @rule(each=listeners, size=st.sampled_from(SIZES[:3]))
     def owe(self, each, size):
-        data = self.frame(size, None).of(each.client.dialect)
+        data = self.frame(size, None).of(each.client.encoding)
         was_there = each.there
         sent = each.client.send(data)
         if was_there:
@@ -207,7 +206,7 @@ class Policies(RuleBasedStateMachine):
                 continue
             assert not any(sent.owed for sent in tail), "a notice never came"
             missing += tail
-            if each.client.dialect is Dialect.V1:
+            if each.client.encoding is V1:
                 assert told == len(tail)
             assert each.lossy or not missing
             if sum(len(sent.data) for sent in each.sent) > each.limit:

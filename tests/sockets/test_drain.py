@@ -8,27 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalpost.delivery.codec import PLAIN, V1
 from signalpost.sockets.drain import FEWEST, INTERVAL, RESTART, RETURN_RATE, ClientDrain, Timetable
-from signalpost.websocket.frames import CloseCode, Dialect
+from signalpost.websocket.frames import CloseCode, encode_close
 
 
 class Client:
     """A client that notes how it is closed, and answers at once unless it is slow."""
 
-    def __init__(self, world, *, dialect=Dialect.PLAIN, slow=False, waiting=0):
+    def __init__(self, world, *, encoding=PLAIN, slow=False, waiting=0):
         self._world = world
         self._slow = slow
-        self.dialect = dialect
+        self.encoding = encoding
         self.waiting = waiting
         self.closing = False
         self.closed_at = self.retry = self.code = None
         self.ended = ""
         world.hub.clients[id(self)] = self
 
-    def close(self, code, reason, *, notice=b""):
+    def send_away(self, code, reason, retry_ms=None):
         assert reason
         assert not self.closing
-        self.closing, self.code, self.closed_at = True, code, self._world.clock.now
+        codec = self.encoding.codec
+        self.closing, self.code, self.closed_at = True, codec.close_code(code), self._world.clock.now
+        notice = codec.goodbye(self.code, "", retry_ms).removesuffix(encode_close(self.code))
         if notice:
             self.retry = orjson.loads(notice[2:])["bye"]["retry_ms"]
         del self._world.hub.clients[id(self)]
@@ -178,7 +181,7 @@ class TestReturn:
 
     @pytest.mark.parametrize("seconds", [30, 2, 0])
     def test_ten_thousand_come_back_evenly_at_the_rate_that_a_server_takes(self, world, seconds):
-        clients = world.clients(10_000, dialect=Dialect.V1)
+        clients = world.clients(10_000, encoding=V1)
         world.say_goodbye(seconds)
         world.clock.advance(seconds)
         back = self.back_at(clients)
@@ -189,12 +192,12 @@ class TestReturn:
         assert max(in_100_ms.values()) <= RETURN_RATE / 10 + 1
 
     def test_a_few_are_spread_over_half_a_second(self, world):
-        clients = world.clients(10, dialect=Dialect.V1)
+        clients = world.clients(10, encoding=V1)
         world.say_goodbye()
         assert [client.retry for client in clients] == list(range(500, 1_000, 50))
 
     def test_nobody_is_asked_back_in_less_than_half_a_second(self, world):
-        clients = world.clients(300, dialect=Dialect.V1)
+        clients = world.clients(300, encoding=V1)
         world.busy = set(clients)
         world.say_goodbye()
         world.clock.advance(20)
@@ -203,7 +206,7 @@ class TestReturn:
         assert min(client.retry for client in clients) == RESTART * 1000
 
     def test_plain_clients_are_told_nothing_but_count(self, world):
-        plain, told = world.clients(1_000), world.clients(1_000, dialect=Dialect.V1)
+        plain, told = world.clients(1_000), world.clients(1_000, encoding=V1)
         world.say_goodbye()
         world.clock.advance(30)
         assert {client.retry for client in plain} == {None}

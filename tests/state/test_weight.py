@@ -5,7 +5,7 @@ import random
 import orjson
 import pytest
 
-from signalpost.signals.outgoing import LARGEST, check_size
+from signalpost.delivery.publication import LARGEST, check_size
 from signalpost.state.frozen import freeze
 from signalpost.state.weight import VALUE, Weigher
 

@@ -17,8 +17,9 @@ from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.cli.parameters import Imagined
 from signalpost.config.model import EndpointConfig
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.target import ClientId
 from signalpost.delivery.transport import Buffer
 from signalpost.errors import OperatorError, PluginError, StepFailedError
 from signalpost.events import HandshakeRequest, RouteEvent, Services, Shared
@@ -105,7 +106,7 @@ class Trial:
             filters=plan.filters if call else None,
         )
         self._hub = Hub(lambda _: None)
-        self._broadcaster = broadcaster = Broadcaster(self._hub, self._table.canonical_path)
+        self._broadcaster = broadcaster = Broadcaster(self._hub, self._hub.deliver, self._table.canonical_path)
         broadcaster.address_by(self._table, guard_for(self._table, self._hub))
         if call and plan.filters is not None:
             broadcaster.filter = plan.filters.broadcast

@@ -4,25 +4,23 @@ from array import array
 from collections.abc import Iterator, Mapping
 
 from signalpost.delivery.client import Client
-from signalpost.websocket.frames import Deflate, Dialect, Frame, encoding_of
+from signalpost.delivery.codec import Encoding
 
 
 class Lane:
-    """The clients of an audience that read the very same bytes: of one dialect, and of one compression or none.
+    """The clients of an audience that read the very same bytes.
 
     Attributes:
-        dialect: what they read.
-        deflate: how it is compressed for them; None is not at all.
+        encoding: how they read.
         direct: by descriptor, ready to be written to.
         indirect: those with an outbox; an ordered set.
 
     """
 
-    __slots__ = ("_descriptors", "deflate", "dialect", "direct", "indirect")
+    __slots__ = ("_descriptors", "direct", "encoding", "indirect")
 
-    def __init__(self, dialect: Dialect, deflate: Deflate | None = None) -> None:
-        self.dialect = dialect
-        self.deflate = deflate
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
         self.direct: dict[int, Client] = {}
         self.indirect: dict[Client, None] = {}
         self._descriptors: array[int] | None = None
@@ -33,10 +31,6 @@ class Lane:
         if self._descriptors is None:
             self._descriptors = descriptors_of(self.direct)
         return self._descriptors
-
-    def encoding(self, frame: Frame) -> bytes:
-        """Give the frame as this lane's clients read it."""
-        return encoding_of(frame, self.dialect, self.deflate)
 
     def add(self, client: Client) -> None:
         """Add a client in its present mode."""
@@ -63,15 +57,14 @@ class Audience:
     """Everyone, the clients of a path, or those of a group.
 
     Attributes:
-        lanes: first that of plain clients, then that of ``signalpost.v1``, both uncompressed; then one for each
-            dialect and compression that a client of this audience has had.
+        lanes: one for each encoding that a client of this audience has had.
 
     """
 
     __slots__ = ("lanes",)
 
     def __init__(self) -> None:
-        self.lanes: tuple[Lane, ...] = (Lane(Dialect.PLAIN), Lane(Dialect.V1))
+        self.lanes: tuple[Lane, ...] = ()
 
     def __len__(self) -> int:
         count = 0
@@ -85,15 +78,17 @@ class Audience:
             yield from lane.indirect
 
     def __contains__(self, client: Client) -> bool:
-        lane = self.lane(client)
-        return client in lane.indirect or lane.direct.get(client.descriptor) is client
+        for lane in self.lanes:
+            if lane.encoding is client.encoding:
+                return client in lane.indirect or lane.direct.get(client.descriptor) is client
+        return False
 
     def lane(self, client: Client) -> Lane:
-        """Give the lane of the client's dialect and compression."""
-        dialect, deflate = client.dialect, client.deflate
+        """Return the lane of the client's encoding."""
+        encoding = client.encoding
         for lane in self.lanes:
-            if lane.dialect is dialect and lane.deflate is deflate:
+            if lane.encoding is encoding:
                 return lane
-        lane = Lane(dialect, deflate)
+        lane = Lane(encoding)
         self.lanes = (*self.lanes, lane)
         return lane

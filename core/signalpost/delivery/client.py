@@ -9,34 +9,18 @@ import sys
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple, NewType, Protocol
+from typing import Any, Protocol
 
 from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
+from signalpost.delivery.codec import PLAIN, Encoding
 from signalpost.delivery.outbox import Fate, Outbox, open_outbox
+from signalpost.delivery.target import ClientId, Place
 from signalpost.delivery.transport import Buffer, Transport
-from signalpost.websocket.frames import CloseCode, Deflate, Dialect, encode_close
-
-ClientId = NewType("ClientId", str)
+from signalpost.websocket.frames import CloseCode
 
 NO_DESCRIPTOR = -1
 """In place of a file descriptor: everything must go through the transport (TLS)."""
 
-
-class Apart(NamedTuple):
-    """The place of a path that a signal has at some endpoints only. No text is equal to it, whatever a client writes.
-
-    Attributes:
-        path: the text of the path.
-        endpoints: their names, sorted.
-
-    """
-
-    path: str
-    endpoints: tuple[str, ...]
-
-
-Place = str | Apart
-"""Whose clients are one audience: a path, or what sets a signal of some endpoints apart at it."""
 
 LONGEST_GROUP = 255
 """Characters of a group's name."""
@@ -113,8 +97,7 @@ class Client:
         params: the parameters of `path`.
         groups: those it has joined.
         endpoint: where it is connected.
-        dialect: what it reads.
-        deflate: how frames are compressed for it; None is not at all.
+        encoding: how it reads.
         descriptor: of its cleartext socket, or `NO_DESCRIPTOR`.
         direct: its mode.
         policy: what happens when more waits than its outbox holds.
@@ -139,10 +122,9 @@ class Client:
         "arriving",
         "close_code",
         "closing",
-        "deflate",
         "descriptor",
-        "dialect",
         "direct",
+        "encoding",
         "endpoint",
         "groups",
         "params",
@@ -163,8 +145,7 @@ class Client:
         limit: int,
         policy: SlowPolicy | LatestBy = SlowPolicy.DISCONNECT,
         params: Mapping[str, str | int] = _NO_PARAMS,
-        dialect: Dialect = Dialect.PLAIN,
-        deflate: Deflate | None = None,
+        encoding: Encoding = PLAIN,
         place: Place | None = None,
         ward: str | None = None,
     ) -> None:
@@ -175,8 +156,7 @@ class Client:
         self.params = params
         self.groups = _NO_GROUPS
         self.endpoint = endpoint
-        self.dialect = dialect
-        self.deflate = deflate
+        self.encoding = encoding
         self.policy = policy
         self.arriving = False
         self.closing = False
@@ -233,19 +213,21 @@ class Client:
         if group in self.groups and not self.closing:
             self._hub.regroup(self, self.groups - {group})
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "", *, notice: bytes = b"") -> None:
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Send what is queued, then a close frame; the peer's answer ends the connection (RFC 6455 section 7.1.2).
 
         Args:
             code: see RFC 6455 section 7.4; 4000 to 4999 are the application's own.
             reason: cut to 123 bytes of UTF-8.
-            notice: an encoded frame that stands right before the close frame.
 
         Raises:
             ValueError: `code` must not be sent.
 
         """
-        frames = notice + encode_close(code, reason)
+        frames = self.encoding.codec.goodbye(code, reason, None)
+        self._close(code, frames)
+
+    def _close(self, code: int, frames: bytes) -> None:
         if self._dismiss is not None:
             self.dismiss()
         if not self.closing and self._hub.send_last(self, frames):
@@ -311,6 +293,19 @@ class Client:
         """Queue a notice, encoded; False when the client is gone, or was dropped for being too slow."""
         return self._hub.send(self, frame)
 
+    def send_away(self, code: CloseCode, reason: str, retry_ms: int | None = None) -> None:
+        """Close the connection as `close` does, with the code that means `code` to this kind of client.
+
+        Args:
+            code: what the server means.
+            reason: see `close`.
+            retry_ms: milliseconds after which the client is asked to come back; None if it is not asked to.
+
+        """
+        codec = self.encoding.codec
+        code = codec.close_code(code)
+        self._close(code, codec.goodbye(code, reason, retry_ms))
+
     def left(self, code: int) -> None:
         """Hear that the connection has ended, or is about to without a closing handshake."""
         self.close_code = self.close_code or code
@@ -364,7 +359,7 @@ class Client:
             self.write_waiting()
             outbox = self._outbox
         if outbox is None:
-            outbox = self._outbox = open_outbox(self.policy, self.dialect)
+            outbox = self._outbox = open_outbox(self.policy, self.encoding.codec.lagged)
         if self._paused and not last:
             behind = min(self._behind, self._transport.get_write_buffer_size())
             return outbox.offer(data, path, self._limit - behind)
@@ -398,7 +393,7 @@ class Client:
         while sent >= len(frames[index]):
             sent -= len(frames[index])
             index += 1
-        outbox = self._outbox = open_outbox(self.policy, self.dialect)
+        outbox = self._outbox = open_outbox(self.policy, self.encoding.codec.lagged)
         for behind in range(index + 1, len(frames)):
             outbox.append(frames[behind], paths[behind] if paths else None)
         self._give(memoryview(frames[index])[sent:], 0)

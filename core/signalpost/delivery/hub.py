@@ -1,6 +1,6 @@
 """The hub: who is connected where, and who gets what. It knows no await, no JSON and no Sanic.
 
-`Hub.broadcast` is a plain function. It queues; `Hub.flush`, at the end of the loop turn, writes everything of that turn
+`Hub.deliver` is a plain function. It queues; `Hub.flush`, at the end of the loop turn, writes everything of that turn
 in one write per client. Total order holds: every client gets what it gets in the order of the calls.
 
 One rule keeps that order: before a client changes its mode or its memberships, everything queued is written.
@@ -11,14 +11,15 @@ from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.backlog import Backlog
-from signalpost.delivery.client import Client, ClientId, Place
-from signalpost.delivery.outbox import NO_PATH, Fate
+from signalpost.delivery.client import Client
+from signalpost.delivery.outbox import Fate
+from signalpost.delivery.publication import NO_PATH, Publication
 from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
-from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
+from signalpost.delivery.target import NOBODY, ClientId, Place, Receipt, Target, sum_of
 from signalpost.delivery.writers import OneByOne, Writer
 from signalpost.units import MEBIBYTE
-from signalpost.websocket.frames import CloseCode, Frame, encoding_of
+from signalpost.websocket.frames import CloseCode
 
 K = TypeVar("K")
 
@@ -241,56 +242,47 @@ class Hub:
     def reaches(self, client: Client, target: Target) -> bool:
         """Tell whether a client is, or will be once it is admitted, among those whom a target reaches."""
         return (
-            client is not target.excluding
+            client.id != target.excluding
             and (target.client is None or client.id == target.client)
             and (target.path is None or client.place == target.path)
             and (target.groups is None or not target.groups.isdisjoint(client.groups))
+            and (client.ward not in target.refusing or client.place == target.home)
         )
 
-    def broadcast(self, frame: Frame, target: Target = EVERYONE) -> Receipt:
-        """Queue a frame for everyone that `target` reaches."""
+    def deliver(self, publication: Publication) -> Receipt:
+        """Queue a publication for everyone that its target reaches."""
         if self._queued > MOST_QUEUED:
             self.flush()
+        target = publication.target
         audience = self._audience(target)
         if audience is None:
-            return self._broadcast_to_each(frame, self._select(target))
-        return self._broadcast_to(audience, frame, target.excluding)
+            return self._deliver_to_each(publication, self._select(target))
+        excluding = None if target.excluding is None else self.clients.get(target.excluding)
+        if target.refusing:
+            return sum_of([self._deliver_to(each, publication, excluding) for each in self._willing(target)])
+        return self._deliver_to(audience, publication, excluding)
 
-    def _broadcast_to(self, audience: Audience, frame: Frame, excluding: Client | None) -> Receipt:
+    def _deliver_to(self, audience: Audience, publication: Publication, excluding: Client | None) -> Receipt:
         matched = len(audience)
         if excluding is not None and excluding in audience:
             matched -= 1
         if not matched:
             return NOBODY
-        size = frame.size
+        size = publication.size
         self.work += matched * (size + DELIVERY)
         self._queued += size
-        self._queue.append((audience, frame, excluding))
+        self._queue.append((audience, publication, excluding))
         self._schedule()
-        dropped = self._enqueue(audience, frame, excluding)
+        dropped = self._enqueue(audience, publication, excluding)
         return Receipt(matched, matched - dropped, dropped, size)
 
-    def relay(self, frame: Frame, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
-        """Queue a frame for whom `target` reaches, but not for clients of some wards, unless at the sender's place.
-
-        Args:
-            frame: what a client sends to others.
-            target: everyone or groups; without a path and a client.
-            sender: whose place gets it in any case.
-            refused: the wards that do not.
-
-        """
-        if not refused:
-            return self.broadcast(frame, target)
-        if target.groups is not None:
-            reached = (client for client in self._reached(target) if self.reaches(client, target))
-            return self._broadcast_to_each(
-                frame, [each for each in reached if each.ward not in refused or each.place == sender.place]
-            )
-        audiences = [audience for ward, audience in self._wards.items() if ward not in refused]
-        if sender.ward in refused and (own := self._paths.get(sender.place)) is not None:
-            audiences.append(own)
-        return sum_of([self._broadcast_to(audience, frame, target.excluding) for audience in audiences])
+    def _willing(self, target: Target) -> list[Audience]:
+        """Return the audiences that make up everyone, but for wards that refuse; the sender's own place is willing."""
+        audiences = [audience for ward, audience in self._wards.items() if ward not in target.refusing]
+        home = None if target.home is None else self._paths.get(target.home)
+        if home and next(iter(home)).ward in target.refusing:
+            audiences.append(home)
+        return audiences
 
     def send(self, client: Client, data: bytes, path: str | None = None) -> bool:
         """Queue an encoded frame for one client; False when it is not queued: the client is gone or too slow.
@@ -333,7 +325,7 @@ class Hub:
 
     def _audience(self, target: Target) -> Audience | None:
         """Give the audience that is just this target, or None where it must be selected."""
-        if target.client is not None:
+        if target.client is not None or (target.refusing and target.groups is not None):
             return None
         if target.path is None:
             if target.groups is None:
@@ -356,20 +348,20 @@ class Hub:
         # A client of two groups counts once.
         return dict.fromkeys(client for name in target.groups or () for client in self._groups.get(name, _NO_AUDIENCE))
 
-    def _broadcast_to_each(self, frame: Frame, clients: list[Client]) -> Receipt:
+    def _deliver_to_each(self, publication: Publication, clients: list[Client]) -> Receipt:
         queued = 0
         for client in clients:
-            queued += self.send(client, encoding_of(frame, client.dialect, client.deflate), frame.path or NO_PATH)
-        return Receipt(len(clients), queued, len(clients) - queued, frame.size)
+            queued += self.send(client, publication.encoded(client.encoding), publication.path or NO_PATH)
+        return Receipt(len(clients), queued, len(clients) - queued, publication.size)
 
-    def _enqueue(self, audience: Audience, frame: Frame, excluding: Client | None) -> int:
-        """Let the frame wait for the audience's indirect clients; give for how many it could not."""
+    def _enqueue(self, audience: Audience, publication: Publication, excluding: Client | None) -> int:
+        """Let a publication wait for the audience's indirect clients; give for how many it could not."""
         slow: list[Client] = []
-        path = frame.path or NO_PATH
+        path = publication.path or NO_PATH
         left_out = 0
         for lane in audience.lanes:
             if lane.indirect:
-                data = lane.encoding(frame)
+                data = publication.encoded(lane.encoding)
                 for client in tuple(lane.indirect):
                     if client is not excluding:
                         fate = self._enqueue_one(client, data, path)

@@ -7,44 +7,23 @@ What has been handed to the transport, a chunk at a time, does not wait any more
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable
 from enum import Enum
 from typing import Protocol
 
 from signalpost.config.model import LatestBy, SlowPolicy
-from signalpost.websocket.frames import Dialect, Opcode, encode_frame
+from signalpost.delivery.publication import Slot
 
 CHUNK = 65_536
 """Bytes given to a congested transport at once (or one frame, if that is longer)."""
-
-NO_PATH = ""
-"""In place of a value's path, when it was sent to no path and came from none."""
 
 _DISCONNECT = SlowPolicy.DISCONNECT  # a look into an Enum's class takes longer than an outbox
 _FEW = 16  # gaps that are not worth a sweep
 
 
-class Slot(str):
-    """A value's path, and what else tells it from others of that path: by each key that a signal names (`LatestBy`)."""
-
-    __slots__ = ("picks",)
-
-    picks: Mapping[tuple[str, ...], bytes]
-
-    def __bool__(self) -> bool:
-        return True  # also as `NO_PATH`
-
-
-def open_outbox(policy: SlowPolicy | LatestBy, dialect: Dialect) -> "Outbox":
-    """Make the outbox of a client with this policy, which reads this dialect."""
-    if policy is _DISCONNECT:
-        return WholeOutbox()
-    return LossyOutbox(policy, told=dialect is Dialect.V1)
-
-
-def lagged_frame(missed: int) -> bytes:
-    """Encode what a client of ``signalpost.v1`` reads in place of values that were left out."""
-    return encode_frame(Opcode.TEXT, b'{"lagged":{"missed":%d}}' % missed)
+def open_outbox(policy: SlowPolicy | LatestBy, lagged: Callable[[int], bytes]) -> "Outbox":
+    """Make the outbox of a client with this policy; `lagged` is that of its codec (`Codec.lagged`)."""
+    return WholeOutbox() if policy is _DISCONNECT else LossyOutbox(policy, lagged)
 
 
 class Fate(Enum):
@@ -154,7 +133,7 @@ class _Waiting:
 
 
 class LossyOutbox:
-    """Leaves values out rather than lose the client, and tells it where, if it reads ``signalpost.v1``.
+    """Leaves values out rather than lose the client, and tells it where, if its codec has words for that.
 
     With `SlowPolicy.DROP_OLDEST` the oldest waiting values give way to newer frames. With `SlowPolicy.LATEST` a value
     takes the place of the one that waits from the same path (with a `LatestBy`, of the same thing), at the end of the
@@ -163,19 +142,32 @@ class LossyOutbox:
 
     Args:
         policy: one of these two, or a `LatestBy`.
-        told: whether the client is told.
+        lagged: encodes how many values are missing; empty if the client is not told.
 
     Attributes:
         size: bytes of the frames that wait.
 
     """
 
-    __slots__ = ("_by_path", "_gaps", "_key", "_notices", "_queue", "_settled", "_swept", "_told", "_values", "size")
+    __slots__ = (
+        "_by_path",
+        "_gaps",
+        "_key",
+        "_lagged",
+        "_notices",
+        "_queue",
+        "_settled",
+        "_swept",
+        "_told",
+        "_values",
+        "size",
+    )
 
-    def __init__(self, policy: SlowPolicy | LatestBy, *, told: bool) -> None:
+    def __init__(self, policy: SlowPolicy | LatestBy, lagged: Callable[[int], bytes]) -> None:
         self._by_path = policy is not SlowPolicy.DROP_OLDEST
         self._key = policy.key if isinstance(policy, LatestBy) else None
-        self._told = told
+        self._lagged = lagged
+        self._told = bool(lagged(1))
         self._queue: deque[_Waiting] = deque()
         self._values: OrderedDict[Hashable, _Waiting] = OrderedDict()  # those of the queue, oldest first
         self._gaps = 0  # places of the queue that are gaps
@@ -290,4 +282,4 @@ class LossyOutbox:
             self._values.popitem(last=False)
 
     def _notice_of(self, missed: int) -> bytes:
-        return lagged_frame(missed) if missed and self._told else b""
+        return self._lagged(missed) if missed else b""

@@ -13,13 +13,14 @@ from typing import Any
 from signalpost.config.model import SlowPolicy
 from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
-from signalpost.delivery.outbox import NO_PATH
+from signalpost.delivery.codec import Encoding
+from signalpost.delivery.publication import NO_PATH
 from signalpost.delivery.transport import Buffer
 from signalpost.delivery.writers import GONE, Writer
-from signalpost.websocket.frames import CloseCode, Deflate, Dialect, encoding_of
+from signalpost.websocket.frames import CloseCode
 
 Entry = tuple[Audience | Client, Any, Any]
-"""A queued write: a frame for an audience but for one client (or None), or encoded bytes and their path for one client.
+"""A queued write: a publication for an audience but for one client (or None), or bytes and their path for one client.
 
 The path is None for a notice; see `signalpost.delivery.outbox`.
 """
@@ -41,7 +42,7 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> None:
     if (audience := _only_audience(queue)) is not None:
         for lane in audience.lanes:
             if lane.direct:
-                frames = [lane.encoding(frame) for _, frame, _ in queue]
+                frames = [publication.encoded(lane.encoding) for _, publication, _ in queue]
                 _write_to_all(lane.direct, lane.descriptors, frames, queue, writer)
         return
     positions, apart = _positions(queue)
@@ -94,7 +95,7 @@ def _write_mixed(
             _write_to_one(client, _pieces(client, run, own, queue), queue)
 
 
-_Key = tuple[int, Dialect, Deflate | None]
+_Key = tuple[int, Encoding]
 """Which of a queue's audiences some clients are in, a bit for each, and how they read."""
 
 
@@ -150,17 +151,17 @@ class _Runs(dict[_Key, _Run]):
         for number, audience in enumerate(self._audiences):
             if client in audience:
                 bits |= 1 << number
-        return self[bits, client.dialect, client.deflate] if bits else None
+        return self[bits, client.encoding] if bits else None
 
     def __missing__(self, key: _Key) -> _Run:
-        bits, dialect, deflate = key
+        bits, encoding = key
         if bits & (bits - 1):
             several = [each for number, each in enumerate(self._lists) if bits >> number & 1]
             positions = sorted(chain.from_iterable(several))
         else:
             positions = self._lists[bits.bit_length() - 1]
         queue = self._queue
-        run = self[key] = _Run(positions, [encoding_of(queue[place][1], dialect, deflate) for place in positions])
+        run = self[key] = _Run(positions, [queue[place][1].encoded(encoding) for place in positions])
         return run
 
 
@@ -169,7 +170,7 @@ def _groups(
 ) -> "list[tuple[_Key, Mapping[int, Client], array[int]]]":
     """Return the clients that get the same: which run, who by descriptor, and the descriptors; none of those apart."""
     if (lanes := _parted(audiences)) is not None:
-        return [((bit, lane.dialect, lane.deflate), *_without(lane, apart)) for bit, lane in lanes]
+        return [((bit, lane.encoding), *_without(lane, apart)) for bit, lane in lanes]
     bits: dict[Client, int] = {}
     for number, audience in enumerate(audiences):
         bit = 1 << number
@@ -180,7 +181,7 @@ def _groups(
         bits.pop(client, None)
     groups: dict[_Key, dict[int, Client]] = {}
     for client, in_which in bits.items():
-        groups.setdefault((in_which, client.dialect, client.deflate), {})[client.descriptor] = client
+        groups.setdefault((in_which, client.encoding), {})[client.descriptor] = client
     return [(key, members, descriptors_of(members)) for key, members in groups.items()]
 
 
@@ -271,7 +272,7 @@ def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
         if target is client:
             frames.append(frame)
         elif isinstance(target, Audience) and third is not client and client in target:
-            frames.append(encoding_of(frame, client.dialect, client.deflate))
+            frames.append(frame.encoded(client.encoding))
     return frames
 
 

@@ -2,8 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, NewType
 
-from signalpost.delivery.client import Client, ClientId, Place
+ClientId = NewType("ClientId", str)
+
+
+class Apart(NamedTuple):
+    """The place of a path that a signal has at some endpoints only. No text is equal to it, whatever a client writes.
+
+    Attributes:
+        path: the text of the path.
+        endpoints: their names, sorted.
+
+    """
+
+    path: str
+    endpoints: tuple[str, ...]
+
+
+Place = str | Apart
+"""Whose clients are one audience: a path, or what sets a signal of some endpoints apart at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +66,18 @@ class Target:
             (`signalpost.signals.table.ResolvedPath`).
         groups: clients of any of these groups; an empty set is nobody.
         client: the client of this id.
-        excluding: a client that gets nothing.
+        excluding: the id of a client that gets nothing.
+        refusing: wards whose clients get nothing (`signalpost.signals.elsewhere`), unless they are at `home`.
+        home: the sender's place, where a message always arrives.
 
     """
 
     path: Place | None = None
     groups: frozenset[str] | None = None
     client: ClientId | None = None
-    excluding: Client | None = None
+    excluding: ClientId | None = None
+    refusing: frozenset[str] = frozenset()
+    home: Place | None = None
 
 
 EVERYONE = Target()

@@ -22,6 +22,7 @@ from signalpost.actions.execution import Response as Made
 from signalpost.actions.execution import WebRequest as SeenRequest
 from signalpost.actions.program import Program
 from signalpost.config.model import EndpointConfig
+from signalpost.delivery.publication import check_size
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import RouteEvent
 from signalpost.foreign import Code, original
@@ -38,7 +39,6 @@ from signalpost.http.views import View, ViewError, ViewRequest
 from signalpost.http.whereabouts import whereabouts
 from signalpost.paths import PathPattern, path_segments
 from signalpost.plan import RouteRule
-from signalpost.signals.outgoing import check_size
 
 LOG = logging.getLogger(__name__)
 
@@ -291,7 +291,7 @@ def response_of(result: Any, *, responded: bool = False) -> Response:
 
     Raises:
         TypeError: it is something else, or holds what JSON cannot say; worded for the handler's author.
-        ValueError: it is too large (`signalpost.signals.outgoing.check_size`).
+        ValueError: it is too large (`signalpost.delivery.publication.check_size`).
 
     """
     if type(result) is dict:

@@ -5,16 +5,16 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from signalpost.delivery.client import Client, ClientId, Place
+from signalpost.delivery.broker import Deliver
+from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.outbox import Slot
-from signalpost.delivery.target import EVERYONE, NOBODY, Receipt, Target, sum_of
+from signalpost.delivery.publication import Publication, Slot, check_size, slot_of
+from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Place, Receipt, Target, sum_of
 from signalpost.events import Reach
 from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.messagefilters import Outgoing, Veto
-from signalpost.signals.outgoing import ValueFrame, check_size, slot_of
 from signalpost.signals.table import SignalTable, path_of
 
 _TO_EVERYONE = (EVERYONE,)
@@ -24,7 +24,8 @@ class Broadcaster:
     """Sends values to clients; see `signalpost.events.Broadcast` for the arguments.
 
     Args:
-        hub: delivers.
+        hub: knows who is where.
+        publish: publishes (`signalpost.delivery.broker.Broker.publish`).
         canonical_path: brings a target's path to the spelling of clients' paths (`SignalTable.canonical_path`).
 
     Attributes:
@@ -34,10 +35,11 @@ class Broadcaster:
 
     """
 
-    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys")
+    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish")
 
-    def __init__(self, hub: Hub, canonical_path: Callable[[str], str]) -> None:
+    def __init__(self, hub: Hub, publish: Deliver, canonical_path: Callable[[str], str]) -> None:
         self._hub = hub
+        self.publish = publish
         self._table: SignalTable | None = None
         self.canonical_path = canonical_path
         self.guard: ElsewhereGuard | None = None
@@ -164,15 +166,13 @@ class Broadcaster:
 
     def _send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
         path = origin if target.path is None else path_of(target.path)
-        return self._hub.broadcast(ValueFrame(value, path if self.keys is None else self.slot(value, path)), target)
+        if self.keys is not None:
+            path = self.slot(value, path)
+        return self.publish(Publication(value, path, target, origin))
 
     def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
         """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`; see `send`."""
-        if self.filter is not None:
-            value = self._filtered(value, target, sender.path)
-        path = path_of(target.path) or sender.path
-        frame = ValueFrame(value, path if self.keys is None else self.slot(value, path))
-        return self._hub.relay(frame, target, sender, refused)
+        return self.send_one(value, refusing(target, sender, refused), sender.path)
 
     def slot(self, value: Any, path: str | None) -> Slot:
         """Return the path of a value with what signals tell it apart by."""
@@ -187,10 +187,16 @@ class Broadcaster:
         receipts = [self._send(value, targets, sender.path)]
         for target in targets:
             if target.client is None and self._hub.reaches(sender, target):
-                path = path_of(target.path) or sender.path
-                frame = ValueFrame(value, path if self.keys is None else self.slot(value, path))
-                receipts.append(self._hub.broadcast(frame, Target(client=sender.id)))
+                path: str | None = path_of(target.path) or sender.path
+                if self.keys is not None:
+                    path = self.slot(value, path)
+                receipts.append(self.publish(Publication(value, path, Target(client=sender.id), sender.path)))
         return sum_of(receipts)
+
+
+def refusing(target: Target, sender: Client, refused: frozenset[str]) -> Target:
+    """Return a target without the clients of wards that refuse what the sender says, but for those at its place."""
+    return replace(target, refusing=refused, home=sender.place) if refused else target
 
 
 class SenderBroadcast:
@@ -225,7 +231,7 @@ class SenderBroadcast:
             targets: Sequence[Target] = (Target(client=sender.id),)
         elif to == "others":
             given = broadcaster.targets(None, path, group, client, sender=sender) or _TO_EVERYONE
-            targets = [replace(target, excluding=sender) for target in given]
+            targets = [replace(target, excluding=sender.id) for target in given]
         else:
             targets = broadcaster.targets(to, path, group, client, sender=sender)
         if not targets:

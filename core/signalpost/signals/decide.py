@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from signalpost.config.model import Rebroadcast, RequestedTarget
-from signalpost.delivery.client import Client, ClientId, Place
-from signalpost.delivery.target import EVERYONE, Target
+from signalpost.delivery.client import Client
+from signalpost.delivery.target import EVERYONE, ClientId, Place, Target
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import RELAY, Call, Do, SignalRule
@@ -105,7 +105,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
         case Rebroadcast.SENDER:
             return ANSWER
         case Rebroadcast.OTHERS:
-            return Deliver(Target(excluding=client))
+            return Deliver(Target(excluding=client.id))
         case Rebroadcast.PATH:
             return Deliver(Target(path=client.place))
         case Rebroadcast.GROUP:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client
+from signalpost.delivery.target import ClientId
 from signalpost.foreign import named_code
 from signalpost.signals.rule import SignalRule
 

@@ -11,29 +11,28 @@ from typing import Any
 from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
+from signalpost.delivery.publication import Publication, RawPublication
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
 from signalpost.signals.arrival import Arrival
-from signalpost.signals.broadcast import Broadcaster, SenderBroadcast
+from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
 from signalpost.signals.message import ClientMessage, Ref, RejectedMessageError, read_message, read_value
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
-from signalpost.signals.outgoing import ALIVE, RawFrame, ValueFrame, error_frame, plain_frame
 from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
-from signalpost.websocket.frames import Dialect, Opcode, encoding_of
+from signalpost.websocket.frames import Opcode
 
 logger = logging.getLogger("signalpost.signals")
 
-_PLAIN = Dialect.PLAIN  # a look into an Enum's class costs more than the comparison
 _TEXT = int(Opcode.TEXT)
 _BINARY_OPCODE = int(Opcode.BINARY)
 _RAW = MessageFormat.RAW
@@ -246,10 +245,11 @@ class Session:
         try:
             message = read_message(payload, rule.gate)
         except RejectedMessageError as refused:
-            if payload or self.client.dialect is _PLAIN:
-                self._reject(refused.error, refused.ref)
+            alive = b"" if payload else self.client.encoding.codec.alive()
+            if alive:
+                self.client.send(alive)
             else:
-                self._signals.hub.send(self.client, ALIVE)
+                self._reject(refused.error, refused.ref)
             return
         if rule.filters is not None and not self._passes(message, rule.filters):
             return
@@ -319,10 +319,8 @@ class Session:
             return
         try:
             if target is None:
-                frame = plain_frame(value) if client.dialect is _PLAIN else ValueFrame(value, client.path).v1
-                if client.deflate is not None:
-                    frame = client.deflate(frame)
                 path = client.path
+                frame = Publication(value, path).encoded(client.encoding)
                 if type(client.policy) is LatestBy:
                     path = self._signals.broadcaster.slot(value, path)
                 self._signals.hub.send(client, frame, path)
@@ -350,8 +348,8 @@ class Session:
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
         client = self.client
-        if opcode == _TEXT and not payload and client.dialect is not _PLAIN:
-            self._signals.hub.send(client, ALIVE)
+        if opcode == _TEXT and not payload and (alive := client.encoding.codec.alive()):
+            client.send(alive)
             return
         if self.rule.filters is not None:
             try:
@@ -367,15 +365,14 @@ class Session:
         ):
             self._reject(FORGED, None)
             return
-        decision, frame = relay(self.rule, client), RawFrame(opcode, payload, client.path)
+        decision, path = relay(self.rule, client), client.path
         if decision is ANSWER:
-            self._signals.hub.send(client, encoding_of(frame, client.dialect, client.deflate), client.path)
+            self._signals.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
         elif isinstance(decision, Deliver):
-            guard = self._signals.broadcaster.guard
-            if guard is None or decision.target.path is not None:
-                self._signals.hub.broadcast(frame, decision.target)
-            else:
-                self._signals.hub.relay(frame, decision.target, client, guard.refused(client, None))
+            guard, target = self._signals.broadcaster.guard, decision.target
+            if guard is not None and target.path is None:
+                target = refusing(target, client, guard.refused(client, None))
+            self._signals.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
 
     def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:
         """Return what plugins let pass of a frame.
@@ -400,7 +397,8 @@ class Session:
         raise Veto
 
     def _reject(self, error: ClientError, ref: Ref | None) -> None:
-        self._signals.hub.send(self.client, error_frame(error, ref))
+        if told := self.client.encoding.codec.error(error, ref):
+            self.client.send(told)
 
     # Actions and handlers
 

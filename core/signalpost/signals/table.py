@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from signalpost.config.model import LatestBy, SignalConfig
-from signalpost.delivery.client import Apart, Place
+from signalpost.delivery.target import Apart, Place
 from signalpost.paths import PathPattern, PathTable, plain_path
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule

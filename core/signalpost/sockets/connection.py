@@ -12,20 +12,18 @@ from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.plugins.running import RunningPlugins
-from signalpost.signals.outgoing import welcome_frame
 from signalpost.signals.session import Session
 from signalpost.sockets.ahead import AHEAD, Ahead
 from signalpost.sockets.keepalive import Handle, Keepalive
 from signalpost.sockets.rate import Allowance, allowance_of, pace_of
 from signalpost.units import MEBIBYTE
-from signalpost.websocket.frames import CloseCode, Dialect, Opcode, code_for, encode_frame
+from signalpost.websocket.frames import CloseCode, Opcode, encode_frame
 from signalpost.websocket.reader import FrameReader, Received
 
 # Numbers of the module's own: a look into an Enum's class costs as much as a short frame.
 _BINARY = int(Opcode.BINARY)
 _CLOSE = int(Opcode.CLOSE)
 _PING_OPCODE = int(Opcode.PING)
-_PING = encode_frame(Opcode.PING, b"")
 _NOTHING: Iterator[Received] = iter(())
 
 MAX_READ_PER_TURN = 32_768
@@ -189,8 +187,8 @@ class Connection(asyncio.Protocol):
             self._transport.set_write_buffer_limits(high=0, low=0)
         self._keepalive.connections.add(self)
         hub.add(client)
-        if client.dialect is Dialect.V1:
-            client.send(welcome_frame(client.id, client.path))
+        if welcome := client.encoding.codec.welcome(client.id, client.path):
+            client.send(welcome)
         session.arrive(self._plugins.client_connected(client, session.context, session.request))
         if not self._stopped:
             # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
@@ -511,12 +509,11 @@ class Connection(asyncio.Protocol):
         """End the connection: of all that hold something unfinished it has held it longest, and there is no room."""
         self._pinned = 0
         reason = "the server has no room left for unfinished messages"
-        code = code_for(self._client.dialect, CloseCode.TRY_AGAIN_LATER)
-        self._reader.fail(code, reason)
+        self._reader.fail(self._client.encoding.codec.close_code(CloseCode.TRY_AGAIN_LATER), reason)
         self._ahead = None
         if self._held is not None:
             self._held.clear()
-        self._client.close(code, reason)
+        self._client.send_away(CloseCode.TRY_AGAIN_LATER, reason)
         self._client.finish(half=True)
 
     def _end_turn(self) -> None:
@@ -657,7 +654,7 @@ class Connection(asyncio.Protocol):
 
     def ping(self) -> None:
         """Send a ping; any bytes at all will do for an answer."""
-        self._client.send(_PING)
+        self._client.send(self._client.encoding.codec.ping())
 
     def give_up(self) -> None:
         """End the connection: nobody is there. One that is closing cannot be pinged, and is watched for that."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
-from signalpost.signals.outgoing import bye_frame
 from signalpost.sockets.keepalive import Handle
-from signalpost.websocket.frames import CloseCode, Dialect, code_for
+from signalpost.websocket.frames import CloseCode
 
 LOG = logging.getLogger(__name__)
 
@@ -147,10 +146,8 @@ class ClientDrain:
                 yield client
 
     def _close(self, client: Client) -> None:
-        notice = b""
-        if client.dialect is Dialect.V1:
-            notice = bye_frame(round(self._timetable.retry(self._closed, self._look) * 1000))
-        client.close(code_for(client.dialect, CloseCode.RESTART), "the server restarts", notice=notice)
+        retry_ms = round(self._timetable.retry(self._closed, self._look) * 1000)
+        client.send_away(CloseCode.RESTART, "the server restarts", retry_ms)
         self._closed += 1
 
     def _end(self) -> None:
@@ -163,7 +160,7 @@ class ClientDrain:
         for client in tuple(self._hub.closing):
             client.dismiss()
             if client.waiting:
-                client.drop(code_for(client.dialect, CloseCode.RESTART))
+                client.drop(client.encoding.codec.close_code(CloseCode.RESTART))
             else:
                 client.finish()
 

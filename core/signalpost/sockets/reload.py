@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
-from signalpost.signals.outgoing import bye_frame
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import ResolvedPath
 from signalpost.sockets.connection import Connection
 from signalpost.sockets.drain import RETURN_RATE
 from signalpost.sockets.upgrade import SocketServices
-from signalpost.websocket.frames import CloseCode, Dialect, code_for
+from signalpost.websocket.frames import CloseCode
 
 NO_ENDPOINT = "this endpoint is gone"
 NO_SIGNAL = "this signal is gone"
@@ -89,8 +88,5 @@ class ClientReload:
         if client.heeded:
             client.dismiss()
             return
-        notice = b""
-        if client.dialect is Dialect.V1:
-            notice = bye_frame(round(self._closed * 1000 / RETURN_RATE))
-        client.close(code_for(client.dialect, CloseCode.RESTART), reason, notice=notice)
+        client.send_away(CloseCode.RESTART, reason, round(self._closed * 1000 / RETURN_RATE))
         self._closed += 1

@@ -11,8 +11,10 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
-from signalpost.delivery.client import Client, ClientId
+from signalpost.delivery.client import Client
+from signalpost.delivery.codec import Encodings
 from signalpost.delivery.inbound import Inbound
+from signalpost.delivery.target import ClientId
 from signalpost.events import HandshakeRequest
 from signalpost.http.errorpages import failure
 from signalpost.http.guard import Guard, hosts_of
@@ -34,7 +36,6 @@ from signalpost.websocket.handshake import (
     accept,
     check_origin,
     choose_protocol,
-    dialect_of,
     is_upgrade,
     read_offer,
 )
@@ -52,6 +53,7 @@ class SocketServices:
     Attributes:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
         endpoints: of the app, with the ports that they really have.
+        encodings: of all clients.
         deflaters: of all endpoints that compress.
         inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
         intake: what connections share before they are WebSockets.
@@ -66,6 +68,7 @@ class SocketServices:
     ports: Collection[int]
     endpoints: Sequence[EndpointConfig]
     intake: Intake
+    encodings: Encodings = field(default_factory=Encodings)
     deflaters: Deflaters = field(default_factory=Deflaters)
     inbound: Inbound = field(default_factory=Inbound)
 
@@ -187,7 +190,10 @@ class Upgrader:
         """Write the 101, and let a client of ours have the transport, which `hand_over` sets free."""
         services = self._services
         hub = services.signals.hub
-        client_id, protocol = secrets.token_hex(_ID_BYTES), choose_protocol(offer, resolved.rule.config.protocols)
+        client_id, protocol = (
+            secrets.token_hex(_ID_BYTES),
+            choose_protocol(offer, services.encodings.preferred(resolved.rule.config.protocols)),
+        )
         agreed = None if endpoint.compression is None else agree(offer.extensions)
         agreement, extensions = agreed or (None, "")
         transport.write(accept(offer, protocol, client_id, extensions))
@@ -200,8 +206,7 @@ class Upgrader:
             limit=resolved.rule.config.slow.buffer or services.limits.outbox,
             policy=resolved.rule.config.slow.policy,
             params=resolved.params,
-            dialect=dialect_of(protocol),
-            deflate=self._deflater(agreement),
+            encoding=services.encodings.of(protocol, self._deflater(agreement)),
             place=resolved.place,
             ward=resolved.ward,
         )

@@ -1,8 +1,6 @@
 """Frames as RFC 6455 section 5.2 lays them out, from server to client: never masked, never fragmented."""
 
-from collections.abc import Callable
-from enum import Enum, IntEnum
-from typing import Protocol
+from enum import IntEnum
 
 
 class Opcode(IntEnum):
@@ -32,59 +30,6 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
     TOO_SLOW = 4008
     KICKED = 4009
-
-
-class Dialect(Enum):
-    """What a client has agreed to read: Pode's bare values, or the envelope of ``signalpost.v1``."""
-
-    PLAIN = ""
-    V1 = "signalpost.v1"
-
-
-_FOR_EVERYBODY = {CloseCode.RESTART: CloseCode.GOING_AWAY, CloseCode.TRY_AGAIN_LATER: CloseCode.SERVER_ERROR}
-
-
-def code_for(dialect: Dialect, code: CloseCode) -> CloseCode:
-    """Return the code that a client of a dialect is closed with, where the server means `code`.
-
-    1012 and 1013 came to the registry after RFC 6455: to many clients (Qt, gun, faye, OkHttp 3) they are a protocol
-    error. So only those of ``signalpost.v1`` are told so.
-    """
-    return code if dialect is Dialect.V1 else _FOR_EVERYBODY.get(code, code)
-
-
-Deflate = Callable[[bytes], bytes]
-"""Compresses an encoded frame for clients of one set of parameters; gives it back as it is if that does not pay."""
-
-
-class Frame(Protocol):
-    """One broadcast, encoded at most once per dialect and compression, lazily, and shared by every recipient."""
-
-    @property
-    def path(self) -> str | None:
-        """The path it was sent to or, for want of that, the path it came from; None when there is neither."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the value, before it is framed and compressed."""
-
-    @property
-    def plain(self) -> bytes:
-        """The whole frame, header and payload, for plain clients."""
-
-    @property
-    def v1(self) -> bytes:
-        """The whole frame, header and payload, for clients of ``signalpost.v1``."""
-
-    def deflated(self, deflate: Deflate, dialect: Dialect) -> bytes:
-        """Give the frame of a dialect as `deflate` compresses it."""
-
-
-def encoding_of(frame: Frame, dialect: Dialect, deflate: Deflate | None) -> bytes:
-    """Give a broadcast as clients of a dialect and a compression (None: of none) read it."""
-    if deflate is not None:
-        return frame.deflated(deflate, dialect)
-    return frame.plain if dialect is Dialect.PLAIN else frame.v1
 
 
 _FIN = 0x80

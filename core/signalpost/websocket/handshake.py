@@ -10,7 +10,6 @@ from itertools import islice
 from typing import Protocol
 
 from signalpost.websocket.extensions import TOKEN, Extension, MalformedError, read_extensions
-from signalpost.websocket.frames import Dialect
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
@@ -194,21 +193,15 @@ def is_listed(origin: str, allowed: Collection[str]) -> bool:
     return read is not None and read in {read_origin(entry) for entry in allowed}
 
 
-def choose_protocol(offer: Offer, protocols: Sequence[str] = ()) -> str:
+def choose_protocol(offer: Offer, known: Sequence[str]) -> str:
     """Choose the subprotocol; empty for none.
 
     Args:
         offer: the handshake. What else it offers, such as a token, is never chosen, and so never sent back.
-        protocols: that the signal speaks besides `signalpost.v1`, which goes before them unless it is one of them.
+        known: subprotocols that the server speaks here, in the order in which it prefers them.
 
     """
-    known = protocols if Dialect.V1.value in protocols else (Dialect.V1.value, *protocols)
     return next((name for name in known if name in offer.subprotocols), "")
-
-
-def dialect_of(protocol: str) -> Dialect:
-    """Give what a client of a subprotocol reads: the envelope, or bare values."""
-    return Dialect.V1 if protocol == Dialect.V1.value else Dialect.PLAIN
 
 
 def accept(offer: Offer, protocol: str, client_id: str, extensions: str = "") -> bytes:
