@@ -314,13 +314,14 @@ class Handshake:
             return
         must(quick in {None, (offer, request.path)}, "it is read in two ways")
         agreed = agree(offer.extensions)
-        answer = accept(offer, choose_protocol(offer, ("signalpost.v1",)), "id", agreed[1] if agreed else "")
+        protocol = choose_protocol(offer, ("signalpost.v1",))
+        answer = accept(offer, protocol, "id", agreed[1] if agreed else "")
         origin = offer.origin.lower()
         must(not origin or re.fullmatch(r"https://good\.example(:0*443)?", origin) or offer.host in origin, origin)
         must(answer.endswith(b"\r\n\r\n"), "the answer has no end")
         must(answer.count(b"\r\n\r\n") == 1, "the answer ends twice")
         must(
-            answer.count(b"\n") == 6 + bool(agreed) + bool(choose_protocol(offer, ("signalpost.v1",))),
+            answer.count(b"\n") == 6 + bool(agreed) + bool(protocol),
             "a line of somebody else's",
         )
 

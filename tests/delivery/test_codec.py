@@ -2,12 +2,12 @@
 
 import pytest
 
-from signalpost.delivery.codec import PLAIN, V1, Encodings, PlainCodec
+from signalpost.delivery.codec import PLAIN, V1, Codec, Encodings
 from signalpost.delivery.publication import Publication, RawPublication
 from signalpost.websocket.frames import CloseCode, Opcode, encode_frame
 
 
-class Shouting(PlainCodec):
+class Shouting(Codec):
     name = "shouting"
 
 

@@ -6,10 +6,10 @@ import textwrap
 
 import httpx
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import yaml
 from signalpost.config.load import judge_config
 from signalpost.config.model import PluginsConfig
 from signalpost.errors import ConfigError

@@ -1,11 +1,11 @@
 """What each kind of client reads: a codec words it; an encoding is a codec, with compression or without."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any
 
 import orjson
 
-from signalpost.delivery.publication import NO_PATH, Publication, json_of
+from signalpost.delivery.publication import NO_PATH, Publication, json_of, text_of
 from signalpost.errors import ClientError
 from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
 
@@ -15,15 +15,31 @@ Deflate = Callable[[bytes], bytes]
 """Compresses an encoded frame for clients of one set of parameters; returns it as it is if that does not pay."""
 
 
-class Codec(Protocol):
-    """Words what one kind of client is sent. All that it returns is ready for the socket."""
+class Codec:
+    """Words what one kind of client is sent; all that it returns is ready for the socket.
 
-    @property
-    def name(self) -> str:
-        """The subprotocol by which clients ask for it (RFC 6455 section 1.9)."""
+    This is the codec of plain clients, as Pode's are: bare values, and errors as the only envelope. Another kind of
+    client has a codec that is derived from it.
+
+    Attributes:
+        name: the subprotocol by which clients ask for it (RFC 6455 section 1.9).
+
+    """
+
+    name = ""
 
     def value(self, publication: Publication) -> bytes:
         """Encode a value that was published."""
+        return encode_frame(publication.opcode, publication.data)
+
+    def alone(self, value: Any, path: str) -> bytes:
+        """Encode a value for one client alone, from its own path; what `value` does, without a publication.
+
+        Raises:
+            TypeError: `value` is not JSON.
+
+        """
+        return encode_frame(_TEXT, text_of(value) if isinstance(value, str) else json_of(value))
 
     def error(self, error: ClientError, ref: str | int | None) -> bytes:
         """Encode what the sender of a rejected message is told; empty if this kind of client is not told.
@@ -33,21 +49,32 @@ class Codec(Protocol):
             ref: the message's own.
 
         """
+        body = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
+        return _envelope("error", body if ref is None else body | {"ref": ref})
 
     def welcome(self, client_id: str, path: str) -> bytes:
         """Encode the first thing that a client reads; empty for none."""
+        return b""
 
     def lagged(self, missed: int) -> bytes:
         """Encode what stands in place of values that were left out for a slow client; empty for none."""
+        return b""
 
     def alive(self) -> bytes:
         """Encode the answer to an empty text, which asks for a sign of life; empty if it asks for nothing."""
+        return b""
 
     def ping(self) -> bytes:
-        """Encode a question that any bytes at all answer."""
+        """Encode a question that any bytes at all answer (RFC 6455 section 5.5.2)."""
+        return _PING
 
     def close_code(self, code: CloseCode) -> CloseCode:
-        """Return the code that tells this kind of client what the server means by `code`."""
+        """Return the code that tells this kind of client what the server means by `code`.
+
+        1012 and 1013 came to the registry after RFC 6455: to many clients (Qt, gun, faye, OkHttp 3) they are a protocol
+        error, so plain clients are told something near.
+        """
+        return _OF_THE_RFC.get(code, code)
 
     def goodbye(self, code: int, reason: str, retry_ms: int | None) -> bytes:
         """Encode the last thing that a client reads.
@@ -61,51 +88,10 @@ class Codec(Protocol):
             ValueError: `code` must not be sent.
 
         """
-
-
-class PlainCodec:
-    """Bare values, as clients of Pode's read them; errors are the only envelope."""
-
-    name = ""
-
-    def value(self, publication: Publication) -> bytes:
-        """Encode the text, or compact JSON, alone."""
-        return encode_frame(publication.opcode, publication.data)
-
-    def error(self, error: ClientError, ref: str | int | None) -> bytes:
-        """See `Codec.error`."""
-        body = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
-        return _envelope("error", body if ref is None else body | {"ref": ref})
-
-    def welcome(self, client_id: str, path: str) -> bytes:  # noqa: ARG002 - a plain client is told nothing
-        """See `Codec.welcome`."""
-        return b""
-
-    def lagged(self, missed: int) -> bytes:  # noqa: ARG002 - likewise
-        """See `Codec.lagged`."""
-        return b""
-
-    def alive(self) -> bytes:
-        """See `Codec.alive`."""
-        return b""
-
-    def ping(self) -> bytes:
-        """Encode a ping of RFC 6455 section 5.5.2."""
-        return _PING
-
-    def close_code(self, code: CloseCode) -> CloseCode:
-        """Return a code that RFC 6455 has.
-
-        1012 and 1013 came to the registry later: to many clients (Qt, gun, faye, OkHttp 3) they are a protocol error.
-        """
-        return _OF_THE_RFC.get(code, code)
-
-    def goodbye(self, code: int, reason: str, retry_ms: int | None) -> bytes:  # noqa: ARG002 - see `welcome`
-        """Encode a close frame."""
         return encode_close(code, reason)
 
 
-class V1Codec(PlainCodec):
+class V1Codec(Codec):
     """The envelopes of ``signalpost.v1``: objects with one key, which says what it is."""
 
     name = "signalpost.v1"
@@ -118,6 +104,10 @@ class V1Codec(PlainCodec):
         text = json_of(value) if isinstance(value, str) else publication.data
         path = None if publication.path == NO_PATH else publication.path
         return encode_frame(_TEXT, b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(path), text))
+
+    def alone(self, value: Any, path: str) -> bytes:
+        """See `Codec.alone`."""
+        return self.value(Publication(value, path))
 
     def welcome(self, client_id: str, path: str) -> bytes:
         """See `Codec.welcome`."""
@@ -144,28 +134,34 @@ class V1Codec(PlainCodec):
 class Encoding:
     """How one kind of client reads: two clients of one encoding are sent the very same bytes. Compared by identity.
 
-    Attributes:
+    Args:
         codec: words what is sent.
         deflate: compresses it; None does not.
+        bare: the encoding of the same codec that does not compress.
+
+    Attributes:
+        encode: encodes a publication; `Publication.encoded` does that once for all clients.
 
     """
 
-    __slots__ = ("_bare", "codec", "deflate")
+    __slots__ = ("_bare", "_deflate", "codec", "encode")
 
     def __init__(self, codec: Codec, deflate: Deflate | None = None, bare: "Encoding | None" = None) -> None:
         self.codec = codec
-        self.deflate = deflate
+        self._deflate = deflate
         self._bare = bare
+        # Asked for each broadcast: without compression nothing stands between it and the codec.
+        self.encode: Callable[[Publication], bytes] = codec.value if deflate is None else self._compressed
 
-    def encode(self, publication: Publication) -> bytes:
-        """Encode what was published; `Publication.encoded` does that once for all clients."""
-        if self.deflate is None or self._bare is None:
-            return self.codec.value(publication)
-        return publication.deflated(publication.encoded(self._bare), self.deflate)
+    def _compressed(self, publication: Publication) -> bytes:
+        assert self._deflate is not None  # noqa: S101 - see `__init__`
+        frame = publication.encoded(self._bare) if self._bare is not None else self.codec.value(publication)
+        return publication.deflated(frame, self._deflate)
 
-    def notice(self, data: bytes) -> bytes:
-        """Compress a frame for one client alone."""
-        return data if self.deflate is None else self.deflate(data)
+    def alone(self, value: Any, path: str) -> bytes:
+        """Encode a value for one client; see `Codec.alone`."""
+        frame = self.codec.alone(value, path)
+        return frame if self._deflate is None else self._deflate(frame)
 
 
 class Encodings:
@@ -201,7 +197,7 @@ class Encodings:
         return found
 
 
-PLAIN = Encoding(PlainCodec())
+PLAIN = Encoding(Codec())
 """Of clients without a subprotocol of ours."""
 
 V1 = Encoding(V1Codec())

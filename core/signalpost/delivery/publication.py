@@ -65,8 +65,9 @@ def _picked(value: Any, key: tuple[str, ...]) -> bytes | None:
 class Reading(Protocol):
     """How clients read: a `signalpost.delivery.codec.Encoding`."""
 
-    def encode(self, publication: "Publication") -> bytes:
-        """Encode what was published."""
+    @property
+    def encode(self) -> Callable[["Publication"], bytes]:
+        """Encodes what was published."""
 
 
 class Publication:
@@ -90,8 +91,9 @@ class Publication:
 
     """
 
-    __slots__ = ("_encoded", "data", "opcode", "origin", "path", "size", "target", "value")
+    __slots__ = ("_encoded", "data", "origin", "path", "size", "target", "value")
 
+    opcode: int = _TEXT
     is_raw = False
 
     def __init__(self, value: Any, path: str | None, target: Target = EVERYONE, origin: str | None = None) -> None:
@@ -99,7 +101,6 @@ class Publication:
         self.path = path
         self.target = target
         self.origin = origin
-        self.opcode = _TEXT
         # Encoded at once, so that a value that is not JSON is the caller's error, not the flush's.
         self.data = data = text_of(value) if isinstance(value, str) else json_of(value)
         self.size = len(data)
@@ -130,7 +131,7 @@ class RawPublication(Publication):
 
     """
 
-    __slots__ = ()
+    __slots__ = ("opcode",)
 
     is_raw = True
 

@@ -11,7 +11,7 @@ from typing import Any
 from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.publication import Publication, RawPublication
+from signalpost.delivery.publication import RawPublication
 from signalpost.delivery.target import EVERYONE, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
@@ -320,7 +320,7 @@ class Session:
         try:
             if target is None:
                 path = client.path
-                frame = Publication(value, path).encoded(client.encoding)
+                frame = client.encoding.alone(value, path)
                 if type(client.policy) is LatestBy:
                     path = self._signals.broadcaster.slot(value, path)
                 self._signals.hub.send(client, frame, path)
