@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.schema.definition import routes_schema
+from signalpost.actions.builtin import routes_schema
 from signalpost.units import (
     MAX_BYTES,
     format_duration,

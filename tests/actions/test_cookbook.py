@@ -6,8 +6,8 @@ from datetime import datetime
 
 import httpx
 import pytest
-
 import yaml
+
 from signalpost.config import COOKBOOK
 from signalpost.testing import serve
 

@@ -102,7 +102,7 @@ signals:
         ("wait: soon", "soon", '"soon" is not a duration'),
         ("wait: 61s", "61s", "a step waits 1m at most"),
         ('wait: "{{ 1 }}s"', '"{{ 1', "must be a time, or one expression that gives one"),
-        ("append: {to: a..b, value: 1}", "a..b", "it has an empty part"),
+        ("append: {to: a..b, value: 1}", "a..b", '"a..b" has an empty part'),
         ("append: {to: _a, value: 1}", "_a", 'keys of state that start with "_" belong to plugins'),
         ("append: {to: a}", "{to", 'the key "value" is missing'),
         ("close: {code: four}", "four", "must be a whole number, or one expression that gives one"),

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from websockets.sync.client import connect
 
-import yaml
 from signalpost.cli.new import DEMO, create_app, starters
 from signalpost.cli.schema import app_schema
 from signalpost.config import COOKBOOK

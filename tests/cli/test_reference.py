@@ -1,15 +1,15 @@
 from pathlib import Path
 
+from signalpost.actions.builtin import routes_schema
+from signalpost.cli.reference import reference
 from signalpost.config import COOKBOOK
-from signalpost.config.schema.definition import routes_schema
-from signalpost.config.schema.reference import reference
 
 REFERENCE = Path(__file__).parents[2] / "core" / "reference.md"
 
 
 def test_the_reference_in_the_repository_is_made_from_the_schema_as_it_is():
     assert REFERENCE.read_text(encoding="utf-8") == reference(), (
-        "make it anew: python -m signalpost.config.schema.reference > core/reference.md"
+        "make it anew: signalpost reference > core/reference.md"
     )
 
 

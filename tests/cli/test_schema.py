@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from signalpost.config.schema.definition import routes_schema
+from signalpost.actions.builtin import routes_schema
 from signalpost.config.schema.editor import CUSTOM_TAGS, editor_schema
 
 README = Path(__file__).parents[2] / "README.md"

@@ -4,6 +4,7 @@ import textwrap
 
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 
@@ -31,7 +32,7 @@ def config(app):
     """Read a file that is sound; two endpoints stand before it unless it has its own."""
 
     def read(text):
-        return parse_config(_whole(text), file="routes.yaml", folder=app)
+        return parse_config(_whole(text), file="routes.yaml", folder=app, actions=BUILT_IN)
 
     return read
 
@@ -42,7 +43,7 @@ def problems(app):
 
     def read(text):
         with pytest.raises(ConfigError) as caught:
-            parse_config(_whole(text), file="routes.yaml", folder=app)
+            parse_config(_whole(text), file="routes.yaml", folder=app, actions=BUILT_IN)
         found = caught.value.problems
         assert [(each.line, each.column) for each in found] == sorted((each.line, each.column) for each in found)
         assert all("\n" not in str(each) for each in found)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.config.actions import BUILT_IN, all_steps, split_key
+from signalpost.actions.builtin import BUILT_IN, routes_schema
+from signalpost.config.actions import GRAMMAR, all_steps, split_key
 from signalpost.config.model import StepConfig
-from signalpost.config.schema.definition import routes_schema
 
 
 def in_signal(step):
@@ -19,7 +19,7 @@ def in_route(step):
 
 def test_every_action_of_the_schema_is_known_and_every_known_one_is_in_the_schema():
     beside = {"then", "else", "do"}
-    assert set(routes_schema()["$defs"]["step"]["properties"]) - beside == set(BUILT_IN)
+    assert set(routes_schema()["$defs"]["step"]["properties"]) - beside == {*BUILT_IN, *GRAMMAR}
 
 
 def test_steps_are_read_with_those_inside_them(config):

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from signalpost.actions.builtin import routes_schema
 from signalpost.config.model import (
     LimitsConfig,
     MessageFormat,
@@ -14,7 +15,6 @@ from signalpost.config.model import (
     Scheme,
     ServerConfig,
 )
-from signalpost.config.schema.definition import routes_schema
 from signalpost.units import parse_duration, parse_size, parse_wait
 
 WHOLE = """

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from signalpost.config.schema.definition import DRAFT, built_in_actions, embedded, part_faults, routes_schema
+from signalpost.actions.builtin import routes_schema, taken_names
+from signalpost.config.schema.definition import DRAFT, embedded, part_faults
 
 VOTE = {
     "$schema": DRAFT,
@@ -86,7 +87,7 @@ def test_settings_are_judged_by_plugin_and_those_of_others_stay_free():
 
 
 def test_no_action_may_be_called_like_a_built_in_one():
-    assert "broadcast" in built_in_actions()
+    assert "broadcast" in taken_names()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """The schema for editors allows what the routes schema allows, and what the server makes of tags and variables."""
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-import yaml
-from signalpost.config.schema.definition import routes_schema
+from signalpost.actions.builtin import routes_schema
 from signalpost.config.schema.editor import editor_schema
 
 SCHEMA = editor_schema(routes_schema())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.addresses import parse_address, parse_origin
 from signalpost.config.load import parse_config
 from signalpost.config.model import CompressionConfig
@@ -259,7 +260,7 @@ KEEPALIVE = "endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: {p
 )
 def test_an_endpoint_says_when_silent_clients_are_pinged_and_given_up(tmp_path, keepalive, read):
     text = KEEPALIVE.format(protocol="ws", keepalive=keepalive)
-    (endpoint,) = parse_config(text, file="routes.yaml", folder=tmp_path).endpoints
+    (endpoint,) = parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN).endpoints
     assert (endpoint.keepalive.every, endpoint.keepalive.patience) == read
 
 
@@ -277,4 +278,4 @@ def test_an_endpoint_says_when_silent_clients_are_pinged_and_given_up(tmp_path, 
 def test_a_pace_that_cannot_be_kept_is_a_mistake(tmp_path, protocol, keepalive, says):
     text = KEEPALIVE.format(protocol=protocol, keepalive=keepalive)
     with pytest.raises(ConfigError, match=says):
-        parse_config(text, file="routes.yaml", folder=tmp_path)
+        parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN)

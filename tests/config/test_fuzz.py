@@ -4,10 +4,11 @@ import json
 import re
 
 import pytest
+import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import yaml
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import load_config, parse_config
 from signalpost.errors import ConfigError
 from signalpost.render import Style, render_problems
@@ -68,7 +69,7 @@ values = st.recursive(
 def check(text, folder):
     """Read a text; whatever is raised but a ConfigError fails the test."""
     try:
-        parse_config(text, file="routes.yaml", folder=folder, environment=ENVIRONMENT)
+        parse_config(text, file="routes.yaml", folder=folder, actions=BUILT_IN, environment=ENVIRONMENT)
     except ConfigError as error:
         assert_tellable(error.problems)
 
@@ -83,7 +84,7 @@ def assert_tellable(problems):
 @pytest.fixture(scope="module")
 def sound(app):
     """A folder in which the sound file is sound, so that mutations start beyond the first check."""
-    assert parse_config(SOUND, file="routes.yaml", folder=app).signals
+    assert parse_config(SOUND, file="routes.yaml", folder=app, actions=BUILT_IN).signals
     (app / "parts").mkdir()
     (app / "part.yaml").write_text("{path: /part, a: [${A}, 1e999]}")
     (app / "parts" / "a.yaml").write_text("- !include part.yaml\n- {path: /a, path: /b}\n")
@@ -100,7 +101,9 @@ def shown(tmp_path_factory):
     def show(secrets):
         (folder / "secrets.yaml").write_text(secrets, encoding="utf-8", errors="replace")
         with pytest.raises(ConfigError) as caught:
-            parse_config(SECRETS_MISPLACED, file="routes.yaml", folder=folder, environment=ENVIRONMENT)
+            parse_config(
+                SECRETS_MISPLACED, file="routes.yaml", folder=folder, actions=BUILT_IN, environment=ENVIRONMENT
+            )
         return "\n".join(render_problems(caught.value.problems, style) for style in Style)
 
     return show
@@ -147,4 +150,4 @@ def test_any_bytes_are_a_configuration_or_problems(tmp_path_factory, content):
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_bytes(content)
     with pytest.raises(ConfigError):
-        load_config(file)
+        load_config(file, BUILT_IN)

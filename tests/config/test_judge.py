@@ -5,7 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from signalpost.config.schema.definition import routes_schema
+from signalpost.actions.builtin import routes_schema
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 
@@ -19,13 +20,13 @@ HEAD = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
     ],
 )
 def test_an_outbox_holds_the_largest_message_unless_routes_yaml_says_otherwise(tmp_path: Path, limits, outbox):
-    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path)
+    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     assert config.limits.outbox == outbox
 
 
 @pytest.mark.parametrize(("limits", "drain"), [("{}", 30), ("{drain: 0s}", 0), ("{drain: 0}", 0), ("{drain: 1m}", 60)])
 def test_a_stop_takes_half_a_minute_at_most_unless_routes_yaml_says_otherwise(tmp_path: Path, limits, drain):
-    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path)
+    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     assert config.limits.drain == drain
 
 
@@ -39,7 +40,7 @@ def test_a_stop_takes_half_a_minute_at_most_unless_routes_yaml_says_otherwise(tm
     ],
 )
 def test_an_outbox_holds_no_more_than_all_of_them_together(tmp_path: Path, limits, outbox):
-    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path)
+    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     assert config.limits.outbox == outbox
 
 
@@ -101,11 +102,11 @@ def test_the_buffer_of_a_signal_must_fit_into_what_waits_for_all(problems):
 
 @pytest.mark.parametrize(("limits", "head"), [("{}", 16_384), ("{head: 64KiB}", 65_536), ("{head: 4KiB}", 4_096)])
 def test_a_head_has_sixteen_kibibytes_unless_routes_yaml_says_otherwise(tmp_path: Path, limits, head):
-    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path)
+    config = parse_config(f"{HEAD}limits: {limits}", file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     assert config.limits.head == head
 
 
 @pytest.mark.parametrize("head", ["1KiB", "1MiB"])
 def test_a_head_that_no_browser_could_send_or_that_anybody_could_flood_with_is_a_mistake(tmp_path: Path, head):
     with pytest.raises(ConfigError, match="allowed: 4KiB, which browsers need, to 256KiB"):
-        parse_config(f"{HEAD}limits: {{head: {head}}}", file="routes.yaml", folder=tmp_path)
+        parse_config(f"{HEAD}limits: {{head: {head}}}", file="routes.yaml", folder=tmp_path, actions=BUILT_IN)

@@ -5,6 +5,7 @@ from threading import Thread
 
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import load_config
 from signalpost.errors import ConfigError
 
@@ -13,7 +14,7 @@ SOUND = b"endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http
 
 def text_of(file):
     with pytest.raises(ConfigError) as caught:
-        load_config(file)
+        load_config(file, BUILT_IN)
     assert len(caught.value.problems) == 1
     return str(caught.value)
 
@@ -21,13 +22,13 @@ def text_of(file):
 def test_paths_start_at_the_folder_of_the_file(tmp_path, monkeypatch):
     (tmp_path / "routes.yaml").write_bytes(SOUND)
     monkeypatch.chdir(tmp_path)
-    config = load_config("routes.yaml")
+    config = load_config("routes.yaml", BUILT_IN)
     assert (config.file, config.folder, config.plugins.folder) == ("routes.yaml", tmp_path, tmp_path / "plugins")
 
 
 def test_a_byte_order_mark_says_nothing(tmp_path):
     (tmp_path / "r.yaml").write_bytes(b"\xef\xbb\xbf" + SOUND)
-    assert load_config(tmp_path / "r.yaml").endpoints[0].name == "web"
+    assert load_config(tmp_path / "r.yaml", BUILT_IN).endpoints[0].name == "web"
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 
@@ -23,7 +24,7 @@ signals:
     ],
 )
 def test_a_token_is_a_name_and_a_list_keeps_its_order(tmp_path, given, read):
-    (signal,) = parse_config(APP.format(protocols=given), file="routes.yaml", folder=tmp_path).signals
+    (signal,) = parse_config(APP.format(protocols=given), file="routes.yaml", folder=tmp_path, actions=BUILT_IN).signals
     assert signal.protocols == read
 
 
@@ -42,6 +43,6 @@ def test_a_token_is_a_name_and_a_list_keeps_its_order(tmp_path, given, read):
 )
 def test_what_is_no_token_stands_twice_or_means_all_is_a_mistake(tmp_path, given, says):
     with pytest.raises(ConfigError) as refused:
-        parse_config(APP.format(protocols=given), file="routes.yaml", folder=tmp_path)
+        parse_config(APP.format(protocols=given), file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     (problem,) = refused.value.problems
     assert says in str(problem)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.units import MEBIBYTE
 
@@ -13,7 +14,7 @@ def state(tmp_path):
     """Read the section of a file that is sound."""
 
     def read(text):
-        return parse_config(ENDPOINT + text, file="routes.yaml", folder=tmp_path).state
+        return parse_config(ENDPOINT + text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN).state
 
     return read
 

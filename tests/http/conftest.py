@@ -9,9 +9,9 @@ from time import monotonic
 import httpx
 import pytest
 
-from signalpost.actions import effects
+from signalpost.actions.builtin.broadcast import broadcast
+from signalpost.actions.builtin.respond import respond
 from signalpost.actions.program import Program
-from signalpost.actions.respond import respond
 from signalpost.actions.steps import Leaf, Options
 from signalpost.config.model import EndpointConfig, LimitsConfig, Scheme
 from signalpost.delivery.inbound import Inbound
@@ -105,7 +105,7 @@ def sending():
         return Program(
             (),
             (
-                Leaf("broadcast", "routes.yaml:15:9", Options({"value": value, **target}), effects.broadcast),
+                Leaf("broadcast", "routes.yaml:15:9", Options({"value": value, **target}), broadcast),
                 Leaf("respond", "routes.yaml:15:9", answer, respond),
             ),
         )

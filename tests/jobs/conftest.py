@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from signalpost.actions import effects
+from signalpost.actions.builtin.broadcast import broadcast
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Leaf, Options
 from signalpost.cron import Cron
@@ -78,9 +78,7 @@ class World:
 
     def sending(self, value: Any, **target: str) -> Program:
         """Give a list of actions that only broadcasts."""
-        return Program(
-            (), (Leaf("broadcast", "routes.yaml:16:9", Options({"value": value, **target}), effects.broadcast),)
-        )
+        return Program((), (Leaf("broadcast", "routes.yaml:16:9", Options({"value": value, **target}), broadcast),))
 
     def handler(self, then: Callable[[TickEvent], Awaitable[Any]] | None = None, name: str = "work") -> Handler:
         async def work(event: TickEvent) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.plan import Part, build_plan, diff, load_plan
 from signalpost.plan.diff import Changes, alike, unchanged_jobs
@@ -209,7 +210,7 @@ def plans(draw):
     text = ENDPOINTS + f"limits: {{rate: {draw(_LIMITS)}}}\n"
     for section, parts in {"routes": routes, "signals": signals, "timers": timers}.items():
         text += f"{section}: [{', '.join(parts)}]\n"
-    return build_plan(parse_config(text, file="routes.yaml", folder=ROOT), Registry())
+    return build_plan(parse_config(text, file="routes.yaml", folder=ROOT, actions=BUILT_IN), Registry())
 
 
 ROOT = Path("/nowhere")

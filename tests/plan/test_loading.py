@@ -6,10 +6,11 @@ import textwrap
 
 import httpx
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import yaml
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import judge_config
 from signalpost.config.model import PluginsConfig
 from signalpost.errors import ConfigError
@@ -259,7 +260,7 @@ def registry(home):
 
 def build(text, folder, registry):
     """Build a plan on what can be read of a text; return it, or the problems, and those of the text alone."""
-    config, gaps = judge_config(text, file="routes.yaml", folder=folder)
+    config, gaps = judge_config(text, file="routes.yaml", folder=folder, actions=BUILT_IN)
     if config is None:
         return gaps.problems, gaps.problems
     try:

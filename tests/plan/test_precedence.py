@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.paths import PathPattern, PathTable
 from signalpost.plan import RouteRule, build_plan
@@ -94,7 +95,9 @@ signals:
 
 @pytest.fixture(scope="module")
 def plan():
-    return build_plan(parse_config(TEXT, file="routes.yaml", folder=Path(__file__).parent), Registry())
+    return build_plan(
+        parse_config(TEXT, file="routes.yaml", folder=Path(__file__).parent, actions=BUILT_IN), Registry()
+    )
 
 
 def test_a_folder_claims_what_is_below_it(plan):

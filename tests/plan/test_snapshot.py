@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.plan import build_plan, diff
 from signalpost.plan.diff import alike, compare
@@ -30,11 +31,12 @@ limits: {rate: 10/s}
 PRINT = """
 import json, sys
 from pathlib import Path
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.plan import build_plan
 from signalpost.plan.snapshot import snapshot, to_json
 from signalpost.plugins.registry import Registry
-config = parse_config(sys.stdin.read(), file="routes.yaml", folder=Path(sys.argv[1]))
+config = parse_config(sys.stdin.read(), file="routes.yaml", folder=Path(sys.argv[1]), actions=BUILT_IN)
 print(json.dumps(to_json(snapshot(build_plan(config, Registry())))))
 """
 
@@ -54,7 +56,7 @@ VALUES = st.recursive(
 
 
 def plan_of(text):
-    return build_plan(parse_config(text.replace("", ""), file="routes.yaml", folder=HERE), Registry())
+    return build_plan(parse_config(text.replace("", ""), file="routes.yaml", folder=HERE, actions=BUILT_IN), Registry())
 
 
 @example(0.0, -0.0)

@@ -5,6 +5,7 @@ import socket
 import pytest
 from websockets.asyncio.client import connect
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.errors import ListenError
 from signalpost.serving.ports import bind_ports
@@ -14,7 +15,7 @@ from signalpost.testing import serve
 def test_an_address_that_is_a_secret_is_not_told(tmp_path):
     (tmp_path / "secrets.yaml").write_text("host: 192.0.2.77")
     text = "endpoints: [{name: web, address: !secret host, port: 0, protocol: http}]"
-    config = parse_config(text, file="routes.yaml", folder=tmp_path)
+    config = parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     with pytest.raises(ListenError) as caught:
         bind_ports(config.endpoints, config.source)
     assert "routes.yaml:1: endpoint web: " in str(caught.value)
@@ -39,7 +40,7 @@ def known(monkeypatch):
 
 def bind(tmp_path, *, address, port=0, held=()):
     text = f"endpoints: [{{name: web, address: {address}, port: {port}, protocol: http}}]"
-    config = parse_config(text, file="routes.yaml", folder=tmp_path)
+    config = parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     return bind_ports(config.endpoints, config.source, held)
 
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import unix_connect
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError, ListenError
 from signalpost.testing import serve
@@ -148,14 +149,14 @@ async def test_a_reload_listens_again_where_somebody_has_taken_the_file_away(tmp
 )
 def test_what_cannot_be_listened_at_is_a_mistake(tmp_path, endpoint, says):
     with pytest.raises(ConfigError, match=says) as refused:
-        parse_config(f"endpoints: [{{name: web, {endpoint}}}]", file="routes.yaml", folder=tmp_path)
+        parse_config(f"endpoints: [{{name: web, {endpoint}}}]", file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     assert len(refused.value.problems) == 1
 
 
 def test_two_of_a_kind_cannot_share_one(tmp_path):
     text = 'endpoints: [{name: a, address: "unix:x", protocol: ws}, {name: b, address: "unix:./x", protocol: ws}]'
     with pytest.raises(ConfigError, match='is taken by the endpoint "a"'):
-        parse_config(text, file="routes.yaml", folder=tmp_path)
+        parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
 
 
 PROXIED = """

@@ -5,6 +5,7 @@ import sys
 import orjson
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
 from signalpost.errors import ConfigError
 from signalpost.signals.inbox import MOST_WAITING
@@ -271,7 +272,9 @@ def test_parallel_without_a_handler_is_pointed_out(tmp_path):
         "signals: [{path: /x, parallel: 2}, {path: /y, handler: y, parallel: 4}, {path: /z, handler: y}]"
     )
     with pytest.raises(ConfigError) as caught:
-        parse_config(text, file="routes.yaml", folder=tmp_path)
+        parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
     assert "routes.yaml:2:22: signals[0].parallel: only handlers run in parallel" in str(caught.value)
     sound = text.replace("{path: /x, parallel: 2}, ", "")
-    assert [each.parallel for each in parse_config(sound, file="routes.yaml", folder=tmp_path).signals] == [4, 1]
+    assert [
+        each.parallel for each in parse_config(sound, file="routes.yaml", folder=tmp_path, actions=BUILT_IN).signals
+    ] == [4, 1]

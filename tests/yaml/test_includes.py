@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import load_config
 from signalpost.errors import ConfigError
 from signalpost.yaml.bounds import MAX_CHARACTERS, MAX_FILES, MAX_NODES
@@ -249,7 +250,7 @@ def test_what_is_wrong_with_a_value_is_shown_in_the_file_that_holds_it(write):
         limits="\n\nmessage: 1 parsec\n",
     )
     with pytest.raises(ConfigError) as caught:
-        load_config(folder / "routes.yaml", {})
+        load_config(folder / "routes.yaml", BUILT_IN, {})
     assert [str(each).removeprefix(f"{folder}/").partition('"')[0] for each in caught.value.problems] == [
         "limits.yaml:3:10: limits.message: ",
         "signals/a.yaml:3:16: signals[1].rebroadcast: ",
@@ -265,13 +266,13 @@ def test_names_of_files_in_an_included_file_are_relative_to_the_folder_of_routes
         sub__signals="- {path: /a, schema: sub/schema.yaml}\n",
         sub__schema="type: object",
     )
-    config = load_config(folder / "routes.yaml", {})
+    config = load_config(folder / "routes.yaml", BUILT_IN, {})
     assert config.signals[0].schema.document == {"type": "object"}
     assert set(config.files) == {folder / name for name in ("routes.yaml", "sub/signals.yaml", "sub/schema.yaml")}
 
 
 def test_included_folders_are_among_what_was_read(write):
     folder = write(routes=ENDPOINTS + "signals: !include_dir sub\n", sub__a="[{path: /a}]")
-    assert set(load_config(folder / "routes.yaml", {}).files) == {
+    assert set(load_config(folder / "routes.yaml", BUILT_IN, {}).files) == {
         folder / name for name in ("routes.yaml", "sub", "sub/a.yaml")
     }

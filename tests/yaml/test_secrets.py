@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import load_config, parse_config
 from signalpost.errors import ConfigError
 from signalpost.render import Style, render_problems
@@ -34,7 +35,9 @@ def config(tmp_path):
     """Read a routes.yaml that is sound but for what the test is about."""
 
     def read(text, **environment):
-        return parse_config(APP + text, file="app/routes.yaml", folder=tmp_path, environment=environment)
+        return parse_config(
+            APP + text, file="app/routes.yaml", folder=tmp_path, actions=BUILT_IN, environment=environment
+        )
 
     return read
 
@@ -274,7 +277,7 @@ def test_no_route_shows_the_file_of_secrets(write, problems, said):
 def test_a_file_of_secrets_is_among_what_was_read(write):
     folder = write("s: 1MiB")
     (folder / "routes.yaml").write_text(APP + "limits: {message: !secret s}")
-    assert set(load_config(folder / "routes.yaml", os.environ).files) == {
+    assert set(load_config(folder / "routes.yaml", BUILT_IN, os.environ).files) == {
         folder / "routes.yaml", folder / "secrets.yaml",
     }  # fmt: skip
 
@@ -298,5 +301,7 @@ def test_a_secret_is_hidden_in_problems_about_something_else(write):
     folder = write("s: hunter2")
     endpoints = "endpoints: [{name: !secret s, address: 127.0.0.1, port: 1, protocol: ws}]\n"
     with pytest.raises(ConfigError) as caught:
-        parse_config(endpoints + "signals: [{path: /, endpoint: live}]", file="routes.yaml", folder=folder)
+        parse_config(
+            endpoints + "signals: [{path: /, endpoint: live}]", file="routes.yaml", folder=folder, actions=BUILT_IN
+        )
     assert [each.text for each in caught.value.problems] == ['no endpoint named "live" (known: !secret s)']

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from signalpost.actions.given import OptionError
-from signalpost.config.actions import LONGEST_WAIT
 from signalpost.delivery.target import Receipt
 from signalpost.events import TickEvent
 from signalpost.templates.clock import WorkClock, too_long
 from signalpost.units import MEBIBYTE, format_duration, format_size
+
+LONGEST_WAIT = 60.0
+"""Seconds that the steps of a run may wait, all together."""
 
 MOST_ITERATIONS = 100_000
 """How often the bodies of all loops of one run may be done."""

@@ -221,7 +221,7 @@ def schema_command(file: str, write: bool) -> None:
 @cli.command("reference")
 def reference_command() -> None:
     """Print what every key of routes.yaml means, as Markdown."""
-    from signalpost.config.schema.reference import reference as text
+    from signalpost.cli.reference import reference as text
 
     click.echo(text(), nl=False)
 

@@ -1,6 +1,6 @@
-"""The reference of routes.yaml, made from its schema: ``signalpost reference``.
+"""``signalpost reference``: the reference of routes.yaml, made from its schema.
 
-In the repository it is kept as a file: ``python -m signalpost.config.schema.reference > core/reference.md``.
+In the repository it is kept as a file: ``signalpost reference > core/reference.md``.
 """
 
 import json
@@ -10,8 +10,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from signalpost.actions.builtin import routes_schema
 from signalpost.config import COOKBOOK
-from signalpost.config.schema.definition import routes_schema
 
 Schema = Mapping[str, Any]
 
@@ -144,7 +144,3 @@ def _cell(value: Any) -> str:
 def _text(text: str) -> str:
     """Keep Markdown from reading ``<name>`` as HTML and ``*`` as emphasis."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
-
-
-if __name__ == "__main__":
-    print(reference(), end="")  # noqa: T201 - it is a command

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from signalpost.actions.builtin import routes_schema
 from signalpost.cli.ownfolder import OwnFolder, UnsafeFolderError
 from signalpost.config.exposure import RECORDS_FOLDER
-from signalpost.config.schema.definition import routes_schema
 from signalpost.config.schema.editor import editor_schema
 from signalpost.errors import OperatorError
 from signalpost.handlers import HandlerKind

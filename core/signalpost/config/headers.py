@@ -1,8 +1,13 @@
 """The key ``headers`` of endpoints and routes."""
 
-from signalpost.config.actions import TOKEN, has_template
+import re
+
+from signalpost.config.actions import has_template
 from signalpost.config.section import Section
 from signalpost.words import quoted
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What the name of a header is (RFC 9110 section 5.6.2)."""
 
 # What frames an answer or belongs to its connection, and what the server reckons for each answer.
 _OURS = frozenset(

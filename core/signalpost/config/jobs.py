@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
-from signalpost.config.actions import Place, read_broadcast, read_steps
+from signalpost.config.actions import Place, StepReader
 from signalpost.config.model import ScheduleConfig, TimerConfig
 from signalpost.config.section import Section
 from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
@@ -38,15 +38,15 @@ _ABBREVIATIONS: Mapping[str, str] = {
 }
 
 
-def read_timers(root: Section) -> tuple[TimerConfig, ...]:
+def read_timers(root: Section, reader: StepReader) -> tuple[TimerConfig, ...]:
     """Read the section ``timers``."""
-    read = (_read_timer(section) for section in root.sections("timers"))
+    read = (_read_timer(section, reader) for section in root.sections("timers"))
     return tuple(timer for timer in read if timer is not None)
 
 
-def read_schedules(root: Section) -> tuple[ScheduleConfig, ...]:
+def read_schedules(root: Section, reader: StepReader) -> tuple[ScheduleConfig, ...]:
     """Read the section ``schedules``."""
-    read = (_read_schedule(section) for section in root.sections("schedules"))
+    read = (_read_schedule(section, reader) for section in root.sections("schedules"))
     return tuple(schedule for schedule in read if schedule is not None)
 
 
@@ -63,10 +63,10 @@ def check_names(root: Section) -> None:
         places.setdefault(name, place)
 
 
-def _read_timer(section: Section) -> TimerConfig | None:
+def _read_timer(section: Section, reader: StepReader) -> TimerConfig | None:
     name = section.text("name")
     every = section.quantity("every", parse_duration)
-    steps = read_broadcast(section, Place.JOB) or read_steps(section, "do", Place.JOB)
+    steps = reader.steps_or_broadcast(section, Place.JOB)
     if name is None or every is None:
         return None
     try:
@@ -88,14 +88,14 @@ def _read_timer(section: Section) -> TimerConfig | None:
     )
 
 
-def _read_schedule(section: Section) -> ScheduleConfig | None:
+def _read_schedule(section: Section, reader: StepReader) -> ScheduleConfig | None:
     name = section.text("name")
     zone = section.parsed("timezone", parse_timezone)
     in_zone = _moments(zone)
     start = section.parsed("start", in_zone)
     end = section.parsed("end", in_zone)
     timeout = section.quantity("timeout", parse_duration)
-    steps = read_broadcast(section, Place.JOB) or read_steps(section, "do", Place.JOB)
+    steps = reader.steps_or_broadcast(section, Place.JOB)
     if start is not None and end is not None and end <= start:
         section.problem("end", f"must be after start ({section.data['start']}), or the job never runs")
     if name is None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from signalpost.config.actions import ActionRule, StepReader
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_state
 from signalpost.config.gaps import Gaps, gaps_of
@@ -11,6 +12,7 @@ from signalpost.config.jobs import check_names, read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import PluginsConfig, ServerConfig
 from signalpost.config.routes import read_routes
+from signalpost.config.schema.definition import compose_schema
 from signalpost.config.schema.judge import check_shape
 from signalpost.config.section import Section, find_folder
 from signalpost.config.signals import read_signals
@@ -29,27 +31,33 @@ _EMPTY = (
 )
 
 
-def parse_config(text: str, *, file: str, folder: Path, environment: Mapping[str, str] | None = None) -> ServerConfig:
+Actions = Mapping[str, ActionRule]
+
+
+def parse_config(
+    text: str, *, file: str, folder: Path, actions: Actions, environment: Mapping[str, str] | None = None
+) -> ServerConfig:
     """Read and check routes.yaml.
 
     Args:
         text: of the file.
         file: as the user named it, for problems.
         folder: where relative paths start; absolute.
+        actions: those that need no plugin, by name.
         environment: where variables are looked up; None is the process's own.
 
     Raises:
         ConfigError: with every problem that could be found, in the order of their places.
 
     """
-    config, gaps = judge_config(text, file=file, folder=folder, environment=environment)
+    config, gaps = judge_config(text, file=file, folder=folder, actions=actions, environment=environment)
     if config is None or gaps.problems:
         raise ConfigError(gaps.problems)
     return config
 
 
 def judge_config(
-    text: str, *, file: str, folder: Path, environment: Mapping[str, str] | None = None
+    text: str, *, file: str, folder: Path, actions: Actions, environment: Mapping[str, str] | None = None
 ) -> tuple[ServerConfig | None, Gaps]:
     """Read of routes.yaml what can be read, and say what is wrong with the rest; the arguments are as above.
 
@@ -66,19 +74,19 @@ def judge_config(
     if tree.root is None:
         return None, Gaps(report.problems or (Problem(file, 0, 0, "", _EMPTY),))
     data = plain(tree.root)
-    check_shape(data, report)
+    check_shape(data, compose_schema({name: each.schema for name, each in actions.items()}), report)
     if not isinstance(data, dict):
         return None, Gaps(report.problems)
     root = Section((), data, report)
-    config = _read(root, source, folder, tree.files)
+    config = _read(root, source, folder, tree.files, StepReader(actions))
     return config, gaps_of(report, root, config)
 
 
-def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path]) -> ServerConfig:
+def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path], reader: StepReader) -> ServerConfig:
     """Read everything that can be read; what cannot is in the report. `composed` are files that were included."""
     endpoints = read_endpoints(root, folder)
-    routes = read_routes(root, endpoints, folder)
-    signals = read_signals(root, endpoints, folder)
+    routes = read_routes(root, endpoints, folder, reader)
+    signals = read_signals(root, endpoints, folder, reader)
     check_names(root)
     plugins = _read_plugins(root, folder)
     private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
@@ -92,8 +100,8 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path])
         plugins=plugins,
         routes=routes,
         signals=signals,
-        timers=read_timers(root),
-        schedules=read_schedules(root),
+        timers=read_timers(root, reader),
+        schedules=read_schedules(root, reader),
         undeclared_refused=root.text("undeclared") == "refuse",
         unbound=frozenset(name for name, word in handlers.items() if word == "off"),
         bound=frozenset(name for name, word in handlers.items() if word == "on"),
@@ -121,26 +129,30 @@ def _read_plugins(root: Section, folder: Path) -> PluginsConfig:
     )
 
 
-def load_config(file: str | Path, environment: Mapping[str, str] | None = None) -> ServerConfig:
+def load_config(file: str | Path, actions: Actions, environment: Mapping[str, str] | None = None) -> ServerConfig:
     """Read and check a routes.yaml; the arguments are those of `read_config`.
 
     Raises:
         ConfigError: with every problem that could be found, in the order of their places.
 
     """
-    config, gaps = read_config(file, environment)
+    config, gaps = read_config(file, actions, environment)
     if config is None or gaps.problems:
         raise ConfigError(gaps.problems)
     return config
 
 
 def read_config(
-    file: str | Path, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    file: str | Path,
+    actions: Actions,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> tuple[ServerConfig | None, Gaps]:
     """Read of a routes.yaml what can be read: see `judge_config`.
 
     Args:
         file: where it is, as the user names it.
+        actions: those that need no plugin, by name.
         environment: where variables are looked up; None is the process's own.
         folder: where it is, absolute, if it has been read before: a plugin may have gone to another one since, and
             then a relative name leads elsewhere.
@@ -155,4 +167,4 @@ def read_config(
         text = read_text(Path(name), name)
     else:
         text = read_text(folder / Path(name).name, name)
-    return judge_config(text, file=name, folder=folder, environment=environment)
+    return judge_config(text, file=name, folder=folder, actions=actions, environment=environment)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from signalpost.config.actions import Place, read_broadcast, read_steps
+from signalpost.config.actions import Place, StepReader
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.headers import read_headers
 from signalpost.config.model import RouteConfig, SchemaConfig
@@ -17,7 +17,7 @@ _WITH_BODY = ("handler", "broadcast", "do")
 _READING = ("GET", "HEAD")
 
 
-def read_routes(root: Section, endpoints: Endpoints, folder: Path) -> tuple[RouteConfig, ...]:
+def read_routes(root: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> tuple[RouteConfig, ...]:
     """Read the section ``routes``."""
     sections = list(root.sections("routes"))
     if sections and endpoints.complete and not endpoints.of_kind(websocket=False):
@@ -27,18 +27,18 @@ def read_routes(root: Section, endpoints: Endpoints, folder: Path) -> tuple[Rout
             "{name: web, address: 127.0.0.1, port: 8090, protocol: http} to endpoints",
             of_key=True,
         )
-    routes = [(section, _read_route(section, endpoints, folder)) for section in sections]
+    routes = [(section, _read_route(section, endpoints, folder, reader)) for section in sections]
     sound = [(section, route) for section, route in routes if route is not None]
     _check_paths(sound)
     return tuple(route for _, route in sound)
 
 
-def _read_route(section: Section, endpoints: Endpoints, folder: Path) -> RouteConfig | None:
+def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> RouteConfig | None:
     path = section.parsed("path", PathPattern.parse)
     file = find_file(section, "file", folder)
     static = find_folder(section, "static", folder)
     view = find_file(section, "view", folder)
-    steps = read_broadcast(section, Place.ROUTE) or read_steps(section, "do", Place.ROUTE)
+    steps = reader.steps_or_broadcast(section, Place.ROUTE)
     schema, query, params = (read_schema(section, folder, name) for name in ("schema", "query", "params"))
     bound = endpoints.bound(section, websocket=False)
     methods = _methods(section)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from signalpost.config.actions import Place, has_template, read_steps
+from signalpost.config.actions import Place, StepReader, has_template
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.model import (
     LatestBy,
@@ -27,7 +27,7 @@ NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
 _WISHES = {requested.value: requested for requested in RequestedTarget}
 
 
-def read_signals(root: Section, endpoints: Endpoints, folder: Path) -> tuple[SignalConfig, ...]:
+def read_signals(root: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> tuple[SignalConfig, ...]:
     """Read the section ``signals``."""
     sections = list(root.sections("signals"))
     if sections and endpoints.complete and not endpoints.of_kind(websocket=True):
@@ -37,13 +37,13 @@ def read_signals(root: Section, endpoints: Endpoints, folder: Path) -> tuple[Sig
             "{name: live, address: 127.0.0.1, port: 8091, protocol: ws} to endpoints",
             of_key=True,
         )
-    signals = [(section, _read_signal(section, endpoints, folder)) for section in sections]
+    signals = [(section, _read_signal(section, endpoints, folder, reader)) for section in sections]
     sound = [(section, signal) for section, signal in signals if signal is not None]
     _check_paths(sound)
     return tuple(signal for _, signal in sound)
 
 
-def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> SignalConfig | None:
+def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> SignalConfig | None:
     path = section.parsed("path", PathPattern.parse)
     schema = read_schema(section, folder)
     bound = endpoints.bound(section, websocket=True)
@@ -61,9 +61,9 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path) -> Signal
     if "do" in section and "handler" in section:
         text = "exactly one of handler and do may be given, not both: let a step call the handler"
         section.problem("do", text, of_key=True)
-    steps = read_steps(section, "do", Place.SIGNAL)
-    connected = read_steps(section, "connected", Place.CONNECTED)
-    disconnected = read_steps(section, "disconnected", Place.DISCONNECTED)
+    steps = reader.steps(section, "do", Place.SIGNAL)
+    connected = reader.steps(section, "connected", Place.CONNECTED)
+    disconnected = reader.steps(section, "disconnected", Place.DISCONNECTED)
     if path is None:
         return None
     elsewhere = section.data.get("from_elsewhere")

@@ -14,7 +14,7 @@ from typing import Any
 from sanic.compat import Header
 from sanic.response import BaseHTTPResponse, ResponseStream
 
-from signalpost.config.actions import TOKEN
+from signalpost.config.headers import TOKEN
 from signalpost.words import quoted
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}

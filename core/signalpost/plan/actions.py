@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from signalpost.actions import effects
+from signalpost.actions.builtin import BUILT_IN
+from signalpost.actions.declaration import BuiltIn
 from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError
 from signalpost.actions.names import ATTRIBUTES, GETTERS, MESSAGE_KEYS, Getter, constant, variable
 from signalpost.actions.program import Program
-from signalpost.actions.respond import respond, response_of
-from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, joined, options_of, paired
-from signalpost.config.actions import BUILT_IN, Place, called, split_key
+from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, options_of
+from signalpost.config.actions import GRAMMAR, Place, called
 from signalpost.config.model import RouteConfig, SignalConfig, StepConfig
 from signalpost.config.schema.judge import SchemaProblem, judge_shape
 from signalpost.events import given_to
-from signalpost.handlers import HandlerKind
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Part
 from signalpost.plan.resolver import JOB_KINDS, Resolver
@@ -31,10 +31,10 @@ _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.ROUTE: (HandlerKind.ROUTE,),
     Place.JOB: JOB_KINDS,
 }
-_LOG_LEVEL = "info"
 Shapes = Mapping[str, frozenset[str]]
 """All attributes of names of a list, for the names of which they are known."""
 
+_NO_ACTION = BuiltIn(schema={})
 _NO_SHAPES: Shapes = MappingProxyType({})
 
 
@@ -47,7 +47,7 @@ class StepCompiler:
     """
 
     def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
+        self.resolver = resolver
         registry = resolver.registry
         self._compiler = Compiler(registry.template_globals, registry.template_filters)
         self._markup = Compiler(registry.template_globals, registry.template_filters, escape=True)
@@ -86,7 +86,8 @@ class StepCompiler:
         name = "arguments"
         getters = {key: getter for key, getter in self._getters[Place.JOB].items() if key != name}
         known = {**ATTRIBUTES, "constants": frozenset(self._constants)}
-        options = self.options(value, StepConfig(keys, name, value), _Scope(Place.JOB, getters, known))
+        step = StepConfig(keys, name, value)
+        options = _Draft(self, step, _Scope(Place.JOB, getters, known)).options(value)
         return None if options.render is None else options
 
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
@@ -95,47 +96,30 @@ class StepCompiler:
 
     def _steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> Iterator[Step]:
         for index, config in enumerate(configs):
-            step = _COMPILERS.get(config.name, _plugin_step)(self, config, scope)
+            action = BUILT_IN.get(config.name, _NO_ACTION)
+            draft = _Draft(self, config, scope, action)
+            names = _names_of(config) if action.binds else ()
+            for name in names:
+                if name not in scope.given or self.has_meaning(name):  # else a ``let`` above has given it its meaning
+                    draft.check_name(name, name, of_key=True)
+            step = _GRAMMAR.get(config.name, _plugin_step)(draft) if action is _NO_ACTION else action.compile(draft)
             if step is not None:
                 yield step
-            if config.name == "let":
-                scope = scope.knowing(*_names_of(config))
+            scope = scope.knowing(*names)
             if config.name == "stop" and index + 1 < len(configs):
                 self.note(f"{self.place(configs[index + 1].keys)}: nothing is done after stop")
-
-    def let_step(self, config: StepConfig, scope: "_Scope") -> Step:
-        """Compile a ``let``: its names are known behind it."""
-        for name in _names_of(config):
-            self.check_name(config, scope, name, name, of_key=True)
-        options = self.options(config.options, config, scope)
-        return Leaf(config.name, self.where_step(config), options, effects.let)
 
     def has_meaning(self, name: str) -> bool:
         """Tell whether a name means something in every template."""
         return self._compiler.has_meaning(name)
 
-    def check_name(self, config: StepConfig, scope: "_Scope", name: str, *below: str, of_key: bool = False) -> None:
-        """Report that a name means something else already, unless a ``let`` above has given it its meaning."""
-        if (name in scope.getters and name not in scope.given) or self.has_meaning(name):
-            self.problem(config, _taken(name), *below, of_key=of_key)
-
-    def options(
-        self,
-        value: Any,
-        config: StepConfig,
-        scope: "_Scope",
-        *below: str | int,
-        markup: bool = False,
-        of_key: bool = False,
-    ) -> Options:
-        """Compile the options of a step, or what stands at the keys `below` them."""
-        resolver = self._resolver
-        keys = (*config.keys, config.name, *below)
-        names = Names(scope.getters, scope.attributes)
+    def value(self, value: Any, keys: Keys, scope: "_Scope", *, markup: bool, of_key: bool) -> Options:
+        """Compile the value at `keys`, or the key there."""
+        resolver = self.resolver
         compiled = (self._markup if markup else self._compiler).compile(
             value,
             keys,
-            names,
+            Names(scope.getters, scope.attributes),
             resolver.template_problem,
             self.where,
             of_key=of_key,
@@ -145,51 +129,16 @@ class StepCompiler:
 
     def where(self, keys: Keys, *, of_key: bool = False, part: Part | None = None) -> str:
         """Name the place of a value, or of its key, or of a part of it: ``routes.yaml:14:9``."""
-        return _place(self._resolver, keys, of_key=of_key, part=part)
-
-    def where_step(self, config: StepConfig) -> str:
-        """Name the place of a step."""
-        return _place(self._resolver, (*config.keys, config.name), of_key=True)
+        problem = self.resolver.config.source.problem(keys, "", of_key=of_key, part=part)
+        return f"{problem.file}:{problem.line}:{problem.column}"
 
     def place(self, keys: Keys) -> str:
         """Name the line of a value: ``routes.yaml:14``."""
-        return self._resolver.config.source.place(keys)
+        return self.resolver.config.source.place(keys)
 
     def note(self, text: str) -> None:
         """Report what is right but may not be meant."""
-        self._resolver.report.note(text)
-
-    def problem(self, config: StepConfig, text: str, *below: str | int, of_key: bool = False) -> None:
-        """Report a mistake in a step, or at the keys `below` it."""
-        self._resolver.report.problem((*config.keys, config.name, *below), text, of_key=of_key)
-
-    def handler_step(self, config: StepConfig, place: Place) -> Step | None:
-        """Compile a ``call``."""
-        handler = self._resolver.handler(config.options, config.keys, *_KINDS[place], key=config.name)
-        if handler is None:
-            return None
-        code, function = handler.code, handler.function
-
-        async def call(run: Any, _options: Any) -> None:
-            answer = await code.run(function, given_to(run.event, code.seat))
-            if answer is not None:
-                run.answer = answer
-
-        return Leaf(config.name, self.where_step(config), Options(handler.name), call, waits=True, code=str(code))
-
-    def action_step(self, config: StepConfig, options: Options) -> Step | None:
-        """Compile a plugin's action."""
-        registry = self._resolver.registry
-        action = registry.actions.get(config.name)
-        if action is None:
-            if config.name not in registry.faulty and not self._resolver.gaps.plugins:
-                known = (*BUILT_IN, *registry.actions)
-                self.problem(config, self._resolver.unknown("action", config.name, known), of_key=True)
-            return None
-        for misfit in option_problems(config, action):
-            self.problem(config, f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)
-        effect = effect_of(action, config.options)
-        return Leaf(config.name, self.where_step(config), options, effect, waits=action.waits, code=str(action.code))
+        self.resolver.report.note(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,149 +168,92 @@ def _names_of(config: StepConfig) -> tuple[str, ...]:
     return tuple(config.options) if isinstance(config.options, dict) else ()
 
 
-_CompileStep = Callable[[StepCompiler, StepConfig, _Scope], Step | None]
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A step that is being compiled; see `signalpost.actions.declaration.Draft`."""
+
+    compiler: StepCompiler
+    config: StepConfig
+    scope: _Scope
+    action: BuiltIn = _NO_ACTION
+
+    @property
+    def keys(self) -> Keys:
+        """The path to its options."""
+        return (*self.config.keys, self.config.name)
+
+    @property
+    def where(self) -> str:
+        """The place of its name."""
+        return self.compiler.where(self.keys, of_key=True)
+
+    def options(self, value: Any, *below: str | int, markup: bool = False, of_key: bool = False) -> Options:
+        return self.compiler.value(value, (*self.keys, *below), self.scope, markup=markup, of_key=of_key)
+
+    def leaf(self, options: Options, effect: Effect | None = None, *, code: str = "") -> Leaf:
+        action = self.action
+        return Leaf(self.config.name, self.where, options, effect or action.effect, waits=action.waits, code=code)
+
+    def handler(self) -> Handler | None:
+        config = self.config
+        if not isinstance(config.options, str):
+            return None
+        return self.compiler.resolver.handler(config.options, config.keys, *_KINDS[self.scope.place], key=config.name)
+
+    def problem(self, text: str, *below: str | int, of_key: bool = False) -> None:
+        self.compiler.resolver.report.problem((*self.keys, *below), text, of_key=of_key)
+
+    def check_name(self, name: str, *below: str, of_key: bool = False) -> None:
+        """Report that a name means something else already."""
+        if name in self.scope.getters or self.compiler.has_meaning(name):
+            self.problem(f'the name "{name}" means something else here already: choose another', *below, of_key=of_key)
 
 
-def _leaf(effect: Effect) -> _CompileStep:
-    """Make the compiler of a step that only has options."""
-
-    def compile_leaf(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-        options = compiler.options(config.options, config, scope)
-        return Leaf(config.name, compiler.where_step(config), options, effect)
-
-    return compile_leaf
+def _if(draft: _Draft) -> Step:
+    config, steps = draft.config, draft.compiler.steps
+    then, otherwise = steps(config.then, draft.scope), steps(config.otherwise, draft.scope)
+    return Branch(config.name, draft.where, draft.options(config.options), then, otherwise)
 
 
-def _respond(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-    """Compile a ``respond``: what templates put into HTML is escaped."""
-    if not isinstance(config.options, dict):
-        return Leaf(config.name, "", Options(None), respond)
-    parts = {
-        name: compiler.options(value, config, scope, name, markup=name == "html")
-        for name, value in config.options.items()
-    }
-    options = joined(parts)
-    headers = config.options.get("headers", {})
-    if options.render is None and isinstance(headers, dict):
-        try:
-            response_of({name: value for name, value in options.fixed.items() if name != "status"})
-        except ValueError as error:
-            compiler.problem(config, str(error))
-    return Leaf(config.name, compiler.where_step(config), options, respond)
-
-
-def _log(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-    """Compile a ``log``, which may be only its message."""
-    if isinstance(config.options, dict):
-        message = compiler.options(config.options.get("message"), config, scope, "message")
-        level = config.options.get("level", _LOG_LEVEL)
-    else:
-        message, level = compiler.options(config.options, config, scope), _LOG_LEVEL
-    options = joined({"message": message, "level": Options(level)})
-    return Leaf(config.name, compiler.where_step(config), options, effects.log)
-
-
-def _set(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-    """Compile a ``set``: keys are split at their dots before anything is rendered."""
-    entries = config.options if isinstance(config.options, dict) else {}
-    pairs = [
-        (
-            compiler.options(list(split_key(key)), config, scope, key, of_key=True),
-            compiler.options(value, config, scope, key),
-        )
-        for key, value in entries.items()
-    ]
-    return Leaf(config.name, compiler.where_step(config), paired(pairs), effects.put)
-
-
-def _append(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-    """Compile an ``append``: where its list stands is split as the keys of ``set`` are."""
-    given = config.options if isinstance(config.options, dict) else {}
-    options = joined(
-        {
-            "to": compiler.options(list(split_key(str(given.get("to", "")))), config, scope, "to"),
-            "value": compiler.options(given.get("value"), config, scope, "value"),
-            "keep": Options(given.get("keep", effects.ITEMS_KEPT)),
-        }
-    )
-    return Leaf(config.name, compiler.where_step(config), options, effects.append)
-
-
-def _wait(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-    options = compiler.options(config.options, config, scope)
-    return Leaf(config.name, compiler.where_step(config), options, effects.wait, waits=True)
-
-
-def _membership(own: Effect, of_another: Effect) -> _CompileStep:
-    """Make the compiler of ``join`` or ``leave``, which may name a client; a template cannot make it so."""
-
-    def compile_membership(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-        effect = of_another if isinstance(config.options, dict) else own
-        return _leaf(effect)(compiler, config, scope)  # type: ignore[return-value]
-
-    return compile_membership
-
-
-def _call(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step | None:
-    return compiler.handler_step(config, scope.place) if isinstance(config.options, str) else None
-
-
-def _if(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
-    return Branch(
-        config.name,
-        compiler.where_step(config),
-        compiler.options(config.options, config, scope),
-        compiler.steps(config.then, scope),
-        compiler.steps(config.otherwise, scope),
-    )
-
-
-def _taken(name: str) -> str:
-    return f'the name "{name}" means something else here already: choose another'
-
-
-def _for(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step:
+def _for(draft: _Draft) -> Step:
+    config, scope = draft.config, draft.scope
     options = config.options if isinstance(config.options, dict) else {}
-    names = [str(options[key]) for key in ("each", "index") if key in options]
-    for key, name in zip(("each", "index"), names, strict=False):
-        if name in scope.getters or compiler.has_meaning(name):
-            compiler.problem(config, _taken(name), key)
-    inside = replace(scope, getters={**scope.getters, **{name: variable(name) for name in names}})
+    names = {key: str(options[key]) for key in ("each", "index") if key in options}
+    for key, name in names.items():
+        draft.check_name(name, key)
+    inside = replace(scope, getters={**scope.getters, **{name: variable(name) for name in names.values()}})
     return Loop(
         config.name,
-        compiler.where_step(config),
-        compiler.options(options.get("in"), config, scope, "in"),
+        draft.where,
+        draft.options(options.get("in"), "in"),
         str(options.get("each", "")),
-        compiler.steps(config.body, inside),
+        draft.compiler.steps(config.body, inside),
         options.get("index"),
     )
 
 
-def _stop(compiler: StepCompiler, config: StepConfig, _scope: _Scope) -> Step:
-    return Stop(config.name, compiler.where_step(config), Options(config.options))
+def _stop(draft: _Draft) -> Step:
+    return Stop(draft.config.name, draft.where, Options(draft.config.options))
 
 
-def _plugin_step(compiler: StepCompiler, config: StepConfig, scope: _Scope) -> Step | None:
-    return compiler.action_step(config, compiler.options(config.options, config, scope))
+def _plugin_step(draft: _Draft) -> Step | None:
+    """Compile a plugin's action."""
+    config, resolver = draft.config, draft.compiler.resolver
+    options = draft.options(config.options)
+    registry = resolver.registry
+    action = registry.actions.get(config.name)
+    if action is None:
+        if config.name not in registry.faulty and not resolver.gaps.plugins:
+            known = (*BUILT_IN, *GRAMMAR, *registry.actions)
+            draft.problem(resolver.unknown("action", config.name, known), of_key=True)
+        return None
+    for misfit in option_problems(config, action):
+        draft.problem(f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)
+    effect = effect_of(action, config.options)
+    return Leaf(config.name, draft.where, options, effect, waits=action.waits, code=str(action.code))
 
 
-_COMPILERS: Mapping[str, _CompileStep] = {
-    "broadcast": _leaf(effects.broadcast),
-    "reply": _leaf(effects.reply),
-    "respond": _respond,
-    "close": _leaf(effects.close),
-    "log": _log,
-    "set": _set,
-    "append": _append,
-    "let": StepCompiler.let_step,
-    "wait": _wait,
-    "join": _membership(effects.join, effects.join_another),
-    "leave": _membership(effects.leave, effects.leave_another),
-    "call": _call,
-    "if": _if,
-    "for": _for,
-    "stop": _stop,
-}
+_GRAMMAR: Mapping[str, Callable[[_Draft], Step | None]] = {"if": _if, "for": _for, "stop": _stop}
 
 
 def _flat(steps: Iterable[Step]) -> Iterator[Step]:
@@ -372,11 +264,6 @@ def _flat(steps: Iterable[Step]) -> Iterator[Step]:
             yield from _flat((*step.then, *step.otherwise))
         elif isinstance(step, Loop):
             yield from _flat(step.body)
-
-
-def _place(resolver: Resolver, keys: Keys, *, of_key: bool, part: Part | None = None) -> str:
-    problem = resolver.config.source.problem(keys, "", of_key=of_key, part=part)
-    return f"{problem.file}:{problem.line}:{problem.column}"
 
 
 def option_problems(config: StepConfig, action: Action) -> Iterator[SchemaProblem]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.endpoints import Listening
 from signalpost.config.gaps import Gaps
 from signalpost.config.load import read_config
@@ -95,7 +96,7 @@ def load_offers(file: str | Path) -> Registry:
     Whoever is done with them calls ``unload()``.
     """
     try:
-        config, gaps = read_config(file)
+        config, gaps = read_config(file, BUILT_IN)
     except ConfigError:
         return Registry()
     return Registry() if config is None else _plugins(config, gaps)
@@ -109,7 +110,7 @@ def _unreadable(file: str | Path, error: OSError) -> ConfigError:
 
 
 def _config(file: str | Path, listening: Listening | None, folder: Path | None = None) -> tuple[ServerConfig, Gaps]:
-    config, gaps = read_config(file, folder=folder)
+    config, gaps = read_config(file, BUILT_IN, folder=folder)
     if config is None:
         raise ConfigError(gaps.problems)
     if listening is not None and not gaps.problems:

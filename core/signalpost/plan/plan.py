@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.actions.builtin import CHANGING
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Options
-from signalpost.config.actions import CHANGING, all_steps
+from signalpost.config.actions import all_steps
 from signalpost.config.model import ServerConfig
 from signalpost.cron import Cron
 from signalpost.handlers import Handler

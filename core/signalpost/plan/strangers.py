@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from signalpost.config.actions import BUILT_IN, all_steps
+from signalpost.actions.builtin import BUILT_IN
+from signalpost.config.actions import GRAMMAR, all_steps
 from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, ServerConfig, SignalConfig
 from signalpost.plan.report import PlanReport
 from signalpost.signals.rule import RELAY, SignalRule
 
 _BEYOND = frozenset({Rebroadcast.EVERYONE, Rebroadcast.OTHERS, Rebroadcast.GROUP})
-_REFUSING = frozenset({"close", "call"})
 
 
 def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], report: PlanReport) -> None:
@@ -42,7 +42,7 @@ def _guarded(signal: SignalConfig) -> str:
     """
     if signal.from_elsewhere is not None or not signal.open_to_others:
         return ""
-    if any(step.name in _REFUSING or step.name not in BUILT_IN for step in all_steps(signal.connected)):
+    if any(_may_refuse(step.name) for step in all_steps(signal.connected)):
         return "connected decides who is let in"
     if signal.format is MessageFormat.JSON and not signal.targets & {
         RequestedTarget.PATH,
@@ -51,6 +51,12 @@ def _guarded(signal: SignalConfig) -> str:
     }:
         return "targets lets nobody choose where a message goes"
     return ""
+
+
+def _may_refuse(name: str) -> bool:
+    """Tell whether a step may keep a client out; of a plugin's action nobody knows."""
+    action = BUILT_IN.get(name)
+    return name not in GRAMMAR if action is None else action.refuses
 
 
 def _speakers(config: ServerConfig, signals: Sequence[SignalRule], there: SignalRule) -> Iterator[str]:

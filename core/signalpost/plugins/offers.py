@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from jinja2.defaults import DEFAULT_NAMESPACE
 from jinja2.filters import FILTERS
 
+from signalpost.actions.builtin import taken_names
 from signalpost.actions.names import GETTERS
-from signalpost.config.schema.definition import built_in_actions, part_faults
+from signalpost.config.schema.definition import part_faults
 from signalpost.errors import PluginError
 from signalpost.foreign import Code, in_templates
 from signalpost.handlers import Handler, HandlerKind
@@ -83,7 +84,7 @@ class Offers:
         self.faulty: set[str] = set()
         self.incomplete: set[str] = set()
         self._errors = errors
-        self._built_in = built_in_actions()
+        self._built_in = taken_names()
         self._owners: dict[tuple[str, str], tuple[str, str]] = {}  # by kind and name: who has it, and where
 
     def take(self, loaded: Loaded, asked: Mapping[str, Sequence[Callable[[], Any]]]) -> Offered:

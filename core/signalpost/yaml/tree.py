@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from yaml import events
+
 from signalpost import scalars
 from signalpost.places import Keys
 from signalpost.words import did_you_mean, quoted
@@ -23,7 +25,6 @@ from signalpost.yaml.scanner import Stream, explain
 from signalpost.yaml.surroundings import Surroundings
 from signalpost.yaml.tags import TAGS, Tags
 from signalpost.yaml.variables import Substituted, VariableProblem, substitute
-from yaml import events
 
 _MERGE = "<<"
 # Stands in the path of keys for a key that is still being read, or is none.

@@ -8,6 +8,7 @@ routes schema, under names of their own, since that is the only place that all e
 is put in as ``vote``: ``{"$ref": "#/$defs/vote.choice"}``, and ``"vote.choice"`` beside ``"vote"`` in ``$defs``.
 """
 
+import copy
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -107,12 +108,15 @@ ROUTES_ID = "urn:signalpost:routes"
 _STRANGE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-def routes_schema(
-    actions: Mapping[str, Part] | None = None, settings: Mapping[str, Part] | None = None
+def compose_schema(
+    built_in: Mapping[str, Part],
+    actions: Mapping[str, Part] | None = None,
+    settings: Mapping[str, Part] | None = None,
 ) -> dict[str, Any]:
     """Return a fresh copy of the schema (draft 2020-12).
 
     Args:
+        built_in: by name the schema of the options of each built-in action.
         actions: what plugins add to the steps of ``do``: by name the schema of the options, sound by
             `part_faults`. With them a step of another name is wrong; without them it
             may be one of a plugin that is not known here.
@@ -121,19 +125,18 @@ def routes_schema(
     """
     text = files("signalpost.config").joinpath("routes.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
+    step = schema["$defs"]["step"]
+    step["properties"] = copy.deepcopy(dict(built_in)) | step["properties"]
+    if "broadcast" in built_in:  # may stand without a list around it, too
+        schema["$defs"]["broadcast"] = step["properties"]["broadcast"]
+        step["properties"]["broadcast"] = {"$ref": "#/$defs/broadcast"}
     if actions is not None:
-        step = schema["$defs"]["step"]
         step["additionalProperties"] = False
         step["properties"] |= _put_in(schema, "action", actions)
     if settings:
         described = schema["properties"]["plugins"]["properties"]["settings"]
         described["properties"] = _put_in(schema, "settings", settings)
     return schema
-
-
-def built_in_actions() -> frozenset[str]:
-    """Name the steps, and the words beside them, that no plugin's action can be called."""
-    return frozenset(routes_schema()["$defs"]["step"]["properties"])
 
 
 def _put_in(schema: dict[str, Any], kind: str, parts: Mapping[str, Part]) -> dict[str, Any]:

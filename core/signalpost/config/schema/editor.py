@@ -12,6 +12,7 @@ other readers of JSON Schema it is a schema like any other.
 from typing import Any
 
 import yaml
+
 from signalpost.yaml.tags import TAGS
 
 Schema = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from signalpost.config.schema.definition import ROUTES_ID, routes_schema
+from signalpost.config.schema.definition import ROUTES_ID
 from signalpost.places import Keys
 from signalpost.scalars import shorten
 from signalpost.words import did_you_mean, given, listing, nearest, printable, quoted
@@ -54,13 +54,12 @@ class SchemaProblem:
     of_key: bool = False
 
 
-def check_shape(data: Any, report: Report) -> None:
-    """Report every key and value of the file that the routes schema does not allow.
+def check_shape(data: Any, schema: Mapping[str, Any], report: Report) -> None:
+    """Report every key and value of the file that its schema does not allow.
 
     Values that are written in a form of their own (paths, durations, sizes) are judged here by type only: whoever
     reads them knows better what is wrong with them.
     """
-    schema = routes_schema()
     for error in Draft202012Validator(schema).iter_errors(data):
         if "pattern" in error.schema and error.validator != "type":
             continue

@@ -1,0 +1,106 @@
+"""``broadcast``: sends a value to clients."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from signalpost.actions.declaration import BuiltIn, option
+from signalpost.actions.execution import Run
+from signalpost.actions.given import text_of
+from signalpost.config.actions import WITH_SENDER, Place, has_template
+from signalpost.config.section import Section
+from signalpost.delivery.target import Receipt
+from signalpost.paths import PathPattern, split_path
+
+_TARGETS = ("path", "group", "client")
+
+
+def broadcast(run: Run, options: Mapping[str, Any]) -> Receipt:
+    """Send a value to clients; see `signalpost.events.Broadcast`."""
+    if len(options) == 1:
+        return run.count(run.event.broadcast(options["value"]))
+    target = {name: text_of(name, options[name]) for name in _TARGETS if name in options}
+    if "to" in options:
+        target["to"] = options["to"]
+    return run.count(run.event.broadcast(options["value"], **target))
+
+
+def _check(step: Section, place: Place) -> None:
+    options = step.section("broadcast")
+    if options is None:
+        return
+    reach = options.text("to")
+    if "to" in options and reach != "others" and any(target in options for target in _TARGETS):
+        options.problem(
+            "to", "to stands alone, unless it is others: leave it out, or leave out path, group and client", of_key=True
+        )
+    if reach in ("sender", "others") and place not in WITH_SENDER:
+        options.problem("to", f"in {place.value} there is no sender (allowed: everyone)")
+    if not has_template(options.text("path") or ""):
+        options.parsed("path", _parse_target)
+
+
+def _parse_target(text: str) -> str:
+    """Check the path of a broadcast: one that a client can be connected on."""
+    if "<" in text or ">" in text:
+        raise ValueError(f"a broadcast goes to one path, as in /rooms/blue: {text!r} has parameters")
+    PathPattern.parse(text)
+    return text if split_path(text) == [] else text.rstrip("/")
+
+
+ACTION = BuiltIn(
+    schema=option(
+        "Broadcast",
+        (
+            "Sends a value to clients. Of path, group and client, those given must all fit a client; with "
+            "none of them, and without to, it goes where the client's message asks, or else to everyone. "
+            "Every option may hold templates; a path, group or client that comes out empty or null is a "
+            "failure, never everyone."
+        ),
+        "object",
+        additionalProperties=False,
+        required=["value"],
+        properties={
+            "value": option(
+                "Value",
+                "Text goes out as it is, anything else as compact JSON; null and empty text send nothing.",
+                examples=[{"ResponseTimes": [123, 101, 104]}, "hello", "{{ message }}"],
+            ),
+            "to": option(
+                "To everyone, to the others, or to the sender",
+                (
+                    "Stands in place of path, group and client, and of what the client's message asks for; others "
+                    "leaves the sender out, of everyone or of those that path, group and client reach. Without it, "
+                    "those hold."
+                ),
+                "string",
+                enum=["everyone", "others", "sender"],
+                examples=["everyone", "others"],
+            ),
+            "path": option(
+                "To a path",
+                "Only to clients connected on this path. Without it, wherever they are connected.",
+                "string",
+                pattern="^(/|.*[{][{%])",
+                examples=["/response-times", "{{ path }}", "/rooms/{{ data.room }}"],
+            ),
+            "group": option(
+                "To a group",
+                "Only to clients of this group. Without it, whatever groups they have.",
+                "string",
+                minLength=1,
+                examples=["admins"],
+            ),
+            "client": option(
+                "To a client",
+                "Only to the client of this id. Without it, whatever their ids.",
+                "string",
+                minLength=1,
+                examples=["b1946ac92492d234", "{{ data.clientId }}"],
+            ),
+        },
+        examples=[{"value": "hello", "path": "/news"}],
+    ),
+    check=_check,
+    effect=broadcast,
+    changes=True,
+)

@@ -1,0 +1,62 @@
+"""``close``: closes the sender's connection."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from signalpost.actions.declaration import BuiltIn, option
+from signalpost.actions.execution import Run
+from signalpost.actions.given import OptionError, whole_of
+from signalpost.config.actions import NO_SENDER, WITH_SENDER, Place, check_expression
+from signalpost.config.section import Section
+from signalpost.templates.text import as_text
+
+_KICKED = 4009
+_ALLOWED = "(allowed: 1000 to 1014 but 1004 to 1006, 3000 to 4999)"
+
+
+def _may_be_sent(code: int) -> bool:
+    """Tell whether a close frame may have a code (RFC 6455 section 7.4)."""
+    return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)
+
+
+def _check(step: Section, _place: Place) -> None:
+    options = step.section("close")
+    if options is None:
+        return
+    check_expression(options, "code")
+    code = options.whole("code", _KICKED)
+    if not _may_be_sent(code):
+        options.problem("code", f"{code} must not be sent {_ALLOWED}")
+
+
+def _close(run: Run, options: Mapping[str, Any]) -> None:
+    code = whole_of("code", options.get("code", _KICKED))
+    if not _may_be_sent(code):
+        raise OptionError(f"code {code} must not be sent {_ALLOWED}")
+    run.event.close(code, as_text(options.get("reason", "")))
+
+
+ACTION = BuiltIn(
+    schema=option(
+        "Close",
+        "Closes the sender's connection; {} is every default.",
+        "object",
+        additionalProperties=False,
+        properties={
+            "code": option(
+                "Code",
+                "Of the close frame (RFC 6455 section 7.4); 4000 to 4999 are the app's own.",
+                ["integer", "string"],
+                default=_KICKED,
+                examples=[4009, "{{ data.code }}"],
+            ),
+            "reason": option("Reason", "For people; cut to 123 bytes.", "string", default="", examples=["Be polite"]),
+        },
+        examples=[{"reason": "Be polite"}],
+    ),
+    places=WITH_SENDER,
+    needs=NO_SENDER,
+    check=_check,
+    effect=_close,
+    refuses=True,
+)

@@ -1,0 +1,12 @@
+"""``leave``: takes a client out of groups."""
+
+from typing import Any
+
+from signalpost.actions.membership import membership
+
+
+def _leave(client: Any, group: str) -> None:
+    client.leave(group)
+
+
+ACTION = membership("leave", "Leave", "Takes the sender out of a group, or out of each of a list", ["admins"], _leave)

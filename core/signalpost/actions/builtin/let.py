@@ -1,0 +1,37 @@
+"""``let``: gives values names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from signalpost.actions.declaration import BuiltIn, option
+from signalpost.actions.execution import Run
+from signalpost.config.actions import Place, name_fault
+from signalpost.config.section import Section
+
+
+def _check(step: Section, _place: Place) -> None:
+    for name in step.mapping("let"):
+        if fault := name_fault(name):
+            step.report.add((*step.keys, "let", name), fault, of_key=True)
+
+
+def _let(run: Run, values: Mapping[str, Any]) -> None:
+    run.variables.update(values)
+
+
+ACTION = BuiltIn(
+    schema=option(
+        "Let",
+        (
+            "Gives values names, which templates of the steps behind it know, up to the end of the list "
+            "that it stands in. Of a name that stands before already, it changes the value, for the lists "
+            "around it, too."
+        ),
+        "object",
+        minProperties=1,
+        examples=[{"name": "{{ state.names[client.id] | default('guest') }}"}],
+    ),
+    check=_check,
+    effect=_let,
+    binds=True,
+)

@@ -1,0 +1,69 @@
+"""``log``: writes a line to the log."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from signalpost.actions.declaration import BuiltIn, Draft, option
+from signalpost.actions.execution import Run
+from signalpost.actions.steps import Options, Step, joined
+from signalpost.templates.text import as_text
+from signalpost.words import printable
+
+LOG = logging.getLogger("signalpost.log")
+"""The lines of ``log`` steps."""
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LEVEL = "info"
+_LONGEST_LINE = 2_000
+
+
+def _compile(draft: Draft) -> Step:
+    """Compile a ``log``, which may be only its message."""
+    given = draft.config.options
+    if isinstance(given, dict):
+        message = draft.options(given.get("message"), "message")
+        level = given.get("level", _LEVEL)
+    else:
+        message, level = draft.options(given), _LEVEL
+    return draft.leaf(joined({"message": message, "level": Options(level)}))
+
+
+def _log(run: Run, options: Mapping[str, Any]) -> None:
+    line = printable(as_text(options["message"]))
+    # One client's lines are counted as one origin (`signalpost.cli.logs`): they must not keep out those of others.
+    client = getattr(run.event, "client", None)
+    LOG.log(
+        _LEVELS[options["level"]],
+        "%s",
+        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…",
+        extra={"origin": None if client is None else client.id},
+    )
+
+
+ACTION = BuiltIn(
+    schema=option(
+        "Log",
+        "Writes a line to the server's log: a text, or message and level.",
+        ["string", "object"],
+        minLength=1,
+        additionalProperties=False,
+        required=["message"],
+        properties={
+            "message": option(
+                "Message", "The line.", "string", minLength=1, examples=["{{ client.id }} said {{ message }}"]
+            ),
+            "level": option(
+                "Level",
+                "How much it matters. debug is shown with --log-level debug only, the others always.",
+                "string",
+                enum=["debug", "info", "warning", "error"],
+                default="info",
+                examples=["warning"],
+            ),
+        },
+        examples=["{{ client.id }} said {{ message }}", {"message": "The box is full", "level": "warning"}],
+    ),
+    compile=_compile,
+    effect=_log,
+)

@@ -1,0 +1,61 @@
+"""``wait``: waits, but no longer than the client is there, for whom the list is done."""
+
+import asyncio
+from typing import Any
+
+from signalpost.actions.declaration import BuiltIn, option
+from signalpost.actions.execution import LONGEST_WAIT, Run
+from signalpost.actions.given import OptionError, described
+from signalpost.config.actions import Place, has_template, is_whole
+from signalpost.config.section import Section
+from signalpost.units import format_duration, parse_wait
+from signalpost.words import given
+
+
+def _check(step: Section, _place: Place) -> None:
+    value = step.data.get("wait")
+    if not isinstance(value, str) or not has_template(value):
+        seconds = step.quantity("wait", parse_wait)
+        if seconds is not None and seconds > LONGEST_WAIT:
+            step.problem("wait", f"a step waits {format_duration(LONGEST_WAIT)} at most")
+    elif not is_whole(value):
+        step.problem("wait", f"must be a time, or one expression that gives one, not {given(value)}")
+
+
+async def _wait(run: Run, time: Any) -> None:
+    try:
+        seconds = parse_wait(time)
+    except (ValueError, TypeError):
+        seconds = -1.0
+    if seconds < 0 or isinstance(time, bool):
+        raise OptionError(f"must be a time such as 500ms, or a number of seconds, not {described(time)}") from None
+    run.wait(seconds)
+    if run.trace is not None:
+        return  # whoever looks on need not wait
+    client = None if getattr(run.event, "code", None) is not None else getattr(run.event, "client", None)
+    if client is None:
+        await asyncio.sleep(seconds)
+    else:
+        run.deserted = not await run.event.shared.stays(client, seconds)
+
+
+ACTION = BuiltIn(
+    schema=option(
+        "Wait",
+        (
+            "Waits: a number and a unit (ms, s, m), or a number of seconds, or an expression that gives "
+            "either; all waits of one run take a minute at most, of which each takes 30 ms at least. When "
+            "the client goes meanwhile, the rest is not done, but in disconnected. Meanwhile others have "
+            "their turn, so that what stands in the state may be another; the run has a place of "
+            "limits.handlers, as a handler has. On a signal, all its lists then take turns, as those with "
+            "call do."
+        ),
+        ["string", "number"],
+        minLength=1,
+        minimum=0,
+        examples=["500ms", "2s", "{{ data.seconds }}"],
+    ),
+    check=_check,
+    effect=_wait,
+    waits=True,
+)

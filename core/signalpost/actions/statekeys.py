@@ -1,0 +1,43 @@
+"""Keys of the state, as the actions ``set`` and ``append`` name them, and for whom what is put there counts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from signalpost.actions.execution import Run
+from signalpost.actions.given import OptionError, text_of
+from signalpost.config.actions import split_key
+from signalpost.state.shares import Holder, network_of
+from signalpost.words import quoted
+
+_OF_PLUGINS = 'keys of state that start with "_" belong to plugins'
+
+
+def key_fault(key: str) -> str:
+    """Say why a key of routes.yaml is none that an action may write to; empty if it is one."""
+    parts = split_key(key)
+    if not all(parts):
+        return f"{quoted(key)} has an empty part: write keys of state with single dots between them"
+    return f"{_OF_PLUGINS}: choose another" if parts[0].startswith("_") else ""
+
+
+def path_of(parts: Sequence[Any]) -> list[str]:
+    """Return the path that the parts of a key were rendered to.
+
+    Raises:
+        OptionError: a part is no text, or the key belongs to plugins.
+
+    """
+    path = [text_of("a key of state", part) for part in parts]
+    if path[0].startswith("_"):
+        raise OptionError(_OF_PLUGINS)
+    return path
+
+
+def holder_of(run: Run) -> Holder | None:
+    """Return for whom it counts what is put into the state; None is nobody: a job."""
+    client = getattr(run.event, "client", None)
+    if client is not None:
+        return Holder(client.id, network_of(run.event.request.peer[0]))
+    if run.request is not None:
+        return Holder(address=network_of(run.request.address))
+    return None
