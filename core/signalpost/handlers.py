@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from signalpost.config.model import ScheduleTiming, TimerTiming
 from signalpost.foreign import Code, Seat
 
 HandlerFunction = Callable[[Any], Awaitable[Any]]
@@ -41,30 +40,13 @@ class RouteBinding:
 
 
 @dataclass(frozen=True, slots=True)
-class TimerBinding:
-    """``@timer("tick", every="5s")``; the fields are those of `signalpost.config.model.TimerConfig`."""
-
-    every: float
-    limit: int = 0
-    skip: int = 0
-    on_start: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    timeout: float | None = None
+class TimerBinding(TimerTiming):
+    """``@timer("tick", every="5s")``."""
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleBinding:
-    """``@schedule("nightly", cron="0 0 * * *")``; the fields are those of `signalpost.config.model.ScheduleConfig`."""
-
-    crons: tuple[str, ...]
-    timezone: ZoneInfo | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    limit: int = 0
-    on_start: bool = False
-    timeout: float | None = None
-    max_runs: int = 10
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+class ScheduleBinding(ScheduleTiming):
+    """``@schedule("nightly", cron="0 0 * * *")``."""
 
 
 Binding = SignalBinding | RouteBinding | TimerBinding | ScheduleBinding

@@ -12,8 +12,10 @@ from signalpost.config.model import (
     PluginsConfig,
     Rebroadcast,
     RequestedTarget,
+    ScheduleTiming,
     Scheme,
     ServerConfig,
+    TimerTiming,
 )
 from signalpost.units import parse_duration, parse_size, parse_wait
 
@@ -94,11 +96,15 @@ def test_signals_are_read(whole):
 
 def test_jobs_are_read(whole):
     (tick,), (nightly,) = whole.timers, whole.schedules
-    assert (tick.every, tick.limit, tick.skip, tick.on_start, tick.arguments) == (0.25, 3, 1, True, {"a": 1})
-    assert nightly.crons == ("0 0 * * *", "@daily")
-    assert nightly.start == datetime(2027, 1, 1, tzinfo=ZoneInfo("Europe/London"))
-    assert nightly.end == datetime(2027, 6, 1, 12, tzinfo=UTC)
-    assert (nightly.timeout, nightly.max_runs) == (600.0, 1)
+    assert tick.timing == TimerTiming(0.25, limit=3, skip=1, on_start=True, arguments={"a": 1})
+    assert nightly.timing == ScheduleTiming(
+        ("0 0 * * *", "@daily"),
+        ZoneInfo("Europe/London"),
+        datetime(2027, 1, 1, tzinfo=ZoneInfo("Europe/London")),
+        datetime(2027, 6, 1, 12, tzinfo=UTC),
+        timeout=600.0,
+        max_runs=1,
+    )
 
 
 def test_the_rest_is_read(whole, app):
@@ -131,7 +137,7 @@ def test_what_is_not_said_is_as_the_routes_schema_documents_it(config):
     assert read.signals[0].targets == set(signal["targets"])
     assert read.signals[0].slow.policy == kinds["signal"]["properties"]["slow"]["properties"]["policy"]["default"]
     timer = {name: each.get("default") for name, each in kinds["timer"]["properties"].items()}
-    assert (read.timers[0].limit, read.timers[0].skip) == (timer["limit"], timer["skip"])
+    assert (read.timers[0].timing.limit, read.timers[0].timing.skip) == (timer["limit"], timer["skip"])
 
 
 def test_the_source_names_places_for_problems_that_are_found_later(whole):

@@ -49,20 +49,20 @@ HTTP_ONLY = "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: h
             "timers: [{name: t, every: 5 sec, handler: h}]",
             'timers[0].every: "5 sec" is not a duration; did you mean "5s"',
         ),
-        ("schedules: [{name: s, cron: x, handler: h, timezone: Europe/Londn}]", 'did you mean "Europe/London"?'),
-        ("schedules: [{name: s, cron: x, handler: h, timezone: new york}]", 'did you mean "America/New_York"?'),
-        ("schedules: [{name: s, cron: x, handler: h, timezone: Europe}]", 'no time zone "Europe"'),
-        ("schedules: [{name: s, cron: x, handler: h, timezone: /etc/passwd}]", 'no time zone "/etc/passwd"'),
+        ("schedules: [{name: s, cron: '@daily', handler: h, timezone: Europe/Londn}]", 'did you mean "Europe/London"?'),
+        ("schedules: [{name: s, cron: '@daily', handler: h, timezone: new york}]", 'did you mean "America/New_York"?'),
+        ("schedules: [{name: s, cron: '@daily', handler: h, timezone: Europe}]", 'no time zone "Europe"'),
+        ("schedules: [{name: s, cron: '@daily', handler: h, timezone: /etc/passwd}]", 'no time zone "/etc/passwd"'),
         (
-            "schedules: [{name: s, cron: x, handler: h, start: tomorrow}]",
+            "schedules: [{name: s, cron: '@daily', handler: h, start: tomorrow}]",
             '"tomorrow" is no date or time (allowed: ISO 86',
         ),
-        ("schedules: [{name: s, cron: x, handler: h, start: 0001-01-01}]", "years are 1970 to 9998"),
+        ("schedules: [{name: s, cron: '@daily', handler: h, start: 0001-01-01}]", "years are 1970 to 9998"),
         (
-            "schedules: [{name: s, cron: x, handler: h, start: 2027-01-02, end: 2027-01-01}]",
+            "schedules: [{name: s, cron: '@daily', handler: h, start: 2027-01-02, end: 2027-01-01}]",
             "must be after start (2027-",
         ),
-        ("schedules: [{name: s, cron: x, handler: h, timeout: 0}]", "schedules[0].timeout: 0 is no duration"),
+        ("schedules: [{name: s, cron: '@daily', handler: h, timeout: 0}]", "schedules[0].timeout: 0 is no duration"),
         ("limits: {message: 1 MB}", 'limits.message: "1 MB" is not a size; did you mean "1MB"?'),
         ("limits: {handshake: -1}", "limits.handshake: -1 is no duration: it must be above 0"),
         ("plugins: {folder: plugin}", 'plugins.folder: no folder "plugin" in the folder of routes.yaml'),
@@ -150,10 +150,25 @@ def test_an_endpoint_that_is_itself_wrong_is_not_missed_elsewhere(problems):
 
 
 def test_a_moment_without_a_zone_and_offset_is_the_systems(config):
-    (job,) = config("schedules: [{name: s, cron: x, handler: h, start: 2027-01-01T09:00:00}]").schedules
-    assert job.start is not None
-    assert job.start.tzinfo is not None
-    assert job.start.hour == 9
+    (job,) = config("schedules: [{name: s, cron: '@daily', handler: h, start: 2027-01-01T09:00:00}]").schedules
+    start = job.timing.start
+    assert start is not None
+    assert start.tzinfo is not None
+    assert start.hour == 9
+
+
+def test_a_bad_cron_expression_is_a_problem_at_its_place_and_all_of_them_are_told(problems):
+    found = problems("""\
+        endpoints: [{name: live, address: 127.0.0.1, port: 8091, protocol: ws}]
+        schedules:
+          - {name: a, cron: 61 * * * *, handler: h}
+          - {name: b, cron: [61 * * * *], handler: h}
+          - {name: c, cron: ["@daily", "* * *", "@dialy"], handler: h}
+        """)
+    assert [each.partition(": ")[0::2][0] for each in found] == ["3:21", "4:21", "5:32", "5:41"]
+    assert found[0].startswith("3:21: schedules[0].cron: minute")
+    assert found[1].startswith("4:21: schedules[1].cron: minute")
+    assert found[3].startswith("5:41: schedules[2].cron[2]: ")
 
 
 def test_a_plugins_folder_that_is_not_named_need_not_exist(config, app):

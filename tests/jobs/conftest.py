@@ -13,13 +13,13 @@ import pytest
 from signalpost.actions.builtin.broadcast import broadcast
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Leaf, Options
-from signalpost.cron import Cron
+from signalpost.config.model import ScheduleTiming, TimerTiming
 from signalpost.delivery.target import Receipt
 from signalpost.events import Shared, TickEvent
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
-from signalpost.plan import Job, ScheduleJob, TimerJob
+from signalpost.plan import Job
 from signalpost.state.state import State
 
 
@@ -88,13 +88,13 @@ class World:
 
         return Handler(name, HandlerKind.TIMER, work, plugin="clock", where="plugins/clock.py:7")
 
-    def timer(self, every: float, then: Any = None, name: str = "tick", **options: Any) -> TimerJob:
+    def timer(self, every: float, then: Any = None, name: str = "tick", **options: Any) -> Job:
         action = then if isinstance(then, Handler | Program) else self.handler(then)
-        return TimerJob(name, action, "routes.yaml:14", every, **options)
+        return Job(name, action, "routes.yaml:14", TimerTiming(every, **options))
 
-    def schedule(self, *crons: str, then: Any = None, name: str = "nightly", **options: Any) -> ScheduleJob:
+    def schedule(self, *crons: str, then: Any = None, name: str = "nightly", **options: Any) -> Job:
         action = then if isinstance(then, Handler | Program) else self.handler(then)
-        return ScheduleJob(name, action, "routes.yaml:20", tuple(map(Cron.parse, crons)), **options)
+        return Job(name, action, "routes.yaml:20", ScheduleTiming(crons, **options))
 
     async def live(self, seconds: float, *jobs: Job) -> JobRunner:
         """Start jobs and let time pass."""

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 import uvloop
 
+from signalpost.config.model import TimerTiming
 from signalpost.errors import OperatorError
 from signalpost.events import Shared
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.runner import JobRunner, JobStatus
-from signalpost.plan import TimerJob
+from signalpost.plan import Job
 from signalpost.state.state import State
 
 
@@ -208,7 +209,7 @@ def test_on_uvloop_and_by_the_real_clock_jobs_run_too(caplog):
             if event.run == 3:
                 third.set()
 
-        timer = TimerJob("tick", Handler("work", HandlerKind.TIMER, work), "routes.yaml:14", every=0.001)
+        timer = Job("tick", Handler("work", HandlerKind.TIMER, work), "routes.yaml:14", TimerTiming(0.001))
         runner = JobRunner([timer], Shared(asyncio.Lock(), State()), broadcast=lambda *_, **__: None)
         runner.start()
         await third.wait()

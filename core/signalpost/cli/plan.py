@@ -11,8 +11,9 @@ from signalpost.cli.loading import load
 from signalpost.cli.output import show_table
 from signalpost.cli.record import read_record
 from signalpost.cli.wording import next_moments
+from signalpost.config.model import TimerTiming
 from signalpost.cron import system_zone
-from signalpost.plan import Changes, Plan, TimerJob, diff
+from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import NOTHING, compare
 from signalpost.plan.precedence import Claim, Overlap, R, overlaps, route_claims, signal_claims
 from signalpost.plan.snapshot import snapshot
@@ -80,7 +81,7 @@ def _owners(plan: Plan) -> Mapping[tuple[str, str], str]:
         **{("endpoint", each.name): source.place(each.keys) for each in plan.config.endpoints},
         **{("route", f"{', '.join(rule.methods)} {rule.path}"): rule.owner for rule in plan.routes},
         **{("signal", str(rule.config.path)): rule.owner for rule in plan.signals},
-        **{("timer" if isinstance(job, TimerJob) else "schedule", job.name): job.owner for job in plan.jobs},
+        **{(job.kind.value, job.name): job.owner for job in plan.jobs},
     }
 
 
@@ -90,7 +91,8 @@ def _show_jobs(plan: Plan) -> None:
     now = datetime.now(UTC)
     rows: list[Row] = []
     for job in plan.jobs:
-        zone = "" if isinstance(job, TimerJob) else (job.timezone or system_zone()).key or "the system's"
+        timing = job.timing
+        zone = "" if isinstance(timing, TimerTiming) else (timing.timezone or system_zone()).key or "the system's"
         moments = next_moments(job, now, _NEXT_RUNS)
         # For people each run has its line; for grep and its kin a job has one.
         first, *more = moments if sys.stdout.isatty() else (", ".join(moments),)

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from signalpost.config.model import MessageFormat, StepConfig
+from signalpost.config.model import MessageFormat, StepConfig, TimerTiming
 from signalpost.handlers import Handler
 from signalpost.jobs.moments import next_runs
-from signalpost.plan import Job, Plan, RouteRule, TimerJob
+from signalpost.plan import Job, Plan, RouteRule
 from signalpost.signals.rule import RELAY, SignalRule
 
 
@@ -62,10 +62,10 @@ def installed_plugins(plan: Plan) -> Iterator[str]:
 
 def when(job: Job) -> str:
     """Say when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``."""
-    if isinstance(job, TimerJob):
-        return f"every {job.every:g} s"
-    zone = f" {job.timezone.key}" if job.timezone is not None else ""
-    return ", ".join(cron.text for cron in job.crons) + zone
+    timing = job.timing
+    if isinstance(timing, TimerTiming):
+        return f"every {timing.every:g} s"
+    return ", ".join(timing.crons) + (f" {timing.timezone.key}" if timing.timezone is not None else "")
 
 
 def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
@@ -75,7 +75,8 @@ def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
         OperatorError: the system's time zone is needed and unknown.
 
     """
-    if isinstance(job, TimerJob):
+    timing = job.timing
+    if isinstance(timing, TimerTiming):
         # A timer counts from the start of the server, which nobody knows yet.
-        return ("at the start" if job.on_start else f"first {job.every * (job.skip + 1):g} s after the start",)
+        return ("at the start" if timing.on_start else f"first {timing.every * (timing.skip + 1):g} s after the start",)
     return tuple(f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in next_runs(job, now, count)) or ("never again",)

@@ -26,13 +26,11 @@ class SkippedPart:
         keys: of the whole: ``("signals", 0)``.
         handler: the handler it names, if it does.
         calls: the handlers that its steps call.
-        crons: its cron expressions.
 
     """
 
     keys: Keys
     handler: str | None
-    crons: tuple[str, ...]
     calls: tuple[str, ...] = ()
 
 
@@ -92,8 +90,7 @@ def gaps_of(report: Report, root: Section, config: ServerConfig) -> Gaps:
     """
     if not report.problems:
         return NO_GAPS
-    parts = (config.routes, config.signals, config.timers, config.schedules)
-    read = {each.keys for part in parts for each in part}
+    read = {part.keys for part in config.parts}
     return Gaps(
         report.problems,
         report.faulty,
@@ -101,7 +98,6 @@ def gaps_of(report: Report, root: Section, config: ServerConfig) -> Gaps:
             SkippedPart(
                 section.keys,
                 section.text("handler"),
-                section.words("cron"),
                 tuple(calls_in(section.data.get("do"))),
             )
             for part in _PARTS

@@ -1,4 +1,4 @@
-"""The timers and schedules of routes.yaml. Cron expressions are left to the plan, which knows how to read them."""
+"""The timers and schedules of routes.yaml."""
 
 import difflib
 import re
@@ -7,8 +7,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 from signalpost.config.actions import Place, StepReader
-from signalpost.config.model import ScheduleConfig, TimerConfig
+from signalpost.config.model import JobConfig, ScheduleTiming, TimerTiming
 from signalpost.config.section import Section
+from signalpost.cron import Cron
 from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
 from signalpost.words import quoted
 
@@ -38,13 +39,13 @@ _ABBREVIATIONS: Mapping[str, str] = {
 }
 
 
-def read_timers(root: Section, reader: StepReader) -> tuple[TimerConfig, ...]:
+def read_timers(root: Section, reader: StepReader) -> tuple[JobConfig, ...]:
     """Read the section ``timers``."""
     read = (_read_timer(section, reader) for section in root.sections("timers"))
     return tuple(timer for timer in read if timer is not None)
 
 
-def read_schedules(root: Section, reader: StepReader) -> tuple[ScheduleConfig, ...]:
+def read_schedules(root: Section, reader: StepReader) -> tuple[JobConfig, ...]:
     """Read the section ``schedules``."""
     read = (_read_schedule(section, reader) for section in root.sections("schedules"))
     return tuple(schedule for schedule in read if schedule is not None)
@@ -63,7 +64,7 @@ def check_names(root: Section) -> None:
         places.setdefault(name, place)
 
 
-def _read_timer(section: Section, reader: StepReader) -> TimerConfig | None:
+def _read_timer(section: Section, reader: StepReader) -> JobConfig | None:
     name = section.text("name")
     every = section.quantity("every", parse_duration)
     steps = reader.steps_or_broadcast(section, Place.JOB)
@@ -74,22 +75,20 @@ def _read_timer(section: Section, reader: StepReader) -> TimerConfig | None:
     except ValueError as error:
         section.problem("skip", str(error))
         return None
-    return TimerConfig(
-        section.keys,
-        name,
+    timing = TimerTiming(
         every,
-        section.text("handler"),
-        steps,
         section.whole("limit", 0),
         section.whole("skip", 0),
         section.flag("on_start"),
         section.mapping("arguments"),
         section.quantity("timeout", parse_duration),
     )
+    return JobConfig(section.keys, name, timing, section.text("handler"), steps)
 
 
-def _read_schedule(section: Section, reader: StepReader) -> ScheduleConfig | None:
+def _read_schedule(section: Section, reader: StepReader) -> JobConfig | None:
     name = section.text("name")
+    crons = _read_crons(section)
     zone = section.parsed("timezone", parse_timezone)
     in_zone = _moments(zone)
     start = section.parsed("start", in_zone)
@@ -100,12 +99,8 @@ def _read_schedule(section: Section, reader: StepReader) -> ScheduleConfig | Non
         section.problem("end", f"must be after start ({section.data['start']}), or the job never runs")
     if name is None:
         return None
-    return ScheduleConfig(
-        section.keys,
-        name,
-        section.words("cron"),
-        section.text("handler"),
-        steps,
+    timing = ScheduleTiming(
+        crons,
         zone,
         start,
         end,
@@ -115,6 +110,20 @@ def _read_schedule(section: Section, reader: StepReader) -> ScheduleConfig | Non
         section.whole("max_runs", 10),
         section.mapping("arguments"),
     )
+    return JobConfig(section.keys, name, timing, section.text("handler"), steps)
+
+
+def _read_crons(section: Section) -> tuple[str, ...]:
+    """Read the sound ones of the expressions, and report the others."""
+    texts = section.texts("cron")
+    sound = []
+    for keys, text in texts:
+        try:
+            Cron.parse(text)
+            sound.append(text)
+        except ValueError as error:
+            section.report.add(keys if len(texts) > 1 else (*section.keys, "cron"), str(error))
+    return tuple(sound)
 
 
 def parse_timezone(text: str) -> ZoneInfo:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.cron import Cron
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
 from signalpost.units import MEBIBYTE
@@ -300,25 +301,21 @@ class SignalConfig(Placed):
         return self.from_elsewhere
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TimerConfig(Placed):
-    """A job by interval. Exactly one of handler and do is given.
+@dataclass(frozen=True, slots=True)
+class TimerTiming:
+    """When a job by interval runs, and with what.
 
     Attributes:
         every: seconds between runs, above 0; fractions are allowed.
         limit: how many runs at most; 0 is for ever.
         skip: how many of the first runs to leave out.
         on_start: run once at once (counts towards the limit).
-        timeout: seconds after which a run is cancelled; None is never.
         arguments: handed to the handler as `TickEvent.arguments`, and to templates by that name.
+        timeout: seconds after which a run is cancelled; None is never.
 
     """
 
-    keys: Keys = field(compare=False)
-    name: str
     every: float
-    handler: str | None = None
-    do: tuple[StepConfig, ...] = ()
     limit: int = 0
     skip: int = 0
     on_start: bool = False
@@ -326,25 +323,20 @@ class TimerConfig(Placed):
     timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ScheduleConfig(Placed):
-    """A job by cron expressions. Exactly one of handler and do is given.
+@dataclass(frozen=True, slots=True)
+class ScheduleTiming:
+    """When a job by cron expressions runs, and with what; `TimerTiming` tells of the fields that are not named here.
 
     Attributes:
-        crons: one or several expressions, not yet checked (`signalpost.cron` does that); any of them fires.
+        crons: one or several expressions, checked; any of them fires.
         timezone: the zone the expressions are read in; None is the system's.
         start: no run before this moment; aware.
         end: no run after this moment; aware.
-        timeout: seconds after which a run is cancelled; None is never.
         max_runs: how many runs may be under way at once.
 
     """
 
-    keys: Keys = field(compare=False)
-    name: str
     crons: tuple[str, ...]
-    handler: str | None = None
-    do: tuple[StepConfig, ...] = ()
     timezone: ZoneInfo | None = None
     start: datetime | None = None
     end: datetime | None = None
@@ -353,6 +345,25 @@ class ScheduleConfig(Placed):
     timeout: float | None = None
     max_runs: int = 10
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def expressions(self) -> tuple[Cron, ...]:
+        """The cron expressions, read."""
+        return tuple(map(Cron.parse, self.crons))
+
+
+Timing = TimerTiming | ScheduleTiming
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JobConfig(Placed):
+    """A timer or a schedule. Exactly one of handler and do is given."""
+
+    keys: Keys = field(compare=False)
+    name: str
+    timing: Timing
+    handler: str | None = None
+    do: tuple[StepConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -492,8 +503,8 @@ class ServerConfig:
     plugins: PluginsConfig
     routes: tuple[RouteConfig, ...]
     signals: tuple[SignalConfig, ...]
-    timers: tuple[TimerConfig, ...]
-    schedules: tuple[ScheduleConfig, ...]
+    timers: tuple[JobConfig, ...]
+    schedules: tuple[JobConfig, ...]
     undeclared_refused: bool
     unbound: frozenset[str]
     limits: LimitsConfig
@@ -504,6 +515,16 @@ class ServerConfig:
     private: PrivatePaths = field(default=PrivatePaths(), compare=False)
     bound: frozenset[str] = frozenset()
     constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def jobs(self) -> tuple[JobConfig, ...]:
+        """All timers, then all schedules."""
+        return (*self.timers, *self.schedules)
+
+    @property
+    def parts(self) -> "tuple[RouteConfig | SignalConfig | JobConfig, ...]":
+        """Whatever may name a handler or have a list of actions."""
+        return (*self.routes, *self.signals, *self.jobs)
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.file!r})"

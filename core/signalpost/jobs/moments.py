@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from signalpost.config.model import TimerTiming
 from signalpost.cron import Cron, system_zone
-from signalpost.plan.plan import Job, TimerJob
+from signalpost.plan.plan import Job
 
 _INSTANT = timedelta.resolution
 
@@ -102,10 +103,11 @@ def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = syst
         OperatorError: a schedule names no time zone and the system's cannot be told.
 
     """
-    if isinstance(job, TimerJob):
-        every = max(timedelta(seconds=job.every), _INSTANT)
-        return TimerMoments(started.astimezone(UTC), every, job.skip)
-    return ScheduleMoments(job.crons, job.timezone or local(), job.start, job.end)
+    timing = job.timing
+    if isinstance(timing, TimerTiming):
+        every = max(timedelta(seconds=timing.every), _INSTANT)
+        return TimerMoments(started.astimezone(UTC), every, timing.skip)
+    return ScheduleMoments(timing.expressions, timing.timezone or local(), timing.start, timing.end)
 
 
 def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
@@ -124,8 +126,8 @@ def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
 
     """
     moments = moments_of(job, after)
-    wanted = min(count, job.limit) if job.limit else count
-    runs = [after] if job.on_start and moments.allows(after) else []
+    wanted = min(count, job.timing.limit) if job.timing.limit else count
+    runs = [after] if job.timing.on_start and moments.allows(after) else []
     moment = moments.after(after)
     while moment is not None and len(runs) < wanted:
         runs.append(moment)

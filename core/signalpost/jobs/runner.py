@@ -141,7 +141,7 @@ class JobRunner:
 
     @staticmethod
     def _begin(series: Series, scheduler: JobScheduler, now: datetime) -> None:
-        if series.job.on_start and series.moments.allows(now):
+        if series.job.timing.on_start and series.moments.allows(now):
             series.tick(now)
         first = series.after(now)
         if first is not None:
@@ -207,7 +207,7 @@ class JobRunner:
         series = self._find(name)
         return JobStatus(
             name=name,
-            kind=series.kind,
+            kind=series.job.kind,
             runs=series.begun,
             running=len(series.running),
             next_run=self._next_run(series),

@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from signalpost.actions.steps import fill
+from signalpost.config.model import TimerTiming
 from signalpost.errors import StepFailedError
 from signalpost.events import Broadcast, Shared, TickEvent
 from signalpost.foreign import is_cancelled, named, original, overran
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.moments import Moments, TimerMoments
-from signalpost.plan import Job, TimerJob
+from signalpost.plan import Job
 from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)
@@ -67,21 +68,17 @@ class Series:
         self._broadcast = broadcast
 
     def __str__(self) -> str:
-        return f'{self.kind.value} "{self.job.name}" ({self.job.owner})'
-
-    @property
-    def kind(self) -> HandlerKind:
-        """Timer or schedule."""
-        return HandlerKind.TIMER if isinstance(self.job, TimerJob) else HandlerKind.SCHEDULE
+        return f'{self.job.kind.value} "{self.job.name}" ({self.job.owner})'
 
     @property
     def full(self) -> bool:
         """Whether as many runs are under way as there may be."""
-        return len(self.running) >= (1 if isinstance(self.job, TimerJob) else self.job.max_runs)
+        return len(self.running) >= (1 if isinstance(self.job.timing, TimerTiming) else self.job.timing.max_runs)
 
     def after(self, moment: datetime) -> datetime | None:
         """Give the next moment of the series strictly after `moment`; None if it is over."""
-        if self.job.limit and self.begun >= self.job.limit:
+        limit = self.job.timing.limit
+        if limit and self.begun >= limit:
             return None
         return self.moments.after(moment)
 
@@ -90,7 +87,7 @@ class Series:
         if self.full:
             hung = due - self._began >= _HUNG and not self._is_told
             self._is_told = self._is_told or hung
-            level = logging.WARNING if hung or not isinstance(self.job, TimerJob) else logging.DEBUG
+            level = logging.WARNING if hung or self.job.kind is not HandlerKind.TIMER else logging.DEBUG
             moment = self.moments.shown(due)
             LOG.log(level, "%s: left out the run of %s, %d still under way", self, moment, len(self.running))
             return
@@ -120,7 +117,7 @@ class Series:
             name=self.job.name,
             run=run,
             due=self.moments.shown(due),
-            arguments=self.job.arguments,
+            arguments=self.job.timing.arguments,
             shared=self._shared,
             broadcast=self._broadcast,
             _seat=self.job.action.seat if isinstance(self.job.action, Handler) else None,
@@ -133,7 +130,7 @@ class Series:
         return task
 
     async def _run(self, event: TickEvent) -> None:
-        timeout = self.job.timeout
+        timeout = self.job.timing.timeout
         try:
             async with asyncio.timeout(timeout) as scope:
                 await self._act(event)

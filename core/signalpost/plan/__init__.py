@@ -3,7 +3,7 @@
 from signalpost.plan.builder import build_plan
 from signalpost.plan.diff import Changes, Part, diff
 from signalpost.plan.loading import load_beside, load_plan
-from signalpost.plan.plan import Action, Job, Plan, RouteRule, ScheduleJob, TimerJob
+from signalpost.plan.plan import Action, Job, Plan, RouteRule
 
 __all__ = [
     "Action",
@@ -12,8 +12,6 @@ __all__ = [
     "Part",
     "Plan",
     "RouteRule",
-    "ScheduleJob",
-    "TimerJob",
     "build_plan",
     "diff",
     "load_beside",

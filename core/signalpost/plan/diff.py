@@ -6,14 +6,13 @@ imported anew. What a handler does is its plugin's: a plugin has changed when it
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from itertools import chain
 from typing import Any
 
 from signalpost.config.actions import called
-from signalpost.config.model import LimitsConfig, ScheduleConfig, ServerConfig, StateConfig, TimerConfig
-from signalpost.handlers import Binding, Handler, RouteBinding, SignalBinding
+from signalpost.config.model import LimitsConfig, ServerConfig, StateConfig
+from signalpost.handlers import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.paths import PathPattern
-from signalpost.plan.plan import Job, Plan, RouteRule, ScheduleJob
+from signalpost.plan.plan import Job, Plan, RouteRule
 from signalpost.signals.rule import SignalRule
 
 NOTHING = "nothing changed"
@@ -107,8 +106,8 @@ def things(plan: Plan) -> Things:
         "endpoints": tuple(_endpoints(plan)),
         "routes": tuple(_routes(plan)),
         "signals": tuple(_signals(plan)),
-        "timers": tuple(_jobs(plan, schedules=False)),
-        "schedules": tuple(_jobs(plan, schedules=True)),
+        "timers": tuple(_jobs(plan, HandlerKind.TIMER)),
+        "schedules": tuple(_jobs(plan, HandlerKind.SCHEDULE)),
         "plugins": tuple(_plugins(plan)),
         "settings": tuple(_settings(plan.config)),
     }
@@ -123,8 +122,8 @@ def compare(old: Things, new: Things) -> Changes:
 
 def unchanged_jobs(old: Plan, new: Plan) -> frozenset[str]:
     """Name the jobs that both plans have alike; the source of their handlers may have changed."""
-    before = {thing.name: thing.says for thing in _all_jobs(old)}
-    after = {thing.name: thing.says for thing in _all_jobs(new)}
+    before = {thing.name: thing.says for thing in _jobs(old, *HandlerKind)}
+    after = {thing.name: thing.says for thing in _jobs(new, *HandlerKind)}
     return frozenset(name for name, says in after.items() if name in before and alike(before[name], says))
 
 
@@ -148,10 +147,9 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
 
 def _resumed(old: Plan, new: Plan) -> Iterator[str]:
     """Say which jobs plugins run by themselves again, since the file names their handlers no more."""
-    before: tuple[TimerConfig | ScheduleConfig, ...] = (*old.config.timers, *old.config.schedules)
-    after: tuple[TimerConfig | ScheduleConfig, ...] = (*new.config.timers, *new.config.schedules)
+    before = old.config.jobs
     named = {job.handler for job in before} | {name for job in before for name in called(job.do)} | old.config.unbound
-    declared = {job.name for job in after}
+    declared = {job.name for job in new.config.jobs}
     for job in new.jobs:
         if job.name not in declared and isinstance(job.action, Handler) and job.action.name in named:
             yield (
@@ -216,18 +214,11 @@ def _signals(plan: Plan) -> Iterator[Thing]:
         yield Thing(str(rule.config.path), ((rule.config.path.key, endpoints), (rule.config.path.key,)), said)
 
 
-def _jobs(plan: Plan, *, schedules: bool) -> Iterator[Thing]:
-    declared: tuple[TimerConfig | ScheduleConfig, ...] = (*plan.config.timers, *plan.config.schedules)
-    configs = {each.name: each for each in declared}
+def _jobs(plan: Plan, *kinds: HandlerKind) -> Iterator[Thing]:
+    configs = {each.name: each for each in plan.config.jobs}
     for job in plan.jobs:
-        if isinstance(job, ScheduleJob) is not schedules:
-            continue
-        config = configs.get(job.name)
-        yield Thing(job.name, (job.name,), _job_binding(job) if config is None else config)
-
-
-def _all_jobs(plan: Plan) -> Iterator[Thing]:
-    return chain(_jobs(plan, schedules=False), _jobs(plan, schedules=True))
+        if job.kind in kinds:
+            yield Thing(job.name, (job.name,), configs.get(job.name) or _job_binding(job))
 
 
 def _plugins(plan: Plan) -> Iterator[Thing]:

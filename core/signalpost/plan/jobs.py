@@ -1,52 +1,45 @@
 """The jobs of a plan: timers and schedules of routes.yaml, then those of decorators."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 
-from signalpost.actions.steps import Options
 from signalpost.config.actions import Place
-from signalpost.config.model import ScheduleConfig, TimerConfig
-from signalpost.cron import Cron
+from signalpost.config.model import JobConfig, TimerTiming, Timing
 from signalpost.errors import OperatorError
 from signalpost.handlers import Handler, ScheduleBinding, TimerBinding
 from signalpost.places import Keys
 from signalpost.plan.actions import StepCompiler
-from signalpost.plan.plan import Action, Job, ScheduleJob, TimerJob
+from signalpost.plan.plan import Job
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.state.frozen import fixed
+
+_Bound = tuple[Handler, TimerBinding | ScheduleBinding]
 
 
 def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
     """Yield the sound jobs and report the others. A job's name is unique over routes.yaml and decorators."""
     declared: dict[str, Keys] = {}
-    jobs: tuple[TimerConfig | ScheduleConfig, ...] = (*resolver.config.timers, *resolver.config.schedules)
-    for config in jobs:
+    for config in resolver.config.jobs:
         _check_name(resolver, config, declared)
         program = compiler.program(config.do, Place.JOB)
-        filled = compiler.arguments(config.arguments, config.keys)
+        filled = compiler.arguments(config.timing.arguments, config.keys)
         action = program or resolver.handler(config.handler, config.keys, *JOB_KINDS)
         owner = resolver.config.source.place(config.keys)
-        crons = resolver.crons(config.crons, config.keys) if isinstance(config, ScheduleConfig) else ()
         if action is None:
             continue
-        if isinstance(config, TimerConfig):
-            yield _timer(config.name, action, owner, config, filled=filled)
-        else:
-            job = _schedule(config.name, action, owner, crons, config, filled=filled)
-            _note_if_over(resolver, job, owner)
-            yield job
+        timing = replace(config.timing, arguments=fixed(config.timing.arguments))
+        _note_if_over(resolver, config.name, timing, owner)
+        yield Job(config.name, action, owner, timing, filled)
     bound: set[str] = set()
-    for handler, interval in resolver.bindings(TimerBinding):
+    for handler, binding in chain[_Bound](resolver.bindings(TimerBinding), resolver.bindings(ScheduleBinding)):
         if _free(resolver, handler, declared, bound):
-            yield _timer(handler.name, handler, handler.plugin, interval)
-    for handler, clock in resolver.bindings(ScheduleBinding):
-        if _free(resolver, handler, declared, bound):
-            job = _schedule(handler.name, handler, handler.plugin, _bound_crons(resolver, handler, clock), clock)
-            _note_if_over(resolver, job, handler.where)
-            yield job
+            _note_if_over(resolver, handler.name, binding, handler.where)
+            yield Job(handler.name, handler, handler.plugin, binding)
 
 
-def _check_name(resolver: Resolver, config: TimerConfig | ScheduleConfig, declared: dict[str, Keys]) -> None:
+def _check_name(resolver: Resolver, config: JobConfig, declared: dict[str, Keys]) -> None:
     other = declared.setdefault(config.name, config.keys)
     if other is not config.keys:
         place = resolver.config.source.place(other)
@@ -74,78 +67,24 @@ def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound
     return True
 
 
-def _bound_crons(resolver: Resolver, handler: Handler, binding: ScheduleBinding) -> tuple[Cron, ...]:
-    """Read the expressions that a handler is bound to."""
-    crons: list[Cron] = []
-    for text in binding.crons:
-        try:
-            crons.append(Cron.parse(text))
-        except ValueError as error:
-            resolver.report.fault(handler, f'handler "{handler.name}": cron: {error}')
-    return tuple(crons)
-
-
-def _note_if_over(resolver: Resolver, job: ScheduleJob, place: str) -> None:
+def _note_if_over(resolver: Resolver, name: str, timing: Timing, place: str) -> None:
     """Note a schedule that does not run any more, or never does: nothing is wrong with it but its time."""
     now = datetime.now(UTC)
-    if job.end is None or not job.crons:
+    if isinstance(timing, TimerTiming) or timing.end is None:
         return
-    if job.end < now:
-        resolver.report.note(f'{place}: the schedule "{job.name}" does not run any more: its end, {job.end}, is past')
+    if timing.end < now:
+        resolver.report.note(f'{place}: the schedule "{name}" does not run any more: its end, {timing.end}, is past')
         return
-    begin = now if job.start is None else max(now, job.start - timedelta.resolution)
-    if job.on_start and begin == now:
+    begin = now if timing.start is None else max(now, timing.start - timedelta.resolution)
+    if timing.on_start and begin == now:
         return
     try:
-        coming = [cron.next(begin, job.timezone) for cron in job.crons]
+        coming = [cron.next(begin, timing.timezone) for cron in timing.expressions]
     except OperatorError:  # the system's time zone is unknown, which whoever starts the server is told
         return
-    if all(moment is None or moment > job.end for moment in coming):
-        since = "now" if begin == now else job.start
+    if all(moment is None or moment > timing.end for moment in coming):
+        since = "now" if begin == now else timing.start
         resolver.report.note(
-            f'{place}: the schedule "{job.name}" has no run before it ends: its cron gives no moment between {since} '
-            f"and {job.end}"
+            f'{place}: the schedule "{name}" has no run before it ends: its cron gives no moment between {since} '
+            f"and {timing.end}"
         )
-
-
-def _timer(
-    name: str, action: Action, owner: str, source: TimerConfig | TimerBinding, *, filled: Options | None = None
-) -> TimerJob:
-    return TimerJob(
-        name,
-        action,
-        owner,
-        every=source.every,
-        limit=source.limit,
-        skip=source.skip,
-        on_start=source.on_start,
-        arguments=fixed(source.arguments),
-        filled=filled,
-        timeout=source.timeout,
-    )
-
-
-def _schedule(
-    name: str,
-    action: Action,
-    owner: str,
-    crons: tuple[Cron, ...],
-    source: ScheduleConfig | ScheduleBinding,
-    *,
-    filled: Options | None = None,
-) -> ScheduleJob:
-    return ScheduleJob(
-        name,
-        action,
-        owner,
-        crons=crons,
-        timezone=source.timezone,
-        start=source.start,
-        end=source.end,
-        limit=source.limit,
-        on_start=source.on_start,
-        timeout=source.timeout,
-        max_runs=source.max_runs,
-        arguments=fixed(source.arguments),
-        filled=filled,
-    )

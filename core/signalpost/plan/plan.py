@@ -5,18 +5,14 @@ A plan is immutable and swapped whole on reload: what runs looks it up per messa
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
 from signalpost.actions.builtin import CHANGING
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Options
 from signalpost.config.actions import all_steps
-from signalpost.config.model import ServerConfig
-from signalpost.cron import Cron
-from signalpost.handlers import Handler
+from signalpost.config.model import ServerConfig, TimerTiming, Timing
+from signalpost.handlers import Handler, HandlerKind
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.plugins.registry import Registry
@@ -27,61 +23,29 @@ Action = Handler | Program
 
 
 @dataclass(frozen=True, slots=True)
-class TimerJob:
-    """A job by interval; the fields are those of `signalpost.config.model.TimerConfig`.
+class Job:
+    """A timer or a schedule.
 
     Attributes:
         action: the handler to call or the steps to do.
         owner: who declared it: ``routes.yaml:14``, or a plugin's name.
-        filled: gives `arguments` for a run, if there are templates in them.
+        filled: gives the arguments for a run, if there are templates in them.
 
     """
 
     name: str
     action: Action
     owner: str
-    every: float
-    limit: int = 0
-    skip: int = 0
-    on_start: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    filled: Options | None = field(default=None, compare=False)
-    timeout: float | None = None
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.owner})"
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleJob:
-    """A job by cron; the fields are those of `signalpost.config.model.ScheduleConfig`.
-
-    Attributes:
-        action: the handler to call or the steps to do.
-        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
-        filled: gives `arguments` for a run, if there are templates in them.
-
-    """
-
-    name: str
-    action: Action
-    owner: str
-    crons: tuple[Cron, ...]
-    timezone: ZoneInfo | None = None
-    start: datetime | None = None
-    end: datetime | None = None
-    limit: int = 0
-    on_start: bool = False
-    timeout: float | None = None
-    max_runs: int = 10
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    timing: Timing
     filled: Options | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"
 
-
-Job = TimerJob | ScheduleJob
+    @property
+    def kind(self) -> HandlerKind:
+        """Timer or schedule."""
+        return HandlerKind.TIMER if isinstance(self.timing, TimerTiming) else HandlerKind.SCHEDULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +139,7 @@ class Plan:
             or any(each and handler in each.calls for each in (rule.do, rule.connected, rule.disconnected))
         )
         jobs = (
-            f"{'timer' if isinstance(job, TimerJob) else 'schedule'} {job.name}"
+            f"{job.kind.value} {job.name}"
             for job in self.jobs
             if handler in (job.action.calls if isinstance(job.action, Program) else (job.action.name,))
         )

@@ -6,10 +6,9 @@ from typing import Any, TypeVar
 
 from signalpost.config.actions import called
 from signalpost.config.gaps import NO_GAPS, Gaps
-from signalpost.config.model import RouteConfig, ScheduleConfig, SchemaConfig, ServerConfig, SignalConfig, TimerConfig
+from signalpost.config.model import SchemaConfig, ServerConfig
 from signalpost.config.userschemas import schema_notes
 from signalpost.config.viewtemplates import Additions, check_template
-from signalpost.cron import Cron
 from signalpost.handlers import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.jsonschemas.gate import Document, SchemaGate
 from signalpost.paths import PathPattern
@@ -53,12 +52,9 @@ class Resolver:
         # Naming a handler replaces all bindings of its decorator; `handlers: {tick: off}` takes them away.
         self._overruled = {
             *config.unbound,
-            *(route.handler for route in config.routes),
-            *(signal.handler for signal in config.signals),
-            *(timer.handler for timer in config.timers),
-            *(schedule.handler for schedule in config.schedules),
+            *(part.handler for part in config.parts),
+            *(name for part in config.parts for name in called(part.do)),
             *(name for skipped_part in gaps.skipped for name in (skipped_part.handler, *skipped_part.calls)),
-            *_called(config),
         }
         self._installed = frozenset(plugin.name for plugin in registry.plugins if plugin.package)
 
@@ -88,7 +84,6 @@ class Resolver:
         """Report what is wrong with routes, signals and jobs beside what kept them out of the configuration."""
         for skipped_part in self.gaps.skipped:
             self.handler(skipped_part.handler, skipped_part.keys, *_KINDS[str(skipped_part.keys[0])])
-            self.crons(skipped_part.crons, skipped_part.keys)
 
     def handler(self, name: str | None, keys: Keys, *kinds: HandlerKind, key: str = "handler") -> Handler | None:
         """Return the handler that the part at `keys` names with `key`, if it names one of the right kind."""
@@ -130,17 +125,6 @@ class Resolver:
             if problem:
                 self.report.problem((*keys, "view"), problem + self._perhaps)
         return path
-
-    def crons(self, texts: tuple[str, ...], keys: Keys) -> tuple[Cron, ...]:
-        """Read the cron expressions of the part at `keys`."""
-        crons: list[Cron] = []
-        for index, text in enumerate(texts):
-            try:
-                crons.append(Cron.parse(text))
-            except ValueError as error:
-                place = ("cron", index) if len(texts) > 1 else ("cron",)
-                self.report.problem((*keys, *place), str(error))
-        return tuple(crons)
 
     def gate(self, schema: SchemaConfig | None) -> SchemaGate | None:
         """Compile a schema of routes.yaml."""
@@ -239,15 +223,3 @@ def paths_of(handler: Handler) -> list[str]:
         for binding in handler.bindings
         if isinstance(binding, SignalBinding | RouteBinding)
     ]
-
-
-def _called(config: ServerConfig) -> Iterator[str]:
-    """Yield the handlers that steps of routes, signals and jobs call."""
-    parts: tuple[RouteConfig | SignalConfig | TimerConfig | ScheduleConfig, ...] = (
-        *config.routes,
-        *config.signals,
-        *config.timers,
-        *config.schedules,
-    )
-    for part in parts:
-        yield from called(part.do)
