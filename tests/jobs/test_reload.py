@@ -54,7 +54,7 @@ async def test_a_timer_that_is_over_stays_over_and_its_name_is_still_known(world
     runner.reload([world.timer(5, limit=1)], {"tick"}, Work())
     await asyncio.sleep(60)
     assert world.began() == [5]
-    assert runner.next_run("tick") is None
+    assert runner.status("tick").next_run is None
 
 
 async def test_a_changed_timer_starts_anew(world):
@@ -74,7 +74,7 @@ async def test_what_is_gone_runs_no_more_and_what_is_new_begins(world):
     assert world.began("new") == [15, 18]
     assert [status.name for status in runner.statuses()] == ["new", "kept"]
     with pytest.raises(LookupError):
-        runner.next_run("gone")
+        runner.status("gone")
 
 
 async def test_an_unchanged_schedule_goes_on_too(world):

@@ -87,7 +87,7 @@ async def test_status_tells_how_each_job_does(world):
 async def test_an_unknown_job_is_named_with_the_nearest(world):
     runner = await world.live(1, world.timer(5))
     with pytest.raises(LookupError, match='no job is named "tock"'):
-        runner.next_run("tock")
+        runner.status("tock")
     with pytest.raises(LookupError, match=r'no job is named "ticks"; did you mean "tick"\?'):
         await runner.run("ticks")
 
@@ -149,7 +149,7 @@ async def test_after_stop_nothing_runs(world):
     await runner.stop()
     await asyncio.sleep(1000)
     assert world.began() == [5]
-    assert runner.next_run("tick") is None
+    assert runner.status("tick").next_run is None
     with pytest.raises(RuntimeError, match="between start and stop only"):
         await runner.run("tick")
 

@@ -81,28 +81,28 @@ async def test_start_and_end_are_the_first_and_the_last_moment_allowed(world):
     window = {"start": at("2025-06-01T04:00+02:00"), "end": at("2025-06-01T04:00+00:00")}
     runner = await world.live(DAY, world.schedule("0 * * * *", timezone=LONDON, **window))
     assert world.began() == [2 * HOUR, 3 * HOUR, 4 * HOUR]
-    assert runner.next_run("nightly") is None
+    assert runner.status("nightly").next_run is None
 
 
 async def test_a_schedule_whose_end_has_passed_never_runs(world):
     runner = await world.live(DAY, world.schedule("0 * * * *", end=at("2025-05-31T00:00+00:00"), on_start=True))
     assert world.runs == []
-    assert runner.next_run("nightly") is None
+    assert runner.status("nightly").next_run is None
 
 
 async def test_a_limit_ends_a_schedule(world):
     runner = await world.live(DAY, world.schedule("0 * * * *", limit=2))
     assert world.began() == [HOUR, 2 * HOUR]
-    assert runner.next_run("nightly") is None
+    assert runner.status("nightly").next_run is None
 
 
 async def test_a_limit_of_two_with_on_start_is_two_runs_and_then_no_next(world):
     runner = await world.live(1, world.schedule("0 * * * *", limit=2, on_start=True))
     assert world.began() == [0]
-    assert runner.next_run("nightly") == world.base + timedelta(hours=1)
+    assert runner.status("nightly").next_run == world.base + timedelta(hours=1)
     await asyncio.sleep(DAY)
     assert world.began() == [0, HOUR]
-    assert runner.next_run("nightly") is None
+    assert runner.status("nightly").next_run is None
 
 
 async def test_on_start_waits_for_no_start_of_the_window(world):

@@ -38,7 +38,7 @@ async def test_the_pace_does_not_drift_with_what_runs_take(world):
 async def test_a_limit_ends_a_timer(world):
     runner = await world.live(60, world.timer(5, limit=3))
     assert world.began() == [5, 10, 15]
-    assert runner.next_run("tick") is None
+    assert runner.status("tick").next_run is None
 
 
 async def test_skip_leaves_out_exactly_the_first_runs(world):
@@ -55,7 +55,7 @@ async def test_on_start_runs_at_once_and_then_at_the_interval(world):
 async def test_the_run_on_start_counts_towards_the_limit(world):
     runner = await world.live(60, world.timer(5, on_start=True, limit=2))
     assert world.began() == [0, 5]
-    assert runner.next_run("tick") is None
+    assert runner.status("tick").next_run is None
 
 
 async def test_a_limit_of_one_is_used_up_by_the_run_on_start(world):
@@ -97,7 +97,7 @@ async def test_runs_of_a_timer_never_overlap_and_what_is_left_out_is_no_run(worl
     runner = await world.live(20, world.timer(1, two_and_a_half_seconds, limit=3))
     assert world.began() == [1, 4, 7]
     assert world.numbers == [1, 2, 3]
-    assert runner.next_run("tick") is None
+    assert runner.status("tick").next_run is None
     assert [record.levelname for record in caplog.records] == ["DEBUG"] * 4
     assert caplog.messages[0] == (
         'timer "tick" (routes.yaml:14): left out the run of 2025-06-01 00:00:02+00:00, 1 still under way'
@@ -180,7 +180,7 @@ async def test_a_timer_keeps_its_pace_when_the_clock_is_set(world, step):
     await asyncio.sleep(10)
     assert [began - world.base for _, began in world.runs[2:]] == [timedelta(seconds=15), timedelta(seconds=20)]
     assert world.dues[2:] == [world.base + timedelta(seconds=15), world.base + timedelta(seconds=20)]
-    assert runner.next_run("tick") == world.base + timedelta(seconds=25)
+    assert runner.status("tick").next_run == world.base + timedelta(seconds=25)
 
 
 async def test_a_small_correction_of_the_clock_is_no_step(world, caplog):

@@ -157,15 +157,6 @@ class JobRunner:
         await asyncio.sleep(0)  # APScheduler ends itself in the next turn of the loop
         await self._finish(grace)
 
-    def next_run(self, name: str) -> datetime | None:
-        """Give when a job runs next, in its time zone; None if it has no run left, or the server does not run.
-
-        Raises:
-            LookupError: there is no job of that name.
-
-        """
-        return self._next_run(self._find(name))
-
     def names(self) -> Sequence[str]:
         """Return the names of all jobs, in the order of the plan."""
         return tuple(self._series) or tuple(job.name for job in self._jobs)
@@ -205,12 +196,13 @@ class JobRunner:
 
         """
         series = self._find(name)
+        due = None if self._scheduler is None else self._scheduler.due(name)
         return JobStatus(
             name=name,
             kind=series.job.kind,
             runs=series.begun,
             running=len(series.running),
-            next_run=self._next_run(series),
+            next_run=None if due is None else series.moments.shown(due),
             last_error=series.last_error,
             paused=series.paused,
         )
@@ -249,10 +241,6 @@ class JobRunner:
             return False
         await asyncio.wait([task])  # whoever stops waiting does not stop the run
         return True
-
-    def _next_run(self, series: Series) -> datetime | None:
-        due = None if self._scheduler is None else self._scheduler.due(series.job.name)
-        return None if due is None else series.moments.shown(due)
 
     def _find(self, name: str) -> Series:
         series = self._series.get(name)
