@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.templates.check import Names
+from signalpost.templates.check import MistakeKind, Names
 from signalpost.templates.compiler import Compiler
 
 
@@ -109,3 +109,21 @@ def test_an_attribute_that_a_name_cannot_have_is_told(compiled, problems, templa
 def test_what_may_have_an_attribute_is_left_alone(compiled, problems, template):
     compiled(template, names=Names({"client", "message"}, {"client": {"id", "path"}}))
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("template", "kind"),
+    [
+        ("{{ mesage }}", MistakeKind.MISSING),
+        ("{{ rang(5) }}", MistakeKind.MISSING),
+        ("{{ message | uper }}", MistakeKind.MISSING),
+        ("{{ [message] | map('uper') }}", MistakeKind.MISSING),
+        ("{{ message is strng }}", MistakeKind.WRONG),
+        ("{{ [message] | select('od') }}", MistakeKind.WRONG),
+        ("{{ message }", MistakeKind.WRONG),
+    ],
+)
+def test_a_name_that_a_plugin_may_add_is_missing_and_all_else_is_wrong(compiler, template, kind):
+    kinds = []
+    compiler.compile(template, (), {"message"}, lambda *_, kind, **__: kinds.append(kind), None)
+    assert kinds == [kind]

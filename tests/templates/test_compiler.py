@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalpost.templates.check import Names
+from signalpost.templates.check import MistakeKind, Names
 from signalpost.templates.compiler import Compiler, is_template
 from signalpost.templates.scope import Limits
 from signalpost.templates.value import Computed, FailureKind, Fixed, TemplateFailedError
@@ -229,14 +229,14 @@ def test_every_mistake_is_told_at_its_text(compiled, problems):
 def test_a_mistake_is_told_with_the_part_that_is_wrong(compiler):
     told = []
 
-    def problem(keys, text, *, of_key, part):
-        told.append((keys, text, of_key, part))
+    def problem(keys, text, *, of_key, part, kind):
+        told.append((keys, text, of_key, part, kind))
 
     text = "{% if message %}\n  {{ message }\n{% endif %}"
     compiler.compile({"a": text, "{{ b }}": 1}, ("do",), {"message"}, problem, None)
     assert told == [
-        (("do", "a"), "unexpected '}'", False, (2, "{{ message }")),
-        (("do", "{{ b }}"), 'nothing here is named "b" (known: message)', True, (1, "b")),
+        (("do", "a"), "unexpected '}'", False, (2, "{{ message }"), MistakeKind.WRONG),
+        (("do", "{{ b }}"), 'nothing here is named "b" (known: message)', True, (1, "b"), MistakeKind.MISSING),
     ]
 
 

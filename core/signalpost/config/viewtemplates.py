@@ -9,7 +9,7 @@ import difflib
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -224,8 +224,8 @@ class _Check:
         try:
             self.texts[name] = _read(self._env, self._folder, name)
             tree = self._env.parse(self.texts[name], name)
-            for line, _, text in self._unknown(tree):
-                return f"{name}:{line}: {text}"
+            for node, text in self._unknown(tree):
+                return f"{name}:{node.lineno}: {text}"
             self._env.compile(tree, name)
         except TemplateSyntaxError as error:
             return f"{error.name or name}:{error.lineno}: {_one_line(error.message or 'it is not a template')}"
@@ -243,7 +243,7 @@ class _Check:
                 return problem
         return None
 
-    def _unknown(self, tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
+    def _unknown(self, tree: nodes.Template) -> Iterator[tuple[nodes.Filter | nodes.Test, str]]:
         """Find filters and tests that do not exist; a filter that may be a plugin's is taken for another one."""
         if self._any_filter:
             for node in tree.find_all(nodes.Filter):
@@ -264,16 +264,17 @@ class _Check:
         return None
 
 
-def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[int, str, str]]:
-    """Yield line, name and text of each filter and test that does not exist.
+def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[nodes.Filter | nodes.Test, str]]:
+    """Yield each filter and test that does not exist, and what to say of it.
 
     Jinja2 itself says so of some only when they are used.
     """
-    for node in sorted(tree.find_all((nodes.Filter, nodes.Test)), key=lambda node: node.lineno):
+    found: Iterable[nodes.Filter | nodes.Test] = tree.find_all((nodes.Filter, nodes.Test))
+    for node in sorted(found, key=lambda node: node.lineno):
         kind, known = ("filter", env.filters) if isinstance(node, nodes.Filter) else ("test", env.tests)
         if node.name not in known:
             near = did_you_mean(node.name, [name for name in known if name != _KEYS])
-            yield node.lineno, node.name, f"no {kind} {quoted(node.name)}{near}"
+            yield node, f"no {kind} {quoted(node.name)}{near}"
 
 
 def _constants(template: nodes.Expr) -> Iterator[str]:

@@ -17,12 +17,10 @@ from signalpost.plan.report import PlanReport
 from signalpost.plugins.assembly import nearest
 from signalpost.plugins.discovery import normalized
 from signalpost.plugins.registry import Plugin, Registry
+from signalpost.templates.check import MistakeKind
 from signalpost.words import format_keys
 
 B = TypeVar("B", bound=Binding)
-
-_MISSING = ("nothing here is named ", "no function named ", "no filter ")
-"""How mistakes begin that are about names which plugins may add (`signalpost.templates.check`)."""
 
 JOB_KINDS = (HandlerKind.TIMER, HandlerKind.SCHEDULE)
 _KINDS = {
@@ -195,9 +193,9 @@ class Resolver:
         """Say that there is no handler or action of a name; it may be a plugin's that did not load."""
         return f'no {kind} named "{name}"{nearest(name, known)}{self._perhaps}'
 
-    def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part) -> None:
+    def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part, kind: MistakeKind) -> None:
         """Report a mistake in a template, unless what is missing may be a plugin's that is not known."""
-        if text.startswith(_MISSING):
+        if kind is MistakeKind.MISSING:
             if self.gaps.plugins:
                 return
             text += self._perhaps

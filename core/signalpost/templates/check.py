@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -48,6 +50,13 @@ class Names:
     attributes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
+class MistakeKind(Enum):
+    """What a mistake in a template is."""
+
+    WRONG = auto()
+    MISSING = auto()  # a name that plugins may add
+
+
 class TemplateProblem(NamedTuple):
     """One mistake in a template.
 
@@ -61,6 +70,7 @@ class TemplateProblem(NamedTuple):
     line: int
     part: str
     text: str
+    kind: MistakeKind = MistakeKind.WRONG
 
 
 def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple[list[TemplateProblem], frozenset[str]]:
@@ -70,7 +80,10 @@ def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple
     """
     found = [
         *_refused(tree),
-        *(TemplateProblem(*each) for each in unknown_filters(environment, tree)),
+        *(
+            TemplateProblem(node.lineno, node.name, text, _kind(isinstance(node, nodes.Filter)))
+            for node, text in unknown_filters(environment, tree)
+        ),
         *_unknown_arguments(environment, tree),
         *_time_zones(tree),
         *_constants(tree),
@@ -82,7 +95,12 @@ def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple
         node.name = node.name if node.name in known else next(iter(known))
     used = _used_names(environment, tree)
     found += _unknown_names(environment, tree, names, used)
-    return sorted(found), frozenset(used).intersection(names.known)
+    return sorted(found, key=itemgetter(0, 1, 2)), frozenset(used).intersection(names.known)
+
+
+def _kind(is_filter: bool) -> MistakeKind:
+    """Return the kind of an unknown filter, or of an unknown test: plugins add none of these."""
+    return MistakeKind.MISSING if is_filter else MistakeKind.WRONG
 
 
 def _used_names(environment: Environment, tree: nodes.Template) -> set[str]:
@@ -116,11 +134,11 @@ def _unknown_names(
         if node.ctx == "load" and node.name in wrong and node.name not in told:
             told.add(node.name)
             if node.name in called:
-                yield TemplateProblem(node.lineno, node.name, unknown("function", node.name, sorted(functions)))
+                text = unknown("function", node.name, sorted(functions))
             else:
                 near = did_you_mean(node.name, known - functions)
                 text = f"nothing here is named {quoted(node.name)}{near} (known: {listing(sorted(known - functions))})"
-                yield TemplateProblem(node.lineno, node.name, text)
+            yield TemplateProblem(node.lineno, node.name, text, MistakeKind.MISSING)
 
 
 def _set_names(tree: nodes.Template) -> Iterator[str]:
@@ -161,7 +179,8 @@ def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterat
         match _TAKES_NAME.get(node.name, 0), node.args:
             case (1, [nodes.Const(value=str(name)), *_]) | (2, [_, nodes.Const(value=str(name)), *_]):
                 if name not in known:
-                    yield TemplateProblem(node.lineno, name, f"no {kind} {quoted(name)}{did_you_mean(name, known)}")
+                    text = f"no {kind} {quoted(name)}{did_you_mean(name, known)}"
+                    yield TemplateProblem(node.lineno, name, text, _kind(node.name == "map"))
 
 
 def _time_zones(tree: nodes.Template) -> Iterator[TemplateProblem]:

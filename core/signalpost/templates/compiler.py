@@ -17,7 +17,7 @@ from signalpost.foreign import exception_of
 from signalpost.places import Keys, Part
 from signalpost.state.state import StateView, picked
 from signalpost.templates.attributes import attribute, item
-from signalpost.templates.check import Names, TemplateProblem, judge
+from signalpost.templates.check import MistakeKind, Names, TemplateProblem, judge
 from signalpost.templates.failures import explain, explain_syntax, one_line
 from signalpost.templates.sandbox import FILE, Root, Sandbox
 from signalpost.templates.scope import Limits
@@ -46,7 +46,7 @@ def _all_in_the_file(_keys: Keys, _text: str) -> Sequence[Stretch]:
 class Problem(Protocol):
     """Is told a mistake in the text at `keys`, or in the key there: in `part` of it."""
 
-    def __call__(self, keys: Keys, text: str, *, of_key: bool, part: Part) -> None:
+    def __call__(self, keys: Keys, text: str, *, of_key: bool, part: Part, kind: MistakeKind) -> None:
         """Note it."""
 
 
@@ -246,7 +246,7 @@ class _Spot:
     def tell(self, text: str, mistake: TemplateProblem) -> None:
         """Report a mistake in the text that stands here."""
         part = Part(mistake.line, mistake.part or _lines(text)[mistake.line - 1])
-        self.problem(self.keys, mistake.text, of_key=self.of_key, part=part)
+        self.problem(self.keys, mistake.text, of_key=self.of_key, part=part, kind=mistake.kind)
 
     def places(self, text: str) -> list[str]:
         """Name the place of each line of the text that stands here."""
