@@ -14,7 +14,7 @@ import pytest
 from sanic import Sanic
 from websockets.exceptions import ConnectionClosed
 
-from signalpost import server
+from signalpost import node, server
 from signalpost.config.certificates import load_certificate
 from signalpost.config.model import SlowPolicy, StateConfig, TlsConfig
 from signalpost.errors import ConfigError, ListenError, OperatorError, PluginError
@@ -68,7 +68,7 @@ def client_disconnected(client, code):
 
 
 def log_of(app):
-    return list(app.server._shared.state.get("log", ()))
+    return list(app.server.node.shared.state.get("log", ()))
 
 
 async def closed(client):
@@ -599,7 +599,7 @@ async def test_a_stop_does_not_wait_for_what_an_old_plan_is_at_longer_than_its_d
         await client.send("a")
         assert await client.receive() == "old begins a"
         await app.reload(plugins=works("new"))
-        shared = app.server._shared
+        shared = app.server.node.shared
     assert list(shared.state["log"]) == ["old up", "new up", "old down", "new down"]
 
 
@@ -692,7 +692,7 @@ async def test_a_rate_holds_for_clients_that_were_held_to_none_and_for_them_no_l
             await client.send(number)
         seen = [(await client.receive_json())["signal"]["value"] for _ in range(10)]
         # The rest waits for tokens; without a limit it comes at once, in order.
-        (connection,) = app.server._keepalive.connections
+        (connection,) = app.server._sockets.keepalive.connections
         assert connection.suspended
         await app.reload(unlimited)
         seen += [(await client.receive_json())["signal"]["value"] for _ in range(7)]
@@ -706,7 +706,7 @@ async def test_outboxes_are_as_the_new_plan_says():
     before = app_of("signals: [{path: /a}, {path: /b}]", "limits: {outbox: 2MiB, outboxes: 64MiB}")
     after = app_of("signals: [{path: /a, slow: {policy: latest, buffer: 4MiB}}, {path: /b}]", "limits: {outbox: 3MiB}")
     async with serve(before) as app, app.connect("/a"), app.connect("/b"):
-        hub = app.server._hub
+        hub = app.server.node.hub
         await app.reload(after)
         allowed = {client.path: (client.policy, client._limit) for client in hub.clients.values()}
         assert allowed == {"/a": (SlowPolicy.LATEST, 4 << 20), "/b": (SlowPolicy.DISCONNECT, 3 << 20)}
@@ -741,7 +741,7 @@ async def test_handlers_are_as_many_as_the_new_limit_says():
         assert await two.receive() == "old begins b"
         await app.reload(app_of(WORK, "limits: {handlers: 1}"))
         await free.send("a")  # waits for the one place that there is, which two are at
-        app.server._shared.state["free"] = ("a", "b")
+        app.server.node.shared.state["free"] = ("a", "b")
         assert [await one.receive(), await two.receive()] == ["old ends a", "old ends b"]
 
 
@@ -882,7 +882,7 @@ async def test_what_takes_long_with_much_in_a_plan_is_not_done_in_the_loop(monke
 
         return note
 
-    for owner, name in ((server, "diff"), (server, "SignalTable"), (server, "guard_for"), (Listener, "prepare")):
+    for owner, name in ((server, "diff"), (node, "SignalTable"), (node, "guard_for"), (Listener, "prepare")):
         monkeypatch.setattr(owner, name, noted(getattr(owner, name)))
     async with serve(app_of("signals: [{path: /}]")) as app, app.connect("/") as client:
         places.clear()

@@ -17,7 +17,6 @@ from signalpost.delivery.ring import open_writer
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.writers import Writer
 from signalpost.errors import OperatorError
-from signalpost.events import Services, Shared
 from signalpost.foreign import unseen_task
 from signalpost.http.intake import Intake
 from signalpost.http.private import Private
@@ -26,29 +25,20 @@ from signalpost.http.services import RouteServices
 from signalpost.jobs.runner import JobRunner
 from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
+from signalpost.node import NO_SEAMS, Generation, Node, NodeView, Seams
 from signalpost.plan import Changes, Plan, diff
 from signalpost.plan.diff import lasting, unchanged_jobs
-from signalpost.plugins.running import RunningPlugins
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.reload import ListenerReload
-from signalpost.signals.broadcast import Broadcaster
-from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
-from signalpost.signals.messagefilters import Outgoing
-from signalpost.signals.session import Signals
-from signalpost.signals.slots import HandlerSlots
-from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
 from signalpost.sockets.drain import ClientDrain, finish_handlers
 from signalpost.sockets.keepalive import SILENCE, Keepalive
 from signalpost.sockets.reload import ClientReload, ReloadedClients
 from signalpost.sockets.upgrade import SocketServices
-from signalpost.state.state import State, configure
+from signalpost.state.state import State
 
 LOG = logging.getLogger(__name__)
-
-Addressing = tuple[SignalTable, ElsewhereGuard | None]
-"""How the clients of a path are found, and what is held against what comes from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +70,22 @@ class Server:
     Args:
         plan: what to do.
         clock: that timers and schedules follow; the system's when nothing is said.
+        seams: what a program puts in the place of parts of the node.
 
     Attributes:
         plan: what it does.
+        node: its clients, state and handlers, once it has started.
 
     """
 
-    def __init__(self, plan: Plan, clock: Clock | None = None) -> None:
+    def __init__(self, plan: Plan, clock: Clock | None = None, seams: Seams = NO_SEAMS) -> None:
         self.plan = plan
+        self.node: Node
         self._clock = clock
+        self._seams = seams
         self._listeners: list[Listener] = []
-        self._state: State
         self._writer: Writer
-        self._hub: Hub
-        self._inbound: Inbound
-        self._broadcaster: Broadcaster
-        self._shared: Shared
-        self._signals: Signals
         self._sockets: SocketServices
-        self._keepalive: Keepalive
-        self._plugins: RunningPlugins
         self._jobs: JobRunner
         self._reloading = asyncio.Lock()
         self._stopping = False
@@ -121,17 +107,21 @@ class Server:
     @property
     def clients(self) -> int:
         """How many clients are connected."""
-        return len(self._hub.clients)
+        return len(self.node.hub.clients)
+
+    def inspect(self) -> NodeView:
+        """Return who is connected, and what waits."""
+        return self.node.inspect()
 
     def under_way(self) -> list[str]:
         """Say what a stop waits for, and of each how many: ``handler shout of plugin chat on /chat (2 messages)``."""
-        running = self._signals.running
+        running, hub = self.node.running, self.node.hub
         counts = Counter(("message", f"{task.get_name()} on {client.path}") for task, client in running.items())
         for listener in self._listeners:
             counts.update(("request", f"{work} on {path}") for work, path in listener.under_way)
         counts.update(("run", run.get_name()) for run in self._jobs.under_way())
         told = [f"{what} ({_counted(count, noun)})" for (noun, what), count in counts.most_common()]
-        leaving = len(self._hub.clients) + len(self._hub.closing) - len(set(running.values()))
+        leaving = len(hub.clients) + len(hub.closing) - len(set(running.values()))
         return [*told, *([f"{_counted(leaving, 'client')} to go"] if leaving > 0 else ())]
 
     def url(self, name: str) -> str:
@@ -160,19 +150,17 @@ class Server:
         config = self.plan.config
         ports = bind_ports(config.endpoints, config.source)
         try:
-            self._state = State.open(config.state, config.source)
+            state = State.open(config.state, config.source)
         except BaseException:
             for port in ports:
                 port.close()
             raise
         try:
-            self._wire(ports)
-            await self._plugins.start(config.limits.startup)
-            self._plugins.take_over()
-            self._signals.base = self._plugins.base.copy()  # what plugins have set at the start, clients' code sees
+            self._wire(ports, state)
+            await self.node.start()
             for listener in self._listeners:
                 await listener.start()
-            self._keepalive.start()
+            self._sockets.keepalive.start()
             self._jobs.start()
         except BaseException:
             try:
@@ -182,54 +170,39 @@ class Server:
                     port.close()
             raise
 
-    def _wire(self, ports: Sequence[Port]) -> None:
+    def _wire(self, ports: Sequence[Port], state: State) -> None:
         plan, limits = self.plan, self.plan.config.limits
         loop = asyncio.get_running_loop()
-        table = _table_of(plan)
         outboxes = limits.outboxes or default_outboxes()
         self._writer = open_writer()
-        shed = ShedLog(outboxes, loop.call_later)
-        self._hub = Hub(loop.call_soon, outboxes=outboxes, shed=shed, writer=self._writer)
-        self._hub.strain = Strain(loop.time, loop.call_later, self._hub.flush)
-        self._inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
-        self._broadcaster = Broadcaster(self._hub, self._hub.deliver, table.canonical_path)
-        self._broadcaster.address_by(table, guard_for(table, self._hub))
-        self._broadcaster.filter = _filter_of(plan)
-        self._shared = Shared(asyncio.Lock(), self._state, self._hub.clients, services=Services(plan.config.folder))
-        self._signals = Signals(self._hub, self._broadcaster, self._shared, HandlerSlots(limits.handlers))
-        self._signals.patience = limits.handshake
-        self._keepalive = Keepalive(self._hub, loop.time, loop.call_later)
-        self._keepalive.shortest = _shortest_silence(plan)
-        self._plugins = self._plugins_of(plan)
-        self._jobs = JobRunner(plan.jobs, self._shared, self._broadcaster, work=self._signals.work, clock=self._clock)
-        self._shared.services.jobs = self._jobs
+        hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later), writer=self._writer)
+        hub.strain = Strain(loop.time, loop.call_later, hub.flush)
+        self.node = node = Node(plan, hub, state, self._seams)
+        keepalive = Keepalive(hub, loop.time, loop.call_later)
+        keepalive.shortest = _shortest_silence(plan)
+        observer = self._seams.observer
+        self._jobs = JobRunner(
+            plan.jobs, node.shared, node.broadcaster, work=node.work, clock=self._clock, observer=observer
+        )
+        node.shared.services.jobs = self._jobs
+        inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._sockets = SocketServices(
-            signals=self._signals,
-            table=table,
-            plugins=self._plugins,
-            keepalive=self._keepalive,
-            limits=limits,
+            node=node,
+            keepalive=keepalive,
             ports=_numbers_of(ports),
             endpoints=_endpoints_of(ports),
-            inbound=self._inbound,
-            intake=Intake.open(limits, self._inbound, self._occupied, loop),
+            intake=Intake.open(limits, inbound, partial(getattr, node, "occupied"), loop),
+            inbound=inbound,
         )
         for port in ports:
-            services = self._routes_at(port, plan, self._signals.work)
+            services = self._routes_at(port, node.generation)
             self._listeners.append(Listener(port, plan.routes, services, self._sockets))
 
-    def _occupied(self) -> int:
-        """Return how many connections are WebSockets, those that are being closed included."""
-        return len(self._hub.clients) + len(self._hub.closing)
-
-    def _plugins_of(self, plan: Plan, before: RunningPlugins | None = None) -> RunningPlugins:
-        settings = plan.config.plugins.settings
-        return RunningPlugins(plan.registry, settings, self._shared, self._broadcaster, before)
-
-    def _routes_at(self, port: Port, plan: Plan, work: Work) -> RouteServices:
+    def _routes_at(self, port: Port, generation: Generation) -> RouteServices:
+        node, plan = self.node, generation.plan
         return RouteServices(
-            shared=self._shared,
-            broadcast=self._broadcaster,
+            shared=node.shared,
+            broadcast=node.broadcaster,
             endpoint=port.pages or port.endpoints[0],
             folder=plan.config.folder,
             settings=plan.config.plugins.settings,
@@ -238,10 +211,10 @@ class Server:
             message_limit=plan.config.limits.message,
             patience=plan.config.limits.handshake,
             answer_time=plan.config.limits.response,
-            work=work,
+            work=generation.work,
             out_of_descriptors=self._sockets.intake.descriptors.miss,
             private=Private(plan.config.private),
-            restraint=Restraint(self._hub),
+            restraint=Restraint(node.hub),
             endpoints=_endpoints_for(plan, self._sockets),
         )
 
@@ -263,73 +236,60 @@ class Server:
 
         """
         async with self._reloading:
-            old, work, plugins = self.plan, Work(), self._plugins_of(plan, self._plugins)
-            slots, held = self._signals.slots, 0
+            node, old = self.node, self.node.generation
+            # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
+            changes, lasts, unchanged = await asyncio.to_thread(_compared, self.plan, plan)
+            generation = await asyncio.to_thread(node.prepare, plan, old.plugins)
+            held = 0
             reload: ListenerReload | None = None
             try:
-                # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
-                changes, lasts, unchanged = await asyncio.to_thread(_compared, old, plan)
-                addressing = await asyncio.to_thread(self._addressing, plan)
                 reload = ListenerReload(
-                    self._listeners, plan, self._sockets, lambda port: self._routes_at(port, plan, work)
+                    self._listeners, plan, self._sockets, lambda port: self._routes_at(port, generation)
                 )
                 await reload.prepare()
-                held = old.config.limits.handlers if plugins.is_replacing else 0
-                slots.resize(-held)  # no handler begins while an instance is down whose successor is not up
-                await plugins.start(plan.config.limits.startup)
+                held = old.limits.handlers if generation.plugins.is_replacing else 0
+                node.slots.resize(-held)  # no handler begins while an instance is down whose successor is not up
+                await generation.plugins.start(generation.limits.startup)
                 self._refuse_if_stopping()
                 # The last that can fail; it changes nothing then.
-                self._jobs.reload(plan.jobs, unchanged, work)
+                self._jobs.reload(plan.jobs, unchanged, generation.work)
             except BaseException:
                 if reload is not None:
                     reload.give_up()
-                await plugins.give_up(old.config.limits.startup)
-                slots.resize(held)
+                await generation.plugins.give_up(old.limits.startup)
+                node.slots.resize(held)
                 plan.registry.unload()
                 raise
-            retired, old_work = self._plugins, self._signals.work
-            plugins.take_over()
-            rebound = self._swap(plan, addressing, plugins, work, reload)
-            slots.resize(held)
+            clients = self._swap(generation, reload)
+            node.slots.resize(held)
             for listener in reload.left:
                 self._leaving.append(listener)
-                self._go_on(self._let_go(listener, old.config.limits.drain))
-            self._replaced.append(old_work)
-            retiring = self._go_on(self._retire(retired, old_work, old.config.limits.drain))
+                self._go_on(self._let_go(listener, old.limits.drain))
+            self._replaced.append(old.work)
+            retiring = self._go_on(self._retire(old))
             await reload.accept()
-            if not old_work.open:
+            if not old.work.open:
                 await asyncio.shield(retiring)
-            return Reloaded(changes, rebound.kept, rebound.closed, lasts)
+            if node.observer is not None:
+                node.observer.reloaded(clients.kept, clients.closed)
+            return Reloaded(changes, clients.kept, clients.closed, lasts)
 
     def _refuse_if_stopping(self) -> None:
         if self._stopping:
             raise OperatorError("the server stops; it loads nothing any more")
 
-    def _addressing(self, plan: Plan) -> Addressing:
-        table = _table_of(plan)
-        return table, guard_for(table, self._hub)
-
-    def _swap(
-        self, plan: Plan, addressing: Addressing, plugins: RunningPlugins, work: Work, reload: ListenerReload
-    ) -> ReloadedClients:
+    def _swap(self, generation: Generation, reload: ListenerReload) -> ReloadedClients:
         """Put a plan that is ready in the place of the one at work: nothing here waits, and nothing fails."""
-        before, limits, sockets = self.plan.config.limits, plan.config.limits, self._sockets
-        self.plan = plan
-        self._plugins = sockets.plugins = plugins
-        self._signals.work, self._signals.patience = work, limits.handshake
-        self._signals.base = plugins.base.copy()
-        sockets.table = addressing[0]
-        self._broadcaster.address_by(*addressing)
-        self._broadcaster.filter = _filter_of(plan)
-        sockets.limits = sockets.intake.limits = limits
-        sockets.ports, sockets.endpoints = _numbers_of(reload.ports), _endpoints_of(reload.ports)
-        configure(self._state, plan.config.state)
-        self._signals.slots.resize(limits.handlers - before.handlers)
+        self.plan = generation.plan
+        before, limits = self.node.turn_to(generation).limits, generation.limits
         if limits.outboxes != before.outboxes:
             outboxes = limits.outboxes or default_outboxes()
-            self._hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))
-        self._inbound.most = limits.inbound or default_inbound()
-        self._keepalive.shortest = _shortest_silence(plan)
+            self.node.hub.bound_outboxes(outboxes, ShedLog(outboxes, asyncio.get_running_loop().call_later))
+        sockets = self._sockets
+        sockets.intake.limits = limits
+        sockets.inbound.most = limits.inbound or default_inbound()
+        sockets.keepalive.shortest = _shortest_silence(generation.plan)
+        sockets.ports, sockets.endpoints = _numbers_of(reload.ports), _endpoints_of(reload.ports)
         successors = reload.swap()
         self._listeners = reload.listeners
         return ClientReload(sockets, successors).run()
@@ -347,8 +307,9 @@ class Server:
             self._leaving.remove(listener)
             listener.stop()
 
-    async def _retire(self, plugins: RunningPlugins, work: Work, patience: float) -> None:
+    async def _retire(self, old: Generation) -> None:
         """End the plugins of an old plan, once nothing that they may be needed for is under way."""
+        plugins, work, patience = old.plugins, old.work, old.limits.drain
         if not await work.over(patience):
             LOG.warning("plugins of before the reload are shut down while %d runs of theirs go on", work.open)
         self._replaced.remove(work)
@@ -364,25 +325,25 @@ class Server:
         loop = asyncio.get_running_loop()
         patience = self.plan.config.limits.drain
         deadline = loop.time() + patience
-        running = self._signals.running
+        node, running = self.node, self.node.running
         self._stopping = True
         listeners = [*self._listeners, *self._leaving]
         self._leaving.clear()
         for listener in listeners:
             listener.stop_accepting()
-        drain = ClientDrain(self._hub, patience, running.values, loop.call_later)
+        drain = ClientDrain(node.hub, patience, running.values, loop.call_later)
         await asyncio.gather(self._jobs.stop(patience), drain.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
-        await self._plugins.finish_spawned(max(0.0, deadline - loop.time()))
+        await node.generation.plugins.finish_spawned(max(0.0, deadline - loop.time()))
         for listener in listeners:
             await listener.finish(max(0.0, deadline - loop.time()))
         for work in self._replaced:
             work.abandon()
         await asyncio.gather(*self._ending)
-        await self._plugins.stop()
-        await asyncio.to_thread(self._state.close)
-        self._keepalive.stop()
-        self._signals.overdue.stop()
+        await node.stop()
+        await asyncio.to_thread(node.state.close)
+        self._sockets.keepalive.stop()
+        node.overdue.stop()
         for listener in listeners:
             listener.stop()
         self._listeners.clear()
@@ -396,16 +357,6 @@ def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _table_of(plan: Plan) -> SignalTable:
-    names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
-    refused = plan.config.undeclared_refused
-    return SignalTable(plan.signals, names, refuse_undeclared=refused, filters=plan.filters)
-
-
-def _filter_of(plan: Plan) -> Callable[[Outgoing], None] | None:
-    return None if plan.filters is None else plan.filters.broadcast
 
 
 def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:

@@ -58,7 +58,7 @@ async def test_a_secret_is_compared_without_lying_in_the_state(folder):
         for message, answer in (("guess", "no"), (SECRET, "welcome")):
             await client.send(message)
             assert await client.receive() == answer
-        assert dict(app.server._state) == {}
+        assert dict(app.server.node.state) == {}
 
 
 async def test_a_reload_brings_others(folder):

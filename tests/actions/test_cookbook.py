@@ -48,7 +48,7 @@ async def test_chat_has_rooms_and_nicknames(cook):
         assert await ada.receive() == "Bob went out"
         await eve.send("alone?")
         assert await eve.receive() == f"guest {eve.id[:4]}: alone?"  # of the blue room she has read nothing
-        assert list(app.server._shared.state["names"]) == [ada.id, eve.id]
+        assert list(app.server.node.shared.state["names"]) == [ada.id, eve.id]
 
 
 async def test_the_bot_tells_the_date_and_passes_on_all_else(cook):

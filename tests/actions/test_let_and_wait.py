@@ -190,7 +190,7 @@ signals:
             await client.send("x")
             assert await client.receive() == "begun"
         assert await watch.receive() == "not finished"
-        assert app.server._shared.waits == {}
+        assert app.server.node.shared.waits == {}
 
 
 async def test_a_grace_goes_before_what_is_done_when_a_client_is_gone(live):

@@ -215,7 +215,7 @@ async def test_no_client_joins_a_group_of_any_length(live, failures):
         await client.send("g" * 256)
         assert (await client.receive_json())["error"]["code"] == "handler-failed"
         assert ": join: the name of a group has 255 characters at most, not 256 (on /" in failures()[0]
-        (joined,) = app.server._hub.clients.values()
+        (joined,) = app.server.node.hub.clients.values()
         assert not joined.groups
 
 
@@ -246,7 +246,7 @@ async def test_what_a_step_renders_and_keeps_is_by_the_clock_of_the_whole_list(l
         name = step[1 : step.index(":")]
         assert f": {name}: " in failures()[0]
         assert "the steps of one run work 0 ms at most, as long as none waits (on /" in failures()[0]
-        assert "x" not in app.server._shared.state
+        assert "x" not in app.server.node.shared.state
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ async def test_a_message_that_names_one_client_thousands_of_times_sends_it_a_bou
         await client.send("x" * 400_000, to=[other.id] * 14_000)
         assert (await client.receive_json())["error"]["code"] == "handler-failed"
         assert ": broadcast: the steps of one run send 64MiB at most, together" in failures()[0]
-        assert app.server._hub.work < 80 << 20
+        assert app.server.node.hub.work < 80 << 20
 
 
 def test_the_loops_of_one_message_send_a_bounded_part_to_a_crowd():

@@ -118,7 +118,7 @@ class Target:
 
     def __init__(self, app, bystander, stack):
         self.app = app
-        self.hub = app.server._hub
+        self.hub = app.server.node.hub
         self.bystander = bystander
         self._stack = stack
         self._echoes = 0
@@ -175,7 +175,7 @@ class Target:
         assert not hub._groups
         assert not hub._unwritten
         assert len(hub.everyone) == 1
-        assert len(self.app.server._keepalive.connections) == 1
+        assert len(self.app.server._sockets.keepalive.connections) == 1
 
 
 @pytest.fixture(scope="module")

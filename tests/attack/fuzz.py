@@ -60,7 +60,6 @@ from signalpost.websocket.deflate import Agreement, Inflater
 from signalpost.websocket.extensions import MalformedError, agree, read_extensions
 from signalpost.websocket.handshake import (
     HandshakeRejection,
-    accept,
     check_origin,
     choose_protocol,
     is_listed,
@@ -69,6 +68,7 @@ from signalpost.websocket.handshake import (
     read_authority,
     read_offer,
     read_origin,
+    write_101,
 )
 from signalpost.websocket.head import read_head
 from signalpost.websocket.reader import FrameReader
@@ -315,7 +315,7 @@ class Handshake:
         must(quick in {None, (offer, request.path)}, "it is read in two ways")
         agreed = agree(offer.extensions)
         protocol = choose_protocol(offer, ("signalpost.v1",))
-        answer = accept(offer, protocol, "id", agreed[1] if agreed else "")
+        answer = write_101(offer, protocol, "id", agreed[1] if agreed else "")
         origin = offer.origin.lower()
         must(not origin or re.fullmatch(r"https://good\.example(:0*443)?", origin) or offer.host in origin, origin)
         must(answer.endswith(b"\r\n\r\n"), "the answer has no end")
@@ -432,7 +432,7 @@ class Server:
             answer = await reader.read()
             must(not answer or answer.startswith(b"HTTP/1.1 "), f"an answer that is none: {answer[:50]}")
         writer.transport.abort()
-        hub = self._app.server._hub
+        hub = self._app.server.node.hub
         while len(hub.clients) > 1 or hub.closing:
             await self._echo()
 
@@ -540,7 +540,7 @@ class Actions(Server):
         number, _, text = data.partition(b"\n")
         async with self._app.connect(f"/{int(number)}", max_queue=None, close_timeout=1):
             (connection,) = (
-                each for each in self._app.server._keepalive.connections if each._session.client.path != "/echo"
+                each for each in self._app.server._sockets.keepalive.connections if each._session.client.path != "/echo"
             )
             quickly(lambda: connection._session.receive(1, text))
         await self._echo()

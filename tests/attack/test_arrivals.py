@@ -63,7 +63,7 @@ async def arriving(app, path, **options):
 
 
 def held(app):
-    return [client for client in app.server._hub.clients.values() if client.arriving]
+    return [client for client in app.server.node.hub.clients.values() if client.arriving]
 
 
 async def until(condition):
@@ -203,7 +203,7 @@ async def test_arriving_clients_count_as_connections_and_take_no_place_of_handle
 async def test_the_keepalive_pings_no_client_that_is_arriving(app):
     async with app as running, arriving(running, "/room?gate=b"):
         await until(lambda: held(running))
-        keepalive = running.server._keepalive
+        keepalive = running.server._sockets.keepalive
         (connection,) = keepalive.connections
         connection.heard_at = -1e9
         keepalive.look()
@@ -232,7 +232,7 @@ signals:
         client.drop(4008)
         with pytest.raises(ConnectionClosed):
             await guest.receive()
-        await until(lambda: client not in app.server._hub.closing)
+        await until(lambda: client not in app.server.node.hub.closing)
         await opener.send("b")
         assert [await other.receive() for _ in range(2)] == ["came", "went"]
         assert not held(app)
@@ -263,7 +263,7 @@ signals:
                 with pytest.raises(ConnectionClosed):
                     await guest.receive()
                 assert guest.socket.close_code == 4001
-            await until(lambda app=app: len(app.server._hub.clients) == 1 and not app.server._hub.closing)
+            await until(lambda app=app: len(app.server.node.hub.clients) == 1 and not app.server.node.hub.closing)
             await other.send("nothing before this")
             assert await other.receive() == "nothing before this"
 
@@ -337,14 +337,14 @@ async def test_a_server_that_stops_ends_arrivals_when_its_time_is_over():
                 await guest.receive()
             assert guest.socket.close_code == 1001
             assert log == [("/room", 1001)]
-            assert not app.server._signals.running
+            assert not app.server.node.running
 
 
 async def test_an_app_whose_connected_does_not_wait_holds_nobody():
     signals = 'signals: [{path: /, connected: [{reply: {value: "{{ clients | length }}"}}]}]'
     async with serve(LIVE + signals) as app, app.connect("/") as client:
         assert await client.receive() == "1"
-        (session,) = (watched.session for watched in app.server._keepalive.connections)
+        (session,) = (watched.session for watched in app.server._sockets.keepalive.connections)
         assert (session._arrival, session._context) == (None, None)
 
 

@@ -129,4 +129,4 @@ async def test_a_group_that_nobody_could_name_is_not_joined_and_a_long_one_is_no
         await client.send("z" * 900_000)
         wrong = ["ValueError", *["TypeError"] * 4, *["ValueError"] * 2]
         assert await client.receive_json() == [*wrong, "a", "y"]
-        assert app.server._hub.clients[client.id].groups == {"a", "y" * 255}
+        assert app.server.node.hub.clients[client.id].groups == {"a", "y" * 255}

@@ -114,10 +114,10 @@ async def test_what_only_looks_like_a_declared_path_is_never_in_its_audience(app
     status, identity = await connect(app, bare, path)
     assert status in {101, 404}
     if status == 101:
-        client = app.server._hub.clients[identity]
-        audiences = {app.server._sockets.table.canonical_path(each) for each in ("/secret", "/pass", "/room/7")}
+        client = app.server.node.hub.clients[identity]
+        audiences = {app.server.node.generation.table.canonical_path(each) for each in ("/secret", "/pass", "/room/7")}
         assert client.path not in audiences
-        assert app.server._sockets.table.canonical_path(client.path) == client.path
+        assert app.server.node.generation.table.canonical_path(client.path) == client.path
 
 
 @pytest.mark.parametrize("path", OTHERS)
@@ -146,7 +146,7 @@ async def test_http_finds_no_route_by_what_only_looks_like_its_path(app, path):
 async def test_a_slash_in_a_parameter_stays_in_it_in_both_worlds(app, asked, name):
     async with app.connect(asked) as client, app.connect(asked) as other:
         assert [await client.receive(), await other.receive()] == [name, name]
-        path = app.server._hub.clients[client.id].path
+        path = app.server.node.hub.clients[client.id].path
         # What the server calls the path reaches those who are on it, and so does a message among them.
         await client.send("hello", path=path)
         assert await other.receive() == "hello"
@@ -159,7 +159,7 @@ async def test_a_parameter_with_a_slash_is_in_no_audience_of_a_longer_path(app):
     async with app.connect("/u/a%2Fb") as within, app.connect("/u/a/b") as longer, app.connect("/u/a%252Fb") as encoded:
         await within.receive()
         await encoded.receive()
-        paths = {app.server._hub.clients[each.id].path for each in (within, longer, encoded)}
+        paths = {app.server.node.hub.clients[each.id].path for each in (within, longer, encoded)}
         assert len(paths) == 3
 
 
@@ -235,7 +235,7 @@ def test_any_segments_have_a_text_of_their_own(segments):
 async def test_an_undeclared_path_is_an_audience_of_its_own(app, bare, asked, path):
     """Any path may be connected to, as in Pode."""
     status, identity = await connect(app, bare, asked)
-    assert (status, app.server._hub.clients[identity].path) == (101, path)
+    assert (status, app.server.node.hub.clients[identity].path) == (101, path)
     async with app.connect("/anywhere") as other:
         await other.send("for one path", path=path)
         frame = await bare[0].readexactly(2)

@@ -152,7 +152,7 @@ class TestClosedPaths:
         async with serve(LIVE + signals) as app, app.connect("/wall") as wall, app.connect("/x") as stranger:
             await stranger.send("hi", path="/wall")
             assert await wall.receive() == "hi"
-            assert app.server._broadcaster.guard is None
+            assert app.server.node.broadcaster.guard is None
 
     async def test_a_reload_closes_a_path_to_strangers_and_opens_it_again(self):
         closed = "signals: [{path: /wall, from_elsewhere: false}]"
@@ -217,7 +217,7 @@ signals:
   - {path: /c, schema: {properties: {message: {maxLength: 3}}}}
 """
         async with serve(LIVE + signals) as app, app.connect("/x") as stranger:
-            guard = app.server._broadcaster.guard
+            guard = app.server.node.broadcaster.guard
             asked = []
             guard._gates = tuple((Counting(gate, asked), wards) for gate, wards in guard._gates)
             await stranger.send("none is there")
@@ -283,8 +283,8 @@ class TestEndpoints:
             await server.send("/ops")
             assert await read_by(operator, "from a handler") == []
             # Nor does a handler that sends to whatever path it is told.
-            place = app.server._hub.clients[operator.id].place
-            assert place not in app.server._sockets.table.places(path)
+            place = app.server.node.hub.clients[operator.id].place
+            assert place not in app.server.node.generation.table.places(path)
 
     async def test_two_signals_at_one_path_are_two_audiences_and_the_server_reaches_both(self):
         signals = """

@@ -100,7 +100,7 @@ class Scene:
     def __init__(self, app, bystander):
         self.app = app
         self.inbound = app.server._sockets.intake.inbound
-        self.gate = app.server._shared.state["_gate"] = asyncio.Event()
+        self.gate = app.server.node.shared.state["_gate"] = asyncio.Event()
         self._bystander = bystander
         self._peers = []
 
@@ -131,8 +131,8 @@ class Scene:
                 await peer.writer.wait_closed()
         self._peers.clear()
         self.gate.set()
-        hub = self.app.server._hub
-        await self.until(lambda: len(hub.clients) + len(hub.closing) == 1 and not self.app.server._signals.running)
+        hub = self.app.server.node.hub
+        await self.until(lambda: len(hub.clients) + len(hub.closing) == 1 and not self.app.server.node.running)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ async def test_nothing_of_a_client_that_has_gone_waits_for_the_collector(scene, 
             else:
                 await peer.closed()
         await scene.alone()
-        keepalive = scene.app.server._keepalive  # it looks at those who are closing once a second
+        keepalive = scene.app.server._sockets.keepalive  # it looks at those who are closing once a second
         await scene.until(lambda: not scene.inbound.held and not keepalive._closing)
         kinds = Connection | Session | Client | FrameReader | Inbox | Arrival
         assert [each for each in gc.get_objects() if id(each) not in before and isinstance(each, kinds)] == []

@@ -247,7 +247,7 @@ async def test_a_client_that_is_slow_to_read_gets_everything_that_waits_before_i
         if protocol == "wss":
             options["ssl"] = trusting
         async with connect(f"{protocol}://localhost/feed", **options) as slow:
-            hub = app.server._hub
+            hub = app.server.node.hub
             (client,) = hub.clients.values()
             sent = []
             while client.waiting < 900_000:

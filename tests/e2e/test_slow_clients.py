@@ -86,7 +86,7 @@ async def test_clients_that_never_read_are_dropped_and_nobody_else_notices(proto
         log = await stack.enter_async_context(app.connect("/log", ssl=tls))
         readers = [await stack.enter_async_context(connect(feed, **options)) for _ in range(READING)]
         stalled = [await Stalled.open(app, stack, tls) for _ in range(STALLED)]
-        hub = app.server._hub
+        hub = app.server.node.hub
         mine = {each.id for each in stalled}
         outboxes = [client for client in hub.clients.values() if client.id in mine]
         others = [client for client in hub.clients.values() if client.id not in mine]

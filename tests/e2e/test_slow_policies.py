@@ -51,7 +51,7 @@ class Story:
 
     def __init__(self, app, people, path="/slow", tls=None):
         self.app = app
-        self.hub = app.server._hub
+        self.hub = app.server.node.hub
         self.people = people
         self.path = path
         self.tls = tls
@@ -95,7 +95,7 @@ class Story:
 
     async def broadcast(self, text, **target):
         """Broadcast from the server; all people have read it when the receipt is given."""
-        receipt = self.app.server._signals.broadcaster(text, **target)
+        receipt = self.app.server.node.broadcaster(text, **target)
         for person in () if target else self.people.values():
             assert await person.receive() == text
         return receipt
@@ -239,7 +239,7 @@ async def test_of_each_thing_that_the_key_tells_apart_the_newest_arrives(by):
             if by == "messages":
                 await story.people["/a"].send(value)
             else:
-                story.app.server._signals.broadcaster(value)
+                story.app.server.node.broadcaster(value)
             for person in story.people.values():
                 assert (await person.receive_json())["x"] == number
 

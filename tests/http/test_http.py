@@ -425,9 +425,9 @@ WAITING = """
 async def slow():
     async with serve(SLOW.replace("LIMIT", "100ms"), plugins={"slow": WAITING}) as app:
         for name in ("_gate", "_cancelled", "_begun"):
-            app.server._shared.state[name] = asyncio.Event()
+            app.server.node.shared.state[name] = asyncio.Event()
         async with httpx.AsyncClient(base_url=app.url("web"), timeout=30) as browser:
-            yield app.server._shared.state, browser
+            yield app.server.node.shared.state, browser
 
 
 async def test_a_handler_that_takes_longer_than_the_limit_is_cancelled_and_the_log_says_so(slow, caplog):

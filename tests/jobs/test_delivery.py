@@ -18,7 +18,8 @@ async def connect(world):
     """Connect a client on a path; what it was sent is read from the other end of its connection."""
     loop = asyncio.get_running_loop()
     hub = Hub(loop.call_soon)
-    world.broadcast = Broadcaster(hub, lambda path: path)
+    world.broadcast = Broadcaster(hub, hub.deliver)
+    world.broadcast.canonical_path = lambda path: path
     opened = []
 
     async def connect_on(path):

@@ -170,7 +170,7 @@ async def test_nothing_that_a_plugin_raises_ends_more_than_its_call(name, tmp_pa
             await is_served()
         await app.reload(plugins={"bad": PLUGIN.replace("ESCAPE", ESCAPES[name]) + "\n# changed\n"})
         await is_served()
-        state = app.server._state
+        state = app.server.node.state
     assert state["told"][-1] == "good"  # it is shut down behind the other one
     texts = [record.getMessage() for record in caplog.records]
     for part in ("task fail failed", "hook client_connected failed", "hook client_disconnected failed"):
@@ -313,7 +313,7 @@ async def test_a_shutdown_that_awaits_a_task_it_has_cancelled_keeps_nobody_from_
     """
     async with serve(APP.partition("routes")[0], plugins={"bad": source, "a_good": GOOD}) as app:
         await app.reload(plugins={"bad": textwrap.dedent(source) + "\n# changed\n"})
-        state = app.server._state
+        state = app.server.node.state
     assert state["told"][-1] == "good"
 
 

@@ -125,7 +125,7 @@ async def test_a_filter_of_broadcasts_knows_where_they_come_from_and_where_they_
 async def test_filters_come_and_go_with_a_reload_and_cost_nothing_where_there_are_none():
     async with serve(ROUTES, plugins={"polite": HEAD}) as app, app.connect("/all") as client:
         assert all(rule.filters is None for rule in app.server.plan.signals)
-        assert app.server.plan.filters is app.server._broadcaster.filter is None
+        assert app.server.plan.filters is app.server.node.broadcaster.filter is None
         await client.send("rude")
         assert await client.receive() == "rude"
         await app.reload(plugins={"polite": HEAD + POLITE + OUT})

@@ -121,7 +121,7 @@ async def test_plugins_that_have_not_changed_lose_nothing_over_fifty_saves(metri
                 pass  # the board as a timer shows it from time to time
             assert len(shown) == save
         assert await reminded.receive() == "tea"
-        assert app.server._state["started"] == 1
+        assert app.server.node.state["started"] == 1
 
 
 @pytest.mark.timeout(180)
@@ -158,7 +158,7 @@ async def test_a_plugin_that_changes_again_and_again_leaves_the_others_what_they
             assert await counter.receive_json() == save
             await version.send("?")
             assert await version.receive_json() == save
-        assert app.server._state["down"] == SAVES
+        assert app.server.node.state["down"] == SAVES
 
 
 HELPED = """
@@ -215,7 +215,7 @@ async def test_a_plugin_that_asks_for_it_is_stopped_before_its_successor_starts(
     logs = LOGS.format(exclusive=True, version="VERSION", then="pass")
     async with serve(TEXT.partition("signals")[0], plugins={"p": logs.replace("VERSION", "old")}) as app:
         await app.reload(plugins={"p": logs.replace("VERSION", "new")})
-        assert app.server._state["log"] == ["old up", "old down", "new up"]
+        assert app.server.node.state["log"] == ["old up", "old down", "new up"]
 
 
 async def test_a_plugin_whose_successor_cannot_start_is_started_again_and_messages_wait_meanwhile():
@@ -223,7 +223,7 @@ async def test_a_plugin_whose_successor_cannot_start_is_started_again_and_messag
     async with serve(TEXT.rpartition("  -")[0], plugins=plugins) as app, app.connect("/") as client:
         with pytest.raises(PluginError, match="ZeroDivisionError"):
             await app.reload(plugins={"p": LOGS.format(exclusive=True, version="new", then="1 / 0")})
-        assert app.server._state["log"] == ["old up", "old down", "new up", "new down", "old up"]
+        assert app.server.node.state["log"] == ["old up", "old down", "new up", "new down", "old up"]
         await client.send("?")
         assert await client.receive() == "got"
 
@@ -236,7 +236,7 @@ async def test_a_plugin_with_other_settings_keeps_its_module_and_is_stopped_befo
         await counter.send("?")
         assert await counter.receive_json() == 1
         await app.reload(text + settings)
-        assert app.server._state["log"] == ["p up", "p down", "p up"]
+        assert app.server.node.state["log"] == ["p up", "p down", "p up"]
         await counter.send("?")
         assert await counter.receive_json() == 2
 
@@ -256,7 +256,7 @@ async def test_imports_of_a_reload_run_in_the_thread_of_the_start_and_may_run_a_
     """
     async with serve(TEXT.partition("signals")[0], plugins={}) as app:
         await app.reload(plugins={"p": source})
-        assert app.server._state["thread"] == threading.get_ident()
+        assert app.server.node.state["thread"] == threading.get_ident()
         assert asyncio.get_running_loop()
 
 

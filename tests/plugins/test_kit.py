@@ -69,7 +69,7 @@ async def test_time_passes_as_the_test_says_and_every_run_on_the_way_is_done():
     clock = ManualClock(datetime(2030, 6, 1, 11, 30, tzinfo=UTC))
     async with serve(ROUTES, plugins={"ticks": TICKS}, clock=clock) as app:
         await app.advance("29m")
-        state = app.server._shared.state
+        state = app.server.node.shared.state
         assert state["ticks"] == ["2030-06-01T11:40:00+00:00", "2030-06-01T11:50:00+00:00"]
         assert "noons" not in state
         await app.advance(60)

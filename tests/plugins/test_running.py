@@ -33,7 +33,9 @@ def run(app):
         log = []
         shared = Shared(asyncio.Lock(), State())
         shared.state["_log"] = log
-        broadcast = Broadcaster(Hub(asyncio.get_running_loop().call_soon), str)
+        hub = Hub(asyncio.get_running_loop().call_soon)
+        broadcast = Broadcaster(hub, hub.deliver)
+        broadcast.canonical_path = str
         return RunningPlugins(registry, settings or {}, shared, broadcast), log
 
     return start

@@ -305,5 +305,5 @@ async def ask(event):
     async with Serving(code) as talk:
         assert (await talk.ask("bob"))["error"]["code"] == "handler-failed"
         async with talk.app.connect("/ask") as client:
-            assert set(talk.app.server._hub.clients) == {talk.client.id, client.id}
+            assert set(talk.app.server.node.hub.clients) == {talk.client.id, client.id}
     assert "has no setter" in caplog.text

@@ -171,7 +171,7 @@ async def held(app, raw):
     """A client that does not read, with the server's side of it, when something waits for it there."""
     client = await raw(receive_buffer=4_096)
     await client.open("/raw")
-    (side,) = (each for each in app.server._hub.clients.values() if each.path == "/raw")
+    (side,) = (each for each in app.server.node.hub.clients.values() if each.path == "/raw")
     for _ in range(2_000):  # 16 MB: no kernel's buffers hold so much
         await client.send(frame(BINARY, HELD))
         await asyncio.sleep(0)  # a turn for the server
@@ -378,7 +378,7 @@ class TestAbruptEnds:
         client.reset()
         await log.receive()
         assert app.server.clients == 1
-        assert not app.server._hub.closing
+        assert not app.server.node.hub.closing
 
 
 class Clock:
@@ -399,7 +399,7 @@ class TestKeepalive:
     @pytest.fixture
     def clock(self, app):
         """Put a clock of the test's own into the server (white-box: servers have the loop's)."""
-        return Clock(app.server._keepalive)
+        return Clock(app.server._sockets.keepalive)
 
     async def test_silence_is_pinged_and_without_an_answer_the_end(self, app, raw, clock):
         client = await raw()
@@ -428,8 +428,8 @@ class TestKeepalive:
         client = await raw()
         await client.open("/waits", message("first") + b"".join(message(str(number)) for number in range(16)))
         assert await log.receive() == "first"
-        (waiting,) = (each for each in app.server._keepalive.connections if each.suspended)
-        log_client = next(each for each in app.server._keepalive.connections if each is not waiting)
+        (waiting,) = (each for each in app.server._sockets.keepalive.connections if each.suspended)
+        log_client = next(each for each in app.server._sockets.keepalive.connections if each is not waiting)
         for _ in range(10):
             log_client.heard_at = clock.now
             clock.advance(20)
@@ -460,7 +460,7 @@ class TestKeepalive:
         await client.open("/closes", message("please"))
         assert (await client.frame())[0] == CLOSE
         clock.advance(5)
-        assert app.server._hub.closing
+        assert app.server.node.hub.closing
         clock.advance(1)
         assert await log.receive() == "please"
         assert await log.receive_json() == ["/closes", 4321]
@@ -493,7 +493,7 @@ class TestKeepalive:
 async def test_an_endpoint_pings_by_its_own_pace_and_a_reload_changes_that():
     app = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws, keepalive: {every: 2s, patience: 3s}}]"
     async with serve(app) as running, running.connect("/", ping_interval=None):
-        keepalive = running.server._keepalive
+        keepalive = running.server._sockets.keepalive
         (connection,) = keepalive.connections
         assert (keepalive.shortest, connection.pace.every, connection.pace.patience) == (2, 2, 3)
         await running.reload(app.replace("every: 2s", "every: 4s"))
@@ -529,7 +529,7 @@ async def test_nothing_of_a_connection_that_has_ended_waits_for_the_garbage_coll
                 async with running.connect("/") as client:
                     await client.send("hello")
                     await client.receive()
-            while running.server.clients > 1 or running.server._hub.closing:
+            while running.server.clients > 1 or running.server.node.hub.closing:
                 await other.send("turn")
                 await other.receive()
             assert sum(type(each) is Connection for each in gc.get_objects()) == 1

@@ -142,11 +142,11 @@ class House:
             assert await self._echo.receive() == "marker"
 
     def connection(self, path):
-        return next(each for each in self.app.server._keepalive.connections if each.client.path == path)
+        return next(each for each in self.app.server._sockets.keepalive.connections if each.client.path == path)
 
     def is_there(self, path):
         """Tell whether anybody of a path is counted, or in an audience."""
-        hub = self.app.server._hub
+        hub = self.app.server.node.hub
         everybody = {client.path for client in hub.clients.values()}
         return path in everybody or path in hub._paths
 
@@ -179,7 +179,7 @@ async def test_who_goes_while_its_messages_wait_is_gone_at_once_and_they_are_han
     house.plugin.gate.set()
     assert await house.hears(50) == [*work(range(25))[1:], ["bye"]]
     await house.settled()
-    assert not house.app.server._hub.closing
+    assert not house.app.server.node.hub.closing
 
 
 async def test_so_is_one_that_had_sent_more_than_is_kept(house, count_descriptors):
@@ -195,7 +195,7 @@ async def test_so_is_one_that_had_sent_more_than_is_kept(house, count_descriptor
     house.plugin.gate.set()
     assert await house.hears(80) == [*work(range(40))[1:], ["bye"]]
     await house.settled()
-    assert not house.app.server._hub.closing
+    assert not house.app.server.node.hub.closing
     assert count_descriptors() - before <= 1  # what the ends are heard by is kept
 
 
@@ -211,8 +211,8 @@ async def test_with_a_reset_what_waits_goes_too(house, size):
     house.plugin.gate.set()
     assert await house.hears(2) == [["handled", "0"], ["bye"]]
     await house.settled()
-    assert not house.app.server._hub.closing
-    assert house.app.server._inbound.held == 0
+    assert not house.app.server.node.hub.closing
+    assert house.app.server._sockets.inbound.held == 0
 
 
 async def test_what_had_been_sent_is_handled_for_a_minute_at_most(house, make_clock):
@@ -226,10 +226,10 @@ async def test_what_had_been_sent_is_handled_for_a_minute_at_most(house, make_cl
     assert await house.hears(1) == [["gone", 1006]]
     clock.advance(LINGER - 1)
     await house.settled()
-    assert len(house.app.server._hub.closing) == 1
+    assert len(house.app.server.node.hub.closing) == 1
     clock.advance(1)
     await house.settled()
-    assert not house.app.server._hub.closing
+    assert not house.app.server.node.hub.closing
     house.plugin.gate.set()
     assert await house.hears(2) == [["handled", "0"], ["bye"]]
 
@@ -259,7 +259,7 @@ async def test_nothing_is_handled_of_one_that_is_refused_after_it_has_gone(house
     house.plugin.door.set()
     assert await house.hears(1) == [["gone", 1006]]
     await house.settled()
-    assert not house.app.server._hub.closing
+    assert not house.app.server.node.hub.closing
     await house.log.send("nothing came")
     assert await house.log.receive() == "nothing came"
 
@@ -303,9 +303,9 @@ async def test_a_handler_that_asks_for_it_is_cancelled_and_nothing_more_of_its_c
     await house.leave(sock, "closing its side")
     assert await house.hears(2) == [["gone", 1006], ["cancelled", "0   "]]
     await house.settled()
-    assert not house.app.server._hub.closing
-    assert house.app.server._signals.work.open == 0
-    assert not house.app.server._signals.running
+    assert not house.app.server.node.hub.closing
+    assert house.app.server.node.work.open == 0
+    assert not house.app.server.node.running
 
 
 async def test_disconnected_is_done_behind_all_that_are_handled_at_once(house):
@@ -344,7 +344,7 @@ async def test_a_server_that_stops_waits_no_longer_than_it_says_for_those_that_h
         assert [await log.receive_json() for _ in range(2)] == [["here"], ["begun", "0"]]
         client.socket.transport.abort()
         assert await log.receive_json() == ["gone", 1006]
-    assert not running.server._hub.closing
+    assert not running.server.node.hub.closing
 
 
 async def test_all_of_it_is_noticed_over_tls(trusting):

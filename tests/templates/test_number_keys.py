@@ -17,7 +17,7 @@ async def test_a_count_by_a_number_of_the_path_counts(live):
         for expected in ("1", "2", "3"):
             await client.send("up")
             assert await client.receive() == expected
-        assert app.server._state["count"] == {"7": 3}
+        assert app.server.node.state["count"] == {"7": 3}
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ async def test_a_state_that_doubles_itself_is_full_in_the_end(live, failures):
             await greedy.send("x" * 100)
         for _ in range(40 - 17):
             assert (await greedy.receive_json())["error"]["code"] == "handler-failed"
-        assert app.server._state.weight <= app.server._state.limit
+        assert app.server.node.state.weight <= app.server.node.state.limit
     assert "state holds 16MiB at most" in failures()[0]
 
 

@@ -493,4 +493,4 @@ async def test_a_page_of_any_port_that_the_app_serves_is_admitted():
 async def test_client_ids_are_unique_and_the_server_knows_them(app):
     async with app.connect() as a, app.connect() as b:
         assert a.id != b.id
-        assert set(app.server._hub.clients) == {a.id, b.id}
+        assert set(app.server.node.hub.clients) == {a.id, b.id}

@@ -18,23 +18,23 @@ from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.cli.parameters import Imagined
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
+from signalpost.delivery.codec import PLAIN
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import ClientId
 from signalpost.delivery.transport import Buffer
 from signalpost.errors import OperatorError, PluginError, StepFailedError
-from signalpost.events import HandshakeRequest, RouteEvent, Services, Shared
+from signalpost.events import HandshakeRequest, RouteEvent
+from signalpost.node import Node
 from signalpost.paths import Params
 from signalpost.plan import Plan, RouteRule
-from signalpost.plugins.running import RunningPlugins
-from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.admission import Accept, ConnectRequest
 from signalpost.signals.decide import Answer, Decision, Deliver, Reject
-from signalpost.signals.elsewhere import document_of, guard_for
+from signalpost.signals.elsewhere import document_of
 from signalpost.signals.forgery import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import Call, Do, Reaction, SignalRule
-from signalpost.signals.session import FORGED, Session, Signals
-from signalpost.signals.slots import HandlerSlots
-from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.signals.session import FORGED, Session
+from signalpost.signals.table import ResolvedPath
 from signalpost.state.state import State
 from signalpost.websocket.frames import Opcode
 
@@ -98,43 +98,30 @@ class Trial:
     def __init__(self, plan: Plan, endpoint: EndpointConfig, state: dict[str, Any], *, call: bool) -> None:
         self._endpoint = endpoint
         self._call = call
-        names = [each.name for each in plan.config.endpoints if each.scheme.websocket]
-        self._table = SignalTable(
-            plan.signals,
-            names,
-            refuse_undeclared=plan.config.undeclared_refused,
-            filters=plan.filters if call else None,
-        )
-        self._hub = Hub(lambda _: None)
-        self._broadcaster = broadcaster = Broadcaster(self._hub, self._hub.deliver, self._table.canonical_path)
-        broadcaster.address_by(self._table, guard_for(self._table, self._hub))
-        if call and plan.filters is not None:
-            broadcaster.filter = plan.filters.broadcast
-        self._shared = Shared(asyncio.Lock(), State(state), self._hub.clients, services=Services(plan.config.folder))
-        self._signals = Signals(self._hub, broadcaster, self._shared, HandlerSlots(plan.config.limits.handlers))
-        self._plugins = RunningPlugins(plan.registry, plan.config.plugins.settings, self._shared, broadcaster)
+        if not call:  # the filters of plugins are code, too
+            plan = replace(plan, filters=None)
+        self._node = Node(plan, Hub(lambda _: None), State(state))
         self._sessions: dict[str, Session] = {}
         self._transports: dict[str, _Recording] = {}
-        self._limit = plan.config.limits.outbox
         self.outcome = Outcome()
 
     @property
     def clients(self) -> tuple[Client, ...]:
         """All that are connected, in the order in which they came."""
-        return tuple(self._hub.clients.values())
+        return tuple(self._node.hub.clients.values())
 
     @property
     def state(self) -> dict[str, Any]:
         """What actions and handlers find."""
-        return dict(self._shared.state.view)
+        return dict(self._node.shared.state.view)
 
     def resolve(self, path: str) -> ResolvedPath | None:
         """Find the signal of a path; None if the path is refused."""
-        return self._table.resolve(self._endpoint.name, path)
+        return self._node.generation.table.resolve(self._endpoint.name, path)
 
     def canonical_path(self, path: str) -> str:
         """Bring a target's path to the spelling of clients' paths."""
-        return self._table.canonical_path(path)
+        return self._node.generation.table.canonical_path(path)
 
     @asynccontextmanager
     async def running(self, clients: Iterable[Imagined]) -> AsyncIterator[None]:
@@ -145,9 +132,7 @@ class Trial:
 
         """
         try:
-            if self._call:
-                await self._plugins.start()
-                self._plugins.take_over()
+            await (self._node.start() if self._call else self._node.open())
             for each in clients:
                 await self.connect(each)
             yield
@@ -155,7 +140,7 @@ class Trial:
             raise OperatorError(str(error)) from None
         finally:
             if self._call:
-                await self._plugins.stop()
+                await self._node.stop()
 
     async def connect(self, imagined: Imagined) -> Client:
         """Connect a client, and do what its signal does then.
@@ -169,27 +154,18 @@ class Trial:
             raise OperatorError(
                 f"client {imagined.id}: the server refuses the path {imagined.path} (undeclared: refuse)"
             )
+        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()
+        request = ConnectRequest(self._endpoint, imagined.path, HandshakeRequest(head, _PEER))
+        accept = Accept(request, ClientId(imagined.id), replace(resolved, rule=self._traced(resolved.rule)))
         transport = self._transports[imagined.id] = _Recording()
-        client = Client(
-            ClientId(imagined.id),
-            resolved.path,
-            self._endpoint,
-            transport,
-            self._hub,
-            limit=self._limit,
-            policy=resolved.rule.config.slow.policy,
-            params=resolved.params,
-            place=resolved.place,
-            ward=resolved.ward,
-        )
+        session = self._node.attach(transport, accept, PLAIN, transport)
+        client = session.client
         try:
-            self._hub.add(client)
+            self._node.hub.add(client)
         except ValueError as error:
             raise OperatorError(str(error)) from None
         for group in imagined.groups:
             client.join(group)
-        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()
-        session = Session(client, self._traced(resolved.rule), HandshakeRequest(head, _PEER), self._signals, transport)
         self._sessions[imagined.id] = session
         session.arrive()
         await self._finish()
@@ -211,11 +187,11 @@ class Trial:
 
     def left_out(self, sender: Client, message: ClientMessage, decision: Decision) -> tuple[str, ...]:
         """Give the paths of clients elsewhere whose signals do not take a message that is to be re-broadcast."""
-        guard = self._broadcaster.guard
+        guard = self._node.broadcaster.guard
         if guard is None or not isinstance(decision, Deliver) or decision.target.path or decision.target.client:
             return ()
         refused = guard.refused(sender, document_of(message))
-        others = (client for client in self._hub.clients.values() if client.place != sender.place)
+        others = (client for client in self._node.hub.clients.values() if client.place != sender.place)
         return tuple(dict.fromkeys(client.path for client in others if client.ward in refused))
 
     async def send(self, sender: Client, text: str) -> None:
@@ -240,8 +216,8 @@ class Trial:
             route=rule.path.text,
             endpoint=self._endpoint,
             _seconds=time(),
-            shared=self._shared,
-            broadcast=self._broadcaster,
+            shared=self._node.shared,
+            broadcast=self._node.broadcaster,
         )
         program = self._without_code(rule.do, handlers=False)
         with self._afresh():
@@ -257,7 +233,7 @@ class Trial:
     @contextmanager
     def _afresh(self) -> Iterator[None]:
         """Forget what clients have received so far, and keep what happens now."""
-        self._hub.flush()
+        self._node.hub.flush()
         for transport in self._transports.values():
             transport.written.clear()
         self.outcome = Outcome()
@@ -269,9 +245,9 @@ class Trial:
         return list(_texts(bytes(self._transports[client].written)))
 
     async def _finish(self) -> None:
-        while self._signals.running:
-            await asyncio.wait(tuple(self._signals.running))
-        self._hub.flush()
+        while self._node.running:
+            await asyncio.wait(tuple(self._node.running))
+        self._node.hub.flush()
 
     # What stands in the place of a rule's own actions and handler
 

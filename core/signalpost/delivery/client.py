@@ -77,6 +77,9 @@ class Membership(Protocol):
     def go_indirect(self, client: "Client") -> None:
         """Let frames wait in the client's outbox from now on."""
 
+    def note_drop(self, client: "Client", code: int) -> None:
+        """Note that the client's connection is ended at once."""
+
     def note_waiting(self, client: "Client", waiting: int) -> None:
         """Hear how many bytes wait for the client now."""
 
@@ -319,6 +322,7 @@ class Client:
         self.dismiss()
         if self._transport.is_closing() and not self._transport.get_write_buffer_size():
             return  # it is over already; a reset now would only overtake the close frame
+        self._hub.note_drop(self, code)
         self.left(code)
         reset(self._transport)
 

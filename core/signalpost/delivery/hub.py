@@ -18,6 +18,7 @@ from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import NOBODY, ClientId, Place, Receipt, Target, sum_of
 from signalpost.delivery.writers import OneByOne, Writer
+from signalpost.observe import Observer
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode
 
@@ -51,6 +52,7 @@ class Hub:
         closing: those that were sent a close frame, or are being dropped, and whose connection has not ended yet.
         work: bytes of all values that were ever queued, each counted for every client that it was for, and a little for
             each client besides. Whoever lets others have their turn looks how far it has grown.
+        observer: hears of clients that are dropped; None if nobody wants to.
         strain: has senders wait for clients that are sent more than they can read; None where nobody waits.
 
     """
@@ -71,6 +73,7 @@ class Hub:
         "clients",
         "closing",
         "everyone",
+        "observer",
         "strain",
         "work",
     )
@@ -100,6 +103,7 @@ class Hub:
         self._when_closed: Callable[[], None] | None = None
         self.work = 0
         self.strain: Strain | None = None
+        self.observer: Observer | None = None
 
     # Who is where
 
@@ -138,6 +142,11 @@ class Hub:
         self._leave_audiences(client)
         client.direct = False
         self.closing.add(client)
+
+    def note_drop(self, client: Client, code: int) -> None:
+        """Note that a client's connection is ended at once."""
+        if self.observer is not None:
+            self.observer.dropped(client.id, client.path, code)
 
     def forget(self, client: Client) -> None:
         """Hear that the client's connection has ended."""

@@ -19,6 +19,7 @@ from signalpost.http.descriptors import REFUSAL
 from signalpost.http.errorpages import LateAnswerError
 from signalpost.http.exchange import END_OF_HEAD, Exchange, Progress, without_events
 from signalpost.http.intake import Intake
+from signalpost.websocket.handshake import HandshakeRejection
 
 # Seconds in which a client may still read that its request took too long, or that there is no room for it.
 _LAST_WORD = 1.0
@@ -47,6 +48,7 @@ class HandingOver(HttpProtocol):
 
     Attributes:
         intake: the same.
+        rejection: of the handshake that it brings, if that has been decided already.
 
     """
 
@@ -69,12 +71,14 @@ class HandingOver(HttpProtocol):
         "_under_way",
         "_unread",
         "intake",
+        "rejection",
     )
     HTTP_CLASS = Exchange
 
     def __init__(self, *, begun: float, intake: Intake, **options: Any) -> None:
         super().__init__(**options)
         self.intake = intake
+        self.rejection: HandshakeRejection | None = None
         self._begun = begun
         self._host = ""
         self._first = True

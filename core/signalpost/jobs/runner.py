@@ -14,6 +14,7 @@ from signalpost.handlers import HandlerKind
 from signalpost.jobs.moments import moments_of
 from signalpost.jobs.scheduler import Clock, JobScheduler
 from signalpost.jobs.series import Series
+from signalpost.observe import Observer
 from signalpost.plan import Job
 from signalpost.signals.work import Work
 
@@ -57,6 +58,7 @@ class JobRunner:
         broadcast: sends their broadcasts.
         work: where their runs count as under way.
         clock: where the time comes from.
+        observer: hears of runs; None if nobody wants to.
 
     """
 
@@ -68,8 +70,10 @@ class JobRunner:
         *,
         work: Work | None = None,
         clock: Clock | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._jobs = tuple(jobs)
+        self._observer = observer
         self._work = work or Work()
         self._shared = shared
         self._broadcast = broadcast
@@ -134,7 +138,7 @@ class JobRunner:
         local = cache(system_zone)  # found on disk, once for all
         found = {}
         for job in jobs:
-            series = Series(job, moments_of(job, now, local), self._shared, self._broadcast, work)
+            series = Series(job, moments_of(job, now, local), self._shared, self._broadcast, work, self._observer)
             series.paused = job.name in self._paused
             found[job.name] = series
         return found

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 
 from signalpost.actions.steps import fill
 from signalpost.config.model import TimerTiming
@@ -12,6 +13,7 @@ from signalpost.events import Broadcast, Shared, TickEvent
 from signalpost.foreign import is_cancelled, named, original, overran
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.jobs.moments import Moments, TimerMoments
+from signalpost.observe import Observer
 from signalpost.plan import Job
 from signalpost.signals.work import Work
 
@@ -44,6 +46,7 @@ class Series:
         "_began",
         "_broadcast",
         "_is_told",
+        "_observer",
         "_shared",
         "begun",
         "job",
@@ -54,8 +57,17 @@ class Series:
         "work",
     )
 
-    def __init__(self, job: Job, moments: Moments, shared: Shared, broadcast: Broadcast, work: Work) -> None:
+    def __init__(  # noqa: PLR0917 - all of it is the runner's
+        self,
+        job: Job,
+        moments: Moments,
+        shared: Shared,
+        broadcast: Broadcast,
+        work: Work,
+        observer: Observer | None = None,
+    ) -> None:
         self.job = job
+        self._observer = observer
         self.work = work
         self.moments = moments
         self.begun = 0
@@ -130,6 +142,15 @@ class Series:
         return task
 
     async def _run(self, event: TickEvent) -> None:
+        if self._observer is None:
+            await self._attempt(event)
+            return
+        begun = perf_counter()
+        failed = not await self._attempt(event)
+        self._observer.job_ran(self.job.name, perf_counter() - begun, failed=failed)
+
+    async def _attempt(self, event: TickEvent) -> bool:
+        """Do a run; return whether it has come to its end without a failure, and report one."""
         timeout = self.job.timing.timeout
         try:
             async with asyncio.timeout(timeout) as scope:
@@ -150,6 +171,9 @@ class Series:
             LOG.error("%s: %s", self, error, exc_info=error.cause)  # noqa: TRY400 - of the cause alone
         except Exception as error:  # noqa: BLE001 - a handler may raise whatever it likes
             self._report(error)
+        else:
+            return not scope.expired()
+        return False
 
     async def _act(self, event: TickEvent) -> None:
         action = self.job.action

@@ -100,7 +100,9 @@ class Listener:
             return  # the guard has told it
         endpoint, services = self.port.sockets, self._sockets
         name = (endpoint or self.port.endpoints[0]).name
-        remedy = open_handshake(refusal, request, endpoint, services.endpoints, services.limits.connections)
+        remedy = open_handshake(
+            refusal, request, endpoint, services.endpoints, services.node.generation.limits.connections
+        )
         self._log.handshake(request, refusal, f"{self.port.place}: endpoint {name}", remedy)
 
     def _context(self, port: Port) -> ssl.SSLContext | None:

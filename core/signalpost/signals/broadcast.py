@@ -26,9 +26,9 @@ class Broadcaster:
     Args:
         hub: knows who is where.
         publish: publishes (`signalpost.delivery.broker.Broker.publish`).
-        canonical_path: brings a target's path to the spelling of clients' paths (`SignalTable.canonical_path`).
 
     Attributes:
+        canonical_path: brings a target's path to the spelling of clients' paths (`SignalTable.canonical_path`).
         guard: holds clients' messages against the signals of other paths; None where no signal asks for that.
         filter: is asked about every value; None where no plugin wants that.
         keys: by which signals tell values of one path apart for slow clients; None where none does.
@@ -37,11 +37,11 @@ class Broadcaster:
 
     __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish")
 
-    def __init__(self, hub: Hub, publish: Deliver, canonical_path: Callable[[str], str]) -> None:
+    def __init__(self, hub: Hub, publish: Deliver) -> None:
         self._hub = hub
         self.publish = publish
         self._table: SignalTable | None = None
-        self.canonical_path = canonical_path
+        self.canonical_path: Callable[[str], str]
         self.guard: ElsewhereGuard | None = None
         self.keys: frozenset[tuple[str, ...]] | None = None
         self.filter: Callable[[Outgoing], None] | None = None

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Collection
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from contextvars import Context
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
@@ -17,6 +16,7 @@ from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
+from signalpost.observe import Observer
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
@@ -49,29 +49,25 @@ _LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 
-@dataclass(slots=True)
-class Signals:
-    """What all sessions of one server share.
-
-    Attributes:
-        work: of the plan at work; another one takes its place when another plan does.
-        slots: for handlers at work at once.
-        running: the tasks of handlers at work, to be waited for when the server stops, with whose messages they handle.
-        base: what contexts of clients are copies of.
-        overdue: the messages that are being handled.
-        patience: seconds that a client's arrival may take (``limits.handshake``).
-
-    """
+class Host(Protocol):
+    """What a session needs around it: a `signalpost.node.Node`, which says what each is."""
 
     hub: Hub
     broadcaster: Broadcaster
     shared: Shared
     slots: HandlerSlots
-    work: Work = field(default_factory=Work)
-    running: dict[asyncio.Task[None], Client] = field(default_factory=dict)
-    base: Context = field(default_factory=copy_context)
-    patience: float = _LIMITS.handshake
-    overdue: Overdue = field(default_factory=Overdue)
+    running: dict[asyncio.Task[None], Client]
+    base: Context
+    overdue: Overdue
+    observer: Observer | None
+
+    @property
+    def work(self) -> Work:
+        """What is under way by the plan at work."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a client's arrival may take."""
 
 
 class Session:
@@ -89,8 +85,8 @@ class Session:
         "_cancellable",
         "_context",
         "_deadline",
+        "_host",
         "_inbox",
-        "_signals",
         "_source",
         "client",
         "request",
@@ -102,13 +98,13 @@ class Session:
         client: Client,
         rule: SignalRule,
         request: HandshakeRequest,
-        signals: Signals,
+        host: Host,
         source: Source,
     ) -> None:
         self.client = client
         self.rule = rule
         self.request = request
-        self._signals = signals
+        self._host = host
         self._source = source
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
@@ -137,7 +133,7 @@ class Session:
     def context(self) -> Context:
         """Give the context of the client's own, in which plugins' code is run for it."""
         if self._context is None:
-            self._context = self._signals.base.copy()
+            self._context = self._host.base.copy()
         return self._context
 
     def arrive(self, hooks: Collection[asyncio.Task[None]] = ()) -> None:
@@ -152,11 +148,11 @@ class Session:
         """
         program = self.rule.connected
         if hooks or (program is not None and program.waits):
-            signals = self._signals
-            signals.hub.hold(self.client)
+            host = self._host
+            host.hub.hold(self.client)
             self._source.read_on(False)
             self._arrival = Arrival(self, hooks)
-            self._arrival.begin(signals.work, signals.running, signals.patience)
+            self._arrival.begin(host.work, host.running, host.patience)
         elif self.client.closing:  # a hook has refused it
             self._arrival = Arrival(self)
         elif program is not None:
@@ -171,7 +167,7 @@ class Session:
         """
         if arrival.begun:
             self._arrival = None
-        self._signals.hub.admit(self.client)
+        self._host.hub.admit(self.client)
         if arrival.left is not None:
             self.disconnected(arrival.left)
         else:
@@ -187,8 +183,8 @@ class Session:
 
         It is not where the handler asks to be cancelled when its client goes: then the one at work is.
         """
-        if self._signals.shared.waits:
-            self._signals.shared.gone(self.client)
+        if self._host.shared.waits:
+            self._host.shared.gone(self.client)
         if self._inbox is not None and self._inbox.busy:
             self.hurry()
         cancelled, self._cancellable = self._cancellable, None
@@ -201,7 +197,7 @@ class Session:
     def hurry(self) -> None:
         """End what is handled of a client that has gone when it has been gone for long enough."""
         if self._deadline is None:
-            self._deadline = self._signals.overdue.leave(self.client.id)
+            self._deadline = self._host.overdue.leave(self.client.id)
 
     def abandon(self) -> None:
         """Let go of the messages that wait for a handler."""
@@ -232,6 +228,8 @@ class Session:
         rule = self.rule
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
+            if self._host.observer is not None:
+                self._observe("answer" if shortcut is _SENDER else "deliver")
             self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
         elif rule.config.format is _RAW:
             self._relay(opcode, payload)
@@ -254,6 +252,8 @@ class Session:
         if rule.filters is not None and not self._passes(message, rule.filters):
             return
         decision = self.decide(message, rule)
+        if self._host.observer is not None and not isinstance(decision, Reject):
+            self._observe(type(decision).__name__.lower())
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
             self._deliver(message.message, alone, message)
@@ -295,7 +295,7 @@ class Session:
 
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
-        broadcaster = self._signals.broadcaster
+        broadcaster = self._host.broadcaster
         decision = decide(rule, self.client, message, broadcaster.canonical_path_for(self.client))
         if message.targeted and broadcaster.guard is not None and not isinstance(decision, Reject | Ignore):
             error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
@@ -322,14 +322,14 @@ class Session:
                 path = client.path
                 frame = client.encoding.alone(value, path)
                 if type(client.policy) is LatestBy:
-                    path = self._signals.broadcaster.slot(value, path)
-                self._signals.hub.send(client, frame, path)
-            elif target.client is not None and self._signals.hub.find(target.client) is None:
+                    path = self._host.broadcaster.slot(value, path)
+                self._host.hub.send(client, frame, path)
+            elif target.client is not None and self._host.hub.find(target.client) is None:
                 return  # nobody, or one that is arriving, which other clients do not reach yet
-            elif (guard := self._signals.broadcaster.guard) is not None and target.path is None:
+            elif (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 self._deliver_beyond(value, target, message, guard)
             elif value is not None and value != "":
-                self._signals.broadcaster.send_one(value, target, client.path)
+                self._host.broadcaster.send_one(value, target, client.path)
         except TypeError:
             # orjson reads four times as deep as it writes.
             self._reject(_TOO_DEEP, ref)
@@ -338,7 +338,7 @@ class Session:
 
     def _deliver_beyond(self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard) -> None:
         """Send a value to whoever takes it of those on other paths; what asks for a client's id has been judged."""
-        client, broadcaster = self.client, self._signals.broadcaster
+        client, broadcaster = self.client, self._host.broadcaster
         if target.client is not None:
             broadcaster.send(value, (target,), client.path)
             return
@@ -366,13 +366,15 @@ class Session:
             self._reject(FORGED, None)
             return
         decision, path = relay(self.rule, client), client.path
+        if self._host.observer is not None:
+            self._observe(type(decision).__name__.lower())
         if decision is ANSWER:
-            self._signals.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
+            self._host.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
         elif isinstance(decision, Deliver):
-            guard, target = self._signals.broadcaster.guard, decision.target
+            guard, target = self._host.broadcaster.guard, decision.target
             if guard is not None and target.path is None:
                 target = refusing(target, client, guard.refused(client, None))
-            self._signals.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
+            self._host.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
 
     def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:
         """Return what plugins let pass of a frame.
@@ -397,8 +399,14 @@ class Session:
         raise Veto
 
     def _reject(self, error: ClientError, ref: Ref | None) -> None:
+        if self._host.observer is not None:
+            self._observe(error.code)
         if told := self.client.encoding.codec.error(error, ref):
             self.client.send(told)
+
+    def _observe(self, outcome: str) -> None:
+        if self._host.observer is not None:
+            self._host.observer.received(self.client.id, self.client.path, outcome)
 
     # Actions and handlers
 
@@ -441,8 +449,8 @@ class Session:
             request=self.request,
             route=rule.config.path.text,
             timestamp=timestamp,
-            shared=self._signals.shared,
-            broadcast=SenderBroadcast(self._signals.broadcaster, client, _NO_REQUEST),
+            shared=self._host.shared,
+            broadcast=SenderBroadcast(self._host.broadcaster, client, _NO_REQUEST),
             code=what.code if isinstance(what, ClientDeparture) else 0,
         )
 
@@ -465,8 +473,8 @@ class Session:
             request=self.request,
             route=rule.config.path.text,
             timestamp=timestamp,
-            shared=self._signals.shared,
-            broadcast=SenderBroadcast(self._signals.broadcaster, client, message),
+            shared=self._host.shared,
+            broadcast=SenderBroadcast(self._host.broadcaster, client, message),
             _seat=rule.reaction.handler.seat if isinstance(rule.reaction, Call) else None,
         )
 
@@ -475,19 +483,19 @@ class Session:
         logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id, exc_info=error.cause)
 
     def _invoke(self, what: ClientMessage | ClientArrival | ClientDeparture, size: int = 0) -> None:
-        signals = self._signals
+        host = self._host
         if self._inbox is None:
             self._inbox = Inbox(
                 self.client,
                 self._source,
                 self.rule.config.parallel,
                 self._handle,
-                slots=signals.slots,
-                running=signals.running,
+                slots=host.slots,
+                running=host.running,
                 context=self.context(),
             )
-        signals.work.begin()
-        entry = Entry(what, datetime.now(UTC), self.rule, signals.work, size)
+        host.work.begin()
+        entry = Entry(what, datetime.now(UTC), self.rule, host.work, size)
         if isinstance(what, ClientMessage):
             self._inbox.add(entry)
         else:
@@ -509,7 +517,7 @@ class Session:
 
     async def _handle(self, entry: Entry) -> None:
         message, _, rule, work, _ = entry
-        client, overdue = self.client, self._signals.overdue
+        client, overdue = self.client, self._host.overdue
         if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
             work.end()
             return

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from signalpost.http.crowd import Crowd
 from signalpost.http.descriptors import REFUSAL, Descriptors
+from signalpost.websocket.handshake import HandshakeRejection
 
 T = TypeVar("T")
 
@@ -21,8 +22,20 @@ T = TypeVar("T")
 class HandshakeTaker(Protocol):
     """Who answers handshakes."""
 
-    def take(self, transport: asyncio.Transport, data: bytes) -> bool:
-        """Answer a whole handshake and take its transport over; False leaves both as they were."""
+    def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection:
+        """Answer a whole handshake and take its transport over; anything but True leaves both as they were."""
+
+
+class Successor(Protocol):
+    """Sanic's protocol of a connection."""
+
+    rejection: HandshakeRejection | None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Take a connection over."""
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the client has sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class Acceptor:
         taker: HandshakeTaker,
         descriptors: Descriptors,
         clock: Callable[[], float],
-        successor: Callable[[float], asyncio.Protocol],
+        successor: Callable[[float], Successor],
         interval: float,
         newcomers: Crowd | None = None,
         security: Callable[[], Security] | None = None,
@@ -199,8 +212,9 @@ class FirstBytes(asyncio.Protocol):
             self._early += data
             return
         self._leave()
-        if not self._acceptor.taker.take(self._transport, data):
-            self.hand_on(data)
+        taken = self._acceptor.taker.take(self._transport, data)
+        if taken is not True:
+            self.hand_on(data, taken or None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget a connection that ended without a word."""
@@ -211,13 +225,20 @@ class FirstBytes(asyncio.Protocol):
         self._leave()
         self._transport.abort()
 
-    def hand_on(self, data: bytes = b"") -> None:
-        """Let Sanic have the connection, and what it said; not one that is over, whose end TLS tells nobody else."""
+    def hand_on(self, data: bytes = b"", rejection: HandshakeRejection | None = None) -> None:
+        """Let Sanic have the connection, and what it said; not one that is over, whose end TLS tells nobody else.
+
+        Args:
+            data: what it said.
+            rejection: of the handshake in that, if it was decided.
+
+        """
         self._leave()
         if self._transport.is_closing():
             return
         protocol = self._acceptor.successor(self.begun)
-        self._transport.set_protocol(protocol)
+        protocol.rejection = rejection
+        self._transport.set_protocol(cast("asyncio.Protocol", protocol))
         protocol.connection_made(self._transport)
         if data:
             protocol.data_received(data)

@@ -11,7 +11,7 @@ from signalpost.config.model import KeepaliveConfig, LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
-from signalpost.plugins.running import RunningPlugins
+from signalpost.node import Node
 from signalpost.signals.session import Session
 from signalpost.sockets.ahead import AHEAD, Ahead
 from signalpost.sockets.keepalive import Handle, Keepalive
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
 
     Args:
         transport: whose 101 is about to be written.
-        plugins: hear of the client.
+        node: that the client belongs to.
         keepalive: watches the connection.
         reader: of its frames.
         allowance: what the client may send; None is no bound.
@@ -109,10 +109,10 @@ class Connection(asyncio.Protocol):
         "_incoming",
         "_keepalive",
         "_mouthful",
+        "_node",
         "_parting",
         "_pauses",
         "_pinned",
-        "_plugins",
         "_reader",
         "_reads_on",
         "_sends",
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         transport: asyncio.Transport,
-        plugins: RunningPlugins,
+        node: Node,
         keepalive: Keepalive,
         reader: FrameReader,
         *,
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
         inbound: Inbound,
     ) -> None:
         self._transport = transport
-        self._plugins = plugins
+        self._node = node
         self._keepalive = keepalive
         self._reader = reader
         self._allowance = allowance
@@ -168,28 +168,29 @@ class Connection(asyncio.Protocol):
         self.pinged_at = 0.0
         self.suspended = False
 
-    def begin(self, client: Client, session: Session, hub: Hub, early: bytes) -> None:
+    def begin(self, session: Session, early: bytes) -> None:
         """Take over the transport, whose 101 has been written.
 
         Args:
-            client: this connection's.
             session: gets its messages.
-            hub: delivers to the client from now on.
             early: bytes that came behind the handshake, before it was answered.
 
         """
-        self._client = client
+        self._client = client = session.client
         self._session = session
-        self._hub = hub
+        self._hub = hub = self._node.hub
         self._transport.set_protocol(self)
         if not self._transport.get_extra_info("ssl_object"):
             # Hear at once when bytes are held back, and again only when all of them are gone.
             self._transport.set_write_buffer_limits(high=0, low=0)
         self._keepalive.connections.add(self)
         hub.add(client)
+        if self._node.observer is not None:
+            self._node.observer.connected(client.id, client.path)
         if welcome := client.encoding.codec.welcome(client.id, client.path):
             client.send(welcome)
-        session.arrive(self._plugins.client_connected(client, session.context, session.request))
+        plugins = self._node.generation.plugins
+        session.arrive(plugins.client_connected(client, session.context, session.request))
         if not self._stopped:
             # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
             self._transport.resume_reading()
@@ -207,10 +208,6 @@ class Connection(asyncio.Protocol):
     def session(self) -> Session:
         """What gets its messages."""
         return self._session
-
-    def set_plugins(self, plugins: RunningPlugins) -> None:
-        """Let other plugins hear of the client's end."""
-        self._plugins = plugins
 
     def set_limits(self, limits: LimitsConfig) -> None:
         """Hold the client to other limits from now on."""
@@ -337,7 +334,9 @@ class Connection(asyncio.Protocol):
             session.hurry()
         if client.heeded or session.waits:
             self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, session))
-        self._plugins.client_disconnected(client, client.close_code, session.context)
+        if self._node.observer is not None:
+            self._node.observer.disconnected(client.id, client.path, client.close_code)
+        self._node.generation.plugins.client_disconnected(client, client.close_code, session.context)
 
     def _end_lingering(self, session: Session) -> None:
         """Let go of what a client had sent: it has been gone for long enough."""

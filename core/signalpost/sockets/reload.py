@@ -49,10 +49,8 @@ class ClientReload:
     def run(self) -> ReloadedClients:
         """Move every client, or send it away."""
         for watched in tuple(self._services.keepalive.connections):
-            if isinstance(watched, Connection):
-                watched.set_plugins(self._services.plugins)
-                if not watched.client.closing or watched.client.heeded:
-                    self._move(watched)
+            if isinstance(watched, Connection) and (not watched.client.closing or watched.client.heeded):
+                self._move(watched)
         # Only now: who is read from again may ask for any path at once, so all must be where they belong.
         for connection, rule in self._moved:
             connection.session.switch_rule(rule, connection)
@@ -69,19 +67,19 @@ class ClientReload:
         if resolved is None or (connection.session.rule.declared and not resolved.rule.declared):
             self._send_away(client, NO_SIGNAL)
             return
-        limits, slow = self._services.limits, resolved.rule.config.slow
-        self._services.signals.hub.move(client, resolved.path, resolved.place, resolved.ward)
+        node, slow = self._services.node, resolved.rule.config.slow
+        node.hub.move(client, resolved.path, resolved.place, resolved.ward)
         client.endpoint = endpoint
         client.params = resolved.params
-        client.allow(slow.buffer or limits.outbox, slow.policy)
-        connection.set_limits(limits)
+        client.allow(slow.buffer or node.generation.limits.outbox, slow.policy)
+        connection.set_limits(node.generation.limits)
         self._moved.append((connection, resolved.rule))
 
     def _resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Look a path up, once for all its clients."""
         place = (endpoint, path)
         if place not in self._resolved:
-            self._resolved[place] = self._services.table.resolve(endpoint, path)
+            self._resolved[place] = self._services.node.generation.table.resolve(endpoint, path)
         return self._resolved[place]
 
     def _send_away(self, client: Client, reason: str) -> None:

@@ -1,8 +1,7 @@
 """From Sanic's request to our own connection: the handshake is answered, then the transport changes hands."""
 
 import asyncio
-import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,21 +9,17 @@ from sanic.http import Http
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from signalpost.config.model import EndpointConfig, LimitsConfig
-from signalpost.delivery.client import Client
-from signalpost.delivery.codec import Encodings
+from signalpost.config.model import EndpointConfig
 from signalpost.delivery.inbound import Inbound
-from signalpost.delivery.target import ClientId
 from signalpost.events import HandshakeRequest
 from signalpost.http.errorpages import failure
 from signalpost.http.guard import Guard, hosts_of
 from signalpost.http.intake import Intake
 from signalpost.http.protocol import HandingOver
 from signalpost.http.router import UPGRADE_PATH, is_handshake_meant
+from signalpost.node import Node
 from signalpost.paths import path_text
-from signalpost.plugins.running import RunningPlugins
-from signalpost.signals.session import Session, Signals
-from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.signals.admission import Accept, Admission, ConnectRequest
 from signalpost.sockets.connection import Clockwork, Connection
 from signalpost.sockets.keepalive import Keepalive
 from signalpost.sockets.rate import allowance_of, pace_of
@@ -33,44 +28,39 @@ from signalpost.websocket.extensions import agree
 from signalpost.websocket.handshake import (
     HandshakeRejection,
     Offer,
-    accept,
     check_origin,
     choose_protocol,
     is_upgrade,
     read_offer,
+    write_101,
 )
-from signalpost.websocket.head import Head, read_head
+from signalpost.websocket.head import read_head
 from signalpost.websocket.reader import FrameReader
 
+_CHANGED = "The server has changed meanwhile; try again in a while."
 _UPGRADE_NAME = "websocket-upgrade"
-_ID_BYTES = 16
 
 
 @dataclass(slots=True)
 class SocketServices:
-    """What all WebSockets of one server share. A reload replaces what comes from the plan.
+    """What all WebSockets of one server share besides their node.
 
     Attributes:
         ports: that the app serves; pages of its host on any of them may open WebSockets.
         endpoints: of the app, with the ports that they really have.
-        encodings: of all clients.
-        deflaters: of all endpoints that compress.
-        inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
         intake: what connections share before they are WebSockets.
+        inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
+        deflaters: of all endpoints that compress.
 
     """
 
-    signals: Signals
-    table: SignalTable
-    plugins: RunningPlugins
+    node: Node
     keepalive: Keepalive
-    limits: LimitsConfig
     ports: Collection[int]
     endpoints: Sequence[EndpointConfig]
     intake: Intake
-    encodings: Encodings = field(default_factory=Encodings)
-    deflaters: Deflaters = field(default_factory=Deflaters)
     inbound: Inbound = field(default_factory=Inbound)
+    deflaters: Deflaters = field(default_factory=Deflaters)
 
 
 class Upgrader:
@@ -108,132 +98,150 @@ class Upgrader:
     def add_to(self, app: Any) -> None:
         """Add the upgrade route to a Sanic app whose router is an `UpgradeTable`."""
 
-        def upgrade(request: Request[Any, Any]) -> HTTPResponse | None:
+        def upgrade(request: Request[Any, Any]) -> HTTPResponse | Awaitable[HTTPResponse | None] | None:
             return self.answer(request)
 
         # Sanic lets only such a handler return nothing; the answer has been written by then.
         upgrade.is_websocket = True  # type: ignore[attr-defined]
         app.add_route(upgrade, UPGRADE_PATH, methods=["GET"], name=_UPGRADE_NAME, error_format="json")
 
-    def answer(self, request: Request[Any, Any]) -> HTTPResponse | None:
-        """Answer a request: None when its connection is a WebSocket now."""
+    def answer(self, request: Request[Any, Any]) -> HTTPResponse | Awaitable[HTTPResponse | None] | None:
+        """Answer a request: None when its connection is a WebSocket now; an admission may have to be awaited."""
         try:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
-            self._upgrade(request, self._endpoint)
-        except HandshakeRejection as refusal:
-            if is_handshake_meant(request.headers):
-                self._refused(request, refusal)
-            return failure(request, refusal.status, detail=refusal.detail, headers=refusal.headers)
-        return None
+            admission = self._admitted(request)
+        except HandshakeRejection as rejection:
+            return self._reject(request, rejection)
+        if isinstance(admission, Accept):
+            return self._upgrade(request, admission)
+        return self._answer_later(request, admission)
 
-    def take(self, transport: asyncio.Transport, data: bytes) -> bool:
-        """Answer a handshake that is all of a connection's first bytes; False leaves the connection to Sanic."""
-        if self._endpoint is None or (head := self._read(data)) is None or not is_upgrade(head.fields):
+    async def _answer_later(self, request: Request[Any, Any], admission: Awaitable[Accept]) -> HTTPResponse | None:
+        """Answer a request when its admission is known; nothing is read from its connection until then."""
+        transport = cast("asyncio.Transport", request.transport)
+        transport.pause_reading()
+        try:
+            accept = await admission
+        except HandshakeRejection as rejection:
+            return self._reject(request, rejection)
+        finally:
+            if not transport.is_closing():
+                transport.resume_reading()
+        if not self.open or accept.request.endpoint is not self._endpoint:
+            return self._reject(request, HandshakeRejection(503, _CHANGED, {"retry-after": "5"}))
+        return self._upgrade(request, accept)
+
+    def _reject(self, request: Request[Any, Any], rejection: HandshakeRejection) -> HTTPResponse:
+        if is_handshake_meant(request.headers):
+            self._refused(request, rejection)
+        if (observer := self._services.node.observer) is not None:
+            observer.rejected("" if self._endpoint is None else self._endpoint.name, rejection.status)
+        return failure(request, rejection.status, detail=rejection.detail, headers=rejection.headers)
+
+    def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection:
+        """Answer a handshake that is all of a connection's first bytes.
+
+        Returns:
+            Whether that was done; else the connection is Sanic's, which judges the handshake again, and words what is
+            wrong with it. What an admission hook has said it need not be asked again.
+
+        """
+        node = self._services.node
+        if self._endpoint is None or not node.admits_at_once:
+            return False
+        if (head := read_head(data, node.generation.limits.head)) is None or not is_upgrade(head.fields):
             return False
         try:
             offer = read_offer("GET", "1.1", head.fields)
             if self._guard is not None:
                 self._guard.admit_hosts(head.fields["host"])
-            resolved = self._judge(offer, head.path, self._endpoint)
+            request = self._judge(offer, head.path, self._endpoint, head.text, transport)
         except HandshakeRejection:
-            return False  # which makes it again, and an answer of it
-        self._open(transport, self._endpoint, offer, resolved, head.text, lambda: head.early)
+            return False
+        try:
+            admission = node.admit(request)
+        except HandshakeRejection as rejection:
+            return rejection
+        if not isinstance(admission, Accept):
+            return False
+        self._open(transport, offer, admission, lambda: head.early)
         return True
 
-    def _read(self, data: bytes) -> Head | None:
-        return read_head(data, self._services.limits.head)
+    def _admitted(self, request: Request[Any, Any]) -> Admission:
+        """Decide about the client of a request.
 
-    def _upgrade(self, request: Request[Any, Any], endpoint: EndpointConfig | None) -> None:
-        if endpoint is None:
+        Raises:
+            HandshakeRejection: it is not let in.
+
+        """
+        transport = cast("asyncio.Transport", request.transport)
+        if (rejection := cast("HandingOver", transport.get_protocol()).rejection) is not None:
+            raise rejection
+        if self._endpoint is None:
             raise HandshakeRejection(400, "There are no WebSockets at this address.")
         if not is_upgrade(request.headers):
             raise HandshakeRejection(426, "This address speaks WebSocket only.", {"upgrade": "websocket"})
         offer = read_offer(request.method, request.version, request.headers)
-        resolved = self._judge(offer, request.path, endpoint)
+        return self._services.node.admit(self._judge(offer, request.path, self._endpoint, request.head, transport))
+
+    def _upgrade(self, request: Request[Any, Any], accept: Accept) -> HTTPResponse | None:
+        """Let the connection of a request that was let in be a WebSocket."""
         transport = cast("asyncio.Transport", request.transport)
         if transport.is_closing():  # TLS may have chosen already whom it tells of the end: not us
-            raise HandshakeRejection(400, "The connection is gone.")
+            return self._reject(request, HandshakeRejection(400, "The connection is gone."))
         protocol = cast("HandingOver", transport.get_protocol())
         # The request's keep-alive must not go on, whatever its Upgrade header looks like.
         cast("Http", request.stream).upgrade_websocket = True
-        self._open(transport, endpoint, offer, resolved, request.head, protocol.hand_over)
+        offer = read_offer(request.method, request.version, request.headers)
+        self._open(transport, offer, accept, protocol.hand_over)
+        return None
 
-    def _judge(self, offer: Offer, path: str, endpoint: EndpointConfig) -> ResolvedPath:
-        """Find the signal that a handshake asks for, by its path as it was asked for.
+    def _judge(
+        self, offer: Offer, path: str, endpoint: EndpointConfig, head: bytes, transport: asyncio.Transport
+    ) -> ConnectRequest:
+        """Judge what a handshake offers by its endpoint, and return what the node is asked.
 
         Raises:
-            HandshakeRejection: it gets none.
+            HandshakeRejection: it is not let in.
 
         """
         services = self._services
         check_origin(offer, services.ports, endpoint.origins, endpoint.port)
         if not self.open:
             raise HandshakeRejection(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
-        if services.intake.clients() >= services.limits.connections:
+        if services.node.occupied >= services.node.generation.limits.connections:
             raise HandshakeRejection(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
         text = path_text(path)
-        resolved = None if text is None else services.table.resolve(endpoint.name, text)
-        if resolved is None:
+        if text is None:
             raise HandshakeRejection(404, "There is no signal at this path.")
-        return resolved
+        return ConnectRequest(endpoint, text, HandshakeRequest(head, _peer(transport)))
 
-    def _open(  # noqa: PLR0917 - the two ways here have all of it
-        self,
-        transport: asyncio.Transport,
-        endpoint: EndpointConfig,
-        offer: Offer,
-        resolved: ResolvedPath,
-        head: bytes,
-        hand_over: Callable[[], bytes],
-    ) -> None:
+    def _open(self, transport: asyncio.Transport, offer: Offer, accept: Accept, hand_over: Callable[[], bytes]) -> None:
         """Write the 101, and let a client of ours have the transport, which `hand_over` sets free."""
-        services = self._services
-        hub = services.signals.hub
-        client_id, protocol = (
-            secrets.token_hex(_ID_BYTES),
-            choose_protocol(offer, services.encodings.preferred(resolved.rule.config.protocols)),
-        )
+        services, node, endpoint = self._services, self._services.node, accept.request.endpoint
+        protocol = choose_protocol(offer, node.encodings.preferred(accept.resolved.rule.config.protocols))
         agreed = None if endpoint.compression is None else agree(offer.extensions)
         agreement, extensions = agreed or (None, "")
-        transport.write(accept(offer, protocol, client_id, extensions))
-        client = Client(
-            ClientId(client_id),
-            resolved.path,
-            endpoint,
+        transport.write(write_101(offer, protocol, accept.client_id, extensions))
+        encoding = node.encodings.of(protocol, self._deflater(agreement, endpoint))
+        loop, limits = asyncio.get_running_loop(), node.generation.limits
+        connection = Connection(
             transport,
-            hub,
-            limit=resolved.rule.config.slow.buffer or services.limits.outbox,
-            policy=resolved.rule.config.slow.policy,
-            params=resolved.params,
-            encoding=services.encodings.of(protocol, self._deflater(agreement)),
-            place=resolved.place,
-            ward=resolved.ward,
-        )
-        connection = self._connection(transport, agreement)
-        snapshot = HandshakeRequest(head, _peer(transport))
-        session = Session(client, resolved.rule, snapshot, services.signals, connection)
-        connection.begin(client, session, hub, hand_over())
-
-    def _deflater(self, agreement: Agreement | None) -> Deflater | None:
-        compression = None if self._endpoint is None else self._endpoint.compression
-        if agreement is None or compression is None:
-            return None
-        return self._services.deflaters.of(compression.level, compression.threshold, agreement.server_window)
-
-    def _connection(self, transport: asyncio.Transport, agreement: Agreement | None) -> Connection:
-        services, limits = self._services, self._services.limits
-        reader = FrameReader(limits.message, None if agreement is None else Inflater(agreement))
-        loop = asyncio.get_running_loop()
-        return Connection(
-            transport,
-            services.plugins,
+            node,
             services.keepalive,
-            reader,
+            FrameReader(limits.message, None if agreement is None else Inflater(agreement)),
             allowance=allowance_of(pace_of(limits), loop.time),
             clockwork=Clockwork(loop.call_soon, loop.call_later),
             inbound=services.inbound,
         )
+        connection.begin(node.attach(transport, accept, encoding, connection), hand_over())
+
+    def _deflater(self, agreement: Agreement | None, endpoint: EndpointConfig) -> Deflater | None:
+        compression = endpoint.compression
+        if agreement is None or compression is None:
+            return None
+        return self._services.deflaters.of(compression.level, compression.threshold, agreement.server_window)
 
 
 def _peer(transport: asyncio.Transport) -> tuple[str, int]:

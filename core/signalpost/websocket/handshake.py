@@ -204,7 +204,7 @@ def choose_protocol(offer: Offer, known: Sequence[str]) -> str:
     return next((name for name in known if name in offer.subprotocols), "")
 
 
-def accept(offer: Offer, protocol: str, client_id: str, extensions: str = "") -> bytes:
+def write_101(offer: Offer, protocol: str, client_id: str, extensions: str = "") -> bytes:
     """Write the 101 (RFC 6455 section 4.2.2), with the client's id (Pode behaviour 2).
 
     Args:
