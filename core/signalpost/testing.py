@@ -58,6 +58,7 @@ from signalpost.events import (
 )
 from signalpost.foreign import Seat
 from signalpost.jobs.scheduler import Clock
+from signalpost.node import NO_SEAMS, Seams
 from signalpost.plan import Plan, load_beside, load_plan
 from signalpost.plugins.context import PluginContext
 from signalpost.server import Reloaded, Server
@@ -277,6 +278,7 @@ async def serve(
     folder: Path | None = None,
     plugins: Mapping[str, str] | None = None,
     clock: ManualClock | None = None,
+    seams: Seams = NO_SEAMS,
 ) -> AsyncIterator[App]:
     """Run an app for the length of a block; the arguments are those of `load_app`.
 
@@ -285,6 +287,7 @@ async def serve(
         folder: the app's folder, with its pages and templates; a temporary one when not given.
         plugins: Python source by plugin name.
         clock: that timers and schedules follow; the system's when nothing is said.
+        seams: what stands in the place of parts of the server's node.
 
     Raises:
         ConfigError: with every problem.
@@ -293,7 +296,7 @@ async def serve(
     """
     with tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
         home = folder or Path(temporary)
-        server = Server(load_app(routes_yaml, home, plugins), None if clock is None else clock.clock)
+        server = Server(load_app(routes_yaml, home, plugins), None if clock is None else clock.clock, seams)
         await server.start()
         try:
             yield App(server, home, clock)

@@ -13,11 +13,11 @@ from multidict import CIMultiDict
 from signalpost.testing import serve
 from signalpost.websocket.handshake import (
     HandshakeRejection,
-    accept,
     check_origin,
     choose_protocol,
     is_upgrade,
     read_offer,
+    write_101,
 )
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of the example in RFC 6455 section 1.3
@@ -271,15 +271,15 @@ def test_of_the_subprotocols_that_a_signal_names_the_first_that_is_offered_is_ch
 
 
 def test_the_answer_is_that_of_the_rfcs_example():
-    assert accept(offer(), "", "c1") == (
+    assert write_101(offer(), "", "c1") == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Signalpost-Client-Id: c1\r\n\r\n"
     )
 
 
 def test_the_answer_names_the_subprotocol_only_if_one_was_chosen():
-    assert b"\r\nSec-WebSocket-Protocol: signalpost.v1\r\n" in accept(offer(), "signalpost.v1", "c1")
-    assert b"Protocol:" not in accept(offer(), "", "c1")
+    assert b"\r\nSec-WebSocket-Protocol: signalpost.v1\r\n" in write_101(offer(), "signalpost.v1", "c1")
+    assert b"Protocol:" not in write_101(offer(), "", "c1")
 
 
 # Origin

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ from signalpost.config.endpoints import Listening
 from signalpost.config.model import EndpointConfig
 from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
+from signalpost.node import Seams
+from signalpost.observe import LOG, DebugLog
 from signalpost.plan import Plan
 from signalpost.scalars import shorten
 from signalpost.server import Server, url_of
@@ -186,7 +189,7 @@ async def serve(
     listening: Listening | None = None,
 ) -> None:
     """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
-    server = Server(plan)
+    server = Server(plan, seams=Seams(observer=DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None))
     told, asked = signals.event(), signals.reload_event()
     record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
     reloader = Reloader(server, record, asked, watch=watch, since=since, home=home, listening=listening)
