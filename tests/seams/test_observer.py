@@ -23,18 +23,21 @@ class Counting(Observer):
 
 
 async def story(observer):
-    async with serve(APP, seams=Seams(observer=observer), clock=ManualClock()) as app:
-        async with app.connect("/chat") as ada, app.connect("/do") as bob:
-            await ada.send("hello")
-            assert [await ada.receive(), await bob.receive()] == ["hello", "hello"]
-            await bob.send("hi")
-            assert await bob.receive() == "hi"
-            await ada.send_raw("no JSON")
-            assert "error" in await ada.receive()
-            await app.advance("1s")
-            assert await ada.receive() == "tock"
-            await app.reload(APP.replace("/do", "/done"))
-            await ada.close()
+    async with (
+        serve(APP, seams=Seams(observer=observer), clock=ManualClock()) as app,
+        app.connect("/chat") as ada,
+        app.connect("/do") as bob,
+    ):
+        await ada.send("hello")
+        assert [await ada.receive(), await bob.receive()] == ["hello", "hello"]
+        await bob.send("hi")
+        assert await bob.receive() == "hi"
+        await ada.send_raw("no JSON")
+        assert "error" in await ada.receive()
+        await app.advance("1s")
+        assert await ada.receive() == "tock"
+        await app.reload(APP.replace("/do", "/done"))
+        await ada.close()
 
 
 async def test_an_observer_from_outside_hears_all_that_can_be_counted():
