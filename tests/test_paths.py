@@ -217,13 +217,13 @@ def test_joiners_blanks_and_new_emoji_may_stand_in_declared_paths_and_in_those_t
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\u2066"])
-def test_controls_and_what_turns_the_direction_may_not(character):
+def test_controls_and_what_turns_the_direction_may_not_stand_in_declared_paths(character):
     assert path_segments("/u/" + quote(f"a{character}b")) is None
     with pytest.raises(ValueError, match="control characters"):
         PathPattern.parse(f"/u/a{character}b")
 
 
-def test_neither_may_half_of_a_surrogate_pair():
+def test_half_of_a_surrogate_pair_may_not_stand_in_a_declared_path():
     assert path_segments("/u/%ED%A0%80") is None
     with pytest.raises(ValueError, match="control characters"):
         PathPattern.parse("/u/\ud800")

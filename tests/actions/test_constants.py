@@ -33,7 +33,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-async def test_templates_of_all_kinds_read_them_and_a_text_in_them_is_no_template(folder, ask):
+async def test_templates_of_all_kinds_read_constants_and_a_text_in_a_constant_is_no_template(folder, ask):
     async with (
         serve(APP, folder=folder) as app,
         app.connect("/title") as title,
@@ -61,14 +61,14 @@ async def test_a_secret_is_compared_without_lying_in_the_state(folder):
         assert dict(app.server.node.state) == {}
 
 
-async def test_a_reload_brings_others(folder):
+async def test_a_reload_brings_other_constants(folder):
     async with serve(APP, folder=folder) as app, app.connect("/title") as client:
         await app.reload(APP.replace("The lounge", "The attic"))
         await client.send("hi")
         assert await client.receive() == "The attic: red/blue"
 
 
-def test_one_that_there_is_not_is_found_before_anything_runs(tmp_path):
+def test_an_unknown_constant_is_found_before_anything_runs(tmp_path):
     with pytest.raises(ConfigError, match='constants has no "titel"; did you mean "title"'):
         load_app(
             """
@@ -81,7 +81,7 @@ def test_one_that_there_is_not_is_found_before_anything_runs(tmp_path):
 
 
 @pytest.mark.parametrize("value", ["5", "[a]", "text"])
-def test_they_are_a_mapping(tmp_path, value):
+def test_constants_are_a_mapping(tmp_path, value):
     text = f"endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]\nconstants: {value}\n"
     with pytest.raises(ConfigError, match="constants: must be a mapping"):
         load_app(text, tmp_path)

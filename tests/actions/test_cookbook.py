@@ -29,7 +29,7 @@ def test_an_app_is_short_and_only_yaml(app):
     assert "handler" not in str(yaml.safe_load(app.read_text(encoding="utf-8")))
 
 
-def test_there_are_eleven():
+def test_the_cookbook_has_eleven_apps():
     assert len(list(COOKBOOK.glob("*.yaml"))) == 11
 
 

@@ -111,7 +111,7 @@ signals:
         ("wiat: 5s", "wiat", 'no action named "wiat"; did you mean "wait"?'),
     ],
 )
-def test_a_mistake_in_such_a_step_is_told_at_its_place(step, part, says, tmp_path):
+def test_a_mistake_in_a_step_that_gives_names_is_told_at_its_place(step, part, says, tmp_path):
     row = f"   do: [{{{step}}}]"
     line, column, keys, text = problems(f"signals:\n - path: /\n{row}", tmp_path)[0]
     assert says in text

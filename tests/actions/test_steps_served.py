@@ -42,7 +42,7 @@ signals:
         assert [await each.receive() for each in (aside, asked, loud, blue)] == ["three"] * 4
 
 
-async def test_the_others_are_all_that_it_reaches_but_the_sender(live):
+async def test_a_broadcast_to_others_reaches_all_that_its_target_reaches_but_the_sender(live):
     signals = """
 signals:
   - {path: /all, do: [{broadcast: {value: "{{ message }}", to: others}}]}

@@ -105,7 +105,7 @@ async def test_a_name_that_nobody_else_can_have_is_answered_on_loopback(app, hos
 
 
 @pytest.mark.parametrize("host", NOT_ANSWERED)
-async def test_a_name_that_others_may_lead_here_is_not(app, host):
+async def test_a_name_that_others_may_lead_here_is_refused_on_loopback(app, host):
     host = host.format(port=port_of(app, "web"))
     assert await ask(app, "web", f"Host: {host}") in ({421} if host.isascii() else {400, 421})
     assert await ask(app, "web", f"Host: {host}", request="GET /nowhere HTTP/1.1") in {400, 421}
@@ -341,7 +341,7 @@ async def test_a_declared_options_route_answers_for_itself(app):
     assert answer.headers["access-control-allow-origin"] == "https://good.example"
 
 
-async def test_an_endpoint_without_origins_sends_nothing_of_it(app):
+async def test_an_endpoint_without_origins_sends_no_headers_of_cors(app):
     answer = await send(app, "open", method="GET", path="/page", Origin="https://good.example")
     assert "vary" not in answer.headers
     assert "access-control-allow-origin" not in answer.headers

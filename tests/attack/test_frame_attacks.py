@@ -159,7 +159,7 @@ class TestTargets:
         await attacker.send(frame(TEXT, wish) * 100 + frame(TEXT, b'{"message":"me"}'))
         assert await attacker.frame() == (TEXT, b"me")
 
-    async def test_so_does_the_id_of_one_that_is_closing(self, target, frame):
+    async def test_the_id_of_a_client_that_is_closing_reaches_nobody(self, target, frame):
         closing, side = await target.intruder("/rooms/a")
         side.close(4000)
         attacker, _ = await target.intruder("/rooms/a")

@@ -102,7 +102,9 @@ PLAIN = [row for row in SMUGGLED if not row[1].startswith(("Origin:", "Sec-"))]
 
 
 @pytest.mark.parametrize(("what", "lines"), PLAIN, ids=[what for what, _ in PLAIN])
-async def test_so_is_a_plain_request_and_what_it_hides_is_not_answered(target, what, lines):
+async def test_a_plain_request_that_two_servers_may_read_differently_is_refused_and_what_it_hides_is_not_answered(
+    target, what, lines
+):
     attacker = await target.attacker("web")
     await attacker.send(b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n\r\n%b" % (lines.encode("latin-1"), HIDDEN))
     answers = await attacker.rest()
@@ -173,7 +175,7 @@ class TestBehindTheHandshake:
         assert await attacker.closed() == 1002
         assert await attacker.rest() == b""
 
-    async def test_so_is_a_second_handshake(self, target):
+    async def test_a_second_handshake_is_read_as_frames_and_never_answered(self, target):
         attacker = await target.attacker()
         await attacker.send(target.handshake() * 2)
         assert await attacker.status() == 101

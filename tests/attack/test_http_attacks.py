@@ -416,14 +416,14 @@ class TestWhatIsHeld:
 
 class TestDeepBodies:
     @pytest.mark.parametrize("levels", [241, 255, 900, 1_030, 100_000])
-    async def test_what_could_not_be_sent_again_is_the_clients_mistake(self, world, caplog, levels):
+    async def test_a_body_too_deep_to_be_sent_again_is_the_clients_mistake(self, world, caplog, levels):
         body = b"[" * levels + b"]" * levels
         status, answer = await world.ask(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         assert status == 400
         assert b"more than 240 lists and mappings inside each other" in answer
         assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
-    async def test_what_can_be_is_answered(self, world):
+    async def test_a_body_that_can_be_sent_again_is_answered(self, world):
         body = b"[" * 240 + b"]" * 240
         status, answer = await world.ask(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         assert (status, answer) == (200, body)
@@ -431,7 +431,7 @@ class TestDeepBodies:
 
 class TestConnectionsThatSayNothing:
     @pytest.mark.parametrize("endpoint", ["web", "live", "safe"])
-    async def test_of_too_many_the_oldest_go(self, world, endpoint, monkeypatch):
+    async def test_of_too_many_silent_connections_the_oldest_go(self, world, endpoint, monkeypatch):
         monkeypatch.setattr(world.gate.newcomers, "_most", lambda: 20)
         crowd = [await world.silent(endpoint) for _ in range(60)]
         await world.until(lambda: len(world.gate.newcomers) == 20)
@@ -551,13 +551,13 @@ SEEN = {"x-forwarded-for": "6.6.6.6, 10.0.0.7", "cookie": "a=1; b=2"}
 
 class TestRepeatedHeaders:
     @pytest.mark.parametrize("path", [b"/who", b"/page", b"/asked"], ids=["a template", "a view", "a handler"])
-    async def test_all_values_are_seen_in_order(self, tmp_path, path):
+    async def test_all_values_of_a_repeated_header_are_seen_in_order(self, tmp_path, path):
         async with attacked(tmp_path) as world:
             _, headers = await world.ask(GET.replace(b"/hi", path)[:-2] + LINES)
             assert SEEN.items() <= json.loads(headers).items()
 
     @pytest.mark.parametrize("cut", [0, 20], ids=["by the acceptor", "by Sanic"])
-    async def test_all_values_of_a_handshake_are_seen_in_order(self, world, cut):
+    async def test_all_values_of_a_repeated_header_of_a_handshake_are_seen_in_order(self, world, cut):
         reader, writer = await world.connect("live")
         request = HANDSHAKE.replace(b"/echo", b"/headers")[:-2] + LINES
         if cut:

@@ -52,7 +52,7 @@ async def test_a_page_of_another_site_opens_nothing_by(target, what, origin):
 @pytest.mark.parametrize(
     "origin", ["https://good.example", "HTTPS://GOOD.EXAMPLE", "https://good.example:443", "http://127.0.0.1:{port}"]
 )
-async def test_a_page_that_may_does(target, origin):
+async def test_a_page_of_a_listed_origin_or_of_this_server_opens_a_websocket(target, origin):
     port = target.port("web")
     attacker = await target.attacker()
     await attacker.send(target.handshake(Host="127.0.0.1", Origin=origin.format(port=port)))

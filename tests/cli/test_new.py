@@ -38,7 +38,7 @@ def parts(root):
 
 
 class TestFolder:
-    def test_it_is_filled_with_the_checkouts_app_and_the_schema(self, signalpost, folder):
+    def test_a_new_folder_is_filled_with_the_checkouts_app_and_the_schema(self, signalpost, folder):
         result = signalpost("new", "chat")
         assert (result.exit_code, result.stderr) == (0, "")
         assert parts(folder / "chat") == parts(ROOT)
@@ -53,12 +53,12 @@ class TestFolder:
         assert {line.strip() for line in listed} == made
         assert (empty, following) == ("", "Now:  cd 'my chat' && signalpost run")
 
-    def test_its_app_is_sound(self, signalpost, folder, monkeypatch):
+    def test_the_app_of_a_new_folder_is_sound(self, signalpost, folder, monkeypatch):
         signalpost("new", "chat")
         monkeypatch.chdir(folder / "chat")
         assert signalpost("check").stdout == "routes.yaml: 0 problems\n"
 
-    def test_an_empty_folder_will_do_this_one_too(self, signalpost, folder):
+    def test_an_empty_folder_that_is_there_already_is_filled(self, signalpost, folder):
         result = signalpost("new", ".")
         assert result.exit_code == 0
         assert result.stdout.splitlines()[-1] == "Now:  signalpost run"
@@ -102,10 +102,10 @@ NAMES = [name for name in starters() if name != DEMO]
 
 
 class TestStarters:
-    def test_every_app_of_the_cookbook_is_one(self):
+    def test_every_app_of_the_cookbook_is_a_starter(self):
         assert sorted(app.stem for app in COOKBOOK.glob("*.yaml")) == NAMES
 
-    def test_the_help_lists_them_with_a_line_each(self, signalpost):
+    def test_the_help_lists_starters_with_a_line_each(self, signalpost):
         listed = signalpost("new", "--help").stdout.partition("Starters:\n")[2].splitlines()
         assert [line.split()[0] for line in listed] == [DEMO, *NAMES]
         assert all(len(line.split()) > 3 for line in listed)
@@ -117,7 +117,7 @@ class TestStarters:
         assert f'no starter named "{name}"; did you mean "{meant}"? (known: demo, chat, ' in result.stderr
         assert not (folder / "app").exists()
 
-    def test_what_is_like_none_of_them_has_no_hint(self, signalpost):
+    def test_a_name_like_that_of_no_starter_has_no_hint(self, signalpost):
         assert 'no starter named "xyzzy" (known: demo, ' in signalpost("new", "app", "--from", "xyzzy").stderr
 
     def test_a_plugin_begins_with_no_app(self, signalpost, folder):
@@ -132,7 +132,7 @@ class TestStarters:
         assert parts(folder / "one") == parts(folder / "other")
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_each_is_sound_and_is_the_cookbooks_app_with_a_page(self, signalpost, folder, monkeypatch, name):
+    def test_each_starter_is_sound_and_is_the_cookbooks_app_with_a_page(self, signalpost, folder, monkeypatch, name):
         result = signalpost("new", "app", "--from", name)
         assert (result.exit_code, result.stderr) == (0, "")
         monkeypatch.chdir(folder / "app")
@@ -144,7 +144,7 @@ class TestStarters:
         assert made == {key: value for key, value in app.items() if key not in ("routes", "endpoints")}
 
     @pytest.mark.parametrize("name", NAMES)
-    async def test_each_serves_its_page_all_that_the_page_loads_and_its_signal(self, folder, name):
+    async def test_each_starter_serves_its_page_all_that_the_page_loads_and_its_signal(self, folder, name):
         create_app(folder / "app", name)
         text = (folder / "app" / "routes.yaml").read_text().replace("port: 8090", "port: 0")
         async with (
@@ -280,7 +280,7 @@ def get(url, body=None):
 
 
 class TestPlugin:
-    def test_it_is_a_package_whose_tests_pass_as_they_are(self, signalpost, folder, process):
+    def test_a_new_plugin_is_a_package_whose_tests_pass_as_they_are(self, signalpost, folder, process):
         result = signalpost("new", "--plugin", "signalpost-loud-hailer")
         assert (result.exit_code, result.stderr) == (0, "")
         *listed, empty, following = result.stdout.splitlines()
@@ -292,7 +292,7 @@ class TestPlugin:
         out, _ = testing.communicate()
         assert "2 passed" in out, out
 
-    def test_its_entry_point_names_its_module_and_its_settings_are_checked(self, signalpost, folder):
+    def test_the_entry_point_of_a_new_plugin_names_its_module_and_its_settings_are_checked(self, signalpost, folder):
         signalpost("new", "--plugin", "chat")
         project = tomllib.loads((folder / "chat" / "pyproject.toml").read_text())
         assert project["project"]["name"] == "signalpost-chat"

@@ -42,7 +42,7 @@ class TestWhatIsImported:
         assert modules <= bare | modules
 
     @pytest.mark.parametrize("command", ["run", "check", "new", "plan", "try", "schema"])
-    def test_neither_does_the_help_of_a_command(self, command):
+    def test_the_help_of_a_command_takes_hardly_more_than_python_and_click(self, command):
         said, modules = imported_by(command, "--help")
         assert said.startswith(f"Usage: signalpost {command}")
         assert not modules & HEAVY
@@ -275,7 +275,7 @@ class TestOpen:
 
 
 class TestOnATerminal:
-    def test_nothing_stands_above_where_it_listens(self, write, folder):
+    def test_nothing_stands_above_where_the_server_listens(self, write, folder):
         write("signals: [{path: /}]")
         ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "signalpost", "run"]

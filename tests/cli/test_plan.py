@@ -137,7 +137,7 @@ def test_paths_that_two_want_are_shown_with_who_gets_them(write, planned):
     ]
 
 
-def test_two_that_meet_at_several_endpoints_are_shown_once(write, planned):
+def test_two_patterns_that_meet_at_several_endpoints_are_shown_once(write, planned):
     ports = "".join(
         f"  - {{name: live{port}, address: 127.0.0.1, port: {port}, protocol: ws}}\n" for port in (8091, 8092)
     )
@@ -165,7 +165,7 @@ def test_on_a_terminal_changes_have_colours_and_every_run_has_its_line(write, te
 
 
 class TestRecord:
-    def test_it_is_for_its_owner_only_and_holds_no_values(self, write, serve, folder):
+    def test_a_record_is_for_its_owner_only_and_holds_no_values(self, write, serve, folder):
         write("signals: [{path: /a, schema: {const: hunter2}}]")
         serve()
         record = record_path("routes.yaml")
@@ -176,13 +176,13 @@ class TestRecord:
         assert data["process"] == os.getpid()
         assert data["plan"]["signals"][0][0] == "/a"
 
-    def test_it_is_found_from_elsewhere_too(self, write, serve, folder, monkeypatch):
+    def test_a_record_is_found_from_another_folder(self, write, serve, folder, monkeypatch):
         write()
         serve()
         monkeypatch.chdir(folder.parent)
         assert read_record("app/routes.yaml").process == os.getpid()
 
-    def test_a_new_one_takes_the_place_of_the_old_one(self, write, serve):
+    def test_a_new_record_takes_the_place_of_the_old_one(self, write, serve):
         write()
         recorder = serve()
         write("signals: [{path: /a}]")
@@ -191,7 +191,7 @@ class TestRecord:
         assert read_record("routes.yaml").things == snapshot(plan)
         assert [each.name for each in record_path("routes.yaml").parent.iterdir()] == ["routes.yaml.running"]
 
-    def test_one_that_is_removed_is_gone(self, write, serve):
+    def test_a_record_that_is_removed_is_gone(self, write, serve):
         write()
         recorder = serve()
         recorder.remove()
@@ -199,21 +199,21 @@ class TestRecord:
         assert read_record("routes.yaml") is None
         assert not record_path("routes.yaml").exists()
 
-    def test_a_second_server_of_one_file_leaves_the_firsts_alone(self, write, serve):
+    def test_a_second_server_of_one_file_leaves_the_record_of_the_first_alone(self, write, serve):
         write()
         serve()
         before = record_path("routes.yaml").stat().st_ino
         serve().remove()
         assert record_path("routes.yaml").stat().st_ino == before
 
-    def test_where_it_cannot_be_written_there_is_none(self, write, serve, folder):
+    def test_where_a_record_cannot_be_written_there_is_none(self, write, serve, folder):
         (folder / ".signalpost").write_text("in the way")
         write()
         serve().remove()
         assert (folder / ".signalpost").read_text() == "in the way"
 
     @pytest.mark.parametrize("content", ["", "[]", "{}", '{"signalpost": "0.0.1"}'])
-    def test_one_of_another_version_is_said_to_be_so(self, write, serve, signalpost, content):
+    def test_a_record_of_another_version_is_said_to_be_so(self, write, serve, signalpost, content):
         write()
         serve()
         record_path("routes.yaml").write_text(content)

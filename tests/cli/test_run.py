@@ -20,7 +20,7 @@ def talk(url):
         assert client.recv() == "hello"
 
 
-def test_it_prints_where_it_listens_and_what_it_loaded_and_nothing_else(write, run):
+def test_run_prints_where_it_listens_and_what_it_loaded_and_nothing_else(write, run):
     write(
         "routes: [{path: /a, broadcast: {value: x}}]\nsignals: [{path: /}, {path: /b}]",
         one="from signalpost import timer\n\n@timer('tick', every='1h')\nasync def tick(event): ...\n",
@@ -33,7 +33,7 @@ def test_it_prints_where_it_listens_and_what_it_loaded_and_nothing_else(write, r
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
-def test_notes_are_printed_after_it(write, run):
+def test_run_prints_notes_before_where_it_listens(write, run):
     plugin = """
         from signalpost import signal
 
@@ -47,7 +47,7 @@ def test_notes_are_printed_after_it(write, run):
 
 
 @pytest.mark.parametrize("number", STOPS)
-def test_it_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write, run, folder, number):
+def test_run_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write, run, folder, number):
     (folder / "page.txt").write_text("page")
     write("routes: [{path: /page, file: page.txt}]")
     server = run()
@@ -59,7 +59,7 @@ def test_it_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write,
         assert server.end(number) == (0, "", "")
 
 
-def test_it_can_be_told_to_say_more(write, run):
+def test_run_can_be_told_to_say_more(write, run):
     plugin = """
         import logging
         from signalpost import hookimpl
@@ -334,7 +334,7 @@ NEVER_ENDS = {
 
 @pytest.mark.parametrize("number", STOPS)
 @pytest.mark.parametrize("how", NEVER_ENDS.values(), ids=NEVER_ENDS.keys())
-def test_a_second_signal_ends_it_at_once_whatever_does_not_end(write, run, ended, how, number):
+def test_a_second_signal_ends_run_at_once_whatever_does_not_end(write, run, ended, how, number):
     write("", stubborn=STUBBORN.format(how=how))
     server = run()
     with connect(server.urls["live"] + "/wait", compression=None, proxy=None, close_timeout=0) as client:

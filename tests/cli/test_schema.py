@@ -53,7 +53,7 @@ def allows(signalpost):
 
 
 @pytest.mark.parametrize("rest", ["", "limits: {mesage: 1MiB}", "signals: [{path: /, handler: nobody}]"])
-def test_it_has_the_actions_and_settings_of_the_plugins_even_if_the_file_has_problems(write, allows, rest):
+def test_the_schema_has_the_actions_and_settings_of_the_plugins_even_if_the_file_has_problems(write, allows, rest):
     write(rest, claps=PLUGIN)
 
     def does(**step):
@@ -81,7 +81,7 @@ def test_handlers_are_offered_where_they_may_stand(write, signalpost):
     assert offered == {"route": ["shout"], "signal": ["echo"], "schedule": ["tick"]}
 
 
-def test_it_is_written_where_the_file_lets_editors_look(signalpost, folder):
+def test_the_schema_is_written_where_the_file_lets_editors_look(signalpost, folder):
     signalpost("new", "chat")
     written = folder / "chat" / ".signalpost" / "routes.schema.json"
     before = written.read_text()

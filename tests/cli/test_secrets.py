@@ -54,7 +54,7 @@ def test_no_table_shows_a_secret(app, signalpost, arguments):
     assert "hunter2" not in result.output.replace("explain /hunter2hook", "")
 
 
-def test_in_its_place_stands_its_name(app, signalpost):
+def test_in_the_place_of_a_secret_stands_its_name(app, signalpost):
     output = signalpost("routes").output
     assert "POST   !secret hook" in output
     assert "!secret name" in output

@@ -199,7 +199,7 @@ def test_a_handler_is_not_called_unless_that_is_asked_for(tried, folder, signalp
     assert (folder / "shut").exists()
 
 
-def test_neither_is_an_action_of_a_plugins(tried, signalpost):
+def test_an_action_of_a_plugin_is_not_called_unless_that_is_asked_for(tried, signalpost):
     text = signalpost("try", "/called", '{"message": "hi"}').stdout
     assert 'not called   action "shake" of plugin chat (plugins/chat.py:' in text
     assert 'not called   handler "shout" of plugin chat (plugins/chat.py:' in text
@@ -307,7 +307,7 @@ def test_a_plugin_that_cannot_start_is_one_line(write, signalpost):
 
 @pytest.mark.usefixtures("tried")
 class TestRequest:
-    def test_it_is_followed_through_the_routes_actions_to_its_answer(self, tried):
+    def test_a_request_is_followed_through_the_routes_actions_to_its_answer(self, tried):
         request = ("/say/ada?how=loud", '{"text": "hi"}', "--method", "post", "--client", "bob=/rooms")
         parts = tried(*request)
         assert parts["POST http://127.0.0.1:8090/say/ada?how=loud"][:2] == [

@@ -59,7 +59,7 @@ async def out_of_watches(*_, **__):
     yield
 
 
-async def test_what_changed_before_it_waited_is_noticed_at_once(files, tmp_path):
+async def test_what_changed_before_the_watcher_waited_is_noticed_at_once(files, tmp_path):
     before = files.stamps()
     (tmp_path / "routes.yaml").write_text("two!")
     await files.changed(before)

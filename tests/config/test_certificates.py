@@ -202,7 +202,7 @@ def test_validity_is_judged_by_the_clock_unless_told(write):
     )
 
 
-def test_any_other_file_is_neither_pem_nor_pfx(write):
+def test_a_file_of_another_kind_is_neither_pem_nor_pfx(write):
     file = write("notes.txt", b"to do: get a certificate")
     assert check(file) == f"{file} is neither a pem nor a pfx certificate"
 

@@ -107,7 +107,7 @@ def test_jobs_are_read(whole):
     )
 
 
-def test_the_rest_is_read(whole, app):
+def test_the_sections_about_the_whole_server_are_read(whole, app):
     assert whole.plugins == PluginsConfig(
         app / "plugins", disable=("nightly",), settings={"clock": {"format": "%H:%M:%S"}}
     )

@@ -15,7 +15,7 @@ SERVER = Draft202012Validator(routes_schema())
 ENDPOINT = {"name": "live", "address": "*", "port": 80, "protocol": "ws"}
 
 
-def test_it_is_a_sound_schema_and_the_other_one_is_left_as_it_is():
+def test_the_schema_for_editors_is_sound_and_the_routes_schema_is_left_as_it_is():
     Draft202012Validator.check_schema(SCHEMA)
     schema = routes_schema()
     editor_schema(schema)
@@ -51,7 +51,7 @@ def test_a_variable_may_stand_for_any_scalar(part):
         {"timers": [{"every": "1s", "handler": "h"}]},
     ],
 )
-def test_a_mistake_is_still_one(part):
+def test_a_mistake_in_the_file_is_a_mistake_to_an_editor(part):
     assert not EDITOR.is_valid({"endpoints": [ENDPOINT], **part})
 
 

@@ -106,7 +106,7 @@ def test_what_is_not_known_yet_is_not_judged(data, schema):
     assert told(data, schema) == []
 
 
-def test_what_is_known_beside_it_is_judged():
+def test_what_is_known_beside_an_open_value_is_judged():
     schema = {"required": ["b"], "properties": {"a": {"type": "array", "maxItems": 1}, "c": {"type": "integer"}}}
     assert told({"a": ["{{ n }}", 1], "c": "{{ n }}"}, schema) == [
         ((), 'the key "b" is missing'),

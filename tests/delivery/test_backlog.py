@@ -126,11 +126,11 @@ class TestMemory:
         (root / "sys/fs/cgroup/memory.max").write_text("40000")
         assert default_outboxes(root) == 10_000
 
-    def test_without_groups_it_is_the_machines_and_at_most_one_gibibyte(self, tmp_path):
+    def test_without_groups_outboxes_have_a_quarter_of_the_machine_and_at_most_one_gibibyte(self, tmp_path):
         (machine,) = memory_limits(tmp_path)
         assert default_outboxes(tmp_path) == min(GIB, machine // 4)
 
-    def test_what_comes_in_has_a_quarter_too_and_at_most_half_a_gibibyte(self, tmp_path):
+    def test_what_comes_in_has_a_quarter_of_the_memory_and_at_most_half_a_gibibyte(self, tmp_path):
         (machine,) = memory_limits(tmp_path)
         assert default_inbound(tmp_path) == min(GIB // 2, machine // 4)
         root = self.machine(tmp_path / "box", "0::/app\n", app="100000")

@@ -217,7 +217,7 @@ class TestLeft:
         assert not peer.client.send(b"late")
         assert (peer.client.closing, peer.client.close_code) == (True, CloseCode.ABNORMAL)
 
-    def test_it_keeps_the_code_that_was_decided_first(self, peer):
+    def test_a_client_that_left_keeps_the_code_that_was_decided_first(self, peer):
         peer.client.close(4000)
         peer.client.left(CloseCode.ABNORMAL)
         assert peer.client.close_code == 4000

@@ -156,7 +156,7 @@ class TestOneTurn:
         assert a.records() == [b"".join(frame.of(PLAIN) for frame in frames)]
         assert b.records() == [b"".join(frame.of(V1) for frame in frames)]
 
-    def test_so_do_frames_for_many_targets_in_the_order_of_the_calls(self, world, connect, signal):
+    def test_frames_for_many_targets_leave_in_one_write_in_the_order_of_the_calls(self, world, connect, signal):
         a, b, c = connect("/x", groups=["red"]), connect("/x"), connect("/y", groups=["red"])
         frames = {name: signal(name) for name in "12345"}
         world.broadcast(frames["1"])
@@ -452,7 +452,7 @@ class TestDescriptors:
 
 
 class TestClosing:
-    def test_it_is_told_when_no_connection_is_closing_any_more(self, world):
+    def test_who_asks_is_told_when_no_connection_is_closing_any_more(self, world):
         peers, told = [world.connect(), world.connect()], []
         for peer in peers:
             peer.client.close()
@@ -463,7 +463,7 @@ class TestClosing:
         world.hub.forget(peers[1].client)
         assert told == [True]
 
-    def test_it_is_told_at_once_when_none_is(self, world):
+    def test_who_asks_is_told_at_once_when_no_connection_is_closing(self, world):
         told = []
         world.connect()
         world.hub.when_closed(lambda: told.append(True))

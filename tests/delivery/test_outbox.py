@@ -91,7 +91,9 @@ steps = st.one_of(frames, frames, frames, st.tuples(st.just("take"), sizes, path
 @pytest.mark.parametrize("policy", LOSSY)
 @settings(max_examples=150)
 @given(before=st.lists(steps, max_size=20), at_first=rooms, after=st.lists(steps, max_size=80))
-def test_for_any_sequence_of_frames_and_takes_it_holds_what_the_policy_says(policy, told, before, at_first, after):
+def test_an_outbox_holds_what_the_policy_says_for_any_sequence_of_frames_and_takes(
+    policy, told, before, at_first, after
+):
     outbox, plainly = LossyOutbox(policy, V1.codec.lagged if told else PLAIN.codec.lagged), Plainly(policy, told)
     count = 0
     for slow, what, size, path, room in (
@@ -161,7 +163,7 @@ class TestLatest:
             assert outbox.offer(data, path, 100) is Fate.QUEUED
         assert outbox.take()[0] == V1.codec.lagged(1) + b"b1" + V1.codec.lagged(1) + b"a2" + b"x2"
 
-    def test_values_of_one_turn_are_held_to_it_once_the_client_is_slow(self):
+    def test_values_of_one_turn_are_held_to_latest_once_the_client_is_slow(self):
         outbox = LossyOutbox(SlowPolicy.LATEST, PLAIN.codec.lagged)
         for number in range(5):
             outbox.append(f"a{number}".encode(), "/a")
@@ -191,7 +193,7 @@ class TestLatestBy:
                 outbox.offer(user.encode(), slot("/a", user), 100)
             assert outbox.take()[0] == b"bob"
 
-    def test_values_of_one_turn_are_held_to_it_once_the_client_is_slow(self):
+    def test_values_of_one_turn_are_held_to_the_key_once_the_client_is_slow(self):
         outbox = LossyOutbox(LatestBy(("user",)), PLAIN.codec.lagged)
         for number in range(6):
             outbox.append(f"{number}".encode(), slot("/a", number % 2))

@@ -101,7 +101,7 @@ def test_nobody_waits_for_longer_than_a_second_in_a_row_and_then_not_again_for_a
     assert strain.active
 
 
-def test_those_who_go_on_do_so_only_until_somebody_is_strained_again(strain, clock):
+def test_senders_that_go_on_do_so_only_until_somebody_is_strained_again(strain, clock):
     reader = Reader()
     first, second = Sender(lambda: fill(strain, clock, reader, LEAST)), Sender()
     fill(strain, clock, reader, LEAST)

@@ -193,7 +193,7 @@ async def read_all(link):
     return await read_exactly(link, 1 << 40)
 
 
-async def test_it_says_at_once_that_it_keeps_bytes_and_when_they_are_gone(link):
+async def test_a_transport_says_at_once_that_it_keeps_bytes_and_when_they_are_gone(link):
     written = fill(link)
     assert link.protocol.words == ["made", "paused"]
     assert link.transport.get_write_buffer_size() > 0
@@ -202,7 +202,7 @@ async def test_it_says_at_once_that_it_keeps_bytes_and_when_they_are_gone(link):
     assert link.protocol.words == ["made", "paused", "resumed"]
 
 
-async def test_with_limits_of_zero_it_resumes_only_when_all_is_gone(clear_link):
+async def test_with_limits_of_zero_a_transport_resumes_only_when_all_is_gone(clear_link):
     written = fill(clear_link)
     kept = []
     say = clear_link.protocol.resume_writing
@@ -247,7 +247,7 @@ async def test_close_writes_what_is_kept_first(link):
     await link.protocol.until("lost")
 
 
-async def test_close_with_nothing_kept_ends_it_in_a_later_turn(link):
+async def test_close_with_nothing_kept_ends_a_transport_in_a_later_turn(link):
     link.transport.close()
     assert "lost" not in link.protocol.words
     assert await read_all(link) == b""
@@ -268,7 +268,7 @@ async def test_abort_gives_up_what_is_kept(link, closing):
     assert written.startswith(received)
 
 
-async def test_aborting_twice_ends_it_once(link):
+async def test_aborting_twice_ends_a_transport_once(link):
     link.transport.abort()
     link.transport.abort()
     await link.protocol.until("lost")
@@ -276,7 +276,7 @@ async def test_aborting_twice_ends_it_once(link):
     assert link.protocol.words.count("lost") == 1
 
 
-async def test_one_side_can_be_closed_where_it_is_not_tls_and_the_other_goes_on(clear_link):
+async def test_one_side_of_a_transport_can_be_closed_without_tls_and_the_other_goes_on(clear_link):
     assert clear_link.transport.can_write_eof()
     written = fill(clear_link)
     clear_link.transport.write_eof()
@@ -287,7 +287,7 @@ async def test_one_side_can_be_closed_where_it_is_not_tls_and_the_other_goes_on(
     assert clear_link.protocol.data == b"still here"
 
 
-async def test_one_side_can_be_closed_by_who_hears_that_all_is_gone(clear_link):
+async def test_one_side_of_a_transport_can_be_closed_by_who_hears_that_all_is_gone(clear_link):
     written = fill(clear_link)
     clear_link.protocol.resume_writing = clear_link.transport.write_eof
     assert await read_all(clear_link) == written
@@ -296,7 +296,7 @@ async def test_one_side_can_be_closed_by_who_hears_that_all_is_gone(clear_link):
     assert not clear_link.transport.is_closing()
 
 
-async def test_it_can_be_closed_by_who_hears_that_all_is_gone(clear_link):
+async def test_a_transport_can_be_closed_by_who_hears_that_all_is_gone(clear_link):
     if type(clear_link.transport).__module__ == "asyncio.selector_events":
         pytest.skip("asyncio's own loop ends such a transport twice (CPython 3.11); the server runs on uvloop")
     written = fill(clear_link)

@@ -119,7 +119,7 @@ class TestContract:
 
 
 class TestRing:
-    def test_it_goes_round_as_often_as_it_must(self, connect):
+    def test_a_ring_goes_round_as_often_as_it_must(self, connect):
         ring = Ring(places=8)
         ring.fewest = 1
         pairs = [connect() for _ in range(21)]
@@ -168,7 +168,7 @@ class TestRing:
         written = ring.write(numbers_of(near) * (PLACES + 5), b"x")
         assert len(read(far)) == PLACES + 5 - len(written)
 
-    def test_it_gives_its_descriptors_back(self, count_descriptors):
+    def test_a_ring_gives_its_descriptors_back(self, count_descriptors):
         before = count_descriptors()
         ring = Ring()
         assert count_descriptors() > before
@@ -183,7 +183,7 @@ class TestOpening:
         assert isinstance(writer, Ring)
         writer.close()
 
-    def test_without_one_the_log_says_why_and_writing_goes_on(self):
+    def test_without_a_ring_the_log_says_why_and_writing_goes_on(self):
         code = (
             "import logging, resource; from array import array\n"
             "logging.basicConfig(level='DEBUG', format='%(message)s')\n"

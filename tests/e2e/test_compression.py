@@ -74,7 +74,7 @@ async def test_clients_with_and_without_the_extension_read_one_broadcast():
                 assert (await reader.receive_json())["signal"]["value"] == value
 
 
-async def test_over_tls_too(trusting):
+async def test_compression_works_over_tls(trusting):
     async with (
         serve(app(ON + ", self_signed: true", "wss")) as running,
         running.connect("/raw", compression="deflate", ssl=trusting) as raw,

@@ -139,7 +139,9 @@ def test_a_refusal_is_shown_at_the_message_that_caused_it(app: Any, open_page: O
     expect(ann.locator("#counter")).to_have_text("1 too many")
 
 
-def test_when_the_server_restarts_both_reconnect_and_what_was_written_meanwhile_is_sent(app: Any, open_page: OpenPage):
+def test_when_the_server_restarts_both_pages_reconnect_and_what_was_written_meanwhile_is_sent(
+    app: Any, open_page: OpenPage
+):
     ann, bob = open_page(app.url), open_page(app.url)
     ann.clock.install()
     say(ann, "before")

@@ -174,7 +174,7 @@ class TestBadMessages:
             ('{"message":' + "[" * 500 + "]" * 500 + "}", "", "more than 240 lists and mappings inside each other"),
         ],
     )
-    async def test_it_is_answered_to_its_sender_alone_and_the_connection_stays(self, text, pointer, detail):
+    async def test_a_bad_message_is_answered_to_its_sender_alone_and_the_connection_stays(self, text, pointer, detail):
         async with serve(app_of()) as running, running.connect("/a") as a, running.connect("/b") as b:
             await a.send_raw(text)
             error = (await a.receive_json())["error"]
@@ -299,7 +299,7 @@ class TestEnvelope:
             await a.send("x")
             assert await a.receive() == "x"
 
-    async def test_at_the_end_it_is_told_when_to_come_back_and_closed_with_1012_and_plain_clients_with_1001(self):
+    async def test_at_the_end_a_client_of_v1_is_told_when_to_come_back_and_plain_clients_are_closed_with_1001(self):
         async with (
             serve(app_of()) as running,
             running.connect("/a") as plain,

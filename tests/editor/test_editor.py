@@ -37,7 +37,7 @@ def test_nothing_is_underlined_in_the_app_as_it_is_made(editor, app):
 
 
 @pytest.mark.parametrize("recipe", sorted(COOKBOOK.glob("*.yaml")), ids=lambda file: file.stem)
-def test_neither_is_anything_in_the_cookbook(editor, recipe):
+def test_nothing_is_underlined_in_the_apps_of_the_cookbook(editor, recipe):
     assert editor.open(MODELINE + recipe.read_text()) == []
 
 

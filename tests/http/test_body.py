@@ -96,7 +96,7 @@ def test_what_is_not_of_the_grammar_is_refused_in_one_piece_and_byte_by_byte(wha
     st.lists(st.integers(1, 9), min_size=1, max_size=9),
     st.binary(max_size=20),
 )
-def test_however_it_is_cut_the_same_is_read(chunks, cuts, behind):
+def test_however_a_body_is_cut_the_same_is_read(chunks, cuts, behind):
     data = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + END + behind
     body, buffer, content = ChunkedBody(), bytearray(), bytearray()
     at = turn = 0
@@ -112,7 +112,7 @@ def test_however_it_is_cut_the_same_is_read(chunks, cuts, behind):
     assert body.length == len(content)
 
 
-def test_so_many_chunks_at_most_are_read_before_others_have_their_turn():
+def test_only_so_many_chunks_are_read_before_others_have_their_turn():
     body, buffer, content = ChunkedBody(), bytearray(b"1\r\na\r\n" * (2 * MOST_CHUNKS) + END), bytearray()
     reads = 1
     while body.read(buffer, content):

@@ -68,7 +68,7 @@ def test_who_has_spoken_by_the_next_look_at_the_sockets_is_not_ended(world):
     assert len(world.crowd) == 6
 
 
-def test_those_that_are_too_many_are_ended_after_the_next_look(world):
+def test_connections_that_are_too_many_are_ended_after_the_next_look(world):
     world.add("hostile", *range(1, 10))
     assert world.turn() == []
     assert world.turn() == ["hostile/1", "hostile/2", "hostile/3"]
@@ -90,7 +90,7 @@ def test_who_is_there_already_stays_as_old_as_it_is(world):
     assert world.gone == ["a/1"]
 
 
-def test_nothing_is_left_of_those_that_are_gone(world):
+def test_nothing_is_left_of_connections_that_are_gone(world):
     world.add("a", 1, 2, 3)
     world.add("b", 1)
     for name in ("a/2", "b/1", "a/1", "a/3", "a/3"):

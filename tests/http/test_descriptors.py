@@ -41,7 +41,7 @@ def test_the_refusal_says_how_long_it_is():
     assert b"Content-Length: %d" % len(body) in head.split(b"\r\n")
 
 
-def test_it_is_said_once_a_second_with_how_many_there_were(few, caplog):
+def test_a_lack_of_descriptors_is_said_once_a_second_with_how_many_were_refused(few, caplog):
     later = []
     descriptors = Descriptors(lambda _, tell: later.append(tell))
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -41,7 +41,7 @@ async def test_a_head_with_large_cookies_is_answered_and_a_larger_one_refused(en
         assert await status(app, endpoint, 16_384, pieces=pieces) == 413
 
 
-async def test_a_reload_changes_how_long_it_may_be_and_other_servers_of_the_process_keep_theirs():
+async def test_a_reload_changes_how_long_a_head_may_be_and_other_servers_of_the_process_keep_their_limit():
     async with serve(APP) as app, serve(APP) as other:
         await app.reload(APP + "    limits: {head: 128KiB}\n")
         for endpoint, fine in (("web", 200), ("live", 101)):

@@ -267,7 +267,7 @@ async def test_an_answer_that_fails_in_the_middle_is_not_taken_for_a_whole_one(b
         await browser.get(path)
 
 
-async def test_one_that_only_the_end_of_the_connection_would_end_is_reset(raw):
+async def test_an_answer_that_fails_where_only_the_end_of_the_connection_would_end_it_is_reset(raw):
     with pytest.raises(ConnectionResetError):
         await raw(b"GET /broken HTTP/1.0\r\n\r\n")
 

@@ -85,7 +85,7 @@ async def test_every_port_with_pages_tells_and_no_cache_keeps_it():
         assert (await ask(app, Host="chat.example:9000")).status_code == 421
 
 
-async def test_after_a_reload_it_tells_the_new_port_and_where_there_is_none_any_more_nothing():
+async def test_after_a_reload_a_page_is_told_the_new_port_and_where_there_is_none_any_more_nothing():
     async with serve(WEB_AND_LIVE) as app:
         before = (await ask(app)).json()["url"]
         await app.reload(WEB_AND_LIVE.replace("name: live", "name: other"))

@@ -184,7 +184,7 @@ async def test_a_schedule_can_broadcast_to_one_path(world):
     assert world.sent == [({"hour": True}, "/news", None, None)] * 2
 
 
-async def test_without_a_time_zone_it_is_the_systems(world, monkeypatch):
+async def test_a_schedule_without_a_time_zone_has_the_systems(world, monkeypatch):
     monkeypatch.setenv("TZ", "America/New_York")
     await world.live(DAY, world.schedule("0 6 * * *"))
     assert [due.isoformat() for due in world.dues] == ["2025-06-01T06:00:00-04:00"]

@@ -484,7 +484,7 @@ def test_a_schedule_that_has_no_run_any_more_is_noted(plan, schedule, notes):
     assert [note.startswith(f'app/routes.yaml:40: the schedule "s" {notes}') for note in found] == [True] * bool(notes)
 
 
-def test_so_is_that_of_a_decorator(plan):
+def test_a_schedule_of_a_decorator_that_has_no_run_any_more_is_noted(plan):
     past = """
         from datetime import UTC, datetime
 

@@ -76,7 +76,7 @@ def test_defaults_stand_where_nothing_is_said_at_any_depth(write):
     assert settings_of(load_plan("routes.yaml")) == {"board": said}
 
 
-async def test_the_plugin_has_them_whole(tmp_path):
+async def test_a_plugin_has_its_settings_whole(tmp_path):
     source = PLUGIN.replace('"required": ["station"],', "")
     async with serve(ENDPOINT, plugins={"board": source}) as app:
         assert app.server.plan.config.plugins.settings == {"board": {"format": "%H:%M", "board": {"rows": 8}}}

@@ -219,6 +219,6 @@ async def test_a_client_for_whom_no_code_of_plugins_runs_has_no_context():
         assert session._context is None
 
 
-def test_the_plugin_guide_says_so():
+def test_the_plugin_guide_says_that_a_client_has_a_context_of_its_own():
     guide = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
     assert "context of its own" in guide

@@ -95,7 +95,7 @@ def showing(*departures):
     return {"station": "york", "departures": list(departures)}
 
 
-def test_it_is_the_installed_signalpost_that_runs(python, folder):
+def test_the_signalpost_that_runs_is_the_installed_one(python, folder):
     where = run(python, "-c", "import signalpost; print(signalpost.__file__)", cwd=folder)
     assert Path(where.strip()).is_relative_to(python.parents[1])
 
@@ -115,7 +115,7 @@ def test_the_installed_plugin_is_listed_with_its_distribution_its_hooks_and_its_
         assert word in listed
 
 
-def test_its_signals_work_for_everyone_at_the_station_and_for_nobody_else(python, folder):
+def test_signals_of_the_installed_plugin_work_for_everyone_at_the_station_and_for_nobody_else(python, folder):
     with (
         served(python, folder) as url,
         connect(f"{url}/departures/york", proxy=None) as display,
@@ -132,14 +132,16 @@ def test_its_signals_work_for_everyone_at_the_station_and_for_nobody_else(python
         assert board(elsewhere)["station"] == "leeds"
 
 
-def test_its_schema_stands_before_its_signal(python, folder):
+def test_the_schema_of_the_installed_plugin_stands_before_its_signal(python, folder):
     with served(python, folder) as url, connect(f"{url}/departures/york", proxy=None) as display:
         say(display, {**IC_1, "due": "noon"})
         error = board(display)["error"]
         assert (error["code"], error["pointer"]) == ("schema-mismatch", "/message/due")
 
 
-def test_its_hooks_keep_the_boards_while_the_server_is_down_and_its_timer_shows_them(python, folder):
+def test_hooks_of_the_installed_plugin_keep_the_boards_while_the_server_is_down_and_its_timer_shows_them(
+    python, folder
+):
     with served(python, folder) as url, connect(f"{url}/departures/york", proxy=None) as display:
         say(display, IC_1)
         board(display)
@@ -165,7 +167,9 @@ routes:
 """
 
 
-def test_its_actions_and_its_filter_are_used_by_routes_yaml_with_its_schemas_before_them(python, folder):
+def test_actions_and_filter_of_the_installed_plugin_are_used_by_routes_yaml_with_its_schemas_before_them(
+    python, folder
+):
     (folder / "routes.yaml").write_text(ANNOUNCE)
     with (
         served(python, folder) as url,
@@ -182,7 +186,7 @@ def test_its_actions_and_its_filter_are_used_by_routes_yaml_with_its_schemas_bef
     assert "departures-announce: its options at /due" in (folder / "server.log").read_text()
 
 
-def test_what_it_does_not_allow_is_a_problem_at_its_place_and_editors_know_it(python, folder):
+def test_what_the_installed_plugin_does_not_allow_is_a_problem_at_its_place_and_editors_know_it(python, folder):
     (folder / "routes.yaml").write_text(
         ANNOUNCE.replace('platform: "3"}\n      - if', 'platfrm: "3"}\n      - if')
         + "plugins: {settings: {departures: {file: 5}}}\n"

@@ -199,7 +199,7 @@ def test_the_line_of_a_failure_in_a_helper_is_the_helper_s(app):
     assert errors(app.load())["bad"].where == f"{helper}:2"
 
 
-def test_the_others_are_loaded_all_the_same_and_all_problems_are_told(app):
+def test_beside_a_plugin_that_does_not_import_the_others_are_loaded_and_all_problems_are_told(app):
     app.write("a.py", "1 / 0")
     app.write("b.py", SHOUT.format(word="x"))
     app.write("c.py", "import no_such_thing")

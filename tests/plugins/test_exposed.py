@@ -71,7 +71,7 @@ async def test_what_a_decorator_above_makes_is_what_is_called(load, ours, argume
 
 
 @pytest.mark.parametrize(("ours", "arguments"), OURS)
-def test_one_that_hides_the_function_is_a_problem_at_its_line(load, ours, arguments):
+def test_a_decorator_that_hides_the_function_is_a_problem_at_its_line(load, ours, arguments):
     error = problem(load(f"@bare\n{ours}\nasync def f({arguments}):\n    return 1\n"))
     assert error.plugin == "chat"
     assert error.where.endswith(f"chat.py:{HEAD.count(chr(10)) + 1}")
@@ -80,12 +80,12 @@ def test_one_that_hides_the_function_is_a_problem_at_its_line(load, ours, argume
 
 @pytest.mark.parametrize("ours", [ours for ours, arguments in OURS if "," not in arguments])
 @pytest.mark.parametrize("other", ["plain", "Guard"])
-def test_one_that_makes_no_async_def_of_a_handler_is_a_problem(load, ours, other):
+def test_a_decorator_that_makes_no_async_def_of_a_handler_is_a_problem(load, ours, other):
     error = problem(load(f"@{other}\n{ours}\nasync def f(event):\n    return 1\n"))
     assert "makes something else of it: a handler is an async def" in error.text
 
 
-def test_one_that_makes_a_plain_def_of_an_action_that_waits_is_a_problem(load):
+def test_a_decorator_that_makes_a_plain_def_of_an_action_that_waits_is_a_problem(load):
     error = problem(load('@plain\n@action("x")\nasync def f(event, options): ...\n'))
     assert "which nobody awaits" in error.text
 

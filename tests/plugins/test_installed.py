@@ -83,7 +83,7 @@ def test_an_installed_plugin_binds_what_it_says_where_undeclared_paths_are_rebro
     assert notes(plan) == []
 
 
-def test_it_binds_no_path_where_undeclared_ones_are_refused_and_the_note_has_the_line_that_does(chat):
+def test_an_installed_plugin_binds_no_path_where_undeclared_ones_are_refused_and_the_note_has_the_line_that_does(chat):
     plan = chat.plan("undeclared: refuse\n")
     assert paths(plan) == []
     assert [job.name for job in plan.jobs] == ["tick"]
@@ -98,7 +98,7 @@ def test_it_binds_no_path_where_undeclared_ones_are_refused_and_the_note_has_the
     assert (bound.signals[0].gate is not None, bound.signals[0].config.parallel) == (True, 3)
 
 
-def test_its_handlers_may_be_named_all_the_same_and_are_no_longer_noted(chat):
+def test_the_handlers_of_an_unbound_installed_plugin_may_be_named_and_are_no_longer_noted(chat):
     plan = chat.plan("undeclared: refuse\nsignals: [{path: /mine, handler: talk}]\nhandlers: {status: off}\n")
     assert paths(plan) == ["/mine"]
     assert "left out: signal /whisper/<room>. " in notes(plan)[0]
@@ -134,7 +134,7 @@ def test_a_package_that_is_not_wanted_is_not_imported(chat, text):
 
 
 @pytest.mark.parametrize("text", ["plugins: {installed: [chat]}", "plugins: {installed: [chat_kit]}", ""])
-def test_a_package_that_is_wanted_is(chat, text):
+def test_a_package_that_is_wanted_is_imported(chat, text):
     assert [plugin.name for plugin in chat.plan(text).registry.plugins] == ["chat"]
     assert chat.imported
 
@@ -145,7 +145,7 @@ def test_a_name_that_no_plugin_and_no_package_has_is_a_problem(chat, key):
         chat.plan(f"plugins: {{{key}: [caht]}}\n")
 
 
-def test_a_drop_in_of_that_name_goes_before_a_package(chat):
+def test_a_drop_in_goes_before_a_package_where_a_name_is_of_both(chat):
     (chat.folder / "plugins").mkdir()
     (chat.folder / "plugins" / "chat-kit.py").write_text("")
     plan = chat.plan("plugins: {disable: [chat-kit]}")

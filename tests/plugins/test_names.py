@@ -146,7 +146,7 @@ def test_a_package_that_imports_whatever_is_in_its_folder_is_imported_anew_for_a
     assert module_of(app.load(before=more), "games").FOUND == ["chess"]
 
 
-def test_another_process_reads_it_without_loading_any_plan_and_leaves_no_compiled_file(app):
+def test_another_process_reads_what_is_pickled_without_loading_any_plan_and_leaves_no_compiled_file(app):
     app.write("points.py", POINTS.format(x=1))
     app.write("_kinds.py", KINDS)
     data = pickle.dumps(module_of(app.load(), "points").NEAR)

@@ -119,7 +119,7 @@ def test_a_plugin_that_everybody_may_change_is_noted(app, as_user, expose):
 
 
 @pytest.mark.parametrize("expose", EXPOSURES)
-def test_a_server_that_runs_as_root_does_not_load_it(app, as_root, expose):
+def test_a_server_that_runs_as_root_does_not_load_a_plugin_that_everybody_may_change(app, as_root, expose):
     exposed = expose(app)
     registry = app.load()
     assert names(registry) == []
@@ -129,7 +129,7 @@ def test_a_server_that_runs_as_root_does_not_load_it(app, as_root, expose):
     assert "a server that runs as root does not load it" in error.text
 
 
-def test_its_code_has_not_run_then(app, as_root):
+def test_the_code_of_a_plugin_that_everybody_may_change_does_not_run_as_root(app, as_root):
     witness = app.folder.parent / "witness"
     app.write("chat.py", f"open({str(witness)!r}, 'w')\n").chmod(0o666)
     app.load()

@@ -86,7 +86,7 @@ def test_a_port_that_is_taken_at_one_of_the_addresses_is_a_mistake_and_nothing_s
     assert count_descriptors() == before
 
 
-def test_a_reload_keeps_the_sockets_of_both(known, bound):
+def test_a_reload_keeps_the_sockets_of_both_families(known, bound):
     known(both=["::1", "127.0.0.1"])
     before = bound("both")
     after = bound("both", held=before)

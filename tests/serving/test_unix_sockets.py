@@ -29,7 +29,7 @@ async def get(path, host="app.example.com"):
         return await client.get("/")
 
 
-async def test_pages_and_websockets_share_one_and_are_asked_by_any_name(tmp_path):
+async def test_pages_and_websockets_share_a_unix_socket_and_are_asked_by_any_name(tmp_path):
     path = tmp_path / "app.sock"
     async with serve(APP, folder=tmp_path) as app:
         answer = await get(path)
@@ -44,7 +44,7 @@ async def test_pages_and_websockets_share_one_and_are_asked_by_any_name(tmp_path
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
 
-async def test_many_get_large_values_there_as_anywhere(tmp_path):
+async def test_many_get_large_values_at_a_unix_socket_as_anywhere(tmp_path):
     async with serve(APP, folder=tmp_path):
         path = str(tmp_path / "app.sock")
         async with (
@@ -56,7 +56,7 @@ async def test_many_get_large_values_there_as_anywhere(tmp_path):
                 assert [len(await each.recv()) for each in (one, two)] == [500_000] * 2
 
 
-async def test_a_client_that_goes_is_noticed_there_too(tmp_path):
+async def test_a_client_that_goes_is_noticed_at_a_unix_socket(tmp_path):
     async with serve(APP, folder=tmp_path) as app:
         path = str(tmp_path / "app.sock")
         async with unix_connect(path, "ws://a/") as witness:
@@ -69,7 +69,9 @@ async def test_a_client_that_goes_is_noticed_there_too(tmp_path):
             assert app.server.clients == 1
 
 
-async def test_the_file_goes_with_the_server_and_one_of_a_killed_server_is_replaced(tmp_path, count_descriptors):
+async def test_the_file_of_a_unix_socket_goes_with_its_server_and_that_of_a_killed_one_is_replaced(
+    tmp_path, count_descriptors
+):
     path = tmp_path / "app.sock"
     counts = []
     for _ in range(3):  # the first makes what the process keeps
@@ -82,7 +84,7 @@ async def test_the_file_goes_with_the_server_and_one_of_a_killed_server_is_repla
     assert counts[1] == counts[2]
 
 
-async def test_one_at_which_somebody_listens_is_a_mistake_and_so_is_a_file(tmp_path):
+async def test_a_unix_socket_at_which_somebody_listens_is_a_mistake_and_so_is_a_file(tmp_path):
     path = tmp_path / "app.sock"
     async with serve(APP, folder=tmp_path):
         with pytest.raises(ListenError, match="is in use by another program"):
@@ -96,7 +98,7 @@ async def test_one_at_which_somebody_listens_is_a_mistake_and_so_is_a_file(tmp_p
     assert path.read_text() == "a letter"
 
 
-async def test_a_reload_keeps_it_with_its_clients_changes_its_mode_and_lets_it_go(tmp_path):
+async def test_a_reload_keeps_a_unix_socket_with_its_clients_changes_its_mode_and_lets_it_go(tmp_path):
     path = tmp_path / "app.sock"
     async with serve(APP, folder=tmp_path) as app:
         inode = path.stat().st_ino
@@ -153,7 +155,7 @@ def test_what_cannot_be_listened_at_is_a_mistake(tmp_path, endpoint, says):
     assert len(refused.value.problems) == 1
 
 
-def test_two_of_a_kind_cannot_share_one(tmp_path):
+def test_two_endpoints_of_a_kind_cannot_share_a_unix_socket(tmp_path):
     text = 'endpoints: [{name: a, address: "unix:x", protocol: ws}, {name: b, address: "unix:./x", protocol: ws}]'
     with pytest.raises(ConfigError, match='is taken by the endpoint "a"'):
         parse_config(text, file="routes.yaml", folder=tmp_path, actions=BUILT_IN)
@@ -222,7 +224,7 @@ async def start_nginx(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["$host", "$http_host"])
-async def test_nginx_asks_there_for_pages_and_websockets(tmp_path, start_nginx, host):
+async def test_nginx_asks_at_a_unix_socket_for_pages_and_websockets(tmp_path, start_nginx, host):
     url = "http://app.example.com:8080"
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "nginx.sock"))
     async with serve(PROXIED, folder=tmp_path):

@@ -53,7 +53,7 @@ def test_what_takes_the_short_way_goes_where_it_would_have_gone(document, gate, 
 @given(documents, st.sampled_from([None, GATE]))
 @example({"message": 5}, GATE)
 @example({"message": "hi", "ref": []}, None)
-def test_what_is_refused_never_takes_it(document, gate):
+def test_what_is_refused_never_takes_the_short_way(document, gate):
     payload = orjson.dumps(document)
     try:
         read_message(payload, gate)
@@ -62,7 +62,7 @@ def test_what_is_refused_never_takes_it(document, gate):
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b'{"message":NaN}', b"[]", b'"message"'])
-def test_what_is_no_message_never_takes_it(payload):
+def test_what_is_no_message_never_takes_the_short_way(payload):
     assert read_value(payload, None) is None
 
 
@@ -83,5 +83,5 @@ def test_the_short_way_is_taken_at_all():
         {"rebroadcast": Rebroadcast.GROUP},
     ],
 )
-def test_signals_that_have_something_to_decide_have_none(changes):
+def test_signals_that_have_something_to_decide_have_no_short_way(changes):
     assert make_rule(**changes).shortcut is None

@@ -189,13 +189,13 @@ class TestHandover:
         assert (await client.open("/echo", message("one") + message("two"))).startswith(b"HTTP/1.1 101")
         assert [await client.frame(), await client.frame()] == [(TEXT, b"one"), (TEXT, b"two")]
 
-    async def test_so_is_half_a_frame_and_its_other_half(self, raw):
+    async def test_half_a_frame_behind_the_handshake_and_its_other_half_are_read(self, raw):
         client, data = await raw(), message("split in two")
         await client.open("/echo", data[:7])
         await client.send(data[7:])
         assert await client.frame() == (TEXT, b"split in two")
 
-    async def test_so_is_more_than_http_would_buffer(self, raw):
+    async def test_more_than_http_would_buffer_is_read_behind_the_handshake(self, raw):
         # Sanic stops reading from 64 KiB on, and cannot know that nobody would read on for it.
         client, payload = await raw(), b"x" * 200_000
         sending = asyncio.ensure_future(client.open("/raw", frame(BINARY, payload) + frame(BINARY, payload)))
@@ -290,7 +290,7 @@ class TestClosingHandshake:
         assert await log.receive() == "please"
         assert await log.receive_json() == ["/closes", 4321]
 
-    async def test_both_close_at_once(self, raw, log):
+    async def test_server_and_peer_may_close_at_once(self, raw, log):
         client = await raw()
         await client.open("/closes", message("please") + close_frame(1000))
         assert (await client.frame())[0] == CLOSE
@@ -313,7 +313,7 @@ class TestBrokenProtocol:
             (bytes.fromhex("82ff0000000000040001"), 1009),
         ],
     )
-    async def test_it_is_answered_with_its_code_and_the_connection_ends(self, raw, log, broken, code):
+    async def test_a_broken_rule_is_answered_with_its_code_and_the_connection_ends(self, raw, log, broken, code):
         client = await raw()
         await client.open("/echo", message("before") + broken)
         assert await client.frame() == (TEXT, b"before")
@@ -337,7 +337,7 @@ class TestBrokenProtocol:
         client.sock.close()
         assert await log.receive_json() == ["/echo", 1002]
 
-    async def test_it_is_said_behind_what_waits_for_a_client_that_reads_late(self, held, settled):
+    async def test_a_broken_rule_is_answered_behind_what_waits_for_a_client_that_reads_late(self, held, settled):
         client, side = held
         await client.send(frame(3))
         await settled()
@@ -364,7 +364,7 @@ class TestAbruptEnds:
         assert await client.at_end()
         assert await log.receive_json() == ["/echo", 1006]
 
-    async def test_it_can_do_so_in_the_middle_of_a_frame(self, raw, log):
+    async def test_a_peer_may_close_its_side_in_the_middle_of_a_frame(self, raw, log):
         client = await raw()
         await client.open("/echo", message("last words")[:9])
         client.sock.shutdown(socket.SHUT_WR)
@@ -466,7 +466,7 @@ class TestKeepalive:
         assert await log.receive_json() == ["/closes", 4321]
         assert await client.at_end()
 
-    async def test_so_is_one_that_keeps_sending_after_an_error(self, raw, log, clock):
+    async def test_a_peer_that_keeps_sending_after_an_error_is_given_up(self, raw, log, clock):
         client = await raw()
         await client.open("/echo", frame(3))
         assert (await client.frame())[0] == CLOSE
@@ -476,7 +476,9 @@ class TestKeepalive:
         assert await log.receive_json() == ["/echo", 1002]
 
     @pytest.mark.parametrize("how", ["by a close frame", "by closing its side"])
-    async def test_so_is_one_that_closed_without_reading_what_waits_for_it(self, held, settled, log, clock, how):
+    async def test_a_peer_that_closed_without_reading_what_waits_for_it_is_given_up(
+        self, held, settled, log, clock, how
+    ):
         client, side = held
         if how == "by a close frame":
             await client.send(close_frame(1000))
@@ -500,7 +502,7 @@ async def test_an_endpoint_pings_by_its_own_pace_and_a_reload_changes_that():
         assert (keepalive.shortest, connection.pace.every) == (4, 4)
 
 
-async def test_all_of_it_works_over_tls(trusting):
+async def test_messages_of_all_lengths_pings_and_closes_work_over_tls(trusting):
     app = APP.replace("protocol: ws", "protocol: wss, self_signed: true")
     async with serve(app, plugins={"watch": PLUGIN}) as running:
         url = running.url()

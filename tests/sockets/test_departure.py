@@ -182,7 +182,7 @@ async def test_who_goes_while_its_messages_wait_is_gone_at_once_and_they_are_han
     assert not house.app.server.node.hub.closing
 
 
-async def test_so_is_one_that_had_sent_more_than_is_kept(house, count_descriptors):
+async def test_who_had_sent_more_than_is_kept_is_gone_at_once_and_heard_in_order(house, count_descriptors):
     before = count_descriptors()
     sock = await house.open("/slow")
     await house.send(sock, messages(range(40), AHEAD // 16))
@@ -249,7 +249,7 @@ async def test_who_goes_while_it_arrives_is_gone_at_once_and_all_of_it_is_done_i
     assert [each for each in heard if each[0] != "gone"] == [["here"], *work(range(2)), ["bye"]]
 
 
-async def test_nothing_is_handled_of_one_that_is_refused_after_it_has_gone(house):
+async def test_nothing_is_handled_of_a_client_that_is_refused_after_it_has_gone(house):
     house.plugin.refused.add("/door/b")
     sock = await house.open("/door/b")
     await house.send(sock, messages(range(2)))
@@ -347,7 +347,7 @@ async def test_a_server_that_stops_waits_no_longer_than_it_says_for_those_that_h
     assert not running.server.node.hub.closing
 
 
-async def test_all_of_it_is_noticed_over_tls(trusting):
+async def test_a_departure_is_noticed_over_tls(trusting):
     app = APP.replace("protocol: ws", "protocol: wss, self_signed: true")
     async with (
         serve(app, plugins={"departures": PLUGIN}) as running,

@@ -128,7 +128,7 @@ def test_ten_thousand_go_two_in_a_hundred_at_a_time_four_times_a_second(world):
     assert not world.clock.waiting
 
 
-def test_they_go_in_the_order_in_which_they_came(world):
+def test_clients_go_in_the_order_in_which_they_came(world):
     clients = world.clients(1_000)
     world.say_goodbye()
     world.clock.advance(30)
@@ -216,7 +216,7 @@ class TestReturn:
 class TestWork:
     """Clients whose messages are being handled."""
 
-    def test_they_are_closed_at_the_first_look_after_it_is_done(self, world):
+    def test_clients_are_closed_at_the_first_look_after_their_work_is_done(self, world):
         clients = world.clients(10)
         world.busy = set(clients[:2])
         world.say_goodbye()
@@ -231,7 +231,7 @@ class TestWork:
         assert clients[1].closed_at == 4.25
         assert world.over_at == [4.25]
 
-    def test_when_three_quarters_of_the_time_are_over_they_are_closed_all_the_same(self, world):
+    def test_when_three_quarters_of_the_time_are_over_clients_whose_work_goes_on_are_closed(self, world):
         clients = world.clients(10)
         world.busy = set(clients)
         world.say_goodbye(seconds=4)

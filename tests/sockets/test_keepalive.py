@@ -177,14 +177,14 @@ def test_a_peer_that_does_not_answer_a_close_frame_is_given_up(clock, hub, keepa
     assert (client.dropped, client.finished) == ([CloseCode.ABNORMAL], 0)
 
 
-def test_one_that_has_gone_while_its_messages_wait_has_a_time_of_its_own(clock, hub, keepalive):
+def test_a_peer_that_has_gone_while_its_messages_wait_has_a_time_of_its_own(clock, hub, keepalive):
     gone = Closing(heeded=True)
     hub.closing.add(gone)
     clock.advance(60)
     assert (gone.dropped, gone.finished) == ([], 0)
 
 
-def test_one_whose_machine_has_the_close_frame_is_given_up_without_a_reset_which_could_take_it_away(
+def test_a_peer_whose_machine_has_the_close_frame_is_given_up_without_a_reset_which_could_take_it_away(
     clock, hub, keepalive
 ):
     clear, tls = Closing(0), Closing(0, tls=True)
@@ -207,7 +207,7 @@ def test_a_peer_that_reads_on_towards_the_close_frame_is_waited_for_and_given_up
     assert client.dropped == [CloseCode.ABNORMAL]
 
 
-def test_a_peer_that_answered_in_time_is_not(clock, hub, keepalive):
+def test_a_peer_that_answered_in_time_is_not_given_up(clock, hub, keepalive):
     client = Closing()
     hub.closing.add(client)
     clock.advance(5)
@@ -219,7 +219,7 @@ def test_a_peer_that_answered_in_time_is_not(clock, hub, keepalive):
     assert client.dropped == []
 
 
-def test_it_looks_once_a_second_until_it_is_stopped(clock, keepalive, connection):
+def test_the_keepalive_looks_once_a_second_until_it_is_stopped(clock, keepalive, connection):
     clock.advance(10)
     assert keepalive.now == 1_010
     assert len(clock.later) == 1
@@ -229,7 +229,7 @@ def test_it_looks_once_a_second_until_it_is_stopped(clock, keepalive, connection
     assert connection.pings == []
 
 
-def test_one_that_is_given_up_while_others_are_looked_at_disturbs_nobody(clock, keepalive):
+def test_a_peer_that_is_given_up_while_others_are_looked_at_disturbs_nobody(clock, keepalive):
     connections = [Watched(clock, keepalive) for _ in range(5)]
     clock.advance(25)
     connections[2].hear()
@@ -237,7 +237,7 @@ def test_one_that_is_given_up_while_others_are_looked_at_disturbs_nobody(clock, 
     assert [each.given_up for each in connections] == [[35], [35], [], [35], [35]]
 
 
-def test_each_is_pinged_and_given_up_by_the_pace_of_its_own_endpoint(clock, keepalive):
+def test_each_peer_is_pinged_and_given_up_by_the_pace_of_its_own_endpoint(clock, keepalive):
     hasty, other = Watched(clock, keepalive), Watched(clock, keepalive)
     hasty.pace = KeepaliveConfig(every=3.0, patience=2.0)
     keepalive.shortest = 3.0

@@ -382,13 +382,13 @@ async def test_who_has_worked_the_server_too_hard_is_read_later(app, paced, sett
         assert await client.receive() == "late"
 
 
-async def test_the_loops_own_clock_lets_it_go_on_by_itself():
+async def test_the_loops_own_clock_lets_a_paused_client_go_on():
     async with serve(APP.replace("10/s", "50/s")) as running, running.connect("/echo") as client:
         client.socket.transport.write(messages(range(150)))
         assert await received(client, 150) == texts(range(150))
 
 
-async def test_the_same_holds_over_tls(trusting):
+async def test_a_rate_holds_over_tls(trusting):
     app = APP.replace("protocol: ws", "protocol: wss, self_signed: true").replace("10/s", "50/s")
     async with serve(app) as running, running.connect("/echo", ssl=trusting) as client:
         for first in range(0, 150, 10):

@@ -635,7 +635,7 @@ def test_a_transaction_in_which_the_server_is_killed_is_undone_by_the_next_start
 
 
 @pytest.mark.parametrize("replaced", [True, False], ids=["another file", "the same file"])
-def test_a_copy_that_is_put_back_then_is_not_mixed_with_what_was_there(killed, file, kept, replaced, caplog):
+def test_a_copy_that_is_put_back_after_a_kill_is_not_mixed_with_what_was_there(killed, file, kept, replaced, caplog):
     copy, overwritten = killed
     if replaced:
         file.unlink()
@@ -645,7 +645,7 @@ def test_a_copy_that_is_put_back_then_is_not_mixed_with_what_was_there(killed, f
     assert ("was left by a server that was killed while it wrote another file" in caplog.text) == overwritten
 
 
-def test_a_file_that_is_taken_away_then_is_a_new_one(killed, file, kept):
+def test_a_file_that_is_taken_away_after_a_kill_is_a_new_one(killed, file, kept):
     file.unlink()
     assert kept() == {}
 

@@ -48,7 +48,7 @@ def test_any_json_value_comes_out_as_it_went_in(value):
 
 
 @given(JSON | TEMPTING)
-def test_inside_what_a_template_builds_it_is_equal(value):
+def test_inside_what_a_template_builds_any_json_value_is_equal(value):
     built = BUILT.render({"message": value})
     assert json.dumps(built) == json.dumps({"a": [value]})
 
@@ -95,7 +95,7 @@ def test_blanks_and_comments_around_an_expression_leave_it_whole(render, text):
 
 
 @pytest.mark.parametrize("text", ["{{ message }}.", "{{ message }}{{ '' }}", "{% if 1 %}{{ message }}{% endif %}"])
-def test_anything_more_makes_it_a_text(render, text):
+def test_anything_more_around_an_expression_makes_a_text(render, text):
     assert render(text, message=1).rstrip(".") == "1"
 
 

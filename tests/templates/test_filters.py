@@ -95,7 +95,7 @@ def test_a_filter_gives(compiled, problems, expression, result):
         ("1.25 | round(1, 'floor')", 1.2),
     ],
 )
-def test_a_filter_also_gives(render, expression, result):
+def test_an_expression_with_filters_gives(render, expression, result):
     assert render(f"{{{{ {expression} }}}}", data=MappingProxyType({"a": 1})) == result
 
 
@@ -219,7 +219,7 @@ def test_numbers_moments_digests_and_json(render, expression, result):
         ("{{ ('[' * 200000 ~ ']' * 200000) | from_json }}", "from_json"),
     ],
 )
-def test_what_these_do_not_take_is_told(compiled, template, text):
+def test_what_filters_of_numbers_moments_digests_and_json_do_not_take_is_told(compiled, template, text):
     with pytest.raises(TemplateFailedError) as failed:
         compiled(template).render({})
     assert failed.value.text.startswith(text)

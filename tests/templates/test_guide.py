@@ -28,7 +28,7 @@ def test_an_example_gives_what_stands_beside_it(render, template):
     assert render(template, **SCOPE) == json.loads(EXAMPLES[template].strip("`"))
 
 
-def test_there_are_examples():
+def test_the_guide_of_templates_has_examples():
     assert len(EXAMPLES) > 10
 
 

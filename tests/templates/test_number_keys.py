@@ -63,7 +63,7 @@ signals:
         assert await client.receive_json() == [{"a": 1}, {"a": 1, "b": 2}]
 
 
-async def test_a_view_finds_it_too(site, tmp_path):
+async def test_a_view_finds_what_stands_at_the_text_of_a_number(site, tmp_path):
     (tmp_path / "page.html").write_text("{{ state.count[params.n] | default(0) }}")
     routes = """
 routes:

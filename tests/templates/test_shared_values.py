@@ -110,7 +110,7 @@ async def many(event):
 
 
 @pytest.mark.parametrize("path", ["/times", "/message", "/log", "/set", "/plugin"])
-async def test_its_step_fails_and_nobody_else_notices(live, failures, path):
+async def test_a_step_that_sends_too_much_fails_and_nobody_else_notices(live, failures, path):
     async with (
         live(SERVED + "  - {path: /plugin, handler: many}\n", plugins={"many": PLUGIN}) as app,
         app.connect(path) as greedy,
