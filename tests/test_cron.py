@@ -192,6 +192,7 @@ def test_around_a_clock_change_the_moments_are_those_of_the_reference(zone, chan
     assert [each.astimezone(UTC) for each in islice(found, len(expected))] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", YEARS)
 @pytest.mark.parametrize(
     ("text", "hours", "minutes"),

@@ -27,6 +27,7 @@ def some_text(rnd):
     return "".join(rnd.choice(PIECES) for _ in range(rnd.randrange(6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(300))
 def test_lists_and_mappings_count_and_what_only_looks_like_them_in_texts_does_not(seed):
     rnd = random.Random(seed)

@@ -821,6 +821,7 @@ def footprint():
     }
 
 
+@pytest.mark.slow
 async def test_many_reloads_leave_nothing_behind(tmp_path):
     (tmp_path / "page.html").write_text("hello")
     text = app_of(

@@ -127,6 +127,7 @@ async def test_a_cursor_is_seen_by_everyone_until_it_is_gone(cook):
         assert await ada.receive_json() == {"of": bob.id, "gone": True}
 
 
+@pytest.mark.slow
 async def test_the_lobby_remembers_lines_and_who_loads_the_page_anew_has_not_left(cook):
     async with cook("lobby") as app, app.connect("/lobby/Ada") as ada:
         assert await ada.receive_json() == {"lines": []}

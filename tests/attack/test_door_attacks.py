@@ -270,6 +270,7 @@ async def test_what_changes_something_is_refused_to_a_foreign_page_by_any_method
         assert (await send(app, method=method, path=path, **sent)).status_code < 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/rung", "/count"])
 async def test_an_image_on_a_page_of_the_same_site_changes_something_if_that_is_a_page_of_this_app(app, path):
     """A site is a host's name without its first part, whatever the port: others may have pages there."""

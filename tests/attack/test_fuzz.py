@@ -73,6 +73,7 @@ async def test_whatever_comes_as_frames_over_a_socket_ends_its_connection_at_mos
     assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rounds", "targets"),
     [

@@ -265,6 +265,7 @@ class TestFraming:
 class TestWhatTakesItsTime:
     LIMITS = "{handshake: 300ms}"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("head", "piece"),
         [
@@ -293,6 +294,7 @@ class TestWhatTakesItsTime:
             assert world.gate.inbound.held == 0
             assert world.gate.requests == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "request_",
         [
@@ -310,6 +312,7 @@ class TestWhatTakesItsTime:
             await world.until(lambda: not world.connections)
             assert world.gate.requests == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["kept open", "closed"])
     async def test_a_download_that_is_read_slowly_but_steadily_comes_whole(self, tmp_path, last):
         async with attacked(tmp_path, "{handshake: 100ms}") as world:
@@ -378,6 +381,7 @@ class TestWhatIsHeld:
         assert world.gate.requests == 0
         assert not len(world.gate.newcomers) + len(world.gate.waiting)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("how", ["answered", "half a body", "half a head", "malformed", "unread"])
     async def test_a_connection_that_has_ended_does_not_wait_for_the_collector(self, world, how):
         gc.collect()
@@ -415,6 +419,7 @@ class TestWhatIsHeld:
 
 
 class TestDeepBodies:
+    @pytest.mark.slow
     @pytest.mark.parametrize("levels", [241, 255, 900, 1_030, 100_000])
     async def test_a_body_too_deep_to_be_sent_again_is_the_clients_mistake(self, world, caplog, levels):
         body = b"[" * levels + b"]" * levels
@@ -470,6 +475,7 @@ class TestConnectionsThatSayNothing:
                 await client.send("hello")
                 assert await client.receive() == "hello"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("endpoint", ["web", "safe"])
     async def test_a_process_with_few_descriptors_serves_others_beside_a_crowd(self, tmp_path, endpoint):
         with small_process(tmp_path) as ports, contextlib.ExitStack() as stack:

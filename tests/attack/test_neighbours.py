@@ -119,6 +119,7 @@ async def all_of(neighbour, count):
     return [int((await neighbour.recv()).split()[0]) for _ in range(count)]
 
 
+@pytest.mark.slow
 async def test_a_neighbour_whose_line_is_slow_is_not_closed_by_messages_of_which_two_fill_its_outbox(app):
     async with (
         Line(app.server.endpoints[0].port) as line,
@@ -141,6 +142,7 @@ async def test_a_neighbour_whose_line_is_slow_is_not_closed_by_messages_of_which
         assert app.server.clients == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "connections"), [("/actions", 1), ("/actions", 10), ("/handler", 1)])
 async def test_a_neighbour_whose_line_is_slow_is_not_closed_by_requests_that_send_to_everyone(app, path, connections):
     live, web = app.server.endpoints

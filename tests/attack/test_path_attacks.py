@@ -182,6 +182,7 @@ asked_paths = st.lists(pieces, max_size=8).map(lambda parts: "/" + "".join(parts
 )
 
 
+@pytest.mark.slow
 @given(st.text() | asked_paths)
 def test_the_one_form_of_a_path_is_its_own_one_form(text):
     once = TABLE.canonical_path(text)

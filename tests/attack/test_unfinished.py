@@ -233,6 +233,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [(), (PACKED,), (V1,)], ids=["plain", "packed", "v1"])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nothing_of_a_client_that_has_gone_waits_for_the_collector(scene, frame, endpoint, kind, lines):

@@ -95,6 +95,7 @@ async def test_the_yardstick_delivers_every_message_to_everyone(programs, mode):
     assert (report["missing"], report["duplicate_or_late"], report["clean_closes"]) == (0, 0, 5)
 
 
+@pytest.mark.slow
 @needs_cc
 @pytest.mark.parametrize("size", ["64", "200", "70000"])
 async def test_the_yardstick_echoes_frames_of_every_length_form(programs, size):
@@ -231,6 +232,7 @@ def test_a_server_that_ends_at_once_is_quoted(modules):
         pass
 
 
+@pytest.mark.slow
 @needs_cc
 @pytest.mark.parametrize("name", ["signalpost", "stock Sanic", "picows", "node ws", "aiohttp", "websockets"])
 def test_every_server_delivers_every_message_to_everyone(modules, programs, monkeypatch, name):
@@ -306,6 +308,7 @@ def test_the_committed_picture_is_drawn_from_the_committed_figures(modules):
     assert picture.read_text(encoding="utf-8") == drawn
 
 
+@pytest.mark.slow
 @needs_cc
 async def test_a_soak_finds_nothing_wrong_and_says_what_came_of_everybody(modules, programs, monkeypatch):
     soak, harness = modules.soak, modules.harness
@@ -321,6 +324,7 @@ async def test_a_soak_finds_nothing_wrong_and_says_what_came_of_everybody(module
     assert "nothing: no gap" in soak.describe(made, 1.0)
 
 
+@pytest.mark.slow
 @needs_cc
 async def test_reloads_under_load_lose_nothing_and_leave_nothing_behind(modules, programs, monkeypatch):
     reloads, harness = modules.reloads, modules.harness

@@ -36,6 +36,7 @@ def told_of(kind, server):
     return next(line for line in server.process.stderr if f" by {kind} " in line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["a handler", "a shutdown"])
 def test_a_plugin_that_blocks_the_loop_for_ever_is_named_with_its_line_meanwhile(how, write, run):
     write("limits: {drain: 0s}", stuck=BLOCKING)

@@ -231,20 +231,24 @@ class TestColour:
         write(BROKEN)
         return terminal
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("command", ["check", "run"])
     def test_a_terminal_shows_problems_in_colour(self, shown, command):
         assert "\x1b[31;1m" in shown(command)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("command", ["check", "run"])
     def test_no_color_is_heard(self, shown, command):
         assert "\x1b" not in shown(command, NO_COLOR="1")
 
+    @pytest.mark.slow
     def test_a_terminal_without_colours_gets_none(self, shown):
         assert "\x1b" not in shown("check", TERM="dumb")
 
     def test_programs_read_problems_without_colour_on_a_terminal_too(self, shown):
         assert json.loads(shown("check", "--format", "json"))
 
+    @pytest.mark.slow
     def test_a_pipe_gets_no_colour(self, write, process):
         write(BROKEN)
         out, _ = process("check", TERM="xterm").communicate()
@@ -263,6 +267,7 @@ atexit.register(print, "at exit")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("check", "--format", "json"), ("schema",)])
 def test_what_plugins_print_is_on_stderr_and_a_program_reads_json(write, process, arguments):
     write(loud=LOUD)

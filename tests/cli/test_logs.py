@@ -141,6 +141,7 @@ def test_a_secret_is_hidden_before_a_line_is_cut_through_it(logger, output):
     assert "hunt" not in output.text
 
 
+@pytest.mark.slow
 def test_what_repeats_is_neither_written_nor_worded_but_counted(logger, handler, clock, output):
     worded = []
 
@@ -283,6 +284,7 @@ DICT = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [DICT, "logging.basicConfig(force=True)", "logging.getLogger().handlers.clear()"])
 @pytest.mark.parametrize(
     "when",

@@ -143,6 +143,7 @@ class TestStarters:
         assert {each["protocol"] for each in made.pop("endpoints")} == {"http", "ws"}
         assert made == {key: value for key, value in app.items() if key not in ("routes", "endpoints")}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", NAMES)
     async def test_each_starter_serves_its_page_all_that_the_page_loads_and_its_signal(self, folder, name):
         create_app(folder / "app", name)
@@ -219,6 +220,7 @@ class TestInstalled:
         with zipfile.ZipFile(build_package(ROOT)) as ours, zipfile.ZipFile(build_package(unpacked)) as theirs:
             assert sorted(theirs.namelist()) == sorted(ours.namelist())
 
+    @pytest.mark.slow
     def test_new_and_run_serve_the_whole_demo(self, installed, folder, process, run, ended):
         _, where, _ = ended(
             process("-c", "import signalpost; print(signalpost.__file__)", command=(installed,), **ALONE)
@@ -256,6 +258,7 @@ class TestInstalled:
             assert [one.recv(), other.recv()] == ["to all", "to all"]
         assert server.end(signal.SIGTERM) == (0, "", "")
 
+    @pytest.mark.slow
     def test_an_editable_installation_copies_the_checkout_as_it_is_now(self, install, folder, process, ended, tmp_path):
         checkout = tmp_path / "checkout"
         checkout.mkdir()
@@ -280,6 +283,7 @@ def get(url, body=None):
 
 
 class TestPlugin:
+    @pytest.mark.slow
     def test_a_new_plugin_is_a_package_whose_tests_pass_as_they_are(self, signalpost, folder, process):
         result = signalpost("new", "--plugin", "signalpost-loud-hailer")
         assert (result.exit_code, result.stderr) == (0, "")

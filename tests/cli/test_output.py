@@ -136,6 +136,7 @@ def free_pair():
 
 
 class TestWhereItListens:
+    @pytest.mark.slow
     def test_a_port_moves_all_endpoints_and_those_that_share_one_still_do(self, write, run):
         write(SHARED)
         port = free_pair()
@@ -153,6 +154,7 @@ class TestWhereItListens:
         assert "8090" not in ports
         assert "8091" not in ports
 
+    @pytest.mark.slow
     def test_a_host_moves_all_endpoints_and_stays_over_a_reload(self, write, run):
         write("signals: [{path: /a}]")
         server = run("--host", "127.0.0.2")
@@ -192,6 +194,7 @@ class TestWhereItListens:
             "only an http and a ws endpoint can share one, not http and http\n"
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("asked", [("--host", "127.0.0.2"), ("--port", "0")])
     def test_an_endpoint_at_a_unix_socket_stays_there(self, write, run, folder, asked):
         write("""
@@ -226,6 +229,7 @@ class TestOpen:
         program.chmod(0o755)
         return program, pipe
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("host", "shown"), [("127.0.0.2", "127.0.0.2"), ("::", "localhost"), ("*", "localhost")])
     def test_the_first_page_is_opened_once_it_is_served(self, write, run, folder, host, shown):
         write("routes: [{path: /, do: [{respond: {text: here}}], method: GET}]")
@@ -236,6 +240,7 @@ class TestOpen:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         assert opener.open(url).read() == b"here"
 
+    @pytest.mark.slow
     def test_an_app_without_pages_says_so_and_runs(self, write, run):
         write("endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]")
         server = run("--open", BROWSER="/bin/true")
@@ -243,6 +248,7 @@ class TestOpen:
         assert (code, err) == (0, "")
         assert out == "note: --open: there is no http or https endpoint, so there is no page\n"
 
+    @pytest.mark.slow
     def test_pages_at_a_unix_socket_are_opened_by_nobody(self, write, run):
         write("""
             endpoints:
@@ -257,6 +263,7 @@ class TestOpen:
             "open the address of the proxy in front of it\n"
         )
 
+    @pytest.mark.slow
     def test_the_first_page_that_has_a_port_is_opened(self, write, run, folder):
         write("""
             endpoints:
@@ -267,6 +274,7 @@ class TestOpen:
         server = run("--open", BROWSER=str(program))
         assert pipe.read_text().strip() == f"{server.urls['web']}/"
 
+    @pytest.mark.slow
     def test_a_machine_without_a_browser_is_told_the_address(self, write, run):
         write("")
         server = run("--open", PATH="/nonexistent", DISPLAY="", WAYLAND_DISPLAY="", BROWSER="")
@@ -323,6 +331,7 @@ WAITING = """
 
 
 class TestWhatAStopWaitsFor:
+    @pytest.mark.slow
     def test_handlers_requests_and_jobs_are_named_with_their_plugin_their_path_and_how_many(self, write, run, folder):
         write(
             """
@@ -365,6 +374,7 @@ class TestWhatAStopWaitsFor:
             assert what in said
         assert server.end(signal.SIGCONT)[0] == 0
 
+    @pytest.mark.slow
     def test_a_long_path_that_a_client_chose_is_cut(self, write, run, folder):
         write("", patient=WAITING)
         server = run()
@@ -378,6 +388,7 @@ class TestWhatAStopWaitsFor:
         assert said.endswith("Ctrl-C again ends it now\n")
         assert len(said) < 500
 
+    @pytest.mark.slow
     def test_a_line_that_blocks_everything_is_named(self, write, run):
         write(
             "",

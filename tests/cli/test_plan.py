@@ -80,6 +80,7 @@ def test_what_has_changed_since_the_server_was_started_is_shown_with_its_place(w
     assert not record_path("routes.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_reload_is_what_further_changes_are_compared_with(write, run, planned):
     write(OLD)
     server = run()

@@ -73,6 +73,7 @@ def by_link(path, text):
         path.symlink_to(Path("..data") / path.name)
 
 
+@pytest.mark.slow
 def test_a_save_is_a_reload_however_it_is_done_and_who_is_connected_stays(app, run):
     server = run()
     more = APP.replace("  - {path: /ask", "  - {path: /more}\n  - {path: /ask")
@@ -100,6 +101,7 @@ SAVED = {
 }
 
 
+@pytest.mark.slow
 def test_every_file_that_the_app_is_made_of_is_watched(app, run):
     server = run()
     for name, (text, line) in SAVED.items():
@@ -115,6 +117,7 @@ def test_every_file_that_the_app_is_made_of_is_watched(app, run):
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_of(app, run):
     source = (
         "from signalpost import schedule\n\n@schedule('nightly', cron='0 0 * * *')\nasync def nightly(event): ...\n"
@@ -132,6 +135,7 @@ def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_o
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "when",
     ["os.chdir('/')", "@hookimpl\ndef startup(context): os.chdir('/')"],
@@ -149,6 +153,7 @@ def test_a_plugin_that_goes_to_another_folder_breaks_no_reload(app, run, process
     assert server.end(signal.SIGTERM)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_burst_is_one_reload_and_sighup_asks_for_another(app, run):
     server = run()
     for name, (text, _) in SAVED.items():
@@ -178,6 +183,7 @@ def test_a_broken_file_is_shown_as_check_shows_it_and_everything_stays_as_it_was
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_at_fault_and_new_is_watched_until_it_is_mended(app, run):
     server = run()
     (app / "shapes").mkdir()
@@ -189,6 +195,7 @@ def test_a_file_that_is_at_fault_and_new_is_watched_until_it_is_mended(app, run)
     assert server.process.stdout.readline() == "reloaded: ~1 signal\n"
 
 
+@pytest.mark.slow
 def test_a_file_that_is_named_before_it_is_made_is_waited_for(app, run):
     server = run()
     (app / "routes.yaml").write_text(APP.replace("timers:", "handlers: !include handlers.yaml\ntimers:"))
@@ -198,6 +205,7 @@ def test_a_file_that_is_named_before_it_is_made_is_waited_for(app, run):
     assert server.process.stdout.readline() == "reloaded: nothing changed\n"
 
 
+@pytest.mark.slow
 def test_a_plugin_that_cannot_start_is_named_and_the_old_one_goes_on(app, run):
     server = run()
     (app / "code" / "more.py").write_text(
@@ -214,6 +222,7 @@ def test_a_plugin_that_cannot_start_is_named_and_the_old_one_goes_on(app, run):
         assert client.recv() == "old"
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named_and_the_app_goes_on(app, run):
     server = run()
     port = server.urls["web"].rpartition(":")[2]
@@ -237,6 +246,7 @@ def has_inotify(process):
     return any("inotify" in str(each.readlink()) for each in Path(f"/proc/{process.pid}/fd").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_no_watch_watches_nothing_and_sighup_reloads(app, run):
     server = run("--no-watch")
@@ -248,6 +258,7 @@ def test_no_watch_watches_nothing_and_sighup_reloads(app, run):
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_secret_that_comes_by_a_reload_is_hidden_in_what_is_logged_from_then_on(app, run):
     server = run()
     (app / "secrets.yaml").write_text("token: hunter22hunter22\n")
@@ -281,6 +292,7 @@ def shutdown(context):
 """
 
 
+@pytest.mark.slow
 def test_a_stop_while_a_reload_waits_for_a_plugin_is_a_stop(app, run):
     server = run()
     (app / "code" / "slow.py").write_text(NEVER_READY)
@@ -295,6 +307,7 @@ os.execv(sys.executable, [sys.executable, "-m", "signalpost", "run"])
 """
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_stops_the_server_in_order(app):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -384,6 +397,7 @@ async def read(event):
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_a_plugin_reads_as_it_is_imported_is_part_of_it_unless_the_plugin_writes_it(app, run):
     def read():
         with connect(server.urls["live"] + "/read", compression=None, proxy=None) as client:
@@ -411,6 +425,7 @@ RESTLESS = (
 )
 
 
+@pytest.mark.slow
 def test_a_file_of_the_app_that_changes_all_the_time_holds_nobody_elses_reload_back(app, run):
     server = run()
     with subprocess.Popen([sys.executable, "-c", RESTLESS, app / "timers" / "two.yaml"]) as restless:
@@ -438,6 +453,7 @@ def startup(context):
 """
 
 
+@pytest.mark.slow
 def test_what_is_saved_while_the_plan_is_read_and_while_plugins_start_counts(app, process):
     (app / "code" / "slow.py").write_text(SLOW_START)
     server = process("run")
@@ -473,6 +489,7 @@ def saved_slowly(path, text, *, close):
     file.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("close", [False, True], ids=["kept open", "closed in the middle"])
 def test_a_slow_save_is_one_reload_and_nobody_is_sent_away(app, run, close):
     server = run()
@@ -493,6 +510,7 @@ def page_of(server):
         return answer.read().decode()
 
 
+@pytest.mark.slow
 def test_a_view_that_is_refused_is_not_shown(app, run):
     server = run()
     for name in ("web/base.html", "web/page.html"):
@@ -509,6 +527,7 @@ def test_a_view_that_is_refused_is_not_shown(app, run):
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_a_view_that_is_taken_away_is_what_it_was(app, run):
     server = run()
     for name in ("web/base.html", "web/page.html"):

@@ -165,6 +165,7 @@ def test_an_app_without_plugins_says_so(write, signalpost):
     assert signalpost("plugins").stdout == "no plugins in plugins/, and none installed\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["routes", "plugins"])
 @pytest.mark.parametrize("columns", [20, 80])
 def test_no_word_is_cut_at_any_width(app, terminal, signalpost, command, columns):
@@ -178,6 +179,7 @@ def test_a_wide_enough_terminal_is_not_exceeded(app, terminal):
     assert max(len(line) for line in shown.splitlines() if not line.startswith("note: ")) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [None, "40"])
 def test_through_a_pipe_every_row_is_one_line_and_has_no_colour(app, process, columns):
     out, _ = process("routes", TERM="xterm", **({"COLUMNS": columns} if columns else {})).communicate()
@@ -186,6 +188,7 @@ def test_through_a_pipe_every_row_is_one_line_and_has_no_colour(app, process, co
     assert nightly.endswith("routes.yaml:15")
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_headings_in_bold_and_no_color_is_heard(app, terminal):
     assert "\x1b[1mweb" in terminal("routes")
     assert "\x1b" not in terminal("routes", NO_COLOR="1")

@@ -33,6 +33,7 @@ def test_run_prints_where_it_listens_and_what_it_loaded_and_nothing_else(write, 
     assert server.end(signal.SIGTERM) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_run_prints_notes_before_where_it_listens(write, run):
     plugin = """
         from signalpost import signal
@@ -59,6 +60,7 @@ def test_run_is_quiet_when_clients_come_talk_and_go_and_when_it_is_stopped(write
         assert server.end(number) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_run_can_be_told_to_say_more(write, run):
     plugin = """
         import logging
@@ -76,6 +78,7 @@ def test_run_can_be_told_to_say_more(write, run):
     assert re.fullmatch(r"[-\d]+ [:,\d]+ INFO mine: news\n", more)
 
 
+@pytest.mark.slow
 def test_what_a_log_step_says_is_shown_at_once_unless_it_is_only_for_debugging(write, run):
     logs = '{log: "said {{ message }}"}, {log: {message: details, level: debug}}'
     write(f'signals: [{{path: /, do: [{logs}, {{reply: {{value: "{{{{ message }}}}"}}}}]}}]')
@@ -115,6 +118,7 @@ LOOSE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("escape", ["raise SystemExit(3)", "raise KeyboardInterrupt"])
 def test_neither_a_plugin_s_own_task_nor_a_callback_ends_the_server(write, run, escape):
     write("", loose=LOOSE.format(escape=escape))
@@ -126,6 +130,7 @@ def test_neither_a_plugin_s_own_task_nor_a_callback_ends_the_server(write, run, 
     assert "a callback or task of a plugin wanted to end the server" in err
 
 
+@pytest.mark.slow
 def test_a_plugin_that_stops_the_loop_does_not_stop_the_server(write, run):
     source = """
         import asyncio
@@ -174,6 +179,7 @@ def test_a_shutdown_that_cancels_all_tasks_there_are_ends_neither_the_server_nor
         assert state.execute("SELECT key FROM state").fetchall() == [("said",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_ctrl_c_ends_a_command_while_a_plugin_is_imported(write, process, ended, command):
     write("", slow="import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
@@ -213,6 +219,7 @@ NEVER_READY = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", STOPS)
 def test_a_stop_while_plugins_start_is_a_stop_and_what_was_started_is_shut_down(write, process, ended, number):
     write(slow=NEVER_READY)
@@ -300,6 +307,7 @@ IGNORES = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["task", "handler", "job"])
 def test_what_ignores_that_it_is_cancelled_is_left_behind_at_the_end(write, run, what):
     write("limits: {drain: 0s}", ignores=IGNORES.format(what=what))
@@ -332,6 +340,7 @@ NEVER_ENDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", STOPS)
 @pytest.mark.parametrize("how", NEVER_ENDS.values(), ids=NEVER_ENDS.keys())
 def test_a_second_signal_ends_run_at_once_whatever_does_not_end(write, run, ended, how, number):

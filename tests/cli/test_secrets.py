@@ -106,6 +106,7 @@ def test_an_address_that_cannot_be_bound_is_told_without_it(write, folder, proce
     assert "192.0.2.77" not in err
 
 
+@pytest.mark.slow
 def test_secrets_that_come_with_a_reload_are_hidden_in_a_log_that_had_begun_before(write, folder, run):
     write("signals: !include signals.yaml")
     (folder / "signals.yaml").write_text("- {path: /}")

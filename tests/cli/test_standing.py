@@ -80,6 +80,7 @@ async def connected(url):
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("error", [PanicError("panic"), SystemExit(3), asyncio.CancelledError(), OSError(28, "full")])
 async def test_whatever_call_fails_and_however_the_server_goes_on_reloads_and_stops_in_order(
@@ -128,6 +129,7 @@ STREAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redirection", STREAMS.values(), ids=STREAMS.keys())
 def test_streams_that_cannot_be_read_or_written_are_no_reason_to_end(folder, redirection):
     port = free_port()
@@ -144,6 +146,7 @@ def test_streams_that_cannot_be_read_or_written_are_no_reason_to_end(folder, red
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", ["sys.stdout.close()", "os.close(1)", "os.closerange(0, 3)", "sys.stdin.close(); sys.stderr.close()"]
 )
@@ -204,6 +207,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 def test_whatever_stands_in_place_of_a_name_is_a_problem_and_the_server_goes_on(write, run, folder):
     write("signals: [{path: /}]")
     good = (folder / "routes.yaml").read_text()

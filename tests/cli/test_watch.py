@@ -40,6 +40,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 @pytest.mark.parametrize("told", [True, False], ids=["the system tells", "the system does not"])
 async def test_every_change_is_noticed(files, tmp_path, change, told, monkeypatch):
@@ -218,6 +219,7 @@ def test_a_mode_that_changes_is_a_change(files, tmp_path):
     assert files.stamps() != before
 
 
+@pytest.mark.slow
 async def test_a_name_that_is_not_utf_8_is_no_end_of_watching(files, tmp_path):
     before = files.stamps()
     waiting = asyncio.ensure_future(files.changed(before))

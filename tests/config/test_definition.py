@@ -43,6 +43,7 @@ OPTIONS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(OPTIONS)
 def test_an_action_s_options_are_judged_in_the_whole_schema_as_alone(options):
     whole = routes_schema({"vote": VOTE})

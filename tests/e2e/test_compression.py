@@ -34,6 +34,7 @@ def extensions(client):
     return client.socket.response.headers.get("Sec-WebSocket-Extensions", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
 async def test_text_binary_large_and_many_messages_come_back(offer):
     large = "".join(f"line {index} of a large message\n" for index in range(100_000))[: 3 << 20]

@@ -98,6 +98,7 @@ def test_a_page_whose_name_leads_to_this_machine_reads_and_hears_nothing(target:
     page.context.close()
 
 
+@pytest.mark.slow
 def test_a_page_of_another_site_changes_nothing_by_fetch_or_form(target: Any, attacker: str, page: Page):
     page.goto(attacker)
     sent = page.evaluate(
@@ -115,6 +116,7 @@ def test_a_page_of_another_site_changes_nothing_by_fetch_or_form(target: Any, at
     assert rings(target) == 0
 
 
+@pytest.mark.slow
 def test_a_form_of_an_own_page_says_its_origin_and_is_heard(target: Any, page: Page):
     page.goto(f"{target.url}/own")
     with page.expect_navigation() as navigation:
@@ -124,6 +126,7 @@ def test_a_form_of_an_own_page_says_its_origin_and_is_heard(target: Any, page: P
     assert rings(target) == 1
 
 
+@pytest.mark.slow
 def test_a_form_that_hides_its_origin_is_refused_as_the_reference_says(target: Any, page: Page):
     page.goto(f"{target.url}/shy")
     with page.expect_navigation() as navigation:
@@ -131,6 +134,7 @@ def test_a_form_that_hides_its_origin_is_refused_as_the_reference_says(target: A
     assert navigation.value.status == 403
 
 
+@pytest.mark.slow
 def test_a_listed_page_may_send_json_and_read_the_answer_and_another_may_not(target: Any, attacker: str, page: Page):
     ring = """async url => {
         const headers = {"content-type": "application/json"};
@@ -143,6 +147,7 @@ def test_a_listed_page_may_send_json_and_read_the_answer_and_another_may_not(tar
     assert rings(target) == 1
 
 
+@pytest.mark.slow
 def test_a_page_of_another_site_cannot_frame_an_own_one(target: Any, attacker: str, page: Page):
     page.goto(attacker)
     page.set_content(f'<iframe src="{target.url}/own"></iframe>')

@@ -68,6 +68,7 @@ def test_two_people_see_each_others_messages(app: Any, open_page: OpenPage):
         expect(texts(others(page))).to_have_text([theirs])
 
 
+@pytest.mark.slow
 def test_words_said_at_one_time_come_to_one_order_on_all_pages(app: Any, open_page: OpenPage):
     pages = [open_page(app.url) for _ in range(3)]
     app.freeze()
@@ -85,6 +86,7 @@ def test_words_said_at_one_time_come_to_one_order_on_all_pages(app: Any, open_pa
     assert rest == [first, first]
 
 
+@pytest.mark.slow
 def test_nobodys_words_are_taken_for_anothers(app: Any, open_page: OpenPage):
     pages = [open_page(app.url) for _ in range(3)]
     for round_ in range(4):
@@ -98,6 +100,7 @@ def test_nobodys_words_are_taken_for_anothers(app: Any, open_page: OpenPage):
         expect(others(page)).to_have_count(16)
 
 
+@pytest.mark.slow
 def test_markup_in_a_message_stays_text(app: Any, open_page: OpenPage):
     ann, bob = open_page(app.url), open_page(app.url)
     markup = "<script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\n<b>&amp;</b>"
@@ -110,6 +113,7 @@ def test_markup_in_a_message_stays_text(app: Any, open_page: OpenPage):
     assert [page.evaluate("window.pwned") for page in (ann, bob)] == [None, None]
 
 
+@pytest.mark.slow
 def test_the_browser_itself_refuses_text_as_markup(app: Any, open_page: OpenPage, complaints: list[str]):
     page = open_page(app.url)
 
@@ -119,6 +123,7 @@ def test_the_browser_itself_refuses_text_as_markup(app: Any, open_page: OpenPage
     complaints.clear()
 
 
+@pytest.mark.slow
 def test_a_refusal_is_shown_at_the_message_that_caused_it(app: Any, open_page: OpenPage):
     ann, bob = open_page(app.url), open_page(app.url)
 
@@ -139,6 +144,7 @@ def test_a_refusal_is_shown_at_the_message_that_caused_it(app: Any, open_page: O
     expect(ann.locator("#counter")).to_have_text("1 too many")
 
 
+@pytest.mark.slow
 def test_when_the_server_restarts_both_pages_reconnect_and_what_was_written_meanwhile_is_sent(
     app: Any, open_page: OpenPage
 ):
@@ -171,6 +177,7 @@ def test_when_the_server_restarts_both_pages_reconnect_and_what_was_written_mean
     expect(texts(others(ann))).to_have_text(["after"])
 
 
+@pytest.mark.slow
 def test_a_message_lost_with_the_connection_says_so_and_can_be_sent_again(app: Any, open_page: OpenPage):
     page = open_page(app.url)
     app.freeze()
@@ -189,6 +196,7 @@ def test_a_message_lost_with_the_connection_says_so_and_can_be_sent_again(app: A
     expect(others(page)).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_message_that_its_path_does_not_echo_is_not_sending_for_ever(app: Any, open_page: OpenPage):
     page = open_page(f"{app.url}/?path=/silent")
     expect(page.locator("#path")).to_have_text("/silent")
@@ -201,6 +209,7 @@ def test_a_message_that_its_path_does_not_echo_is_not_sending_for_ever(app: Any,
     expect(delivery(own(page))).to_have_text(["no echo"])
 
 
+@pytest.mark.slow
 def test_a_page_without_a_network_says_offline_and_comes_back_with_it(app: Any, open_page: OpenPage):
     # By a name that is not the machine's own: localhost is there without any network.
     page = open_page(app.url.replace("127.0.0.1", "signalpost.test"))
@@ -215,6 +224,7 @@ def test_a_page_without_a_network_says_offline_and_comes_back_with_it(app: Any, 
     expect(delivery(own(page))).to_have_text(["sent"])
 
 
+@pytest.mark.slow
 def test_a_path_from_the_address_bar_never_becomes_another_host(app: Any, open_page: OpenPage):
     page = open_page(f"{app.url}/?path=//elsewhere.test/x")
 
@@ -223,6 +233,7 @@ def test_a_path_from_the_address_bar_never_becomes_another_host(app: Any, open_p
     expect(delivery(own(page))).to_have_text(["sent"])
 
 
+@pytest.mark.slow
 def test_page_and_signals_may_share_one_port(one_port_app: Any, open_page: OpenPage):
     page = open_page(one_port_app.url)
 
@@ -231,6 +242,7 @@ def test_page_and_signals_may_share_one_port(one_port_app: Any, open_page: OpenP
     expect(delivery(own(page))).to_have_text(["sent"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_works_on_a_small_screen_by_keyboard_alone(app: Any, open_page: OpenPage, scheme: str):
     page = open_page(app.url, viewport={"width": 360, "height": 640}, color_scheme=scheme)
@@ -278,6 +290,7 @@ def test_the_page_works_on_a_small_screen_by_keyboard_alone(app: Any, open_page:
     assert overflowing == []
 
 
+@pytest.mark.slow
 def test_a_rush_of_messages_keeps_the_end_in_view_and_the_document_small(app: Any, open_page: OpenPage):
     page, rusher = open_page(app.url), open_page(app.url)
 
@@ -290,6 +303,7 @@ def test_a_rush_of_messages_keeps_the_end_in_view_and_the_document_small(app: An
     assert distance_from_end(page) <= 1
 
 
+@pytest.mark.slow
 def test_values_that_are_not_text_are_shown_as_data(app: Any, open_page: OpenPage):
     page = open_page(f"{app.url}/?path=/any")
     values = [{"lines": [1, "<b>"]}, 0, {"message": "just this"}]
@@ -299,6 +313,7 @@ def test_values_that_are_not_text_are_shown_as_data(app: Any, open_page: OpenPag
     expect(texts(others(page))).to_have_text(['{"lines":[1,"<b>"]}', "0", "just this"])
 
 
+@pytest.mark.slow
 def test_the_view_greets_by_name_and_trusts_no_name(app: Any, open_page: OpenPage):
     page = open_page(app.url)
 
@@ -324,6 +339,7 @@ TALK = """
 """
 
 
+@pytest.mark.slow
 def test_a_browser_compresses_and_reads_what_is_compressed(one_port_app: Any, open_page: OpenPage):
     one_port_app.kill()
     file = one_port_app.folder / "routes.yaml"
@@ -337,6 +353,7 @@ def test_a_browser_compresses_and_reads_what_is_compressed(one_port_app: Any, op
 # Where the socket is
 
 
+@pytest.mark.slow
 def test_a_page_follows_its_socket_to_another_port(app: Any, open_page: OpenPage):
     page = open_page(app.url)
 
@@ -348,6 +365,7 @@ def test_a_page_follows_its_socket_to_another_port(app: Any, open_page: OpenPage
     expect(delivery(own(page))).to_have_text(["sent"])
 
 
+@pytest.mark.slow
 def test_a_page_that_finds_nobody_at_the_port_it_knows_asks_for_another(app: Any, open_page: OpenPage):
     page = open_page(app.url)
 
@@ -360,6 +378,7 @@ def test_a_page_that_finds_nobody_at_the_port_it_knows_asks_for_another(app: Any
     expect(delivery(own(page))).to_have_text(["sent"])
 
 
+@pytest.mark.slow
 def test_a_page_behind_a_plain_forward_has_its_socket_there_too(
     one_port_app: Any, open_page: OpenPage, forward: Callable[[str], Any]
 ):
@@ -381,6 +400,7 @@ def restart_in_slow_motion(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Connected")
 
 
+@pytest.mark.slow
 def test_a_page_on_a_dead_line_says_so_within_a_minute_and_claims_nothing(
     one_port_app: Any, open_page: OpenPage, forward: Callable[[str], Any]
 ):
@@ -403,6 +423,7 @@ def test_a_page_on_a_dead_line_says_so_within_a_minute_and_claims_nothing(
     assert "The server has it" not in page.content()
 
 
+@pytest.mark.slow
 def test_a_page_on_a_quiet_line_stays_connected(app: Any, open_page: OpenPage):
     page = open_page(f"{app.url}/?path=/silent")
     restart_in_slow_motion(page)
@@ -417,6 +438,7 @@ def test_a_page_on_a_quiet_line_stays_connected(app: Any, open_page: OpenPage):
     assert signs == []
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_no_echo_is_enough_to_know_that_all_is_well(app: Any, open_page: OpenPage):
     page = open_page(f"{app.url}/?path=/date")
     page.clock.install()
@@ -428,6 +450,7 @@ def test_an_answer_that_is_no_echo_is_enough_to_know_that_all_is_well(app: Any, 
     expect(delivery(own(page))).to_have_text(["received"])
 
 
+@pytest.mark.slow
 def test_a_message_that_is_too_long_for_the_server_is_refused_and_what_came_behind_it_is_sent(
     app: Any, open_page: OpenPage
 ):
@@ -452,6 +475,7 @@ def test_a_message_that_is_too_long_for_the_server_is_refused_and_what_came_behi
     assert len(page.locator("#text").input_value()) == 1_100_000
 
 
+@pytest.mark.slow
 def test_the_page_promises_nothing_about_who_gets_what_is_written(app: Any, open_page: OpenPage):
     for path in ("/", "/silent"):
         page = open_page(f"{app.url}/?path={path}")

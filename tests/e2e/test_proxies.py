@@ -133,6 +133,7 @@ def talk(one: Page, other: Page) -> None:
         expect(listener.locator(".message:not(.own) .text").last).to_have_text(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [
@@ -152,6 +153,7 @@ def test_the_page_works_behind_a_proxy_as_it_is(
     assert "refused" not in log_of(app)
 
 
+@pytest.mark.slow
 def test_the_page_works_where_one_port_has_all_and_a_proxy_knows_only_that(
     app: Any, proxies: Proxies, open_page: Callable[..., Page]
 ):
@@ -172,6 +174,7 @@ def test_the_page_works_where_one_port_has_all_and_a_proxy_knows_only_that(
     talk(open_page(url), open_page(url))
 
 
+@pytest.mark.slow
 def test_behind_a_proxy_that_passes_nothing_on_the_log_says_what_it_is_to_pass_on(app: Any, proxies: Proxies):
     url = proxies.nginx(BARE)
 

@@ -314,6 +314,7 @@ class TestEnvelope:
                 assert closed.value.rcvd.code == code
             await stopping
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("subprotocols", "code"), [([], 1011), (["signalpost.v1"], 1013)])
     async def test_where_there_is_no_room_for_unfinished_messages_only_v1_is_told_to_try_again_later(
         self, subprotocols, code

@@ -178,6 +178,7 @@ async def test_over_what_all_outboxes_may_hold_the_slowest_goes_whatever_its_pol
             assert len(gaps(heard)) == 1  # what was said before it came
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["ws", "wss"])
 @pytest.mark.parametrize("policy", ["disconnect", "drop_oldest", "latest"])
 async def test_a_receipt_counts_whom_a_value_was_queued_for_and_whom_not(policy, protocol, trusting):
@@ -200,6 +201,7 @@ async def test_a_receipt_counts_whom_a_value_was_queued_for_and_whom_not(policy,
         assert alone == Receipt(after.matched - 2, after.queued - 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["ws", "wss"])
 @pytest.mark.parametrize("policy", ["disconnect", "drop_oldest"])
 async def test_who_goes_for_the_sake_of_all_others_goes_when_the_receipt_is_there(policy, protocol, trusting):

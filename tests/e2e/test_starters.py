@@ -45,6 +45,7 @@ def test_everyone_sees_a_vote_and_may_change_theirs(starter: Any, open_page: Ope
     expect(bob.get_by_role("button", name="Tea")).to_have_attribute("aria-pressed", "false")
 
 
+@pytest.mark.slow
 def test_a_figure_that_a_program_posts_is_drawn_on_every_screen_and_shown_to_those_who_come_later(
     starter: Any, open_page: OpenPage
 ):
@@ -63,6 +64,7 @@ def test_a_figure_that_a_program_posts_is_drawn_on_every_screen_and_shown_to_tho
     expect(later.locator(".value")).to_have_text("14.5")
 
 
+@pytest.mark.slow
 def test_the_ticker_draws_one_price_after_the_other(starter: Any, open_page: OpenPage):
     page = open_page(starter("ticker").url)
     expect(page.locator("#symbol")).to_have_text("SGNL")
@@ -71,6 +73,7 @@ def test_the_ticker_draws_one_price_after_the_other(starter: Any, open_page: Ope
     expect(page.locator("#range")).to_have_text(re.compile(r"^Lowest \d+, highest \d+"))
 
 
+@pytest.mark.slow
 def test_a_private_message_is_on_the_two_pages_that_it_is_for(starter: Any, open_page: OpenPage):
     app = starter("private")
     ada, bob, eve = (open_page(f"{app.url}/?name={name}") for name in ("Ada", "Bob", "Eve"))
@@ -93,6 +96,7 @@ def test_a_private_message_is_on_the_two_pages_that_it_is_for(starter: Any, open
     expect(ada.locator(".says")).to_have_text(["psst <b>", "what?"])
 
 
+@pytest.mark.slow
 def test_who_has_no_name_is_asked_for_one(starter: Any, browser: Any):
     page = browser.new_page()
     page.goto(starter("private").url)
@@ -105,6 +109,7 @@ def test_who_has_no_name_is_asked_for_one(starter: Any, browser: Any):
     page.close()
 
 
+@pytest.mark.slow
 def test_a_notice_is_put_up_for_everyone_and_for_those_who_come_later(starter: Any, open_page: OpenPage):
     app = starter("notice")
     page, other = open_page(app.url), open_page(app.url)
@@ -121,6 +126,7 @@ def test_a_notice_is_put_up_for_everyone_and_for_those_who_come_later(starter: A
     expect(open_page(app.url).locator("#what")).to_have_text("It does not")
 
 
+@pytest.mark.slow
 def test_names_come_and_go_as_people_do(starter: Any, open_page: OpenPage):
     app = starter("presence")
     ada = open_page(f"{app.url}/?name=Ada")
@@ -135,6 +141,7 @@ def test_names_come_and_go_as_people_do(starter: Any, open_page: OpenPage):
     expect(ada.locator(".person .name")).to_have_text(["Ada"])
 
 
+@pytest.mark.slow
 def test_people_of_one_room_talk_by_the_names_that_they_take(starter: Any, open_page: OpenPage):
     app = starter("chat")
     ada, bob, eve = open_page(app.url), open_page(f"{app.url}/?room=blue"), open_page(f"{app.url}/?room=red")
@@ -151,6 +158,7 @@ def test_people_of_one_room_talk_by_the_names_that_they_take(starter: Any, open_
     expect(eve.get_by_role("link", name="red")).to_have_attribute("aria-current", "page")
 
 
+@pytest.mark.slow
 def test_what_is_shouted_stands_on_the_wall_whoever_posts_it(starter: Any, open_page: OpenPage):
     app = starter("shout")
     page, other = open_page(app.url), open_page(app.url)
@@ -165,6 +173,7 @@ def test_what_is_shouted_stands_on_the_wall_whoever_posts_it(starter: Any, open_
         expect(each.locator("#empty")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_the_bot_tells_the_date_to_all_and_passes_on_all_else(starter: Any, open_page: OpenPage):
     app = starter("date")
     ada, bob = open_page(app.url), open_page(app.url)
@@ -177,6 +186,7 @@ def test_the_bot_tells_the_date_to_all_and_passes_on_all_else(starter: Any, open
     expect(ada.locator(".says.own")).to_have_text(["what day is it?"])
 
 
+@pytest.mark.slow
 def test_everybody_sees_where_the_others_point_until_they_leave(starter: Any, open_page: OpenPage):
     app = starter("cursors")
     ada, bob = open_page(app.url), open_page(app.url)
@@ -192,6 +202,7 @@ def test_everybody_sees_where_the_others_point_until_they_leave(starter: Any, op
     expect(bob.locator("#count")).to_have_text("One cursor.")
 
 
+@pytest.mark.slow
 def test_the_lobby_shows_the_last_lines_to_those_who_come_later(starter: Any, open_page: OpenPage):
     app = starter("lobby")
     ada = open_page(f"{app.url}/?name=Ada")
@@ -211,6 +222,7 @@ COLOURS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_fits_a_phone_by_day_and_night_and_can_be_used_by_thumb_and_keyboard(
     starter: Any, open_page: OpenPage, name: str

@@ -85,6 +85,7 @@ async def app():
         yield app
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("made", BROKEN)
 async def test_a_response_that_is_none_is_500_and_told_to_its_author(app, way, made, caplog):

@@ -100,6 +100,7 @@ def made(seed):
     return ["Host: 127.0.0.1", *fields] if chance.random() < 0.9 else fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(60))
 async def test_a_head_is_read_alike_whether_its_fields_are_new_or_known(app, seed):
     known, fields = app.server._sockets.intake.known, made(seed)

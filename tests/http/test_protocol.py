@@ -39,6 +39,7 @@ async def test_a_client_that_says_nothing_at_all_is_gone_after_the_handshakes_ti
         assert await reader.read() == b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("endpoint", "request_"),
     [

@@ -23,6 +23,7 @@ def shown(world, name: str) -> list[str]:
     return [f"{event.due:%m-%d %H:%M}" for event, _ in world.runs if event.name == name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("zone", "skipped", "after_it", "doubled"),
     [

@@ -1,6 +1,7 @@
 """Random schemas and instances: both engines agree, and what explains a refusal agrees with what refused."""
 
 import jsonschema
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +93,7 @@ def test_both_engines_judge_alike(schema, instance):
     assert SchemaGate.compile(schema).accepts(instance) is jsonschema.Draft202012Validator(schema).is_valid(instance)
 
 
+@pytest.mark.slow
 @given(SCHEMAS | REFERRING, st.lists(VALUES, min_size=1, max_size=4))
 def test_white_box_the_schema_that_explains_judges_like_the_schema(schema, instances):
     gate = SchemaGate.compile(schema)
@@ -100,6 +102,7 @@ def test_white_box_the_schema_that_explains_judges_like_the_schema(schema, insta
             assert gate._explainer.validator.is_valid(instance) is gate.accepts(instance)
 
 
+@pytest.mark.slow
 @given(SCHEMAS | REFERRING, st.lists(VALUES, min_size=1, max_size=4))
 def test_white_box_long_messages_are_judged_as_short_ones_are(schema, instances):
     gate = SchemaGate.compile(schema)
@@ -108,6 +111,7 @@ def test_white_box_long_messages_are_judged_as_short_ones_are(schema, instances)
         assert gate._weighed.accepts(instance) is gate.accepts(instance)
 
 
+@pytest.mark.slow
 @given(SCHEMAS | REFERRING, VALUES)
 def test_what_is_refused_is_explained_at_a_place_that_exists(schema, instance):
     gate = SchemaGate.compile(schema)

@@ -51,6 +51,7 @@ def work(gate, text):
 # The work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("size", [64 << 10, MIB])
 def test_white_box_what_the_engine_is_given_costs_no_more_than_it_may(case, size):

@@ -294,6 +294,7 @@ def pinned(case: Case, pin: Pin) -> bool:
     return pin.group in (ALL, case.group) and (pin.tests == ALL or case.test in pin.tests)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The metaschema specified by")  # the reference's word for an unknown draft
 @pytest.mark.parametrize("file", FILES)
 def test_the_engines_disagree_where_it_is_pinned_and_nowhere_else(file):

@@ -223,6 +223,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     st.lists(st.dictionaries(st.sampled_from([*BUILT_IN, *GRAMMAR, "then", "else", "do", "horn"]), VALUES, max_size=3))

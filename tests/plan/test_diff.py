@@ -223,6 +223,7 @@ def test_a_plan_changes_nothing_about_itself(plan):
     assert unchanged_jobs(plan, plan) == {job.name for job in plan.jobs}
 
 
+@pytest.mark.slow
 @given(plans(), plans())
 def test_what_is_added_one_way_is_removed_the_other_way(one, other):
     there, back = diff(one, other), diff(other, one)
@@ -235,6 +236,7 @@ def test_what_is_added_one_way_is_removed_the_other_way(one, other):
     assert bool(there) is bool(back)
 
 
+@pytest.mark.slow
 @given(plans(), plans())
 def test_everything_is_added_changed_removed_or_as_it_was(one, other):
     for kind, of in {"route": "routes", "signal": "signals"}.items():

@@ -273,6 +273,7 @@ def test_the_file_that_is_mutated_is_sound(home, registry):
     assert isinstance(build(SOUND, home, registry)[0], Plan)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(text=mutations())
 def test_what_can_be_read_of_any_file_gives_a_plan_or_all_problems_by_place_each_once(home, registry, text):
@@ -287,6 +288,7 @@ def test_what_can_be_read_of_any_file_gives_a_plan_or_all_problems_by_place_each
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(data=st.data())
 def test_what_is_wrong_with_a_file_does_not_make_up_anything_about_its_sound_parts(home, registry, data):

@@ -96,6 +96,7 @@ def test_what_settings_cannot_be_is_told_without_it(problems, said):
         assert value not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [

@@ -137,6 +137,7 @@ def process(tmp_path):
         running.communicate(timeout=20)
 
 
+@pytest.mark.slow
 async def test_variables_of_a_client_s_context_are_its_own_under_run(process):
     """uvloop runs the callbacks of all connections in the one context in which the port was opened."""
     await check(Asked(process.stdout.readline().split()[1]))

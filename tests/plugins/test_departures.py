@@ -25,7 +25,7 @@ plugins:
 """
 IC_1 = {"train": "IC 1", "due": "12:30", "platform": "3"}
 
-pytestmark = [pytest.mark.wheel, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.wheel, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def run(*command, **options):

@@ -259,6 +259,7 @@ def test_functions_of_no_module_are_nobody_s_handlers(app):
     assert app.load().errors == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ESCAPES)
 async def test_an_exception_that_cannot_say_what_it_is_fails_of_nothing_more(name, caplog):
     escape = ESCAPES[name]

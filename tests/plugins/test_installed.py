@@ -195,6 +195,7 @@ def test_a_package_with_broken_metadata_is_nobody_else_s_trouble(chat, installed
     assert all(f"({info}: " in note and note.endswith("install it again") for note in broken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plugins", "routes", "check"])
 def test_a_package_whose_entry_points_cannot_be_read_ends_no_command(command, tmp_path):
     info = tmp_path / "bad_kit-1.0.dist-info"

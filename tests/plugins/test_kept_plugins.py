@@ -98,6 +98,7 @@ def departures(tmp_path):
     return {"_board": source["board"], "departures": plugin}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_plugins_that_have_not_changed_lose_nothing_over_fifty_saves(metrics, departures, tmp_path):
     settings = f"plugins: {{settings: {{departures: {{file: {tmp_path / 'boards.json'}}}}}}}\n"
@@ -124,6 +125,7 @@ async def test_plugins_that_have_not_changed_lose_nothing_over_fifty_saves(metri
         assert app.server.node.state["started"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_a_plugin_that_changes_again_and_again_leaves_the_others_what_they_hold(metrics):
     changing = """

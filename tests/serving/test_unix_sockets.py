@@ -98,6 +98,7 @@ async def test_a_unix_socket_at_which_somebody_listens_is_a_mistake_and_so_is_a_
     assert path.read_text() == "a letter"
 
 
+@pytest.mark.slow
 async def test_a_reload_keeps_a_unix_socket_with_its_clients_changes_its_mode_and_lets_it_go(tmp_path):
     path = tmp_path / "app.sock"
     async with serve(APP, folder=tmp_path) as app:

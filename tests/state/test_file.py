@@ -101,6 +101,7 @@ def test_what_was_put_in_comes_back_in_its_order_and_objects_do_not(kept):
         again["b"]["changed"] = False
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.tuples(KEYS, VALUES | st.just(GONE)), max_size=8), st.integers(1, 8))
 def test_whatever_is_written_in_however_many_batches_is_read(tmp_path_factory, changes, size):
@@ -459,6 +460,7 @@ SMALL_CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", SMALL_CHANGES.values(), ids=SMALL_CHANGES.keys())
 def test_of_a_large_value_only_what_changes_is_written_and_all_of_it_is_read(file, kept, change):
     items = [{"n": n} for n in range(5_000)]
@@ -514,6 +516,7 @@ SHAPES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SHAPES, SHAPES)
 def test_whatever_becomes_of_a_value_its_edits_say(old, new):
@@ -535,6 +538,7 @@ def replace_in_place(file):
     file.write_bytes(b"a copy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lose", [delete, replace_by_renaming, replace_in_place])
 @pytest.mark.parametrize("changing", [True, False], ids=["something changes", "nothing changes"])
 def test_a_file_that_is_lost_while_the_server_runs_is_told_and_written_anew(file, kept, caplog, lose, changing):
@@ -634,6 +638,7 @@ def test_a_transaction_in_which_the_server_is_killed_is_undone_by_the_next_start
     assert not caplog.records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replaced", [True, False], ids=["another file", "the same file"])
 def test_a_copy_that_is_put_back_after_a_kill_is_not_mixed_with_what_was_there(killed, file, kept, replaced, caplog):
     copy, overwritten = killed

@@ -63,6 +63,7 @@ def test_what_is_read_is_made_plain_by_a_deep_copy(value):
     assert state["x"] == [value]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(PATHS, VALUES | st.just(...))))
 def test_the_weight_is_that_of_a_state_made_at_once_and_a_recorder_has_the_same_entries(changes):
     recorded = Recorded()

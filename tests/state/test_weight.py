@@ -77,6 +77,7 @@ def test_plain_is_what_json_has_all_the_way_down(value, plain):
         assert orjson.dumps(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SHARED.values(), ids=SHARED)
 def test_what_would_end_the_process_is_refused_before_it_is_encoded(make):
     with pytest.raises(ValueError, match="a value that is sent holds at most 128 MiB, and this one holds more"):

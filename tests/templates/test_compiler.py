@@ -47,6 +47,7 @@ def test_any_json_value_comes_out_as_it_went_in(value):
     assert PICKED.render({"message": {"key": [value]}}) is value
 
 
+@pytest.mark.slow
 @given(JSON | TEMPTING)
 def test_inside_what_a_template_builds_any_json_value_is_equal(value):
     built = BUILT.render({"message": value})

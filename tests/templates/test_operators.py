@@ -20,6 +20,7 @@ RENDER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", BINARY)
 @given(a=NUMBERS, b=NUMBERS)
 def test_a_result_is_pythons_or_a_failure(sign, a, b):

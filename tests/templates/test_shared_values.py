@@ -50,6 +50,7 @@ def scope():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", GROWN.values(), ids=GROWN)
 def test_a_value_that_is_short_in_memory_and_long_when_it_is_sent_is_refused(compiled, scope, template):
     with pytest.raises(TemplateFailedError) as failed:
@@ -57,6 +58,7 @@ def test_a_value_that_is_short_in_memory_and_long_when_it_is_sent_is_refused(com
     assert failed.value.kind is FailureKind.SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("template", "text"),
     [
@@ -133,6 +135,7 @@ async def test_a_state_that_doubles_itself_is_full_in_the_end(live, failures):
     assert "state holds 16MiB at most" in failures()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "template",
     [

@@ -293,6 +293,7 @@ def test_the_limit_holds_for_the_fragments_together_and_is_fresh_for_the_next_me
     assert read(*parts[:1], frame(CONTINUATION, wire[5:], fin=False), limit=1_199) == ([], 1009)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1_000, 1 << 18])
 def test_a_decompression_bomb_ends_before_its_memory_is_used(chunk):
     limit = 1 << 20

@@ -391,6 +391,7 @@ def test_any_bytes_at_all_give_valid_messages_or_an_error_wherever_they_are_cut(
     assert code in {None, 1002, 1007, 1009}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "stream"),
     [

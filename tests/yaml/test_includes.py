@@ -223,6 +223,7 @@ def test_what_cannot_be_decoded_is_told_with_its_line(write, faults):
     )
 
 
+@pytest.mark.slow
 def test_the_bounds_are_those_of_all_files_together(write, faults):
     write(
         long="# " + "x" * (MAX_CHARACTERS // 2),

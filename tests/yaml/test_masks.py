@@ -72,6 +72,7 @@ def test_what_a_text_already_has_in_the_place_of_a_mark_is_no_label():
     assert Mask([hide("hunter2")])("\U000f0000 hunter2") == "\ufffd LABEL"
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1), st.text(), st.text())
 def test_no_text_holds_a_long_value_afterwards(value, before, after):
     value = value * 8
