@@ -213,7 +213,10 @@ class TestInstalled:
             names = [name.partition("/")[2] for name in sdist.getnames()]
             sdist.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 has it
             sdist.extractall(tmp_path)
-        assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "tests/conftest.py"} <= set(names)
+        assert {
+            *("README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "pyproject.toml"),
+            *("tests/conftest.py", "core/docs/stability.md"),
+        } <= set(names)
         folders = {part for name in names for part in Path(name).parent.parts}
         assert not [name for name in folders if name.startswith((".", "__")) or name in ("node_modules", "build")]
         (unpacked,) = tmp_path.iterdir()

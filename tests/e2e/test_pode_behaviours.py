@@ -1,4 +1,4 @@
-"""What Pode's WebSockets do, by their numbers in the list of behaviours (core/README.md says where it is told).
+"""What Pode's WebSockets do, by their numbers; core/docs/coming-from-pode.md has what differs.
 
 That nobody else got a message is shown by the next one: a marker that everyone gets must be the next thing they read.
 """

@@ -1,1 +1,1 @@
-"""Timers and schedules at run time; the only room that imports APScheduler."""
+"""Timers and schedules at run time; the only package that imports APScheduler."""
