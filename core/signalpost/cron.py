@@ -14,8 +14,6 @@ cronsim walks the calendar. It is asked in wall-clock time without a zone and th
 own walk through a zone loses minutes where clocks move by half an hour (Australia/Lord_Howe).
 """
 
-import difflib
-import json
 import os
 import re
 from bisect import bisect_left
@@ -28,6 +26,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim
 
 from signalpost.errors import OperatorError
+from signalpost.words import nearest, quoted, suggestion
 
 # What Pode documents, with crontab(5)'s @midnight and systemd.time(7)'s @semiannually beside it.
 ALIASES = {
@@ -208,7 +207,7 @@ def system_zone(localtime: Path = Path("/etc/localtime")) -> ZoneInfo:
                 return ZoneInfo(str(path) if path.name else "UTC")
             except (ZoneInfoNotFoundError, ValueError, OSError) as error:
                 raise OperatorError(
-                    f"the environment variable TZ is {_quote(name)}, which names no time zone; "
+                    f"the environment variable TZ is {quoted(name)}, which names no time zone; "
                     'set it to a name such as "Europe/London", or give each schedule its timezone'
                 ) from error
     # The link's target tells the zone's name; a copied file holds the same rules, only nameless.
@@ -258,23 +257,23 @@ def _split(text: str) -> list[str]:
     if len(words) == len(_FIELDS):
         return words
     if whole.lower() == "@reboot":
-        raise ValueError(f"{_quote(whole)} is not a time; to run once at the start write on_start: true")
+        raise ValueError(f"{quoted(whole)} is not a time; to run once at the start write on_start: true")
     if duration := _DURATION.fullmatch(whole):
         raise ValueError(
-            f"{_quote(whole)} is an interval, not a time; use a timer with every: {duration[1].replace(' ', '')}"
+            f"{quoted(whole)} is an interval, not a time; use a timer with every: {duration[1].replace(' ', '')}"
         )
     if whole.startswith("@"):
         guess = _guess(whole, list(ALIASES))
-        raise ValueError(f"{_quote(whole)} is unknown{guess} (known: {', '.join(sorted(ALIASES))})")
+        raise ValueError(f"{quoted(whole)} is unknown{guess} (known: {', '.join(sorted(ALIASES))})")
     needed = f"5 fields are needed ({_SHAPE}), or 6 with second before them"
     hint = ""
     if clock := _CLOCK_TIME.fullmatch(whole):
-        hint = f'; did you mean "{int(clock[2])} {int(clock[1])} * * *"?'
+        hint = suggestion(f"{int(clock[2])} {int(clock[1])} * * *")
     elif len(words) == 1:
         hint = _guess(f"@{whole}", list(ALIASES))
     elif len(words) == len(_FIELDS) + 1:
         hint = "; there is no field for the year"
-    raise ValueError(f"{needed}, {_quote(whole)} has {len(words)}{hint}")
+    raise ValueError(f"{needed}, {quoted(whole)} has {len(words)}{hint}")
 
 
 def _parse_field(spec: _Field, text: str) -> tuple[frozenset[int], str]:
@@ -352,20 +351,13 @@ def _refuse_what_never_comes(written: list[str], values: list[frozenset[int]]) -
     either = not day_text.startswith("*") and not weekday_text.startswith("*")
     longest = max(_LONGEST_MONTH.get(month, 31) for month in months)
     if not either and min(days) > longest:
-        raise _refusal(_DAY, day_text, f"never comes, since month {_quote(month_text)} has at most {longest} days")
+        raise _refusal(_DAY, day_text, f"never comes, since month {quoted(month_text)} has at most {longest} days")
 
 
 def _refusal(spec: _Field, given: str, text: str) -> ValueError:
-    return ValueError(f"{spec.name} {_quote(given)}: {text}")
+    return ValueError(f"{spec.name} {quoted(given)}: {text}")
 
 
 def _guess(word: str, known: list[str]) -> str:
     word = word.lower()
-    nearest = difflib.get_close_matches(word, known, n=1) or [each for each in known if word.startswith(each)]
-    return f'; did you mean "{nearest[0]}"?' if nearest else ""
-
-
-def _quote(text: str, longest: int = 60) -> str:
-    """Quote what was given, on one line whatever it holds."""
-    shown = text if len(text) <= longest else f"{text[:longest]}…"
-    return json.dumps(shown, ensure_ascii=not shown.isprintable())
+    return suggestion(nearest(word, known) or next((each for each in known if word.startswith(each)), None))

@@ -8,7 +8,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
-from signalpost.words import nearest, printable
+from signalpost.words import nearest, printable, suggestion
 
 
 def is_file(path: Path) -> bool:
@@ -45,7 +45,7 @@ def meant(path: Path, folder: Path) -> str:
     near = nearest(path.name, (entry.name for entry in _entries(path.parent)))
     below = (Path(entry.path, path.name) for entry in _entries(folder) if is_folder(Path(entry.path)))
     found = path.with_name(near) if near else next((each for each in below if is_there(each)), None)
-    return f'; did you mean "{printable(os.path.relpath(found, folder))}"?' if found else ""
+    return suggestion(printable(os.path.relpath(found, folder)) if found else None)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -14,24 +14,34 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
 _LONGEST_WORD = 80
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was probably meant; None if none is near."""
-    return None if len(word) > _LONGEST_WORD else _nearest(word, tuple(known))
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known word that was probably meant; None if none is as alike as `cutoff`, of 1, asks."""
+    return None if len(word) > _LONGEST_WORD else _nearest(word, tuple(known), cutoff)
 
 
 # Who misspells a word does so all over the file; and for one word it is asked twice, whether a key that is missing was
 # meant, and what was meant by the key that is there.
 @lru_cache(maxsize=64)
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+def _nearest(word: str, known: tuple[str, ...], cutoff: float) -> str | None:
     by_lower = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[close[0]] if close else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean "echo"?``, or nothing if no known word is near."""
-    near = nearest(word, known)
-    return "" if near is None else f'; did you mean "{near}"?'
+    return suggestion(nearest(word, known))
+
+
+def suggestion(meant: str | None) -> str:
+    """Return ``; did you mean "echo"?``, or nothing if there is nothing to suggest."""
+    return f'; did you mean "{meant}"?' if meant else ""
+
+
+def among(word: str, known: Iterable[str]) -> str:
+    """Say what was probably meant, and what there is: ``; did you mean "echo"? (known: clock, echo)``."""
+    words = list(known)
+    return f"{did_you_mean(word, words)} (known: {listing(words)})" if words else " (there are none)"
 
 
 def listing(known: Iterable[str]) -> str:
@@ -43,12 +53,17 @@ def listing(known: Iterable[str]) -> str:
 
 def unknown(kind: str, word: str, known: Sequence[str]) -> str:
     """Say that a name is unknown: ``no endpoint named "lvie"; did you mean "live"? (known: live, web)``."""
-    return f"no {kind} named {quoted(word)}{did_you_mean(word, known)} (known: {listing(known)})"
+    return f"no {kind} named {quoted(word)}{among(word, known)}"
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, limit: int = 40) -> str:
     """Show a text that the file holds, cut if it is long, unprintable characters replaced."""
-    return f'"{shorten(printable(text))}"'
+    return f'"{shorten(printable(text), limit)}"'
+
+
+def cut(text: str, limit: int) -> str:
+    """Cut the end off a text of more than `limit` characters, so that it has as many, with an ellipsis."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def printable(text: str) -> str:

@@ -72,7 +72,7 @@ SCHEMA = "{type: object, properties: {message: {}, text: {}}, additionalProperti
             "{path: /a/<room>, do: [{log: '{{ params.rom }}'}]}",
             'params has no "rom"; did you mean "room"? (known: room)',
         ),
-        ("{path: /a, connected: [{log: '{{ params.room }}'}]}", 'params has no "room" (known: none)'),
+        ("{path: /a, connected: [{log: '{{ params.room }}'}]}", 'params has no "room" (there are none)'),
         (
             f"{{path: /a, schema: {SCHEMA}, do: [{{log: '{{{{ data.txt }}}}'}}]}}",
             'data has no "txt"; did you mean "text"? (known: clientId, direct, group, message, path, ref, text)',

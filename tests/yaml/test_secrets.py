@@ -74,7 +74,7 @@ def test_a_secret_stands_for_what_the_file_holds(write, config):
         ("token:", "!secret token", "must be text or a number"),
         ("- hunter2", "!secret token", "app/secrets.yaml:1:1: a file of secrets is a mapping, each line as in token"),
         ("token: [hunter2", "!secret token", 'app/secrets.yaml:1:8: this "[" is opened but never closed'),
-        ("", "!secret token", 'no secret in secrets.yaml named "token" (known: none)'),
+        ("", "!secret token", 'no secret in secrets.yaml named "token" (there are none)'),
         ("a: !include hunter2.yaml\ntoken: x", "!secret a", "app/secrets.yaml:1:4: tags are not read: leave out ***"),
         ("token hunter2: x\nother: y", "!secret token", 'no secret in secrets.yaml named "token" (known: other)'),
         ("a: ${TOKEN}", "!secret a", 'app/secrets.yaml:1:4: the variable "TOKEN" is not set (${TOKEN:-default} would'),
@@ -236,12 +236,13 @@ def test_no_representation_shows_a_secret(write, config):
         "routes: [{path: !secret p, broadcast: {value: [!secret s], group: !secret s, client: !secret s}}]\n"
         "signals: [{path: !secret p, handler: !secret s}]\n"
         "timers: [{name: t, every: 1s, handler: !secret s, arguments: {a: !secret s}}]\n"
-        "schedules: [{name: u, cron: !secret s, handler: !secret s, arguments: {a: !secret s}}]\n"
+        "schedules: [{name: u, cron: '@daily', handler: !secret s, arguments: {a: !secret s}}]\n"
         "handlers: {h: off}"
     )
-    assert read.timers[0].arguments == {"a": HUNTER}
+    assert read.timers[0].timing.arguments == {"a": HUNTER}
     parts = (*read.routes, *read.signals, *read.timers, *read.schedules, *read.endpoints, *read.routes[0].do)
-    for shown in map(repr, (read, read.plugins, read.source, *parts)):
+    timings = (job.timing for job in read.jobs)
+    for shown in map(repr, (read, read.plugins, read.source, *parts, *timings)):
         assert HUNTER not in shown
 
 

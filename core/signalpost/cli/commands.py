@@ -8,7 +8,7 @@ import click
 
 from signalpost.cli.secrets import hiding
 from signalpost.errors import ConfigError, OperatorError, PluginError
-from signalpost.words import nearest
+from signalpost.words import nearest, suggestion
 
 _ALIASES = {
     "run": ("serve", "server", "start", "up", "dev", "launch"),
@@ -56,8 +56,7 @@ class Commands(click.Group):
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             meant = self._meant(name)
-            hint = f'; did you mean "{meant}"?' if meant else ""
-            ctx.fail(f'no command "{name}"{hint} (known: {", ".join(self.list_commands(ctx))})')
+            ctx.fail(f'no command "{name}"{suggestion(meant)} (known: {", ".join(self.list_commands(ctx))})')
         return super().resolve_command(ctx, args)
 
     def _meant(self, name: str) -> str | None:

@@ -4,7 +4,7 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from signalpost.words import quoted
+from signalpost.words import quoted, suggestion
 
 # RFC 1035 section 2.3.4, and underscores, which some networks have. Label by label: one expression for a whole name
 # would try all ways to part it, and clients choose names.
@@ -65,7 +65,7 @@ def parse_origin(text: str) -> str:
         raise ValueError(f"{quoted(text)} is no origin (allowed: scheme://host[:port])") from None
     scheme, host = parts.scheme.lower(), parts.hostname or ""
     if not parts.netloc or not host or not _SCHEME_NAME.fullmatch(scheme):
-        meant = f'; did you mean "https://{text}"?' if _is_host_name(text.partition(":")[0]) else ""
+        meant = suggestion(f"https://{text}" if _is_host_name(text.partition(":")[0]) else None)
         raise ValueError(f"{quoted(text)} is no origin{meant} (allowed: scheme://host[:port])")
     shown = f"[{host}]" if ":" in host else host
     origin = f"{scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}")

@@ -1,6 +1,5 @@
 """The timers and schedules of routes.yaml."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,12 +10,11 @@ from signalpost.config.model import JobConfig, ScheduleTiming, TimerTiming
 from signalpost.config.section import Section
 from signalpost.cron import Cron
 from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
-from signalpost.words import quoted
+from signalpost.words import nearest, quoted, suggestion
 
 _OFFSET = re.compile(r"(?:utc|gmt|z)?\s*(?P<sign>[+-]?)\s*0?(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE)
 # A zone that is only somewhat near is another one, and its clock is wrong.
 _NEAR = 0.8
-_LONGEST_NAME = 80
 _ABBREVIATION = re.compile(r"[A-Z]{2,5}|[a-z]{2,4}")
 # Of the letters that stand on clocks, those that mean one place to most people; no IANA name is near them.
 _ABBREVIATIONS: Mapping[str, str] = {
@@ -152,13 +150,13 @@ def _zone_meant(text: str) -> str:
     city = _city(word)
     same = [zone for zone in zones if zone.lower() == word.lower()] or [zone for zone in zones if _city(zone) == city]
     if same and city:
-        return f'; did you mean "{same[0]}"?'
+        return suggestion(same[0])
     if _ABBREVIATION.fullmatch(word):
         known = _ABBREVIATIONS.get(word.upper())
-        return f'; did you mean "{known}"?' if known else "; several zones may share such letters: name a city"
+        return suggestion(known) or "; several zones may share such letters: name a city"
     names = {zone.lower() if "/" in word else _city(zone): zone for zone in zones}
-    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=_NEAR) if len(word) <= _LONGEST_NAME else []
-    return f'; did you mean "{names[near[0]]}"?' if near else ""
+    near = nearest(word, names, _NEAR)
+    return suggestion(near and names[near])
 
 
 def _fixed_zone(offset: re.Match[str], zones: Sequence[str]) -> str:

@@ -319,7 +319,7 @@ class TimerTiming:
     limit: int = 0
     skip: int = 0
     on_start: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout: float | None = None
 
 
@@ -344,7 +344,7 @@ class ScheduleTiming:
     on_start: bool = False
     timeout: float | None = None
     max_runs: int = 10
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def expressions(self) -> tuple[Cron, ...]:

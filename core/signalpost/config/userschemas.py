@@ -7,7 +7,6 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import jsonschema_rs
 from jsonschema import FormatChecker
@@ -21,6 +20,7 @@ from referencing.jsonschema import specification_with
 from signalpost.config.model import SchemaConfig
 from signalpost.config.section import Section, find_file
 from signalpost.errors import Problem
+from signalpost.jsonschemas.walk import mappings, pointed
 from signalpost.places import Keys
 from signalpost.words import did_you_mean, format_keys, listing, quoted
 from signalpost.yaml.bounds import MAX_CHARACTERS
@@ -167,7 +167,7 @@ def schema_notes(document: Mapping[str, Any] | bool) -> Iterator[tuple[Keys, str
 
 def _all_notes(document: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     default = specification_with(str(document.get("$schema", _DRAFTS[0])))
-    places = dict(_places(document, ()))
+    places = {id(each): keys for keys, each in mappings(document)}
     stack = [Resource.from_contents(document, default_specification=default)]
     while stack:
         resource = stack.pop()
@@ -213,20 +213,13 @@ def _named_beside(schema: Any, root: Mapping[str, Any], seen: set[int]) -> set[s
     parts = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, ())]
     parts += [schema.get(key) for key in ("if", "then", "else")]
     reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        parts.append(_pointed_at(root, reference))
+    if isinstance(reference, str) and reference != "#":
+        parts.append(pointed(root, reference))
     named: set[str] = set()
     for part in parts:
         if isinstance(part, dict):
             named |= part.get("properties", {}).keys() | _named_beside(part, root, seen)
     return named
-
-
-def _pointed_at(root: Any, reference: str) -> Any:
-    """Return what a reference into the same document means; None if there is no such thing."""
-    for step in unquote(reference).split("/")[1:]:
-        root = root.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(root, dict) else None
-    return root
 
 
 @cache
@@ -307,7 +300,7 @@ def _references(document: Mapping[str, Any], draft: str) -> Iterator[tuple[Keys,
     """Yield references that lead out of the schema, or nowhere in it."""
     resource = Resource.from_contents(document, default_specification=specification_with(draft))
     registry: Registry[Any] = REGISTRY.with_resource(resource.id() or "", resource).crawl()
-    places = dict(_places(document, ()))
+    places = {id(each): keys for keys, each in mappings(document)}
     stack = [(resource, registry.resolver_with_root(resource))]
     while stack:
         resource, resolver = stack.pop()
@@ -332,14 +325,3 @@ def _unresolved(reference: str) -> str:
             "put what it means under $defs and refer to it as #/$defs/name"
         )
     return f"{quoted(reference)} leads nowhere in this schema"
-
-
-def _places(value: Any, keys: Keys) -> Iterator[tuple[int, Keys]]:
-    """Yield each mapping's identity with the path to it."""
-    if isinstance(value, dict):
-        yield id(value), keys
-        for key, child in value.items():
-            yield from _places(child, (*keys, key))
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from _places(child, (*keys, index))

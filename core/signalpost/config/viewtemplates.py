@@ -5,7 +5,6 @@ Templates are named from the app's folder (the folder of routes.yaml), in ``{% e
 is an error rather than an empty string; the sandbox keeps a template from changing what it is shown.
 """
 
-import difflib
 import errno
 import hashlib
 import os
@@ -317,8 +316,7 @@ def _read(env: Environment, folder: Path, name: str) -> str:
 
 def _missing(name: str, folder: Path) -> str:
     text = f'no template "{name}" (templates are named from the folder of routes.yaml)'
-    near = difflib.get_close_matches(name, _siblings(name, folder), n=1)
-    return f'{text}; did you mean "{near[0]}"?' if near else text
+    return text + did_you_mean(name, _siblings(name, folder))
 
 
 def _siblings(name: str, folder: Path) -> Sequence[str]:

@@ -8,8 +8,9 @@ from sanic.request import Request
 from signalpost.config.addresses import parse_origin
 from signalpost.config.model import EndpointConfig
 from signalpost.websocket.handshake import OPAQUE_ORIGINS, Authority, HandshakeRejection, read_authority, read_origin
+from signalpost.words import cut
 
-_LONGEST = 100
+_LONGEST = 101
 _HTTP_1_1 = "if a proxy is in front, let it speak HTTP/1.1 (nginx: proxy_http_version 1.1)"
 _UPGRADE = (
     "if a proxy is in front, let it pass the upgrade on (nginx: proxy_http_version 1.1; "
@@ -20,8 +21,7 @@ _HOST = "if a proxy is in front, let it pass on what it was asked for (nginx: pr
 
 def shown(text: str) -> str:
     """Show what a stranger wrote, in one line of ASCII."""
-    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return '"' + cut.encode("unicode_escape").decode("ascii") + '"'
+    return '"' + cut(text, _LONGEST).encode("unicode_escape").decode("ascii") + '"'
 
 
 def let_in_origin(origin: str, asked: Authority, listed: Collection[str]) -> str:

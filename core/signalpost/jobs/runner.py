@@ -1,7 +1,6 @@
 """Runs the jobs of a plan while the server runs."""
 
 import asyncio
-import difflib
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from signalpost.jobs.series import Series
 from signalpost.observe import Observer
 from signalpost.plan import Job
 from signalpost.signals.work import Work
+from signalpost.words import did_you_mean
 
 LOG = logging.getLogger(__name__)
 
@@ -257,9 +257,7 @@ class JobRunner:
             return f"a job's name is a text, not {name!r}"
         if name in self.names():
             return f'the job "{name}" has not begun yet: jobs run when all plugins have started'
-        nearest = difflib.get_close_matches(name, self.names(), n=1)
-        guess = f'; did you mean "{nearest[0]}"?' if nearest else ""
-        return f'no job is named "{name}"{guess}'
+        return f'no job is named "{name}"{did_you_mean(name, self.names())}'
 
     def _clock_was_set(self, step: timedelta) -> None:
         LOG.info("the system's clock was set by %+.3f s; timers keep their pace", step.total_seconds())

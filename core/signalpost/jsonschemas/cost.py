@@ -17,7 +17,8 @@ How the cost of a schema is found:
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote
+
+from signalpost.jsonschemas.walk import mappings, pointed
 
 Schema = Any
 """A schema in plain dicts and lists, or any part of one."""
@@ -46,7 +47,7 @@ _BY_CHILD: Final = {
     "additionalItems": 10,
     "contains": 10,
 }
-_LIMITS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+LIMITS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 _LENGTHS = frozenset({"minLength", "maxLength"})
 _CONTENTS = frozenset({"contentEncoding", "contentMediaType"})
 _EACH_ENTRY = frozenset({"dependentRequired", "dependentSchemas", "dependencies"})
@@ -179,7 +180,7 @@ class _Reckoning:
     def __init__(self, document: Schema, keywords: Keywords) -> None:
         self._document = document
         self._keywords = keywords
-        self._nodes = {id(node): node for node in _mappings(document)}
+        self._nodes = {id(node): node for _, node in mappings(document)}
         self._done: dict[int, _Part] = {}
         self._under_way: set[int] = set()
         self._again: set[int] = set()
@@ -309,29 +310,20 @@ class _Reckoning:
 
     def _pointed(self, reference: str) -> Schema | None:
         """Return the part of the document that ``#/a/b`` or ``#anchor`` names (RFC 6901 section 6), or None."""
-        if reference == "#":
-            return self._document
-        if not reference.startswith("#/"):
+        if reference != "#" and not reference.startswith("#/"):
             anchor = reference.removeprefix("#")
             named = (
                 node for node in self._nodes.values() if anchor in (node.get("$anchor"), node.get("$dynamicAnchor"))
             )
             return next(named, None)
-        part: Schema = self._document
-        for step in unquote(reference[1:]).split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            try:
-                part = part[int(key)] if isinstance(part, list) else part[key]
-            except (KeyError, IndexError, ValueError, TypeError):
-                return None
-        return part
+        return pointed(self._document, reference)
 
 
 def _own(key: str, value: Any) -> Cost:
     """Return what the engine takes for a keyword, the schemas in it left out."""
     if key in _SILENT:
         return NOTHING
-    if key in _LIMITS:
+    if key in LIMITS:
         return Cost(_NUMBER, _HUGE_NUMBER)
     if key in _LENGTHS:
         return Cost(_PLAIN, 0, _LENGTH_BYTE)
@@ -353,17 +345,6 @@ def _for_each_child(key: str, value: Any) -> int:
     if key == "patternProperties":
         return _NAME_PATTERN * entries
     return _BY_CHILD.get(key, 0)
-
-
-def _mappings(document: Schema) -> Iterator[dict[str, Any]]:
-    stack = [document]
-    while stack:
-        part = stack.pop()
-        if isinstance(part, dict):
-            yield part
-            stack.extend(part.values())
-        elif isinstance(part, list):
-            stack.extend(part)
 
 
 def _identified(node: Mapping[str, Any]) -> bool:

@@ -48,6 +48,7 @@ from signalpost.jsonschemas.rejection import (
     unexplained,
 )
 from signalpost.jsonschemas.unions import without_unions
+from signalpost.jsonschemas.walk import pairs
 
 Document = Mapping[str, Any] | bool
 
@@ -330,7 +331,7 @@ def _draft(plain: Schema) -> str | None:
 
 def _checks_formats(plain: Schema, validator: jsonschema_rs.Validator) -> bool:
     """Whether the schema, or any part that has a draft of its own, may check ``format``."""
-    drafts = sum(key == "$schema" for key, _ in _pairs(plain))
+    drafts = sum(key == "$schema" for key, _ in pairs(plain))
     return isinstance(validator, _WITH_FORMATS) or drafts > 1
 
 
@@ -364,16 +365,5 @@ def _may_raise(document: Any) -> bool:
 def _uses(document: Any, keywords: frozenset[str]) -> bool:
     """Whether the schema, or a meta-schema it refers to, uses one of the keywords. Errs on the safe side."""
     return any(
-        key in keywords or (key in _REFERENCES and not str(value).startswith("#")) for key, value in _pairs(document)
+        key in keywords or (key in _REFERENCES and not str(value).startswith("#")) for key, value in pairs(document)
     )
-
-
-def _pairs(document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of every mapping in a schema."""
-    if isinstance(document, dict):
-        for key, value in document.items():
-            yield key, value
-            yield from _pairs(value)
-    elif isinstance(document, list):
-        for value in document:
-            yield from _pairs(value)

@@ -20,8 +20,11 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from signalpost.jsonschemas.cost import NOTHING, Cost, Schema
-from signalpost.jsonschemas.unions import BY_NAME, DATA, OWN
+from signalpost.jsonschemas.cost import LIMITS, NOTHING, Cost, Schema
+from signalpost.jsonschemas.rejection import WORDS
+from signalpost.jsonschemas.unions import OWN
+from signalpost.jsonschemas.walk import inside, pairs
+from signalpost.words import cut
 
 _CALL: Final = Cost(1_000)
 """What it costs the engine to call a keyword here."""
@@ -43,12 +46,6 @@ _LARGEST_PROGRAM = 1 << 24
 _WIDE = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^|\.", re.DOTALL)
 _WIDE_ESCAPES = ("\\p", "\\P", "\\S", "\\W", "\\D")
 
-_LIMITS: Final[Mapping[str, str]] = {
-    "minimum": "at least",
-    "maximum": "at most",
-    "exclusiveMinimum": "more than",
-    "exclusiveMaximum": "less than",
-}
 _EXCLUSIVE = {"minimum": "exclusiveMinimum", "maximum": "exclusiveMaximum"}
 _PLAIN_LIMIT = 1 << 53
 _INTEGERS = float(1 << 64)  # no integer is larger where orjson reads
@@ -94,7 +91,6 @@ class Meter:
 
 _SPENT = "takes too long to check"
 _TOO_DEEP = "is nested too deeply to be compared"
-_DOUBLE = "holds the same item more than once"
 
 
 def key_of(value: Any, meter: Meter) -> Any:
@@ -158,13 +154,13 @@ class UniqueItems:
         self._meter.take(_SCALAR * len(instance))
         if _IS_HASHED.issuperset(map(type, instance)):
             if len(set(instance)) < len(instance):
-                raise KeywordFailed(_DOUBLE)
+                raise KeywordFailed(WORDS["uniqueItems"])
             return
         seen = set()
         for item in instance:
             key = key_of(item, self._meter)
             if key in seen:
-                raise KeywordFailed(_DOUBLE)
+                raise KeywordFailed(WORDS["uniqueItems"])
             seen.add(key)
 
 
@@ -192,7 +188,7 @@ class Limit:
     def __init__(self, keyword: str, limit: float) -> None:
         self._above, self._strict = keyword.lower().endswith("minimum"), keyword.startswith("exclusive")
         self._limit = limit
-        self._words = f"expected {_LIMITS[keyword]} {json.dumps(limit)}, got "
+        self._words = WORDS[keyword].format(json.dumps(limit))
 
     def validate(self, instance: Any) -> None:
         """Raise unless the value is within the limit, or no number."""
@@ -210,7 +206,7 @@ class MultipleOf:
         self._meter = meter
         self._whole = int(factor) if factor == int(factor) else None
         self._factor, self._exponent = _decimal(factor)
-        self._words = f"expected a multiple of {json.dumps(factor)}, got "
+        self._words = WORDS["multipleOf"].format(json.dumps(factor))
 
     def validate(self, instance: Any) -> None:
         """Raise unless the value is a multiple, or no number."""
@@ -285,19 +281,19 @@ def factories(meter: Meter, engine: Engine, draft: str | None) -> dict[str, Any]
         return engine({keyword: value} if draft is None else {"$schema": draft, keyword: value}).is_valid
 
     def const(_parent: Schema, value: Any, _path: Sequence[str | int]) -> OneOf:
-        return OneOf(meter, [value], f"expected {_excerpt(value)}")
+        return OneOf(meter, [value], WORDS["const"].format(_excerpt(value)))
 
     def enum(_parent: Schema, value: Any, _path: Sequence[str | int]) -> OneOf:
-        shown = ", ".join(map(_excerpt, value[:_SHOWN_OPTIONS]))
-        return OneOf(meter, value, f"expected one of {shown}{', …' * (len(value) > _SHOWN_OPTIONS)}")
+        shown = ", ".join(map(_excerpt, value[:_SHOWN_OPTIONS])) + ", …" * (len(value) > _SHOWN_OPTIONS)
+        return OneOf(meter, value, WORDS["enum"].format(shown))
 
     def pattern(parent: Schema, value: Any, _path: Sequence[str | int]) -> Text:
-        words = f"does not match the pattern {_excerpt(value, 120)}"
+        words = WORDS["pattern"].format(_excerpt(value, 120))
         return Text(meter, parent, compiled("pattern", value), words, Cost(_SLOW_FORMAT, 0, pattern_cost(value)))
 
     def form(parent: Schema, value: Any, _path: Sequence[str | int]) -> Text:
         cost = Cost(_SLOW_FORMAT, 0, _SLOW_FORMATS[value])
-        return Text(meter, parent, compiled("format", value), f"is not in the format {_excerpt(value)}", cost)
+        return Text(meter, parent, compiled("format", value), WORDS["format"].format(_excerpt(value)), cost)
 
     def limit(keyword: str, _parent: Schema, value: Any, _path: Sequence[str | int]) -> Limit:
         return Limit(keyword, value)
@@ -309,13 +305,12 @@ def factories(meter: Meter, engine: Engine, draft: str | None) -> dict[str, Any]
         f"{OWN}enum": enum,
         f"{OWN}pattern": pattern,
         f"{OWN}format": form,
-        **{f"{OWN}{keyword}": partial(limit, keyword) for keyword in _LIMITS},
+        **{f"{OWN}{keyword}": partial(limit, keyword) for keyword in LIMITS},
     }
 
 
 def _excerpt(value: Any, limit: int = 40) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return cut(json.dumps(value, ensure_ascii=False), limit)
 
 
 # Which keywords these are
@@ -370,12 +365,10 @@ def with_own_keywords(schema: Schema, draft: Draft, *, root: bool = True) -> Sch
     for key, value in schema.items():
         if key.startswith(OWN) or _goes_with_a_limit(key, schema, draft):
             continue  # a word of an app's own means nothing in a schema
-        if key in BY_NAME and isinstance(value, dict):
-            renamed[key] = {name: with_own_keywords(part, draft, root=False) for name, part in value.items()}
-        elif own := own_keyword(key, value, draft):
+        if own := own_keyword(key, value, draft):
             renamed[_strict(own[0], schema)] = own[1]
         else:
-            renamed[key] = value if key in DATA else with_own_keywords(value, draft, root=False)
+            renamed[key] = inside(key, value, partial(with_own_keywords, draft=draft, root=False))
     return renamed
 
 
@@ -432,15 +425,9 @@ def plain_cost(formats: bool, key: str, value: Any) -> Cost | None:
 
 def pattern_costs(schema: Schema) -> Iterator[int]:
     """Yield what matching takes for each byte, for each pattern that is matched here."""
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            if key == f"{OWN}pattern" and isinstance(value, str):
-                yield pattern_cost(value)
-            else:
-                yield from pattern_costs(value)
-    elif isinstance(schema, list):
-        for part in schema:
-            yield from pattern_costs(part)
+    for key, value in pairs(schema):
+        if key == f"{OWN}pattern" and isinstance(value, str):
+            yield pattern_cost(value)
 
 
 def pattern_cost(pattern: str) -> int:

@@ -8,11 +8,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import jsonschema_rs
 from jsonschema_rs import ValidationError
 from jsonschema_rs import ValidationErrorKind as Kind
+
+from signalpost.jsonschemas.walk import pointer_to
+from signalpost.words import cut
 
 DETAIL_LIMIT = 200
 POINTER_LIMIT = 256
@@ -29,6 +32,21 @@ _TYPE_NAMES = {
     "object": "an object",
     "string": "a string",
 }
+WORDS: Final[Mapping[str, str]] = {
+    "const": "expected {}",
+    "enum": "expected one of {}",
+    "minimum": "expected at least {}, got ",
+    "maximum": "expected at most {}, got ",
+    "exclusiveMinimum": "expected more than {}, got ",
+    "exclusiveMaximum": "expected less than {}, got ",
+    "multipleOf": "expected a multiple of {}, got ",
+    "uniqueItems": "holds the same item more than once",
+    "pattern": "does not match the pattern {}",
+    "format": "is not in the format {}",
+}
+"""What is said where a keyword is broken; where it ends in "got", the value follows."""
+
+_COUNTED = {"Length": ("character",), "Items": ("item",), "Properties": ("property", "properties")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +91,7 @@ def explain_error(error: ValidationError, instance: Any) -> Rejection:
     >>> explain_error(error, {"message": 5})
     Rejection(pointer='/message', detail='expected a string, got a number')
     """
-    return Rejection(_pointer(_path(error, instance)), _cut(_describe(error.kind, error.instance), DETAIL_LIMIT))
+    return Rejection(_pointer(_path(error, instance)), cut(_describe(error.kind, error.instance), DETAIL_LIMIT))
 
 
 def _path(error: ValidationError, instance: Any) -> list[str | int]:
@@ -104,10 +122,10 @@ def _named(part: dict[str, Any], step: str | int) -> str | None:
 
 
 def _pointer(path: Sequence[str | int]) -> str:
-    """Write a path as a JSON Pointer: ``["a/b", 0]`` is ``/a~1b/0``."""
+    """Write a path as a JSON Pointer, or as much of it as may be sent."""
     pointer = ""
     for step in path:
-        longer = f"{pointer}/{str(step).replace('~', '~0').replace('/', '~1')}"
+        longer = pointer + pointer_to([step])
         if len(longer) > POINTER_LIMIT:
             break
         pointer = longer
@@ -126,33 +144,19 @@ def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - 
         case Kind.FalseSchema():
             return "is not allowed here"
         case Kind.Constant(expected_value=expected):
-            return f"expected {_quote(expected)}"
+            return WORDS["const"].format(_quote(expected))
         case Kind.Enum(options=options):
-            return f"expected one of {_listed(options)}" if options else "is not allowed here"
-        case Kind.Minimum(limit=limit):
-            return f"expected at least {_quote(limit)}, got {_quote(value)}"
-        case Kind.Maximum(limit=limit):
-            return f"expected at most {_quote(limit)}, got {_quote(value)}"
-        case Kind.ExclusiveMinimum(limit=limit):
-            return f"expected more than {_quote(limit)}, got {_quote(value)}"
-        case Kind.ExclusiveMaximum(limit=limit):
-            return f"expected less than {_quote(limit)}, got {_quote(value)}"
-        case Kind.MultipleOf(multiple_of=factor):
-            return f"expected a multiple of {_quote(factor)}, got {_quote(value)}"
-        case Kind.MinLength(limit=limit):
-            return f"expected at least {_count(limit, 'character')}, got {len(value)}"
-        case Kind.MaxLength(limit=limit):
-            return f"expected at most {_count(limit, 'character')}, got {len(value)}"
-        case Kind.MinItems(limit=limit):
-            return f"expected at least {_count(limit, 'item')}, got {len(value)}"
-        case Kind.MaxItems(limit=limit) | Kind.AdditionalItems(limit=limit):
+            return WORDS["enum"].format(_listed(options)) if options else "is not allowed here"
+        case Kind.Minimum() | Kind.Maximum() | Kind.ExclusiveMinimum() | Kind.ExclusiveMaximum() | Kind.MultipleOf():
+            return f"{WORDS[kind.name].format(_quote(kind.value))}{_quote(value)}"
+        case Kind.MinLength() | Kind.MinItems() | Kind.MinProperties():
+            return f"expected at least {_count(kind.value, *_COUNTED[kind.name[3:]])}, got {len(value)}"
+        case Kind.MaxLength() | Kind.MaxItems() | Kind.MaxProperties():
+            return f"expected at most {_count(kind.value, *_COUNTED[kind.name[3:]])}, got {len(value)}"
+        case Kind.AdditionalItems(limit=limit):
             return f"expected at most {_count(limit, 'item')}, got {len(value)}"
-        case Kind.MinProperties(limit=limit):
-            return f"expected at least {_count(limit, 'property', 'properties')}, got {len(value)}"
-        case Kind.MaxProperties(limit=limit):
-            return f"expected at most {_count(limit, 'property', 'properties')}, got {len(value)}"
         case Kind.UniqueItems():
-            return "holds the same item more than once"
+            return WORDS["uniqueItems"]
         case Kind.Custom(message=text):  # one of our own: see `signalpost.jsonschemas.keywords`
             return f"{text}{_quote(value)}" if text.endswith(", got ") else text
         case Kind.Contains():
@@ -162,11 +166,11 @@ def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - 
         case Kind.PropertyNames(error=inner):
             return f"the property name {_quote(inner.instance)} is not allowed: {_describe(inner.kind, inner.instance)}"
         case Kind.Pattern(pattern=pattern):
-            return f"does not match the pattern {_quote(pattern, _LIST_LIMIT)}"
+            return WORDS["pattern"].format(_quote(pattern, _LIST_LIMIT))
         case Kind.Format(format=name):
-            return f"is not in the format {_quote(name)}"
+            return WORDS["format"].format(_quote(name))
         case Kind.ContentEncoding(content_encoding=name) | Kind.ContentMediaType(content_media_type=name):
-            return f"is not valid {_cut(name, _EXCERPT_LIMIT)}"
+            return f"is not valid {cut(name, _EXCERPT_LIMIT)}"
         case Kind.Not(schema={"not": {"anyOf": _}}):
             return "matches none of the allowed forms"
         case Kind.Not(schema={"not": {"oneOf": _}}):
@@ -213,8 +217,8 @@ def _count(count: int, one: str, many: str = "") -> str:
 def _quote(value: Any, limit: int = _EXCERPT_LIMIT) -> str:
     """Write a value as JSON, cut to `limit` characters; a string is cut inside its quotes."""
     if isinstance(value, str):
-        return json.dumps(_cut(value, limit), ensure_ascii=False)
-    return _cut(json.dumps(value, ensure_ascii=False, default=str), limit)
+        return json.dumps(cut(value, limit), ensure_ascii=False)
+    return cut(json.dumps(value, ensure_ascii=False, default=str), limit)
 
 
 def _listed(values: Sequence[Any]) -> str:
@@ -228,10 +232,6 @@ def _listed(values: Sequence[Any]) -> str:
     return text
 
 
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
 _LIMIT = 300
 _UNREACHABLE = re.compile(r"Resource '(.*)' is not present in a registry", re.DOTALL)
 _DANGLING = re.compile(r"(?:Pointer|Anchor) '(.*)' does not exist", re.DOTALL)
@@ -241,9 +241,9 @@ _UNKNOWN_DRAFT = re.compile(r"Unknown meta-schema: '(.*)'\. ", re.DOTALL)
 def refusal_of(error: ValidationError) -> str:
     """Word the engine's error about a schema, with its place in the schema as a JSON Pointer."""
     text = _without_place(error.message) or _of_pattern(error) or error.message
-    place = _place(error.instance_path)
+    place = pointer_to(error.instance_path)
     line = " ".join(f"{place}: {text}".split() if place else text.split())
-    return line if len(line) <= _LIMIT else f"{line[: _LIMIT - 1]}…"
+    return cut(line, _LIMIT)
 
 
 def _without_place(message: str) -> str:
@@ -288,7 +288,3 @@ def _needs_backtracking(pattern: object) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _place(path: Sequence[str | int]) -> str:
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)

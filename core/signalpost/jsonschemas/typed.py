@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from signalpost.jsonschemas.walk import pointed
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _WHOLES = range(-(2**63), 2**64)  # that JSON keeps to the last digit here; larger ones are read as it reads them
@@ -119,7 +121,8 @@ def _parts(schema: Any, root: Any, depth: int = 0) -> Iterator[Mapping[str, Any]
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return
     yield schema
-    target = _referred(schema.get("$ref"), root)
+    reference = schema.get("$ref")
+    target = pointed(root, reference) if isinstance(reference, str) else None
     for part in (target, *(each for word in ("allOf", "anyOf", "oneOf") for each in _listed(schema, word))):
         yield from _parts(part, root, depth + 1)
 
@@ -127,14 +130,3 @@ def _parts(schema: Any, root: Any, depth: int = 0) -> Iterator[Mapping[str, Any]
 def _listed(schema: Mapping[str, Any], word: str) -> Sequence[Any]:
     found = schema.get(word)
     return found if isinstance(found, Sequence) and not isinstance(found, str) else ()
-
-
-def _referred(reference: Any, root: Any) -> Any:
-    """Follow a reference within the schema: ``#/$defs/size``."""
-    if not isinstance(reference, str) or not reference.startswith("#"):
-        return None
-    found = root
-    for key in reference[1:].split("/")[1:]:
-        key = key.replace("~1", "/").replace("~0", "~")  # noqa: PLW2901 - RFC 6901
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found

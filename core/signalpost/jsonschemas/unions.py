@@ -10,9 +10,10 @@ schema without that cost, whose errors are also the better ones:
 * Any other union becomes ``{"not": {"not": …}}``, which the engine answers by yes or no.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import unquote
+
+from signalpost.jsonschemas.walk import inside, pairs, pointed
 
 Schema = Any
 """A schema in plain dicts and lists, or any part of one."""
@@ -21,11 +22,6 @@ UNIONS: Final = ("anyOf", "oneOf")
 OWN: Final = "signalpost-"
 """Before the name of a keyword that is checked by us, rather than by the engine; its value is data."""
 
-# Keywords whose value is data, and those whose value maps names to schemas: a property may be called "const".
-DATA: Final = frozenset({"const", "enum", "default", "examples", "required", "dependentRequired"})
-BY_NAME: Final = frozenset(
-    {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
-)
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 # These see what the forms of a union have looked at, but not through ``not``.
 _UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
@@ -46,7 +42,7 @@ def without_unions(document: Schema, *, conditions: bool) -> Schema | None:
         conditions: whether its draft knows ``if`` and ``then`` (draft 7 and later).
 
     """
-    keywords = list(_keywords(document))
+    keywords = list(pairs(document))
     if any(key in _REFERENCES and str(value).startswith(_META_SCHEMAS) for key, value in keywords):
         return None
     if not any(key in UNIONS for key, _ in keywords):
@@ -56,17 +52,6 @@ def without_unions(document: Schema, *, conditions: bool) -> Schema | None:
     if rewriter.opaque and any(key in _UNEVALUATED for key, _ in keywords):
         return None
     return rewritten
-
-
-def _keywords(schema: Schema) -> Iterator[tuple[str, Any]]:
-    """Yield every key of every mapping in a schema, with its value. Some are no keywords, which does no harm."""
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            yield key, value
-            yield from _keywords(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _keywords(value)
 
 
 class _Rewriter:
@@ -82,7 +67,7 @@ class _Rewriter:
         self._conditions = conditions
         self.opaque = False
         # Below an identifier of its own a pointer starts there; then no reference is followed.
-        identified = [key for key, value in _keywords(document) if key in ("$id", "id") and isinstance(value, str)]
+        identified = [key for key, value in pairs(document) if key in ("$id", "id") and isinstance(value, str)]
         own = [key for key in ("$id", "id") if isinstance(document.get(key), str)]
         self._followed = len(identified) == len(own)
 
@@ -101,11 +86,7 @@ class _Rewriter:
         return rewritten
 
     def _value(self, key: str, value: Any) -> Any:
-        if key in DATA or key.startswith(OWN):
-            return value
-        if key in BY_NAME and isinstance(value, dict):
-            return {name: self.rewrite(part) for name, part in value.items()}
-        return self.rewrite(value)
+        return value if key.startswith(OWN) else inside(key, value, self.rewrite)
 
     @staticmethod
     def _is_union(key: str, value: Any) -> bool:
@@ -175,20 +156,8 @@ class _Rewriter:
                 return form
             if not self._followed or not form.keys() <= {"$ref", *_COMMENTS}:
                 return {}  # drafts differ in what stands beside a reference
-            form = self._target(form["$ref"])
+            form = pointed(self._document, form["$ref"])
         return {}
-
-    def _target(self, reference: str) -> Schema:
-        """Return the part of the document that ``#/a/b`` points to (RFC 6901 section 6), or None."""
-        if reference != "#" and not reference.startswith("#/"):
-            return None
-        part: Schema = self._document
-        for step in unquote(reference[1:]).split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            if not isinstance(part, dict) or key not in part:
-                return None
-            part = part[key]
-        return part
 
 
 def _fixed_text(schema: Schema) -> str | None:

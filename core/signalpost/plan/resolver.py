@@ -14,11 +14,10 @@ from signalpost.jsonschemas.gate import Document, SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Part
 from signalpost.plan.report import PlanReport
-from signalpost.plugins.assembly import nearest
 from signalpost.plugins.discovery import normalized
 from signalpost.plugins.registry import Plugin, Registry
 from signalpost.templates.check import MistakeKind
-from signalpost.words import format_keys
+from signalpost.words import among, format_keys
 
 B = TypeVar("B", bound=Binding)
 
@@ -191,7 +190,7 @@ class Resolver:
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:
         """Say that there is no handler or action of a name; it may be a plugin's that did not load."""
-        return f'no {kind} named "{name}"{nearest(name, known)}{self._perhaps}'
+        return f'no {kind} named "{name}"{among(name, sorted(known))}{self._perhaps}'
 
     def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part, kind: MistakeKind) -> None:
         """Report a mistake in a template, unless what is missing may be a plugin's that is not known."""
@@ -208,7 +207,7 @@ class Resolver:
 
     def _check_plugin(self, name: str, keys: Keys, **place: Any) -> None:
         if name not in self.registry.found:
-            text = f'no plugin named "{name}"{nearest(name, self.registry.found)}'
+            text = f'no plugin named "{name}"{among(name, sorted(self.registry.found))}'
             self.report.problem(keys, text, **place)
 
 

@@ -19,7 +19,7 @@ from signalpost.plugins.problems import problem_of
 from signalpost.plugins.registry import Implementation, Plugin, Registry
 from signalpost.plugins.returns import hook_with_told_returns
 from signalpost.plugins.unfound import notes_on_unfound
-from signalpost.words import did_you_mean, listing
+from signalpost.words import among
 
 _MARK = f"{hookspecs.PROJECT}_impl"  # pluggy's
 
@@ -193,7 +193,7 @@ class _Assembly:
         """Say what is wrong with an implementation; nothing is wrong with the empty answer."""
         known = self.specs.get(hook)
         if known is None:
-            return f'no hook named "{hook}"{nearest(hook, self.specs)}'
+            return f'no hook named "{hook}"{among(hook, sorted(self.specs))}'
         if wrapper:
             return f"{hook}: a hook wrapper has nothing to wrap; each implementation is awaited on its own"
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
@@ -222,12 +222,6 @@ def _hidden(function: object) -> str:
         "@hookimpl hides it: put @hookimpl above it, or have that decorator give a function, with functools.wraps. "
         "One in a class, or whose name is defined again, is not found either"
     )
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Say what was probably meant and what there is: ``; did you mean "echo"? (known: clock, echo)``."""
-    names = sorted(known)
-    return f"{did_you_mean(name, names)} (known: {listing(names)})" if names else " (there are none)"
 
 
 def _takes(known: Sequence[str]) -> str:

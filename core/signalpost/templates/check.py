@@ -15,7 +15,7 @@ from signalpost.config.viewtemplates import unknown_filters
 from signalpost.scalars import check_text
 from signalpost.templates.failures import StoppedError
 from signalpost.templates.operators import number
-from signalpost.words import did_you_mean, listing, quoted, unknown
+from signalpost.words import among, did_you_mean, quoted, unknown
 
 _REFUSED: Mapping[type[nodes.Node], str] = MappingProxyType(
     {
@@ -136,8 +136,7 @@ def _unknown_names(
             if node.name in called:
                 text = unknown("function", node.name, sorted(functions))
             else:
-                near = did_you_mean(node.name, known - functions)
-                text = f"nothing here is named {quoted(node.name)}{near} (known: {listing(sorted(known - functions))})"
+                text = f"nothing here is named {quoted(node.name)}{among(node.name, sorted(known - functions))}"
             yield TemplateProblem(node.lineno, node.name, text, MistakeKind.MISSING)
 
 
@@ -158,7 +157,7 @@ def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[Template
         owner, name = _attribute(node)
         known = names.attributes.get(owner)
         if known is not None and owner not in redefined and name not in known:
-            text = f"{owner} has no {quoted(name)}{did_you_mean(name, known)} (known: {listing(sorted(known))})"
+            text = f"{owner} has no {quoted(name)}{among(name, sorted(known))}"
             yield TemplateProblem(node.lineno, name, text)
 
 

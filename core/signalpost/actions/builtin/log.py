@@ -8,14 +8,14 @@ from signalpost.actions.declaration import BuiltIn, Draft, option
 from signalpost.actions.execution import Run
 from signalpost.actions.steps import Options, Step, joined
 from signalpost.templates.text import as_text
-from signalpost.words import printable
+from signalpost.words import cut, printable
 
 LOG = logging.getLogger("signalpost.log")
 """The lines of ``log`` steps."""
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _LEVEL = "info"
-_LONGEST_LINE = 2_000
+_LONGEST_LINE = 2_001
 
 
 def _compile(draft: Draft) -> Step:
@@ -30,13 +30,12 @@ def _compile(draft: Draft) -> Step:
 
 
 def _log(run: Run, options: Mapping[str, Any]) -> None:
-    line = printable(as_text(options["message"]))
     # One client's lines are counted as one origin (`signalpost.cli.logs`): they must not keep out those of others.
     client = getattr(run.event, "client", None)
     LOG.log(
         _LEVELS[options["level"]],
         "%s",
-        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…",
+        cut(printable(as_text(options["message"])), _LONGEST_LINE),
         extra={"origin": None if client is None else client.id},
     )
 

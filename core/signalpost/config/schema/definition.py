@@ -16,14 +16,13 @@ from importlib.resources import files
 from typing import Any
 
 from signalpost.config.userschemas import is_python_pattern, schema_faults
+from signalpost.jsonschemas.walk import BY_NAME, DATA, inside
 from signalpost.places import Keys
 from signalpost.words import quoted
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 _OWN_NAMES = ("$id", "$anchor", "$dynamicAnchor", "$dynamicRef")
-_DATA = ("const", "enum", "default", "examples")
-_SCHEMAS_BY_NAME = ("properties", "patternProperties", "dependentSchemas", "$defs")
 _DEFS = "#/$defs/"
 
 
@@ -76,10 +75,10 @@ def _parts(schema: Any, keys: Keys) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
         return
     yield keys, schema
     for word, value in schema.items():
-        if word in _SCHEMAS_BY_NAME:
+        if word in BY_NAME and isinstance(value, dict):
             for name, each in value.items():
                 yield from _parts(each, (*keys, word, name))
-        elif word not in _DATA:
+        elif word not in DATA:
             yield from _parts(value, (*keys, word))
 
 
@@ -89,15 +88,10 @@ def _mapped(schema: Any, moved: Callable[[str], str]) -> Any:
         return [_mapped(each, moved) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    copy: dict[str, Any] = {}
-    for word, value in schema.items():
-        if word == "$ref":
-            copy[word] = moved(value)
-        elif word in _SCHEMAS_BY_NAME:
-            copy[word] = {name: _mapped(each, moved) for name, each in value.items()}
-        else:
-            copy[word] = value if word in _DATA else _mapped(value, moved)
-    return copy
+    return {
+        word: moved(value) if word == "$ref" else inside(word, value, lambda each: _mapped(each, moved))
+        for word, value in schema.items()
+    }
 
 
 Part = Mapping[str, Any] | bool

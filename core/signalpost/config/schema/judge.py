@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError
 from signalpost.config.schema.definition import ROUTES_ID
 from signalpost.places import Keys
 from signalpost.scalars import shorten
-from signalpost.words import did_you_mean, given, listing, nearest, printable, quoted
+from signalpost.words import among, did_you_mean, given, listing, nearest, printable, quoted
 from signalpost.yaml.report import Report
 
 _TYPES = {
@@ -24,6 +24,15 @@ _TYPES = {
     "array": "a list",
     "object": "a mapping",
     "null": "nothing",
+}
+_BOUNDS = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
+# What is counted, and what to do where one at least is asked for.
+_SIZES = {
+    "minItems": ("least", "items", ": give at least one"),
+    "minProperties": ("least", "keys", ": give at least one key"),
+    "minLength": ("least", "characters", ""),
+    "maxItems": ("most", "items", ""),
+    "maxLength": ("most", "characters", ""),
 }
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 # How many unknown keys are looked through for the one that a missing key was meant to be.
@@ -112,12 +121,14 @@ class _Violation:
     """A value that breaks one rule of a schema.
 
     Attributes:
-        rule: what the broken keyword says.
+        keyword: the broken one.
+        rule: what it says.
         schema: the part of the schema in which it stands.
         definitions: the ``$defs`` of the whole schema.
 
     """
 
+    keyword: str
     instance: Any
     rule: Any
     schema: Any
@@ -132,7 +143,7 @@ class _Violation:
 
 def _problems_of(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[SchemaProblem]:
     schema = error.schema if isinstance(error.schema, Mapping) else {}
-    violation = _Violation(error.instance, error.validator_value, schema, whole.get("$defs", {}))
+    violation = _Violation(str(error.validator), error.instance, error.validator_value, schema, whole.get("$defs", {}))
     keys = tuple(error.absolute_path)
     if error.validator == "additionalProperties" and violation.rule is False:
         known = list(violation.described)
@@ -143,7 +154,7 @@ def _problems_of(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[S
     elif error.context and not _is_choice_of_keys(violation.rule):
         for misfit in _misfits_of_best(error.context, whole) or (SchemaProblem(keys, _NO_CHOICE),):
             yield replace(misfit, text=f"{misfit.text}, or something else that is allowed here")
-    elif wording := _WORDINGS.get(str(error.validator)):
+    elif wording := _WORDINGS.get(violation.keyword):
         yield from (SchemaProblem(keys, text) for text in wording(violation))
     else:
         yield SchemaProblem(keys, shorten(printable(" ".join(str(error.message).split())), _LONGEST))
@@ -159,7 +170,7 @@ def _misfits_of_best(context: Sequence[ValidationError], whole: Mapping[str, Any
 
 
 def _unknown_key(name: str, known: list[str]) -> str:
-    return f"no key {quoted(name)} here{did_you_mean(name, known)} (known: {listing(known)})"
+    return f"no key {quoted(name)} here{among(name, known)}"
 
 
 def _type(violation: _Violation) -> Iterator[str]:
@@ -268,43 +279,16 @@ def _any_of(violation: _Violation) -> Iterator[str]:
         yield f"needs at least one of {', '.join(names[:-1])} and {names[-1]}: none of them is given"
 
 
-def _least(violation: _Violation) -> Iterator[str]:
-    yield f"must be at least {violation.rule}, not {violation.instance}"
+def _bound(violation: _Violation) -> Iterator[str]:
+    yield f"must be {_BOUNDS[violation.keyword]} {violation.rule}, not {violation.instance}"
 
 
-def _most(violation: _Violation) -> Iterator[str]:
-    yield f"must be at most {violation.rule}, not {violation.instance}"
-
-
-def _above(violation: _Violation) -> Iterator[str]:
-    yield f"must be above {violation.rule}, not {violation.instance}"
-
-
-def _below(violation: _Violation) -> Iterator[str]:
-    yield f"must be below {violation.rule}, not {violation.instance}"
-
-
-def _too_few(violation: _Violation) -> Iterator[str]:
-    few = f"must have at least {violation.rule} items, not {len(violation.instance)}"
-    yield few if violation.rule > 1 else "must not be empty: give at least one"
-
-
-def _too_small(violation: _Violation) -> Iterator[str]:
-    few = f"must have at least {violation.rule} keys, not {len(violation.instance)}"
-    yield few if violation.rule > 1 else "must not be empty: give at least one key"
-
-
-def _too_many(violation: _Violation) -> Iterator[str]:
-    yield f"must have at most {violation.rule} items, not {len(violation.instance)}"
-
-
-def _too_short(violation: _Violation) -> Iterator[str]:
-    short = f"must have at least {violation.rule} characters, not {len(violation.instance)}"
-    yield short if violation.rule > 1 else "must not be empty"
-
-
-def _too_long(violation: _Violation) -> Iterator[str]:
-    yield f"must have at most {violation.rule} characters, not {len(violation.instance)}"
+def _size(violation: _Violation) -> Iterator[str]:
+    bound, counted, remedy = _SIZES[violation.keyword]
+    if bound == "least" and violation.rule <= 1:
+        yield f"must not be empty{remedy}"
+    else:
+        yield f"must have at {bound} {violation.rule} {counted}, not {len(violation.instance)}"
 
 
 def _pattern(violation: _Violation) -> Iterator[str]:
@@ -321,15 +305,8 @@ _WORDINGS: Mapping[str, Callable[[_Violation], Iterator[str]]] = {
     "enum": _enum,
     "oneOf": _one_of,
     "anyOf": _any_of,
-    "minimum": _least,
-    "maximum": _most,
-    "exclusiveMinimum": _above,
-    "exclusiveMaximum": _below,
-    "minItems": _too_few,
-    "maxItems": _too_many,
-    "minProperties": _too_small,
-    "minLength": _too_short,
-    "maxLength": _too_long,
+    **dict.fromkeys(_BOUNDS, _bound),
+    **dict.fromkeys(_SIZES, _size),
     "pattern": _pattern,
     "None": _nothing,  # the schema false, which has no keywords
 }
