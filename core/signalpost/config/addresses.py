@@ -4,6 +4,7 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from signalpost.websocket.head import DEFAULT_PORTS
 from signalpost.words import quoted, suggestion
 
 # RFC 1035 section 2.3.4, and underscores, which some networks have. Label by label: one expression for a whole name
@@ -12,7 +13,6 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LONGEST_NAME = 253
 _LOOKS_LIKE_IPV4 = re.compile(r"[0-9.]+")
 _SCHEME_NAME = re.compile(r"[a-z][a-z0-9+.-]*")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _OPAQUE = frozenset({"null", "file://"})  # of pages that have no host
 
 
@@ -68,7 +68,7 @@ def parse_origin(text: str) -> str:
         meant = suggestion(f"https://{text}" if _is_host_name(text.partition(":")[0]) else None)
         raise ValueError(f"{quoted(text)} is no origin{meant} (allowed: scheme://host[:port])")
     shown = f"[{host}]" if ":" in host else host
-    origin = f"{scheme}://{shown}" + ("" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}")
+    origin = f"{scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS.get(scheme)) else f":{port}")
     if "@" in parts.netloc or parts.path or parts.query or parts.fragment:
         raise ValueError(f'{quoted(text)} is more than an origin: write "{origin}"')
     if not origin.isascii() or not origin.isprintable() or " " in origin:

@@ -17,7 +17,7 @@ from signalpost.cron import Cron
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
 from signalpost.units import MEBIBYTE
-from signalpost.websocket.head import LARGEST_HEAD
+from signalpost.websocket.head import DEFAULT_PORTS, LARGEST_HEAD
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -41,6 +41,11 @@ class Scheme(StrEnum):
     def websocket(self) -> bool:
         """Whether it takes WebSockets rather than plain HTTP requests."""
         return self in (Scheme.WS, Scheme.WSS)
+
+    @property
+    def default_port(self) -> int:
+        """The port that its URLs need not name."""
+        return DEFAULT_PORTS["https" if self.secure else "http"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,12 @@ class EndpointConfig(Placed):
     def host(self) -> str:
         """What a client might ask for as Host."""
         return "localhost" if self.socket else self.address
+
+    def url_at(self, host: str) -> str:
+        """Return its URL at a host, without the path: ``http://127.0.0.1:8090``."""
+        shown = f"[{host}]" if ":" in host else host
+        port = "" if self.port == self.scheme.default_port else f":{self.port}"
+        return f"{self.scheme.value}://{shown}{port}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,16 +1,15 @@
 """Where an app's WebSockets are, as pages ask: they come from one port, and may have to go to another."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.model import EndpointConfig
 from signalpost.websocket.handshake import read_authority
 
 PATH = "/.well-known/signalpost"
 """Where it is told (RFC 8615), unless a route of the app's own is there."""
 
-_DEFAULT_PORTS: Mapping[Scheme, int] = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}
 _HERE = None  # the address that the page itself came from
 
 
@@ -32,20 +31,14 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
     """
     name, port = read_authority(host)
     inside = is_loopback(name) or is_loopback(page.address)
-    direct = bool(name) and (port or _DEFAULT_PORTS[page.scheme]) == page.port
+    direct = bool(name) and (port or page.scheme.default_port) == page.port
     found = sorted(
         (each for each in endpoints if each.scheme.websocket and (inside or not is_loopback(each.address))),
         key=lambda each: (each.port != page.port, each.scheme.secure != page.scheme.secure),
     )
     # At a Unix socket nobody but a proxy asks, which stands before the page, too.
-    urls = {each.name: _url(each, name) if direct and each.port not in {page.port, 0} else _HERE for each in found}
+    urls = {each.name: each.url_at(name) if direct and each.port not in {page.port, 0} else _HERE for each in found}
     return {"url": next(iter(urls.values()), _HERE), "endpoints": urls}
-
-
-def _url(endpoint: EndpointConfig, name: str) -> str:
-    host = f"[{name}]" if ":" in name else name
-    port = "" if endpoint.port == _DEFAULT_PORTS[endpoint.scheme] else f":{endpoint.port}"
-    return f"{endpoint.scheme.value}://{host}{port}"
 
 
 def is_loopback(name: str) -> bool:

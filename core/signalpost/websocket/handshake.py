@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol
 
 from signalpost.websocket.extensions import TOKEN, Extension, MalformedError, read_extensions
+from signalpost.websocket.head import DEFAULT_PORTS
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
@@ -21,7 +22,6 @@ _ORIGIN = re.compile(
     r"(?P<host>\[[0-9a-f:.]+\]|(?:(?![/?#@:\\\[\]])[!-~])+)(:(?P<port>[0-9]{1,5}))?",
     re.IGNORECASE | re.ASCII,
 )
-_DEFAULT_PORTS = {"http": 80, "https": 443}  # the schemes that pages come by
 _TOKEN = re.compile(TOKEN)
 _WEBSOCKET, _UPGRADE = (
     re.compile(rf"(?:^|,)[ \t]*{token}[ \t]*(?:,|$)", re.IGNORECASE | re.ASCII) for token in ("websocket", "upgrade")
@@ -176,13 +176,13 @@ def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int
         return False
     scheme, name, port = read
     host, asked_port = asked
-    if scheme not in _DEFAULT_PORTS or name != host:
+    if scheme not in DEFAULT_PORTS or name != host:
         return False
     if port in ports:
         return True
     if asked_port is not None:
         return port == asked_port
-    return port == _DEFAULT_PORTS[scheme] or (at is not None and at not in _DEFAULT_PORTS.values())
+    return port == DEFAULT_PORTS[scheme] or (at is not None and at not in DEFAULT_PORTS.values())
 
 
 def is_listed(origin: str, allowed: Collection[str]) -> bool:
@@ -284,4 +284,4 @@ def read_origin(text: str) -> tuple[str, str, int | None] | None:
     if parts is None:
         return None
     scheme, host, port = parts["scheme"].lower(), parts["host"].strip("[]").lower(), parts["port"]
-    return scheme, host, int(port) if port else _DEFAULT_PORTS.get(scheme)
+    return scheme, host, int(port) if port else DEFAULT_PORTS.get(scheme)

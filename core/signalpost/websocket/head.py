@@ -7,6 +7,9 @@ tenth of the time. What it does not take is not wrong; Sanic judges that, and an
 import re
 from typing import NamedTuple
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""By the schemes that pages come by; those of WebSockets have the same."""
+
 LARGEST_HEAD = 16_384
 """Bytes, unless the caller says otherwise."""
 
