@@ -13,7 +13,7 @@ from signalpost.actions.builtin.broadcast import broadcast
 from signalpost.actions.builtin.respond import respond
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Leaf, Options
-from signalpost.config.model import EndpointConfig, LimitsConfig, Scheme
+from signalpost.config.model import EndpointConfig, LimitsConfig, RouteConfig, Scheme
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.target import Receipt
 from signalpost.events import Shared
@@ -87,7 +87,9 @@ def rule():
                 getattr(handler, "__name__", "handler"), HandlerKind.ROUTE, handler, (), "shop", "plugins/shop.py:7"
             )
         methods = methods or (("GET",) if {"file", "static", "view"} & set(what) else ("POST",))
-        return RouteRule(PathPattern.parse(path), methods, "routes.yaml:14", frozenset({"web"}), **what)
+        said = {name: what.pop(name) for name in ("file", "static", "view", "headers") if name in what}
+        config = RouteConfig((), PathPattern.parse(path), methods, **said)
+        return RouteRule(config, "routes.yaml:14", frozenset({"web"}), **what)
 
     return make
 

@@ -245,7 +245,12 @@ def test_decorators_bind_where_routes_yaml_says_nothing(plan):
     (signal,), (route,), (tick, nightly) = built.signals, built.routes, built.jobs
     assert (str(signal.config.path), signal.owner, signal.handler.name) == ("/shout", "a", "shout")
     assert signal.endpoints == {"live", "more"}
-    assert (str(route.path), route.methods, route.owner, route.endpoints) == ("/publish", ("GET", "POST"), "a", {"web"})
+    assert (str(route.config.path), route.config.methods, route.owner, route.endpoints) == (
+        "/publish",
+        ("GET", "POST"),
+        "a",
+        {"web"},
+    )
     assert (tick.name, tick.timing.every, tick.timing.limit, tick.owner) == ("tick", 5.0, 3, "a")
     assert nightly.timing.crons == ("@daily", "0 12 * * *")
     assert (nightly.name, str(nightly.timing.timezone), nightly.timing.timeout, nightly.owner) == (
@@ -298,7 +303,10 @@ def test_a_decorator_says_how_many_messages_of_one_client_its_handler_takes_at_o
 
 def test_routes_yaml_takes_from_a_decorator_only_the_methods_that_it_declares(plan):
     built = plan(a_route(path="/publish", methods=("GET",), file=Path("x")), plugins={"a": PUBLISH})
-    assert [(rule.owner, rule.methods) for rule in built.routes] == [("app/routes.yaml:20", ("GET",)), ("a", ("POST",))]
+    assert [(rule.owner, rule.config.methods) for rule in built.routes] == [
+        ("app/routes.yaml:20", ("GET",)),
+        ("a", ("POST",)),
+    ]
     assert built.notes[0].startswith("app/routes.yaml:20 declares GET /publish, so ")
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import parse_config
+from signalpost.config.model import RouteConfig
 from signalpost.paths import PathPattern, PathTable
 from signalpost.plan import RouteRule, build_plan
 from signalpost.plan.precedence import Claim, contenders, overlaps, precedence, route_claims, signal_claims
@@ -112,7 +113,7 @@ def test_a_folder_claims_what_is_below_it(plan):
 
 
 def test_what_somebody_declares_below_a_folder_is_not_claimed_by_the_folder(plan):
-    below = RouteRule(PathPattern.parse("/docs/<name:path>"), ("GET",), "plugin", frozenset({"web"}))
+    below = RouteRule(RouteConfig((), PathPattern.parse("/docs/<name:path>"), ("GET",)), "plugin", frozenset({"web"}))
     claims = route_claims(replace(plan, routes=(*plan.routes, below)), "web")
     assert [claim.rule.owner for claim in claims if "/docs/" in str(claim.pattern)] == ["plugin"]
 

@@ -70,7 +70,7 @@ def chat(installed, tmp_path):
 
 
 def paths(plan):
-    return [str(rule.config.path) for rule in plan.signals] + [str(rule.path) for rule in plan.routes]
+    return [str(rule.config.path) for rule in plan.signals] + [str(rule.config.path) for rule in plan.routes]
 
 
 def notes(plan):

@@ -79,7 +79,7 @@ def _owners(plan: Plan) -> Mapping[tuple[str, str], str]:
     source = plan.config.source
     return {
         **{("endpoint", each.name): source.place(each.keys) for each in plan.config.endpoints},
-        **{("route", f"{', '.join(rule.methods)} {rule.path}"): rule.owner for rule in plan.routes},
+        **{("route", f"{', '.join(rule.config.methods)} {rule.config.path}"): rule.owner for rule in plan.routes},
         **{("signal", str(rule.config.path)): rule.owner for rule in plan.signals},
         **{(job.kind.value, job.name): job.owner for job in plan.jobs},
     }

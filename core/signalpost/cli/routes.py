@@ -35,7 +35,12 @@ def show_routes(plan: Plan) -> None:
 def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
     if not endpoint.scheme.websocket:
         return [
-            (" ".join(route.methods), route.path.text, _checked(route_does(plan, route), route.gate), route.owner)
+            (
+                " ".join(route.config.methods),
+                route.config.path.text,
+                _checked(route_does(plan, route), route.gate),
+                route.owner,
+            )
             for route in plan.routes
             if endpoint.name in route.endpoints
         ]

@@ -213,7 +213,7 @@ class Trial:
             request=None,
             path=request.seen["path"],
             params=params,
-            route=rule.path.text,
+            route=rule.config.path.text,
             endpoint=self._endpoint,
             _seconds=time(),
             shared=self._node.shared,

@@ -26,7 +26,7 @@ def _message_does(rule: SignalRule) -> str:
 
 def route_does(plan: Plan, rule: RouteRule) -> str:
     """Say what a request gets: ``file web/index.html``, ``handler publish (publish)``."""
-    for kind, path in (("file", rule.file), ("static", rule.static), ("view", rule.view)):
+    for kind, path in (("file", rule.config.file), ("static", rule.config.static), ("view", rule.config.view)):
         if path is not None:
             return f"{kind} {shown_file(plan, str(path))}"
     return action_does(rule.handler or rule.do)

@@ -157,7 +157,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
     for number, claim in enumerate(claims_of(rules)):
         rule = claim.rule
         # Sanic gives what begins with ctx_ to the route, which the middleware of responses finds.
-        headers = RouteHeaders(rule.headers, rule.handler is not None or rule.do is not None)
+        headers = RouteHeaders(rule.config.headers, rule.handler is not None or rule.do is not None)
         app.add_route(
             endpoints[id(rule)],
             sanic_path(claim.pattern),
@@ -169,7 +169,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             ctx_work=rule.work,
         )
     where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
-    if services.endpoints is not None and where not in {rule.path.identity(ignore_case=False) for rule in rules}:
+    if services.endpoints is not None and where not in {rule.config.path.identity(ignore_case=False) for rule in rules}:
         tell = whereabouts_endpoint(services.endpoint, services.endpoints)
         app.add_route(tell, whereabouts.PATH, ["GET"], name="whereabouts", **_OPTIONS)
 

@@ -68,7 +68,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     answer = _answer_of(rule, replace(services, broadcast=broadcast))
     foreign = rule.do is not None and rule.do.foreign
     judge = Judge.of(rule)
-    read_params = _params_reader(rule.path) if rule.path.parameters else None
+    read_params = _params_reader(rule.config.path) if rule.config.path.parameters else None
 
     async def endpoint(request: WebRequest) -> Response:
         params: Params = {} if read_params is None else read_params(request.path)
@@ -114,18 +114,19 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
 
 def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     """Choose how the rule answers, and prepare what can be prepared."""
-    if rule.file:
-        return partial(_answer_file, rule.file, rule.owner, services)
-    if rule.static:
-        folder = StaticFolder(rule.static, services.private, services.packed)
-        return partial(_answer_static, folder, len(rule.path.segments), services)
-    if rule.view:
-        return partial(_answer_view, View.load(rule.view, services.folder, services.additions), rule.view, services)
+    config = rule.config
+    if config.file:
+        return partial(_answer_file, config.file, rule.owner, services)
+    if config.static:
+        folder = StaticFolder(config.static, services.private, services.packed)
+        return partial(_answer_static, folder, len(config.path.segments), services)
+    if config.view:
+        return partial(_answer_view, View.load(config.view, services.folder, services.additions), config.view, services)
     if rule.handler:
         return partial(_answer_handler, rule.handler, rule.handler.code, partial(_event, rule, services))
     if rule.do:
         return partial(_answer_actions, rule.do, rule, services)
-    raise ValueError(f"{rule.owner}: the route {rule.path} has nothing to answer with")
+    raise ValueError(f"{rule.owner}: the route {config.path} has nothing to answer with")
 
 
 async def _answer_file(
@@ -274,7 +275,7 @@ def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params
         request,
         path if "%" not in path else unquote(path),
         params,
-        rule.path.text,
+        rule.config.path.text,
         services.endpoint,
         time(),
         services.shared,

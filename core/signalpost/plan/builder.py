@@ -10,6 +10,7 @@ from signalpost.config.actions import Place, templates_in
 from signalpost.config.gaps import NO_GAPS, Gaps
 from signalpost.config.model import (
     SAFE_METHODS,
+    RouteConfig,
     ServerConfig,
     SignalConfig,
     SlowConfig,
@@ -98,8 +99,9 @@ def _note_memory(config: ServerConfig, report: PlanReport) -> None:
 
 def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], report: PlanReport) -> None:
     """Note routes that change something when they are read: a link or an image anywhere would do it."""
-    for route, rule in zip(config.routes, routes, strict=False):
-        reads = [method for method in rule.methods if method in SAFE_METHODS]
+    for rule in routes:
+        route = rule.config
+        reads = [method for method in route.methods if method in SAFE_METHODS]
         if reads and rule.changes:
             report.note(
                 f"{config.source.place(route.keys)}: {route.path} answers {listing(reads)}, and its list of actions "
@@ -165,24 +167,20 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
     claims = _Claims(resolver)
     for route in resolver.config.routes:
         owner = resolver.config.source.place(route.keys)
+        resolver.check_view(route.view, route.keys)
         rule = RouteRule(
-            route.path,
-            route.methods,
+            route,
             owner,
             resolver.endpoints(route.endpoints, route.keys, websocket=False),
-            file=route.file,
-            static=route.static,
-            view=resolver.view(route.view, route.keys),
-            handler=resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
-            do=compiler.program(route.do, Place.ROUTE, route_shapes(route)),
-            gate=resolver.gate(route.schema),
-            templates={} if route.view is None else template_digests(route.view, resolver.config.folder),
-            headers=route.headers,
-            query=resolver.gate(route.query),
-            params=resolver.gate(route.params),
+            resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
+            compiler.program(route.do, Place.ROUTE, route_shapes(route)),
+            resolver.gate(route.schema),
+            resolver.gate(route.query),
+            resolver.gate(route.params),
+            {} if route.view is None else template_digests(route.view, resolver.config.folder),
         )
         # A folder is whatever is in it: a decorator may have its own path, as a route of routes.yaml may.
-        claims.declare(_route_keys(rule.below or rule.path, rule.methods), owner)
+        claims.declare(_route_keys(rule.below or route.path, route.methods), owner)
         yield rule
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):
@@ -193,7 +191,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
         free = [method for method, key in keys if claims.bind(key, handler, f"{method} {path}")]
         if free:
             gate = resolver.bound_gate(handler, binding.schema)
-            yield RouteRule(path, tuple(free), handler.plugin, endpoints, handler=handler, gate=gate)
+            yield RouteRule(RouteConfig((), path, tuple(free)), handler.plugin, endpoints, handler, gate=gate)
 
 
 def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]:

@@ -194,16 +194,12 @@ def _endpoints(plan: Plan) -> Iterator[Thing]:
 
 
 def _routes(plan: Plan) -> Iterator[Thing]:
-    declared = plan.config.routes
-    for index, rule in enumerate(plan.routes):
-        if index < len(declared):
-            said: Any = (declared[index], rule.templates)
-            endpoints = declared[index].endpoints
-        else:
-            said, endpoints = _route_binding(rule), ()
-        identity = rule.path.identity(ignore_case=False)
-        keys = ((identity, rule.methods, endpoints), (identity, rule.methods), (identity,))
-        yield Thing(f"{', '.join(rule.methods)} {rule.path}", keys, said)
+    for rule in plan.routes:
+        config = rule.config
+        said: Any = (config, rule.templates) if config.keys else _route_binding(rule)
+        identity = config.path.identity(ignore_case=False)
+        keys = ((identity, config.methods, config.endpoints), (identity, config.methods), (identity,))
+        yield Thing(f"{', '.join(config.methods)} {config.path}", keys, said)
 
 
 def _signals(plan: Plan) -> Iterator[Thing]:
@@ -231,7 +227,7 @@ def _plugins(plan: Plan) -> Iterator[Thing]:
 
 
 def _route_binding(rule: RouteRule) -> Any:
-    return rule.path.text, rule.methods, _said_by(rule.handler, RouteBinding, rule.path)
+    return rule.config.path.text, rule.config.methods, _said_by(rule.handler, RouteBinding, rule.config.path)
 
 
 def _signal_binding(rule: SignalRule) -> Any:

@@ -11,7 +11,7 @@ from signalpost.actions.builtin import CHANGING
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Options
 from signalpost.config.actions import all_steps
-from signalpost.config.model import ServerConfig, TimerTiming, Timing
+from signalpost.config.model import RouteConfig, ServerConfig, TimerTiming, Timing
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
@@ -50,33 +50,27 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class RouteRule:
-    """An HTTP route, resolved. Exactly one of file, static, view, handler and do is given.
+    """An HTTP route, resolved. Exactly one of file, static and view of its config, handler and do is given.
 
     Attributes:
-        methods: upper case.
+        config: what routes.yaml says of it; of a route that a decorator makes, what that says, with no keys.
+        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        endpoints: names of the endpoints that serve it; never empty.
         gate: judges the JSON body; None lets every body pass.
         query: judges the parameters of the query, likewise; and `params` those of the path.
-        endpoints: names of the endpoints that serve it; never empty.
-        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
         templates: the files of its view, each with a digest of what it held when the plan was made.
-        headers: of its answers below 400, by name in lower case.
 
     """
 
-    path: PathPattern
-    methods: tuple[str, ...]
+    config: RouteConfig
     owner: str
     endpoints: frozenset[str]
-    file: Path | None = None
-    static: Path | None = None
-    view: Path | None = None
     handler: Handler | None = None
     do: Program | None = None
     gate: SchemaGate | None = None
-    templates: Mapping[Path, str] = field(default_factory=dict)
-    headers: tuple[tuple[str, str], ...] = ()
     query: SchemaGate | None = None
     params: SchemaGate | None = None
+    templates: Mapping[Path, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"
@@ -93,12 +87,13 @@ class RouteRule:
             return f"handler {self.handler.name} of plugin {self.handler.plugin}"
         if self.do is not None:
             return f"the actions of {self.owner}"
-        return "the page" if self.view is not None else "the file"
+        return "the page" if self.config.view is not None else "the file"
 
     @property
     def below(self) -> PathPattern | None:
         """What a static route answers besides its own path: whatever is in its folder."""
-        return None if self.static is None else PathPattern.parse(f"{self.path.text.rstrip('/')}/<file:path>")
+        config = self.config
+        return None if config.static is None else PathPattern.parse(f"{config.path.text.rstrip('/')}/<file:path>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +123,7 @@ class Plan:
     def bound_to(self, handler: str) -> tuple[str, ...]:
         """Say what calls a handler: ``("signal /shout", "timer tick")``; nothing if it is bound nowhere."""
         routes = (
-            f"route {rule.path}"
+            f"route {rule.config.path}"
             for rule in self.routes
             if (rule.handler and rule.handler.name == handler) or (rule.do and handler in rule.do.calls)
         )

@@ -66,19 +66,19 @@ def claims_of(rules: Sequence[RouteRule]) -> tuple[Claim[RouteRule], ...]:
     method by method.
     """
     declared = {
-        (rule.path.identity(ignore_case=False), method)
+        (rule.config.path.identity(ignore_case=False), method)
         for rule in rules
-        if rule.static is None
-        for method in rule.methods
+        if rule.config.static is None
+        for method in rule.config.methods
     }
     claims: list[Claim[RouteRule]] = []
     for rule in rules:
         if (below := rule.below) is None:
-            claims.append(Claim(rule.path, rule, rule.methods))
+            claims.append(Claim(rule.config.path, rule, rule.config.methods))
             continue
-        for pattern in (rule.path, below):
+        for pattern in (rule.config.path, below):
             identity = pattern.identity(ignore_case=False)
-            methods = tuple(method for method in rule.methods if (identity, method) not in declared)
+            methods = tuple(method for method in rule.config.methods if (identity, method) not in declared)
             if methods:
                 claims.append(Claim(pattern, rule, methods))
     return tuple(claims)

@@ -113,7 +113,7 @@ class Resolver:
         """Return the names of all endpoints that take WebSockets, or of all that do not."""
         return frozenset(each.name for each in self.config.endpoints if each.scheme.websocket is websocket)
 
-    def view(self, path: Path | None, keys: Keys) -> Path | None:
+    def check_view(self, path: Path | None, keys: Keys) -> None:
         """Check the template that the route at `keys` answers with, now that it is known what plugins add."""
         if path is not None and not self.gaps.plugins:
             registry = self.registry
@@ -121,7 +121,6 @@ class Resolver:
             problem = check_template(path, self.config.folder, added)
             if problem:
                 self.report.problem((*keys, "view"), problem + self._perhaps)
-        return path
 
     def gate(self, schema: SchemaConfig | None) -> SchemaGate | None:
         """Compile a schema of routes.yaml."""

@@ -16,12 +16,13 @@ def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], report: 
 
     Args:
         config: what routes.yaml says.
-        signals: of the plan; those of routes.yaml come first.
+        signals: of the plan.
         report: gets the notes.
 
     """
-    for signal, rule in zip(config.signals, signals, strict=False):
-        guarded = _guarded(signal)
+    for rule in signals:
+        signal = rule.config
+        guarded = _guarded(signal) if signal.keys else ""
         speakers = list(_speakers(config, signals, rule)) if guarded else []
         if speakers:
             report.note(
