@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from signalpost.scalars import shorten
+from signalpost.words import quoted, suggestion
 
 MEBIBYTE = 1024 * 1024
 
@@ -241,11 +242,10 @@ def _quantity(value: str | float, kind: _Kind) -> float:
     if factor is None:
         word = unit.strip().lower()
         meant = word if word in kind.units else kind.nicknames.get(word.removesuffix("s"))
-        hint = f'; did you mean "{match["number"]}{kind.spelling(meant)}"?' if meant else ""
+        hint = suggestion(meant and match["number"] + kind.spelling(meant))
         raise ValueError(f"{_show(value)} is not a {kind.noun}{hint} (allowed: {kind.examples})")
     return float(match["number"]) * factor
 
 
 def _show(value: str | float) -> str:
-    text = shorten("".join(char if char.isprintable() else "?" for char in str(value)))
-    return f'"{text}"' if isinstance(value, str) else text
+    return quoted(value) if isinstance(value, str) else shorten(str(value))
