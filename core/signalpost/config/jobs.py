@@ -6,7 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
 from signalpost.config.actions import Place, StepReader
-from signalpost.config.model import JobConfig, ScheduleTiming, TimerTiming
+from signalpost.config.model import MAX_RUNS, JobConfig, ScheduleTiming, TimerTiming
 from signalpost.config.section import Section
 from signalpost.cron import Cron
 from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
@@ -105,7 +105,7 @@ def _read_schedule(section: Section, reader: StepReader) -> JobConfig | None:
         section.whole("limit", 0),
         section.flag("on_start"),
         timeout,
-        section.whole("max_runs", 10),
+        section.whole("max_runs", MAX_RUNS),
         section.mapping("arguments"),
     )
     return JobConfig(section.keys, name, timing, section.text("handler"), steps)

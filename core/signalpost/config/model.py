@@ -312,6 +312,10 @@ class SignalConfig(Placed):
         return self.from_elsewhere
 
 
+MAX_RUNS = 10
+"""Runs of a schedule that may be under way at once, unless it says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimerTiming:
     """When a job by interval runs, and with what.
@@ -354,7 +358,7 @@ class ScheduleTiming:
     limit: int = 0
     on_start: bool = False
     timeout: float | None = None
-    max_runs: int = 10
+    max_runs: int = MAX_RUNS
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property

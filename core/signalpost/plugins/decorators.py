@@ -7,10 +7,12 @@ a decorator or its function is a mark too, at the function's file and line, so t
 
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
+from signalpost.config.model import MAX_RUNS
 from signalpost.events import RouteEvent, SignalEvent, TickEvent
 from signalpost.handlers import (
     Binding,
@@ -35,13 +37,12 @@ from signalpost.plugins.marks import (
 
 Duration = str | float
 
-_MAX_RUNS = 10
-
 SignalFunction = TypeVar("SignalFunction", bound=Callable[[SignalEvent], Coroutine[Any, Any, Any]])
 RouteFunction = TypeVar("RouteFunction", bound=Callable[[RouteEvent], Coroutine[Any, Any, Any]])
 TickFunction = TypeVar("TickFunction", bound=Callable[[TickEvent], Coroutine[Any, Any, Any]])
 ActionFunction = TypeVar("ActionFunction", bound=Callable[[Any, Any], Any])
 Function = TypeVar("Function", bound=Callable[..., Any])
+B = TypeVar("B", bound=Binding)
 
 
 def signal(
@@ -67,10 +68,7 @@ def signal(
     """
 
     def bind() -> SignalBinding | None:
-        if path is None:
-            _refuse_without("path", schema=schema, parallel=parallel != 1, timeout=timeout)
-            return None
-        return SignalBinding(path, schema, parallel, cast("float | None", timeout))
+        return _bound("path", path, SignalBinding(path or "", schema, parallel, cast("float | None", timeout)))
 
     return _handler_decorator(HandlerKind.SIGNAL, name, bind, cancel_when_gone=cancel_when_gone)
 
@@ -91,11 +89,8 @@ def route(
     """
 
     def bind() -> RouteBinding | None:
-        if path is None:
-            _refuse_without("path", methods=methods, schema=schema)
-            return None
-        said = cast("tuple[str, ...] | None", methods)
-        return RouteBinding(path, schema=schema) if said is None else RouteBinding(path, said, schema)
+        said = {} if methods is None else {"methods": cast("tuple[str, ...]", methods)}
+        return _bound("path", path, RouteBinding(path or "", schema=schema, **said))
 
     return _handler_decorator(HandlerKind.ROUTE, name, bind)
 
@@ -124,10 +119,7 @@ def timer(
     """
 
     def bind() -> TimerBinding | None:
-        if every is None:
-            _refuse_without("every", limit=limit, skip=skip, on_start=on_start, arguments=arguments, timeout=timeout)
-            return None
-        return TimerBinding(
+        binding = TimerBinding(
             cast("float", every),
             limit=limit,
             skip=skip,
@@ -135,6 +127,7 @@ def timer(
             arguments=_said(arguments),
             timeout=cast("float | None", timeout),
         )
+        return _bound("every", every, binding)
 
     return _handler_decorator(HandlerKind.TIMER, name, bind)
 
@@ -149,7 +142,7 @@ def schedule(
     limit: int = 0,
     on_start: bool = False,
     timeout: Duration | None = None,
-    max_runs: int = _MAX_RUNS,
+    max_runs: int = MAX_RUNS,
     arguments: Mapping[str, Any] | None = None,
 ) -> Callable[[TickFunction], TickFunction]:
     """Make an ``async def`` that takes a `TickEvent` the handler `name`, by the clock.
@@ -171,20 +164,7 @@ def schedule(
     """
 
     def bind() -> ScheduleBinding | None:
-        if cron is None:
-            _refuse_without(
-                "cron",
-                timezone=timezone,
-                start=start,
-                end=end,
-                limit=limit,
-                on_start=on_start,
-                timeout=timeout,
-                max_runs=max_runs != _MAX_RUNS,
-                arguments=arguments,
-            )
-            return None
-        return ScheduleBinding(
+        binding = ScheduleBinding(
             cast("tuple[str, ...]", cron),
             timezone=cast("ZoneInfo | None", timezone),
             start=start,
@@ -195,6 +175,7 @@ def schedule(
             max_runs=max_runs,
             arguments=_said(arguments),
         )
+        return _bound("cron", cron, binding)
 
     return _handler_decorator(HandlerKind.SCHEDULE, name, bind)
 
@@ -252,10 +233,21 @@ def _handler_decorator(
     return _decorator(kind.value, name, make)
 
 
-def _refuse_without(key: str, **given: object) -> None:
-    lost = [name for name, value in given.items() if value]
+def _bound(key: str, value: object, binding: B) -> B | None:
+    """Return a binding if its key has a value; else None, and then nothing else of it may have been given.
+
+    Raises:
+        ValueError: something was.
+
+    """
+    if value is not None:
+        return binding
+    first, *others = fields(binding)
+    blank = type(binding)(getattr(binding, first.name))
+    lost = [each.name for each in others if getattr(binding, each.name) != getattr(blank, each.name)]
     if lost:
         raise ValueError(f"{' and '.join(lost)} says nothing without {key}")
+    return None
 
 
 def _said(arguments: Mapping[str, Any] | None) -> Mapping[str, Any]:
