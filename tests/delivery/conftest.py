@@ -176,7 +176,7 @@ class Peer:
         self.client.paused()
 
     def resume_writing(self):
-        self.client.resumed()
+        self._world.hub.resumed(self.client)
 
     def connection_lost(self, _):
         self.client.left(CloseCode.ABNORMAL)

@@ -7,6 +7,7 @@ import pytest
 
 from signalpost.delivery.client import NO_DESCRIPTOR
 from signalpost.delivery.codec import PLAIN, V1
+from signalpost.delivery.outbox import Fate
 from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
 
 
@@ -99,19 +100,19 @@ class TestKeeping:
         stream = b"".join(frames)
         for sent in range(len(stream)):
             peer = world.connect()
-            assert peer.client.keep(frames, sent)
+            assert peer.client.keep(frames, sent) is Fate.QUEUED
             assert peer.read_everything() == stream[sent:]
 
     def test_a_socket_that_had_room_again_leaves_the_client_direct(self, world, signal):
         peer = world.connect()
-        assert peer.client.keep([signal("a").of(PLAIN)], 1)
+        assert peer.client.keep([signal("a").of(PLAIN)], 1) is Fate.QUEUED
         assert peer.client.direct
 
     def test_one_frame_is_kept_whatever_its_size_and_what_is_behind_it_up_to_the_limit(self, world, signal):
         big, rest = signal("big", 100_000).of(PLAIN), signal("rest", 9_996).of(PLAIN)
-        assert world.connect(limit=10_000).client.keep([big, rest], 5)
-        assert not world.connect(limit=10_000).client.keep([big, rest, b"x"], 5)
-        assert world.connect(limit=10_000).client.keep([big, rest, b"x"], len(big))
+        assert world.connect(limit=10_000).client.keep([big, rest], 5) is Fate.QUEUED
+        assert world.connect(limit=10_000).client.keep([big, rest, b"x"], 5) is Fate.TOO_SLOW
+        assert world.connect(limit=10_000).client.keep([big, rest, b"x"], len(big)) is Fate.QUEUED
 
 
 class TestClose:

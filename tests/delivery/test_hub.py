@@ -216,7 +216,7 @@ class TestSlowness:
             lambda _, client: client.join("blue"),
             lambda _, client: client.leave("red"),
             lambda hub, client: hub.move(client, "/y"),
-            lambda hub, client: hub.go_indirect(client),
+            lambda hub, client: hub._switch(client, direct=False),
         ],
         ids=["joins", "leaves", "moves", "goes indirect"],
     )

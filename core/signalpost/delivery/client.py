@@ -71,12 +71,6 @@ class Membership(Protocol):
     def regroup(self, client: "Client", groups: frozenset[str]) -> None:
         """Move the client to just these groups."""
 
-    def go_direct(self, client: "Client") -> None:
-        """Write straight to the client's descriptor from now on."""
-
-    def go_indirect(self, client: "Client") -> None:
-        """Let frames wait in the client's outbox from now on."""
-
     def note_drop(self, client: "Client", code: int) -> None:
         """Note that the client's connection is ended at once."""
 
@@ -87,9 +81,12 @@ class Membership(Protocol):
 class Client:
     """One open connection.
 
-    A client is in one of two modes. *Direct*: nothing waits, and the hub writes to its descriptor. *Indirect*: the
-    transport still holds bytes, or speaks TLS; frames wait in its outbox, bounded, and only a chunk at a time is given
-    to the transport. The hub alone switches modes, so that no frame ever overtakes another.
+    A client is in one of two modes, which the hub alone switches, so that no frame ever overtakes another::
+
+        direct    nothing waits: the hub writes to its descriptor
+          | the socket did not take all          ^ the transport holds nothing any more
+          v                                      |
+        indirect  frames wait in its outbox, bounded; a chunk at a time goes to the transport (always so with TLS)
 
     What is kept for the client is the policy's business only while the transport holds bytes back: until then frames of
     a loop turn are on their way.
@@ -370,22 +367,26 @@ class Client:
         outbox.append(data, path)
         return _QUEUED
 
-    def write_waiting(self) -> None:
-        """Give what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode)."""
+    def write_waiting(self) -> int:
+        """Give what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode).
+
+        Returns:
+            The bytes that wait now, the transport's included.
+
+        """
         outbox = self._outbox
         while not self._paused and outbox:
             self._give(*outbox.take())
         if outbox:
             outbox.apply_policy(self._limit)
-            self._hub.note_waiting(self, self.waiting)
-        else:
-            self._outbox = None
-            if self._ending is not _NOT_YET:
-                self._end()
-            self._hub.note_waiting(self, self._transport.get_write_buffer_size())
+            return self.waiting
+        self._outbox = None
+        if self._ending is not _NOT_YET:
+            self._end()
+        return self._transport.get_write_buffer_size()
 
-    def keep(self, frames: Sequence[bytes], sent: int, paths: Sequence[str | None] = ()) -> bool:
-        """Queue what a direct write did not take, and go indirect; tell whether there was room.
+    def keep(self, frames: Sequence[bytes], sent: int, paths: Sequence[str | None] = ()) -> Fate:
+        """Let what a direct write did not take wait.
 
         Args:
             frames: what was offered, in order.
@@ -402,22 +403,21 @@ class Client:
             outbox.append(frames[behind], paths[behind] if paths else None)
         self._give(memoryview(frames[index])[sent:], 0)
         self.write_waiting()
-        if outbox.size > self._limit:
-            return False
-        if self._paused:
-            self._hub.go_indirect(self)
-        return True
+        return Fate.TOO_SLOW if outbox.size > self._limit else _QUEUED
+
+    @property
+    def writable(self) -> bool:
+        """Whether its descriptor may be written to: the transport holds nothing back, and is not to be asked."""
+        return not self._paused and not self.closing and self.descriptor != NO_DESCRIPTOR
 
     def paused(self) -> None:
-        """Hear from the transport that it holds bytes."""
+        """Called when the transport holds bytes."""
         self._paused = True
 
-    def resumed(self) -> None:
-        """Hear from the transport that it holds nothing any more."""
+    def resumed(self) -> int:
+        """Called when the transport holds nothing any more; return as `write_waiting`."""
         self._paused = False
-        self.write_waiting()
-        if not self._paused and not self.closing and self.descriptor != NO_DESCRIPTOR:
-            self._hub.go_direct(self)
+        return self.write_waiting()
 
     def _give(self, data: Buffer, behind: int) -> None:
         self._behind = behind

@@ -6,7 +6,7 @@ in one write per client. Total order holds: every client gets what it gets in th
 One rule keeps that order: before a client changes its mode or its memberships, everything queued is written.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
@@ -17,7 +17,7 @@ from signalpost.delivery.publication import NO_PATH, Publication
 from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.target import NOBODY, ClientId, Place, Receipt, Target, sum_of
-from signalpost.delivery.writers import OneByOne, Writer
+from signalpost.delivery.writers import GONE, OneByOne, Writer
 from signalpost.observe import Observer
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode
@@ -199,13 +199,11 @@ class Hub:
         self._backlog.most = most
         self._shed = shed
 
-    def go_direct(self, client: Client) -> None:
-        """Write straight to the client's descriptor from now on."""
-        self._switch(client, direct=True)
-
-    def go_indirect(self, client: Client) -> None:
-        """Let frames wait in the client's outbox from now on."""
-        self._switch(client, direct=False)
+    def resumed(self, client: Client) -> None:
+        """Called when a client's transport holds nothing any more: what waits is written, then it goes direct."""
+        self.note_waiting(client, client.resumed())
+        if client.writable:
+            self._switch(client, direct=True)
 
     def _switch(self, client: Client, *, direct: bool) -> None:
         if client.direct is direct or not self._still_has(client) or client.direct is direct:
@@ -404,11 +402,12 @@ class Hub:
         """Write everything that is queued, in one write per client."""
         if self._queue:
             queue, self._queue, self._queued = self._queue, [], 0
-            write_queue(queue, self._writer)
+            for unfinished in write_queue(queue, self._writer):
+                self._keep(*unfinished)
         if self._unwritten:
             unwritten, self._unwritten = self._unwritten, {}
             for client in unwritten:
-                client.write_waiting()
+                self.note_waiting(client, client.write_waiting())
         backlog = self._backlog
         if backlog.total and backlog.over:
             heaviest = backlog.take_heaviest()
@@ -416,6 +415,17 @@ class Hub:
                 client.drop(CloseCode.TOO_SLOW)
             if heaviest and self._shed is not None:
                 self._shed(len(heaviest))
+
+    def _keep(self, client: Client, frames: Sequence[bytes], sent: int, paths: Sequence[str | None]) -> None:
+        """Let what could not be written wait, in indirect mode, or end a client that is gone or too slow."""
+        if sent == GONE:
+            client.drop(CloseCode.ABNORMAL)
+        elif client.keep(frames, sent, paths) is _TOO_SLOW:
+            client.drop(CloseCode.TOO_SLOW)
+        else:
+            self.note_waiting(client, client.waiting)
+            if not client.writable:
+                self._switch(client, direct=False)
 
     def flush_much(self) -> None:
         """Write what is queued if it is so much that somebody may be strained by it."""

@@ -17,7 +17,6 @@ from signalpost.delivery.codec import Encoding
 from signalpost.delivery.publication import NO_PATH
 from signalpost.delivery.transport import Buffer
 from signalpost.delivery.writers import GONE, Writer
-from signalpost.websocket.frames import CloseCode
 
 Entry = tuple[Audience | Client, Any, Any]
 """A queued write: a publication for an audience but for one client (or None), or bytes and their path for one client.
@@ -28,8 +27,12 @@ The path is None for a notice; see `signalpost.delivery.outbox`.
 _DISCONNECT = SlowPolicy.DISCONNECT  # a look into an Enum's class costs as much as the rest of what is done with it
 
 
-def write_queue(queue: Sequence[Entry], writer: Writer) -> None:
-    """Write all entries to those of their clients that are direct. Who does not take everything goes indirect.
+Unfinished = tuple[Client, Sequence[bytes], int, list[str | None]]
+"""What a client did not take: the frames that it was offered, how many bytes of them it took or `GONE`, their paths."""
+
+
+def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
+    """Write all entries to those of their clients that are direct, and return who did not take everything.
 
     A frame for one client alone, such as a pong, and a frame that leaves one out, part that client from those that get
     the same. They never part those from each other.
@@ -39,19 +42,20 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> None:
         writer: used wherever many get the same.
 
     """
+    unfinished: list[Unfinished] = []
     if (audience := _only_audience(queue)) is not None:
         for lane in audience.lanes:
             if lane.direct:
                 frames = [publication.encoded(lane.encoding) for _, publication, _ in queue]
-                _write_to_all(lane.direct, lane.descriptors, frames, queue, writer)
-        return
+                unfinished += _write_to_all(lane.direct, lane.descriptors, frames, queue, writer)
+        return unfinished
     positions, apart = _positions(queue)
     if positions:
-        _write_mixed(queue, positions, apart, writer)
-        return
+        return _write_mixed(queue, positions, apart, writer)
     for client, own in apart.items():
         if client.direct:
-            _write_to_one(client, [queue[position][1] for position in own], queue)
+            unfinished += _write_to_one(client, [queue[position][1] for position in own], queue)
+    return unfinished
 
 
 def _only_audience(queue: Sequence[Entry]) -> Audience | None:
@@ -82,17 +86,17 @@ def _write_mixed(
     positions: Mapping[Audience, list[int]],
     apart: Mapping[Client, list[int]],
     writer: Writer,
-) -> None:
+) -> list[Unfinished]:
     """Write a queue of several audiences, or of one that some clients do not get like the others."""
-    runs, groups = _Runs(queue, positions), _groups(positions, apart)
-    # Looked up before anything is written, which may change where clients belong.
-    alone = [(client, runs.of(client), own) for client, own in apart.items() if client.direct]
-    for key, members, descriptors in groups:
+    runs = _Runs(queue, positions)
+    unfinished: list[Unfinished] = []
+    for key, members, descriptors in _groups(positions, apart):
         if members:
-            _write_to_all(members, descriptors, runs[key].frames, queue, writer)
-    for client, run, own in alone:
+            unfinished += _write_to_all(members, descriptors, runs[key].frames, queue, writer)
+    for client, own in apart.items():
         if client.direct:
-            _write_to_one(client, _pieces(client, run, own, queue), queue)
+            unfinished += _write_to_one(client, _pieces(client, runs.of(client), own, queue), queue)
+    return unfinished
 
 
 _Key = tuple[int, Encoding]
@@ -232,7 +236,7 @@ def _write_to_all(
     frames: Sequence[bytes],
     queue: Sequence[Entry],
     writer: Writer,
-) -> None:
+) -> list[Unfinished]:
     """Write `frames`, which `queue` has for each of the clients: what this framework exists for.
 
     Args:
@@ -244,25 +248,24 @@ def _write_to_all(
 
     """
     data = frames[0] if len(frames) == 1 else b"".join(frames)
-    unfinished = writer.write(descriptors, data)
-    # Looked up first: to end one of them changes the dict.
-    for client, sent in [(clients[descriptor], sent) for descriptor, sent in unfinished]:
-        _keep_rest(client, frames, sent, queue)
+    return [
+        (client := clients[descriptor], frames, sent, _paths_for(client, queue))
+        for descriptor, sent in writer.write(descriptors, data)
+    ]
 
 
-def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[Entry]) -> None:
+def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[Entry]) -> list[Unfinished]:
     """Do what `_write_to_all` does, without what many clients need; `pieces` are what `queue` has for the client."""
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if not len(data):
-        return
+        return []
     try:
         sent = os.write(client.descriptor, data)
     except BlockingIOError:
         sent = 0
     except OSError:
         sent = GONE
-    if sent != len(data):
-        _keep_rest(client, _frames_for(client, queue), sent, queue)
+    return [] if sent == len(data) else [(client, _frames_for(client, queue), sent, _paths_for(client, queue))]
 
 
 def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
@@ -274,14 +277,6 @@ def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
         elif isinstance(target, Audience) and third is not client and client in target:
             frames.append(frame.encoded(client.encoding))
     return frames
-
-
-def _keep_rest(client: Client, frames: Sequence[bytes], sent: int, queue: Sequence[Entry]) -> None:
-    """Let what could not be written wait, or end a client that is gone or too slow."""
-    if sent == GONE:
-        client.drop(CloseCode.ABNORMAL)
-    elif not client.keep(frames, sent, _paths_for(client, queue)):
-        client.drop(CloseCode.TOO_SLOW)
 
 
 def _paths_for(client: Client, queue: Sequence[Entry]) -> list[str | None]:

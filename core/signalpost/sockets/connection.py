@@ -291,7 +291,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Write what waits."""
-        self._client.resumed()
+        self._hub.resumed(self._client)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Hear that the transport has ended; this comes once, however that was."""
