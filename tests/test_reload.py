@@ -692,7 +692,7 @@ async def test_a_rate_holds_for_clients_that_were_held_to_none_and_for_them_no_l
             await client.send(number)
         seen = [(await client.receive_json())["signal"]["value"] for _ in range(10)]
         # The rest waits for tokens; without a limit it comes at once, in order.
-        (connection,) = app.server._sockets.keepalive.connections
+        (connection,) = app.server._sockets.connections
         assert connection.suspended
         await app.reload(unlimited)
         seen += [(await client.receive_json())["signal"]["value"] for _ in range(7)]

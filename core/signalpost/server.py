@@ -32,6 +32,7 @@ from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.reload import ListenerReload
 from signalpost.signals.work import Work
+from signalpost.sockets.connection import Connection
 from signalpost.sockets.drain import ClientDrain, finish_handlers
 from signalpost.sockets.keepalive import SILENCE, Keepalive
 from signalpost.sockets.reload import ClientReload, ReloadedClients
@@ -178,7 +179,8 @@ class Server:
         hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later), writer=self._writer)
         hub.strain = Strain(loop.time, loop.call_later, hub.flush)
         self.node = node = Node(plan, hub, state, self._seams)
-        keepalive = Keepalive(hub, loop.time, loop.call_later)
+        connections: set[Connection] = set()
+        keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
         observer = self._seams.observer
         self._jobs = JobRunner(
@@ -188,6 +190,7 @@ class Server:
         inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._sockets = SocketServices(
             node=node,
+            connections=connections,
             keepalive=keepalive,
             ports=_numbers_of(ports),
             endpoints=_endpoints_of(ports),

@@ -175,7 +175,7 @@ class Target:
         assert not hub._groups
         assert not hub._unwritten
         assert len(hub.everyone) == 1
-        assert len(self.app.server._sockets.keepalive.connections) == 1
+        assert len(self.app.server._sockets.connections) == 1
 
 
 @pytest.fixture(scope="module")

@@ -540,7 +540,7 @@ class Actions(Server):
         number, _, text = data.partition(b"\n")
         async with self._app.connect(f"/{int(number)}", max_queue=None, close_timeout=1):
             (connection,) = (
-                each for each in self._app.server._sockets.keepalive.connections if each._session.client.path != "/echo"
+                each for each in self._app.server._sockets.connections if each._session.client.path != "/echo"
             )
             quickly(lambda: connection._session.receive(1, text))
         await self._echo()

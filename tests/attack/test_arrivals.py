@@ -204,7 +204,7 @@ async def test_the_keepalive_pings_no_client_that_is_arriving(app):
     async with app as running, arriving(running, "/room?gate=b"):
         await until(lambda: held(running))
         keepalive = running.server._sockets.keepalive
-        (connection,) = keepalive.connections
+        (connection,) = running.server._sockets.connections
         connection.heard_at = -1e9
         keepalive.look()
         keepalive.look()
@@ -344,7 +344,7 @@ async def test_an_app_whose_connected_does_not_wait_holds_nobody():
     signals = 'signals: [{path: /, connected: [{reply: {value: "{{ clients | length }}"}}]}]'
     async with serve(LIVE + signals) as app, app.connect("/") as client:
         assert await client.receive() == "1"
-        (session,) = (watched.session for watched in app.server._sockets.keepalive.connections)
+        (session,) = (watched.session for watched in app.server._sockets.connections)
         assert (session._arrival, session._context) == (None, None)
 
 

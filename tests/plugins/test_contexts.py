@@ -216,7 +216,7 @@ async def test_a_client_for_whom_no_code_of_plugins_runs_has_no_context():
     async with serve(app) as running, running.connect("/") as client:
         await client.send("x")
         assert await client.receive() == "x"
-        (session,) = (watched.session for watched in running.server._sockets.keepalive.connections)
+        (session,) = (watched.session for watched in running.server._sockets.connections)
         assert session._context is None
 
 

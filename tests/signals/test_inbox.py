@@ -84,7 +84,7 @@ class House:
         return len(self._connection(client)._session._inbox or ())
 
     def _connection(self, client):
-        return next(each for each in self.app.server._sockets.keepalive.connections if each._client.id == client.id)
+        return next(each for each in self.app.server._sockets.connections if each._client.id == client.id)
 
 
 @pytest.fixture

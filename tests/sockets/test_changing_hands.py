@@ -104,7 +104,7 @@ async def test_a_reload_leaves_a_client_that_is_gone_to_who_hears_of_it(app, pee
     reader, writer = peer
     writer.write(HANDSHAKE)
     await reader.readuntil(b"\r\n\r\n")
-    (connection,) = app.server._sockets.keepalive.connections
+    (connection,) = app.server._sockets.connections
     hang_up(writer)
     await end_of(connection._transport)
     # What a reload does in the turn in which it puts the new plan in the place of the old one.
@@ -112,5 +112,5 @@ async def test_a_reload_leaves_a_client_that_is_gone_to_who_hears_of_it(app, pee
     config = replace(app.server.plan.config, limits=LimitsConfig(rate=RateConfig(10)))
     node.generation = replace(node.generation, plan=replace(app.server.plan, config=config))
     ClientReload(app.server._sockets, {"live": app.server.endpoints[0]}).run()
-    await until(lambda: not app.server._sockets.keepalive.connections)
+    await until(lambda: not app.server._sockets.connections)
     assert not app.server.clients

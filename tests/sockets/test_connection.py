@@ -428,8 +428,8 @@ class TestKeepalive:
         client = await raw()
         await client.open("/waits", message("first") + b"".join(message(str(number)) for number in range(16)))
         assert await log.receive() == "first"
-        (waiting,) = (each for each in app.server._sockets.keepalive.connections if each.suspended)
-        log_client = next(each for each in app.server._sockets.keepalive.connections if each is not waiting)
+        (waiting,) = (each for each in app.server._sockets.connections if each.suspended)
+        log_client = next(each for each in app.server._sockets.connections if each is not waiting)
         for _ in range(10):
             log_client.heard_at = clock.now
             clock.advance(20)
@@ -496,7 +496,7 @@ async def test_an_endpoint_pings_by_its_own_pace_and_a_reload_changes_that():
     app = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws, keepalive: {every: 2s, patience: 3s}}]"
     async with serve(app) as running, running.connect("/", ping_interval=None):
         keepalive = running.server._sockets.keepalive
-        (connection,) = keepalive.connections
+        (connection,) = running.server._sockets.connections
         assert (keepalive.shortest, connection.pace.every, connection.pace.patience) == (2, 2, 3)
         await running.reload(app.replace("every: 2s", "every: 4s"))
         assert (keepalive.shortest, connection.pace.every) == (4, 4)

@@ -142,7 +142,7 @@ class House:
             assert await self._echo.receive() == "marker"
 
     def connection(self, path):
-        return next(each for each in self.app.server._sockets.keepalive.connections if each.client.path == path)
+        return next(each for each in self.app.server._sockets.connections if each.client.path == path)
 
     def is_there(self, path):
         """Tell whether anybody of a path is counted, or in an audience."""

@@ -148,7 +148,7 @@ def paced(app, make_clock):
     """Give the server's side of a client, by a clock of the test's own (white-box: servers have the loop's)."""
 
     def find(client, frames=10):
-        (connection,) = (each for each in app.server._sockets.keepalive.connections if each._client.id == client.id)
+        (connection,) = (each for each in app.server._sockets.connections if each._client.id == client.id)
         clock = make_clock()
         connection._clockwork = dataclasses.replace(
             connection._clockwork, call_later=clock.call_later, work=lambda: clock.now
@@ -165,7 +165,7 @@ async def settled(app, make_clock):
     async with app.connect("/echo") as other:
 
         async def wait():
-            connections = {each._client.id: each for each in app.server._sockets.keepalive.connections}
+            connections = {each._client.id: each for each in app.server._sockets.connections}
             connections[other.id]._allowance = None
             for _ in range(2):
                 await other.send("marker")
@@ -308,7 +308,7 @@ async def test_a_client_that_goes_takes_its_pause_along(app, paced, settled):
 async def test_a_connection_has_the_pace_of_the_limits_and_nothing_of_it_without_a_rate(limits, expected):
     app = f"endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]\nlimits: {limits}"
     async with serve(app) as running, running.connect("/"):
-        (connection,) = running.server._sockets.keepalive.connections
+        (connection,) = running.server._sockets.connections
         assert (connection._allowance and connection._allowance._pace) == expected
 
 
@@ -329,7 +329,7 @@ async def test_parts_of_a_message_that_never_ends_are_counted_as_frames(app, pac
 async def test_bytes_count_as_what_they_inflate_to(make_clock):
     text = APP.replace("protocol: ws", "protocol: ws, compression: true")
     async with serve(text) as running, running.connect("/echo", compression="deflate", ping_interval=None) as client:
-        (connection,) = running.server._sockets.keepalive.connections
+        (connection,) = running.server._sockets.connections
         connection._allowance = Allowance(pace(1_000, MEBIBYTE), make_clock())
         await client.send("x" * 300_000)
         assert await client.receive() == "x" * 300_000

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from signalpost.config.model import KeepaliveConfig
@@ -62,21 +62,26 @@ class Keepalive:
 
     Args:
         hub: whose closing clients are given up when their peers do not answer.
+        connections: all that are open.
         clock: gives seconds that only grow (``loop.time``).
         call_later: runs a function after seconds (``loop.call_later``).
 
     Attributes:
         now: the clock's time at the last look; connections note it for each read, which costs no call.
-        connections: those that are watched.
         shortest: seconds that none of them may be silent for less of.
         hangups: hears of the end of those that are not read from.
 
     """
 
     def __init__(
-        self, hub: Hub, clock: Callable[[], float], call_later: Callable[[float, Callable[[], None]], Handle]
+        self,
+        hub: Hub,
+        connections: Collection[Watched],
+        clock: Callable[[], float],
+        call_later: Callable[[float, Callable[[], None]], Handle],
     ) -> None:
         self._hub = hub
+        self._connections = connections
         self._clock = clock
         self._call_later = call_later
         self._handle: Handle | None = None
@@ -85,7 +90,6 @@ class Keepalive:
         self.hangups = Hangups()
         self.shortest = SILENCE
         self.now = clock()
-        self.connections: set[Watched] = set()
 
     def start(self) -> None:
         """Begin to look."""
@@ -112,7 +116,7 @@ class Keepalive:
         silent_since = now - self.shortest
         before, self._slow = self._slow, {}
         # The scan is one attribute per connection: at 10,000 of them well below a millisecond.
-        for connection in [c for c in self.connections if c.heard_at <= silent_since or c.pinged_at]:
+        for connection in [c for c in self._connections if c.heard_at <= silent_since or c.pinged_at]:
             if connection.suspended:
                 continue
             had, pace = before.get(connection), connection.pace

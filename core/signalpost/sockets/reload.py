@@ -48,9 +48,9 @@ class ClientReload:
 
     def run(self) -> ReloadedClients:
         """Move every client, or send it away."""
-        for watched in tuple(self._services.keepalive.connections):
-            if isinstance(watched, Connection) and (not watched.client.closing or watched.client.heeded):
-                self._move(watched)
+        for connection in tuple(self._services.connections):
+            if not connection.client.closing or connection.client.heeded:
+                self._move(connection)
         # Only now: who is read from again may ask for any path at once, so all must be where they belong.
         for connection, rule in self._moved:
             connection.session.switch_rule(rule, connection)

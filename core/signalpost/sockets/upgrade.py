@@ -46,6 +46,7 @@ class SocketServices:
     """What all WebSockets of one server share besides their node.
 
     Attributes:
+        connections: all that are open.
         ports: that the app serves; pages of its host on any of them may open WebSockets.
         endpoints: of the app, with the ports that they really have.
         intake: what connections share before they are WebSockets.
@@ -55,6 +56,7 @@ class SocketServices:
     """
 
     node: Node
+    connections: set[Connection]
     keepalive: Keepalive
     ports: Collection[int]
     endpoints: Sequence[EndpointConfig]
@@ -230,6 +232,7 @@ class Upgrader:
             transport,
             node,
             services.keepalive,
+            services.connections,
             FrameReader(limits.message, None if agreement is None else Inflater(agreement)),
             allowance=allowance_of(pace_of(limits), loop.time),
             clockwork=Clockwork(loop.call_soon, loop.call_later),
