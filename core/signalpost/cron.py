@@ -121,7 +121,7 @@ class Cron:
         )
 
     def next(self, after: datetime, zone: ZoneInfo | None) -> datetime | None:
-        """Give the first moment strictly after `after`.
+        """Return the first moment strictly after `after`.
 
         Args:
             after: aware.
@@ -145,7 +145,7 @@ class Cron:
         return found.astimezone(zone)
 
     def _walk(self, wall: datetime) -> Iterator[datetime]:
-        """Give what matches on a calendar without a zone, strictly after `wall`, in order."""
+        """Yield what matches on a calendar without a zone, strictly after `wall`, in order."""
         return CronSim(self.expression, wall)
 
     def _next_on_wall(self, after: datetime, zone: ZoneInfo) -> datetime:
@@ -191,7 +191,7 @@ class Cron:
 
 
 def system_zone(localtime: Path = Path("/etc/localtime")) -> ZoneInfo:
-    """Give the system's time zone, found where the C library finds it: ``TZ``, then /etc/localtime, else UTC.
+    """Return the system's time zone, found where the C library finds it: ``TZ``, then /etc/localtime, else UTC.
 
     Raises:
         OperatorError: ``TZ`` is set to what is no name of a zone (a POSIX rule such as ``EST5EDT,M3.2.0,M11.1.0``).
@@ -227,7 +227,7 @@ def system_zone(localtime: Path = Path("/etc/localtime")) -> ZoneInfo:
 
 
 def _passes(wall: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """Give the moments (in UTC) at which clocks in `zone` show `wall`: none, one or two (PEP 495)."""
+    """Return the moments (in UTC) at which clocks in `zone` show `wall`: none, one or two (PEP 495)."""
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
     if first == second:
@@ -236,7 +236,7 @@ def _passes(wall: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
 
 
 def _gap_end(wall: datetime, zone: ZoneInfo) -> datetime:
-    """Give the moment (in UTC) at which clocks in `zone` jump over `wall`, which they never show."""
+    """Return the moment (in UTC) at which clocks in `zone` jump over `wall`, which they never show."""
     before = int(wall.replace(tzinfo=zone, fold=1).timestamp())
     behind = int(wall.replace(tzinfo=zone, fold=0).timestamp())
     offset = datetime.fromtimestamp(behind, zone).utcoffset()
@@ -277,7 +277,7 @@ def _split(text: str) -> list[str]:
 
 
 def _parse_field(spec: _Field, text: str) -> tuple[frozenset[int], str]:
-    """Give a field's values and its text for cronsim, which keeps the stars: what is free decides over "or"."""
+    """Return a field's values and its text for cronsim, which keeps the stars: what is free decides over "or"."""
     values: set[int] = set()
     canonical = []
     for term in text.split(","):
@@ -290,7 +290,7 @@ def _parse_field(spec: _Field, text: str) -> tuple[frozenset[int], str]:
 
 
 def _parse_term(spec: _Field, term: str) -> set[int]:
-    """Give the values of one term: ``*``, ``a``, ``a-b``, each with or without ``/n``."""
+    """Return the values of one term: ``*``, ``a``, ``a-b``, each with or without ``/n``."""
     span, slash, step_text = term.partition("/")
     low_text, dash, high_text = span.partition("-")
     if span == "*":
@@ -336,7 +336,7 @@ def _parse_value(spec: _Field, term: str, text: str) -> int:
 
 
 def _parse_step(spec: _Field, term: str, text: str) -> int:
-    """Give the step; one that no range can take twice is refused, since it does not do what it says."""
+    """Return the step; one that no range can take twice is refused, since it does not do what it says."""
     largest = spec.top - spec.low
     step = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(largest)) else 0
     if 1 <= step <= largest:

@@ -132,7 +132,7 @@ class Shared:
     services: Services = field(default_factory=Services)
 
     async def stays(self, client: Client, seconds: float) -> bool:
-        """Wait, but no longer than a client is there; tell whether it still is."""
+        """Wait, but no longer than a client is there; return whether it still is."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         await asyncio.sleep(0)

@@ -75,7 +75,7 @@ def named(error: BaseException) -> str:
 
 
 def is_cancelled() -> bool:
-    """Tell whether the running task, if one runs, was cancelled, rather than something that it waited for."""
+    """Return whether the running task, if one runs, was cancelled, rather than something that it waited for."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -98,7 +98,7 @@ def unseen_task(coroutine: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]
 
 
 def is_the_task_s(error: BaseException) -> bool:
-    """Tell whether an exception is for the running task, to end it, rather than what foreign code in it has raised."""
+    """Return whether an exception is meant to end the running task, rather than raised by foreign code in it."""
     return isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and is_cancelled())
 
 
@@ -367,7 +367,7 @@ class _Steps:
                 return self.value
 
     def is_for_the_task(self, error: BaseException) -> bool:
-        """Tell whether what ends the code is for the task: somebody else wants that to end, or has thrown it away."""
+        """Return whether what ends the code is for the task: somebody else wants that to end, or has thrown it away."""
         if isinstance(error, GeneratorExit):
             return self.thrown_away
         return isinstance(error, asyncio.CancelledError) and self._is_cancelled_by_others()

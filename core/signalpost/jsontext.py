@@ -76,7 +76,7 @@ def _containers(text: bytes) -> int:
 
 
 def is_deep(text: bytes) -> bool:
-    """Tell whether more than `MOST_DEPTH` lists and mappings of a JSON text stand inside each other."""
+    """Return whether more than `MOST_DEPTH` lists and mappings of a JSON text stand inside each other."""
     if len(text) <= _SHALLOW or _containers(text) <= MOST_DEPTH:
         return False
     return max(accumulate(map(_SIGNS.__getitem__, _marks(text, _BRACKETS))), default=0) > MOST_DEPTH

@@ -10,7 +10,7 @@ _PART = 4
 
 
 def default_outboxes(root: Path = Path("/")) -> int:
-    """Give the bytes that all outboxes together may hold unless routes.yaml says: a quarter of the memory, or 1 GiB.
+    """Return the bytes that all outboxes together may hold unless routes.yaml says: a quarter of the memory, or 1 GiB.
 
     Args:
         root: where ``proc`` and ``sys`` are mounted.

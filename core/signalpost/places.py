@@ -35,7 +35,7 @@ class SourceMap(Protocol):
         """Name where the value at `keys` stands: ``routes.yaml:14``."""
 
     def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
-        """Say what of the text at `keys` came from variables and secrets.
+        """Return what of the text at `keys` came from variables and secrets.
 
         Returns:
             The stretches, in order: offsets, the second exclusive. None if there is another text at `keys`.

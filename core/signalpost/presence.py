@@ -12,22 +12,22 @@ from signalpost.words import nearest, printable, suggestion
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file, as far as this user can see."""
+    """Return whether there is a file, as far as this user can see."""
     return os.path.isfile(path)  # noqa: PTH113 - see above
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether there is a folder, as far as this user can see."""
+    """Return whether there is a folder, as far as this user can see."""
     return os.path.isdir(path)  # noqa: PTH112 - see above
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether there is anything, as far as this user can see."""
+    """Return whether there is anything, as far as this user can see."""
     return os.path.exists(path)  # noqa: PTH110 - see above
 
 
 def is_same(path: Path, other: Path) -> bool:
-    """Tell whether both lead to one file or folder."""
+    """Return whether both lead to one file or folder."""
     try:
         return os.path.samefile(path, other)  # noqa: PTH121 - see above
     except (OSError, ValueError):

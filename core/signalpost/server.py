@@ -115,7 +115,7 @@ class Server:
         return self.node.inspect()
 
     def under_way(self) -> list[str]:
-        """Say what a stop waits for, and of each how many: ``handler shout of plugin chat on /chat (2 messages)``."""
+        """Return what a stop waits for, with counts: ``handler shout of plugin chat on /chat (2 messages)``."""
         running, hub = self.node.running, self.node.hub
         counts = Counter(("message", f"{task.get_name()} on {client.path}") for task, client in running.items())
         for listener in self._listeners:
@@ -126,7 +126,7 @@ class Server:
         return [*told, *([f"{_counted(leaving, 'client')} to go"] if leaving > 0 else ())]
 
     def url(self, name: str) -> str:
-        """Give the URL of an endpoint, such as ``ws://127.0.0.1:8091``; ``*`` is shown as localhost.
+        """Return the URL of an endpoint, such as ``ws://127.0.0.1:8091``; ``*`` is shown as localhost.
 
         Raises:
             KeyError: no endpoint of this name listens.
@@ -363,7 +363,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:
-    """Give what tells where a plan's endpoints are, if any of them is for WebSockets; a reload replaces them."""
+    """Return what tells where a plan's endpoints are, if any of them is for WebSockets; a reload replaces them."""
     has_sockets = any(endpoint.scheme.websocket for endpoint in plan.config.endpoints)
     return partial(getattr, sockets, "endpoints") if has_sockets else None
 
@@ -385,7 +385,7 @@ _DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS:
 
 
 def url_of(endpoint: EndpointConfig) -> str:
-    """Give the URL of an endpoint, without the path: ``http://127.0.0.1:8090``; of a socket ``http://unix:/a/b.sock``."""
+    """Return the URL of an endpoint, without the path: ``http://127.0.0.1:8090``; of a socket ``http://unix:/a/b.sock``."""
     if endpoint.socket:
         return f"{endpoint.scheme.value}://{endpoint.address}"
     host = "localhost" if endpoint.address == "*" else endpoint.address

@@ -107,7 +107,7 @@ class Client:
         await self.socket.send(data)
 
     async def receive(self) -> Any:
-        """Give the next frame as it is: a string is text, bytes are binary.
+        """Return the next frame as it is: a string is text, bytes are binary.
 
         Raises:
             websockets.ConnectionClosed: the connection has ended; its `code` and `reason` say how.
@@ -116,7 +116,7 @@ class Client:
         return await self.socket.recv()
 
     async def receive_json(self) -> Any:
-        """Give the next frame, read as JSON."""
+        """Return the next frame, read as JSON."""
         return orjson.loads(await self.socket.recv())
 
     async def close(self) -> None:
@@ -139,7 +139,7 @@ class App:
         self._clock = clock
 
     def url(self, endpoint: str = "") -> str:
-        """Give an endpoint's URL; without a name, the first WebSocket endpoint's, or else the first one's."""
+        """Return an endpoint's URL; without a name, the first WebSocket endpoint's, or else the first one's."""
         endpoints = self.server.endpoints
         sockets = [candidate for candidate in endpoints if candidate.scheme.websocket]
         return self.server.url(endpoint or (sockets or list(endpoints))[0].name)
@@ -372,7 +372,7 @@ class _Nowhere:
     close = abort = write_eof
 
     def is_closing(self) -> bool:
-        """Tell whether it was closed."""
+        """Return whether it was closed."""
         return self._closing
 
     def get_extra_info(self, _name: str, default: Any = None) -> Any:

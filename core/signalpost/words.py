@@ -39,7 +39,7 @@ def suggestion(meant: str | None) -> str:
 
 
 def among(word: str, known: Iterable[str]) -> str:
-    """Say what was probably meant, and what there is: ``; did you mean "echo"? (known: clock, echo)``."""
+    """Return what was probably meant, and what there is: ``; did you mean "echo"? (known: clock, echo)``."""
     words = list(known)
     return f"{did_you_mean(word, words)} (known: {listing(words)})" if words else " (there are none)"
 
@@ -52,7 +52,7 @@ def listing(known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, word: str, known: Sequence[str]) -> str:
-    """Say that a name is unknown: ``no endpoint named "lvie"; did you mean "live"? (known: live, web)``."""
+    """Return that a name is unknown: ``no endpoint named "lvie"; did you mean "live"? (known: live, web)``."""
     return f"no {kind} named {quoted(word)}{among(word, known)}"
 
 

@@ -13,7 +13,7 @@ class OptionError(ValueError):
 
 
 def items_of(value: Any) -> Sequence[Any]:
-    """Give the items of a list; of a mapping, its keys.
+    """Return the items of a list; of a mapping, its keys.
 
     Raises:
         OptionError: it is something else.
@@ -27,7 +27,7 @@ def items_of(value: Any) -> Sequence[Any]:
 
 
 def text_of(name: str, value: Any) -> str:
-    """Give an option that must be text; a number is written as one.
+    """Return an option that must be text; a number is written as one.
 
     Raises:
         OptionError: it is something else, or empty.
@@ -41,7 +41,7 @@ def text_of(name: str, value: Any) -> str:
 
 
 def whole_of(name: str, value: Any) -> int:
-    """Give an option that must be a whole number; a text may hold one.
+    """Return an option that must be a whole number; a text may hold one.
 
     Raises:
         OptionError: it is something else.

@@ -33,7 +33,7 @@ MESSAGE_KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref
 
 
 def _message(run: Run) -> dict[str, Any]:
-    """Give the client's whole message, in one spelling; known keys that it does not have are null."""
+    """Return the client's whole message, in one spelling; known keys that it does not have are null."""
     data = run.event.data
     return {
         **data.document,

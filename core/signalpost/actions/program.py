@@ -96,7 +96,7 @@ class Program:
 
 
 def _walk(steps: Sequence[Step], run: Run) -> _Walk:
-    """Do the steps, and yield what must be awaited before the next; tell whether a ``stop`` was met."""
+    """Do the steps, and yield what must be awaited before the next; return whether a ``stop`` was met."""
     for step in steps:
         try:
             run.tick()

@@ -13,7 +13,7 @@ _OF_PLUGINS = 'keys of state that start with "_" belong to plugins'
 
 
 def key_fault(key: str) -> str:
-    """Say why a key of routes.yaml is none that an action may write to; empty if it is one."""
+    """Return why a key of routes.yaml is none that an action may write to; empty if it is one."""
     parts = split_key(key)
     if not all(parts):
         return f"{quoted(key)} has an empty part: write keys of state with single dots between them"

@@ -31,7 +31,7 @@ class Options:
     getters: tuple[tuple[str, Getter], ...] = ()
 
     def of(self, run: Run) -> Any:
-        """Give the options of a run; raises `TemplateFailedError`."""
+        """Return the options of a run; raises `TemplateFailedError`."""
         if self.render is None:
             return self.fixed
         names = Names(run.clock)
@@ -40,7 +40,7 @@ class Options:
         return self.render(names)
 
     def give(self, scope: Mapping[str, Any]) -> Any:
-        """Give the options for a scope of all names that they use."""
+        """Return the options for a scope of all names that they use."""
         return self.fixed if self.render is None else self.render(scope)
 
     @property
@@ -50,7 +50,7 @@ class Options:
 
 
 def fill(options: Options, name: str, event: Any) -> Any:
-    """Give options for an event, outside of any list of actions: those of a job's handler.
+    """Return options for an event, outside of any list of actions: those of a job's handler.
 
     Raises:
         StepFailedError: a template failed; `name` is what its options are called.

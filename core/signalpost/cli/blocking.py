@@ -146,13 +146,13 @@ def _code_of(frame: FrameType) -> Code | None:
 
 
 def _is_idle(frame: FrameType | None) -> bool:
-    """Tell whether a thread ends with the process: one of a pool that has nothing to do, or that ends such a pool."""
+    """Return whether a thread ends with the process: one of a pool that has nothing to do, or that ends such a pool."""
     ending = (ThreadPoolExecutor.shutdown.__code__, _worker.__code__)
     return frame is None or frame.f_code is ending[1] or any(each.f_code is ending[0] for each in _outwards(frame))
 
 
 def _is_theirs(frame: FrameType) -> bool:
-    """Tell whether a frame is in a file of the app: neither ours, nor of an installed package, nor of Python itself."""
+    """Return whether a frame is in a file of the app: not ours, nor of an installed package, nor of Python itself."""
     ours = f"{Path(__file__).parents[1]}{os.sep}"
     others = (ours, "<", sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
     return not frame.f_code.co_filename.startswith(others)

@@ -128,7 +128,7 @@ def _matching(params: Params) -> Facts:
 
 
 def _does(does: str, program: Any) -> Facts:
-    """Say what is done; of actions, each."""
+    """Return what is done; of actions, each."""
     if program is None:
         yield "does", does
     yield from _actions("does", program)

@@ -220,7 +220,7 @@ class _Bucket:
         self._since = now
 
     def has(self, amount: float, now: float) -> bool:
-        """Tell whether so much is left."""
+        """Return whether so much is left."""
         self._left = min(self._most, self._left + (now - self._since) * self._rate)
         self._since = now
         return self._left >= amount
@@ -278,7 +278,7 @@ class _Kept(list[logging.Handler]):
 
 
 def writes_to_terminal(handler: logging.Handler) -> bool:
-    """Tell whether a handler writes to the standard output or error of the process."""
+    """Return whether a handler writes to the standard output or error of the process."""
     if isinstance(handler, LogHandler) or not isinstance(handler, logging.StreamHandler):
         return False
     stream = handler.stream

@@ -64,7 +64,7 @@ def _page(starter: Path) -> str:
 
 
 def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
-    """Make an app in a folder that is not there yet, or empty; give what was made, relative to it.
+    """Make an app in a folder that is not there yet, or empty; return what was made, relative to it.
 
     Args:
         folder: where.
@@ -98,7 +98,7 @@ def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
 
 
 def create_plugin(folder: Path) -> list[Path]:
-    """Make an installable plugin in a folder that is not there yet, or empty; give what was made, relative to it.
+    """Make an installable plugin in a folder that is not there yet, or empty; return what was made, relative to it.
 
     Raises:
         OperatorError: the folder holds something, cannot be written, or its name is none for a package.
@@ -174,7 +174,7 @@ def _with_page(name: str, demo: Path) -> Mapping[Path, Path | str]:
 
 
 def _serving_a_page(text: str) -> str:
-    """Give an app of the cookbook the routes of its page, and an endpoint for them where it has none."""
+    """Return an app of the cookbook the routes of its page, and an endpoint for them where it has none."""
     if "protocol: http}" not in text:
         text = text.replace("endpoints:\n", f"endpoints:\n{_ENDPOINT}", 1)
     if "\nroutes:\n" in text:

@@ -25,11 +25,11 @@ class Stream(Protocol):
     """Where text goes."""
 
     def isatty(self) -> bool:
-        """Tell whether a person is looking."""
+        """Return whether a person is looking."""
 
 
 def wants_colour(stream: Stream) -> bool:
-    """Tell whether to colour text for this stream (https://no-color.org: any value but an empty one says no)."""
+    """Return whether to colour text for this stream (https://no-color.org: any value but an empty one says no)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -61,7 +61,7 @@ class Recorder:
         self._lock = Lock()
 
     def write(self, plan: Plan) -> None:
-        """Say that this plan is served from now on; in a thread, since that takes a while where much is in it."""
+        """Note that this plan is served from now on; in a thread, since that takes a while where much is in it."""
         data = json.dumps(_data(plan)).encode()
         with self._lock:
             if not self._removed:
@@ -78,7 +78,7 @@ class Recorder:
             pass  # see above
 
     def remove(self) -> None:
-        """Say that nothing is served any more, whatever is still about to be written."""
+        """Note that nothing is served any more, whatever is still about to be written."""
         with self._lock:
             self._removed = True
             if self._descriptor is not None:
@@ -151,7 +151,7 @@ def _data(plan: Plan) -> dict[str, object]:
 
 
 def _is_held(folder: OwnFolder, name: str) -> bool:
-    """Tell whether a server that lives holds the record.
+    """Return whether a server that lives holds the record.
 
     Raises:
         OSError: it cannot be opened.

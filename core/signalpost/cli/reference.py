@@ -56,7 +56,7 @@ _STEPS = "#/$defs/steps"
 
 
 def reference() -> str:
-    """Give the reference as Markdown: a section a top-level key, a row a key; then actions, templates and apps."""
+    """Return the reference as Markdown: a section a top-level key, a row a key; then actions, templates and apps."""
     root = routes_schema()
     parts = [_HEAD]
     for name, section in root["properties"].items():
@@ -69,7 +69,7 @@ def reference() -> str:
 
 
 def _actions(root: Schema) -> str:
-    """Give the section on what may stand in a list of actions."""
+    """Return the section on what may stand in a list of actions."""
     step = root["$defs"]["step"]
     rows = [
         row
@@ -85,7 +85,7 @@ def _guide(name: str) -> str:
 
 
 def _cookbook(folder: Path) -> Iterator[str]:
-    """Give the section of apps: what each is, from the comment that it begins with, and its YAML."""
+    """Yield the section of apps: what each is, from the comment that it begins with, and its YAML."""
     yield "## Cookbook\n\nEach of these is a whole app, without any code.\n\n"
     for file in sorted(folder.glob("*.yaml")):
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -96,7 +96,7 @@ def _cookbook(folder: Path) -> Iterator[str]:
 
 
 def _rows(key: str, schema: Schema, root: Schema, *, required: bool) -> Iterator[str]:
-    """Give the row of a key, then those of the keys below it."""
+    """Yield the row of a key, then those of the keys below it."""
     node = _resolved(schema, root)
     # A section's own row would only repeat what stands above its table.
     if "." in key or not (node.get("properties") or node.get("items")):

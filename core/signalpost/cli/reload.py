@@ -116,7 +116,7 @@ class Reloader:
             await asyncio.sleep(_AGAIN)
 
     async def _are_own(self) -> bool:
-        """Tell whether what has changed is what this process has written; then it is known from now on."""
+        """Return whether what has changed is what this process has written; then it is known from now on."""
         stamps = await self._files.look()
         moved = [file for file in stamps.keys() | self._stamps.keys() if stamps.get(file) != self._stamps.get(file)]
         if not all(file in self._files.data and is_own(file) for file in moved):
@@ -189,7 +189,7 @@ class Reloader:
                     plan.registry.unload()
 
     async def _rests(self, latest: float) -> bool:
-        """Wait until the newest of the files is old enough to be whole; tell whether all are as they were read."""
+        """Wait until the newest of the files is old enough to be whole; return whether all are as they were read."""
         clock = asyncio.get_running_loop().time
         newest = max((stamp[0] for stamp in self._stamps.values()), default=0)
         until = min(latest, clock() + CUT - max(0, time_ns() - newest) / 1e9)
@@ -212,6 +212,6 @@ class Reloader:
 
 
 def _takes_away(old: Plan, new: Plan) -> bool:
-    """Tell whether a plan lacks something that another one has, as it would if its file were cut off."""
+    """Return whether a plan lacks something that another one has, as it would if its file were cut off."""
     changes = diff(old, new)
     return any(part.removed for part in changes.parts().values())

@@ -121,7 +121,7 @@ class ProcessSignals:
         signal.signal(signal.SIGHUP, self._hang_up)
 
     def event(self) -> asyncio.Event:
-        """Give what is set when the server is to stop. Needs a running loop."""
+        """Return what is set when the server is to stop. Needs a running loop."""
         event = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -135,7 +135,7 @@ class ProcessSignals:
         return event
 
     def reload_event(self) -> asyncio.Event:
-        """Give what is set when a reload is asked for. Needs a running loop."""
+        """Return what is set when a reload is asked for. Needs a running loop."""
         event = asyncio.Event()
         self._ask = partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
         if self._asked:
@@ -170,7 +170,7 @@ class ProcessSignals:
 
 
 def _has_terminal() -> bool:
-    """Tell whether there is a terminal that controls this process: one that is closed cannot be opened any more."""
+    """Return whether there is a terminal that controls this process: one that is closed cannot be opened any more."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -223,7 +223,7 @@ async def _stop(server: Server) -> None:
 
 
 def _say_what_is_left(server: Server, before: str) -> str:
-    """Say what a stop waits for, unless that is what was said before; return it."""
+    """Return what a stop waits for, unless that is what was said before; return it."""
     found = server.under_way()
     what = ", ".join(printable(shorten(each, _LONGEST)) for each in found[:_MOST_SAID])
     more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
@@ -234,7 +234,7 @@ def _say_what_is_left(server: Server, before: str) -> str:
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work; leave it off, and tell so, when told to stop before it is done."""
+    """Do the work; leave it off, and return so, when told to stop before it is done."""
     working = unseen_task(work)
     waiting = unseen_task(told.wait())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -294,7 +294,7 @@ def open_page(endpoints: Sequence[EndpointConfig]) -> None:
 
 
 def _has_browser() -> bool:
-    """Tell whether there is a browser with a window of its own: one in this terminal would be in the server's way."""
+    """Return whether there is a browser with a window of its own: one in this terminal would be in the server's way."""
     try:
         browser = webbrowser.get()
     except webbrowser.Error:

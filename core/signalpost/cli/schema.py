@@ -37,7 +37,7 @@ def app_schema(file: Path) -> dict[str, Any]:
 
 
 def write_schema(folder: Path, schema: dict[str, Any]) -> Path:
-    """Write the schema where the first line of the folder's routes.yaml names it; give its name.
+    """Write the schema where the first line of the folder's routes.yaml names it; return its name.
 
     Raises:
         OperatorError: it cannot be written.

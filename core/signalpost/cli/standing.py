@@ -30,5 +30,5 @@ def standing(what: str) -> Iterator[None]:
 
 
 def is_ending(error: BaseException) -> bool:
-    """Tell whether an error is that the task that runs is cancelled, rather than that something in it was."""
+    """Return whether an error is that the task that runs is cancelled, rather than that something in it was."""
     return isinstance(error, asyncio.CancelledError) and is_cancelled()

@@ -186,7 +186,7 @@ class Trial:
         return decision
 
     def left_out(self, sender: Client, message: ClientMessage, decision: Decision) -> tuple[str, ...]:
-        """Give the paths of clients elsewhere whose signals do not take a message that is to be re-broadcast."""
+        """Return the paths of clients elsewhere whose signals do not take a message that is to be re-broadcast."""
         guard = self._node.broadcaster.guard
         if guard is None or not isinstance(decision, Deliver) or decision.target.path or decision.target.client:
             return ()
@@ -241,7 +241,7 @@ class Trial:
             yield
 
     def received(self, client: str) -> list[str]:
-        """Give the texts that a client has been sent since the message was sent, and how it was closed."""
+        """Return the texts that a client has been sent since the message was sent, and how it was closed."""
         return list(_texts(bytes(self._transports[client].written)))
 
     async def _finish(self) -> None:
@@ -252,7 +252,7 @@ class Trial:
     # What stands in the place of a rule's own actions and handler
 
     def _traced(self, rule: SignalRule) -> SignalRule:
-        """Give a rule whose steps are noted, and whose plugins' code is left out unless it is to be called."""
+        """Return a rule whose steps are noted, and whose plugins' code is left out unless it is to be called."""
         if rule.filters is not None and not self._call:
             self._leave_out(f"the filters of plugins; {_CALLS}")
             rule = replace(rule, filters=None)
@@ -271,7 +271,7 @@ class Trial:
         return replace(rule, reaction=reaction, connected=connected)
 
     def _without_code(self, program: Any, *, handlers: bool = True) -> Any:
-        """Give a program without what is a plugin's, unless that is to be called; handlers may be left out always."""
+        """Return a program without what is a plugin's, unless that is to be called; handlers may be left out always."""
         return replace(program, steps=tuple(self._step(step, handlers=handlers) for step in program.steps))
 
     def _step(self, step: Step, *, handlers: bool) -> Step:

@@ -111,7 +111,7 @@ def _before(rule: SignalRule, sender: Client) -> Facts:
 
 
 def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
-    """Say what becomes of a message up to the point where actions or handlers take it."""
+    """Return what becomes of a message up to the point where actions or handlers take it."""
     if rule.config.format is MessageFormat.RAW:
         yield "decode", "nothing: raw frames are relayed as they are"
         return

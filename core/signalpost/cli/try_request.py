@@ -128,7 +128,7 @@ def _judged(rule: RouteRule, params: Params, query: str) -> _Asked | str:
 
 
 def _read(rule: RouteRule, method: str, text: str) -> tuple[Any, Facts]:
-    """Read a request's JSON body and judge it; give what it holds, or that it is refused, and what is said of that."""
+    """Read a request's JSON body and judge it; return what it holds, or that it is refused, and what to say of it."""
     if rule.do is None and rule.handler is None:
         return None, [("answer", "what the file or the template gives")]
     try:

@@ -120,7 +120,7 @@ class AppFiles:
 
     @classmethod
     def of(cls, plan: Plan) -> "AppFiles":
-        """Give the files that a plan was made of."""
+        """Return the files that a plan was made of."""
         templates = (file for rule in plan.routes for file in rule.templates)
         package = plan.registry.package
         data = package.data() if package is not None else frozenset()
@@ -128,12 +128,12 @@ class AppFiles:
         return cls(files | data, frozenset({plan.config.plugins.folder}), data - files)
 
     def and_of(self, files: Iterable[str]) -> "AppFiles":
-        """Give these and further ones, such as those that are at fault."""
+        """Return these and further ones, such as those that are at fault."""
         more = frozenset(Path(os.path.abspath(file)) for file in files)  # noqa: PTH100 - keeps symlinks
         return AppFiles(self.files | more, self.code, self.data - more)
 
     def cover(self, file: Path) -> bool:
-        """Tell whether a file is one of these."""
+        """Return whether a file is one of these."""
         if file in self.files:
             return True
         return (file.suffix == _CODE and not self.code.isdisjoint(file.parents)) or (
@@ -161,7 +161,7 @@ class AppFiles:
         yield from ((file, SUFFIXES) for file in self.files if os.path.isdir(file))  # noqa: PTH112 - never raises
 
     def _folders(self) -> set[Path]:
-        """Give all folders in which something may happen, as far as they are there."""
+        """Return all folders in which something may happen, as far as they are there."""
         found: set[Path] = set()
         for file in (*self.files, *self.code):
             found.add(next(parent for parent in file.parents if os.path.isdir(parent)))  # noqa: PTH112 - never raises
@@ -185,7 +185,7 @@ class AppFiles:
                 return
 
     async def look(self) -> Stamps:
-        """Give `stamps` without holding the loop up: a folder may hold very much, and a disk be slow."""
+        """Return `stamps` without holding the loop up: a folder may hold very much, and a disk be slow."""
         return await _apart(self.stamps)
 
     async def _told(self, since: Stamps) -> None:
@@ -216,7 +216,7 @@ class AppFiles:
                     return
 
     async def _settle(self, since: Stamps, pace: Pace) -> bool:
-        """Wait until what has changed is left alone; tell whether it is a change then, for it may be undone."""
+        """Wait until what has changed is left alone; return whether it is a change then, for it may be undone."""
         clock = asyncio.get_running_loop().time
         begun = clock()
         seen: dict[Path, tuple[Stamp | None, float]] = {}
@@ -236,7 +236,7 @@ class AppFiles:
 
 
 def later(stamps: Stamps, since: int) -> frozenset[Path]:
-    """Give the files that may have been saved after a moment, in nanoseconds since the epoch.
+    """Return the files that may have been saved after a moment, in nanoseconds since the epoch.
 
     By the time of the inode, which a file that is moved or copied to its place has of that moment, too.
     """
@@ -249,7 +249,7 @@ def later(stamps: Stamps, since: int) -> frozenset[Path]:
 
 
 def is_written(file: Path) -> bool:
-    """Tell whether somebody has a file open to write, as far as the system tells.
+    """Return whether somebody has a file open to write, as far as the system tells.
 
     Linux gives no lease to read such a file (fcntl(2), F_SETLEASE). It gives none of other users' files, nor on most
     network file systems: then it is not known, and nobody is taken to write.
@@ -277,7 +277,7 @@ def is_written(file: Path) -> bool:
 
 
 async def _rests(file: Path, seconds: float, pace: Pace) -> bool:
-    """Tell whether a file that has not changed for so long has been left alone."""
+    """Return whether a file that has not changed for so long has been left alone."""
     if seconds < pace.rest(file):
         return False
     return seconds >= OPEN or not await _apart(is_written, file)

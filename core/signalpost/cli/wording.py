@@ -12,7 +12,7 @@ from signalpost.signals.rule import RELAY, SignalRule
 
 
 def signal_does(rule: SignalRule) -> str:
-    """Say what becomes of a message: ``handler shout (chat)``, ``re-broadcast to everyone; connected: reply``."""
+    """Return what becomes of a message: ``handler shout (chat)``, ``re-broadcast to everyone; connected: reply``."""
     lists = (("connected", rule.connected), ("disconnected", rule.disconnected))
     return "; ".join([_message_does(rule), *(f"{name}: {do}" for name, do in lists if do is not None)])
 
@@ -25,7 +25,7 @@ def _message_does(rule: SignalRule) -> str:
 
 
 def route_does(plan: Plan, rule: RouteRule) -> str:
-    """Say what a request gets: ``file web/index.html``, ``handler publish (publish)``."""
+    """Return what a request gets: ``file web/index.html``, ``handler publish (publish)``."""
     for kind, path in (("file", rule.config.file), ("static", rule.config.static), ("view", rule.config.view)):
         if path is not None:
             return f"{kind} {shown_file(plan, str(path))}"
@@ -33,7 +33,7 @@ def route_does(plan: Plan, rule: RouteRule) -> str:
 
 
 def action_does(action: object) -> str:
-    """Say what a job or a route does that has no page to show: ``handler tick (clock)``, ``if, broadcast``."""
+    """Return what a job or a route does that has no page to show: ``handler tick (clock)``, ``if, broadcast``."""
     return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else str(action)
 
 
@@ -61,7 +61,7 @@ def installed_plugins(plan: Plan) -> Iterator[str]:
 
 
 def when(job: Job) -> str:
-    """Say when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``."""
+    """Return when a job runs: ``every 5 s``, ``0 0 * * * Europe/London``."""
     timing = job.timing
     if isinstance(timing, TimerTiming):
         return f"every {timing.every:g} s"
@@ -69,7 +69,7 @@ def when(job: Job) -> str:
 
 
 def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
-    """Give the next `count` runs of a job: moments of a schedule in its zone; of a timer, when its first one is.
+    """Return the next `count` runs of a job: moments of a schedule in its zone; of a timer, when its first one is.
 
     Raises:
         OperatorError: the system's time zone is needed and unknown.

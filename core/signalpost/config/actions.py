@@ -171,7 +171,7 @@ def check_expression(options: Section, name: str) -> None:
 
 
 def name_fault(name: str) -> str:
-    """Say why templates cannot know something by a name; empty if they can."""
+    """Return why templates cannot know something by a name; empty if they can."""
     if _NAME.fullmatch(name):
         return ""
     return f"{quoted(name)} is no name for templates: use letters, digits and _, a letter first"
@@ -247,6 +247,6 @@ def split_key(key: str) -> tuple[str, ...]:
 
 
 def is_whole(text: str) -> bool:
-    """Tell whether a text is one expression and nothing else."""
+    """Return whether a text is one expression and nothing else."""
     stripped = text.strip()
     return stripped.startswith("{{") and stripped.endswith("}}")

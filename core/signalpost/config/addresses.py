@@ -112,6 +112,6 @@ def parse_host(text: str) -> str:
 
 
 def _is_host_name(text: str) -> bool:
-    """Tell whether a text is the name of a host, perhaps with the root's dot at its end."""
+    """Return whether a text is the name of a host, perhaps with the root's dot at its end."""
     name = text.removesuffix(".")
     return len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))

@@ -60,7 +60,7 @@ class _Material:
 
 
 def check_certificate(tls: TlsConfig, *, now: datetime | None = None) -> str | None:
-    """Say what is wrong with the certificate, key or password of an endpoint; None when they are good.
+    """Return what is wrong with the certificate, key or password of an endpoint; None when they are good.
 
     Args:
         tls: names a certificate, unless it is self-signed. That the files exist is checked by the caller.
@@ -98,7 +98,7 @@ def load_certificate(tls: TlsConfig, hostnames: Iterable[str], *, now: datetime 
 
 
 def certificate_digest(files: Iterable[Path]) -> str:
-    """Give a digest of what the files of a certificate hold; one that cannot be read holds nothing here."""
+    """Return a digest of what the files of a certificate hold; one that cannot be read holds nothing here."""
     found = hashlib.sha256()
     for file in files:
         with suppress(OSError):

@@ -224,7 +224,7 @@ def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:
 
 
 def clash(one: EndpointConfig, other: EndpointConfig) -> str | None:
-    """Say why two endpoints on one port cannot both listen; None if they can."""
+    """Return why two endpoints on one port cannot both listen; None if they can."""
     mine, theirs = _listening(one.address), _listening(other.address)
     if mine != theirs:
         if _covers(mine, theirs) or _covers(theirs, mine):

@@ -81,7 +81,7 @@ def check_served(report: Report, routes: Sequence[RouteConfig], private: Private
 
 
 def _shows(served: Path, private: Path) -> bool:
-    """Tell whether one is the other, or in it, whatever links lead there."""
+    """Return whether one is the other, or in it, whatever links lead there."""
     ours, theirs = Path(os.path.realpath(served)), Path(os.path.realpath(private))
     inside = theirs.is_relative_to(ours) or (is_folder(private) and ours.is_relative_to(theirs))
     return inside or (is_file(served) and is_file(private) and is_same(served, private))

@@ -80,7 +80,7 @@ NO_GAPS = Gaps()
 
 
 def gaps_of(report: Report, root: Section, config: ServerConfig) -> Gaps:
-    """Say what the problems of a file leave open.
+    """Return what the problems of a file leave open.
 
     Args:
         report: its problems.

@@ -31,7 +31,7 @@ def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
 
 
 def _fault(name: str, text: object, found: dict[str, str]) -> str:
-    """Say why a header cannot be sent; nothing is wrong with the empty answer."""
+    """Return why a header cannot be sent; nothing is wrong with the empty answer."""
     if not TOKEN.fullmatch(name):
         return f"{quoted(name)} is no name of a header (allowed: letters, digits and -)"
     if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):

@@ -48,7 +48,7 @@ def _read_file(section: Section, folder: Path, routes: Sequence[RouteConfig]) ->
 
 
 def _fault(text: str, path: Path, folder: Path) -> str:
-    """Say why a file cannot keep a state; nothing is wrong with the empty answer.
+    """Return why a file cannot keep a state; nothing is wrong with the empty answer.
 
     It is not opened: that would take its lock away from the server that has it, if this is its process
     (`signalpost.state.file`). What is in it is seen when a server starts.

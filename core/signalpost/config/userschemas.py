@@ -125,7 +125,7 @@ def _refuse_constant(word: str) -> None:
 
 
 def is_pattern(text: str) -> bool:
-    """Tell whether the engine that judges messages can read a pattern; of look-around it says so itself."""
+    """Return whether the engine that judges messages can read a pattern; of look-around it says so itself."""
     return any(
         _compiles({"pattern": text}, options)
         for options in (jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions())
@@ -133,7 +133,7 @@ def is_pattern(text: str) -> bool:
 
 
 def is_python_pattern(text: str) -> bool:
-    """Tell whether Python can read a pattern."""
+    """Return whether Python can read a pattern."""
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError):
@@ -276,7 +276,7 @@ def schema_faults(
 
 
 def _word(error: ValidationError) -> str:
-    """Say why a schema is none: briefly, for jsonschema's own words repeat the whole schema."""
+    """Return why a schema is none: briefly, for jsonschema's own words repeat the whole schema."""
     value: Any = error.instance
     rule: Any = error.validator_value
     shown = quoted(value) if isinstance(value, str) else quoted(json.dumps(value, default=str))

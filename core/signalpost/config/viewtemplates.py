@@ -176,7 +176,7 @@ def read_templates(
 
 
 def template_digests(path: Path, folder: Path) -> dict[Path, str]:
-    """Give the file of a template, and that of every template it names, with a digest of what each holds now.
+    """Return the file of a template, and that of every template it names, with a digest of what each holds now.
 
     The first arguments are those of `check_template`; a file that cannot be read has an empty digest.
     """
@@ -218,7 +218,7 @@ class _Check:
         self.texts: dict[str, str] = {}
 
     def run(self, name: str) -> str | None:
-        """Say what is wrong first; None if nothing is."""
+        """Return what is wrong first; None if nothing is."""
         self.seen.add(name)
         try:
             self.texts[name] = _read(self._env, self._folder, name)

@@ -49,7 +49,7 @@ class Lane:
 
 
 def descriptors_of(clients: Mapping[int, Client]) -> "array[int]":
-    """Give the keys as a writer wants them."""
+    """Return the keys as a writer wants them."""
     return array("i", list(clients))  # of a list an array knows the length beforehand, and takes half as long
 
 

@@ -47,7 +47,7 @@ class Backlog(Generic[W]):
         return self.most is not None and self.total > self.most
 
     def note_waiting(self, client: W, waiting: int) -> None:
-        """Hear how many bytes wait for a client; 0 forgets it."""
+        """Note how many bytes wait for a client; 0 forgets it."""
         shares = self._shares
         if waiting:
             self.total += waiting - shares.get(client, 0)
@@ -56,7 +56,7 @@ class Backlog(Generic[W]):
             self.total -= shares.pop(client)
 
     def take_heaviest(self) -> list[W]:
-        """Give those with the largest shares, largest first, without whom the rest is not too much; forget them."""
+        """Return those with the largest shares, largest first, without whom the rest is not too much; forget them."""
         for client in tuple(self._shares):
             self.note_waiting(client, client.waiting)
         heaviest: list[W] = []
@@ -88,7 +88,7 @@ class ShedLog:
         self._tally = Tally(self._tell, call_later)
 
     def __call__(self, clients: int) -> None:
-        """Hear that so many clients were dropped."""
+        """Called when so many clients were dropped."""
         self._tally.add(clients)
 
     def _tell(self, clients: int) -> None:

@@ -75,7 +75,7 @@ class Membership(Protocol):
         """Note that the client's connection is ended at once."""
 
     def note_waiting(self, client: "Client", waiting: int) -> None:
-        """Hear how many bytes wait for the client now."""
+        """Note how many bytes wait for the client now."""
 
 
 class Client:
@@ -247,7 +247,7 @@ class Client:
         self._dismiss = dismiss
 
     def dismiss(self) -> None:
-        """Let go of what a client that has gone had sent."""
+        """Drop what a client that has gone had sent."""
         dismiss, self._dismiss = self._dismiss, None
         if dismiss is not None:
             dismiss()
@@ -307,7 +307,7 @@ class Client:
         self._close(code, codec.goodbye(code, reason, retry_ms))
 
     def left(self, code: int) -> None:
-        """Hear that the connection has ended, or is about to without a closing handshake."""
+        """Called when the connection has ended, or is about to without a closing handshake."""
         self.close_code = self.close_code or code
         self._hub.remove(self)
         self.closing = True
@@ -368,7 +368,7 @@ class Client:
         return _QUEUED
 
     def write_waiting(self) -> int:
-        """Give what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode).
+        """Return what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode).
 
         Returns:
             The bytes that wait now, the transport's included.

@@ -149,7 +149,7 @@ class Hub:
             self.observer.dropped(client.id, client.path, code)
 
     def forget(self, client: Client) -> None:
-        """Hear that the client's connection has ended."""
+        """Called when the client's connection has ended."""
         self.remove(client)
         self.closing.discard(client)
         if not self.closing and self._when_closed is not None:
@@ -186,7 +186,7 @@ class Hub:
             audience.lane(client).add(client)
 
     def has_ward(self, ward: str) -> bool:
-        """Tell whether any client is of a ward."""
+        """Return whether any client is of a ward."""
         return ward in self._wards
 
     def find(self, client_id: str) -> Client | None:
@@ -216,7 +216,7 @@ class Hub:
             lane.add(client)
 
     def _still_has(self, client: Client) -> bool:
-        """Write what is queued, and tell whether the client is still there: it may turn out to be gone or too slow."""
+        """Write what is queued, and return whether the client is still there: it may prove to be gone or too slow."""
         if self.clients.get(client.id) is client:
             self.flush()
         return self.clients.get(client.id) is client
@@ -247,7 +247,7 @@ class Hub:
     # Who gets what
 
     def reaches(self, client: Client, target: Target) -> bool:
-        """Tell whether a client is, or will be once it is admitted, among those whom a target reaches."""
+        """Return whether a client is, or will be once it is admitted, among those whom a target reaches."""
         return (
             client.id != target.excluding
             and (target.client is None or client.id == target.client)
@@ -331,7 +331,7 @@ class Hub:
         return True
 
     def _audience(self, target: Target) -> Audience | None:
-        """Give the audience that is just this target, or None where it must be selected."""
+        """Return the audience that is just this target, or None where it must be selected."""
         if target.client is not None or (target.refusing and target.groups is not None):
             return None
         if target.path is None:
@@ -344,11 +344,11 @@ class Hub:
         return None
 
     def _select(self, target: Target) -> list[Client]:
-        """Give the clients of a target that intersects or unites."""
+        """Return the clients of a target that intersects or unites."""
         return [client for client in self._reached(target) if self.reaches(client, target)]
 
     def _reached(self, target: Target) -> Iterable[Client]:
-        """Give those among whom the clients of a target are: of an id or of groups."""
+        """Return those among whom the clients of a target are: of an id or of groups."""
         if target.client is not None:
             client = self.clients.get(target.client)
             return () if client is None else (client,)
@@ -362,7 +362,7 @@ class Hub:
         return Receipt(len(clients), queued, len(clients) - queued, publication.size)
 
     def _enqueue(self, audience: Audience, publication: Publication, excluding: Client | None) -> int:
-        """Let a publication wait for the audience's indirect clients; give for how many it could not."""
+        """Let a publication wait for the audience's indirect clients; return for how many it could not."""
         slow: list[Client] = []
         path = publication.path or NO_PATH
         left_out = 0
@@ -433,7 +433,7 @@ class Hub:
             self.flush()
 
     def note_waiting(self, client: Client, waiting: int) -> None:
-        """Hear how many bytes wait for a client now."""
+        """Note how many bytes wait for a client now."""
         self._backlog.note_waiting(client, waiting)
         if self.strain is not None:
             self.strain.note_waiting(client, waiting)

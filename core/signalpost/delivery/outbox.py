@@ -56,7 +56,7 @@ class Outbox(Protocol):
         """
 
     def apply_policy(self, room: int) -> None:
-        """Hear that the client is slow: hold what was appended to the policy, and to `room` bytes if it can be."""
+        """Called when the client is slow: hold what was appended to the policy, and to `room` bytes if it can be."""
 
     def offer(self, data: bytes, path: str | None, room: int) -> Fate:
         """Let a frame wait for a slow client if the policy finds room for it; the arguments are as above.
@@ -69,7 +69,7 @@ class Outbox(Protocol):
         """
 
     def take(self) -> tuple[bytes, int]:
-        """Take the next chunk off; give it, and how many of its bytes are behind its first frame."""
+        """Take the next chunk off; return it, and how many of its bytes are behind its first frame."""
 
 
 class WholeOutbox:

@@ -148,7 +148,7 @@ class RawPublication(Publication):
 
 
 def _is_small(value: dict[Any, Any]) -> bool:
-    """Tell whether a mapping has a few plain values that together are small, as most have."""
+    """Return whether a mapping has a few plain values that together are small, as most have."""
     if len(value) > _FEW:
         return False
     for part in value.values():

@@ -280,7 +280,7 @@ def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
 
 
 def _paths_for(client: Client, queue: Sequence[Entry]) -> list[str | None]:
-    """Give the path of each frame that is queued for a client; nothing for one that is to lose none of them."""
+    """Return the path of each frame that is queued for a client; nothing for one that is to lose none of them."""
     if client.policy is _DISCONNECT:
         return []
     paths: list[str | None] = []

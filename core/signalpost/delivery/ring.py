@@ -139,7 +139,7 @@ class Ring:
         return unfinished
 
     def _submit(self, count: int) -> int:
-        """Let the kernel write what stands in the next places; give how many it has dealt with."""
+        """Let the kernel write what stands in the next places; return how many it has dealt with."""
         self._words[self._tail_at] = (self._tail + count) & _WRAP
         submitted: int = max(0, self._syscall(_ENTER, self._descriptor, count, 0, 0, 0, 0))
         self._tail = (self._tail + submitted) & _WRAP
@@ -186,7 +186,7 @@ def open_writer() -> Writer:
 
 
 def _keeps_its_word(ring: Ring) -> bool:
-    """Tell whether the kernel says how much a socket took that did not take all, that was full, or that was dead."""
+    """Return whether the kernel says how much a socket took that did not take all, that was full, or that was dead."""
     near, far = socket.socketpair()
     with near, far:
         number = near.fileno()

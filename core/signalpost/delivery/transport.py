@@ -22,7 +22,7 @@ class Transport(Protocol):
         """Count the bytes that are kept."""
 
     def can_write_eof(self) -> bool:
-        """Tell whether our side alone can be closed; TLS cannot."""
+        """Return whether our side alone can be closed; TLS cannot."""
 
     def write_eof(self) -> None:
         """Close our side once everything is written; the peer may go on sending."""
@@ -34,7 +34,7 @@ class Transport(Protocol):
         """Close now, whatever is kept."""
 
     def is_closing(self) -> bool:
-        """Tell whether `close` or `abort` was called."""
+        """Return whether `close` or `abort` was called."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Give ``socket``, ``ssl_object``, ``peername``, …."""
+        """Return ``socket``, ``ssl_object``, ``peername``, …."""

@@ -18,7 +18,7 @@ class Writer(Protocol):
     """Writes to descriptors of sockets that do not block."""
 
     def write(self, descriptors: "array[int]", data: bytes) -> Unfinished:
-        """Write `data` to each of the descriptors, which are different ones; give those that did not take all of it."""
+        """Write `data` to each of the descriptors, all different; return those that did not take all of it."""
 
     def close(self) -> None:
         """Give back what the writer holds; it still writes afterwards."""

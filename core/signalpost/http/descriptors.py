@@ -77,7 +77,7 @@ class Descriptors:
         self._missed = Tally(self._tell_of_files, call_later)
 
     def admit(self, descriptor: int) -> bool:
-        """Tell whether a connection with this descriptor may stay; say so in the log, a line a second, if not."""
+        """Return whether a connection with this descriptor may stay; say so in the log, a line a second, if not."""
         if descriptor < self.most:
             return True
         self._refused.add()

@@ -67,7 +67,7 @@ class Progress:
         self._due = min(now + self._patience, self._due + count / self._rate)
 
     def is_late(self, now: float) -> bool:
-        """Tell whether too little has moved."""
+        """Return whether too little has moved."""
         return now > self._due
 
 
@@ -222,7 +222,7 @@ class Exchange(Http):
         return True
 
     def forget(self) -> None:
-        """Let go of what refers to this again, so that nothing waits for the collector.
+        """Drop what refers to this again, so that nothing waits for the collector.
 
         Sanic does so behind each request, but not where a connection breaks off.
         """

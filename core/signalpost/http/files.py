@@ -121,7 +121,7 @@ class Version:
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Tell whether a file was not opened for want of a descriptor, and not for what it is."""
+    """Return whether a file was not opened for want of a descriptor, and not for what it is."""
     return isinstance(error, OSError) and error.errno in _EXHAUSTED
 
 

@@ -20,7 +20,7 @@ Params = Mapping[str, Any]
 
 
 def is_judged(rule: RouteRule, request: WebRequest) -> bool:
-    """Tell whether a schema has judged the body of a request, which is its `document` then."""
+    """Return whether a schema has judged the body of a request, which is its `document` then."""
     return rule.gate is not None and request.method not in _WITHOUT_BODY
 
 

@@ -94,5 +94,5 @@ class KnownHeads:
 
 
 def closes(headers: Header) -> bool:
-    """Tell whether a client of HTTP/1.1 wants the connection closed, which it has to say (RFC 9112 section 9.3)."""
+    """Return whether a client of HTTP/1.1 wants the connection closed, which it has to say (RFC 9112 section 9.3)."""
     return "close" in (option.strip() for option in headers.get("connection", "").lower().split(","))

@@ -23,13 +23,13 @@ _MOST_CODINGS = 32  # of Accept-Encoding, that are looked at
 
 
 def is_worth_it(kind: str, size: int) -> bool:
-    """Tell whether a file of a content type is compressed."""
+    """Return whether a file of a content type is compressed."""
     plain = kind.partition(";")[0]
     return SMALLEST <= size <= LARGEST and (plain.startswith("text/") or plain in _KINDS)
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Tell whether a client takes gzip, as Accept-Encoding says (RFC 9110 section 12.5.3)."""
+    """Return whether a client takes gzip, as Accept-Encoding says (RFC 9110 section 12.5.3)."""
     for part in accepted.split(",", _MOST_CODINGS)[:_MOST_CODINGS]:
         coding, _, parameter = part.partition(";")
         if coding.strip().lower() in {"gzip", "x-gzip"}:

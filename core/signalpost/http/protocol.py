@@ -105,7 +105,7 @@ class HandingOver(HttpProtocol):
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def hand_over(self) -> bytes:
-        """Let go of the transport without closing it; give the bytes that came behind the request."""
+        """Drop the transport without closing it; return the bytes that came behind the request."""
         early = bytes(self.recv_buffer)
         self.recv_buffer.clear()
         self.connections.discard(self)
@@ -408,7 +408,7 @@ class HandingOver(HttpProtocol):
         return bool(getattr(http, "request_body", None))  # at first there is no such attribute
 
     def _lateness(self, http: Http, now: float) -> SanicException | None:
-        """Tell what is late, as what it is answered with; None if nothing is."""
+        """Return what is late, as what it is answered with; None if nothing is."""
         if self._owes_body(http):
             progress = cast("Exchange", http).progress
             return RequestTimeout("Request Timeout") if progress is not None and progress.is_late(now) else None
@@ -419,7 +419,7 @@ class HandingOver(HttpProtocol):
         return None
 
     def _reads_too_slowly(self, now: float) -> bool:
-        """Tell whether an answer waits for a client that takes nothing of it, or next to nothing."""
+        """Return whether an answer waits for a client that takes nothing of it, or next to nothing."""
         waiting = 0 if self.transport is None else self.transport.get_write_buffer_size()
         if not waiting:
             self._unread = None

@@ -25,7 +25,7 @@ def shown(text: str) -> str:
 
 
 def let_in_origin(origin: str, asked: Authority, listed: Collection[str]) -> str:
-    """Say how the pages of an origin are let in; empty for what is none.
+    """Return how the pages of an origin are let in; empty for what is none.
 
     Args:
         origin: as it was sent.
@@ -57,7 +57,7 @@ def open_handshake(
     served: Collection[EndpointConfig],
     limit: int,
 ) -> str:
-    """Say what is to be written, or done, so that a handshake is answered with a 101; empty where nothing is.
+    """Return what is to be written, or done, so that a handshake is answered with a 101; empty where nothing is.
 
     Args:
         refusal: of the handshake.

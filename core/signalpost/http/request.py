@@ -178,14 +178,14 @@ class WebRequest(Request[Any, Any]):
 
 
 def is_plain(head: bytes) -> bool:
-    """Tell whether a head is as nearly all are: printable, each field once, with a Host, and framed by its length."""
+    """Return whether a head is as nearly all are: printable, each field once, with a Host, and framed by its length."""
     line, end, fields = head.partition(_END_OF_LINE)
     return bool(end) and len(fields) <= LONGEST and _LINE.fullmatch(line) is not None and _are_plain(fields)
 
 
 @lru_cache(maxsize=256)
 def _are_plain(fields: bytes) -> bool:
-    """Tell whether fields are as those of nearly all requests: most clients send the same ones again and again."""
+    """Return whether fields are as those of nearly all requests: most clients send the same ones again and again."""
     if not fields.isascii() or not _HEAD.fullmatch(_END_OF_LINE + fields):
         return False
     names = [line.partition(b":")[0].lower() for line in fields.split(_END_OF_LINE)]

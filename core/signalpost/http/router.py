@@ -191,5 +191,5 @@ class UpgradeTable(RouteTable):
 
 
 def is_handshake_meant(headers: Header) -> bool:
-    """Tell whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
+    """Return whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
     return "sec-websocket-key" in headers or ("upgrade" in headers and is_upgrade(headers))

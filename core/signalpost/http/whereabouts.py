@@ -14,7 +14,7 @@ _HERE = None  # the address that the page itself came from
 
 
 def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointConfig]) -> dict[str, Any]:
-    """Say where WebSockets are for a page that asked for `host`.
+    """Return where WebSockets are for a page that asked for `host`.
 
     Where the port of Host is not that of the endpoint, something is in front, such as a proxy, and where it has its
     WebSockets is its own affair: at the address that the page came from. So they are where both share a port.

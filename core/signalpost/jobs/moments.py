@@ -32,7 +32,7 @@ class TimerMoments:
     skip: int
 
     def after(self, moment: datetime) -> datetime | None:
-        """Give the first moment strictly after `moment`, in UTC; None if the calendar ends (year 9999) before it."""
+        """Return the first moment strictly after `moment`, in UTC; None if the calendar ends (year 9999) before it."""
         passed = (moment.astimezone(UTC) - self.anchor) // self.every
         try:
             return self.anchor + self.every * max(passed + 1, self.skip + 1)
@@ -40,15 +40,15 @@ class TimerMoments:
             return None
 
     def allows(self, moment: datetime) -> bool:  # noqa: ARG002 - schedules look at it
-        """Tell whether the job may run at `moment`: a timer always may."""
+        """Return whether the job may run at `moment`: a timer always may."""
         return True
 
     def shown(self, moment: datetime) -> datetime:
-        """Give `moment` in the zone that people read it in: a timer has none, so UTC."""
+        """Return `moment` in the zone that people read it in: a timer has none, so UTC."""
         return moment.astimezone(UTC)
 
     def shifted(self, step: timedelta) -> "TimerMoments":
-        """Give the same pace after the clock was set by `step`."""
+        """Return the same pace after the clock was set by `step`."""
         return replace(self, anchor=self.anchor + step)
 
 
@@ -69,7 +69,7 @@ class ScheduleMoments:
     end: datetime | None
 
     def after(self, moment: datetime) -> datetime | None:
-        """Give the first moment strictly after `moment`, in UTC; None if there is none."""
+        """Return the first moment strictly after `moment`, in UTC; None if there is none."""
         if self.start is not None:
             moment = max(moment.astimezone(UTC), self.start.astimezone(UTC) - _INSTANT)
         coming = (cron.next(moment, self.zone) for cron in self.crons)
@@ -77,14 +77,14 @@ class ScheduleMoments:
         return first if first is not None and self.allows(first) else None
 
     def allows(self, moment: datetime) -> bool:
-        """Tell whether the job may run at `moment`: not before its start nor after its end."""
+        """Return whether the job may run at `moment`: not before its start nor after its end."""
         moment = moment.astimezone(UTC)
         early = self.start is not None and moment < self.start.astimezone(UTC)
         late = self.end is not None and moment > self.end.astimezone(UTC)
         return not early and not late
 
     def shown(self, moment: datetime) -> datetime:
-        """Give `moment` in the zone that people read it in: the schedule's."""
+        """Return `moment` in the zone that people read it in: the schedule's."""
         return moment.astimezone(self.zone)
 
 
@@ -92,7 +92,7 @@ Moments = TimerMoments | ScheduleMoments
 
 
 def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = system_zone) -> Moments:
-    """Give the moments of a job that is started at `started`.
+    """Return the moments of a job that is started at `started`.
 
     Args:
         job: of a plan.
@@ -111,7 +111,7 @@ def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = syst
 
 
 def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
-    """Give when a job will run if it is started at `after`, for people to read.
+    """Return when a job will run if it is started at `after`, for people to read.
 
     Args:
         job: of a plan.

@@ -58,7 +58,7 @@ class _Trigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
         self._following = following
 
     def get_next_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime | None:
-        """Give the first moment after both: the run of one moment stands for all that were missed with it."""
+        """Return the first moment after both: the run of one moment stands for all that were missed with it."""
         return self._following(max(previous_fire_time, now))
 
 
@@ -104,7 +104,7 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
             self.remove_job(name)
 
     def due(self, name: str) -> datetime | None:
-        """Give when a job is called next; None if never."""
+        """Return when a job is called next; None if never."""
         job = self.get_job(name)
         return None if job is None else job.next_run_time
 
@@ -113,7 +113,7 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         self.modify_job(name, next_run_time=due)
 
     def _process_jobs(self) -> float | None:
-        """Call what is due, and give the seconds until there is something to do: APScheduler's timer asks."""
+        """Call what is due, and return the seconds until there is something to do: APScheduler's timer asks."""
         self._notice_step()
         now = self._clock.wall()
         store = self._lookup_jobstore("default")

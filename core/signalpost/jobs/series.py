@@ -88,7 +88,7 @@ class Series:
         return len(self.running) >= (1 if isinstance(self.job.timing, TimerTiming) else self.job.timing.max_runs)
 
     def after(self, moment: datetime) -> datetime | None:
-        """Give the next moment of the series strictly after `moment`; None if it is over."""
+        """Return the next moment of the series strictly after `moment`; None if it is over."""
         limit = self.job.timing.limit
         if limit and self.begun >= limit:
             return None
@@ -112,7 +112,7 @@ class Series:
         return None if self.full else self._begin(0, now)
 
     def follow_clock(self, step: timedelta, due: datetime, now: datetime) -> datetime:
-        """Give the next moment instead of `due` after the wall clock was set by `step`.
+        """Return the next moment instead of `due` after the wall clock was set by `step`.
 
         A timer keeps its pace. A schedule runs what was jumped over once, and nothing a second time, unless the
         clock was set back so far that it must have been wrong before.

@@ -138,7 +138,7 @@ class SchemaGate:
         return tuple(self._weighed.bounds())
 
     def explain(self, instance: Any) -> Rejection:
-        """Say why `accepts` refused the instance: the first mismatch only, so that no client can buy a long answer.
+        """Return why `accepts` refused the instance: the first mismatch only, so that no client can buy a long answer.
 
         Never raises. What the schema asks for is told to the client: a schema is no place for secrets.
         """

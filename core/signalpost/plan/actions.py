@@ -110,7 +110,7 @@ class StepCompiler:
                 self.note(f"{self.place(configs[index + 1].keys)}: nothing is done after stop")
 
     def has_meaning(self, name: str) -> bool:
-        """Tell whether a name means something in every template."""
+        """Return whether a name means something in every template."""
         return self._compiler.has_meaning(name)
 
     def value(self, value: Any, keys: Keys, scope: "_Scope", *, markup: bool, of_key: bool) -> Options:
@@ -159,7 +159,7 @@ class _Scope:
     given: frozenset[str] = frozenset()
 
     def knowing(self, *names: str) -> "_Scope":
-        """Give the scope of steps that know these names, too, which the list itself has given."""
+        """Return the scope of steps that know these names, too, which the list itself has given."""
         getters = {**self.getters, **{name: variable(name) for name in names}}
         return replace(self, getters=getters, given=self.given.union(names))
 

@@ -141,7 +141,7 @@ class _Claims:
         self._declared |= dict.fromkeys(keys, owner)
 
     def bind(self, key: str, handler: Handler, what: str) -> bool:
-        """Take `key` for a decorator's binding, `what` for people; tell whether it was free."""
+        """Take `key` for a decorator's binding, `what` for people; return whether it was free."""
         if key in self._declared:
             self._findings.note(
                 f'{self._declared[key]} declares {what}, so the binding of handler "{handler.name}" '
@@ -247,7 +247,7 @@ def _route_keys(path: PathPattern, methods: tuple[str, ...]) -> list[str]:
 
 
 def _served(resolver: Resolver, handler: Handler, endpoints: frozenset[str], what: str, schemes: str) -> bool:
-    """Tell whether any endpoint serves a decorator's binding; note it if none does."""
+    """Return whether any endpoint serves a decorator's binding; note it if none does."""
     if not endpoints:
         resolver.report.note(
             f'{handler.where}: {what} of handler "{handler.name}" is not served: no endpoint has the protocol {schemes}'

@@ -91,17 +91,17 @@ class Changes:
         return ", ".join([*words, *(f"~{key}" for key in self.settings)]) or NOTHING
 
     def parts(self) -> Mapping[str, Part]:
-        """Give the parts by what they are changes of, in the singular."""
+        """Return the parts by what they are changes of, in the singular."""
         return {each.name.removesuffix("s"): getattr(self, each.name) for each in fields(self)[:-1]}
 
 
 def diff(old: Plan, new: Plan) -> Changes:
-    """Say what `new` changes: what it adds is what the opposite comparison removes."""
+    """Return what `new` changes: what it adds is what the opposite comparison removes."""
     return compare(things(old), things(new))
 
 
 def things(plan: Plan) -> Things:
-    """Give all that is compared of a plan."""
+    """Return all that is compared of a plan."""
     return {
         "endpoints": tuple(_endpoints(plan)),
         "routes": tuple(_routes(plan)),
@@ -114,7 +114,7 @@ def things(plan: Plan) -> Things:
 
 
 def compare(old: Things, new: Things) -> Changes:
-    """Say what `new` changes; what is not in one of them, that one has none of."""
+    """Return what `new` changes; what is not in one of them, that one has none of."""
     *names, settings = (each.name for each in fields(Changes))
     parts = {name: _compare(old.get(name, ()), new.get(name, ())) for name in names}
     return Changes(**parts, settings=_compare(old.get(settings, ()), new.get(settings, ())).changed)
@@ -128,7 +128,7 @@ def unchanged_jobs(old: Plan, new: Plan) -> frozenset[str]:
 
 
 def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
-    """Say what of the old plan lasts at a server that goes over to the new one, and until when: a sentence each."""
+    """Return what of the old plan lasts at a server that goes over to the new one, and until when: a sentence each."""
     before = {endpoint.name: endpoint for endpoint in old.config.endpoints}
     pairs = [(before[each.name], each) for each in new.config.endpoints if each.name in before]
     notes = [
@@ -146,7 +146,7 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
 
 
 def _resumed(old: Plan, new: Plan) -> Iterator[str]:
-    """Say which jobs plugins run by themselves again, since the file names their handlers no more."""
+    """Yield which jobs plugins run by themselves again, since the file names their handlers no more."""
     before = old.config.jobs
     named = {job.handler for job in before} | {name for job in before for name in called(job.do)} | old.config.unbound
     declared = {job.name for job in new.config.jobs}
@@ -173,7 +173,7 @@ def _compare(old: Iterable[Thing], new: Iterable[Thing]) -> Part:
 
 
 def _counterparts(left: dict[int, Thing], new: list[Thing]) -> list[tuple[Thing, Thing | None]]:
-    """Give each new thing its old counterpart, or None; take those out of `left`."""
+    """Return each new thing its old counterpart, or None; take those out of `left`."""
     found: list[Thing | None] = [None] * len(new)
     for level in range(max((len(thing.keys) for thing in new), default=0)):
         free: dict[Hashable, list[int]] = {}
@@ -241,7 +241,7 @@ def _signal_binding(rule: SignalRule) -> Any:
 
 
 def _said_by(handler: Handler | None, kind: type[RouteBinding | SignalBinding], path: PathPattern) -> Any:
-    """Give a handler's name and plugin, and its bindings to a path."""
+    """Return a handler's name and plugin, and its bindings to a path."""
     if handler is None:
         return None
     bindings = (binding for binding in handler.bindings if isinstance(binding, kind))
@@ -285,7 +285,7 @@ def _same_field(before: Any, after: Any, name: str) -> bool:
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Tell whether two values say the same. Unlike ``==`` it tells 1, 1.0 and true apart, as JSON does."""
+    """Return whether two values say the same. Unlike ``==`` it tells 1, 1.0 and true apart, as JSON does."""
     if one is other:
         return True
     if type(one) is not type(other):

@@ -47,7 +47,7 @@ def _check_name(resolver: Resolver, config: JobConfig, declared: dict[str, Keys]
 
 
 def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound: set[str]) -> bool:
-    """Tell whether the job that a decorator makes may have its handler's name."""
+    """Return whether the job that a decorator makes may have its handler's name."""
     name = handler.name
     if name in declared:
         # A job that is wrong elsewhere may have been meant to name the handler, and so to replace this one.

@@ -121,7 +121,7 @@ class Plan:
         return f"Plan({self.config.file!r})"
 
     def bound_to(self, handler: str) -> tuple[str, ...]:
-        """Say what calls a handler: ``("signal /shout", "timer tick")``; nothing if it is bound nowhere."""
+        """Return what calls a handler: ``("signal /shout", "timer tick")``; nothing if it is bound nowhere."""
         routes = (
             f"route {rule.config.path}"
             for rule in self.routes
@@ -141,7 +141,7 @@ class Plan:
         return (*routes, *signals, *jobs)
 
     def taken_by(self, action: str) -> tuple[str, ...]:
-        """Say whose lists have an action: ``("signal /remind", "timer tick")``."""
+        """Return whose lists have an action: ``("signal /remind", "timer tick")``."""
         config = self.config
         lists = (
             *((f"route {route.path}", route.do) for route in config.routes),

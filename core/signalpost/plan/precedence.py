@@ -55,12 +55,12 @@ class Overlap(Generic[R]):
 
 
 def route_claims(plan: Plan, endpoint: str) -> tuple[Claim[RouteRule], ...]:
-    """Give what the routes of an http endpoint want, in the order of the plan."""
+    """Return what the routes of an http endpoint want, in the order of the plan."""
     return claims_of([rule for rule in plan.routes if endpoint in rule.endpoints])
 
 
 def claims_of(rules: Sequence[RouteRule]) -> tuple[Claim[RouteRule], ...]:
-    """Give what routes of one endpoint want, in their order.
+    """Return what routes of one endpoint want, in their order.
 
     A folder wants its own path and all that is below it, but for what another route says: such a route goes before it,
     method by method.
@@ -85,7 +85,7 @@ def claims_of(rules: Sequence[RouteRule]) -> tuple[Claim[RouteRule], ...]:
 
 
 def signal_claims(plan: Plan, endpoint: str) -> tuple[Claim[SignalRule], ...]:
-    """Give what the signals of a ws endpoint want, in the order of the plan."""
+    """Return what the signals of a ws endpoint want, in the order of the plan."""
     return tuple(Claim(rule.config.path, rule) for rule in plan.signals if endpoint in rule.endpoints)
 
 
@@ -123,7 +123,7 @@ def answering(found: Sequence[Contender[RouteRule]], method: str | None) -> list
 
 
 def precedence(taker: PathPattern, other: PathPattern) -> str:
-    """Say why `taker` goes before `other`, given a path that both match.
+    """Return why `taker` goes before `other`, given a path that both match.
 
     ``/rooms/lobby`` goes before ``/rooms/<room>`` since ``lobby goes before <room>``.
     """
@@ -146,7 +146,7 @@ def overlaps(claims: Sequence[Claim[R]], *, ignore_case: bool) -> Iterator[Overl
 
 
 def _common(one: Sequence[Segment], other: Sequence[Segment], *, ignore_case: bool) -> list[Segment] | None:
-    """Give what is matched by both, segment by segment; None if nothing is."""
+    """Return what is matched by both, segment by segment; None if nothing is."""
     common: list[Segment] = []
     for index in range(max(len(one), len(other))):
         if index >= len(one) or index >= len(other):

@@ -153,7 +153,7 @@ class Resolver:
                 yield plugin, closed
 
     def _is_closed(self, handler: Handler) -> bool:
-        """Tell whether a handler may have paths only if routes.yaml says so."""
+        """Return whether a handler may have paths only if routes.yaml says so."""
         config = self.config
         return config.undeclared_refused and handler.plugin in self._installed and handler.name not in config.bound
 
@@ -188,7 +188,7 @@ class Resolver:
             )
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:
-        """Say that there is no handler or action of a name; it may be a plugin's that did not load."""
+        """Return that there is no handler or action of a name; it may be a plugin's that did not load."""
         return f'no {kind} named "{name}"{among(name, sorted(known))}{self._perhaps}'
 
     def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part, kind: MistakeKind) -> None:
@@ -211,7 +211,7 @@ class Resolver:
 
 
 def paths_of(handler: Handler) -> list[str]:
-    """Say which paths a plugin binds a handler to: ``["signal /shout", "route POST /publish"]``."""
+    """Return which paths a plugin binds a handler to: ``["signal /shout", "route POST /publish"]``."""
     return [
         f"signal {binding.path}"
         if isinstance(binding, SignalBinding)

@@ -14,7 +14,7 @@ from signalpost.state.frozen import fixed
 
 
 def fill_settings(config: ServerConfig, registry: Registry, report: PlanReport, gaps: Gaps) -> ServerConfig:
-    """Give the configuration with the settings of all plugins whole; what is wrong with them is reported.
+    """Return the configuration with the settings of all plugins whole; what is wrong with them is reported.
 
     Nobody changes them in place: they are the same for all events, and what `diff` compares.
     """
@@ -35,7 +35,7 @@ def fill_settings(config: ServerConfig, registry: Registry, report: PlanReport, 
 
 
 def filled(value: Any, schema: Any) -> Any:
-    """Give a value with the defaults of a schema's ``properties`` where it says nothing, at any depth.
+    """Return a value with the defaults of a schema's ``properties`` where it says nothing, at any depth.
 
     A mapping that is not given is made if a default stands in it.
     """

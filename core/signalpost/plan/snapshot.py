@@ -18,7 +18,7 @@ _DIGEST = 16  # bytes: no two values that one meets in practice share one
 
 
 def snapshot(plan: Plan) -> Things:
-    """Give the things of a plan with digests in place of what they say.
+    """Return the things of a plan with digests in place of what they say.
 
     `compare` tells of two snapshots what `diff` tells of their plans, in whichever processes they were made.
     """
@@ -51,7 +51,7 @@ def from_json(data: Any) -> Things:
 
 
 def digest(value: Any) -> str:
-    """Give what two values have in common when they say the same, as `signalpost.plan.diff.alike` tells it."""
+    """Return what two values have in common when they say the same, as `signalpost.plan.diff.alike` tells it."""
     return hashlib.blake2b(_canonical(value).encode(errors="surrogatepass"), digest_size=_DIGEST).hexdigest()
 
 

@@ -37,7 +37,7 @@ def _shown(speakers: Sequence[str]) -> str:
 
 
 def _guarded(signal: SignalConfig) -> str:
-    """Say what about a signal looks as if strangers were not meant to speak there; empty if nothing does.
+    """Return what about a signal looks as if strangers were not meant to speak there; empty if nothing does.
 
     A schema alone does not: what comes from elsewhere is held against it.
     """
@@ -55,7 +55,7 @@ def _guarded(signal: SignalConfig) -> str:
 
 
 def _may_refuse(name: str) -> bool:
-    """Tell whether a step may keep a client out; of a plugin's action nobody knows."""
+    """Return whether a step may keep a client out; of a plugin's action nobody knows."""
     action = BUILT_IN.get(name)
     return name not in GRAMMAR if action is None else action.refuses
 

@@ -190,7 +190,7 @@ class _Assembly:
                 self.errors.append(PluginError(loaded.name, where_is(function), _hidden(function)))
 
     def _judge(self, hook: str, function: Callable[..., Any], *, wrapper: bool) -> str:
-        """Say what is wrong with an implementation; nothing is wrong with the empty answer."""
+        """Return what is wrong with an implementation; nothing is wrong with the empty answer."""
         known = self.specs.get(hook)
         if known is None:
             return f'no hook named "{hook}"{among(hook, sorted(self.specs))}'

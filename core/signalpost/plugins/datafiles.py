@@ -106,7 +106,7 @@ def read_from(folder: Path) -> Iterator[dict[str, Stamp]]:
 
 
 def is_own(path: str | Path) -> bool:
-    """Tell whether this process has written a file that it had read, or reads, as it imports a plugin."""
+    """Return whether this process has written a file that it had read, or reads, as it imports a plugin."""
     return str(path) in _FILES.written
 
 

@@ -292,12 +292,12 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a file's name is UTF-8: what is not comes from the system as halves of characters."""
+    """Return whether a file's name is UTF-8: what is not comes from the system as halves of characters."""
     return name.isprintable() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _no_file(file: Path) -> str:
-    """Say why something with the name of a plugin's file is none; nothing if it is one."""
+    """Return why something with the name of a plugin's file is none; nothing if it is one."""
     if file.is_file():
         return ""
     if file.is_dir():

@@ -103,7 +103,7 @@ class DropInPackage:
         return importlib.import_module(f"{self.name}.{name}")
 
     def digest(self, module: ModuleType) -> str:
-        """Give a digest of a plugin's source and of what it imports from beside it; empty if it is not from here."""
+        """Return a digest of a plugin's source and of what it imports from beside it; empty if it is not from here."""
         if not isinstance(_loader_of(module), _FreshLoader):
             return ""
         found = hashlib.sha256()
@@ -113,7 +113,7 @@ class DropInPackage:
         return found.hexdigest()
 
     def is_unchanged(self, name: str) -> bool:
-        """Tell whether all files that a plugin was imported from, and what it read then, hold what they held."""
+        """Return whether all files that a plugin was imported from, and what it read then, hold what they held."""
         parts = self._parts(name)
         return bool(parts) and all(map(_is_unchanged, parts.values()))
 

@@ -159,7 +159,7 @@ def client_connected(client: Client, request: HandshakeRequest) -> None:
 
 @hookspec
 def client_disconnected(client: Client, code: int) -> None:
-    """Hear that a client has gone; called once, and after its `client_connected` has ended.
+    """Called when a client has gone; called once, and after its `client_connected` has ended.
 
     Args:
         client: as it was; nothing reaches it any more.
@@ -170,7 +170,7 @@ def client_disconnected(client: Client, code: int) -> None:
 
 @hookspec
 def on_error(error: BaseException, what: str, plugin: str, event: Any, client: Client | None) -> None:
-    """Hear that code of any plugin has raised something, besides the line in the log.
+    """Called when code of any plugin has raised something, besides the line in the log.
 
     Args:
         error: as it was raised.

@@ -35,7 +35,7 @@ class Loaded:
 
 
 def is_function(candidate: object) -> TypeGuard[Callable[..., Any]]:
-    """Tell whether an object of a module is a function.
+    """Return whether an object of a module is a function.
 
     What stands for another object (werkzeug's LocalProxy, as Flask's ``request``) is asked for its class, and may raise
     while there is none.

@@ -212,7 +212,7 @@ class Offers:
                     yield name
 
     def _claim(self, loaded: Loaded, kind: str, name: str, where: str) -> bool:
-        """Give a name to a plugin; one that is taken is an error that names both places."""
+        """Return a name to a plugin; one that is taken is an error that names both places."""
         owner = self._owners.get((kind, name))
         if owner is None:
             self._owners[kind, name] = (loaded.name, where)
@@ -260,7 +260,7 @@ def _sound_action(action: Action) -> Action:
 
 
 def _name_fault(name: object, known: Collection[str]) -> str:
-    """Say what is wrong with a name for templates."""
+    """Return what is wrong with a name for templates."""
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
         return f"a name in templates is letters, digits and _, and begins with a letter, not {name!r}"
     if name in known:
@@ -269,7 +269,7 @@ def _name_fault(name: object, known: Collection[str]) -> str:
 
 
 def _value_fault(value: object, *, callable_only: bool) -> str:
-    """Say what is wrong with what a name for templates stands for."""
+    """Return what is wrong with what a name for templates stands for."""
     if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
         return f"templates wait for nothing: {value.__name__} is an async def"
     if callable_only and not callable(value):

@@ -60,7 +60,7 @@ def _inside(filename: str, home: Path) -> bool:
 
 
 def _hint(error: BaseException, home: Path) -> str:
-    """Say what to do about a missing module or name, where that can be known."""
+    """Return what to do about a missing module or name, where that can be known."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _module_hint(error.name, home)
     if isinstance(error, ImportError):
@@ -101,7 +101,7 @@ def _is_there(module: str) -> bool:
 
 
 def _name_hint(error: ImportError) -> str:
-    """Say which name of signalpost was probably meant."""
+    """Return which name of signalpost was probably meant."""
     missing = _NAME.search(str(error))
     if error.name != "signalpost" or missing is None:
         return ""

@@ -388,7 +388,7 @@ class RunningPlugins:
 
 
 def _is_an_answer(error: BaseException) -> bool:
-    """Tell whether an exception is an answer: a filter's, or that of a route's handler, such as Sanic's NotFound."""
+    """Return whether an exception is an answer: a filter's, or that of a route's handler, such as Sanic's NotFound."""
     if isinstance(error, Veto):
         return True
     status = getattr(error, "status_code", None)

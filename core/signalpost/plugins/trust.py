@@ -83,7 +83,7 @@ class Trust:
 
 
 def is_root() -> bool:
-    """Tell whether this process may do everything, so that whoever changes its code may, too."""
+    """Return whether this process may do everything, so that whoever changes its code may, too."""
     return os.geteuid() == 0
 
 

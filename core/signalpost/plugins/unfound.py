@@ -111,7 +111,7 @@ def _functions_of(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def _has(value: object, mark: str) -> bool:
-    """Tell whether a mark was written on an object; what it answers by ``__getattr__`` is none."""
+    """Return whether a mark was written on an object; what it answers by ``__getattr__`` is none."""
     try:
         return bool(object.__getattribute__(value, "__dict__").get(mark)) and not _is_class(value)
     except AttributeError:
@@ -137,7 +137,7 @@ def _in_files(loaded: Loaded) -> Iterator[str]:
 
 
 def _is_a_test(file: Path, folder: Path) -> bool:
-    """Tell whether a file of an installed package is one of its tests, which may have handlers of their own."""
+    """Return whether a file of an installed package is one of its tests, which may have handlers of their own."""
     return any(part.startswith("test") or part == "conftest.py" for part in file.relative_to(folder).parts)
 
 

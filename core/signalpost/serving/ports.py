@@ -140,7 +140,7 @@ _Bound = tuple[Sequence[Port], Sequence[Port]]
 
 
 def _sockets(before: Sequence[Port], endpoint: EndpointConfig, place: str, bound: _Bound) -> list[socket.socket]:
-    """Give the sockets that are there, twins of them, or new ones."""
+    """Return the sockets that are there, twins of them, or new ones."""
     if endpoint.socket:
         return [port.sock for port in before] or [_bind_unix(endpoint, place)]
     if not before:
@@ -262,7 +262,7 @@ def _listen(family: int, where: tuple[Any, ...], *, alone: bool) -> socket.socke
 
 
 def _own_fault(endpoint: EndpointConfig, bound: _Bound) -> str:
-    """Say which other endpoint of the app has the port, if one has."""
+    """Return which other endpoint of the app has the port, if one has."""
     for ports, verb, remedy in (
         (bound[0], "has", "give both one address, or one another port"),
         (bound[1], "still has", "a reload binds before it lets go, so choose another port, or restart"),
@@ -276,7 +276,7 @@ def _own_fault(endpoint: EndpointConfig, bound: _Bound) -> str:
 
 
 def why_not(endpoint: EndpointConfig, error: OSError) -> str:
-    """Say why an endpoint cannot listen, and what to do about it."""
+    """Return why an endpoint cannot listen, and what to do about it."""
     where = f"{endpoint.address} port {endpoint.port}"
     match error.errno:
         case errno.EADDRINUSE:

@@ -54,7 +54,7 @@ class Broadcaster:
         self.keys = table.keys or None
 
     def canonical_path_for(self, client: Client) -> Callable[[str], Place]:
-        """Give what brings a path that a client asks for to the place that it is at the client's own endpoint."""
+        """Return what brings a path that a client asks for to the place that it is at the client's own endpoint."""
         if self._table is None:
             return self.canonical_path
         return partial(self._table.place, client.endpoint.name)

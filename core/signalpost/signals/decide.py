@@ -115,7 +115,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
 
 
 def requested_target(message: ClientMessage, client: Client, canonical_path: Callable[[str], Place]) -> Target:
-    """Give the target that a message asks for; path, id and group intersect (Pode behaviours 4 to 8)."""
+    """Return the target that a message asks for; path, id and group intersect (Pode behaviours 4 to 8)."""
     if message.direct:
         return Target(client=client.id)
     return Target(

@@ -45,7 +45,7 @@ class ElsewhereGuard:
         return frozenset(ward for ward in self._closed if self._hub.has_ward(ward))
 
     def refusal(self, message: ClientMessage, client: Client, *, judged: bool) -> ClientError | None:
-        """Tell why a message must not go where it asks to; None if it may, or if that is for `refused` to say.
+        """Return why a message must not go where it asks to; None if it may, or if that is for `refused` to say.
 
         Args:
             message: that asks for something.
@@ -78,7 +78,7 @@ class ElsewhereGuard:
         return None if client is None else self._table.resolve(client.endpoint.name, client.path)
 
     def refused(self, client: Client, document: dict[str, Any] | None) -> frozenset[str]:
-        """Give the wards whose clients a message to everyone, or to groups, does not reach.
+        """Return the wards whose clients a message to everyone, or to groups, does not reach.
 
         Each schema is asked once, and only if clients are there. At its sender's own path a message always arrives.
 
@@ -96,14 +96,14 @@ class ElsewhereGuard:
 
 
 def document_of(message: ClientMessage) -> dict[str, Any]:
-    """Give a message as a client of the path where it arrives would have sent it there."""
+    """Return a message as a client of the path where it arrives would have sent it there."""
     if message.document is None:
         return {"message": message.message}
     return {key: value for key, value in message.document.items() if key not in _ADDRESS}
 
 
 def _distinct(table: SignalTable) -> tuple[tuple[SchemaGate, tuple[str, ...]], ...]:
-    """Give each schema with the wards that have it, but for those that take nothing anyway."""
+    """Return each schema with the wards that have it, but for those that take nothing anyway."""
     found: dict[str, tuple[SchemaGate, list[str]]] = {}
     for ward, rule in table.wards.items():
         if rule.gate is None or not rule.config.open_to_others:

@@ -30,7 +30,7 @@ _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 
 def looks_like_an_error(value: Any) -> bool:
-    """Tell whether a value is, as JSON or as text, a mapping with the one key ``error`` and a code of the server's."""
+    """Return whether a value is, as JSON or text, a mapping with one key, ``error``, and a code of the server's."""
     if type(value) is dict:
         return len(value) == 1 and _is_error(value)
     if type(value) is str:
@@ -53,7 +53,7 @@ def text_looks_like_an_error(text: str) -> bool:
 
 
 def frame_looks_like_the_server_s(text: str) -> bool:
-    """Tell whether a raw frame is what the server itself sends to plain clients, or to those of ``signalpost.v1``."""
+    """Return whether a raw frame is what the server itself sends to plain clients, or to those of ``signalpost.v1``."""
     if text_looks_like_an_error(text):
         return True
     if _ESCAPES not in text and not any(name in text for name in _ENVELOPES):

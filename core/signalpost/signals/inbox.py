@@ -66,7 +66,7 @@ class Source(Protocol):
 
 
 def _name_of(entry: Entry) -> str:
-    """Say what is done with it."""
+    """Return what is done with it."""
     match entry.what:
         case ClientArrival():
             return f"connected ({entry.rule.owner})"
@@ -173,7 +173,7 @@ class Inbox:
             self.add(entry)
 
     def abandon(self) -> None:
-        """Let go of the messages that wait; what is being handled goes on."""
+        """Drop the messages that wait; what is being handled goes on."""
         self._drop_waiting()
         if self._paused:
             self._read_on()
@@ -197,7 +197,7 @@ class Inbox:
             self._read_on()
 
     def end(self) -> None:
-        """Let go of the session, which holds this inbox, once all that is here is done: nothing is added any more."""
+        """Drop the session, which holds this inbox, once all that is here is done: nothing is added any more."""
         self._ended = True
         if not self._workers:
             self._handle = _nothing
@@ -253,7 +253,7 @@ class Inbox:
         self._weigh(-self._waiting_bytes)
 
     def _leave(self) -> None:
-        """Hear that a worker has gone, and go on if that was the last one to be waited for."""
+        """Called when a worker has gone, and go on if that was the last one to be waited for."""
         self._workers -= 1
         if self._barred:
             self._read_on()

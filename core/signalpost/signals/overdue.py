@@ -74,7 +74,7 @@ class Overdue:
             self._timer.cancel()
 
     def leave(self, client: ClientId) -> "Deadline":
-        """Give the messages of a client who has gone their time, and then end what is under way."""
+        """Return the messages of a client who has gone their time, and then end what is under way."""
         deadline = Deadline()
         # Nothing but this is kept meanwhile: what belongs to a connection goes when its last message has been handled.
         asyncio.get_running_loop().call_later(LONGEST_ABSENCE, self._end_all, client, deadline)

@@ -131,7 +131,7 @@ class Session:
             self._inbox.switch_source(source, rule.config.parallel, last=at_once)
 
     def context(self) -> Context:
-        """Give the context of the client's own, in which plugins' code is run for it."""
+        """Return the context of the client's own, in which plugins' code is run for it."""
         if self._context is None:
             self._context = self._host.base.copy()
         return self._context
@@ -179,7 +179,7 @@ class Session:
         return bool(self._inbox)
 
     def left(self) -> bool:
-        """Hear that the client has gone; return whether what it has sent is still handled.
+        """Called when the client has gone; return whether what it has sent is still handled.
 
         It is not where the handler asks to be cancelled when its client goes: then the one at work is.
         """
@@ -200,7 +200,7 @@ class Session:
             self._deadline = self._host.overdue.leave(self.client.id)
 
     def abandon(self) -> None:
-        """Let go of the messages that wait for a handler."""
+        """Drop the messages that wait for a handler."""
         if self._inbox is not None:
             self._inbox.abandon()
 
@@ -267,7 +267,7 @@ class Session:
             self._reject(decision.error, message.ref)
 
     def _passes(self, message: ClientMessage, filters: Filters) -> bool:
-        """Let plugins change a message; tell whether they let it pass."""
+        """Let plugins change a message; return whether they let it pass."""
         if filters.message is None:
             return True
         document = message.document or {"message": message.message}
@@ -550,7 +550,7 @@ class Session:
             self._reject(_FAILED, message.ref)
 
     async def _handle_entry(self, entry: Entry) -> bool:
-        """Do what a message, or a client's coming and going, calls for; tell whether it failed and that was told."""
+        """Do what a message, or a client's coming and going, calls for; return whether it failed and that was told."""
         message, timestamp, rule, _, _ = entry
         client = self.client
         try:

@@ -103,12 +103,12 @@ class SignalTable:
         return bool(self.wards)
 
     def place(self, endpoint: str, path: str) -> Place:
-        """Give the place of a path at an endpoint; where that is refused, one where nobody is."""
+        """Return the place of a path at an endpoint; where that is refused, one where nobody is."""
         resolved = self.resolve(endpoint, path)
         return self.canonical_path(path) if resolved is None else resolved.place
 
     def places(self, path: str) -> tuple[Place, ...]:
-        """Give the places of a path wherever a signal declares it; where none does, that of the undeclared path."""
+        """Return the places of a path wherever a signal declares it; where none does, that of the undeclared path."""
         found = (self.resolve(endpoint, path) for endpoint in self._tables)
         declared = dict.fromkeys(each.place for each in found if each is not None and each.rule.declared)
         return tuple(declared) or (self.canonical_path(path),)
@@ -123,7 +123,7 @@ class SignalTable:
 
 
 def path_of(place: Place | None) -> str | None:
-    """Give the path of a place."""
+    """Return the path of a place."""
     return place.path if isinstance(place, Apart) else place
 
 
@@ -132,5 +132,5 @@ def _ward(rule: SignalRule) -> str:
 
 
 def _undeclared(endpoint: str, filters: Filters | None) -> SignalRule:
-    """Say what Pode does on a path without a signal: re-broadcast, to everyone or where the client asks."""
+    """Return what Pode does on a path without a signal: re-broadcast, to everyone or where the client asks."""
     return SignalRule(SignalConfig((), _ANY_PATH), "undeclared", frozenset({endpoint}), filters=filters, declared=False)

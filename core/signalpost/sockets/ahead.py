@@ -61,7 +61,7 @@ class Ahead:
             self._look(data)
 
     def take(self, most: int) -> bytes:
-        """Give the first bytes, and keep them no more."""
+        """Return the first bytes, and keep them no more."""
         data = bytes(self._data[:most])
         del self._data[:most]
         return data

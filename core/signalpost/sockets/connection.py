@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         self._read(data)
 
     def _leave(self, data: bytes) -> bytes:
-        """Give the beginning of what came, and leave the rest to the next turns; until then nothing more is read."""
+        """Return the beginning of what came, and leave the rest to the next turns; until then nothing more is read."""
         self._ahead = Ahead(data[self._mouthful :])
         self._stop_reading()
         self._read_on_soon()
@@ -313,7 +313,7 @@ class Connection(asyncio.Protocol):
         self._hub.resumed(self._client)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Hear that the transport has ended; this comes once, however that was."""
+        """Called when the transport has ended; this comes once, however that was."""
         self._watch(NO_DESCRIPTOR)
         self._leave_all(reset=isinstance(exc, ConnectionResetError | TimeoutError))
         self._stage = _LOST
@@ -358,13 +358,13 @@ class Connection(asyncio.Protocol):
         self._node.generation.plugins.client_disconnected(client, client.close_code, session.context)
 
     def _end_lingering(self, session: Session) -> None:
-        """Let go of what a client had sent: it has been gone for long enough."""
+        """Drop what a client had sent: it has been gone for long enough."""
         self._parting = None
         self._client.dismiss()
         session.abandon()
 
     def _dismiss(self) -> None:
-        """Let go of what a client that has gone had sent; it may be in the middle of being handled."""
+        """Drop what a client that has gone had sent; it may be in the middle of being handled."""
         self._let_go()
         if not self._transport.is_closing():
             self._transport.abort()
@@ -375,7 +375,7 @@ class Connection(asyncio.Protocol):
         self._ahead = None
 
     def _drop_unhandled(self) -> None:
-        """Let go of the frames that were read; they may be in the middle of being handled."""
+        """Drop the frames that were read; they may be in the middle of being handled."""
         if self._unhandled is not None:
             self._unhandled.clear()
 
@@ -403,7 +403,7 @@ class Connection(asyncio.Protocol):
         del self._session
 
     def _hung_up(self, reset: bool) -> None:
-        """Hear that the client has gone, though nothing is read from it."""
+        """Called when the client has gone, though nothing is read from it."""
         self._leave_all(reset=reset)
         if not self._client.heeded and not self._transport.is_closing():
             self._transport.abort()
@@ -662,5 +662,5 @@ class Connection(asyncio.Protocol):
 
 
 def _code_of(close: bytes) -> int:
-    """Give the code of a close frame by its payload."""
+    """Return the code of a close frame by its payload."""
     return int.from_bytes(close[:2], "big") if close else int(CloseCode.NO_STATUS)

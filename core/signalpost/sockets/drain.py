@@ -63,7 +63,7 @@ class Timetable:
         return math.ceil(self.count / self.size)
 
     def retry(self, number: int, batch: int) -> float:
-        """Give the seconds after which a client is asked to come back.
+        """Return the seconds after which a client is asked to come back.
 
         Args:
             number: of the client, from 0, in the order in which they are closed.

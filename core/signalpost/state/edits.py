@@ -58,7 +58,7 @@ def apply_edits(value: Any, edits: Iterable[Edit]) -> Any:
 
 
 def _alike(old: Any, new: Any) -> bool:
-    """Tell whether two values are one, or texts or numbers that say the same; of two lists it is not asked."""
+    """Return whether two values are one, or texts or numbers that say the same; of two lists it is not asked."""
     if old is new:
         return True
     kind = type(old)

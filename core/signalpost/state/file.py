@@ -158,7 +158,7 @@ class StateFile:
         return _look(self.path)
 
     def is_ours(self) -> bool:
-        """Tell whether what stands at the path is still what this has opened and written, and nobody else since."""
+        """Return whether what stands at the path is still what this has opened and written, and nobody else since."""
         look = self.found()
         return look is not None and look == self._look and look[:2] == self._identity
 
@@ -279,7 +279,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _read(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """Give all entries, frozen, in the order in which their keys came."""
+    """Return all entries, frozen, in the order in which their keys came."""
     edits: dict[str, list[str]] = {}
     for key, edit in connection.execute("SELECT key, edit FROM edit ORDER BY id"):
         edits.setdefault(key, []).append(edit)

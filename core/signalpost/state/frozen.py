@@ -250,7 +250,7 @@ def _owned(mapping: FrozenDict | None, owner: Owner) -> FrozenDict:
 
 
 def weight_of(value: Any) -> int:
-    """Say about how many bytes a frozen value takes as JSON, without looking into it."""
+    """Return about how many bytes a frozen value takes as JSON, without looking into it."""
     if type(value) in _CONTAINERS:
         weight: int = value._weight
         return weight
@@ -260,7 +260,7 @@ def weight_of(value: Any) -> int:
 
 
 def entry_weight(name: str, value: Any) -> int:
-    """Say about how many bytes an entry of a mapping takes as JSON."""
+    """Return about how many bytes an entry of a mapping takes as JSON."""
     return weight_of(name) + weight_of(value) + _SEPARATORS
 
 
@@ -342,7 +342,7 @@ class _Freezing:
         )
 
     def _items(self, items: Collection[Any], level: int) -> tuple[Collection[Any], int, int]:
-        """Freeze items; give them with what they weigh, and the depth of what holds them."""
+        """Freeze items; return them with what they weigh, and the depth of what holds them."""
         if len(items) > _FEW and (size := _size_of_alike(items)) is not None:
             return items, size, 1
         frozen, weight, deepest = [], 0, 0
@@ -367,7 +367,7 @@ class _Freezing:
         return frozen, weight, deepest + 1
 
     def _names(self, names: Collection[Any]) -> tuple[Collection[str], int]:
-        """Freeze the names of a mapping; give them with what they weigh."""
+        """Freeze the names of a mapping; return them with what they weigh."""
         if len(names) > _FEW and _TEXTS.issuperset(map(type, names)) and (size := _size_of_texts(names)) is not None:
             return names, size
         frozen, weight = [], 0

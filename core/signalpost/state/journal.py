@@ -34,7 +34,7 @@ def begin_count(connection: sqlite3.Connection, count: int) -> None:
 
 
 def is_foreign(journal: Path, database: Path) -> bool:
-    """Tell whether a journal is of another database than the one that stands beside it; False if that is not known.
+    """Return whether a journal is of another database than the one that stands beside it; False if that is not known.
 
     A server that runs beside this may write both meanwhile: its count is looked at before and behind the journal, and
     if it has not changed, what was read between is of that time.

@@ -152,7 +152,7 @@ class Shares:
                     self._count(who, amount)
 
     def _is_noted_again(self, holder: Holder, path: Sequence[str], old: Any, value: Any) -> bool:
-        """Count a value whose holder has put another one in its place, as counters do; tell whether it is one."""
+        """Count a value whose holder has put another one in its place, as counters do; return whether it is one."""
         record = self._find(path)
         if record is None or record.holder != holder or record.below or record.others:
             return False
@@ -255,7 +255,7 @@ def _divided(before: Mapping[Holder, int], holder: Holder, name: str, old: Any, 
 
 
 def _kept(name: str, old: Any, value: Any) -> int:
-    """Say about how many bytes of an entry are those of its old value: items, entries, a text's beginning or end."""
+    """Return about how many bytes of an entry are those of its old value: items, entries, a text's beginning or end."""
     if isinstance(old, str) and isinstance(value, str):
         added = weight_of(value) - weight_of(old)
         is_kept = bool(old) and (value.startswith(old) or value.endswith(old))

@@ -457,7 +457,7 @@ def _keys_of(path: Sequence[str]) -> Sequence[str]:
 
 
 def _leads_somewhere(entries: Mapping[str, Any], path: Sequence[str]) -> bool:
-    """Tell whether something stands at the end of a path."""
+    """Return whether something stands at the end of a path."""
     for name in path[:-1]:
         child = entries.get(name)
         if not isinstance(child, FrozenDict):

@@ -89,7 +89,7 @@ class StateWriter:
         self._file.close()
 
     def _gather(self) -> bool:
-        """Wait for a first change, and then for those that come soon after it, or to look; tell whether to go on."""
+        """Wait for a first change, and then for those that come soon after it, or to look; return whether to go on."""
         with self._changed:
             if self._changed.wait_for(lambda: self._changes or self._closing, self._look):
                 self._changed.wait_for(lambda: self._closing, self._retry if self._failing else self._delay)
@@ -160,7 +160,7 @@ class StateWriter:
             return batch
 
     def _failure(self, batch: dict[str, Any]) -> Exception | None:
-        """Write a batch; give what went wrong."""
+        """Write a batch; return what went wrong."""
         try:
             self._file.write(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ends of it would keep nothing more

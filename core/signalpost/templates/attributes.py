@@ -133,7 +133,7 @@ def item(value: Any, key: Any) -> Any:
 
 
 def contains(value: Any, key: Any) -> bool:
-    """Tell whether ``key in value``; a number is in a mapping by its text.
+    """Return whether ``key in value``; a number is in a mapping by its text.
 
     Raises:
         TypeError: there is no such question about these two.
@@ -186,7 +186,7 @@ def kind(value: Any) -> str:
 
 
 def _shows(value: Any, name: str) -> bool:
-    """Tell whether a value that is no mapping shows an attribute."""
+    """Return whether a value that is no mapping shows an attribute."""
     if isinstance(value, str):
         return name in TEXT
     if isinstance(value, date | time):

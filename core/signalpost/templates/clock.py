@@ -31,7 +31,7 @@ class WorkClock:
         self._end = 0.0  # until when there is time, by the clock of this thread's work
 
     def is_over(self) -> bool:
-        """Tell whether the time is over."""
+        """Return whether the time is over."""
         now = time.monotonic()
         if now < self._look:
             return False

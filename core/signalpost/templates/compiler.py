@@ -54,7 +54,7 @@ class Where(Protocol):
     """Names the place of what stands at `keys`, or of the key there: of `part` of it."""
 
     def __call__(self, keys: Keys, *, of_key: bool, part: Part | None) -> str:
-        """Give it: ``routes.yaml:14:16``."""
+        """Return it: ``routes.yaml:14:16``."""
 
 
 # What Jinja2 reads as something else than a name, or as its own.
@@ -86,7 +86,7 @@ class Compiler:
         self._escape = escape
 
     def has_meaning(self, name: str) -> bool:
-        """Tell whether a name means something wherever it stands: a word of the language, or a function."""
+        """Return whether a name means something wherever it stands: a word of the language, or a function."""
         return name in _WORDS or name in self._sandbox.globals
 
     @property
@@ -256,7 +256,7 @@ class _Spot:
 
 
 def is_template(text: str) -> bool:
-    """Tell whether a text has anything to render; a comment alone, ``{# … #}``, is text."""
+    """Return whether a text has anything to render; a comment alone, ``{# … #}``, is text."""
     return "{{" in text or "{%" in text
 
 
@@ -339,7 +339,7 @@ _STRING = "string"
 
 
 def is_altered(environment: Environment, text: str, stretches: Sequence[Stretch]) -> bool:
-    """Tell whether what came from outside would be read as a part of a template.
+    """Return whether what came from outside would be read as a part of a template.
 
     Args:
         environment: that of the template.

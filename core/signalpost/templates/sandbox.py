@@ -126,7 +126,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return item(obj, argument)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Tell what may be called: functions, methods of texts and of dates; no classes."""
+        """Return what may be called: functions, methods of texts and of dates; no classes."""
         return super().is_safe_callable(obj) and callable(obj) and not isinstance(obj, type)
 
     def call(self, scope: Scope, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -227,7 +227,7 @@ class _Guard(NodeTransformer):
         return nodes.Filter(nodes.List(node.nodes, lineno=node.lineno), "join", [], [], None, None, lineno=node.lineno)
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
-        """Give a missing ``else`` an empty text."""
+        """Make a missing ``else`` an empty text."""
         self.generic_visit(node)
         if node.expr2 is None:
             node.expr2 = nodes.Const("", lineno=node.lineno)

@@ -81,7 +81,7 @@ class Scope(Context):
         return self._weights
 
     def end(self) -> None:
-        """Let go of all names: a macro that calls itself keeps itself, and this, until the collector comes."""
+        """Drop all names: a macro that calls itself keeps itself, and this, until the collector comes."""
         self.vars.clear()
         self.parent = {}
         self._weights = None
@@ -95,7 +95,7 @@ class Scope(Context):
         return self.environment.globals.get(key, missing)
 
     def derived(self, locals: dict[str, Any] | None = None) -> "Scope":  # noqa: A002, ARG002 - Jinja2's signature
-        """Give functions that ask for it this very scope: it has the clock, and they need no loop's names."""
+        """Return functions that ask for it this very scope: it has the clock, and they need no loop's names."""
         return self
 
     def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:

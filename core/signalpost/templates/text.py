@@ -105,7 +105,7 @@ def as_data(value: Any, weigher: Weigher, tick: Tick) -> Any:
 
 
 def is_data(value: Any) -> bool:
-    """Tell whether a value is plain data, if it is known to hold nothing but that where it is a list or mapping.
+    """Return whether a value is plain data, if it is known to hold nothing but that where it is a list or mapping.
 
     What a client sent is passed on as it is, without going through it; so is what the state holds.
     """

@@ -48,7 +48,7 @@ class Fixed:
     value: Any = field(repr=False)
 
     def render(self, scope: Mapping[str, Any]) -> Any:  # noqa: ARG002 - as `Computed.render`
-        """Give the value, for those who need not know whether it is fixed."""
+        """Return the value, for those who need not know whether it is fixed."""
         return self.value
 
 

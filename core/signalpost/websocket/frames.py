@@ -61,7 +61,7 @@ _LAST_REGISTERED = 1014
 
 
 def may_be_sent(code: int) -> bool:
-    """Tell whether a close frame may carry `code` (RFC 6455 section 7.4; 3000 to 4999 are free for applications)."""
+    """Return whether a close frame may carry `code` (RFC 6455 section 7.4; 3000 to 4999 are free for applications)."""
     if code < _FIRST_FREE_CODE:
         return _LOWEST_CODE <= code <= _LAST_REGISTERED and code not in _UNSENDABLE
     return code <= _LAST_CODE

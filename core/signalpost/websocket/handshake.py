@@ -40,7 +40,7 @@ class Headers(Protocol):
     """Header fields by name without case; a name may stand several times."""
 
     def getall(self, key: str, default: list[str], /) -> list[str]:
-        """Give all values."""
+        """Return all values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Offer:
 
 
 def is_upgrade(headers: Headers) -> bool:
-    """Tell whether a request asks for a WebSocket (RFC 6455 section 4.2.1, item 3)."""
+    """Return whether a request asks for a WebSocket (RFC 6455 section 4.2.1, item 3)."""
     upgrades = headers.getall("upgrade", [])
     return _has_token(upgrades, _WEBSOCKET)
 
@@ -158,7 +158,7 @@ def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str],
 
 
 def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int | None = None) -> bool:
-    """Tell whether an origin is that of the address that was asked for, or the same host on a port the app serves.
+    """Return whether an origin is that of the address that was asked for, or the same host on a port the app serves.
 
     A browser names in Host the port that it asks for, unless that is the default one. So a Host without a port, at a
     port that is no default one, is what a proxy has made of it (nginx's ``$host``). At which port the proxy was asked
@@ -186,7 +186,7 @@ def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int
 
 
 def is_listed(origin: str, allowed: Collection[str]) -> bool:
-    """Tell whether an origin, as a browser sends it, is one of those that are allowed."""
+    """Return whether an origin, as a browser sends it, is one of those that are allowed."""
     if origin in OPAQUE_ORIGINS:
         return origin in allowed
     read = read_origin(origin)
@@ -229,7 +229,7 @@ def write_101(offer: Offer, protocol: str, client_id: str, extensions: str = "")
 
 
 def _has_token(values: list[str], token: re.Pattern[str]) -> bool:
-    """Tell whether a list has a token, without making the list."""
+    """Return whether a list has a token, without making the list."""
     return any(map(token.search, values))
 
 

@@ -30,7 +30,7 @@ class Fields(dict[str, list[str]]):
     """Values of header fields by name in lower case, in the order in which they came."""
 
     def getall(self, key: str, default: list[str], /) -> list[str]:
-        """Give all values of a field; `key` is in lower case."""
+        """Return all values of a field; `key` is in lower case."""
         return self.get(key, default)
 
 

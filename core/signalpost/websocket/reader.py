@@ -106,7 +106,7 @@ class FrameReader:
         self._limit = limit
 
     def feed(self, data: bytes) -> list[Received]:
-        """Take the next bytes of the stream, of any length; give what they complete, in order.
+        """Take the next bytes of the stream, of any length; return what they complete, in order.
 
         What came before an error is still given; `error` is set then.
         """
@@ -127,7 +127,7 @@ class FrameReader:
         self.forget()
 
     def forget(self) -> None:
-        """Let go of what has come of a message; nothing comes any more."""
+        """Drop what has come of a message; nothing comes any more."""
         self._tail, self._frame, self._message, self._decoder = b"", None, bytearray(), None
         self._inflater = None
         self.unfinished = 0
@@ -150,7 +150,7 @@ class FrameReader:
                 return
 
     def _read_short_texts(self, data: bytes, position: int, received: list[Received]) -> int:
-        """Read whole short text messages of one frame each: the common case, kept tight; give the position behind."""
+        """Read whole short text messages of one frame each: the common case, kept tight; return the position behind."""
         limit, end = self._limit, len(data)
         while (
             end - position >= _SHORT_HEADER
@@ -169,7 +169,7 @@ class FrameReader:
         return position
 
     def _read_header(self, data: bytes, position: int) -> tuple[int, bool]:
-        """Read one frame's header; give the position behind it and whether it was all there.
+        """Read one frame's header; return the position behind it and whether it was all there.
 
         Each check stands as early as its byte, so that a hostile stream is cut off at once.
         """
@@ -235,7 +235,7 @@ class FrameReader:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a continuation without a message to continue")
 
     def _continue_payload(self, data: bytes, position: int, received: list[Received]) -> int:
-        """Take what there is of the current frame's payload; give the position behind it."""
+        """Take what there is of the current frame's payload; return the position behind it."""
         frame = self._frame
         assert frame is not None  # noqa: S101 - the caller has looked
         stop = position + frame.missing

@@ -57,7 +57,7 @@ class Reading:
 
     @contextmanager
     def apart(self) -> Iterator[list[TextProblem]]:
-        """Read something that has keys and faults of its own, and give the faults found in it."""
+        """Read something that has keys and faults of its own, and return the faults found in it."""
         (keys, self.keys[:]), (faults, self.faults) = (self.keys[:], []), (self.faults, [])
         try:
             yield self.faults

@@ -56,7 +56,7 @@ def _at_once(path: str, flags: int) -> int:
 
 
 def _missing(path: Path) -> str:
-    """Say that there is no such file, and which one there is that was probably meant."""
+    """Return that there is no such file, and which one there is that was probably meant."""
     try:
         with os.scandir(path.parent) as entries:
             there = [each.name for each in islice(entries, _MOST_LOOKED_AT) if each.name.endswith((".yaml", ".yml"))]

@@ -78,7 +78,7 @@ class _Scanner(yaml.SafeLoader):
             self._skip_blanks()
 
     def _parts(self) -> bool:
-        """Tell whether the tab here parts tokens or ends the line, and so indents nothing."""
+        """Return whether the tab here parts tokens or ends the line, and so indents nothing."""
         if self.flow_level:
             return True
         if self.column > self._first_column():
@@ -97,7 +97,7 @@ class _Scanner(yaml.SafeLoader):
         return column
 
     def _is_at_end(self) -> bool:
-        """Tell whether nothing but a comment stands on the rest of the line."""
+        """Return whether nothing but a comment stands on the rest of the line."""
         return self.buffer[_end_of_blanks(self.buffer, self.pointer)] in "#\r\n\0"
 
     def _skip_blanks(self) -> None:

@@ -70,7 +70,7 @@ class Source:
         return document.problem(fault.span.start, fault.span.end, self.masked(text), fault.keys)
 
     def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
-        """Say what of the text at `keys` came from variables and secrets; see `SourceMap`."""
+        """Return what of the text at `keys` came from variables and secrets; see `SourceMap`."""
         nodes = self._way(keys)
         node = nodes[-1] if len(nodes) == len(keys) + 1 else None
         if not isinstance(node, ScalarNode) or node.value != text:

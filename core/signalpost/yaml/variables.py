@@ -101,7 +101,7 @@ class _Unusable:
 
 
 def _value(inner: str | None, environment: Mapping[str, str]) -> _Value | _Unusable:
-    """Say what stands for the text between ``${`` and ``}``; None is one that is not closed."""
+    """Return what stands for the text between ``${`` and ``}``; None is one that is not closed."""
     if inner is None:
         return _Unusable(f"this ${{ is not closed by a }} before the next brace: {_FORMS}")
     match = _NAME.match(inner)

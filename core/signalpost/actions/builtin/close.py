@@ -15,7 +15,7 @@ _ALLOWED = "(allowed: 1000 to 1014 but 1004 to 1006, 3000 to 4999)"
 
 
 def _may_be_sent(code: int) -> bool:
-    """Tell whether a close frame may have a code (RFC 6455 section 7.4)."""
+    """Return whether a close frame may have a code (RFC 6455 section 7.4)."""
     return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)
 
 

@@ -110,7 +110,7 @@ def _status(given: Any, body: bytes, *, redirects: bool) -> int:
 
 
 def _body(options: Mapping[str, Any]) -> tuple[bytes, str, int]:
-    """Give body, content type, and the status unless another is given."""
+    """Return body, content type, and the status unless another is given."""
     if "json" in options:
         return _json(options["json"]), _JSON, 200
     if "text" in options:

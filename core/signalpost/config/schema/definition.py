@@ -42,7 +42,7 @@ def part_faults(document: object) -> Iterator[tuple[Keys, str]]:
 
 
 def embedded(document: Mapping[str, Any] | bool, name: str) -> dict[str, Any]:
-    """Give the definitions that a sound part becomes: itself under `name`, and its own ``$defs`` below that name."""
+    """Return the definitions that a sound part becomes: itself under `name`, and its own ``$defs`` below that name."""
     if isinstance(document, bool):
         return {name: document}
 
@@ -134,7 +134,7 @@ def compose_schema(
 
 
 def _put_in(schema: dict[str, Any], kind: str, parts: Mapping[str, Part]) -> dict[str, Any]:
-    """Put parts among the definitions, and give the references to them by name."""
+    """Put parts among the definitions, and return the references to them by name."""
     definitions = schema["$defs"]
     references: dict[str, Any] = {}
     for number, (name, part) in enumerate(parts.items()):

@@ -60,7 +60,7 @@ class _Editor:
         return {name: self.inside(each) for name, each in schemas.items()}
 
     def inside(self, schema: Any) -> Any:
-        """Give a schema whose value itself is neither tag nor variable, but what stands in it may be."""
+        """Return a schema whose value itself is neither tag nor variable, but what stands in it may be."""
         if not isinstance(schema, dict):
             return schema  # true or false
         made = {keyword: self._keyword(keyword, value) for keyword, value in schema.items()}
@@ -82,7 +82,7 @@ class _Editor:
         return value
 
     def value(self, schema: Any, name: str = "") -> Any:
-        """Give a schema that a tag and a variable pass, too; what it says of itself stands outside."""
+        """Return a schema that a tag and a variable pass, too; what it says of itself stands outside."""
         if not isinstance(schema, dict):
             return schema
         whole = self._resolved(schema)
@@ -104,7 +104,7 @@ class _Editor:
 
 
 def _about(schema: Schema, name: str) -> Schema:
-    """Say what a key means, in the places where editors look.
+    """Return what a key means, in the places where editors look.
 
     They put a default and an example into the file, which is a help if it is a word, and none if it is a mapping or an
     empty list: that is shown, and not offered.

@@ -99,7 +99,7 @@ def judge_shape(
 
 
 def _is_undecided(error: ValidationError, is_open: Callable[[Any], bool]) -> bool:
-    """Tell whether a value may still become one that fits."""
+    """Return whether a value may still become one that fits."""
     value = error.instance
     if isinstance(value, dict) and any(map(is_open, value)):
         return error.validator != "type"
@@ -108,7 +108,7 @@ def _is_undecided(error: ValidationError, is_open: Callable[[Any], bool]) -> boo
 
 
 def _holds(value: Any, is_open: Callable[[Any], bool]) -> bool:
-    """Tell whether a value is open, or holds one that is."""
+    """Return whether a value is open, or holds one that is."""
     if isinstance(value, dict):
         return any(_holds(part, is_open) for pair in value.items() for part in pair)
     if isinstance(value, list):
