@@ -346,15 +346,6 @@ def test_a_binding_that_no_endpoint_serves_is_noted(plan):
     )
 
 
-def test_job_names_are_unique_within_routes_yaml(plan):
-    found = problems(
-        plan,
-        a_timer(do=a_broadcast("timers", 0)),
-        a_schedule(name="t", do=a_broadcast("schedules", 0)),
-    )
-    assert found == ['app/routes.yaml:40:1: schedules.0.name: the job at app/routes.yaml:30 is named "t" too']
-
-
 def test_a_job_of_routes_yaml_may_not_have_the_name_of_a_plugin_s(plan):
     (found,) = problems(plan, a_timer(name="tick", do=a_broadcast("timers", 0)), plugins={"a": TICK})
     assert found.startswith('app/routes.yaml:30:1: timers.0.name: plugin a has a job named "tick" too')

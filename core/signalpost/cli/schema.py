@@ -9,19 +9,11 @@ from signalpost.cli.ownfolder import OwnFolder, UnsafeFolderError
 from signalpost.config.exposure import RECORDS_FOLDER
 from signalpost.config.schema.editor import editor_schema
 from signalpost.errors import OperatorError
-from signalpost.handlers import HandlerKind
 from signalpost.plan.loading import load_offers
+from signalpost.plan.resolver import KINDS
 from signalpost.plugins.registry import Registry
 
 SCHEMA_FILE = Path(RECORDS_FOLDER) / "routes.schema.json"
-
-_JOB_KINDS = frozenset({HandlerKind.TIMER, HandlerKind.SCHEDULE})
-_KINDS = {
-    "route": frozenset({HandlerKind.ROUTE}),
-    "signal": frozenset({HandlerKind.SIGNAL}),
-    "timer": _JOB_KINDS,
-    "schedule": _JOB_KINDS,
-}
 
 
 def app_schema(file: Path) -> dict[str, Any]:
@@ -68,8 +60,8 @@ def _composed(registry: Registry) -> dict[str, Any]:
     schema = routes_schema(actions, settings)
     if registry.broken or not registry.found:
         schema["$defs"]["step"].pop("additionalProperties", None)
-    for part, kinds in _KINDS.items():
+    for section, kinds in KINDS.items():
         names = [name for name, handler in registry.handlers.items() if handler.kind in kinds]
         if names:
-            schema["$defs"][part]["properties"]["handler"]["examples"] = names
+            schema["$defs"][section.removesuffix("s")]["properties"]["handler"]["examples"] = names
     return schema

@@ -20,6 +20,7 @@ from referencing.jsonschema import specification_with
 from signalpost.config.model import SchemaConfig
 from signalpost.config.section import Section, find_file
 from signalpost.errors import Problem
+from signalpost.jsonschemas.rejection import compiles
 from signalpost.jsonschemas.walk import mappings, pointed
 from signalpost.places import Keys
 from signalpost.words import did_you_mean, format_keys, listing, quoted
@@ -126,10 +127,7 @@ def _refuse_constant(word: str) -> None:
 
 def is_pattern(text: str) -> bool:
     """Return whether the engine that judges messages can read a pattern; of look-around it says so itself."""
-    return any(
-        _compiles({"pattern": text}, options)
-        for options in (jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions())
-    )
+    return any(compiles(text, options) for options in (jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions()))
 
 
 def is_python_pattern(text: str) -> bool:
@@ -137,14 +135,6 @@ def is_python_pattern(text: str) -> bool:
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError):
-        return False
-    return True
-
-
-def _compiles(document: dict[str, Any], options: Any) -> bool:
-    try:
-        jsonschema_rs.validator_for(document, pattern_options=options, offline=True)
-    except ValueError:
         return False
     return True
 

@@ -271,7 +271,7 @@ def _of_pattern(error: ValidationError) -> str:
         case _:
             return ""
     quoted = json.dumps(pattern, ensure_ascii=False)
-    if _needs_backtracking(pattern):
+    if compiles(pattern, jsonschema_rs.FancyRegexOptions()):
         return (
             f"the pattern {quoted} uses look-around or a back-reference; patterns are matched in linear time here, "
             "which has neither"
@@ -279,12 +279,10 @@ def _of_pattern(error: ValidationError) -> str:
     return f"the pattern {quoted} is not a regular expression, or too large a one"
 
 
-def _needs_backtracking(pattern: object) -> bool:
-    """Whether only a backtracking engine can match the pattern; it is compiled, never run."""
+def compiles(pattern: object, options: Any) -> bool:
+    """Return whether an engine of these options reads a pattern; it is compiled, never run."""
     try:
-        jsonschema_rs.validator_for(
-            {"pattern": pattern}, pattern_options=jsonschema_rs.FancyRegexOptions(), offline=True
-        )
+        jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=options, offline=True)
     except ValueError:
         return False
     return True

@@ -1,12 +1,12 @@
 """The jobs of a plan: timers and schedules of routes.yaml, then those of decorators."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 from signalpost.config.actions import Place
-from signalpost.config.model import JobConfig, TimerTiming, Timing
+from signalpost.config.model import TimerTiming, Timing
 from signalpost.errors import OperatorError
 from signalpost.handlers import Handler, ScheduleBinding, TimerBinding
 from signalpost.places import Keys
@@ -20,9 +20,8 @@ _Bound = tuple[Handler, TimerBinding | ScheduleBinding]
 
 def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
     """Yield the sound jobs and report the others. A job's name is unique over routes.yaml and decorators."""
-    declared: dict[str, Keys] = {}
+    declared = {config.name: config.keys for config in resolver.config.jobs}
     for config in resolver.config.jobs:
-        _check_name(resolver, config, declared)
         program = compiler.program(config.do, Place.JOB)
         filled = compiler.arguments(config.timing.arguments, config.keys)
         action = program or resolver.handler(config.handler, config.keys, *JOB_KINDS)
@@ -39,14 +38,7 @@ def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
             yield Job(handler.name, handler, handler.plugin, binding)
 
 
-def _check_name(resolver: Resolver, config: JobConfig, declared: dict[str, Keys]) -> None:
-    other = declared.setdefault(config.name, config.keys)
-    if other is not config.keys:
-        place = resolver.config.source.place(other)
-        resolver.report.problem((*config.keys, "name"), f'the job at {place} is named "{config.name}" too')
-
-
-def _free(resolver: Resolver, handler: Handler, declared: dict[str, Keys], bound: set[str]) -> bool:
+def _free(resolver: Resolver, handler: Handler, declared: Mapping[str, Keys], bound: set[str]) -> bool:
     """Return whether the job that a decorator makes may have its handler's name."""
     name = handler.name
     if name in declared:

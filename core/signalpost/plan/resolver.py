@@ -17,12 +17,12 @@ from signalpost.plan.report import PlanReport
 from signalpost.plugins.discovery import normalized
 from signalpost.plugins.registry import Plugin, Registry
 from signalpost.templates.check import MistakeKind
-from signalpost.words import among, format_keys
+from signalpost.words import format_keys, unknown
 
 B = TypeVar("B", bound=Binding)
 
 JOB_KINDS = (HandlerKind.TIMER, HandlerKind.SCHEDULE)
-_KINDS = {
+KINDS = {
     "routes": (HandlerKind.ROUTE,),
     "signals": (HandlerKind.SIGNAL,),
     "timers": JOB_KINDS,
@@ -80,7 +80,7 @@ class Resolver:
     def check_skipped(self) -> None:
         """Report what is wrong with routes, signals and jobs beside what kept them out of the configuration."""
         for skipped_part in self.gaps.skipped:
-            self.handler(skipped_part.handler, skipped_part.keys, *_KINDS[str(skipped_part.keys[0])])
+            self.handler(skipped_part.handler, skipped_part.keys, *KINDS[str(skipped_part.keys[0])])
 
     def handler(self, name: str | None, keys: Keys, *kinds: HandlerKind, key: str = "handler") -> Handler | None:
         """Return the handler that the part at `keys` names with `key`, if it names one of the right kind."""
@@ -189,7 +189,7 @@ class Resolver:
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:
         """Return that there is no handler or action of a name; it may be a plugin's that did not load."""
-        return f'no {kind} named "{name}"{among(name, sorted(known))}{self._perhaps}'
+        return unknown(kind, name, sorted(known)) + self._perhaps
 
     def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part, kind: MistakeKind) -> None:
         """Report a mistake in a template, unless what is missing may be a plugin's that is not known."""
@@ -206,8 +206,7 @@ class Resolver:
 
     def _check_plugin(self, name: str, keys: Keys, **place: Any) -> None:
         if name not in self.registry.found:
-            text = f'no plugin named "{name}"{among(name, sorted(self.registry.found))}'
-            self.report.problem(keys, text, **place)
+            self.report.problem(keys, unknown("plugin", name, sorted(self.registry.found)), **place)
 
 
 def paths_of(handler: Handler) -> list[str]:
