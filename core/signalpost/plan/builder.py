@@ -184,8 +184,8 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
         yield rule
     endpoints = resolver.all_endpoints(websocket=False)
     for handler, binding in resolver.bindings(RouteBinding):
-        path = resolver.bound_path(handler, binding.path)
-        if path is None or not _served(resolver, handler, endpoints, f"the route {path}", "http or https"):
+        path = PathPattern.parse(binding.path)
+        if not _served(resolver, handler, endpoints, f"the route {path}", "http or https"):
             continue
         keys = zip(binding.methods, _route_keys(path, binding.methods), strict=True)
         free = [method for method, key in keys if claims.bind(key, handler, f"{method} {path}")]
@@ -213,8 +213,8 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
-        path = resolver.bound_path(handler, binding.path)
-        if path is None or not _served(resolver, handler, endpoints, f"the signal {path}", "ws or wss"):
+        path = PathPattern.parse(binding.path)
+        if not _served(resolver, handler, endpoints, f"the signal {path}", "ws or wss"):
             continue
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)

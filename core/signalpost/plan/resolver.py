@@ -11,7 +11,6 @@ from signalpost.config.userschemas import schema_notes
 from signalpost.config.viewtemplates import Additions, check_template
 from signalpost.handlers import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.jsonschemas.gate import Document, SchemaGate
-from signalpost.paths import PathPattern
 from signalpost.places import Keys, Part
 from signalpost.plan.report import PlanReport
 from signalpost.plugins.discovery import normalized
@@ -156,14 +155,6 @@ class Resolver:
         """Return whether a handler may have paths only if routes.yaml says so."""
         config = self.config
         return config.undeclared_refused and handler.plugin in self._installed and handler.name not in config.bound
-
-    def bound_path(self, handler: Handler, path: str) -> PathPattern | None:
-        """Read the path that a handler is bound to."""
-        try:
-            return PathPattern.parse(path)
-        except ValueError as error:
-            self.report.fault(handler, f'handler "{handler.name}": {error}')
-            return None
 
     def bound_gate(self, handler: Handler, schema: Document | None) -> SchemaGate | None:
         """Compile the schema that a handler is bound with."""
