@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from datetime import datetime
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 from signalpost.delivery.client import Client
@@ -65,6 +66,23 @@ class Source(Protocol):
         """Count work that was done for the client's messages in a task."""
 
 
+class Reading(Enum):
+    """Whether the client is read from.
+
+    ::
+
+        ON --16 messages, or a MiB, wait--> FULL --half of that is left--> ON
+        ON, FULL --a reload after which nothing is added--> BARRED --nothing waits, nobody is at work--> ON
+    """
+
+    ON = 0
+    FULL = 1
+    BARRED = 2
+
+
+_ON, _FULL, _BARRED = Reading
+
+
 def _name_of(entry: Entry) -> str:
     """Return what is done with it."""
     match entry.what:
@@ -98,14 +116,13 @@ class Inbox:
     """
 
     __slots__ = (
-        "_barred",
         "_client",
         "_context",
         "_ended",
         "_handle",
         "_last",
         "_parallel",
-        "_paused",
+        "_reading",
         "_running",
         "_slots",
         "_source",
@@ -135,9 +152,8 @@ class Inbox:
         self._waiting: deque[Entry] | None = None  # as long as any do: an empty deque is larger than all else here
         self._waiting_bytes = 0
         self._workers = 0  # tasks at work, and slots that are waited for
-        self._paused = False
+        self._reading = _ON
         self._ended = False  # nothing will be added any more
-        self._barred = False  # paused until nothing waits and nobody is at work
         self._last: Entry | None = None
 
     def __len__(self) -> int:
@@ -161,8 +177,8 @@ class Inbox:
             self._waiting = deque()
         self._waiting.append(entry)
         self._weigh(entry.size)
-        if self._is_full and not self._paused:
-            self._paused = True
+        if self._is_full and self._reading is _ON:
+            self._reading = _FULL
             self._source.read_on(False)
 
     def finish(self, entry: Entry) -> None:
@@ -175,8 +191,7 @@ class Inbox:
     def abandon(self) -> None:
         """Drop the messages that wait; what is being handled goes on."""
         self._drop_waiting()
-        if self._paused:
-            self._read_on()
+        self._read_on()
 
     def switch_source(self, source: Source, parallel: int, *, last: bool) -> None:
         """Go on from another source, and at another width.
@@ -189,11 +204,13 @@ class Inbox:
         """
         self._source = source
         self._parallel = parallel
-        self._barred = last and self.busy
-        if self._barred and not self._paused:
-            self._paused = True
-            source.read_on(False)
-        elif self._paused and not self._barred:
+        was_on = self._reading is _ON
+        if last and self.busy:
+            self._reading = _BARRED
+            if was_on:
+                source.read_on(False)
+        elif not was_on:
+            self._reading = _FULL
             self._read_on()
 
     def end(self) -> None:
@@ -223,14 +240,15 @@ class Inbox:
         """Take the message that has waited longest, and read on when few are left."""
         entry = waiting.popleft()
         self._weigh(-entry.size)
-        if self._paused:
-            self._read_on()
+        self._read_on()
         return entry
 
     def _read_on(self) -> None:
-        """End the pause, if few are left, or none where nothing may overtake them."""
-        if not self._workers if self._barred else self._is_half_empty:
-            self._paused = self._barred = False
+        """End a pause, if it may end by now (`Reading`)."""
+        if self._reading is _ON:
+            return
+        if not self._workers if self._reading is _BARRED else self._is_half_empty:
+            self._reading = _ON
             self._source.read_on(True)
 
     @property
@@ -255,7 +273,7 @@ class Inbox:
     def _leave(self) -> None:
         """Called when a worker has gone, and go on if that was the last one to be waited for."""
         self._workers -= 1
-        if self._barred:
+        if self._reading is _BARRED:
             self._read_on()
         if self._last is not None and not self._workers:
             last, self._last = self._last, None
