@@ -89,7 +89,7 @@ def test_a_traceback_shows_no_secret(write, folder, process):
         def broken(plan, *_):
             raise RuntimeError("broken by " + plan.config.plugins.settings["spy"]["token"])
 
-        server.Server.__init__ = lambda self, plan, *_: broken(plan)
+        server.Server.__init__ = lambda self, plan, *_, **__: broken(plan)
     """
     write("plugins: {settings: {spy: {token: !secret token}}}", spy=plugin)
     (folder / "secrets.yaml").write_text("token: hunter2\n")
