@@ -141,27 +141,28 @@ class Encoding:
 
     Attributes:
         encode: encodes a publication; `Publication.encoded` does that once for all clients.
+        alone: encodes a value for one client; see `Codec.alone`.
 
     """
 
-    __slots__ = ("_bare", "_deflate", "codec", "encode")
+    __slots__ = ("_bare", "_deflate", "alone", "codec", "encode")
 
     def __init__(self, codec: Codec, deflate: Deflate | None = None, bare: "Encoding | None" = None) -> None:
         self.codec = codec
         self._deflate = deflate
         self._bare = bare
-        # Asked for each broadcast: without compression nothing stands between it and the codec.
+        # Called for each broadcast: without compression nothing stands between it and the codec.
         self.encode: Callable[[Publication], bytes] = codec.value if deflate is None else self._compressed
+        self.alone: Callable[[Any, str], bytes] = codec.alone if deflate is None else self._compressed_alone
 
     def _compressed(self, publication: Publication) -> bytes:
         assert self._deflate is not None  # noqa: S101 - see `__init__`
         frame = publication.encoded(self._bare) if self._bare is not None else self.codec.value(publication)
         return publication.deflated(frame, self._deflate)
 
-    def alone(self, value: Any, path: str) -> bytes:
-        """Encode a value for one client; see `Codec.alone`."""
-        frame = self.codec.alone(value, path)
-        return frame if self._deflate is None else self._deflate(frame)
+    def _compressed_alone(self, value: Any, path: str) -> bytes:
+        assert self._deflate is not None  # noqa: S101 - see `__init__`
+        return self._deflate(self.codec.alone(value, path))
 
 
 class Encodings:

@@ -53,8 +53,8 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
     if positions:
         return _write_mixed(queue, positions, apart, writer)
     for client, own in apart.items():
-        if client.direct:
-            unfinished += _write_to_one(client, [queue[position][1] for position in own], queue)
+        if client.direct and (left := _write_to_one(client, [queue[position][1] for position in own], queue)):
+            unfinished.append(left)
     return unfinished
 
 
@@ -94,8 +94,8 @@ def _write_mixed(
         if members:
             unfinished += _write_to_all(members, descriptors, runs[key].frames, queue, writer)
     for client, own in apart.items():
-        if client.direct:
-            unfinished += _write_to_one(client, _pieces(client, runs.of(client), own, queue), queue)
+        if client.direct and (left := _write_to_one(client, _pieces(client, runs.of(client), own, queue), queue)):
+            unfinished.append(left)
     return unfinished
 
 
@@ -254,18 +254,18 @@ def _write_to_all(
     ]
 
 
-def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[Entry]) -> list[Unfinished]:
+def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[Entry]) -> Unfinished | None:
     """Do what `_write_to_all` does, without what many clients need; `pieces` are what `queue` has for the client."""
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if not len(data):
-        return []
+        return None
     try:
         sent = os.write(client.descriptor, data)
     except BlockingIOError:
         sent = 0
     except OSError:
         sent = GONE
-    return [] if sent == len(data) else [(client, _frames_for(client, queue), sent, _paths_for(client, queue))]
+    return None if sent == len(data) else (client, _frames_for(client, queue), sent, _paths_for(client, queue))
 
 
 def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
