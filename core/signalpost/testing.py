@@ -46,6 +46,7 @@ from signalpost.config.model import EndpointConfig, Scheme
 from signalpost.delivery.client import Client as ServerClient
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import ClientId, Receipt
+from signalpost.delivery.transport import RecordingTransport
 from signalpost.events import (
     Broadcast,
     HandshakeRequest,
@@ -348,38 +349,6 @@ def sent(event: SignalEvent | RouteEvent | TickEvent) -> list[Sent]:
     return noted
 
 
-class _Nowhere:
-    """The transport of a client that nobody is connected to."""
-
-    def __init__(self) -> None:
-        self._closing = False
-
-    def write(self, data: Any) -> None:
-        """Lose what is written."""
-
-    def get_write_buffer_size(self) -> int:
-        """Return that nothing waits."""
-        return 0
-
-    def can_write_eof(self) -> bool:
-        """Tell that it cannot be closed by half."""
-        return False
-
-    def write_eof(self) -> None:
-        """Close."""
-        self._closing = True
-
-    close = abort = write_eof
-
-    def is_closing(self) -> bool:
-        """Return whether it was closed."""
-        return self._closing
-
-    def get_extra_info(self, _name: str, default: Any = None) -> Any:
-        """Return that nothing is known of it."""
-        return default
-
-
 _ENDPOINT = EndpointConfig((), "test", "127.0.0.1", 0, Scheme.WS)
 
 
@@ -420,7 +389,7 @@ def signal_event(
 
     """
     hub = Hub(lambda _: None)
-    client = ServerClient(ClientId("sender"), path, _ENDPOINT, _Nowhere(), hub, limit=2**20, params=params)
+    client = ServerClient(ClientId("sender"), path, _ENDPOINT, RecordingTransport(), hub, limit=2**20, params=params)
     hub.add(client)
     for group in groups:
         client.join(group)

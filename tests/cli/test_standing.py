@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from time import time_ns
 
 import pytest
 from websockets.asyncio.client import connect
@@ -17,6 +18,7 @@ from websockets.sync.client import connect as connect_now
 from signalpost.cli import reload as reloading
 from signalpost.cli import run as running
 from signalpost.cli import watch as watching
+from signalpost.config.endpoints import Listening
 from signalpost.plan import load_plan
 from signalpost.server import Server
 
@@ -91,6 +93,7 @@ async def test_whatever_call_fails_and_however_the_server_goes_on_reloads_and_st
         monkeypatch.setattr(reloading, name, 0.0)
     file.write_text(APP.format(port=port, connections=100, path="one"))
     told, failed = Told(), asyncio.Event()
+    wishes = reloading.Wishes(watch=True, since=time_ns(), home=folder, listening=Listening())
     loop = asyncio.get_running_loop()
 
     def fail(*_, **__):
@@ -99,7 +102,7 @@ async def test_whatever_call_fails_and_however_the_server_goes_on_reloads_and_st
 
     with monkeypatch.context() as failing:
         failing.setattr(*CALLS[call], fail)
-        serving = asyncio.ensure_future(running.serve(load_plan("routes.yaml"), told, watch=True))
+        serving = asyncio.ensure_future(running.serve(load_plan("routes.yaml"), told, wishes, show=False))
         client = await connected(f"ws://127.0.0.1:{port}/one")
         if call != "the record is removed":
             connections = "many" if call in MISTAKES else 200

@@ -54,12 +54,13 @@ def run_command(file: str, *, log_level: str, watch: bool, host: str | None, por
     """
     since, home = time_ns(), Path.cwd()
     from signalpost.cli.loading import load
+    from signalpost.cli.reload import Wishes
     from signalpost.cli.run import run_server
     from signalpost.config.endpoints import Listening
 
     listening = Listening(host, port)
     plan = load(file, listening, apart=False)
-    run_server(plan, log_level, watch=watch, show=show, home=home, since=since, listening=listening)
+    run_server(plan, log_level, Wishes(watch, since, home, listening), show=show)
 
 
 @cli.command("check")

@@ -2,11 +2,10 @@
 
 The app is the demo of this repository, or one of the cookbook with a page to it. What is in that page stands in
 ``starters/``, with what all pages share; the cookbook's YAML is for clients of any kind, so here it gets the routes of
-its page.
+its page. The files of a plugin are templates in ``starters/plugin``.
 """
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from html import unescape
 from pathlib import Path
@@ -78,22 +77,8 @@ def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
 
     source = find_starter()
     contents = _demo(source) if starter == DEMO else _with_page(starter, source)
-    try:
-        _check_empty(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Not its mode: what was installed may be read-only. And nothing that has come there meanwhile.
-            with target.open("xb") as copy:
-                if isinstance(content, Path):
-                    with content.open("rb") as original:
-                        shutil.copyfileobj(original, copy)
-                else:
-                    copy.write(content.encode())
-        write_schema(folder, app_schema(folder / "routes.yaml"))
-    except OSError as error:
-        raise _not_made(folder, error) from None
+    _fill(folder, contents)
+    write_schema(folder, app_schema(folder / "routes.yaml"))
     return [SCHEMA_FILE, *contents]
 
 
@@ -104,23 +89,26 @@ def create_plugin(folder: Path) -> list[Path]:
         OperatorError: the folder holds something, cannot be written, or its name is none for a package.
 
     """
-    files = plugin_files(folder)
-    try:
-        _check_empty(folder)
-        for name, text in files.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("x", encoding="utf-8") as file:
-                file.write(text)
-    except OSError as error:
-        raise _not_made(folder, error) from None
+    files = _plugin_files(folder)
+    _fill(folder, files)
     return list(files)
 
 
-def _not_made(folder: Path, error: OSError) -> OperatorError:
-    reason = (error.strerror or str(error)).lower()
-    at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
-    return OperatorError(f"the folder {folder} cannot be made: {reason}{at}")
+def _fill(folder: Path, contents: Mapping[Path, Path | str]) -> None:
+    """Write files, each with a text or a copy of another file, into a folder that has none yet."""
+    try:
+        _check_empty(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Not its mode: what was installed may be read-only. And nothing that has come there meanwhile.
+            with target.open("xb") as file:
+                file.write(content.encode() if isinstance(content, str) else content.read_bytes())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        at = "" if error.filename in (None, str(folder)) else f" ({error.filename})"
+        raise OperatorError(f"the folder {folder} cannot be made: {reason}{at}") from None
 
 
 def _check_empty(folder: Path) -> None:
@@ -187,108 +175,8 @@ def _serving_a_page(text: str) -> str:
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.IGNORECASE)
 _PREFIX = "signalpost-"
 
-_PYPROJECT = """\
-[build-system]
-requires = ["hatchling>=1.26"]
-build-backend = "hatchling.build"
 
-[project]
-name = "{package}"
-version = "0.1.0"
-description = "A plugin for signalpost"
-readme = "README.md"
-requires-python = ">=3.11"
-dependencies = ["signalpost>={version}"]
-
-[project.optional-dependencies]
-test = ["pytest>=8"]
-
-# By this, signalpost finds the plugin where it is installed.
-[project.entry-points.signalpost]
-{name} = "{module}"
-
-[tool.hatch.build.targets.wheel]
-packages = ["{module}"]
-
-[tool.pytest.ini_options]
-pythonpath = ["."]
-"""
-
-_README = """\
-# {package}
-
-A plugin for signalpost: shouts what it is told on `/{name}`.
-
-    pip install -e '.[test]'     # here, and beside signalpost
-    pytest
-
-In an app's `routes.yaml`, where undeclared paths are refused:
-
-    handlers: {{{name}: on}}
-
-and, if it is not to end with an exclamation mark:
-
-    plugins: {{settings: {{{name}: {{ending: "."}}}}}}
-"""
-
-_MODULE = """\
-\"\"\"Shouts what it is told.\"\"\"
-
-from collections.abc import Mapping
-from typing import Any
-
-from signalpost import SignalEvent, hookimpl, signal
-
-
-@hookimpl
-def settings_schema() -> Mapping[str, Any]:
-    \"\"\"Say what routes.yaml may set for this plugin.\"\"\"
-    return {{
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {{"ending": {{"type": "string", "default": "!", "description": "Stands behind it."}}}},
-    }}
-
-
-@signal("{name}", path="/{name}")
-async def shout(event: SignalEvent) -> None:
-    \"\"\"Broadcast the message in capitals.\"\"\"
-    event.broadcast(str(event.data.message).upper() + event.settings["ending"])
-"""
-
-_TEST = """\
-\"\"\"The plugin by itself, and in a server.\"\"\"
-
-import asyncio
-from pathlib import Path
-
-import {module}
-from signalpost.testing import Sent, sent, serve, signal_event
-
-ROUTES = \"\"\"
-endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]
-plugins: {{installed: []}}
-\"\"\"
-SOURCE = Path({module}.__file__).read_text(encoding="utf-8")
-
-
-def test_the_handler_shouts() -> None:
-    event = signal_event("hello", settings={{"ending": "."}})
-    asyncio.run({module}.shout(event))
-    assert sent(event) == [Sent("HELLO.")]
-
-
-def test_a_client_hears_it() -> None:
-    async def talk() -> None:
-        async with serve(ROUTES, plugins={{"{identifier}": SOURCE}}) as app, app.connect("/{name}") as client:
-            await client.send("hello")
-            assert await client.receive() == "HELLO!"
-
-    asyncio.run(talk())
-"""
-
-
-def plugin_files(folder: Path) -> dict[Path, str]:
+def _plugin_files(folder: Path) -> dict[Path, str]:
     """Return the files of a plugin that is named after its folder, relative to it.
 
     Raises:
@@ -302,18 +190,13 @@ def plugin_files(folder: Path) -> dict[Path, str]:
         )
     name = called.lower().replace("_", "-").removeprefix(_PREFIX)
     identifier = name.replace("-", "_")
-    words = {
-        "package": _PREFIX + name,
-        "name": name,
-        "identifier": identifier,
-        "module": f"signalpost_{identifier}",
-        "version": __version__,
+    package, module = _PREFIX + name, f"signalpost_{identifier}"
+    words = {"package": package, "name": name, "identifier": identifier, "module": module, "version": __version__}
+    made = {
+        Path("README.md"): "README.md.in",
+        Path("pyproject.toml"): "pyproject.toml.in",
+        Path(module, "__init__.py"): "module.py.in",
+        Path("tests", f"test_{identifier}.py"): "test.py.in",
     }
-    texts = {
-        "README.md": _README,
-        "pyproject.toml": _PYPROJECT,
-        f"{words['module']}/__init__.py": _MODULE,
-        f"{words['module']}/py.typed": "",
-        f"tests/test_{identifier}.py": _TEST,
-    }
-    return {Path(file): text.format(**words) for file, text in texts.items()}
+    texts = {file: (_STARTERS / "plugin" / name).read_text(encoding="utf-8") for file, name in made.items()}
+    return {file: Template(text).substitute(words) for file, text in texts.items()} | {Path(module, "py.typed"): ""}

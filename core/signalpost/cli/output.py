@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TextIO
 
 import click
 
@@ -21,14 +21,7 @@ _NARROWEST = 20  # cells that a text is given on any terminal
 _UNBOUNDED = 100_000  # cells: more than any line has
 
 
-class Stream(Protocol):
-    """Where text goes."""
-
-    def isatty(self) -> bool:
-        """Return whether a person is looking."""
-
-
-def wants_colour(stream: Stream) -> bool:
+def wants_colour(stream: TextIO) -> bool:
     """Return whether to colour text for this stream (https://no-color.org: any value but an empty one says no)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 

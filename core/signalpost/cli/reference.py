@@ -15,42 +15,6 @@ from signalpost.config import COOKBOOK
 
 Schema = Mapping[str, Any]
 
-_HEAD = """# Every key of routes.yaml
-
-Made from the schema that checks the file and that editors read; `signalpost reference` prints it anew.
-
-## Values from outside
-
-| written | stands for |
-|---|---|
-| `${NAME}` | what the environment of the server holds under that name; a mistake if there is nothing |
-| `${NAME:-default}` | the same, or `default` where there is nothing, or an empty text |
-| `$${` | a plain `${`; before anything else `$` is itself, and `${{ … }}` is a dollar sign before a template |
-| `!include signals.yaml` | what that file holds |
-| `!include_dir signals` | what the .yaml and .yml files in that folder, and in those below it, hold together |
-| `!secret token` | what `secrets.yaml`, beside routes.yaml, holds under that name: text or a number |
-
-- **Variables** may stand in any value, not in keys. A value that is one variable and nothing else, without quotes, is
-  read as if its content stood there: `port: ${PORT:-8090}` is a number. In quotes, or beside other text, it is text.
-  It never becomes a list, a mapping or a template, nor is what it holds searched for variables. Between `{ }` and `[ ]`
-  YAML wants quotes around it; for a number, write the mapping in lines. A file `.env` is not read: that is up to who
-  starts the server (docker compose, systemd, a shell).
-- **Files** are named from the folder of routes.yaml, in every file, and so are the schemas, pages and certificates that
-  an included file names. They lie below that folder: names with `..`, absolute ones, and symbolic links that lead out
-  are refused. Of a folder, the lists of all files are put one behind the other, in the order of their names, or the
-  keys of all their mappings together; what starts with a dot is left out. The anchors of a file are its own. All files
-  together hold at most 1,048,576 characters, 100,000 values, 64 levels and 1,000 files.
-- **Secrets** are shown nowhere: problems, tables and the log have `!secret token` in their place (of fewer than three
-  characters, in problems about them alone). What a variable holds is hidden in problems about it and shown elsewhere,
-  as a port must be; `token: ${TOKEN}` in `secrets.yaml` makes a secret of it. A JSON Schema holds no secrets, since
-  clients are told what it asks for, and no route may serve a folder in which `secrets.yaml` lies.
-- **Templates** read values from outside, secrets included, by way of `constants`: `{{ constants.token }}`. A key of the
-  whole file that begins with `x-` is yours: the server reads nothing of it, and anchors may stand there
-  (`x-hello: &hello …`) for aliases elsewhere (`*hello`).
-
-"""
-
-
 _TABLE = "| key | type | default | meaning |\n|---|---|---|---|\n"
 _STEPS = "#/$defs/steps"
 
@@ -58,7 +22,7 @@ _STEPS = "#/$defs/steps"
 def reference() -> str:
     """Return the reference as Markdown: a section a top-level key, a row a key; then actions, templates and apps."""
     root = routes_schema()
-    parts = [_HEAD]
+    parts = [_guide("routes"), "\n"]
     for name, section in root["properties"].items():
         required = " Required." if name in root.get("required", ()) else ""
         parts.append(f"## {name}\n\n{section.get('description', '')}{required}\n\n")

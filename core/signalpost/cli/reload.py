@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -35,6 +36,24 @@ HELD = 5.0
 _AGAIN = 1.0  # seconds until what failed in a way that nobody thought of is tried again
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a reload must know of the command that began.
+
+    Attributes:
+        watch: whether the app's files are watched.
+        since: when reading the server's plan began, in nanoseconds since the epoch: what was saved later is read again.
+        home: the working folder then, from which files are named: a plugin may have gone elsewhere.
+        listening: where the app is to listen instead of where its file says.
+
+    """
+
+    watch: bool
+    since: int
+    home: Path
+    listening: Listening
+
+
 class Reloader:
     """Reloads a server's plan, and says in a line what that changed, or in full what is wrong with it.
 
@@ -42,34 +61,19 @@ class Reloader:
         server: at work.
         record: says what it serves.
         asked: is set when a reload is asked for.
-        watch: whether the app's files are watched.
-        since: when reading the server's plan began, in nanoseconds since the epoch.
-        home: the working folder then, from which files are named: a plugin may have gone elsewhere.
-        listening: where the app is to listen instead of where its file says.
+        wishes: of the command.
 
     """
 
-    def __init__(
-        self,
-        server: Server,
-        record: Recorder,
-        asked: asyncio.Event,
-        *,
-        watch: bool,
-        since: int = 0,
-        home: Path | None = None,
-        listening: Listening | None = None,
-    ) -> None:
-        self._home = home or Path.cwd()
+    def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, wishes: Wishes) -> None:
         self._server = server
         self._record = record
         self._asked = asked
-        self._watch = watch
-        self._listening = listening
+        self._wishes = wishes
         self._pace = Pace()
         self._files = AppFiles(frozenset())
         self._stamps: Stamps = {}
-        self._since = since or time_ns()
+        self._since = wishes.since
         self._notes = frozenset(server.plan.notes)
         self._installed = frozenset(installed_plugins(server.plan))
 
@@ -93,7 +97,7 @@ class Reloader:
     async def _reason(self) -> None:
         """Wait until a reload is asked for, or a file has changed."""
         reasons: list[asyncio.Task[Any]] = [unseen_task(self._asked.wait())]
-        if self._watch:
+        if self._wishes.watch:
             reasons.append(unseen_task(self._change()))
         try:
             await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
@@ -133,7 +137,7 @@ class Reloader:
             done = await server.reload(plan)
         except ConfigError as error:
             faulty = (*(problem.file for problem in error.problems), *map(str, error.files))
-            await self._follow(self._files.and_of(str(self._home / name) for name in faulty))
+            await self._follow(self._files.and_of(str(self._wishes.home / name) for name in faulty))
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
             click.echo(KEPT, err=True)
         except (OperatorError, PluginError) as error:
@@ -177,7 +181,7 @@ class Reloader:
             try:
                 # Files are read in a thread, and only what has changed is imported: nobody waits for more than that.
                 before = self._server.plan
-                plan = await load_beside(before.config.file, before, self._listening)
+                plan = await load_beside(before.config.file, before, self._wishes.listening)
                 if not await asyncio.to_thread(_takes_away, self._server.plan, plan) or await self._rests(latest):
                     loaded, plan = plan, None
                     return loaded

@@ -22,12 +22,11 @@ from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watche
 from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
 from signalpost.cli.record import Recorder
-from signalpost.cli.reload import Reloader
+from signalpost.cli.reload import Reloader, Wishes
 from signalpost.cli.secrets import masked_by_command
 from signalpost.cli.standing import standing
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
-from signalpost.config.endpoints import Listening
 from signalpost.config.model import EndpointConfig
 from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
@@ -47,26 +46,14 @@ _LONGEST = 200  # characters of one: clients choose the paths that they connect 
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(
-    plan: Plan,
-    log_level: str,
-    *,
-    watch: bool,
-    show: bool = False,
-    home: Path | None = None,
-    since: int = 0,
-    listening: Listening | None = None,
-) -> None:
+def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
         plan: to begin with.
         log_level: of what is logged, the least.
-        watch: whether a change of the app's files reloads, too.
+        wishes: for its reloads.
         show: whether the first page is opened in a browser.
-        home: the working folder when the plan was read; that of now if nothing is said.
-        since: when reading the plan began, in nanoseconds since the epoch: what was saved later is read again.
-        listening: where the app is to listen instead of where its file says.
 
     Raises:
         OperatorError: the server cannot start.
@@ -79,9 +66,8 @@ def run_server(
     signals.install()
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
-        served = serve(plan, signals, watch=watch, show=show, home=home, since=since, listening=listening)
         try:
-            runner.run(watched(with_an_end(served)))
+            runner.run(watched(with_an_end(serve(plan, signals, wishes, show=show))))
         finally:
             say_what_keeps_the_process()
 
@@ -178,21 +164,12 @@ def _has_terminal() -> bool:
     return True
 
 
-async def serve(
-    plan: Plan,
-    signals: ProcessSignals,
-    *,
-    watch: bool,
-    show: bool = False,
-    home: Path | None = None,
-    since: int = 0,
-    listening: Listening | None = None,
-) -> None:
+async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bool) -> None:
     """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
     server = Server(plan, seams=Seams(observer=DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None))
     told, asked = signals.event(), signals.reload_event()
     record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
-    reloader = Reloader(server, record, asked, watch=watch, since=since, home=home, listening=listening)
+    reloader = Reloader(server, record, asked, wishes)
     await reloader.begin()
     if not await _unless(told, server.start()):
         return

@@ -4,26 +4,17 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TextIO, cast
+from typing import TextIO, cast
 
 import click
+
+from signalpost.cli.streams import StreamProxy
+from signalpost.places import SourceMap
 
 Masked = Callable[[str], str]
 
 # How many configurations' secrets are hidden: after a reload, what runs on may still log those of the one before.
 _REMEMBERED = 3
-
-
-class Secretive(Protocol):
-    """What may hold secrets: a `signalpost.yaml.source.Source`."""
-
-    @property
-    def has_secrets(self) -> bool:
-        """Whether any value is a secret."""
-
-    @property
-    def masked(self) -> Masked:
-        """What hides the secrets that a text holds."""
 
 
 class Hiding:
@@ -34,7 +25,7 @@ class Hiding:
         self._streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (_masked_stream(stream, self.masked) for stream in self._streams)
 
-    def hide(self, source: Secretive) -> None:
+    def hide(self, source: SourceMap) -> None:
         """Hide the secrets of a configuration from now on."""
         if source.has_secrets:
             self._masks.append(source.masked)
@@ -50,25 +41,17 @@ class Hiding:
         sys.stdout, sys.stderr = self._streams
 
 
-class _MaskedStream:
+class _MaskedStream(StreamProxy):
     """A text stream that hides secrets in each piece it is given, and is the stream behind it in all else."""
 
     def __init__(self, stream: TextIO, masked: Masked) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._masked = masked
 
     def write(self, text: str) -> int:
         """Write a text; its length is that of the text as given."""
         self._stream.write(self._masked(text))
         return len(text)
-
-    def writelines(self, lines: Iterator[str]) -> None:
-        """Write texts."""
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 @contextmanager
@@ -84,7 +67,7 @@ def hiding(ctx: click.Context) -> Iterator[None]:
     found.end()
 
 
-def hide(source: Secretive) -> None:
+def hide(source: SourceMap) -> None:
     """Hide the secrets of a configuration from what the running command prints."""
     if found := _current():
         found.hide(source)

@@ -46,7 +46,26 @@ def _open_nowhere(descriptor: int) -> None:
         os.set_inheritable(descriptor, True)
 
 
-class LastingStream:
+class StreamProxy:
+    """A text stream that writes in its own way (`write`), and is the stream behind it in all else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class LastingStream(StreamProxy):
     """A text stream whose writing never fails, and which is the stream behind it in all else.
 
     Args:
@@ -56,7 +75,7 @@ class LastingStream:
     """
 
     def __init__(self, stream: TextIO, name: str) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._name = name
         self._failing = False
         self._waits = False  # whether something was taken since, and not refused yet
@@ -66,11 +85,6 @@ class LastingStream:
         if self._try(self._stream.write, text):
             self._waits = True
         return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Write texts."""
-        for line in lines:
-            self.write(line)
 
     def flush(self) -> None:
         """Write what waits, if that can be written."""
@@ -99,9 +113,6 @@ class LastingStream:
                 LOG.warning("%s cannot be written (%s): what is printed there is lost", self._name, reason.lower())
             return False
         return True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 @contextmanager

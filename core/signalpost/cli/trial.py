@@ -21,7 +21,7 @@ from signalpost.delivery.client import Client
 from signalpost.delivery.codec import PLAIN
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import ClientId
-from signalpost.delivery.transport import Buffer
+from signalpost.delivery.transport import RecordingTransport
 from signalpost.errors import OperatorError, PluginError, StepFailedError
 from signalpost.events import HandshakeRequest, RouteEvent
 from signalpost.node import Node
@@ -314,36 +314,8 @@ class _Traced:
         return await self._program.run_async(event, trace=self._trial.outcome.trace, charge=charge)
 
 
-class _Recording:
-    """A transport that keeps what is written to it (`signalpost.delivery.transport.Transport`)."""
-
-    def __init__(self) -> None:
-        self.written = bytearray()
-        self._closing = False
-
-    def write(self, data: Buffer) -> None:
-        self.written += data
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def can_write_eof(self) -> bool:
-        return False
-
-    def write_eof(self) -> None:
-        self._closing = True
-
-    def close(self) -> None:
-        self._closing = True
-
-    def abort(self) -> None:
-        self._closing = True
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def get_extra_info(self, _name: str, default: Any = None) -> Any:
-        return default
+class _Recording(RecordingTransport):
+    """The transport of an imagined client, and what its session tells its connection: it keeps what is written."""
 
     def read_on(self, on: bool) -> None:
         """Go on, or pause; a client that sends one message is not paused."""

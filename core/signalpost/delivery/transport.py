@@ -38,3 +38,37 @@ class Transport(Protocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return ``socket``, ``ssl_object``, ``peername``, …."""
+
+
+class RecordingTransport:
+    """The transport of a client that nobody is connected to: it keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self._closing = False
+
+    def write(self, data: Buffer) -> None:
+        """Keep what is written."""
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        """Return that nothing waits."""
+        return 0
+
+    def can_write_eof(self) -> bool:
+        """Return that it cannot be closed by half."""
+        return False
+
+    def write_eof(self) -> None:
+        """Close."""
+        self._closing = True
+
+    close = abort = write_eof
+
+    def is_closing(self) -> bool:
+        """Return whether it was closed."""
+        return self._closing
+
+    def get_extra_info(self, _name: str, default: Any = None) -> Any:
+        """Return that nothing is known of it."""
+        return default
