@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from signalpost.config.model import EndpointConfig, Scheme
+from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
 from signalpost.delivery.backlog import ShedLog
 from signalpost.delivery.hub import Hub
@@ -134,7 +134,7 @@ class Server:
         """
         for endpoint in self.endpoints:
             if endpoint.name == name:
-                return url_of(endpoint)
+                return endpoint.url
         raise KeyError(name)
 
     async def start(self) -> None:
@@ -379,16 +379,3 @@ def _shortest_silence(plan: Plan) -> float:
 
 def _numbers_of(ports: Sequence[Port]) -> frozenset[int]:
     return frozenset(endpoint.port for endpoint in _endpoints_of(ports) if not endpoint.socket)
-
-
-_DEFAULT_PORTS = {Scheme.HTTP: 80, Scheme.HTTPS: 443, Scheme.WS: 80, Scheme.WSS: 443}
-
-
-def url_of(endpoint: EndpointConfig) -> str:
-    """Return the URL of an endpoint, without the path: ``http://127.0.0.1:8090``; of a socket ``http://unix:/a/b.sock``."""
-    if endpoint.socket:
-        return f"{endpoint.scheme.value}://{endpoint.address}"
-    host = "localhost" if endpoint.address == "*" else endpoint.address
-    host = f"[{host}]" if ":" in host else host
-    port = "" if endpoint.port == _DEFAULT_PORTS[endpoint.scheme] else f":{endpoint.port}"
-    return f"{endpoint.scheme.value}://{host}{port}"

@@ -23,6 +23,7 @@ APP = """
       - {path: /both, method: [PUT, GET], do: [{respond: {text: done}}]}
       - {path: /rung, method: [GET, OPTIONS], broadcast: {value: ding}}
       - {path: /count, method: GET, do: [{if: "{{ true }}", then: [{set: {count: 1}}]}, {respond: {text: one}}]}
+      - {path: /noted, method: GET, do: [{append: {to: log, value: 1, keep: 5}}, {respond: {text: one}}]}
       - {path: /own, method: OPTIONS, do: [{respond: {text: mine, headers: {access-control-allow-methods: BREW}}}]}
 """
 
@@ -256,7 +257,8 @@ async def test_what_only_reads_is_answered_whoever_asks(app):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/rung"), ("HEAD", "/rung"), ("OPTIONS", "/rung"), ("GET", "/count")]
+    ("method", "path"),
+    [("GET", "/rung"), ("HEAD", "/rung"), ("OPTIONS", "/rung"), ("GET", "/count"), ("GET", "/noted")],
 )
 async def test_what_changes_something_is_refused_to_a_foreign_page_by_any_method(app, method, path):
     """A page has a browser send a GET by an image, a link or a form."""
@@ -289,6 +291,7 @@ async def test_what_changes_something_when_it_is_read_is_noted(app):
     assert [note.partition(", and")[0].partition(": ")[2] for note in notes] == [
         "/rung answers GET, OPTIONS",
         "/count answers GET",
+        "/noted answers GET",
     ]
 
 

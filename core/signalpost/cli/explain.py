@@ -23,7 +23,6 @@ from signalpost.plan.precedence import (
     route_claims,
     signal_claims,
 )
-from signalpost.server import url_of
 from signalpost.signals.rule import RELAY, SignalRule
 from signalpost.words import did_you_mean
 
@@ -50,7 +49,7 @@ def show_takers(plan: Plan, path: str, method: str | None) -> None:
             facts = (
                 _signal(plan, endpoint, asked) if endpoint.scheme.websocket else _route(plan, endpoint, asked, method)
             )
-            show_facts(f"{endpoint.name}  {url_of(endpoint)}{asked}", list(facts))
+            show_facts(f"{endpoint.name}  {endpoint.url}{asked}", list(facts))
 
 
 # WebSocket paths

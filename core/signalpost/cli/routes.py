@@ -10,7 +10,6 @@ from signalpost.cli.wording import action_does, next_moments, route_does, signal
 from signalpost.config.model import EndpointConfig
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.plan import Plan
-from signalpost.server import url_of
 
 _NEXT_RUNS = 3
 _NONE = "-"
@@ -19,7 +18,7 @@ _NONE = "-"
 def show_routes(plan: Plan) -> None:
     """Print what listens where, which plugin or action owns it, and each job's next runs."""
     for endpoint in plan.config.endpoints:
-        show_table(f"{endpoint.name}  {url_of(endpoint)}", ("what", "path", "does", "from"), _served(plan, endpoint))
+        show_table(f"{endpoint.name}  {endpoint.url}", ("what", "path", "does", "from"), _served(plan, endpoint))
         click.echo()
     if plan.jobs:
         now = datetime.now(UTC)

@@ -9,7 +9,6 @@ import sys
 import webbrowser
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread, main_thread
@@ -34,7 +33,7 @@ from signalpost.node import Seams
 from signalpost.observe import LOG, DebugLog
 from signalpost.plan import Plan
 from signalpost.scalars import shorten
-from signalpost.server import Server, url_of
+from signalpost.server import Server
 from signalpost.words import printable
 
 _MANY = 10_000  # lists, mappings and other objects that are made before the collector looks at them
@@ -230,7 +229,7 @@ def _announce(plan: Plan, server: Server) -> None:
     endpoints = server.endpoints
     width = max(len(endpoint.name) for endpoint in endpoints)
     for endpoint in endpoints:
-        click.echo(f"{endpoint.name:<{width}}  {url_of(endpoint)}")
+        click.echo(f"{endpoint.name:<{width}}  {endpoint.url}")
     counts = [
         (len(plan.routes), "route"),
         (len(plan.signals), "signal"),
@@ -262,7 +261,7 @@ def open_page(endpoints: Sequence[EndpointConfig]) -> None:
         click.echo(f"note: --open: {why}")
         return
     first = pages[0]
-    url = url_of(replace(first, address="localhost") if first.address in _EVERYWHERE else first) + "/"
+    url = first.url_at("localhost" if first.address in _EVERYWHERE else first.address) + "/"
     if not _has_browser():
         click.echo(f"note: --open: no browser is found here; the page is {url}")
         return

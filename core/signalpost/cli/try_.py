@@ -19,7 +19,6 @@ from signalpost.errors import ClientError, OperatorError
 from signalpost.paths import path_text, split_path
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
-from signalpost.server import url_of
 from signalpost.signals.decide import Answer, Deliver, Ignore, Reject
 from signalpost.signals.message import ClientMessage, RejectedMessageError, read_message
 from signalpost.signals.rule import SignalRule
@@ -62,7 +61,7 @@ async def _try(plan: Plan, question: Question) -> None:
     others = question.others or tuple(_default_others(trial, path))
     async with trial.running(others):
         sender = await trial.connect(Imagined(SENDER, path, question.groups))
-        show_facts(f"{endpoint.name}  {url_of(endpoint)}{sender.path}", list(_before(resolved.rule, sender)))
+        show_facts(f"{endpoint.name}  {endpoint.url}{sender.path}", list(_before(resolved.rule, sender)))
         click.echo()
         limit = plan.config.limits.message
         if len(question.text.encode(errors="surrogatepass")) > limit:

@@ -21,7 +21,6 @@ from signalpost.http.judging import params_texts, query_texts
 from signalpost.paths import Params, path_segments
 from signalpost.plan import Plan, RouteRule
 from signalpost.plan.precedence import Contender, answering, contenders, route_claims
-from signalpost.server import url_of
 
 _LISTENER = "listener"
 _PEER = ("127.0.0.1", 50000)
@@ -46,7 +45,7 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
     sockets = [each for each in plan.config.endpoints if each.scheme.websocket]
     trial = Trial(plan, sockets[0] if sockets else endpoint, question.state or {}, call=question.call)
     async with trial.running(question.others or tuple(_default_others(trial, sockets))):
-        show_facts(f"{method} {url_of(endpoint)}{question.path}", list(_before(plan, taker)))
+        show_facts(f"{method} {endpoint.url}{question.path}", list(_before(plan, taker)))
         click.echo()
         asked = _judged(rule, taker.params, query)
         if isinstance(asked, str):

@@ -137,6 +137,13 @@ class EndpointConfig(Placed):
         """What a client might ask for as Host."""
         return "localhost" if self.socket else self.address
 
+    @property
+    def url(self) -> str:
+        """Its URL without a path: ``http://127.0.0.1:8090``; of a socket ``http://unix:/a/b.sock``."""
+        if self.socket:
+            return f"{self.scheme.value}://{self.address}"
+        return self.url_at("localhost" if self.address == "*" else self.address)
+
     def url_at(self, host: str) -> str:
         """Return its URL at a host, without the path: ``http://127.0.0.1:8090``."""
         shown = f"[{host}]" if ":" in host else host

@@ -105,8 +105,8 @@ def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], repo
         if reads and rule.changes:
             report.note(
                 f"{config.source.place(route.keys)}: {route.path} answers {listing(reads)}, and its list of actions "
-                "broadcasts or sets something: browsers ask for it by themselves (links, images, previews), so it is "
-                "403 for pages of other origins; method: POST says what it does"
+                "broadcasts something or changes the state: browsers ask for it by themselves (links, images, "
+                "previews), so it is 403 for pages of other origins; method: POST says what it does"
             )
 
 

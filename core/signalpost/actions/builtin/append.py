@@ -85,4 +85,5 @@ ACTION = BuiltIn(
     check=_check,
     compile=_compile,
     effect=_append,
+    changes=True,
 )
