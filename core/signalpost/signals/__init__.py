@@ -1,1 +1,1 @@
-"""What a message is and what becomes of it: read, judged by its schema, decided, delivered or handed to a handler."""
+"""Clients' messages: read, validated by a schema, decided, delivered or passed to a handler."""

@@ -1,4 +1,4 @@
-"""Admission: a handshake is decided as a message is, in one place, whatever way it came."""
+"""Admission: one place decides every handshake, whichever way it arrived."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from signalpost.websocket.handshake import HandshakeRejection
 
 @dataclass(frozen=True, slots=True)
 class ConnectRequest:
-    """A client that asks to be connected; what RFC 6455 and the endpoint demand of it is right already.
+    """A client's request to connect; it already meets the demands of RFC 6455 and of the endpoint.
 
     Attributes:
-        endpoint: where it asks.
-        path: percent-decoded, as it asks for it.
-        handshake: its request.
+        endpoint: that received the request.
+        path: as requested, percent-decoded.
+        handshake: its HTTP request.
 
     """
 
@@ -28,12 +28,12 @@ class ConnectRequest:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The client is let in.
+    """The client is accepted.
 
     Attributes:
-        request: what it asked.
+        request: of the client.
         client_id: its id from now on.
-        resolved: the signal that takes its path.
+        resolved: the signal that serves its path.
 
     """
 
@@ -43,11 +43,11 @@ class Accept:
 
 
 AdmissionHook = Callable[[ConnectRequest], HandshakeRejection | Awaitable[HandshakeRejection | None] | None]
-"""Asked about each client that a signal would take: None lets it in.
+"""Called for each client that a signal would accept; None accepts it.
 
-A plain function is called on the spot. An ``async def`` has its client wait: nothing is read from it, it counts among
-``limits.connections``, and after ``limits.handshake`` it is rejected.
+A plain function is called at once. For an ``async def`` the client waits: nothing is read from it, it counts towards
+``limits.connections``, and it is rejected after ``limits.handshake``.
 """
 
 Admission = Accept | Awaitable[Accept]
-"""The client is let in, or what to await for that; the await raises `HandshakeRejection` if it is not."""
+"""The accepted client, or an awaitable of it; the await raises `HandshakeRejection` if the client is rejected."""

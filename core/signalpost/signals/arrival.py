@@ -1,11 +1,11 @@
-"""A client's arrival where something waits: hooks of plugins, or the list of actions `connected` of its signal.
+"""A client's arrival that has to wait: for hooks of plugins, or for its signal's list of actions `connected`.
 
     101, welcome -> held -> hooks -> connected -> admitted, read from
                       |       |          |
                       +-------+----------+------> refused or gone: it never was in an audience
 
-Meanwhile the client is in no audience and is not read from. What is sent to it alone reaches it, and so does what its
-own list broadcasts. Nobody else waits for it, and it takes no place of `limits.handlers`.
+Meanwhile the client is in no audience, and nothing is read from it. It receives what is sent to it alone and what its
+own list broadcasts. No other client waits for it, and it uses no slot of `limits.handlers`.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ TOO_LATE = "the server could not let this client in in time"
 
 
 class Arriving(Protocol):
-    """Whose arrival it is: a `signalpost.signals.session.Session`."""
+    """The session of the client that arrives: a `signalpost.signals.session.Session`."""
 
     client: Client
     rule: SignalRule
 
     def context(self) -> Context:
-        """Return the context of the client's own."""
+        """Return the client's own context."""
 
     def client_event(self, what: ClientArrival, timestamp: datetime, rule: SignalRule) -> ClientEvent:
         """Make the event of a list of actions about the client itself."""
@@ -46,20 +46,20 @@ class Arriving(Protocol):
         """Log that a step failed."""
 
     def arrived(self, arrival: "Arrival") -> None:
-        """Go on once the arrival is over."""
+        """Continue after the arrival."""
 
 
 class Arrival:
-    """Does what waits before a client is let in, by the rule under which it came.
+    """Runs what a client waits for before it is admitted, by the rule under which it connected.
 
     Args:
-        session: the client's.
-        hooks: of plugins, under way.
+        session: of the client.
+        hooks: of plugins, already running.
 
     Attributes:
-        begun: whether it came to the rule's list; hooks may have refused the client before.
-        left: how its connection has ended, if it has.
-        under_way: whether something of it is still to be done.
+        begun: whether the rule's list was started; hooks may have rejected the client before.
+        left: how the connection ended, if it has.
+        under_way: whether the arrival is not finished yet.
 
     """
 
@@ -74,12 +74,12 @@ class Arrival:
         self.under_way = False
 
     def begin(self, work: Work, running: dict[asyncio.Task[None], Client], patience: float) -> None:
-        """Begin with what waits.
+        """Start the hooks and the list.
 
         Args:
-            work: where it counts as under way.
-            running: gets its task.
-            patience: seconds that it may take; then the client is closed with 1011.
+            work: counts it as under way.
+            running: receives its task.
+            patience: seconds that it may take; after them the client is closed with 1011.
 
         """
         session, loop = self._session, asyncio.get_running_loop()
@@ -107,7 +107,7 @@ class Arrival:
             await self._do(session.client)
         except StepFailedError as error:
             session.step_failed(error)
-        except BaseException as error:  # SystemExit, too, which would end the loop
+        except BaseException as error:  # SystemExit, too: it would end the event loop
             client = session.client
             if is_the_task_s(error):
                 client.close(CloseCode.SERVER_ERROR, TOO_LATE)
@@ -134,7 +134,7 @@ class Arrival:
             await program.run_async(self._session.client_event(ClientArrival(program), datetime.now(UTC), self._rule))
 
     def _expire(self, task: asyncio.Task[None], patience: float) -> None:
-        """Reject the client first, whatever a plugin makes of being cancelled."""
+        """Reject the client first: a plugin may do anything when it is cancelled."""
         client, late = self._session.client, [hook for hook in self._hooks if not hook.done()]
         logger.warning(
             "client %s on %s was closed: %s took longer than limits.handshake (%g s)",

@@ -1,4 +1,4 @@
-"""`broadcast(value, …)` as handlers, jobs and routes call it: from words to a target, from a value to a frame."""
+"""`broadcast(value, …)` as handlers, jobs and routes call it: makes a target of arguments and a frame of a value."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,14 +24,14 @@ class Broadcaster:
     """Sends values to clients; see `signalpost.events.Broadcast` for the arguments.
 
     Args:
-        hub: knows who is where.
+        hub: of the clients.
         publish: publishes (`signalpost.delivery.broker.Broker.publish`).
 
     Attributes:
-        canonical_path: brings a target's path to the spelling of clients' paths (`SignalTable.canonical_path`).
-        guard: holds clients' messages against the signals of other paths; None where no signal asks for that.
-        filter: is asked about every value; None where no plugin wants that.
-        keys: by which signals tell values of one path apart for slow clients; None where none does.
+        canonical_path: converts a target's path to the spelling of clients' paths (`SignalTable.canonical_path`).
+        guard: checks clients' messages against the signals of other paths; None if no signal requires that.
+        filter: is called for every value; None if no plugin has one.
+        keys: by which signals distinguish values of one path for slow clients; None if no signal does.
 
     """
 
@@ -47,14 +47,14 @@ class Broadcaster:
         self.filter: Callable[[Outgoing], None] | None = None
 
     def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
-        """Find the clients of a path by this table from now on, and hold messages against its rules by this guard."""
+        """Find the clients of a path by this table from now on, and check messages against its rules by this guard."""
         self.canonical_path = table.canonical_path
         self._table = table if table.bound else None
         self.guard = guard
         self.keys = table.keys or None
 
     def canonical_path_for(self, client: Client) -> Callable[[str], Place]:
-        """Return what brings a path that a client asks for to the place that it is at the client's own endpoint."""
+        """Return the function that converts a path requested by a client to the place at the client's own endpoint."""
         if self._table is None:
             return self.canonical_path
         return partial(self._table.place, client.endpoint.name)
@@ -80,18 +80,18 @@ class Broadcaster:
     def targets(
         self, to: str | None, path: str | None, group: str | None, client: str | None, *, sender: Client | None = None
     ) -> Sequence[Target]:
-        """Read the arguments of `broadcast`; none of them given is no target at all.
+        """Convert the arguments of `broadcast` to targets; without any argument there is no target.
 
         Args:
-            to: as the others, see `signalpost.events.Broadcast`.
-            path: means the sender's own place where it is the sender's path, else every signal that declares it.
+            to: like the others, see `signalpost.events.Broadcast`.
+            path: the sender's own place if it is the sender's path, else every signal that declares it.
             group: see there.
             client: see there.
             sender: if there is one.
 
         Raises:
-            TypeError: `to` stands together with path, group or client, or one of these is no string.
-            ValueError: `to` is another word than ``everyone``, or one of path, group and client is empty.
+            TypeError: `to` is combined with path, group or client, or one of these is not a string.
+            ValueError: `to` is not ``everyone``, or one of path, group and client is empty.
 
         """
         narrowed = path is not None or group is not None or client is not None
@@ -120,7 +120,7 @@ class Broadcaster:
         return self._table.places(path)
 
     def send(self, value: Any, targets: Sequence[Target], origin: str | None) -> Receipt:
-        """Send a value to targets of which no client is in two.
+        """Send a value to targets that have no client in common.
 
         Args:
             value: see `signalpost.events.Broadcast`.
@@ -128,7 +128,7 @@ class Broadcaster:
             origin: the path that the value comes from, for the envelope.
 
         Raises:
-            Veto: a plugin's filter says so.
+            Veto: a plugin's filter raised it.
 
         """
         if value is None or value == "":
@@ -138,21 +138,21 @@ class Broadcaster:
         return self._send(value, targets, origin)
 
     def _send(self, value: Any, targets: Sequence[Target], origin: str | None) -> Receipt:
-        if len(targets) > 1:  # a frame for each: every client reads the path as its own signal spells it
+        if len(targets) > 1:  # a frame for each: every client reads the path in its own signal's spelling
             return sum_of([self._send_one(value, target, origin) for target in targets])
         return self._send_one(value, targets[0], origin)
 
     def send_one(self, value: Any, target: Target, origin: str | None) -> Receipt:
-        """Send a value, which is not empty, to one target; see `send`."""
+        """Send a value that is not empty to one target; see `send`."""
         if self.filter is not None:
             value = self._filtered(value, target, origin)
         return self._send_one(value, target, origin)
 
     def _filtered(self, value: Any, target: Target, origin: str | None) -> Any:
-        """Return what plugins let pass of a value.
+        """Return a value as the plugins' filters pass it on.
 
         Raises:
-            Veto: that is nothing.
+            Veto: a filter stops it.
 
         """
         outgoing = Outgoing(value, path_of(target.path), target.groups, target.client, origin)
@@ -171,15 +171,15 @@ class Broadcaster:
         return self.publish(Publication(value, path, target, origin))
 
     def relay(self, value: Any, target: Target, sender: Client, refused: frozenset[str]) -> Receipt:
-        """Send a client's value to a target, but for the clients elsewhere whose signals are `refused`; see `send`."""
+        """Send a client's value to a target, except to clients elsewhere whose signals are `refused`; see `send`."""
         return self.send_one(value, refusing(target, sender, refused), sender.path)
 
     def slot(self, value: Any, path: str | None) -> Slot:
-        """Return the path of a value with what signals tell it apart by."""
+        """Return a value's path together with what signals distinguish it by."""
         return slot_of(value, path, self.keys or ())
 
     def send_arriving(self, value: Any, targets: Sequence[Target], sender: Client) -> Receipt:
-        """Send a value from what is done when `sender` has come, which it gets itself though it is arriving."""
+        """Send a value for an arriving `sender`, which receives it too, though it is in no audience yet."""
         if value is None or value == "":
             return NOBODY
         if self.filter is not None:
@@ -195,12 +195,12 @@ class Broadcaster:
 
 
 def refusing(target: Target, sender: Client, refused: frozenset[str]) -> Target:
-    """Return a target without the clients of wards that refuse what the sender says, but for those at its place."""
+    """Return a target without clients of wards that refuse what the sender says, except those at the sender's place."""
     return replace(target, refusing=refused, home=sender.place) if refused else target
 
 
 class SenderBroadcast:
-    """`SignalEvent.broadcast`: knows the sender and what its message asked for."""
+    """`SignalEvent.broadcast`: knows the sender and the target that its message requested."""
 
     __slots__ = ("_broadcaster", "_client", "_message")
 
@@ -218,7 +218,7 @@ class SenderBroadcast:
         group: str | None = None,
         client: str | None = None,
     ) -> Receipt:
-        """Send a value; without a target, where the client asked (Pode behaviours 19 to 22)."""
+        """Send a value; without a target, to where the client requested (Pode behaviours 19 to 22)."""
         check_size(value)
         try:
             return self._send(value, to, path, group, client)
@@ -249,14 +249,14 @@ class SenderBroadcast:
         return broadcaster.send(value, targets, sender.path)
 
     def _to_group(self, value: Any, target: Target, refused: frozenset[str]) -> Receipt:
-        """Send a value to a group that the client chose, but for those who take nothing from elsewhere."""
+        """Send a value to a group that the client chose, except to clients that accept nothing from elsewhere."""
         if value is None or value == "":
             return NOBODY
         return self._broadcaster.relay(value, target, self._client, refused)
 
 
 def _check_name(what: str, value: Any) -> None:
-    """Reject what would reach nobody in silence, or everyone.
+    """Reject a name that would silently reach nobody, or everyone.
 
     Raises:
         TypeError: it is neither a string nor None.

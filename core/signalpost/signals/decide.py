@@ -1,4 +1,4 @@
-"""What becomes of a message: pure, no clients are touched here."""
+"""Decide what happens to a message: pure functions that touch no client."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Send the value back to the sender alone: a `Deliver` that needs no looking up."""
+    """Send the value back to the sender alone: a `Deliver` that needs no lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Do the signal's list of actions, at once: nothing in it waits."""
+    """Run the signal's list of actions at once: nothing in it waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """Do nothing, in silence (Pode behaviour 11)."""
+    """Do nothing, and report nothing (Pode behaviour 11)."""
 
 
 Decision = Deliver | Answer | Act | Invoke | Reject | Ignore
@@ -60,17 +60,17 @@ _TO_EVERYONE = Deliver(EVERYONE)
 def decide(
     rule: SignalRule, client: Client, message: ClientMessage, canonical_path: Callable[[str], Place]
 ) -> Decision:
-    """Decide what becomes of a message that the schema has let pass.
+    """Decide what happens to a message that the schema accepted.
 
     Args:
-        rule: of the signal it arrived on.
+        rule: of the signal that received it.
         client: its sender.
         message: as sent.
-        canonical_path: brings a target's path to the place of clients' paths (`Broadcaster.canonical_path_for`).
+        canonical_path: converts a target's path to the place of clients' paths (`Broadcaster.canonical_path_for`).
 
     """
     config, empty = rule.config, message.empty
-    # With a schema, an empty message is that schema's business, and it has passed; a list of actions has every message.
+    # With a schema, an empty message is up to the schema, which accepted it; a list of actions runs for every message.
     if empty and rule.gate is None and not isinstance(rule.reaction, Do):
         goes = rule.reaction is not RELAY or config.rebroadcast is not Rebroadcast.NONE
         return _NO_MESSAGE if goes and message.strange else _IGNORE
@@ -92,10 +92,10 @@ def decide(
 
 
 def relay(rule: SignalRule, client: Client) -> Decision:
-    """Decide who gets a message that asks for nobody, as frames of ``format: raw`` never do.
+    """Decide who receives a message without a target, which frames of ``format: raw`` never have.
 
     Args:
-        rule: of the signal it arrived on.
+        rule: of the signal that received it.
         client: its sender.
 
     """
@@ -115,7 +115,7 @@ def relay(rule: SignalRule, client: Client) -> Decision:
 
 
 def requested_target(message: ClientMessage, client: Client, canonical_path: Callable[[str], Place]) -> Target:
-    """Return the target that a message asks for; path, id and group intersect (Pode behaviours 4 to 8)."""
+    """Return the target that a message requests; path, id and group intersect (Pode behaviours 4 to 8)."""
     if message.direct:
         return Target(client=client.id)
     return Target(

@@ -1,8 +1,7 @@
-"""What comes from elsewhere: a client's message held against the signals of the paths that it would arrive on.
+"""Messages from elsewhere: check a client's message against the signals of the paths that would receive it.
 
-A signal is a *ward* of its own if it asks for that: it takes nothing from clients on other paths (`from_elsewhere`), or
-has a schema. All other clients share the open ward. Server-side broadcasts are the app's own, and are held against
-nothing.
+A signal is a *ward* of its own if it accepts nothing from clients on other paths (`from_elsewhere`) or has a schema.
+All other clients share the open ward. Server-side broadcasts are the app's own and are not checked.
 """
 
 from typing import Any
@@ -18,16 +17,16 @@ _ADDRESS = frozenset({"path", "clientId", "group", "direct"})
 
 
 def guard_for(table: SignalTable, hub: Hub) -> "ElsewhereGuard | None":
-    """Return what judges by a table; None where no signal asks for that."""
+    """Return the guard of a table; None if no signal requires one."""
     return ElsewhereGuard(table, hub) if table.guarded else None
 
 
 class ElsewhereGuard:
-    """Judges clients' messages for the signals of other paths than their own.
+    """Checks clients' messages for the signals of paths other than their own.
 
     Args:
-        table: of the plan at work.
-        hub: who is where.
+        table: of the current plan.
+        hub: of the clients.
 
     """
 
@@ -41,16 +40,16 @@ class ElsewhereGuard:
 
     @property
     def closed(self) -> frozenset[str]:
-        """The wards with clients that take nothing from elsewhere."""
+        """The wards with clients that accept nothing from elsewhere."""
         return frozenset(ward for ward in self._closed if self._hub.has_ward(ward))
 
     def refusal(self, message: ClientMessage, client: Client, *, judged: bool) -> ClientError | None:
-        """Return why a message must not go where it asks to; None if it may, or if that is for `refused` to say.
+        """Return why a message must not reach its requested target; None if it may, or if `refused` decides that.
 
         Args:
-            message: that asks for something.
+            message: that requests a target.
             client: its sender.
-            judged: whether the value that arrives is the message's own, which the schemas there are for.
+            judged: whether the value that arrives is the message's own, so that the schemas there apply to it.
 
         """
         if message.direct:
@@ -78,13 +77,13 @@ class ElsewhereGuard:
         return None if client is None else self._table.resolve(client.endpoint.name, client.path)
 
     def refused(self, client: Client, document: dict[str, Any] | None) -> frozenset[str]:
-        """Return the wards whose clients a message to everyone, or to groups, does not reach.
+        """Return the wards whose clients do not receive a message to everyone, or to groups.
 
-        Each schema is asked once, and only if clients are there. At its sender's own path a message always arrives.
+        Each schema validates once, and only if it has clients. A message always arrives at its sender's own path.
 
         Args:
             client: the sender.
-            document: the message without what says where it goes; None is a raw frame, which fits no schema.
+            document: the message without the keys of its target; None is a raw frame, which fits no schema.
 
         """
         refused = self.closed
@@ -96,18 +95,18 @@ class ElsewhereGuard:
 
 
 def document_of(message: ClientMessage) -> dict[str, Any]:
-    """Return a message as a client of the path where it arrives would have sent it there."""
+    """Return a message as a client of the receiving path would have sent it there."""
     if message.document is None:
         return {"message": message.message}
     return {key: value for key, value in message.document.items() if key not in _ADDRESS}
 
 
 def _distinct(table: SignalTable) -> tuple[tuple[SchemaGate, tuple[str, ...]], ...]:
-    """Return each schema with the wards that have it, but for those that take nothing anyway."""
+    """Return each schema with the wards that have it, without wards that accept nothing anyway."""
     found: dict[str, tuple[SchemaGate, list[str]]] = {}
     for ward, rule in table.wards.items():
         if rule.gate is None or not rule.config.open_to_others:
             continue
-        said = repr(rule.gate.document)  # unlike ==, it tells 1 and true apart
+        said = repr(rule.gate.document)  # unlike ==, it distinguishes 1 and true
         found.setdefault(said, (rule.gate, []))[1].append(ward)
     return tuple((gate, tuple(wards)) for gate, wards in found.values())

@@ -1,8 +1,8 @@
-"""What only the server may say: a client's message that plain clients could not tell from an error of the server's.
+"""Forged errors: a client's message that plain clients could not distinguish from an error of the server.
 
-Plain clients read a value as it is. ``{"error": {"code": "handler-failed"}}`` as a message of a client's would be, to
-them, the server speaking. Clients of ``signalpost.v1`` read what others send in an envelope, and take no value for the
-server's; but a raw frame reaches them as it is, and could be an envelope or a notice.
+Plain clients receive a value as it is: they would read a client's ``{"error": {"code": "handler-failed"}}`` as an error
+of the server. Clients of ``signalpost.v1`` receive values in an envelope, so no value looks like the server's; but a
+raw frame reaches them as it is, and could be an envelope or a notice.
 """
 
 import re
@@ -14,7 +14,7 @@ from signalpost.errors import ErrorCode
 
 _CODES = frozenset(code.value for code in ErrorCode)
 _ERROR_KEYS = frozenset({"code", "pointer", "detail"})
-_MAYBE_MAPPING = frozenset("{ \t\r\n\ufeff")  # what the text of a mapping can begin with, white space included
+_MAYBE_MAPPING = frozenset("{ \t\r\n\ufeff")  # how the text of a mapping can begin, white space included
 _ENVELOPES = {
     "signal": frozenset({"path", "value"}),
     "welcome": frozenset({"clientId", "path"}),
@@ -30,7 +30,7 @@ _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 
 def looks_like_an_error(value: Any) -> bool:
-    """Return whether a value is, as JSON or text, a mapping with one key, ``error``, and a code of the server's."""
+    """Return whether a value is, as JSON or text, a mapping with one key, ``error``, and one of the server's codes."""
     if type(value) is dict:
         return len(value) == 1 and _is_error(value)
     if type(value) is str:
@@ -39,14 +39,14 @@ def looks_like_an_error(value: Any) -> bool:
 
 
 def text_looks_like_an_error(text: str) -> bool:
-    """Tell it of text; only what may be such a mapping is read."""
+    """Return the same for text; only text that may be such a mapping is parsed."""
     text = text.strip(_SPACE)
     if not text.startswith("{") or not text.endswith("}") or ("error" not in text and "\\u" not in text):
         return False
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        # Others read what orjson does not: lone surrogates, and whatever is nested deeper than it goes.
+        # Clients parse what orjson does not: lone surrogates, and values nested deeper than its limit.
         text = _unescaped(text)
         return _FIRST_KEY.match(text) is not None and any(f'"{code}"' in text for code in _CODES)
     return type(value) is dict and len(value) == 1 and _is_error(value)
@@ -82,6 +82,6 @@ def _is_error(value: dict[str, Any]) -> bool:
     return (
         type(error) is dict
         and isinstance(code := error.get("code"), str)
-        # Codes of plugins' own are known by what stands beside them: the server says all of it, always.
+        # Codes of plugins are recognised by the keys beside them, which only the server sends.
         and (code in _CODES or error.keys() >= _ERROR_KEYS)
     )

@@ -1,4 +1,4 @@
-"""What waits for a client's handlers, and the tasks that see to it."""
+"""Messages that wait for a client's handlers, and the tasks that handle them."""
 
 import asyncio
 from collections import deque
@@ -16,33 +16,33 @@ from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
 MOST_WAITING = 16
-"""Messages that may wait for a client's handler before its connection is not read from any more."""
+"""Messages that may wait for a client's handler before reading from its connection is paused."""
 
 MOST_WAITING_BYTES = MEBIBYTE
-"""Bytes of memory that they may take, likewise; a larger one may be the last."""
+"""Bytes of memory that these messages may use before the same happens; the last one may be larger."""
 
 
 class ClientArrival(NamedTuple):
-    """A client has come: `program` is the list of actions `connected`."""
+    """A client has connected: `program` is the list of actions `connected`."""
 
     program: Program
 
 
 class ClientDeparture(NamedTuple):
-    """A client has gone: `program` is the list of actions `disconnected`, `code` that of `ClientEvent`."""
+    """A client has disconnected: `program` is the list of actions `disconnected`, `code` that of `ClientEvent`."""
 
     program: Program
     code: int
 
 
 class Entry(NamedTuple):
-    """What is to be handled.
+    """A message, arrival or departure that waits to be handled.
 
     Attributes:
-        timestamp: when it came.
-        rule: that it came under.
-        work: where it counts as under way.
-        size: bytes of memory that it takes, about.
+        timestamp: when it was received.
+        rule: under which it was received.
+        work: counts it as under way.
+        size: about the bytes of memory that it uses.
 
     """
 
@@ -54,16 +54,16 @@ class Entry(NamedTuple):
 
 
 class Source(Protocol):
-    """Where a session's messages come from."""
+    """The connection that a session's messages come from."""
 
     def read_on(self, on: bool) -> None:
-        """Read from the client, or let what it sends wait in the kernel."""
+        """Read from the client, or pause and leave what it sends in the kernel's buffer."""
 
     def note_waiting(self, change: int) -> None:
-        """Count bytes of messages that wait for a handler, or wait no more."""
+        """Note how many more (or fewer) bytes of messages wait for a handler."""
 
     def charge(self, seconds: float) -> None:
-        """Count work that was done for the client's messages in a task."""
+        """Charge the client for work that a task did for its messages."""
 
 
 class Reading(Enum):
@@ -84,7 +84,7 @@ _ON, _FULL, _BARRED = Reading
 
 
 def _name_of(entry: Entry) -> str:
-    """Return what is done with it."""
+    """Return the name of what handles it."""
     match entry.what:
         case ClientArrival():
             return f"connected ({entry.rule.owner})"
@@ -99,19 +99,19 @@ async def _nothing(_entry: Entry) -> None:
 
 
 class Inbox:
-    """One client's messages on their way to a handler: one at a time, in the order of arrival, or `parallel` at once.
+    """One client's queue of messages for a handler: one at a time, in the order of arrival, or `parallel` at once.
 
-    Over all clients, as many are handled at once as there are slots. While 16 wait, or a MiB, the client is not read
-    from.
+    Over all clients, as many are handled at once as there are slots. While 16 messages or 1 MiB wait, reading from the
+    client is paused.
 
     Args:
-        client: whose messages they are.
-        source: where they come from.
+        client: their sender.
+        source: the connection that they come from.
         parallel: how many may be handled at once.
-        handle: handles one; never raises but when it is cancelled.
+        handle: handles one; raises only when it is cancelled.
         slots: shared by all clients.
-        running: gets each task that is at work here.
-        context: of the client's own. Its messages are handled in it; where several may be at once, each task in a copy.
+        running: receives each task that handles messages here.
+        context: the client's own. Messages are handled in it; if several may be handled at once, each task uses a copy.
 
     """
 
@@ -149,24 +149,24 @@ class Inbox:
         self._handle = handle
         self._slots = slots
         self._running = running
-        self._waiting: deque[Entry] | None = None  # as long as any do: an empty deque is larger than all else here
+        self._waiting: deque[Entry] | None = None  # only while any wait: an empty deque is larger than all else here
         self._waiting_bytes = 0
-        self._workers = 0  # tasks at work, and slots that are waited for
+        self._workers = 0  # running tasks, and slots that are waited for
         self._reading = _ON
-        self._ended = False  # nothing will be added any more
+        self._ended = False  # nothing more will be added
         self._last: Entry | None = None
 
     def __len__(self) -> int:
-        """Count what waits."""
+        """Return how many messages wait."""
         return len(self._waiting or ())
 
     @property
     def busy(self) -> bool:
-        """Whether something is being handled, or waits for that."""
+        """Whether a message is being handled or waits."""
         return self._workers > 0
 
     def add(self, entry: Entry) -> None:
-        """Handle a message, now or when its turn comes."""
+        """Handle a message now, or when its turn comes."""
         if self._workers < self._parallel:
             self._workers += 1
             if self._slots.take():
@@ -182,24 +182,24 @@ class Inbox:
             self._source.read_on(False)
 
     def finish(self, entry: Entry) -> None:
-        """Handle this behind all that is here, however much is handled at once; nothing is added any more."""
+        """Handle this after all that is here, whatever `parallel` is; nothing more is added."""
         if self.busy:
             self._last = entry
         else:
             self.add(entry)
 
     def abandon(self) -> None:
-        """Drop the messages that wait; what is being handled goes on."""
+        """Drop the messages that wait; the one that is being handled continues."""
         self._drop_waiting()
         self._read_on()
 
     def switch_source(self, source: Source, parallel: int, *, last: bool) -> None:
-        """Go on from another source, and at another width.
+        """Continue with another source, and with another number of messages at once.
 
         Args:
-            source: where messages come from now.
+            source: the connection that messages come from now.
             parallel: how many may be handled at once now.
-            last: no more will be added; until all is done nothing is read, so that nothing overtakes what is here.
+            last: no more will be added; nothing is read until all is done, so that no message overtakes these.
 
         """
         self._source = source
@@ -214,13 +214,13 @@ class Inbox:
             self._read_on()
 
     def end(self) -> None:
-        """Drop the session, which holds this inbox, once all that is here is done: nothing is added any more."""
+        """Drop the session, which holds this inbox, once all that is here is done; nothing more is added."""
         self._ended = True
         if not self._workers:
             self._handle = _nothing
 
     def proceed(self) -> bool:
-        """Handle what waits, now that there is a slot; False when another task of this inbox has done so."""
+        """Handle what waits, now that a slot is free; return False if another task of this inbox has done so."""
         if not self._waiting:
             self._leave()
             return False
@@ -231,20 +231,20 @@ class Inbox:
         context = self._context
         if context is not None and self._parallel > 1:
             context = context.copy()
-        # The name says what a stop waits for. With one, asyncio need not make one up, which takes longer.
+        # A stop logs the name of the task. With a name asyncio need not generate one, which is slower.
         task = asyncio.get_running_loop().create_task(self._work(entry), name=_name_of(entry), context=context)
         self._running[task] = self._client
         task.add_done_callback(self._running.pop)
 
     def _next(self, waiting: deque[Entry]) -> Entry:
-        """Take the message that has waited longest, and read on when few are left."""
+        """Remove the message that has waited longest, and resume reading when few are left."""
         entry = waiting.popleft()
         self._weigh(-entry.size)
         self._read_on()
         return entry
 
     def _read_on(self) -> None:
-        """End a pause, if it may end by now (`Reading`)."""
+        """End the pause if that is possible now (`Reading`)."""
         if self._reading is _ON:
             return
         if not self._workers if self._reading is _BARRED else self._is_half_empty:
@@ -271,7 +271,7 @@ class Inbox:
         self._weigh(-self._waiting_bytes)
 
     def _leave(self) -> None:
-        """Called when a worker has gone, and go on if that was the last one to be waited for."""
+        """Called when a worker has ended; continue if it was the last one to wait for."""
         self._workers -= 1
         if self._reading is _BARRED:
             self._read_on()
@@ -282,14 +282,14 @@ class Inbox:
             self._handle = _nothing
 
     async def _work(self, entry: Entry) -> None:
-        """Handle a message, and then what waits; but when others wait for a slot, only behind them."""
+        """Handle a message, and then those that wait; if others wait for a slot, only after them."""
         try:
             while True:
                 await self._handle(entry)
                 if not self._waiting:
                     self._waiting = None
                     return
-                if self._workers > self._parallel:  # it was wider before
+                if self._workers > self._parallel:  # `parallel` was larger before
                     return
                 if self._slots.crowded:
                     self._workers += 1

@@ -1,4 +1,4 @@
-"""A client's message: from the text of a frame to known keys in one spelling."""
+"""A client's message: from the text of a frame to known keys in their canonical spelling."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,15 +22,15 @@ Ref = str | int
 
 @dataclass(slots=True)
 class ClientMessage:
-    """What a client sent. Not frozen only because one is made per message, and frozen ones cost three times as much.
+    """What a client sent. Not frozen because one is created per message, and a frozen one costs three times as much.
 
     Attributes:
         message: any JSON value; None and ``""`` are empty.
-        path: where it is to go; None asks for nothing. Likewise `client_id` and `group`.
-        direct: it is to go back to its sender alone.
+        path: requested as target; None requests nothing. The same holds for `client_id` and `group`.
+        direct: whether it goes back to its sender alone.
         ref: the client's own mark, echoed in errors.
-        targeted: whether it asks for anything: path, id, group or direct.
-        document: the whole object, but for ``ref``; None if `message` is all of it.
+        targeted: whether it requests any target: path, id, group or direct.
+        document: the whole object without ``ref``; None if `message` is its only key.
 
     """
 
@@ -50,12 +50,12 @@ class ClientMessage:
 
     @property
     def strange(self) -> bool:
-        """Whether it has keys of its own, but no ``message``: what it says stands where nobody looks."""
+        """Whether it has keys of its own, but no ``message``: then its content is in keys that nothing reads."""
         document = self.document
         return document is not None and "message" not in document and not _KEYS.issuperset(document)
 
     def requested(self) -> list[RequestedTarget]:
-        """Name what the client asks for."""
+        """Return the names of what the client requests."""
         return [
             requested
             for requested, asked in (
@@ -69,11 +69,11 @@ class ClientMessage:
 
 
 class RejectedMessageError(Exception):
-    """A message was refused.
+    """A message was rejected.
 
     Attributes:
         error: what its sender is told.
-        ref: the message's own mark, as far as it could be read.
+        ref: the message's own mark, if it could be read.
 
     """
 
@@ -86,11 +86,11 @@ class RejectedMessageError(Exception):
 def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
     """Read the UTF-8 text of a frame.
 
-    Keys count exactly, then without case of A to Z (Pode behaviour 10). `gate` judges the object in that spelling,
-    without ``ref``.
+    Keys match exactly first, then ignoring the case of A to Z (Pode behaviour 10). `gate` validates the object in the
+    canonical spelling, without ``ref``.
 
     Raises:
-        RejectedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` refuses it.
+        RejectedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` rejects it.
 
     """
     try:
@@ -128,15 +128,15 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
 
 
 def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
-    """Read a message that has nothing but a value, which asks for nothing: most do, so it is quick.
+    """Read a message that has only a value and no target: the fast path for most messages.
 
     Returns:
-        The value that `read_message` would give; None for every other message, those that are refused, empty, large or
-        long for its schema among them: see `read_message`.
+        The value that `read_message` would return; None for every other message, if rejected, empty, large or
+        slow to validate: see `read_message`.
 
     """
     if len(payload) >= LARGE or is_deep(payload) or (gate is not None and len(payload) > gate.short):
-        return None  # it is looked at closely, and judged once, by `read_message`
+        return None  # `read_message` examines it and validates it once
     try:
         document = _loads(payload)
     except orjson.JSONDecodeError:
@@ -152,7 +152,7 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
 
 
 def _in_one_spelling(document: dict[str, Any]) -> dict[str, Any]:
-    """Bring known keys to their spelling; a key that is there exactly leaves its variants alone."""
+    """Convert known keys to their canonical spelling; if the exact key is present, its variants are left alone."""
     renamed: dict[str, Any] = {}
     for key, value in document.items():
         known = _BY_FOLDED_KEY.get(fold_case(key), key)
@@ -171,7 +171,7 @@ def _check_ref(ref: Any) -> None:
 
 
 def _text(document: dict[str, Any], key: str, ref: Ref | None) -> str | None:
-    """Read what narrows the target: null is not given, but an empty text would mean everyone where one was meant."""
+    """Read a key that narrows the target: null means absent; empty text is rejected, as it would mean everyone."""
     value = document.get(key)
     if value is None or (isinstance(value, str) and value):
         return value
@@ -191,5 +191,5 @@ def _truth(document: dict[str, Any], key: str, ref: Ref | None) -> bool:
 
 
 def _json_error(error: orjson.JSONDecodeError) -> str:
-    """Word a JSON error without the message's own text."""
+    """Return the words for a JSON error, without the message's own text."""
     return f"{error.msg.split(':')[0]} at character {error.pos}"

@@ -1,4 +1,4 @@
-"""What plugins say of all messages and broadcasts before anything becomes of them; where none does, nothing is asked.
+"""Plugins' filters, called for every message and broadcast before anything else; without filters nothing is called.
 
 ::
 
@@ -18,10 +18,10 @@ _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 class Veto(Exception):  # noqa: N818 - what a filter says
-    """Raised by a filter: the message, or the broadcast, goes nowhere.
+    """Raised by a filter: the message, or the broadcast, is dropped.
 
     Args:
-        code: for the sender's program: words of small letters, digits and hyphens. Without one nobody is told.
+        code: for the sender's program: words of lowercase letters, digits and hyphens. Without it nobody is told.
         detail: one sentence for the person who sent it.
         pointer: a JSON Pointer (RFC 6901) to what is wrong in the message; empty for the whole.
 
@@ -38,14 +38,14 @@ class Veto(Exception):  # noqa: N818 - what a filter says
 
 @dataclass(slots=True)
 class Outgoing:
-    """A value on its way to clients. A filter may put another value in its place.
+    """A value on its way to clients. A filter may replace the value.
 
     Attributes:
         value: what is sent: JSON, or of a signal with ``format: raw`` text or bytes. None sends nothing.
-        path: only clients on this path; None is on any, as in the next two.
+        path: only clients on this path; None is any path. The next two work the same way.
         groups: only clients of one of these.
         client: only the client of this id.
-        origin: the path that it comes from; None if no client's message has brought it about.
+        origin: the path that it comes from; None if no client's message caused it.
         raw: whether it is a frame of a signal with ``format: raw``.
 
     """
@@ -63,8 +63,8 @@ class Filters:
     """The filters of all plugins. Each raises nothing but `Veto`.
 
     Attributes:
-        message: is given a message that its schema has let pass, and may change it; None if there is none.
-        broadcast: is given what is to be sent, likewise.
+        message: is called with a message that its schema accepted, and may change it; None if there is none.
+        broadcast: is called with a value to send, and may change it; None if there is none.
 
     """
 

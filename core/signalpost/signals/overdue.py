@@ -1,4 +1,4 @@
-"""Handlers of signals that take long: the log names those that hang, and those of clients who have gone are ended."""
+"""Slow handlers of signals: hung ones are logged, and those of disconnected clients are cancelled."""
 
 import asyncio
 import logging
@@ -12,10 +12,10 @@ from signalpost.signals.rule import SignalRule
 logger = logging.getLogger("signalpost.signals")
 
 LONGEST_ABSENCE = 60.0
-"""Seconds that handlers of a client who has gone may take."""
+"""Seconds that handlers of a disconnected client may take."""
 
 HUNG = 60.0
-"""Seconds after which the log names a handler that is still at work."""
+"""Seconds after which a running handler is logged."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,9 +23,9 @@ class Handling:
     """A message that is being handled.
 
     Attributes:
-        scope: ends it.
-        since: when it began, by the loop's clock.
-        is_told: whether the log has named it.
+        scope: cancels it.
+        since: when it started, by the loop's clock.
+        is_told: whether it has been logged.
 
     """
 
@@ -40,7 +40,7 @@ class Handling:
 
 
 class Deadline:
-    """The time that the messages of a client who has gone have; `is_over` when no more are handled."""
+    """The time left for the messages of a disconnected client; `is_over` is set when no more of them are handled."""
 
     __slots__ = ("is_over",)
 
@@ -49,14 +49,14 @@ class Deadline:
 
 
 class Overdue:
-    """The messages of all clients that are being handled; looked at once in a while, as long as there are any."""
+    """The messages of all clients that are being handled; checked periodically while there are any."""
 
     def __init__(self) -> None:
         self._all: set[Handling] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, scope: asyncio.Timeout, client: Client, rule: SignalRule) -> Handling:
-        """Note that a message is being handled."""
+        """Add a message that is being handled."""
         loop = asyncio.get_running_loop()
         handling = Handling(scope, client, rule, loop.time())
         self._all.add(handling)
@@ -65,18 +65,18 @@ class Overdue:
         return handling
 
     def end(self, handling: Handling) -> None:
-        """Note that it is done."""
+        """Remove it when it is done."""
         self._all.discard(handling)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()
 
     def leave(self, client: ClientId) -> "Deadline":
-        """Return the messages of a client who has gone their time, and then end what is under way."""
+        """Start the time limit for the messages of a disconnected client; after it, cancel what is under way."""
         deadline = Deadline()
-        # Nothing but this is kept meanwhile: what belongs to a connection goes when its last message has been handled.
+        # Only this is kept meanwhile: what belongs to a connection is freed when its last message has been handled.
         asyncio.get_running_loop().call_later(LONGEST_ABSENCE, self._end_all, client, deadline)
         return deadline
 

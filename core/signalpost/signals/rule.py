@@ -1,4 +1,4 @@
-"""A signal's rule: what becomes of the messages that arrive on one WebSocket path, resolved and checked."""
+"""A signal's rule: what happens to messages that arrive on one WebSocket path, resolved and checked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
 
 
 class Program(Protocol):
-    """A compiled list of actions; see `signalpost.actions.program.Program`, which is a layer above.
+    """A compiled list of actions; see `signalpost.actions.program.Program`, in a higher layer.
 
     Its text names its steps: ``if, broadcast``.
     """
@@ -25,32 +25,32 @@ class Program(Protocol):
 
     @property
     def foreign(self) -> bool:
-        """Whether code of plugins may be run by it."""
+        """Whether it may run plugins' code."""
 
     @property
     def calls(self) -> frozenset[str]:
         """The names of handlers that it may call."""
 
     def run(self, event: Any) -> Any:
-        """Do all steps at once; for a program that does not wait.
+        """Run all steps at once; for a program that does not wait.
 
         Raises:
-            StepFailedError: a step failed, and the rest was not done.
+            StepFailedError: a step failed, and the rest did not run.
 
         """
 
     async def run_async(self, event: Any, *, charge: Callable[[float], None] | None = None) -> Any:
-        """Do all steps, waiting where one waits; `charge` is told of the seconds that they worked.
+        """Run all steps, awaiting those that wait; `charge` is called with the seconds that they worked.
 
         Raises:
-            StepFailedError: a step failed, and the rest was not done.
+            StepFailedError: a step failed, and the rest did not run.
 
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Re-broadcast the message: to whom it asks for, or as `SignalConfig.rebroadcast` says."""
+    """Re-broadcast the message: to the target that it requests, or as `SignalConfig.rebroadcast` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Call:
     """Call a plugin's handler.
 
     Attributes:
-        code: what the log calls it.
+        code: its name in the log.
 
     """
 
@@ -66,12 +66,12 @@ class Call:
     code: Code = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "code", self.handler.code)  # made once, not for each message
+        object.__setattr__(self, "code", self.handler.code)  # created once, not per message
 
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Do a list of actions."""
+    """Run a list of actions."""
 
     program: Program
 
@@ -86,18 +86,18 @@ class SignalRule:
     """One signal of the plan.
 
     Attributes:
-        config: what routes.yaml, or a plugin's decorator, says of it.
-        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        config: from routes.yaml or a plugin's decorator.
+        owner: what declared it: ``routes.yaml:14``, or a plugin's name.
         endpoints: names of the endpoints that serve it; never empty.
-        reaction: what is done with a message.
-        gate: judges the client's whole message object; None lets every message pass.
-        connected: what is done when a client has come; `disconnected`, when it is gone. If one of them or the reaction
-            is a list that waits, all are done in a task, in their order.
-        filters: what plugins say of messages; None where no plugin has one.
-        declared: whether routes.yaml or a plugin declares it; else it is what becomes of all other paths.
-        shortcut: everyone or the sender, where a message that asks for nothing goes there and needs no deciding; worked
-            out once, for what is done with most messages.
-        work: what is done with a message, for whoever waits for that: ``handler shout of plugin chat``.
+        reaction: to a message.
+        gate: validates the client's whole message object; None accepts every message.
+        connected: runs when a client has connected; `disconnected`, when it is gone. If one of them or the reaction
+            is a list that waits, all run in a task, in their order.
+        filters: of plugins, for messages; None if no plugin has one.
+        declared: whether routes.yaml or a plugin declares it; else it is the rule of all other paths.
+        shortcut: everyone or the sender, if a message without a target goes there without a decision; computed
+            once, for the fast path of most messages.
+        work: names what handles a message, for logs about waiting for it: ``handler shout of plugin chat``.
 
     """
 
@@ -114,12 +114,12 @@ class SignalRule:
     work: str = field(init=False, compare=False)
 
     def __repr__(self) -> str:
-        return f"SignalRule({self.owner})"  # what it holds may be a secret: its path, what its steps send
+        return f"SignalRule({self.owner})"  # its path and what its steps send may contain a secret
 
     def __post_init__(self) -> None:
         plain = self.reaction == RELAY and self.config.format is MessageFormat.JSON and self.filters is None
         goes = self.config.rebroadcast if plain and self.config.rebroadcast in _SHORT else None
-        object.__setattr__(self, "shortcut", goes)  # the way of a frozen dataclass
+        object.__setattr__(self, "shortcut", goes)  # as a frozen dataclass does it
         object.__setattr__(self, "work", self._work())
 
     @property
@@ -129,17 +129,17 @@ class SignalRule:
 
     @property
     def do(self) -> Program | None:
-        """The list of actions that is done with a message."""
+        """The list of actions that runs for a message."""
         return self.reaction.program if isinstance(self.reaction, Do) else None
 
     @property
     def code(self) -> Code | None:
-        """What the log calls its handler."""
+        """The name of its handler in the log."""
         return self.reaction.code if isinstance(self.reaction, Call) else None
 
     @property
     def cancel_when_gone(self) -> bool:
-        """Whether its handler is cancelled when the client goes, and what the client still has waiting is dropped."""
+        """Whether its handler is cancelled, and the client's waiting messages dropped, when the client disconnects."""
         return self.handler is not None and self.handler.cancel_when_gone
 
     def _work(self) -> str:

@@ -1,4 +1,4 @@
-"""A session: one client on one signal. Its messages come in here and are decided, delivered or handed to a handler."""
+"""A session: one client on one signal. Its messages are received, decided, delivered or passed to a handler."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ _BINARY_OPCODE = int(Opcode.BINARY)
 _RAW = MessageFormat.RAW
 _SENDER = Rebroadcast.SENDER
 _MAPPING_BEGINS = "{ \t\r\n\ufeff"
-_MAYBE_MAPPING = b"{ \t\r\n\xef"  # what the text of a mapping can begin with, a byte order mark included
+_MAYBE_MAPPING = b"{ \t\r\n\xef"  # how the text of a mapping can begin, a byte order mark included
 _BINARY = ClientError(ErrorCode.UNSUPPORTED_FRAME, "this signal takes text, not binary frames")
 _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply", "/message")
 FORGED = ClientError(
@@ -50,7 +50,7 @@ _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle thi
 
 
 class Host(Protocol):
-    """What a session needs around it: a `signalpost.node.Node`, which says what each is."""
+    """What a session needs from its surroundings: a `signalpost.node.Node`, which documents each."""
 
     hub: Hub
     broadcaster: Broadcaster
@@ -63,7 +63,7 @@ class Host(Protocol):
 
     @property
     def work(self) -> Work:
-        """What is under way by the plan at work."""
+        """What is under way by the current plan."""
 
     @property
     def patience(self) -> float:
@@ -73,7 +73,8 @@ class Host(Protocol):
 class Session:
     """One client's messages on one signal.
 
-    What needs no waiting is done where it is received; only what needs a handler has an `Inbox`, made when needed.
+    A message that need not wait is handled where it is received; only one that needs a handler goes to an `Inbox`,
+    which is created on demand.
 
     Args:
         source: the client's connection.
@@ -109,14 +110,14 @@ class Session:
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
         self._context: Context | None = None
-        self._cancellable: set[asyncio.Task[None]] | None = None  # at work in a handler that asks for that
-        self._deadline: Deadline | None = None  # once the client has gone
+        self._cancellable: set[asyncio.Task[None]] | None = None  # running in a handler with cancel_when_gone
+        self._deadline: Deadline | None = None  # once the client is gone
 
     def switch_rule(self, rule: SignalRule, source: Source) -> None:
-        """Take messages by another rule, and from another source, from the next one on.
+        """Handle messages by another rule, and from another source, from the next one on.
 
-        What is being handled, and what waits for that, is handled by the rule that it came under: its schema has let
-        it pass, and its handler is the one that this schema is for. Nothing that comes now overtakes it.
+        Messages that are being handled or wait stay with the rule under which they were received: its schema accepted
+        them, and that schema belongs to its handler. No later message overtakes them.
         """
         self._source = source
         self.rule = rule
@@ -131,19 +132,19 @@ class Session:
             self._inbox.switch_source(source, rule.config.parallel, last=at_once)
 
     def context(self) -> Context:
-        """Return the context of the client's own, in which plugins' code is run for it."""
+        """Return the client's own context, in which plugins' code runs for it."""
         if self._context is None:
             self._context = self._host.base.copy()
         return self._context
 
     def arrive(self, hooks: Collection[asyncio.Task[None]] = ()) -> None:
-        """Do what the rule does when a client has come.
+        """Run what the rule does when a client has connected.
 
-        If something of that waits, the client is in no audience meanwhile, and not read from; see
+        If that waits, the client is in no audience meanwhile, and nothing is read from it; see
         `signalpost.signals.arrival`.
 
         Args:
-            hooks: of plugins, which wait; the rule's list is done behind them.
+            hooks: of plugins, to be awaited; the rule's list runs after them.
 
         """
         program = self.rule.connected
@@ -153,16 +154,16 @@ class Session:
             self._source.read_on(False)
             self._arrival = Arrival(self, hooks)
             self._arrival.begin(host.work, host.running, host.patience)
-        elif self.client.closing:  # a hook has refused it
+        elif self.client.closing:  # a hook has rejected it
             self._arrival = Arrival(self)
         elif program is not None:
             self._run_list(ClientArrival(program))
 
     def arrived(self, arrival: Arrival) -> None:
-        """Read from the client, if it has not gone: all that waited has been done, or was given up.
+        """Read from the client if it is still there: its arrival is done or was abandoned.
 
         Args:
-            arrival: if it never came to the rule's list, there is nothing to be done when the client is gone, either.
+            arrival: if it never started the rule's list, the list for the client's departure does not run either.
 
         """
         if arrival.begun:
@@ -179,9 +180,9 @@ class Session:
         return bool(self._inbox)
 
     def left(self) -> bool:
-        """Called when the client has gone; return whether what it has sent is still handled.
+        """Called when the client has disconnected; return whether its messages are still handled.
 
-        It is not where the handler asks to be cancelled when its client goes: then the one at work is.
+        They are not if the signal has `cancel_when_gone`: then the running handler is cancelled.
         """
         if self._host.shared.waits:
             self._host.shared.gone(self.client)
@@ -195,7 +196,7 @@ class Session:
         return not self.rule.cancel_when_gone
 
     def hurry(self) -> None:
-        """End what is handled of a client that has gone when it has been gone for long enough."""
+        """Cancel what is handled for a disconnected client after it has been gone for too long."""
         if self._deadline is None:
             self._deadline = self._host.overdue.leave(self.client.id)
 
@@ -205,10 +206,10 @@ class Session:
             self._inbox.abandon()
 
     def disconnected(self, code: int) -> None:
-        """Do what the rule does when a client is gone, behind all of its messages; nothing comes from it any more.
+        """Run what the rule does when a client has disconnected, after all of its messages; no more can arrive.
 
         Args:
-            code: how its connection ended.
+            code: with which its connection ended.
 
         """
         arrival = self._arrival
@@ -218,13 +219,13 @@ class Session:
         elif arrival.under_way:
             arrival.left = code
             return
-        # These refer to the session: nothing of it is to wait for the garbage collector.
+        # These refer to the session: free them now instead of waiting for the garbage collector.
         self._arrival = None
         if self._inbox is not None:
             self._inbox.end()
 
     def receive(self, opcode: int, payload: bytes) -> None:
-        """Take a message: text (valid UTF-8) or binary."""
+        """Receive a message: text (valid UTF-8) or binary."""
         rule = self.rule
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
@@ -239,7 +240,7 @@ class Session:
             self._consider(payload, rule)
 
     def _consider(self, payload: bytes, rule: SignalRule) -> None:
-        """Read a message that has something to decide about it, and do what is decided."""
+        """Read a message that needs a decision, and do what is decided."""
         try:
             message = read_message(payload, rule.gate)
         except RejectedMessageError as refused:
@@ -267,7 +268,7 @@ class Session:
             self._reject(decision.error, message.ref)
 
     def _passes(self, message: ClientMessage, filters: Filters) -> bool:
-        """Let plugins change a message; return whether they let it pass."""
+        """Call plugins' filters, which may change a message; return whether they accept it."""
         if filters.message is None:
             return True
         document = message.document or {"message": message.message}
@@ -289,12 +290,12 @@ class Session:
         return True
 
     def _vetoed(self, veto: Veto, ref: Ref | None) -> None:
-        """Tell the sender why its message goes nowhere, if the plugin that says so has said why."""
+        """Tell the sender why its message was dropped, if the plugin's veto has a code."""
         if veto.code:
             self._reject(ClientError(veto.code, veto.detail, veto.pointer), ref)
 
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
-        """Decide what becomes of a message, by the client's rule and by those of the paths that it asks for."""
+        """Decide what happens to a message, by the client's rule and by those of the paths that it requests."""
         broadcaster = self._host.broadcaster
         decision = decide(rule, self.client, message, broadcaster.canonical_path_for(self.client))
         if message.targeted and broadcaster.guard is not None and not isinstance(decision, Reject | Ignore):
@@ -303,12 +304,12 @@ class Session:
         return decision
 
     def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> None:
-        """Send a client's value to a target; None is the sender alone, who needs no looking up.
+        """Send a client's value to a target; None is the sender alone, which needs no lookup.
 
         Args:
             value: of the message.
             target: where it goes.
-            message: None if it has nothing but the value.
+            message: None if it has only the value.
 
         """
         client = self.client
@@ -325,19 +326,19 @@ class Session:
                     path = self._host.broadcaster.slot(value, path)
                 self._host.hub.send(client, frame, path)
             elif target.client is not None and self._host.hub.find(target.client) is None:
-                return  # nobody, or one that is arriving, which other clients do not reach yet
+                return  # nobody, or an arriving client, which other clients do not reach yet
             elif (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 self._deliver_beyond(value, target, message, guard)
             elif value is not None and value != "":
                 self._host.broadcaster.send_one(value, target, client.path)
         except TypeError:
-            # orjson reads four times as deep as it writes.
+            # orjson parses four times as deep as it serializes.
             self._reject(_TOO_DEEP, ref)
         except Veto as veto:
             self._vetoed(veto, ref)
 
     def _deliver_beyond(self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard) -> None:
-        """Send a value to whoever takes it of those on other paths; what asks for a client's id has been judged."""
+        """Send a value to clients on other paths that accept it; a message to a client's id was checked before."""
         client, broadcaster = self.client, self._host.broadcaster
         if target.client is not None:
             broadcaster.send(value, (target,), client.path)
@@ -346,7 +347,7 @@ class Session:
         broadcaster.relay(value, target, client, guard.refused(client, document))
 
     def _relay(self, opcode: int, payload: bytes) -> None:
-        """Re-broadcast a frame as it is, empty ones too: there are no keys in it to ask for anything."""
+        """Re-broadcast a frame as it is, even an empty one: it has no keys that could request a target."""
         client = self.client
         if opcode == _TEXT and not payload and (alive := client.encoding.codec.alive()):
             client.send(alive)
@@ -377,10 +378,10 @@ class Session:
             self._host.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
 
     def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:
-        """Return what plugins let pass of a frame.
+        """Return a frame as the plugins' filters pass it on.
 
         Raises:
-            Veto: that is nothing.
+            Veto: a filter stops it.
 
         """
         value: Any = payload.decode() if opcode == _TEXT else payload
@@ -411,7 +412,7 @@ class Session:
     # Actions and handlers
 
     def _act(self, message: ClientMessage) -> None:
-        """Do the rule's list of actions."""
+        """Run the rule's list of actions."""
         program = self.rule.do
         if program is None:
             return
@@ -422,14 +423,14 @@ class Session:
             self._reject(_FAILED, message.ref)
 
     def _run(self, program: Program, event: SignalEvent | ClientEvent) -> None:
-        """Do a list that does not wait; what plugins have in it is run in the client's own context."""
+        """Run a list that does not wait; plugins' code in it runs in the client's own context."""
         if program.foreign:
             self.context().run(program.run, event)
         else:
             program.run(event)
 
     def _run_list(self, what: ClientArrival | ClientDeparture) -> None:
-        """Do a list of actions about the client itself."""
+        """Run a list of actions about the client itself."""
         if what.program.waits or (self._inbox is not None and self._inbox.busy):
             self._invoke(what)
             return
@@ -502,7 +503,7 @@ class Session:
             self._inbox.finish(entry)
 
     async def _handle_cancellable(self, handling: Awaitable[Any]) -> None:
-        """Await a handler that is to be cancelled when the client goes, without ending the task that it is run in."""
+        """Await a handler that is cancelled when the client disconnects, without ending the task in which it runs."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine is run by one
         cancellable = self._cancellable = self._cancellable or set()
@@ -511,7 +512,7 @@ class Session:
             await handling
         except asyncio.CancelledError:
             if self._cancellable is cancellable or not task.cancelling() or task.uncancel():
-                raise  # it is not for the client, or not for it alone
+                raise  # the cancellation is not for the client's handler, or not for it alone
         finally:
             cancellable.discard(task)
 
@@ -526,7 +527,7 @@ class Session:
         try:
             async with scope:
                 is_told = await self._handle_entry(entry)
-            if scope.expired() and not is_told:  # the handler caught its cancellation and went on to its end
+            if scope.expired() and not is_told:  # the handler caught its cancellation and ran to its end
                 self._overran(handling, message, None)
         except TimeoutError as error:
             self._overran(handling, message, error)
@@ -537,7 +538,7 @@ class Session:
     def _overran(
         self, handling: Handling, message: ClientMessage | ClientArrival | ClientDeparture, error: TimeoutError | None
     ) -> None:
-        """Tell the log, the hooks `on_error` and the sender that the time for a message was over."""
+        """Report to the log, the hooks `on_error` and the sender that the time for a message was over."""
         rule, text = handling.rule, "was cancelled, since its client had gone"
         if not handling.is_told:
             text = f"took longer than {rule.config.timeout or 0.0:g} s"
@@ -550,7 +551,7 @@ class Session:
             self._reject(_FAILED, message.ref)
 
     async def _handle_entry(self, entry: Entry) -> bool:
-        """Do what a message, or a client's coming and going, calls for; return whether it failed and that was told."""
+        """Handle a message, an arrival or a departure; return whether it failed and the failure was reported."""
         message, timestamp, rule, _, _ = entry
         client = self.client
         try:
@@ -564,7 +565,7 @@ class Session:
                 await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
         except StepFailedError as error:
             self.step_failed(error)
-        except BaseException as error:  # SystemExit, too, which would end the loop
+        except BaseException as error:  # SystemExit, too: it would end the event loop
             if is_the_task_s(error):
                 raise
             logger.error(  # noqa: TRY400 - of what the plugin really raised

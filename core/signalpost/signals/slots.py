@@ -1,18 +1,18 @@
-"""How many handlers may be at work at once, over all clients of a server, and who is next."""
+"""How many handlers may run at once, over all clients of a server, and which one is next."""
 
 from collections import deque
 from typing import Protocol
 
 
 class Waiter(Protocol):
-    """Who waits for a slot."""
+    """A waiter for a slot."""
 
     def proceed(self) -> bool:
-        """Use the slot that has come free; False when it is not needed any more."""
+        """Use the slot that is free now; return False if it is no longer needed."""
 
 
 class HandlerSlots:
-    """A number of slots, and a line of those who wait for one: first come, first served.
+    """A number of slots, and a first-in, first-out queue of waiters.
 
     Args:
         number: of slots; at least 1.
@@ -27,30 +27,30 @@ class HandlerSlots:
 
     @property
     def crowded(self) -> bool:
-        """Whether somebody waits."""
+        """Whether a waiter is queued."""
         return bool(self._line)
 
     def take(self) -> bool:
-        """Take a slot; False when there is none, and so as long as somebody waits."""
+        """Acquire a slot; return False if none is free, or if a waiter is queued."""
         if self._free <= 0:
             return False
         self._free -= 1
         return True
 
     def line_up(self, waiter: Waiter) -> None:
-        """Wait for a slot, behind all who wait already; the same waiter may stand in line several times."""
+        """Queue a waiter behind all others; the same waiter may be queued several times."""
         self._line.append(waiter)
 
     def give(self) -> None:
-        """Give a slot back: to the first in line, if anybody waits."""
-        if self._free >= 0:  # else more are at work than there are slots by now
+        """Release a slot: to the first waiter, if there is one."""
+        if self._free >= 0:  # else more handlers run than there are slots now
             while self._line:
                 if self._line.popleft().proceed():
                     return
         self._free += 1
 
     def resize(self, more: int) -> None:
-        """Have `more` slots than before, or fewer; nobody who is at work is disturbed."""
+        """Add `more` slots, or remove some if negative; running handlers are not disturbed."""
         self._free += more
         while self._free > 0 and self._line:
             if self._line.popleft().proceed():

@@ -1,4 +1,4 @@
-"""Which signal a WebSocket path belongs to."""
+"""The table of signals: which one serves a WebSocket path."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,19 +14,19 @@ _NO_PARAMS: Mapping[str, str | int] = {}
 _ANY_PATH = PathPattern.parse("/<path:path>")
 
 OPEN_WARD = ""
-"""The ward of all clients whose signals hold nothing against messages from other paths."""
+"""The ward of all clients whose signals check nothing about messages from other paths."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPath:
-    """The signal that takes a path.
+    """The signal that serves a path.
 
     Attributes:
-        path: the text of the path in its one spelling: literals as declared, parameters as given.
+        path: the text of the path in its canonical spelling: literals as declared, parameters as requested.
         params: the path's parameters; empty on a path that no signal declares.
-        place: whose clients are one audience: the path, and what sets a signal of some endpoints apart from what
+        place: whose clients are one audience: the path, and what distinguishes a signal of some endpoints from what
             others have at that path.
-        ward: whose clients are held against the same when messages come from elsewhere; None where nobody is.
+        ward: whose clients have the same check for messages from elsewhere; None if no clients have one.
 
     """
 
@@ -38,18 +38,18 @@ class ResolvedPath:
 
 
 class SignalTable:
-    """Resolves WebSocket paths, literals without case (Pode behaviour 17).
+    """Resolves WebSocket paths, ignoring the case of literals (Pode behaviour 17).
 
     Args:
         rules: of one plan; no two of one endpoint share a path.
         endpoints: names of all WebSocket endpoints.
-        refuse_undeclared: whether paths that no signal declares are refused, rather than re-broadcast as in Pode.
-        filters: what plugins say of messages on such paths.
+        refuse_undeclared: whether paths that no signal declares are rejected, rather than re-broadcast as in Pode.
+        filters: of plugins, for messages on such paths.
 
     Attributes:
-        bound: whether any signal is there at some endpoints only.
-        keys: by which signals tell values of one path apart for slow clients.
-        wards: signals that hold messages from other paths against themselves: that take none, or have a schema.
+        bound: whether any signal exists at some endpoints only.
+        keys: by which signals distinguish values of one path for slow clients.
+        wards: signals that check messages from other paths: that accept none, or have a schema.
 
     """
 
@@ -74,13 +74,13 @@ class SignalTable:
         for rule in rules:
             for name in rule.endpoints:
                 self._tables[name].add(rule.config.path, rule)
-            # Two endpoints may each have a signal on one path; for the spelling of targets the first one counts.
+            # Two endpoints may each have a signal on one path; the first one defines the spelling of targets.
             if rule.config.path.key not in seen:
                 seen.add(rule.config.path.key)
                 self._all.add(rule.config.path, None)
 
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
-        """Find the signal for the text of a path at an endpoint; None when it is refused, or no path."""
+        """Return the signal for the text of a path at an endpoint; None if the path is rejected or invalid."""
         match = self._tables[endpoint].match(path)
         if match is not None:
             return self._resolved(match.value, match.path, match.params)
@@ -99,24 +99,24 @@ class SignalTable:
 
     @property
     def guarded(self) -> bool:
-        """Whether any signal holds messages from other paths against itself."""
+        """Whether any signal checks messages from other paths."""
         return bool(self.wards)
 
     def place(self, endpoint: str, path: str) -> Place:
-        """Return the place of a path at an endpoint; where that is refused, one where nobody is."""
+        """Return the place of a path at an endpoint; if the path is rejected there, a place without clients."""
         resolved = self.resolve(endpoint, path)
         return self.canonical_path(path) if resolved is None else resolved.place
 
     def places(self, path: str) -> tuple[Place, ...]:
-        """Return the places of a path wherever a signal declares it; where none does, that of the undeclared path."""
+        """Return the places of a path at every signal that declares it; if none does, that of the undeclared path."""
         found = (self.resolve(endpoint, path) for endpoint in self._tables)
         declared = dict.fromkeys(each.place for each in found if each is not None and each.rule.declared)
         return tuple(declared) or (self.canonical_path(path),)
 
     def canonical_path(self, path: str) -> str:
-        """Bring the path of a target to the spelling that clients' paths have; what is no path stays as it is.
+        """Convert the path of a target to the spelling of clients' paths; text that is not a path is unchanged.
 
-        Nobody is ever connected on what is no path, nor is what is undeclared ever the path of a declared signal.
+        No client is ever connected on text that is not a path, and an undeclared path never equals a declared one.
         """
         match = self._all.match(path)
         return match.path if match is not None else plain_path(path)
@@ -128,9 +128,9 @@ def path_of(place: Place | None) -> str | None:
 
 
 def _ward(rule: SignalRule) -> str:
-    return sys.intern("\n".join((rule.config.path.key, *sorted(rule.endpoints))))  # each client keeps it
+    return sys.intern("\n".join((rule.config.path.key, *sorted(rule.endpoints))))  # each client keeps a reference to it
 
 
 def _undeclared(endpoint: str, filters: Filters | None) -> SignalRule:
-    """Return what Pode does on a path without a signal: re-broadcast, to everyone or where the client asks."""
+    """Return the rule of Pode for a path without a signal: re-broadcast to everyone, or to the requested target."""
     return SignalRule(SignalConfig((), _ANY_PATH), "undeclared", frozenset({endpoint}), filters=filters, declared=False)

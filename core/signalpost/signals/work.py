@@ -1,13 +1,13 @@
-"""What is under way by one plan, so that its plugins are not shut down beneath it."""
+"""Work under way by one plan: its plugins must not be shut down before it is done."""
 
 import asyncio
 
 
 class Work:
-    """Counts what has been begun by one plan and is not done: messages, requests, runs of jobs.
+    """Counts work that one plan has started and not finished: messages, requests, runs of jobs.
 
-    A message counts from when it is accepted, though it may wait for its turn. When another plan takes over, nothing
-    more is begun here, and the count goes to zero.
+    A message counts from when it is accepted, even while it waits for its turn. When another plan takes over, nothing
+    more is started here, and the count falls to zero.
 
     Attributes:
         open: how much is under way.
@@ -18,25 +18,25 @@ class Work:
 
     def __init__(self) -> None:
         self.open = 0
-        self._over: asyncio.Event | None = None  # while somebody waits
+        self._over: asyncio.Event | None = None  # while a caller waits
 
     def begin(self) -> None:
-        """Count one more."""
+        """Add one."""
         self.open += 1
 
     def end(self, _task: object = None) -> None:
-        """Count one less; a task's done callback may do that."""
+        """Subtract one; may be the done callback of a task."""
         self.open -= 1
         if not self.open and self._over is not None:
             self._over.set()
 
     def abandon(self) -> None:
-        """Let whoever waits go on: what is under way is not waited for."""
+        """Release the callers of `over`: what is under way is not waited for."""
         if self._over is not None:
             self._over.set()
 
     async def over(self, patience: float) -> bool:
-        """Wait until nothing is under way; False when it still is after `patience` seconds, or was abandoned."""
+        """Wait until nothing is under way; return False if work remains after `patience` seconds, or was abandoned."""
         if self.open:
             self._over = asyncio.Event()
             try:
