@@ -1,4 +1,4 @@
-"""An audience: the clients that one target reaches, kept so that writing to all of them is one tight loop."""
+"""An audience: the clients that one target reaches, stored so that writing to all of them is one tight loop."""
 
 from array import array
 from collections.abc import Iterator, Mapping
@@ -8,12 +8,12 @@ from signalpost.delivery.codec import Encoding
 
 
 class Lane:
-    """The clients of an audience that read the very same bytes.
+    """The clients of an audience that receive the same bytes.
 
     Attributes:
-        encoding: how they read.
-        direct: by descriptor, ready to be written to.
-        indirect: those with an outbox; an ordered set.
+        encoding: of these clients.
+        direct: by descriptor, ready for a write.
+        indirect: clients with an outbox; an ordered set.
 
     """
 
@@ -27,7 +27,7 @@ class Lane:
 
     @property
     def descriptors(self) -> "array[int]":
-        """Those of `direct`, as a writer wants them."""
+        """The descriptors of `direct`, in the form that a writer needs."""
         if self._descriptors is None:
             self._descriptors = descriptors_of(self.direct)
         return self._descriptors
@@ -41,7 +41,7 @@ class Lane:
             self.indirect[client] = None
 
     def discard(self, client: Client) -> None:
-        """Take a client out, whichever mode it was added in."""
+        """Remove a client, whichever mode it was added in."""
         if self.direct.get(client.descriptor) is client:
             del self.direct[client.descriptor]
             self._descriptors = None
@@ -49,15 +49,15 @@ class Lane:
 
 
 def descriptors_of(clients: Mapping[int, Client]) -> "array[int]":
-    """Return the keys as a writer wants them."""
-    return array("i", list(clients))  # of a list an array knows the length beforehand, and takes half as long
+    """Return the keys in the form that a writer needs."""
+    return array("i", list(clients))  # array() knows the length of a list in advance, and takes half as long
 
 
 class Audience:
     """Everyone, the clients of a path, or those of a group.
 
     Attributes:
-        lanes: one for each encoding that a client of this audience has had.
+        lanes: one for each encoding that a client of this audience has ever had.
 
     """
 

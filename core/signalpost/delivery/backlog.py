@@ -1,4 +1,4 @@
-"""What waits for all clients together, and who must go when it is more than the server may hold."""
+"""The bytes that wait for all clients together, and which clients are dropped when they exceed the limit."""
 
 import logging
 from collections.abc import Callable
@@ -13,7 +13,7 @@ class Backlogged(Protocol):
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait for it to read."""
+        """Bytes that wait until it reads."""
 
 
 W = TypeVar("W", bound=Backlogged)
@@ -22,11 +22,11 @@ W = TypeVar("W", bound=Backlogged)
 class Backlog(Generic[W]):
     """The outboxes of all clients together.
 
-    A client's share is what waited for it when it was last weighed. A transport does not say how far it has come, so
-    shares may be too large, never too small: all are weighed anew before anybody must go.
+    A client's share is what waited for it when it was last measured. A transport does not report its progress, so
+    shares may be too large, never too small: all are measured again before a client is dropped.
 
     Args:
-        most: bytes that all outboxes together may hold; None is no bound.
+        most: bytes that all outboxes together may hold; None is no limit.
 
     Attributes:
         most: the same; it may change.
@@ -43,7 +43,7 @@ class Backlog(Generic[W]):
 
     @property
     def over(self) -> bool:
-        """Whether more may be waiting than the outboxes may hold."""
+        """Whether more bytes may be waiting than the outboxes may hold."""
         return self.most is not None and self.total > self.most
 
     def note_waiting(self, client: W, waiting: int) -> None:
@@ -56,11 +56,11 @@ class Backlog(Generic[W]):
             self.total -= shares.pop(client)
 
     def take_heaviest(self) -> list[W]:
-        """Return those with the largest shares, largest first, without whom the rest is not too much; forget them."""
+        """Remove and return the clients with the largest shares, largest first, until the rest is within the limit."""
         for client in tuple(self._shares):
             self.note_waiting(client, client.waiting)
         heaviest: list[W] = []
-        # Sorted only when somebody must go.
+        # Sorted only when a client must be dropped.
         for client in sorted(self._shares, key=self._shares.__getitem__, reverse=True) if self.over else ():
             if not self.over:
                 break
@@ -73,11 +73,11 @@ LOG = logging.getLogger(__name__)
 
 
 class ShedLog:
-    """Says how many clients were dropped, a line a second at most.
+    """Logs how many clients were dropped, at most one line per second.
 
     Args:
         outboxes: bytes that may wait for all clients together.
-        call_later: runs a function after so many seconds (``loop.call_later``).
+        call_later: runs a function after a number of seconds (``loop.call_later``).
 
     """
 
@@ -88,7 +88,7 @@ class ShedLog:
         self._tally = Tally(self._tell, call_later)
 
     def __call__(self, clients: int) -> None:
-        """Called when so many clients were dropped."""
+        """Called with the number of clients that were dropped."""
         self._tally.add(clients)
 
     def _tell(self, clients: int) -> None:

@@ -1,4 +1,4 @@
-"""Brokers: what stands between those who publish and the hubs that deliver."""
+"""Brokers: the layer between publishers and the hubs that deliver."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -11,25 +11,25 @@ Deliver = Callable[[Publication], Receipt]
 
 
 class Broker(Protocol):
-    """Brings every publication to every process whose clients it may be for, in the order in which it was published."""
+    """Carries each publication to each process that may have clients for it, in the order of publication."""
 
     def publish(self, publication: Publication) -> Receipt:
-        """Publish, without waiting; report what became of it here, as far as that is known."""
+        """Publish without waiting; return what happened to it here, as far as that is known."""
 
     async def start(self, deliver: Deliver) -> None:
-        """Begin to bring publications to `deliver`.
+        """Start calling `deliver` with publications.
 
         Raises:
-            OperatorError: it cannot.
+            OperatorError: it cannot start.
 
         """
 
     async def stop(self) -> None:
-        """Bring nothing any more; what was published before has been delivered here."""
+        """Stop calling `deliver`; all that was published before has been delivered here."""
 
 
 class LocalBroker:
-    """The broker of a server that is alone: what is published is delivered at once."""
+    """The broker of a single server: delivers each publication at once."""
 
     __slots__ = ("_deliver",)
 
@@ -45,4 +45,4 @@ class LocalBroker:
         self._deliver = deliver
 
     async def stop(self) -> None:
-        """See `Broker.stop`: there is nothing."""
+        """See `Broker.stop`: there is nothing to stop."""

@@ -1,4 +1,4 @@
-"""A client: one open connection, where it belongs, and what waits to be written to it."""
+"""A client: one open connection, its place, and what waits to be written to it."""
 
 import contextlib
 import fcntl
@@ -19,7 +19,7 @@ from signalpost.delivery.transport import Buffer, Transport
 from signalpost.websocket.frames import CloseCode
 
 NO_DESCRIPTOR = -1
-"""In place of a file descriptor: everything must go through the transport (TLS)."""
+"""In place of a file descriptor: every write must go through the transport (TLS)."""
 
 
 LONGEST_GROUP = 255
@@ -29,13 +29,13 @@ _NO_GROUPS: frozenset[str] = frozenset()
 _NO_PARAMS: Mapping[str, str | int] = {}
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
 _INT = struct.Struct("i")
-_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # Linux has it
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # only Linux has it
 _ACKED = slice(120, 128)  # tcpi_bytes_acked of struct tcp_info (linux/tcp.h)
-_QUEUED = Fate.QUEUED  # a look into an Enum's class costs as much as the rest of `enqueue`
+_QUEUED = Fate.QUEUED  # a lookup in an Enum's class costs as much as the rest of `enqueue`
 
 
 class _Ending(Enum):
-    """What becomes of the transport once everything is written."""
+    """What happens to the transport once everything is written."""
 
     NOT_YET = 0
     HALF = 1
@@ -46,9 +46,9 @@ _NOT_YET = _Ending.NOT_YET
 
 
 def reset(transport: Transport) -> None:
-    """End a connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only that."""
+    """End a connection at once and free the kernel's buffers (linger 0 sends a RST). The peer sees only the RST."""
     sock = transport.get_extra_info("socket")
-    # Without a descriptor to spare the buffers are freed later, by the kernel's own timeout.
+    # Without a spare descriptor the buffers are freed later, by the kernel's own timeout.
     with contextlib.suppress(OSError):
         if sock is not None and sock.fileno() >= 0:
             with socket.socket(fileno=os.dup(sock.fileno())) as twin:
@@ -57,22 +57,22 @@ def reset(transport: Transport) -> None:
 
 
 class Membership(Protocol):
-    """What a client needs of its hub, which alone changes where a client belongs."""
+    """What a client needs of its hub, which alone changes the client's place and groups."""
 
     def send(self, client: "Client", data: bytes) -> bool:
-        """Queue an encoded frame for one client; False when it was dropped for being too slow."""
+        """Queue an encoded frame for one client; return False if it was dropped for being too slow."""
 
     def send_last(self, client: "Client", data: bytes) -> bool:
-        """Queue the last frames of a client, for which there is always room; False when it is gone."""
+        """Queue the last frames of a client, which always fit; return False if it is gone."""
 
     def remove(self, client: "Client") -> None:
-        """Write what is queued, then forget the client and its descriptor. Twice is no error."""
+        """Write what is queued, then forget the client and its descriptor. Calling it twice is no error."""
 
     def regroup(self, client: "Client", groups: frozenset[str]) -> None:
-        """Move the client to just these groups."""
+        """Set the client's groups to exactly these."""
 
     def note_drop(self, client: "Client", code: int) -> None:
-        """Note that the client's connection is ended at once."""
+        """Note that the client's connection is aborted."""
 
     def note_waiting(self, client: "Client", waiting: int) -> None:
         """Note how many bytes wait for the client now."""
@@ -81,30 +81,30 @@ class Membership(Protocol):
 class Client:
     """One open connection.
 
-    A client is in one of two modes, which the hub alone switches, so that no frame ever overtakes another::
+    A client is in one of two modes. Only the hub switches them, so that no frame ever overtakes another::
 
         direct    nothing waits: the hub writes to its descriptor
           | the socket did not take all          ^ the transport holds nothing any more
           v                                      |
         indirect  frames wait in its outbox, bounded; a chunk at a time goes to the transport (always so with TLS)
 
-    What is kept for the client is the policy's business only while the transport holds bytes back: until then frames of
-    a loop turn are on their way.
+    The policy applies to the client's waiting frames only while the transport holds bytes back: until then, frames of a
+    loop turn are on their way.
 
     Attributes:
-        path: where it is connected: the declared spelling of literals, its own parameters.
-        place: whose clients are one audience, likewise `ward`; see `signalpost.signals.table.ResolvedPath`.
+        path: of its connection: the declared spelling of literals, its own parameters.
+        place: whose clients are one audience; for `ward` too, see `signalpost.signals.table.ResolvedPath`.
         params: the parameters of `path`.
-        groups: those it has joined.
-        endpoint: where it is connected.
-        encoding: how it reads.
+        groups: that it has joined.
+        endpoint: of its connection.
+        encoding: of what it receives.
         descriptor: of its cleartext socket, or `NO_DESCRIPTOR`.
         direct: its mode.
         policy: what happens when more waits than its outbox holds.
-        arriving: it is in no audience yet (`signalpost.delivery.hub.Hub.hold`); only what is sent to it alone
+        arriving: whether it is in no audience yet (`signalpost.delivery.hub.Hub.hold`); only what is sent to it alone
             reaches it.
-        closing: a close frame was sent, or it is being dropped: nothing more is queued.
-        close_code: how the connection ends, once that is decided; else 0.
+        closing: whether a close frame was sent, or it is being dropped; nothing more is queued.
+        close_code: with which the connection ends, once decided; else 0.
 
     """
 
@@ -167,18 +167,18 @@ class Client:
         self._outbox: Outbox | None = None
         self._dismiss: Callable[[], None] | None = None
         self._data: dict[str, Any] | None = None
-        self._behind = 0  # bytes in the transport behind the frame at its head, when they were given
+        self._behind = 0  # bytes in the transport behind its first frame, at the time of the write
         self._ending = _Ending.NOT_YET
         self.descriptor = NO_DESCRIPTOR
         if transport.get_extra_info("ssl_object") is None and (sock := transport.get_extra_info("socket")) is not None:
             self.descriptor = sock.fileno()
-        # The handshake's answer may still be in the transport: a broadcast must not overtake it.
+        # The handshake's response may still be in the transport: a broadcast must not overtake it.
         self._paused = bool(transport.get_write_buffer_size()) and self.descriptor != NO_DESCRIPTOR
         self.direct = self.descriptor != NO_DESCRIPTOR and not self._paused
 
     @property
     def id(self) -> ClientId:
-        """Unique, chosen by the server. A plugin that could write it would have the hub lose the client."""
+        """Unique, chosen by the server. Read-only: the hub would lose a client whose id changed."""
         return self._id
 
     def __repr__(self) -> str:
@@ -188,7 +188,7 @@ class Client:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What plugins keep about this client, by names of their choice; gone with the client."""
+        """What plugins store about this client, by names of their choice; removed with the client."""
         if self._data is None:
             self._data = {}
         return self._data
@@ -197,8 +197,8 @@ class Client:
         """Add the client to a group. Joining twice is no error.
 
         Raises:
-            TypeError: it is no string, so nobody could send to it.
-            ValueError: it is empty, likewise, or longer than 255 characters: a client may have chosen it.
+            TypeError: the name is not a string, so nobody could send to the group.
+            ValueError: the name is empty, or longer than 255 characters: a client may have chosen it.
 
         """
         if not isinstance(group, str):
@@ -209,16 +209,16 @@ class Client:
             self._hub.regroup(self, self.groups | {group})
 
     def leave(self, group: str) -> None:
-        """Take the client out of a group. Leaving one it is not in is no error."""
+        """Remove the client from a group. Leaving a group that it is not in is no error."""
         if group in self.groups and not self.closing:
             self._hub.regroup(self, self.groups - {group})
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Send what is queued, then a close frame; the peer's answer ends the connection (RFC 6455 section 7.1.2).
+        """Send what is queued, then a close frame; the peer's close frame ends the connection (RFC 6455 section 7.1.2).
 
         Args:
             code: see RFC 6455 section 7.4; 4000 to 4999 are the application's own.
-            reason: cut to 123 bytes of UTF-8.
+            reason: truncated to 123 bytes of UTF-8.
 
         Raises:
             ValueError: `code` must not be sent.
@@ -239,15 +239,15 @@ class Client:
 
     @property
     def heeded(self) -> bool:
-        """Whether the client has gone, and what it had sent is still handled."""
+        """Whether the client has disconnected while messages that it sent are still handled."""
         return self._dismiss is not None
 
     def heed(self, dismiss: Callable[[], None] | None) -> None:
-        """Note that the client has gone, and what it had sent is handled until `dismiss` ends that; None: it is not."""
+        """Note that a disconnected client's messages are handled until `dismiss` ends that; None: no longer."""
         self._dismiss = dismiss
 
     def dismiss(self) -> None:
-        """Drop what a client that has gone had sent."""
+        """Drop the messages of a client that has disconnected."""
         dismiss, self._dismiss = self._dismiss, None
         if dismiss is not None:
             dismiss()
@@ -259,13 +259,13 @@ class Client:
 
     @property
     def waiting(self) -> int:
-        """Bytes that wait for the client to read, the transport's included."""
+        """Bytes that wait until the client reads, including the transport's."""
         outbox = self._outbox
         return (outbox.size if outbox is not None else 0) + self._transport.get_write_buffer_size()
 
     @property
     def unconfirmed(self) -> int:
-        """Bytes that the peer's machine has not confirmed to have: what waits, and what the kernel holds."""
+        """Bytes that the peer's machine has not acknowledged: what waits, and what the kernel holds."""
         held = bytearray(_INT.size)
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
@@ -274,13 +274,13 @@ class Client:
         return self.waiting + int(_INT.unpack(held)[0])
 
     def allow(self, limit: int, policy: SlowPolicy | LatestBy) -> None:
-        """Change what may wait for the client. What waits already is let out by the policy that it came under."""
+        """Change how many bytes may wait for the client. What waits already stays under the earlier policy."""
         self._limit = limit
         self.policy = policy
 
     @property
     def confirmed(self) -> int:
-        """Bytes that the peer's machine has ever confirmed to have; 0 where the system does not say (tcp(7))."""
+        """Bytes that the peer's machine has ever acknowledged; 0 where the system does not report it (tcp(7))."""
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             if sock is not None and sock.fileno() >= 0 and _TCP_INFO is not None:
@@ -290,16 +290,16 @@ class Client:
         return 0
 
     def send(self, frame: bytes) -> bool:
-        """Queue a notice, encoded; False when the client is gone, or was dropped for being too slow."""
+        """Queue an encoded notice; return False if the client is gone, or was dropped for being too slow."""
         return self._hub.send(self, frame)
 
     def send_away(self, code: CloseCode, reason: str, retry_ms: int | None = None) -> None:
-        """Close the connection as `close` does, with the code that means `code` to this kind of client.
+        """Close the connection as `close` does, with the equivalent of `code` for this kind of client.
 
         Args:
-            code: what the server means.
+            code: as the server means it.
             reason: see `close`.
-            retry_ms: milliseconds after which the client is asked to come back; None if it is not asked to.
+            retry_ms: milliseconds after which the client is asked to reconnect; None if it is not asked to.
 
         """
         codec = self.encoding.codec
@@ -307,7 +307,7 @@ class Client:
         self._close(code, codec.goodbye(code, reason, retry_ms))
 
     def left(self, code: int) -> None:
-        """Called when the connection has ended, or is about to without a closing handshake."""
+        """Called when the connection has ended, or is about to end without a closing handshake."""
         self.close_code = self.close_code or code
         self._hub.remove(self)
         self.closing = True
@@ -315,7 +315,7 @@ class Client:
         self._hub.note_waiting(self, 0)
 
     def drop(self, code: int) -> None:
-        """End the connection at once, by a reset."""
+        """Abort the connection with a reset."""
         self.dismiss()
         if self._transport.is_closing() and not self._transport.get_write_buffer_size():
             return  # it is over already; a reset now would only overtake the close frame
@@ -343,16 +343,16 @@ class Client:
             self._transport.write_eof()
 
     def enqueue(self, data: bytes, path: str | None = None, *, last: bool = False) -> Fate:
-        """Let a frame wait (indirect mode); see `signalpost.delivery.outbox.Outbox.offer`.
+        """Queue a frame (indirect mode); see `signalpost.delivery.outbox.Outbox.offer`.
 
-        A frame is always taken when nothing waits; the limit bounds what waits behind the frame being written. In the
-        middle of a loop turn nobody knows yet what the transport would take of this turn's frames: it is offered them
-        before a client counts as slow.
+        A frame is always accepted when nothing waits; the limit applies to what waits behind the frame being written.
+        During a loop turn it is unknown how much of this turn's frames the transport accepts: it is offered them before
+        a client counts as slow.
 
         Args:
             data: encoded.
             path: of a value, or `NO_PATH`; None for a notice.
-            last: nothing comes after it: there is always room.
+            last: no frame follows it: it is always accepted.
 
         """
         outbox = self._outbox
@@ -368,10 +368,10 @@ class Client:
         return _QUEUED
 
     def write_waiting(self) -> int:
-        """Return what waits to the transport, a chunk at a time, until that holds bytes back (indirect mode).
+        """Write what waits to the transport, a chunk at a time, until it holds bytes back (indirect mode).
 
         Returns:
-            The bytes that wait now, the transport's included.
+            The bytes that wait now, including the transport's.
 
         """
         outbox = self._outbox
@@ -386,12 +386,12 @@ class Client:
         return self._transport.get_write_buffer_size()
 
     def keep(self, frames: Sequence[bytes], sent: int, paths: Sequence[str | None] = ()) -> Fate:
-        """Let what a direct write did not take wait.
+        """Queue what a direct write left over.
 
         Args:
-            frames: what was offered, in order.
-            sent: how many bytes of it the socket took; fewer than all.
-            paths: of the frames, as in `enqueue`; not needed by a client that is to lose nothing.
+            frames: that were written, in order.
+            sent: how many of their bytes the socket accepted; fewer than all.
+            paths: of the frames, as in `enqueue`; not needed for a client that must lose nothing.
 
         """
         index = 0
@@ -407,21 +407,21 @@ class Client:
 
     @property
     def writable(self) -> bool:
-        """Whether its descriptor may be written to: the transport holds nothing back, and is not to be asked."""
+        """Whether its descriptor may be written to directly: the transport holds no bytes, and need not be used."""
         return not self._paused and not self.closing and self.descriptor != NO_DESCRIPTOR
 
     def paused(self) -> None:
-        """Called when the transport holds bytes."""
+        """Called when the transport begins to hold bytes."""
         self._paused = True
 
     def resumed(self) -> int:
-        """Called when the transport holds nothing any more; return as `write_waiting`."""
+        """Called when the transport holds no bytes any more; return the same as `write_waiting`."""
         self._paused = False
         return self.write_waiting()
 
     def _give(self, data: Buffer, behind: int) -> None:
         self._behind = behind
         self._transport.write(data)
-        # TLS counts its records here too; it alone says when it has enough.
+        # TLS counts its records here too; only the transport knows when it has enough.
         if self.descriptor != NO_DESCRIPTOR and self._transport.get_write_buffer_size():
             self._paused = True

@@ -1,4 +1,4 @@
-"""What each kind of client reads: a codec words it; an encoding is a codec, with compression or without."""
+"""What each kind of client receives: a codec defines the format; an encoding is a codec with or without compression."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -12,17 +12,17 @@ from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_
 _TEXT = int(Opcode.TEXT)
 
 Deflate = Callable[[bytes], bytes]
-"""Compresses an encoded frame for clients of one set of parameters; returns it as it is if that does not pay."""
+"""Compresses an encoded frame for clients of one set of parameters; returns it unchanged if that does not pay."""
 
 
 class Codec:
-    """Words what one kind of client is sent; all that it returns is ready for the socket.
+    """Encodes all that one kind of client is sent; every result is ready for the socket.
 
-    This is the codec of plain clients, as Pode's are: bare values, and errors as the only envelope. Another kind of
-    client has a codec that is derived from it.
+    This is the codec of plain clients, such as Pode's: bare values, and errors as the only envelope. Another kind of
+    client has a codec derived from this one.
 
     Attributes:
-        name: the subprotocol by which clients ask for it (RFC 6455 section 1.9).
+        name: the subprotocol by which clients request it (RFC 6455 section 1.9).
 
     """
 
@@ -33,7 +33,7 @@ class Codec:
         return encode_frame(publication.opcode, publication.data)
 
     def alone(self, value: Any, path: str) -> bytes:
-        """Encode a value for one client alone, from its own path; what `value` does, without a publication.
+        """Encode a value for one client alone, from its own path; like `value`, without a publication.
 
         Raises:
             TypeError: `value` is not JSON.
@@ -42,47 +42,47 @@ class Codec:
         return encode_frame(_TEXT, text_of(value) if isinstance(value, str) else json_of(value))
 
     def error(self, error: ClientError, ref: str | int | None) -> bytes:
-        """Encode what the sender of a rejected message is told; empty if this kind of client is not told.
+        """Encode an error for the sender of a rejected message; empty if this kind of client is not told.
 
         Args:
             error: what is wrong.
-            ref: the message's own.
+            ref: of the message.
 
         """
         body = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
         return _envelope("error", body if ref is None else body | {"ref": ref})
 
     def welcome(self, client_id: str, path: str) -> bytes:
-        """Encode the first thing that a client reads; empty for none."""
+        """Encode the first frame for a client; empty for none."""
         return b""
 
     def lagged(self, missed: int) -> bytes:
-        """Encode what stands in place of values that were left out for a slow client; empty for none."""
+        """Encode the frame that replaces values left out for a slow client; empty for none."""
         return b""
 
     def alive(self) -> bytes:
-        """Encode the answer to an empty text, which asks for a sign of life; empty if it asks for nothing."""
+        """Encode the answer to an empty text message, which is a keepalive; empty if this kind of client has none."""
         return b""
 
     def ping(self) -> bytes:
-        """Encode a question that any bytes at all answer (RFC 6455 section 5.5.2)."""
+        """Encode a ping, which any received bytes answer (RFC 6455 section 5.5.2)."""
         return _PING
 
     def close_code(self, code: CloseCode) -> CloseCode:
-        """Return the code that tells this kind of client what the server means by `code`.
+        """Return the close code that means the server's `code` to this kind of client.
 
-        1012 and 1013 came to the registry after RFC 6455: to many clients (Qt, gun, faye, OkHttp 3) they are a protocol
-        error, so plain clients are told something near.
+        1012 and 1013 were registered after RFC 6455. Many clients (Qt, gun, faye, OkHttp 3) treat them as a protocol
+        error, so plain clients receive a similar code.
         """
         return _OF_THE_RFC.get(code, code)
 
     def goodbye(self, code: int, reason: str, retry_ms: int | None) -> bytes:
-        """Encode the last thing that a client reads.
+        """Encode the last frames for a client.
 
         Args:
             code: see RFC 6455 section 7.4.
-            reason: cut to 123 bytes of UTF-8.
-            retry_ms: milliseconds after which it is asked to come back; None if it is not asked to.
+            reason: truncated to 123 bytes of UTF-8.
+            retry_ms: milliseconds after which it is asked to reconnect; None if it is not asked to.
 
         Raises:
             ValueError: `code` must not be sent.
@@ -92,12 +92,12 @@ class Codec:
 
 
 class V1Codec(Codec):
-    """The envelopes of ``signalpost.v1``: objects with one key, which says what it is."""
+    """The envelopes of ``signalpost.v1``: objects with one key, which names their kind."""
 
     name = "signalpost.v1"
 
     def value(self, publication: Publication) -> bytes:
-        """Encode ``{"signal": {"path": …, "value": …}}``; a raw frame stays as it is."""
+        """Encode ``{"signal": {"path": …, "value": …}}``; a raw frame is unchanged."""
         if publication.is_raw:
             return publication.encoded(PLAIN)
         value = publication.value
@@ -118,7 +118,7 @@ class V1Codec(Codec):
         return _envelope("lagged", {"missed": missed})
 
     def alive(self) -> bytes:
-        """Encode a sign of life: pings and pongs are nothing that a page in a browser sees."""
+        """Encode a keepalive answer: a page in a browser does not see pings and pongs."""
         return _ALIVE
 
     def close_code(self, code: CloseCode) -> CloseCode:
@@ -126,18 +126,18 @@ class V1Codec(Codec):
         return code
 
     def goodbye(self, code: int, reason: str, retry_ms: int | None) -> bytes:
-        """Encode a close frame and, before it, when to come back."""
+        """Encode a close frame, preceded by the time to reconnect."""
         bye = b"" if retry_ms is None else _envelope("bye", {"retry_ms": retry_ms})
         return bye + encode_close(code, reason)
 
 
 class Encoding:
-    """How one kind of client reads: two clients of one encoding are sent the very same bytes. Compared by identity.
+    """The wire format of one kind of client: clients of one encoding receive the same bytes. Compared by identity.
 
     Args:
-        codec: words what is sent.
-        deflate: compresses it; None does not.
-        bare: the encoding of the same codec that does not compress.
+        codec: encodes what is sent.
+        deflate: compresses it; None for no compression.
+        bare: the encoding of the same codec without compression.
 
     Attributes:
         encode: encodes a publication; `Publication.encoded` does that once for all clients.
@@ -166,10 +166,10 @@ class Encoding:
 
 
 class Encodings:
-    """The encodings of one server, each made once.
+    """The encodings of one server, each created once.
 
     Args:
-        codecs: further ones.
+        codecs: additional ones.
 
     """
 
@@ -181,11 +181,11 @@ class Encodings:
         self._made: dict[tuple[str, Deflate | None], Encoding] = {(V1.codec.name, None): V1}
 
     def preferred(self, protocols: Sequence[str]) -> Sequence[str]:
-        """Return the subprotocols of a signal that has further ones: ours go before them, but for those it names."""
+        """Return the subprotocols of a signal that has more: ours precede them, except those that it names itself."""
         return (*(name for name in self._names if name not in protocols), *protocols)
 
     def of(self, protocol: str, deflate: Deflate | None = None) -> Encoding:
-        """Return the encoding of a subprotocol; that of plain clients if it has none of its own."""
+        """Return the encoding of a subprotocol; that of plain clients if the subprotocol has none."""
         name = protocol if protocol in self._codecs else PLAIN.codec.name
         found = self._made.get((name, deflate))
         if found is None:

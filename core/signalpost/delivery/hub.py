@@ -1,7 +1,7 @@
-"""The hub: who is connected where, and who gets what. It knows no await, no JSON and no Sanic.
+"""The hub: which clients are connected where, and which receive what. It uses no await, no JSON and no Sanic.
 
-`Hub.deliver` is a plain function. It queues; `Hub.flush`, at the end of the loop turn, writes everything of that turn
-in one write per client. Total order holds: every client gets what it gets in the order of the calls.
+`Hub.deliver` is a plain function that queues. `Hub.flush`, at the end of the loop turn, writes everything of that turn
+in one write per client. The order is total: every client receives its frames in the order of the calls.
 
 One rule keeps that order: before a client changes its mode or its memberships, everything queued is written.
 """
@@ -24,16 +24,18 @@ from signalpost.websocket.frames import CloseCode
 
 K = TypeVar("K")
 
-# Names of the module's own: a look into an Enum's class costs as much as the rest of what is done with it.
+# Module globals: a lookup in an Enum's class costs as much as the rest of what is done with it.
 _QUEUED, _TOO_SLOW = Fate.QUEUED, Fate.TOO_SLOW
 
 
 DELIVERY = 32
-"""Bytes that a delivery counts for besides those of its value: what it costs to think of one client."""
+"""Bytes that a delivery to one client counts for in addition to its value: the fixed cost per client."""
 
 MOST_QUEUED = MEBIBYTE // 4
-"""Bytes of values that may be queued before they are written, whether the turn of the loop is over or not. So a client
-that is up to date is never given more at once than its outbox holds."""
+"""Bytes of values that may be queued before they are written, even during a loop turn.
+
+So a client that is up to date never receives more at once than its outbox holds.
+"""
 
 
 class Hub:
@@ -41,19 +43,19 @@ class Hub:
 
     Args:
         call_soon: runs a function at the end of the loop turn (``loop.call_soon``).
-        outboxes: bytes that may wait for all clients together; beyond it those for whom most waits are dropped, at the
-            end of the loop turn. None is no bound.
-        shed: hears how many were dropped for that.
+        outboxes: bytes that may wait for all clients together; beyond it the clients with most are dropped, at the
+            end of the loop turn. None is no limit.
+        shed: called with the number of clients dropped for that.
         writer: writes to the descriptors of many clients.
 
     Attributes:
-        clients: all that are connected, by id; those that are arriving are among them.
-        everyone: the same but for those that are arriving, as an audience.
-        closing: those that were sent a close frame, or are being dropped, and whose connection has not ended yet.
-        work: bytes of all values that were ever queued, each counted for every client that it was for, and a little for
-            each client besides. Whoever lets others have their turn looks how far it has grown.
-        observer: hears of clients that are dropped; None if nobody wants to.
-        strain: has senders wait for clients that are sent more than they can read; None where nobody waits.
+        clients: all connected clients by id, including those that are arriving.
+        everyone: the same without those that are arriving, as an audience.
+        closing: clients that were sent a close frame or are being dropped, and whose connection has not ended yet.
+        work: bytes of all values ever queued, counted once for each receiving client, plus a little for
+            each client. Callers that yield to others check how far it has grown.
+        observer: notified of clients that are dropped; None for no observer.
+        strain: makes senders wait for clients that are sent more than they can read; None if no sender waits.
 
     """
 
@@ -94,7 +96,7 @@ class Hub:
         self._wards: dict[str, Audience] = {}
         self._queue: list[Entry] = []
         self._queued = 0  # bytes of the values in it
-        self._unwritten: dict[Client, None] = {}  # indirect clients that were given frames in this loop turn
+        self._unwritten: dict[Client, None] = {}  # indirect clients that received frames in this loop turn
         self._backlog: Backlog[Client] = Backlog(outboxes)
         self._shed = shed
         self._writer = writer or OneByOne()
@@ -105,13 +107,13 @@ class Hub:
         self.strain: Strain | None = None
         self.observer: Observer | None = None
 
-    # Who is where
+    # Where clients are
 
     def add(self, client: Client) -> None:
-        """Add a client to everyone and to its path; broadcasts made before do not reach it.
+        """Add a client to everyone and to its path; earlier broadcasts do not reach it.
 
         Raises:
-            ValueError: its id is taken.
+            ValueError: its id is in use.
 
         """
         if client.id in self.clients:
@@ -122,20 +124,20 @@ class Hub:
             audience.lane(client).add(client)
 
     def hold(self, client: Client) -> None:
-        """Take a client out of all audiences until `admit`; what is sent to it alone still reaches it."""
+        """Remove a client from all audiences until `admit`; what is sent to it alone still reaches it."""
         if not client.arriving and self._still_has(client):
             self._leave_audiences(client)
             client.arriving = True
 
     def admit(self, client: Client) -> None:
-        """Add a client that was held to everyone, to its path and to the groups that it has joined."""
+        """Add a held client to everyone, to its path and to the groups that it has joined."""
         if client.arriving and self._still_has(client):
             client.arriving = False
             for audience in self._audiences_of(client, client.groups):
                 audience.lane(client).add(client)
 
     def remove(self, client: Client) -> None:
-        """Write what is queued, then forget the client and its descriptor. Twice is no error."""
+        """Write what is queued, then forget the client and its descriptor. Calling it twice is no error."""
         if not self._still_has(client):
             return
         del self.clients[client.id]
@@ -144,7 +146,7 @@ class Hub:
         self.closing.add(client)
 
     def note_drop(self, client: Client, code: int) -> None:
-        """Note that a client's connection is ended at once."""
+        """Note that a client's connection is aborted."""
         if self.observer is not None:
             self.observer.dropped(client.id, client.path, code)
 
@@ -157,14 +159,14 @@ class Hub:
             callback()
 
     def when_closed(self, callback: Callable[[], None]) -> None:
-        """Call back once no connection is closing any more; at once if none is."""
+        """Call back once no connection is closing any more; at once if none is closing now."""
         if self.closing:
             self._when_closed = callback
         else:
             callback()
 
     def regroup(self, client: Client, groups: frozenset[str]) -> None:
-        """Move the client to just these groups."""
+        """Set the client's groups to exactly these."""
         if not self._still_has(client):
             return
         if not client.arriving:
@@ -186,21 +188,21 @@ class Hub:
             audience.lane(client).add(client)
 
     def has_ward(self, ward: str) -> bool:
-        """Return whether any client is of a ward."""
+        """Return whether any client belongs to a ward."""
         return ward in self._wards
 
     def find(self, client_id: str) -> Client | None:
-        """Find a client by its id, unless it is arriving."""
+        """Return the client with this id, unless it is arriving."""
         client = self.clients.get(ClientId(client_id))
         return None if client is None or client.arriving else client
 
     def bound_outboxes(self, most: int | None, shed: Callable[[int], None] | None = None) -> None:
-        """Let all outboxes together hold other bytes from now on; the arguments are those of the hub."""
+        """Change how many bytes all outboxes together may hold; the arguments are those of the hub."""
         self._backlog.most = most
         self._shed = shed
 
     def resumed(self, client: Client) -> None:
-        """Called when a client's transport holds nothing any more: what waits is written, then it goes direct."""
+        """Called when a client's transport holds no bytes any more: write what waits, then go direct."""
         self.note_waiting(client, client.resumed())
         if client.writable:
             self._switch(client, direct=True)
@@ -216,7 +218,7 @@ class Hub:
             lane.add(client)
 
     def _still_has(self, client: Client) -> bool:
-        """Write what is queued, and return whether the client is still there: it may prove to be gone or too slow."""
+        """Write what is queued, and return whether the client remains: it may turn out to be gone or too slow."""
         if self.clients.get(client.id) is client:
             self.flush()
         return self.clients.get(client.id) is client
@@ -244,10 +246,10 @@ class Hub:
             if not self._groups.get(name, True):
                 del self._groups[name]
 
-    # Who gets what
+    # Who receives what
 
     def reaches(self, client: Client, target: Target) -> bool:
-        """Return whether a client is, or will be once it is admitted, among those whom a target reaches."""
+        """Return whether a target reaches a client, or will once the client is admitted."""
         return (
             client.id != target.excluding
             and (target.client is None or client.id == target.client)
@@ -257,7 +259,7 @@ class Hub:
         )
 
     def deliver(self, publication: Publication) -> Receipt:
-        """Queue a publication for everyone that its target reaches."""
+        """Queue a publication for every client that its target reaches."""
         if self._queued > MOST_QUEUED:
             self.flush()
         target = publication.target
@@ -284,7 +286,7 @@ class Hub:
         return Receipt(matched, matched - dropped, dropped, size)
 
     def _willing(self, target: Target) -> list[Audience]:
-        """Return the audiences that make up everyone, but for wards that refuse; the sender's own place is willing."""
+        """Return the audiences that make up everyone, without wards that refuse; the sender's place never does."""
         audiences = [audience for ward, audience in self._wards.items() if ward not in target.refusing]
         home = None if target.home is None else self._paths.get(target.home)
         if home and next(iter(home)).ward in target.refusing:
@@ -292,13 +294,13 @@ class Hub:
         return audiences
 
     def send(self, client: Client, data: bytes, path: str | None = None) -> bool:
-        """Queue an encoded frame for one client; False when it is not queued: the client is gone or too slow.
+        """Queue an encoded frame for one client; return False if it is not queued: the client is gone or too slow.
 
         Args:
-            client: who gets it.
-            data: encoded as the client reads it.
-            path: of a value: where it was sent, else where it came from, else `NO_PATH`; the client's policy may leave
-                it out. None is a notice, which never is.
+            client: that receives it.
+            data: in the client's encoding.
+            path: of a value: its target's, else its sender's, else `NO_PATH`; the client's policy may leave
+                the value out. None is a notice, which is never left out.
 
         """
         if self._queued > MOST_QUEUED:
@@ -314,12 +316,12 @@ class Hub:
             if fate is _TOO_SLOW:
                 client.drop(CloseCode.TOO_SLOW)
             return False
-        if not self._scheduled:  # asked here, too: a call for each of many messages is felt
+        if not self._scheduled:  # checked here too: a call per message is measurable
             self._schedule()
         return True
 
     def send_last(self, client: Client, data: bytes) -> bool:
-        """Queue the last frames of a client: even a full outbox has room for them; False when the client is gone."""
+        """Queue the last frames of a client, which fit even in a full outbox; return False if the client is gone."""
         if client.direct:
             self._queue.append((client, data, None))
         elif client.closing:
@@ -331,7 +333,7 @@ class Hub:
         return True
 
     def _audience(self, target: Target) -> Audience | None:
-        """Return the audience that is just this target, or None where it must be selected."""
+        """Return the audience that is exactly this target, or None if clients must be selected."""
         if target.client is not None or (target.refusing and target.groups is not None):
             return None
         if target.path is None:
@@ -344,11 +346,11 @@ class Hub:
         return None
 
     def _select(self, target: Target) -> list[Client]:
-        """Return the clients of a target that intersects or unites."""
+        """Return the clients of a target that is an intersection or a union."""
         return [client for client in self._reached(target) if self.reaches(client, target)]
 
     def _reached(self, target: Target) -> Iterable[Client]:
-        """Return those among whom the clients of a target are: of an id or of groups."""
+        """Return the candidates for the clients of a target with an id or groups."""
         if target.client is not None:
             client = self.clients.get(target.client)
             return () if client is None else (client,)
@@ -362,7 +364,7 @@ class Hub:
         return Receipt(len(clients), queued, len(clients) - queued, publication.size)
 
     def _enqueue(self, audience: Audience, publication: Publication, excluding: Client | None) -> int:
-        """Let a publication wait for the audience's indirect clients; return for how many it could not."""
+        """Queue a publication for the audience's indirect clients; return for how many that failed."""
         slow: list[Client] = []
         path = publication.path or NO_PATH
         left_out = 0
@@ -376,7 +378,7 @@ class Hub:
                             slow.append(client)
                         elif fate is not _QUEUED:
                             left_out += 1
-        # Only now: to drop a client is to write what is queued first, and whom that makes indirect has the frame.
+        # Last: dropping a client first writes what is queued, and a client that becomes indirect by that has the frame.
         for client in slow:
             client.drop(CloseCode.TOO_SLOW)
         return len(slow) + left_out
@@ -399,7 +401,7 @@ class Hub:
         self.flush()
 
     def flush(self) -> None:
-        """Write everything that is queued, in one write per client."""
+        """Write everything that is queued, with one write per client."""
         if self._queue:
             queue, self._queue, self._queued = self._queue, [], 0
             for unfinished in write_queue(queue, self._writer):
@@ -417,7 +419,7 @@ class Hub:
                 self._shed(len(heaviest))
 
     def _keep(self, client: Client, frames: Sequence[bytes], sent: int, paths: Sequence[str | None]) -> None:
-        """Let what could not be written wait, in indirect mode, or end a client that is gone or too slow."""
+        """Queue what could not be written, in indirect mode, or drop a client that is gone or too slow."""
         if sent == GONE:
             client.drop(CloseCode.ABNORMAL)
         elif client.keep(frames, sent, paths) is _TOO_SLOW:
@@ -428,7 +430,7 @@ class Hub:
                 self._switch(client, direct=False)
 
     def flush_much(self) -> None:
-        """Write what is queued if it is so much that somebody may be strained by it."""
+        """Write what is queued if it is so much that it may strain a client."""
         if self._queued > MOST_QUEUED:
             self.flush()
 

@@ -1,4 +1,4 @@
-"""What has come in unfinished, of all clients together: one account, so that many small beginnings are bounded too."""
+"""Unfinished input of all clients together: one account, so that many small beginnings are limited too."""
 
 import logging
 from collections.abc import Callable
@@ -11,25 +11,25 @@ LOG = logging.getLogger(__name__)
 
 
 class Holder(Protocol):
-    """A connection that holds something unfinished."""
+    """A connection that holds unfinished input."""
 
     def give_up_inbound(self) -> None:
-        """End the connection, and let go of what it holds."""
+        """End the connection, and release what it holds."""
 
 
 class Inbound:
     """Counts the bytes of unfinished messages and request bodies of all clients together.
 
-    Whoever keeps bytes of a client takes them from here first, and gives back what it took when the message or the
-    request is done, or its connection has ended, whatever comes first.
+    Code that buffers a client's bytes reserves them here first, and releases them when the message or the request is
+    done or its connection has ended, whichever comes first.
 
     Args:
-        most: bytes that may be held at once; None is no bound.
-        call_later: runs a function after so many seconds (``loop.call_later``), for the log; None logs nothing.
+        most: bytes that may be held at once; None is no limit.
+        call_later: runs a function after a number of seconds (``loop.call_later``), for the log; None logs nothing.
 
     Attributes:
-        most: the same; it may change. Nothing that is held already is taken back.
-        held: bytes that are held now.
+        most: the same; it may change. Bytes already held stay held.
+        held: bytes held now.
 
     """
 
@@ -42,16 +42,16 @@ class Inbound:
     ) -> None:
         self.most = most
         self.held = 0
-        self._holders: dict[Holder, int] = {}  # who has held something longest comes first
+        self._holders: dict[Holder, int] = {}  # the longest holder comes first
         self._refused = None if call_later is None else Tally(self._tell, call_later)
 
     @property
     def roomy(self) -> bool:
-        """Whether less than half of the bytes are held: enough to keep what could as well wait elsewhere."""
+        """Whether less than half of the bytes are held: then it is fine to buffer what could wait elsewhere."""
         return self.most is None or self.held * 2 < self.most
 
     def take(self, count: int) -> bool:
-        """Hold so many bytes more; False holds none of them, and the log says so, a line a second at most."""
+        """Reserve a number of bytes; False reserves none and is logged, at most one line per second."""
         if self._holders:
             self._make_room(count)
         held = self.held + count
@@ -63,9 +63,9 @@ class Inbound:
         return True
 
     def hold(self, holder: Holder, count: int) -> None:
-        """Note that a connection holds just so many bytes of something unfinished; 0 forgets it.
+        """Note how many bytes of unfinished input a connection holds in total; 0 forgets it.
 
-        Where there is no room, those end that have held something longest: an honest message is soon whole.
+        If there is no room, the connections that have held input longest are ended: an honest message is soon complete.
         """
         before = self._holders.get(holder, 0)
         if count:
@@ -81,7 +81,7 @@ class Inbound:
         self.held -= self._holders.pop(holder, 0)
 
     def _make_room(self, count: int) -> None:
-        """End those that have held something longest, until there is room for `count` bytes more."""
+        """End the connections that have held input longest, until there is room for `count` more bytes."""
         while self._holders and self.most is not None and self.held + count > self.most:
             holder = next(iter(self._holders))
             self.release(holder)
@@ -90,7 +90,7 @@ class Inbound:
             holder.give_up_inbound()
 
     def give(self, count: int) -> None:
-        """Give back bytes that were taken."""
+        """Release bytes that were reserved."""
         self.held -= count
 
     def _tell(self, refused: int) -> None:

@@ -1,9 +1,9 @@
-"""What waits for a client that does not read fast enough, and what gives way when it is too much.
+"""The queue of a client that does not read fast enough, and what is left out when it is too long.
 
-Two kinds of frames wait. A *value* was broadcast or sent, and knows its path; the policies `drop_oldest` and `latest`
-may leave it out. A *notice* (a control frame, a close frame, an error, a welcome, a bye) never is: it was owed.
+Two kinds of frames wait. A *value* was broadcast or sent, and has a path; the policies `drop_oldest` and `latest` may
+leave it out. A *notice* (a control frame, a close frame, an error, a welcome, a bye) is never left out.
 
-What has been handed to the transport, a chunk at a time, does not wait any more: no frame is ever cut short.
+Bytes handed to the transport, a chunk at a time, no longer wait here: no frame is ever truncated.
 """
 
 from collections import OrderedDict, deque
@@ -15,19 +15,19 @@ from signalpost.config.model import LatestBy, SlowPolicy
 from signalpost.delivery.publication import Slot
 
 CHUNK = 65_536
-"""Bytes given to a congested transport at once (or one frame, if that is longer)."""
+"""Bytes written to a congested transport at once (or one frame, if that is longer)."""
 
-_DISCONNECT = SlowPolicy.DISCONNECT  # a look into an Enum's class takes longer than an outbox
-_FEW = 16  # gaps that are not worth a sweep
+_DISCONNECT = SlowPolicy.DISCONNECT  # a lookup in an Enum's class takes longer than an outbox
+_FEW = 16  # fewer gaps are not worth a sweep
 
 
 def open_outbox(policy: SlowPolicy | LatestBy, lagged: Callable[[int], bytes]) -> "Outbox":
-    """Make the outbox of a client with this policy; `lagged` is that of its codec (`Codec.lagged`)."""
+    """Create the outbox of a client with this policy; `lagged` is that of its codec (`Codec.lagged`)."""
     return WholeOutbox() if policy is _DISCONNECT else LossyOutbox(policy, lagged)
 
 
 class Fate(Enum):
-    """What became of a frame for one client."""
+    """What happened to a frame for one client."""
 
     QUEUED = 0
     LEFT_OUT = 1
@@ -35,7 +35,7 @@ class Fate(Enum):
 
 
 class Outbox(Protocol):
-    """What waits for one client, oldest first.
+    """The frames that wait for one client, oldest first.
 
     Attributes:
         size: bytes of the frames that wait.
@@ -47,7 +47,7 @@ class Outbox(Protocol):
     def __bool__(self) -> bool: ...
 
     def append(self, data: bytes, path: str | None) -> None:
-        """Let a frame wait, whatever waits already: nobody knows yet whether the client is slow.
+        """Add a frame, however much waits already: it is not known yet whether the client is slow.
 
         Args:
             data: encoded.
@@ -56,10 +56,10 @@ class Outbox(Protocol):
         """
 
     def apply_policy(self, room: int) -> None:
-        """Called when the client is slow: hold what was appended to the policy, and to `room` bytes if it can be."""
+        """Called when the client is slow: apply the policy to what waits, and reduce it to `room` bytes if possible."""
 
     def offer(self, data: bytes, path: str | None, room: int) -> Fate:
-        """Let a frame wait for a slow client if the policy finds room for it; the arguments are as above.
+        """Add a frame for a slow client if the policy finds room for it; the arguments are as in `append`.
 
         Args:
             data: encoded.
@@ -69,11 +69,11 @@ class Outbox(Protocol):
         """
 
     def take(self) -> tuple[bytes, int]:
-        """Take the next chunk off; return it, and how many of its bytes are behind its first frame."""
+        """Remove and return the next chunk, with the number of its bytes that are behind its first frame."""
 
 
 class WholeOutbox:
-    """Leaves nothing out: who is given more than there is room for is too slow (`SlowPolicy.DISCONNECT`)."""
+    """Leaves nothing out: a client for which there is no room is too slow (`SlowPolicy.DISCONNECT`)."""
 
     __slots__ = ("_frames", "size")
 
@@ -115,7 +115,7 @@ class WholeOutbox:
 
 
 class _Waiting:
-    """A place in the queue: a frame, or the gap that frames have left.
+    """A place in the queue: a frame, or the gap left by dropped frames.
 
     Attributes:
         data: the frame; None in a gap.
@@ -133,12 +133,12 @@ class _Waiting:
 
 
 class LossyOutbox:
-    """Leaves values out rather than lose the client, and tells it where, if its codec has words for that.
+    """Leaves values out instead of dropping the client, and tells it where, if its codec supports that.
 
-    With `SlowPolicy.DROP_OLDEST` the oldest waiting values give way to newer frames. With `SlowPolicy.LATEST` a value
-    takes the place of the one that waits from the same path (with a `LatestBy`, of the same thing), at the end of the
-    queue, before the oldest give way. A
-    value that would not fit beside the notices alone is left out itself. Only notices can make the client too slow.
+    With `SlowPolicy.DROP_OLDEST` newer frames replace the oldest waiting values. With `SlowPolicy.LATEST` a value
+    replaces the waiting one from the same path (with a `LatestBy`, of the same thing), at the end of the queue, before
+    the oldest are left out. A value that would not fit even beside the notices alone is left out itself. Only notices
+    can make the client too slow.
 
     Args:
         policy: one of these two, or a `LatestBy`.
@@ -169,7 +169,7 @@ class LossyOutbox:
         self._lagged = lagged
         self._told = bool(lagged(1))
         self._queue: deque[_Waiting] = deque()
-        self._values: OrderedDict[Hashable, _Waiting] = OrderedDict()  # those of the queue, oldest first
+        self._values: OrderedDict[Hashable, _Waiting] = OrderedDict()  # places in the queue, oldest first
         self._gaps = 0  # places of the queue that are gaps
         self._swept = 0  # how many the last sweep left
         self._notices = 0  # bytes
@@ -190,7 +190,7 @@ class LossyOutbox:
             self._values[self._thing(path) if self._by_path and self._settled else waiting] = waiting
 
     def _thing(self, path: str) -> Hashable:
-        """Return what tells the values of one thing from those of others."""
+        """Return what distinguishes the values of one thing from those of others."""
         return (path, path.picks.get(self._key)) if self._key is not None and type(path) is Slot else path
 
     def apply_policy(self, room: int) -> None:
@@ -220,7 +220,7 @@ class LossyOutbox:
         else:
             self._queue.append(_Waiting(None, None, 1))
             self._gaps += 1
-        # Both conditions together make the cost of a sweep that of a few steps for each gap since the last one.
+        # Both conditions together bound the cost of a sweep to a few steps for each gap since the last one.
         if self._gaps > _FEW + 2 * self._swept and self._gaps * 2 > len(self._queue):
             self._sweep()
         return Fate.QUEUED if fits else Fate.LEFT_OUT
@@ -231,7 +231,7 @@ class LossyOutbox:
         self._gaps += 1
 
     def _sweep(self) -> None:
-        """Make one gap of those that stand side by side; a client that is not told needs none at all."""
+        """Merge adjacent gaps into one; a client that is not told needs none at all."""
         swept: deque[_Waiting] = deque()
         gaps = 0
         for waiting in self._queue:
@@ -246,7 +246,7 @@ class LossyOutbox:
         self._gaps = self._swept = gaps
 
     def take(self) -> tuple[bytes, int]:
-        """See `Outbox.take`; a client that is told reads how many values are missing, where they are."""
+        """See `Outbox.take`; a client that is told receives the number of missing values at their place."""
         queue = self._queue
         chunk: list[bytes] = []
         size = head = missed = 0
@@ -256,7 +256,7 @@ class LossyOutbox:
                 self._gaps -= 1
                 missed += waiting.missed
                 continue
-            # A gap and the frame behind it are given together, since the gap may grow while both wait.
+            # A gap and the frame behind it are taken together, since the gap may grow while both wait.
             data = self._notice_of(missed) + waiting.data
             if chunk and size + len(data) > CHUNK:
                 queue.appendleft(waiting)

@@ -1,4 +1,4 @@
-"""What is published: a value, or a frame relayed as it came, on its way to a target; encoded once for each encoding."""
+"""Publications: a value, or a frame relayed as it is, on its way to a target; encoded once for each encoding."""
 
 from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
@@ -15,10 +15,10 @@ from signalpost.websocket.frames import Opcode
 _TEXT = int(Opcode.TEXT)
 
 NO_PATH = ""
-"""In place of a value's path, when it was sent to no path and came from none."""
+"""In place of the path of a value that was sent to no path and came from none."""
 
 LARGEST = 128 * MEBIBYTE
-"""What a value that code broadcasts may hold, in characters; each value counts for at least `VALUE`."""
+"""What a value that code broadcasts may hold, in characters; each value in it counts for at least `VALUE`."""
 
 
 _TOO_LARGE = (
@@ -29,11 +29,11 @@ _NUMBERS = frozenset({int, float, bool, type(None)})
 _FEW = 16
 _SHORT = MEBIBYTE
 _LONGEST_PICK = 255
-_DEEPEST = 256  # levels: the encoder takes no more
+_DEEPEST = 256  # levels: the encoder accepts no more
 
 
 class Slot(str):
-    """A value's path, and what else tells it from others of that path: by each key that a signal names (`LatestBy`)."""
+    """A value's path, and what distinguishes it from others there: by each key that a signal names (`LatestBy`)."""
 
     __slots__ = ("picks",)
 
@@ -44,14 +44,14 @@ class Slot(str):
 
 
 def slot_of(value: Any, path: str | None, keys: Collection[tuple[str, ...]]) -> Slot:
-    """Return the path of a value with what it is of, by each of the keys that signals name."""
+    """Return the path of a value with its identity by each of the keys that signals name."""
     slot = Slot(path or NO_PATH)
     slot.picks = {key: found for key in keys if (found := _picked(value, key)) is not None}
     return slot
 
 
 def _picked(value: Any, key: tuple[str, ...]) -> bytes | None:
-    """Return what stands in a value at the end of a way through mappings, if it is no list or mapping itself."""
+    """Return what is at the end of a path through a value's mappings, if it is not a list or mapping."""
     for name in key:
         if not isinstance(value, dict) or name not in value:
             return None
@@ -63,28 +63,28 @@ def _picked(value: Any, key: tuple[str, ...]) -> bytes | None:
 
 
 class Reading(Protocol):
-    """How clients read: a `signalpost.delivery.codec.Encoding`."""
+    """The format for a group of clients: a `signalpost.delivery.codec.Encoding`."""
 
     @property
     def encode(self) -> Callable[["Publication"], bytes]:
-        """Encodes what was published."""
+        """Encode what was published."""
 
 
 class Publication:
     """A value on its way to a target.
 
     Args:
-        value: a string, or anything that orjson takes.
-        path: where it was sent or, for want of that, where it came from; None when there is neither. As a `Slot` it
-            says what the value is of, too.
-        target: who gets it.
-        origin: the path that it came from; None if no client's message has brought it about.
+        value: a string, or anything that orjson accepts.
+        path: of its target, else of its sender; None if neither has one. As a `Slot` it
+            also identifies what the value describes.
+        target: of the value.
+        origin: the path that it came from; None if no client's message caused it.
 
     Attributes:
-        opcode: of the frame that plain clients read.
+        opcode: of the frame for plain clients.
         data: its payload: the text, or compact JSON.
         size: bytes of `data`.
-        is_raw: whether it is a frame of a signal with ``format: raw``, which stays as it came for all clients.
+        is_raw: whether it is a frame of a signal with ``format: raw``, which is unchanged for all clients.
 
     Raises:
         TypeError: `value` is not JSON.
@@ -107,14 +107,14 @@ class Publication:
         self._encoded: dict[Any, bytes] = {}
 
     def encoded(self, encoding: Reading) -> bytes:
-        """Return it as clients of an encoding read it; encoded when it is asked for, and once."""
+        """Return it in an encoding; encoded on demand, once."""
         found = self._encoded.get(encoding)
         if found is None:
             found = self._encoded[encoding] = encoding.encode(self)
         return found
 
     def deflated(self, frame: bytes, deflate: Callable[[bytes], bytes]) -> bytes:
-        """Return one of its frames compressed; once, whatever encodings have the same frame."""
+        """Return one of its frames compressed; done once, even if several encodings share the frame."""
         found = self._encoded.get((frame, deflate))
         if found is None:
             found = self._encoded[frame, deflate] = deflate(frame)
@@ -122,12 +122,12 @@ class Publication:
 
 
 class RawPublication(Publication):
-    """A frame relayed as it came (``format: raw``).
+    """A frame relayed as it is (``format: raw``).
 
     Args:
         opcode: text or binary.
-        data: the message.
-        path: see `Publication`, likewise the others.
+        data: of the message.
+        path: see `Publication`, also for the others.
 
     """
 
@@ -162,9 +162,9 @@ def _is_small(value: dict[Any, Any]) -> bool:
 
 
 def check_size(value: Any) -> None:
-    """Reject what takes too much memory when it is encoded: for want of memory, the encoder ends the process.
+    """Reject a value that needs too much memory to encode: out of memory, the encoder ends the process.
 
-    What a client sent, and what a template gives, is smaller; so this is for what code of plugins sends.
+    Clients' messages and results of templates are smaller, so this checks what plugins' code sends.
 
     Raises:
         ValueError: it is too large.
@@ -194,10 +194,10 @@ def check_size(value: Any) -> None:
 
 
 def text_of(value: str) -> bytes:
-    """Return a text as UTF-8.
+    """Return text as UTF-8.
 
     Raises:
-        TypeError: it has half of a surrogate pair.
+        TypeError: it has a lone surrogate.
 
     """
     try:

@@ -1,6 +1,7 @@
-"""What a hub has queued in a loop turn, and how it is written: in one write per client.
+"""The queue of a hub for one loop turn, and how it is written: with one write per client.
 
-Of a turn most clients get the very same bytes, and those are written to together; see `signalpost.delivery.writers`.
+Clients that receive the same bytes in a loop turn, as most do, are written in one batch; see
+`signalpost.delivery.writers`.
 """
 
 import os
@@ -19,27 +20,27 @@ from signalpost.delivery.transport import Buffer
 from signalpost.delivery.writers import GONE, Writer
 
 Entry = tuple[Audience | Client, Any, Any]
-"""A queued write: a publication for an audience but for one client (or None), or bytes and their path for one client.
+"""A queued write: a publication for an audience without one client (or None), or bytes and their path for one client.
 
 The path is None for a notice; see `signalpost.delivery.outbox`.
 """
 
-_DISCONNECT = SlowPolicy.DISCONNECT  # a look into an Enum's class costs as much as the rest of what is done with it
+_DISCONNECT = SlowPolicy.DISCONNECT  # a lookup in an Enum's class costs as much as the rest of what is done with it
 
 
 Unfinished = tuple[Client, Sequence[bytes], int, list[str | None]]
-"""What a client did not take: the frames that it was offered, how many bytes of them it took or `GONE`, their paths."""
+"""What a client left over: the frames offered to it, how many of their bytes it accepted or `GONE`, their paths."""
 
 
 def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
-    """Write all entries to those of their clients that are direct, and return who did not take everything.
+    """Write all entries to their direct clients, and return the clients that did not accept everything.
 
-    A frame for one client alone, such as a pong, and a frame that leaves one out, part that client from those that get
-    the same. They never part those from each other.
+    A frame for one client alone, such as a pong, or a frame that excludes one client, separates that client from those
+    that receive the same. The others stay in one batch.
 
     Args:
         queue: at least one entry, oldest first.
-        writer: used wherever many get the same.
+        writer: used where many clients receive the same.
 
     """
     unfinished: list[Unfinished] = []
@@ -59,7 +60,7 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
 
 
 def _only_audience(queue: Sequence[Entry]) -> Audience | None:
-    """Return the audience that gets all entries, whole; mostly there is one."""
+    """Return the one audience that receives all entries, without exceptions; mostly there is one."""
     audience = queue[0][0]
     for target, _, excluding in queue:
         if target is not audience or excluding is not None:
@@ -68,7 +69,7 @@ def _only_audience(queue: Sequence[Entry]) -> Audience | None:
 
 
 def _positions(queue: Sequence[Entry]) -> tuple[dict[Audience, list[int]], dict[Client, list[int]]]:
-    """Return where the entries of each audience stand, and where those that a client gets alone, or alone does not."""
+    """Return the positions of each audience's entries, and of those that one client alone receives or misses."""
     shared: dict[Audience, list[int]] = {}
     apart: dict[Client, list[int]] = {}
     for position, (target, _, third) in enumerate(queue):
@@ -87,7 +88,7 @@ def _write_mixed(
     apart: Mapping[Client, list[int]],
     writer: Writer,
 ) -> list[Unfinished]:
-    """Write a queue of several audiences, or of one that some clients do not get like the others."""
+    """Write a queue of several audiences, or of one with exceptions for some clients."""
     runs = _Runs(queue, positions)
     unfinished: list[Unfinished] = []
     for key, members, descriptors in _groups(positions, apart):
@@ -100,11 +101,11 @@ def _write_mixed(
 
 
 _Key = tuple[int, Encoding]
-"""Which of a queue's audiences some clients are in, a bit for each, and how they read."""
+"""Which of a queue's audiences some clients are in, as a bit mask, and their encoding."""
 
 
 class _Run:
-    """What all clients of the same audiences, which read alike, get of a queue.
+    """What all clients of the same audiences and encoding receive of a queue.
 
     Attributes:
         positions: of the entries, in order.
@@ -121,7 +122,7 @@ class _Run:
         self._data = memoryview(b"")
 
     def around(self, position: int) -> tuple[int, int]:
-        """Return where in the bytes what stands before an entry ends, and where what stands behind it begins."""
+        """Return the offsets in the bytes where the part before an entry ends, and where the part behind it begins."""
         if self._offsets is None:
             self._data = memoryview(b"".join(self.frames))
             self._offsets = [0, *accumulate(map(len, self.frames))]
@@ -130,12 +131,12 @@ class _Run:
         return self._offsets[index], self._offsets[index + here]
 
     def slice(self, start: int, stop: int | None = None) -> "memoryview[int]":
-        """Return a part of the bytes, of which `around` has told the ends."""
+        """Return a part of the bytes, between offsets from `around`."""
         return self._data[start:stop]
 
 
 class _Runs(dict[_Key, _Run]):
-    """The runs of a queue, each made when it is asked for.
+    """The runs of a queue, each created on demand.
 
     Args:
         queue: the entries.
@@ -150,7 +151,7 @@ class _Runs(dict[_Key, _Run]):
         self._lists = tuple(positions.values())
 
     def of(self, client: Client) -> _Run | None:
-        """Return what a client would get if it were like the others of its audiences; None if it is in none."""
+        """Return what a client would receive if it were like the others of its audiences; None if it is in none."""
         bits = 0
         for number, audience in enumerate(self._audiences):
             if client in audience:
@@ -172,7 +173,7 @@ class _Runs(dict[_Key, _Run]):
 def _groups(
     audiences: Collection[Audience], apart: Collection[Client]
 ) -> "list[tuple[_Key, Mapping[int, Client], array[int]]]":
-    """Return the clients that get the same: which run, who by descriptor, and the descriptors; none of those apart."""
+    """Return clients that receive the same: their run, clients by descriptor, and descriptors; without those apart."""
     if (lanes := _parted(audiences)) is not None:
         return [((bit, lane.encoding), *_without(lane, apart)) for bit, lane in lanes]
     bits: dict[Client, int] = {}
@@ -190,7 +191,7 @@ def _groups(
 
 
 def _parted(audiences: Collection[Audience]) -> list[tuple[int, Lane]] | None:
-    """Return the lanes that have direct clients, each with its audience's bit; None if one client is in two of them."""
+    """Return the lanes with direct clients, each with its audience's bit; None if a client is in two of them."""
     lanes = [(1 << number, lane) for number, each in enumerate(audiences) for lane in each.lanes if lane.direct]
     if len(audiences) > 1:
         seen: set[int] = set()
@@ -202,7 +203,7 @@ def _parted(audiences: Collection[Audience]) -> list[tuple[int, Lane]] | None:
 
 
 def _without(lane: Lane, apart: Collection[Client]) -> "tuple[Mapping[int, Client], array[int]]":
-    """Return the direct clients of a lane but for those apart, and their descriptors."""
+    """Return the direct clients of a lane without those apart, and their descriptors."""
     here = [client for client in apart if lane.direct.get(client.descriptor) is client]
     if not here:
         return lane.direct, lane.descriptors
@@ -213,7 +214,7 @@ def _without(lane: Lane, apart: Collection[Client]) -> "tuple[Mapping[int, Clien
 
 
 def _pieces(client: Client, run: _Run | None, own: Sequence[int], queue: Sequence[Entry]) -> "list[Buffer]":
-    """Return the bytes for a client that gets some entries alone, or alone does not get them, in order."""
+    """Return the bytes, in order, for a client that receives some entries alone, or alone does not receive them."""
     if run is None:
         return [queue[position][1] for position in own if queue[position][0] is client]
     pieces: list[Buffer] = []
@@ -237,13 +238,13 @@ def _write_to_all(
     queue: Sequence[Entry],
     writer: Writer,
 ) -> list[Unfinished]:
-    """Write `frames`, which `queue` has for each of the clients: what this framework exists for.
+    """Write `frames`, which each of the clients receives of `queue`: the hot path of the framework.
 
     Args:
         clients: by descriptor.
         descriptors: all of theirs.
-        frames: as they read them.
-        queue: what the frames came from, to know their paths.
+        frames: in their encoding.
+        queue: the source of the frames, for their paths.
         writer: writes.
 
     """
@@ -269,7 +270,7 @@ def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[En
 
 
 def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
-    """Return each frame that is queued for a client, encoded as it reads."""
+    """Return each frame that is queued for a client, in its encoding."""
     frames = []
     for target, frame, third in queue:
         if target is client:
@@ -280,7 +281,7 @@ def _frames_for(client: Client, queue: Sequence[Entry]) -> list[bytes]:
 
 
 def _paths_for(client: Client, queue: Sequence[Entry]) -> list[str | None]:
-    """Return the path of each frame that is queued for a client; nothing for one that is to lose none of them."""
+    """Return the path of each frame that is queued for a client; nothing for a client that must lose none of them."""
     if client.policy is _DISCONNECT:
         return []
     paths: list[str | None] = []

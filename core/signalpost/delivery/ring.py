@@ -1,10 +1,10 @@
-"""Writing the same bytes to many sockets with one system call for hundreds of them: io_uring of Linux 5.19.
+"""Write the same bytes to many sockets with one system call for hundreds of them: io_uring of Linux 5.19.
 
-Calling the kernel for each client, and getting there through Python, is a tenth of what a broadcast costs. A ring is
-memory that is shared with the kernel: each place in it names a descriptor and what to write, and one io_uring_enter(2)
-writes them all, before it returns, in order, and as far as each socket takes it: just what send(2) does.
+A system call for each client, made through Python, is a tenth of the cost of a broadcast. A ring is memory shared with
+the kernel: each place in it names a descriptor and what to write. One io_uring_enter(2) writes them all before it
+returns, in order, and as much as each socket accepts, just as send(2) does.
 
-Not every system has it, and containers often forbid it. `open_writer` tries it out, and else writes one by one.
+Not every system has it, and containers often forbid it. `open_writer` tests it, and falls back to one call per socket.
 Structures and numbers are those of linux/io_uring.h; see io_uring_setup(2) and io_uring_enter(2).
 """
 
@@ -24,16 +24,16 @@ from signalpost.delivery.writers import GONE, OneByOne, Unfinished, Writer
 LOG = logging.getLogger(__name__)
 
 PLACES = 1_024
-"""Writes of one system call."""
+"""Writes per system call."""
 
 ROOM = 65_536
-"""Bytes of the longest data; writing more takes so long that the calls do not matter."""
+"""Largest number of bytes in one write; a longer write takes so long that the calls do not matter."""
 
 FEWEST = 16
-"""Descriptors from which on this is the faster way (tests/bench/writers.py)."""
+"""Number of descriptors from which this is the faster way (tests/bench/writers.py)."""
 
-_SETUP, _ENTER = 425, 426  # numbers of system calls, on every architecture that CPython is made for
-_SUBMIT_ALL = 1 << 7  # IORING_SETUP_SUBMIT_ALL: a write that fails does not keep back those behind it
+_SETUP, _ENTER = 425, 426  # numbers of system calls, on every architecture that CPython supports
+_SUBMIT_ALL = 1 << 7  # IORING_SETUP_SUBMIT_ALL: a failed write does not hold back those behind it
 _SINGLE_MMAP, _CQE_SKIP = 1 << 0, 1 << 11  # IORING_FEAT_…
 _RINGS_AT, _PLACES_AT = 0, 0x10000000  # IORING_OFF_SQ_RING, IORING_OFF_SQES
 
@@ -44,28 +44,28 @@ _SUBMISSIONS, _SUBMISSION_TAIL, _SUBMISSION_ARRAY = 0, 11, 16
 _COMPLETIONS, _COMPLETION_HEAD, _COMPLETION_TAIL, _COMPLETION_ARRAY = 1, 20, 21, 25
 
 _SUBMISSION = struct.Struct("=BBHiQQIIQ24x")  # io_uring_sqe: opcode, flags, ioprio, fd, off, addr, len, how, user_data
-_STRIDE, _FD, _LEN = 16, 1, 6  # its size, and where in it is what changes, in words
+_STRIDE, _FD, _LEN = 16, 1, 6  # its size, and the offsets of what changes in it, in words
 _SEND = 26  # IORING_OP_SEND
 _SKIP_SUCCESS = 1 << 6  # IOSQE_CQE_SKIP_SUCCESS: only failures are reported
-# MSG_WAITALL makes it a failure, reported with the bytes that were taken, when a socket does not take everything.
+# MSG_WAITALL: a socket that accepts only a part counts as a failure, reported with the bytes that it accepted.
 _HOW = socket.MSG_DONTWAIT | socket.MSG_WAITALL | socket.MSG_NOSIGNAL
 
 _COMPLETION = struct.Struct("=QiI")  # io_uring_cqe: user_data, res, flags
 _WORD = 4
-_WRAP = 0xFFFFFFFF  # heads and tails count on for ever
+_WRAP = 0xFFFFFFFF  # heads and tails count up without end
 
 
 class Ring:
     """A `Writer` that submits whole batches to the kernel.
 
     Args:
-        places: writes of one system call, a power of two.
+        places: writes per system call, a power of two.
 
     Attributes:
-        fewest: descriptors from which on the ring is used.
+        fewest: number of descriptors from which the ring is used.
 
     Raises:
-        OSError: the kernel has no such ring, does not let this process have one, or has no descriptor left.
+        OSError: the kernel has no such ring, denies it to this process, or has no descriptor left.
 
     """
 
@@ -134,12 +134,12 @@ class Ring:
             if self._words[self._completion_head_at] != self._words[self._completion_tail_at]:
                 self._reap(unfinished, batch, place)
             done += submitted
-            if submitted < len(batch):  # the kernel has no memory for more just now
+            if submitted < len(batch):  # the kernel is out of memory for now
                 return unfinished + self._one_by_one.write(descriptors[done:], data)
         return unfinished
 
     def _submit(self, count: int) -> int:
-        """Let the kernel write what stands in the next places; return how many it has dealt with."""
+        """Submit the writes in the next places; return how many the kernel has processed."""
         self._words[self._tail_at] = (self._tail + count) & _WRAP
         submitted: int = max(0, self._syscall(_ENTER, self._descriptor, count, 0, 0, 0, 0))
         self._tail = (self._tail + submitted) & _WRAP
@@ -148,7 +148,7 @@ class Ring:
         return submitted
 
     def _reap(self, unfinished: Unfinished, batch: memoryview, first: int) -> None:
-        """Add those of a batch, which stood in places from `first` on, that did not take everything."""
+        """Add the writes of a batch, in places from `first` on, whose sockets did not accept everything."""
         head, tail = self._words[self._completion_head_at], self._words[self._completion_tail_at]
         while head != tail:
             at = self._completions_at + head % self._completions * _COMPLETION.size
@@ -170,7 +170,7 @@ class Ring:
 
 
 def open_writer() -> Writer:
-    """Open a ring if this system has one that keeps its word; else give what writes one by one."""
+    """Open a ring if this system has one that works as documented; else return the writer for one call per socket."""
     if sys.platform == "linux":
         try:
             ring = Ring()
@@ -186,13 +186,13 @@ def open_writer() -> Writer:
 
 
 def _keeps_its_word(ring: Ring) -> bool:
-    """Return whether the kernel says how much a socket took that did not take all, that was full, or that was dead."""
+    """Return whether the kernel reports correctly how much a socket accepted: in part, none because full, or dead."""
     near, far = socket.socketpair()
     with near, far:
         number = near.fileno()
         alone = array("i", [number])
         near.setblocking(False)
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least that the kernel allows: some KiB
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the smallest that the kernel allows: some KiB
         fewest, ring.fewest = ring.fewest, 1
         try:
             partial, full = (ring.write(alone, bytes(ROOM)) for _ in range(2))

@@ -1,8 +1,8 @@
-"""Strain: who is given more than it can read though it reads, and who waits for it meanwhile.
+"""Strain: clients that are sent more than they can read although they read, and senders that wait for them.
 
-A client whose outbox is full is dropped, and that is right where it has stopped reading. Where it reads as fast as its
-line allows, whoever sends so much has it dropped: so senders are read later until it has caught up. Nobody waits for a
-client that takes nothing, and nobody waits for longer than a second in a row.
+A client whose outbox is full is dropped, which is right if it has stopped reading. If it reads as fast as its
+connection allows, the fault is the senders': so reading from them is delayed until it has caught up. No sender waits
+for a client that reads nothing, or for longer than a second in a row.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,22 @@ from typing import Protocol
 from signalpost.config.model import LatestBy, SlowPolicy
 
 WINDOW = 0.25
-"""Seconds in which a client must take `LEAST` bytes to count as one that reads."""
+"""Seconds in which a client must receive `LEAST` bytes to count as one that reads."""
 
 LEAST = 65_536
-"""Bytes, as its machine confirms them (tcp(7))."""
+"""Bytes, as the client's machine acknowledges them (tcp(7))."""
 
 DOUBT = 0.045
-"""Seconds in which a client cannot show yet that it reads, since a machine may delay what it confirms by 40 ms. So long
-it counts as before, and when bytes begin to wait for it, as one that does."""
+"""Seconds in which a client cannot prove yet that it reads: a machine may delay acknowledgements by 40 ms.
+
+Meanwhile it counts as before, and as one that reads when bytes begin to wait for it.
+"""
 
 LONGEST_HOLD = 1.0
-"""Seconds in a row that senders wait at most. For as long after that they do not wait again."""
+"""Seconds in a row that senders wait at most. For the same time after that they do not wait again."""
 
 LOOK = 0.05
-"""Seconds between two looks at those who are strained, while somebody waits for them."""
+"""Seconds between two checks of strained clients, while a sender waits for them."""
 
 _DISCONNECT = SlowPolicy.DISCONNECT
 
@@ -40,26 +42,26 @@ class Reader(Protocol):
 
     @property
     def confirmed(self) -> int:
-        """Bytes that its machine has ever confirmed to have; 0 where the system does not say."""
+        """Bytes that its machine has ever acknowledged; 0 where the system does not report it."""
 
 
 class Sender(Protocol):
     """A connection whose messages go to others."""
 
     def go_on(self) -> None:
-        """Read from the client again."""
+        """Resume reading from the client."""
 
 
 class Strain:
-    """Keeps account of strained clients, and of the senders that wait for them.
+    """Tracks strained clients, and the senders that wait for them.
 
-    A client is strained from when its outbox is half full until a quarter is left, as long as it reads. Clients whose
-    policy leaves values out never are: that is what their signal asks for.
+    A client that reads is strained from when its outbox is half full until only a quarter is full. Clients whose policy
+    leaves values out are never strained: their signal chose to lose values instead.
 
     Args:
-        clock: gives seconds that only grow (``loop.time``).
+        clock: returns monotonic seconds (``loop.time``).
         call_later: runs a function after seconds (``loop.call_later``).
-        flush: writes what is queued, so that the outboxes are known.
+        flush: writes what is queued, so that the sizes of the outboxes are known.
 
     """
 
@@ -84,16 +86,16 @@ class Strain:
         self._call_later = call_later
         self._flush = flush
         self._strained: set[Reader] = set()
-        self._held: dict[Sender, float] = {}  # since when; who has waited longest stands first
+        self._held: dict[Sender, float] = {}  # start of the strain; the client strained longest comes first
         self._samples: dict[
             Reader, tuple[float, int, bool]
-        ] = {}  # when, and what it had confirmed, of those for whom bytes wait; and whether it read until then
+        ] = {}  # of clients with waiting bytes: time of the last check, bytes acknowledged then, whether it read
         self._rests_until = 0.0
         self._looking = False
 
     @property
     def active(self) -> bool:
-        """Whether whoever sends is to wait."""
+        """Whether senders must wait."""
         return bool(self._strained) and self._clock() >= self._rests_until
 
     def note_waiting(self, client: Reader, waiting: int) -> None:
@@ -111,18 +113,18 @@ class Strain:
             self._relieve(client)
 
     def hold(self, sender: Sender) -> None:
-        """Note that a sender waits; it is told to go on."""
+        """Note that a sender waits; its `go_on` is called when it may continue."""
         self._held[sender] = self._clock()
         if not self._looking:
             self._looking = True
             self._call_later(LOOK, self._look)
 
     def release(self, sender: Sender) -> None:
-        """Forget a sender, whose connection has ended."""
+        """Forget a sender whose connection has ended."""
         self._held.pop(sender, None)
 
     def _reads(self, client: Reader) -> bool:
-        """Return whether a client has taken enough since it was last looked at, for the time that has passed."""
+        """Return whether a client has received enough since its last check, for the time that has passed."""
         (then, had, read), now, has = self._samples[client], self._clock(), client.confirmed
         passed = now - then
         if passed < DOUBT:
@@ -139,7 +141,7 @@ class Strain:
                 self._call_later(0, self._go_on)
 
     def _look(self) -> None:
-        """See whether those who are strained still read, and whether the senders have waited long enough."""
+        """Check whether the strained clients still read, and whether the senders have waited long enough."""
         self._looking = False
         for client in [each for each in self._strained if not self._reads(each)]:
             self._relieve(client)
@@ -152,7 +154,7 @@ class Strain:
             self._call_later(LOOK, self._look)
 
     def _go_on(self) -> None:
-        """Have those who wait read on, one after the other, until somebody is strained again."""
+        """Resume the waiting senders one after the other, until a client is strained again."""
         while self._held and not self.active:
             sender = next(iter(self._held))
             del self._held[sender]

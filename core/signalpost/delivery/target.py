@@ -1,4 +1,4 @@
-"""Who a broadcast is for, and what became of it."""
+"""The target of a broadcast, and its receipt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ ClientId = NewType("ClientId", str)
 
 
 class Apart(NamedTuple):
-    """The place of a path that a signal has at some endpoints only. No text is equal to it, whatever a client writes.
+    """The place of a path that a signal has at some endpoints only. It equals no text that a client can write.
 
     Attributes:
         path: the text of the path.
@@ -21,19 +21,19 @@ class Apart(NamedTuple):
 
 
 Place = str | Apart
-"""Whose clients are one audience: a path, or what sets a signal of some endpoints apart at it."""
+"""Whose clients are one audience: a path, or a path together with the endpoints of its signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a broadcast.
+    """What happened to a broadcast.
 
     Attributes:
         matched: clients that the target reaches.
-        queued: those it was queued for. It may still be left out later, in favour of newer ones (`SlowPolicy`), or be
-            lost with a connection that ends: a socket's own news, and what all outboxes together hold, come later.
-        dropped: those it was not queued for: they were too slow and lost their connection for it or, under a policy
-            that leaves frames out, it would not fit into the outbox by itself. `matched` is the sum of the two.
+        queued: clients that it was queued for. It may be left out later, for newer values (`SlowPolicy`), or be
+            lost with a connection that ends: a socket's errors, and the limit of all outboxes together, show later.
+        dropped: clients that it was not queued for: they were too slow and were disconnected or, under a policy
+            that leaves frames out, it alone would not fit into the outbox. `matched` is the sum of the two.
         size: bytes of the value as it is sent.
 
     """
@@ -48,7 +48,7 @@ NOBODY = Receipt()
 
 
 def sum_of(receipts: Sequence[Receipt]) -> Receipt:
-    """Add up what became of one value at several targets."""
+    """Return the sum of one value's receipts from several targets."""
     return Receipt(
         sum(receipt.matched for receipt in receipts),
         sum(receipt.queued for receipt in receipts),
@@ -59,15 +59,15 @@ def sum_of(receipts: Sequence[Receipt]) -> Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who gets a broadcast. What is given intersects; nothing given is everyone.
+    """The clients that receive a broadcast: the intersection of what is given, everyone if nothing is.
 
     Attributes:
         path: clients connected on this path, in its declared spelling; of a signal of some endpoints only, its place
             (`signalpost.signals.table.ResolvedPath`).
         groups: clients of any of these groups; an empty set is nobody.
         client: the client of this id.
-        excluding: the id of a client that gets nothing.
-        refusing: wards whose clients get nothing (`signalpost.signals.elsewhere`), unless they are at `home`.
+        excluding: the id of a client that receives nothing.
+        refusing: wards whose clients receive nothing (`signalpost.signals.elsewhere`), unless they are at `home`.
         home: the sender's place, where a message always arrives.
 
     """

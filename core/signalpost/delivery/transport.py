@@ -1,6 +1,6 @@
-"""What a client's outbox needs of a connection: the part of asyncio's WriteTransport that delivery uses.
+"""The transport of a client's outbox: the part of asyncio's WriteTransport that delivery uses.
 
-uvloop's and asyncio's transports have it, and so has the fake that the contract tests hold against them.
+uvloop's and asyncio's transports implement it, and so does the fake that contract tests compare with them.
 """
 
 from typing import Any, Protocol
@@ -9,29 +9,29 @@ Buffer = bytes | memoryview
 
 
 class Transport(Protocol):
-    """A connection that can be written to without waiting.
+    """A connection with a write that does not wait.
 
-    With ``set_write_buffer_limits(high=0)`` it must call ``pause_writing()`` on its protocol when `write` leaves
-    bytes behind, and ``resume_writing()`` once all of them are gone.
+    With ``set_write_buffer_limits(high=0)`` it must call ``pause_writing()`` on its protocol when `write` leaves bytes
+    behind, and ``resume_writing()`` once all of them are gone.
     """
 
     def write(self, data: Buffer) -> None:
-        """Write now what fits and keep the rest."""
+        """Write now what fits and buffer the rest."""
 
     def get_write_buffer_size(self) -> int:
-        """Count the bytes that are kept."""
+        """Return the number of buffered bytes."""
 
     def can_write_eof(self) -> bool:
         """Return whether our side alone can be closed; TLS cannot."""
 
     def write_eof(self) -> None:
-        """Close our side once everything is written; the peer may go on sending."""
+        """Close our side once everything is written; the peer may continue to send."""
 
     def close(self) -> None:
-        """Write what is kept, then close."""
+        """Write what is buffered, then close."""
 
     def abort(self) -> None:
-        """Close now, whatever is kept."""
+        """Close now, whatever is buffered."""
 
     def is_closing(self) -> bool:
         """Return whether `close` or `abort` was called."""

@@ -1,6 +1,6 @@
-"""Writing the same bytes to many sockets without waiting for any: one system call each.
+"""Write the same bytes to many sockets without waiting for any: one system call each.
 
-`signalpost.delivery.ring` does it with one system call for hundreds, where the kernel lets it.
+`signalpost.delivery.ring` needs one system call for hundreds, where the kernel allows that.
 """
 
 import os
@@ -11,17 +11,17 @@ GONE = -1
 """In place of a count of bytes: the socket is dead."""
 
 Unfinished = list[tuple[int, int]]
-"""Descriptors that did not take everything, each with how many bytes it took, or `GONE`."""
+"""Descriptors that did not accept everything, each with the number of bytes that it accepted, or `GONE`."""
 
 
 class Writer(Protocol):
-    """Writes to descriptors of sockets that do not block."""
+    """Writes to descriptors of non-blocking sockets."""
 
     def write(self, descriptors: "array[int]", data: bytes) -> Unfinished:
-        """Write `data` to each of the descriptors, all different; return those that did not take all of it."""
+        """Write `data` to each of the distinct descriptors; return those that did not accept all of it."""
 
     def close(self) -> None:
-        """Give back what the writer holds; it still writes afterwards."""
+        """Release what the writer holds; it still writes afterwards."""
 
 
 class OneByOne:
@@ -45,4 +45,4 @@ class OneByOne:
         return unfinished
 
     def close(self) -> None:
-        """See `Writer.close`: there is nothing."""
+        """See `Writer.close`: there is nothing to release."""
