@@ -1,1 +1,1 @@
-"""Listening ports: sockets, TLS, the listener of each, and what a reload changes about them."""
+"""Listening ports: sockets, TLS, the listener of each, and their changes at a reload."""

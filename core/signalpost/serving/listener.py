@@ -29,16 +29,16 @@ from signalpost.sockets.acceptor import Acceptor, FirstBytes, Security
 from signalpost.sockets.upgrade import SocketServices, Upgrader
 from signalpost.websocket.handshake import HandshakeRejection
 
-_LOOK = 0.02  # seconds between two looks at requests under way, while the server stops
-_PATIENT_LOOK = 1.0  # seconds, likewise, at connections that say nothing
+_LOOK = 0.02  # seconds between two checks of requests under way, while the server stops
+_PATIENT_LOOK = 1.0  # seconds between two checks of connections that have sent nothing
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedListener:
-    """What a listener is to serve, checked and ready, but not at work.
+    """What a listener will serve, checked and ready, but not active yet.
 
     Attributes:
-        app: carries the routes.
+        app: with the routes.
         tls: None without TLS.
 
     """
@@ -50,12 +50,12 @@ class PreparedListener:
 
 
 class Listener:
-    """One port at work.
+    """One port that is served.
 
     Args:
         port: bound.
         rules: all routes of the plan; those of the port's endpoint are served.
-        services: what routes need, for the port's http(s) endpoint or, without one, whichever it has.
+        services: what routes need, for the port's http(s) endpoint or, without one, for the one that it has.
         sockets: what WebSockets need.
 
     Raises:
@@ -106,7 +106,7 @@ class Listener:
         self._log.handshake(request, refusal, f"{self.port.place}: endpoint {name}", remedy)
 
     def _context(self, port: Port) -> ssl.SSLContext | None:
-        """Make the context of a port; a certificate that is made at start stays as long as nothing else is said."""
+        """Return the TLS context of a port; a certificate generated at start is kept unless the settings change."""
         first = port.endpoints[0]
         if first.tls is None:
             return None
@@ -118,7 +118,7 @@ class Listener:
             raise ListenError(f"{port.place}: endpoint {first.name}: {error}") from None
 
     def prepare(self, port: Port, rules: Sequence[RouteRule], services: RouteServices) -> PreparedListener:
-        """Make ready what another plan serves here; certificates are read again. The arguments are as above.
+        """Prepare what another plan serves here; certificates are read again. The arguments are those of the class.
 
         Raises:
             OperatorError: a template cannot be used.
@@ -126,14 +126,14 @@ class Listener:
 
         """
         prepared = self._prepare(port, rules, services)
-        discard_app(prepared.app)  # it is there for its routes
+        discard_app(prepared.app)  # the port serves routes
         prepared.app.finalize()
         return prepared
 
     def turn_to(self, prepared: PreparedListener) -> None:
-        """Serve something else from the next request and the next handshake on, to those who are connected too.
+        """Serve what is prepared from the next request and handshake on, also on open connections.
 
-        The handshake of TLS keeps the patience that it had when the listener was opened.
+        The TLS handshake keeps the timeout that it had when the listener was opened.
         """
         self.port = prepared.port
         self._patience = prepared.patience
@@ -149,13 +149,13 @@ class Listener:
                     connection.http.request_max_size = self._app.config.REQUEST_MAX_SIZE
 
     async def start(self) -> None:
-        """Open, and accept connections."""
+        """Open the listener, and accept connections."""
         await self.open()
         await self.accept()
 
     async def open(self) -> None:
-        """Make everything ready but accept no connection yet."""
-        # Without TLS, which is the first's.
+        """Prepare everything but accept no connection yet."""
+        # Without TLS: the protocol of the first bytes does it.
         with without_advice():
             server = await self._app.create_server(
                 sock=self.port.sock,
@@ -173,7 +173,7 @@ class Listener:
             await self._server.start_serving()  # type: ignore[no-untyped-call]
 
     def _greet(self, **options: Any) -> FirstBytes:
-        """Make the protocol of a new connection; `options` are the same for all, and are what Sanic's own needs."""
+        """Create the protocol of a new connection; `options` are the same for all, and are what Sanic's own needs."""
         if self._acceptor is None:
             self._acceptor = Acceptor(
                 self._upgrader,
@@ -196,7 +196,7 @@ class Listener:
             self._acceptor.close()
 
     def stop_accepting(self) -> None:
-        """Accept no more connections and no more handshakes; requests go on, each the last of its connection."""
+        """Accept no more connections and handshakes; requests continue, each as the last one of its connection."""
         self._upgrader.open = False
         self._app.config.KEEP_ALIVE = False
         if self._server is not None:
@@ -204,18 +204,18 @@ class Listener:
             cast("asyncio.Server", self._server.server).close()
             self._close_door()
             for connection in self._server.connections:
-                if connection.http is not None:  # its request was read with the keep-alive of before
+                if connection.http is not None:  # its request was read under the earlier keep-alive
                     connection.http.keep_alive = False
 
     @property
     def under_way(self) -> Iterator[tuple[str, str]]:
-        """What is done for each request that is under way, and the path that it asks for."""
+        """What runs for each request that is under way, and the path that it requests."""
         for connection in () if self._server is None else tuple(self._server.connections):
             if isinstance(connection, HandingOver) and (work := connection.work):
                 yield work, connection.path
 
     async def finish(self, seconds: float) -> None:
-        """Close connections without a request, and those with one when it is done, or after `seconds`."""
+        """Close connections without a request; close those with one when it is done, or after `seconds`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         self._close_door()  # what had been accepted meanwhile
@@ -225,10 +225,10 @@ class Listener:
             await asyncio.sleep(min(deadline - loop.time(), _LOOK))
         if self._server is not None and self._server.connections:
             self._end_connections(self._server)
-            await asyncio.sleep(_LOOK)  # a cancelled handler may have something to put away
+            await asyncio.sleep(_LOOK)  # a cancelled handler may have something to clean up
 
     def stop(self) -> None:
-        """End the connections of plain requests, and give the app up."""
+        """Close the connections of plain requests, and discard the app."""
         self._close_door()
         if self._server is not None:
             self._end_connections(self._server)

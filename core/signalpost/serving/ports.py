@@ -20,11 +20,11 @@ BACKLOG = 4096
 _ALL_IPV4 = "0.0.0.0"  # noqa: S104 - what the user asked for by *
 _LAST_PRIVILEGED_PORT = 1023
 
-_ATTEMPTS = 8  # at a port that is free at all addresses of a name
+_ATTEMPTS = 8  # for a port that is free at all addresses of a name
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _Address = tuple[int, tuple[Any, ...]]
-"""A family and an address of it, as `socket.bind` takes it."""
+"""A family and one of its addresses, as `socket.bind` expects it."""
 
 PortKey = tuple[str, int | str]
 """An address with a port, or with the name of an endpoint that leaves its port to the system."""
@@ -35,9 +35,9 @@ class Port:
     """A bound socket and the endpoints that share it: at most one for pages and one for WebSockets.
 
     Attributes:
-        place: where the first of them stands: ``routes.yaml:7``.
-        key: what routes.yaml says of it.
-        file: the device and inode of its Unix socket; None where it has an address and a port.
+        place: of the first of them: ``routes.yaml:7``.
+        key: its address and port in routes.yaml.
+        file: the device and inode of its Unix socket; None if it has an address and a port.
 
     """
 
@@ -48,7 +48,7 @@ class Port:
     file: tuple[int, int] | None = None
 
     def close(self) -> None:
-        """Close the socket, and take the file of a Unix socket away, unless it is another's by now."""
+        """Close the socket, and delete the file of a Unix socket unless another server owns it now."""
         self.sock.close()
         with contextlib.suppress(OSError):
             if self.file is not None and self.is_there:
@@ -56,7 +56,7 @@ class Port:
 
     @property
     def is_there(self) -> bool:
-        """Whether who asks there comes here: the file of a Unix socket may be gone, or another's by now."""
+        """Whether clients can reach it: the file of a Unix socket may be deleted, or owned by another server."""
         return self.file is None or _identity(self.endpoints[0].socket) == self.file
 
     @property
@@ -71,9 +71,9 @@ class Port:
 
     @property
     def loopback(self) -> bool:
-        """Whether it is bound to an address of this machine alone, which a browser may ask by any name.
+        """Whether it is bound to a loopback address, which a browser may reach by any name.
 
-        No browser can ask a Unix socket: what does is a proxy, by whatever names that has.
+        No browser can reach a Unix socket: only a proxy does, under whatever names it has.
         """
         if self.file is not None:
             return False
@@ -87,23 +87,23 @@ class Port:
 
 
 def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Sequence[Port] = ()) -> list[Port]:
-    """Bind every endpoint; those of one address and port share a socket. Port 0 becomes the port that was given.
+    """Bind every endpoint; those of one address and port share a socket. Port 0 becomes the port that the system chose.
 
-    A name is all addresses of this machine that it stands for, such as ``::1`` and ``127.0.0.1``: each is a port.
+    A name means all its addresses on this machine, such as ``::1`` and ``127.0.0.1``: each is a port.
 
     Args:
         endpoints: of routes.yaml.
-        source: where they stand, for errors.
-        held: what is bound already. Where one of these is meant its very socket is used; a twin of it where only one
+        source: of the endpoints, for errors.
+        held: what is bound already. If an endpoint means one of these, its socket is reused; a twin of it if only one
             of the two speaks TLS, since one socket cannot have both.
 
     Raises:
-        ListenError: one of them cannot be bound; those that are not of `held` are closed.
+        ListenError: one of them cannot be bound; sockets that are not in `held` are closed.
 
     """
     shared: dict[PortKey, list[EndpointConfig]] = {}
     for endpoint in endpoints:
-        # Two endpoints that leave their port to the system do not mean the same one.
+        # Two endpoints that leave their port to the system do not share one.
         number = endpoint.port or ("" if endpoint.socket else endpoint.name)
         shared.setdefault((endpoint.address, number), []).append(endpoint)
     before: dict[PortKey, list[Port]] = {}
@@ -117,7 +117,7 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
                 path = group[0].socket
                 mode = next((endpoint.mode for endpoint in group if endpoint.mode is not None), None)
                 if mode is not None:
-                    with contextlib.suppress(OSError):  # it is ours, unless somebody has just taken it away
+                    with contextlib.suppress(OSError):  # it is ours, unless somebody has just deleted it
                         os.chmod(path, mode)  # noqa: PTH101 - as os.stat
                 port, file = (0, _identity(path)) if path else (sock.getsockname()[1], None)
                 ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key, file))
@@ -128,7 +128,7 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
 
 
 def close_new(ports: Sequence[Port], held: Sequence[Port]) -> None:
-    """Close the sockets of ports that are not held besides."""
+    """Close the sockets of ports that are not held as well."""
     kept = {port.sock for port in held}
     for port in ports:
         if port.sock not in kept:
@@ -136,11 +136,11 @@ def close_new(ports: Sequence[Port], held: Sequence[Port]) -> None:
 
 
 _Bound = tuple[Sequence[Port], Sequence[Port]]
-"""What is bound: by now, and from before."""
+"""The ports bound now, and those from before."""
 
 
 def _sockets(before: Sequence[Port], endpoint: EndpointConfig, place: str, bound: _Bound) -> list[socket.socket]:
-    """Return the sockets that are there, twins of them, or new ones."""
+    """Return sockets that exist, twins of them, or new ones."""
     if endpoint.socket:
         return [port.sock for port in before] or [_bind_unix(endpoint, place)]
     if not before:
@@ -185,10 +185,10 @@ def _bind_unix(endpoint: EndpointConfig, place: str) -> socket.socket:
 
 
 def _make_way(path: str) -> None:
-    """Take away the socket that a server has left behind which was killed.
+    """Delete the socket file that a killed server has left behind.
 
     Raises:
-        ListenError: somebody listens there, or it is no socket.
+        ListenError: a server listens there, or it is not a socket.
 
     """
     try:
@@ -210,7 +210,7 @@ def _make_way(path: str) -> None:
 
 
 def _identity(path: str) -> tuple[int, int]:
-    """Tell one file from another; that of none is like no file's."""
+    """Return the identity of a file; that of a missing file equals no file's."""
     try:
         found = os.stat(path)  # noqa: PTH116 - never a Path where the system has a text
     except OSError:
@@ -219,10 +219,10 @@ def _identity(path: str) -> tuple[int, int]:
 
 
 def _bind_each(addresses: Sequence[_Address]) -> list[socket.socket]:
-    """Bind all addresses of a name, at one port; those that this machine does not have are left out.
+    """Bind all addresses of a name at one port, except those that this machine does not have.
 
     Raises:
-        OSError: one cannot be bound, or there is none that this machine has; nothing is left bound.
+        OSError: one cannot be bound, or this machine has none of them; nothing is left bound.
 
     """
     socks: list[socket.socket] = []
@@ -246,7 +246,7 @@ def _bind_each(addresses: Sequence[_Address]) -> list[socket.socket]:
 
 
 def _listen(family: int, where: tuple[Any, ...], *, alone: bool) -> socket.socket:
-    """Listen at an address; `alone` leaves IPv4 to a socket of its own."""
+    """Listen at an address; `alone` leaves IPv4 to a separate socket."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -262,7 +262,7 @@ def _listen(family: int, where: tuple[Any, ...], *, alone: bool) -> socket.socke
 
 
 def _own_fault(endpoint: EndpointConfig, bound: _Bound) -> str:
-    """Return which other endpoint of the app has the port, if one has."""
+    """Return the other endpoint of the app that uses the port, if there is one."""
     for ports, verb, remedy in (
         (bound[0], "has", "give both one address, or one another port"),
         (bound[1], "still has", "a reload binds before it lets go, so choose another port, or restart"),
@@ -276,7 +276,7 @@ def _own_fault(endpoint: EndpointConfig, bound: _Bound) -> str:
 
 
 def why_not(endpoint: EndpointConfig, error: OSError) -> str:
-    """Return why an endpoint cannot listen, and what to do about it."""
+    """Return why an endpoint cannot listen, and how to fix it."""
     where = f"{endpoint.address} port {endpoint.port}"
     match error.errno:
         case errno.EADDRINUSE:

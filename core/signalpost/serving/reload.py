@@ -1,4 +1,4 @@
-"""A reload as listeners see it: what is new is made ready beside what serves, then all of it changes at once."""
+"""A reload as listeners see it: new parts are prepared while the old ones serve, then all of them change at once."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +12,13 @@ from signalpost.sockets.upgrade import SocketServices
 
 
 class ListenerReload:
-    """From the listeners of one plan to those of the next. A port that both plans have keeps its socket and listener.
+    """Replaces the listeners of one plan with those of the next. A port of both plans keeps its socket and listener.
 
     Args:
-        listeners: at work.
+        listeners: that serve now.
         plan: the next one.
         sockets: what WebSockets need.
-        routes_at: gives what the routes of a port need.
+        routes_at: returns what the routes of a port need.
 
     Attributes:
         ports: of the next plan, in its order.
@@ -50,16 +50,16 @@ class ListenerReload:
 
     @property
     def listeners(self) -> list[Listener]:
-        """Those of the next plan; complete once they are prepared."""
+        """The listeners of the next plan; complete once they are prepared."""
         return [*self._prepared, *self._opened]
 
     @property
     def left(self) -> list[Listener]:
-        """Those that the next plan has no use for."""
+        """The listeners that the next plan does not need."""
         return [listener for listener in self._before.values() if listener not in self._prepared]
 
     async def prepare(self) -> None:
-        """Make everything ready, and change nothing.
+        """Prepare everything, and change nothing.
 
         Raises:
             OperatorError: a template cannot be used.
@@ -71,7 +71,7 @@ class ListenerReload:
             services = self._routes_at(port)
             listener = self._before.get(port.sock)
             if listener is not None:
-                # In a thread, since many routes take a while: those who are connected do not wait for that.
+                # In a thread, since many routes take a while: connected clients do not wait for that.
                 prepared = await asyncio.to_thread(listener.prepare, port, self._plan.routes, services)
                 self._prepared[listener] = prepared
             else:
@@ -81,17 +81,17 @@ class ListenerReload:
                 await listener.open()
 
     def give_up(self) -> None:
-        """Leave nothing behind of what was prepared."""
+        """Discard everything that was prepared."""
         for listener in self._opened:
             listener.stop_accepting()
             listener.stop()
         close_new(self._unused, self._held)
 
     def swap(self) -> Mapping[str, EndpointConfig]:
-        """Let listeners that stay serve what is new, and those that are left accept nothing any more.
+        """Switch the listeners that stay to the new plan, and stop the others from accepting.
 
         Returns:
-            For each WebSocket endpoint of before that still has one at its socket, by its name, that one.
+            The new WebSocket endpoint at the same socket, by the name of the old one, where there is one.
 
         """
         successors: dict[str, EndpointConfig] = {}

@@ -1,4 +1,4 @@
-"""TLS of https and wss endpoints: from a certificate to the context that a listener needs."""
+"""TLS of https and wss endpoints: from a certificate to the context of a listener."""
 
 import secrets
 import socket
@@ -16,14 +16,14 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 def server_context(tls: TlsConfig, address: str) -> ssl.SSLContext:
-    """Make the context of a TLS listener: TLS 1.2 and 1.3, HTTP/1.1 by ALPN, no compression, no renegotiation.
+    """Create the context of a TLS listener: TLS 1.2 and 1.3, HTTP/1.1 by ALPN, no compression, no renegotiation.
 
     Args:
-        tls: the certificate, or that one is to be made for this machine's names.
-        address: where the endpoint listens; a self-signed certificate is for it too.
+        tls: the certificate, or the setting that one is generated for this machine's names.
+        address: of the endpoint; a self-signed certificate includes it.
 
     Raises:
-        ListenError: the certificate, its key or its password cannot be used; one line that says why.
+        ListenError: the certificate, its key or its password cannot be used; one line with the reason.
 
     """
     problem = check_certificate(tls)
@@ -45,10 +45,10 @@ def server_context(tls: TlsConfig, address: str) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, certificate: CertificateChain) -> None:
-    """Hand certificate and key to OpenSSL, which reads them from files only.
+    """Load certificate and key into OpenSSL, which reads them only from files.
 
-    The file is readable by this user alone and gone when this returns; should the process die in between, what stays
-    is encrypted under a password that nobody knows.
+    The file is readable by this user alone and deleted before this returns. If the process dies in between, the file
+    that remains is encrypted with a password that nobody knows.
     """
     password = secrets.token_bytes(32).hex()
     key = serialization.load_pem_private_key(certificate.key, None).private_bytes(

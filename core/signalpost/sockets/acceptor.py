@@ -1,8 +1,8 @@
-"""The first look at a connection: a handshake that came whole is answered at once, all else is Sanic's.
+"""The first bytes of a connection: a complete handshake is answered at once; everything else is passed to Sanic.
 
-A handshake by way of Sanic costs a task, two events, a timer, a request and a response, which is most of what it costs
-in all. Whatever is not taken here is handed to Sanic as it came, refusals too: so there is one place that judges a
-handshake, and one that answers those that fail.
+A handshake through Sanic needs a task, two events, a timer, a request and a response: most of its whole cost. Bytes
+that are not accepted here go to Sanic unchanged, rejected handshakes too. So one place judges handshakes, and one place
+answers those that fail.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 class HandshakeTaker(Protocol):
-    """Who answers handshakes."""
+    """Answers handshakes."""
 
     def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection:
-        """Answer a whole handshake and take its transport over; anything but True leaves both as they were."""
+        """Answer a complete handshake and take its transport over; any result but True leaves both unchanged."""
 
 
 class Successor(Protocol):
@@ -35,16 +35,16 @@ class Successor(Protocol):
         """Take a connection over."""
 
     def data_received(self, data: bytes) -> None:
-        """Read what the client has sent."""
+        """Process received bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """How TLS is agreed on.
+    """The settings of a TLS handshake.
 
     Attributes:
-        context: of the certificate that newcomers are shown.
-        patience: seconds that a handshake of TLS may take.
+        context: with the certificate for new connections.
+        patience: seconds that a TLS handshake may take.
 
     """
 
@@ -53,21 +53,21 @@ class Security:
 
 
 class Acceptor:
-    """What the connections of one port share before it is known what they are.
+    """What the connections of one port share until their first bytes are known.
 
     Args:
         taker: answers handshakes.
-        descriptors: tells whether there is one to spare for a connection; else it is refused with 503.
-        clock: gives seconds that only grow.
-        successor: makes Sanic's protocol for a connection that came at a given time of the clock.
-        interval: seconds between two looks at connections that have said nothing yet: those that stood there at the
-            look before go to Sanic, which ends them when their time is over.
-        newcomers: connections of all ports that have asked for nothing yet; None counts none.
-        security: gives how TLS is agreed on; None for a port without TLS.
+        descriptors: tells whether one is free for a connection; else the connection is rejected with 503.
+        clock: returns monotonic seconds.
+        successor: creates Sanic's protocol for a connection that opened at a given time of the clock.
+        interval: seconds between two checks of connections that have sent nothing yet: those that were there at the
+            previous check are passed to Sanic, which closes them at their timeout.
+        newcomers: connections of all ports without a request yet; None counts none.
+        security: returns the settings of TLS; None for a port without TLS.
 
     Attributes:
-        waiting: those that have said nothing yet.
-        securing: those with which TLS is being agreed on, each with the task that does it.
+        waiting: connections that have sent nothing yet.
+        securing: connections in a TLS handshake, each with the task that performs it.
 
     """
 
@@ -94,12 +94,12 @@ class Acceptor:
         self._handle: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Begin to look after those that wait."""
+        """Start the checks of waiting connections."""
         self._looked_at = self.clock()
         self._handle = asyncio.get_running_loop().call_later(self._interval, self._look)
 
     def close(self) -> None:
-        """Hand all that wait to Sanic, which knows how to send them away; who is not that far yet is sent away here."""
+        """Pass all waiting connections to Sanic, which closes them properly; close those in a TLS handshake here."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -116,10 +116,10 @@ class Acceptor:
 
 
 def begun(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
-    """Run a coroutine until it waits for the first time; what is returned runs the rest, in a task that awaits it.
+    """Run a coroutine until it waits for the first time; return an awaitable that runs the rest in its task.
 
     Raises:
-        RuntimeError: it waits for nothing at all.
+        RuntimeError: it never waits.
 
     """
     try:
@@ -144,12 +144,13 @@ def _rest(coroutine: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, A
 
 
 class FirstBytes(asyncio.Protocol):
-    """One connection, until its first bytes have come.
+    """One connection, until its first bytes arrive.
 
-    On a port with TLS it agrees on that first. uvloop's own way there would tell nobody of the connection before.
+    On a port with TLS it first performs the TLS handshake: with uvloop's own, the connection would be unknown until
+    then.
 
     Attributes:
-        begun: when it was made, in the acceptor's time.
+        begun: when it opened, by the acceptor's clock.
 
     """
 
@@ -158,11 +159,11 @@ class FirstBytes(asyncio.Protocol):
     def __init__(self, acceptor: Acceptor) -> None:
         self._acceptor = acceptor
         self._transport: asyncio.Transport
-        self._early = b""  # what came in the very turn in which TLS was agreed on
+        self._early = b""  # bytes that arrived in the same turn in which the TLS handshake ended
         self.begun = acceptor.clock()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, or refuse it at once."""
+        """Accept a connection, or reject it at once."""
         acceptor = self._acceptor
         self._transport = cast("asyncio.Transport", transport)
         if not acceptor.descriptors.admit(transport.get_extra_info("socket").fileno()):
@@ -178,13 +179,13 @@ class FirstBytes(asyncio.Protocol):
             acceptor.securing[self] = asyncio.get_running_loop().create_task(self._finish_tls(agreeing))
 
     def _refuse(self) -> None:
-        self._transport.set_protocol(asyncio.Protocol())  # what still comes is for nobody
+        self._transport.set_protocol(asyncio.Protocol())  # what still arrives is ignored
         if self._acceptor.security is None:
             self._transport.write(REFUSAL)
         self._transport.close()
 
     def _begin_tls(self, security: Security) -> Awaitable[asyncio.Transport | None]:
-        """Let TLS have what comes, from the very first byte on: a task would begin when some had come."""
+        """Pass bytes to TLS from the very first on: a task would start after some had arrived."""
         return begun(
             asyncio.get_running_loop().start_tls(
                 self._transport, self, security.context, server_side=True, ssl_handshake_timeout=security.patience
@@ -192,7 +193,7 @@ class FirstBytes(asyncio.Protocol):
         )
 
     async def _finish_tls(self, agreeing: Awaitable[asyncio.Transport | None]) -> None:
-        """Go on when TLS is agreed on; whoever cannot agree is gone."""
+        """Continue after the TLS handshake; if it failed, the connection is closed."""
         try:
             secured = await agreeing
         except (OSError, asyncio.CancelledError):
@@ -207,7 +208,7 @@ class FirstBytes(asyncio.Protocol):
             self.data_received(self._early)
 
     def data_received(self, data: bytes) -> None:
-        """Look at the first bytes; others never come here."""
+        """Examine the first bytes; later ones never arrive here."""
         if self in self._acceptor.securing:
             self._early += data
             return
@@ -217,7 +218,7 @@ class FirstBytes(asyncio.Protocol):
             self.hand_on(data, taken or None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Forget a connection that ended without a word."""
+        """Forget a connection that ended without a byte."""
         self._leave()
 
     def evict(self) -> None:
@@ -226,11 +227,11 @@ class FirstBytes(asyncio.Protocol):
         self._transport.abort()
 
     def hand_on(self, data: bytes = b"", rejection: HandshakeRejection | None = None) -> None:
-        """Let Sanic have the connection, and what it said; not one that is over, whose end TLS tells nobody else.
+        """Pass the connection and its bytes to Sanic, unless it has ended: TLS would not report that end to Sanic.
 
         Args:
-            data: what it said.
-            rejection: of the handshake in that, if it was decided.
+            data: that it sent.
+            rejection: of the handshake in them, if decided already.
 
         """
         self._leave()

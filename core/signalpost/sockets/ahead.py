@@ -1,6 +1,6 @@
-"""What has come from a client that is not read from just now: kept as it is, and searched for its goodbye.
+"""Received bytes of a paused client: stored as they are, and searched for a close frame.
 
-Nothing of it is unmasked, inflated or judged: who is not read from has no work done for it.
+They are not unmasked, inflated or validated: a paused client causes no work.
 """
 
 from typing import Final
@@ -10,23 +10,23 @@ from websockets.speedups import apply_mask
 from signalpost.websocket.frames import Opcode, may_be_sent
 
 AHEAD = 65_536
-"""Bytes that are kept for a client before the rest is left in the kernel."""
+"""Bytes that are stored for a client before the rest is left in the kernel."""
 
 _CLOSE: Final = int(Opcode.CLOSE)
 _OPCODE, _LENGTH = 0x0F, 0x7F
 _FIXED_HEADER, _MASK = 2, 4
-_EXTENDED: Final = {126: 2, 127: 8}  # lengths, and how many bytes behind them hold the real one
+_EXTENDED: Final = {126: 2, 127: 8}  # length codes, and how many bytes follow with the real length
 
 
 class Ahead:
-    """Bytes of a client that are still to be read.
+    """Bytes of a client that have not been read yet.
 
     Args:
-        data: the first of them.
+        data: the first bytes.
 
     Attributes:
-        close: the payload of a close frame among them, once it has come whole; looked for from `watch` on.
-        watched: whether it is looked for.
+        close: the payload of a close frame among them, once it is complete; searched for from `watch` on.
+        watched: whether a close frame is searched for.
 
     """
 
@@ -34,8 +34,8 @@ class Ahead:
 
     def __init__(self, data: bytes = b"") -> None:
         self._data = bytearray(data)
-        self._header = b""  # the beginning of a frame that is not whole enough to look at
-        self._skip = 0  # bytes that still belong to a frame which has been looked at
+        self._header = b""  # the start of a frame that is too short to parse
+        self._skip = 0  # bytes still missing of a frame whose header was parsed
         self.close: bytes | None = None
         self.watched = False
 
@@ -43,11 +43,11 @@ class Ahead:
         return len(self._data)
 
     def watch(self, missing: int, header: bytes) -> None:
-        """Look for a close frame from now on.
+        """Search for a close frame from now on.
 
         Args:
-            missing: bytes of the frame that was being read, which the first ones here belong to.
-            header: the incomplete header that was read, likewise.
+            missing: bytes of the frame that was being read; the first bytes here belong to it.
+            header: the incomplete header that was read; the first bytes here complete it.
 
         """
         self.watched = True
@@ -55,19 +55,19 @@ class Ahead:
         self._look(bytes(self._data))
 
     def add(self, data: bytes) -> None:
-        """Keep more."""
+        """Store more bytes."""
         self._data += data
         if self.watched:
             self._look(data)
 
     def take(self, most: int) -> bytes:
-        """Return the first bytes, and keep them no more."""
+        """Remove and return the first bytes."""
         data = bytes(self._data[:most])
         del self._data[:most]
         return data
 
     def _look(self, data: bytes) -> None:
-        """Go from frame to frame, each byte of a header once; what is no frame is the reader's business."""
+        """Step from frame to frame, parsing each header byte once; the reader rejects what is not a frame."""
         if self.close is not None:
             return
         if self._skip >= len(data):
@@ -96,7 +96,7 @@ class Ahead:
         self._header = data[position:]
 
     def _note(self, masked: bytes) -> None:
-        """Note a close frame, if it is one that can be answered; another one the reader refuses in its turn."""
+        """Store a close frame if it can be answered; the reader rejects an invalid one later."""
         payload = apply_mask(masked[_MASK:], masked[:_MASK])
         if not payload or (len(payload) > 1 and may_be_sent(int.from_bytes(payload[:2], "big"))):
             self.close = payload

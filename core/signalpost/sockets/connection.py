@@ -22,49 +22,49 @@ from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode, Opcode, encode_frame
 from signalpost.websocket.reader import FrameReader, Received
 
-# Numbers of the module's own: a look into an Enum's class costs as much as a short frame.
+# Module globals: a lookup in an Enum's class costs as much as a short frame.
 _BINARY = int(Opcode.BINARY)
 _CLOSE = int(Opcode.CLOSE)
 _PING_OPCODE = int(Opcode.PING)
 
 MAX_READ_PER_TURN = 32_768
-"""Bytes that are read from one client in one turn of the loop: more would keep all others waiting. libuv alone reads up
-to 8 MB, which may be a million frames without a payload."""
+"""Bytes that are read from one client in one loop turn: more would delay all others. libuv alone reads up to 8 MB,
+which may be a million frames without a payload."""
 
 SMALL_MOUTHFUL = 4_096
-"""The same where messages may be compressed: a kilobyte may be a megabyte to inflate, to read and to answer."""
+"""The same if messages may be compressed: a kilobyte may need a megabyte of inflating, reading and answering."""
 
 FRAME = 64
-"""Bytes of memory that a frame which waits here takes besides its payload."""
+"""Bytes of memory that a waiting frame uses besides its payload."""
 
 BACKLOG, RATE, TURN, STRAIN = 1, 2, 4, 8
-"""Reasons not to read from a client; bits, so that each ends by itself."""
+"""Reasons to pause reading from a client; bits, so that each ends independently."""
 
 TURN_WORK = 64 * MEBIBYTE
-"""Bytes, each counted for every client that gets it, that one client's messages may queue in a turn of the loop before
-the rest of them waits for the next turn."""
+"""Bytes, counted once for each receiving client, that one client's messages may queue in a loop turn before the rest of
+them waits for the next turn."""
 
 TURN_SECONDS = 0.01
-"""Seconds that one client's messages may work in a turn of the loop, likewise."""
+"""Seconds that one client's messages may work in a loop turn before the rest of them waits for the next turn."""
 
 SHORTEST_PAUSE = 0.02
-"""Seconds that a client which sends too fast is not read from at least: a timer for each message would be dearer."""
+"""Shortest pause, in seconds, of a client that sends too fast: a timer for each message would cost more."""
 
 LONGEST_PAUSE = 1.0
-"""Seconds after which it is looked at again: it may have been closed meanwhile, and its answer must be read."""
+"""Seconds after which a paused client is checked again: it may be closing, and its close frame must be read."""
 
 LINGER = 60.0
-"""Seconds for which what a client had sent before it went is still handled."""
+"""Seconds for which messages that a client sent before it disconnected are still handled."""
 
 
 class Stage(Enum):
-    """How far a connection has come.
+    """The stages of a connection.
 
     ::
 
         HERE --close frame, FIN, reset--> LEFT --the transport has ended--> LOST --nothing waits--> OVER
 
-    In LEFT and LOST the client is in nobody's audience, and what it had sent is still handled in its turn.
+    In LEFT and LOST the client is in no audience, and the messages that it had sent are still handled in order.
     """
 
     HERE = 0
@@ -73,7 +73,7 @@ class Stage(Enum):
     OVER = 3
 
 
-_HERE, _LEFT, _LOST, _OVER = Stage  # a look into an Enum's class costs as much as a short frame
+_HERE, _LEFT, _LOST, _OVER = Stage  # a lookup in an Enum's class costs as much as a short frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class Clockwork:
     """The clocks and timers of a connection.
 
     Attributes:
-        call_soon: runs a function in the next turn of the loop (``loop.call_soon``).
+        call_soon: runs a function in the next loop turn (``loop.call_soon``).
         call_later: runs a function after seconds (``loop.call_later``).
-        work: gives the seconds of this very moment; the loop's own clock stands still during a turn.
+        work: returns the seconds of this moment; the loop's own clock stands still during a turn.
 
     """
 
@@ -93,24 +93,24 @@ class Clockwork:
 
 
 class Connection(asyncio.Protocol):
-    """Bytes to messages on the way in; on the way out only pongs and close frames, the rest goes by the hub.
+    """Turns received bytes into messages; sends only pongs and close frames itself, the rest goes through the hub.
 
-    While it is paused, for whatever reason, nothing is read. What had been read before waits here, in order, and what
-    comes meanwhile is kept as it is (`Ahead`), up to a bound: so the client's end is noticed at once. Who has gone is
-    in nobody's audience any more, and what it had sent is handled in its turn.
+    While it is paused, for whatever reason, no frames are read. Frames read before wait here, in order, and bytes
+    received meanwhile are stored as they are (`Ahead`), up to a limit: so the client's end is noticed at once. A
+    disconnected client is in no audience any more, and the messages that it had sent are handled in order.
 
     Args:
-        transport: whose 101 is about to be written.
+        transport: to which the 101 is about to be written.
         node: that the client belongs to.
-        keepalive: watches the connection.
-        registry: all that are open; this one is among them from when it begins until it is over.
+        keepalive: that watches the connection.
+        registry: of all open connections; contains this one from `begin` until it is over.
         reader: of its frames.
-        allowance: what the client may send; None is no bound.
+        allowance: what the client may send; None is no limit.
         clockwork: of the loop.
-        inbound: the account of what has come in unfinished, of all clients together.
+        inbound: the account of unfinished input of all clients together.
 
     Attributes:
-        heard_at: see `signalpost.sockets.keepalive.Watched`, likewise `pinged_at` and `suspended`.
+        heard_at: see `signalpost.sockets.keepalive.Watched`, also for `pinged_at` and `suspended`.
 
     """
 
@@ -174,16 +174,16 @@ class Connection(asyncio.Protocol):
         self._ended = False  # the client's close frame has been handled
         self._unhandled_size = 0  # bytes of memory that they took when they began to wait
         self._pauses = 0
-        self._pinned = 0  # bytes that the account has noted for this connection
-        self._sends = True  # whether what was taken last went to others; nobody knows that of who has said nothing yet
-        self._ahead: Ahead | None = None  # what is to be read in later turns of the loop, or behind a pause
-        self._reads_on = False  # in the next turn of the loop
+        self._pinned = 0  # bytes noted for this connection in the account
+        self._sends = True  # whether the last message went to others; unknown before the first one
+        self._ahead: Ahead | None = None  # bytes to read in later loop turns, or after a pause
+        self._reads_on = False  # in the next loop turn
         self._stopped = False  # the transport reads nothing
-        self._watching = NO_DESCRIPTOR  # of a transport that reads nothing: its end is heard of
+        self._watching = NO_DESCRIPTOR  # of a transport that reads nothing: reports its end
         self._stage = _HERE
-        self._parting: Handle | None = None  # has a client that goes leave, or ends what it has left behind
+        self._parting: Handle | None = None  # ends a leaving client's work, or what it has left behind
         self._waiting = 0  # bytes of messages that wait for a handler
-        self._waking: Handle | None = None  # ends a pause for the rate
+        self._waking: Handle | None = None  # the timer that ends a pause for the rate
         self.heard_at = keepalive.now
         self.pinged_at = 0.0
         self.suspended = False
@@ -192,8 +192,8 @@ class Connection(asyncio.Protocol):
         """Take over the transport, whose 101 has been written.
 
         Args:
-            session: gets its messages.
-            early: bytes that came behind the handshake, before it was answered.
+            session: that receives its messages.
+            early: bytes received behind the handshake, before the response.
 
         """
         self._client = client = session.client
@@ -201,7 +201,7 @@ class Connection(asyncio.Protocol):
         self._hub = hub = self._node.hub
         self._transport.set_protocol(self)
         if not self._transport.get_extra_info("ssl_object"):
-            # Hear at once when bytes are held back, and again only when all of them are gone.
+            # Call back at once when bytes are held back, and again only when all of them are gone.
             self._transport.set_write_buffer_limits(high=0, low=0)
         self._registry.add(self)
         hub.add(client)
@@ -212,25 +212,25 @@ class Connection(asyncio.Protocol):
         plugins = self._node.generation.plugins
         session.arrive(plugins.client_connected(client, session.context, session.request))
         if not self._stopped:
-            # Sanic stops reading when 64 KiB come behind a request, and is not asked for more any more.
+            # Sanic stops reading when 64 KiB arrive behind a request, and never resumes here.
             self._transport.resume_reading()
         if early:
             self.data_received(early)
 
-    # What a reload asks of it
+    # For a reload
 
     @property
     def client(self) -> Client:
-        """The one at the other end."""
+        """The client at the other end."""
         return self._client
 
     @property
     def session(self) -> Session:
-        """What gets its messages."""
+        """The session that receives its messages."""
         return self._session
 
     def set_limits(self, limits: LimitsConfig) -> None:
-        """Hold the client to other limits from now on."""
+        """Apply other limits to the client from now on."""
         self._reader.allow(limits.message)
         pace = pace_of(limits)
         if pace is None or self._allowance is None:
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
     # The transport's callbacks
 
     def data_received(self, data: bytes) -> None:
-        """Read frames; several messages may come at once, or none."""
+        """Read frames; the bytes may hold several messages, or none."""
         self.heard_at = self._keepalive.now
         if self._sends:
             self._hold_if_strained()
@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
         self._read(data)
 
     def _leave(self, data: bytes) -> bytes:
-        """Return the beginning of what came, and leave the rest to the next turns; until then nothing more is read."""
+        """Return the first part of the bytes, and leave the rest to the next turns; until then nothing more is read."""
         self._ahead = Ahead(data[self._mouthful :])
         self._stop_reading()
         self._read_on_soon()
@@ -265,12 +265,12 @@ class Connection(asyncio.Protocol):
             self._clockwork.call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        """Read a mouthful of what has come already. In a pause its frames would take far more room than its bytes."""
+        """Read one part of the bytes received already. During a pause, frames would need far more memory than bytes."""
         self._reads_on = False
         if self._sends and self._ahead:
             self._hold_if_strained()
         ahead = self._ahead
-        if ahead is None or self._pauses:  # it has ended, or a pause's end sees to it
+        if ahead is None or self._pauses:  # it has ended, or the end of a pause continues here
             return
         data = ahead.take(self._mouthful)
         if ahead:
@@ -302,12 +302,12 @@ class Connection(asyncio.Protocol):
             self._note_pinned()
 
     def eof_received(self) -> bool:
-        """End the connection: a peer that sends nothing more cannot close in order."""
+        """End the connection: a peer that sends nothing more cannot complete a closing handshake."""
         self._leave_all()
         return False
 
     def pause_writing(self) -> None:
-        """Let the client's frames wait."""
+        """Queue the client's frames from now on."""
         self._client.paused()
 
     def resume_writing(self) -> None:
@@ -315,7 +315,7 @@ class Connection(asyncio.Protocol):
         self._hub.resumed(self._client)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called when the transport has ended; this comes once, however that was."""
+        """Called when the transport has ended, in whatever way; called once."""
         self._watch(NO_DESCRIPTOR)
         self._leave_all(reset=isinstance(exc, ConnectionResetError | TimeoutError))
         self._stage = _LOST
@@ -326,18 +326,18 @@ class Connection(asyncio.Protocol):
     # The client's end
 
     def _leave_all(self, close: bytes | None = None, *, reset: bool = False) -> None:
-        """Take a client that has gone out of everything; what it had sent is still handled, for a while.
+        """Remove a disconnected client from everything; messages that it had sent are still handled, for a while.
 
         Args:
-            close: the payload of its close frame, which is answered; None without one.
-            reset: it has gone with a reset, and so does what it had sent.
+            close: the payload of its close frame, which is answered; None if there is none.
+            reset: whether it ended with a reset, which drops what it had sent.
 
         """
         if self._stage is not _HERE:
             return
         self._stage = _LEFT
         client, session = self._client, self._session
-        expected = client.closing  # and nothing that it sends is for anybody
+        expected = client.closing  # and nothing that it sends is used
         if close is None:
             client.left(CloseCode.ABNORMAL)
         else:
@@ -360,13 +360,13 @@ class Connection(asyncio.Protocol):
         self._node.generation.plugins.client_disconnected(client, client.close_code, session.context)
 
     def _end_lingering(self, session: Session) -> None:
-        """Drop what a client had sent: it has been gone for long enough."""
+        """Drop a client's remaining messages: it disconnected long enough ago."""
         self._parting = None
         self._client.dismiss()
         session.abandon()
 
     def _dismiss(self) -> None:
-        """Drop what a client that has gone had sent; it may be in the middle of being handled."""
+        """Drop a disconnected client's remaining messages; one of them may be in the middle of being handled."""
         self._let_go()
         if not self._transport.is_closing():
             self._transport.abort()
@@ -376,7 +376,7 @@ class Connection(asyncio.Protocol):
         self._unhandled = self._ahead = None
 
     def _end_if_done(self) -> None:
-        """Forget the client, if its transport has ended and nothing waits here any more."""
+        """Forget the client if its transport has ended and nothing waits here any more."""
         if self._stage is not _LOST or self._unhandled or self._ahead:
             return
         self._stage = _OVER
@@ -394,17 +394,17 @@ class Connection(asyncio.Protocol):
         self._registry.discard(self)
         self._hub.forget(client)
         session.disconnected(client.close_code)
-        # What has come of a message is let go now, and so is this object: neither waits for the garbage collector.
+        # Release the last message and this object now: neither waits for the garbage collector.
         self._reader.forget()
         del self._session
 
     def _hung_up(self, reset: bool) -> None:
-        """Called when the client has gone, though nothing is read from it."""
+        """Called when the client has disconnected while nothing is read from it."""
         self._leave_all(reset=reset)
         if not self._client.heeded and not self._transport.is_closing():
             self._transport.abort()
 
-    # What has been read
+    # Frames
 
     def _handle(self, frames: Iterator[Received]) -> None:  # noqa: C901 - a call for each frame would be felt
         """Handle frames in order, until one brings a pause; what the iterator has left waits for the end of it."""
@@ -466,7 +466,7 @@ class Connection(asyncio.Protocol):
         return self._ended
 
     def _fail(self) -> None:
-        """Fail the connection (RFC 6455 section 7.1.7); what still comes is not read any more."""
+        """Fail the connection (RFC 6455 section 7.1.7); what still arrives is not read any more."""
         error = self._reader.error
         if error is not None and not self.suspended:
             self._client.close(error.code, error.reason)
@@ -475,36 +475,36 @@ class Connection(asyncio.Protocol):
     # Pauses
 
     def read_on(self, on: bool) -> None:
-        """Read from the client, or let what it sends wait in the kernel, as far as its session is concerned."""
+        """Resume or pause reading, as far as the session is concerned."""
         if on:
             self._resume(BACKLOG)
         else:
             self._pause(BACKLOG)
 
     def _hold_if_strained(self) -> None:
-        """Read no more, if clients that read are given more than they can, until they have caught up."""
+        """Pause reading if clients that read receive more than they can, until they have caught up."""
         strain = self._hub.strain
         if strain is not None and strain.active and not self._pauses & STRAIN and not self._ignored:
             self._pause(STRAIN)
             strain.hold(self)
 
     def go_on(self) -> None:
-        """Read from the client again: they have caught up, or it has waited long enough."""
+        """Resume reading: the strained clients have caught up, or this one has waited long enough."""
         self._resume(STRAIN)
 
     def charge(self, seconds: float) -> None:
-        """Count work that was done for the client's messages elsewhere, in a task."""
+        """Charge the client for work that a task did for its messages."""
         if self._allowance is not None:
             self._allowance.seconds -= seconds
         self._hold_if_strained()
 
     def note_waiting(self, change: int) -> None:
-        """Count bytes of messages that wait for a handler, or wait no more."""
+        """Note how many more (or fewer) bytes of messages wait for a handler."""
         self._waiting += change
         self._note_pinned()
 
     def _note_pinned(self) -> None:
-        """Tell the account what this client has the server keep."""
+        """Note in the account how many bytes the server stores for this client."""
         pinned = self._reader.unfinished + self._waiting + len(self._ahead or ())
         if self._unhandled:
             pinned += self._unhandled_size
@@ -513,7 +513,7 @@ class Connection(asyncio.Protocol):
             self._inbound.hold(self, pinned)
 
     def give_up_inbound(self) -> None:
-        """End the connection: of all that hold something unfinished it has held it longest, and there is no room."""
+        """End the connection: the account has no room, and this client has held unfinished input longest."""
         self._pinned = 0
         reason = "the server has no room left for unfinished messages"
         self._reader.fail(self._client.encoding.codec.close_code(CloseCode.TRY_AGAIN_LATER), reason)
@@ -522,7 +522,7 @@ class Connection(asyncio.Protocol):
         self._client.finish(half=True)
 
     def _end_turn(self) -> None:
-        """Leave the rest of what has come for the next turn of the loop: others are to have theirs."""
+        """Leave the rest of the bytes for the next loop turn, so that others get theirs."""
         self._pause(TURN)
         self._clockwork.call_soon(self._next_turn)
 
@@ -530,7 +530,7 @@ class Connection(asyncio.Protocol):
         self._resume(TURN)
 
     def _pause_for_rate(self, allowance: Allowance) -> None:
-        """Read no more until the client's allowance covers a frame."""
+        """Pause reading until the client's allowance covers a frame."""
         if self._pauses & RATE or self._ignored or allowance.covers_one():
             return
         self._pause(RATE)
@@ -553,11 +553,11 @@ class Connection(asyncio.Protocol):
         if self._ahead is None:
             self._ahead = Ahead()
         self.suspended = True
-        if reason != TURN:  # which is over before anybody could have gone
+        if reason != TURN:  # which is over before a client could have disconnected
             self._clockwork.call_soon(self._look_ahead)
 
     def _keep(self, ahead: Ahead, data: bytes) -> None:
-        """Keep what has come during a pause, or before what is left of a mouthful has been read."""
+        """Store bytes received during a pause, or before the rest of a part has been read."""
         ahead.add(data)
         self._pinned += len(data)
         self._inbound.hold(self, self._pinned)
@@ -567,7 +567,7 @@ class Connection(asyncio.Protocol):
             self._stop_reading()
 
     def _look_ahead(self) -> None:
-        """Notice that a paused client says goodbye; let its transport read on for that as long as there is room."""
+        """Notice a close frame of a paused client; the transport continues to read for that while there is room."""
         ahead, here = self._ahead, self._stage is _HERE
         if ahead is None or not self._pauses:
             return
@@ -595,11 +595,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def _ignored(self) -> bool:
-        """Whether nothing that the client sends is handled any more."""
+        """Whether the client's messages are not handled any more."""
         return self._client.closing and not self._client.heeded
 
     def _watch(self, descriptor: int) -> None:
-        """Hear of the end of a transport that reads nothing; `NO_DESCRIPTOR`: no more."""
+        """Watch for the end of a transport that reads nothing; with `NO_DESCRIPTOR`, stop watching."""
         if self._watching != NO_DESCRIPTOR:
             self._keepalive.hangups.forget(self._watching)
         self._watching = descriptor
@@ -607,7 +607,7 @@ class Connection(asyncio.Protocol):
             self._keepalive.hangups.watch(descriptor, self._hung_up)
 
     def _stop_reading(self) -> None:
-        """Let what comes wait in the kernel."""
+        """Leave what arrives in the kernel."""
         if not self._stopped and not self._transport.is_closing():
             self._stopped = True
             self._transport.pause_reading()
@@ -620,7 +620,7 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def _resume(self, reason: int) -> None:
-        """Take a reason away; without any left, take what waits here, and read on when that is done."""
+        """Remove a reason for the pause; if none remains, handle what waits here, then resume reading."""
         self._pauses &= ~reason
         if self._pauses or not self.suspended:
             return
@@ -641,29 +641,29 @@ class Connection(asyncio.Protocol):
             self._start_reading()
             self._end_if_done()
 
-    # What the keepalive asks of it
+    # For the keepalive
 
     @property
     def pace(self) -> KeepaliveConfig:
-        """How long the client may be silent, and take to answer: as its endpoint says."""
+        """How long the client may be silent, and take to answer, from its endpoint."""
         return self._client.endpoint.keepalive
 
     @property
     def confirmed(self) -> int | None:
-        """Bytes that the peer's machine has ever confirmed to have; None if there are none that it has not."""
+        """Bytes that the peer's machine has ever acknowledged; None if it has acknowledged all."""
         client = self._client
         return client.confirmed if client.unconfirmed else None
 
     def ping(self) -> None:
-        """Send a ping; any bytes at all will do for an answer."""
+        """Send a ping; any received bytes count as the answer."""
         self._client.send(self._client.encoding.codec.ping())
 
     def give_up(self) -> None:
-        """End the connection: nobody is there. One that is closing cannot be pinged, and is watched for that."""
+        """Abort the connection: the peer is dead. A closing one is left: the keepalive watches it separately."""
         if not self._client.closing:
             self._client.drop(CloseCode.ABNORMAL)
 
 
 def _code_of(close: bytes) -> int:
-    """Return the code of a close frame by its payload."""
+    """Return the code in a close frame's payload."""
     return int.from_bytes(close[:2], "big") if close else int(CloseCode.NO_STATUS)

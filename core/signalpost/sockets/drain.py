@@ -1,4 +1,4 @@
-"""The end of a server: its clients are sent away at a pace that whoever takes them back can bear."""
+"""The end of a server: its clients are closed in batches, at a rate at which they can reconnect elsewhere."""
 
 import asyncio
 import logging
@@ -18,32 +18,32 @@ INTERVAL = 0.25
 """Seconds between two batches."""
 
 SHARE = 0.02
-"""Part of all clients that a batch closes."""
+"""Share of all clients that a batch closes."""
 
 FEWEST = 100
 """Clients that a batch closes at least: a few need no pacing, and this many handshakes are no load for any server."""
 
 RETURN_RATE = 2_000
-"""Clients a second that are asked to come back: a sixth of the handshakes that one process answers."""
+"""Clients per second that are asked to reconnect: a sixth of the handshakes that one process answers."""
 
 RESTART = 0.5
-"""Seconds from the last batch until the server may be back, and over which clients are spread at least."""
+"""Seconds from the last batch until the server may be back; clients are also spread over at least this time."""
 
-_PACED = 0.75  # of the time that there is: the rest is for what waits in outboxes, and for the peers' answers
-_LAST_WORD = 1.0  # seconds for what ends by force
+_PACED = 0.75  # of the available time: the rest is for what waits in outboxes, and for the peers' close frames
+_LAST_WORD = 1.0  # seconds for what is ended by force
 
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """When which of so many clients is closed, and when it is asked to come back.
+    """When each of a number of clients is closed, and when it is asked to reconnect.
 
     Ten thousand clients in 30 s are closed in 50 batches of 200, within 12.25 s; those of ``signalpost.v1`` are asked
-    to come back in the five seconds that begin half a second after the last batch, one in each half millisecond.
+    to reconnect in the five seconds that begin half a second after the last batch, one in each half millisecond.
 
     Attributes:
-        count: how many clients there are.
-        size: how many a batch closes.
-        looks: batches that there is time for; what is left at the last one goes then.
+        count: of clients.
+        size: of a batch.
+        looks: batches that there is time for; the last one closes all remaining clients.
 
     """
 
@@ -53,21 +53,21 @@ class Timetable:
 
     @classmethod
     def plan(cls, count: int, seconds: float) -> "Timetable":
-        """Plan for `count` clients, all of whom must be gone after `seconds`."""
+        """Plan the batches for `count` clients, all of which must be gone after `seconds`."""
         looks = 1 + int(seconds * _PACED / INTERVAL)
         return cls(count, max(FEWEST, math.ceil(count * SHARE), math.ceil(count / looks)), looks)
 
     @property
     def batches(self) -> int:
-        """How many batches the clients need."""
+        """Number of batches that the clients need."""
         return math.ceil(self.count / self.size)
 
     def retry(self, number: int, batch: int) -> float:
-        """Return the seconds after which a client is asked to come back.
+        """Return the seconds after which a client is asked to reconnect.
 
         Args:
-            number: of the client, from 0, in the order in which they are closed.
-            batch: that it is closed with, from 0.
+            number: of the client, from 0, in the order of closing.
+            batch: that closes it, from 0.
 
         """
         spread = max(RESTART, self.count / RETURN_RATE)
@@ -78,13 +78,13 @@ class Timetable:
 class ClientDrain:
     """Closes every client with 1001 (going away), or 1012 (service restart) if it speaks ``signalpost.v1``, in batches.
 
-    What waits for a client is written before its close frame, and it may take until the end to read that. A client
-    whose message is being handled is closed once that is done. Nobody may join meanwhile.
+    What waits for a client is written before its close frame; the client has until the end to read it. A client whose
+    message is being handled is closed when that is done. No client may connect meanwhile.
 
     Args:
-        hub: whose clients they are.
-        seconds: after which all connections have ended, by force if need be.
-        busy: gives the clients whose messages are being handled.
+        hub: of the clients.
+        seconds: after which all connections have ended, by force if necessary.
+        busy: returns the clients whose messages are being handled.
         call_later: runs a function after seconds (``loop.call_later``).
 
     """
@@ -115,7 +115,7 @@ class ClientDrain:
         await over.wait()
 
     def begin(self, when_over: Callable[[], None]) -> None:
-        """Close the first batch at once, the others by the clock; call back when all connections have ended."""
+        """Close the first batch at once and the others by a timer; call back when all connections have ended."""
         self._when_over = when_over
         self._timers = [self._call_later(self._seconds, self._end)]
         if self._waiting:
@@ -134,7 +134,7 @@ class ClientDrain:
             self._hub.when_closed(self._over)
 
     def _batch(self, busy: Collection[Client], size: float) -> Iterator[Client]:
-        """Give up to `size` clients that are still there and not busy."""
+        """Return up to `size` clients that are still connected and not busy."""
         self._waiting.extendleft(reversed(self._put_off))
         self._put_off = []
         while self._waiting and size > 0:
@@ -151,10 +151,10 @@ class ClientDrain:
         self._closed += 1
 
     def _end(self) -> None:
-        """End what has not ended by itself: in order whoever was given everything, the others with a reset."""
+        """Close what has not ended by itself: normally if the client received everything, else with a reset."""
         self._cancel_timers()
         self._timers = [self._call_later(_LAST_WORD, self._over)]
-        if self._waiting or self._put_off:  # something has held the loop up
+        if self._waiting or self._put_off:  # something has blocked the event loop
             self._look = self._timetable.looks - 1
             self._close_batch()
         for client in tuple(self._hub.closing):
@@ -176,7 +176,7 @@ class ClientDrain:
 
 
 async def finish_handlers(running: Mapping[asyncio.Task[None], Client], seconds: float) -> None:
-    """Let handlers finish; cancel those that have not after `seconds`.
+    """Wait for handlers; cancel those that are not done after `seconds`.
 
     Args:
         running: their tasks, with the clients whose messages they handle.

@@ -1,4 +1,4 @@
-"""Keepalive: one shared timer for all connections finds those that have fallen silent."""
+"""Keepalive: one shared timer for all connections finds those that are silent for too long."""
 
 import asyncio
 import contextlib
@@ -12,22 +12,22 @@ from signalpost.delivery.hub import Hub
 from signalpost.websocket.frames import CloseCode
 
 SILENCE, PATIENCE = KeepaliveConfig().every, KeepaliveConfig().patience
-"""Seconds, where an endpoint says nothing else."""
+"""Defaults, in seconds, for endpoints that set nothing else."""
 
 CLOSING = 5.0
-"""Seconds that a peer may take to answer a close frame (RFC 6455 section 7.1.1), once it has stopped reading."""
+"""Seconds that a peer may take to answer a close frame (RFC 6455 section 7.1.1), after it has stopped reading."""
 
 INTERVAL = 1.0
-"""Seconds between two looks at all connections."""
+"""Seconds between two checks of all connections."""
 
 
 class Watched(Protocol):
     """A connection as the keepalive sees it.
 
     Attributes:
-        heard_at: when its last bytes came, in the clock's seconds.
-        pinged_at: when it was pinged without having answered yet; 0 when it owes nothing.
-        suspended: the server itself does not read from it, so its silence means nothing.
+        heard_at: when its last bytes arrived, in the clock's seconds.
+        pinged_at: when an unanswered ping was sent; 0 if there is none.
+        suspended: whether the server itself does not read from it, so that its silence means nothing.
 
     """
 
@@ -41,35 +41,35 @@ class Watched(Protocol):
 
     @property
     def confirmed(self) -> int | None:
-        """Bytes that the peer's machine has ever confirmed to have; None if there are none that it has not."""
+        """Bytes that the peer's machine has ever acknowledged; None if it has acknowledged all."""
 
     def ping(self) -> None:
         """Send a ping."""
 
     def give_up(self) -> None:
-        """End the connection: nobody is there."""
+        """Abort the connection: the peer is dead."""
 
 
 class Handle(Protocol):
-    """What `call_later` gives."""
+    """The result of `call_later`."""
 
     def cancel(self) -> None:
-        """Run it no more."""
+        """Cancel the call."""
 
 
 class Keepalive:
-    """Looks at all connections once a second.
+    """Checks all connections once a second.
 
     Args:
-        hub: whose closing clients are given up when their peers do not answer.
-        connections: all that are open.
-        clock: gives seconds that only grow (``loop.time``).
+        hub: whose closing clients are aborted when their peers do not answer.
+        connections: all open ones.
+        clock: returns monotonic seconds (``loop.time``).
         call_later: runs a function after seconds (``loop.call_later``).
 
     Attributes:
-        now: the clock's time at the last look; connections note it for each read, which costs no call.
-        shortest: seconds that none of them may be silent for less of.
-        hangups: hears of the end of those that are not read from.
+        now: the clock's time at the last check; connections copy it for each read, which costs no call.
+        shortest: shortest silence, in seconds, that any of them is allowed.
+        hangups: reports the end of connections that are not read from.
 
     """
 
@@ -85,19 +85,19 @@ class Keepalive:
         self._clock = clock
         self._call_later = call_later
         self._handle: Handle | None = None
-        self._slow: dict[Watched, int] = {}  # those that had not read all before their ping, and what they had
-        self._closing: dict[Client, tuple[int, float]] = {}  # bytes it has not confirmed yet, and since when not
+        self._slow: dict[Watched, int] = {}  # those that had not read all before their ping, and what they had read
+        self._closing: dict[Client, tuple[int, float]] = {}  # bytes not acknowledged yet, and since when
         self.hangups = Hangups()
         self.shortest = SILENCE
         self.now = clock()
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start checking."""
         self.now = self._clock()
         self._handle = self._call_later(INTERVAL, self._tick)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self.hangups.close()
         if self._handle is not None:
             self._handle.cancel()
@@ -108,9 +108,9 @@ class Keepalive:
         self.look()
 
     def look(self) -> None:
-        """Ping who has been silent; give up who has not answered a ping or a close frame.
+        """Ping silent connections; abort those that have not answered a ping or a close frame.
 
-        A client that is slow to read what stands before either is not given up for it, as long as it reads.
+        A client that is slow to read what precedes either frame is not aborted, as long as it reads.
         """
         self.now = now = self._clock()
         silent_since = now - self.shortest
@@ -137,16 +137,16 @@ class Keepalive:
             self._look_at_closing(now)
 
     def _wait_for(self, connection: Watched, has: int | None, since: float) -> None:
-        """Give a connection its time to answer a ping; `has` is what its peer has of what stands before that."""
+        """Start the time for the answer to a ping; `has` is what the peer has acknowledged of the bytes before it."""
         connection.pinged_at = since
         if has is not None:
             self._slow[connection] = has
 
     def _look_at_closing(self, now: float) -> None:
-        """Give up who neither answers its close frame nor reads on towards it."""
+        """Abort a connection whose peer neither answers its close frame nor reads what precedes it."""
         before, self._closing = self._closing, {}
         for client in tuple(self._hub.closing):
-            if client.heeded:  # it has gone already, and has a time of its own
+            if client.heeded:  # it has disconnected already, and has a limit of its own
                 continue
             unconfirmed = client.unconfirmed
             least, since = before.get(client, (unconfirmed, now))
@@ -154,14 +154,14 @@ class Keepalive:
                 since = now
             self._closing[client] = (min(unconfirmed, least), since)
             if since <= now - CLOSING:
-                # Its kernel may hold the close frame and much before it: a reset could take that from it.
+                # Its kernel may hold the close frame and much before it: a reset could discard that.
                 if unconfirmed or client.descriptor == NO_DESCRIPTOR:
                     client.drop(CloseCode.ABNORMAL)
                 else:
                     client.finish()
 
 
-_EPOLL = getattr(select, "epoll", None)  # Linux has it
+_EPOLL = getattr(select, "epoll", None)  # only Linux has it
 _RESET = getattr(select, "EPOLLERR", 0) | getattr(select, "EPOLLHUP", 0)
 _GONE = getattr(select, "EPOLLRDHUP", 0)
 
@@ -169,7 +169,7 @@ Hear = Callable[[bool], None]
 
 
 class Hangups:
-    """Watches descriptors for their peers' end alone (epoll(7), EPOLLRDHUP), whatever else could be read of them.
+    """Watches descriptors only for the end of their peers (epoll(7), EPOLLRDHUP), whatever else could be read.
 
     It has no descriptor until one is watched. Where the system has no epoll, an end is noticed when it is read.
     """
@@ -180,24 +180,24 @@ class Hangups:
         self._loop: asyncio.AbstractEventLoop
 
     def watch(self, descriptor: int, hear: Hear) -> None:
-        """Call `hear` once when the peer has hung up: with True if the connection was reset. Twice is no error."""
+        """Call `hear` once when the peer has closed: with True after a reset. Watching twice is no error."""
         if _EPOLL is None or descriptor < 0 or descriptor in self._hears:
             return
         try:
             epoll = self._epoll or self._open()
             epoll.register(descriptor, _GONE)
-        except OSError:  # no descriptor is left, or this one is of no socket
+        except OSError:  # no descriptor is left, or this one is not of a socket
             return
         self._hears[descriptor] = hear
 
     def forget(self, descriptor: int) -> None:
-        """Watch a descriptor no more; one that is not watched is no error."""
+        """Stop watching a descriptor; it is no error if it is not watched."""
         if self._hears.pop(descriptor, None) is not None and self._epoll is not None:
             with contextlib.suppress(OSError):  # it is closed already
                 self._epoll.unregister(descriptor)
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching all descriptors."""
         self._hears.clear()
         if self._epoll is not None:
             self._loop.remove_reader(self._epoll.fileno())

@@ -1,4 +1,4 @@
-"""What one client may have the server do: token buckets, filled by the clock when they are asked, never by a timer."""
+"""Limits of what one client may make the server do: token buckets, filled on demand by the clock, never by a timer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from signalpost.config.model import LimitsConfig
 
 BURST = 2.0
-"""Seconds' worth that a client may send at once, after as long a silence."""
+"""Seconds' worth that a client may send at once, after an equally long silence."""
 
 SHARE = 0.1
-"""Seconds of work that one client's messages may cause in a second: reading them, judging them, their actions. A client
-of whom that is much sends what is built to be dear. It is no setting: what a message costs is the app's business."""
+"""Seconds of work that one client's messages may cause in a second: reading, validation, actions. A client that exceeds
+it sends messages built to be expensive. It is not a setting: the cost of a message depends on the app."""
 
 UNREACHED = 1e15
-"""Frames or bytes that no client sends in a second; where a part of the rate is no limit."""
+"""Frames or bytes that no client sends in a second; for the part of the rate that has no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ MOST_SECONDS = SHARE * BURST
 
 
 def pace_of(limits: LimitsConfig) -> Pace | None:
-    """Return the pace that the limits set; None where there is none."""
+    """Return the pace that the limits set; None if they set none."""
     rate = limits.rate
     if not rate.frames and not rate.bytes:
         return None
@@ -55,19 +55,19 @@ def pace_of(limits: LimitsConfig) -> Pace | None:
 
 
 class Allowance:
-    """What one client may still send, and have done, by its pace.
+    """What one client may still send and cause, by its pace.
 
-    Frames are paid before they are handled. What bytes and work there are is known only afterwards: they may become a
-    debt, of one read or one message at most, and nothing more is read until it is paid off.
+    Frames are paid before they are handled. The bytes and the work are known only afterwards: they may become a debt,
+    of one read or one message at most, and nothing more is read until it is paid.
 
     Args:
         pace: the client's.
-        clock: gives seconds that only grow (``loop.time``).
+        clock: returns monotonic seconds (``loop.time``).
 
     Attributes:
         frames: that are left.
         bytes: that are left, below 0 in debt.
-        seconds: of work that are left, likewise.
+        seconds: of work that are left, below 0 in debt.
 
     """
 
@@ -89,7 +89,7 @@ class Allowance:
         self.bytes = min(self.bytes, pace.most_bytes)
 
     def fill(self) -> None:
-        """Add what the time since the last filling has brought."""
+        """Add what the time since the last fill has earned."""
         pace, now = self._pace, self._clock()
         passed, self._filled_at = now - self._filled_at, now
         self.frames = min(pace.most_frames, self.frames + passed * pace.frames)
@@ -103,11 +103,11 @@ class Allowance:
 
     @property
     def wait(self) -> float:
-        """Seconds from the last filling until a frame may be handled; 0 when it may."""
+        """Seconds from the last fill until a frame may be handled; 0 if it may be now."""
         pace = self._pace
         return max(0.0, (1.0 - self.frames) / pace.frames, -self.bytes / pace.bytes, -self.seconds / SHARE)
 
 
 def allowance_of(pace: Pace | None, clock: Callable[[], float]) -> Allowance | None:
-    """Return a new allowance for a pace; None where there is none."""
+    """Return a new allowance for a pace; None without a pace."""
     return None if pace is None else Allowance(pace, clock)

@@ -1,4 +1,4 @@
-"""A reload as connected clients see it: they stay, and the new plan is theirs from the next message on."""
+"""A reload as connected clients see it: they stay, and the new plan applies from the next message on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ NO_SIGNAL = "this signal is gone"
 
 @dataclass(frozen=True, slots=True)
 class ReloadedClients:
-    """What became of the clients: how many stay, and how many are sent away."""
+    """What happened to the clients: how many stay, and how many are closed."""
 
     kept: int
     closed: int
 
 
 class ClientReload:
-    """Moves all clients to the plan that services and endpoints speak of by now, in one turn of the loop.
+    """Moves all clients to the current plan of the services and endpoints, in one loop turn.
 
-    Each is what it would be if it connected again to where it is: its signal, its parameters, its limits. What it has
-    joined, what waits for it and what it has begun to send stay. Compression is agreed once, at the handshake.
+    Each client is treated as if it reconnected to the same path: its signal, its parameters, its limits. Its groups,
+    the frames that wait for it and an unfinished message stay. Compression is negotiated once, at the handshake.
 
-    A client whose signal was declared and is not any more is sent away, even if other paths are re-broadcast: that is
-    not what it came for. Where it may come back it is asked to (``bye``), one client after the other.
+    A client whose signal is no longer declared is closed, even if other paths are re-broadcast: it did not connect for
+    that. If it may reconnect it is asked to (``bye``), one client after the other.
 
     Args:
         services: of the new plan.
-        successors: by the name of an endpoint of the old plan, the one that is served at the same socket now.
+        successors: by the name of an endpoint of the old plan, the endpoint served at the same socket now.
 
     """
 
@@ -47,11 +47,11 @@ class ClientReload:
         self._closed = 0
 
     def run(self) -> ReloadedClients:
-        """Move every client, or send it away."""
+        """Move or close every client."""
         for connection in tuple(self._services.connections):
             if not connection.client.closing or connection.client.heeded:
                 self._move(connection)
-        # Only now: who is read from again may ask for any path at once, so all must be where they belong.
+        # Only now: a client that is read from again may send to any path at once, so all must have been moved.
         for connection, rule in self._moved:
             connection.session.switch_rule(rule, connection)
         kept = sum(not connection.client.closing for connection, _ in self._moved)
@@ -76,7 +76,7 @@ class ClientReload:
         self._moved.append((connection, resolved.rule))
 
     def _resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
-        """Look a path up, once for all its clients."""
+        """Resolve a path, once for all its clients."""
         place = (endpoint, path)
         if place not in self._resolved:
             self._resolved[place] = self._services.node.generation.table.resolve(endpoint, path)

@@ -1,4 +1,4 @@
-"""From Sanic's request to our own connection: the handshake is answered, then the transport changes hands."""
+"""From Sanic's request to our own connection: the handshake is answered, then the transport is handed over."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -46,11 +46,11 @@ class SocketServices:
     """What all WebSockets of one server share besides their node.
 
     Attributes:
-        connections: all that are open.
+        connections: all open ones.
         ports: that the app serves; pages of its host on any of them may open WebSockets.
-        endpoints: of the app, with the ports that they really have.
+        endpoints: of the app, with their actual ports.
         intake: what connections share before they are WebSockets.
-        inbound: the account of all that is held of unfinished messages and bodies of the server's clients.
+        inbound: the account of unfinished messages and bodies of all clients.
         deflaters: of all endpoints that compress.
 
     """
@@ -69,10 +69,10 @@ class Upgrader:
     """Answers the handshakes of one port.
 
     Args:
-        endpoint: the port's ws or wss endpoint; None refuses every handshake.
+        endpoint: the port's ws or wss endpoint; None rejects every handshake.
         services: shared by all ports.
         guard: of the endpoint.
-        refused: hears of each handshake that is refused.
+        refused: called with each handshake that is rejected.
 
     Attributes:
         open: whether handshakes are still answered with a 101.
@@ -103,12 +103,12 @@ class Upgrader:
         def upgrade(request: Request[Any, Any]) -> HTTPResponse | Awaitable[HTTPResponse | None] | None:
             return self.answer(request)
 
-        # Sanic lets only such a handler return nothing; the answer has been written by then.
+        # Sanic lets only such a handler return nothing; the response has been written by then.
         upgrade.is_websocket = True  # type: ignore[attr-defined]
         app.add_route(upgrade, UPGRADE_PATH, methods=["GET"], name=_UPGRADE_NAME, error_format="json")
 
     def answer(self, request: Request[Any, Any]) -> HTTPResponse | Awaitable[HTTPResponse | None] | None:
-        """Answer a request: None when its connection is a WebSocket now; an admission may have to be awaited."""
+        """Answer a request; return None if its connection is a WebSocket now; an admission may have to be awaited."""
         try:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
@@ -120,7 +120,7 @@ class Upgrader:
         return self._answer_later(request, admission)
 
     async def _answer_later(self, request: Request[Any, Any], admission: Awaitable[Accept]) -> HTTPResponse | None:
-        """Answer a request when its admission is known; nothing is read from its connection until then."""
+        """Answer a request when its admission is decided; nothing is read from its connection until then."""
         transport = cast("asyncio.Transport", request.transport)
         transport.pause_reading()
         try:
@@ -142,11 +142,11 @@ class Upgrader:
         return failure(request, rejection.status, detail=rejection.detail, headers=rejection.headers)
 
     def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection:
-        """Answer a handshake that is all of a connection's first bytes.
+        """Answer a handshake that makes up a connection's first bytes.
 
         Returns:
-            Whether that was done; else the connection is Sanic's, which judges the handshake again, and words what is
-            wrong with it. What an admission hook has said it need not be asked again.
+            Whether that was done; else the connection is Sanic's, which judges the handshake again, and reports what is
+            wrong with it. An admission hook that has decided is not called again.
 
         """
         node = self._services.node
@@ -174,7 +174,7 @@ class Upgrader:
         """Decide about the client of a request.
 
         Raises:
-            HandshakeRejection: it is not let in.
+            HandshakeRejection: it is not admitted.
 
         """
         transport = cast("asyncio.Transport", request.transport)
@@ -188,12 +188,12 @@ class Upgrader:
         return self._services.node.admit(self._judge(offer, request.path, self._endpoint, request.head, transport))
 
     def _upgrade(self, request: Request[Any, Any], accept: Accept) -> HTTPResponse | None:
-        """Let the connection of a request that was let in be a WebSocket."""
+        """Turn the connection of an admitted request into a WebSocket."""
         transport = cast("asyncio.Transport", request.transport)
-        if transport.is_closing():  # TLS may have chosen already whom it tells of the end: not us
+        if transport.is_closing():  # TLS may have chosen already which protocol it reports the end to: not ours
             return self._reject(request, HandshakeRejection(400, "The connection is gone."))
         protocol = cast("HandingOver", transport.get_protocol())
-        # The request's keep-alive must not go on, whatever its Upgrade header looks like.
+        # The request's keep-alive must not continue, whatever its Upgrade header looks like.
         cast("Http", request.stream).upgrade_websocket = True
         offer = read_offer(request.method, request.version, request.headers)
         self._open(transport, offer, accept, protocol.hand_over)
@@ -202,10 +202,10 @@ class Upgrader:
     def _judge(
         self, offer: Offer, path: str, endpoint: EndpointConfig, head: bytes, transport: asyncio.Transport
     ) -> ConnectRequest:
-        """Judge what a handshake offers by its endpoint, and return what the node is asked.
+        """Check a handshake against its endpoint, and return the request for the node.
 
         Raises:
-            HandshakeRejection: it is not let in.
+            HandshakeRejection: it is not admitted.
 
         """
         services = self._services
@@ -220,7 +220,7 @@ class Upgrader:
         return ConnectRequest(endpoint, text, HandshakeRequest(head, _peer(transport)))
 
     def _open(self, transport: asyncio.Transport, offer: Offer, accept: Accept, hand_over: Callable[[], bytes]) -> None:
-        """Write the 101, and let a client of ours have the transport, which `hand_over` sets free."""
+        """Write the 101, and pass the transport, which `hand_over` releases, to a client of ours."""
         services, node, endpoint = self._services, self._services.node, accept.request.endpoint
         protocol = choose_protocol(offer, node.encodings.preferred(accept.resolved.rule.config.protocols))
         agreed = None if endpoint.compression is None else agree(offer.extensions)
