@@ -1,6 +1,6 @@
-"""The head of an answer as it goes over the wire (RFC 9112 section 4). Pure.
+"""The head of a response on the wire (RFC 9112 section 4). Pure.
 
-Sanic's own takes twice the time, sends no Date, and has ``content-type: None`` where nothing is said.
+Sanic's own takes twice the time, sends no Date, and writes ``content-type: None`` if no type is set.
 """
 
 import re
@@ -19,16 +19,16 @@ from signalpost.words import quoted
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _UNSAFE = re.compile(r"[\r\n\0]")
-_LEAST, _MOST = 200, 999  # the last answer to a request, of three digits (RFC 9110 section 15)
+_LEAST, _MOST = 200, 999  # the largest status of three digits for a final response (RFC 9110 section 15)
 
 
 def head_of(status: int, fields: Iterable[tuple[str, object]], framing: str) -> bytes:
-    """Write the head of an answer.
+    """Return the head of a response.
 
     Args:
         status: three digits.
-        fields: names and values; what would end a line is left out of them.
-        framing: further lines, each with its end.
+        fields: names and values; line breaks are removed from them.
+        framing: additional lines, each with its line break.
 
     """
     lines = [f"{name}: {value}\r\n" for name, value in fields]
@@ -40,11 +40,11 @@ def head_of(status: int, fields: Iterable[tuple[str, object]], framing: str) -> 
 
 
 def check_answer(response: BaseHTTPResponse | ResponseStream) -> None:
-    """Check what code of plugins has made, and have its headers be texts: whatever stands there may raise as it is one.
+    """Check a response made by plugins' code, and convert its headers to strings, which may raise anything.
 
     Raises:
-        TypeError: the status or the content type is none; worded for the author.
-        ValueError: a header's name or value is none, likewise.
+        TypeError: the status or the content type is invalid; worded for the author.
+        ValueError: a header's name or value is invalid; worded for the author.
 
     """
     status: Any = response.status
@@ -62,11 +62,11 @@ def check_answer(response: BaseHTTPResponse | ResponseStream) -> None:
         if not TOKEN.fullmatch(name):
             raise ValueError(f"{quoted(name)} is no name of a header")
         if not value.isascii():
-            value.encode(errors="surrogateescape")  # half a character is none
+            value.encode(errors="surrogateescape")  # a lone surrogate is not one
 
 
 def date_now() -> str:
-    """Return the time as the header Date has it (RFC 9110 section 6.6.1)."""
+    """Return the current time in the format of the header Date (RFC 9110 section 6.6.1)."""
     return _date(int(time()))
 
 

@@ -29,27 +29,27 @@ __all__ = ["RouteServices", "build_app", "discard_app"]
 
 LOG = logging.getLogger(__name__)
 
-# `ErrorPages` answers what fails; where no format is named, Sanic reads the source of the handler to guess one.
+# `ErrorPages` answers failures; if no format is named, Sanic reads the source of the handler to guess one.
 _OPTIONS: Mapping[str, Any] = {"unquote": True, "error_format": "json"}
 
 App = Sanic[Any, Any]
 
 
 class _Nothing:
-    """An await that is over at once."""
+    """An awaitable that is done at once."""
 
     def __await__(self) -> Iterator[Any]:
         return iter(())
 
 
 class _QuietApp(Sanic[Any, Any]):
-    """Sanic, without its own events of requests, and without middleware: nobody listens to them, and they cost much."""
+    """Sanic without its own request events and middleware: nothing subscribes to them, and they cost much."""
 
     _nothing = _Nothing()
     router: RouteTable
 
     async def handle_request(self, request: Any) -> None:
-        """Answer a request; what its route raises becomes an answer, too."""
+        """Answer a request, including what its route raises."""
         try:
             route = request.route = self.router.route_of(request)
             if request.stream.request_body:
@@ -73,7 +73,7 @@ class _QuietApp(Sanic[Any, Any]):
 
     @staticmethod
     async def _send(request: Any, response: Any, *, upgraded: bool) -> None:
-        """Send what a route returned, or what it has answered with by itself."""
+        """Send what a route returned, or what it has answered with itself."""
         if request.responded:
             response = request.stream.response
         elif response is not None:
@@ -96,13 +96,13 @@ class _QuietApp(Sanic[Any, Any]):
 def build_app(
     name: str, rules: Sequence[RouteRule], services: RouteServices, *, router: RouteTable | None = None
 ) -> App:
-    """Make the Sanic app of one port.
+    """Create the Sanic app of one port.
 
     Args:
-        name: what it is called in errors; Sanic keeps a register of all apps of a process, so it is made unique.
+        name: of the app in errors; made unique, since Sanic has a register of all apps of a process.
         rules: the routes of the port's endpoints. Two rules of one path must differ in their methods.
         services: what the routes need from the server.
-        router: an empty table to fill, for whoever brings a table of their own.
+        router: an empty table to fill, for callers with a table of their own.
 
     Raises:
         OperatorError: a template cannot be used.
@@ -125,13 +125,13 @@ def build_app(
 
 
 def discard_app(app: App) -> None:
-    """Take an app out of Sanic's register, which would keep it for the life of the process."""
+    """Remove an app from Sanic's register, which would keep it for the life of the process."""
     Sanic.unregister_app(app)
 
 
 @contextmanager
 def without_advice() -> Iterator[None]:
-    """Keep Sanic from advising, on a terminal, to start it with its own options, which nobody here can give."""
+    """Prevent Sanic from advising, on a terminal, to start it with its own options, which users cannot pass here."""
     logger = logging.getLogger("sanic.error")
     logger.addFilter(_is_news)
     try:
@@ -145,7 +145,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def adopt_routes(app: App, other: App) -> None:
-    """Let an app that serves answer by the routes and the limits of another one, which is finalized, from now on."""
+    """Switch an app that serves to the routes and limits of another one, which is finalized."""
     app.router = other.router
     app.router.ctx.app = app
     for name in ("REQUEST_MAX_SIZE", "REQUEST_TIMEOUT", "RESPONSE_TIMEOUT"):
@@ -156,7 +156,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
     endpoints = {id(rule): endpoint_of(rule, services) for rule in rules}
     for number, claim in enumerate(claims_of(rules)):
         rule = claim.rule
-        # Sanic gives what begins with ctx_ to the route, which the middleware of responses finds.
+        # Sanic passes what begins with ctx_ to the route, which the middleware of responses reads.
         headers = RouteHeaders(rule.config.headers, rule.handler is not None or rule.do is not None)
         app.add_route(
             endpoints[id(rule)],
@@ -175,7 +175,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
 
 
 def _config(services: RouteServices) -> Config:
-    """Return Sanic's settings: nothing from the environment, nothing on the terminal, limits from routes.yaml."""
+    """Return Sanic's settings: nothing from the environment, nothing for the terminal, limits from routes.yaml."""
     return Config(
         env_prefix=None,
         defaults={

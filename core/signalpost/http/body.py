@@ -1,7 +1,7 @@
-"""Bodies of requests as they come: of a length that is known, or in chunks (RFC 9112 sections 6.2 and 7.1). Pure.
+"""Bodies of requests as they arrive: of known length, or in chunks (RFC 9112 sections 6.2 and 7.1). Pure.
 
-Chunks are read to the letter. Two servers that read them differently see different requests: what one takes for the
-rest of a body, the other takes for somebody else's next request.
+Chunks are parsed strictly. Two servers that parse them differently see different requests: what one reads as the rest
+of a body, the other reads as another client's next request.
 """
 
 import re
@@ -9,10 +9,10 @@ from enum import Enum, auto
 from typing import Protocol
 
 MOST_CHUNKS = 1_024
-"""Chunks that are read before others have their turn."""
+"""Chunks that are read before others get their turn."""
 
 LONGEST_LINE = 256
-"""Bytes of the line before a chunk: its size and extensions, which nobody needs."""
+"""Bytes of the line before a chunk: its size and extensions, which are ignored."""
 
 MOST_EXTENSIONS = 16_384
 """Bytes of the extensions of all chunks of a body."""
@@ -26,14 +26,14 @@ _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n")
 
 
 class MalformedBodyError(Exception):
-    """A body is not framed as it says; where it ends nobody knows."""
+    """A body is not framed as declared; its end is unknown."""
 
 
 class Body(Protocol):
     """The framing of one body.
 
     Attributes:
-        length: bytes that it is known to have at least.
+        length: bytes that the body is known to have at least.
 
     """
 
@@ -44,17 +44,17 @@ class Body(Protocol):
         """Whether all of it has been read."""
 
     def read(self, buffer: bytearray, body: bytearray) -> bool:
-        """Move what has come of the body.
+        """Move received bytes of the body.
 
         Args:
-            buffer: bytes from the client. What is read of it is taken off; what comes behind the body stays.
+            buffer: bytes from the client. Bytes of the body are removed from it; what follows the body stays.
             body: the content is appended to it.
 
         Returns:
-            Whether more can be read from the buffer; False means that more bytes have to come, or that it is done.
+            Whether more can be read from the buffer; False if more bytes must arrive first, or if the body is done.
 
         Raises:
-            MalformedBodyError: it is not framed as it says; so it is at each further read.
+            MalformedBodyError: it is not framed as declared; each further read raises it again.
 
         """
 
@@ -73,7 +73,7 @@ class SizedBody:
         return not self._left
 
     def read(self, buffer: bytearray, body: bytearray) -> bool:
-        """Move what has come; see `Body.read`."""
+        """Move received bytes; see `Body.read`."""
         part = buffer[: self._left]
         del buffer[: len(part)]
         self._left -= len(part)
@@ -82,7 +82,7 @@ class SizedBody:
 
 
 class _Next(Enum):
-    """What comes next in a body of chunks."""
+    """The next element in a body of chunks."""
 
     SIZE = auto()
     DATA = auto()
@@ -109,7 +109,7 @@ class ChunkedBody:
         return self._next is _Next.NOTHING
 
     def read(self, buffer: bytearray, body: bytearray) -> bool:
-        """Move what has come, a thousand chunks at most; see `Body.read`."""
+        """Move received bytes, a thousand chunks at most; see `Body.read`."""
         at = chunks = 0
         try:
             while not self.done and chunks < MOST_CHUNKS:
@@ -123,7 +123,7 @@ class ChunkedBody:
         return not self.done
 
     def _step(self, buffer: bytearray, at: int, body: bytearray) -> int:
-        """Read one part from an offset on; return where it ends, which is where it began if it is not there."""
+        """Read one part from an offset on; return the offset of its end, or the same offset if it is incomplete."""
         match self._next:
             case _Next.SIZE:
                 return self._read_size(buffer, at)
@@ -175,7 +175,7 @@ class ChunkedBody:
 
 
 def _line_end(buffer: bytearray, at: int, most: int) -> int:
-    """Return the offset behind a line, or 0 if its end is not there yet.
+    """Return the offset behind a line, or 0 if the line is incomplete.
 
     Raises:
         MalformedBodyError: it is longer than `most` bytes.

@@ -1,4 +1,4 @@
-"""Connections that the server waits for: when they are too many, the oldest of the address that has the most goes."""
+"""Connections that the server waits for: if there are too many, the oldest of the address with the most is closed."""
 
 import socket
 from collections import OrderedDict
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 MOMENT = 0.05
-"""Seconds after which a connection that is added soon is added."""
+"""Seconds after which a connection from `add_soon` is added."""
 
-_NETWORK = 8  # bytes: one household, or one machine, has a /64 of IPv6 at least (RFC 6177)
+_NETWORK = 8  # bytes: one household, or one machine, has at least a /64 of IPv6 (RFC 6177)
 _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 section 2.5.5.2: an IPv4 address written as one of IPv6
 
 
@@ -16,7 +16,7 @@ class Member(Protocol):
     """A connection that is waited for."""
 
     def evict(self) -> None:
-        """End the connection at once; it leaves its crowd."""
+        """Close the connection at once; it leaves its crowd."""
 
 
 CallLater = Callable[[float, Callable[[], None]], object]
@@ -25,13 +25,13 @@ CallLater = Callable[[float, Callable[[], None]], object]
 class Crowd:
     """The connections of all ports that wait for their client, by the client's address.
 
-    There is no bound for an address, since behind a proxy all have the same. Adding, removing and finding who goes take
-    the same time however many there are.
+    There is no limit per address, since all clients behind a proxy have the same one. Adding, removing and finding the
+    one to close take constant time.
 
     Args:
-        most: gives how many there may be now.
-        call_soon: runs a function in the loop's next turn (``loop.call_soon``).
-        call_later: runs one after so many seconds (``loop.call_later``); without it, soon is at once.
+        most: returns how many there may be now.
+        call_soon: runs a function in the next loop turn (``loop.call_soon``).
+        call_later: runs one after a number of seconds (``loop.call_later``); without it, `add_soon` adds at once.
 
     """
 
@@ -57,7 +57,7 @@ class Crowd:
         self._most = most
         self._call_soon = call_soon
         self._addresses: dict[Member, bytes | str] = {}
-        # Ordered: the first key of a dict whose front is taken off again and again is not found at once.
+        # Ordered: finding the first key of a dict is slow after many removals from its front.
         self._members: dict[bytes | str, OrderedDict[Member, None]] = {}
         self._sizes: dict[int, OrderedDict[bytes | str, None]] = {}
         self._largest = 0
@@ -71,9 +71,10 @@ class Crowd:
         return len(self._addresses) + len(self._soon)
 
     def add(self, member: Member, host: str) -> None:
-        """Add a connection as the newest; one that is there already stays as old as it is.
+        """Add a connection as the newest; one that is already there keeps its age.
 
-        Too many are not ended at once but after the next look at the sockets: who has spoken by then has left.
+        If there are too many, they are closed only after the next poll of the sockets: those that send by then have
+        left.
         """
         if member in self._addresses:
             return
@@ -87,7 +88,7 @@ class Crowd:
             self._call_soon(self._shrink_later)
 
     def add_soon(self, member: Member, host: str) -> None:
-        """Add a connection that is still there in a moment: most have spoken by then, and cost nothing here."""
+        """Add a connection that is still there in a moment: most have sent something by then, and cost nothing here."""
         if self._call_later is None:
             self.add(member, host)
             return
@@ -97,7 +98,7 @@ class Crowd:
             self._call_later(MOMENT, self.add_pending)
 
     def add_pending(self) -> None:
-        """Add those that were to be added soon."""
+        """Add the connections that were to be added soon."""
         self._pending_scheduled = False
         soon, self._soon = self._soon, {}
         for member, host in soon.items():
@@ -119,7 +120,7 @@ class Crowd:
         self._call_soon(self.shrink)
 
     def shrink(self) -> None:
-        """End as many as there are too many, each time the oldest of the address that has the most."""
+        """Close as many as there are too many, each time the oldest of the address that has the most."""
         self._scheduled = False
         while len(self._addresses) > self._most():
             heaviest = next(iter(self._sizes[self._largest]))
@@ -141,7 +142,7 @@ class Crowd:
 
 
 def network_of(host: str) -> bytes | str:
-    """Return what counts as one address: an IPv4 address, the first 64 bits of an IPv6 one, or the text as it is."""
+    """Return what counts as one address: an IPv4 address, the first 64 bits of an IPv6 one, or other text as it is."""
     if ":" not in host:
         return host
     try:

@@ -1,4 +1,4 @@
-"""File descriptors: when few are left, connections are refused in order rather than failing in the middle."""
+"""File descriptors: when few are left, new connections are rejected properly instead of failing midway."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from signalpost.tally import Tally
 logger = logging.getLogger("signalpost.serving")
 
 RESERVE = 64
-"""Descriptors that no connection gets: for files that routes answer with, for plugins, and for refusing the others."""
+"""Descriptors that no connection may use: for files that routes send, for plugins, and for rejecting connections."""
 
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
@@ -26,20 +26,20 @@ REFUSAL = (
 
 
 def raise_limit(connections: int) -> None:
-    """Let this process have as many descriptors as it may, and warn if they are too few.
+    """Raise this process's limit of descriptors to the maximum, and warn if it is too low.
 
     Args:
-        connections: that are to be open at once.
+        connections: that may be open at once.
 
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        # Some systems say that there is no limit, and then have one.
+        # Some systems report no limit, and then enforce one.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     allowed = _allowed()
     if allowed < connections + RESERVE:
-        # Nobody asked for the default: where it does not fit, that is no news until it matters.
+        # The default was not chosen by anyone: if it does not fit, that is not worth a warning until it matters.
         logger.log(
             logging.DEBUG if connections == LimitsConfig().connections else logging.WARNING,
             "limits.connections is %d, but %d descriptors are allowed: from about %d connections on, further ones get "
@@ -56,35 +56,35 @@ def _allowed() -> int:
 
 
 class Descriptors:
-    """Tells which connections there are descriptors for.
+    """Decides which connections may use a descriptor.
 
-    The kernel gives each connection the lowest number that is free: a high one means that almost all are taken. So
-    nothing has to be counted, and connections are taken again as soon as descriptors come back.
+    The kernel assigns the lowest free number to each connection: a high one means that almost all are in use. So
+    nothing need be counted, and connections are accepted again as soon as descriptors are free.
 
     Args:
-        call_later: runs a function after so many seconds (``loop.call_later``), for the log.
+        call_later: runs a function after a number of seconds (``loop.call_later``), for the log.
 
     Attributes:
-        most: about how many connections there are descriptors for.
+        most: about how many connections have descriptors.
 
     """
 
     def __init__(self, call_later: Callable[[float, Callable[[], None]], object]) -> None:
         self._limit = _allowed()
-        # Where only a few are allowed at all, connections get half of them.
+        # If only a few are allowed at all, connections get half of them.
         self.most = self._limit - min(RESERVE, self._limit // 2)
         self._refused = Tally(self._tell, call_later)
         self._missed = Tally(self._tell_of_files, call_later)
 
     def admit(self, descriptor: int) -> bool:
-        """Return whether a connection with this descriptor may stay; say so in the log, a line a second, if not."""
+        """Return whether a connection with this descriptor may stay; if not, log it, at most one line per second."""
         if descriptor < self.most:
             return True
         self._refused.add()
         return False
 
     def miss(self) -> None:
-        """Note that a file could not be opened; say so in the log, a line a second."""
+        """Log that a file could not be opened, at most one line per second."""
         self._missed.add()
 
     def _tell_of_files(self, missed: int) -> None:

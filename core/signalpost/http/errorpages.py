@@ -1,9 +1,9 @@
-"""What the server answers when it cannot answer: a page to browsers, JSON to everyone else.
+"""Responses to failed requests: a page for browsers, JSON for all others.
 
 The JSON is the error object of the wire, ``{"error": {"code": …, "pointer": …, "detail": …}}``. Its code is one of
-`ErrorCode` where a client's message or a handler is at fault, else the status in words (``not-found``); a pointer is
-there when a message was refused. Neither answer ever holds a traceback, a path of the server, the text of an exception
-or the name of what serves it; those go to the log.
+`ErrorCode` if a client's message or a handler is at fault, else the status in words (``not-found``). It has a pointer
+if a message was rejected. No response ever contains a traceback, a path of the server, the text of an exception or the
+name of what serves it; those go to the log.
 """
 
 import logging
@@ -30,7 +30,7 @@ from signalpost.websocket.handshake import HandshakeRejection
 
 LOG = logging.getLogger(__name__)
 
-# RFC 9110 section 15.5: a request that cannot be read is 400, one that is read and cannot be used is 422.
+# RFC 9110 section 15.5: a request that cannot be parsed is 400, one that is parsed but cannot be used is 422.
 STATUS_OF_CODE: Mapping[ErrorCode, int] = {
     ErrorCode.BAD_MESSAGE: 400,
     ErrorCode.SCHEMA_MISMATCH: 422,
@@ -59,7 +59,7 @@ _DETAILS: Mapping[int, str] = {
 }
 
 _LAST_STATUS = 599
-_MOST_TYPES, _MOST_PARAMETERS = 64, 8  # of Accept, that are looked at
+_MOST_TYPES, _MOST_PARAMETERS = 64, 8  # number of media ranges of Accept that are read
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -83,10 +83,10 @@ p {{ margin: 0; color: var(--dim); overflow-wrap: anywhere; }}
 </html>
 """
 
-# The page loads nothing and runs nothing, whatever somebody manages to put into it.
+# The page loads nothing and runs nothing, whatever is injected into it.
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
-# Sanic has no words for it, and would send UNKNOWN.
+# Sanic has no text for it, and would send UNKNOWN.
 STATUS_CODES.setdefault(HTTPStatus.MISDIRECTED_REQUEST, b"Misdirected Request")
 
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
@@ -102,32 +102,32 @@ _NOTHING: Mapping[str, str] = {}
 
 
 class OverloadedError(ServiceUnavailable):
-    """There is no room for a request. Who runs the server is told by whoever counts what there is room for."""
+    """There is no room for a request. The code that counts the room logs it."""
 
     def __init__(self) -> None:
         super().__init__(headers={"retry-after": "5"})
 
 
 class LateAnswerError(ServiceUnavailable):
-    """Nothing of an answer was there when its time was over (``limits.response``)."""
+    """No part of a response was ready when its time was over (``limits.response``)."""
 
     def __init__(self) -> None:
         super().__init__("the answer took longer than limits.response allows, and was given up")
 
 
 class BrokenAnswerError(Exception):
-    """What was to go on with an answer that has begun has failed, and the log knows of it."""
+    """What was to continue a started response has failed; the failure has been logged."""
 
 
 class ErrorPages(ErrorHandler):
-    """Turns every exception of a request into an answer. Sanic looks for it when an app is made."""
+    """Turns every exception of a request into a response. Sanic looks it up when an app is created."""
 
     def response(self, request: Request, exception: BaseException) -> HTTPResponse:
-        """Answer an exception, whoever raised it.
+        """Return the response to an exception, whatever raised it.
 
         A `SanicException` keeps its status and headers, but not its text. A `ClientError` is answered with its code,
-        pointer and detail, a `HandshakeRejection` with what it says. A cancelled request is answered as one for which
-        the server has no time. Everything else is 500.
+        pointer and detail, a `HandshakeRejection` with what it says. A cancelled request is answered as if the server
+        had no time for it. Everything else is 500.
         """
         if isinstance(exception, ClientError):
             return refusal(request, exception)
@@ -151,17 +151,17 @@ class ErrorPages(ErrorHandler):
         return failure(request, status, headers=headers)
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
-        """Answer an exception that was raised while another was answered."""
+        """Return the response to an exception that was raised while another was answered."""
         return self.response(request, exception)
 
 
 @dataclass(frozen=True, slots=True)
 class RouteHeaders:
-    """The headers of one route's answers.
+    """The headers of one route's responses.
 
     Attributes:
-        values: by name in lower case; an empty one is not sent at all.
-        own: whether what answers may have set headers itself, which then go before these.
+        values: by name in lower case; an empty one is not sent.
+        own: whether the route's code may have set headers itself, which then take precedence.
 
     """
 
@@ -170,7 +170,7 @@ class RouteHeaders:
 
 
 def harden(request: Request, response: BaseHTTPResponse) -> None:
-    """Give a response what every response carries, and what its endpoint and route say."""
+    """Add to a response the headers that every response has, and those of its endpoint and route."""
     headers = response.headers
     guard: Guard | None = getattr(request.app.router, "guard", None)
     of_route: RouteHeaders | None = None if request.route is None else getattr(request.route.ctx, "headers", None)
@@ -198,7 +198,7 @@ def _say(headers: Header, said: Mapping[str, str], kept: bool) -> Mapping[str, s
 
 
 def _said(of_route: RouteHeaders | None, status: int, guard: Guard | None) -> tuple[Mapping[str, str], bool]:
-    """Return the headers that routes.yaml says, and whether those that the response has already go before them."""
+    """Return the headers from routes.yaml, and whether those that the response already has take precedence."""
     said = _NOTHING if guard is None or not guard.headers else dict(guard.headers)
     if of_route is None or status >= HTTPStatus.BAD_REQUEST:
         return said, True
@@ -216,7 +216,7 @@ def _is_page_kind(kind: str) -> bool:
 
 
 def _share(headers: Header, name: str, value: str) -> None:
-    """Add a header of CORS; Vary names all that an answer depends on."""
+    """Add a header of CORS; Vary names all that a response depends on."""
     before = headers.get(name, "")
     if name != "vary" or not before:
         headers.setdefault(name, value)
@@ -225,7 +225,7 @@ def _share(headers: Header, name: str, value: str) -> None:
 
 
 def refusal(request: Request, error: ClientError) -> HTTPResponse:
-    """Answer a request whose message was refused."""
+    """Return the response to a request whose message was rejected."""
     status = STATUS_OF_CODE[ErrorCode(error.code)]
     return failure(request, status, code=str(error.code), detail=error.detail, pointer=error.pointer)
 
@@ -239,15 +239,15 @@ def failure(
     pointer: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HTTPResponse:
-    """Make the answer to a request that failed.
+    """Create the response to a request that failed.
 
     Args:
-        request: tells whether a person looks at the answer.
-        status: an HTTP status from 200 to 599, anything else is 500; below 400 the answer has no body.
-        code: for programs; without one, the status in words.
-        detail: one sentence for people; without one, what the status means.
+        request: that failed; shows whether a person reads the response.
+        status: an HTTP status from 200 to 599, anything else is 500; below 400 the response has no body.
+        code: for programs; by default the status in words.
+        detail: one sentence for people; by default what the status means.
         pointer: a JSON Pointer into the request's body, if that is what is wrong.
-        headers: further headers.
+        headers: additional headers.
 
     """
     if HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST:
@@ -274,9 +274,9 @@ def _phrase(status: int) -> str:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether the client prefers HTML to JSON: browsers say so, ``fetch`` and programs do not.
+    """Return whether the client prefers HTML to JSON: browsers do, ``fetch`` and programs do not.
 
-    Sanic's own reading of Accept raises on what it cannot read; a client in trouble is answered whatever it sent.
+    Sanic's own parser of Accept raises on invalid values; an error response must not depend on them.
     """
     html = json = 0.0
     for part in request.headers.get("accept", "").split(",", _MOST_TYPES)[:_MOST_TYPES]:
@@ -290,7 +290,7 @@ def wants_page(request: Request) -> bool:
 
 
 def _weight(parameters: list[str]) -> float:
-    """Read ``q=0.8`` (RFC 9110 section 12.4.2); what cannot be read counts nothing."""
+    """Read ``q=0.8`` (RFC 9110 section 12.4.2); an invalid weight is 0."""
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
@@ -302,5 +302,5 @@ def _weight(parameters: list[str]) -> float:
 
 
 def shown(request: Request) -> str:
-    """Name a request in the log: method and path, with control characters escaped."""
+    """Return a request's name for the log: method and path, with control characters escaped."""
     return f"{request.method} {request.path}".encode("unicode_escape").decode("ascii")

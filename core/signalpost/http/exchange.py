@@ -1,7 +1,7 @@
-"""The requests of one connection and their answers: Sanic's HTTP/1.1, with what it leaves out.
+"""The requests of one connection and their responses: Sanic's HTTP/1.1, with what it leaves out.
 
-Bodies are read to the letter, heads whose fields have come before are known, and between two requests others have their
-turns. Answers have a Date, and a framing that the client understands.
+Bodies are parsed strictly, heads with known fields are not parsed again, and other connections get their turns between
+two requests. Responses have a Date, and a framing that the client understands.
 """
 
 import ast
@@ -31,27 +31,27 @@ from signalpost.websocket.head import MOST_FIELDS
 
 LOG = logging.getLogger(__name__)
 
-# Bytes of a body that are handed on together; a list of them costs more than they do where they are few.
+# Bytes of a body that are passed on together; a list of them costs more than they do if they are few.
 _PIECE = 65_536
 END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
 _MOST_EMPTY_LINES = 8  # before a request (RFC 9112 section 2.2)
-_LEAST_STATUS = 200  # of an answer that is the last one to a request
+_LEAST_STATUS = 200  # of a response that is the last one to a request
 
 LEAST_RATE = 1_024
-"""Bytes a second that a body must bring, and that a client must take of an answer that waits for it."""
+"""Bytes per second that a client must send of a body, and read of a response that waits for it."""
 
 
 class Progress:
-    """A deadline that each byte puts off, by at most the patience from now.
+    """A deadline that each byte postpones, to at most the patience from now.
 
-    Nothing may rest for longer than the patience, and who is slower than the least rate uses the patience up. So a body
-    of n bytes is there after patience + n / rate seconds, or it is late.
+    No pause may exceed the patience, and a client slower than the least rate uses the patience up. So a body of n bytes
+    is complete after patience + n / rate seconds, or it is late.
 
     Args:
         patience: seconds.
         now: the clock's seconds.
-        rate: bytes a second, at least.
+        rate: bytes per second, at least.
 
     """
 
@@ -63,11 +63,11 @@ class Progress:
         self._due = now + patience
 
     def note(self, count: int, now: float) -> None:
-        """Note that so many bytes have moved."""
+        """Note that a number of bytes have moved."""
         self._due = min(now + self._patience, self._due + count / self._rate)
 
     def is_late(self, now: float) -> bool:
-        """Return whether too little has moved."""
+        """Return whether too few bytes have moved."""
         return now > self._due
 
 
@@ -75,10 +75,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def without_events(function: F) -> F:
-    """Return a copy of one of Sanic's functions that dispatches no events, or the function where it has no source.
+    """Return a copy of one of Sanic's functions without its events, or the function itself if it has no source.
 
-    Nobody listens to those events, and they are a tenth of a request. Sanic compiles them away itself (TOUCHUP), but in
-    its own classes, which belong to every app of the process.
+    Nothing subscribes to those events, and they cost a tenth of a request. Sanic can compile them away itself
+    (TOUCHUP), but in its own classes, which belong to every app of the process.
     """
     try:
         source = getsource(function)
@@ -107,35 +107,35 @@ class Owner(Protocol):
         """Whether connections last for more than one request."""
 
     def expect_request(self) -> None:
-        """Begin to wait for the head of a request."""
+        """Start waiting for the head of a request."""
 
     def hold_the_clock(self) -> None:
-        """Wait no more for the head: it is there."""
+        """Stop waiting for the head: it is complete."""
 
     def rest(self) -> None:
-        """Wait for a request of which nothing is there."""
+        """Wait for a request of which no byte has arrived."""
 
     def begin_request(self) -> bool:
-        """Begin a request whose head has been read; False if there are as many as may be."""
+        """Begin a request whose head has been read; return False if the limit of requests is reached."""
 
     def begin_answer(self) -> None:
         """Begin to answer a request whose body has been read, too."""
 
     def wait_for_client(self) -> None:
-        """Note that nothing goes on until the client does something."""
+        """Note that nothing continues until the client acts."""
 
     def write(self, data: bytes) -> bool:
-        """Write bytes of an answer; False writes none, since the client has to take those before."""
+        """Write bytes of a response; return False, writing none, if the client must first read those before."""
 
     def discard(self) -> None:
-        """Keep nothing more of what comes: the connection ends with the answer."""
+        """Ignore all further bytes: the connection ends with the response."""
 
     def reset(self) -> None:
-        """End the connection so that nobody takes what came for the whole."""
+        """Reset the connection, so that the client cannot mistake the part that arrived for the whole."""
 
 
 class Exchange(Http):
-    """Sanic's reader of requests and writer of answers, on one connection; see above."""
+    """Sanic's reader of requests and writer of responses, on one connection; see the module."""
 
     __slots__ = ("_owner", "body", "progress")
     body: Body | None
@@ -147,11 +147,11 @@ class Exchange(Http):
 
     @property
     def HEADER_MAX_SIZE(self) -> int:  # type: ignore[override]  # noqa: N802 - Sanic's, one for all of a process
-        """How long a head may be."""
+        """Largest length of a head."""
         return self._owner.intake.limits.head
 
     def init_for_request(self) -> None:
-        """Begin anew for the next request."""
+        """Reset for the next request."""
         super().init_for_request()  # type: ignore[no-untyped-call]
         self.body = None
         self.progress = None
@@ -170,7 +170,7 @@ class Exchange(Http):
         if not self._take_known_head(at):
             await self._read_new_head(at)
         if not owner.begin_request():
-            self.request_body = None  # it is not read
+            self.request_body = None  # it is not parsed
             raise OverloadedError
         if self.request_body:
             chunked = cast("object", self.request_body) == "chunked"
@@ -179,10 +179,10 @@ class Exchange(Http):
                 del self.recv_buffer[:2]  # of the head's end; Sanic's own reader begins there
 
     async def _read_new_head(self, at: int) -> None:
-        """Have Sanic read a head, and keep what it makes of plain fields.
+        """Parse a head with Sanic, and remember the result for plain fields.
 
         Raises:
-            SanicException: it is none, or too long.
+            SanicException: it is invalid or too long.
 
         """
         buffer, owner = self.recv_buffer, self._owner
@@ -194,13 +194,13 @@ class Exchange(Http):
             self.expecting_continue = False  # RFC 9110 section 10.1.1
             return
         if not self.keep_alive and owner.keeps_alive and not is_upgrade(request.headers):
-            self.keep_alive = not closes(request.headers)  # Sanic wants it to say keep-alive
+            self.keep_alive = not closes(request.headers)  # Sanic requires it to say keep-alive
         if is_plain(request.head):
             length = self.request_bytes_left if self.request_body else None
             owner.intake.known.keep(request.head.partition(_END_OF_LINE)[2], request.headers, length)
 
     def _take_known_head(self, at: int) -> bool:
-        """Make the request of a head whose fields have come before; False if they are new, or its line is unusual."""
+        """Create the request of a head with known fields; return False if they are new, or its line is unusual."""
         owner, buffer = self._owner, self.recv_buffer
         head = bytes(buffer[: max(at, 0)])
         first, _, raw = head.partition(_END_OF_LINE)
@@ -222,9 +222,9 @@ class Exchange(Http):
         return True
 
     def forget(self) -> None:
-        """Drop what refers to this again, so that nothing waits for the collector.
+        """Break reference cycles, so that nothing waits for the garbage collector.
 
-        Sanic does so behind each request, but not where a connection breaks off.
+        Sanic does so after each request, but not if a connection breaks off.
         """
         for part in (self.request, self.response):
             if part is not None:
@@ -234,7 +234,7 @@ class Exchange(Http):
         self.request = self.response = self.response_func = None  # type: ignore[assignment]
 
     async def _await_head(self) -> int:
-        """Wait until the head is there, or is longer than it may be; return where it ends, as far as it is known."""
+        """Wait until the head is complete or too long; return the offset of its end, as far as it is known."""
         buffer, at = self.recv_buffer, 0
         if buffer.startswith(b"\r"):
             await self._skip_empty_lines()
@@ -246,11 +246,11 @@ class Exchange(Http):
         return at
 
     async def _skip_empty_lines(self) -> None:
-        """Take empty lines off that stand before a request: some clients end the body before it with one."""
+        """Remove empty lines before a request: some clients end the body before it with one."""
         buffer = self.recv_buffer
         for _ in range(_MOST_EMPTY_LINES):
             while buffer == _END_OF_LINE[: len(buffer)] and buffer != _END_OF_LINE:
-                if not buffer:  # nothing has been asked for yet
+                if not buffer:  # nothing has been requested yet
                     self.stage = Stage.IDLE
                     self._owner.rest()
                 await self._receive_more()
@@ -260,11 +260,11 @@ class Exchange(Http):
             del buffer[: len(_END_OF_LINE)]
 
     async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
-        """Send the head of an answer, and what is there of its body.
+        """Send the head of a response, and the available part of its body.
 
-        As Sanic's, but for a body of unknown length for HTTP/1.0, which ends with the connection (RFC 9112 section
-        6.3), for a client that waits for 100, which is answered instead, and for headers: a Date, and no Content-Type
-        where none is known.
+        Like Sanic's, with three differences. A body of unknown length for HTTP/1.0 ends with the connection (RFC 9112
+        section 6.3). A client that waits for 100 receives the response instead. The headers have a Date, and no
+        Content-Type if none is known.
         """
         response = self.response
         if not data and (body := getattr(response, "body", None)):
@@ -273,7 +273,7 @@ class Exchange(Http):
         headers = response.headers
         if not isinstance(status, int) or status < _LEAST_STATUS:  # what a handler wrote
             raise RuntimeError(f"Invalid response status {status!r}")
-        if self.expecting_continue:  # the body need not come any more
+        if self.expecting_continue:  # the body need not arrive any more
             self.expecting_continue = False
             self._give_up_body()
         self.response_size = len(data)
@@ -296,7 +296,7 @@ class Exchange(Http):
         self.stage = Stage.IDLE if end_stream else Stage.RESPONSE
 
     def _frame(self, data: bytes, *, end_stream: bool) -> tuple[str, bytes]:
-        """Choose how a body is framed; return the lines that say so, and the first part of it."""
+        """Choose the framing of a body; return its header lines, and the first part of the body."""
         headers, kind = self.response.headers, self.response.content_type
         framing = f"content-type: {kind}\r\n" if kind and "content-type" not in headers else ""
         if self.head_only and "content-length" in headers:
@@ -320,7 +320,7 @@ class Exchange(Http):
         return framing, data
 
     def _frame_without_body(self, data: bytes, *, end_stream: bool) -> str:
-        """Take away what an answer that has no body must not have."""
+        """Remove the headers that a response without a body must not have."""
         headers = self.response.headers
         self.response_func = None  # type: ignore[assignment]
         if data or not end_stream or "content-length" in headers or "transfer-encoding" in headers:
@@ -345,22 +345,22 @@ class Exchange(Http):
         data: bytes,  # noqa: ARG002 - as Sanic's own
         end_stream: bool,
     ) -> None:
-        """Leave the body out of an answer to HEAD. Sanic's own cannot be awaited, which whoever streams does."""
+        """Leave the body out of a response to HEAD. Sanic's own cannot be awaited, which streaming code does."""
         if end_stream:
             self.response_func = None  # type: ignore[assignment]
             self.stage = Stage.IDLE
 
     def break_off(self) -> None:
-        """End an answer that has begun so that its client sees that it is not whole (RFC 9112 section 8)."""
-        if self.stage is Stage.IDLE:  # it is whole; what failed came behind it
+        """Abort a started response so that its client sees that it is incomplete (RFC 9112 section 8)."""
+        if self.stage is Stage.IDLE:  # it is complete; the failure came after it
             return
         self.keep_alive = False
         self.stage = Stage.FAILED
         if self.response_func == self._send_until_close:
-            self._owner.reset()  # the end of the connection would be the end of the answer
+            self._owner.reset()  # the end of the connection would be the end of the response
 
     async def read(self) -> bytes | None:
-        """Read a piece of the body; Sanic asks until there is none."""
+        """Read a piece of the body; Sanic calls this until there is none."""
         body, piece = self.body, bytearray()
         if body is None:
             self.request_body = None
@@ -384,7 +384,7 @@ class Exchange(Http):
         return bytes(piece)
 
     def take_body(self) -> bytes | None:
-        """Return the body if all of it is there, and nobody waits for 100 Continue; else None, and `read` reads it."""
+        """Return the body if it is complete, and the client does not wait for 100 Continue; else None: use `read`."""
         body, buffer = self.body, self.recv_buffer
         if type(body) is not SizedBody or self.expecting_continue or self.progress is not None:
             return None
@@ -398,11 +398,11 @@ class Exchange(Http):
         return data
 
     def _read_into(self, piece: bytearray, body: Body) -> bool:
-        """Read what has come; return whether more of it can be read.
+        """Read received bytes; return whether more of them can be read.
 
         Raises:
-            BadRequest: it is not framed as it says.
-            PayloadTooLarge: there is too much of it.
+            BadRequest: the body is not framed as declared.
+            PayloadTooLarge: the body is too large.
 
         """
         now = monotonic()
@@ -421,13 +421,13 @@ class Exchange(Http):
         return more
 
     async def error_response(self, exception: Exception) -> None:
-        """Answer what went wrong; where the connection ends with it, what still comes is dropped."""
+        """Answer an error; if the connection ends with it, all further bytes are dropped."""
         await super().error_response(exception)
         if not self.keep_alive:
             self._give_up_body()
 
     def _give_up_body(self) -> None:
-        """Read no more of a body: what still comes of it is dropped, until the client has read its answer."""
+        """Stop reading a body: further bytes of it are dropped until the client has read its response."""
         self.keep_alive = False
         self.request_body = self.body = None
         self._owner.discard()

@@ -1,6 +1,6 @@
-"""Files over HTTP: which file of a folder is meant, and how it is sent.
+"""Files over HTTP: which file of a folder a path names, and how it is sent.
 
-A folder is served with these rules, each of which answers 404 rather than say what is there:
+A folder is served with these rules, each of which answers 404 to reveal nothing about what exists:
 
 * Segments are decoded once. One that holds a slash, a backslash or a NUL, or that begins with a dot (so ``.`` and
   ``..`` too) is refused; ``.well-known`` (RFC 8615) is the exception.
@@ -34,13 +34,13 @@ INDEX = "index.html"
 CHUNK = 256 * 1024
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE)
-_MOST_TAGS = 64  # of If-None-Match, that are looked at
+_MOST_TAGS = 64  # number of tags of If-None-Match that are read
 _LONGEST_DATE = 64
 
 _SHOWN_DOT_FILES = frozenset({".well-known"})
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
-# What browsers insist on, whatever the machine's own table says.
+# What browsers insist on, whatever the machine's own table contains.
 _TYPES = {
     ".avif": "image/avif",
     ".css": "text/css",
@@ -63,7 +63,7 @@ _TYPES = {
 
 
 def content_type(path: Path) -> str:
-    """Return the content type of a file by its name; text is UTF-8."""
+    """Return the content type of a file by its name; the charset of text is UTF-8."""
     kind, encoding = guess_type(path.name)
     kind = _TYPES.get(path.suffix.lower()) or (kind if kind and not encoding else "application/octet-stream")
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
@@ -71,7 +71,7 @@ def content_type(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Which version of a file this is.
+    """The version of a file.
 
     Attributes:
         size: in bytes.
@@ -89,16 +89,16 @@ class Version:
 
     @property
     def packed_etag(self) -> str:
-        """The entity tag of what it is compressed to."""
+        """The entity tag of its compressed form."""
         return f'"{self.modified:x}-{self.size:x}-gz"'
 
     @property
     def seconds(self) -> int:
-        """When it was modified, in whole seconds since 1970, as Last-Modified has it."""
+        """The time of modification in whole seconds since 1970, as in Last-Modified."""
         return self.modified // 1_000_000_000
 
     def known_to(self, headers: Header) -> bool:
-        """Whether the client has this version already (RFC 9110 section 13.2.2)."""
+        """Return whether the client has this version already (RFC 9110 section 13.2.2)."""
         tags = headers.get("if-none-match")
         if tags is not None:
             known = (self.etag, self.packed_etag, "*")
@@ -106,7 +106,7 @@ class Version:
         return self._dated(headers.get("if-modified-since", ""), newer=True)
 
     def continues(self, headers: Header) -> bool:
-        """Whether a part of this version fits what the client has of the file (RFC 9110 section 13.1.5)."""
+        """Return whether a part of this version fits what the client has of the file (RFC 9110 section 13.1.5)."""
         condition = headers.get("if-range")
         return condition is None or condition == self.etag or self._dated(condition, newer=False)
 
@@ -121,7 +121,7 @@ class Version:
 
 
 def is_exhaustion(error: BaseException) -> bool:
-    """Return whether a file was not opened for want of a descriptor, and not for what it is."""
+    """Return whether opening a file failed only because no descriptor was free."""
     return isinstance(error, OSError) and error.errno in _EXHAUSTED
 
 
@@ -129,7 +129,7 @@ def part_of(header: str, size: int) -> tuple[int, int] | None:
     """Read a Range header.
 
     Returns:
-        The first byte and how many; None when the whole file is to be sent, as for anything that is not one range
+        The first byte and the number of bytes; None for the whole file, as for anything that is not one range
         of bytes (RFC 9110 section 14.2 leaves several ranges to the server's choice).
 
     Raises:
@@ -157,20 +157,20 @@ def part_of(header: str, size: int) -> tuple[int, int] | None:
 async def send_file(
     request: Request, path: Path, private: Private = NOTHING_PRIVATE, packed: Packed | None = None
 ) -> HTTPResponse | None:
-    """Answer with a file: whole, in part, or not at all if the client has it already.
+    """Send a file: whole, in part, or not at all if the client has it already.
 
     Args:
-        request: asks for it.
+        request: for it.
         path: of the file.
         private: tells which files are never sent.
-        packed: keeps compressed files; without it, none is compressed.
+        packed: stores compressed files; without it, none is compressed.
 
     Returns:
-        The answer; None if it was sent already, piece by piece.
+        The response; None if it was sent already, piece by piece.
 
     Raises:
         OSError: there is no such regular file, it may not be read, or it is private.
-        RangeNotSatisfiable: a part was asked for that the file does not have.
+        RangeNotSatisfiable: the requested part does not exist.
 
     """
     file, version = await _opened(path, private)
@@ -179,7 +179,7 @@ async def send_file(
             "etag": version.etag,
             "last-modified": formatdate(version.seconds, usegmt=True),
             "accept-ranges": "bytes",
-            "cache-control": "no-cache",  # keep it, but ask whether it is still the same
+            "cache-control": "no-cache",  # store it, but check whether it is still the same
         }
         kind = content_type(path)
         packs = packed is not None and is_worth_it(kind, version.size)
@@ -227,7 +227,7 @@ async def _packed(file: BinaryIO, path: Path, version: Version, packed: Packed) 
 
 
 def _read_all(file: BinaryIO, size: int) -> bytes:
-    """Read a file of which a single read may give a part."""
+    """Read a file completely: a single read may return only a part."""
     parts = []
     while size and (part := file.read(size)):
         parts.append(part)
@@ -236,7 +236,7 @@ def _read_all(file: BinaryIO, size: int) -> bytes:
 
 
 async def _stream(request: Request, response: HTTPResponse, file: BinaryIO, first: bytes, length: int) -> None:
-    """Send a file in pieces, each read once the one before it is on its way."""
+    """Send a file in pieces, each read when the one before has been sent."""
     await request.respond(response)
     chunk = first
     while chunk:
@@ -248,7 +248,7 @@ async def _stream(request: Request, response: HTTPResponse, file: BinaryIO, firs
 
 
 async def _opened(path: Path, private: Private) -> tuple[BinaryIO, Version]:
-    """Open a file in a thread; if nobody waits for it any more by then, it is closed."""
+    """Open a file in a thread; if the caller has stopped waiting by then, close it."""
     opening = asyncio.ensure_future(asyncio.to_thread(_open, path, private))
     try:
         return await asyncio.shield(opening)
@@ -285,9 +285,9 @@ class StaticFolder:
     """A folder that is served below a path.
 
     Attributes:
-        root: the folder; it may be a symbolic link that changes its mind.
+        root: the folder; may be a symbolic link whose target changes.
         private: tells which files are never sent.
-        packed: keeps compressed files.
+        packed: stores compressed files.
 
     """
 
@@ -296,17 +296,17 @@ class StaticFolder:
     packed: Packed | None = None
 
     async def send(self, request: Request, segments: Sequence[str]) -> HTTPResponse | None:
-        """Answer with the file that `segments` name below the folder.
+        """Send the file that `segments` name below the folder.
 
-        A folder that is asked for without its slash is redirected to it, so that the links in its index work.
+        A request for a folder without its slash is redirected to the slash, so that the links in its index work.
 
         Returns:
-            The answer; None if it was sent already.
+            The response; None if it was sent already.
 
         Raises:
-            NotFound: there is no such file, or it is not to be had.
+            NotFound: there is no such file, or it must not be sent.
             RangeNotSatisfiable: see `send_file`.
-            OSError: the system has no descriptor for it (`is_exhaustion`).
+            OSError: no descriptor is free for it (`is_exhaustion`).
 
         """
         if not all(map(_servable, segments)):
@@ -317,15 +317,15 @@ class StaticFolder:
                 return _with_slash(request)
             return await send_file(request, path, self.private, self.packed)
         except (OSError, RuntimeError, ValueError) as error:
-            if is_exhaustion(error):  # the file may well be there
+            if is_exhaustion(error):  # the file may well exist
                 raise
             raise NotFound from None
 
     def _find(self, segments: Sequence[str]) -> tuple[Path, bool]:
-        """Return the file, all links followed, and whether it is the index of the folder that was asked for.
+        """Return the file, all links followed, and whether it is the index of the requested folder.
 
         Raises:
-            OSError, RuntimeError: it is not there, it is not to be had, its links lead in a circle.
+            OSError, RuntimeError: it does not exist, must not be sent, or its links form a circle.
 
         """
         root = self.root.resolve()
@@ -348,7 +348,7 @@ def _servable(segment: str) -> bool:
 
 
 def _with_slash(request: Request) -> HTTPResponse:
-    """Redirect to the same path with a slash; relative, so that nobody can make it point to another host."""
+    """Redirect to the same path with a slash; relative, so that no client can redirect it to another host."""
     last = request.path.rsplit("/", 1)[-1]
     query = f"?{request.query_string}" if request.query_string else ""
     return HTTPResponse(status=308, headers={"location": f"./{quote(last, safe='%')}/{query}"})

@@ -25,13 +25,13 @@ def body_of(request: Request, *, forms: bool, types: FieldTypes = NO_TYPES) -> A
     """Read a request's body as JSON.
 
     Args:
-        request: whose.
-        forms: whether it may be a form, too, which is read as a mapping of its fields. A file is a mapping of its
-            ``filename``, ``type``, ``size`` and ``text``, which is None where it is not UTF-8.
-        types: what the fields of a form are.
+        request: with the body.
+        forms: whether the body may be a form, too, which becomes a mapping of its fields. A file is a mapping of its
+            ``filename``, ``type``, ``size`` and ``text``, which is None if it is not UTF-8.
+        types: of the fields of a form.
 
     Returns:
-        None if there is no body; a form of which nothing is sent, as of unchecked boxes alone, is an empty mapping.
+        None without a body; a form that sends nothing, such as one with unchecked boxes only, is an empty mapping.
 
     Raises:
         ClientError: `BAD_MESSAGE` if it is neither.
@@ -52,7 +52,7 @@ def body_of(request: Request, *, forms: bool, types: FieldTypes = NO_TYPES) -> A
 
 
 def text_of(document: Any, request: Request, *, forms: bool) -> bytes:
-    """Return the JSON by which a body is weighed: a form has as many values in fewer bytes."""
+    """Return the JSON by which the cost of a body is estimated: a form has as many values in fewer bytes."""
     kind = _kind_of(request) if forms else ""
     return orjson.dumps(document) if kind in (_FORM, _PARTS) else bytes(request.body)
 
@@ -62,11 +62,11 @@ def _kind_of(request: Request) -> str:
 
 
 def _fields_of(request: Request) -> Mapping[str, Sequence[Any]] | None:
-    """Return the fields of a form, each with all its values; None if the body is none."""
+    """Return the fields of a form, each with all its values; None if the body is not a form."""
     kind, body = _kind_of(request), request.body
     if kind == _PARTS and body:
         return _parts(body, request.headers["content-type"].partition(";")[2])
-    # curl calls whatever it is given a form; in one that is, brackets are percent-encoded.
+    # curl sends any data as a form; in a real form, brackets are percent-encoded.
     if kind != _FORM or body.lstrip().startswith((b"{", b"[")):
         return None
     try:
@@ -85,24 +85,24 @@ def gathered(pairs: Sequence[tuple[str, Any]]) -> dict[str, list[Any]]:
 
 
 def _parts(body: bytes, parameters: str) -> dict[str, list[Any]]:
-    """Read a form in parts (RFC 7578), as browsers' FormData is sent.
+    """Read a form in parts (RFC 7578), as browsers send FormData.
 
     Raises:
-        ClientError: `BAD_MESSAGE` if it is none.
+        ClientError: `BAD_MESSAGE` if it is invalid.
 
     """
     boundary = _boundary(parameters)
     mark = b"--" + boundary
     if not boundary or body.count(mark) - 1 > _MOST_FIELDS or not body.rstrip(b"\r\n").endswith(mark + b"--"):
         raise ClientError(ErrorCode.BAD_MESSAGE, "The body is not a whole form in parts, or one of too many parts.")
-    # Sanic reads the head of a part line by line, to its end: that has to be there, and near.
+    # Sanic reads the head of a part line by line, to its end: the end must exist, and be near.
     for part in body.split(mark)[1:-1]:
         if not 0 <= part.find(b"\r\n\r\n") <= _MOST_OF_HEAD:
             raise ClientError(ErrorCode.BAD_MESSAGE, "A part of the form has no end of its head.")
     try:
         fields, files = parse_multipart_form(body, boundary)  # type: ignore[no-untyped-call]
         for text in (*_texts(fields), *(file.name for named in files.values() for file in named)):
-            text.encode()  # a charset of the client's own may give half characters
+            text.encode()  # a charset chosen by the client may yield lone surrogates
     except (ValueError, LookupError, TypeError):
         raise ClientError(ErrorCode.BAD_MESSAGE, "The body is not a form in parts, with texts in UTF-8.") from None
     found: dict[str, list[Any]] = {name: list(values) for name, values in fields.items()}

@@ -1,8 +1,9 @@
-"""Which requests an endpoint answers: by the name that it is asked by, and by the page that they come from.
+"""Which requests an endpoint answers: by the host name that they use, and by the page that they come from.
 
-Both are about browsers, which others lead here. A page can have its own name lead to this machine (DNS rebinding), and
-is then of one origin with the server; only the name in Host tells. And any page may send a form or a ``no-cors`` fetch
-to any server; there Origin and Sec-Fetch-Site tell. Who sends neither is no browser, and is believed.
+Both protect against foreign pages in browsers. A page can make its own name resolve to this machine (DNS rebinding),
+and then has the same origin as the server; only the name in Host shows that. And any page may send a form or a
+``no-cors`` fetch to any server; there Origin and Sec-Fetch-Site show that. A client that sends neither is not a
+browser, and is trusted.
 """
 
 import logging
@@ -25,16 +26,16 @@ LOG = logging.getLogger(__name__)
 _MOST_NAMES = 64
 _LONGEST = 100
 _DAY = "86400"
-_PAGE = re.compile(r"[^/?#]+://[^/?#]+")  # of an address: where its origin stands
+_PAGE = re.compile(r"[^/?#]+://[^/?#]+")  # of an address: the position of its origin
 
 CallLater = Callable[[float, Callable[[], None]], object]
 
 
 class RejectionLog:
-    """Tells the log what was refused at one port, in few lines whatever comes: who runs the server must hear of it.
+    """Logs what was rejected at one port, in few lines however much it is, so that the operator knows.
 
     Args:
-        call_later: runs a function after so many seconds (``loop.call_later``).
+        call_later: runs a function after a number of seconds (``loop.call_later``).
 
     """
 
@@ -46,7 +47,7 @@ class RejectionLog:
         self._refusals: dict[int, LineTally] = {}  # by status; 0 is for changes
 
     def name(self, host: str, where: str, remedy: str) -> None:
-        """Tell that a name was not answered: one line for each name, and for those beyond many a count."""
+        """Log that a host name was not answered: one line for each name, and a count for those beyond a limit."""
         name = shown(host)
         if name in self._names:
             return
@@ -58,13 +59,13 @@ class RejectionLog:
         self._further.add()
 
     def change(self, request: Request, origin: str, where: str, remedy: str) -> None:
-        """Tell that a request of a foreign page was refused; a few lines a second at most."""
+        """Log that a request of a foreign page was rejected; at most a few lines per second."""
         page = f"a page of {shown(origin)}" if origin else "a page of another site"
         end = f"; {remedy}" if remedy else ""
         self._tell(0, f"{where}: {request.method} {shown(request.path)} of {page} was refused (403){end}")
 
     def handshake(self, request: Request, refusal: HandshakeRejection, where: str, remedy: str) -> None:
-        """Tell that a handshake was refused; a few lines a second at most for each status."""
+        """Log that a handshake was rejected; at most a few lines per second for each status."""
         origin = request.headers.get("origin", "").strip()
         page = f" of a page of {shown(origin)}" if origin else ""
         end = f": {remedy}" if remedy else ""
@@ -85,11 +86,11 @@ class Guard:
     """Guards one endpoint.
 
     Args:
-        endpoint: whose rules count.
-        place: where it stands: ``routes.yaml:3``.
+        endpoint: whose rules apply.
+        place: of the endpoint: ``routes.yaml:3``.
         loopback: whether its socket is bound to a loopback address.
-        ports: gives the ports that the app serves; pages of this host on any of them are its own.
-        log: is told what is refused.
+        ports: returns the ports that the app serves; pages of this host on any of them are its own.
+        log: of what is rejected.
 
     Attributes:
         shares: whether pages of some other origins may read answers.
@@ -116,13 +117,13 @@ class Guard:
         self._ports = ports
         self._log = log
         self.headers = endpoint.headers
-        self._answered: set[str] = set()  # as Host had them; nearly all requests have one of a few
+        self._answered: set[str] = set()  # as they were in Host; nearly all requests have one of a few
 
     def admit_hosts(self, hosts: Iterable[str]) -> None:
-        """Let a request pass that asks by a name of this endpoint.
+        """Accept a request to a host name of this endpoint.
 
         Args:
-            hosts: as Host, or a URL in the request line, names them; an empty one names none.
+            hosts: from Host, or from a URL in the request line; an empty one names none.
 
         Raises:
             HandshakeRejection: 421.
@@ -140,13 +141,13 @@ class Guard:
                 self._answered.add(host)
 
     def admit(self, request: Request[Any, Any]) -> None:
-        """Let a plain request pass, by its names and by the page that it comes from.
+        """Accept a plain request, by its host names and by the page that it comes from.
 
         Raises:
             HandshakeRejection: 421, or 403 if its method changes something for a page of another origin.
 
         """
-        # Nearly all requests ask by a name that was answered already.
+        # Nearly all requests use a name that was accepted before.
         answered = request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
         if not answered and self._checks_hosts:
             self.admit_hosts(hosts_of(request))
@@ -154,20 +155,20 @@ class Guard:
             self.admit_change(request)
 
     def admit_change(self, request: Request[Any, Any]) -> None:
-        """Let a request that changes something pass, by the page that it comes from.
+        """Accept a request that changes something, by the page that it comes from.
 
         Raises:
-            HandshakeRejection: 403, it is a page of another origin.
+            HandshakeRejection: 403, the page is of another origin.
 
         """
         if "sec-fetch-site" not in request.headers and "origin" not in request.headers:
-            return  # no browser
+            return  # not a browser
         sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
         origins = _origins_of(request, sites)
         if len(origins) == 1 and self._is_listed(origins[0]):
             return
         asked = read_authority(request.headers.get("host", ""))
-        at = None if "same-site" in sites else self._port  # a browser that knows says same-origin
+        at = None if "same-site" in sites else self._port  # a browser with Sec-Fetch-Site says same-origin
         foreign = len(origins) > 1 or not all(is_own_page(origin, asked, self._ports(), at) for origin in origins)
         if foreign or "cross-site" in sites:
             origin = origins[0] if origins else ""
@@ -175,7 +176,7 @@ class Guard:
             raise HandshakeRejection(403, "Pages of other origins may not change anything here.")
 
     def shared(self, request: Request[Any, Any]) -> Mapping[str, str]:
-        """Return the headers by which a page of a listed origin may read the answer (CORS); Vary for everybody else."""
+        """Return the headers that allow a page of a listed origin to read the response (CORS); Vary for all others."""
         if not self._origins:
             return {}
         origins = request.headers.getall("origin", [])
@@ -184,11 +185,11 @@ class Guard:
         return {"vary": "origin"}
 
     def preflight(self, request: Request[Any, Any], methods: str) -> Mapping[str, str]:
-        """Return what a browser asks before a page of a listed origin sends a request; nothing for all others.
+        """Return the answer to a browser's preflight for a page of a listed origin; nothing for all others.
 
         Args:
             request: an OPTIONS that no route answers.
-            methods: that the path has, as in Allow.
+            methods: of the path, as in Allow.
 
         """
         asked = request.headers.get("access-control-request-method")
@@ -218,7 +219,7 @@ class Guard:
 
 
 def is_own(name: str) -> bool:
-    """Whether nobody else can have a name lead here: localhost, names below it, and IP addresses."""
+    """Return whether no other party can point the name here: localhost, names below it, and IP addresses."""
     if name in {"127.0.0.1", "localhost"} or name.endswith(".localhost"):
         return True
     try:
@@ -229,10 +230,10 @@ def is_own(name: str) -> bool:
 
 
 def _origins_of(request: Request[Any, Any], sites: Collection[str]) -> list[str]:
-    """Return what pages a request comes from.
+    """Return the origins of the pages that a request comes from.
 
-    An image, a link or a form that GETs sends no Origin. Whether a page of the same site is one of this host tells
-    Referer then, in which at least its origin stands, unless the page wants nobody to know.
+    An image, a link or a form with GET sends no Origin. Then Referer shows whether a page of the same site is one of
+    this host: it contains at least the origin, unless the page suppresses it.
     """
     origins = [origin.strip() for origin in request.headers.getall("origin", [])]
     if origins or "same-site" not in sites or request.method not in SAFE_METHODS:
@@ -242,7 +243,7 @@ def _origins_of(request: Request[Any, Any], sites: Collection[str]) -> list[str]
 
 
 def hosts_of(request: Request[Any, Any]) -> list[str]:
-    """Return what a request is addressed to: by Host, and by a URL in the request line (RFC 9112 section 3.2.2)."""
+    """Return the hosts that a request addresses: in Host, and in a URL in the request line (RFC 9112 section 3.2.2)."""
     hosts = list(request.headers.getall("host", []))
     named: bytes | None = request._parsed_url.host  # noqa: SLF001 - Sanic has read it, and tells nobody
     if named:

@@ -1,4 +1,4 @@
-"""What the connections of all ports share until they are WebSockets: bounds that hold for all of them together."""
+"""Shared by the connections of all ports until they are WebSockets: limits that apply to all of them together."""
 
 import asyncio
 import logging
@@ -23,20 +23,20 @@ _FEW = 4  # that may always wait: a browser opens several connections before it 
 
 @dataclass(slots=True)
 class Intake:
-    """What the connections of one server share. Make one with `open`.
+    """What the connections of one server share. Create one with `open`.
 
     Attributes:
-        limits: of the plan at work.
-        descriptors: tells whether there is one to spare.
+        limits: of the current plan.
+        descriptors: tells whether one is free.
         inbound: the account of unfinished bodies and messages.
-        turns: how requests take turns.
-        known: heads of requests that have come before.
-        newcomers: connections that have asked for nothing yet, TLS that is being agreed on included.
+        turns: of requests.
+        known: heads of earlier requests.
+        newcomers: connections without a request yet, including those in a TLS handshake.
         waiting: connections of plain requests that wait for their client: for its next request, for the rest of a
             body, or until it reads.
-        requests: how many requests are under way.
+        requests: number of requests under way.
         refused: counts requests for which there was no room.
-        clients: gives how many WebSockets are open.
+        clients: returns how many WebSockets are open.
 
     """
 
@@ -55,7 +55,7 @@ class Intake:
     def open(
         cls, limits: LimitsConfig, inbound: Inbound, clients: Callable[[], int], loop: asyncio.AbstractEventLoop
     ) -> "Intake":
-        """Make the intake of a server that runs in a loop; the arguments are attributes of it."""
+        """Create the intake of a server that runs in a loop; the arguments are attributes of it."""
 
         def room() -> int:
             return intake.descriptors.most - intake.clients() - intake.requests
@@ -80,7 +80,7 @@ class Intake:
             turns=Turns(loop.call_soon),
             known=KnownHeads(),
             newcomers=Crowd(most_newcomers, loop.call_soon),
-            # In a context of its own: that of whoever is added first would keep its request.
+            # In a context of its own: the context of the first connection added would keep its request alive.
             waiting=Crowd(most_waiting, loop.call_soon, partial(loop.call_later, context=Context())),
             requests=0,
             refused=Tally(tell, loop.call_later),
@@ -89,7 +89,7 @@ class Intake:
         return intake
 
     def admit_request(self) -> bool:
-        """Count a request that is under way; False counts none, since there are as many as may be."""
+        """Count a request that is under way; return False, counting none, if the limit is reached."""
         if self.requests >= self.limits.connections:
             self.refused.add()
             return False
@@ -97,5 +97,5 @@ class Intake:
         return True
 
     def end_request(self) -> None:
-        """Count a request no more."""
+        """Remove a request from the count."""
         self.requests -= 1

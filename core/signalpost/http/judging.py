@@ -1,4 +1,4 @@
-"""What the schemas of a route let pass: bodies, queries and parameters of paths."""
+"""Validation by a route's schemas: bodies, queries and parameters of paths."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ Params = Mapping[str, Any]
 
 
 def is_judged(rule: RouteRule, request: WebRequest) -> bool:
-    """Return whether a schema has judged the body of a request, which is its `document` then."""
+    """Return whether a schema has validated the body of a request, which is then its `document`."""
     return rule.gate is not None and request.method not in _WITHOUT_BODY
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A schema for what comes as texts: a query, or the parameters of a path."""
+    """A schema for values that arrive as text: a query, or the parameters of a path."""
 
     name: str
     gate: SchemaGate
@@ -38,16 +38,16 @@ class Texts:
         return None if gate is None else cls(name, gate, FieldTypes.of(gate.document))
 
     def judged_each(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what texts mean, of which there is one of each name.
+        """Return the typed values of texts, one for each name.
 
         Raises:
-            ClientError: as `judged`.
+            ClientError: as in `judged`.
 
         """
         return self.judged({name: (value,) for name, value in values.items()})
 
     def judged(self, fields: Mapping[str, Sequence[Any]]) -> Mapping[str, Any]:
-        """Return what texts mean.
+        """Return the typed values of texts.
 
         Args:
             fields: all values of each name.
@@ -65,18 +65,18 @@ class Texts:
 
 
 def query_texts(rule: RouteRule) -> Texts | None:
-    """Return what judges the queries of a route."""
+    """Return the validation of a route's queries."""
     return Texts.of("query", rule.query)
 
 
 def params_texts(rule: RouteRule) -> Texts | None:
-    """Return what judges the parameters of a route's path."""
+    """Return the validation of the parameters of a route's path."""
     return Texts.of("path", rule.params)
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Lets the requests of a route pass, or not. Make one with `of`."""
+    """Validates the requests of a route. Create one with `of`."""
 
     rule: RouteRule
     types: FieldTypes  # of the fields of a form
@@ -85,17 +85,17 @@ class Judge:
 
     @classmethod
     def of(cls, rule: RouteRule) -> "Judge | None":
-        """Make the judge of a route; None where nothing is to be judged."""
+        """Create the validation of a route; None if there is nothing to validate."""
         if rule.gate is None and rule.query is None and rule.params is None:
             return None
         types = NO_TYPES if rule.gate is None else FieldTypes.of(rule.gate.document)
         return cls(rule, types, query_texts(rule), params_texts(rule))
 
     def let_pass(self, request: WebRequest, params: Params) -> Params:
-        """Let a request pass, which has its `typed_query` and `document` then; return the parameters of its path.
+        """Validate a request and set its `typed_query` and `document`; return the parameters of its path.
 
         Raises:
-            ClientError: `BAD_MESSAGE` if its body cannot be read, `SCHEMA_MISMATCH` if a schema refuses it.
+            ClientError: `BAD_MESSAGE` if its body cannot be read, `SCHEMA_MISMATCH` if a schema rejects it.
 
         """
         if self.params is not None:

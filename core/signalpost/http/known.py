@@ -1,7 +1,7 @@
-"""Heads of requests that have come before: most clients send the same lines and fields again and again.
+"""A cache of request heads: most clients send the same lines and fields again and again.
 
-What Sanic has read once need not be read again. Only plain fields are kept, which mean the same whatever request they
-stand in, and only as many as a busy day has.
+What Sanic has parsed once need not be parsed again. Only plain fields are stored, which mean the same in every request,
+and only as many as a busy day has.
 """
 
 import re
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from sanic.compat import Header
 
 LONGEST = 2_048
-"""Bytes of fields that are kept."""
+"""Bytes of fields that are stored."""
 
 _MOST = 256
 _LONGEST_LINE = 256
 _LINE = re.compile(rb"([\x21-\x7e]+) ([\x21-\x7e]+) HTTP/1\.1")
-_APART = ("expect", "transfer-encoding", "upgrade")  # what has a further meaning is read each time
+_APART = ("expect", "transfer-encoding", "upgrade")  # what has another meaning is parsed each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class Line:
     """A printable request line of HTTP/1.1.
 
     Attributes:
-        method: as it stands there.
-        url: likewise.
-        url_text: the same.
-        head_only: whether the answer has no body.
+        method: as bytes of the line.
+        url: as bytes of the line.
+        url_text: the same as text.
+        head_only: whether the response has no body.
 
     """
 
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of a head, as Sanic has read them.
+    """The fields of a head, as Sanic has parsed them.
 
     Attributes:
         headers: to be copied.
@@ -53,7 +53,7 @@ class Fields:
 
 
 class KnownHeads:
-    """The lines and fields that came last, by their bytes."""
+    """The most recent lines and fields, by their bytes."""
 
     __slots__ = ("_known", "_lines")
 
@@ -62,7 +62,7 @@ class KnownHeads:
         self._lines: dict[bytes, Line] = {}
 
     def line(self, raw: bytes) -> Line | None:
-        """Return what a request line says; None if it is not a usual one."""
+        """Return what a request line says; None if it is unusual."""
         line = self._lines.get(raw)
         if line is None and (found := _LINE.fullmatch(raw)) is not None:
             method, url = found[1].decode(), found[2]
@@ -74,25 +74,25 @@ class KnownHeads:
         return line
 
     def find(self, raw: bytes) -> Fields | None:
-        """Return what is known of fields; None if they are new."""
+        """Return the known result for fields; None if they are new."""
         return self._known.get(raw)
 
     def keep(self, raw: bytes, headers: Header, length: int | None) -> None:
-        """Keep what Sanic has read, unless it means more than it says.
+        """Store what Sanic has parsed, unless the fields have further meaning.
 
         Args:
-            raw: the bytes behind the request line, judged as plain (`signalpost.http.request`).
-            headers: made of them; nobody has changed anything in them.
+            raw: the bytes behind the request line, already found plain (`signalpost.http.request`).
+            headers: parsed from them, and unchanged since.
             length: bytes of the body; None without one.
 
         """
         if any(name in headers for name in _APART):
             return
         if len(self._known) >= _MOST:
-            self._known.clear()  # rarely, and then the busy ones are back at once
+            self._known.clear()  # rarely, and then the frequent ones are back at once
         self._known[raw] = Fields(Header(headers), closes(headers), length)
 
 
 def closes(headers: Header) -> bool:
-    """Return whether a client of HTTP/1.1 wants the connection closed, which it has to say (RFC 9112 section 9.3)."""
+    """Return whether a client of HTTP/1.1 asks to close the connection (RFC 9112 section 9.3)."""
     return "close" in (option.strip() for option in headers.get("connection", "").lower().split(","))

@@ -1,7 +1,7 @@
-"""What is never sent, whatever routes.yaml says by now: keys, secrets, the state, plugins, the log.
+"""Files that are never sent, whatever routes.yaml says now: keys, secrets, the state, plugins, the log.
 
-`check` refuses routes that would show any of it. A link, a file that is made later, or a folder that changes its mind
-is seen here, each time that a file is sent: by what it is (device and inode), not by what it is called.
+The command `check` rejects routes that would show any of it. A link, a file that is created later, or a folder that is
+replaced is detected here, each time that a file is sent: by identity (device and inode), not by name.
 """
 
 import logging
@@ -18,22 +18,22 @@ LOG = logging.getLogger(__name__)
 Identity = tuple[int, int]
 
 _MOST_TOLD = 64
-# How many files of private folders are looked through for one of which there are several names.
+# How many files of private folders are searched for one that has several names.
 _MOST_ENTRIES = 10_000
 
 
 class Private:
-    """Tells what is private as it stands on disk now; every call asks the system, so call it from a thread.
+    """Decides what is private by the current state of the disk; each call makes system calls, so use a thread.
 
     Args:
-        paths: what is private by its place.
+        paths: that are private.
 
     """
 
     __slots__ = ("_files", "_folders", "_home", "_seen", "_told")
 
     def __init__(self, paths: PrivatePaths) -> None:
-        # Texts rather than paths: asking the system for a handful of files is to cost less than sending one.
+        # Strings, not Path objects: checking a handful of files must cost less than sending one.
         self._files = tuple(map(str, paths.files))
         self._folders = tuple(map(str, paths.folders))
         self._home = None if paths.home is None else str(paths.home)
@@ -41,9 +41,9 @@ class Private:
         self._seen: dict[Path, Identity | None] = {}
 
     def check_again(self, path: Path) -> None:
-        """Reject a file as `check` does, but look closely only if another file is there than at the last look.
+        """Reject a file as `check` does, but examine it only if it is another file than at the last check.
 
-        A file that is gone is not refused: what is shown of it was read with the plan.
+        A deleted file is not rejected: its content was read with the plan.
 
         Args:
             path: declared, so that there are few of them.
@@ -74,10 +74,10 @@ class Private:
             raise FileNotFoundError(2, "private")
 
     def check_root(self, root: Path) -> None:
-        """Reject a folder, all links followed, that is the app's own or above it: all in it would be shown.
+        """Reject a folder, all links followed, that is the app's own or above it: all its files would be served.
 
         Raises:
-            OSError: it is.
+            OSError: it is one of these.
 
         """
         if self._home is not None and f"{os.path.realpath(self._home)}/".startswith(f"{str(root).rstrip('/')}/"):
@@ -120,7 +120,7 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _logs() -> set[Identity]:
-    """Return the files that the process writes its log to: those of its output, and of handlers of logging."""
+    """Return the files that the process logs to: those of its output, and of handlers of logging."""
     found: set[Identity] = set()
     for descriptor in {1, 2, *_descriptors()}:
         with suppress(OSError):

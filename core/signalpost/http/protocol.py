@@ -1,4 +1,4 @@
-"""Sanic's protocol, for what the acceptor has not taken: it gives its transport away, and bounds a client's costs."""
+"""Sanic's protocol for connections that the acceptor did not answer: can release its transport, and limits costs."""
 
 import asyncio
 import fcntl
@@ -23,32 +23,32 @@ from signalpost.websocket.handshake import HandshakeRejection
 
 # Seconds in which a client may still read that its request took too long, or that there is no room for it.
 _LAST_WORD = 1.0
-_READING = 3  # times the patience that a client has for a request, it may rest while it reads an answer
-_MOST_BUFFERED = 65_536  # bytes that are read before somebody asks for them
-_MOST_LINGERING = 30.0  # seconds in which what still comes of a request is read, and dropped, once it is answered
+_READING = 3  # times the patience for a request: the longest rest while a client reads a response
+_MOST_BUFFERED = 65_536  # bytes that are read before they are requested
+_MOST_LINGERING = 30.0  # seconds in which the rest of an answered request is read, and dropped
 _INT = struct.Struct("@i")
 
 _serve = without_events(HttpProtocol.connection_task)
 
 
 class HandingOver(HttpProtocol):
-    """Sanic's protocol, which can let go of its transport, and in which nobody has for ever.
+    """Sanic's protocol, which can release its transport, and in which every wait has a limit.
 
-    Sanic alone waits for ever for a head that comes byte by byte, for a body that does not come behind an Upgrade, and
-    for the rest of a body that it has answered already. Here the head of a request must be there in REQUEST_TIMEOUT,
-    the first one's counted from the connection's start, a further one's from its first bytes. A body makes progress
-    (`Progress`), and so does whoever reads an answer; three times as long may it rest.
+    Sanic alone waits forever for a head that arrives byte by byte, for a body that does not arrive behind an Upgrade,
+    and for the rest of a body that it has answered already. Here the head of a request must be complete within
+    REQUEST_TIMEOUT: the first one's from the connection's start, a further one's from its first bytes. A body must make
+    progress (`Progress`), and so must a client that reads a response; it may rest three times as long.
 
-    All that is held of requests is counted (`Inbound`), and so are requests under way and connections that are waited
-    for (`Intake`).
+    All stored bytes of requests are counted (`Inbound`), and so are requests under way and connections that wait for
+    their client (`Intake`).
 
     Args:
-        begun: when the connection was made, as `time.monotonic` has it.
+        begun: when the connection opened, by `time.monotonic`.
         intake: what all connections share.
 
     Attributes:
         intake: the same.
-        rejection: of the handshake that it brings, if that has been decided already.
+        rejection: of its handshake, if decided already.
 
     """
 
@@ -84,18 +84,18 @@ class HandingOver(HttpProtocol):
         self._first = True
         self._idle = True  # no request is under way
         self._due = math.inf
-        self._reader: Exchange | None = None  # Sanic forgets it before its task is over
+        self._reader: Exchange | None = None  # Sanic drops it before its task is over
         self._held = 0  # bytes that the account holds for this connection
         self._under_way = False  # a request of it is counted
-        self._asked = begun  # when the request under way had come
-        self._more: asyncio.Future[None] | None = None  # while bytes are waited for
+        self._asked = begun  # when the request under way had arrived
+        self._more: asyncio.Future[None] | None = None  # while bytes are awaited
         self._paused = False  # no bytes are read
         self._discarding = False
-        self._dropped = 0  # bytes that came meanwhile
-        self._full = False  # the client has to read before more is written
-        self._given = 0  # bytes that the transport was given
+        self._dropped = 0  # bytes that arrived meanwhile
+        self._full = False  # the client must read before more is written
+        self._given = 0  # bytes written to the transport
         self._unread: Progress | None = None  # while some of them wait
-        self._taken = 0  # bytes of them that the peer had at the last look
+        self._taken = 0  # how many of them the peer had at the last check
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
@@ -105,19 +105,19 @@ class HandingOver(HttpProtocol):
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def hand_over(self) -> bytes:
-        """Drop the transport without closing it; return the bytes that came behind the request."""
+        """Release the transport without closing it; return the bytes that arrived behind the request."""
         early = bytes(self.recv_buffer)
         self.recv_buffer.clear()
         self.connections.discard(self)
         if self._callback_check_timeouts:
             self._callback_check_timeouts.cancel()
-        # What is left of the request's task closes its transport at the end, if it has one.
+        # The rest of the request's task closes its transport at the end, if it has one.
         self.transport = None
         self._leave()
         return early
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Give back all that the connection held."""
+        """Release all that the connection held."""
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
         if self._callback_check_timeouts:
             self._callback_check_timeouts.cancel()
@@ -132,22 +132,22 @@ class HandingOver(HttpProtocol):
         self._discarding = True
 
     def reset(self) -> None:
-        """End the connection at once, so that the client sees that this is no end in order."""
+        """Reset the connection, so that the client sees that this is not a normal end."""
         if self.transport is not None:
             reset(self.transport)
 
     def end(self) -> None:
-        """Close the connection at once, whatever it is at."""
+        """Close the connection at once, whatever it is doing."""
         if self._callback_check_timeouts:
             self._callback_check_timeouts.cancel()
         if self.transport is not None:
-            # Not the protocol's abort(): without its transport the request's task fails, and says so in the log.
+            # Not the protocol's abort(): without its transport the request's task fails, and logs that.
             self.transport.abort()
 
     evict = end
 
     def close_if_idle(self) -> bool:
-        """Close the connection unless a request is under way; one whose head is not whole yet keeps nobody waiting."""
+        """Close the connection unless a request is under way; one with an incomplete head delays no stop."""
         if super().close_if_idle():
             return True
         if self._idle and END_OF_HEAD not in self.recv_buffer:
@@ -156,17 +156,17 @@ class HandingOver(HttpProtocol):
         return False
 
     def close(self, timeout: float | None = None) -> None:
-        """Close the connection in order; who sends what is not read has a moment to read why."""
+        """Close the connection properly; a client whose bytes are ignored has a moment to read the reason."""
         if self.transport is None or self.transport.is_closing():
             return
         if not self._discarding:
             unread = self.transport.get_write_buffer_size()
-            # Sanic would cut an answer off that is not read in five seconds.
+            # Sanic would truncate a response that is not read in five seconds.
             super().close(math.inf if unread and timeout is None else timeout)
             if unread:
                 self._look_at_rest()
             return
-        # What comes in after a close would have the kernel reset the connection, and the peer lose the answer.
+        # Bytes that arrive after a close make the kernel reset the connection, and the peer would lose the response.
         if self.transport.can_write_eof():
             with suppress(OSError, RuntimeError):
                 self.transport.write_eof()
@@ -176,7 +176,7 @@ class HandingOver(HttpProtocol):
         self._linger(monotonic() + _MOST_LINGERING, -1)
 
     def _linger(self, until: float, dropped: int) -> None:
-        """End a connection that is answered, when its client sends no more (RFC 9112 section 9.6)."""
+        """End an answered connection when its client sends no more (RFC 9112 section 9.6)."""
         if self.transport is None or self.transport.is_closing():
             return
         if dropped == self._dropped or monotonic() > until:
@@ -187,11 +187,11 @@ class HandingOver(HttpProtocol):
                 self._linger,
                 until,
                 self._dropped,
-                context=Context(),  # not that which keeps the request
+                context=Context(),  # not the timer that keeps the request alive
             )
 
     def _look_at_rest(self) -> None:
-        """End a connection that is closed, if the client does not take what is left."""
+        """End a closed connection if the client does not read the rest."""
         if self.conn_info is not None and self.conn_info.lost:
             return
         if self._reads_too_slowly(monotonic()):
@@ -215,7 +215,7 @@ class HandingOver(HttpProtocol):
         self._reader = cast("Exchange", self.http)
 
     def expect_request(self) -> None:
-        """Begin to wait for the head of a request; the one before is over."""
+        """Start waiting for the head of a request; the one before is over."""
         if self._under_way:
             self._end_request()
         self._idle = True
@@ -230,11 +230,11 @@ class HandingOver(HttpProtocol):
             self._due = monotonic() + self.request_timeout if left else math.inf
 
     def hold_the_clock(self) -> None:
-        """Wait no more for the head of a request: it is there, and the server's own time is not the client's."""
+        """Stop waiting for the head of a request: it is complete, and the server's own time does not count."""
         self._due = math.inf
 
     def begin_request(self) -> bool:
-        """Begin a request whose head has been read; False if there are as many as may be."""
+        """Begin a request whose head has been read; return False if the limit of requests is reached."""
         self._idle = False
         self._due = math.inf
         if self._first:
@@ -252,17 +252,17 @@ class HandingOver(HttpProtocol):
         self._asked = monotonic()
 
     def rest(self) -> None:
-        """Wait for a request of which nothing is there; whoever has not sent any yet has the time of the first one."""
+        """Wait for a request of which no byte has arrived; before the first request, its timeout applies."""
         if not self._first:
             self._due = math.inf
 
     @property
     def keeps_alive(self) -> bool:
         """Whether connections last for more than one request; not while the server stops."""
-        return bool(self.app.config["KEEP_ALIVE"])  # as an attribute it takes a microsecond
+        return bool(self.app.config["KEEP_ALIVE"])  # as an attribute it costs a microsecond
 
     def discard(self) -> None:
-        """Keep nothing more of what comes: the connection ends with the answer."""
+        """Ignore all further bytes: the connection ends with the response."""
         self._discarding = True
         self.recv_buffer.clear()
         self.intake.inbound.give(self._held)
@@ -273,7 +273,7 @@ class HandingOver(HttpProtocol):
 
     @property
     def work(self) -> str:
-        """What is done for the request that is under way: ``handler publish of plugin publish``; empty without one."""
+        """What runs for the request that is under way: ``handler publish of plugin publish``; empty without one."""
         if self._idle or self.transport is None:
             return ""
         request = None if self._reader is None else self._reader.request
@@ -282,7 +282,7 @@ class HandingOver(HttpProtocol):
 
     @property
     def path(self) -> str:
-        """What the request that is under way asks for; empty without one."""
+        """The path of the request that is under way; empty without one."""
         request = None if self._reader is None else self._reader.request
         return "" if request is None else str(request.path)
 
@@ -292,17 +292,17 @@ class HandingOver(HttpProtocol):
             self.intake.end_request()
 
     def wait_for_client(self) -> None:
-        """Note that nothing goes on here until the client does something."""
+        """Note that nothing continues here until the client acts."""
         self.intake.waiting.add(self, self._host)
 
     def stop_waiting(self) -> None:
-        """Note that the client has done what was waited for."""
+        """Note that the client has acted."""
         self.intake.waiting.remove(self)
 
-    # What comes, and what goes.
+    # Input and output.
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of a request, if there is room for them."""
+        """Store bytes of a request, if there is room for them."""
         if self._discarding:
             self._dropped += len(data)
             return
@@ -323,7 +323,7 @@ class HandingOver(HttpProtocol):
             more.set_result(None)
 
     async def receive_more(self) -> None:
-        """Wait until more bytes have come. Sanic waits by an event, which takes twice the time."""
+        """Wait until more bytes have arrived. Sanic waits with an event, which takes twice the time."""
         if self.transport is not None and self._paused:
             self._paused = False
             self.transport.resume_reading()
@@ -331,7 +331,7 @@ class HandingOver(HttpProtocol):
         await self._more
 
     def _refuse(self) -> None:
-        """Take no more bytes: what is unfinished is refused, what is being answered is the last."""
+        """Accept no more bytes: an unfinished request is rejected, one that is being answered is the last."""
         http = cast("Exchange | None", self.http)
         self._discarding = True
         if http is not None and http.stage in (Stage.HANDLER, Stage.RESPONSE, Stage.FAILED) and not http.request_body:
@@ -342,12 +342,12 @@ class HandingOver(HttpProtocol):
         self.close()
 
     async def send(self, data: bytes) -> None:
-        """Write bytes of an answer, once the client has taken most of those before."""
+        """Write bytes of a response, once the client has read most of those before."""
         while not self.write(data):
             await self._can_write.wait()
 
     def write(self, data: bytes) -> bool:
-        """Write bytes of an answer; False writes none, since the client has to take those before.
+        """Write bytes of a response; return False, writing none, if the client must first read those before.
 
         Raises:
             RequestCancelled: the connection is over.
@@ -370,16 +370,16 @@ class HandingOver(HttpProtocol):
         self.wait_for_client()
 
     def resume_writing(self) -> None:
-        """Go on, since the client has read."""
+        """Continue: the client has read."""
         self._full = False
         super().resume_writing()  # type: ignore[no-untyped-call]
         if not self._idle:
             self.stop_waiting()
 
-    # What is late.
+    # Timeouts.
 
     def check_timeouts(self) -> None:
-        """End what is late; called now and then while there is a connection."""
+        """End what is late; called periodically while there is a connection."""
         http: Http | None = self.http
         if self._task is None or http is None:
             return
@@ -400,15 +400,15 @@ class HandingOver(HttpProtocol):
 
     @property
     def _interval(self) -> float:
-        """Seconds between two looks at a connection."""
+        """Seconds between two checks of a connection."""
         return float(max(0.1, min(self.keep_alive_timeout, self.request_timeout, self.response_timeout) / 2))
 
     @staticmethod
     def _owes_body(http: Http) -> bool:
-        return bool(getattr(http, "request_body", None))  # at first there is no such attribute
+        return bool(getattr(http, "request_body", None))  # at first this attribute does not exist
 
     def _lateness(self, http: Http, now: float) -> SanicException | None:
-        """Return what is late, as what it is answered with; None if nothing is."""
+        """Return the error response for what is late; None if nothing is."""
         if self._owes_body(http):
             progress = cast("Exchange", http).progress
             return RequestTimeout("Request Timeout") if progress is not None and progress.is_late(now) else None
@@ -419,7 +419,7 @@ class HandingOver(HttpProtocol):
         return None
 
     def _reads_too_slowly(self, now: float) -> bool:
-        """Return whether an answer waits for a client that takes nothing of it, or next to nothing."""
+        """Return whether a response waits for a client that reads nothing, or almost nothing."""
         waiting = 0 if self.transport is None else self.transport.get_write_buffer_size()
         if not waiting:
             self._unread = None
@@ -433,7 +433,7 @@ class HandingOver(HttpProtocol):
         return self._unread.is_late(now)
 
     def _held_by_kernel(self) -> int:
-        """Return the bytes that the kernel has, and the peer's machine has not confirmed (tcp(7), SIOCOUTQ)."""
+        """Return the bytes that the kernel holds and the peer's machine has not acknowledged (tcp(7), SIOCOUTQ)."""
         held = bytearray(_INT.size)
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         with suppress(OSError):

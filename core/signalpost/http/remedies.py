@@ -1,4 +1,4 @@
-"""What is to be written so that what was refused is let in: for the log, and for whoever runs the server."""
+"""Advice on how to allow what was rejected: for the log, and for the operator of the server."""
 
 from collections.abc import Collection
 from http import HTTPStatus
@@ -20,16 +20,16 @@ _HOST = "if a proxy is in front, let it pass on what it was asked for (nginx: pr
 
 
 def shown(text: str) -> str:
-    """Show what a stranger wrote, in one line of ASCII."""
+    """Return untrusted text in one line of ASCII."""
     return '"' + cut(text, _LONGEST).encode("unicode_escape").decode("ascii") + '"'
 
 
 def let_in_origin(origin: str, asked: Authority, listed: Collection[str]) -> str:
-    """Return how the pages of an origin are let in; empty for what is none.
+    """Return how to allow the pages of an origin; empty for an invalid origin.
 
     Args:
         origin: as it was sent.
-        asked: the host and port that were asked for.
+        asked: the requested host and port.
         listed: the endpoint's ``origins``.
 
     """
@@ -57,12 +57,12 @@ def open_handshake(
     served: Collection[EndpointConfig],
     limit: int,
 ) -> str:
-    """Return what is to be written, or done, so that a handshake is answered with a 101; empty where nothing is.
+    """Return what to write, or do, so that a handshake is answered with a 101; empty if nothing helps.
 
     Args:
         refusal: of the handshake.
-        request: that it came as.
-        endpoint: that it came to; None if its port has none for WebSockets.
+        request: of the handshake.
+        endpoint: that received it; None if its port has none for WebSockets.
         served: all endpoints of the app.
         limit: ``limits.connections``.
 

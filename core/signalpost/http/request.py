@@ -1,4 +1,4 @@
-"""The request class of signalpost's Sanic apps: Sanic's own, with nine of its holes filled."""
+"""The request class of signalpost's Sanic apps: Sanic's own, with the differences listed below."""
 
 import re
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from signalpost.jsontext import load
 from signalpost.websocket.handshake import is_upgrade
 
 _NO_PATH = b"*"
-# Lines of token:value, without control characters, and in headers that frame a body without Unicode's blanks, which
-# Sanic would strip.
+# Lines of token:value without control characters; headers that frame a body also without Unicode's blanks, which Sanic
+# would strip.
 _HEAD = re.compile(
     rb"[^\x00-\x1f\x7f]*"
     rb"(?:\r\n(?!(?i:content-length|transfer-encoding):[\t -~]*[\x80-\xff])"
@@ -30,7 +30,7 @@ _HEAD = re.compile(
 
 _LINE = re.compile(rb"[\x20-\x7e]*")
 _END_OF_LINE = b"\r\n"
-# A host and a port, or nothing, where the request is for no host (RFC 9112 section 3.2).
+# A host and a port, or nothing if the request is for no host (RFC 9112 section 3.2).
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][\s:/?#@,\\]*)(:[0-9]*)?")
 _CHUNKED = "chunked"
 _SINGLE = frozenset({"host", "origin", "content-length", "sec-websocket-key", "sec-websocket-version"})
@@ -41,24 +41,24 @@ class WebRequest(Request[Any, Any]):
     """Sanic's request, with ten differences.
 
     * A head is lines of ``token:value`` and nothing else (RFC 9112 sections 2.2, 5.1 and 5.2, RFC 9110 section 5.5).
-      Sanic takes ``Content-Length : 5``, a folded line and a bare line break for headers of other names, or for parts
+      Sanic reads ``Content-Length : 5``, a folded line and a bare line break as headers of other names, or as parts
       of a value: a proxy before it may see a body there, in which somebody else's request could be hidden.
-    * There is one Host, and it is a name or an address (RFC 9112 section 3.2): a proxy may have taken another.
+    * There is one Host, and it is a name or an address (RFC 9112 section 3.2): a proxy may have used another one.
     * A body is framed in one way (RFC 9112 section 6.1): Transfer-Encoding is ``chunked``, in whatever case, once, from
-      HTTP/1.1, and without a Content-Length. Sanic takes it from HTTP/1.0, too, where a proxy sees no body.
-    * A URL that cannot be parsed is answered. Sanic makes a second request of the same URL in order to say what is
+      HTTP/1.1, and without a Content-Length. Sanic accepts it from HTTP/1.0, too, where a proxy sees no body.
+    * A URL that cannot be parsed is answered. Sanic creates a second request of the same URL to report what is
       wrong with the first, fails again, and closes the connection with a traceback in the log.
     * ``GET http://host HTTP/1.1`` means its ``/`` (RFC 9112 section 3.2.2) instead of failing without a path.
-    * Of a field that stands several times all values are seen, not the first one.
-    * Header fields are UTF-8, or Latin-1 where they are not, and never half characters.
-    * Of queries and forms, what has no value is empty instead of missing.
-    * What a route's schemas made of it is kept: `document`, its body, and `typed_query`, the parameters of its query.
-    * JSON is read as that of messages is: no ``NaN``, no lone surrogates, and bounded.
+    * All values of a repeated field are seen, not only the first one.
+    * Header fields are decoded as UTF-8, else as Latin-1, and never contain lone surrogates.
+    * A parameter or form field without a value is empty instead of missing.
+    * The results of a route's schemas are stored: `document`, its body, and `typed_query`, its query parameters.
+    * JSON is parsed like that of messages: no ``NaN``, no lone surrogates, and limited in size.
     """
 
     __slots__ = ("document", "path", "typed_query")
 
-    path: str  # as it was asked for, percent-encoded; Sanic's own reads it each time
+    path: str  # as requested, percent-encoded; Sanic's own parses it each time
 
     document: Any
     typed_query: Mapping[str, Any] | None
@@ -78,7 +78,7 @@ class WebRequest(Request[Any, Any]):
         *,
         plain: bool = False,
     ) -> None:
-        if method == "NONE" and not head:  # the stand-in that Sanic answers with when there is no request
+        if method == "NONE" and not head:  # the stand-in for which Sanic answers when there is no request
             url_bytes = _NO_PATH
         if not plain and not is_plain(head):
             _judge(head, headers, version)
@@ -88,7 +88,7 @@ class WebRequest(Request[Any, Any]):
         self.document = self.typed_query = None
 
     async def receive_body(self) -> None:
-        """Read the body; at once where all of it is there, as of most short ones it is."""
+        """Read the body; at once if it is complete, as most short ones are."""
         take = getattr(self.stream, "take_body", None)  # Sanic's own streams have none
         body = None if self.body or take is None else take()
         if body is None:
@@ -97,7 +97,7 @@ class WebRequest(Request[Any, Any]):
             self.body = body
 
     def answers_with(self, response: HTTPResponse) -> bool:
-        """Choose what answers, as `respond` does; False if something is chosen already."""
+        """Choose the response, as `respond` does; return False if one is chosen already."""
         stream = self.stream
         if self.responded or self._response_middleware_started or stream is None or stream.response is not None:
             return False
@@ -114,12 +114,12 @@ class WebRequest(Request[Any, Any]):
         headers: Header | dict[str, str] | None = None,
         content_type: str | None = None,
     ) -> Any:
-        """Choose what answers; its headers are complete then (`harden`), and nothing is sent yet.
+        """Choose the response; its headers are then complete (`harden`), and nothing is sent yet.
 
-        Sanic's own leaves that to its middleware, which is a tenth of a request.
+        Sanic's own leaves that to its middleware, which costs a tenth of a request.
 
         Raises:
-            ServerError: it is chosen already.
+            ServerError: one is chosen already.
 
         """
         stream = self.stream
@@ -139,10 +139,10 @@ class WebRequest(Request[Any, Any]):
         return response
 
     def reset_response(self) -> None:
-        """Forget what was to answer: what does so instead has its headers made complete, too.
+        """Discard the chosen response: the headers of its replacement are completed, too.
 
         Raises:
-            ServerError: a part of it is sent.
+            ServerError: a part of it has been sent.
 
         """
         super().reset_response()
@@ -178,14 +178,14 @@ class WebRequest(Request[Any, Any]):
 
 
 def is_plain(head: bytes) -> bool:
-    """Return whether a head is as nearly all are: printable, each field once, with a Host, and framed by its length."""
+    """Return whether a head is like nearly all: printable, each field once, with a Host, and framed by its length."""
     line, end, fields = head.partition(_END_OF_LINE)
     return bool(end) and len(fields) <= LONGEST and _LINE.fullmatch(line) is not None and _are_plain(fields)
 
 
 @lru_cache(maxsize=256)
 def _are_plain(fields: bytes) -> bool:
-    """Return whether fields are as those of nearly all requests: most clients send the same ones again and again."""
+    """Return whether fields are like those of nearly all requests: most clients send the same ones again and again."""
     if not fields.isascii() or not _HEAD.fullmatch(_END_OF_LINE + fields):
         return False
     names = [line.partition(b":")[0].lower() for line in fields.split(_END_OF_LINE)]
@@ -196,10 +196,10 @@ def _are_plain(fields: bytes) -> bool:
 
 
 def _judge(head: bytes, headers: Header, version: str) -> None:
-    """Judge a head, and bring its fields to the form in which they are seen; see `WebRequest`.
+    """Validate a head, and convert its fields to their final form; see `WebRequest`.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it is invalid.
 
     """
     if not _HEAD.fullmatch(head) or (head and not _has_one_host(headers, version)):
@@ -210,14 +210,14 @@ def _judge(head: bytes, headers: Header, version: str) -> None:
         _join(headers)
     if not head.isascii():
         for name, value in tuple(headers.items()):
-            if not value.isascii():  # Sanic has half characters where it is not UTF-8, which no answer can hold
+            if not value.isascii():  # Sanic decodes invalid UTF-8 to lone surrogates, which no response can contain
                 headers[name] = decode_field(value.encode(errors="surrogateescape"))
 
 
 def _join(headers: Header) -> None:
-    """Join fields that stand several times, so that ``headers.get`` does not see the first alone (see `join_fields`).
+    """Join repeated fields, so that ``headers.get`` does not return only the first (see `join_fields`).
 
-    Those stay apart that must not stand twice, and are judged elsewhere.
+    Fields that must not be repeated stay separate; they are checked elsewhere.
     """
     for name, value in join_fields(headers.items()).items():
         if name not in _SINGLE:
@@ -225,15 +225,15 @@ def _join(headers: Header) -> None:
 
 
 def _check_framing(headers: Header, version: str) -> None:
-    """Check how a body is framed, and write ``chunked`` as Sanic knows it.
+    """Check how a body is framed, and write ``chunked`` as Sanic expects it.
 
     Raises:
-        BadRequest: it is framed in another way, or nobody knows in which.
+        BadRequest: it is framed in another way, or ambiguously.
 
     """
     codings = headers.getall("transfer-encoding")
     chunked = [coding.strip(" \t").lower() for coding in codings] == [_CHUNKED]
-    # Chunks behind a handshake could be read as frames by somebody: nobody has to wait for them to say so.
+    # Chunks behind a handshake could be read as frames by an intermediary: reject them without waiting for the body.
     if not chunked or version != "1.1" or "content-length" in headers or is_upgrade(headers):
         raise BadRequest("Bad Request")
     headers["transfer-encoding"] = _CHUNKED

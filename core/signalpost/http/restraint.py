@@ -1,7 +1,7 @@
-"""Requests that send to clients wait for those that cannot read as fast, as connections of WebSockets do.
+"""Requests that send to clients wait for clients that cannot read as fast, as WebSocket connections do.
 
-A connection is held after it has sent something. A request may come on a connection of its own, so it is its route that
-is remembered: when one of its requests has sent something, the next wait.
+A WebSocket connection is held after it has sent something. A request may use a connection of its own, so the route is
+remembered instead: when one of its requests has sent something, the next ones wait.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from signalpost.events import Broadcast
 
 
 class Restraint:
-    """Has requests wait.
+    """Makes requests wait.
 
     Args:
-        hub: of the clients that are sent to.
+        hub: of the receiving clients.
 
     """
 
@@ -26,7 +26,7 @@ class Restraint:
         self._hub = hub
 
     async def wait(self) -> None:
-        """Wait as long as senders are to; a second at most."""
+        """Wait as long as senders must wait; a second at most."""
         hub = self._hub
         hub.flush_much()
         while hub.strain is not None and hub.strain.active:
@@ -36,7 +36,7 @@ class Restraint:
                 await waiting.ended
             finally:
                 hub.strain.release(waiting)
-            hub.flush_much()  # others may have gone on before
+            hub.flush_much()  # others may have continued first
 
 
 class _Waiting:
@@ -48,7 +48,7 @@ class _Waiting:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def go_on(self) -> None:
-        """Let the request go on, in the next turn of the loop."""
+        """Resume the request in the next loop turn."""
         if not self.ended.done():
             self.ended.set_result(None)
 

@@ -1,9 +1,9 @@
-"""The table of routes: Sanic's router, with an order of its own among routes that match the same path.
+"""The table of routes: Sanic's router, with its own order among routes that match the same path.
 
 Sanic tries its compiled tree of parameters before its `path` routes, and those by depth: ``/<user>/<page>`` would take
-``/assets/app.js`` from ``/assets/<file:path>``. Here the first segment in which two routes differ decides, as among
-signals: literal before int before str before path. Paths are compared percent-decoded, segment by segment, as
-`signalpost.paths` has it.
+``/assets/app.js`` from ``/assets/<file:path>``. Here the first segment in which two routes differ decides, as for
+signals: literal before int before str before path. Paths are compared percent-decoded, segment by segment, as in
+`signalpost.paths`.
 """
 
 import re
@@ -25,7 +25,7 @@ from signalpost.websocket.handshake import is_upgrade
 _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a whole
 
 UPGRADE_PATH = "/!websocket-upgrade"
-"""Of the route of handshakes. Nobody can ask for it by its path: the table never looks there."""
+"""Path of the route for handshakes. No client can request it by this path: the table never finds it."""
 
 _MOST_KEPT, _LONGEST_KEPT = 1_024, 256
 
@@ -33,7 +33,7 @@ Methods = dict[str, Route]
 
 
 def sanic_path(pattern: PathPattern) -> str:
-    """Return a pattern in Sanic's syntax, its parameters renamed: Sanic refuses some names, and routes need none.
+    """Return a pattern in Sanic's syntax, its parameters renamed: Sanic rejects some names, and routes need none.
 
     ``/rooms/<__room>/<rest:path>`` is ``/rooms/<p0:str>/<p1:path>``.
     """
@@ -48,7 +48,7 @@ class RouteTable(Router):
     without any is allowed, since a port may serve WebSockets only.
 
     Args:
-        guard: refuses what the endpoint does not answer, whatever its path; None lets every request pass.
+        guard: rejects what the endpoint does not answer, whatever its path; None accepts every request.
 
     """
 
@@ -57,10 +57,10 @@ class RouteTable(Router):
         self.guard = guard
         self._literal: dict[tuple[str, ...], Methods] = {}
         self._patterns: list[tuple[PathPattern, Methods]] = []
-        self._found: dict[str, Methods] = {}  # what paths had last: most are asked for again and again
+        self._found: dict[str, Methods] = {}  # recent results by path: most paths are requested again and again
 
     def finalize(self, *args: Any, **kwargs: Any) -> None:
-        """Order the routes."""
+        """Sort the routes."""
         if self.routes:
             super().finalize(*args, **kwargs)
         self.finalized = True
@@ -80,21 +80,21 @@ class RouteTable(Router):
         )
 
     def _generate_tree(self) -> None:
-        """Leave out Sanic's own way to find routes: with thousands of them it takes most of the time of a reload."""
+        """Skip Sanic's own search tree: with thousands of routes it takes most of the time of a reload."""
 
     def _render(self, do_compile: bool = True, do_optimize: bool = False) -> None:
-        """Leave out the program that Sanic makes of its tree: compiling a long one holds everything up."""
+        """Skip the program that Sanic generates from its tree: compiling a long one blocks everything."""
 
-    # Sanic's own keeps its last 1,024 answers, and with them routers of apps that are long gone.
+    # Sanic's own caches its last 1,024 results, and with them the routers of discarded apps.
     def get(  # type: ignore[override]
         self,
         path: str,
         method: str,
         host: str | None,  # noqa: ARG002 - routes are bound to endpoints, not to hosts
     ) -> tuple[Route, RouteHandler, dict[str, Any]]:
-        """Find the route of a path, whoever asks for it; Sanic's way to ask.
+        """Find the route of a path, whichever client requests it; the method that Sanic calls.
 
-        HEAD falls to GET where no route names HEAD. No parameters are returned: routes read them from the path.
+        HEAD falls back to GET if no route names HEAD. No parameters are returned: routes read them from the path.
 
         Args:
             path: percent-encoded.
@@ -103,19 +103,19 @@ class RouteTable(Router):
 
         Raises:
             NotFound: no route has this path.
-            MethodNotAllowed: one has, but not with this method; it carries the methods that are allowed.
+            MethodNotAllowed: one has, but not with this method; contains the allowed methods.
 
         """
         route = self._route(path, method)
         return route, route.handler, {}
 
     def route_of(self, request: Request[Any, Any]) -> Route:
-        """Find the route for a request that the guard lets pass; see `get`.
+        """Find the route for a request that the guard accepts; see `get`.
 
         Raises:
             NotFound: no route has its path.
             MethodNotAllowed: one has, but not with its method.
-            HandshakeRejection: the guard lets it not pass.
+            HandshakeRejection: the guard rejects it.
 
         """
         guard = self.guard
@@ -124,7 +124,7 @@ class RouteTable(Router):
         guard.admit(request)
         route = self._route(request.path, request.method)
         if getattr(route.ctx, "changes", False):
-            guard.admit_change(request)  # any page may have a browser send a GET
+            guard.admit_change(request)  # any page may make a browser send a GET
         return route
 
     def _route(self, path: str, method: str) -> Route:
@@ -159,12 +159,12 @@ class RouteTable(Router):
 
 
 def allowed(methods: Methods) -> list[str]:
-    """List the methods a path can be asked with, for the Allow header."""
+    """Return the allowed methods of a path, for the Allow header."""
     return sorted({*methods, "OPTIONS", *(("HEAD",) if "GET" in methods else ())})
 
 
 class UpgradeTable(RouteTable):
-    """The routes of a port, and one that takes every handshake whatever its path: signals have a table of their own.
+    """The routes of a port, and one for all handshakes, whatever their path: signals have a table of their own.
 
     Args:
         plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
@@ -178,7 +178,7 @@ class UpgradeTable(RouteTable):
         self._upgrade: Route | None = None
 
     def finalize(self, *args: Any, **kwargs: Any) -> None:
-        """Order the routes, and set the upgrade route apart."""
+        """Sort the routes, and separate the upgrade route."""
         super().finalize(*args, **kwargs)
         self._upgrade = next(route for route in self.routes if hasattr(route.handler, "is_websocket"))
         del self._literal[UPGRADE_PATH[1:],]
@@ -191,5 +191,5 @@ class UpgradeTable(RouteTable):
 
 
 def is_handshake_meant(headers: Header) -> bool:
-    """Return whether a WebSocket is asked for, be it by what a proxy has left of a handshake."""
+    """Return whether a request asks for a WebSocket, even if a proxy has removed a part of the handshake."""
     return "sec-websocket-key" in headers or ("upgrade" in headers and is_upgrade(headers))

@@ -43,7 +43,7 @@ from signalpost.plan import RouteRule
 LOG = logging.getLogger(__name__)
 
 _JSON = "application/json"
-_MOST_KEPT, _LONGEST_KEPT = 64, 256  # paths of a route whose parameters are known, and their characters
+_MOST_KEPT, _LONGEST_KEPT = 64, 256  # paths whose parameters a route caches, and their characters
 
 Params = Mapping[str, str | int]
 Response = BaseHTTPResponse | ResponseStream | None
@@ -54,10 +54,10 @@ Endpoint = Callable[[WebRequest], Coroutine[Any, Any, Any]]
 
 
 def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
-    """Make the function that answers the requests of a route.
+    """Create the function that answers the requests of a route.
 
-    Before it answers, it bounds the body, judges what came, and reads the parameters from the path, so that a route
-    has the parameters its own pattern names, decoded and typed as among signals.
+    Before it answers, it limits the body, validates the request, and reads the parameters from the path. So a route has
+    the parameters that its own pattern names, decoded and typed as for signals.
 
     Raises:
         OperatorError: the rule's template cannot be used.
@@ -90,7 +90,7 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
 
 
 def _params_reader(pattern: PathPattern) -> Callable[[str], Params]:
-    """Make what reads the parameters of a path, whoever changes them then; the last paths are known."""
+    """Create the function that reads the parameters of a path, as a fresh mapping; recent paths are cached."""
 
     def read(path: str) -> Params:
         found = pattern.match(path_segments(path) or [], ignore_case=False)
@@ -103,7 +103,7 @@ def _params_reader(pattern: PathPattern) -> Callable[[str], Params]:
 
 
 def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[EndpointConfig]]) -> Endpoint:
-    """Make the function that tells pages of an endpoint where WebSockets are."""
+    """Create the function that tells pages of an endpoint where WebSockets are."""
 
     async def endpoint(request: WebRequest) -> Response:
         where = whereabouts(request.headers.get("host", ""), page, endpoints())
@@ -113,7 +113,7 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
 
 
 def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
-    """Choose how the rule answers, and prepare what can be prepared."""
+    """Choose how the rule answers, and prepare as much as possible."""
     config = rule.config
     if config.file:
         return partial(_answer_file, config.file, rule.owner, services)
@@ -152,10 +152,10 @@ async def _answer_static(
 
 
 def _check_exhaustion(error: BaseException | None, services: RouteServices) -> None:
-    """Answer with 503 where the system has no descriptor: 404 would say that there is no such file.
+    """Raise for a 503 if no descriptor is free: a 404 would mean that the file does not exist.
 
     Raises:
-        OverloadedError: it is so.
+        OverloadedError: no descriptor is free.
 
     """
     if error is not None and is_exhaustion(error):
@@ -194,12 +194,12 @@ async def _answer_view(
 async def _answer_actions(
     program: Program, rule: RouteRule, services: RouteServices, request: WebRequest, params: Params
 ) -> Response:
-    """Do the steps; the answer is that of the last ``respond``, or 204."""
+    """Run the steps; the response is that of the last ``respond``, or 204."""
     data = None
     if "data" in program.names:
         data = request.document if is_judged(rule, request) else body_of(request, forms=True)
     seen: Mapping[str, Any] = {}
-    if "request" in program.names:  # which few lists ask for, and which takes longer than most of them
+    if "request" in program.names:  # which few lists use, and which takes longer than most of them
         view = ViewRequest(request)
         seen = {
             "method": view.method,
@@ -230,7 +230,7 @@ async def _answer_handler(
     request: WebRequest,
     params: Params,
 ) -> Response:
-    """Await the handler. What it raises is told to the log in full and to the client not at all."""
+    """Await the handler. What it raises is logged in full and hidden from the client."""
     try:
         result = await code.run(handler.function, event_of(request, params), context=copy_context())
         return _guarded(code.call(partial(response_of, result, responded=request.responded)), code)
@@ -249,10 +249,10 @@ async def _answer_handler(
 
 
 def _failure(request: WebRequest) -> Response:
-    """Return what answers a request whose handler has failed, instead of what the handler itself has chosen.
+    """Return the response to a request whose handler has failed, replacing what the handler itself has chosen.
 
     Raises:
-        BrokenAnswerError: a part of that is sent.
+        BrokenAnswerError: a part of the handler's response has been sent.
 
     """
     stream = request.stream
@@ -263,7 +263,7 @@ def _failure(request: WebRequest) -> Response:
 
 
 def _guarded(response: Response, code: Code) -> Response:
-    """Let nothing but an `Exception` out of a response that a plugin streams."""
+    """Raise nothing but an `Exception` from a response that a plugin streams."""
     if isinstance(response, ResponseStream):
         response.streaming_fn = partial(code.run, response.streaming_fn)
     return response
@@ -288,10 +288,10 @@ def response_of(result: Any, *, responded: bool = False) -> Response:
     """Turn what a handler returned into a response.
 
     A mapping or list is JSON, a str is text, bytes are an octet stream, None is 204 (or nothing, if the handler has
-    answered by itself), a Sanic response goes as it is.
+    answered itself), a Sanic response is unchanged.
 
     Raises:
-        TypeError: it is something else, or holds what JSON cannot say; worded for the handler's author.
+        TypeError: it is something else, or contains what JSON cannot express; worded for the handler's author.
         ValueError: it is too large (`signalpost.delivery.publication.check_size`).
 
     """
@@ -333,11 +333,11 @@ T = TypeVar("T")
 
 @types.coroutine
 def in_context(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Run a coroutine in a context, and in the task that awaits this: a task of its own costs a turn of the loop.
+    """Run a coroutine in a context, and in the task that awaits this: a task of its own costs a loop turn.
 
     Args:
-        context: of nobody else.
-        coroutine: may raise anything; what is thrown in here, a cancellation for one, it gets.
+        context: used by nothing else.
+        coroutine: may raise anything; exceptions thrown in here, such as a cancellation, are passed to it.
 
     """
     resume, given = coroutine.send, None

@@ -1,4 +1,4 @@
-"""What HTTP routes need from the server around them."""
+"""What HTTP routes need from the server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,19 +23,19 @@ class RouteServices:
         shared: the lock and the state of all handlers of the server.
         broadcast: sends a value to clients; without a target, to everyone.
         endpoint: the http or https endpoint of the port, for `RouteEvent.endpoint`.
-        folder: the app's folder, absolute: templates are named from it, and the log names files from it.
-        settings: of plugins, by plugin name; views see them.
-        constants: of routes.yaml; likewise.
+        folder: the app's folder, absolute: names of templates, and of files in the log, are relative to it.
+        settings: of plugins, by plugin name, for views.
+        constants: of routes.yaml, for views.
         additions: what plugins add to views.
         message_limit: largest request body, in bytes.
         patience: seconds a client may pause in the middle of sending a request.
-        answer_time: seconds in which an answer must begin.
-        work: of the plan whose routes they are.
-        out_of_descriptors: notes that a file could not be opened for want of a descriptor, for the log.
+        answer_time: seconds in which a response must begin.
+        work: of the plan with these routes.
+        out_of_descriptors: logs that a file could not be opened because no descriptor was free.
         private: tells which files are never sent.
-        restraint: has requests wait that send to clients; None where none does.
-        endpoints: gives all that listen, with the ports that they really have; None where none is for WebSockets.
-        packed: keeps compressed files.
+        restraint: makes requests that send to clients wait; None if none does.
+        endpoints: returns all that listen, with their actual ports; None if none is for WebSockets.
+        packed: caches compressed files.
 
     """
 

@@ -1,8 +1,8 @@
-"""Turns of the event loop: how many requests are taken in each, so that others are served in between.
+"""Turns of the event loop: how many requests each handles, so that others are served in between.
 
-Sanic's loop over the requests of a connection does not give way while there are bytes of a further one, and what a
-thousand connections send at once is handled in a single turn. So each request, and each part of a long body, waits for
-its turn here.
+Sanic's loop over the requests of a connection does not yield while there are bytes of another one, and what a thousand
+connections send at once is handled in a single turn. So each request, and each part of a long body, waits for its turn
+here.
 """
 
 import asyncio
@@ -11,21 +11,21 @@ from collections.abc import Callable
 from time import monotonic
 
 MOST = 8
-"""Requests that one turn of the loop takes, while they are quick."""
+"""Requests that one loop turn handles, while they are quick."""
 
 LONG = 0.005
-"""Seconds that the requests of one turn may take, before fewer are taken in the next."""
+"""Seconds that the requests of one turn may take, before the next turn handles fewer."""
 
 
 class Turns:
-    """Lets requests of all connections through, first come, first served, a few in each turn of the loop.
+    """Schedules the requests of all connections, first come, first served, a few in each loop turn.
 
-    While few come nobody waits, and nothing is called: a request in nine waits for the next turn. What is quick goes in
-    groups of up to eight; a group that took long halves the next, down to one, and each quick one adds one to it.
+    While few arrive none waits, and nothing is called: a request in nine waits for the next turn. Quick requests run in
+    groups of up to eight; a slow group halves the next one, down to one, and each quick group adds one to it.
 
     Args:
-        call_soon: runs a function in the loop's next turn (``loop.call_soon``).
-        clock: gives seconds that only grow.
+        call_soon: runs a function in the next loop turn (``loop.call_soon``).
+        clock: returns monotonic seconds.
 
     """
 
@@ -38,20 +38,20 @@ class Turns:
         self._clock = clock
         self._queue: deque[asyncio.Future[None]] = deque()
         self._most = MOST
-        self._left = MOST  # that go before somebody waits
-        self._began: float | None = None  # when the group of this turn was let go
-        self._loop: asyncio.AbstractEventLoop | None = None  # asking for it takes longer than the rest
+        self._left = MOST  # that run before any waits
+        self._began: float | None = None  # when the group of this turn was started
+        self._loop: asyncio.AbstractEventLoop | None = None  # looking it up takes longer than the rest
         self._scheduled = False
 
     def take(self) -> bool:
-        """Take a turn at once, if this one has room; False takes none."""
+        """Use this turn at once if it has room; return False if it has none."""
         if self._left and not self._queue:
             self._left -= 1
             return True
         return False
 
     def place(self) -> "asyncio.Future[None]":
-        """Return a place among those that wait; it is done when its turn has come."""
+        """Return a future in the queue; it is done when its turn has come."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         turn = self._loop.create_future()
@@ -60,7 +60,7 @@ class Turns:
         return turn
 
     async def wait(self) -> None:
-        """Wait for a turn; return at once where this one has room."""
+        """Wait for a turn; return at once if this one has room."""
         if not self.take():
             await self.place()
 
@@ -70,7 +70,7 @@ class Turns:
             self._call_soon(self._next)
 
     def _next(self) -> None:
-        """Begin a turn. The group that it lets go runs right before this is called again."""
+        """Begin a turn. The group that it starts runs right before this is called again."""
         self._scheduled = False
         if self._began is not None:
             took_long = self._clock() - self._began >= LONG

@@ -2,17 +2,14 @@
 
 A template sees, besides what Jinja2 has of its own:
 
-=========== =====================================================================================================
-name        holds
-=========== =====================================================================================================
-`params`    the parameters of the route's path: ``{{ params.name }}``
-`request`   a `ViewRequest`: ``{{ request.query.get("page", "1") }}``
-`path`      the path that was asked for, percent-decoded
-`now`       the moment of the answer, aware, in the server's zone: ``{{ now.strftime("%H:%M") }}``
-`state`     the mapping that all handlers of the server share; a template cannot change it
-`settings`  of plugins, by plugin name: ``{{ settings.clock.format }}``
-`constants` of routes.yaml: ``{{ constants.title }}``
-=========== =====================================================================================================
+=========== ===================================================================================================== name
+holds =========== =====================================================================================================
+`params`    the parameters of the route's path: ``{{ params.name }}`` `request`   a `ViewRequest`: ``{{
+request.query.get("page", "1") }}`` `path`      the requested path, percent-decoded `now`       the moment of the
+answer, aware, in the server's zone: ``{{ now.strftime("%H:%M") }}`` `state`     the mapping that all handlers of the
+server share; a template cannot change it `settings`  of plugins, by plugin name: ``{{ settings.clock.format }}``
+`constants` of routes.yaml: ``{{ constants.title }}`` ===========
+=====================================================================================================
 
 and the names and filters that plugins add (`signalpost.plugins.hookspecs.template_globals`, `template_filters`).
 """
@@ -35,7 +32,7 @@ from signalpost.http.request import WebRequest
 
 
 class ViewRequest:
-    """What a template sees of the request; made when it looks.
+    """What a template sees of the request; created on access.
 
     Args:
         request: Sanic's.
@@ -51,13 +48,13 @@ class ViewRequest:
 
     @cached_property
     def query(self) -> Mapping[str, Any]:
-        """The first value of each parameter, or what the route's schema for queries made of them."""
+        """The first value of each parameter, or the result of the route's schema for queries."""
         typed = self._request.typed_query
         return read_query(self._request.query_string) if typed is None else typed
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        """By lower-case name; those that stand several times are joined by commas, cookies by semicolons."""
+        """By lower-case name; values of repeated headers are joined by commas, cookies by semicolons."""
         return join_fields(self._request.headers.items())
 
     @cached_property
@@ -67,16 +64,16 @@ class ViewRequest:
 
 
 class ViewError(OperatorError):
-    """A template failed while it was rendered. Its text, ``web/hello.html:3: …``, is for the log only."""
+    """A template failed while it was rendered. Its text, ``web/hello.html:3: …``, is only for the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A compiled template. Make one with `load`.
+    """A compiled template. Create one with `load`.
 
     Attributes:
         name: of the template, from the app's folder.
-        content_type: of what it renders, by the template's file name.
+        content_type: of its output, by the template's file name.
 
     """
 
@@ -89,8 +86,8 @@ class View:
     def load(cls, path: Path, folder: Path, additions: Additions = NO_ADDITIONS) -> "View":
         """Compile the template at `path` and every template it names; `additions` are what plugins add.
 
-        It is rendered as it was then: what is saved later counts when the app is reloaded, and does not when that is
-        refused. Only what a template names by an expression is read when it is rendered.
+        It is rendered as it was then: later changes apply when the app is reloaded, and not if the reload is rejected.
+        Only templates named by an expression are read during rendering.
 
         Raises:
             OperatorError: it cannot be used; one line with file and line.
@@ -102,7 +99,7 @@ class View:
         env = environment(folder, additions, texts)
         name = template_name(path, folder)
         template = env.get_template(name)
-        template.globals = dict(template.globals)  # Jinja2 copies them for each answer, and has a chain of mappings
+        template.globals = dict(template.globals)  # Jinja2 copies them for each response, and has a chain of mappings
         return cls(name, content_type(path), folder, template)
 
     def render(self, names: Mapping[str, Any]) -> str:
@@ -118,7 +115,7 @@ class View:
             raise ViewError(f"{self._place(error)}: {named(error)}") from error
 
     def _place(self, error: BaseException) -> str:
-        """Name template and line of a failure: the innermost line of a template that was under way."""
+        """Return template and line of a failure: the innermost line of a template that was running."""
         if isinstance(error, TemplateSyntaxError):
             return f"{error.name or self.name}:{error.lineno}"
         for frame in reversed(traceback.extract_tb(error.__traceback__)):

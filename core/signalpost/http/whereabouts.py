@@ -1,4 +1,4 @@
-"""Where an app's WebSockets are, as pages ask: they come from one port, and may have to go to another."""
+"""The addresses of an app's WebSockets, for its pages: these may have to connect to another port than their own."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -8,25 +8,25 @@ from signalpost.config.model import EndpointConfig
 from signalpost.websocket.handshake import read_authority
 
 PATH = "/.well-known/signalpost"
-"""Where it is told (RFC 8615), unless a route of the app's own is there."""
+"""Path of the response (RFC 8615), unless the app has its own route there."""
 
 _HERE = None  # the address that the page itself came from
 
 
 def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointConfig]) -> dict[str, Any]:
-    """Return where WebSockets are for a page that asked for `host`.
+    """Return where WebSockets are for a page that requested `host`.
 
-    Where the port of Host is not that of the endpoint, something is in front, such as a proxy, and where it has its
-    WebSockets is its own affair: at the address that the page came from. So they are where both share a port.
+    If the port of Host is not that of the endpoint, something such as a proxy is in front, and its ports are unknown:
+    WebSockets are then at the address of the page. The same holds if both share a port.
 
     Args:
         host: the header of the page's request.
-        page: the endpoint that it came to.
-        endpoints: all that listen, with the ports that they really have.
+        page: the endpoint that received it.
+        endpoints: all that listen, with their actual ports.
 
     Returns:
         ``url``, the best one of them, and ``endpoints``, all by name, as ``ws://host:port``; null stands for the page's
-        own address. What listens on a loopback address is told only to who asks by one, or at one.
+        own address. Endpoints on a loopback address are only returned for requests to a loopback address.
 
     """
     name, port = read_authority(host)
@@ -36,13 +36,13 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
         (each for each in endpoints if each.scheme.websocket and (inside or not is_loopback(each.address))),
         key=lambda each: (each.port != page.port, each.scheme.secure != page.scheme.secure),
     )
-    # At a Unix socket nobody but a proxy asks, which stands before the page, too.
+    # Only a proxy connects to a Unix socket, and it stands before the page, too.
     urls = {each.name: each.url_at(name) if direct and each.port not in {page.port, 0} else _HERE for each in found}
     return {"url": next(iter(urls.values()), _HERE), "endpoints": urls}
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a name or address is this machine's alone."""
+    """Return whether a name or address is this machine's alone."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
