@@ -151,7 +151,7 @@ class Encoding:
         self.codec = codec
         self._deflate = deflate
         self._bare = bare
-        # Called for each broadcast: without compression nothing stands between it and the codec.
+        # Called for each broadcast: without compression these are the codec's own functions.
         self.encode: Callable[[Publication], bytes] = codec.value if deflate is None else self._compressed
         self.alone: Callable[[Any, str], bytes] = codec.alone if deflate is None else self._compressed_alone
 

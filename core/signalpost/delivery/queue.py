@@ -256,7 +256,7 @@ def _write_to_all(
 
 
 def _write_to_one(client: Client, pieces: "Sequence[Buffer]", queue: Sequence[Entry]) -> Unfinished | None:
-    """Do what `_write_to_all` does, without what many clients need; `pieces` are what `queue` has for the client."""
+    """Do the same as `_write_to_all` for one client, without a batch; `pieces` are its parts of `queue`."""
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if not len(data):
         return None

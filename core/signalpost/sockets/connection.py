@@ -170,9 +170,9 @@ class Connection(asyncio.Protocol):
         self._client: Client
         self._session: Session
         self._hub: Hub
-        self._unhandled: deque[Received] | None = None  # frames that were read; they wait for the end of all pauses
+        self._unhandled: deque[Received] | None = None  # frames already read; they wait for the end of all pauses
         self._ended = False  # the client's close frame has been handled
-        self._unhandled_size = 0  # bytes of memory that they took when they began to wait
+        self._unhandled_size = 0  # bytes of memory that they used when they began to wait
         self._pauses = 0
         self._pinned = 0  # bytes noted for this connection in the account
         self._sends = True  # whether the last message went to others; unknown before the first one
@@ -406,8 +406,8 @@ class Connection(asyncio.Protocol):
 
     # Frames
 
-    def _handle(self, frames: Iterator[Received]) -> None:  # noqa: C901 - a call for each frame would be felt
-        """Handle frames in order, until one brings a pause; what the iterator has left waits for the end of it."""
+    def _handle(self, frames: Iterator[Received]) -> None:  # noqa: C901 - a call per frame is measurable
+        """Handle frames in order until one causes a pause; the rest of the iterator waits for the end of it."""
         session, client, hub, allowance = self._session, self._client, self._hub, self._allowance
         clock, work = self._clockwork.work, hub.work
         most, begun = work + TURN_WORK, 0.0 if allowance is None else clock()
@@ -445,7 +445,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def _keep_unhandled(self, frames: Iterable[Received]) -> None:
-        """Keep frames that a pause has left, unless nothing of the client is handled any more."""
+        """Store frames that a pause has left over, unless the client's messages are not handled any more."""
         if not self._ended and (self._stage is _HERE or self._client.heeded):
             unhandled = deque(frames)
             if unhandled:
@@ -453,7 +453,7 @@ class Connection(asyncio.Protocol):
                 self._unhandled_size = sum(FRAME + len(payload) for _, payload in unhandled)
 
     def _control(self, opcode: int, payload: bytes) -> bool:
-        """Answer a ping or a close frame; a pong needs nothing. Return whether it was the last frame of the client."""
+        """Answer a ping or a close frame; a pong needs no answer. Return whether it was the client's last frame."""
         if opcode == _PING_OPCODE:
             self._client.send(encode_frame(Opcode.PONG, payload))
         elif opcode == _CLOSE:
@@ -462,7 +462,7 @@ class Connection(asyncio.Protocol):
                 self._client.close(_code_of(payload))
                 self._client.finish()
             self._client.heed(None)
-            self._ended = True  # what a peer sends behind its close frame is for nobody
+            self._ended = True  # what a peer sends behind its close frame is ignored
         return self._ended
 
     def _fail(self) -> None:
