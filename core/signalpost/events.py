@@ -1,6 +1,6 @@
-"""What handlers get: an event with what happened, and the means to answer it.
+"""What handlers receive: an event that describes what happened, with the means to answer it.
 
-Pode's Response and Streamed have no counterpart: replies go by `reply`, and there is one kind of server.
+Pode's Response and Streamed have no counterpart: replies use `reply`, and there is one kind of server.
 """
 
 import asyncio
@@ -26,20 +26,20 @@ class Broadcast(Protocol):
     """Send a value to clients.
 
     Args:
-        value: a string goes out as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
-        to: ``"everyone"`` or, in a signal event, ``"sender"``; ``"others"`` leaves the sender out, of everyone or of
+        value: a string is sent as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
+        to: ``"everyone"`` or, in a signal event, ``"sender"``; ``"others"`` excludes the sender from everyone or from
             those that path, group and client reach.
         path: only clients connected on this path.
         group: only clients of this group.
         client: only the client of this id.
 
-    Several of path, group and client intersect. None given means the client's wish in a signal event and
-    everyone elsewhere.
+    Several of path, group and client intersect. Without any, the target is the one that the client requested in a
+    signal event, and everyone elsewhere.
 
     Raises:
-        TypeError: `value` is not JSON, or `to` is not ``"others"`` and stands together with path, group or client, or
+        TypeError: `value` is not JSON, or `to` is not ``"others"`` and combined with path, group or client, or
             one of these is neither a string nor None.
-        ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` where there is
+        ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` when there is
             no sender; or path, group or client is empty.
 
     """
@@ -57,23 +57,23 @@ class Broadcast(Protocol):
         ...
 
 
-_LOOK = 0.5  # seconds between looks at whether a client is there whose list waits
+_LOOK = 0.5  # seconds between checks whether the client of a waiting list is still there
 
 
 class Jobs(Protocol):
     """The timers and schedules of the server, by name; see `signalpost.jobs.runner.JobRunner`."""
 
     async def run(self, name: str) -> bool:
-        """Run a job now, and wait for its end; False if as many runs as there may be are under way."""
+        """Run a job now, and wait for its end; return False if its maximum of runs is under way."""
 
     def pause(self, name: str) -> None:
-        """Begin no more runs of a job until `resume`."""
+        """Start no more runs of a job until `resume`."""
 
     def resume(self, name: str) -> None:
-        """Go on with a job at its next moment."""
+        """Continue a job at its next due time."""
 
     def status(self, name: str) -> Any:
-        """Return how a job does (`signalpost.jobs.runner.JobStatus`)."""
+        """Return the status of a job (`signalpost.jobs.runner.JobStatus`)."""
 
     def names(self) -> Sequence[str]:
         """Return the names of all jobs."""
@@ -81,11 +81,11 @@ class Jobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """A handler as others call it.
+    """A handler that other code can call.
 
     Attributes:
-        takes: the class of the events that it takes.
-        code: what the log calls it.
+        takes: the class of its events.
+        code: its name in the log.
 
     """
 
@@ -96,13 +96,13 @@ class Callee:
 
 @dataclass(slots=True)
 class Services:
-    """What a server does for plugins besides delivering; another plan changes what is in it.
+    """What a server does for plugins besides delivery; another plan changes the contents.
 
     Attributes:
-        folder: of the app: where routes.yaml is.
-        jobs: None where none run (`signalpost try`).
+        folder: of the app, with routes.yaml.
+        jobs: None if none run (`signalpost try`).
         handlers: by name.
-        tell_error: hears what code of plugins has raised; None if nobody wants to.
+        tell_error: called with what plugins' code has raised; None for no call.
 
     """
 
@@ -114,14 +114,14 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all events of one server share.
+    """Shared by all events of one server.
 
     Attributes:
         lock: for handlers that must not overlap (``async with event.lock``); not re-entrant.
         state: a mapping for the app's own use; see `signalpost.state.state`.
-        clients: those connected, by id; those that are arriving are among them.
-        waits: what is waited for as long as a client is there, by id.
-        services: what else the server does for plugins.
+        clients: the connected ones by id, including those that are arriving.
+        waits: waits that end with a client, by its id.
+        services: of the server for plugins.
 
     """
 
@@ -132,12 +132,12 @@ class Shared:
     services: Services = field(default_factory=Services)
 
     async def stays(self, client: Client, seconds: float) -> bool:
-        """Wait, but no longer than a client is there; return whether it still is."""
+        """Wait, but no longer than a client stays; return whether it is still there."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         await asyncio.sleep(0)
         while not client.closing and (left := until - loop.time()) > 0:
-            # Its end is told by `gone`, though not before what it had sent has been handled: so look, too.
+            # `gone` reports its end, but only after its messages have been handled: so check as well.
             if not await self._stays_a_while(client, min(left, _LOOK), loop):
                 return False
         return not client.closing
@@ -156,7 +156,7 @@ class Shared:
                 del self.waits[client.id]
 
     def gone(self, client: Client) -> None:
-        """End what is waited for as long as a client is there."""
+        """End the waits that last as long as a client stays."""
         for future in self.waits.pop(client.id, ()):
             _settle(future, False)
 
@@ -167,7 +167,7 @@ def _settle(future: "asyncio.Future[bool]", stays: bool) -> None:
 
 
 class SharedView:
-    """Gives whoever holds `shared` its two parts by name."""
+    """Properties for the two parts of `shared`."""
 
     __slots__ = ()
 
@@ -188,7 +188,7 @@ Event = TypeVar("Event", bound="PluginView")
 
 
 class PluginView(SharedView):
-    """Gives an event of a handler or an action what its plugin holds."""
+    """Properties and methods for an event of a handler or an action, from its plugin."""
 
     __slots__ = ()
 
@@ -196,10 +196,10 @@ class PluginView(SharedView):
 
     @property
     def context(self) -> Any:
-        """The `signalpost.PluginContext` of the plugin whose code this event is given to.
+        """The `signalpost.PluginContext` of the plugin whose code receives this event.
 
         Raises:
-            RuntimeError: it is given to no plugin.
+            RuntimeError: the event belongs to no plugin.
 
         """
         if self._seat is None or self._seat.context is None:
@@ -208,25 +208,25 @@ class PluginView(SharedView):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What routes.yaml says under ``plugins: settings:`` for the plugin; short for ``context.settings``."""
+        """The plugin's mapping in ``plugins: settings:`` of routes.yaml; short for ``context.settings``."""
         settings: Mapping[str, Any] = self.context.settings
         return settings
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> "asyncio.Task[Any]":
-        """Go on with a coroutine in the background, when the handler has ended.
+        """Run a coroutine in the background, also after the handler has ended.
 
-        A stop of the server waits for it as it does for handlers (``limits.drain``), and then cancels it. What it
-        raises is logged with the plugin's name.
+        A stop of the server waits for it as for handlers (``limits.drain``), and then cancels it. What it raises is
+        logged with the plugin's name.
 
         Args:
-            coroutine: what to run; one that comes to its end by itself.
-            name: for the log; the coroutine's own name when nothing is said.
+            coroutine: to run; it must end by itself.
+            name: for the log; by default the coroutine's own name.
 
         """
         try:
             context = self.context
         except RuntimeError:
-            coroutine.close()  # else Python warns of what is never awaited
+            coroutine.close()  # else Python warns that it is never awaited
             raise
         task: asyncio.Task[Any] = context.spawn(coroutine, name=name)
         return task
@@ -238,8 +238,8 @@ class PluginView(SharedView):
             name: of the handler.
 
         Raises:
-            LookupError: there is none of this name.
-            TypeError: it takes other events.
+            LookupError: no handler has this name.
+            TypeError: it accepts other events.
 
         """
         handlers = self.shared.services.handlers
@@ -254,12 +254,12 @@ class PluginView(SharedView):
 
 
 def given_to(event: Event, seat: Seat | None) -> Event:
-    """Return an event as it is given to a plugin's code."""
+    """Return the event for the code of a plugin."""
     return event if event._seat is seat else replace(event, _seat=seat)  # type: ignore[type-var]  # noqa: SLF001
 
 
 class SenderView(PluginView):
-    """Gives whoever holds a `client` and its `broadcast` the ways to speak to that client alone."""
+    """Methods for a holder of `client` and its `broadcast` to send to that client alone."""
 
     __slots__ = ()
 
@@ -276,10 +276,10 @@ class SenderView(PluginView):
 
 
 class HandshakeRequest:
-    """A compact snapshot of the request that opened a WebSocket; parsed only when a handler asks.
+    """A compact snapshot of the request that opened a WebSocket; parsed only on access.
 
     Args:
-        head: the request line and the headers, as they came.
+        head: the request line and the headers, as received.
         peer: the client's address and port, or an empty string and 0.
 
     """
@@ -292,12 +292,12 @@ class HandshakeRequest:
 
     @property
     def target(self) -> str:
-        """The path and query as asked for, still percent-encoded (RFC 9112 section 3.2)."""
+        """The path and query as requested, still percent-encoded (RFC 9112 section 3.2)."""
         return origin_form(self._head.split(b" ", 2)[1].decode("latin-1"))
 
     @property
     def path(self) -> str:
-        """The path as asked for, percent-decoded."""
+        """The path as requested, percent-decoded."""
         return unquote(self.target.partition("?")[0])
 
     @property
@@ -307,23 +307,23 @@ class HandshakeRequest:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Headers by lower-case name; those that stand several times are joined (`join_fields`)."""
+        """Headers by lower-case name; repeated ones are joined (`join_fields`)."""
         parts = [line.partition(b":") for line in self._head.split(b"\r\n")[1:]]
         return join_fields((decode_field(name), decode_field(value)) for name, colon, value in parts if colon)
 
 
 @dataclass(slots=True)
 class MessageData:
-    """A client's message, its known keys brought to one spelling.
+    """A client's message, its known keys in their canonical spelling.
 
-    Not frozen only because one is made per message, as is the event: frozen ones take three times as long.
+    Not frozen because one is created per message, as is the event: frozen ones take three times as long.
 
     Attributes:
         message: any JSON value; never None or ``""``.
-        path: where the client asks it to go, likewise `client_id` (the target's, not the sender's) and `group`.
-        direct: the client asks to be answered alone.
+        path: that the client requests as target; so are `client_id` (the target's, not the sender's) and `group`.
+        direct: whether the client requests the answer for itself alone.
         ref: the client's own mark.
-        document: the whole object, with keys of the client's own; its ``ref`` is not in it.
+        document: the whole object, with keys of the client's own, but without its ``ref``.
 
     """
 
@@ -341,7 +341,7 @@ class SignalEvent(SenderView):
     """A client's message on a signal.
 
     Attributes:
-        data: what the client sent and asked for.
+        data: what the client sent and requested.
         client: the sender: `id`, `path`, `groups`, `join(group)`, `leave(group)`, `close(code, reason)`.
         endpoint: where the sender is connected.
         path: the sender's path, in the declared spelling.
@@ -349,7 +349,7 @@ class SignalEvent(SenderView):
         request: the sender's handshake.
         route: the signal's path as declared, e.g. ``/rooms/<room>``.
         timestamp: when the message was read; aware, UTC.
-        broadcast: see `Broadcast`; without a target it honours the client's wish.
+        broadcast: see `Broadcast`; without a target it uses the one that the client requested.
 
     """
 
@@ -368,10 +368,10 @@ class SignalEvent(SenderView):
 
 @dataclass(frozen=True, slots=True)
 class ClientEvent(SenderView):
-    """A client has come to a signal, or is gone; the fields that it shares with `SignalEvent` mean the same.
+    """A client has connected to a signal, or is gone; the fields that it shares with `SignalEvent` mean the same.
 
     Attributes:
-        code: how its connection ended; 0 when it has come.
+        code: with which its connection ended; 0 when it has connected.
 
     """
 
@@ -394,7 +394,7 @@ class RouteEvent(PluginView):
 
     Attributes:
         request: Sanic's request.
-        path: as asked for.
+        path: as requested.
         params: the parameters of the route's path.
         route: the route's path as declared.
         endpoint: where it arrived.
@@ -414,12 +414,12 @@ class RouteEvent(PluginView):
 
     @property
     def timestamp(self) -> datetime:
-        """When the request arrived; aware, UTC. Made when it is asked for, which few handlers do."""
+        """When the request arrived; aware, UTC. Created on access, since few handlers use it."""
         return datetime.fromtimestamp(self._seconds, UTC)
 
     @property
     def query(self) -> Mapping[str, Any]:
-        """The first value of each parameter of the query, or what the route's schema for queries made of them."""
+        """The first value of each parameter of the query, or the result of the route's schema for queries."""
         typed: Mapping[str, Any] | None = getattr(self.request, "typed_query", None)
         return read_query(self.request.query_string) if typed is None else typed
 
@@ -430,9 +430,9 @@ class TickEvent(PluginView):
 
     Attributes:
         name: of the job.
-        run: counted from 1; runs that were skipped do not count. 0 is a run that was invoked by hand.
+        run: counted from 1 without skipped runs. 0 is a run that was started by hand.
         due: when it should have begun; aware.
-        arguments: as routes.yaml or the decorator gives them.
+        arguments: from routes.yaml or the decorator.
         broadcast: see `Broadcast`; without a target it goes to everyone.
 
     """

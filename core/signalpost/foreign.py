@@ -1,12 +1,13 @@
-"""The one guard around code that is not the server's own: what a plugin raises ends that call, and nothing else.
+"""The one guard around foreign code: what a plugin raises ends that call, and nothing else.
 
-Some exceptions are no `Exception`, so handlers of failures let them pass, and some of them end the loop: `SystemExit`
-(of argparse, when a client sends ``--help``), `KeyboardInterrupt`, `asyncio.CancelledError`, `GeneratorExit`, and
-whatever a plugin derives from `BaseException`. Here each becomes an `EscapedError`, handled like any other failure.
+Some exceptions are not an `Exception`, so failure handlers do not catch them, and some of them end the loop:
+`SystemExit` (of argparse, when a client sends ``--help``), `KeyboardInterrupt`, `asyncio.CancelledError`,
+`GeneratorExit`, and whatever a plugin derives from `BaseException`. Here each becomes an `EscapedError`, handled like
+any other failure.
 
-What is meant for the server itself passes: the cancellation of the running task by somebody else, the end of a
-coroutine that is thrown away, and a real Ctrl-C while plugins are imported (`interruptible`). While the server runs,
-Ctrl-C and SIGTERM are no exceptions.
+What is meant for the server itself passes: a cancellation of the running task from outside, the end of a discarded
+coroutine, and a real Ctrl-C while plugins are imported (`interruptible`). While the server runs, Ctrl-C and SIGTERM do
+not raise exceptions.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from typing import Any, TypeVar, cast
 LOG = logging.getLogger(__name__)
 
 LONGEST_TURN = 0.1
-"""Seconds that code may hold up the loop before the log names it."""
+"""Seconds that code may block the loop before the log names it."""
 
 _IS_TOLD = "__signalpost_told__"
 _INTERRUPTED = "__signalpost_interrupted__"
@@ -37,7 +38,7 @@ Result = TypeVar("Result")
 
 
 class EscapedError(Exception):
-    """A plugin raised what is no `Exception`; `escaped` is that."""
+    """A plugin raised an object that is not an `Exception`; it is in `escaped`."""
 
     def __init__(self, escaped: BaseException) -> None:
         text = " ".join(text_of(escaped).split())
@@ -55,12 +56,12 @@ def exception_of(error: BaseException) -> Exception:
 
 
 def original(error: BaseException) -> BaseException:
-    """Return what a plugin really raised, for its author to read."""
+    """Return what a plugin actually raised, for its author."""
     return error.escaped if isinstance(error, EscapedError) else error
 
 
 def text_of(error: BaseException) -> str:
-    """Return what an exception says; nothing if its class, which may be a plugin's, fails of saying it."""
+    """Return the text of an exception; nothing if its class, which may be a plugin's, fails to produce it."""
     try:
         return str(error)
     except BaseException:  # noqa: BLE001 - the text of a failure is no reason for another one
@@ -75,7 +76,7 @@ def named(error: BaseException) -> str:
 
 
 def is_cancelled() -> bool:
-    """Return whether the running task, if one runs, was cancelled, rather than something that it waited for."""
+    """Return whether the running task, if any, was cancelled, instead of something that it awaited."""
     try:
         task = asyncio.current_task()
     except RuntimeError:
@@ -84,26 +85,26 @@ def is_cancelled() -> bool:
 
 
 def unseen(task: "asyncio.Task[Result]") -> "asyncio.Task[Result]":
-    """Return a task of the server's that `asyncio.all_tasks` does not show any more.
+    """Return a task of the server, hidden from `asyncio.all_tasks`.
 
-    Plugins cancel whatever that shows, in a `shutdown` that was written for a program of its own.
+    A plugin may cancel all visible tasks, in a `shutdown` that was written for a standalone program.
     """
     asyncio._unregister_task(task)  # noqa: SLF001 - as "Extending" in the documentation of asyncio has it
     return task
 
 
 def unseen_task(coroutine: Coroutine[Any, Any, Result]) -> "asyncio.Task[Result]":
-    """Return a new task of the server's for a coroutine; see `unseen`."""
+    """Return a new task of the server for a coroutine; see `unseen`."""
     return unseen(asyncio.get_running_loop().create_task(coroutine))
 
 
 def is_the_task_s(error: BaseException) -> bool:
-    """Return whether an exception is meant to end the running task, rather than raised by foreign code in it."""
+    """Return whether an exception is meant to end the running task, and was not raised by foreign code in it."""
     return isinstance(error, GeneratorExit) or (isinstance(error, asyncio.CancelledError) and is_cancelled())
 
 
 def contained(function: Function) -> Function:
-    """Return a plain function that raises nothing but `Exception`."""
+    """Return a plain function that raises only `Exception`."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -118,11 +119,11 @@ def contained(function: Function) -> Function:
 
 
 class Seat:
-    """Where the instance of a plugin sits that serves by now; one a plugin whose module was imported.
+    """Holds the current instance of a plugin; one for each plugin whose module was imported.
 
     Attributes:
         context: the instance's own; None before its `startup`.
-        told: what the log was told of the plugin's functions, and need not be told again.
+        told: warnings about the plugin's functions that have been logged, and are not repeated.
 
     """
 
@@ -135,7 +136,7 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A plugin's function as the log names it: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
+    """A plugin's function with its name for the log: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
 
     Attributes:
         what: ``handler "shout"``, ``hook startup``.
@@ -154,10 +155,10 @@ class Code:
         return f"{self.what} of plugin {self.plugin} ({self.where})"
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a plain function, or make the coroutine of an ``async def``.
+        """Call a plain function, or create the coroutine of an ``async def``.
 
         Raises:
-            Exception: whatever it raises; `EscapedError` for what is none.
+            Exception: whatever it raises; `EscapedError` for what is not an `Exception`.
 
         """
         begun = perf_counter()
@@ -174,14 +175,14 @@ class Code:
                 self._tell(perf_counter() - begun, args)
 
     def overran(self, text: str, *args: Any) -> None:
-        """Let the hooks `on_error` know that this was given no more time; `text` says how much it had."""
+        """Call the hooks `on_error`: the time of this code was over; `text` says how much it had."""
         self._failed(TimeoutError(text), args)
 
     def _failed(self, error: BaseException, args: Sequence[Any]) -> None:
-        """Let the hooks `on_error` know, once for each exception: it may pass through several calls."""
+        """Call the hooks `on_error`, once for each exception: it may pass through several calls."""
         if self.seat is None or self.seat.context is None or getattr(error, _IS_TOLD, False):
             return
-        with suppress(Exception):  # one that takes no attributes is told of again
+        with suppress(Exception):  # one without attributes is reported again
             setattr(error, _IS_TOLD, True)
         self.seat.context.failed(self, error, args)
 
@@ -192,12 +193,12 @@ class Code:
         )
 
     async def run(self, function: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:
-        """Call a function, and wait for what it returns if that can be awaited; see `wait`.
+        """Call a function, and await its result if that is awaitable; see `wait`.
 
         Args:
             function: a plain one, or an ``async def``.
             *args: for it.
-            context: what it runs in; that of the running task if None.
+            context: for the run; that of the running task if None.
 
         """
         outcome = self.call(function, *args) if context is None else context.run(self.call, function, *args)
@@ -206,16 +207,16 @@ class Code:
         return outcome
 
     async def wait(self, awaitable: Awaitable[Any], *args: Any, context: Context | None = None) -> Any:
-        """Wait for a plugin's coroutine; of its arguments, the log names the path of the first.
+        """Await a plugin's coroutine; the log names the path of its first argument.
 
         Raises:
-            Exception: whatever it raises; `EscapedError` for what is none.
-            asyncio.CancelledError: the task was cancelled by somebody else.
+            Exception: whatever it raises; `EscapedError` for what is not an `Exception`.
+            asyncio.CancelledError: the task was cancelled from outside.
 
         """
         steps = _Steps(awaitable, asyncio.current_task(), context)
         try:
-            # Most are done without waiting.
+            # Most finish without waiting.
             return steps.value if steps.advance() else await steps.rest()
         except BaseException as error:
             if steps.is_for_the_task(error):
@@ -233,20 +234,20 @@ class Code:
 
 
 def _interrupt(error: BaseException, code: Code, args: Sequence[Any]) -> None:
-    """Note on a cancellation what it has interrupted, innermost; for `overran`."""
+    """Note on a cancellation which code it has interrupted, the innermost; for `overran`."""
     if getattr(error, _INTERRUPTED, None) is None:
         setattr(error, _INTERRUPTED, (code, args))
 
 
 def overran(error: BaseException, text: str) -> None:
-    """Let the hooks `on_error` know of the plugin's code that a cancellation has ended, since its time was over.
+    """Call the hooks `on_error` for plugin code that a cancellation has ended because its time was over.
 
     Args:
-        error: the cancellation, or the `TimeoutError` that `asyncio.timeout` has made of it.
+        error: the cancellation, or the `TimeoutError` that `asyncio.timeout` made of it.
         text: says how long it may take.
 
     """
-    # Of the two, Python 3.11.2 has but the context.
+    # Python 3.11.2 sets only the context of the two.
     origins = (error, error.__cause__, error.__context__)
     found = next(filter(None, (getattr(each, _INTERRUPTED, None) for each in origins)), None)
     if found is not None:
@@ -255,7 +256,7 @@ def overran(error: BaseException, text: str) -> None:
 
 
 def overran_in(task: "asyncio.Task[Any]", text: str) -> None:
-    """Do the same for a task that is over; nothing if it was not cancelled."""
+    """Do the same for a finished task; nothing if it was not cancelled."""
     if task.cancelled():
         try:
             task.result()
@@ -264,34 +265,34 @@ def overran_in(task: "asyncio.Task[Any]", text: str) -> None:
 
 
 def in_templates(code: Code, function: Function) -> Function:
-    """Return a plugin's function as templates call it: by its `Code`, whatever arguments it takes."""
+    """Return a plugin's function for templates: called through its `Code`, with any arguments."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        # The arguments are values of templates: nothing that the log or `on_error` could know its way about in.
+        # The arguments are values of templates, which neither the log nor `on_error` can interpret.
         return code.call(partial(function, *args, **kwargs))
 
     return cast("Function", call)
 
 
 def named_code(code: Code | None, owner: str) -> str:
-    """Name what handles something: a plugin's code, or what stands in routes.yaml."""
+    """Return the name of what handles something: a plugin's code, or a place in routes.yaml."""
     return f"the actions of {owner}" if code is None else str(code)
 
 
 class _Steps:
-    """Drives a plugin's coroutine from one wait to the next, and knows who cancels the task that it runs in.
+    """Drives a plugin's coroutine from one wait to the next, and tracks who cancels the task that it runs in.
 
     Args:
         awaitable: the coroutine.
-        task: that it runs in.
-        context: that it runs in; the task's if None.
+        task: that runs it.
+        context: for the run; the task's if None.
 
     Attributes:
-        value: what it has returned, once it is done.
-        cancelled_itself: how often the code has cancelled its own task. It may only cancel what it has made.
-        longest: seconds that the longest stretch without waiting took.
-        thrown_away: whether the coroutine is closed from outside.
+        value: its result, once it is done.
+        cancelled_itself: how often the code has cancelled its own task. It may only cancel tasks that it has created.
+        longest: seconds of the longest run without a wait.
+        thrown_away: whether the coroutine was closed from outside.
 
     """
 
@@ -320,7 +321,7 @@ class _Steps:
             self._iterator: Any = awaitable
             self._resume = awaitable.send
         else:
-            # Not by way of self, which would keep itself, and what is waited for, for the collector.
+            # Not through self: a reference cycle would keep it, and what it awaits, for the garbage collector.
             iterator = self._iterator = awaitable.__await__()
             self._resume = lambda _nothing: next(iterator)
         self.cancelled_itself = 0
@@ -328,10 +329,10 @@ class _Steps:
         self.thrown_away = False
 
     def advance(self, raised: BaseException | None = None) -> bool:
-        """Go on to where the code waits next; True if it waits no more.
+        """Continue to the next wait of the code; return True if it is done.
 
         Args:
-            raised: what waiting has ended with, to be thrown in. Tasks send nothing.
+            raised: the exception that ended the wait, to be thrown in. Tasks send no values.
 
         """
         task, context = self._task, self._context
@@ -352,7 +353,7 @@ class _Steps:
 
     @coroutine
     def rest(self) -> Generator[Any, None, Any]:
-        """Wait until it is done; return its value."""
+        """Await the rest; return its value."""
         while True:
             raised: BaseException | None = None
             try:
@@ -367,7 +368,7 @@ class _Steps:
                 return self.value
 
     def is_for_the_task(self, error: BaseException) -> bool:
-        """Return whether what ends the code is for the task: somebody else wants that to end, or has thrown it away."""
+        """Return whether what ends the code is meant for the task: it was cancelled from outside, or discarded."""
         if isinstance(error, GeneratorExit):
             return self.thrown_away
         return isinstance(error, asyncio.CancelledError) and self._is_cancelled_by_others()
@@ -376,13 +377,13 @@ class _Steps:
         return self._task is not None and self._task.cancelling() - self._before > self.cancelled_itself
 
     async def take_back(self) -> None:
-        """Let the task go on although the code has cancelled it."""
+        """Undo the cancellations with which the code has cancelled its own task."""
         if self._task is None:
             return
         for _ in range(min(self.cancelled_itself, self._task.cancelling() - self._before)):
             self._task.uncancel()
         try:
-            await asyncio.sleep(0)  # where a cancellation that is still to come is raised
+            await asyncio.sleep(0)  # where a pending cancellation is raised
         except asyncio.CancelledError:
             if self._task.cancelling() > self._before:
                 raise
@@ -390,10 +391,10 @@ class _Steps:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Tell a real Ctrl-C from a `KeyboardInterrupt` that code raises by itself, for the length of a block.
+    """Distinguish a real Ctrl-C from a `KeyboardInterrupt` that code raises itself, for the length of a block.
 
     Yields:
-        tells whether there was a real one.
+        a function that returns whether there was a real one.
 
     """
     pressed = False
@@ -411,5 +412,5 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: pressed
     finally:
-        if signal.getsignal(signal.SIGINT) is press:  # else the code has taken it for itself
+        if signal.getsignal(signal.SIGINT) is press:  # else the code has installed a handler of its own
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,7 +1,7 @@
-"""The node: clients, state and handlers of one process. It knows no port and no protocol.
+"""The node: clients, state and handlers of one process. It has no port and no protocol.
 
-A plan at work is a `Generation`; a reload replaces it whole (`Node.turn_to`). `signalpost try` has a node of its own,
-whose clients have transports that only record.
+A plan that serves is a `Generation`; a reload replaces it as a whole (`Node.turn_to`). `signalpost try` uses a node of
+its own, whose clients have transports that only record.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ _ID_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What one plan brings while it serves; a reload replaces it whole.
+    """The objects of one plan while it serves; a reload replaces them as a whole.
 
     Attributes:
-        table: which signal takes which path.
-        guard: judges messages for the signals of other paths; None where no signal asks for that.
-        plugins: their instances, and hooks.
+        table: which signal serves which path.
+        guard: checks messages for the signals of other paths; None if no signal requires that.
+        plugins: their instances and hooks.
         work: what is under way by it.
 
     """
@@ -62,19 +62,19 @@ class Generation:
 
     @property
     def limits(self) -> LimitsConfig:
-        """What the plan says that a client, and all clients together, may have."""
+        """The plan's limits for a client, and for all clients together."""
         return self.plan.config.limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What a program may give a node from outside.
+    """Parts that a program may supply to a node.
 
     Attributes:
-        broker: brings publications to the nodes; None is a node that is alone.
-        codecs: of further subprotocols.
-        admission: asked about each client, one after the other.
-        observer: hears what happens.
+        broker: carries publications to the nodes; None for a single node.
+        codecs: of additional subprotocols.
+        admission: hooks called for each client, one after the other.
+        observer: notified of what happens.
 
     """
 
@@ -89,14 +89,14 @@ NO_SEAMS = Seams()
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """One client, as it is just now.
+    """One client at this moment.
 
     Attributes:
-        endpoint: the name of the one where it is connected.
-        groups: those it has joined, in order.
+        endpoint: name of the one where it is connected.
+        groups: that it has joined, sorted.
         protocol: its subprotocol, if that has a codec; else empty.
-        waiting: bytes that wait for it to read.
-        arriving: whether what is done when it comes is still under way.
+        waiting: bytes that wait until it reads.
+        arriving: whether its arrival is still under way.
 
     """
 
@@ -111,14 +111,14 @@ class ClientView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """Who is connected, and what waits.
+    """The connected clients, and what waits.
 
     Attributes:
-        clients: in the order in which they came.
+        clients: in the order in which they connected.
         closing: connections that are being closed.
         handling: what is being handled, a text for each: ``handler shout of plugin chat on /chat``.
-        under_way: messages, requests and runs of jobs that have begun, or wait for their turn, by the plan at work.
-        asking: clients about whom an admission hook is still being asked.
+        under_way: messages, requests and runs of jobs of the current plan that have begun, or wait for their turn.
+        asking: clients that wait for an admission hook.
 
     """
 
@@ -130,26 +130,26 @@ class NodeView:
 
 
 class Node:
-    """Serves the clients of one process by one plan after the other.
+    """Serves the clients of one process, with one plan after the other.
 
     Args:
         plan: the first one.
         hub: delivers to the clients.
         state: shared by all handlers and actions.
-        seams: given from outside.
+        seams: supplied by the program.
 
     Attributes:
-        hub: see above, likewise `state`.
-        generation: the plan at work.
+        hub: see above, also for `state`.
+        generation: of the current plan.
         broadcaster: sends values.
-        shared: what all events share.
-        slots: for handlers at work at once.
-        running: the tasks of handlers at work, with whose messages they handle.
-        base: what contexts of clients are copies of.
+        shared: by all events.
+        slots: for handlers that run at once.
+        running: the tasks of running handlers, with the senders of their messages.
+        base: the context that contexts of clients are copied from.
         overdue: the messages that are being handled.
         encodings: of all clients.
-        observer: hears what happens; None if nobody wants to.
-        asking: clients about whom an admission hook is still being asked.
+        observer: notified of what happens; None for no observer.
+        asking: clients that wait for an admission hook.
         admits_at_once: whether no admission hook waits.
 
     """
@@ -174,7 +174,7 @@ class Node:
 
     @property
     def work(self) -> Work:
-        """What is under way by the plan at work."""
+        """What is under way by the current plan."""
         return self.generation.work
 
     @property
@@ -185,11 +185,11 @@ class Node:
     # Generations
 
     def prepare(self, plan: Plan, before: RunningPlugins | None = None) -> Generation:
-        """Make what a plan needs to be at work, and change nothing.
+        """Create what a plan needs to serve, and change nothing.
 
         Args:
             plan: the next one.
-            before: the plugins of the plan at work, of which those that have not changed go on.
+            before: the plugins of the current plan; the unchanged ones are kept.
 
         """
         names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
@@ -200,19 +200,19 @@ class Node:
         return Generation(plan, table, guard_for(table, self.hub), plugins)
 
     async def open(self) -> None:
-        """Begin to publish.
+        """Start publishing.
 
         Raises:
-            OperatorError: the broker cannot begin.
+            OperatorError: the broker cannot start.
 
         """
         await self._broker.start(self.hub.deliver)
 
     async def start(self) -> None:
-        """Begin to publish, and start the plugins.
+        """Start publishing, and start the plugins.
 
         Raises:
-            OperatorError: the broker cannot begin.
+            OperatorError: the broker cannot start.
             PluginError: a plugin could not start.
 
         """
@@ -220,15 +220,15 @@ class Node:
         plugins = self.generation.plugins
         await plugins.start(self.generation.limits.startup)
         plugins.take_over()
-        self.base = plugins.base.copy()  # what plugins have set at the start, clients' code sees
+        self.base = plugins.base.copy()  # clients' code sees what plugins have set at the start
 
     async def stop(self) -> None:
-        """Shut the plugins down, and publish nothing any more."""
+        """Shut the plugins down, and stop publishing."""
         await self.generation.plugins.stop()
         await self._broker.stop()
 
     def turn_to(self, generation: Generation) -> Generation:
-        """Put a generation whose plugins are up to work, and return the one before; nothing waits, nothing fails."""
+        """Switch to a generation whose plugins are started, and return the one before; nothing waits, nothing fails."""
         before, self.generation = self.generation, generation
         generation.plugins.take_over()
         self.base = generation.plugins.base.copy()
@@ -246,14 +246,14 @@ class Node:
 
     @property
     def occupied(self) -> int:
-        """How many connections are WebSockets or about to be, those that are being closed included."""
+        """Number of connections that are WebSockets or about to be, including those that are being closed."""
         return len(self.hub.clients) + len(self.hub.closing) + self.asking
 
     def admit(self, request: ConnectRequest) -> Admission:
-        """Decide about a client.
+        """Decide whether to admit a client.
 
         Raises:
-            HandshakeRejection: it is not let in.
+            HandshakeRejection: it is not admitted.
 
         """
         accept = self._resolve(request)
@@ -268,7 +268,7 @@ class Node:
     async def _admit_later(
         self, accept: Accept, waits: Awaitable[HandshakeRejection | None], further: Sequence[AdmissionHook]
     ) -> Accept:
-        """Decide about a client when hooks that wait have answered."""
+        """Decide about a client when the hooks that wait have returned."""
         self.asking += 1
         try:
             async with asyncio.timeout(self.patience):
@@ -287,7 +287,7 @@ class Node:
             self.asking -= 1
         if verdict is not None:
             raise verdict
-        return self._resolve(accept.request)  # another plan may be at work by now
+        return self._resolve(accept.request)  # another plan may serve by now
 
     def _resolve(self, request: ConnectRequest) -> Accept:
         resolved = self.generation.table.resolve(request.endpoint.name, request.path)
@@ -296,13 +296,13 @@ class Node:
         return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
 
     def attach(self, transport: Transport, accept: Accept, encoding: Encoding, source: Source) -> Session:
-        """Make the session of a client that was let in; it is in no audience before its transport's owner adds it.
+        """Create the session of an admitted client; it is in no audience before its transport's owner adds it.
 
         Args:
-            transport: writes to the client.
-            accept: what was decided.
-            encoding: how the client reads.
-            source: where its messages come from.
+            transport: of the client.
+            accept: the decision.
+            encoding: of the client.
+            source: of its messages.
 
         """
         resolved, slow = accept.resolved, accept.resolved.rule.config.slow
@@ -322,16 +322,16 @@ class Node:
         return Session(client, resolved.rule, accept.request.handshake, self, source)
 
     def publish(self, publication: Publication) -> Receipt:
-        """Publish, and let the observer hear of it."""
+        """Publish, and notify the observer."""
         receipt = self._broker.publish(publication)
         if self.observer is not None:
             self.observer.published(publication.path or None, publication.size, receipt.matched, receipt.dropped)
         return receipt
 
-    # Who is there
+    # Inspection
 
     def inspect(self) -> NodeView:
-        """Return who is connected, and what waits."""
+        """Return the connected clients, and what waits."""
         return NodeView(
             clients=tuple(_view(client) for client in self.hub.clients.values()),
             closing=len(self.hub.closing),
@@ -356,7 +356,7 @@ def _view(client: Client) -> ClientView:
 def _asked(
     hook: AdmissionHook, request: ConnectRequest
 ) -> HandshakeRejection | Awaitable[HandshakeRejection | None] | None:
-    """Ask a hook; what it raises is a rejection, and logged."""
+    """Call a hook; whatever it raises is logged, and becomes a rejection."""
     try:
         return hook(request)
     except Exception as error:  # noqa: BLE001 - a hook may raise anything

@@ -1,4 +1,4 @@
-"""The server: a plan at work. Wiring only."""
+"""The server: runs a plan. Wiring only."""
 
 import asyncio
 import logging
@@ -44,13 +44,13 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What a reload has done; as text one line, ``reloaded: +1 signal, ~1 timer, 42 clients kept``.
+    """The result of a reload; as text one line, ``reloaded: +1 signal, ~1 timer, 42 clients kept``.
 
     Attributes:
         changes: between the two plans.
         kept: how many clients stayed.
-        closed: how many were sent away: their endpoint or their signal is gone.
-        notes: what of the old plan lasts nevertheless, and for whom.
+        closed: how many were closed: their endpoint or their signal no longer exists.
+        notes: which parts of the old plan remain, and for which clients.
 
     """
 
@@ -66,15 +66,15 @@ class Reloaded:
 
 
 class Server:
-    """One plan at work in one event loop. Two servers in one process do not know each other.
+    """Runs one plan in one event loop. Two servers in one process are independent.
 
     Args:
-        plan: what to do.
-        clock: that timers and schedules follow; the system's when nothing is said.
-        seams: what a program puts in the place of parts of the node.
+        plan: to run.
+        clock: for timers and schedules; by default the system's.
+        seams: parts of the node that a program supplies.
 
     Attributes:
-        plan: what it does.
+        plan: that it runs.
         node: its clients, state and handlers, once it has started.
 
     """
@@ -90,13 +90,13 @@ class Server:
         self._jobs: JobRunner
         self._reloading = asyncio.Lock()
         self._stopping = False
-        self._leaving: list[Listener] = []  # those that no plan has any more, while requests of theirs finish
-        self._replaced: list[Work] = []  # of old plans, while something is under way by them
-        self._ending: set[asyncio.Task[None]] = set()  # what the two above end with
+        self._leaving: list[Listener] = []  # listeners that no plan has any more, while their requests finish
+        self._replaced: list[Work] = []  # of old plans, while they have something under way
+        self._ending: set[asyncio.Task[None]] = set()  # the tasks that end these two
 
     @property
     def endpoints(self) -> Sequence[EndpointConfig]:
-        """Where it listens, in the order of routes.yaml, with the ports that it really has."""
+        """Where it listens, in the order of routes.yaml, with the actual ports."""
         listening = {endpoint.name: endpoint for listener in self._listeners for endpoint in listener.port.endpoints}
         return [listening[endpoint.name] for endpoint in self.plan.config.endpoints if endpoint.name in listening]
 
@@ -107,11 +107,11 @@ class Server:
 
     @property
     def clients(self) -> int:
-        """How many clients are connected."""
+        """Number of connected clients."""
         return len(self.node.hub.clients)
 
     def inspect(self) -> NodeView:
-        """Return who is connected, and what waits."""
+        """Return the connected clients, and what waits."""
         return self.node.inspect()
 
     def under_way(self) -> list[str]:
@@ -144,8 +144,8 @@ class Server:
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
             PluginError: a plugin could not start.
-            OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever it
-                raises, nothing of the server is left behind, and plugins that were started are shut down.
+            OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever is
+                raised, nothing of the server remains, and plugins that were started are shut down.
 
         """
         config = self.plan.config
@@ -167,7 +167,7 @@ class Server:
             try:
                 await self.stop()
             finally:
-                for port in ports:  # those whose listener could not be made
+                for port in ports:  # those whose listener could not be created
                     port.close()
             raise
 
@@ -222,25 +222,25 @@ class Server:
         )
 
     async def reload(self, plan: Plan) -> Reloaded:
-        """Do what another plan says, and keep everybody whom it still serves.
+        """Switch to another plan, and keep all clients that it still serves.
 
-        What is new is made ready first: ports are bound, templates and certificates read, plugins started, all while
-        the old plan is at work. Then, in one turn of the loop, everything is as the new plan says. What is under way
-        finishes by the old plan. After that its plugins are shut down and its registry is unloaded; so is that of a
-        plan that is refused.
+        New parts are prepared first: ports are bound, templates and certificates read, plugins started, all while the
+        old plan serves. Then everything switches to the new plan in one loop turn. Work under way finishes under the
+        old plan. After that its plugins are shut down and its registry is unloaded, as is the registry of a rejected
+        plan.
 
         Returns:
             What has changed. If nothing was under way, the old plugins have been shut down by then.
 
         Raises:
-            OperatorError: the new plan cannot be put to work (an endpoint that cannot listen, a time zone that is
-                needed and unknown, a server that stops); the old one goes on.
-            PluginError: a plugin of the new plan could not start; likewise.
+            OperatorError: the new plan cannot be used (an endpoint that cannot listen, a time zone that is
+                needed and unknown, a server that stops); the old one continues.
+            PluginError: a plugin of the new plan could not start; the old plan continues.
 
         """
         async with self._reloading:
             node, old = self.node, self.node.generation
-            # What takes long with much in a plan is done in threads: those who are connected do not wait for that.
+            # Steps that are slow with a large plan run in threads: connected clients do not wait for them.
             changes, lasts, unchanged = await asyncio.to_thread(_compared, self.plan, plan)
             generation = await asyncio.to_thread(node.prepare, plan, old.plugins)
             held = 0
@@ -254,7 +254,7 @@ class Server:
                 node.slots.resize(-held)  # no handler begins while an instance is down whose successor is not up
                 await generation.plugins.start(generation.limits.startup)
                 self._refuse_if_stopping()
-                # The last that can fail; it changes nothing then.
+                # The last step that can fail; if it does, it changes nothing.
                 self._jobs.reload(plan.jobs, unchanged, generation.work)
             except BaseException:
                 if reload is not None:
@@ -282,7 +282,7 @@ class Server:
             raise OperatorError("the server stops; it loads nothing any more")
 
     def _swap(self, generation: Generation, reload: ListenerReload) -> ReloadedClients:
-        """Put a plan that is ready in the place of the one at work: nothing here waits, and nothing fails."""
+        """Replace the current plan with a prepared one: nothing here waits, and nothing fails."""
         self.plan = generation.plan
         before, limits = self.node.turn_to(generation).limits, generation.limits
         if limits.outboxes != before.outboxes:
@@ -298,7 +298,7 @@ class Server:
         return ClientReload(sockets, successors).run()
 
     def _go_on(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let something of an old plan end by itself; the server's stop waits for it."""
+        """Let a part of an old plan end in the background; the server's stop waits for it."""
         task = unseen_task(coroutine)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -311,7 +311,7 @@ class Server:
             listener.stop()
 
     async def _retire(self, old: Generation) -> None:
-        """End the plugins of an old plan, once nothing that they may be needed for is under way."""
+        """Shut the plugins of an old plan down, once nothing under way may need them."""
         plugins, work, patience = old.plugins, old.work, old.limits.drain
         if not await work.over(patience):
             LOG.warning("plugins of before the reload are shut down while %d runs of theirs go on", work.open)
@@ -321,9 +321,9 @@ class Server:
         plugins.registry.unload()
 
     async def stop(self) -> None:
-        """Stop accepting and end jobs, send clients away while handlers and requests finish, shut plugins down.
+        """Stop accepting and end jobs, close clients while handlers and requests finish, then shut plugins down.
 
-        Everything but the last takes ``limits.drain`` at most, and is over as soon as nobody needs it any more.
+        Everything except the last step takes at most ``limits.drain``, and ends early when nothing is left to wait for.
         """
         loop = asyncio.get_running_loop()
         patience = self.plan.config.limits.drain
@@ -354,7 +354,7 @@ class Server:
 
 
 def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset[str]]:
-    """Return what a new plan changes, what lasts of the old one, and the names of jobs that stay as they are."""
+    """Return what a new plan changes, what remains of the old one, and the names of unchanged jobs."""
     return diff(old, new), lasting(old, new), unchanged_jobs(old, new)
 
 
@@ -363,7 +363,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:
-    """Return what tells where a plan's endpoints are, if any of them is for WebSockets; a reload replaces them."""
+    """Return the callable that returns a plan's endpoints, if one is for WebSockets; a reload replaces them."""
     has_sockets = any(endpoint.scheme.websocket for endpoint in plan.config.endpoints)
     return partial(getattr, sockets, "endpoints") if has_sockets else None
 

@@ -1,5 +1,5 @@
 """RFC 6455 and RFC 7692 without a socket, a loop or a setting: bytes in, frames out.
 
-`head` reads a request's head, `handshake` and `extensions` judge and answer it, `reader` makes messages of a client's
-bytes, `frames` encodes those of the server, and `deflate` compresses and inflates them.
+`head` parses a request's head, `handshake` and `extensions` check and answer it, `reader` turns a client's bytes into
+messages, `frames` encodes those of the server, and `deflate` compresses and inflates them.
 """

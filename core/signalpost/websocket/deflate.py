@@ -1,9 +1,9 @@
-"""permessage-deflate (RFC 7692): messages compressed on their way out, and inflated as they come in. No socket.
+"""permessage-deflate (RFC 7692): outgoing messages are compressed, incoming ones inflated. No socket.
 
-The server never takes its context over (section 7.1.1.1), whatever the client would allow, for two reasons. A broadcast
-is compressed once for all clients of the same parameters, and with a window of each connection's own no two of them
-could read the same bytes. And a frame may be left out for a slow client, without which a shared window is broken.
-The price is ratio: every message stands for itself, which is why short ones are not compressed at all.
+The server never takes its context over (section 7.1.1.1), even if the client allows it, for two reasons. A broadcast is
+compressed once for all clients with the same parameters; with a window per connection no two of them could read the
+same bytes. And a frame may be left out for a slow client, which would break a shared window. The cost is a lower ratio:
+every message is compressed alone, so short ones are not compressed at all.
 
 Clients may take theirs over. That costs the server memory for each of them; see `Inflater`.
 """
@@ -18,12 +18,12 @@ RSV1: Final = 0x40
 """Of a frame's first byte: the message is compressed (RFC 7692 section 6)."""
 
 LARGEST_WINDOW: Final = 15
-"""The base-2 logarithm of the LZ77 window that DEFLATE allows at most (RFC 7692 section 7.1.2)."""
+"""The base-2 logarithm of the largest LZ77 window that DEFLATE allows (RFC 7692 section 7.1.2)."""
 
 SMALLEST_WINDOW: Final = 9
 """zlib does not compress with a window of 256 bytes, which would be 8."""
 
-_TAIL: Final = b"\x00\x00\xff\xff"  # of an empty stored block: left out on the wire (RFC 7692 section 7.2.1)
+_TAIL: Final = b"\x00\x00\xff\xff"  # the end of an empty stored block: left out on the wire (RFC 7692 section 7.2.1)
 _FINAL_BLOCK: Final = b"\x03\x00"  # an empty one with BFINAL
 _OPCODE, _LENGTH, _MEDIUM, _LONG = 0x0F, 0x7F, 126, 127
 _MOST_ENDS = 64
@@ -36,7 +36,7 @@ class Agreement:
     Attributes:
         server_window: bits of the window for what the server sends.
         client_window: bits of the window for what the client sends.
-        client_takes_over: whether a message of the client may refer to what its earlier ones held.
+        client_takes_over: whether a message of the client may refer to the content of its earlier ones.
 
     """
 
@@ -48,12 +48,12 @@ class Agreement:
 class Deflater:
     """Compresses encoded frames for all clients of one set of parameters: call it with a frame.
 
-    One zlib compressor serves all messages: a full flush ends each, and lets nothing behind it refer to what was
-    before it. It costs 256 KiB once, where a compressor for each message would have to clear as much each time.
+    One zlib compressor serves all messages: a full flush ends each, so that nothing after it refers to what was before.
+    It costs 256 KiB once; a compressor for each message would have to clear as much each time.
 
     Args:
         level: of zlib, 1 (fast) to 9 (small).
-        threshold: payloads of fewer bytes stay as they are.
+        threshold: payloads of fewer bytes are not compressed.
         window: bits, 9 to 15.
 
     """
@@ -65,7 +65,7 @@ class Deflater:
         self._threshold = threshold
 
     def __call__(self, frame: bytes) -> bytes:
-        """Compress a whole frame as `encode_frame` makes them.
+        """Compress a whole frame made by `encode_frame`.
 
         Returns:
             `frame` itself if it is shorter than the threshold, or would not become shorter.
@@ -91,7 +91,7 @@ class Deflaters:
         self._made: dict[tuple[int, int, int], Deflater] = {}
 
     def of(self, level: int, threshold: int, window: int) -> Deflater:
-        """Return the deflater of these parameters; they are those of `Deflater`."""
+        """Return the deflater for these parameters, which are those of `Deflater`."""
         parameters = (level, threshold, window)
         deflater = self._made.get(parameters)
         if deflater is None:
@@ -104,15 +104,15 @@ class InflateError(Exception):
 
 
 class TooLargeError(Exception):
-    """A message inflates to more than it may."""
+    """A message inflates to more than its limit."""
 
 
 class Inflater:
-    """Inflates the messages of one client, as they come in.
+    """Inflates the messages of one client as they arrive.
 
-    zlib's state is made when the first compressed message comes: about 7 KB and a window of 2 to the power of its
-    bits, measured as 11.5 KB with 12 bits and 40.1 KB with 15. It lives as long as the connection if the client takes
-    its context over, and else for the length of a message.
+    zlib's state is created for the first compressed message: about 7 KB and a window of 2 to the power of its bits,
+    measured as 11.5 KB with 12 bits and 40.1 KB with 15. It lives as long as the connection if the client takes its
+    context over, else for one message.
 
     Args:
         agreement: of the connection.
@@ -131,7 +131,7 @@ class Inflater:
         """Inflate the next bytes of a message.
 
         Args:
-            data: of the wire, unmasked.
+            data: from the wire, unmasked.
             room: bytes that the message may still grow by; no more than one byte beyond it is ever inflated.
 
         Raises:
@@ -157,10 +157,10 @@ class Inflater:
         return inflated
 
     def end(self, room: int) -> bytes:
-        """Inflate what a message still holds, now that all of its bytes have come (RFC 7692 section 7.2.2).
+        """Inflate the rest of a message, now that all of its bytes have arrived (RFC 7692 section 7.2.2).
 
         Raises:
-            InflateError: it is not DEFLATE data, or it is broken off.
+            InflateError: it is not DEFLATE data, or it is truncated.
             TooLargeError: there is more than `room`.
 
         """
@@ -168,17 +168,17 @@ class Inflater:
         state, self._ends = self._state, 0
         if not self._takes_over:
             self._state = None
-        # In the middle of a block anything at all would be taken for more of it; only between two is this the end.
+        # In the middle of a block any bytes would be read as more of it; only between two blocks is this the end.
         probe = state.copy() if state is not None and self._takes_over else state
         if probe is not None and (_refused(probe, _FINAL_BLOCK) or not probe.eof):
             raise InflateError("the compressed data is broken off")
         return inflated
 
     def _start_again(self, data: bytes) -> bytes:
-        """Go on behind a block with BFINAL (RFC 7692 section 7.2.3.4): the data set has ended, and another begins.
+        """Continue after a block with BFINAL (RFC 7692 section 7.2.3.4): the data set has ended, and another begins.
 
-        It begins with an empty window (RFC 1951 section 2). Every beginning costs the server a new state, so that a
-        message of nothing but ends is an attack.
+        It begins with an empty window (RFC 1951 section 2). Every start costs the server a new state, so a message that
+        contains only ends is an attack.
         """
         self._state = None
         self._ends += 1
@@ -188,7 +188,7 @@ class Inflater:
 
 
 def _refused(state: "zlib._Decompress", data: bytes) -> bool:
-    """Whether `data` is not what comes next, or is not empty."""
+    """Return whether `data` is not what must come next, or is not empty."""
     try:
         return bool(state.decompress(data, 1))
     except zlib.error:

@@ -1,13 +1,13 @@
-"""Sec-WebSocket-Extensions: reading it (RFC 6455 section 9.1), and the offer of permessage-deflate that is taken. Pure.
+"""Sec-WebSocket-Extensions: parse it (RFC 6455 section 9.1), and choose an offer of permessage-deflate. Pure.
 
-Two things may be wrong with the header, and the RFCs want different ends for them. What is not of the grammar is
-refused: "the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_" (RFC 6455 section 9.1),
-which for a server still reading the handshake is an answer such as 400 (section 4.2.1). An offer that is of the
-grammar, but has parameters that permessage-deflate does not know or allow, "MUST be declined" (RFC 7692 section 7.1):
-the next one is looked at, and without any the connection is simply uncompressed.
+Two things may be wrong with the header, and the RFCs treat them differently. A header that violates the grammar is
+rejected: "the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_" (RFC 6455 section
+9.1), which for a server still reading the handshake is an answer such as 400 (section 4.2.1). An offer that follows the
+grammar, but has parameters that permessage-deflate does not define or allow, "MUST be declined" (RFC 7692 section 7.1):
+the next one is tried, and without any the connection is uncompressed.
 
-The first holds on endpoints without compression too: whoever writes a client learns of the mistake at once, and not on
-the day on which compression is switched on.
+The first rule applies to endpoints without compression too: so the author of a client finds the mistake at once, not
+when compression is enabled.
 """
 
 import re
@@ -19,15 +19,15 @@ from signalpost.websocket.deflate import LARGEST_WINDOW, SMALLEST_WINDOW, Agreem
 
 _NAME = "permessage-deflate"
 _CLIENT_WINDOW = 12
-"""Bits that are asked of a client that lets itself be asked: signals are short, and a window of 4 KiB holds several of
-them. It costs the server an eighth of the 32 KiB that each client's window takes otherwise."""
+"""Bits requested of a client that allows a request: signals are short, and a window of 4 KiB holds several of them. It
+costs the server an eighth of the 32 KiB that each client's window needs otherwise."""
 
 _CHARACTER = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 TOKEN = rf"{_CHARACTER}+"
 """RFC 9110 section 5.6.2, which is RFC 2616's."""
 
-# RFC 6455 section 9.1, with the white space that RFC 2616 implies. What stands in quotes must be a token once the
-# backslashes are taken away: there is never a comma or a semicolon in it, so that lists may be split at theirs.
+# RFC 6455 section 9.1, with the white space that RFC 2616 implies. A quoted value must be a token after the backslashes
+# are removed: it never contains a comma or a semicolon, so lists may be split at theirs.
 _SPACE = " \t"
 _NAMED = re.compile(TOKEN)
 _PARAMETER = re.compile(rf'({TOKEN})(?:[{_SPACE}]*=[{_SPACE}]*(?:({TOKEN})|"((?:\\?{_CHARACTER})+)"))?')
@@ -41,7 +41,7 @@ Parameters = dict[str, str | None]
 
 
 class MalformedError(Exception):
-    """A Sec-WebSocket-Extensions that is not of the grammar; the text says where."""
+    """A Sec-WebSocket-Extensions that violates the grammar; the text says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Extension:
 
     Attributes:
         name: such as ``permessage-deflate``.
-        parameters: names and values in their order; None is a parameter without a value. A name may stand twice.
+        parameters: names and values in their order; None is a parameter without a value. A name may occur twice.
 
     """
 
@@ -59,16 +59,16 @@ class Extension:
 
 
 def read_extensions(values: Sequence[str]) -> tuple[Extension, ...]:
-    """Read the headers Sec-WebSocket-Extensions of a handshake, which are one list.
+    """Parse the headers Sec-WebSocket-Extensions of a handshake, which form one list.
 
     ``['a; b=1; c, a; b="2"']`` is ``Extension("a", (("b", "1"), ("c", None)))`` and ``Extension("a", (("b", "2"),))``.
 
     Returns:
-        The offers in the client's order of preference, of which only the first 32 are read; none where there is no
+        The offers in the client's order of preference, of which only the first 32 are read; none without a
         header.
 
     Raises:
-        MalformedError: it is not of the grammar, or an offer has more than 16 parameters.
+        MalformedError: it violates the grammar, or an offer has more than 16 parameters.
 
     """
     if not values:
@@ -94,20 +94,20 @@ def _value(parameter: re.Match[str]) -> str | None:
 
 
 class _DeclinedError(Exception):
-    """An offer has parameters that it must not have: the next one is looked at."""
+    """An offer has parameters that it must not have: the next one is tried."""
 
 
 def agree(offers: Sequence[Extension]) -> tuple[Agreement, str] | None:
-    """Take the first offer of permessage-deflate that can be taken.
+    """Accept the first acceptable offer of permessage-deflate.
 
-    An offer with a parameter that is unknown, given twice, or of a value that it must not have, is declined (RFC 7692
-    section 7.1), and so is a server window of 8 bits, which zlib does not have. Other extensions are passed over.
+    An offer with a parameter that is unknown, repeated, or of an invalid value is declined (RFC 7692 section 7.1), and
+    so is a server window of 8 bits, which zlib does not support. Other extensions are ignored.
 
     Args:
         offers: in the client's order of preference.
 
     Returns:
-        What holds from now on, and the answer's Sec-WebSocket-Extensions; None when nothing can be taken.
+        The agreed parameters, and the response's Sec-WebSocket-Extensions; None if no offer is acceptable.
 
     """
     for offer in offers:
@@ -136,7 +136,7 @@ def _accept(parameters: Parameters) -> tuple[Agreement, str]:
         answer.append("client_no_context_takeover")
     if "server_max_window_bits" in read:
         answer.append(f"server_max_window_bits={server_window}")
-    if "client_max_window_bits" in read:  # who does not offer it cannot be asked for it: section 7.1.2.2
+    if "client_max_window_bits" in read:  # a client that does not offer it cannot be asked for it: section 7.1.2.2
         client_window = min(read["client_max_window_bits"], _CLIENT_WINDOW)
         answer.append(f"client_max_window_bits={client_window}")
     return Agreement(server_window, client_window, takes_over), "; ".join(answer)

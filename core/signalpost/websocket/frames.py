@@ -1,4 +1,4 @@
-"""Frames as RFC 6455 section 5.2 lays them out, from server to client: never masked, never fragmented."""
+"""Frames from server to client as RFC 6455 section 5.2 defines them: never masked, never fragmented."""
 
 from enum import IntEnum
 
@@ -68,10 +68,10 @@ def may_be_sent(code: int) -> bool:
 
 
 def encode_close(code: int, reason: str = "") -> bytes:
-    """Encode a close frame; a reason that does not fit is cut at a character (RFC 6455 section 5.5.1).
+    """Encode a close frame; a reason that does not fit is truncated at a character (RFC 6455 section 5.5.1).
 
     Raises:
-        ValueError: `code` is none that may be sent.
+        ValueError: `code` must not be sent.
 
     """
     if code == CloseCode.NO_STATUS:

@@ -1,4 +1,4 @@
-"""The opening handshake of a WebSocket (RFC 6455 section 4.2): what is refused, and what the 101 says. Pure."""
+"""The opening handshake of a WebSocket (RFC 6455 section 4.2): what is rejected, and the content of the 101. Pure."""
 
 import base64
 import binascii
@@ -15,8 +15,8 @@ from signalpost.websocket.head import DEFAULT_PORTS
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY_BYTES = 16
 _VERSION = "13"
-# RFC 6454 section 6.2: visible ASCII, as browsers send it. Not urlsplit, which drops line breaks, and an empty query.
-# Without re.ASCII, and of letters beyond it, the Kelvin sign is a k.
+# RFC 6454 section 6.2: visible ASCII, as browsers send it. Not urlsplit, which drops line breaks and an empty query.
+# Without re.ASCII, the Kelvin sign would match k.
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
     r"(?P<host>\[[0-9a-f:.]+\]|(?:(?![/?#@:\\\[\]])[!-~])+)(:(?P<port>[0-9]{1,5}))?",
@@ -26,18 +26,18 @@ _TOKEN = re.compile(TOKEN)
 _WEBSOCKET, _UPGRADE = (
     re.compile(rf"(?:^|,)[ \t]*{token}[ \t]*(?:,|$)", re.IGNORECASE | re.ASCII) for token in ("websocket", "upgrade")
 )
-_MOST_SUBPROTOCOLS = 64  # that are read
+_MOST_SUBPROTOCOLS = 64  # maximum that is read
 _HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>(?:(?![][:/?#@,\\])[!-~])+))(?::(?P<port>[0-9]*))?")
 _LONGEST_PORT = 5
-_NO_PORT = -1  # what stands there is none
+_NO_PORT = -1  # an invalid port
 
 OPAQUE_ORIGINS = frozenset({"null", "file://"})
-"""Origins without a host (RFC 6454 section 6.1): of sandboxed frames and ``data:`` URLs, and of files. Browsers
-differ in which of the two a file has."""
+"""Origins without a host (RFC 6454 section 6.1): of sandboxed frames and ``data:`` URLs, and of files. Browsers differ
+in which of the two a file has."""
 
 
 class Headers(Protocol):
-    """Header fields by name without case; a name may stand several times."""
+    """Header fields by case-insensitive name; a name may be repeated."""
 
     def getall(self, key: str, default: list[str], /) -> list[str]:
         """Return all values."""
@@ -45,12 +45,12 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRejection(Exception):  # noqa: N818 - an answer more than an error
-    """A handshake is answered with this instead of a 101.
+    """A handshake is answered with this error instead of a 101.
 
     Attributes:
         status: an HTTP status from 400.
-        detail: one sentence for whoever wrote the client.
-        headers: further headers of the answer.
+        detail: one sentence for the author of the client.
+        headers: additional headers of the response.
 
     """
 
@@ -67,7 +67,7 @@ class Offer:
         key: Sec-WebSocket-Key, as sent.
         host: the name in the Host header, lower case, without port.
         port: in the Host header; None if there is none.
-        origin: the Origin header; empty when there is none, as with clients that are not browsers.
+        origin: the Origin header; empty if there is none, as from clients that are not browsers.
         subprotocols: in the client's order of preference.
         extensions: in the client's order of preference.
 
@@ -119,7 +119,7 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     keys = headers.getall("sec-websocket-key", [])
     if len(keys) != 1 or not _is_key(keys[0].strip()):
         raise HandshakeRejection(400, "Sec-WebSocket-Key is 16 bytes in base64, once.")
-    # A body would be read as frames: nothing but the handshake may come before the 101.
+    # A body would be read as frames: only the handshake may be sent before the 101.
     lengths = {length.strip() for length in headers.getall("content-length", [])}
     if lengths - {"0"} or headers.getall("transfer-encoding", []):
         raise HandshakeRejection(400, "A WebSocket handshake has no body.")
@@ -135,15 +135,15 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
 
 
 def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str], at: int | None = None) -> None:
-    """Let a server's own pages (`is_own_page`), and those of the allowed origins, open WebSockets.
+    """Accept a handshake from the server's own pages (`is_own_page`), and from those of the allowed origins.
 
-    An absent Origin is accepted: it is not a browser, whose user could be led astray (RFC 6455 section 10.2).
+    An absent Origin is accepted: the client is not a browser, whose user could be misled (RFC 6455 section 10.2).
 
     Args:
         offer: the handshake.
         ports: that this app serves.
-        allowed: further origins, as scheme://host[:port], ``null`` or ``file://``.
-        at: the port that the handshake came in at.
+        allowed: additional origins, as scheme://host[:port], ``null`` or ``file://``.
+        at: the port that received the handshake.
 
     Raises:
         HandshakeRejection: 403.
@@ -158,17 +158,17 @@ def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str],
 
 
 def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int | None = None) -> bool:
-    """Return whether an origin is that of the address that was asked for, or the same host on a port the app serves.
+    """Return whether an origin is that of the requested address, or the same host on a port that the app serves.
 
-    A browser names in Host the port that it asks for, unless that is the default one. So a Host without a port, at a
-    port that is no default one, is what a proxy has made of it (nginx's ``$host``). At which port the proxy was asked
-    is unknown then, and any will do; cookies, too, make no difference between the ports of a host.
+    A browser names in Host the port that it requests, unless that is the default one. So a Host without a port, at a
+    port that is not a default one, was changed by a proxy (nginx's ``$host``). The port of the proxy is unknown then,
+    and any port is accepted; cookies do not distinguish the ports of a host either.
 
     Args:
         origin: as a browser sends it.
-        asked: by what the server is asked, as `read_authority` gives it.
+        asked: the requested authority, from `read_authority`.
         ports: that this app serves.
-        at: the port that the request came in at; None if a Host without a port is to be taken at its word.
+        at: the port that received the request; None if a Host without a port means the default port.
 
     """
     read = read_origin(origin)
@@ -186,7 +186,7 @@ def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int
 
 
 def is_listed(origin: str, allowed: Collection[str]) -> bool:
-    """Return whether an origin, as a browser sends it, is one of those that are allowed."""
+    """Return whether an origin, as a browser sends it, is one of the allowed ones."""
     if origin in OPAQUE_ORIGINS:
         return origin in allowed
     read = read_origin(origin)
@@ -197,21 +197,21 @@ def choose_protocol(offer: Offer, known: Sequence[str]) -> str:
     """Choose the subprotocol; empty for none.
 
     Args:
-        offer: the handshake. What else it offers, such as a token, is never chosen, and so never sent back.
-        known: subprotocols that the server speaks here, in the order in which it prefers them.
+        offer: the handshake. Other offers in it, such as a token, are never chosen, and so never sent back.
+        known: subprotocols that the server supports here, in its order of preference.
 
     """
     return next((name for name in known if name in offer.subprotocols), "")
 
 
 def write_101(offer: Offer, protocol: str, client_id: str, extensions: str = "") -> bytes:
-    """Write the 101 (RFC 6455 section 4.2.2), with the client's id (Pode behaviour 2).
+    """Return the 101 (RFC 6455 section 4.2.2), with the client's id (Pode behaviour 2).
 
     Args:
         offer: the handshake.
-        protocol: the subprotocol that was chosen; empty for none.
+        protocol: the chosen subprotocol; empty for none.
         client_id: of the new client.
-        extensions: that were agreed on; empty means none.
+        extensions: agreed on; empty for none.
 
     """
     digest = hashlib.sha1(offer.key.encode() + _GUID, usedforsecurity=False).digest()
@@ -229,17 +229,17 @@ def write_101(offer: Offer, protocol: str, client_id: str, extensions: str = "")
 
 
 def _has_token(values: list[str], token: re.Pattern[str]) -> bool:
-    """Return whether a list has a token, without making the list."""
+    """Return whether a list contains a token, without creating the list."""
     return any(map(token.search, values))
 
 
 def _list(values: list[str]) -> Iterator[str]:
-    """Read a comma-separated header (RFC 9110 section 5.6.1)."""
+    """Parse a comma-separated header (RFC 9110 section 5.6.1)."""
     return (item for value in values for part in value.split(",") if (item := part.strip()))
 
 
 def _subprotocols(values: list[str]) -> tuple[str, ...]:
-    """Read the headers Sec-WebSocket-Protocol: one list of tokens, of one at least (RFC 6455 section 4.3).
+    """Parse the headers Sec-WebSocket-Protocol: one list of at least one token (RFC 6455 section 4.3).
 
     Only the first 64 are read.
     """
@@ -261,7 +261,7 @@ Authority = tuple[str, int | None]
 
 
 def read_authority(host: str) -> Authority:
-    """Read a Host header (RFC 9110 section 7.2) as a name in lower case and a port; no name means that it is none."""
+    """Parse a Host header (RFC 9110 section 7.2) as a lower-case name and a port; no name if it is invalid."""
     found = _HOST.fullmatch(host.strip())
     if found is None:
         return "", None
@@ -271,14 +271,14 @@ def read_authority(host: str) -> Authority:
 
 
 def read_host(host: str) -> str:
-    """Read the name in a Host header, in lower case; empty when it is none."""
+    """Return the name in a Host header, in lower case; empty if it is invalid."""
     return read_authority(host)[0]
 
 
 def read_origin(text: str) -> tuple[str, str, int | None] | None:
-    """Read an origin as scheme, host and port (RFC 6454 section 4); None for ``null`` and what is none.
+    """Parse an origin as scheme, host and port (RFC 6454 section 4); None for ``null`` and invalid origins.
 
-    Only the schemes that pages come by have a default port; ``tauri://localhost``, an app's, has none.
+    Only the schemes of web pages have a default port; ``tauri://localhost``, an app's, has none.
     """
     parts = _ORIGIN.fullmatch(text)
     if parts is None:

@@ -1,20 +1,20 @@
-"""The head of a request that is plainly a request: what is whole, ASCII and without a body. Pure.
+"""The head of a plain request: complete, ASCII and without a body. Pure.
 
-Sanic reads all requests but those handshakes that come as every client sends them: in one piece, which this reads in a
-tenth of the time. What it does not take is not wrong; Sanic judges that, and answers it.
+Sanic parses all requests except handshakes as every client sends them: in one piece, which this parses in a tenth of
+the time. A head that it does not accept need not be wrong; Sanic judges and answers that.
 """
 
 import re
 from typing import NamedTuple
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-"""By the schemes that pages come by; those of WebSockets have the same."""
+"""By the schemes of web pages; those of WebSockets have the same."""
 
 LARGEST_HEAD = 16_384
-"""Bytes, unless the caller says otherwise."""
+"""Bytes, unless the caller passes another limit."""
 
 MOST_FIELDS = 200
-"""Lines of a head; whoever sends more gets 431 (RFC 6585 section 5)."""
+"""Lines of a head; a client that sends more receives 431 (RFC 6585 section 5)."""
 
 _END = b"\r\n\r\n"
 # RFC 9112 sections 3 and 5: origin-form, whose path begins with one slash, and lines of token:value.
@@ -27,7 +27,7 @@ _BODY = ("content-length", "transfer-encoding", "expect")
 
 
 class Fields(dict[str, list[str]]):
-    """Values of header fields by name in lower case, in the order in which they came."""
+    """Values of header fields by name in lower case, in the order of the head."""
 
     def getall(self, key: str, default: list[str], /) -> list[str]:
         """Return all values of a field; `key` is in lower case."""
@@ -35,7 +35,7 @@ class Fields(dict[str, list[str]]):
 
 
 class Head(NamedTuple):
-    """What was read.
+    """A parsed head.
 
     Attributes:
         text: request line and fields, without the empty line.
@@ -51,11 +51,11 @@ class Head(NamedTuple):
 
 
 def read_head(data: bytes, most: int = LARGEST_HEAD) -> Head | None:
-    """Read the first bytes of a connection; None if they are not a whole and plain GET without a body.
+    """Parse the first bytes of a connection; return None if they are not a complete and plain GET without a body.
 
     Args:
-        data: that came.
-        most: bytes that a head has fewer of.
+        data: the received bytes.
+        most: number of bytes below which a head must stay.
 
     """
     text, end, early = data.partition(_END)

@@ -1,4 +1,4 @@
-"""Bytes from a client -> messages and control frames (RFC 6455 section 5, RFC 7692). No socket, no loop."""
+"""Turns a client's bytes into messages and control frames (RFC 6455 section 5, RFC 7692). No socket, no loop."""
 
 import codecs
 from typing import Final
@@ -22,9 +22,9 @@ _FINAL_TEXT: Final = _FIN | _TEXT
 _FIXED_HEADER: Final = 2
 _MASK: Final = 4
 _SHORT_HEADER: Final = _FIXED_HEADER + _MASK
-_EXTENDED_LENGTHS: Final = {126: 2, 127: 8}  # second bytes without the mask bit, and the bytes of length behind them
+_EXTENDED_LENGTHS: Final = {126: 2, 127: 8}  # second bytes without the mask bit, and bytes of length behind them
 _SHORTEST_EXTENDED: Final = {2: 126, 8: 65_536}
-_SHORT_MASKED_END: Final = _MASKED | 126  # second bytes from here on announce a longer length
+_SHORT_MASKED_END: Final = _MASKED | 126  # second bytes from this value on announce a longer length
 
 _NOT_UTF8: Final = "text is not valid UTF-8"
 _SURROGATE_LEAD, _FIRST_SURROGATE = b"\xed", b"\xa0"
@@ -32,7 +32,7 @@ _new_utf8_checker = codecs.getincrementaldecoder("utf-8")
 
 
 class ProtocolError(Exception):
-    """The client broke RFC 6455: its connection must be failed with this code (section 7.1.7)."""
+    """The client violated RFC 6455: its connection must be failed with this code (section 7.1.7)."""
 
     def __init__(self, code: CloseCode, reason: str) -> None:
         self.code = code
@@ -41,9 +41,9 @@ class ProtocolError(Exception):
 
 
 class FrameReader:
-    """Reads frames however the stream is cut; checks UTF-8 and sizes as the bytes come in, before they are kept.
+    """Reads frames however the stream is split; checks UTF-8 and sizes as bytes arrive, before they are stored.
 
-    After an error the reader is spent: `error` says why, and further bytes are ignored.
+    After an error the reader is finished: `error` says why, and further bytes are ignored.
 
     Args:
         limit: the largest message, in bytes, fragments together; of a compressed one, what it inflates to.
@@ -52,9 +52,9 @@ class FrameReader:
     Attributes:
         close: the payload of the first close frame that was read, or None.
         error: why the connection must be failed, or None.
-        fragments: frames that were read and completed no message; whoever counts them sets it back.
-        inflated: bytes by which what was inflated exceeds what came; likewise.
-        unfinished: bytes of a message that has not come whole yet.
+        fragments: frames that were read and completed no message; the code that counts them resets it.
+        inflated: bytes by which inflated data exceeds received data; reset in the same way.
+        unfinished: bytes of a message that is incomplete.
 
     """
 
@@ -79,7 +79,7 @@ class FrameReader:
         self._limit = limit
         self._inflater = inflater
         self._tail = b""  # an incomplete header
-        self._frame: _PartialFrame | None = None  # a header was read, its payload is still coming
+        self._frame: _PartialFrame | None = None  # a header was read, its payload is still arriving
         self._message_opcode = 0  # of the message under way, 0 between messages
         self._message_size = 0  # as announced by its frames' headers, unless it is compressed
         self._compressed = False  # the message under way
@@ -98,17 +98,17 @@ class FrameReader:
 
     @property
     def begun(self) -> tuple[int, bytes]:
-        """How many bytes are missing of the frame that is being read, and what has come of its header."""
+        """How many bytes of the current frame are missing, and the bytes of its header received so far."""
         return (0 if self._frame is None else self._frame.missing), self._tail
 
     def allow(self, limit: int) -> None:
-        """Let messages have `limit` bytes at most; of one that has begun to come, what is still missing must fit."""
+        """Limit messages to `limit` bytes; for a message that has begun, the missing part must fit."""
         self._limit = limit
 
     def feed(self, data: bytes) -> list[Received]:
-        """Take the next bytes of the stream, of any length; return what they complete, in order.
+        """Read the next bytes of the stream, of any length; return what they complete, in order.
 
-        What came before an error is still given; `error` is set then.
+        Messages before an error are still returned; `error` is set then.
         """
         received: list[Received] = []
         if self.error is not None:
@@ -121,13 +121,13 @@ class FrameReader:
         return received
 
     def fail(self, code: CloseCode, reason: str) -> None:
-        """Read no more, and let go of what has come of a message."""
-        # Not an error that was caught: its traceback holds on to everything that was read and inflated.
+        """Stop reading, and drop an incomplete message."""
+        # Not a caught error: its traceback refers to everything that was read and inflated.
         self.error = ProtocolError(code, reason)
         self.forget()
 
     def forget(self) -> None:
-        """Drop what has come of a message; nothing comes any more."""
+        """Drop an incomplete message; no more bytes arrive."""
         self._tail, self._frame, self._message, self._decoder = b"", None, bytearray(), None
         self._inflater = None
         self.unfinished = 0
@@ -150,7 +150,7 @@ class FrameReader:
                 return
 
     def _read_short_texts(self, data: bytes, position: int, received: list[Received]) -> int:
-        """Read whole short text messages of one frame each: the common case, kept tight; return the position behind."""
+        """Read complete short text messages of one frame each: the fast common case; return the position behind."""
         limit, end = self._limit, len(data)
         while (
             end - position >= _SHORT_HEADER
@@ -169,9 +169,9 @@ class FrameReader:
         return position
 
     def _read_header(self, data: bytes, position: int) -> tuple[int, bool]:
-        """Read one frame's header; return the position behind it and whether it was all there.
+        """Read one frame's header; return the position behind it and whether it was complete.
 
-        Each check stands as early as its byte, so that a hostile stream is cut off at once.
+        Each check runs as soon as its byte is available, so that a hostile stream ends at once.
         """
         available = len(data) - position
         if not available:
@@ -206,7 +206,7 @@ class FrameReader:
         return start + _MASK, True
 
     def _counts(self, first: int) -> bool:
-        """Whether a frame's length counts towards the limit: nobody knows yet what compressed bytes inflate to."""
+        """Whether a frame's length counts towards the limit: the inflated size of compressed bytes is unknown yet."""
         opcode = first & _OPCODE
         if opcode in _CONTROL_OPCODES:
             return False
@@ -235,7 +235,7 @@ class FrameReader:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, "a continuation without a message to continue")
 
     def _continue_payload(self, data: bytes, position: int, received: list[Received]) -> int:
-        """Take what there is of the current frame's payload; return the position behind it."""
+        """Read what is available of the current frame's payload; return the position behind it."""
         frame = self._frame
         assert frame is not None  # noqa: S101 - the caller has looked
         stop = position + frame.missing
@@ -286,8 +286,8 @@ class FrameReader:
             self._decoder = None
 
     def _inflated(self, data: bytes, *, final: bool) -> bytes:
-        """Inflate the next bytes of a compressed message: no more of them than the message may have."""
-        # Not below 0, which zlib takes for no bound at all: the limit may have been lowered meanwhile.
+        """Inflate the next bytes of a compressed message, at most as many as the message may have."""
+        # Not below 0, which zlib reads as no limit: the limit may have been lowered meanwhile.
         inflater, room = self._inflater, max(self._limit - len(self._message), 0)
         assert inflater is not None  # noqa: S101 - without one no message is compressed
         try:
@@ -306,9 +306,9 @@ class _PartialFrame:
     """A frame whose header is known.
 
     Attributes:
-        missing: bytes of payload still to come.
-        mask: four bytes, turned to fit the next byte.
-        payload: of a control frame, as far as it has come.
+        missing: bytes of payload still to arrive.
+        mask: four bytes, rotated to start at the next byte.
+        payload: of a control frame, as far as received.
 
     """
 
@@ -338,7 +338,7 @@ def _check_utf8(chunk: bytes, decoder: codecs.IncrementalDecoder | None = None, 
             chunk.decode()
         else:
             decoder.decode(chunk, final)
-            # Python keeps the first two bytes of a surrogate until the third has come; they are wrong already.
+            # Python keeps the first two bytes of a surrogate until the third arrives; they are already invalid.
             begun = decoder.getstate()[0]
             if begun[:1] == _SURROGATE_LEAD and begun[1:] >= _FIRST_SURROGATE:
                 raise ProtocolError(CloseCode.INVALID_DATA, _NOT_UTF8)
