@@ -262,7 +262,7 @@ class Node:
             if inspect.isawaitable(verdict):
                 return self._admit_later(accept, verdict, self._admission[number + 1 :])
             if isinstance(verdict, HandshakeRejection):
-                raise verdict
+                raise verdict.with_traceback(None)  # a hook may have one for all: it would gather every traceback
         return accept
 
     async def _admit_later(
@@ -286,7 +286,7 @@ class Node:
         finally:
             self.asking -= 1
         if verdict is not None:
-            raise verdict
+            raise verdict.with_traceback(None)
         return self._resolve(accept.request)  # another plan may serve by now
 
     def _resolve(self, request: ConnectRequest) -> Accept:

@@ -178,8 +178,9 @@ class Upgrader:
 
         """
         transport = cast("asyncio.Transport", request.transport)
-        if (rejection := cast("HandingOver", transport.get_protocol()).rejection) is not None:
-            raise rejection
+        decided = cast("HandingOver", transport.get_protocol()).rejection  # and its connection will be closed
+        if decided is not None:
+            raise decided.with_traceback(None)
         if self._endpoint is None:
             raise HandshakeRejection(400, "There are no WebSockets at this address.")
         if not is_upgrade(request.headers):
