@@ -6,8 +6,8 @@ from typing import Protocol
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import Receipt
 
-Deliver = Callable[[Publication], Receipt]
-"""Delivers to the clients of this process: `signalpost.delivery.hub.Hub.deliver`."""
+Publish = Callable[[Publication], Receipt]
+"""Publishes, or delivers to the clients of this process (`signalpost.delivery.hub.Hub.deliver`)."""
 
 
 class Broker(Protocol):
@@ -16,7 +16,7 @@ class Broker(Protocol):
     def publish(self, publication: Publication) -> Receipt:
         """Publish without waiting; return what happened to it here, as far as that is known."""
 
-    async def start(self, deliver: Deliver) -> None:
+    async def start(self, deliver: Publish) -> None:
         """Start calling `deliver` with publications.
 
         Raises:
@@ -34,13 +34,13 @@ class LocalBroker:
     __slots__ = ("_deliver",)
 
     def __init__(self) -> None:
-        self._deliver: Deliver
+        self._deliver: Publish
 
     def publish(self, publication: Publication) -> Receipt:
         """See `Broker.publish`."""
         return self._deliver(publication)
 
-    async def start(self, deliver: Deliver) -> None:
+    async def start(self, deliver: Publish) -> None:
         """See `Broker.start`."""
         self._deliver = deliver
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from signalpost.delivery.broker import Deliver
+from signalpost.delivery.broker import Publish
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication, Slot, check_size, slot_of
@@ -37,7 +37,7 @@ class Broadcaster:
 
     __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish")
 
-    def __init__(self, hub: Hub, publish: Deliver) -> None:
+    def __init__(self, hub: Hub, publish: Publish) -> None:
         self._hub = hub
         self.publish = publish
         self._table: SignalTable | None = None
