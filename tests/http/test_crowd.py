@@ -2,7 +2,8 @@
 
 import pytest
 
-from signalpost.http.crowd import Crowd, network_of
+from signalpost.config.addresses import network_of
+from signalpost.http.crowd import Crowd
 
 
 class Member:

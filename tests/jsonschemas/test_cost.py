@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from signalpost.jsonschemas.cost import amount, amount_of_text, cost_of, without_strings
 from signalpost.jsonschemas.gate import BUDGET, METERED, SchemaGate
 from signalpost.jsonschemas.keywords import Meter, UniqueItems, key_of, pattern_cost
-from signalpost.jsonschemas.rejection import Rejection, too_deep
+from signalpost.jsonschemas.rejection import TOO_DEEP, Rejection
 from signalpost.signals.message import RejectedMessageError, read_message, read_value
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
@@ -283,7 +283,7 @@ def test_a_long_message_is_judged_as_a_short_one_is(schema, instance, fits):
 
 def test_lists_that_are_nested_too_deeply_to_be_compared_are_refused():
     gate = SchemaGate.compile({"uniqueItems": True})
-    assert read(gate, b"[" * 1_000 + b"1" + b"]" * 999 + b", 1]") == too_deep()
+    assert read(gate, b"[" * 1_000 + b"1" + b"]" * 999 + b", 1]") == TOO_DEEP
 
 
 # Where it stands

@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from signalpost.config.addresses import network_of
 from signalpost.errors import StateFullError
-from signalpost.state.shares import Holder, network_of
+from signalpost.state.shares import Holder
 from signalpost.state.state import State
 from signalpost.testing import serve
 

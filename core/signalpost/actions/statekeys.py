@@ -6,7 +6,8 @@ from typing import Any
 from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError, text_of
 from signalpost.config.actions import split_key
-from signalpost.state.shares import Holder, network_of
+from signalpost.config.addresses import network_of
+from signalpost.state.shares import Holder
 from signalpost.words import quoted
 
 _OF_PLUGINS = 'keys of state that start with "_" belong to plugins'

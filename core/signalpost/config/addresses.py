@@ -1,7 +1,8 @@
 """The addresses that endpoints listen on, and the origins that may reach them, each in one form."""
 
 import re
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from signalpost.websocket.head import DEFAULT_PORTS
@@ -115,3 +116,16 @@ def _is_host_name(text: str) -> bool:
     """Return whether a text is the name of a host, perhaps with the root's dot at its end."""
     name = text.removesuffix(".")
     return len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """Return what one machine has: its address; of IPv6 the network of 64 bits, whose addresses are all its own."""
+    if ":" not in address:
+        return address
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else found
+    return found.packed[:8].hex(":", 2) if mapped is None else str(mapped)

@@ -10,7 +10,7 @@ from pathlib import Path
 from signalpost.config.addresses import parse_address, parse_host, parse_origin
 from signalpost.config.headers import read_headers
 from signalpost.config.model import UNIX, CompressionConfig, EndpointConfig, KeepaliveConfig, Scheme, ServerConfig
-from signalpost.config.section import Section
+from signalpost.config.section import Section, check_names
 from signalpost.config.tls import check_certificates, read_tls
 from signalpost.errors import OperatorError
 from signalpost.presence import is_folder
@@ -64,22 +64,12 @@ def read_endpoints(root: Section, folder: Path) -> Endpoints:
     sections = list(root.sections("endpoints"))
     read = [(section, _read_endpoint(section, folder)) for section in sections]
     sound = [(section, config) for section, config in read if config is not None]
-    _check_names(sections)
+    check_names(sections, "endpoint")
     _check_ports(sound)
     check_certificates(sound)
     declared = root.data.get("endpoints")
     complete = len(sound) == (len(declared) if isinstance(declared, list) else -1)
     return Endpoints(tuple(config for _, config in sound), complete)
-
-
-def _check_names(sections: Sequence[Section]) -> None:
-    places: dict[str, str] = {}
-    for section in sections:
-        name = section.text("name")
-        if name in places:
-            section.problem("name", f"the name {quoted(name)} is taken by the endpoint at {places[name]}")
-        elif name is not None:
-            places[name] = section.place("name")
 
 
 def _wrong_kind(endpoint: EndpointConfig, fitting: Sequence[str]) -> str:

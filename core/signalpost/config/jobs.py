@@ -49,19 +49,6 @@ def read_schedules(root: Section, reader: StepReader) -> tuple[JobConfig, ...]:
     return tuple(schedule for schedule in read if schedule is not None)
 
 
-def check_names(root: Section) -> None:
-    """Report timers and schedules of one name."""
-    places: dict[str, str] = {}
-    for section in (*root.sections("timers"), *root.sections("schedules")):
-        name = section.text("name")
-        if name is None:
-            continue
-        place = section.place("name")
-        if name in places:
-            section.problem("name", f"the name {quoted(name)} is taken by the job at {places[name]}")
-        places.setdefault(name, place)
-
-
 def _read_timer(section: Section, reader: StepReader) -> JobConfig | None:
     name = section.text("name")
     every = section.quantity("every", parse_duration)

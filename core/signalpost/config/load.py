@@ -8,13 +8,13 @@ from signalpost.config.actions import ActionRule, StepReader
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_state
 from signalpost.config.gaps import Gaps, gaps_of
-from signalpost.config.jobs import check_names, read_schedules, read_timers
+from signalpost.config.jobs import read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import PluginsConfig, ServerConfig
 from signalpost.config.routes import read_routes
 from signalpost.config.schema.definition import compose_schema
 from signalpost.config.schema.judge import check_shape
-from signalpost.config.section import Section, find_folder
+from signalpost.config.section import Section, check_names, find_folder
 from signalpost.config.signals import read_signals
 from signalpost.config.state import read_state
 from signalpost.errors import ConfigError, Problem
@@ -87,7 +87,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     endpoints = read_endpoints(root, folder)
     routes = read_routes(root, endpoints, folder, reader)
     signals = read_signals(root, endpoints, folder, reader)
-    check_names(root)
+    check_names((*root.sections("timers"), *root.sections("schedules")), "job")
     plugins = _read_plugins(root, folder)
     private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
     check_served(root.report, routes, private)

@@ -5,7 +5,7 @@ here it counts as not given, and everything else can still be judged.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -117,56 +117,56 @@ class Section:
             return None
 
 
+def check_names(sections: Iterable[Section], what: str) -> None:
+    """Report each name that one before has, too."""
+    places: dict[str, str] = {}
+    for section in sections:
+        name = section.text("name")
+        if name in places:
+            section.problem("name", f"the name {quoted(name)} is taken by the {what} at {places[name]}")
+        elif name is not None:
+            places[name] = section.place("name")
+
+
 def find_file(section: Section, name: str, folder: Path) -> Path | None:
     """Return the absolute path of the file that a key names; None, and a problem, if it cannot be read."""
-    path = _absolute(section, name, folder)
-    if path is None:
-        return None
-    if is_folder(path):
-        section.problem(name, f"{quoted(section.data[name])} is a folder; a file is meant here")
-        return None
-    section.report.files[path] = None
-    return path if _is_there(section, name, path, folder, "file") else None
+    return _find(section, name, folder, "file")
 
 
 def find_folder(section: Section, name: str, folder: Path) -> Path | None:
     """Return the absolute path of the folder that a key names; None, and a problem, if it cannot be read."""
-    path = _absolute(section, name, folder)
-    if path is None:
-        return None
-    if is_file(path):
-        section.problem(name, f"{quoted(section.data[name])} is a file; a folder is meant here")
-        return None
-    return path if _is_there(section, name, path, folder, "folder") else None
+    return _find(section, name, folder, "folder")
 
 
-def _absolute(section: Section, name: str, folder: Path) -> Path | None:
+def _find(section: Section, name: str, folder: Path, kind: str) -> Path | None:
     text = section.text(name)
     if text is None:
         return None
-    if "\0" in text:
-        section.problem(name, "a file's name has no null characters")
+    path = Path(os.path.normpath(folder / text))
+    if kind == "file" and "\0" not in text and not is_folder(path):
+        section.report.files[path] = None
+    fault = _fault(quoted(text), path, folder, kind)
+    if fault:
+        section.problem(name, fault)
         return None
-    return Path(os.path.normpath(folder / text))
+    return path
 
 
-def _is_there(section: Section, name: str, path: Path, folder: Path, kind: str) -> bool:
-    """Report a file or folder that is missing, something else, or not ours to read."""
-    text = quoted(section.data[name])
+def _fault(text: str, path: Path, folder: Path, kind: str) -> str:
+    """Return what is wrong with a path: nothing is there, something else is, or it is not ours to read."""
+    is_kind, other, is_other = (is_file, "folder", is_folder) if kind == "file" else (is_folder, "file", is_file)
+    if "\0" in str(path):
+        return "a file's name has no null characters"
+    if is_other(path):
+        return f"{text} is a {other}; a {kind} is meant here"
     try:
         path.stat()
     except FileNotFoundError:
         slashes = "; folders are parted by /, not by a backslash" if "\\" in text else ""
-        section.problem(name, f"no {kind} {text} in the folder of routes.yaml ({path}){meant(path, folder)}{slashes}")
-        return False
+        return f"no {kind} {text} in the folder of routes.yaml ({path}){meant(path, folder)}{slashes}"
     except OSError as error:
-        section.problem(name, f"the {kind} {text} cannot be read: {reason(error)}")
-        return False
-    if not (is_file(path) if kind == "file" else is_folder(path)):
-        section.problem(name, f"{text} is not a {kind}")
-        return False
+        return f"the {kind} {text} cannot be read: {reason(error)}"
+    if not is_kind(path):
+        return f"{text} is not a {kind}"
     needed = os.R_OK if kind == "file" else os.R_OK | os.X_OK
-    if not os.access(path, needed):
-        section.problem(name, f"the {kind} {text} may not be read by this user")
-        return False
-    return True
+    return "" if os.access(path, needed) else f"the {kind} {text} may not be read by this user"

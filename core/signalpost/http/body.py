@@ -6,7 +6,6 @@ of a body, the other reads as another client's next request.
 
 import re
 from enum import Enum, auto
-from typing import Protocol
 
 MOST_CHUNKS = 1_024
 """Chunks that are read before others get their turn."""
@@ -29,19 +28,23 @@ class MalformedBodyError(Exception):
     """A body is not framed as declared; its end is unknown."""
 
 
-class Body(Protocol):
-    """The framing of one body.
+class SizedBody:
+    """A body whose length is known (RFC 9112 section 6.2).
 
     Attributes:
         length: bytes that the body is known to have at least.
 
     """
 
-    length: int
+    __slots__ = ("_left", "length")
+
+    def __init__(self, length: int) -> None:
+        self.length = self._left = length
 
     @property
     def done(self) -> bool:
         """Whether all of it has been read."""
+        return not self._left
 
     def read(self, buffer: bytearray, body: bytearray) -> bool:
         """Move received bytes of the body.
@@ -57,23 +60,6 @@ class Body(Protocol):
             MalformedBodyError: it is not framed as declared; each further read raises it again.
 
         """
-
-
-class SizedBody:
-    """A body whose length is known (RFC 9112 section 6.2). The rest is as in `Body`."""
-
-    __slots__ = ("_left", "length")
-
-    def __init__(self, length: int) -> None:
-        self.length = self._left = length
-
-    @property
-    def done(self) -> bool:
-        """Whether all of it has been read."""
-        return not self._left
-
-    def read(self, buffer: bytearray, body: bytearray) -> bool:
-        """Move received bytes; see `Body.read`."""
         part = buffer[: self._left]
         del buffer[: len(part)]
         self._left -= len(part)
@@ -92,7 +78,7 @@ class _Next(Enum):
 
 
 class ChunkedBody:
-    """A body in chunks (RFC 9112 section 7.1). The rest is as in `Body`."""
+    """A body in chunks (RFC 9112 section 7.1). The rest is as in `SizedBody`."""
 
     __slots__ = ("_extensions", "_left", "_next", "_trailers", "length")
 
@@ -109,7 +95,7 @@ class ChunkedBody:
         return self._next is _Next.NOTHING
 
     def read(self, buffer: bytearray, body: bytearray) -> bool:
-        """Move received bytes, a thousand chunks at most; see `Body.read`."""
+        """Move received bytes, a thousand chunks at most; see `SizedBody.read`."""
         at = chunks = 0
         try:
             while not self.done and chunks < MOST_CHUNKS:
@@ -172,6 +158,10 @@ class ChunkedBody:
             raise MalformedBodyError
         self._trailers += end - at
         return end
+
+
+Body = SizedBody | ChunkedBody
+"""The framing of one body."""
 
 
 def _line_end(buffer: bytearray, at: int, most: int) -> int:

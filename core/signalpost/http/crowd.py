@@ -1,15 +1,13 @@
 """Connections that the server waits for: if there are too many, the oldest of the address with the most is closed."""
 
-import socket
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol
 
+from signalpost.config.addresses import network_of
+
 MOMENT = 0.05
 """Seconds after which a connection from `add_soon` is added."""
-
-_NETWORK = 8  # bytes: one household, or one machine, has at least a /64 of IPv6 (RFC 6177)
-_MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291 section 2.5.5.2: an IPv4 address written as one of IPv6
 
 
 class Member(Protocol):
@@ -56,10 +54,10 @@ class Crowd:
     ) -> None:
         self._most = most
         self._call_soon = call_soon
-        self._addresses: dict[Member, bytes | str] = {}
+        self._addresses: dict[Member, str] = {}
         # Ordered: finding the first key of a dict is slow after many removals from its front.
-        self._members: dict[bytes | str, OrderedDict[Member, None]] = {}
-        self._sizes: dict[int, OrderedDict[bytes | str, None]] = {}
+        self._members: dict[str, OrderedDict[Member, None]] = {}
+        self._sizes: dict[int, OrderedDict[str, None]] = {}
         self._largest = 0
         self._scheduled = False
         self._call_later = call_later
@@ -128,7 +126,7 @@ class Crowd:
             self.remove(oldest)
             oldest.evict()
 
-    def _count(self, address: bytes | str, before: int, after: int) -> None:
+    def _count(self, address: str, before: int, after: int) -> None:
         """Note that an address has one member more or less."""
         if before:
             same = self._sizes[before]
@@ -139,14 +137,3 @@ class Crowd:
             self._sizes.setdefault(after, OrderedDict())[address] = None
         if after > self._largest or self._largest not in self._sizes:
             self._largest = after
-
-
-def network_of(host: str) -> bytes | str:
-    """Return what counts as one address: an IPv4 address, the first 64 bits of an IPv6 one, or other text as it is."""
-    if ":" not in host:
-        return host
-    try:
-        packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    except OSError:
-        return host
-    return socket.inet_ntop(socket.AF_INET, packed[12:]) if packed.startswith(_MAPPED) else packed[:_NETWORK]

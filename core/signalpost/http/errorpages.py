@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from http import HTTPStatus
+from pathlib import Path
 
 import orjson
 from sanic.compat import Header
@@ -61,27 +62,7 @@ _DETAILS: Mapping[int, str] = {
 _LAST_STATUS = 599
 _MOST_TYPES, _MOST_PARAMETERS = 64, 8  # number of media ranges of Accept that are read
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{status} {phrase}</title>
-<style>
-:root {{ --paper: #f6f5f1; --ink: #23272e; --dim: #6a7079; --lamp: #c8372d; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --paper: #16191e; --ink: #e8e6e1; --dim: #969ca6; --lamp: #f0655a; }} }}
-body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: var(--paper); color: var(--ink);
-  font: 1.05rem/1.6 system-ui, sans-serif; }}
-main {{ max-width: 30rem; padding: 2rem; border-left: .3rem solid var(--lamp); }}
-strong {{ display: block; font-size: 3.5rem; line-height: 1; letter-spacing: -.03em; }}
-h1 {{ margin: .5rem 0; font-size: 1.25rem; }}
-p {{ margin: 0; color: var(--dim); overflow-wrap: anywhere; }}
-</style>
-</head>
-<body><main><strong>{status}</strong><h1>{phrase}</h1><p>{detail}</p></main></body>
-</html>
-"""
+_PAGE = Path(__file__).with_name("errorpage.html").read_text(encoding="utf-8")
 
 # The page loads nothing and runs nothing, whatever is injected into it.
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
@@ -134,7 +115,7 @@ class ErrorPages(ErrorHandler):
         if isinstance(exception, HandshakeRejection):
             return failure(request, exception.status, detail=exception.detail, headers=exception.headers)
         if isinstance(exception, MethodNotAllowed) and request.method == "OPTIONS":
-            guard = _guard_of(request)
+            guard: Guard | None = getattr(request.app.router, "guard", None)
             shared = {} if guard is None else guard.preflight(request, exception.headers.get("Allow", ""))
             return HTTPResponse(status=204, headers={**exception.headers, **shared})
         status, headers = 500, None
@@ -203,11 +184,6 @@ def _said(of_route: RouteHeaders | None, status: int, guard: Guard | None) -> tu
     if of_route is None or status >= HTTPStatus.BAD_REQUEST:
         return said, True
     return {**said, **dict(of_route.values)} if of_route.values else said, of_route.own
-
-
-def _guard_of(request: Request) -> Guard | None:
-    guard: Guard | None = getattr(request.app.router, "guard", None)
-    return guard
 
 
 @lru_cache(maxsize=64)

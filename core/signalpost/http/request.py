@@ -148,15 +148,9 @@ class WebRequest(Request[Any, Any]):
         super().reset_response()
         self._response_middleware_started = False
 
-    def get_args(
-        self,
-        keep_blank_values: bool = True,
-        strict_parsing: bool = False,
-        encoding: str = "utf-8",
-        errors: str = "replace",
-    ) -> RequestParameters:
+    def get_args(self, keep_blank_values: bool = True, *others: Any, **named: Any) -> RequestParameters:
         """Return the values of each parameter of the query."""
-        return super().get_args(keep_blank_values, strict_parsing, encoding, errors)
+        return super().get_args(keep_blank_values, *others, **named)
 
     args = property(get_args)
 
@@ -164,15 +158,9 @@ class WebRequest(Request[Any, Any]):
         """Return the fields of a form."""
         return super().get_form(keep_blank_values)
 
-    def get_query_args(
-        self,
-        keep_blank_values: bool = True,
-        strict_parsing: bool = False,
-        encoding: str = "utf-8",
-        errors: str = "replace",
-    ) -> list[tuple[str, str]]:
+    def get_query_args(self, keep_blank_values: bool = True, *others: Any, **named: Any) -> list[tuple[str, str]]:
         """Return the parameters of the query, one after the other."""
-        return super().get_query_args(keep_blank_values, strict_parsing, encoding, errors)
+        return super().get_query_args(keep_blank_values, *others, **named)
 
     query_args = property(get_query_args)
 

@@ -39,13 +39,13 @@ from signalpost.jsonschemas.keywords import (
     with_own_keywords,
 )
 from signalpost.jsonschemas.rejection import (
+    TOO_DEEP,
+    TOO_LARGE,
+    UNEXPLAINED,
     Rejection,
     explain_error,
     refusal_of,
     too_costly,
-    too_deep,
-    too_large,
-    unexplained,
 )
 from signalpost.jsonschemas.unions import without_unions
 from signalpost.jsonschemas.walk import pairs
@@ -69,7 +69,6 @@ _MANY_VALUES, _MANY_KILOBYTES, _LONG_TEXT = 30_000, 1_024, 16_384
 # Keywords whose check can raise instead of answering: `uniqueItems` gives up on items nested deeper than 255 levels,
 # while every other keyword walks any depth that orjson lets through.
 _UNIQUE = frozenset({"uniqueItems"})
-_CAN_RAISE = _UNIQUE
 _SLOW = frozenset({"uniqueItems", "multipleOf"})
 _WITH_CONDITIONS = (
     jsonschema_rs.Draft7Validator,
@@ -129,7 +128,7 @@ class SchemaGate:
         weighed = _Weighed.compile(plain, validator)
         cost = cost_of(plain, partial(plain_cost, _checks_formats(plain, validator)))
         explainer = _Explainer.compile(plain, validator, _engine, cost)
-        accepts = _guarded(validator) if _may_raise(plain) else validator.is_valid
+        accepts = _guarded(validator) if _uses(plain, _UNIQUE) else validator.is_valid
         return cls(accepts, _short(plain, cost, weighed), document, explainer, weighed)
 
     @property
@@ -194,16 +193,16 @@ class _Explainer:
 
     def explain(self, instance: Any) -> Rejection:
         if self.validator is None:
-            return unexplained()
+            return UNEXPLAINED
         if not self._affords(instance):
-            return too_large()
+            return TOO_LARGE
         try:
             self.validator.validate(instance)
         except ValidationError as error:
             return explain_error(error, instance)
         except ValueError:  # the engine copies what it explains, and copies 255 levels at most
-            return too_deep()
-        return unexplained()
+            return TOO_DEEP
+        return UNEXPLAINED
 
     def _affords(self, instance: Any) -> bool:
         """Whether explaining takes no longer than it may; short texts are not looked at."""
@@ -271,7 +270,7 @@ class _Weighed:
             return None
         self.meter.start()
         found = self.explainer.explain(instance)
-        return found if self.meter.left >= 0 else too_large()
+        return found if self.meter.left >= 0 else TOO_LARGE
 
     def _affords(self, text: bytes) -> bool:
         """Whether there is time for what a text holds."""
@@ -355,11 +354,6 @@ def _plain(document: Any) -> Any:
     if isinstance(document, Sequence) and not isinstance(document, str | bytes):
         return [_plain(value) for value in document]
     return document
-
-
-def _may_raise(document: Any) -> bool:
-    """Whether the schema uses a keyword of `_CAN_RAISE`. Errs on the safe side."""
-    return _uses(document, _CAN_RAISE)
 
 
 def _uses(document: Any, keywords: frozenset[str]) -> bool:

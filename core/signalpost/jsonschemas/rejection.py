@@ -64,25 +64,20 @@ class Rejection:
     detail: str
 
 
-def unexplained() -> Rejection:
-    """Make the answer for an instance that the engine refuses without naming a place."""
-    return Rejection("", "does not match the schema")
+UNEXPLAINED: Final = Rejection("", "does not match the schema")
+"""The engine refuses an instance without naming a place."""
 
+TOO_DEEP: Final = Rejection("", "does not match the schema, and is nested too deeply to say where")
+"""An instance is nested deeper than the engine can explain."""
 
-def too_deep() -> Rejection:
-    """Make the answer for an instance that is nested deeper than the engine can explain."""
-    return Rejection("", "does not match the schema, and is nested too deeply to say where")
+TOO_LARGE: Final = Rejection("", "does not match the schema, and is too large to say where")
+"""An instance is too large to look for the place of its rejection."""
 
 
 def too_costly(most: int | None = None) -> Rejection:
     """Make the answer for an instance that would take too long to check; `most` is how many values may be checked."""
     bound = "" if most is None or most > _MANY else f", and no more than {most} values"
     return Rejection("", f"takes too long to check against the schema: send less at once{bound}")
-
-
-def too_large() -> Rejection:
-    """Make the answer for an instance that is too large to look for the place of its rejection."""
-    return Rejection("", "does not match the schema, and is too large to say where")
 
 
 def explain_error(error: ValidationError, instance: Any) -> Rejection:

@@ -69,10 +69,6 @@ class FieldTypes:
         """Return the values of fields, of which each has all that came; of several the first, unless a list is said."""
         return {name: self._value(name, values) for name, values in fields.items() if values}
 
-    def read_each(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values of which there is one each."""
-        return self.read({name: (value,) for name, value in values.items()})
-
     def _value(self, name: str, values: Sequence[Any]) -> Any:
         known = self.properties.get(name, self.further)
         if "array" in known.kinds and "string" not in known.kinds:

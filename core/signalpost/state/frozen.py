@@ -25,22 +25,22 @@ _TOO_DEEP = f"more than {MAX_DEPTH} lists and mappings stand inside each other"
 
 
 def _refuse(self: object, *_arguments: Any, **_options: Any) -> NoReturn:
-    what = "list" if isinstance(self, list) else "mapping"
+    what, copy = ("list", "list") if isinstance(self, list) else ("mapping", "dict")
+    if isinstance(self, FixedList | FixedDict):
+        raise TypeError(
+            f"a {what} of arguments or settings is not changed: the next run would get what this one has made of it; "
+            f"change a copy, {copy}(…), or copy.deepcopy(…) where it goes deeper, or keep what changes in the state"
+        )
     raise TypeError(
         f"a {what} that state holds is not changed in place, since nobody would notice: put a new one there, as in "
         'state.change("names", lambda names: [*names, name]) or state.put(("votes", "tea"), 3)'
     )
 
 
-class FrozenList(list[Any]):
-    """A list that does not change. Made by `freeze`."""
+class _List(list[Any]):
+    """A list that does not change; its copies are plain ones."""
 
-    __slots__ = ("_depth", "_weight")  # underscored, so that a template's {{ state.parcel.weight }} is the entry
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        super().__init__(items)
-        self._weight = _QUOTES + _sum_of_weights(items) + len(items)
-        self._depth = _depth_above(items)
+    __slots__ = ()
 
     def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
         return list, (list(self),)
@@ -54,7 +54,32 @@ class FrozenList(list[Any]):
     __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = sort = reverse = _refuse
 
 
-class FrozenDict(dict[str, Any]):
+class _Dict(dict[Any, Any]):
+    """A mapping that does not change; its copies are plain ones."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[dict[Any, Any]], tuple[dict[Any, Any]]]:
+        return dict, (dict(self),)
+
+    def __ior__(self, other: Any) -> dict[Any, Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
+        return {**self, **dict(other)}
+
+    __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse
+
+
+class FrozenList(_List):
+    """A list that does not change. Made by `freeze`."""
+
+    __slots__ = ("_depth", "_weight")  # underscored, so that a template's {{ state.parcel.weight }} is the entry
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        super().__init__(items)
+        self._weight = _QUOTES + _sum_of_weights(items) + len(items)
+        self._depth = _depth_above(items)
+
+
+class FrozenDict(_Dict):
     """A mapping that does not change once anybody but its owner has it. Made by `freeze`, `put_at` and `take_at`."""
 
     __slots__ = ("_depth", "_owner", "_weight")
@@ -72,52 +97,17 @@ class FrozenDict(dict[str, Any]):
             self._weight = _QUOTES + weights + _SEPARATORS * len(entries)
             self._depth = _depth_above(entries.values())
 
-    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
-        return dict, (dict(self),)
 
-    def __ior__(self, other: Any) -> dict[str, Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
-        return {**self, **dict(other)}
-
-    __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse
-
-
-def _refuse_given(self: object, *_arguments: Any, **_options: Any) -> NoReturn:
-    what, copy = ("list", "list") if isinstance(self, list) else ("mapping", "dict")
-    raise TypeError(
-        f"a {what} of arguments or settings is not changed: the next run would get what this one has made of it; "
-        f"change a copy, {copy}(…), or copy.deepcopy(…) where it goes deeper, or keep what changes in the state"
-    )
-
-
-class FixedList(list[Any]):
+class FixedList(_List):
     """A list that is as the app's author has written it. Made by `fixed`."""
 
     __slots__ = ()
 
-    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
-        return list, (list(self),)
 
-    def __iadd__(self, other: Iterable[Any]) -> list[Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
-        return [*self, *other]
-
-    def __imul__(self, times: SupportsIndex) -> list[Any]:  # type: ignore[override]  # likewise
-        return [*self] * times
-
-    __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = sort = reverse = _refuse_given
-
-
-class FixedDict(dict[Any, Any]):
+class FixedDict(_Dict):
     """A mapping that is as the app's author has written it. Made by `fixed`."""
 
     __slots__ = ()
-
-    def __reduce__(self) -> tuple[type[dict[Any, Any]], tuple[dict[Any, Any]]]:
-        return dict, (dict(self),)
-
-    def __ior__(self, other: Any) -> dict[Any, Any]:  # type: ignore[override,misc]  # a new one, as of a tuple
-        return {**self, **dict(other)}
-
-    __setitem__ = __delitem__ = pop = popitem = clear = update = setdefault = _refuse_given
 
 
 def fixed(value: Any) -> Any:

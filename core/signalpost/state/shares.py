@@ -13,8 +13,6 @@ address.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from signalpost.errors import StateFullError
@@ -54,19 +52,6 @@ class _Record:
     amount: int = 0
     others: tuple[tuple[Holder, int], ...] = ()
     below: "dict[str, _Record]" = field(default_factory=dict)
-
-
-@lru_cache(maxsize=1024)
-def network_of(address: str) -> str:
-    """Return what one machine has: its address; of IPv6 the network of 64 bits, whose addresses are all its own."""
-    if ":" not in address:
-        return address
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else found
-    return found.packed[:8].hex(":", 2) if mapped is None else str(mapped)
 
 
 class Shares:
