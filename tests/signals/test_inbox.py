@@ -89,7 +89,7 @@ class House:
 
 @pytest.fixture
 async def house(request):
-    """A server with a thousand places, or as many as the test says."""
+    """A server with a thousand slots, or as many as the test says."""
     async with (
         serve(APP.format(handlers=getattr(request, "param", 1000)), plugins={"gates": PLUGIN}) as app,
         app.connect("/log") as log,
@@ -229,17 +229,17 @@ def test_a_place_that_is_not_needed_goes_to_the_next_in_line_however_long_that_i
             self.asked += 1
             return self.needs
 
-    places = HandlerSlots(1)
-    assert (places.take(), places.take(), places.crowded) == (True, False, False)
+    slots = HandlerSlots(1)
+    assert (slots.acquire(), slots.acquire(), slots.crowded) == (True, False, False)
     nobody, somebody = Waiter(needs=False), Waiter(needs=True)
     for _ in range(5_000):
-        places.line_up(nobody)
-    places.line_up(somebody)
-    assert places.crowded
-    places.give()
-    assert (nobody.asked, somebody.asked, places.crowded, places.take()) == (5_000, 1, False, False)
-    places.give()
-    assert places.take()
+        slots.line_up(nobody)
+    slots.line_up(somebody)
+    assert slots.crowded
+    slots.release()
+    assert (nobody.asked, somebody.asked, slots.crowded, slots.acquire()) == (5_000, 1, False, False)
+    slots.release()
+    assert slots.acquire()
 
 
 def test_places_may_become_more_or_fewer_while_some_are_taken():
@@ -250,20 +250,20 @@ def test_places_may_become_more_or_fewer_while_some_are_taken():
             Waiter.begun += 1
             return True
 
-    places = HandlerSlots(2)
-    assert (places.take(), places.take(), places.take()) == (True, True, False)
-    places.line_up(Waiter())
-    places.line_up(Waiter())
-    places.resize(1)
-    assert (Waiter.begun, places.crowded) == (1, True)
-    places.resize(-2)  # one place, and three are at work
-    places.give()
-    places.give()
-    assert (Waiter.begun, places.take()) == (1, False)
-    places.give()
-    assert (Waiter.begun, places.crowded) == (2, False)
-    places.give()
-    assert (places.take(), places.take()) == (True, False)
+    slots = HandlerSlots(2)
+    assert (slots.acquire(), slots.acquire(), slots.acquire()) == (True, True, False)
+    slots.line_up(Waiter())
+    slots.line_up(Waiter())
+    slots.resize(1)
+    assert (Waiter.begun, slots.crowded) == (1, True)
+    slots.resize(-2)  # one place, and three are at work
+    slots.release()
+    slots.release()
+    assert (Waiter.begun, slots.acquire()) == (1, False)
+    slots.release()
+    assert (Waiter.begun, slots.crowded) == (2, False)
+    slots.release()
+    assert (slots.acquire(), slots.acquire()) == (True, False)
 
 
 def test_parallel_without_a_handler_is_pointed_out(tmp_path):

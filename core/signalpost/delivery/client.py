@@ -273,7 +273,7 @@ class Client:
                 fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)  # tcp(7): SIOCOUTQ
         return self.waiting + int(_INT.unpack(held)[0])
 
-    def allow(self, limit: int, policy: SlowPolicy | LatestBy) -> None:
+    def set_outbox(self, limit: int, policy: SlowPolicy | LatestBy) -> None:
         """Change how many bytes may wait for the client. What waits already stays under the earlier policy."""
         self._limit = limit
         self.policy = policy

@@ -50,7 +50,7 @@ class Inbound:
         """Whether less than half of the bytes are held: then it is fine to buffer what could wait elsewhere."""
         return self.most is None or self.held * 2 < self.most
 
-    def take(self, count: int) -> bool:
+    def acquire(self, count: int) -> bool:
         """Reserve a number of bytes; False reserves none and is logged, at most one line per second."""
         if self._holders:
             self._make_room(count)
@@ -89,7 +89,7 @@ class Inbound:
                 self._refused.add()
             holder.give_up_inbound()
 
-    def give(self, count: int) -> None:
+    def release_bytes(self, count: int) -> None:
         """Release bytes that were reserved."""
         self.held -= count
 

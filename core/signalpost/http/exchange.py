@@ -164,7 +164,7 @@ class Exchange(Http):
         if at == -1:
             at = await self._await_head()
         owner = self._owner
-        if not owner.intake.turns.take():
+        if not owner.intake.turns.acquire():
             owner.hold_the_clock()
             await owner.intake.turns.place()
         if not self._take_known_head(at):

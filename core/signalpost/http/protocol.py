@@ -127,7 +127,7 @@ class HandingOver(HttpProtocol):
         self.intake.newcomers.remove(self)
         self.intake.waiting.remove(self)
         self._end_request()
-        self.intake.inbound.give(self._held)
+        self.intake.inbound.release_bytes(self._held)
         self._held = 0
         self._discarding = True
 
@@ -221,7 +221,7 @@ class HandingOver(HttpProtocol):
         self._idle = True
         left = len(self.recv_buffer)
         if self._held != left:
-            self.intake.inbound.give(self._held - left)
+            self.intake.inbound.release_bytes(self._held - left)
             self._held = left
         if self._first:
             self._due = self._begun + self.request_timeout
@@ -265,7 +265,7 @@ class HandingOver(HttpProtocol):
         """Ignore all further bytes: the connection ends with the response."""
         self._discarding = True
         self.recv_buffer.clear()
-        self.intake.inbound.give(self._held)
+        self.intake.inbound.release_bytes(self._held)
         self._held = 0
         if self.transport is not None and not self.transport.is_closing():
             self._paused = False
@@ -309,7 +309,7 @@ class HandingOver(HttpProtocol):
         self._time = now = monotonic()
         if self._due == math.inf:
             self._due = now + self.request_timeout
-        if not self.intake.inbound.take(len(data)):
+        if not self.intake.inbound.acquire(len(data)):
             self._refuse()
             return
         self._held += len(data)

@@ -43,7 +43,7 @@ class Turns:
         self._loop: asyncio.AbstractEventLoop | None = None  # looking it up takes longer than the rest
         self._scheduled = False
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Use this turn at once if it has room; return False if it has none."""
         if self._left and not self._queue:
             self._left -= 1
@@ -61,7 +61,7 @@ class Turns:
 
     async def wait(self) -> None:
         """Wait for a turn; return at once if this one has room."""
-        if not self.take():
+        if not self.acquire():
             await self.place()
 
     def _schedule(self) -> None:

@@ -169,7 +169,7 @@ class Inbox:
         """Handle a message now, or when its turn comes."""
         if self._workers < self._parallel:
             self._workers += 1
-            if self._slots.take():
+            if self._slots.acquire():
                 self._start(entry)
                 return
             self._slots.line_up(self)
@@ -305,4 +305,4 @@ class Inbox:
             raise
         finally:
             self._leave()
-            self._slots.give()
+            self._slots.release()

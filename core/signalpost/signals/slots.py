@@ -30,7 +30,7 @@ class HandlerSlots:
         """Whether a waiter is queued."""
         return bool(self._line)
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Acquire a slot; return False if none is free, or if a waiter is queued."""
         if self._free <= 0:
             return False
@@ -41,7 +41,7 @@ class HandlerSlots:
         """Queue a waiter behind all others; the same waiter may be queued several times."""
         self._line.append(waiter)
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Release a slot: to the first waiter, if there is one."""
         if self._free >= 0:  # else more handlers run than there are slots now
             while self._line:

@@ -31,7 +31,7 @@ MAX_READ_PER_TURN = 32_768
 """Bytes that are read from one client in one loop turn: more would delay all others. libuv alone reads up to 8 MB,
 which may be a million frames without a payload."""
 
-SMALL_MOUTHFUL = 4_096
+MAX_COMPRESSED_READ_PER_TURN = 4_096
 """The same if messages may be compressed: a kilobyte may need a megabyte of inflating, reading and answering."""
 
 FRAME = 64
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
         "_hub",
         "_inbound",
         "_keepalive",
-        "_mouthful",
+        "_max_read",
         "_node",
         "_parting",
         "_pauses",
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
         self._allowance = allowance
         self._clockwork = clockwork
         self._inbound = inbound
-        self._mouthful = SMALL_MOUTHFUL if reader.inflates else MAX_READ_PER_TURN
+        self._max_read = MAX_COMPRESSED_READ_PER_TURN if reader.inflates else MAX_READ_PER_TURN
         self._client: Client
         self._session: Session
         self._hub: Hub
@@ -231,7 +231,7 @@ class Connection(asyncio.Protocol):
 
     def set_limits(self, limits: LimitsConfig) -> None:
         """Apply other limits to the client from now on."""
-        self._reader.allow(limits.message)
+        self._reader.set_limit(limits.message)
         pace = pace_of(limits)
         if pace is None or self._allowance is None:
             self._allowance = allowance_of(pace, asyncio.get_running_loop().time)
@@ -248,16 +248,16 @@ class Connection(asyncio.Protocol):
         if self._ahead is not None:
             self._keep(self._ahead, data)
             return
-        if len(data) > self._mouthful:
-            data = self._leave(data)
+        if len(data) > self._max_read:
+            data = self._postpone(data)
         self._read(data)
 
-    def _leave(self, data: bytes) -> bytes:
+    def _postpone(self, data: bytes) -> bytes:
         """Return the first part of the bytes, and leave the rest to the next turns; until then nothing more is read."""
-        self._ahead = Ahead(data[self._mouthful :])
+        self._ahead = Ahead(data[self._max_read :])
         self._stop_reading()
         self._read_on_soon()
-        return data[: self._mouthful]
+        return data[: self._max_read]
 
     def _read_on_soon(self) -> None:
         if not self._reads_on:
@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
         ahead = self._ahead
         if ahead is None or self._pauses:  # it has ended, or the end of a pause continues here
             return
-        data = ahead.take(self._mouthful)
+        data = ahead.take(self._max_read)
         if ahead:
             self._read_on_soon()
         else:

@@ -71,7 +71,7 @@ class ClientReload:
         node.hub.move(client, resolved.path, resolved.place, resolved.ward)
         client.endpoint = endpoint
         client.params = resolved.params
-        client.allow(slow.buffer or node.generation.limits.outbox, slow.policy)
+        client.set_outbox(slow.buffer or node.generation.limits.outbox, slow.policy)
         connection.set_limits(node.generation.limits)
         self._moved.append((connection, resolved.rule))
 

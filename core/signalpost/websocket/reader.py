@@ -101,7 +101,7 @@ class FrameReader:
         """How many bytes of the current frame are missing, and the bytes of its header received so far."""
         return (0 if self._frame is None else self._frame.missing), self._tail
 
-    def allow(self, limit: int) -> None:
+    def set_limit(self, limit: int) -> None:
         """Limit messages to `limit` bytes; for a message that has begun, the missing part must fit."""
         self._limit = limit
 
