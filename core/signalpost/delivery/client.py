@@ -88,6 +88,11 @@ class Client:
           v                                      |
         indirect  frames wait in its outbox, bounded; a chunk at a time goes to the transport (always so with TLS)
 
+    And it is somewhere on its way, as `arriving`, `closing` and `heeded` say::
+
+        arriving --hub.admit--> here --close, drop, or the peer is gone--> closing --hub.forget--> gone
+                                                                  heeded: what it had sent is still handled
+
     The policy applies to the client's waiting frames only while the transport holds bytes back: until then, frames of a
     loop turn are on their way.
 

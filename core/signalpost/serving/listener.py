@@ -52,6 +52,10 @@ class PreparedListener:
 class Listener:
     """One port that is served.
 
+    ::
+
+        made --open--> open --accept--> accepting --stop_accepting--> finishing requests --stop--> gone
+
     Args:
         port: bound.
         rules: all routes of the plan; those of the port's endpoint are served.
