@@ -1,4 +1,4 @@
-"""APScheduler, which reads the metadata of all packages as it is imported: one that cannot be read ends nothing."""
+"""APScheduler, which reads the metadata of all packages on import: unreadable metadata must not stop the import."""
 
 import importlib.metadata
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from signalpost.plugins.entries import installed_entries
 
 
 def _entry_points(*, group: str) -> EntryPoints:
-    """Stand for `importlib.metadata.entry_points`, which raises where one package's entry points cannot be read."""
+    """Replace `importlib.metadata.entry_points`, which raises if one package's entry points cannot be read."""
     return EntryPoints(installed_entries(group, []))
 
 

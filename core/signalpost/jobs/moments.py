@@ -1,7 +1,7 @@
 """When jobs are due: pure, without clock, loop or APScheduler.
 
-Moments are kept in UTC: Python compares and subtracts two datetimes of one zone by their wall clocks, which is
-wrong across a clock change.
+Moments are in UTC: Python compares and subtracts two datetimes of one zone by their wall clocks, which is wrong across
+a clock change.
 """
 
 from collections.abc import Callable
@@ -40,21 +40,21 @@ class TimerMoments:
             return None
 
     def allows(self, moment: datetime) -> bool:  # noqa: ARG002 - schedules look at it
-        """Return whether the job may run at `moment`: a timer always may."""
+        """Return whether the job may run at `moment`: always for a timer."""
         return True
 
     def shown(self, moment: datetime) -> datetime:
-        """Return `moment` in the zone that people read it in: a timer has none, so UTC."""
+        """Return `moment` in the zone for display: UTC, since a timer has none."""
         return moment.astimezone(UTC)
 
     def shifted(self, step: timedelta) -> "TimerMoments":
-        """Return the same pace after the clock was set by `step`."""
+        """Return the same timer after the clock was set by `step`."""
         return replace(self, anchor=self.anchor + step)
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleMoments:
-    """The moments of a schedule: what any of its expressions gives, each moment once.
+    """The moments of a schedule: those of all its expressions, each moment once.
 
     Attributes:
         zone: the expressions are read in.
@@ -77,14 +77,14 @@ class ScheduleMoments:
         return first if first is not None and self.allows(first) else None
 
     def allows(self, moment: datetime) -> bool:
-        """Return whether the job may run at `moment`: not before its start nor after its end."""
+        """Return whether the job may run at `moment`: not before its start and not after its end."""
         moment = moment.astimezone(UTC)
         early = self.start is not None and moment < self.start.astimezone(UTC)
         late = self.end is not None and moment > self.end.astimezone(UTC)
         return not early and not late
 
     def shown(self, moment: datetime) -> datetime:
-        """Return `moment` in the zone that people read it in: the schedule's."""
+        """Return `moment` in the zone for display: the schedule's."""
         return moment.astimezone(self.zone)
 
 
@@ -97,10 +97,10 @@ def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = syst
     Args:
         job: of a plan.
         started: aware.
-        local: gives the system's time zone; whoever asks for many jobs looks for it once.
+        local: returns the system's time zone; a caller with many jobs looks it up once.
 
     Raises:
-        OperatorError: a schedule names no time zone and the system's cannot be told.
+        OperatorError: a schedule names no time zone and the system's cannot be determined.
 
     """
     timing = job.timing
@@ -111,18 +111,18 @@ def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = syst
 
 
 def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
-    """Return when a job will run if it is started at `after`, for people to read.
+    """Return when a job will run if it is started at `after`, for display.
 
     Args:
         job: of a plan.
         after: aware; a run on start is at this moment.
-        count: how many runs to give at most.
+        count: maximum number of runs to return.
 
     Returns:
-        Fewer than `count` if the job's limit or its end comes before; a schedule's in its time zone, a timer's in UTC.
+        Fewer than `count` if the job's limit or its end comes first; in a schedule's time zone, for a timer in UTC.
 
     Raises:
-        OperatorError: a schedule names no time zone and the system's cannot be told.
+        OperatorError: a schedule names no time zone and the system's cannot be determined.
 
     """
     moments = moments_of(job, after)

@@ -21,22 +21,22 @@ from signalpost.words import did_you_mean
 LOG = logging.getLogger(__name__)
 
 GRACE = 5.0
-"""Seconds that runs get to finish when the server stops."""
+"""Seconds in which runs may finish when the server stops."""
 
-_CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to clean up
+_CANCEL_GRACE = 1.0  # seconds in which a cancelled run may clean up
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """How a job does.
+    """The status of a job.
 
     Attributes:
         kind: timer or schedule.
-        runs: how many have begun; what was invoked by hand does not count.
+        runs: how many have begun, without those started by hand.
         running: how many are under way.
         next_run: aware; None if there is none, or the server does not run.
-        last_error: what went wrong when last a run failed; one line.
-        paused: whether no more runs begin for now.
+        last_error: the error of the last failed run; one line.
+        paused: whether no runs begin for now.
 
     """
 
@@ -50,15 +50,15 @@ class JobStatus:
 
 
 class JobRunner:
-    """Runs jobs, each at its moments, none waiting for another.
+    """Runs jobs, each at its moments, independently of each other.
 
     Args:
         jobs: of a plan; their names are unique.
-        shared: what their events share with those of signals and routes.
+        shared: by their events and those of signals and routes.
         broadcast: sends their broadcasts.
-        work: where their runs count as under way.
-        clock: where the time comes from.
-        observer: hears of runs; None if nobody wants to.
+        work: counts their runs as under way.
+        clock: the source of the time.
+        observer: notified of runs; None for no observer.
 
     """
 
@@ -81,15 +81,15 @@ class JobRunner:
         self._started = False
         self._series: dict[str, Series] = {}
         self._paused: set[str] = set()
-        self._left: list[Series] = []  # of jobs that are gone, while a run of theirs is under way
+        self._left: list[Series] = []  # of removed jobs, while a run of theirs is under way
         self._scheduler: JobScheduler | None = None  # between start and stop
 
     def start(self) -> None:
-        """Run what is to be run on start, and begin to follow the clock. Needs a running loop; once only.
+        """Run the jobs that run on start, and start following the clock. Needs a running loop; only once.
 
         Raises:
             RuntimeError: it was started before.
-            OperatorError: a schedule names no time zone and the system's cannot be told.
+            OperatorError: a schedule names no time zone and the system's cannot be determined.
 
         """
         if self._started:
@@ -105,17 +105,17 @@ class JobRunner:
     def reload(self, jobs: Sequence[Job], unchanged: Collection[str], work: Work) -> None:
         """Run the jobs of another plan from now on.
 
-        Those that are unchanged keep their moments and their count of runs, and do what the new plan has for them. The
-        others stop, and new ones start as at the start of the server. Runs under way finish.
+        Unchanged jobs keep their moments and their count of runs, and run what the new plan defines. The others stop,
+        and new ones start as at the start of the server. Runs under way finish.
 
         Args:
             jobs: all of the new plan.
-            unchanged: names of those that are the same in both.
-            work: where runs count as under way from now on.
+            unchanged: names of the jobs that are the same in both.
+            work: counts runs as under way from now on.
 
         Raises:
             RuntimeError: the server does not run.
-            OperatorError: a schedule names no time zone and the system's cannot be told. Nothing has changed then.
+            OperatorError: a schedule names no time zone and the system's cannot be determined. Nothing changes then.
 
         """
         if self._scheduler is None:
@@ -135,7 +135,7 @@ class JobRunner:
             self._begin(series, self._scheduler, now)
 
     def _series_of(self, jobs: Sequence[Job], now: datetime, work: Work) -> dict[str, Series]:
-        local = cache(system_zone)  # found on disk, once for all
+        local = cache(system_zone)  # read from disk, once for all
         found = {}
         for job in jobs:
             series = Series(job, moments_of(job, now, local), self._shared, self._broadcast, work, self._observer)
@@ -152,13 +152,13 @@ class JobRunner:
             scheduler.schedule(series.job.name, first, series.tick, series.after)
 
     async def stop(self, grace: float = GRACE) -> None:
-        """Begin no more runs, let those under way finish, and cancel what has not after `grace` seconds."""
+        """Start no more runs, wait for those under way, and cancel those that are not done after `grace` seconds."""
         if self._scheduler is None:
             return
         scheduler, self._scheduler = self._scheduler, None
         scheduler.remove_all_jobs()
         scheduler.shutdown(wait=False)
-        await asyncio.sleep(0)  # APScheduler ends itself in the next turn of the loop
+        await asyncio.sleep(0)  # APScheduler ends itself in the next loop turn
         await self._finish(grace)
 
     def names(self) -> Sequence[str]:
@@ -166,9 +166,9 @@ class JobRunner:
         return tuple(self._series) or tuple(job.name for job in self._jobs)
 
     def pause(self, name: str) -> None:
-        """Begin no more runs of a job by itself until `resume`; those under way finish, and `run` runs it all the same.
+        """Start no runs of a job automatically until `resume`; those under way finish, and `run` still works.
 
-        A reload leaves it paused, as long as there is a job of that name.
+        A reload leaves it paused if the new plan has a job of that name.
 
         Raises:
             LookupError: there is no job of that name.
@@ -177,7 +177,7 @@ class JobRunner:
         self._set_paused(name, True)
 
     def resume(self, name: str) -> None:
-        """Go on with a job at its next moment; what fell due meanwhile is left out.
+        """Continue a job at its next moment; runs that fell due meanwhile are skipped.
 
         Raises:
             LookupError: there is no job of that name.
@@ -193,7 +193,7 @@ class JobRunner:
             self._series[name].paused = paused
 
     def status(self, name: str) -> JobStatus:
-        """Return how a job does.
+        """Return the status of a job.
 
         Raises:
             LookupError: there is no job of that name, or none has been started yet.
@@ -216,22 +216,22 @@ class JobRunner:
         return tuple(task for series in self._series.values() for task in series.running)
 
     def wake(self) -> None:
-        """Look for what is due: the clock has been set, and whoever has done so does not want to wait."""
+        """Check what is due, at once: for a caller that has set the clock."""
         if self._scheduler is not None:
             self._scheduler.wakeup()
 
     def statuses(self) -> tuple[JobStatus, ...]:
-        """Return how all jobs do, in the order of the plan; empty before the start."""
+        """Return the status of all jobs, in the order of the plan; empty before the start."""
         return tuple(map(self.status, self._series))
 
     async def run(self, name: str) -> bool:
         """Run a job now, and wait for the end of that run.
 
-        The run counts neither towards the limit nor as a run of the series: its `TickEvent.run` is 0. It takes a
-        place among those that may be under way at once, like any other.
+        The run counts neither towards the limit nor as a run of the series: its `TickEvent.run` is 0. It counts towards
+        the runs that may be under way at once, like any other.
 
         Returns:
-            Whether it ran; False if as many runs as there may be were under way.
+            Whether it ran; False if the maximum of runs was under way.
 
         Raises:
             LookupError: there is no job of that name.
@@ -243,7 +243,7 @@ class JobRunner:
         task = self._find(name).invoke(self._clock.wall())
         if task is None:
             return False
-        await asyncio.wait([task])  # whoever stops waiting does not stop the run
+        await asyncio.wait([task])  # a caller that stops waiting does not stop the run
         return True
 
     def _find(self, name: str) -> Series:

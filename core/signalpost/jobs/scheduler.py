@@ -1,7 +1,7 @@
-"""APScheduler's AsyncIOScheduler, with its traps closed.
+"""APScheduler's AsyncIOScheduler, with its pitfalls removed.
 
-It keeps the jobs in order and wakes the loop when the first of them is due. What it does with a job that is due is
-replaced here, since by itself it
+It sorts the jobs and wakes the loop when the first of them is due. Its handling of a due job is replaced here, since by
+itself it
 
 - reads the time where it cannot be given another clock,
 - drops a run that is a second late (`misfire_grace_time`),
@@ -24,9 +24,9 @@ from typing import Any
 from signalpost.jobs.library import AsyncIOScheduler, BaseTrigger
 
 MOST_A_TURN = 20
-"""Jobs that are called in one turn of the loop; each begins a task, and all of these run in the next turn."""
+"""Jobs that are called in one loop turn; each starts a task, and all of these run in the next turn."""
 
-_STEP = 1.0  # seconds by which the wall clock must leave the steady one to count as having been set
+_STEP = 1.0  # seconds by which the wall clock must differ from the steady one to count as having been set
 
 
 def _utc_now() -> datetime:
@@ -35,12 +35,12 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where the time comes from.
+    """The source of the time.
 
     Attributes:
         wall: the time of day, in UTC. People and NTP may set it.
-        steady: seconds since whenever; it only goes on.
-        glance: seconds after which the wall clock is looked at again, to notice that it was set.
+        steady: monotonic seconds from any start.
+        glance: seconds after which the wall clock is checked again, to notice that it was set.
 
     """
 
@@ -58,7 +58,7 @@ class _Trigger(BaseTrigger):  # type: ignore[misc]  # APScheduler ships no types
         self._following = following
 
     def get_next_fire_time(self, previous_fire_time: datetime, now: datetime) -> datetime | None:
-        """Return the first moment after both: the run of one moment stands for all that were missed with it."""
+        """Return the first moment after both: one run replaces all that were missed at the same time."""
         return self._following(max(previous_fire_time, now))
 
 
@@ -66,8 +66,8 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
     """Calls each job at its moments, on the running loop. All moments are in UTC.
 
     Args:
-        clock: where the time comes from.
-        on_step: told by how much the wall clock was set, before any job is called by the new time.
+        clock: the source of the time.
+        on_step: called with the step by which the wall clock was set, before any job is called by the new time.
 
     """
 
@@ -76,7 +76,7 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         self._clock = clock
         self._on_step = on_step
         self._seen: tuple[datetime, float] | None = None
-        self._due: deque[Any] = deque()  # jobs that were due when last asked, and not called yet
+        self._due: deque[Any] = deque()  # due jobs that have not been called yet
         self._woken = False
 
     def schedule(
@@ -91,15 +91,15 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         Args:
             name: unique.
             first: the first moment.
-            launch: called with the moment that is due; it starts what is to run and returns.
-            following: gives the first moment strictly after another, or None. Asked after each launch.
+            launch: called with the due moment; starts the run and returns.
+            following: returns the first moment strictly after another, or None. Called after each launch.
 
         """
-        # APScheduler insists on arguments that fit; every call gets its own moment instead (`_call_if_due`).
+        # APScheduler checks the arguments; each call gets its own moment instead (`_call_if_due`).
         self.add_job(launch, _Trigger(following), args=(first,), id=name, name=name, next_run_time=first)
 
     def forget(self, name: str) -> None:
-        """Call a job no more; one that is over already is no error."""
+        """Stop calling a job; it is no error if the job is already over."""
         if self.get_job(name) is not None:
             self.remove_job(name)
 
@@ -113,12 +113,12 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
         self.modify_job(name, next_run_time=due)
 
     def _process_jobs(self) -> float | None:
-        """Call what is due, and return the seconds until there is something to do: APScheduler's timer asks."""
+        """Call what is due, and return the seconds until the next work: called by APScheduler's timer."""
         self._notice_step()
         now = self._clock.wall()
         store = self._lookup_jobstore("default")
         if not self._due:
-            self._due.extend(store.get_due_jobs(now))  # the first one first
+            self._due.extend(store.get_due_jobs(now))  # the earliest first
         for _ in range(min(MOST_A_TURN, len(self._due))):
             self._call(self._due.popleft(), now, store)
         if self._due:
@@ -133,7 +133,7 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
     def _call(job: Any, now: datetime, store: Any) -> None:
         due = job.next_run_time
         if due > now or store.lookup_job(job.id) is not job:
-            return  # it was put off or forgotten since it was found to be due
+            return  # it was postponed or removed since it was found to be due
         job.func(due)
         following = job.trigger.get_next_fire_time(due, now)
         if following is None:
@@ -143,7 +143,7 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
             store.update_job(job)
 
     def wakeup(self) -> None:
-        """Look for what is due in the next turn of the loop: once, however many jobs were added or put off."""
+        """Check what is due in the next loop turn: once, however many jobs were added or postponed."""
         if not self._woken:
             self._woken = True
             asyncio.get_running_loop().call_soon(self._wake)

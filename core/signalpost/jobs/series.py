@@ -1,4 +1,4 @@
-"""The runs of one job: how many there were, which are under way, and what a run does."""
+"""The runs of one job: their number, those under way, and what a run does."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from signalpost.signals.work import Work
 
 LOG = logging.getLogger(__name__)
 
-_HUNG = timedelta(seconds=60)  # after which it is said once that a timer's run is not over
+_HUNG = timedelta(seconds=60)  # seconds after which a warning says once that a timer's run is not over
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _CORRECTION = timedelta(hours=3)  # as in cron(8): a clock set back by more was wrong before
 
@@ -27,18 +27,18 @@ _CORRECTION = timedelta(hours=3)  # as in cron(8): a clock set back by more was 
 class Series:
     """The runs of one job.
 
-    A timer's runs never overlap: while one is under way, those that fall due are left out (and logged at debug
-    level; once with a warning, when it has been under way for a minute). A schedule has up to `max_runs` at once; what
-    falls due beyond them is left out with a warning. What is left out is no run: it does not count towards the limit.
+    A timer's runs never overlap: while one is under way, those that fall due are skipped (and logged at debug level;
+    once with a warning, when it has been under way for a minute). A schedule has up to `max_runs` at once; further ones
+    are skipped with a warning. A skipped run does not count towards the limit.
 
     Attributes:
-        job: what is run.
-        moments: when.
-        begun: how many runs of the series have begun; what was invoked by hand is not among them.
-        running: the runs under way, those invoked by hand included.
-        last_error: what went wrong when last a run failed; one line.
-        work: of the plan that the job is of.
-        paused: whether what falls due is left out.
+        job: to run.
+        moments: of the runs.
+        begun: how many runs of the series have begun, without those started by hand.
+        running: the runs under way, including those started by hand.
+        last_error: the error of the last failed run; one line.
+        work: of the job's plan.
+        paused: whether runs that fall due are skipped.
 
     """
 
@@ -75,7 +75,7 @@ class Series:
         self.running: set[asyncio.Task[None]] = set()
         self.last_error: str | None = None
         self._began = _LONG_AGO  # when the last run fell due
-        self._is_told = False  # that it hangs
+        self._is_told = False  # whether the warning was logged
         self._shared = shared
         self._broadcast = broadcast
 
@@ -84,7 +84,7 @@ class Series:
 
     @property
     def full(self) -> bool:
-        """Whether as many runs are under way as there may be."""
+        """Whether the maximum of runs is under way."""
         return len(self.running) >= (1 if isinstance(self.job.timing, TimerTiming) else self.job.timing.max_runs)
 
     def after(self, moment: datetime) -> datetime | None:
@@ -95,7 +95,7 @@ class Series:
         return self.moments.after(moment)
 
     def tick(self, due: datetime) -> None:
-        """Begin the run that is due, unless the series is full."""
+        """Start the run that is due, unless the series is full."""
         if self.full:
             hung = due - self._began >= _HUNG and not self._is_told
             self._is_told = self._is_told or hung
@@ -108,14 +108,14 @@ class Series:
         self._begin(self.begun, due)
 
     def invoke(self, now: datetime) -> asyncio.Task[None] | None:
-        """Begin a run outside of the series; None if it is full."""
+        """Start a run outside of the series; return None if the series is full."""
         return None if self.full else self._begin(0, now)
 
     def follow_clock(self, step: timedelta, due: datetime, now: datetime) -> datetime:
         """Return the next moment instead of `due` after the wall clock was set by `step`.
 
-        A timer keeps its pace. A schedule runs what was jumped over once, and nothing a second time, unless the
-        clock was set back so far that it must have been wrong before.
+        A timer keeps its interval. A schedule runs what the step jumped over once, and nothing twice, unless the clock
+        was set back so far that it must have been wrong before.
         """
         if isinstance(self.moments, TimerMoments):
             self.moments = self.moments.shifted(step)
@@ -150,12 +150,12 @@ class Series:
         self._observer.job_ran(self.job.name, perf_counter() - begun, failed=failed)
 
     async def _attempt(self, event: TickEvent) -> bool:
-        """Do a run; return whether it has come to its end without a failure, and report one."""
+        """Execute a run; return whether it ended without a failure, and report a failure."""
         timeout = self.job.timing.timeout
         try:
             async with asyncio.timeout(timeout) as scope:
                 await self._act(event)
-            if scope.expired():  # the handler caught its cancellation and went on to its end
+            if scope.expired():  # the handler caught its cancellation and ran to its end
                 self._report_timeout(timeout, None)
         except TimeoutError as error:
             if scope.expired():

@@ -1,9 +1,8 @@
-"""What turns one frozen value into another: a few edits where little has changed, rather than the whole.
+"""Edits that turn one frozen value into another: a few if little has changed, instead of the whole value.
 
-An edit is JSON: ``[path]`` takes out what stands at a path of names, ``[path, value]`` puts a value there, and
-``[path, start, stop, items]`` puts items in the place of some of a list. What two values have in common is told by
-identity, since nothing changes a frozen value in place (`signalpost.state.frozen`), and of texts and numbers by what
-they are.
+An edit is JSON: ``[path]`` removes the value at a path of names, ``[path, value]`` sets a value there, and ``[path,
+start, stop, items]`` replaces a slice of a list. Common parts of two values are found by identity, since frozen values
+never change (`signalpost.state.frozen`), and by equality for texts and numbers.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,7 +16,7 @@ Edit = Sequence[Any]
 
 
 def edits_between(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[Edit]:
-    """Yield what makes `new` of `old`, in the order in which it is to be done; the order of mappings included."""
+    """Yield the edits that turn `old` into `new`, in order of application; the order of mappings is preserved."""
     if _alike(old, new):
         return
     if isinstance(old, FrozenDict) and isinstance(new, FrozenDict):
@@ -29,7 +28,7 @@ def edits_between(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[Ed
 
 
 def apply_edits(value: Any, edits: Iterable[Edit]) -> Any:
-    """Return what edits make of a plain value, which is changed in place.
+    """Apply edits to a plain value, which is changed in place, and return the result.
 
     Raises:
         ValueError: they do not fit it.
@@ -58,7 +57,7 @@ def apply_edits(value: Any, edits: Iterable[Edit]) -> Any:
 
 
 def _alike(old: Any, new: Any) -> bool:
-    """Return whether two values are one, or texts or numbers that say the same; of two lists it is not asked."""
+    """Return whether two values are identical, or equal texts or numbers; lists are not compared."""
     if old is new:
         return True
     kind = type(old)
@@ -67,9 +66,9 @@ def _alike(old: Any, new: Any) -> bool:
 
 def _of_mapping(old: FrozenDict, new: FrozenDict, path: tuple[str, ...]) -> Iterator[Edit]:
     stays: Collection[str] = old
-    if len(old) > len(new) or not all(map(eq, old, new)):  # a large mapping is most often one that has only grown
+    if len(old) > len(new) or not all(map(eq, old, new)):  # a large mapping has most often only grown
         stays = [name for name in old if name in new]
-        if not all(map(eq, stays, new)):  # they stand in another order, or something new before them
+        if not all(map(eq, stays, new)):  # the order differs, or a new key comes before existing ones
             yield [list(path), new]
             return
         yield from ([[*path, name]] for name in old if name not in new)
@@ -80,7 +79,7 @@ def _of_mapping(old: FrozenDict, new: FrozenDict, path: tuple[str, ...]) -> Iter
 
 
 def _of_list(old: Sequence[Any], new: Sequence[Any], path: tuple[str, ...]) -> Iterator[Edit]:
-    """Yield what has changed of a list: items that went first, or came first, and then what is between the ends."""
+    """Yield the changes of a list: items removed or added at the front, then what is between the ends."""
     at_front = 0
     if old and new and not _alike(old[0], new[0]):
         if gone := _position(new[0], old):

@@ -1,15 +1,15 @@
-"""The file that keeps the state over restarts: SQLite, which one server holds alone.
+"""The file that preserves the state across restarts: SQLite, locked by one server.
 
-Each key of the state is a row, its value JSON. Anybody may look into the file while no server runs::
+Each key of the state is a row, its value JSON. The file can be inspected while no server runs::
 
     sqlite3 state.db "select * from state"
 
-Of a large value only what has changed is written (`signalpost.state.edits`), to a table of its own, which is put
-together with the value when it has become half as long, and when the server stops.
+Only the changes of a large value are written (`signalpost.state.edits`), to a separate table. They are merged into the
+value when they are half as long as it, and when the server stops.
 
-The file is whole after each transaction (``journal_mode = DELETE``): a copy that is put in its place is what it says,
-whatever ended the server before. With a write-ahead log, that of the old file would be played into the copy, and so
-would be the journal of a transaction in whose middle a server was killed (`signalpost.state.journal`).
+The file is complete after each transaction (``journal_mode = DELETE``): a copy that replaces it stays as it is, however
+the server ended before. With a write-ahead log, the log of the old file would be replayed into the copy. The journal of
+a killed server's transaction would be, too (`signalpost.state.journal`).
 """
 
 import json
@@ -33,26 +33,27 @@ from signalpost.state.journal import begin_count, count_on, is_foreign
 LOG = logging.getLogger(__name__)
 
 APPLICATION = 0x53506F73
-"""Stands in the file's head (``PRAGMA application_id``), so that no other program's database is taken for a state."""
+"""Stored in the file's header (``PRAGMA application_id``), so that no other program's database is mistaken for a state.
+"""
 
 VERSION = 1
 
 GONE = object()
-"""In place of a value: the key is to be taken out."""
+"""In place of a value: the key is to be removed."""
 
 _BYTE = 0xFF
-_BITS = 24  # of the first count: files that were made apart have others
-# What SQLite keeps beside its file.
+_BITS = 24  # start of the count: files created separately start at others
+# Files that SQLite stores beside its own.
 _JOURNAL = "-journal"
 _BESIDE = ("-wal", "-shm", _JOURNAL)
 _CREATE = "CREATE TABLE state (key TEXT NOT NULL UNIQUE, value TEXT NOT NULL)"
 _CREATE_EDITS = "CREATE TABLE IF NOT EXISTS edit (id INTEGER PRIMARY KEY, key TEXT NOT NULL, edit TEXT NOT NULL)"
-_LARGE = 4096  # bytes of a value of which not all is written when a part has changed
+_LARGE = 4096  # bytes of a value from which only changed parts are written
 _PUT = "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
 class StateFile:
-    """An open file. Make one with `open`. Only one thread uses it at a time.
+    """An open file. Create one with `open`. Only one thread uses it at a time.
 
     Attributes:
         path: of the file.
@@ -69,7 +70,7 @@ class StateFile:
 
     @classmethod
     def open(cls, path: Path) -> "tuple[StateFile, dict[str, Any]]":
-        """Open a file, or make it, and read its entries; from now on nobody else can.
+        """Open or create a file, lock it, and read its entries.
 
         Raises:
             StateFileError: it cannot be used; the text, one line, says why and what to do.
@@ -94,7 +95,7 @@ class StateFile:
         return file, entries
 
     def write(self, changes: Mapping[str, Any]) -> None:
-        """Write values by key, all of them or none; they are on the disk when this returns.
+        """Write values by key in one transaction; they are on the disk when this returns.
 
         Args:
             changes: JSON values, or `GONE`.
@@ -117,7 +118,7 @@ class StateFile:
             connection.executemany("INSERT INTO edit (key, edit) VALUES (?, ?)", edits)
             connection.execute("COMMIT")
         except sqlite3.Error:
-            with suppress(sqlite3.Error):  # a full disk has rolled back already
+            with suppress(sqlite3.Error):  # a full disk has caused a rollback already
                 connection.execute("ROLLBACK")
             raise
         self._look = _look(self.path)
@@ -132,7 +133,7 @@ class StateFile:
                 self._written.pop(key, None)
 
     def _parted(self, changes: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:
-        """Part what is to be written into whole values by key, and edits of those that are written already."""
+        """Split what is to be written into whole values by key, and edits of values that are written already."""
         wholes: dict[str, str] = {}
         edits: list[tuple[str, str]] = []
         for key, value in changes.items():
@@ -147,35 +148,35 @@ class StateFile:
         return wholes, edits
 
     def _fold(self, values: Mapping[str, Any]) -> None:
-        """Write values whole, in place of their edits."""
+        """Write whole values in place of their edits."""
         for key in values:
             self._written.pop(key, None)
         if values:
             self.write(values)
 
     def found(self) -> tuple[int, ...] | None:
-        """Return what tells what stands at the path now from what stood there before; None if nothing does."""
+        """Return the identity of the file at the path now, to detect changes; None if there is none."""
         return _look(self.path)
 
     def is_ours(self) -> bool:
-        """Return whether what stands at the path is still what this has opened and written, and nobody else since."""
+        """Return whether the file at the path is still the one opened and written here, unchanged by others."""
         look = self.found()
         return look is not None and look == self._look and look[:2] == self._identity
 
     def give_up(self) -> Path | None:
-        """Close a file that is not ours any more, and put what stands in its place aside; nothing of it is changed.
+        """Close a file that is not ours any more, and move the file in its place aside, unchanged.
 
         Returns:
-            Where it is now; None if there was nothing.
+            The new path of that file; None if there was none.
 
         Raises:
-            OSError: it cannot be put aside.
+            OSError: it cannot be moved aside.
 
         """
         aside: Path | None = None
         if self.path.exists():
             aside = self.path.with_name(f"{self.path.name}.found")
-            # A copy, for it may be the very file that is open here, into which closing it may write.
+            # A copy, for it may be the file that is open here, and closing may write to it.
             copyfile(self.path, aside)
             aside.chmod(0o600)
             self.path.unlink()
@@ -186,17 +187,17 @@ class StateFile:
         return aside
 
     def close(self) -> None:
-        """Give the file free, with each value whole."""
-        with suppress(sqlite3.Error):  # the edits hold as well
+        """Close the file with each value whole, and release the lock."""
+        with suppress(sqlite3.Error):  # the edits are valid as well
             self._fold({key: self._written[key] for key in self._edited})
         self._connection.close()
 
 
 def _few_edits(old: Any, new: Any, room: int) -> list[str] | None:
-    """Return edits that together take so many bytes at most; None if they would take more."""
+    """Return edits that together take at most this many bytes; None if they would take more."""
     found: list[str] = []
     for edit in edits_between(old, new):
-        # Backlogged before they are written: an item of a list may be all of it.
+        # Measured before they are serialized: an item of a list may be the whole value.
         room -= sum(weight_of(part) for part in edit[1:])
         if room < 0:
             return None
@@ -207,7 +208,7 @@ def _few_edits(old: Any, new: Any, room: int) -> list[str] | None:
 
 
 def _look(path: Path) -> tuple[int, ...] | None:
-    """Return what tells a file from another, and one moment of it from the next; None if there is none."""
+    """Return what distinguishes a file from others, and from its later states; None if there is none."""
     try:
         status = path.stat()
     except OSError:
@@ -220,20 +221,20 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _make(path: Path) -> None:
-    """Make an empty file that only its owner reads, if there is none.
+    """Create an empty file that only its owner can read, if there is none.
 
-    One that is there must not be opened and closed here: that would take away the lock of a server of this process
-    (POSIX, fcntl: a process has one lock on a file, and closing any of its descriptors ends it).
+    An existing file must not be opened and closed here: that would release the lock of a server of this process (POSIX,
+    fcntl: a process has one lock on a file, and closing any of its descriptors ends it).
     """
     for name in (path, *_beside(path)):
-        if name.is_symlink():  # which SQLite would follow, and overwrite what is there
+        if name.is_symlink():  # which SQLite would follow, and overwrite the target
             raise StateFileError(f"{name} is a symbolic link, which is not followed: name the file itself")
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _leave_out_foreign(path: Path) -> None:
-    """Put a journal aside that is of another file than the one that stands there, such as that before a copy."""
+    """Move a journal aside that belongs to another file than the present one, e.g. to the file before a copy."""
     journal = path.with_name(path.name + _JOURNAL)
     if journal.exists() and is_foreign(journal, path):
         aside = journal.with_name(f"{journal.name}.found")
@@ -247,9 +248,9 @@ def _leave_out_foreign(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Lock the database, see that it is sound and ours, and make its table if it is new.
+    """Lock the database, check that it is intact and ours, and create its table if it is new.
 
-    Until it is known to be ours, nothing of it is changed.
+    It is not changed until it is known to be ours.
     """
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("BEGIN EXCLUSIVE")
@@ -279,7 +280,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _read(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """Return all entries, frozen, in the order in which their keys came."""
+    """Return all entries, frozen, in the order in which their keys were added."""
     edits: dict[str, list[str]] = {}
     for key, edit in connection.execute("SELECT key, edit FROM edit ORDER BY id"):
         edits.setdefault(key, []).append(edit)

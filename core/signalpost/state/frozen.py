@@ -1,9 +1,10 @@
 # ruff: noqa: SLF001 - the functions of this module know the insides of its classes
 """Lists and mappings that nothing changes in place: what `signalpost.state.state.State` holds.
 
-They are lists and dicts in every other way: they compare, iterate, slice and go out as JSON as those do. What makes a
-new value of them (``[*names, name]``, ``names + [name]``, ``{**votes, "tea": 3}``, ``votes | {"tea": 3}``, also
-``state["names"] += [name]``) makes a plain one, and `copy.deepcopy` gives one that is plain all through.
+They are lists and dicts in every other way: they compare, iterate, slice and serialize as JSON like those. An
+expression that creates a new value from them (``[*names, name]``, ``names + [name]``, ``{**votes, "tea": 3}``, ``votes
+| {"tea": 3}``, also ``state["names"] += [name]``) creates a plain one, and `copy.deepcopy` returns one that is plain at
+all levels.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Any, NoReturn, SupportsIndex
 from signalpost.scalars import shorten
 
 MAX_DEPTH = 64
-"""How many lists and mappings may stand inside each other; as many as in routes.yaml."""
+"""How many levels of lists and mappings may be nested; as many as in routes.yaml."""
 
 _LARGEST = 2**64
 _SMALLEST = -(2**63)
@@ -69,7 +70,7 @@ class _Dict(dict[Any, Any]):
 
 
 class FrozenList(_List):
-    """A list that does not change. Made by `freeze`."""
+    """A list that does not change. Created by `freeze`."""
 
     __slots__ = ("_depth", "_weight")  # underscored, so that a template's {{ state.parcel.weight }} is the entry
 
@@ -80,7 +81,7 @@ class FrozenList(_List):
 
 
 class FrozenDict(_Dict):
-    """A mapping that does not change once anybody but its owner has it. Made by `freeze`, `put_at` and `take_at`."""
+    """A mapping that is immutable once other code than its owner has it. Made by `freeze`, `put_at` and `take_at`."""
 
     __slots__ = ("_depth", "_owner", "_weight")
 
@@ -99,21 +100,21 @@ class FrozenDict(_Dict):
 
 
 class FixedList(_List):
-    """A list that is as the app's author has written it. Made by `fixed`."""
+    """A list as the app's author has written it. Created by `fixed`."""
 
     __slots__ = ()
 
 
 class FixedDict(_Dict):
-    """A mapping that is as the app's author has written it. Made by `fixed`."""
+    """A mapping as the app's author has written it. Created by `fixed`."""
 
     __slots__ = ()
 
 
 def fixed(value: Any) -> Any:
-    """Copy lists, mappings, sets and bytes, at any depth, into what nothing changes in place; all else stays as it is.
+    """Copy lists, mappings, sets and bytes, at any depth, into immutable ones; all other objects stay as they are.
 
-    For what an app's author has written once and everybody reads: unlike in the state, what is no JSON may be in it.
+    For what an app's author has written once and all code reads: unlike the state, it may contain what is not JSON.
     """
     if isinstance(value, FixedDict | FixedList):
         return value
@@ -135,25 +136,25 @@ _FLOATING = frozenset({float})
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _TEXTS = frozenset({str})
 _FEW = 8
-_OFTEN = 1024  # in how many items of a list or mapping the clock is looked at once
+_OFTEN = 1024  # the clock is checked once per this many items of a list or mapping
 
 
 def _no_clock() -> None:
-    """Look at no clock."""
+    """Check no clock."""
 
 
 def freeze(value: Any, tick: Callable[[], None] = _no_clock) -> Any:
-    """Copy a JSON value into one that nothing changes in place; what is frozen already is given back as it is.
+    """Copy a JSON value into an immutable one; a frozen value is returned as it is.
 
-    A tuple becomes a list. Text and numbers of classes of their own (enums, Jinja2's Markup) become plain ones.
+    A tuple becomes a list. Text and numbers of subclasses (enums, Jinja2's Markup) become plain ones.
 
     Args:
         value: to be copied.
-        tick: is called often meanwhile; what it raises ends it.
+        tick: called often meanwhile; what it raises ends the copy.
 
     Raises:
         TypeError: it is not JSON; the text says which part is not.
-        ValueError: it is not JSON in a way that its type does not tell: a number too large, half a character, or more
+        ValueError: it is not JSON although its types are: a number is too large, a surrogate is alone, or it has more
             than `MAX_DEPTH` levels.
 
     """
@@ -161,21 +162,21 @@ def freeze(value: Any, tick: Callable[[], None] = _no_clock) -> Any:
 
 
 class Owner:
-    """Whoever holds it may change the mappings that were copied for it, which nobody else has seen.
+    """Allows its holder to change the mappings that were copied for it, which no other code has seen.
 
-    It is let go as soon as one of them is handed out; then they are as frozen as all others.
+    It is dropped as soon as one of them is returned to other code; then they are as frozen as all others.
     """
 
     __slots__ = ()
 
 
 def weight_added(entries: Mapping[str, Any], path: Sequence[str], value: Any) -> tuple[int, int]:
-    """Return by how much `put_at` makes entries heavier, and how many of the last names of the path it makes.
+    """Return how much weight `put_at` adds, and how many of the last names of the path it creates.
 
-    Whatever it would refuse is refused here.
+    It rejects whatever `put_at` would reject.
 
     Raises:
-        TypeError: something else than a mapping stands on the way.
+        TypeError: a value on the path is not a mapping.
         ValueError: a value would have more than `MAX_DEPTH` levels.
 
     """
@@ -200,10 +201,10 @@ def weight_added(entries: Mapping[str, Any], path: Sequence[str], value: Any) ->
 
 
 def put_at(mapping: FrozenDict | None, path: Sequence[str], value: Any, owner: Owner) -> FrozenDict:
-    """Return a mapping that has a frozen value at the end of a path of names; those on the way are made.
+    """Return a mapping with a frozen value at the end of a path of names; missing mappings on the path are created.
 
-    What belongs to `owner` is changed in place, in a time that does not grow with it; all else is copied for it first,
-    and the copy belongs to it.
+    A mapping that belongs to `owner` is changed in place, in constant time; others are copied first, and the copy
+    belongs to `owner`.
     """
     mapping = _owned(mapping, owner)
     name, *rest = path
@@ -217,7 +218,7 @@ def put_at(mapping: FrozenDict | None, path: Sequence[str], value: Any, owner: O
 
 
 def take_at(mapping: FrozenDict, path: Sequence[str], owner: Owner) -> FrozenDict:
-    """Return a mapping without what stands at the end of a path, where something does; see `put_at`."""
+    """Return a mapping without the value at the end of a path, if there is one; see `put_at`."""
     mapping = _owned(mapping, owner)
     name, *rest = path
     before = entry_weight(name, mapping[name])
@@ -240,7 +241,7 @@ def _owned(mapping: FrozenDict | None, owner: Owner) -> FrozenDict:
 
 
 def weight_of(value: Any) -> int:
-    """Return about how many bytes a frozen value takes as JSON, without looking into it."""
+    """Return about how many bytes a frozen value takes as JSON, without inspecting its items."""
     if type(value) in _CONTAINERS:
         weight: int = value._weight
         return weight
@@ -255,7 +256,7 @@ def entry_weight(name: str, value: Any) -> int:
 
 
 def _sum_of_weights(values: Collection[Any]) -> int:
-    """Add up what `weight_of` says of each; a long list of texts or numbers is not gone through one by one."""
+    """Add up `weight_of` for each; a long list of texts or numbers is not iterated one by one."""
     if len(values) > _FEW:
         kinds = set(map(type, values))
         if kinds <= _NUMBERS:
@@ -266,27 +267,27 @@ def _sum_of_weights(values: Collection[Any]) -> int:
 
 
 class _Freezing:
-    """One value that is frozen.
+    """The freezing of one value.
 
     Args:
-        tick: is called for each list and mapping, and now and then in long ones.
+        tick: called for each list and mapping, and repeatedly in long ones.
 
     """
 
     __slots__ = ("_known", "_tick")
 
     def __init__(self, tick: Callable[[], None]) -> None:
-        self._known: dict[int, Any] = {}  # by id: what stands in it several times is frozen once
+        self._known: dict[int, Any] = {}  # by id: what occurs in it several times is frozen once
         self._tick = tick
 
     def frozen(self, value: Any, level: int) -> Any:
-        """Freeze a value that stands so many levels deep."""
+        """Freeze a value at a given depth."""
         kind = type(value)
         if kind in _FROZEN:
             return value
         if kind is not list and kind is not dict and isinstance(value, (str, int, float)):
             return self._scalar(value)
-        if level > MAX_DEPTH:  # judged on the way down too, since a list may hold itself
+        if level > MAX_DEPTH:  # checked on the way down too, since a list may contain itself
             raise ValueError(_TOO_DEEP)
         if not value and (kind is list or kind is dict):
             return _NO_ITEMS if kind is list else _NO_ENTRIES
@@ -332,7 +333,7 @@ class _Freezing:
         )
 
     def _items(self, items: Collection[Any], level: int) -> tuple[Collection[Any], int, int]:
-        """Freeze items; return them with what they weigh, and the depth of what holds them."""
+        """Freeze items; return them with their weight, and the depth of their container."""
         if len(items) > _FEW and (size := _size_of_alike(items)) is not None:
             return items, size, 1
         frozen, weight, deepest = [], 0, 0
@@ -357,7 +358,7 @@ class _Freezing:
         return frozen, weight, deepest + 1
 
     def _names(self, names: Collection[Any]) -> tuple[Collection[str], int]:
-        """Freeze the names of a mapping; return them with what they weigh."""
+        """Freeze the names of a mapping; return them with their weight."""
         if len(names) > _FEW and _TEXTS.issuperset(map(type, names)) and (size := _size_of_texts(names)) is not None:
             return names, size
         frozen, weight = [], 0
@@ -372,7 +373,7 @@ class _Freezing:
 
 
 def _size_of_alike(items: Collection[Any]) -> int | None:
-    """Add up what `weight_of` says of items that are frozen as they are, all texts or all numbers; else None."""
+    """Add up `weight_of` for items that freeze to themselves, all texts or all numbers; else return None."""
     kinds = set(map(type, items))
     if kinds == _WHOLE:
         return _NUMBER * len(items) if _SMALLEST <= min(items) <= max(items) < _LARGEST else None
@@ -382,7 +383,7 @@ def _size_of_alike(items: Collection[Any]) -> int | None:
 
 
 def _size_of_texts(texts: Collection[str]) -> int | None:
-    """Add up what `weight_of` says of each; None if one of them holds half a character."""
+    """Add up `weight_of` for each; return None if one of them contains a lone surrogate."""
     joined = "".join(texts)
     try:
         return _QUOTES * len(texts) + (len(joined) if joined.isascii() else len(joined.encode()))
@@ -408,7 +409,7 @@ def _text(value: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError("the text holds half a character (a lone surrogate), which UTF-8 cannot carry") from None
-    return str.__str__(value)  # of an enum's member that is a text, str() is its name
+    return str.__str__(value)  # for a member of a text enum, str() is its name
 
 
 def _name(name: object) -> str:
@@ -417,6 +418,6 @@ def _name(name: object) -> str:
     return _text(name)
 
 
-# Those that are empty are one each: a client may send very many.
+# Empty ones are shared: a client may send very many.
 _NO_ITEMS = FrozenList(())
 _NO_ENTRIES = FrozenDict({})

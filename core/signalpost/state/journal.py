@@ -1,11 +1,11 @@
-"""The journal that a server leaves beside its state when it is killed in the middle of a transaction.
+"""The journal that a server leaves beside its state file when it is killed during a transaction.
 
-SQLite puts back by it what the transaction had overwritten, into whatever database stands there by then: a copy that
-was put in the file's place would become a mixture of both. So each transaction counts the database on (``PRAGMA
-schema_version``, of which SQLite itself asks only that it changes): the count stands in the first page, whose old
-content is the journal's first record, and tells whether both belong together.
+SQLite uses it to restore what the transaction had overwritten, in whatever database is there by then: a copy that had
+replaced the file would become a mixture of both. So each transaction increments a count in the database (``PRAGMA
+schema_version``, which SQLite only requires to change). The count is in the first page, whose old content is the
+journal's first record, and shows whether both belong together.
 
-https://www.sqlite.org/fileformat.html, section 3, has the journal's form.
+https://www.sqlite.org/fileformat.html, section 3, defines the journal's format.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
-_HEAD = struct.Struct(">8s12xII")  # of it: what it begins with, the size of a sector, and that of a page
+_HEAD = struct.Struct(">8s12xII")  # of the journal: its first bytes, the size of a sector, and that of a page
 _NUMBER = struct.Struct(">I")
 _COUNT_AT = 40  # in the first page
 _LARGEST = 65_536  # of sectors and pages
@@ -23,25 +23,25 @@ _WRAP = 0x7FFFFFFF
 
 
 def count_on(connection: sqlite3.Connection) -> None:
-    """Count a database on, as the first thing of a transaction."""
+    """Increment the count of a database, as the first statement of a transaction."""
     (count,) = connection.execute("PRAGMA schema_version").fetchone()
     begin_count(connection, count + 1)
 
 
 def begin_count(connection: sqlite3.Connection, count: int) -> None:
-    """Give a database its count."""
+    """Set the first count of a database."""
     connection.execute(f"PRAGMA schema_version = {count & _WRAP}")
 
 
 def is_foreign(journal: Path, database: Path) -> bool:
-    """Return whether a journal is of another database than the one that stands beside it; False if that is not known.
+    """Return whether a journal belongs to another database than the one beside it; False if that is unknown.
 
-    A server that runs beside this may write both meanwhile: its count is looked at before and behind the journal, and
-    if it has not changed, what was read between is of that time.
+    Another running server may write both meanwhile: the count is read before and after the journal, and if it has not
+    changed, the journal read between belongs to it.
 
     Args:
-        journal: that may be there.
-        database: which is opened by SQLite alone, since whoever opens and closes it otherwise ends the locks of this
+        journal: that may exist.
+        database: opened only by SQLite, since opening and closing it in another way would end the locks of this
             process.
 
     """
@@ -53,7 +53,7 @@ def is_foreign(journal: Path, database: Path) -> bool:
 
 
 def _count_in_journal(journal: Path) -> int | None:
-    """Return the count of a database before the transaction of a journal; None if that does not stand there."""
+    """Return the count of a database before the transaction of a journal; None if the journal lacks it."""
     try:
         with journal.open("rb") as file:
             magic, sector, page = _HEAD.unpack(file.read(_HEAD.size))
@@ -70,7 +70,7 @@ def _count_in_journal(journal: Path) -> int | None:
 
 
 def _count_in_database(database: Path) -> int | None:
-    """Return the count of a database as it stands there, whatever its journal says."""
+    """Return the count of a database as stored in its file, whatever its journal says."""
     address = f"file:{quote(str(database))}?mode=ro&immutable=1"
     with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True)) as connection:
         (count,) = connection.execute("PRAGMA schema_version").fetchone()

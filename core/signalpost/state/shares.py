@@ -1,14 +1,14 @@
-"""Who has put what into the state: what clients add to it is bounded for each of them, and for each address.
+"""Shares of the state: what clients add to it is limited for each client, and for each address.
 
-Without that, one client fills the state for all, for ever. What counts for a client is what stands there by its own
-messages: what is replaced or taken out, by whomever, counts no more, so nobody's share is used up by coming back to the
-same entries. Where a new value holds what was in the old one, as a list does that one more item was added to, that goes
-on counting for those who put it there: else a client that fills a list would keep all others from adding to it. What
-code of plugins and jobs puts in counts for nobody.
+Without that, one client could fill the state for all, forever. A client is charged for what its own messages have
+stored. What is replaced or removed, by any client, is not charged any more, so writing the same entries again does not
+use up a share. If a new value contains parts of the old one, as a list with one more item does, those parts stay
+charged to the clients that stored them: else a client that fills a list would prevent all others from adding to it.
+What plugins and jobs store is charged to no client.
 
-A client that leaves takes nothing with it, and another one may come in its place. So what clients of an address have
-put in counts for the address as well, which may fill half of the state; all that come through one proxy have one
-address.
+What a client has stored remains when it disconnects, and another one may connect in its place. So what clients of an
+address have stored is charged to the address as well, which may fill half of the state; all clients behind one proxy
+have one address.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ _EMPTY = freeze({})
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whose message is at work.
+    """The client whose message is being handled.
 
     Attributes:
-        client: its id; empty for a request, whose client sends one and is gone.
+        client: its id; empty for a request, whose client has no id.
         address: of its machine; of a network for IPv6; empty if there is none (a Unix socket).
 
     """
@@ -38,12 +38,12 @@ class Holder:
 
 @dataclass(slots=True)
 class _Record:
-    """What counts for somebody at a key, and below it.
+    """What is charged at a key, and below it.
 
     Attributes:
-        holder: for whom most of it counts, as a rule; None if it counts for nobody.
-        amount: of bytes.
-        others: for whom else how much of the same value counts, who came first standing first.
+        holder: charged with most of it, as a rule; None if it is charged to no client.
+        amount: of bytes charged to the holder.
+        others: bytes of the same value charged to others, in order of arrival.
         below: the records of the entries of the mapping there.
 
     """
@@ -55,11 +55,11 @@ class _Record:
 
 
 class Shares:
-    """Keeps account of what clients have put into a state.
+    """Counts what clients have stored in a state.
 
     Args:
-        share: bytes that may stand there by one client; 0 is no bound.
-        limit: of the state; half of it may stand there by clients of one address.
+        share: bytes that one client may store; 0 is no limit.
+        limit: of the state; clients of one address may store half of it.
 
     """
 
@@ -72,18 +72,18 @@ class Shares:
         self._held: dict[str, int] = {}
 
     def held(self, who: str) -> int:
-        """Return the bytes that count for a client or an address."""
+        """Return the bytes charged to a client or an address."""
         return self._held.get(who, 0)
 
     def check(self, holder: Holder, path: Sequence[str], made: int, value: Any, old: Any) -> None:
-        """See whether a client may put a value at a path.
+        """Check whether a client may store a value at a path.
 
         Args:
             holder: the client.
             path: of the value.
-            made: how many names of the path, the last one included, are not there yet; 0 if the value is replaced.
+            made: how many names of the path, including the last, do not exist yet; 0 if the value is replaced.
             value: frozen.
-            old: what stands there; None if nothing does.
+            old: the present value; None if there is none.
 
         Raises:
             StateFullError: it may not.
@@ -110,7 +110,7 @@ class Shares:
                 )
 
     def note(self, holder: Holder | None, path: Sequence[str], made: int, value: Any, old: Any = None) -> None:
-        """Count what was put at a path, where `old` stood; see `check`."""
+        """Charge a value stored at a path, where `old` was before; see `check`."""
         if holder is None or not self.share:
             if self._root.below:
                 self.forget(path)
@@ -137,7 +137,7 @@ class Shares:
                     self._count(who, amount)
 
     def _is_noted_again(self, holder: Holder, path: Sequence[str], old: Any, value: Any) -> bool:
-        """Count a value whose holder has put another one in its place, as counters do; return whether it is one."""
+        """Charge a value whose holder replaces its own earlier one, as counters do; return whether it is one."""
         record = self._find(path)
         if record is None or record.holder != holder or record.below or record.others:
             return False
@@ -150,7 +150,7 @@ class Shares:
         return True
 
     def forget(self, path: Sequence[str]) -> None:
-        """Count no more what stood at a path."""
+        """Release what was charged for the value at a path."""
         way = [self._root]
         for name in path:
             record = way[-1].below.get(name)
@@ -173,11 +173,11 @@ class Shares:
 
     @staticmethod
     def _amounts(path: Sequence[str], made: int, value: Any) -> list[int]:
-        """Return what counts for each of the last names of a path: mappings that are made on the way, and the value."""
+        """Return the charge for each of the last names of a path: mappings created on the way, and the value."""
         return [*(entry_weight(name, _EMPTY) for name in path[len(path) - made : -1]), entry_weight(path[-1], value)]
 
     def _settle(self, record: _Record) -> None:
-        """Take what counts at a record and below it off those for whom it counts."""
+        """Release what is charged at a record and below it."""
         waiting = [record]
         while waiting:
             each = waiting.pop()
@@ -198,7 +198,7 @@ class Shares:
 
 
 def _parts(record: _Record) -> dict[Holder, int]:
-    """Return for whom how much counts at a record and below it, who came first standing first."""
+    """Return who is charged how much at a record and below it, in order of arrival."""
     parts: dict[Holder, int] = {}
     waiting = [record]
     while waiting:
@@ -211,17 +211,17 @@ def _parts(record: _Record) -> dict[Holder, int]:
 
 
 def _divided(before: Mapping[Holder, int], holder: Holder, name: str, old: Any, value: Any) -> dict[Holder, int]:
-    """Return for whom how much of a value counts that a holder puts in the place of another one.
+    """Return who is charged how much for a value that a holder stores in place of another one.
 
-    What of the old value is in the new one counts as it did, and the rest for the holder. Of whose part something is
-    gone nobody knows: it is taken off those who came first, as a list of the last hundred loses the oldest.
+    Parts of the old value in the new one stay charged as before, the rest is charged to the holder. It is unknown whose
+    parts were removed: they are released for those who came first, as a list of the last hundred loses the oldest.
 
     Args:
-        before: for whom how much of the old value counts.
-        holder: puts the new one there.
+        before: who is charged how much for the old value.
+        holder: stores the new one.
         name: its key.
-        old: what stood there.
-        value: what is put there.
+        old: the old value.
+        value: the new value.
 
     """
     amount = entry_weight(name, value)
@@ -240,12 +240,12 @@ def _divided(before: Mapping[Holder, int], holder: Holder, name: str, old: Any, 
 
 
 def _kept(name: str, old: Any, value: Any) -> int:
-    """Return about how many bytes of an entry are those of its old value: items, entries, a text's beginning or end."""
+    """Return about how many bytes of an entry come from its old value: items, entries, a text's beginning or end."""
     if isinstance(old, str) and isinstance(value, str):
         added = weight_of(value) - weight_of(old)
         is_kept = bool(old) and (value.startswith(old) or value.endswith(old))
     elif isinstance(old, FrozenList) and isinstance(value, FrozenList):
-        # By identity: what is taken over is the same, and equal values take long to compare.
+        # By identity: retained parts are the same objects, and comparing equal values takes long.
         known = set(map(id, old))
         new = [weight_of(item) + 1 for item in value if id(item) not in known]
         added, is_kept = sum(new), len(new) < len(value)
@@ -259,7 +259,7 @@ def _kept(name: str, old: Any, value: Any) -> int:
 
 
 def value_at(entries: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """Return what stands at a path; None if nothing does."""
+    """Return the value at a path; None if there is none."""
     found: Any = entries
     for name in path:
         found = found.get(name) if isinstance(found, dict) else None
@@ -267,5 +267,5 @@ def value_at(entries: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def _sum_for(parts: Mapping[Holder, int], kind: str, who: str) -> int:
-    """Return how much counts for a client or for an address."""
+    """Return how much is charged to a client or to an address."""
     return sum(part for each, part in parts.items() if getattr(each, kind) == who)

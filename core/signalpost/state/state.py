@@ -1,15 +1,15 @@
 """The state: one mapping that all handlers and all actions of a server share.
 
-Its values are JSON, and nothing changes them in place: what is put in is copied, what is read is a list or a mapping
-that refuses to be changed (`signalpost.state.frozen`). So every change is noticed, is counted against the limit, and
-is written to the file if there is one; whoever reads has a value that stays as it is while others go on; and an app
-that works without a file works with one.
+Its values are JSON, and nothing changes them in place: what is stored is copied, and what is read is an immutable list
+or mapping (`signalpost.state.frozen`). So every change is noticed, is counted against the limit, and is written to the
+file if there is one. A value that was read stays the same while others change the state. An app that works without a
+file works with one.
 
-`State.put` and `State.discard` copy a mapping only if somebody has been given it since it was copied last: a thousand
-changes in a row copy it once, and take a time that does not grow with it.
+`State.put` and `State.discard` copy a mapping only if other code has received it since the last copy: a thousand
+changes in a row copy it once, and their time does not grow with its size.
 
-Keys that start with ``_`` are the exception: they hold any object as it is, belong to the code that put it there, are
-never written to a file, and are not shown to templates.
+Keys that start with ``_`` are the exception: they hold any object as it is, belong to the code that stored it, are
+never written to a file, and are hidden from templates.
 """
 
 import inspect
@@ -31,36 +31,36 @@ _DEFAULT = StateConfig()
 
 
 class Recorder(Protocol):
-    """Where a state notes what has changed; `signalpost.state.writer` has the one that keeps it in a file."""
+    """Where a state notes its changes; `signalpost.state.writer` has the one that writes them to a file."""
 
     def note(self, key: str, value: Any) -> None:
-        """Note that a key has a new value, which may go on changing until `State._seal`; never waits."""
+        """Note that a key has a new value, which may still change until `State._seal`; never waits."""
 
     def forget(self, key: str) -> None:
-        """Note that a key is gone; never waits."""
+        """Note that a key was removed; never waits."""
 
     def close(self) -> None:
-        """Take no more, and see that what was noted is kept."""
+        """Accept no more, and write what was noted."""
 
 
 class State(MutableMapping[str, Any]):
-    """A mapping that is changed a value at a time.
+    """A mapping that changes one value at a time.
 
-    Each method is atomic: no handler, no action and no thread comes between its reading and its writing. Reading needs
-    no care on the server's loop; a thread reads single keys.
+    Each method is atomic: no handler, action or thread runs between its read and its write. Reads are safe in the
+    server's loop; a thread must read single keys.
 
     Args:
-        entries: what it holds at first.
+        entries: the initial ones.
         limit: see below.
-        recorder: is told of every change.
+        recorder: called for every change.
         fleeting: see below.
-        share: how many bytes may stand in it by the messages of one client; 0 is no bound.
+        share: how many bytes the messages of one client may store; 0 is no limit.
 
     Attributes:
-        fleeting: keys of whose new values the recorder is not told; ``names.ada`` is a key inside another one.
-        limit: about how many bytes all values together may take as JSON. What is in it already may be more; then
-            nothing that adds to it is taken.
-        view: what templates see: the mapping as it is at any time, which they cannot change, without the keys that
+        fleeting: keys whose new values are not recorded; ``names.ada`` is a key inside another one.
+        limit: about how many bytes all values together may take as JSON. Present entries may exceed it; then
+            nothing that adds to them is accepted.
+        view: for templates: the current mapping, which they cannot change, without the keys that
             start with ``_``.
 
     """
@@ -102,7 +102,7 @@ class State(MutableMapping[str, Any]):
 
     @classmethod
     def open(cls, config: StateConfig, source: SourceMap) -> "State":
-        """Make the state of a server, with what its file has kept; whoever is done with it calls `close`.
+        """Create the state of a server, with the contents of its file; call `close` at the end.
 
         Raises:
             StateFileError: the file cannot be used; named with its place in routes.yaml.
@@ -127,7 +127,7 @@ class State(MutableMapping[str, Any]):
         return state
 
     def close(self) -> None:
-        """Write what has changed to the file, if there is one, and give it free; waits for the disk."""
+        """Write the changes to the file, if there is one, and close it; waits for the disk."""
         if self._recorder is not None:
             self._recorder.close()
 
@@ -143,11 +143,11 @@ class State(MutableMapping[str, Any]):
             return self._objects[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        """Put a value in place of what stands there.
+        """Set the value of a key.
 
         Raises:
             TypeError: `key` is not text, or `value` is not JSON.
-            ValueError: likewise, see `freeze`.
+            ValueError: `value` is not JSON, see `freeze`.
             StateFullError: it does not fit.
 
         """
@@ -183,19 +183,19 @@ class State(MutableMapping[str, Any]):
         return f"State({dict(self)!r})"
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return what stands at `key`, and put `default` there first if nothing does."""
+        """Return the value of `key`, after setting it to `default` if there is none."""
         with self._lock:
             if key not in self:
                 self[key] = default
             return self[key]
 
     def change(self, key: str, function: Callable[[Any], Any], default: Any = None) -> Any:
-        """Put in place of a value what a function makes of it, and return that.
+        """Replace a value by the result of a function, and return that.
 
         Args:
             key: of the value.
-            function: plain, quick, and given the value, which it must not change in place.
-            default: what the function is given if nothing stands there.
+            function: plain and quick; called with the value, which it must not change in place.
+            default: the argument of the function if there is no value.
 
         Raises:
             TypeError: the function is ``async``, or what it returns is not JSON.
@@ -211,10 +211,10 @@ class State(MutableMapping[str, Any]):
             return self[key]
 
     def increment(self, key: str, by: float = 1) -> Any:
-        """Add to a number, and return the sum; a number that is not there yet is 0.
+        """Add to a number, and return the sum; a missing number is 0.
 
         Raises:
-            TypeError: something else than a number stands there, or is to be added.
+            TypeError: the value or the summand is not a number.
 
         """
         with self._lock:
@@ -232,19 +232,19 @@ class State(MutableMapping[str, Any]):
         holder: Holder | None = None,
         tick: Callable[[], None] | None = None,
     ) -> None:
-        """Put a value into mappings inside mappings; those that are not there are made.
+        """Set a value in nested mappings; missing ones are created.
 
-        ``put(("votes", "tea"), 3)`` makes ``{"votes": {"tea": 3}}`` of an empty state.
+        ``put(("votes", "tea"), 3)`` turns an empty state into ``{"votes": {"tea": 3}}``.
 
         Args:
-            path: keys, the last of them that of the value.
-            value: any that JSON has.
-            holder: whose message has it put there, if it is to count for somebody (`signalpost.state.shares`).
-            tick: looks at a clock while the value is copied, and raises when that takes too long.
+            path: keys; the last one is that of the value.
+            value: any JSON.
+            holder: whose message stores it, if it is charged to a client (`signalpost.state.shares`).
+            tick: checks a clock while the value is copied, and raises when that takes too long.
 
         Raises:
-            TypeError: something else than a mapping stands on the way, `value` is not JSON, or `path` is not text by
-                text.
+            TypeError: a value on the path is not a mapping, `value` is not JSON, or `path` is not a sequence of
+                texts.
             StateFullError: it does not fit, or is more than the holder's share.
 
         """
@@ -270,7 +270,7 @@ class State(MutableMapping[str, Any]):
             self._shares.note(holder, path, made, frozen, old)
 
     def _put_object(self, key: str, rest: Sequence[str], value: Any) -> None:
-        """Put a value below a key that holds an object, if that is a mapping of ours."""
+        """Set a value below a key that holds an object, if that is a mapping of ours."""
         if not rest:
             self[key] = value
             return
@@ -279,7 +279,7 @@ class State(MutableMapping[str, Any]):
         self[key] = put_at(self.get(key), rest, frozen, Owner())
 
     def discard(self, path: Sequence[str]) -> None:
-        """Take a value out of mappings inside mappings (or a key out of the state itself), if it is there."""
+        """Remove a value from nested mappings (or a key from the state itself), if it exists."""
         key, *rest = _keys_of(path)
         with self._lock:
             entries = self._objects if key in self._objects else self._values
@@ -296,9 +296,9 @@ class State(MutableMapping[str, Any]):
                 self._shares.forget(path)
 
     def _seal(self, take: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the entries that `take` gives, which nothing changes from now on; no change comes in between.
+        """Return the entries that `take` returns, frozen from now on; no change happens in between.
 
-        What is to be forgotten in them is left out.
+        Fleeting keys in them are left out.
         """
         with self._lock:
             entries = take()
@@ -310,14 +310,14 @@ class State(MutableMapping[str, Any]):
             return entries
 
     def _lasting(self) -> dict[str, Any]:
-        """Return all that the recorder is told of."""
+        """Return all entries that are recorded."""
         with self._lock:
             return {key: value for key, value in self._values.items() if key not in self.fleeting}
 
     def _forget_these(self, fleeting: frozenset[str]) -> None:
-        """Keep these keys from the recorder from now on, and give it those that were kept from it so far.
+        """Stop recording these keys, and record those that were left out so far.
 
-        What it was told of a key that is kept from it now is forgotten when the file is next opened.
+        Recorded values of a key that is left out now are dropped when the file is next opened.
         """
         with self._lock:
             before, self.fleeting = self.fleeting, fleeting
@@ -328,7 +328,7 @@ class State(MutableMapping[str, Any]):
                         self._recorder.note(key, self._values[key])
 
     def _store(self, key: str, value: Any) -> None:
-        """Put a frozen value in its place."""
+        """Set a frozen value."""
         with self._lock:
             added = entry_weight(key, value)
             if key in self._values:
@@ -352,14 +352,14 @@ class State(MutableMapping[str, Any]):
             self._recorder.note(key, value)
 
     def _owner(self, key: str) -> Owner:
-        """Return who may change the mappings below a key in place: since that was given away, a new one."""
+        """Return who may change the mappings below a key in place: a new owner if other code has received them."""
         owner = self._owners.get(key)
         if owner is None:
             owner = self._owners[key] = Owner()
         return owner
 
     def _given_away(self, key: str) -> Any:
-        """Return what stands at a key, for somebody who may keep it."""
+        """Return the value of a key for code that may keep it."""
         value = self._values[key]
         if key not in self._owners:
             return value
@@ -369,9 +369,9 @@ class State(MutableMapping[str, Any]):
 
 
 class StateView(Mapping[str, Any]):
-    """What templates see of a state: its mapping as it is at any time, which they cannot change.
+    """A read-only view of a state for templates: always its current mapping.
 
-    Made by `State`.
+    Created by `State`.
     """
 
     __slots__ = ("_entries", "_give_away")
@@ -394,20 +394,20 @@ class StateView(Mapping[str, Any]):
 
 
 def configure(state: State, config: StateConfig) -> None:
-    """Have a state keep to what another configuration says from now on; its file stays."""
+    """Apply another configuration to a state from now on; its file stays."""
     state.limit = state._shares.limit = config.limit  # noqa: SLF001 - no method: handlers have the state, too
     state._forget_these(config.forget)  # noqa: SLF001
     state._shares.share = config.share_of_limit  # noqa: SLF001
 
 
 def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any]]) -> Any:
-    """Return what is picked from a view and from what is in it.
+    """Return what is looked up in a view and in its values.
 
-    ``state.votes.tea`` does not give `votes` away, so whoever changes it next need not copy it.
+    ``state.votes.tea`` does not expose `votes`, so the next change need not copy it.
 
     Args:
-        view: to begin with.
-        picks: what picks and the key, in order.
+        view: where the lookup starts.
+        picks: the lookup functions with their keys, in order.
 
     """
     value: Any = view._entries  # noqa: SLF001 - this function belongs to the view, but a method would hide a key
@@ -420,7 +420,7 @@ def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any
 
 
 def _frozen(key: str, value: Any, tick: Callable[[], None] | None = None) -> Any:
-    """Freeze a value; what is wrong with it names the key, and the way out for code that needs an object."""
+    """Freeze a value; an error names the key, and the alternative for code that needs an object."""
     try:
         return freeze(value) if tick is None else freeze(value, tick)
     except TypeError as error:
@@ -432,7 +432,7 @@ def _frozen(key: str, value: Any, tick: Callable[[], None] | None = None) -> Any
 
 
 def _inner(words: frozenset[str]) -> Mapping[str, Sequence[Sequence[str]]]:
-    """Return the paths among words, by the key that they begin with."""
+    """Return the paths among words, by their first key."""
     found: dict[str, list[Sequence[str]]] = {}
     for word in sorted(words):
         key, *rest = word.split(".")
@@ -442,7 +442,7 @@ def _inner(words: frozenset[str]) -> Mapping[str, Sequence[Sequence[str]]]:
 
 
 def _without(value: Any, paths: Sequence[Sequence[str]]) -> Any:
-    """Return a frozen value without what stands at paths of names in it; itself if nothing does."""
+    """Return a frozen value without the values at these paths; the value itself if there are none."""
     for path in paths:
         if isinstance(value, FrozenDict) and _leads_somewhere(value, path):
             value = take_at(value, path, Owner())
@@ -457,7 +457,7 @@ def _keys_of(path: Sequence[str]) -> Sequence[str]:
 
 
 def _leads_somewhere(entries: Mapping[str, Any], path: Sequence[str]) -> bool:
-    """Return whether something stands at the end of a path."""
+    """Return whether a value exists at the end of a path."""
     for name in path[:-1]:
         child = entries.get(name)
         if not isinstance(child, FrozenDict):

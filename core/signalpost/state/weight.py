@@ -1,7 +1,7 @@
-"""What a value holds when it is written out, where lists and mappings may stand in it more than once.
+"""The size of a value as JSON, if lists and mappings may occur in it more than once.
 
-``[[0] * 6000] * 6000`` takes 12,000 references in memory and 72 MB as JSON. So its weight is computed as of JSON, where
-everything is counted wherever it stands, but in the time that its parts take in memory: each is looked at once.
+``[[0] * 6000] * 6000`` takes 12,000 references in memory and 72 MB as JSON. So its weight is that of the JSON, where
+every occurrence counts, but the computation visits each object in memory only once.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,18 +11,18 @@ from typing import Any
 from signalpost.state.frozen import FrozenDict, FrozenList, weight_of
 
 VALUE = 16
-"""What each value counts for, in characters, besides the text that it is."""
+"""What each value counts for, in characters, in addition to its text."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _FROZEN = frozenset({FrozenDict, FrozenList})
 _TEXTS = frozenset({str})
 PLAIN = _NUMBERS | _FROZEN | _TEXTS
-"""Types of values that are plain (`Weigher.measure`) without a look into them."""
+"""Types of values that are plain (`Weigher.measure`) without inspection."""
 
 
-# Lists and mappings of so few texts and numbers are quicker to weigh than to remember.
+# Lists and mappings of so few texts and numbers are quicker to measure than to remember.
 _FEW = 8
-# In how many parts of a list or mapping the clock is looked at once.
+# In how many parts of a list or mapping the clock is checked once.
 _OFTEN = 1024
 
 # Of weight and plainness; see `Weigher.measure`.
@@ -30,23 +30,23 @@ Measure = tuple[int, bool]
 
 
 def _no_clock() -> None:
-    """Look at no clock."""
+    """Check no clock."""
 
 
 class Weigher:
-    """Computes weights, and remembers those of lists and mappings for as long as it lives.
+    """Computes weights, and caches those of lists and mappings as long as it lives.
 
-    Nothing that it has measured may be changed while it lives.
+    No value that it has measured may change while it lives.
 
     Args:
-        tick: is called for every list and mapping that is looked at.
+        tick: called for every list and mapping that is visited.
 
     """
 
     __slots__ = ("_known", "_tick")
 
     def __init__(self, tick: Callable[[], None] = _no_clock) -> None:
-        # With each its value, so that no other value can get the same id.
+        # Each with its value, so that no other value can get the same id.
         self._known: dict[int, tuple[Measure, Any]] = {}
         self._tick = tick
 
@@ -54,8 +54,8 @@ class Weigher:
         """Return the weight of a value, and whether it is plain.
 
         The weight is that of its text as JSON, in characters, where each value counts for at least `VALUE`. A plain
-        value has only the types of JSON in it: str, int, float, bool, None, list, dict with str as keys, and what
-        `freeze` has made. What is no list, mapping or set counts as one value, and is not plain.
+        value contains only the types of JSON: str, int, float, bool, None, list, dict with str as keys, and results of
+        `freeze`. Any other object that is not a list, mapping or set counts as one value, and is not plain.
 
         Raises:
             RecursionError: it is nested too deeply.
@@ -79,11 +79,11 @@ class Weigher:
         return measure
 
     def note(self, value: Any, weight: int, *, plain: bool) -> None:
-        """Remember the measure of a list that was made of measured ones."""
+        """Cache the measure of a list made of measured values."""
         self._known[id(value)] = (weight, plain), value
 
     def other(self, value: Any) -> int:  # noqa: ARG002 - for who knows more
-        """Return the weight of what is no list, mapping or set."""
+        """Return the weight of an object that is not a list, mapping or set."""
         return VALUE
 
     def _look_into(self, value: Any) -> Measure:
@@ -121,7 +121,7 @@ class Weigher:
 
 
 def of_few(value: Any) -> Measure | None:
-    """Do what `Weigher.measure` does, for a short list or mapping of texts and numbers; None if it is another value."""
+    """Do the same as `Weigher.measure` for a short list or mapping of texts and numbers; None for other values."""
     if (type(value) is not list and type(value) is not dict) or len(value) > _FEW:
         return None
     weight = VALUE * (1 + len(value))

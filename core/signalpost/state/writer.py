@@ -1,8 +1,7 @@
-"""Writes a state behind: what changes is noted at once, and written a batch at a time by a thread of its own.
+"""Write-behind for a state: changes are noted at once, and written in batches by a separate thread.
 
-A batch is one transaction, and begins `DELAY` seconds after its first change at the latest, so that is what a crash of
-the process (or of the machine) loses at most, and the time that the batch before it takes. Nobody waits for the disk
-but `close`.
+A batch is one transaction, and begins at most `DELAY` seconds after its first change. So a crash of the process (or of
+the machine) loses at most that time, plus the time of the batch before. Only `close` waits for the disk.
 """
 
 import logging
@@ -15,13 +14,13 @@ from signalpost.state.file import GONE, StateFile
 LOG = logging.getLogger("signalpost.state")
 
 DELAY = 0.2
-"""Seconds during which changes gather to a batch."""
+"""Seconds during which changes are collected into a batch."""
 
 RETRY = 5.0
-"""Seconds until a batch that could not be written is tried again."""
+"""Seconds until a failed batch is tried again."""
 
 LOOK = 2.0
-"""Seconds between two looks at whether the file is still there, and nobody else's."""
+"""Seconds between two checks that the file still exists and is ours."""
 
 
 Seal = Callable[[Callable[[], dict[str, Any]]], dict[str, Any]]
@@ -35,14 +34,14 @@ class StateWriter:
     """The `signalpost.state.state.Recorder` of a file.
 
     Args:
-        file: open; closed by `close`.
+        file: an open one; closed by `close`.
         delay: see `DELAY`.
         retry: see `RETRY`.
         look: see `LOOK`.
 
     Attributes:
-        entries: gives all that the file is to hold, should it be lost; called within `seal`.
-        seal: `signalpost.state.state.State._seal`: what is written is one moment of the state.
+        entries: returns everything that the file must contain, in case it is lost; called within `seal`.
+        seal: `signalpost.state.state.State._seal`: what is written is a consistent snapshot of the state.
 
     """
 
@@ -57,7 +56,7 @@ class StateWriter:
         self._changed = Condition()
         self._closing = False
         self._failing = False
-        # A daemon: a process that ends without `close` has asked for no more than a crash gives.
+        # A daemon thread: a process that ends without `close` accepts what a crash loses.
         self._thread = Thread(target=self._run, name=f"signalpost state {file.path.name}", daemon=True)
         self._thread.start()
 
@@ -68,11 +67,11 @@ class StateWriter:
             self._changed.notify()
 
     def forget(self, key: str) -> None:
-        """Note that a key is gone."""
+        """Note that a key was removed."""
         self.note(key, GONE)
 
     def close(self) -> None:
-        """Write what is left, and close the file; waits for the disk. What is noted later is lost."""
+        """Write what is left, and close the file; waits for the disk. Later changes are lost."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -89,14 +88,14 @@ class StateWriter:
         self._file.close()
 
     def _gather(self) -> bool:
-        """Wait for a first change, and then for those that come soon after it, or to look; return whether to go on."""
+        """Wait for a first change, then for those that follow soon, or for a check; return whether to continue."""
         with self._changed:
             if self._changed.wait_for(lambda: self._changes or self._closing, self._look):
                 self._changed.wait_for(lambda: self._closing, self._retry if self._failing else self._delay)
             return not self._closing
 
     def _renew(self) -> bool:
-        """Make the file anew if it was deleted or replaced: what is in memory is what counts while a server runs.
+        """Create the file again if it was deleted or replaced: while a server runs, its memory is authoritative.
 
         Returns:
             Whether it can be written to.
@@ -125,7 +124,7 @@ class StateWriter:
         return True
 
     def _wait_for_copy(self) -> None:
-        """Wait until what stands in the file's place is left alone: it may be being copied."""
+        """Wait until the file in our file's place is stable: it may be in the middle of a copy."""
         before: object = self
         while (found := self._file.found()) != before:
             before = found
@@ -133,7 +132,7 @@ class StateWriter:
                 self._changed.wait_for(lambda: self._closing, DELAY)
 
     def _write(self) -> None:
-        """Write the batch; if that fails, it is there again, and newer changes win over it."""
+        """Write the batch; if that fails, restore it, and newer changes take precedence over it."""
         batch = self.seal(self._taken)
         error = self._failure(batch) if batch else None
         if error is None:
@@ -148,7 +147,7 @@ class StateWriter:
             self._failing = True
 
     def _all(self) -> dict[str, Any]:
-        """Have everything written, in its order; what had changed of it is part of that."""
+        """Queue everything for writing, in its order, including what had changed."""
         entries = self.entries()
         with self._changed:
             self._changes = dict(entries)
@@ -160,7 +159,7 @@ class StateWriter:
             return batch
 
     def _failure(self, batch: dict[str, Any]) -> Exception | None:
-        """Write a batch; return what went wrong."""
+        """Write a batch; return the error, if any."""
         try:
             self._file.write(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ends of it would keep nothing more
