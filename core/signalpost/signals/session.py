@@ -88,6 +88,7 @@ class Session:
         "_deadline",
         "_host",
         "_inbox",
+        "_observer",
         "_source",
         "client",
         "request",
@@ -106,6 +107,7 @@ class Session:
         self.rule = rule
         self.request = request
         self._host = host
+        self._observer = host.observer  # asked for each message
         self._source = source
         self._inbox: Inbox | None = None
         self._arrival: Arrival | None = None
@@ -229,7 +231,7 @@ class Session:
         rule = self.rule
         shortcut = rule.shortcut
         if shortcut is not None and opcode == _TEXT and (value := read_value(payload, rule.gate)) is not None:
-            if self._host.observer is not None:
+            if self._observer is not None:
                 self._observe("answer" if shortcut is _SENDER else "deliver")
             self._deliver(value, None if shortcut is _SENDER else EVERYONE, None)
         elif rule.config.format is _RAW:
@@ -253,7 +255,7 @@ class Session:
         if rule.filters is not None and not self._passes(message, rule.filters):
             return
         decision = self.decide(message, rule)
-        if self._host.observer is not None and not isinstance(decision, Reject):
+        if self._observer is not None and not isinstance(decision, Reject):
             self._observe(type(decision).__name__.lower())
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
@@ -367,7 +369,7 @@ class Session:
             self._reject(FORGED, None)
             return
         decision, path = relay(self.rule, client), client.path
-        if self._host.observer is not None:
+        if self._observer is not None:
             self._observe(type(decision).__name__.lower())
         if decision is ANSWER:
             self._host.hub.send(client, RawPublication(opcode, payload, path).encoded(client.encoding), path)
@@ -400,14 +402,14 @@ class Session:
         raise Veto
 
     def _reject(self, error: ClientError, ref: Ref | None) -> None:
-        if self._host.observer is not None:
+        if self._observer is not None:
             self._observe(error.code)
         if told := self.client.encoding.codec.error(error, ref):
             self.client.send(told)
 
     def _observe(self, outcome: str) -> None:
-        if self._host.observer is not None:
-            self._host.observer.received(self.client.id, self.client.path, outcome)
+        if self._observer is not None:
+            self._observer.received(self.client.id, self.client.path, outcome)
 
     # Actions and handlers
 
