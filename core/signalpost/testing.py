@@ -326,19 +326,11 @@ class _Noting:
     def __init__(self) -> None:
         self.sent: list[Sent] = []
 
-    def __call__(
-        self,
-        value: Any,
-        *,
-        to: str | None = None,
-        path: str | None = None,
-        group: str | None = None,
-        client: str | None = None,
-    ) -> Receipt:
+    def __call__(self, value: Any, **target: str | None) -> Receipt:
         """Note a value; None and the empty text send nothing."""
         if value is None or value == "":
             return Receipt()
-        self.sent.append(Sent(value, to, path, group, client))
+        self.sent.append(Sent(value, **target))
         return Receipt(1, 1)
 
 

@@ -58,6 +58,7 @@ _IN_PLACE_BY_NAME = frozenset({"dependentSchemas", "dependencies"})
 _EACH_CHILD = frozenset({"additionalProperties", "items", "additionalItems", "prefixItems"})
 _EVERY_CHILD = frozenset({"contains", "propertyNames", "unevaluatedItems", "unevaluatedProperties"})
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+_DYNAMIC = frozenset({"$dynamicAnchor", "$recursiveAnchor"})
 _UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 # The engine asks the schemas beside these anew, to know what they have looked at.
 _ANEW = 3
@@ -186,8 +187,8 @@ class _Reckoning:
         self._again: set[int] = set()
         """What is referred to from within itself, or from where it cannot be told."""
         self._meta = False
-        names = [node for node in self._nodes.values() if node is not document and _identified(node)]
-        self._pointers_hold = not names
+        inner = [node for node in self._nodes.values() if node is not document]
+        self._pointers_hold = not any(isinstance(node.get(key), str) for node in inner for key in ("$id", "id"))
 
     def result(self) -> SchemaCost:
         root = self._part(self._document)
@@ -215,9 +216,8 @@ class _Reckoning:
             for each in self._in_place(schema):
                 if not self._is_asked(schema, each) and not any(each.get("then") is then for then in apart):
                     paths += self._paths(each, known)
-            named = [child for key in ("properties",) for child in _by_name(schema, key)]
             single = [child for key in _EACH_CHILD & schema.keys() for child in _listed(schema[key])]
-            paths += max((self._paths(child, known) for child in (*named, *single)), default=0)
+            paths += max((self._paths(child, known) for child in (*_by_name(schema, "properties"), *single)), default=0)
             paths += sum(self._paths(child, known) for child in _by_name(schema, "patternProperties"))
             paths += sum(self._paths(schema[key], known) for key in _UNEVALUATED & schema.keys())
             if start:
@@ -300,7 +300,7 @@ class _Reckoning:
             self._meta = True
             return
         if key != "$ref":
-            self._again |= {each for each, node in self._nodes.items() if _dynamic(node)}
+            self._again |= {each for each, node in self._nodes.items() if not node.keys().isdisjoint(_DYNAMIC)}
         target = self._pointed(reference) if self._pointers_hold else None
         if target is None:
             self._again |= self._nodes.keys()
@@ -345,14 +345,6 @@ def _for_each_child(key: str, value: Any) -> int:
     if key == "patternProperties":
         return _NAME_PATTERN * entries
     return _BY_CHILD.get(key, 0)
-
-
-def _identified(node: Mapping[str, Any]) -> bool:
-    return any(isinstance(node.get(key), str) for key in ("$id", "id"))
-
-
-def _dynamic(node: Mapping[str, Any]) -> bool:
-    return "$dynamicAnchor" in node or "$recursiveAnchor" in node
 
 
 def _apart(parts: Any) -> list[Schema]:

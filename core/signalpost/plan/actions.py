@@ -16,7 +16,7 @@ from signalpost.actions.program import Program
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, options_of
 from signalpost.config.actions import GRAMMAR, Place, called
 from signalpost.config.model import RouteConfig, SignalConfig, StepConfig
-from signalpost.config.schema.judge import SchemaProblem, judge_shape
+from signalpost.config.schema.judge import holds, judge_shape
 from signalpost.events import given_to
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.paths import PathPattern
@@ -247,7 +247,7 @@ def _plugin_step(draft: _Draft) -> Step | None:
             known = (*BUILT_IN, *GRAMMAR, *registry.actions)
             draft.problem(resolver.unknown("action", config.name, known), of_key=True)
         return None
-    for misfit in option_problems(config, action):
+    for misfit in judge_shape(config.options, action.schema, is_template):
         draft.problem(f"{misfit.text} (says plugin {action.plugin})", *misfit.keys, of_key=misfit.of_key)
     effect = effect_of(action, config.options)
     return Leaf(config.name, draft.where, options, effect, waits=action.waits, code=str(action.code))
@@ -266,11 +266,6 @@ def _flat(steps: Iterable[Step]) -> Iterator[Step]:
             yield from _flat(step.body)
 
 
-def option_problems(config: StepConfig, action: Action) -> Iterator[SchemaProblem]:
-    """Yield what is wrong with a step's options, as far as that can be told before their templates are rendered."""
-    yield from judge_shape(config.options, action.schema, is_template)
-
-
 def effect_of(action: Action, options: Any) -> Effect:
     """Make what does the step.
 
@@ -282,7 +277,7 @@ def effect_of(action: Action, options: Any) -> Effect:
         an ``async def`` if the action is one.
 
     """
-    rendered, code = _has_templates(options), action.code
+    rendered, code = holds(options, is_template), action.code
 
     def ready(given: Any) -> Any:
         # Options without templates are judged already; but the function may take them apart, so it has its own.
@@ -306,14 +301,6 @@ def _judged(action: Action, options: Any) -> Any:
         place = f" at {rejection.pointer}" if rejection.pointer else ""
         raise OptionError(f"its options{place}: {rejection.detail}")
     return options
-
-
-def _has_templates(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_templates(part) for pair in value.items() for part in pair)
-    if isinstance(value, list):
-        return any(_has_templates(part) for part in value)
-    return isinstance(value, str) and is_template(value)
 
 
 def signal_shapes(signal: SignalConfig) -> Shapes:

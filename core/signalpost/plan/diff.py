@@ -4,16 +4,15 @@ Compared is what is said, not where it stands or which object it became: lines m
 imported anew. What a handler does is its plugin's: a plugin has changed when its source has.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from signalpost.config.actions import called
 from signalpost.config.model import LimitsConfig, ServerConfig, StateConfig
-from signalpost.handlers import Binding, Handler, HandlerKind, RouteBinding, SignalBinding
+from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.paths import PathPattern
-from signalpost.plan.plan import Job, Plan, RouteRule
-from signalpost.signals.rule import SignalRule
+from signalpost.plan.plan import Job, Plan
 
 NOTHING = "nothing changed"
 
@@ -196,7 +195,9 @@ def _endpoints(plan: Plan) -> Iterator[Thing]:
 def _routes(plan: Plan) -> Iterator[Thing]:
     for rule in plan.routes:
         config = rule.config
-        said: Any = (config, rule.templates) if config.keys else _route_binding(rule)
+        said: Any = (config, rule.templates)
+        if not config.keys:
+            said = (config.path.text, config.methods, _said_by(rule.handler, RouteBinding, config.path))
         identity = config.path.identity(ignore_case=False)
         keys = ((identity, config.methods, config.endpoints), (identity, config.methods), (identity,))
         yield Thing(f"{', '.join(config.methods)} {config.path}", keys, said)
@@ -205,9 +206,12 @@ def _routes(plan: Plan) -> Iterator[Thing]:
 def _signals(plan: Plan) -> Iterator[Thing]:
     for rule in plan.signals:
         config = rule.config
-        said: Any = config if config.keys else _signal_binding(rule)
-        endpoints = config.endpoints
-        yield Thing(str(rule.config.path), ((rule.config.path.key, endpoints), (rule.config.path.key,)), said)
+        path = config.path
+        said: Any = config
+        if not config.keys:
+            binding = _said_by(rule.handler, SignalBinding, path)
+            said = (path.text, config.parallel, rule.cancel_when_gone, config.timeout, binding)
+        yield Thing(str(path), ((path.key, config.endpoints), (path.key,)), said)
 
 
 def _jobs(plan: Plan, *kinds: HandlerKind) -> Iterator[Thing]:
@@ -226,30 +230,12 @@ def _plugins(plan: Plan) -> Iterator[Thing]:
 # What decorators say
 
 
-def _route_binding(rule: RouteRule) -> Any:
-    return rule.config.path.text, rule.config.methods, _said_by(rule.handler, RouteBinding, rule.config.path)
-
-
-def _signal_binding(rule: SignalRule) -> Any:
-    return (
-        rule.config.path.text,
-        rule.config.parallel,
-        rule.cancel_when_gone,
-        rule.config.timeout,
-        _said_by(rule.handler, SignalBinding, rule.config.path),
-    )
-
-
 def _said_by(handler: Handler | None, kind: type[RouteBinding | SignalBinding], path: PathPattern) -> Any:
     """Return a handler's name and plugin, and its bindings to a path."""
     if handler is None:
         return None
     bindings = (binding for binding in handler.bindings if isinstance(binding, kind))
-    return handler.name, handler.plugin, tuple(each for each in bindings if _same_path(each, path))
-
-
-def _same_path(binding: Binding, path: PathPattern) -> bool:
-    return isinstance(binding, RouteBinding | SignalBinding) and PathPattern.parse(binding.path) == path
+    return handler.name, handler.plugin, tuple(each for each in bindings if PathPattern.parse(each.path) == path)
 
 
 def _job_binding(job: Job) -> Any:
@@ -280,37 +266,16 @@ def _settings(config: ServerConfig) -> Iterator[Thing]:
         yield from (Thing(key, (key,), part) for key, part in parts.items())
 
 
-def _same_field(before: Any, after: Any, name: str) -> bool:
-    return alike(getattr(before, name), getattr(after, name))
-
-
 def alike(one: Any, other: Any) -> bool:
     """Return whether two values say the same. Unlike ``==`` it tells 1, 1.0 and true apart, as JSON does."""
     if one is other:
         return True
     if type(one) is not type(other):
         return False
-    comparer = _comparer(one)
-    return bool(one == other) if comparer is None else comparer(one, other)
-
-
-def _comparer(value: Any) -> Callable[[Any, Any], bool] | None:
-    if isinstance(value, Mapping):
-        return _alike_mappings
-    if isinstance(value, list | tuple):
-        return _alike_lists
-    if is_dataclass(value):
-        return _alike_dataclasses
-    return None
-
-
-def _alike_mappings(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
-    return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
-
-
-def _alike_lists(one: list[Any], other: list[Any]) -> bool:
-    return len(one) == len(other) and all(map(alike, one, other))
-
-
-def _alike_dataclasses(one: Any, other: Any) -> bool:
-    return all(_same_field(one, other, each.name) for each in fields(one) if each.compare)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if is_dataclass(one):
+        return all(alike(getattr(one, each.name), getattr(other, each.name)) for each in fields(one) if each.compare)
+    return bool(one == other)

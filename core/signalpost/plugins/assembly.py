@@ -95,24 +95,7 @@ class _Assembly:
         self.manager.register(hooks, loaded.name)
         self.manager.check_pending()
         asked = {hook: list(self._of_plugin(hook, loaded.name)) for hook in ASKED}
-        offered = self.offers.take(loaded, asked)
-        self.plugins.append(
-            Plugin(
-                loaded.name,
-                loaded.version,
-                loaded.source,
-                loaded.module,
-                self._implemented(hooks),
-                offered.handlers,
-                offered.actions,
-                offered.template_globals,
-                offered.template_filters,
-                loaded.digest,
-                loaded.package,
-                offered.exclusive,
-                loaded.seat,
-            )
-        )
+        self.plugins.append(self.offers.take(loaded, asked, self._implemented(hooks)))
 
     def implementations(self, hook: str) -> Iterator[Implementation]:
         """Yield who implements a hook: ``tryfirst`` ones, the rest in the order of plugins, ``trylast`` ones."""

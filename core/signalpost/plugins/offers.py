@@ -27,6 +27,7 @@ from signalpost.plugins.exposed import exposed_marks
 from signalpost.plugins.loaded import Loaded
 from signalpost.plugins.marks import check_action, check_handler, check_name, where_is
 from signalpost.plugins.problems import problem_of
+from signalpost.plugins.registry import Plugin
 from signalpost.plugins.returns import with_told_returns
 from signalpost.templates.filters import all_filters
 from signalpost.words import format_keys
@@ -46,17 +47,6 @@ _KNOWN_NAMES = frozenset({"settings", *chain.from_iterable(GETTERS.values()), *D
 _KNOWN_FILTERS = frozenset({*FILTERS, *all_filters({})})
 
 Made = TypeVar("Made", Handler, Action)
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """The names that one plugin has got; the fields are those of `signalpost.plugins.registry.Plugin`."""
-
-    handlers: tuple[str, ...]
-    actions: tuple[str, ...]
-    template_globals: tuple[str, ...]
-    template_filters: tuple[str, ...]
-    exclusive: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +77,13 @@ class Offers:
         self._built_in = taken_names()
         self._owners: dict[tuple[str, str], tuple[str, str]] = {}  # by kind and name: who has it, and where
 
-    def take(self, loaded: Loaded, asked: Mapping[str, Sequence[Callable[[], Any]]]) -> Offered:
+    def take(self, loaded: Loaded, asked: Mapping[str, Sequence[Callable[[], Any]]], hooks: tuple[str, ...]) -> Plugin:
         """Take what a plugin offers, or as much of it as is sound.
 
         Args:
             loaded: the plugin.
             asked: its implementations of the hooks `ASKED`.
+            hooks: names of all hooks that it implements.
 
         """
         marks = exposed_marks(loaded.module)
@@ -108,12 +99,20 @@ class Offers:
         actions += self._registered(loaded, answers[REGISTER_ACTIONS], REGISTER_ACTIONS, Action, _sound_action)
         for answer in answers[SETTINGS_SCHEMA]:
             self._take_settings(loaded, answer)
-        return Offered(
+        return Plugin(
+            loaded.name,
+            loaded.version,
+            loaded.source,
+            loaded.module,
+            hooks,
             tuple(each.name for each in handlers if self._take(loaded, "handler", each, self.handlers)),
             tuple(each.name for each in actions if self._take_action(loaded, each)),
             tuple(self._named(loaded, answers[TEMPLATE_GLOBALS], TEMPLATE_GLOBALS)),
             tuple(self._named(loaded, answers[TEMPLATE_FILTERS], TEMPLATE_FILTERS)),
+            loaded.digest,
+            loaded.package,
             any(self._is_exclusive(loaded, answer) for answer in answers[EXCLUSIVE]),
+            loaded.seat,
         )
 
     def _is_exclusive(self, loaded: Loaded, answer: _Answer) -> bool:

@@ -126,8 +126,7 @@ def _items(scope: Scope, name: str, value: Any, *arguments: Any) -> Each:
 
 
 def _pairs(scope: Scope, value: Any) -> list[Any]:
-    pairs = list(_mapping(scope, "items", value).items())
-    scope.weigh(pairs)
+    pairs: list[Any] = scope.weigh(list(_mapping(scope, "items", value).items()))
     return pairs
 
 
@@ -138,13 +137,9 @@ def _dictsort(
         raise StoppedError(FailureKind.VALUE, f'dictsort sorts by "key" or "value", not {kind(by)}')
     fold = _fold(case_sensitive=case_sensitive) or (lambda each: each)
     pairs = _mapping(scope, "dictsort", value).items()
-    return _pairs_of(scope, _sorted(scope, [(fold(pair[by == "value"]), pair) for pair in pairs], reverse=reverse))
-
-
-def _pairs_of(scope: Scope, keyed: Iterable[tuple[Any, ...]]) -> list[Any]:
-    pairs = [pair for _, pair in keyed]
-    scope.weigh(pairs)
-    return pairs
+    keyed = _sorted(scope, [(fold(pair[by == "value"]), pair) for pair in pairs], reverse=reverse)
+    ordered: list[Any] = scope.weigh([pair for _, pair in keyed])
+    return ordered
 
 
 def _mapping(scope: Scope, name: str, value: Any) -> Mapping[Any, Any]:
@@ -301,10 +296,6 @@ def _sum(scope: Scope, value: Any, attribute: str | int | None = None, start: An
     return total
 
 
-def _random(scope: Scope, value: Any) -> Any:
-    return jinja.do_random(scope, value)
-
-
 def _datetime(_scope: Scope, value: Any, format: str | None = None, timezone: str | None = None) -> str:  # noqa: A002
     """Format a moment: a date and time, Unix seconds, or ISO 8601 text; without a zone it is taken as UTC.
 
@@ -438,7 +429,7 @@ _OWN: Mapping[str, Filter] = {
     "max": _max,
     "min": _min,
     "number": _number,
-    "random": _random,
+    "random": jinja.do_random,
     "replace": _replace,
     "reverse": _reverse,
     "string": _text,

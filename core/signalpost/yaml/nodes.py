@@ -94,26 +94,24 @@ def plain(node: Node) -> Any:
 
 def hidden_in(node: Node) -> Iterator[Hidden]:
     """Yield what a node and all below it took from outside."""
-    match node:
-        case MapNode(entries=entries):
-            for entry in entries.values():
-                yield from hidden_in(entry.node)
-        case ListNode(items=items):
-            for item in items:
-                yield from hidden_in(item)
-        case ScalarNode(hidden=hidden):
-            yield from hidden
+    for _, scalar in _scalars_in(node, ()):
+        yield from scalar.hidden
 
 
 def secrets_in(node: Node, keys: Keys) -> Iterator[Keys]:
     """Yield the path to every secret of a node and of all below it; the path to itself is `keys`."""
+    for place, scalar in _scalars_in(node, keys):
+        if any(each.secret for each in scalar.hidden):
+            yield place
+
+
+def _scalars_in(node: Node, keys: Keys) -> Iterator[tuple[Keys, ScalarNode]]:
     match node:
         case MapNode(entries=entries):
             for key, entry in entries.items():
-                yield from secrets_in(entry.node, (*keys, key))
+                yield from _scalars_in(entry.node, (*keys, key))
         case ListNode(items=items):
             for index, item in enumerate(items):
-                yield from secrets_in(item, (*keys, index))
-        case ScalarNode(hidden=hidden):
-            if any(each.secret for each in hidden):
-                yield keys
+                yield from _scalars_in(item, (*keys, index))
+        case ScalarNode():
+            yield keys, node

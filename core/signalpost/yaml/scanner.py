@@ -7,10 +7,12 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from signalpost.yaml.nodes import Span
+from signalpost.yaml.problems import TextProblem
 
 _OLD_BREAKS = "\u0085\u2028\u2029"
 _PRIVATE_USE = range(0xE000, 0xF900)
@@ -247,63 +249,45 @@ _BRACKETS = ("[", "{")
 _SPECIAL_KINDS = {"*": "alias", "&": "anchor"}
 
 
-@dataclass(frozen=True, slots=True)
-class SyntaxProblem:
-    """What an exception of PyYAML means.
-
-    Attributes:
-        start: where it points to; an offset, as is `end` (exclusive).
-        words: they speak of `earlier` as ``{earlier}`` and of `echo` as ``{echo}``.
-        earlier: an offset, too.
-        echo: a piece of the text, or what PyYAML says of one.
-
-    """
-
-    start: int
-    end: int
-    words: str
-    earlier: int | None = None
-    echo: str = ""
-
-
-def explain(error: Exception, text: str, offset: int) -> SyntaxProblem:
-    """Say in words for whoever wrote `text` what PyYAML could not read, having come to `offset`."""
+def explain(error: Exception, text: str, offset: int, document: int) -> TextProblem:
+    """Say in words for whoever wrote `text` what PyYAML could not read in a document, having come to `offset`."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        return _explain_marked(error, text, document)
+    span = Span(offset, offset + 1, document)
     if isinstance(error, yaml.reader.ReaderError):
         code = f"U+{ord(text[error.position]):04X}"
-        return _at(error.position, f"the character {code} cannot stand in a YAML file")
-    if isinstance(error, yaml.MarkedYAMLError):
-        return _explain_marked(error, text)
+        span = Span(error.position, error.position + 1, document)
+        return TextProblem(span, f"the character {code} cannot stand in a YAML file")
     if isinstance(error, RecursionError):
-        return _at(offset, "nested too deeply to be read")
+        return TextProblem(span, "nested too deeply to be read")
     escape = _LONG_ESCAPE.match(text, max(offset - 2, 0))
     if escape is None:
-        return _at(offset, "this number of a %YAML version is too long")
+        return TextProblem(span, "this number of a %YAML version is too long")
     words = "the escape {echo} in double quotes names no character: the last one is \\U0010FFFF"
-    return SyntaxProblem(*escape.span(), words, echo=escape[0])
+    return TextProblem(Span(*escape.span(), document), words, echo=escape[0])
 
 
-def _explain_marked(error: yaml.MarkedYAMLError, text: str) -> SyntaxProblem:
+def _explain_marked(error: yaml.MarkedYAMLError, text: str, document: int) -> TextProblem:
     mark = error.problem_mark or error.context_mark
     start = mark.index if mark else 0
     problem = error.problem or error.context or "not YAML"
     if error.context_mark is not None and problem.endswith(_AT_THE_END):
         start = error.context_mark.index  # where the quote or bracket is opened says more than the end of the file
         if (bracket := text[start : start + 1]) in _BRACKETS:
-            return _at(start, f'this "{bracket}" is opened but never closed')
+            return TextProblem(Span(start, start + 1, document), f'this "{bracket}" is opened but never closed')
     if problem.startswith("expected alphabetic or numeric character"):
         start = max(start - 1, 0)
     if text[start - 1 : start + 1] == "${" and problem.startswith("expected ',' or "):
-        return SyntaxProblem(start - 1, start + 1, _BRACED_VARIABLE)
+        return TextProblem(Span(start - 1, start + 1, document), _BRACED_VARIABLE)
+    span = Span(start, start + 1, document)
     if problem.startswith(_NO_BLOCK_HERE) and _TAB_BEFORE.search(text[max(start - _LONGEST_HEAD, 0) : start]):
-        return SyntaxProblem(start, start + 1, _NO_TABS)
+        return TextProblem(span, _NO_TABS)
     char = text[start : start + 1] or "the end of the file"
     for said, advice in _ADVICE:
         if problem.startswith(said):
             words = advice.format(char=char, before=char, what=_SPECIAL_KINDS.get(char, "alias"))
-            return SyntaxProblem(start, start + 1, words, error.context_mark.index if error.context_mark else None)
+            context = error.context_mark
+            earlier = Span(context.index, context.index, document) if context else None
+            return TextProblem(span, words, earlier=earlier)
     said = f"{problem} {error.context}" if error.context else problem
-    return SyntaxProblem(start, start + 1, "this is not YAML: {echo}", echo=said)
-
-
-def _at(offset: int, words: str) -> SyntaxProblem:
-    return SyntaxProblem(offset, offset + 1, words)
+    return TextProblem(span, "this is not YAML: {echo}", echo=said)

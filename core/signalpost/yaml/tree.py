@@ -97,10 +97,7 @@ class _Reader:
         except (yaml.YAMLError, OverflowError, RecursionError, ValueError) as error:
             # OverflowError and ValueError: PyYAML's chr() of an escape beyond Unicode, its int() of a long %YAML
             # version.
-            explained = explain(error, text, stream.offset)
-            span = Span(explained.start, explained.end, document)
-            earlier = None if explained.earlier is None else Span(explained.earlier, explained.earlier, document)
-            raise StopReadingError(TextProblem(span, explained.words, earlier=earlier, echo=explained.echo)) from None
+            raise StopReadingError(explain(error, text, stream.offset, document)) from None
 
 
 @dataclass(frozen=True, slots=True)

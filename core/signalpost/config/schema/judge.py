@@ -104,15 +104,15 @@ def _is_undecided(error: ValidationError, is_open: Callable[[Any], bool]) -> boo
     if isinstance(value, dict) and any(map(is_open, value)):
         return error.validator != "type"
     # Of lists and mappings some rules hold whatever is in them; the others wait until all of it is known.
-    return (isinstance(value, str) or error.validator not in _STRUCTURAL) and _holds(value, is_open)
+    return (isinstance(value, str) or error.validator not in _STRUCTURAL) and holds(value, is_open)
 
 
-def _holds(value: Any, is_open: Callable[[Any], bool]) -> bool:
+def holds(value: Any, is_open: Callable[[Any], bool]) -> bool:
     """Return whether a value is open, or holds one that is."""
     if isinstance(value, dict):
-        return any(_holds(part, is_open) for pair in value.items() for part in pair)
+        return any(holds(part, is_open) for pair in value.items() for part in pair)
     if isinstance(value, list):
-        return any(_holds(part, is_open) for part in value)
+        return any(holds(part, is_open) for part in value)
     return isinstance(value, str) and is_open(value)
 
 
@@ -150,7 +150,7 @@ def _problems_of(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[S
         patterns = [re.compile(each) for each in schema.get("patternProperties", ())]
         for name in violation.instance:
             if name not in known and not any(each.search(name) for each in patterns):
-                yield SchemaProblem((*keys, name), _unknown_key(name, known), of_key=True)
+                yield SchemaProblem((*keys, name), f"no key {quoted(name)} here{among(name, known)}", of_key=True)
     elif error.context and not _is_choice_of_keys(violation.rule):
         for misfit in _misfits_of_best(error.context, whole) or (SchemaProblem(keys, _NO_CHOICE),):
             yield replace(misfit, text=f"{misfit.text}, or something else that is allowed here")
@@ -167,10 +167,6 @@ def _misfits_of_best(context: Sequence[ValidationError], whole: Mapping[str, Any
     """
     deepest_first = sorted(context, key=lambda each: len(each.absolute_path), reverse=True)
     return next(filter(None, (list(_problems_of(each, whole)) for each in deepest_first)), [])
-
-
-def _unknown_key(name: str, known: list[str]) -> str:
-    return f"no key {quoted(name)} here{among(name, known)}"
 
 
 def _type(violation: _Violation) -> Iterator[str]:
