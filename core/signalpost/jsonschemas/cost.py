@@ -1,17 +1,16 @@
-"""What judging a message by a schema costs at most, reckoned when the schema is compiled.
+"""The maximum cost of validating a message by a schema, computed when the schema is compiled.
 
-The engine cannot be interrupted, so a message is weighed before it is judged: a schema has a cost for each value of a
-message, and a message has so many values. The figures are upper bounds in nanoseconds, measured on the engine with the
-worst input for each keyword: ``tests/bench/schemas.py`` measures them again, and ``core/docs/schema-costs.md`` is its
-table.
+The engine cannot be interrupted, so the cost is estimated before a message is validated: a schema has a cost per value,
+and a message has a number of values. The figures are upper bounds in nanoseconds, measured on the engine with the worst
+input for each keyword: ``tests/bench/schemas.py`` measures them again, and ``core/docs/schema-costs.md`` is its table.
 
 How the cost of a schema is found:
 
 * Keywords of one schema and of those applied in place (``allOf``, ``$ref``) add up.
-* A value lies below one property only, so of ``properties`` the dearest counts; patterns and ``contains`` add to it.
-* What only ``properties`` lead to is judged once in a message, and costs the message, not each of its values.
-* The engine judges a list or mapping once by a schema that refers to itself, so such a schema counts once more, and no
-  power of the depth.
+* A value is below one property only, so the most expensive of ``properties`` counts; patterns and ``contains`` add.
+* A part reached only through ``properties`` applies once per message, and counts per message, not per value.
+* The engine validates a list or mapping once by a schema that refers to itself, so such a schema counts once more, not
+  as a power of the depth.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,14 +23,14 @@ Schema = Any
 """A schema in plain dicts and lists, or any part of one."""
 
 HUGE: Final = 1e19
-"""Numbers from here on the engine compares digit by digit."""
+"""From this size on, the engine compares numbers digit by digit."""
 
 _ROOM = 1 << 62
 _CONTAINERS = frozenset({dict, list})
 _MANY_QUOTES = 100_000
 _SHAPES = bytes(48 if byte in b"0123456789" else 101 if byte in b"eE" else 32 for byte in range(256))
 
-# Nanoseconds for each value that a keyword looks at; what is not named here takes `_PLAIN`.
+# Nanoseconds for each value that a keyword inspects; other keywords take `_PLAIN`.
 _PLAIN = 25
 _BY_KEYWORD: Final = {"type": 10, "$ref": 40, "$dynamicRef": 60, "$recursiveRef": 60}
 # Nanoseconds for each item or member of it.
@@ -60,7 +59,7 @@ _EVERY_CHILD = frozenset({"contains", "propertyNames", "unevaluatedItems", "unev
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 _DYNAMIC = frozenset({"$dynamicAnchor", "$recursiveAnchor"})
 _UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
-# The engine asks the schemas beside these anew, to know what they have looked at.
+# The engine evaluates the schemas beside these again, to know what they have covered.
 _ANEW = 3
 _NUMBER = 60
 _HUGE_NUMBER = 5_500
@@ -73,12 +72,12 @@ _LENGTH_BYTE = 2
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What something costs at most, in nanoseconds.
+    """A maximum cost in nanoseconds.
 
     Attributes:
         value: for each value.
-        huge: besides, for each number of `HUGE` or more.
-        byte: besides, for each byte.
+        huge: added for each number of `HUGE` or more.
+        byte: added for each byte.
 
     """
 
@@ -103,19 +102,19 @@ class Cost:
 
 NOTHING: Final = Cost()
 META_SCHEMA: Final = Cost(5_000, 5_500, 100)
-"""The cost of a schema of the drafts themselves, which may be referred to."""
+"""The cost of a meta-schema of the drafts, which may be referenced."""
 
 Keywords = Callable[[str, Any], Cost | None]
-"""Gives the cost of a keyword with a value, where it differs from that of the engine at its best."""
+"""Returns the cost of a keyword with a value, if it differs from that of the engine at its best."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaCost:
-    """What judging by a schema costs at most.
+    """The maximum cost of validation by a schema.
 
     Attributes:
         once: nanoseconds for any message.
-        each: for what the message holds.
+        each: for the contents of the message.
 
     """
 
@@ -123,13 +122,13 @@ class SchemaCost:
     each: Cost
 
     def of(self, values: int, huge: int, size: int) -> int:
-        """Return the nanoseconds for a message of so many values, of which so many are huge numbers, and bytes."""
+        """Return the nanoseconds for a message with these numbers of values, huge numbers and bytes."""
         return self.once + self.each.value * values + self.each.huge * huge + self.each.byte * size
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a schema costs where it is applied to each value (`own`, `below`), and where to one (`once`, `many`)."""
+    """The cost of a schema where it applies to each value (`own`, `below`), and where to one (`once`, `many`)."""
 
     own: Cost = NOTHING
     below: Cost = NOTHING
@@ -141,7 +140,7 @@ class _Part:
         return self.own | self.below
 
     def beside(self, other: "_Part", times: int = 1) -> "_Part":
-        """Add a part that judges the same value."""
+        """Add a part that applies to the same value."""
         return _Part(
             self.own + other.own * times,
             self.below + other.below * times,
@@ -151,11 +150,11 @@ class _Part:
 
 
 def cost_of(document: Schema, keywords: Keywords = lambda _key, _value: None) -> SchemaCost:
-    """Reckon what judging by a schema costs.
+    """Compute the cost of validation by a schema.
 
     Args:
         document: a schema that compiles, in plain dicts and lists.
-        keywords: tells which keywords cost something else.
+        keywords: returns the cost of keywords that differ.
 
     Raises:
         RecursionError: it is nested too deeply.
@@ -165,10 +164,10 @@ def cost_of(document: Schema, keywords: Keywords = lambda _key, _value: None) ->
 
 
 def paths_of(document: Schema) -> int:
-    """Return by how many ways, at most, a part of the schema leads to itself at one child of what it judges.
+    """Return the maximum number of ways in which a part of the schema leads to itself at one child of its value.
 
-    What explains a mismatch goes each of them, so it takes a power of them; only 0 and 1 are harmless. What is answered
-    by yes or no (``if``, ``not``, ``contains``) does not count: of that the engine remembers what it has judged.
+    Explaining a mismatch follows each of them, so its time is a power of their number; only 0 and 1 are harmless.
+    Keywords with a yes or no result (``if``, ``not``, ``contains``) do not count: the engine caches those.
     """
     reckoning = _Reckoning(document, lambda _key, _value: None)
     reckoning.result()
@@ -176,7 +175,7 @@ def paths_of(document: Schema) -> int:
 
 
 class _Reckoning:
-    """Reckons the cost of one document."""
+    """Computes the cost of one document."""
 
     def __init__(self, document: Schema, keywords: Keywords) -> None:
         self._document = document
@@ -185,7 +184,7 @@ class _Reckoning:
         self._done: dict[int, _Part] = {}
         self._under_way: set[int] = set()
         self._again: set[int] = set()
-        """What is referred to from within itself, or from where it cannot be told."""
+        """Targets of references from within themselves, or from an unknown place."""
         self._meta = False
         inner = [node for node in self._nodes.values() if node is not document]
         self._pointers_hold = not any(isinstance(node.get(key), str) for node in inner for key in ("$id", "id"))
@@ -200,7 +199,7 @@ class _Reckoning:
         return SchemaCost(root.once, each + META_SCHEMA if self._meta else each)
 
     def paths(self) -> int:
-        """Return what `paths_of` does, when `result` has been asked."""
+        """Return the result of `paths_of`; call it after `result`."""
         known: dict[int, int] = {}
         return max((self._paths(self._nodes[each], known, start=True) for each in self._again), default=0)
 
@@ -254,7 +253,7 @@ class _Reckoning:
         return _Part(part.own, part.below + below, *self._named(schema, part.once, part.many + many))
 
     def _named(self, schema: dict[str, Any], once: int, many: Cost) -> tuple[int, Cost]:
-        """Add what is judged once, being below a property."""
+        """Add what applies once, because it is below a property."""
         dearest = NOTHING
         for child in _by_name(schema, "properties"):
             part = self._part(child)
@@ -263,7 +262,7 @@ class _Reckoning:
         return once, many + dearest
 
     def _children(self, schema: dict[str, Any]) -> tuple[Cost, Cost]:
-        """Return what each child costs, those below properties among them; and without those."""
+        """Return the cost of each child, including those below properties; and without those."""
         one_of, all_of = NOTHING, NOTHING
         for key, value in schema.items():
             all_of = all_of + Cost(_for_each_child(key, value))
@@ -295,7 +294,7 @@ class _Reckoning:
                 yield from self._targets(key, value)
 
     def _targets(self, key: str, reference: str) -> Iterator[Schema]:
-        """Yield what a reference may mean; what cannot be told from here counts for every value."""
+        """Yield the possible targets of a reference; unknown ones count for every value."""
         if reference.startswith(("http://json-schema.org/", "https://json-schema.org/")):
             self._meta = True
             return
@@ -320,7 +319,7 @@ class _Reckoning:
 
 
 def _own(key: str, value: Any) -> Cost:
-    """Return what the engine takes for a keyword, the schemas in it left out."""
+    """Return the engine's cost of a keyword, without the schemas in it."""
     if key in _SILENT:
         return NOTHING
     if key in LIMITS:
@@ -338,7 +337,7 @@ def _own(key: str, value: Any) -> Cost:
 
 
 def _for_each_child(key: str, value: Any) -> int:
-    """Return what the engine takes for each item or member of what a keyword looks at."""
+    """Return the engine's cost for each item or member of what a keyword inspects."""
     entries = len(value) if isinstance(value, dict | list) else 1
     if key in _EACH_ENTRY:
         return _ENTRY * entries
@@ -348,9 +347,9 @@ def _for_each_child(key: str, value: Any) -> int:
 
 
 def _apart(parts: Any) -> list[Schema]:
-    """Return the ``then`` of those parts of an ``allOf`` of which one at most counts for any value.
+    """Return the ``then`` of those parts of an ``allOf`` of which at most one applies to any value.
 
-    That is what `signalpost.jsonschemas.unions` makes of forms that differ by a type, or by a text.
+    `signalpost.jsonschemas.unions` produces these from forms that differ by a type, or by a text.
     """
     thens: list[Schema] = []
     seen: set[Any] = set()
@@ -366,7 +365,7 @@ def _apart(parts: Any) -> list[Schema]:
 
 
 def _marks(test: Schema) -> set[tuple[str, str]]:
-    """Return the types, or the text of a property, by which a test tells values apart; empty for other tests."""
+    """Return the types, or the text of a property, by which a test distinguishes values; empty for other tests."""
     match test:
         case {"type": [*types], **others} if not others:
             return {("type", "number" if name == "integer" else name) for name in types}
@@ -391,11 +390,11 @@ def _by_name(schema: Mapping[str, Any], key: str) -> list[Schema]:
 
 
 def amount_of_text(text: bytes) -> tuple[int, int]:
-    """Return how many values, and how many huge numbers among them, a text of JSON or of a form holds at most.
+    """Return how many values, and how many huge numbers among them, a text of JSON or of a form contains at most.
 
-    What stands in strings is counted, too: `without_strings` leaves it out.
+    The contents of strings are counted, too: `without_strings` removes them.
     """
-    # A list or mapping holds one value more than it has commas, unless it is empty.
+    # A list or mapping has one value more than commas, unless it is empty.
     values = 1 + text.count(b",") + text.count(b"[") - text.count(b"[]") + text.count(b"{") - text.count(b"{}")
     values += text.count(b"&")  # of a form
     shapes = text.translate(_SHAPES, b"+")
@@ -403,22 +402,20 @@ def amount_of_text(text: bytes) -> tuple[int, int]:
 
 
 def without_strings(text: bytes) -> bytes:
-    """Return a text of JSON with a quotation mark for each of its strings; as it is, where it has very many.
+    """Return a text of JSON with each string replaced by a quotation mark; unchanged if it has very many strings.
 
-    >>> without_strings(b'{"a": "one, two", "b": 3}')
-    b'{": ", ": 3}'
+    >>> without_strings(b'{"a": "one, two", "b": 3}') b'{": ", ": 3}'
     """
     bare = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     return text if bare.count(b'"') > _MANY_QUOTES else b'"'.join(bare.split(b'"')[::2])
 
 
 def amount(value: Any, most: int) -> tuple[int, int]:
-    """Count the values in a value, itself included, and how many of them are huge numbers; stop beyond `most`.
+    """Count the values in a value, including itself, and how many of them are huge numbers; stop beyond `most`.
 
-    To count them where they stand is for what is not at hand as text: see `amount_of_text`.
+    For values without their text; otherwise see `amount_of_text`.
 
-    >>> amount({"a": [1, 1e300]}, 1_000)
-    (4, 1)
+    >>> amount({"a": [1, 1e300]}, 1_000) (4, 1)
     """
     count, huge = 1, int(_is_huge(value))
     stack = [value] if type(value) in _CONTAINERS else []

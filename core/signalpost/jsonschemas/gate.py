@@ -1,23 +1,23 @@
-r"""The JSON Schema gate: whether an instance passes, and what to tell its sender when it does not.
+r"""The JSON Schema gate: whether an instance matches, and the words for its sender if it does not.
 
-`jsonschema_rs` decides: it reads Python objects as they are and answers in about 0.15 us. `jsonschema` is the
-reference it is held against in the tests, where every case in which the two differ is pinned.
+`jsonschema_rs` decides: it reads Python objects as they are and needs about 0.15 us. `jsonschema` is the reference in
+the tests, which pin every case in which the two differ.
 
-What a user's schema may say:
+What a user's schema may contain:
 
 * The draft is the one ``$schema`` names (4, 6, 7, 2019-09, 2020-12); without it, 2020-12.
-* ``format`` is what its draft makes of it: checked in drafts 4, 6 and 7, an annotation without effect in 2019-09
+* ``format`` follows its draft: checked in drafts 4, 6 and 7, an annotation without effect in 2019-09
   and 2020-12 (JSON Schema 2020-12, validation section 7.2.1).
 * ``pattern`` is matched in time linear in the text, so that no client can stall the server with one
-  (``^(a+)+$``). The price is that look-around (``(?=…)``, ``(?!…)``, ``(?<=…)``, ``(?<!…)``) and back-references
-  (``\1``) are refused when the schema is compiled.
-* ``$ref`` reaches what the schema itself holds and the meta-schemas of the drafts. Nothing is ever fetched, neither
+  (``^(a+)+$``). In return, look-around (``(?=…)``, ``(?!…)``, ``(?<=…)``, ``(?<!…)``) and back-references
+  (``\1``) are rejected when the schema is compiled.
+* ``$ref`` reaches the schema itself and the meta-schemas of the drafts. Nothing is ever fetched, neither
   from the network nor from a file.
 
-No message holds the loop for long, whatever the schema. A short one is judged by the engine as it is, for it cannot
-cost much. A longer one is weighed first (`signalpost.jsonschemas.cost`), and what the engine does slowly is done by
-`signalpost.jsonschemas.keywords`, which count their work. What would cost more than `BUDGET` is refused unseen, and its
-sender is told so.
+No message blocks the loop for long, whatever the schema. The engine validates a short one directly, since it cannot
+cost much. The cost of a longer one is estimated first (`signalpost.jsonschemas.cost`), and the engine's slow keywords
+are replaced by `signalpost.jsonschemas.keywords`, which count their work. A message that would cost more than `BUDGET`
+is rejected without validation, and its sender is told why.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,21 +53,21 @@ from signalpost.jsonschemas.walk import pairs
 Document = Mapping[str, Any] | bool
 
 BUDGET: Final = 20_000_000
-"""Nanoseconds that judging one message may take at most."""
+"""Nanoseconds that the validation of one message may take at most."""
 
 METERED: Final = 10_000_000
 _TO_EXPLAIN: Final = 15_000_000
-_SHORT: Final = 500_000  # what the engine's own way with slow keywords may take, where a text is short
+_SHORT: Final = 500_000  # maximum for the engine's own slow keywords, if a text is short
 _SHORT_UNIQUE = 400  # bytes, in which `uniqueItems` is quadratic
 _ANY_LENGTH = 1 << 62
 _COPYING = 150  # nanoseconds for each value that an error of the engine copies
-_EXPLAINING = 3  # times that finding a mismatch takes what judging takes
+_EXPLAINING = 3  # factor by which finding a mismatch takes longer than validating
 _DEEP = 64
-# What is bounded to less is worth a note.
+# Lower limits than these are worth a note.
 _MANY_VALUES, _MANY_KILOBYTES, _LONG_TEXT = 30_000, 1_024, 16_384
 
-# Keywords whose check can raise instead of answering: `uniqueItems` gives up on items nested deeper than 255 levels,
-# while every other keyword walks any depth that orjson lets through.
+# Keywords whose check can raise instead of returning: `uniqueItems` gives up on items nested deeper than 255 levels,
+# while all other keywords handle any depth that orjson accepts.
 _UNIQUE = frozenset({"uniqueItems"})
 _SLOW = frozenset({"uniqueItems", "multipleOf"})
 _WITH_CONDITIONS = (
@@ -83,13 +83,13 @@ Engine = Callable[[Schema], jsonschema_rs.Validator]
 
 @dataclass(frozen=True, slots=True)
 class SchemaGate:
-    """A compiled JSON Schema. Make one with `compile`.
+    """A compiled JSON Schema. Create one with `compile`.
 
     Attributes:
         accepts: whether an instance (as orjson reads it) matches. Never raises. It is the engine's own bound method
-            wherever that cannot raise: the gate stands before every message. Only for what we trust, and for texts of
+            wherever that cannot raise, since every message passes the gate. Only for trusted values, and for texts of
             up to `short` bytes: these take no longer than `BUDGET`.
-        short: how many bytes the text of an instance may have, for `accepts` to be asked.
+        short: how many bytes the text of an instance may have for a call of `accepts`.
         document: what it was compiled from.
 
     """
@@ -133,25 +133,25 @@ class SchemaGate:
 
     @property
     def bounds(self) -> tuple[str, ...]:
-        """What the schema bounds messages to, by what it costs to judge them; for whoever wrote it."""
+        """The limits that the cost of the schema sets for messages, in words for its author."""
         return tuple(self._weighed.bounds())
 
     def explain(self, instance: Any) -> Rejection:
-        """Return why `accepts` refused the instance: the first mismatch only, so that no client can buy a long answer.
+        """Return why `accepts` rejected the instance: only the first mismatch, so no client can force a long answer.
 
-        Never raises. What the schema asks for is told to the client: a schema is no place for secrets.
+        Never raises. The client is told what the schema requires: a schema must not contain secrets.
         """
         return self._explainer.explain(instance)
 
     def rejection(self, instance: Any, text: bytes) -> Rejection | None:
-        """Judge an instance, and say why if it does not match; None if it does.
+        """Validate an instance; return why it does not match, or None if it does.
 
-        Never raises, and takes no longer than `BUDGET` and as much again to explain. An instance that would take
-        longer is refused as one that does not match.
+        Never raises, and takes at most `BUDGET` to validate and as much again to explain. An instance that would take
+        longer is rejected as a mismatch.
 
         Args:
             instance: as orjson reads it.
-            text: what it was read from.
+            text: from which it was read.
 
         """
         if len(text) > self.short:
@@ -160,7 +160,7 @@ class SchemaGate:
 
 
 class _TooSlowError(ValueError):
-    """A schema takes too long to judge any message."""
+    """A schema takes too long for any message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +168,9 @@ class _Explainer:
     """Finds the first rejection.
 
     Attributes:
-        validator: finds it at about the cost of judging; None when there is none.
+        validator: finds it at about the cost of validation; None if there is none.
         paths: see `paths_of`.
-        cost: of judging.
+        cost: of validation.
 
     """
 
@@ -182,13 +182,13 @@ class _Explainer:
     def compile(
         cls, schema: Schema, validator: jsonschema_rs.Validator, engine: Engine, cost: SchemaCost
     ) -> "_Explainer":
-        """Make one for a schema, by a validator that finds the first mismatch at about the cost of judging."""
+        """Create one for a schema, with a validator that finds the first mismatch at about the cost of validation."""
         equivalent = without_unions(schema, conditions=isinstance(validator, _WITH_CONDITIONS))
         if equivalent is schema:
             return cls(validator, paths_of(schema), cost)
         try:
             return cls(None if equivalent is None else engine(equivalent), paths_of(equivalent), cost)
-        except ValueError:  # a reference points into a union, which is no longer where it was
+        except ValueError:  # a reference points into a union, which has moved
             return cls(None, 0, cost)
 
     def explain(self, instance: Any) -> Rejection:
@@ -205,7 +205,7 @@ class _Explainer:
         return UNEXPLAINED
 
     def _affords(self, instance: Any) -> bool:
-        """Whether explaining takes no longer than it may; short texts are not looked at."""
+        """Return whether there is time to explain; short texts are not inspected."""
         values, huge = amount(instance, _TO_EXPLAIN // _COPYING)
         cost = _EXPLAINING * self.cost.of(values, huge, 0) + _COPYING * values
         if self.paths > 1:
@@ -215,12 +215,12 @@ class _Explainer:
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """Judges messages of any length.
+    """Validates messages of any length.
 
     Attributes:
-        accepts: whether an instance matches, as far as `meter` lasts.
-        cost: of what `meter` does not count.
-        light: how many bytes any text may have without being counted.
+        accepts: whether an instance matches, within the budget of `meter`.
+        cost: that `meter` does not count.
+        light: how many bytes a text may have without a count of its values.
         careful: whether any keyword is not the engine's own.
         texts: how many bytes of text its patterns can be matched with.
 
@@ -239,7 +239,7 @@ class _Weighed:
         """Compile a schema that the engine has compiled.
 
         Raises:
-            _TooSlowError: there is no time for it.
+            _TooSlowError: it takes too long.
 
         """
         formats, const = isinstance(validator, _WITH_FORMATS), not isinstance(validator, jsonschema_rs.Draft4Validator)
@@ -259,7 +259,7 @@ class _Weighed:
         return cls(judge.is_valid, cost, meter, _affordable(cost, BUDGET), careful, texts, explainer)
 
     def rejection(self, instance: Any, text: bytes) -> Rejection | None:
-        """Judge an instance: see `SchemaGate.rejection`."""
+        """Validate an instance: see `SchemaGate.rejection`."""
         if len(text) > self.light and not self._affords(text):
             return too_costly(self.most)
         self.meter.start()
@@ -273,7 +273,7 @@ class _Weighed:
         return found if self.meter.left >= 0 else TOO_LARGE
 
     def _affords(self, text: bytes) -> bool:
-        """Whether there is time for what a text holds."""
+        """Return whether there is time for the contents of a text."""
         if self.cost.of(*amount_of_text(text), len(text)) <= BUDGET:
             return True
         outside = without_strings(text)
@@ -281,11 +281,11 @@ class _Weighed:
 
     @property
     def most(self) -> int:
-        """How many values a message may hold."""
+        """The number of values that a message may have."""
         return (BUDGET - self.cost.once) // max(self.cost.each.value, 1)
 
     def bounds(self) -> Iterator[str]:
-        """Yield what messages are bounded to."""
+        """Yield the limits for messages."""
         if self.most < _MANY_VALUES:
             yield f"with more than {self.most} values"
         kilobytes = (BUDGET - self.cost.once) // max(self.cost.each.byte, 1) >> 10
@@ -296,13 +296,13 @@ class _Weighed:
 
 
 def _short(plain: Schema, cost: SchemaCost, weighed: _Weighed) -> int:
-    """Return for how many bytes of text the engine needs no watching, `cost` being what it takes at its worst."""
+    """Return up to how many bytes of text the engine needs no budget, given its worst-case cost."""
     short = _affordable(cost, _SHORT if weighed.careful else BUDGET)
     return min(short, _SHORT_UNIQUE) if _uses(plain, _UNIQUE) else short
 
 
 def _affordable(cost: SchemaCost, room: int) -> int:
-    """Return how many bytes of any text can be judged in so many nanoseconds."""
+    """Return how many bytes of any text can be validated in this many nanoseconds."""
     # The shortest values are two bytes with their comma, the shortest huge numbers five: 1e19.
     for_byte = cost.each.value / 2 + cost.each.huge / 5 + cost.each.byte
     room = max(room - cost.once - cost.each.value, 0)
@@ -310,7 +310,7 @@ def _affordable(cost: SchemaCost, room: int) -> int:
 
 
 def _depth(instance: Any) -> int:
-    """Return how deeply a value is nested, up to `_DEEP`."""
+    """Return the nesting depth of a value, up to `_DEEP`."""
     level, depth = [instance], 0
     while level and depth < _DEEP:
         parts = (part.values() if type(part) is dict else part for part in level if type(part) in (dict, list))
@@ -329,13 +329,13 @@ def _draft(plain: Schema) -> str | None:
 
 
 def _checks_formats(plain: Schema, validator: jsonschema_rs.Validator) -> bool:
-    """Whether the schema, or any part that has a draft of its own, may check ``format``."""
+    """Return whether the schema, or any part with a draft of its own, may check ``format``."""
     drafts = sum(key == "$schema" for key, _ in pairs(plain))
     return isinstance(validator, _WITH_FORMATS) or drafts > 1
 
 
 def _guarded(validator: jsonschema_rs.Validator) -> Callable[[Any], bool]:
-    """Turn the engine's giving up into a refusal: what cannot be checked does not pass."""
+    """Turn an exception of the engine into a rejection: what cannot be checked does not match."""
     is_valid = validator.is_valid
 
     def accepts(instance: Any) -> bool:
@@ -348,7 +348,7 @@ def _guarded(validator: jsonschema_rs.Validator) -> Callable[[Any], bool]:
 
 
 def _plain(document: Any) -> Any:
-    """Copy a schema into dicts and lists, which is all the engine reads."""
+    """Copy a schema into dicts and lists, which are all that the engine reads."""
     if isinstance(document, Mapping):
         return {key: _plain(value) for key, value in document.items()}
     if isinstance(document, Sequence) and not isinstance(document, str | bytes):
@@ -357,7 +357,7 @@ def _plain(document: Any) -> Any:
 
 
 def _uses(document: Any, keywords: frozenset[str]) -> bool:
-    """Whether the schema, or a meta-schema it refers to, uses one of the keywords. Errs on the safe side."""
+    """Return whether the schema, or a referenced meta-schema, may use one of the keywords; true in case of doubt."""
     return any(
         key in keywords or (key in _REFERENCES and not str(value).startswith("#")) for key, value in pairs(document)
     )

@@ -1,14 +1,14 @@
-"""Keywords of JSON Schema whose check takes the engine too long, done in a bounded time.
+"""Keywords of JSON Schema that take the engine too long, implemented in bounded time.
 
 The engine hashes numbers as doubles and compares them as fractions of any length: ``uniqueItems`` is quadratic for
-integers that are one double, and each comparison with a fraction, or with a number such as ``1e308``, takes up to 60
-microseconds. A regular expression takes a time linear in the text, but with a factor as large as the expression. Here:
+integers with the same double, and each comparison with a fraction, or with a number such as ``1e308``, takes up to 60
+microseconds. A regular expression takes linear time in the text, but with a factor as large as the expression. Here:
 
-* Equal values have equal keys in a set. What a client chooses is hashed as text, which Python hashes with a secret, or
-  as integers of 64 bits, few of which collide. So work is linear in what is compared.
-* A `Meter` counts the work of one message in nanoseconds, and ends it where it is spent. A message that spends it is
-  refused, whatever else its schema says of it.
-* Numbers are compared exactly; a multiple of a fraction is one in decimal, as the engine has it: 4.02 is one of 0.01.
+* Equal values have equal keys in a set. Client data is hashed as text, which Python hashes with a secret, or
+  as integers of 64 bits, few of which collide. So work is linear in the compared data.
+* A `Meter` counts the work of one message in nanoseconds, and stops it at its limit. A message that reaches it is
+  rejected, whatever else its schema says.
+* Numbers are compared exactly; multiples of a fraction are decimal, as in the engine: 4.02 is a multiple of 0.01.
 """
 
 import json
@@ -27,20 +27,20 @@ from signalpost.jsonschemas.walk import inside, pairs
 from signalpost.words import cut
 
 _CALL: Final = Cost(1_000)
-"""What it costs the engine to call a keyword here."""
+"""The engine's cost of calling a keyword defined here."""
 
-# Nanoseconds that are metered.
+# Metered nanoseconds.
 _SCALAR = 50
 _PART = 2_000
 _MULTIPLE = 3_500
 _SLOW_FORMATS: Final = {"idn-hostname": 110, "idn-email": 20, "regex": 110}  # for each byte
 _SLOW_FORMAT = 2_000
 
-# The factors by which matching is slower the larger an expression's program is, for each byte of text.
+# The factors by which matching slows down with the size of an expression's program, for each byte of text.
 _LEAST_PATTERN, _SMALL_PATTERN, _SMALL_WIDE_PATTERN = 10, 1_024, 512
 _PATTERN, _WIDE_PATTERN = 0.25, 1.0
 _NO_PROGRAM = 64
-_DIGITS = 20  # more than a number has here
+_DIGITS = 20  # more digits than a number has here
 _SHOWN_OPTIONS = 3
 _LARGEST_PROGRAM = 1 << 24
 _WIDE = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^|\.", re.DOTALL)
@@ -48,7 +48,7 @@ _WIDE_ESCAPES = ("\\p", "\\P", "\\S", "\\W", "\\D")
 
 _EXCLUSIVE = {"minimum": "exclusiveMinimum", "maximum": "exclusiveMaximum"}
 _PLAIN_LIMIT = 1 << 53
-_INTEGERS = float(1 << 64)  # no integer is larger where orjson reads
+_INTEGERS = float(1 << 64)  # orjson reads no larger integer
 _TRUE, _FALSE = object(), object()
 _IS_SCALAR = frozenset({str, int, float, bool, type(None)})
 _IS_HASHED = frozenset({str, int, type(None)})
@@ -62,10 +62,10 @@ class KeywordFailed(ValueError):  # noqa: N818 - what the engine calls a failed 
 
 
 class Meter:
-    """Counts the work on one message.
+    """Counts the work for one message.
 
     Attributes:
-        left: nanoseconds that may still be worked; below 0 when the message needed more.
+        left: nanoseconds that remain; below 0 if the message needed more.
 
     """
 
@@ -81,7 +81,7 @@ class Meter:
         """Count work before it is done.
 
         Raises:
-            KeywordFailed: there is not so much left.
+            KeywordFailed: less than that is left.
 
         """
         self.left -= work
@@ -94,7 +94,7 @@ _TOO_DEEP = "is nested too deeply to be compared"
 
 
 def key_of(value: Any, meter: Meter) -> Any:
-    """Return what is equal for equal JSON values, and can stand in a set: 1 and 1.0 are equal, 1 and true are not.
+    """Return a hashable key, equal for equal JSON values: 1 and 1.0 are equal, 1 and true are not.
 
     Raises:
         KeywordFailed: `meter` is spent.
@@ -142,7 +142,7 @@ def _write(value: Any, pieces: list[str], meter: Meter) -> None:
 
 
 class UniqueItems:
-    """``uniqueItems``, in a time linear in what the list holds."""
+    """``uniqueItems``, in linear time."""
 
     def __init__(self, meter: Meter, _parent: Schema, value: Any, _path: Sequence[str | int]) -> None:
         self._meter = meter
@@ -165,7 +165,7 @@ class UniqueItems:
 
 
 class OneOf:
-    """``const`` and ``enum``, for whatever values."""
+    """``const`` and ``enum``, for any values."""
 
     def __init__(self, meter: Meter, options: Sequence[Any], words: str) -> None:
         self._meter = meter
@@ -183,7 +183,7 @@ class OneOf:
 
 
 class Limit:
-    """``minimum`` and its kin, exactly."""
+    """``minimum`` and similar keywords, exactly."""
 
     def __init__(self, keyword: str, limit: float) -> None:
         self._above, self._strict = keyword.lower().endswith("minimum"), keyword.startswith("exclusive")
@@ -191,7 +191,7 @@ class Limit:
         self._words = WORDS[keyword].format(json.dumps(limit))
 
     def validate(self, instance: Any) -> None:
-        """Raise unless the value is within the limit, or no number."""
+        """Raise unless the value is within the limit, or is not a number."""
         if type(instance) is not int and type(instance) is not float:
             return
         fits = not self._strict if instance == self._limit else (instance > self._limit) is self._above
@@ -200,7 +200,7 @@ class Limit:
 
 
 class MultipleOf:
-    """``multipleOf``: exactly of an integer, and in decimal of a fraction."""
+    """``multipleOf``: exact for an integer, decimal for a fraction."""
 
     def __init__(self, meter: Meter, _parent: Schema, factor: float, _path: Sequence[str | int]) -> None:
         self._meter = meter
@@ -209,7 +209,7 @@ class MultipleOf:
         self._words = WORDS["multipleOf"].format(json.dumps(factor))
 
     def validate(self, instance: Any) -> None:
-        """Raise unless the value is a multiple, or no number."""
+        """Raise unless the value is a multiple, or is not a number."""
         if type(instance) is not int and type(instance) is not float:
             return
         if self._whole is None:
@@ -232,7 +232,7 @@ class MultipleOf:
 
 
 def _decimal(number: float) -> tuple[int, int]:
-    """Return a number as digits and the power of ten that they are multiplied by."""
+    """Return a number as digits and the power of ten that multiplies them."""
     if isinstance(number, int):
         return number, 0
     mantissa, _, exponent = repr(number).partition("e")
@@ -242,7 +242,7 @@ def _decimal(number: float) -> tuple[int, int]:
 
 
 class Text:
-    """A keyword about texts that the engine checks, for texts that are not too long for it."""
+    """A keyword for texts that the engine checks, if they are not too long for it."""
 
     def __init__(self, meter: Meter, parent: Schema, matches: Callable[[Any], bool], words: str, cost: Cost) -> None:
         self._meter, self._matches, self._cost = meter, matches, cost
@@ -252,10 +252,10 @@ class Text:
         self._too_long = f"expected at most {longest} characters, got more"
 
     def validate(self, instance: Any) -> None:
-        """Raise unless the text matches, or the value is no text."""
+        """Raise unless the text matches, or the value is not a text."""
         if type(instance) is not str:
             return
-        if len(instance) > self._longest:  # it is refused anyway, and need not be matched
+        if len(instance) > self._longest:  # it is rejected anyway, and need not be matched
             raise KeywordFailed(self._too_long)
         size = len(instance) if instance.isascii() else 4 * len(instance)
         self._meter.take(self._cost.value + self._cost.byte * size)
@@ -264,11 +264,11 @@ class Text:
 
 
 def _anything(_instance: Any) -> None:
-    """Let every value pass."""
+    """Accept every value."""
 
 
 def factories(meter: Meter, engine: Engine, draft: str | None) -> dict[str, Any]:
-    """Make the keywords, by name, for the engine to call.
+    """Return the keywords by name, for the engine to call.
 
     Args:
         meter: counts their work.
@@ -313,12 +313,12 @@ def _excerpt(value: Any, limit: int = 40) -> str:
     return cut(json.dumps(value, ensure_ascii=False), limit)
 
 
-# Which keywords these are
+# Which keywords are defined here
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What drafts differ in, here.
+    """Differences between drafts.
 
     Attributes:
         formats: whether it checks ``format``.
@@ -334,7 +334,7 @@ _ANY_DRAFT = Draft(formats=True, const=True)
 
 
 def own_keyword(key: str, value: Any, draft: Draft) -> tuple[str, Any] | None:
-    """Return the name and value by which a keyword is checked here; None where the engine does it well."""
+    """Return the name and value of a keyword as defined here; None if the engine does it well."""
     match key:
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" if type(value) in (int, float):
             if -_PLAIN_LIMIT < value < _PLAIN_LIMIT and value == int(value):
@@ -353,9 +353,9 @@ def own_keyword(key: str, value: Any, draft: Draft) -> tuple[str, Any] | None:
 
 
 def with_own_keywords(schema: Schema, draft: Draft, *, root: bool = True) -> Schema:
-    """Return an equal schema in which the keywords that are checked here have their names here.
+    """Return an equivalent schema in which the keywords defined here have their names from here.
 
-    What is of another draft inside of it stays as it is.
+    Parts of another draft inside it are unchanged.
     """
     if isinstance(schema, list):
         return [with_own_keywords(part, draft, root=False) for part in schema]
@@ -364,7 +364,7 @@ def with_own_keywords(schema: Schema, draft: Draft, *, root: bool = True) -> Sch
     renamed: dict[str, Any] = {}
     for key, value in schema.items():
         if key.startswith(OWN) or _goes_with_a_limit(key, schema, draft):
-            continue  # a word of an app's own means nothing in a schema
+            continue  # an app's own keyword means nothing in a schema
         if own := own_keyword(key, value, draft):
             renamed[_strict(own[0], schema)] = own[1]
         else:
@@ -373,14 +373,14 @@ def with_own_keywords(schema: Schema, draft: Draft, *, root: bool = True) -> Sch
 
 
 def _goes_with_a_limit(key: str, schema: Mapping[str, Any], draft: Draft) -> bool:
-    """Whether a keyword is a word of draft 4 that makes a limit exclusive, which is checked here."""
+    """Return whether a keyword of draft 4 makes a limit exclusive, which is checked here."""
     limit = next((limit for limit, exclusive in _EXCLUSIVE.items() if exclusive == key), "")
     own = own_keyword(limit, schema.get(limit), draft)
     return isinstance(schema[key], bool) and own is not None and own[0] != limit
 
 
 def _strict(name: str, schema: Mapping[str, Any]) -> str:
-    """Return the name here of a limit that draft 4 makes exclusive by a keyword beside it."""
+    """Return the name here of a limit that draft 4 makes exclusive by a second keyword."""
     exclusive = _EXCLUSIVE.get(name.removeprefix(OWN), "")
     return OWN + exclusive if name.startswith(OWN) and schema.get(exclusive) is True else name
 
@@ -390,14 +390,14 @@ def _is_quick(options: Iterable[Any]) -> bool:
 
 
 def careful_cost(formats: bool, key: str, value: Any) -> Cost | None:
-    """Return what a keyword costs where those of this module are used; what the meter counts is left out."""
+    """Return the cost of a keyword if those of this module are used, without what the meter counts."""
     if key in ("uniqueItems", "multipleOf") or key.startswith(OWN):
         return _CALL
     return plain_cost(formats, key, value)
 
 
 def plain_cost(formats: bool, key: str, value: Any) -> Cost | None:
-    """Return what a keyword costs the engine at its worst, ``uniqueItems`` left out, which is quadratic.
+    """Return the engine's worst-case cost of a keyword, except ``uniqueItems``, which is quadratic.
 
     Args:
         formats: whether ``format`` is checked.
@@ -424,22 +424,22 @@ def plain_cost(formats: bool, key: str, value: Any) -> Cost | None:
 
 
 def pattern_costs(schema: Schema) -> Iterator[int]:
-    """Yield what matching takes for each byte, for each pattern that is matched here."""
+    """Yield the cost per byte of each pattern that is matched here."""
     for key, value in pairs(schema):
         if key == f"{OWN}pattern" and isinstance(value, str):
             yield pattern_cost(value)
 
 
 def pattern_cost(pattern: str) -> int:
-    """Return what matching a pattern takes at most, in nanoseconds for each byte of text.
+    """Return the maximum time of matching a pattern, in nanoseconds per byte of text.
 
-    It is the larger the more places there are in the expression at which a match may stand at once, which is what the
-    engine's program for it is large by, but for classes of Unicode: these make a program large, and no slower.
+    It grows with the number of positions in the expression that a match can have at once. The size of the engine's
+    program shows that number, except for classes of Unicode: these make a program large, but not slower.
     """
     size = _program_size(pattern)
     if size is None:
         return _LARGEST_PROGRAM
-    if size <= _NO_PROGRAM:  # the engine makes a prefix, a list of texts or a class of characters of it
+    if size <= _NO_PROGRAM:  # the engine turns it into a prefix, a list of texts or a class of characters
         return 2
     narrow = _WIDE.sub(_narrowed, pattern)
     wide = narrow != pattern
@@ -451,7 +451,7 @@ def pattern_cost(pattern: str) -> int:
 
 
 def _narrowed(found: re.Match[str]) -> str:
-    """Return a class of few characters in the place of one of many."""
+    """Return a class of few characters in place of one of many."""
     text = found[0]
     if text == "[^":
         return "["
@@ -459,7 +459,7 @@ def _narrowed(found: re.Match[str]) -> str:
 
 
 def _program_size(pattern: str) -> int | None:
-    """Return the bytes of a pattern's program, to the next power of two; None if it does not compile."""
+    """Return the size of a pattern's program in bytes, as the next power of two; None if it does not compile."""
     size = 64
     while size <= _LARGEST_PROGRAM:
         try:

@@ -1,7 +1,7 @@
-"""Why an instance does not match its schema, in words for the person who sent it.
+"""Why an instance does not match its schema, in words for its sender.
 
-The wording is ours, not the engine's: it is stable, holds no more than an excerpt of what the client sent, and is
-bounded in length.
+The wording is ours, not the engine's: it is stable, contains at most an excerpt of the client's data, and is limited in
+length.
 """
 
 import json
@@ -21,7 +21,7 @@ DETAIL_LIMIT = 200
 POINTER_LIMIT = 256
 _EXCERPT_LIMIT = 40
 _LIST_LIMIT = 120
-_MANY = 500_000  # values: hardly more are in a message of 1 MiB
+_MANY = 500_000  # values: a message of 1 MiB has hardly more
 
 _TYPE_NAMES = {
     "array": "a list",
@@ -44,7 +44,7 @@ WORDS: Final[Mapping[str, str]] = {
     "pattern": "does not match the pattern {}",
     "format": "is not in the format {}",
 }
-"""What is said where a keyword is broken; where it ends in "got", the value follows."""
+"""The words for a violated keyword; if they end in "got", the value follows."""
 
 _COUNTED = {"Length": ("character",), "Items": ("item",), "Properties": ("property", "properties")}
 
@@ -54,7 +54,7 @@ class Rejection:
     """The first place where an instance does not match.
 
     Attributes:
-        pointer: a JSON Pointer (RFC 6901) into the instance; empty for the whole. A place whose pointer is longer
+        pointer: a JSON Pointer (RFC 6901) into the instance; empty for the whole. A place with a pointer longer
             than `POINTER_LIMIT` characters is named by the nearest parent that is not.
         detail: one sentence, `DETAIL_LIMIT` characters at most.
 
@@ -75,22 +75,21 @@ TOO_LARGE: Final = Rejection("", "does not match the schema, and is too large to
 
 
 def too_costly(most: int | None = None) -> Rejection:
-    """Make the answer for an instance that would take too long to check; `most` is how many values may be checked."""
+    """Return the rejection of an instance that takes too long to check; `most` is how many values may be checked."""
     bound = "" if most is None or most > _MANY else f", and no more than {most} values"
     return Rejection("", f"takes too long to check against the schema: send less at once{bound}")
 
 
 def explain_error(error: ValidationError, instance: Any) -> Rejection:
-    """Word the engine's error about `instance`.
+    """Return the words for the engine's error about `instance`.
 
-    >>> explain_error(error, {"message": 5})
-    Rejection(pointer='/message', detail='expected a string, got a number')
+    >>> explain_error(error, {"message": 5}) Rejection(pointer='/message', detail='expected a string, got a number')
     """
     return Rejection(_pointer(_path(error, instance)), cut(_describe(error.kind, error.instance), DETAIL_LIMIT))
 
 
 def _path(error: ValidationError, instance: Any) -> list[str | int]:
-    """Return the path to what the error is about, as far as the engine tells: it leaves out empty names."""
+    """Return the path to the subject of the error, as far as the engine reports it: it leaves out empty names."""
     path: list[str | int] = []
     part = instance
     for step in error.instance_path:
@@ -108,7 +107,7 @@ def _path(error: ValidationError, instance: Any) -> list[str | int]:
 
 
 def _named(part: dict[str, Any], step: str | int) -> str | None:
-    """Return the name of a member: the engine gives ``7`` for ``"7"``, ``"007"`` and ``"+7"``."""
+    """Return the name of a member: the engine reports ``7`` for ``"7"``, ``"007"`` and ``"+7"``."""
     name = str(step)
     if name in part:
         return name
@@ -117,7 +116,7 @@ def _named(part: dict[str, Any], step: str | int) -> str | None:
 
 
 def _pointer(path: Sequence[str | int]) -> str:
-    """Write a path as a JSON Pointer, or as much of it as may be sent."""
+    """Return a path as a JSON Pointer, shortened to what may be sent."""
     pointer = ""
     for step in path:
         longer = pointer + pointer_to([step])
@@ -128,7 +127,7 @@ def _pointer(path: Sequence[str | int]) -> str:
 
 
 def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - one case per keyword: a table in all but form
-    """Word one error. `value` is the part of the instance that it is about."""
+    """Return the words for one error. `value` is the part of the instance that it is about."""
     match kind:
         case Kind.Type(types=types):
             return f"expected {_types(types)}, got {type_of(value)}"
@@ -152,7 +151,7 @@ def _describe(kind: Kind, value: Any) -> str:  # noqa: C901, PLR0911, PLR0912 - 
             return f"expected at most {_count(limit, 'item')}, got {len(value)}"
         case Kind.UniqueItems():
             return WORDS["uniqueItems"]
-        case Kind.Custom(message=text):  # one of our own: see `signalpost.jsonschemas.keywords`
+        case Kind.Custom(message=text):  # one defined by us: see `signalpost.jsonschemas.keywords`
             return f"{text}{_quote(value)}" if text.endswith(", got ") else text
         case Kind.Contains():
             return "does not hold the items that it must"
@@ -189,7 +188,7 @@ def _types(types: Sequence[str]) -> str:
 
 
 def type_of(value: Any) -> str:
-    """Name the JSON type of a value as orjson reads it."""
+    """Return the JSON type of a value as orjson reads it."""
     match value:
         case None:
             return "null"
@@ -210,14 +209,14 @@ def _count(count: int, one: str, many: str = "") -> str:
 
 
 def _quote(value: Any, limit: int = _EXCERPT_LIMIT) -> str:
-    """Write a value as JSON, cut to `limit` characters; a string is cut inside its quotes."""
+    """Return a value as JSON, truncated to `limit` characters; a string is truncated inside its quotes."""
     if isinstance(value, str):
         return json.dumps(cut(value, limit), ensure_ascii=False)
     return cut(json.dumps(value, ensure_ascii=False, default=str), limit)
 
 
 def _listed(values: Sequence[Any]) -> str:
-    """List values as JSON, as many as fit."""
+    """Return values as a list in JSON, as many as fit."""
     text = _quote(values[0])
     for value in values[1:]:
         longer = f"{text}, {_quote(value)}"
@@ -234,7 +233,7 @@ _UNKNOWN_DRAFT = re.compile(r"Unknown meta-schema: '(.*)'\. ", re.DOTALL)
 
 
 def refusal_of(error: ValidationError) -> str:
-    """Word the engine's error about a schema, with its place in the schema as a JSON Pointer."""
+    """Return the words for the engine's error about a schema, with its place in the schema as a JSON Pointer."""
     text = _without_place(error.message) or _of_pattern(error) or error.message
     place = pointer_to(error.instance_path)
     line = " ".join(f"{place}: {text}".split() if place else text.split())
@@ -242,7 +241,7 @@ def refusal_of(error: ValidationError) -> str:
 
 
 def _without_place(message: str) -> str:
-    """Word the errors that the engine does not place: references and drafts."""
+    """Return the words for errors without a place from the engine: references and drafts."""
     if found := _UNREACHABLE.search(message):
         return (
             f'"$ref" to {json.dumps(found[1], ensure_ascii=False)} leaves the schema, and nothing is fetched; '
@@ -259,7 +258,7 @@ def _without_place(message: str) -> str:
 
 
 def _of_pattern(error: ValidationError) -> str:
-    """Word the refusal of a regular expression: wrong in itself, or beyond matching in linear time."""
+    """Return the words for a rejected regular expression: invalid, or impossible to match in linear time."""
     match error.kind:
         case Kind.Format(format="regex"):
             pattern = error.instance
@@ -275,7 +274,7 @@ def _of_pattern(error: ValidationError) -> str:
 
 
 def compiles(pattern: object, options: Any) -> bool:
-    """Return whether an engine of these options reads a pattern; it is compiled, never run."""
+    """Return whether an engine with these options accepts a pattern; it is compiled, never run."""
     try:
         jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=options, offline=True)
     except ValueError:

@@ -1,9 +1,8 @@
-"""Texts that a JSON Schema knows to be numbers: fields of forms, parameters of queries and paths. Pure.
+"""Converts texts to the types of a JSON Schema: fields of forms, parameters of queries and paths. Pure.
 
-They come as texts, whatever they mean. What a property's schema lets be a text stays one; else ``21.5`` becomes a
-number where it says ``number``, ``on`` becomes true where it says ``boolean``, nothing becomes null where it says
-``null``, and where it says ``array`` all values of the name become a list. What cannot be read stays as it is, so that
-the schema says what is wrong.
+All of them arrive as texts. A value stays text if its property's schema allows that. Otherwise ``21.5`` becomes a
+number for ``number``, ``on`` becomes true for ``boolean``, an empty value becomes null for ``null``, and for ``array``
+all values of the name become a list. A value that cannot be converted is unchanged, so that the schema reports it.
 """
 
 import re
@@ -16,10 +15,10 @@ from signalpost.jsonschemas.walk import pointed
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
-_WHOLES = range(-(2**63), 2**64)  # that JSON keeps to the last digit here; larger ones are read as it reads them
+_WHOLES = range(-(2**63), 2**64)  # that JSON keeps to the last digit here; larger ones are parsed as JSON does
 _LONGEST = 64
 _BOOLEANS: Mapping[str, bool] = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
-_DEEPEST = 16  # references and parts of schemas that are followed
+_DEEPEST = 16  # maximum of references and parts of schemas that are followed
 _KIND_OF = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", list: "array"}
 
 Kinds = frozenset[str]
@@ -27,11 +26,11 @@ Kinds = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """What a property may be.
+    """The types that a property may have.
 
     Attributes:
-        kinds: names of types; none where everything may be.
-        items: what the items of a list may be.
+        kinds: names of types; none if every type is allowed.
+        items: types of the items of a list.
 
     """
 
@@ -41,11 +40,11 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class FieldTypes:
-    """The types of the properties of a schema. Make one with `of`.
+    """The types of the properties of a schema. Create one with `of`.
 
     Attributes:
         properties: by name.
-        further: of those that have none by name.
+        further: of other properties.
 
     """
 
@@ -54,7 +53,7 @@ class FieldTypes:
 
     @classmethod
     def of(cls, document: Any) -> "FieldTypes":
-        """Read what a JSON Schema says of the properties of a mapping."""
+        """Read the types of a mapping's properties from a JSON Schema."""
         properties: dict[str, Property] = {}
         further = _property({}, document)
         for part in _parts(document, document):
@@ -66,7 +65,7 @@ class FieldTypes:
         return cls(properties, further)
 
     def read(self, fields: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Return the values of fields, of which each has all that came; of several the first, unless a list is said."""
+        """Return the typed values of fields, given with all their values; of several the first, unless it is a list."""
         return {name: self._value(name, values) for name, values in fields.items() if values}
 
     def _value(self, name: str, values: Sequence[Any]) -> Any:
@@ -113,7 +112,7 @@ def _said(part: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _parts(schema: Any, root: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    """Yield a schema, and what it refers to and is put together of."""
+    """Yield a schema, what it references, and the parts that it combines."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return
     yield schema

@@ -1,8 +1,8 @@
-"""Rewrite a schema so that the first rejection is found without trying to explain every form of a union.
+"""Rewrites a schema so that the first mismatch is found without an explanation of every form of a union.
 
 For a failed ``anyOf`` or ``oneOf`` the engine collects every error of every form, forms within forms included: a client
 could make one answer cost seconds by nesting them, or by sending a long list. `without_unions` makes an equivalent
-schema without that cost, whose errors are also the better ones:
+schema without that cost, whose errors are also better:
 
 * Forms that differ by ``type`` become ``{"type": […]}`` and one ``if``/``then`` a type.
 * Objects that differ by a required property with a fixed text (``{"kind": {"const": "chat"}}``) become an ``enum`` of
@@ -20,10 +20,10 @@ Schema = Any
 
 UNIONS: Final = ("anyOf", "oneOf")
 OWN: Final = "signalpost-"
-"""Before the name of a keyword that is checked by us, rather than by the engine; its value is data."""
+"""Prefix of the name of a keyword that is checked by us instead of the engine; its value is data."""
 
 _REFERENCES = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
-# These see what the forms of a union have looked at, but not through ``not``.
+# These see what the forms of a union have covered, but not through ``not``.
 _UNEVALUATED = frozenset({"unevaluatedProperties", "unevaluatedItems"})
 _COMMENTS = frozenset({"title", "description", "$comment", "deprecated"})
 _META_SCHEMAS = ("http://json-schema.org/", "https://json-schema.org/")
@@ -31,15 +31,15 @@ _HOPS = 8
 
 
 def without_unions(document: Schema, *, conditions: bool) -> Schema | None:
-    """Return an equivalent of the schema, or None where there is none.
+    """Return an equivalent of the schema, or None if there is none.
 
-    A schema without unions is returned as it is. There is no equivalent when ``unevaluatedProperties`` or
-    ``unevaluatedItems`` stand beside a union of the third kind, through which they cannot see, nor when the schema
-    refers to a meta-schema, whose unions cannot be rewritten.
+    A schema without unions is returned as it is. There is no equivalent if ``unevaluatedProperties`` or
+    ``unevaluatedItems`` are beside a union of the third kind, through which they cannot see, or if the schema refers to
+    a meta-schema, whose unions cannot be rewritten.
 
     Args:
         document: a schema that compiles, in plain dicts and lists.
-        conditions: whether its draft knows ``if`` and ``then`` (draft 7 and later).
+        conditions: whether its draft has ``if`` and ``then`` (draft 7 and later).
 
     """
     keywords = list(pairs(document))
@@ -66,13 +66,13 @@ class _Rewriter:
         self._document = document
         self._conditions = conditions
         self.opaque = False
-        # Below an identifier of its own a pointer starts there; then no reference is followed.
+        # Below an identifier of its own, pointers start at that part; references are then not followed.
         identified = [key for key, value in pairs(document) if key in ("$id", "id") and isinstance(value, str)]
         own = [key for key in ("$id", "id") if isinstance(document.get(key), str)]
         self._followed = len(identified) == len(own)
 
     def rewrite(self, schema: Schema) -> Schema:
-        """Rewrite a schema, or any value in which schemas may stand: references may reach into unknown keywords."""
+        """Rewrite a schema, or any value that may contain schemas: references may point into unknown keywords."""
         if isinstance(schema, list):
             return [self.rewrite(part) for part in schema]
         if not isinstance(schema, dict):
@@ -93,7 +93,7 @@ class _Rewriter:
         return key in UNIONS and isinstance(value, list)
 
     def _union(self, keyword: str, forms: Sequence[Schema]) -> list[Schema]:
-        """Return schemas that a value matches, all of them, exactly when it matches the union."""
+        """Return schemas of which a value matches all exactly if it matches the union."""
         typed = [self._types(form) for form in forms]
         if not self._conditions or not all(typed):
             return [self._opaque(keyword, forms)]
@@ -115,7 +115,7 @@ class _Rewriter:
         return {"not": {"not": {keyword: [self.rewrite(form) for form in forms]}}}
 
     def _discriminated(self, forms: Sequence[Schema]) -> Schema | None:
-        """Tell objects apart by a property that each form requires, with another text in each."""
+        """Distinguish objects by a property that each form requires, with a different text in each."""
         labels = [self._labels(form) for form in forms]
         for name in labels[0]:
             texts = [label.get(name) for label in labels]
@@ -134,7 +134,7 @@ class _Rewriter:
         return None
 
     def _labels(self, form: Schema) -> dict[str, str]:
-        """Return the required properties of a form that are fixed to one text, when it is a form of object."""
+        """Return the required properties of a form that are fixed to one text, if it is a form of object."""
         form = self._resolved(form)
         if form.get("type") not in ("object", ["object"]):
             return {}
@@ -143,19 +143,19 @@ class _Rewriter:
         return {name: text for name, text in fixed.items() if text is not None}
 
     def _types(self, form: Schema) -> list[str]:
-        """Return the types that a form is limited to; empty when it does not say."""
+        """Return the types that a form is limited to; empty if it names none."""
         types = self._resolved(form).get("type", [])
         return [types] if isinstance(types, str) else types
 
     def _resolved(self, form: Schema) -> dict[str, Any]:
-        """Follow a form that is a mere reference into the document. Empty when it says nothing by itself."""
+        """Follow a form that is only a reference into the document. Return an empty one if it has no content itself."""
         for _ in range(_HOPS):
             if not isinstance(form, dict):
                 return {}
             if "$ref" not in form:
                 return form
             if not self._followed or not form.keys() <= {"$ref", *_COMMENTS}:
-                return {}  # drafts differ in what stands beside a reference
+                return {}  # drafts differ in the keywords allowed beside a reference
             form = pointed(self._document, form["$ref"])
         return {}
 
@@ -172,7 +172,7 @@ def _fixed_text(schema: Schema) -> str | None:
 
 
 def _by_type(forms: Sequence[Schema], typed: Sequence[Sequence[str]]) -> list[tuple[list[str], list[Schema]]]:
-    """Part forms into groups that have no type in common, each with its types. An integer is a number here."""
+    """Split forms into groups that have no type in common, each with its types. An integer is a number here."""
     groups: list[tuple[list[str], list[tuple[int, Schema]]]] = []
     for position, (form, own) in enumerate(zip(forms, typed, strict=True)):
         types = ["number" if name == "integer" else name for name in own]

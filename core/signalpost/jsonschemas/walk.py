@@ -1,4 +1,4 @@
-"""The ways through a JSON Schema, whichever draft it is of: plain dicts and lists, and references within them."""
+"""Iteration over a JSON Schema of any draft: plain dicts and lists, and references within them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -26,13 +26,13 @@ def mappings(document: Any, keys: Keys = ()) -> Iterator[tuple[Keys, dict[str, A
 
 
 def pairs(document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key of every mapping of a document with its value; some are no keywords."""
+    """Yield every key of every mapping of a document with its value; some are not keywords."""
     for _, mapping in mappings(document):
         yield from mapping.items()
 
 
 def inside(key: str, value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return the value of a keyword with `change` made to what may be a schema in it."""
+    """Return the value of a keyword with `change` applied to each part that may be a schema."""
     if key in DATA:
         return value
     if key in BY_NAME and isinstance(value, dict):
@@ -56,5 +56,5 @@ def pointed(document: Any, reference: str) -> Any:
 
 
 def pointer_to(path: Sequence[str | int]) -> str:
-    """Write a path as a JSON Pointer: ``["a/b", 0]`` is ``/a~1b/0``."""
+    """Return a path as a JSON Pointer: ``["a/b", 0]`` is ``/a~1b/0``."""
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
