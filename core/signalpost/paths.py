@@ -186,23 +186,6 @@ class PathPattern:
                 canonical[index] = str(int(segments[index]))
         return canonical
 
-    def render(self, params: Params) -> str:
-        """Return the text of the path that `params` give, with literals in their declared spelling.
-
-        Raises:
-            ValueError: a parameter is missing, or its value could not come back out of the path.
-
-        """
-        parts: list[str] = []
-        for segment in self.segments:
-            if isinstance(segment, str):
-                parts.append(segment)
-                continue
-            if segment.name not in params:
-                raise ValueError(f"{self.text} needs the parameter {segment.name!r}")
-            parts.append(_checked(segment, params[segment.name]))
-        return "/" + "/".join(parts)
-
     def __str__(self) -> str:
         return self.text
 
@@ -352,21 +335,6 @@ def _convert(kind: ParameterType, given: str) -> str | int | None:
     if kind is ParameterType.INT:
         return int(given) if _INTEGER.fullmatch(given) else None
     return given or None
-
-
-def _checked(parameter: Parameter, value: str | int) -> str:
-    """Return a parameter's value as text, sure to be read back as the same value."""
-    text = str(value)
-    match parameter.type:
-        case ParameterType.INT:
-            sound = _INTEGER.fullmatch(text) is not None
-        case ParameterType.STR:
-            sound = bool(text) and "/" not in text
-        case ParameterType.PATH:
-            sound = all(text.split("/"))
-    if not sound:
-        raise ValueError(f"{value!r} cannot stand for <{parameter.name}:{parameter.type.value}>")
-    return "/".join(map(_encoded, text.split("/") if parameter.type is ParameterType.PATH else [text]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,6 @@ MOST_A_TURN = 20
 _STEP = 1.0  # seconds by which the wall clock must differ from the steady one to count as having been set
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class Clock:
     """The source of the time.
@@ -44,7 +40,7 @@ class Clock:
 
     """
 
-    wall: Callable[[], datetime] = _utc_now
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC)
     steady: Callable[[], float] = time.monotonic
     glance: float = 60.0
 

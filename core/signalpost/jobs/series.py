@@ -42,21 +42,6 @@ class Series:
 
     """
 
-    __slots__ = (
-        "_began",
-        "_broadcast",
-        "_is_told",
-        "_observer",
-        "_shared",
-        "begun",
-        "job",
-        "last_error",
-        "moments",
-        "paused",
-        "running",
-        "work",
-    )
-
     def __init__(  # noqa: PLR0917 - all of it is the runner's
         self,
         job: Job,

@@ -13,7 +13,6 @@ from signalpost.config.model import (
     RouteConfig,
     ServerConfig,
     SignalConfig,
-    SlowConfig,
 )
 from signalpost.config.viewtemplates import template_digests
 from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
@@ -32,8 +31,6 @@ from signalpost.plugins.registry import Registry
 from signalpost.signals.rule import RELAY, Call, Do, SignalRule
 from signalpost.units import format_size
 from signalpost.words import format_keys, listing
-
-_AS_LIMITED = SlowConfig()
 
 
 def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -> Plan:

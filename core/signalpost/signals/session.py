@@ -7,7 +7,7 @@ from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from signalpost.config.model import LatestBy, LimitsConfig, MessageFormat, Rebroadcast
+from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication
@@ -45,7 +45,6 @@ FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
 _NO_REQUEST = ClientMessage(None)
-_LIMITS = LimitsConfig()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 

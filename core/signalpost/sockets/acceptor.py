@@ -10,32 +10,15 @@ import ssl
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from signalpost.http.crowd import Crowd
 from signalpost.http.descriptors import REFUSAL, Descriptors
+from signalpost.http.protocol import HandingOver
+from signalpost.sockets.upgrade import Upgrader
 from signalpost.websocket.handshake import HandshakeRejection
 
 T = TypeVar("T")
-
-
-class HandshakeTaker(Protocol):
-    """Answers handshakes."""
-
-    def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection:
-        """Answer a complete handshake and take its transport over; any result but True leaves both unchanged."""
-
-
-class Successor(Protocol):
-    """Sanic's protocol of a connection."""
-
-    rejection: HandshakeRejection | None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """Take a connection over."""
-
-    def data_received(self, data: bytes) -> None:
-        """Process received bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +56,10 @@ class Acceptor:
 
     def __init__(  # noqa: PLR0917 - all of it is the port's
         self,
-        taker: HandshakeTaker,
+        taker: Upgrader,
         descriptors: Descriptors,
         clock: Callable[[], float],
-        successor: Callable[[float], Successor],
+        successor: Callable[[float], HandingOver],
         interval: float,
         newcomers: Crowd | None = None,
         security: Callable[[], Security] | None = None,
@@ -239,7 +222,7 @@ class FirstBytes(asyncio.Protocol):
             return
         protocol = self._acceptor.successor(self.begun)
         protocol.rejection = rejection
-        self._transport.set_protocol(cast("asyncio.Protocol", protocol))
+        self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         if data:
             protocol.data_received(data)

@@ -16,7 +16,7 @@ from signalpost.delivery.inbound import Inbound
 from signalpost.node import Node
 from signalpost.signals.session import Session
 from signalpost.sockets.ahead import AHEAD, Ahead
-from signalpost.sockets.keepalive import Handle, Keepalive
+from signalpost.sockets.keepalive import Keepalive
 from signalpost.sockets.rate import Allowance, allowance_of, pace_of
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode, Opcode, encode_frame
@@ -88,7 +88,7 @@ class Clockwork:
     """
 
     call_soon: Callable[[Callable[[], None]], object]
-    call_later: Callable[[float, Callable[[], None]], Handle]
+    call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle]
     work: Callable[[], float] = perf_counter
 
 
@@ -181,9 +181,9 @@ class Connection(asyncio.Protocol):
         self._stopped = False  # the transport reads nothing
         self._watching = NO_DESCRIPTOR  # of a transport that reads nothing: reports its end
         self._stage = _HERE
-        self._parting: Handle | None = None  # ends a leaving client's work, or what it has left behind
+        self._parting: asyncio.TimerHandle | None = None  # ends a leaving client's work, or what it has left behind
         self._waiting = 0  # bytes of messages that wait for a handler
-        self._waking: Handle | None = None  # the timer that ends a pause for the rate
+        self._waking: asyncio.TimerHandle | None = None  # the timer that ends a pause for the rate
         self.heard_at = keepalive.now
         self.pinged_at = 0.0
         self.suspended = False

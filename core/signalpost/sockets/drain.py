@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
-from signalpost.sockets.keepalive import Handle
 from signalpost.websocket.frames import CloseCode
 
 LOG = logging.getLogger(__name__)
@@ -94,7 +93,7 @@ class ClientDrain:
         hub: Hub,
         seconds: float,
         busy: Callable[[], Collection[Client]],
-        call_later: Callable[[float, Callable[[], None]], Handle],
+        call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
     ) -> None:
         self._hub = hub
         self._seconds = seconds
@@ -105,7 +104,7 @@ class ClientDrain:
         self._put_off: list[Client] = []
         self._closed = 0
         self._look = 0
-        self._timers: list[Handle] = []
+        self._timers: list[asyncio.TimerHandle] = []
         self._when_over: Callable[[], None]
 
     async def say(self) -> None:

@@ -50,13 +50,6 @@ class Watched(Protocol):
         """Abort the connection: the peer is dead."""
 
 
-class Handle(Protocol):
-    """The result of `call_later`."""
-
-    def cancel(self) -> None:
-        """Cancel the call."""
-
-
 class Keepalive:
     """Checks all connections once a second.
 
@@ -78,13 +71,13 @@ class Keepalive:
         hub: Hub,
         connections: Collection[Watched],
         clock: Callable[[], float],
-        call_later: Callable[[float, Callable[[], None]], Handle],
+        call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
     ) -> None:
         self._hub = hub
         self._connections = connections
         self._clock = clock
         self._call_later = call_later
-        self._handle: Handle | None = None
+        self._handle: asyncio.TimerHandle | None = None
         self._slow: dict[Watched, int] = {}  # those that had not read all before their ping, and what they had read
         self._closing: dict[Client, tuple[int, float]] = {}  # bytes not acknowledged yet, and since when
         self.hangups = Hangups()

@@ -15,7 +15,7 @@ never written to a file, and are hidden from templates.
 import inspect
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from threading import RLock
-from typing import Any, Protocol
+from typing import Any
 
 from signalpost.config.model import StateConfig
 from signalpost.errors import StateFileError, StateFullError
@@ -28,19 +28,6 @@ from signalpost.state.writer import StateWriter
 from signalpost.units import format_size
 
 _DEFAULT = StateConfig()
-
-
-class Recorder(Protocol):
-    """Where a state notes its changes; `signalpost.state.writer` has the one that writes them to a file."""
-
-    def note(self, key: str, value: Any) -> None:
-        """Note that a key has a new value, which may still change until `State._seal`; never waits."""
-
-    def forget(self, key: str) -> None:
-        """Note that a key was removed; never waits."""
-
-    def close(self) -> None:
-        """Accept no more, and write what was noted."""
 
 
 class State(MutableMapping[str, Any]):
@@ -84,7 +71,7 @@ class State(MutableMapping[str, Any]):
         entries: Mapping[str, Any] | None = None,
         *,
         limit: int = _DEFAULT.limit,
-        recorder: Recorder | None = None,
+        recorder: StateWriter | None = None,
         fleeting: frozenset[str] = frozenset(),
         share: int = 0,
     ) -> None:
