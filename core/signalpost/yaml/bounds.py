@@ -1,4 +1,4 @@
-"""What one routes.yaml may hold, counted over all files that make it up."""
+"""Limits of one routes.yaml, counted over all files that it consists of."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +18,15 @@ MAX_FILES = 1000
 
 @dataclass(slots=True)
 class Reading:
-    """What is shared by all files that make up one routes.yaml: their bounds, and what was found.
+    """Shared by all files of one routes.yaml: their limits, and the problems found.
 
     Attributes:
         documents: the files, as `Span.document` counts them.
         faults: in the order found.
-        unread: paths of keys whose value is not known, for a reason that a fault without keys tells.
-        keys: the path to what is being read.
-        nodes: made so far, aliases counted with all that they stand for; likewise `characters`.
-        length: characters of all files so far, those included twice counted twice.
+        unread: paths of keys whose value is unknown, for a reason in a fault without keys.
+        keys: the path to the value that is being read.
+        nodes: created so far, aliases counted with all that they stand for; `characters` is counted the same way.
+        length: characters of all files so far; a file included twice counts twice.
 
     """
 
@@ -42,7 +42,7 @@ class Reading:
         """Count a file's text, and return the index of the document.
 
         Raises:
-            TooMuchError: it is one too many, or makes the whole too long; `span` is where it is named.
+            TooMuchError: there are too many files, or they are too long; `span` is where this one is named.
 
         """
         self.documents.append(document)
@@ -57,7 +57,7 @@ class Reading:
 
     @contextmanager
     def apart(self) -> Iterator[list[TextProblem]]:
-        """Read something that has keys and faults of its own, and return the faults found in it."""
+        """Read a part with keys and faults of its own, and return the faults found in it."""
         (keys, self.keys[:]), (faults, self.faults) = (self.keys[:], []), (self.faults, [])
         try:
             yield self.faults
@@ -65,10 +65,10 @@ class Reading:
             self.keys[:], self.faults = keys, faults
 
     def count(self, span: Span, nodes: int, characters: int, depth: int) -> None:
-        """Count nodes, the characters in them, and how deep they lie.
+        """Count nodes, their characters and their depth.
 
         Raises:
-            TooMuchError: they are too many, or too deep.
+            TooMuchError: there are too many, or they are too deep.
 
         """
         self.nodes += nodes

@@ -1,4 +1,4 @@
-"""Reads the text of a YAML file from disk: UTF-8, and not without bound."""
+"""Reads the text of a YAML file from disk: UTF-8, and limited in size."""
 
 import os
 from itertools import islice
@@ -9,21 +9,21 @@ from signalpost.presence import reason
 from signalpost.words import nearest, quoted
 from signalpost.yaml.bounds import MAX_CHARACTERS
 
-# Of UTF-8, a character is at most four bytes: whatever is longer holds too many characters.
+# In UTF-8 a character is at most four bytes: a longer file has too many characters.
 _MAX_BYTES = 4 * MAX_CHARACTERS
-_MOST_LOOKED_AT = 1_000  # entries of a folder
+_MOST_LOOKED_AT = 1_000  # maximum of entries of a folder that are read
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_text(path: Path, name: str) -> str:
-    """Return a file's text without a byte order mark; of a file that is too long, enough to know that.
+    """Return a file's text without a byte order mark; of a file that is too long, only enough to detect that.
 
     Args:
-        path: where it is.
-        name: as the user knows it.
+        path: of the file.
+        name: of the file for the user.
 
     Raises:
-        ConfigError: with the one problem that it cannot be read, or is no text.
+        ConfigError: it cannot be read, or is not text; contains that one problem.
 
     """
     data = _read(path, name)
@@ -49,14 +49,14 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open a file without waiting: for a pipe to which nobody writes that would be for ever."""
+    """Open a file without waiting: opening a pipe without a writer would wait forever."""
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     os.set_blocking(descriptor, True)
     return descriptor
 
 
 def _missing(path: Path) -> str:
-    """Return that there is no such file, and which one there is that was probably meant."""
+    """Return the problem that the file does not exist, with the one that was probably meant."""
     try:
         with os.scandir(path.parent) as entries:
             there = [each.name for each in islice(entries, _MOST_LOOKED_AT) if each.name.endswith((".yaml", ".yml"))]

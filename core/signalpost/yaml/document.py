@@ -1,4 +1,4 @@
-"""One file's text, and how its places become problems with line and column."""
+"""The text of one file, and the conversion of offsets in it to problems with line and column."""
 
 import re
 from bisect import bisect_right
@@ -8,9 +8,9 @@ from signalpost.places import Keys, Part
 from signalpost.words import format_keys, printable
 from signalpost.yaml.masks import MASK
 
-# What editors and terminals count as a line; PyYAML's own marks would also count U+0085, U+2028 and U+2029.
+# Line ends as in editors and terminals; PyYAML's own marks also count U+0085, U+2028 and U+2029.
 _LINE_END = re.compile(r"\r\n|\n|\r")
-# The name of a secret; whatever else stands in a file of secrets may be one.
+# The name of a secret; any other text in a file of secrets may be a secret itself.
 SECRET_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _NAMED = re.compile(rf"({SECRET_NAME.pattern}):(?=\s|$)")
 
@@ -19,7 +19,7 @@ class Document:
     """A file that was read.
 
     Attributes:
-        name: as the user would name it.
+        name: of the file for the user.
         text: all of it.
         secret: whether its lines are shown without the values in them.
 
@@ -39,11 +39,11 @@ class Document:
         return bisect_right(self._starts, offset)
 
     def place(self, offset: int) -> str:
-        """Name where an offset stands: ``routes.yaml:14``."""
+        """Return the place of an offset: ``routes.yaml:14``."""
         return f"{self.name}:{self.line(offset)}"
 
     def problem(self, start: int, end: int, text: str, keys: Keys = ()) -> Problem:
-        """Make the problem `text` about a stretch of the file; its first line is underlined."""
+        """Return the problem `text` about a span of the file; its first line is underlined."""
         line = self.line(start)
         source = self._source(line - 1)
         column = start - self._starts[line - 1]
@@ -54,11 +54,11 @@ class Document:
         return Problem(self.name, line, column + 1, format_keys(keys), printable(text), source, max(width, 1))
 
     def find(self, part: Part, start: int, end: int) -> tuple[int, int]:
-        """Return the place of a part of the text that stands between two offsets; all of it if the part is not there.
+        """Return the place of a part of the text between two offsets; of the whole text if the part is not found.
 
-        So it is if YAML has another spelling for it: an escape in quotes, or a line that is folded.
+        It is not found if YAML spells it differently: an escape in quotes, or a folded line.
         """
-        # Below `|` and `>` the first line of the text is the second of what is written.
+        # After `|` and `>` the first line of the text is the second line of the source.
         first = self.line(start) - 1 + part.line - (0 if self.text[start : start + 1] in ("|", ">") else 1)
         near = max(start, self._starts[min(first, self.line(end) - 1)])
         place = self._search(part.text, near, end) or self._search(part.text, start, end)
@@ -73,7 +73,7 @@ class Document:
         return None if offset < 0 else (offset, offset + len(piece))
 
     def _source(self, line: int) -> str:
-        """Return a line's text; the problems of one line share it, for a file may be one long line."""
+        """Return a line's text; the problems of one line share it, since a file may be one long line."""
         if self._last[0] != line:
             end = self._starts[line + 1] if line + 1 < len(self._starts) else len(self.text)
             self._last = line, self.text[self._starts[line] : end].rstrip("\r\n")

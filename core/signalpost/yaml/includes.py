@@ -1,8 +1,8 @@
 """The files that ``!include`` and ``!include_dir`` name: below the folder of routes.yaml, and nowhere else.
 
-Names are relative to that folder in every file, as all names of files in routes.yaml are. A symbolic link may stand
-on the way as long as it leads to a place below the folder (so that folders that Kubernetes mounts can be read); one
-that leads out is refused like ``..`` and absolute names.
+Names are relative to that folder in every file, as all names of files in routes.yaml are. A path may contain a symbolic
+link to a place below the folder (so that folders mounted by Kubernetes can be read); one that leads out is rejected
+like ``..`` and absolute names.
 """
 
 import os
@@ -15,7 +15,7 @@ from signalpost.words import quoted
 
 SECRETS_FILE = "secrets.yaml"
 SUFFIXES = (".yaml", ".yml")
-# Folders that are looked into, and files that are found, below an included folder.
+# Maximum of folders that are searched, and of files that are found, below an included folder.
 MAX_FOUND = 1000
 
 _OUT = "only what lies below the folder of routes.yaml is included"
@@ -23,15 +23,15 @@ _NAMES = "by its name from there, without .. in it and without / or ~ before it"
 
 
 def place_below(name: str, shown: str, folder: Path) -> Path:
-    """Return where a name leads, whether or not there is anything; absolute.
+    """Return the absolute path for a name, whether it exists or not.
 
     Args:
         name: of a file or folder.
-        shown: what messages call it: as it is written, before its variables were put in.
+        shown: its name in messages: as written, before variables were substituted.
         folder: the folder of routes.yaml; absolute.
 
     Raises:
-        ValueError: it is no name, or leads out of `folder`; the text, one line, says why.
+        ValueError: it is not a name, or leads out of `folder`; the text, one line, says why.
 
     """
     if not name:
@@ -47,11 +47,11 @@ def place_below(name: str, shown: str, folder: Path) -> Path:
 
 
 def check_included(path: Path, shown: str, folder: Path) -> None:
-    """See that a file can be included; `path` is from `place_below`, whose arguments the others are.
+    """Check that a file can be included; `path` is from `place_below`, which has the same other arguments.
 
     Raises:
         ValueError: it cannot be; the text, one line, says why.
-        OSError: it cannot be found, for another reason than that there is none.
+        OSError: it cannot be found, for another reason than that it does not exist.
 
     """
     if is_folder(path):
@@ -68,7 +68,8 @@ def check_included(path: Path, shown: str, folder: Path) -> None:
 def included_files(path: Path, shown: str, folder: Path) -> list[Path]:
     """Return the absolute paths of the YAML files in a folder to include, and in those below it, sorted by name.
 
-    What begins with a dot is left out, as are files with other suffixes. The arguments are those of `check_included`.
+    Names that begin with a dot are skipped, as are files with other suffixes. The arguments are those of
+    `check_included`.
 
     Raises:
         ValueError: the folder, or a file in it, cannot be included; the text, one line, says why.
@@ -95,17 +96,17 @@ def _check_place(path: Path, shown: str, folder: Path) -> None:
 
 
 def _check_file(path: Path, shown: str, folder: Path) -> None:
-    """See that a file is one, and may be read."""
+    """Check that a path is a file, and may be read."""
     _check_place(path, shown, folder)
     secrets = folder / SECRETS_FILE
     if is_same(path, secrets):
         raise ValueError(f"{quoted(shown)} holds secrets and is not included: each is read by its name, !secret NAME")
-    if not is_file(path):  # nor a pipe or a device, which might never end
+    if not is_file(path):  # not a pipe or a device, which might never end
         raise ValueError(f"{quoted(shown)} is not a file")
 
 
 def _walk(path: Path, folder: Path) -> Iterator[Path]:
-    """Yield the folders below `path`, and the YAML files in all of them, in no order."""
+    """Yield the folders below `path`, and the YAML files in all of them, unordered."""
     try:
         with os.scandir(path) as entries:
             children = [entry for entry in entries if not entry.name.startswith(".")]

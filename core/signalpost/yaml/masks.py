@@ -1,9 +1,9 @@
-"""Keeps what came from outside the files out of what people are shown.
+"""Hides values from outside the files (secrets, variables) in all output.
 
-The values of secrets are looked for in every text that the server shows or logs. Those of variables are hidden only
-in problems about the values that they are part of: a port or a host name is no secret, and ``routes`` shows it.
-In a problem about a value, pieces of it are hidden, too: words like ``"abc" is no segment`` repeat a part.
-Where a text was cut ("…"), a beginning or an end of a value is hidden likewise: it was cut before it came here.
+The values of secrets are searched for in every text that the server shows or logs. Those of variables are hidden only
+in problems about the values that contain them: a port or a host name is not a secret, and ``routes`` shows it. In a
+problem about a value, pieces of the value are hidden, too: words like ``"abc" is no segment`` repeat a part. Where a
+text was truncated ("…"), the beginning or the end of a value is hidden as well.
 """
 
 import html
@@ -19,25 +19,25 @@ from signalpost.yaml.nodes import Hidden
 from signalpost.yaml.spellings import Spellings, flattened
 
 MASK = "***"
-# What is shorter is hidden in problems about it alone: anywhere else it would be found in every other word.
+# Shorter values are hidden only in problems about them: elsewhere they would match in many other words.
 SHORTEST = 3
-# A value of so many characters is hidden inside longer words, too.
+# Values from this length on are hidden inside longer words, too.
 _LONG = 8
-# So many characters in a row that a problem shares with the value it is about were taken from there.
+# A problem that shares this many characters in a row with its value has taken them from there.
 _PIECE = 6
-# Where a text was cut: what stands on either side may be a part of a value.
+# Marks of truncation: the text on either side may be a part of a value.
 _CUT = re.compile("(…|\\.{3})")
 _QUOTED = re.compile(r'"([^"]{2,})"|\'([^\']{2,})\'')
-# Lines of a value that are hidden one by one, as tables and tracebacks show them.
+# Lines of a value that are hidden one by one, since tables and tracebacks show single lines.
 _MOST_LINES = 500
-# Stand for labels while values are still looked for, since a label may hold what looks like a piece of one.
+# Placeholders for labels during the search, since a label may contain what looks like a piece of a value.
 _FIRST_MARK = 0xF0000
 _MOST_MARKS = 0xFFFE
 _MARKS = re.compile("[\U000f0000-\U000ffffd]")
 
 
 class Mask:
-    """Puts labels in the place of values, wherever a text holds one.
+    """Replaces values in a text by labels.
 
     Args:
         hidden: the values.
@@ -47,7 +47,7 @@ class Mask:
     __slots__ = ("_fewest", "_labels", "_marks", "_spellings")
 
     def __init__(self, hidden: Iterable[Hidden]) -> None:
-        # The longest first, so that none is hidden as a part of another.
+        # The longest first, so that none is hidden as a part of another one.
         values = sorted(dict.fromkeys(each for each in hidden if each.text), key=lambda each: -len(each.text))
         self._labels = list(dict.fromkeys(each.label for each in values))
         self._marks = {label: chr(_FIRST_MARK + index % _MOST_MARKS) for index, label in enumerate(self._labels)}
@@ -62,8 +62,8 @@ class Mask:
         """Return a text with labels.
 
         Args:
-            text: whatever people are shown.
-            about: those of the values that it is about: pieces of these are hidden, too.
+            text: for output.
+            about: the values that the text is about: their pieces are hidden, too.
 
         """
         if not self._spellings:
@@ -84,7 +84,7 @@ class Mask:
         return _MARKS.sub(lambda match: self._labels[ord(match[0]) - _FIRST_MARK], text)
 
     def _without_cut_ones(self, text: str) -> str:
-        """Hide what is left of a value where a text was cut in the middle of it."""
+        """Hide the rest of a value at a place where a text was truncated in the middle of it."""
         parts = _CUT.split(text)
         for index in range(0, len(parts), 2):
             if len(parts[index]) < self._fewest:
@@ -98,16 +98,16 @@ class Mask:
 
 
 class _Spelling:
-    """One way to write a value, and the mark that takes its place.
+    """One spelling of a value, and the mark that replaces it.
 
     Args:
         text: the value as it is written.
-        mark: takes its place.
-        whole: whether to look for it as it is and however it is escaped; else only for what is left of it where it was
-            cut, since the value's own pattern finds it.
+        mark: that replaces it.
+        whole: whether to search for it as it is and with escapes; else only for its rest where it was
+            truncated, since the value's own pattern finds it.
 
     Attributes:
-        fewest: how many characters of a cut value are hidden.
+        fewest: minimum of characters of a truncated value that are hidden.
 
     """
 
@@ -118,11 +118,11 @@ class _Spelling:
         self._mark = mark
         # A short one is hidden only as a word, a long one in any case.
         self._spellings = Spellings(text, as_word=len(text) < _LONG) if whole else None
-        # What is left of a cut value is hidden if it is so long: of short values, half of them.
+        # The rest of a truncated value is hidden if it is long enough: for short values, half of them.
         self.fewest = max(SHORTEST, min(_LONG, len(text) // 2))
 
     def hide(self, text: str, lowered: str, flat: str) -> str:
-        """Hide the value wherever it stands; the arguments are those of `Spellings.hide`."""
+        """Hide the value everywhere; the arguments are those of `Spellings.hide`."""
         return text if self._spellings is None else self._spellings.hide(text, lowered, flat, self._mark)
 
     def hide_beginning(self, text: str) -> str:
@@ -151,14 +151,14 @@ class _Spelling:
 
 
 def secrets_mask(hidden: Iterable[Hidden]) -> Mask:
-    """Return what hides secrets in any text."""
+    """Return the mask that hides secrets in any text."""
     return Mask(each for each in hidden if each.secret and len(each.text) >= SHORTEST)
 
 
 def _spellings(value: str) -> dict[str, bool]:
-    """Return a value as it may be written (in a repr, as JSON, in an address, …), the longest first.
+    """Return the spellings of a value (in a repr, as JSON, in an address, …), the longest first.
 
-    Each with whether to look for all of it; see `_Spelling`.
+    Each with whether to search for it as a whole; see `_Spelling`.
     """
     shown = printable(value)
     data = value.encode(errors="replace")
@@ -186,16 +186,16 @@ def _spellings(value: str) -> dict[str, bool]:
 
 
 def _base64(data: bytes) -> Iterator[str]:
-    """Yield what base64 (RFC 4648) makes of a value, whatever stands before and after it: so in ``Basic …``."""
+    """Yield the base64 (RFC 4648) of a value at each possible alignment, as in ``Basic …``."""
     for before in range(3):
-        # A character holds six bits: those that also hold bits of what stands around are left out.
+        # A character encodes six bits: those that also encode bits of neighbouring bytes are left out.
         first, last = -(-before * 8 // 6), (before + len(data)) * 8 // 6
         for encode in (b64encode, urlsafe_b64encode):
             yield encode(bytes(before) + data).decode()[first:last]
 
 
 def _without_pieces(text: str, value: str, mark: str) -> str:
-    """Hide every quotation and every longer stretch that a text takes from `value` (in lower case)."""
+    """Hide every quotation and every long piece that a text takes from `value` (in lower case)."""
 
     def unquoted(match: re.Match[str]) -> str:
         inner = match[1] or match[2]
@@ -203,7 +203,7 @@ def _without_pieces(text: str, value: str, mark: str) -> str:
 
     text = _QUOTED.sub(unquoted, text)
     lowered = text.lower()
-    if len(value) < _PIECE or len(lowered) != len(text):  # in some scripts lower case is longer: no place would fit
+    if len(value) < _PIECE or len(lowered) != len(text):  # in some scripts lower case is longer: offsets would differ
         return text
     parts: list[str] = []
     position = 0

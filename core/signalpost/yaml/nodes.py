@@ -1,4 +1,4 @@
-"""The tree of routes.yaml: nodes that know where they stand and what came from outside the files."""
+"""The tree of routes.yaml: nodes with their places, and with what came from outside the files."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """What a value took from outside the files, so that no message shows it.
+    """A part of a value from outside the files, which no message may show.
 
     Attributes:
-        label: shown in its place, as the file has it: ``${PORT}``, ``!secret token``.
-        text: what it held.
+        label: shown instead, as in the file: ``${PORT}``, ``!secret token``.
+        text: that is hidden.
         secret: whether it is hidden everywhere; else only in problems about the value.
-        start: where in the value it begins, in characters.
+        start: its offset in the value, in characters.
 
     """
 
@@ -45,7 +45,7 @@ class ScalarNode:
     """Text, a number, true, false or null.
 
     Attributes:
-        hidden: what of it came from variables and secrets.
+        hidden: its parts from variables and secrets.
 
     """
 

@@ -1,4 +1,4 @@
-"""What is wrong with the text of a file, and how far reading can go on after it."""
+"""Problems in the text of a file, and how far reading can continue after them."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ _UNSAID = "what stands here cannot be used: quote it if it is text, and write $$
 
 @dataclass(frozen=True, slots=True)
 class TextProblem:
-    """Something wrong with the text, before anyone asks what it means.
+    """A problem in the text, before its meaning is checked.
 
     Attributes:
-        text: what is wrong; ``{earlier}`` and ``{echo}`` in it stand for what the other two attributes say.
-        keys: the path to it; empty where no path can be named.
-        earlier: a place that `text` speaks of.
-        echo: a piece of the file that `text` repeats, which is not shown of a file of secrets.
+        text: what is wrong; ``{earlier}`` and ``{echo}`` in it stand for the other two attributes.
+        keys: the path to it; empty if it has no path.
+        earlier: a place that `text` refers to.
+        echo: a piece of the file that `text` repeats; not shown for a file of secrets.
 
     """
 
@@ -28,14 +28,14 @@ class TextProblem:
     echo: str = ""
 
     def words(self, earlier: str, *, masked: bool = False) -> str:
-        """Return `text` with the name of the earlier place and, unless it is `masked`, with the echo."""
+        """Return `text` with the name of the earlier place and, unless `masked`, with the echo."""
         if masked and self.text == "{echo}":
             return _UNSAID
         return self.text.replace("{earlier}", earlier).replace("{echo}", MASK if masked else self.echo)
 
 
 class StopReadingError(Exception):
-    """The rest of a file is not worth reading."""
+    """The rest of a file cannot be read."""
 
     def __init__(self, fault: TextProblem) -> None:
         self.fault = fault
@@ -43,4 +43,4 @@ class StopReadingError(Exception):
 
 
 class TooMuchError(StopReadingError):
-    """There is more than is read, in this file or in all of them: the others are not read on, either."""
+    """There is more than may be read, in this file or in all of them: the other files are not read either."""

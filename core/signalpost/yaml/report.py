@@ -1,4 +1,4 @@
-"""Gathers every problem of one file, so that a mistake never hides the next."""
+"""Collects all problems of one file, so that no problem hides another one."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ class Report:
     """The problems found so far.
 
     Attributes:
-        source: where everything stands.
+        source: of the places.
         files: that were read or named; absolute.
 
     """
@@ -31,26 +31,26 @@ class Report:
             self._faulty.add(fault.keys)
 
     def add(self, keys: Keys, text: str, *, of_key: bool = False) -> None:
-        """Note a problem about the value at `keys`, or about its key.
+        """Add a problem about the value at `keys`, or about its key.
 
-        A value that could not be read is not judged again: what is left of it is not what the file says.
+        A value that could not be read gets no further problem: the rest of it is not what the file says.
         """
         if keys not in self._faulty or not keys:
             self._problems[self.source.problem(keys, text, of_key=of_key)] = None
             self._about.add(keys)
 
     def add_problem(self, problem: Problem) -> None:
-        """Note a problem of another file."""
+        """Add a problem of another file."""
         self._problems[problem] = None
 
     @property
     def faulty(self) -> frozenset[Keys]:
-        """What the problems of this file are about."""
+        """The key paths with problems in this file."""
         return frozenset(self._about | self._faulty)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All problems, each once, by place; those of other files last."""
+        """All problems, each once, sorted by place; those of other files last."""
         return tuple(
             sorted(
                 self._problems,

@@ -1,8 +1,8 @@
-"""PyYAML's scanner, held to YAML 1.2 where it is stricter or older.
+"""PyYAML's scanner, adapted to YAML 1.2 where it is stricter or older.
 
-* Tabs may part tokens and end lines (YAML 1.2, section 6.2); PyYAML takes a tab before a token for a mistake. Only
-  indentation is of spaces alone (section 6.1).
-* U+0085, U+2028 and U+2029 are characters like others (section 5.4); to PyYAML, which follows YAML 1.1, they end lines.
+* Tabs may separate tokens and end lines (YAML 1.2, section 6.2); PyYAML rejects a tab before a token. Only
+  indentation consists of spaces alone (section 6.1).
+* U+0085, U+2028 and U+2029 are ordinary characters (section 5.4); in PyYAML, which follows YAML 1.1, they end lines.
 """
 
 import re
@@ -21,7 +21,7 @@ _NO_LINE = -1
 
 
 class Stream:
-    """The events of a text, and how far the parser has come: not all that it raises says where it is.
+    """The events of a text, and the position of the parser: not all its exceptions contain one.
 
     Args:
         text: without a byte order mark.
@@ -33,7 +33,7 @@ class Stream:
     def __init__(self, text: str) -> None:
         self._read: dict[int, str] = {}
         if any(char in text for char in _OLD_BREAKS):
-            # Stand-ins that are nowhere in the text, one character for one, so that all places stay.
+            # Substitutes that do not occur in the text, one character for one, so that all places stay the same.
             free = (chr(code) for code in _PRIVATE_USE if chr(code) not in text)
             pairs = list(zip(_OLD_BREAKS, free, strict=False))
             text = text.translate({ord(char): stand_in for char, stand_in in pairs})
@@ -53,7 +53,7 @@ class Stream:
 
     @property
     def offset(self) -> int:
-        """Of the character that is read next."""
+        """The offset of the next character."""
         return self._loader.index if self._loader else 0
 
     def _restored(self, event: Any) -> Any:
@@ -65,11 +65,11 @@ class Stream:
 
 
 class _Scanner(yaml.SafeLoader):
-    """Takes a tab for a space wherever it indents nothing."""
+    """Treats a tab as a space where it does not indent."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._begun = (_NO_LINE, 0)  # a line, and the column where it begins to say something
+        self._begun = (_NO_LINE, 0)  # a line, and the column of its first content
 
     def scan_to_next_token(self) -> None:
         """Skip blanks, comments and line ends."""
@@ -80,17 +80,17 @@ class _Scanner(yaml.SafeLoader):
             self._skip_blanks()
 
     def _parts(self) -> bool:
-        """Return whether the tab here parts tokens or ends the line, and so indents nothing."""
+        """Return whether the tab here separates tokens or ends the line, and so does not indent."""
         if self.flow_level:
             return True
         if self.column > self._first_column():
-            # What stands behind it cannot be the first key or item of a block: a tab would be its indentation.
+            # What follows it cannot be the first key or item of a block: the tab would be its indentation.
             self.allow_simple_key = False
             return True
         return self._is_at_end()
 
     def _first_column(self) -> int:
-        """Return the column at which this line begins to say something."""
+        """Return the column of the first content of this line."""
         line, column = self._begun
         if line != self.line:
             start = self.pointer - self.column
@@ -99,14 +99,14 @@ class _Scanner(yaml.SafeLoader):
         return column
 
     def _is_at_end(self) -> bool:
-        """Return whether nothing but a comment stands on the rest of the line."""
+        """Return whether the rest of the line has only a comment, if anything."""
         return self.buffer[_end_of_blanks(self.buffer, self.pointer)] in "#\r\n\0"
 
     def _skip_blanks(self) -> None:
         self.forward(_end_of_blanks(self.buffer, self.pointer) - self.pointer)
 
     def scan_plain_spaces(self, indent: int, start_mark: Any) -> Any:
-        """Return what stands between two words of a plain scalar: tabs among it, where they do not indent."""
+        """Return the text between two words of a plain scalar, including tabs that do not indent."""
         begin = self.pointer
         if self.buffer[_end_of_blanks(self.buffer, begin)] not in "\r\n":
             self._skip_blanks()
@@ -129,7 +129,7 @@ class _Scanner(yaml.SafeLoader):
         return chunks
 
     def scan_block_scalar_indicators(self, start_mark: Any) -> Any:
-        """Read what stands behind ``|`` or ``>``, which a tab may end."""
+        """Read the indicators behind ``|`` or ``>``, which a tab may end."""
         return self._with_tabs_as_spaces(lambda: super(_Scanner, self).scan_block_scalar_indicators(start_mark))
 
     def scan_block_scalar_ignored_line(self, start_mark: Any) -> None:
@@ -172,12 +172,12 @@ def _end_of_blanks(text: str, start: int) -> int:
 _LONG_ESCAPE = re.compile(r"\\U[0-9A-Fa-f]{8}")
 
 _NO_TABS = "a tab cannot indent YAML: use spaces"
-# What begins behind "-" and a tab, as in "-<tab>name: x", would be indented by it.
+# A block that begins behind "-" and a tab, as in "-<tab>name: x", would be indented by the tab.
 _NO_BLOCK_HERE = ("mapping values are not allowed here", "sequence entries are not allowed here")
 _TAB_BEFORE = re.compile(r"(?:^|[\r\n]) *[-?:][ -]*\t[^\r\n]*\Z")
 _LONGEST_HEAD = 1_000
 
-# What PyYAML says (the start of its words), and what to do about it. `{char}` is the character at the place.
+# PyYAML's message (its first words), and how to fix the problem. `{char}` is the character at the place.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
         "found character '\\t' that cannot start any token",
@@ -272,7 +272,7 @@ def _explain_marked(error: yaml.MarkedYAMLError, text: str, document: int) -> Te
     start = mark.index if mark else 0
     problem = error.problem or error.context or "not YAML"
     if error.context_mark is not None and problem.endswith(_AT_THE_END):
-        start = error.context_mark.index  # where the quote or bracket is opened says more than the end of the file
+        start = error.context_mark.index  # the start of the quote or bracket says more than the end of the file
         if (bracket := text[start : start + 1]) in _BRACKETS:
             return TextProblem(Span(start, start + 1, document), f'this "{bracket}" is opened but never closed')
     if problem.startswith("expected alphabetic or numeric character"):

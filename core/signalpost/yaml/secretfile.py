@@ -1,4 +1,4 @@
-"""The file of secrets: names and values, read once, when the first secret is asked for."""
+"""The file of secrets: names and values, read once, on the first use of a secret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -34,19 +34,19 @@ class SecretFile:
 
     @property
     def path(self) -> Path:
-        """Where it is, or should be: beside routes.yaml."""
+        """The path of the file, whether it exists or not: beside routes.yaml."""
         return self.outside.folder / SECRETS_FILE
 
     def node(self, name: str, shown: str, span: Span) -> ScalarNode:
-        """Return a secret, or nothing where the file's own faults say why it is not known.
+        """Return a secret, or nothing if the file's own faults explain why it is unknown.
 
         Args:
             name: of the secret.
-            shown: the name as routes.yaml has it, before its variables were put in.
-            span: where it is asked for.
+            shown: the name as written in routes.yaml, before variables were substituted.
+            span: of the reference.
 
         Raises:
-            ValueError: there is none of that name that could be used; the text, one line, says why.
+            ValueError: no usable secret has that name; the text, one line, says why.
 
         """
         self.was_asked = True
@@ -58,7 +58,7 @@ class SecretFile:
             self.reading.unread.append(tuple(self.reading.keys))
             return ScalarNode(span, None)
         if node is None:
-            # What YAML takes for a name may be a secret, where a colon or a line break is missing.
+            # What YAML reads as a name may be a secret, if a colon or a line break is missing.
             names = [each for each in held.nodes if SECRET_NAME.fullmatch(each)]
             raise ValueError(unknown(f"secret in {SECRETS_FILE}", shown, names))
         if not isinstance(node, ScalarNode) or node.value is None or isinstance(node.value, bool):
@@ -69,7 +69,7 @@ class SecretFile:
         return ScalarNode(span, node.value, (Hidden(f"!secret {shown}", text, secret=True), *node.hidden))
 
     def _open(self, span: Span) -> "_Held":
-        """Read the file. What is wrong in it is noted at its place, and belongs to no keys of routes.yaml.
+        """Read the file. Problems in it are noted at their place, and belong to no keys of routes.yaml.
 
         Raises:
             ValueError: it cannot be read at all.
@@ -101,11 +101,11 @@ class SecretFile:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What the file holds.
+    """The contents of the file.
 
     Attributes:
         nodes: by name.
-        faulty: names of which something is wrong.
+        faulty: names with problems.
         complete: whether the file could be read to its end.
 
     """

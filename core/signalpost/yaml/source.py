@@ -1,4 +1,4 @@
-"""Where everything in routes.yaml stands: turns paths of keys into problems with file, line and column."""
+"""The places of everything in routes.yaml: converts paths of keys to problems with file, line and column."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -19,7 +19,7 @@ class Source:
     Attributes:
         file: routes.yaml, as the user named it.
         has_secrets: whether any value is a secret.
-        masked: hides the secrets that a text holds: ``!secret token`` stands in the place of each.
+        masked: hides the secrets in a text: ``!secret token`` replaces each.
 
     """
 
@@ -35,7 +35,7 @@ class Source:
         self.masked = secrets_mask(hidden)
 
     def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> Problem:
-        """Make the problem `text` about the value at `keys` (or about its key, or a part), or its nearest parent."""
+        """Return the problem `text` about the value at `keys` (or about its key, or a part), or its nearest parent."""
         nodes = self._way(keys)
         if not nodes:
             return Problem(self.file, 0, 0, format_keys(keys), printable(text))
@@ -45,7 +45,7 @@ class Source:
         return document.problem(start, end, self._masked(text, nodes), keys)
 
     def place(self, keys: Keys) -> str:
-        """Name where the value at `keys`, or its nearest parent, stands: ``routes.yaml:14``."""
+        """Return the place of the value at `keys`, or of its nearest parent: ``routes.yaml:14``."""
         nodes = self._way(keys)
         if not nodes:
             return self.file
@@ -53,24 +53,24 @@ class Source:
         return self._documents[span.document].place(span.start)
 
     def shown(self, name: str) -> str:
-        """Name a file in the folder of routes.yaml as the user would: as routes.yaml itself was named."""
+        """Return the name of a file in the folder of routes.yaml for the user: in the form of routes.yaml itself."""
         return str(PurePath(self.file).parent / name)
 
     def secrets(self, keys: Keys) -> Iterator[Keys]:
-        """Yield where, at `keys` and below, the value is a secret."""
+        """Yield the paths, at `keys` and below, of the values that are secrets."""
         nodes = self._way(keys)
         if len(nodes) == len(keys) + 1:
             yield from secrets_in(nodes[-1], keys)
 
     def fault(self, fault: TextProblem) -> Problem:
-        """Make a problem of what reading the tree found."""
+        """Convert a fault found while reading the tree to a problem."""
         document = self._documents[fault.span.document]
         earlier = fault.earlier and self._documents[fault.earlier.document].place(fault.earlier.start)
         text = fault.words(earlier or "", masked=document.secret)
         return document.problem(fault.span.start, fault.span.end, self.masked(text), fault.keys)
 
     def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
-        """Return what of the text at `keys` came from variables and secrets; see `SourceMap`."""
+        """Return the parts of the text at `keys` that came from variables and secrets; see `SourceMap`."""
         nodes = self._way(keys)
         node = nodes[-1] if len(nodes) == len(keys) + 1 else None
         if not isinstance(node, ScalarNode) or node.value != text:
@@ -80,7 +80,7 @@ class Source:
     def _masked(self, text: str, nodes: Sequence[Node]) -> str:
         """Hide what a problem about the last of `nodes` must not show.
 
-        Of the value itself that is every piece of what came from outside; of those beside it, all that they hold.
+        For the value itself that is every piece of what came from outside; for values beside it, the whole value.
         """
         beside = nodes[-2] if len(nodes) > 1 and isinstance(nodes[-2], MapNode) else None
         if self._around[0] is not beside:  # many problems are about the values of one mapping
@@ -90,7 +90,7 @@ class Source:
         return self.masked(Mask((*about, *self._around[1]))(text, about))
 
     def _way(self, keys: Keys) -> list[Node]:
-        """Return the nodes on the way to what stands at `keys`, or to its nearest parent; none without a tree."""
+        """Return the nodes on the path to the value at `keys`, or to its nearest parent; none without a tree."""
         nodes = [self._root] if self._root else []
         for key in keys:
             node = nodes[-1] if nodes else None

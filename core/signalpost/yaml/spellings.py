@@ -1,8 +1,8 @@
-"""How a text may be written elsewhere: escaped, once or several times, or broken into lines.
+"""The spellings of a text: escaped, once or several times, or broken into lines.
 
-There are too many ways to list them: each encoder escapes some characters and leaves others. But none touches the
-letters and digits of ASCII, and each other character has a handful of escapes. So one pattern finds all of them, and
-the longest run of letters and digits tells quickly where it need not be tried.
+There are too many to list: each encoder escapes some characters and leaves others. But none changes the letters and
+digits of ASCII, and each other character has a handful of escapes. So one pattern finds all of them, and the longest
+run of letters and digits shows quickly where it cannot match.
 """
 
 import html.entities
@@ -11,13 +11,13 @@ from functools import cached_property
 from itertools import groupby
 
 _BREAK = r"(?:[ \t]*+[\r\n]\s*+)?+"
-"""Between two characters that are no blanks, where a text is broken into lines."""
+"""Between two characters that are not blanks, where a text is broken into lines."""
 
 _BLANKS = " \t"
 
-# From the first blank before a line end: from each of many blanks it would go to their end.
+# From the first blank before a line end: from each of many blanks the search would be quadratic.
 _LINE_ENDS = re.compile(r"(?<![ \t])[ \t]*[\r\n]\s*")
-# As many as there are after being escaped three times; possessive, so that a flood of them is gone through once.
+# As many as there are after three escapes; possessive, so that a flood of them is scanned once.
 _ESCAPES = r"\\{0,8}+"
 _MOST_BACKSLASHES = 255
 _LETTERS = {"\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r"}
@@ -28,11 +28,11 @@ for _name, _char in html.entities.html5.items():
 
 
 class Spellings:
-    """Finds a text in whatever way it is written.
+    """Finds a text in any spelling.
 
     Args:
-        text: to be found.
-        as_word: only where no letter or digit stands beside it, and in its own case.
+        text: to find.
+        as_word: only without a letter or digit beside it, and in its own case.
 
     """
 
@@ -41,17 +41,17 @@ class Spellings:
     def __init__(self, text: str, *, as_word: bool) -> None:
         self._text = text
         self._as_word = as_word
-        # What stands in every spelling as it is, but for its case.
+        # What every spelling contains unchanged, except for case.
         self.core = max(re.split(r"[^0-9A-Za-z]+", text), key=len).lower()
 
     def hide(self, text: str, lowered: str, flat: str, mark: str) -> str:
-        """Put a mark in the place of each spelling.
+        """Replace each spelling by a mark.
 
         Args:
-            text: is looked through.
+            text: to search.
             lowered: the same in lower case.
             flat: the same, `flattened`; empty if it is one line.
-            mark: takes its place.
+            mark: the replacement.
 
         """
         if self.core in lowered:
@@ -74,25 +74,25 @@ class Spellings:
 
 
 def flattened(text: str) -> str:
-    """Return a text without its line ends and what indents lines; nothing if it has none."""
+    """Return a text without its line ends and the indentation of lines; nothing if it has none."""
     return _LINE_ENDS.sub("", text) if "\n" in text or "\r" in text else ""
 
 
 def _parts(text: str) -> list[str]:
-    """Return runs of blanks, and what is between them."""
+    """Return runs of blanks, and the parts between them."""
     return [part for part in re.split(rf"([{_BLANKS}]+)", text) if part]
 
 
 def _written(text: str) -> list[str]:
-    """Return a pattern for each character, or each run of backslashes or blanks: every way to write it.
+    """Return a pattern for each character, or each run of backslashes or blanks, that matches all its spellings.
 
-    None can match in two ways: a flood of what it begins with would be gone through again and again.
+    No pattern can match in two ways: a flood of its first character would cause backtracking.
     """
     patterns = []
     for char, run in groupby(text):
         count = len(list(run))
         if char == "\\":
-            # Escaping makes more of them, and a quotation behind them is escaped by one more.
+            # Escaping adds backslashes, and one more for a quotation mark behind them.
             patterns.append(
                 rf"(?:\\{{{count},{max(count, _MOST_BACKSLASHES)}}}+|(?:{'|'.join(_escapes(char))}){{{count}}})"
             )
@@ -119,7 +119,7 @@ def _ways(char: str) -> str:
 
 
 def _escapes(char: str) -> list[str]:
-    """Return the patterns of a character's escapes, which may themselves have been escaped."""
+    """Return the patterns of a character's escapes, which may themselves be escaped."""
     code, data = ord(char), char.encode(errors="replace")
     pairs = char.encode("utf-16-be", "surrogatepass")
     units = [pairs[at : at + 2].hex() for at in range(0, len(pairs), 2)]

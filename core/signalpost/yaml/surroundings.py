@@ -14,12 +14,12 @@ from signalpost.yaml.nodes import Node
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where variables, includes and secrets are found.
+    """The sources of variables, includes and secrets.
 
     Attributes:
         folder: of routes.yaml; absolute.
-        file: the name of routes.yaml, as the user gave it.
-        environment: where variables are looked up.
+        file: the name of routes.yaml, as given by the user.
+        environment: for variables.
 
     """
 
@@ -29,22 +29,22 @@ class Surroundings:
 
     @property
     def path(self) -> Path:
-        """Where routes.yaml is."""
+        """The path of routes.yaml."""
         return self.folder / PurePath(self.file).name
 
     def shown(self, path: Path) -> str:
-        """Name a file below the folder as the user would: as routes.yaml itself was named."""
+        """Return the name of a file below the folder for the user: in the form used for routes.yaml itself."""
         return str(PurePath(self.file).parent / self.relative(path))
 
     def relative(self, path: Path) -> str:
-        """Name a file below the folder from there, as routes.yaml does."""
+        """Return the name of a file below the folder relative to it, as routes.yaml does."""
         return path.relative_to(self.folder).as_posix()
 
     def document(self, path: Path, *, secret: bool = False) -> Document:
         """Read a file below the folder.
 
         Raises:
-            ValueError: it cannot be read, or is no text; the text, one line, says why.
+            ValueError: it cannot be read, or is not text; the text, one line, says why.
 
         """
         name = self.shown(path)
@@ -60,12 +60,12 @@ class ReadDocument(Protocol):
     """Reads documents."""
 
     def __call__(self, document: int, *, first: int = 0, tags: bool = True) -> tuple[Node | None, int]:
-        """Read a document, by its index, into a node (None if it is empty) and its height.
+        """Read a document into a node (None if it is empty), and return it with its height.
 
         Args:
             document: its index among all.
-            first: what its first item is counted as, if it is a list.
-            tags: whether tags are known in it.
+            first: the index of its first item, if it is a list.
+            tags: whether tags are allowed in it.
 
         Raises:
             StopReadingError: it cannot be read to its end.

@@ -1,7 +1,7 @@
-"""What the tags of routes.yaml stand for: ``!include``, ``!include_dir`` and ``!secret``.
+"""Resolves the tags of routes.yaml: ``!include``, ``!include_dir`` and ``!secret``.
 
-An included file is a tree of its own: its anchors are not known outside it, nor those of others in it. Of a folder,
-the lists of all its files are put one behind the other, or the keys of all its mappings together.
+An included file is a separate tree: its anchors are unknown outside it, and those of other files in it. For a folder,
+the lists of all its files are concatenated, or the keys of all its mappings are merged.
 """
 
 from dataclasses import dataclass, field, replace
@@ -24,11 +24,11 @@ TAGS = (INCLUDE, INCLUDE_FOLDER, SECRET)
 
 
 class Tags:
-    """Makes nodes of tags.
+    """Converts tags to nodes.
 
     Args:
-        outside: where files and secrets are found.
-        reading: what all files have in common.
+        outside: the source of files and secrets.
+        reading: shared by all files.
         read: reads a document.
 
     """
@@ -45,20 +45,20 @@ class Tags:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that were read or asked for, and the folders that were looked into; absolute."""
+        """The files that were read or named, and the folders that were searched; absolute."""
         return (*self._included, *((self._secrets.path,) if self._secrets.was_asked else ()))
 
     def node(self, tag: str, name: str, shown: str, span: Span) -> tuple[Node, int]:
-        """Return what a tag stands for, and its height. What is wrong is noted.
+        """Return the node for a tag, and its height. Problems are noted.
 
         Args:
             tag: one of `TAGS`.
-            name: what stands behind it.
-            shown: the same as it is written, before its variables were put in.
-            span: where it stands.
+            name: the text behind it.
+            shown: the same as written, before variables were substituted.
+            span: of the tag.
 
         Raises:
-            TooMuchError: all of it together is more than is read.
+            TooMuchError: the total is more than may be read.
 
         """
         try:
@@ -121,11 +121,11 @@ class Tags:
 
 @dataclass(slots=True)
 class Gathered:
-    """What the files of one folder hold together.
+    """The merged contents of the files of one folder.
 
     Attributes:
-        keys: the path to it.
-        faults: what does not fit together.
+        keys: the path to them.
+        faults: conflicts between the files.
         items: of the lists so far.
 
     """
@@ -137,7 +137,7 @@ class Gathered:
     _first: tuple[str, type[Node]] | None = None
 
     def add(self, name: str, node: Node) -> None:
-        """Add what the file `name` holds. A file without any value adds nothing."""
+        """Add the contents of the file `name`. A file without any value adds nothing."""
         if isinstance(node, ScalarNode):
             if node.value is not None:
                 text = "a file of an included folder holds a list or a mapping, and this is neither"
@@ -159,7 +159,7 @@ class Gathered:
             self._merge(node)
 
     def node(self, span: Span) -> Node:
-        """Return all of it, placed at `span`; nothing, if no file holds anything."""
+        """Return the merged contents, placed at `span`; nothing if no file has any."""
         if self._first is None:
             return ScalarNode(span, None)
         return ListNode(span, tuple(self.items)) if self._first[1] is ListNode else MapNode(span, self._entries)

@@ -1,9 +1,9 @@
-"""The text of routes.yaml, and of the files that it includes, as a tree that knows where every key and value stands.
+"""The text of routes.yaml, and of the files that it includes, as a tree with the place of every key and value.
 
-PyYAML's pure-Python parser gives events (its C parser crashes on deep nesting); this module makes the nodes. What
-is wrong with a single node (a key twice, an unknown tag, a variable that is not set) is noted and reading goes on;
-what makes the rest of a file meaningless (a syntax error) ends that file, and what makes too much of it (a bomb of
-aliases or of includes) ends it all. Nothing that the texts may hold raises.
+PyYAML's pure-Python parser yields events (its C parser crashes on deep nesting); this module builds the nodes. A
+problem with a single node (a repeated key, an unknown tag, a variable that is not set) is noted and reading continues.
+A problem that makes the rest of a file meaningless (a syntax error) ends that file, and excessive size (a bomb of
+aliases or of includes) ends the whole reading. No text makes this raise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,19 +27,19 @@ from signalpost.yaml.tags import TAGS, Tags
 from signalpost.yaml.variables import Substituted, VariableProblem, substitute
 
 _MERGE = "<<"
-# Stands in the path of keys for a key that is still being read, or is none.
+# Stands in a path of keys for a key that is still being read, or is invalid.
 _NO_KEY = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What could be read.
+    """The result of reading.
 
     Attributes:
         root: None if the text is empty or could not be read to its end.
         documents: the files, as `Span.document` counts them; the first is routes.yaml.
         faults: in the order found; after one that ended the reading, `root` is None.
-        unread: paths of keys whose value is not known, for a reason that a fault without keys tells.
+        unread: paths of keys whose value is unknown, for a reason in a fault without keys.
         files: included files, and included folders, and the file of secrets; absolute.
 
     """
@@ -55,9 +55,9 @@ def read_tree(text: str, file: str = "", outside: Surroundings | None = None) ->
     """Read YAML text; a leading byte order mark must be gone. Never raises.
 
     Args:
-        text: what to read.
-        file: where it is from, as the user named it.
-        outside: where variables, includes and secrets are found; without it, the text knows neither.
+        text: to read.
+        file: of the text, as named by the user.
+        outside: the source of variables, includes and secrets; without it, the text has none of them.
 
     """
     reader = _Reader(Reading(), outside)
@@ -72,11 +72,11 @@ def read_tree(text: str, file: str = "", outside: Surroundings | None = None) ->
 
 
 class _Reader:
-    """Reads documents into what they have in common.
+    """Reads the documents of one `Reading`.
 
     Attributes:
-        reading: that.
-        tags: what tags stand for; None if there are none.
+        reading: shared by the documents.
+        tags: resolves tags; None if there are none.
 
     """
 
@@ -112,14 +112,14 @@ class _Anchored:
 
 @dataclass(slots=True)
 class _Builder:
-    """Makes nodes of the events of one document.
+    """Builds nodes from the events of one document.
 
     Attributes:
         index: of the document.
-        reading: what it has in common with others.
-        tags: None where none are known.
-        environment: of variables; None where none are known.
-        first: what the first item of the document is counted as, if it is a list.
+        reading: shared with other documents.
+        tags: None if none are allowed.
+        environment: of variables; None if none are allowed.
+        first: the index of the document's first item, if it is a list.
         anchors: by name; None while the anchored node is still being read.
 
     """
@@ -133,7 +133,7 @@ class _Builder:
     anchors: dict[str, _Anchored | None] = field(default_factory=dict)
 
     def document(self) -> tuple[Node | None, int]:
-        """Read the whole stream, which may hold one document; return its node and height."""
+        """Read the whole stream, which may contain one document; return its node and height."""
         root: Node | None = None
         height = 0
         for event in self.events:
@@ -145,7 +145,7 @@ class _Builder:
         return root, height
 
     def _node(self, event: Any, *, key: bool = False) -> tuple[Node, int]:
-        """Return the node that begins with `event`, and its height (a scalar has 0)."""
+        """Return the node that starts with `event`, and its height (0 for a scalar)."""
         if isinstance(event, events.AliasEvent):
             return self._alias(event)
         before = self.reading.nodes, self.reading.characters
@@ -238,7 +238,7 @@ class _Builder:
         return MapNode(self._span(event, key_event), {**merged, **entries} if merged else entries), tallest
 
     def _key(self, event: Any) -> tuple[str | None, Span, bool]:
-        """Read a key: its text (None if it is none), its place, whether it is the merge key."""
+        """Read a key: its text (None if it is invalid), its place, whether it is the merge key."""
         known = len(self.reading.faults)
         self.reading.keys.append(_NO_KEY)
         node, _ = self._node(event, key=True)
@@ -246,7 +246,7 @@ class _Builder:
         span = self._span(event)
         if not isinstance(node, ScalarNode):
             text = "a key is text, not a mapping or a list; {{ … }} and text that starts with { or [ need quotes"
-            if len(self.reading.faults) == known:  # of "{{ x }}" the inner braces are the key, and are told once
+            if len(self.reading.faults) == known:  # in "{{ x }}" the inner braces are the key, and are reported once
                 self._fault(event, text)
             return None, span, False
         if isinstance(node.value, str):
@@ -259,9 +259,9 @@ class _Builder:
         return None, span, False
 
     def _merge(self, merged: dict[str, Entry], node: Node, *, told: bool) -> None:
-        """Take over the keys of a ``<<``: of several mappings the first that has a key gives it.
+        """Merge the keys of a ``<<``: of several mappings the first one with a key wins.
 
-        Where there is no mapping, that may be `told` already: of a file that cannot be included.
+        If the value is not a mapping, that may be `told` already: for a file that cannot be included.
         """
         for source in node.items if isinstance(node, ListNode) else (node,):
             if not isinstance(source, MapNode):
@@ -292,13 +292,13 @@ class _Builder:
         return ScalarNode(span, value, hidden)
 
     def _filled(self, event: Any, *, key: bool = False) -> Substituted:
-        """Return the text of a scalar with its variables put in; of keys, there are none."""
+        """Return the text of a scalar with its variables substituted; keys have none."""
         text: str = event.value
         if self.environment is None or "${" not in text:
             return Substituted(text)
         filled = substitute(text, self.environment)
         for flaw in filled.flaws:
-            # Of a file of secrets, a piece of a text is not told, though it may be a name; one that stands alone is.
+            # A piece of text from a file of secrets is not shown, though it may be a name; one that stands alone is.
             alone = flaw.unset and (flaw.start, flaw.end) == (0, len(text))
             self._fault_at(self._within(event, flaw), flaw.text if alone else "{echo}", echo=flaw.text)
         if key and (filled.hidden or filled.whole):
@@ -307,7 +307,7 @@ class _Builder:
         return filled
 
     def _within(self, event: Any, flaw: VariableProblem) -> Span:
-        """Return the place of a part of a scalar; the whole scalar, where escapes or line breaks hide it."""
+        """Return the place of a part of a scalar; of the whole scalar, if escapes or line breaks hide it."""
         start, end = event.start_mark.index, event.end_mark.index
         written = event.value[flaw.start : flaw.end]
         position = start - 1
@@ -328,8 +328,8 @@ class _Builder:
     def _span(self, event: Any, end: Any = None) -> Span:
         """Return the place of an event, or of the collection between `event` and `end`.
 
-        A collection in block style has no end of its own (its last event stands behind blank lines and comments): its
-        place is its first character.
+        A collection in block style has no end of its own (its last event is behind blank lines and comments): its place
+        is its first character.
         """
         start: int = event.start_mark.index
         if end is None:

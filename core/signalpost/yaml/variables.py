@@ -1,9 +1,9 @@
 """Variables in texts: ``${NAME}``, ``${NAME:-default}``, and ``$${`` for a plain ``${``.
 
-A variable is what the environment of the process holds under its name; the default counts where it holds nothing or
-an empty text, as in docker compose and in shells. What it holds is put in as it is and never read again: there may be
-``${`` in it, quotes, or half a YAML file. ``$`` means something only before ``{``: of several there, two stand for
-one, so that any text can be written. ``${{``, ``${%`` and ``${#`` are a dollar sign before a template.
+A variable is the value of that name in the environment of the process; the default applies if the value is missing or
+empty, as in docker compose and in shells. The value is inserted as it is and never parsed again: it may contain ``${``,
+quotes, or half a YAML file. ``$`` has a meaning only before ``{``: there, two stand for one, so that any text can be
+written. ``${{``, ``${%`` and ``${#`` are a dollar sign before a template.
 """
 
 import re
@@ -14,21 +14,21 @@ from io import StringIO
 from signalpost.words import did_you_mean, quoted
 from signalpost.yaml.nodes import Hidden
 
-# A run of dollars before a brace that opens no template, and the rest of what would be a variable.
+# A run of dollars before a brace that opens no template, and the rest of a possible variable.
 _OPENING = re.compile(r"(\$+)\{(?![{%#])")
 _CLOSING = re.compile(r"([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Flaws of one text that are told: who has more has read these before.
+# Maximum of problems reported for one text: more would only repeat them.
 _MOST_FLAWS = 20
 _FORMS = "write ${NAME} or ${NAME:-default}, or $${ for a plain ${"
 
 
 @dataclass(frozen=True, slots=True)
 class VariableProblem:
-    """What is wrong with a variable: where in the text, in characters, and in words.
+    """A problem with a variable: its place in the text, in characters, and its words.
 
     Attributes:
-        unset: whether it is a variable, and the environment has none of its name.
+        unset: whether the variable is valid but missing in the environment.
 
     """
 
@@ -40,12 +40,12 @@ class VariableProblem:
 
 @dataclass(frozen=True, slots=True)
 class Substituted:
-    """A text after its variables were put in.
+    """A text with its variables substituted.
 
     Attributes:
         whole: whether the text is one variable and nothing else.
-        hidden: what came from the environment; a default stands in the file, so it is not hidden.
-        flaws: variables that could not be put in.
+        hidden: values from the environment; a default is in the file, so it is not hidden.
+        flaws: variables that could not be substituted.
 
     """
 
@@ -56,7 +56,7 @@ class Substituted:
 
 
 def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
-    """Put the variables of a text in. Text without ``${`` comes back as it is. Never raises."""
+    """Substitute the variables of a text. Text without ``${`` is returned as it is. Never raises."""
     made = StringIO()
     hidden: list[Hidden] = []
     flaws: list[VariableProblem] = []
@@ -86,7 +86,7 @@ def substitute(text: str, environment: Mapping[str, str]) -> Substituted:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """What a variable stands for; `name` is None if that is the default."""
+    """The value of a variable; `name` is None if that is the default."""
 
     text: str
     name: str | None
@@ -94,14 +94,14 @@ class _Value:
 
 @dataclass(frozen=True, slots=True)
 class _Unusable:
-    """Why a variable stands for nothing."""
+    """The reason why a variable has no value."""
 
     text: str
     unset: bool = False
 
 
 def _value(inner: str | None, environment: Mapping[str, str]) -> _Value | _Unusable:
-    """Return what stands for the text between ``${`` and ``}``; None is one that is not closed."""
+    """Return the value for the text between ``${`` and ``}``; None for one that is not closed."""
     if inner is None:
         return _Unusable(f"this ${{ is not closed by a }} before the next brace: {_FORMS}")
     match = _NAME.match(inner)
