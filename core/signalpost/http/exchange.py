@@ -51,20 +51,18 @@ class Progress:
     Args:
         patience: seconds.
         now: the clock's seconds.
-        rate: bytes per second, at least.
 
     """
 
-    __slots__ = ("_due", "_patience", "_rate")
+    __slots__ = ("_due", "_patience")
 
-    def __init__(self, patience: float, now: float, rate: int = LEAST_RATE) -> None:
+    def __init__(self, patience: float, now: float) -> None:
         self._patience = patience
-        self._rate = rate
         self._due = now + patience
 
     def note(self, count: int, now: float) -> None:
         """Note that a number of bytes have moved."""
-        self._due = min(now + self._patience, self._due + count / self._rate)
+        self._due = min(now + self._patience, self._due + count / LEAST_RATE)
 
     def is_late(self, now: float) -> bool:
         """Return whether too few bytes have moved."""

@@ -323,9 +323,9 @@ def _named(value: object) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _json(value: Any, status: int = 200) -> HTTPResponse:
+def _json(value: Any) -> HTTPResponse:
     check_size(value)
-    return HTTPResponse(orjson.dumps(value), status, content_type=_JSON)
+    return HTTPResponse(orjson.dumps(value), content_type=_JSON)
 
 
 T = TypeVar("T")

@@ -18,12 +18,11 @@ from signalpost.plugins.registry import Registry
 from signalpost.words import printable
 
 
-def load_plan(file: str | Path, before: Plan | None = None, listening: Listening | None = None) -> Plan:
+def load_plan(file: str | Path, listening: Listening | None = None) -> Plan:
     """Read a routes.yaml and its plugins. Whoever is done with the plan calls ``plan.registry.unload()``.
 
     Args:
         file: routes.yaml.
-        before: the plan at work, whose plugins are kept as far as they have not changed.
         listening: where the app is to listen instead of where the file says.
 
     Raises:
@@ -31,19 +30,14 @@ def load_plan(file: str | Path, before: Plan | None = None, listening: Listening
         OperatorError: it cannot listen there; nothing is loaded then.
 
     """
-    try:
+    with _reading(file):
         config, gaps = _config(file, listening)
-        registry = _plugins(config, gaps, before)
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    try:
-        return build_plan(config, registry, gaps)
-    except ConfigError:
-        registry.unload()
-        raise
-    except OSError as error:
-        registry.unload()
-        raise _unreadable(file, error) from None
+        registry = _plugins(config, gaps)
+        try:
+            return build_plan(config, registry, gaps)
+        except (ConfigError, OSError):
+            registry.unload()
+            raise
 
 
 async def load_beside(file: str | Path, before: Plan, listening: Listening | None = None) -> Plan:
@@ -57,26 +51,22 @@ async def load_beside(file: str | Path, before: Plan, listening: Listening | Non
         ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
 
     """
-    try:
+    with _reading(file):
         config, gaps = await asyncio.to_thread(_config, file, listening, before.config.folder)
         loading = None if gaps.plugins else await asyncio.to_thread(Loading, config.plugins, None, before.registry)
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    registry = Registry()
-    try:
-        if loading is not None:
-            for step in loading.steps():
-                with _no_running_loop():
-                    step()
-                await asyncio.sleep(0)
-            registry = loading.registry()
-        return await asyncio.to_thread(build_plan, config, registry, gaps)
-    except BaseException as error:
-        if loading is not None:
-            loading.give_up()
-        if isinstance(error, OSError):
-            raise _unreadable(file, error) from None
-        raise
+        registry = Registry()
+        try:
+            if loading is not None:
+                for step in loading.steps():
+                    with _no_running_loop():
+                        step()
+                    await asyncio.sleep(0)
+                registry = loading.registry()
+            return await asyncio.to_thread(build_plan, config, registry, gaps)
+        except BaseException:
+            if loading is not None:
+                loading.give_up()
+            raise
 
 
 @contextmanager
@@ -102,11 +92,15 @@ def load_offers(file: str | Path) -> Registry:
     return Registry() if config is None else _plugins(config, gaps)
 
 
-def _unreadable(file: str | Path, error: OSError) -> ConfigError:
-    """Word that a file changed while it was read, or that its place is one that nobody could foresee."""
-    named = printable(str(error.filename)) if error.filename else "a file that it needs"
-    text = f"{named} cannot be read: {(error.strerror or type(error).__name__).lower()}"
-    return ConfigError((Problem(str(file), 0, 0, "", text),))
+@contextmanager
+def _reading(file: str | Path) -> Iterator[None]:
+    """Report as a problem that a file changed while it was read, or that its place is one that nobody could foresee."""
+    try:
+        yield
+    except OSError as error:
+        named = printable(str(error.filename)) if error.filename else "a file that it needs"
+        text = f"{named} cannot be read: {(error.strerror or type(error).__name__).lower()}"
+        raise ConfigError((Problem(str(file), 0, 0, "", text),)) from None
 
 
 def _config(file: str | Path, listening: Listening | None, folder: Path | None = None) -> tuple[ServerConfig, Gaps]:
@@ -118,6 +112,6 @@ def _config(file: str | Path, listening: Listening | None, folder: Path | None =
     return config, gaps
 
 
-def _plugins(config: ServerConfig, gaps: Gaps, before: Plan | None = None) -> Registry:
+def _plugins(config: ServerConfig, gaps: Gaps) -> Registry:
     # Which plugins are meant must be certain before any code is run.
-    return Registry() if gaps.plugins else load_plugins(config.plugins, before=before.registry if before else None)
+    return Registry() if gaps.plugins else load_plugins(config.plugins)
