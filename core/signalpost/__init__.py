@@ -11,22 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from signalpost.delivery.client import Client
     from signalpost.delivery.target import Receipt
-    from signalpost.events import (
-        ClientEvent,
-        HandshakeRequest,
-        MessageData,
-        RouteEvent,
-        SignalEvent,
-        TickEvent,
-    )
-    from signalpost.handlers import (
-        Handler,
-        HandlerKind,
-        RouteBinding,
-        ScheduleBinding,
-        SignalBinding,
-        TimerBinding,
-    )
+    from signalpost.events import ClientEvent, HandshakeRequest, MessageData, RouteEvent, SignalEvent, TickEvent
+    from signalpost.handlers import Handler, HandlerKind, RouteBinding, ScheduleBinding, SignalBinding, TimerBinding
     from signalpost.plugins.action import Action
     from signalpost.plugins.context import PluginContext
     from signalpost.plugins.decorators import action, route, schedule, signal, timer

@@ -391,13 +391,7 @@ def signal_event(
     wished = keys.pop("wished_path", None)
     document = {"message": message, **({} if wished is None else {"path": wished}), **keys}
     data = MessageData(
-        message,
-        wished,
-        keys.get("clientId"),
-        keys.get("group"),
-        keys.get("direct") is True,
-        keys.get("ref"),
-        document,
+        message, wished, keys.get("clientId"), keys.get("group"), keys.get("direct") is True, keys.get("ref"), document
     )
     now = datetime.now(UTC)
     return SignalEvent(data, client, _ENDPOINT, path, params, request, path, now, shared, broadcast, seat)

@@ -129,10 +129,7 @@ class LogHandler(logging.Handler):
     """
 
     def __init__(
-        self,
-        masked: Masked,
-        write: Callable[[str], None] = write_line,
-        clock: Callable[[], float] = time.monotonic,
+        self, masked: Masked, write: Callable[[str], None] = write_line, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__()
         self.setFormatter(LineFormatter(masked))

@@ -28,10 +28,7 @@ def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
         rows = [(step.where, step.name, _values(step), _outcome(step)) for step in outcome.steps]
         show_table("steps", ("where", "action", "values", "outcome"), rows)
     left_out = dict.fromkeys(each.replace(f"{folder}/", "") for each in outcome.left_out)
-    besides = [
-        *(("log", line) for line in outcome.log),
-        *(("not called", code) for code in left_out),
-    ]
+    besides = [*(("log", line) for line in outcome.log), *(("not called", code) for code in left_out)]
     if besides:
         click.echo()
         show_facts("besides", besides)

@@ -95,11 +95,7 @@ def gaps_of(report: Report, root: Section, config: ServerConfig) -> Gaps:
         report.problems,
         report.faulty,
         tuple(
-            SkippedPart(
-                section.keys,
-                section.text("handler"),
-                tuple(calls_in(section.data.get("do"))),
-            )
+            SkippedPart(section.keys, section.text("handler"), tuple(calls_in(section.data.get("do"))))
             for part in _PARTS
             for section in root.sections(part)
             if section.keys not in read

@@ -143,10 +143,7 @@ def load_config(file: str | Path, actions: Actions, environment: Mapping[str, st
 
 
 def read_config(
-    file: str | Path,
-    actions: Actions,
-    environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
+    file: str | Path, actions: Actions, environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> tuple[ServerConfig | None, Gaps]:
     """Read of a routes.yaml what can be read: see `judge_config`.
 

@@ -8,12 +8,7 @@ from dataclasses import replace
 from signalpost.actions.program import Program
 from signalpost.config.actions import Place, templates_in
 from signalpost.config.gaps import NO_GAPS, Gaps
-from signalpost.config.model import (
-    SAFE_METHODS,
-    RouteConfig,
-    ServerConfig,
-    SignalConfig,
-)
+from signalpost.config.model import SAFE_METHODS, RouteConfig, ServerConfig, SignalConfig
 from signalpost.config.viewtemplates import template_digests
 from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.memory import default_outboxes

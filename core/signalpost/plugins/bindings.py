@@ -11,14 +11,7 @@ from zoneinfo import ZoneInfo
 
 from signalpost.config.model import METHODS
 from signalpost.cron import Cron
-from signalpost.handlers import (
-    Binding,
-    HandlerKind,
-    RouteBinding,
-    ScheduleBinding,
-    SignalBinding,
-    TimerBinding,
-)
+from signalpost.handlers import Binding, HandlerKind, RouteBinding, ScheduleBinding, SignalBinding, TimerBinding
 from signalpost.paths import PathPattern
 from signalpost.state.frozen import fixed
 from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration

@@ -21,11 +21,7 @@ _UNTOLD = "__signalpost_untold__"
 
 _OF_SIGNALS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
 _OF_JOBS = "event.broadcast(…) sends it to clients, event.state keeps it"
-_INSTEAD = {
-    HandlerKind.SIGNAL: _OF_SIGNALS,
-    HandlerKind.TIMER: _OF_JOBS,
-    HandlerKind.SCHEDULE: _OF_JOBS,
-}
+_INSTEAD = {HandlerKind.SIGNAL: _OF_SIGNALS, HandlerKind.TIMER: _OF_JOBS, HandlerKind.SCHEDULE: _OF_JOBS}
 Made = TypeVar("Made", Handler, Action)
 
 _OF_HOOKS = {

@@ -294,10 +294,7 @@ class RunningPlugins:
                 task.add_done_callback(self._tasks.discard)
 
     def client_connected(
-        self,
-        client: Client,
-        context: Callable[[], Context] = copy_context,
-        request: HandshakeRequest | None = None,
+        self, client: Client, context: Callable[[], Context] = copy_context, request: HandshakeRequest | None = None
     ) -> Sequence[asyncio.Task[None]]:
         """Tell plugins of a client. Plain functions have run when this returns.
 

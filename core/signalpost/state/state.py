@@ -213,11 +213,7 @@ class State(MutableMapping[str, Any]):
             return total
 
     def put(
-        self,
-        path: Sequence[str],
-        value: Any,
-        holder: Holder | None = None,
-        tick: Callable[[], None] | None = None,
+        self, path: Sequence[str], value: Any, holder: Holder | None = None, tick: Callable[[], None] | None = None
     ) -> None:
         """Set a value in nested mappings; missing ones are created.
 

@@ -411,10 +411,7 @@ _ITEMS: Mapping[str, Filter] = {
     "sort": _sort,
     "unique": lambda scope, value, *args, **kwargs: jinja.sync_do_unique(scope.environment, value, *args, **kwargs),
 }
-_ONE: Mapping[str, Filter] = {
-    "first": jinja.sync_do_first,
-    "last": jinja.do_last,
-}
+_ONE: Mapping[str, Filter] = {"first": jinja.sync_do_first, "last": jinja.do_last}
 _OWN: Mapping[str, Filter] = {
     "center": _center,
     "datetime": _datetime,

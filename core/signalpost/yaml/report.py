@@ -52,8 +52,5 @@ class Report:
     def problems(self) -> tuple[Problem, ...]:
         """All problems, each once, sorted by place; those of other files last."""
         return tuple(
-            sorted(
-                self._problems,
-                key=lambda each: (each.file != self.source.file, each.file, each.line, each.column),
-            )
+            sorted(self._problems, key=lambda each: (each.file != self.source.file, each.file, each.line, each.column))
         )

@@ -179,14 +179,8 @@ _LONGEST_HEAD = 1_000
 
 # PyYAML's message (its first words), and how to fix the problem. `{char}` is the character at the place.
 _ADVICE: tuple[tuple[str, str], ...] = (
-    (
-        "found character '\\t' that cannot start any token",
-        _NO_TABS,
-    ),
-    (
-        "found character",
-        'no value starts with {char} in YAML: put it in quotes (cron: "@daily", format: "%H:%M")',
-    ),
+    ("found character '\\t' that cannot start any token", _NO_TABS),
+    ("found character", 'no value starts with {char} in YAML: put it in quotes (cron: "@daily", format: "%H:%M")'),
     (
         "expected alphabetic or numeric character",
         'a text that starts with {before} needs quotes, or YAML takes it for an {what} (cron: "*/5 * * * *")',
@@ -199,10 +193,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "could not find expected ':'",
         'a ":" is missing after this key, or the line is indented differently from its neighbours',
     ),
-    (
-        "expected <block end>, but found '-'",
-        'this "-" is indented differently from the others of its list',
-    ),
+    ("expected <block end>, but found '-'", 'this "-" is indented differently from the others of its list'),
     (
         "expected <block end>",
         "this line is indented differently from its neighbours, or a quote or bracket above is not closed in its place",
@@ -215,30 +206,18 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "expected ',' or '}'",
         'a mapping that starts with "{{" needs "," between its keys and "}}" at its end (it starts in {{earlier}})',
     ),
-    (
-        "found unexpected end of stream",
-        "this quote is opened but never closed",
-    ),
-    (
-        "expected the node content, but found '<stream end>'",
-        "the file ends where a value is missing",
-    ),
+    ("found unexpected end of stream", "this quote is opened but never closed"),
+    ("expected the node content, but found '<stream end>'", "the file ends where a value is missing"),
     (
         "expected the node content",
         "a value is missing before this {char}, or there is one bracket too many, or a text needs quotes",
     ),
-    (
-        "expected ' ', but found",
-        "a space and a name are missing behind this tag, as in !include signals.yaml",
-    ),
+    ("expected ' ', but found", "a space and a name are missing behind this tag, as in !include signals.yaml"),
     (
         "found unknown escape character",
         "no such escape in double quotes: write \\\\ for a backslash, or use single quotes",
     ),
-    (
-        "sequence entries are not allowed here",
-        'a list begins on a line of its own: break the line before the "-"',
-    ),
+    ("sequence entries are not allowed here", 'a list begins on a line of its own: break the line before the "-"'),
 )
 _BRACED_VARIABLE = (
     "between { } and [ ] a variable needs quotes, and is text then; where it must be a number, write the mapping in "

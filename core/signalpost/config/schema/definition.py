@@ -103,9 +103,7 @@ _STRANGE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 def compose_schema(
-    built_in: Mapping[str, Part],
-    actions: Mapping[str, Part] | None = None,
-    settings: Mapping[str, Part] | None = None,
+    built_in: Mapping[str, Part], actions: Mapping[str, Part] | None = None, settings: Mapping[str, Part] | None = None
 ) -> dict[str, Any]:
     """Return a fresh copy of the schema (draft 2020-12).
 
