@@ -1,8 +1,8 @@
 """signalpost: real-time signals from one YAML file.
 
-What stands here is what plugins import; `plugins/README.md` is the guide to it. Importing it brings in neither Sanic
-nor APScheduler, nor what only reading routes.yaml needs, so that a plugin's tests stay light. Each name is imported
-when it is asked for: a command that only says its version needs none of them.
+These names are for plugins; `plugins/README.md` is their guide. Importing this package imports neither Sanic nor
+APScheduler, nor what only reading routes.yaml needs, so that a plugin's tests stay light. Each name is imported on
+first access: a command that only prints its version needs none of them.
 """
 
 from importlib import import_module
@@ -77,13 +77,13 @@ _HOMES = {
     "signal": "signalpost.plugins.decorators",
     "timer": "signalpost.plugins.decorators",
 }
-"""Where each of these names is."""
+"""The module of each of these names."""
 
 
-if not TYPE_CHECKING:  # a type checker would take every name for one that is there
+if not TYPE_CHECKING:  # a type checker would accept every name as present
 
     def __getattr__(name: str) -> object:
-        """Import a name when it is asked for, once."""
+        """Import a name on first access."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(_HOMES[name]), name)

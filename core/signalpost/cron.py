@@ -1,17 +1,17 @@
-"""Cron expressions: checked when they are read, and asked for their next moment. No clock, no loop.
+"""Cron expressions: checked when they are parsed; compute their next moment. No clock, no loop.
 
-As Vixie cron means them (crontab(5)): minute, hour, day-of-month, month, day-of-week, and before them,
-optionally, second. In every field: ``*``, ``a``, ``a-b``, ``*/n``, ``a-b/n``, lists of these with commas, and
-Pode's ``a/n`` (from a to the end of the field, so ``0/10`` is 0, 10, … 50). Months and days have names; Sunday is
-0 and 7. When day-of-month and day-of-week are both restricted either of them suffices; a field that begins with
-``*`` counts as unrestricted, even ``*/2``.
+As in Vixie cron (crontab(5)): minute, hour, day-of-month, month, day-of-week, and before them, optionally, second. In
+every field: ``*``, ``a``, ``a-b``, ``*/n``, ``a-b/n``, lists of these with commas, and Pode's ``a/n`` (from a to the
+end of the field, so ``0/10`` is 0, 10, … 50). Months and days have names; Sunday is 0 and 7. If day-of-month and
+day-of-week are both restricted, either of them suffices; a field that begins with ``*`` counts as unrestricted, even
+``*/2``.
 
-Daylight saving: an expression with fixed hours follows the wall clock, so what falls into a skipped hour comes
-once, right after it, and what falls into a doubled hour comes in its first pass only. An expression for every
-hour (``*``, ``*/n``, ``0-23``) keeps real time: the skipped hour is not made up for, the doubled one counts twice.
+Daylight saving: an expression with fixed hours follows the wall clock. A moment in a skipped hour happens once, right
+after it; a moment in a doubled hour happens in its first pass only. An expression for every hour (``*``, ``*/n``,
+``0-23``) keeps real time: the skipped hour is not made up for, the doubled one counts twice.
 
-cronsim walks the calendar. It is asked in wall-clock time without a zone and the zone is put on here, because its
-own walk through a zone loses minutes where clocks move by half an hour (Australia/Lord_Howe).
+cronsim iterates over the calendar, in wall-clock time without a zone. The zone is applied here, because cronsim's own
+iteration in a zone loses minutes where clocks move by half an hour (Australia/Lord_Howe).
 """
 
 import os
@@ -28,7 +28,7 @@ from cronsim import CronSim
 from signalpost.errors import OperatorError
 from signalpost.words import nearest, quoted, suggestion
 
-# What Pode documents, with crontab(5)'s @midnight and systemd.time(7)'s @semiannually beside it.
+# Those of Pode's documentation, plus crontab(5)'s @midnight and systemd.time(7)'s @semiannually.
 ALIASES = {
     "@minutely": "* * * * *",
     "@hourly": "0 * * * *",
@@ -59,8 +59,8 @@ class _Field:
     """One field of an expression.
 
     Attributes:
-        low: the least value; `high` the greatest that may be written.
-        top: where steps end: `high`, but for day-of-week, whose 7 is 0 again.
+        low: the smallest value; `high` is the largest that may be written.
+        top: where steps end: `high`, except for day-of-week, where 7 is 0 again.
         names: of the values from `low` on.
 
     """
@@ -89,12 +89,12 @@ _SHAPE = " ".join(each.name for each in _FIELDS[1:])
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A checked cron expression; `parse` makes one.
+    """A checked cron expression; `parse` creates one.
 
     Attributes:
-        text: as it was written.
+        text: as written.
         expression: six fields for cronsim: aliases, names and Pode's steps are resolved, e.g. ``0 0,30 * * * *``.
-        wall: it names hours, so it follows the wall clock; otherwise it keeps real time.
+        wall: whether it names hours, so that it follows the wall clock; else it keeps real time.
 
     """
 
@@ -107,7 +107,7 @@ class Cron:
         """Check an expression.
 
         Raises:
-            ValueError: one line that names the field, what was given, what is allowed and what was probably meant.
+            ValueError: one line with the field, the given value, what is allowed and what was probably meant.
 
         """
         written = _split(text)
@@ -125,14 +125,14 @@ class Cron:
 
         Args:
             after: aware.
-            zone: the expression is read in; None is the system's.
+            zone: of the expression; None is the system's.
 
         Returns:
             A moment in `zone`, on a whole second; None if the calendar ends (year 9999) before it comes.
 
         Raises:
             ValueError: `after` is naive.
-            OperatorError: the system's zone was asked for and cannot be told.
+            OperatorError: the system's zone is needed and cannot be determined.
 
         """
         if after.tzinfo is None:
@@ -145,7 +145,7 @@ class Cron:
         return found.astimezone(zone)
 
     def _walk(self, wall: datetime) -> Iterator[datetime]:
-        """Yield what matches on a calendar without a zone, strictly after `wall`, in order."""
+        """Yield the matches on a calendar without a zone, strictly after `wall`, in order."""
         return CronSim(self.expression, wall)
 
     def _next_on_wall(self, after: datetime, zone: ZoneInfo) -> datetime:
@@ -177,7 +177,7 @@ class Cron:
         return moment
 
     def _first_pass_after(self, here: datetime, after: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-        """Find the next match on the wall after `here` that is real and later than `after`: wall and moment."""
+        """Return the next match on the wall after `here` that exists and is later than `after`: wall and moment."""
         walk = self._walk(here)
         while True:
             wall = next(walk)
@@ -185,16 +185,16 @@ class Cron:
             for moment in passes:
                 if moment > after:
                     return wall, moment
-            if not passes:  # skipped: go on behind the gap, not second by second through it
+            if not passes:  # skipped: continue after the gap, not second by second through it
                 behind = _gap_end(wall, zone).astimezone(zone).replace(tzinfo=None, fold=0)
                 walk = self._walk(behind - timedelta(seconds=1))
 
 
 def system_zone(localtime: Path = Path("/etc/localtime")) -> ZoneInfo:
-    """Return the system's time zone, found where the C library finds it: ``TZ``, then /etc/localtime, else UTC.
+    """Return the system's time zone, from the same places as the C library: ``TZ``, then /etc/localtime, else UTC.
 
     Raises:
-        OperatorError: ``TZ`` is set to what is no name of a zone (a POSIX rule such as ``EST5EDT,M3.2.0,M11.1.0``).
+        OperatorError: ``TZ`` is not the name of a zone (but a POSIX rule such as ``EST5EDT,M3.2.0,M11.1.0``).
 
     """
     name = os.environ.get("TZ")
@@ -210,7 +210,7 @@ def system_zone(localtime: Path = Path("/etc/localtime")) -> ZoneInfo:
                     f"the environment variable TZ is {quoted(name)}, which names no time zone; "
                     'set it to a name such as "Europe/London", or give each schedule its timezone'
                 ) from error
-    # The link's target tells the zone's name; a copied file holds the same rules, only nameless.
+    # The link's target contains the zone's name; a copied file has the same rules, but no name.
     _, found, key = str(localtime.resolve()).rpartition("/zoneinfo/")
     try:
         if found:
@@ -246,7 +246,7 @@ def _gap_end(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _split(text: str) -> list[str]:
-    """Resolve aliases and give the six fields."""
+    """Resolve aliases and return the six fields."""
     words = text.split()
     whole = " ".join(words)
     alias = ALIASES.get(whole.lower())
@@ -277,7 +277,7 @@ def _split(text: str) -> list[str]:
 
 
 def _parse_field(spec: _Field, text: str) -> tuple[frozenset[int], str]:
-    """Return a field's values and its text for cronsim, which keeps the stars: what is free decides over "or"."""
+    """Return a field's values and its text for cronsim, which keeps the stars: unrestricted fields decide the "or"."""
     values: set[int] = set()
     canonical = []
     for term in text.split(","):
@@ -322,7 +322,7 @@ def _parse_value(spec: _Field, term: str, text: str) -> int:
     if text.lower() in spec.names:
         return spec.names.index(text.lower()) + spec.low
     if text.isascii() and text.isdigit():
-        # What is longer than any value is not converted: Python refuses numbers of thousands of digits.
+        # Text longer than any value is not converted: Python rejects numbers of thousands of digits.
         value = int(text) if len(text.lstrip("0")) <= len(str(spec.high)) else spec.high + 1
         if spec.low <= value <= spec.high:
             return value
@@ -336,7 +336,7 @@ def _parse_value(spec: _Field, term: str, text: str) -> int:
 
 
 def _parse_step(spec: _Field, term: str, text: str) -> int:
-    """Return the step; one that no range can take twice is refused, since it does not do what it says."""
+    """Return the step; a step that occurs only once in its range is rejected, since it has no effect."""
     largest = spec.top - spec.low
     step = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(largest)) else 0
     if 1 <= step <= largest:
@@ -345,7 +345,7 @@ def _parse_step(spec: _Field, term: str, text: str) -> int:
 
 
 def _refuse_what_never_comes(written: list[str], values: list[frozenset[int]]) -> None:
-    """Reject days that none of the months has, unless the day of the week is enough by itself."""
+    """Reject days that none of the months has, unless the day of the week suffices by itself."""
     *_, day_text, month_text, weekday_text = written
     *_, days, months, _ = values
     either = not day_text.startswith("*") and not weekday_text.startswith("*")

@@ -1,4 +1,4 @@
-"""The errors of signalpost, split by whose fault they are.
+"""The errors of signalpost, grouped by who can fix them.
 
 ::
 
@@ -12,7 +12,7 @@
     ├── PluginError              the author of a plugin can mend it
     └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
 
-An error carries data; its text is worded for whoever must act.
+An error carries data; its text is for the person who must act.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from pathlib import Path
 
 
 class ErrorCode(StrEnum):
-    """What the server tells a client about a message it refused: the whole list."""
+    """The codes of all errors that the server sends to clients about rejected messages."""
 
     BAD_MESSAGE = "bad-message"
     SCHEMA_MISMATCH = "schema-mismatch"
@@ -33,12 +33,12 @@ class ErrorCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in routes.yaml (or in a file that it names), at its place.
+    """One problem in routes.yaml (or in a file that it names), at its place.
 
     Attributes:
         file: as the user named it, e.g. ``routes.yaml``.
-        line: from 1; 0 when the file as a whole is meant.
-        column: from 1, in characters; 0 when the file as a whole is meant.
+        line: from 1; 0 for the whole file.
+        column: from 1, in characters; 0 for the whole file.
         keys: the path of keys, e.g. ``signals[0].handler``; empty for the file itself.
         text: what is wrong, what is allowed, what was probably meant. One line.
         source: the source line, without its line end.
@@ -60,11 +60,11 @@ class Problem:
 
 
 class SignalpostError(Exception):
-    """Anything signalpost raises on purpose."""
+    """Base of all errors that signalpost raises on purpose."""
 
 
 class OperatorError(SignalpostError):
-    """Whoever runs the server can mend it."""
+    """The operator of the server can fix it."""
 
 
 class ConfigError(OperatorError):
@@ -72,7 +72,7 @@ class ConfigError(OperatorError):
 
     Attributes:
         problems: at least one, in the order of their places.
-        files: what was read or named on the way, there or not; absolute. When one changes, there may be none.
+        files: that were read or named, existing or not; absolute. A change of one may remove the problems.
 
     """
 
@@ -87,13 +87,13 @@ class ListenError(OperatorError):
 
 
 class StepFailedError(OperatorError):
-    """A step of a ``do`` list failed while the server runs; nobody hears of it but the log.
+    """A step of a ``do`` list failed while the server runs; it is only logged.
 
     Attributes:
         where: the step's place: ``routes.yaml:14:9``.
         step: its name.
         text: what went wrong.
-        cause: what a plugin's code raised, whose traceback its author needs; None if the step itself is at fault.
+        cause: what a plugin's code raised, for its traceback; None if the step itself failed.
 
     """
 
@@ -106,19 +106,19 @@ class StepFailedError(OperatorError):
 
 
 class StateFileError(OperatorError):
-    """The file that keeps the state cannot be used: another server has it, it is damaged or not ours."""
+    """The file of the state cannot be used: another server has it, it is damaged or not ours."""
 
 
 class StateFullError(OperatorError):
-    """A value would make the state larger than ``state: {limit: …}`` allows; what was there stays."""
+    """A value would make the state larger than ``state: {limit: …}`` allows; the old value stays."""
 
 
 class PluginError(SignalpostError):
-    """A plugin is wrong in itself: it does not import, misspells a hook, takes a name that is taken.
+    """A plugin is faulty: it does not import, misspells a hook, or uses a name that exists.
 
     Attributes:
         plugin: the plugin's name.
-        where: its file, with the line where one is known.
+        where: its file, with the line if known.
 
     """
 
@@ -130,7 +130,7 @@ class PluginError(SignalpostError):
 
 
 class ClientError(SignalpostError):
-    """A client's message was refused. Its text goes to that client, so it holds nothing of the server's.
+    """A client's message was rejected. Its text is sent to that client, so it contains no internals of the server.
 
     Attributes:
         code: one of `ErrorCode`, or of a plugin's own (`signalpost.signals.messagefilters.Veto`).

@@ -10,7 +10,7 @@ _MOST_PARAMETERS = 100
 
 
 def decode_field(value: bytes) -> str:
-    """Read a header field: UTF-8 if it is that, which is what programs write today, else Latin-1, as HTTP began."""
+    """Decode a header field: as UTF-8, which programs write today, if valid, else as Latin-1, HTTP's original."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -18,7 +18,7 @@ def decode_field(value: bytes) -> str:
 
 
 def origin_form(target: str) -> str:
-    """Return the path and query of what a request line asks for: ``/who`` of ``http://host/who`` (RFC 9112 3.2.2)."""
+    """Return the path and query of a request target: ``/who`` for ``http://host/who`` (RFC 9112 3.2.2)."""
     if target.startswith("/"):
         return target
     authority = _AUTHORITY.match(target)
@@ -29,12 +29,12 @@ def origin_form(target: str) -> str:
 def join_fields(fields: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     """Return header fields by lower-case name.
 
-    A field that stands several times is one list, in its order (RFC 9110 section 5.3), and of cookies one line
-    (RFC 9113 section 8.2.3). Showing the first alone would show what a client claims, and hide what a proxy adds:
-    ``x-forwarded-for: 6.6.6.6`` and ``X-Forwarded-For: 10.0.0.7`` are ``6.6.6.6, 10.0.0.7``.
+    A repeated field is one list, in its order (RFC 9110 section 5.3), and cookies are one line (RFC 9113 section
+    8.2.3). The first alone would show what a client claims, and hide what a proxy adds: ``x-forwarded-for: 6.6.6.6``
+    and ``X-Forwarded-For: 10.0.0.7`` are ``6.6.6.6, 10.0.0.7``.
 
     Args:
-        fields: names and values as they came.
+        fields: names and values as received.
 
     """
     joined: dict[str, str] = {}
@@ -46,12 +46,12 @@ def join_fields(fields: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
 
 def read_query(text: str) -> Mapping[str, str]:
-    """Return the first value of each parameter of a query, percent-decoded; what has no value is empty.
+    """Return the first value of each parameter of a query, percent-decoded; a parameter without a value is empty.
 
-    A template may ask for it with every message, so a hundred parameters are read, and no more.
+    A template may read it for every message, so at most a hundred parameters are parsed.
 
     Args:
-        text: the query as asked for, without the question mark.
+        text: the query as requested, without the question mark.
 
     """
     return {name: values[0] for name, values in query_values(text).items()} if text else {}

@@ -1,4 +1,4 @@
-"""A handler: a plugin's function, known by a name, with where it comes from and what it is bound to by default."""
+"""A handler: a named function of a plugin, with its origin and its default bindings."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ HandlerFunction = Callable[[Any], Awaitable[Any]]
 
 
 class HandlerKind(StrEnum):
-    """What a handler can be bound to, named after its decorator. Timers and schedules both give a `TickEvent`."""
+    """What a handler can be bound to, named after its decorator. Timers and schedules both have a `TickEvent`."""
 
     SIGNAL = "signal"
     ROUTE = "route"
@@ -54,17 +54,17 @@ Binding = SignalBinding | RouteBinding | TimerBinding | ScheduleBinding
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A plugin's function under its name.
+    """A plugin's function with its name.
 
     Attributes:
         name: unique among all handlers of all plugins.
-        kind: which decorator made it.
-        function: ``async def`` taking one event.
-        bindings: what it is bound to unless routes.yaml names it.
-        plugin: the name of the plugin it comes from; empty until discovery has filled it in.
+        kind: of its decorator.
+        function: ``async def`` with one event as parameter.
+        bindings: used unless routes.yaml names the handler.
+        plugin: the name of its plugin; empty until discovery sets it.
         where: ``file:line`` of the function.
-        cancel_when_gone: whether it is cancelled when the client whose message it handles goes.
-        seat: where the plugin's instance sits, likewise.
+        cancel_when_gone: whether it is cancelled when the client whose message it handles disconnects.
+        seat: of the plugin's instance; set by discovery, too.
 
     """
 
@@ -79,5 +79,5 @@ class Handler:
 
     @property
     def code(self) -> Code:
-        """What the log calls it."""
+        """Its name in the log."""
         return Code(f'handler "{self.name}"', self.plugin, self.where, self.seat)

@@ -1,4 +1,4 @@
-"""JSON text of strangers: how much work it is, and how it is read without holding the loop up."""
+"""Untrusted JSON text: how much work it is, and how it is parsed without blocking the loop."""
 
 import gc
 from itertools import accumulate
@@ -7,28 +7,28 @@ from typing import Any
 import orjson
 
 MOST_CONTAINERS = 100_000
-"""Lists and mappings that one text may hold. Each costs up to a quarter of a microsecond to make, so that a mebibyte of
-``[]`` would hold the loop for a tenth of a second; people's largest messages have a few thousand."""
+"""Lists and mappings that one text may contain. Each takes up to a quarter of a microsecond to create, so that a
+mebibyte of ``[]`` would block the loop for a tenth of a second; real messages have at most a few thousand."""
 
 MOST_DEPTH = 240
-"""Lists and mappings that may stand inside each other: what is read is to be sent again, and the encoder takes 254, the
-app's own around it included."""
+"""Nesting depth of lists and mappings: what is read may be sent again, and the encoder accepts 254 levels, including
+the app's own around it."""
 
 _QUOTE = ord('"')
 _SHALLOW = 2 * MOST_DEPTH
 CONTAINER, VALUE = 64, 32
-"""Bytes that a list or mapping takes in memory, and any other value, besides its text."""
+"""Bytes of memory of a list or mapping, and of any other value, without its text."""
 
 _SHORT = 2 * MOST_CONTAINERS
 LARGE = 65_536
-"""Bytes from which on a text is worth a closer look before it is read."""
+"""Bytes from which a text is inspected before it is parsed."""
 
 _OPENING, _BRACKETS = b"[{", b"[]{}"
 _SIGNS = [1 if byte in b"[{" else -1 for byte in range(256)]
 
 
 class TooManyValuesError(ValueError):
-    """A text holds more lists and mappings than one may.
+    """A text contains too many lists and mappings.
 
     Args:
         text: how many, and how.
@@ -40,14 +40,14 @@ class TooManyValuesError(ValueError):
 
 
 def load(text: bytes) -> Any:
-    """Read JSON text.
+    """Parse JSON text.
 
-    The garbage collector rests meanwhile: in a large process it would go through everything that lives several times
-    while a large message is made, and the loop would wait for it. None of what is made here is garbage.
+    The garbage collector is off meanwhile: in a large process it would scan all live objects several times while a
+    large message is parsed, and block the loop. Nothing that is created here is garbage.
 
     Raises:
         orjson.JSONDecodeError: it is not JSON.
-        TooManyValuesError: it holds more than `MOST_CONTAINERS` lists and mappings, or more than `MOST_DEPTH` inside
+        TooManyValuesError: it contains more than `MOST_CONTAINERS` lists and mappings, or more than `MOST_DEPTH` inside
             each other.
 
     """
@@ -67,7 +67,7 @@ def load(text: bytes) -> Any:
 
 
 def memory_of(text: bytes) -> int:
-    """Return about how many bytes of memory what a JSON text says takes, at most; brackets inside texts count, too."""
+    """Return the maximum bytes of memory, about, of a parsed JSON text; brackets inside strings count, too."""
     return len(text) + VALUE * text.count(b",") + CONTAINER * _containers(text)
 
 
@@ -76,17 +76,17 @@ def _containers(text: bytes) -> int:
 
 
 def is_deep(text: bytes) -> bool:
-    """Return whether more than `MOST_DEPTH` lists and mappings of a JSON text stand inside each other."""
+    """Return whether lists and mappings of a JSON text are nested deeper than `MOST_DEPTH`."""
     if len(text) <= _SHALLOW or _containers(text) <= MOST_DEPTH:
         return False
     return max(accumulate(map(_SIGNS.__getitem__, _marks(text, _BRACKETS))), default=0) > MOST_DEPTH
 
 
 def _marks(text: bytes, brackets: bytes) -> bytes:
-    """Return the brackets of a JSON text, without those in its texts.
+    """Return the brackets of a JSON text, without those in its strings.
 
-    A regular expression would take longer than reading the JSON does. Two quotes side by side, once all else but
-    brackets is gone, change nothing about what stands inside a text.
+    A regular expression would take longer than parsing the JSON. Two adjacent quotes, after everything but brackets and
+    quotes was removed, do not change what is inside a string.
     """
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")

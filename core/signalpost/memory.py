@@ -1,4 +1,4 @@
-"""How much memory there is for this process, as the kernel and its control groups (cgroups) say."""
+"""The memory of this process, as the kernel and its control groups (cgroups) report it."""
 
 import os
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ _PART = 4
 
 
 def default_outboxes(root: Path = Path("/")) -> int:
-    """Return the bytes that all outboxes together may hold unless routes.yaml says: a quarter of the memory, or 1 GiB.
+    """Return the default limit of all outboxes together in bytes: a quarter of the memory, or 1 GiB.
 
     Args:
         root: where ``proc`` and ``sys`` are mounted.
 
     Returns:
-        Whichever of the two is less.
+        The smaller of the two.
 
     """
     return _part_of_memory(_GIBIBYTE, root)
 
 
 def default_inbound(root: Path = Path("/")) -> int:
-    """Return the bytes that unfinished messages and request bodies of all clients may take unless routes.yaml says.
+    """Return the default limit of unfinished messages and request bodies of all clients, in bytes.
 
     Args:
         root: where ``proc`` and ``sys`` are mounted.
@@ -40,10 +40,10 @@ def _part_of_memory(most: int, root: Path) -> int:
 
 
 def memory_limits(root: Path = Path("/")) -> Iterator[int]:
-    """Yield the bytes of the machine, then those of each control group that this process is in and that has a limit.
+    """Yield the bytes of the machine, then those of each control group of this process that has a limit.
 
-    A group's limit holds for all groups below it, so the path to the process's own is gone up. In a container the path
-    may be that of the host, and only its top is mounted.
+    A group's limit applies to all groups below it, so all parents of the process's own group are read. In a container
+    the path may be that of the host, and only its top is mounted.
     """
     yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     mount = root / "sys/fs/cgroup"
@@ -58,7 +58,7 @@ def memory_limits(root: Path = Path("/")) -> Iterator[int]:
         group = PurePosixPath(path.lstrip("/"))
         for each in (group, *group.parents):
             limit = _text(top / each / name).strip()
-            # Version 2 says "max" where there is none; version 1 a number beyond every machine's memory.
+            # Version 2 writes "max" for no limit; version 1 a number larger than every machine's memory.
             if limit.isdecimal():
                 yield int(limit)
 

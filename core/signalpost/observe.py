@@ -1,4 +1,4 @@
-"""Observers: everything of a running server that can be counted, in one list."""
+"""Observers: everything in a running server that can be counted, in one list."""
 
 import logging
 
@@ -6,28 +6,28 @@ LOG = logging.getLogger(__name__)
 
 
 class Observer:
-    """Hears what happens. Derive from it, and write what is of interest; the rest does nothing.
+    """Base class of observers. Override the methods of interest; the others do nothing.
 
-    It is called in the loop, in the middle of what it hears of: it must neither wait nor raise. Where a server has no
-    observer, nothing is paid for it.
+    Methods are called in the loop, in the middle of the event: they must neither wait nor raise. A server without an
+    observer has no overhead for it.
     """
 
     def connected(self, client: str, path: str) -> None:
-        """Called when a client has its WebSocket."""
+        """Called when a client has connected its WebSocket."""
 
     def rejected(self, endpoint: str, status: int) -> None:
         """Called when a handshake has been answered with an HTTP status instead."""
 
     def disconnected(self, client: str, path: str, code: int) -> None:
-        """Called when a client has gone; `code` is that of RFC 6455 section 7.4."""
+        """Called when a client has disconnected; `code` is from RFC 6455 section 7.4."""
 
     def received(self, client: str, path: str, outcome: str) -> None:
         """Called when a client's message has been decided.
 
         Args:
             client: its id.
-            path: where it is connected.
-            outcome: ``deliver``, ``answer``, ``act``, ``invoke``, ``ignore``, or the code of the error that it got.
+            path: of its connection.
+            outcome: ``deliver``, ``answer``, ``act``, ``invoke``, ``ignore``, or the code of its error.
 
         """
 
@@ -35,25 +35,25 @@ class Observer:
         """Called when a value has been published.
 
         Args:
-            path: where it was sent, else where it came from; None if there is neither.
-            size: bytes of it.
-            matched: clients of this process that it is for.
+            path: of its target, else of its sender; None if neither has one.
+            size: of the value in bytes.
+            matched: clients of this process that it reaches.
             dropped: those of them that were too slow for it.
 
         """
 
     def dropped(self, client: str, path: str, code: int) -> None:
-        """Called when a client's connection is ended at once: 4008 is too slow, 1006 gone."""
+        """Called when a client's connection is aborted: 4008 is too slow, 1006 gone."""
 
     def job_ran(self, name: str, seconds: float, *, failed: bool) -> None:
         """Called when a run of a timer or schedule is over."""
 
     def reloaded(self, kept: int, closed: int) -> None:
-        """Called when another plan is at work; with how many clients stayed and how many were sent away."""
+        """Called when a new plan serves, with the numbers of clients that stayed and that were closed."""
 
 
 class DebugLog(Observer):
-    """Writes what it hears to the log, at the level debug."""
+    """Writes all calls to the log, at the level debug."""
 
     def connected(self, client: str, path: str) -> None:
         """See `Observer.connected`."""

@@ -1,23 +1,22 @@
 """Paths of routes and signals: the patterns that routes.yaml declares, and the table that finds the best of them.
 
-A pattern is ``/`` or segments behind slashes: a literal, ``<name>`` (any one segment), ``<name:int>`` (a whole
-number), or a final ``<name:path>`` (all the rest, at least one segment)::
+A pattern is ``/`` or segments behind slashes: a literal, ``<name>`` (any one segment), ``<name:int>`` (a whole number),
+or a final ``<name:path>`` (all the rest, at least one segment)::
 
     /                       /rooms/<room>              /orders/<number:int>           /files/<name:path>
 
-A path has three forms, and there is one way between them:
+A path has three forms, with one conversion between them:
 
-* *asked*: as a request line has it, percent-encoded. `path_segments` parts it at its raw slashes and decodes each
-  segment once, so that ``%2F`` never parts anything.
+* *asked*: as in a request line, percent-encoded. `path_segments` splits it at its raw slashes and decodes each
+  segment once, so that ``%2F`` never splits.
 * *segments*: decoded, none of them empty, without control characters.
-* *text*: what `Client.path`, targets and `broadcast(path=…)` are. It is the segments behind slashes, as they are read,
-  but for a slash in a segment, which is ``%2F`` (and ``%25`` where a percent sign would else be read as part of one).
+* *text*: as in `Client.path`, targets and `broadcast(path=…)`: the decoded segments behind slashes,
+  except that a slash in a segment is ``%2F`` (and a percent sign is ``%25`` if it would be read as part of one).
   `split_path` and `join_segments` are each other's inverse, so two paths of different segments never share a text.
 
-A trailing slash says nothing (``/rooms/`` is ``/rooms``). A path with an empty segment (``//``) is nobody's: nothing
-that is declared matches it, and where undeclared paths are served, it is one as it stands. Literals of signals match
-without case (Pode behaviour 17), which means A to Z: no letter of Unicode stands for another. HTTP routes are matched
-with case.
+A trailing slash has no meaning (``/rooms/`` is ``/rooms``). A path with an empty segment (``//``) matches no declared
+path; where undeclared paths are served, it is one of them, unchanged. Literals of signals ignore the case (Pode
+behaviour 17) of A to Z: no letter of Unicode equals another. HTTP routes are case-sensitive.
 """
 
 import re
@@ -34,28 +33,28 @@ T = TypeVar("T")
 Params = Mapping[str, str | int]
 
 MAX_SEGMENTS = 64
-_LONGEST_KEPT = 256  # of paths, whose segments are kept for the next who asks
+_LONGEST_KEPT = 256  # of paths whose segments are cached
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# At most 18 digits: the number fits into 64 bits wherever it goes, and int() takes no time worth naming.
+# At most 18 digits: the number fits into 64 bits everywhere, and int() is fast.
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
-# RFC 3986 section 3.3: what may stand in a segment unencoded, besides letters and digits.
+# RFC 3986 section 3.3: characters allowed in a segment unencoded, besides letters and digits.
 _SEGMENT_SAFE = "-._~!$&'()*+,;=:@"
-# What the text of a path encodes in a segment: a slash, and the percent sign of what would be read as one.
+# What the text of a path encodes in a segment: a slash, and a percent sign that would be read as an escape of one.
 _TO_ENCODE = re.compile(r"/|%(?=2[Ff]|25)")
 _ENCODED = re.compile(r"%2[Ff]|%25")
-# C0, DEL and C1 (Unicode's Cc), what parts lines or paragraphs, what turns the direction of what stands behind it, so
-# that a path looks like another one, and halves of surrogate pairs. Joiners, blanks and marks of direction are letters'
-# company, and what this Python's Unicode does not know yet may be an emoji of next year.
+# C0, DEL and C1 (Unicode's Cc), separators of lines and paragraphs, overrides of direction, which make a path look like
+# another one, and lone surrogates. Joiners, blanks and marks of direction belong to letters, and what this Python's
+# Unicode does not know yet may be a future emoji.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-# What nobody sees and no script needs: in a declared path it was pasted by mistake, and nobody would ask for it.
+# Invisible characters that no script needs: in a declared path they were pasted by mistake, and no client sends them.
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
 
 
 class ParameterType(StrEnum):
-    """What a parameter takes; the values are the words of the pattern."""
+    """The type of a parameter; the values are the words of the pattern."""
 
     STR = "str"
     INT = "int"
@@ -94,10 +93,10 @@ class PathPattern:
 
     @classmethod
     def parse(cls, text: str) -> "PathPattern":
-        """Read a path as routes.yaml or a decorator declares it.
+        """Parse a path as routes.yaml or a decorator declares it.
 
         Raises:
-            ValueError: with one line that says what is wrong and what is allowed.
+            ValueError: one line with what is wrong and what is allowed.
 
         """
         if not text.startswith("/"):
@@ -128,7 +127,7 @@ class PathPattern:
 
     @property
     def key(self) -> str:
-        """The identity among signals, whose literals match without case."""
+        """The identity among signals, whose literals ignore case."""
         return self.identity(ignore_case=True)
 
     @property
@@ -152,11 +151,11 @@ class PathPattern:
 
     @property
     def exactness(self) -> tuple[int, ...]:
-        """The rank of each segment; of the patterns that match one path, the one that is least goes before."""
+        """The rank of each segment; of the patterns that match a path, the one with the smallest wins."""
         return tuple(0 if isinstance(segment, str) else _RANK[segment.type] for segment in self.segments)
 
     def match(self, segments: Sequence[str], *, ignore_case: bool = True) -> dict[str, str | int] | None:
-        """Return the parameters that a path's segments give; None if it does not match."""
+        """Return the parameters from a path's segments; None if it does not match."""
         params: dict[str, str | int] = {}
         for index, segment in enumerate(self.segments):
             if index >= len(segments):
@@ -177,7 +176,7 @@ class PathPattern:
         return params if len(segments) == len(self.segments) else None
 
     def canonical(self, segments: Sequence[str]) -> list[str]:
-        """Return the one form of segments that match: literals as declared, numbers without leading zeros."""
+        """Return the canonical form of matching segments: literals as declared, numbers without leading zeros."""
         canonical = list(segments)
         for index, segment in enumerate(self.segments):
             if isinstance(segment, str):
@@ -191,14 +190,14 @@ class PathPattern:
 
 
 def fold_case(text: str) -> str:
-    """Return a text with A to Z in lower case, and every other letter as it is."""
+    """Return text with A to Z in lower case, and all other letters unchanged."""
     return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
 def path_segments(asked: str) -> list[str] | None:
-    """Return the decoded segments of a path as a request line has it, without its query.
+    """Return the decoded segments of a path in a request line, without its query.
 
-    None if it is no path, has an empty segment or a control character, or is not UTF-8. ``/caf%C3%A9/`` has
+    None if it is not a path, has an empty segment or a control character, or is not UTF-8. ``/caf%C3%A9/`` has
     ``["café"]``, ``/u/a%2Fb`` has ``["u", "a/b"]``, and ``/`` has none.
     """
     if len(asked) > _LONGEST_KEPT:
@@ -219,9 +218,9 @@ def _segments_kept(asked: str) -> tuple[str, ...] | None:
 
 
 def path_text(asked: str) -> str | None:
-    """Return the text of a path as a request line has it, without its query.
+    """Return the text of a path in a request line, without its query.
 
-    None if it is none, has a control character, or is not UTF-8. ``/u/a%2fb/`` is ``/u/a%2Fb``.
+    None if it is not a path, has a control character, or is not UTF-8. ``/u/a%2fb/`` is ``/u/a%2Fb``.
     """
     if not asked.startswith("/"):
         return None
@@ -235,7 +234,7 @@ def path_text(asked: str) -> str | None:
 
 
 def plain_path(text: str) -> str:
-    """Return the one form that the text of a path has by itself, whatever is declared; what is none stays as it is."""
+    """Return the canonical form of the text of a path, whatever is declared; text that is not a path is unchanged."""
     if not text.startswith("/"):
         return text
     if "%" not in text:
@@ -244,7 +243,7 @@ def plain_path(text: str) -> str:
 
 
 def split_path(text: str) -> list[str] | None:
-    """Return the segments of the text of a path; None if it is no path or has an empty segment.
+    """Return the segments of the text of a path; None if it is not a path or has an empty segment.
 
     ``/`` has no segments; ``/Rooms/blue/`` has ``["Rooms", "blue"]``.
     """
@@ -255,7 +254,7 @@ def split_path(text: str) -> list[str] | None:
 
 
 def join_segments(segments: Iterable[str]) -> str:
-    """Return the text of a path; `split_path` gives the segments back."""
+    """Return the text of a path; the inverse of `split_path`."""
     segments = tuple(segments)
     plain = "/" + "/".join(segments)
     if "%" not in plain and plain.count("/") == (len(segments) or 1):
@@ -264,7 +263,7 @@ def join_segments(segments: Iterable[str]) -> str:
 
 
 def _all_parts(path: str) -> list[str]:
-    """Part a path at its slashes; a single one at its end parts nothing, unless there are empty segments."""
+    """Split a path at its slashes; a single one at its end is ignored, unless there are empty segments."""
     inner = path[1:] if "//" in path else path.strip("/")
     return inner.split("/") if inner else []
 
@@ -339,13 +338,13 @@ def _convert(kind: ParameterType, given: str) -> str | int | None:
 
 @dataclass(frozen=True, slots=True)
 class PathMatch(Generic[T]):
-    """The declared path that a given path falls under.
+    """The declared path that a given path matches.
 
     Attributes:
-        value: what was added with the pattern.
+        value: added with the pattern.
         params: the given path's parameters.
-        path: the text of the given path in its one form: literals as declared, parameters as given (numbers without
-            leading zeros), no trailing slash. It is matched by the same pattern, with the same parameters.
+        path: the given path in its canonical form: literals as declared, parameters as given (numbers without
+            leading zeros), no trailing slash. It matches the same pattern, with the same parameters.
 
     """
 
@@ -357,7 +356,7 @@ class PathMatch(Generic[T]):
 
 @dataclass(slots=True)
 class _Node(Generic[T]):
-    """A point of the table: the ways on from here, best first, and what ends here."""
+    """A node of the table: its children, best first, and what ends here."""
 
     literals: "dict[str, _Node[T]]" = field(default_factory=dict)
     integer: "_Node[T] | None" = None
@@ -366,7 +365,7 @@ class _Node(Generic[T]):
     rest: tuple[PathPattern, T] | None = None
 
     def step(self, segment: Segment) -> "_Node[T]":
-        """Return the point behind `segment`, made if need be."""
+        """Return the child for `segment`, created if necessary."""
         if isinstance(segment, str):
             return self.literals.setdefault(fold_case(segment), _Node())
         if segment.type is ParameterType.INT:
@@ -377,11 +376,11 @@ class _Node(Generic[T]):
 
 
 class PathTable(Generic[T]):
-    """Finds the best declared pattern for a path, literals without case.
+    """Finds the best declared pattern for a path, ignoring the case of literals.
 
-    When several match, the one whose first differing segment is more exact wins: literal, int, str, path. A branch
-    that leads nowhere is given up for the next, so a path that any pattern matches is always found. Finding costs at
-    most one look at each declared segment, and for a path of literals only, one look into a dict.
+    If several match, the one whose first differing segment is more exact wins: literal, int, str, path. The search
+    backtracks, so a path that any pattern matches is always found. It visits each declared segment at most once, and
+    for a path of literals only, it is one lookup in a dict.
     """
 
     def __init__(self) -> None:
@@ -392,7 +391,7 @@ class PathTable(Generic[T]):
         """Declare `pattern`.
 
         Raises:
-            ValueError: a pattern of the same `key` is there already.
+            ValueError: a pattern with the same `key` exists already.
 
         """
         node = self._root
@@ -410,7 +409,7 @@ class PathTable(Generic[T]):
             self._static[pattern.key] = PathMatch(value, pattern, {}, pattern.text)
 
     def match(self, path: str) -> PathMatch[T] | None:
-        """Return the best match of the text of a path, or None if nothing is declared for it."""
+        """Return the best match for the text of a path, or None if no declared pattern matches."""
         static = self._static.get(path) or self._static.get(fold_case(path))
         if static is not None:
             return static
@@ -421,8 +420,8 @@ class PathTable(Generic[T]):
             if canonical == segments or _find(self._root, canonical, 0) is found:
                 params = pattern.match(canonical)
                 return None if params is None else PathMatch(value, pattern, params, join_segments(canonical))
-            # The number 007 is 7, which a better pattern declares: what is one path must be one rule's. Each round
-            # brings a further segment to its one form, so there are at most as many as segments.
+            # The number 007 is 7, which a better pattern may declare: one path must have one rule. Each round converts
+            # another segment to its canonical form, so there are at most as many rounds as segments.
             segments = canonical
         return None
 
@@ -432,7 +431,7 @@ def _taken(pattern: PathPattern, other: PathPattern) -> ValueError:
 
 
 def _find(node: _Node[T], segments: Sequence[str], index: int) -> tuple[PathPattern, T] | None:
-    """Walk down from `node`, best way first; as deep as the deepest pattern, so at most MAX_SEGMENTS calls."""
+    """Search from `node`, best child first; as deep as the deepest pattern, so at most MAX_SEGMENTS calls."""
     if index == len(segments):
         return node.end
     given = segments[index]

@@ -1,4 +1,4 @@
-"""Where something stands in routes.yaml: the path of keys to it, and how to name its file, line and column."""
+"""Places in routes.yaml: the path of keys to a value, and its file, line and column."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ class Part(NamedTuple):
     """A piece of a text that is a value of routes.yaml.
 
     Attributes:
-        line: of the text, from 1, in which it stands.
+        line: of the text that contains it, from 1.
         text: the piece.
 
     """
@@ -23,22 +23,22 @@ class Part(NamedTuple):
 
 
 class SourceMap(Protocol):
-    """Where every key and value of routes.yaml stands."""
+    """The places of every key and value of routes.yaml."""
 
     def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> Problem:
-        """Make the problem `text` about the value at `keys` (or about its key), or about a part of it.
+        """Return the problem `text` about the value at `keys` (or about its key), or about a part of it.
 
-        A path that the file does not have is placed at its nearest parent that it has.
+        A path that does not exist in the file is placed at its nearest existing parent.
         """
 
     def place(self, keys: Keys) -> str:
-        """Name where the value at `keys` stands: ``routes.yaml:14``."""
+        """Return the place of the value at `keys`: ``routes.yaml:14``."""
 
     def outside(self, keys: Keys, text: str) -> Sequence[tuple[int, int]]:
-        """Return what of the text at `keys` came from variables and secrets.
+        """Return the parts of the text at `keys` that came from variables and secrets.
 
         Returns:
-            The stretches, in order: offsets, the second exclusive. None if there is another text at `keys`.
+            The parts in order: offsets, the second exclusive. None if the text at `keys` is different.
 
         """
 
@@ -47,11 +47,11 @@ class SourceMap(Protocol):
         """Whether any value is a secret."""
 
     def masked(self, text: str) -> str:
-        """Hide the secrets that a text holds: ``!secret token`` stands in the place of each."""
+        """Hide the secrets in a text: ``!secret token`` replaces each."""
 
 
 class Placed:
-    """A part of routes.yaml. Its repr says where it stands and not what it holds, since that may be a secret."""
+    """A part of routes.yaml. Its repr shows its place and not its content, which may be a secret."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""Whether there is a file or a folder: answers that never fail, whatever stands where a name is meant.
+"""Whether a file or a folder exists: checks that never raise, for any text in place of a name.
 
-A text that is too long for a name, or a folder on the way that may not be entered, has `pathlib` raise; whoever reads
-the file or lists the folder says why that cannot be done.
+With a text too long for a name, or a parent folder without permission, `pathlib` raises. The code that reads the file
+or lists the folder reports the reason.
 """
 
 import os
@@ -12,34 +12,34 @@ from signalpost.words import nearest, printable, suggestion
 
 
 def is_file(path: Path) -> bool:
-    """Return whether there is a file, as far as this user can see."""
+    """Return whether the file exists, as far as this user can see."""
     return os.path.isfile(path)  # noqa: PTH113 - see above
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether there is a folder, as far as this user can see."""
+    """Return whether the folder exists, as far as this user can see."""
     return os.path.isdir(path)  # noqa: PTH112 - see above
 
 
 def is_there(path: Path) -> bool:
-    """Return whether there is anything, as far as this user can see."""
+    """Return whether the path exists, as far as this user can see."""
     return os.path.exists(path)  # noqa: PTH110 - see above
 
 
 def is_same(path: Path, other: Path) -> bool:
-    """Return whether both lead to one file or folder."""
+    """Return whether both paths are the same file or folder."""
     try:
         return os.path.samefile(path, other)  # noqa: PTH121 - see above
     except (OSError, ValueError):
         return False
 
 
-# How many neighbours of a missing file are looked through for the one that was meant.
+# How many neighbours of a missing file are searched for the one that was meant.
 _NEIGHBOURS = 2000
 
 
 def meant(path: Path, folder: Path) -> str:
-    """Suggest what has a similar name beside a missing file, or the same name one folder down."""
+    """Return a file with a similar name beside a missing file, or with the same name one folder down."""
     if os.path.lexists(path):
         return ", but a symbolic link that leads nowhere"
     near = nearest(path.name, (entry.name for entry in _entries(path.parent)))
@@ -57,5 +57,5 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def reason(error: OSError) -> str:
-    """Say in lower case why a file cannot be read."""
+    """Return in lower case why a file cannot be read."""
     return (error.strerror or "unknown error").lower()

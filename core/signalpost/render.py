@@ -11,13 +11,13 @@ from signalpost.errors import Problem
 from signalpost.words import printable
 
 _TAB = 4
-# Cells of a source line that are shown; longer ones are cut around the place.
+# Cells of a source line that are shown; longer ones are truncated around the place.
 _WIDTH = 100
-# Characters looked at to either side of the place: as many as the window can show, and some that take no cell.
+# Characters examined on either side of the place: as many as the window can show, and some without width.
 _REACH = 120
-# Characters of a source line that JSON gives whole.
+# Characters of a source line that JSON contains in full.
 _LONG = 400
-# Cells shown before the place in a line that is cut.
+# Cells shown before the place in a truncated line.
 _LEAD = 40
 _ELLIPSIS = "…"
 _RESET = "\x1b[0m"
@@ -28,7 +28,7 @@ _PLACE = re.compile(r"(.+?):([0-9]+): ")
 
 
 class Style(StrEnum):
-    """How problems are written; the values are those of ``check --format``."""
+    """Output formats of problems; the values are those of ``check --format``."""
 
     TEXT = "text"
     JSON = "json"
@@ -36,13 +36,13 @@ class Style(StrEnum):
 
 
 def render_problems(problems: Sequence[Problem], style: Style = Style.TEXT, *, colour: bool = False) -> str:
-    """Write problems, without a line end at the end.
+    """Return problems as text, without a final line end.
 
     Args:
-        problems: in the order to show them.
+        problems: in order of output.
         style: `TEXT` shows each with its source line and a caret, and counts them at the end; `JSON` is a list of
             objects with the fields of `Problem`; `GITHUB` is one workflow command a problem.
-        colour: whether `TEXT` may hold ANSI escapes.
+        colour: whether `TEXT` may contain ANSI escapes.
 
     """
     match style:
@@ -55,7 +55,7 @@ def render_problems(problems: Sequence[Problem], style: Style = Style.TEXT, *, c
 
 
 def render_note(note: str, style: Style = Style.TEXT) -> str:
-    """Write a note, which begins with its place if it has one: ``routes.yaml:14: …``."""
+    """Return a note, which begins with its place if it has one: ``routes.yaml:14: …``."""
     if style is not Style.GITHUB:
         return f"note: {note}"
     found = _PLACE.match(note)
@@ -65,7 +65,7 @@ def render_note(note: str, style: Style = Style.TEXT) -> str:
 
 
 def count_problems(number: int) -> str:
-    """Write how many problems there are: ``1 problem``, ``3 problems``."""
+    """Return the number of problems: ``1 problem``, ``3 problems``."""
     return f"{number} problem" if number == 1 else f"{number} problems"
 
 
@@ -83,10 +83,10 @@ def _text(problem: Problem, *, colour: bool) -> str:
 
 
 def excerpt(problem: Problem) -> tuple[str, str]:
-    """Return the source line as a terminal shows it, and the carets that belong under it.
+    """Return the source line as a terminal shows it, and the carets under it.
 
-    Tabs become spaces, unprintable characters a replacement character; wide characters take two cells and combining
-    ones none, so that the carets stand where the eye sees the place.
+    Tabs become spaces, unprintable characters a replacement character; wide characters have two cells and combining
+    ones none, so that the carets are below the visible place.
     """
     cut = max(problem.column - 1 - _REACH, 0)
     source = problem.source[cut : problem.column - 1 + _REACH]
@@ -137,7 +137,7 @@ def _place(problem: Problem) -> str:
 
 
 def _fields(problem: Problem) -> dict[str, str | int]:
-    """Return a problem's fields; half a surrogate pair is replaced, a long source line cut around the place."""
+    """Return a problem's fields; lone surrogates are replaced, a long source line is truncated around the place."""
     fields = asdict(problem)
     if len(problem.source) > _LONG:
         fields["source"] = excerpt(problem)[0]
@@ -148,7 +148,7 @@ def _fields(problem: Problem) -> dict[str, str | int]:
 
 
 def _github(problem: Problem) -> str:
-    """Write a workflow command: ``::error file=routes.yaml,line=14,col=5::…``."""
+    """Return a workflow command: ``::error file=routes.yaml,line=14,col=5::…``."""
     properties: list[tuple[str, str | int]] = [("file", printable(problem.file))]
     if problem.line:
         properties += [("line", problem.line), ("col", problem.column), ("endColumn", problem.column + problem.width)]
@@ -158,7 +158,7 @@ def _github(problem: Problem) -> str:
 
 
 def _escape(text: str, also: Iterable[str]) -> str:
-    """Escape as GitHub's runner unescapes: percent sign and line ends, in properties colon and comma too."""
+    """Escape for GitHub's runner: percent sign and line ends, in properties colon and comma too."""
     for char in ("%", "\r", "\n", *also):
         text = text.replace(char, f"%{ord(char):02X}")
     return text

@@ -1,4 +1,4 @@
-"""What an unquoted word of YAML means: the core schema of YAML 1.2 (section 10.3), not PyYAML's YAML 1.1.
+"""The value of an unquoted word of YAML: by the core schema of YAML 1.2 (section 10.3), not PyYAML's YAML 1.1.
 
 So ``on``, ``off``, ``yes`` and ``no`` are text, as are ``12:30:00`` (45000 in YAML 1.1), ``2026-01-31`` and ``1_000``.
 """
@@ -25,7 +25,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _BASES = {"0o": 8, "0x": 16}
-# More digits than 64 bits need in any base, and few enough for int() to take no time worth naming.
+# More digits than 64 bits need in any base, and few enough for a fast int().
 _LONGEST_INTEGER = 64
 
 
@@ -33,7 +33,7 @@ def resolve(text: str) -> Scalar:
     """Return the value of an unquoted scalar.
 
     Raises:
-        ValueError: a number that JSON or 64 bits cannot hold, so that no client could be sent it.
+        ValueError: it is a number that JSON or 64 bits cannot represent, so that it could not be sent to clients.
 
     """
     if text in _WORDS:
@@ -51,7 +51,7 @@ def resolve(text: str) -> Scalar:
 
 
 def key_of(value: object) -> str | None:
-    """Return the text that a number is as a key: mappings of JSON have no other keys. None of anything else."""
+    """Return the text of a number as a key, since mappings of JSON have only text keys; None for other values."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
@@ -59,7 +59,7 @@ def check_text(text: str) -> None:
     """Reject text that UTF-8 cannot carry.
 
     Raises:
-        ValueError: it holds half of a surrogate pair, as an escape of JSON's kind makes.
+        ValueError: it contains a lone surrogate, e.g. from an escape as in JSON.
 
     """
     try:
@@ -70,7 +70,7 @@ def check_text(text: str) -> None:
 
 
 def shorten(text: str, limit: int = 40) -> str:
-    """Cut long text in the middle, so that a message that quotes it stays one readable line."""
+    """Shorten long text in the middle, so that a message that quotes it stays one readable line."""
     half = limit // 2
     return text if len(text) <= limit else f"{text[:half]}…{text[-half + 1 :]}"
 

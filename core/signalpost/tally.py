@@ -1,20 +1,20 @@
-"""Counts that are told at once, then once a second at most: what happens a thousand times is a line, or a few."""
+"""Counters that report at once, then at most once a second: what happens a thousand times is a line, or a few."""
 
 from collections.abc import Callable
 
 PAUSE = 1.0
-"""Seconds between two tellings, at least."""
+"""Minimum of seconds between two reports."""
 
 FEW = 3
-"""Lines that differ, and are told in that time."""
+"""Different lines that are reported in that time."""
 
 
 class Tally:
-    """Counts what happens, and leaves nothing of it untold.
+    """Counts events, and reports all of them.
 
     Args:
-        tell: hears how often it happened since it was told last.
-        call_later: runs a function after so many seconds (``loop.call_later``).
+        tell: called with the count since the last report.
+        call_later: runs a function after a number of seconds (``loop.call_later``).
 
     """
 
@@ -24,10 +24,10 @@ class Tally:
         self._tell = tell
         self._call_later = call_later
         self._count = 0
-        self._quiet = False  # it was told less than a second ago
+        self._quiet = False  # the last report was less than a second ago
 
     def add(self, count: int = 1) -> None:
-        """Count."""
+        """Count an event."""
         self._count += count
         if not self._quiet:
             self._tell_all()
@@ -41,11 +41,11 @@ class Tally:
 
 
 class LineTally:
-    """Tells lines that differ at once, a few a second; what repeats, or is over that, is a count beside the latest.
+    """Reports different lines at once, a few per second; repeated or further ones are a count beside the latest.
 
     Args:
-        tell: hears a line.
-        call_later: runs a function after so many seconds (``loop.call_later``).
+        tell: called with a line.
+        call_later: runs a function after a number of seconds (``loop.call_later``).
 
     """
 
@@ -54,13 +54,13 @@ class LineTally:
     def __init__(self, tell: Callable[[str], None], call_later: Callable[[float, Callable[[], None]], object]) -> None:
         self._tell = tell
         self._call_later = call_later
-        self._told: set[str] = set()  # less than a second ago
+        self._told: set[str] = set()  # reported less than a second ago
         self._latest = ""
         self._count = 0
         self._waiting = False
 
     def add(self, line: str) -> None:
-        """Tell a line, or count it."""
+        """Report a line, or count it."""
         if line in self._told or len(self._told) >= FEW:
             self._latest = line
             self._count += 1

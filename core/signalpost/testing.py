@@ -1,4 +1,4 @@
-"""For the tests of apps and plugins: a real server from YAML text, and real clients of it.
+"""Tests of apps and plugins: a real server from YAML text, and real clients of it.
 
 ::
 
@@ -12,13 +12,13 @@
             await client.send("hello")
             assert await client.receive() == "HELLO"
 
-Everything runs in the test's own event loop. Port 0 lets the system choose; `App.url` knows what it chose. Jobs follow
-a clock of the test's, if it gives one::
+Everything runs in the test's own event loop. With port 0 the system chooses a port; `App.url` contains it. Jobs follow
+the test's clock, if it passes one::
 
     async with serve(ROUTES, plugins={"tick": SOURCE}, clock=ManualClock()) as app:
         await app.advance("1h")
 
-A handler may also be called without a server, with an event that notes what is sent::
+A handler may also be called without a server, with an event that records what is sent::
 
     event = signal_event("hello", settings={"loud": True})
     await shout(event)
@@ -89,8 +89,8 @@ class Client:
     """A connected client.
 
     Attributes:
-        id: as the server chose it.
-        socket: the connection of the `websockets` library, for whatever is not here.
+        id: chosen by the server.
+        socket: the connection of the `websockets` library, for everything else.
 
     """
 
@@ -121,7 +121,7 @@ class Client:
         return orjson.loads(await self.socket.recv())
 
     async def close(self) -> None:
-        """Close in order."""
+        """Close the connection with a closing handshake."""
         await self.socket.close()
 
 
@@ -130,7 +130,7 @@ class App:
 
     Attributes:
         server: the server.
-        folder: the app's folder; write there what else is to change, then `reload`.
+        folder: the app's folder; write other changes there, then call `reload`.
 
     """
 
@@ -149,13 +149,13 @@ class App:
         """Change the app and reload it, as saving its files does; clients stay connected.
 
         Args:
-            routes_yaml: the new text; None leaves the file as it is.
-            plugins: Python source by plugin name; further ones stay as they are.
+            routes_yaml: the new text; None keeps the file.
+            plugins: Python source by plugin name; other plugins are unchanged.
 
         Raises:
-            ConfigError: with every problem; the app goes on as before.
-            OperatorError: the new plan cannot be put to work; likewise.
-            PluginError: a plugin could not start; likewise.
+            ConfigError: with every problem; the app continues as before.
+            OperatorError: the new plan cannot be used; the app continues as before.
+            PluginError: a plugin could not start; the app continues as before.
 
         """
         if routes_yaml is None:
@@ -165,7 +165,7 @@ class App:
         return await self.server.reload(await load_beside(plan.config.file, plan))
 
     async def run_job(self, name: str) -> bool:
-        """Run a timer or schedule now, and wait for its end; False if as many runs as there may be are under way.
+        """Run a timer or schedule now, and wait for its end; return False if its maximum of runs is under way.
 
         Raises:
             LookupError: there is no job of that name.
@@ -174,13 +174,13 @@ class App:
         return await self.server.jobs.run(name)
 
     async def advance(self, by: str | float) -> None:
-        """Let time pass on the clock of the test: every run that falls due on the way begins, and is waited for.
+        """Advance the test's clock: every run that falls due meanwhile starts, and is awaited.
 
         Args:
-            by: how much, as in ``"90s"`` or ``"1h"``, or seconds.
+            by: the time, such as ``"90s"`` or ``"1h"``, or seconds.
 
         Raises:
-            RuntimeError: `serve` was given no clock.
+            RuntimeError: `serve` was called without a clock.
             TimeoutError: a run is not over after five seconds of real time.
 
         """
@@ -193,7 +193,7 @@ class App:
                 clock.now = max(due, clock.now)
                 jobs.wake()
                 while (first := _first_due(self.server)) is not None and first <= clock.now:  # noqa: ASYNC110
-                    await asyncio.sleep(0)  # nothing tells of it, and it is a matter of turns
+                    await asyncio.sleep(0)  # nothing signals its start, which takes a few loop turns
                 if running := jobs.under_way():
                     await asyncio.wait(running)
         clock.now = until
@@ -221,8 +221,8 @@ def load_app(routes_yaml: str, folder: Path, plugins: Mapping[str, str] | None =
     """Write an app into a folder and load it.
 
     Args:
-        routes_yaml: the text of routes.yaml; its common indentation is taken off.
-        folder: where to write it; must exist.
+        routes_yaml: the text of routes.yaml; its common indentation is removed.
+        folder: for the app; must exist.
         plugins: Python source by plugin name; written to ``plugins/NAME.py``.
 
     Raises:
@@ -249,13 +249,13 @@ def _first_due(server: Server) -> datetime | None:
 
 
 class ManualClock:
-    """A clock that jobs follow, and that stands still but for `App.advance`.
+    """A clock for jobs that only `App.advance` moves.
 
     Attributes:
-        now: what it shows; aware.
+        now: its time; aware.
 
     Args:
-        now: what it shows at first.
+        now: its first time.
 
     """
 
@@ -265,7 +265,7 @@ class ManualClock:
 
     @property
     def clock(self) -> Clock:
-        """What the server's jobs are given."""
+        """The clock for the server's jobs."""
         return Clock(lambda: self.now, self._steady)
 
     def _steady(self) -> float:
@@ -285,10 +285,10 @@ async def serve(
 
     Args:
         routes_yaml: the text of routes.yaml.
-        folder: the app's folder, with its pages and templates; a temporary one when not given.
+        folder: the app's folder, with its pages and templates; by default a temporary one.
         plugins: Python source by plugin name.
-        clock: that timers and schedules follow; the system's when nothing is said.
-        seams: what stands in the place of parts of the server's node.
+        clock: for timers and schedules; by default the system's.
+        seams: replacements for parts of the server's node.
 
     Raises:
         ConfigError: with every problem.
@@ -311,7 +311,7 @@ async def serve(
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A value that code has sent with an event, and to whom; see `signalpost.events.Broadcast`."""
+    """A value that code has sent with an event, and its target; see `signalpost.events.Broadcast`."""
 
     value: Any
     to: str | None = None
@@ -321,7 +321,7 @@ class Sent:
 
 
 class _Noting:
-    """A `Broadcast` that notes what is sent."""
+    """A `Broadcast` that records what is sent."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
@@ -366,7 +366,7 @@ def signal_event(
     headers: Mapping[str, str] = _NOTHING,
     **keys: Any,
 ) -> SignalEvent:
-    """Return the event of a client's message, without a server; what is sent with it is noted (`sent`).
+    """Return the event of a client's message, without a server; what is sent with it is recorded (`sent`).
 
     Args:
         message: what the client sent.
@@ -374,10 +374,10 @@ def signal_event(
         params: the parameters of `path`.
         groups: that the client has joined.
         settings: of the plugin.
-        state: what is in the state.
+        state: contents of the state.
         headers: of the client's handshake.
-        keys: further keys of the message: ``path`` is `wished_path` here, and ``clientId``, ``group``, ``direct`` and
-            the client's own are as they are.
+        keys: other keys of the message: ``path`` is `wished_path` here, and ``clientId``, ``group``, ``direct`` and
+            the client's own are unchanged.
 
     """
     hub = Hub(lambda _: None)
@@ -408,20 +408,20 @@ def route_event(
     settings: Mapping[str, Any] = _NOTHING,
     state: Mapping[str, Any] = _NOTHING,
 ) -> RouteEvent:
-    """Return the event of a request, without a server; what is sent with it is noted (`sent`).
+    """Return the event of a request, without a server; what is sent with it is recorded (`sent`).
 
-    Its `request` has what handlers mostly ask for: ``json``, ``body``, ``method``, ``path``, ``headers``, ``args`` and
+    Its `request` has what handlers mostly use: ``json``, ``body``, ``method``, ``path``, ``headers``, ``args`` and
     ``query_string``. For more of Sanic's request, `serve` the app.
 
     Args:
         json: the body, read as JSON.
         method: of the request.
-        path: asked for; the parameters of it are `params`.
+        path: as requested; its parameters are `params`.
         params: the parameters of `path`.
         query: the parameters behind the path.
         headers: of the request.
         settings: of the plugin.
-        state: what is in the state.
+        state: contents of the state.
 
     """
     request = SimpleNamespace(
@@ -446,15 +446,15 @@ def tick_event(
     settings: Mapping[str, Any] = _NOTHING,
     state: Mapping[str, Any] = _NOTHING,
 ) -> TickEvent:
-    """Return the event of a run of a timer or schedule, without a server; what is sent with it is noted (`sent`).
+    """Return the event of a run of a timer or schedule, without a server; what is sent with it is recorded (`sent`).
 
     Args:
         name: of the job.
         run: counted from 1.
-        due: when it should have begun; now when nothing is said.
+        due: when it should have begun; by default now.
         arguments: of the job.
         settings: of the plugin.
-        state: what is in the state.
+        state: contents of the state.
 
     """
     shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))

@@ -1,6 +1,6 @@
-"""Durations, sizes and rates as people write them: ``5s``, ``250ms``, ``1.5h``; ``1MiB``, ``64KiB``; ``1000/s``.
+"""Durations, sizes and rates as in routes.yaml: ``5s``, ``250ms``, ``1.5h``; ``1MiB``, ``64KiB``; ``1000/s``.
 
-A plain number is seconds, bytes, or so many a second. No space stands before a unit, and its case does not matter.
+A plain number means seconds, bytes, or a number per second. There is no space before a unit, and its case is ignored.
 """
 
 import math
@@ -25,13 +25,13 @@ SIZE_UNITS: Mapping[str, int] = {
 }
 RATE_UNITS: Mapping[str, float] = {"/s": 1, "/m": 1 / 60, "/h": 1 / 3600}
 
-# 100 years: whatever is longer is a slip, and datetime arithmetic overflows not far behind.
+# 100 years: anything longer is a mistake, and datetime arithmetic overflows not far beyond.
 MAX_SECONDS = 100 * 365.25 * 86400
-# Years that datetime can carry into any zone and back without leaving its range.
+# Years that datetime can convert to any zone and back without leaving its range.
 FIRST_YEAR = 1970
 LAST_YEAR = 9998
 MAX_BYTES = 2**40
-# More than any connection carries; whoever means no limit says 0.
+# More than any connection carries; 0 means no limit.
 MAX_RATE = 1e9
 
 _QUANTITY = re.compile(r"(?P<number>-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)(?P<unit>.*)")
@@ -42,9 +42,9 @@ class _Kind:
     """Durations, sizes or rates.
 
     Attributes:
-        units: what one of each is, by unit in lower case.
-        spellings: the units as they are written.
-        nicknames: units that people write, and the unit that they mean, in lower case and without a final s.
+        units: the value of one unit, by unit in lower case.
+        spellings: the units as written.
+        nicknames: other names of units, and the unit that they mean, in lower case and without a final s.
 
     """
 
@@ -55,7 +55,7 @@ class _Kind:
     nicknames: Mapping[str, str]
 
     def spelling(self, unit: str) -> str:
-        """Return a unit as it is written."""
+        """Return a unit as written."""
         return next(spelling for spelling in self.spellings if spelling.lower() == unit)
 
 
@@ -114,7 +114,7 @@ def parse_duration(value: str | float) -> float:
     """Return the seconds of a duration; above 0, at most 100 years.
 
     Raises:
-        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+        ValueError: one line with what is allowed and, if known, what was meant.
 
     """
     seconds = _quantity(value, _DURATION)
@@ -126,14 +126,14 @@ def parse_duration(value: str | float) -> float:
 
 
 def parse_wait(value: str | float) -> float:
-    """Return the seconds of a duration that may be 0: not to wait at all.
+    """Return the seconds of a duration that may be 0: no wait at all.
 
     Raises:
-        ValueError: as `parse_duration`.
+        ValueError: as in `parse_duration`.
 
     """
     seconds = _quantity(value, _DURATION)
-    if str(value).startswith("-"):  # -0 is no form that the routes schema knows
+    if str(value).startswith("-"):  # the routes schema does not allow -0
         raise ValueError(f"{_show(value)} is no duration: it must be 0 or above")
     return 0.0 if seconds == 0 else parse_duration(value)
 
@@ -149,10 +149,10 @@ def parse_room(value: str | float) -> int:
 
 
 def parse_size(value: str | float) -> int:
-    """Return the bytes of a size; at least 1, at most 1 TiB. A part of a byte is left off.
+    """Return the bytes of a size, rounded down; at least 1, at most 1 TiB.
 
     Raises:
-        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+        ValueError: one line with what is allowed and, if known, what was meant.
 
     """
     size = _quantity(value, _SIZE)
@@ -164,20 +164,20 @@ def parse_size(value: str | float) -> int:
 
 
 def parse_rate(value: str | float) -> float:
-    """Return how many a second a rate is; 0 is no limit.
+    """Return the number per second of a rate; 0 is no limit.
 
     Raises:
-        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+        ValueError: one line with what is allowed and, if known, what was meant.
 
     """
     return _rate(value, _RATE, MAX_RATE, "1000000000/s")
 
 
 def parse_byte_rate(value: str | float) -> float:
-    """Return how many bytes a second a rate is; 0 is no limit.
+    """Return the bytes per second of a rate; 0 is no limit.
 
     Raises:
-        ValueError: with one line that says what is allowed and, where it can be told, what was meant.
+        ValueError: one line with what is allowed and, if known, what was meant.
 
     """
     return _rate(value, _BYTE_RATE, MAX_BYTES, "1024GiB/s")
@@ -193,7 +193,7 @@ def _rate(value: str | float, kind: _Kind, most: float, top: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration so that `parse_duration` gives back exactly the same seconds: ``1.5h`` is ``90m``."""
+    """Return a duration as text that `parse_duration` converts back to exactly these seconds: ``1.5h`` is ``90m``."""
     for unit in ("d", "h", "m", "s", "ms"):
         text = f"{seconds / DURATION_UNITS[unit]:.12g}{unit}"
         if text[: -len(unit)].isdecimal() and parse_duration(text) == seconds:
@@ -202,7 +202,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size: int) -> str:
-    """Write a size so that `parse_size` gives back exactly the same bytes: 65536 is ``64KiB``."""
+    """Return a size as text that `parse_size` converts back to exactly the same bytes: 65536 is ``64KiB``."""
     for unit in ("GiB", "MiB", "KiB", "GB", "MB", "KB"):
         if size % SIZE_UNITS[unit] == 0:
             return f"{size // SIZE_UNITS[unit]}{unit}"
@@ -210,7 +210,7 @@ def format_size(size: int) -> str:
 
 
 def check_skip(every: float, skip: int) -> None:
-    """Check that a timer comes to its first run.
+    """Check that a timer reaches its first run.
 
     Raises:
         ValueError: it does not within `MAX_SECONDS`.
@@ -225,7 +225,7 @@ def check_skip(every: float, skip: int) -> None:
 
 
 def _quantity(value: str | float, kind: _Kind) -> float:
-    """Return seconds, bytes or how many a second; infinite if there are too many, but never NaN."""
+    """Return seconds, bytes or a number per second; infinite if it is too large, but never NaN."""
     if not isinstance(value, str):
         try:
             number = float(value)

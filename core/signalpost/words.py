@@ -1,4 +1,4 @@
-"""Phrases of which problems are made: what was given, what is known, what was probably meant."""
+"""Phrases for problems: what was given, what is known, what was probably meant."""
 
 import difflib
 import re
@@ -10,17 +10,17 @@ from signalpost.scalars import shorten
 
 _SHOWN = 12
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
-# difflib takes time quadratic in the length of a word; nobody types a key this long by mistake.
+# difflib takes quadratic time in the length of a word; nobody types a key this long by mistake.
 _LONGEST_WORD = 80
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the known word that was probably meant; None if none is as alike as `cutoff`, of 1, asks."""
+    """Return the known word that was probably meant; None if none has a similarity of at least `cutoff` (0 to 1)."""
     return None if len(word) > _LONGEST_WORD else _nearest(word, tuple(known), cutoff)
 
 
-# Who misspells a word does so all over the file; and for one word it is asked twice, whether a key that is missing was
-# meant, and what was meant by the key that is there.
+# A word is usually misspelled throughout a file. One word is looked up twice: whether a missing key was meant, and what
+# was meant by the present key.
 @lru_cache(maxsize=64)
 def _nearest(word: str, known: tuple[str, ...], cutoff: float) -> str | None:
     by_lower = {each.lower(): each for each in known}
@@ -39,13 +39,13 @@ def suggestion(meant: str | None) -> str:
 
 
 def among(word: str, known: Iterable[str]) -> str:
-    """Return what was probably meant, and what there is: ``; did you mean "echo"? (known: clock, echo)``."""
+    """Return what was probably meant, and what exists: ``; did you mean "echo"? (known: clock, echo)``."""
     words = list(known)
     return f"{did_you_mean(word, words)} (known: {listing(words)})" if words else " (there are none)"
 
 
 def listing(known: Iterable[str]) -> str:
-    """Name the known words, the first dozen of many: ``clock, echo``."""
+    """Return the known words, at most a dozen: ``clock, echo``."""
     words = list(known)
     more = len(words) - _SHOWN
     return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "") if words else "none"
@@ -57,12 +57,12 @@ def unknown(kind: str, word: str, known: Sequence[str]) -> str:
 
 
 def quoted(text: str, limit: int = 40) -> str:
-    """Show a text that the file holds, cut if it is long, unprintable characters replaced."""
+    """Return a text of the file for display, truncated if it is long, with unprintable characters replaced."""
     return f'"{shorten(printable(text), limit)}"'
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut the end off a text of more than `limit` characters, so that it has as many, with an ellipsis."""
+    """Truncate a text to `limit` characters, with an ellipsis at the end if it was longer."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
 
 
 def given(value: Any) -> str:
-    """Name a value of the file: ``the text "x"``, ``the number 5``, ``a list``, ``nothing``."""
+    """Return the name of a value of the file: ``the text "x"``, ``the number 5``, ``a list``, ``nothing``."""
     match value:
         case None:
             return "nothing"
@@ -89,7 +89,7 @@ def given(value: Any) -> str:
 
 
 def format_keys(keys: Iterable[str | int]) -> str:
-    """Write a path of keys as users read it: ``signals[0].handler``, ``plugins.settings["my plugin"]``."""
+    """Return a path of keys for users: ``signals[0].handler``, ``plugins.settings["my plugin"]``."""
     text = ""
     for key in keys:
         if isinstance(key, int):
