@@ -1,6 +1,6 @@
-"""The command line: one function a command.
+"""The command line: one function per command.
 
-What a command needs is imported when it runs, since most of the time that `signalpost --version` would take is imports.
+A command imports what it needs when it runs, since imports would take most of the time of `signalpost --version`.
 """
 
 import shlex
@@ -86,10 +86,10 @@ def check_command(file: str, style: str) -> None:
     try:
         loaded = load(file)
     except ConfigError as error:
-        # Here the problems are the answer, so they go to stdout.
+        # Here the problems are the result, so they go to stdout.
         click.echo(render_problems(error.problems, Style(style), colour=text and wants_colour(sys.stdout)))
         sys.exit(1)
-    for note in loaded.notes:  # in JSON, a list of problems, they have no place
+    for note in loaded.notes:  # a JSON list of problems has no place for them
         click.echo(render_note(note, Style(style)), err=Style(style) is Style.JSON)
     if text:
         click.echo(f"{file}: {count_problems(0)}")

@@ -1,8 +1,8 @@
-"""Names what blocks the loop while it does so: code that never returns would be named by nobody else.
+"""Logs what blocks the loop while it does: nothing else would report code that never returns.
 
-A thread of its own asks the loop for an answer once a second. What is served costs nothing more for that. Code that
-keeps Python's lock all the time (a regular expression that goes through all there is, a huge power) blocks this thread,
-too, and is named when it is over (`signalpost.foreign`).
+A separate thread requests an answer from the loop once a second, at no cost for requests. Code that holds Python's lock
+all the time (a slow regular expression, a huge power) blocks this thread, too, and is logged when it is over
+(`signalpost.foreign`).
 """
 
 import asyncio
@@ -31,25 +31,25 @@ LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 FIRST = 3.0
-"""Seconds after which what blocks the loop is named, and again when it has blocked it ten times as long."""
+"""Seconds after which the code that blocks the loop is logged, and again after ten times as long."""
 
 EVERY = 1.0
-"""Seconds between two questions."""
+"""Seconds between two requests for an answer."""
 
 PATIENCE = 2.0
-"""Seconds in which threads end that are told to."""
+"""Seconds in which stopped threads must end."""
 
 _AGAIN = 10
 
 
 class LoopWatch(Thread):
-    """Asks a loop for an answer, and names what it is at if none comes.
+    """Requests answers from a loop, and logs what it runs if none arrives.
 
     Args:
-        ask: has the loop call a function soon.
+        ask: schedules a function call in the loop.
         ident: of the loop's thread.
-        first: seconds until that is named.
-        every: seconds between two questions.
+        first: seconds until blocking code is logged.
+        every: seconds between two requests.
 
     """
 
@@ -63,7 +63,7 @@ class LoopWatch(Thread):
         self._answered = Event()
 
     def run(self) -> None:
-        """Ask until it is over."""
+        """Send requests until it is over."""
         while not self._over.is_set():
             with standing("what blocks the loop is not named any more"), suppress(RuntimeError):  # the loop is closed
                 self._answered.clear()
@@ -72,18 +72,18 @@ class LoopWatch(Thread):
             self._over.wait(self._every)
 
     def end(self) -> None:
-        """Ask no more; the thread ends by itself."""
+        """Stop the requests; the thread ends by itself."""
         self._over.set()
         self._answered.set()
 
     def _wait(self) -> None:
-        """Wait for an answer, and name what the loop is at instead."""
+        """Wait for an answer, and log what the loop runs instead."""
         seconds, patience = 0.0, self._first
         while not self._over.is_set():
             before = monotonic()
             if self._answered.wait(self._every):
                 return
-            # A process that was stopped meanwhile has blocked nothing: only what this thread has waited itself counts.
+            # A process that was suspended has blocked nothing: only the waiting time of this thread counts.
             seconds += min(monotonic() - before, 2 * self._every)
             if seconds >= patience:
                 patience *= _AGAIN
@@ -92,7 +92,7 @@ class LoopWatch(Thread):
 
 
 async def watched(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Await a coroutine, and have the running loop watched meanwhile."""
+    """Await a coroutine, and watch the running loop meanwhile."""
     watch = LoopWatch(asyncio.get_running_loop().call_soon_threadsafe, get_ident(), FIRST, EVERY)
     watch.start()
     try:
@@ -102,7 +102,7 @@ async def watched(coroutine: Coroutine[Any, Any, Result]) -> Result:
 
 
 def say_what_keeps_the_process() -> None:
-    """Say, a moment after the server has stopped, which threads the process still waits for: nothing else would."""
+    """Print, a moment after the server has stopped, which threads the process still waits for: nothing else would."""
     Thread(target=_say_what_keeps_the_process, daemon=True).start()
 
 
@@ -118,7 +118,7 @@ def _say_what_keeps_the_process() -> None:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """Name a plugin's code that a thread is at, and the line, through whatever that has called."""
+    """Return the name of the plugin's code that a thread runs, with the line, through all that it has called."""
     frames = list(_outwards(frame))
     code = next((found for each in frames if (found := _code_of(each)) is not None), None)
     at = next(filter(_is_theirs, frames), frames[0] if frames else None)
@@ -146,13 +146,13 @@ def _code_of(frame: FrameType) -> Code | None:
 
 
 def _is_idle(frame: FrameType | None) -> bool:
-    """Return whether a thread ends with the process: one of a pool that has nothing to do, or that ends such a pool."""
+    """Return whether a thread ends with the process: an idle one of a pool, or one that ends such a pool."""
     ending = (ThreadPoolExecutor.shutdown.__code__, _worker.__code__)
     return frame is None or frame.f_code is ending[1] or any(each.f_code is ending[0] for each in _outwards(frame))
 
 
 def _is_theirs(frame: FrameType) -> bool:
-    """Return whether a frame is in a file of the app: not ours, nor of an installed package, nor of Python itself."""
+    """Return whether a frame is in a file of the app: not ours, of an installed package, or of Python itself."""
     ours = f"{Path(__file__).parents[1]}{os.sep}"
     others = (ours, "<", sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
     return not frame.f_code.co_filename.startswith(others)

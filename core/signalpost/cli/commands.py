@@ -1,4 +1,4 @@
-"""The group of commands: one place where mistakes become lines on the terminal and an exit code."""
+"""The group of commands: one place where errors become lines on the terminal and an exit code."""
 
 import sys
 from pathlib import Path
@@ -21,10 +21,10 @@ _ALIASES = {
     "--help": ("help",),
     "--version": ("version",),
 }
-"""What other programs call the commands."""
+"""Names that other programs use for the commands."""
 
 _MEANT = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
-_INTERRUPTED = 130  # as shells say that Ctrl-C has ended a program
+_INTERRUPTED = 130  # as shells report that Ctrl-C has ended a program
 
 
 class Commands(click.Group):
@@ -45,14 +45,14 @@ class Commands(click.Group):
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
         except (OperatorError, PluginError) as error:
             click.echo(f"signalpost: {error}", err=True)
-        except KeyboardInterrupt:  # before `run` has taken Ctrl-C, or in a command that has nothing to finish
+        except KeyboardInterrupt:  # before `run` handles Ctrl-C, or in a command that has nothing to finish
             return ctx.exit(_INTERRUPTED)
         return ctx.exit(1)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which was probably meant, and which there are."""
+        """Find the command, or report which one was probably meant, and which exist."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             meant = self._meant(name)
@@ -66,10 +66,10 @@ class Commands(click.Group):
 
 
 class NewCommand(click.Command):
-    """``signalpost new``, whose help lists what an app can begin with."""
+    """``signalpost new``, with a help that lists the starters."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a line on each."""
+        """Write one line for each."""
         from signalpost.cli.new import starters
 
         with formatter.section("Starters"):

@@ -1,4 +1,4 @@
-"""``signalpost explain``: which route or signal takes a path, and why the others do not."""
+"""``signalpost explain``: which route or signal serves a path, and why the others do not."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,15 +30,15 @@ Facts = Iterator[tuple[str, str]]
 
 
 def show_takers(plan: Plan, path: str, method: str | None) -> None:
-    """Print, for each endpoint, what takes a path.
+    """Print, for each endpoint, what serves a path.
 
     Args:
         plan: of the app.
-        path: as a client asks for it; percent-encoded or not, with or without a query.
-        method: of HTTP; None asks for all of them, and for WebSockets.
+        path: as a client requests it; percent-encoded or not, with or without a query.
+        method: of HTTP; None is all of them, and WebSockets.
 
     Raises:
-        OperatorError: `path` is none.
+        OperatorError: `path` is invalid.
 
     """
     asked = path.partition("?")[0]
@@ -118,7 +118,7 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None)
     yield from _losers(same[0], found[len(same) :])
 
 
-# What both have
+# Shared by both
 
 
 def _matching(params: Params) -> Facts:
@@ -127,7 +127,7 @@ def _matching(params: Params) -> Facts:
 
 
 def _does(does: str, program: Any) -> Facts:
-    """Return what is done; of actions, each."""
+    """Return what runs; for actions, each of them."""
     if program is None:
         yield "does", does
     yield from _actions("does", program)

@@ -1,4 +1,4 @@
-"""Loads the plan that a command is about."""
+"""Loads the plan for a command."""
 
 from contextlib import nullcontext
 
@@ -9,12 +9,12 @@ from signalpost.plan import Plan, load_plan
 
 
 def load(file: str, listening: Listening | None = None, *, apart: bool = True) -> Plan:
-    """Load a plan for the command that runs; its secrets are not shown from now on.
+    """Load a plan for the running command, and hide its secrets from now on.
 
     Args:
         file: a routes.yaml.
-        listening: where it is to listen instead.
-        apart: whether what plugins print goes to stderr, since stdout is the command's.
+        listening: replaces the addresses of the file.
+        apart: whether plugins print to stderr, since the command uses stdout.
 
     Raises:
         ConfigError: as `signalpost.plan.load_plan`.

@@ -1,8 +1,8 @@
-"""The log of ``signalpost run``: one handler through which every record goes, whoever wrote it.
+"""The log of ``signalpost run``: one handler for every record, whatever its source.
 
-What a client sent may be in any of them: in a key of the state, in the text of an exception, in a line of a plugin or
-of a library. So secrets are hidden, control characters and marks of direction are escaped, long lines are cut, and what
-repeats is counted instead of being written: nobody forges a line, and nobody fills the disk.
+Any record may contain a client's data: in a key of the state, in the text of an exception, in a line of a plugin or of
+a library. So secrets are hidden, control characters and marks of direction are escaped, long lines are truncated, and
+repeated ones are counted instead of written: no client can forge a line or fill the disk.
 """
 
 import logging
@@ -18,31 +18,31 @@ from signalpost.cli.secrets import Masked
 from signalpost.foreign import named, text_of
 
 LONGEST_LINE = 4_000
-"""Characters of a line; what is longer is cut in the middle."""
+"""Characters of a line; a longer one is shortened in the middle."""
 
 MOST_LINES = 200
 """Lines of a traceback."""
 
 BURST, RATE = 20, 2.0
-"""Lines of one origin that are written at once, and a second after that."""
+"""Lines of one origin that are written at once, and per second after that."""
 
 LOG_BURST, LOG_RATE = 100, 10.0
-"""The same for what ``log`` steps write for one client: that was asked for."""
+"""The same for what ``log`` steps write for one client: the app requested those lines."""
 
 MOST_CHARACTERS, CHARACTERS_RATE = 1024 * 1024, 32 * 1024.0
-"""Characters of all origins that are written at once, and a second after that."""
+"""Characters of all origins that are written at once, and per second after that."""
 
 TOLD_EVERY = 1.0
-"""Seconds between two lines about what was left out, at least."""
+"""Minimum of seconds between two lines about omitted records."""
 
-# More is not looked at: what a client has sent may be a mebibyte long.
+# Longer text is not examined: a client's data may be a mebibyte long.
 _LOOKED_AT = 16 * 1024
 _MOST_ORIGINS = 1_000
 _MOST_TOLD = 20
 _LOG_STEPS = "signalpost.log"
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# Controls (C0, C1), what ends a line, marks of direction, half characters, and what else is invisible; joiners and
-# spaces are part of many languages.
+# Controls (C0, C1), line ends, marks of direction, lone surrogates, and other invisible characters; joiners and spaces
+# are part of many languages.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -50,25 +50,25 @@ _UNSAFE = re.compile(
 
 _TERMINALS = (1, 2)
 _KEPT_LOGGERS = frozenset({"signalpost", "sanic", "apscheduler", "asyncio"})
-_INSTALLED: "list[LogHandler]" = []  # the log is the process's
+_INSTALLED: "list[LogHandler]" = []  # the process has one log
 
 Origin = tuple[object, ...]
 
 
 def escaped(text: str) -> str:
-    r"""Return a text with ``\n``, ``\x1b``, ``\u202e``, … for what would end its line or change how it looks."""
+    r"""Return a text with ``\n``, ``\x1b``, ``\u202e``, … for characters that end its line or change its look."""
     return text if text.isprintable() else _UNSAFE.sub(lambda match: _escape(match[0]), text)
 
 
 def cut(text: str, limit: int = LONGEST_LINE, length: int = 0) -> str:
-    """Return a text of at most about `limit` characters: its beginning, how long it is (or was), and its end."""
+    """Return a text of at most about `limit` characters: its beginning, its length, and its end."""
     if len(text) <= limit:
         return text
     return f"{text[: limit - limit // 4]}… ({length or len(text):,} characters) …{text[-limit // 4 :]}"
 
 
 class LineFormatter(logging.Formatter):
-    """Makes one line of a record, and further lines only of the frames of a traceback.
+    """Formats a record as one line, with further lines only for the frames of a traceback.
 
     Args:
         masked: hides secrets.
@@ -91,12 +91,13 @@ class LineFormatter(logging.Formatter):
         return "\n".join(lines)
 
     def _line(self, text: str) -> str:
-        # Hidden before it is cut, since a piece of a secret is not found; and cut before that only if it is very long.
+        # Secrets are hidden before truncation, since a part of a secret is not found; only very long text is truncated
+        # first.
         shown = cut(self._masked(cut(text, _LOOKED_AT)), length=len(text))
         return cut(escaped(shown), length=len(text))
 
     def _traceback(self, error: BaseException) -> list[str]:
-        """Return the lines of a traceback; what exceptions say stays in the line that it begins in."""
+        """Return the lines of a traceback; the text of an exception stays in the line in which it begins."""
         text = "".join(traceback.TracebackException.from_exception(error).format())
         for said in _said(error):
             text = _on_one_line(text, said)
@@ -109,22 +110,22 @@ class LineFormatter(logging.Formatter):
 
 
 def write_line(text: str) -> None:
-    """Write lines to what is standard error now, which hides secrets as well."""
+    """Write lines to the current standard error, which hides secrets as well."""
     if sys.stderr is not None:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
 
 class LogHandler(logging.Handler):
-    """Writes records to standard error, as many as there is room for.
+    """Writes records to standard error, as many as the limits allow.
 
-    A record that is left out costs little: neither it nor its traceback is worded. How many were is said in a line of
-    its own, a second later at the latest.
+    An omitted record costs little: neither it nor its traceback is formatted. The number of omitted records is logged
+    in a separate line, at most a second later.
 
     Args:
         masked: hides secrets.
-        write: is given each record's text.
-        clock: seconds; `time.monotonic`.
+        write: called with each record's text.
+        clock: returns seconds; `time.monotonic`.
 
     """
 
@@ -158,7 +159,7 @@ class LogHandler(logging.Handler):
                 self._tell(record, text)
 
     def tell(self) -> None:
-        """Say how much was left out since this was said last."""
+        """Log how many records were omitted since the last such line."""
         with self._lock:
             left_out, self._left_out = self._left_out, {}
             self._timer = None
@@ -173,7 +174,7 @@ class LogHandler(logging.Handler):
         self._write(self.format(logging.LogRecord(like.name, like.levelno, "", 0, "%s", (text,), None)))
 
     def close(self) -> None:
-        """Say what is left to be said."""
+        """Log the remaining counts."""
         if self._timer is not None:
             self._timer.cancel()
         self.tell()
@@ -207,7 +208,7 @@ class LogHandler(logging.Handler):
 
 
 class _Bucket:
-    """What may be taken: so much at once, and so much a second after that."""
+    """A token bucket: a burst at once, then a rate per second."""
 
     __slots__ = ("_left", "_most", "_rate", "_since")
 
@@ -217,41 +218,41 @@ class _Bucket:
         self._since = now
 
     def has(self, amount: float, now: float) -> bool:
-        """Return whether so much is left."""
+        """Return whether this amount is left."""
         self._left = min(self._most, self._left + (now - self._since) * self._rate)
         self._since = now
         return self._left >= amount
 
     def take(self, amount: float, now: float) -> None:
-        """Take so much, even if it is more than is left: then there is nothing until that is made up for."""
+        """Remove this amount, even if it is more than is left: then nothing is left until the debt is paid."""
         self.has(amount, now)
         self._left -= amount
 
 
 def configure_logging(level: str, masked: Masked) -> None:
-    """Lead all records of the process through a `LogHandler`."""
+    """Send all records of the process through a `LogHandler`."""
     root = logging.getLogger()
     ours = LogHandler(masked)
     _INSTALLED[:] = [ours]
     root.handlers = _Kept(ours)
     logging.config.dictConfigClass = _Configurator
     root.setLevel(level.upper())
-    # What a `log` step says was asked for by the app.
+    # The app requested what a `log` step writes.
     logging.getLogger(_LOG_STEPS).setLevel(min(logging.INFO, root.level))
-    # What Sanic and APScheduler say of their own insides is no news below a warning.
+    # Messages of Sanic and APScheduler about their internals are only of interest from the level of warnings.
     for name in ("sanic", "apscheduler", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 class _Kept(list[logging.Handler]):
-    """The handlers of the root, of which ours stays whatever a plugin configures.
+    """The handlers of the root logger; ours stays, whatever a plugin configures.
 
-    `logging.config.dictConfig` and ``basicConfig(force=True)`` take all handlers away, and put others to the terminal
-    in their place, which neither escape nor cut anything. Those to the terminal are left out, since ours writes there;
-    those to files and elsewhere are a plugin's own business.
+    `logging.config.dictConfig` and ``basicConfig(force=True)`` remove all handlers and add others for the terminal,
+    which neither escape nor truncate. Handlers for the terminal are ignored, since ours writes there; those for files
+    and other targets are left to the plugin.
 
     Args:
-        ours: stays.
+        ours: the handler that stays.
 
     """
 
@@ -265,12 +266,12 @@ class _Kept(list[logging.Handler]):
             super().append(handler)
 
     def remove(self, handler: logging.Handler) -> None:
-        """Take a handler out, unless it is ours."""
+        """Remove a handler, unless it is ours."""
         if handler is not self._ours:
             super().remove(handler)
 
     def clear(self) -> None:
-        """Take all handlers out but ours."""
+        """Remove all handlers except ours."""
         self[:] = [self._ours]
 
 
@@ -283,16 +284,16 @@ def writes_to_terminal(handler: logging.Handler) -> bool:
         return True
     try:
         return stream.fileno() in _TERMINALS
-    except (AttributeError, OSError, ValueError):  # it is no file, or closed
+    except (AttributeError, OSError, ValueError):  # it is not a file, or is closed
         return False
 
 
 def keep_log() -> None:
-    """Have the log as it was, whatever a plugin has configured: to be called when code of plugins has run.
+    """Restore the log after a plugin may have configured it: call this when plugins' code has run.
 
-    `logging.config.dictConfig` disables all loggers that it does not name, the server's included, unless it is told not
-    to; and what it puts in the place of the root's handlers is replaced. A handler to the terminal that it gives to
-    another logger writes lines as ours does.
+    `logging.config.dictConfig` disables all loggers that it does not name, including the server's, unless told
+    otherwise; and the handlers that it sets at the root logger are replaced. A terminal handler that it adds to another
+    logger writes lines as ours does.
     """
     root = logging.getLogger()
     ours = next((each for each in (*_INSTALLED, *root.handlers) if isinstance(each, LogHandler)), None)
@@ -314,10 +315,10 @@ def keep_log() -> None:
 
 
 class _Configurator(logging.config.DictConfigurator):
-    """What `logging.config.dictConfig` is done by, and then the log is as it was."""
+    """Replaces the configurator of `logging.config.dictConfig`, and restores the log afterwards."""
 
     def configure(self) -> None:
-        """Do it."""
+        """Apply the configuration."""
         try:
             super().configure()
         finally:
@@ -325,12 +326,12 @@ class _Configurator(logging.config.DictConfigurator):
 
 
 def _origin(record: logging.LogRecord) -> Origin:
-    """Return what two records that say the same have in common: where they come from, whatever they quote."""
+    """Return the common part of records with the same meaning: their origin, whatever they quote."""
     return (record.name, record.levelno, record.pathname, record.lineno, _step(record), getattr(record, "origin", None))
 
 
 def _step(record: logging.LogRecord) -> str:
-    """Return the place of the step whose failure a record tells of; nothing of others."""
+    """Return the place of the failed step that a record reports; nothing for other records."""
     first = record.args[0] if isinstance(record.args, tuple) and record.args else None
     where = getattr(first, "where", "")
     return where if isinstance(where, str) else ""
@@ -342,7 +343,7 @@ def _place(record: logging.LogRecord) -> str:
 
 
 def _said(error: BaseException) -> Iterator[str]:
-    """Yield what an exception, its causes and its notes say, the longest first."""
+    """Yield the texts of an exception, its causes and its notes, the longest first."""
     seen: dict[int, BaseException] = {}
     waiting = [error]
     while waiting:
@@ -357,7 +358,7 @@ def _said(error: BaseException) -> Iterator[str]:
 
 
 def _on_one_line(text: str, said: str) -> str:
-    """Escape, wherever it stands in a traceback, what an exception says."""
+    """Escape the text of an exception, wherever it occurs in a traceback."""
     shown = escaped(said)
     if shown == said:
         return text
@@ -369,7 +370,7 @@ def _on_one_line(text: str, said: str) -> str:
 
 
 def _format_of(record: logging.LogRecord) -> str:
-    """Return a record's format, which is most often written in a program; of what is no text, its type."""
+    """Return a record's format, which is usually a literal in a program; if it is not text, its type."""
     return record.msg if type(record.msg) is str else type(record.msg).__name__
 
 

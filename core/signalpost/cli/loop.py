@@ -1,8 +1,7 @@
-"""The event loop of ``signalpost run``: uvloop's, which no callback of a plugin's ends.
+"""The event loop of ``signalpost run``: uvloop's, which no callback of a plugin can end.
 
-A loop ends where a callback, or a task that the server does not know, raises `SystemExit` or `KeyboardInterrupt`, and
-where one calls its `stop`.
-While the server runs neither is meant for it: Ctrl-C and SIGTERM are no exceptions
+A loop ends if a callback, or a task unknown to the server, raises `SystemExit` or `KeyboardInterrupt`, or calls its
+`stop`. While the server runs neither is meant for it: Ctrl-C and SIGTERM do not raise exceptions
 (`signalpost.cli.run.ProcessSignals`).
 """
 
@@ -20,11 +19,11 @@ LOG = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-_GRACE = 1.0  # seconds that tasks get to end when they are cancelled
+_GRACE = 1.0  # seconds in which cancelled tasks must end
 
 
 class ServerLoop(uvloop.Loop):
-    """Goes on until what it runs is done."""
+    """Continues until its main task is done."""
 
     _main: "asyncio.Future[Any] | None" = None
 
@@ -48,7 +47,7 @@ class ServerLoop(uvloop.Loop):
             except (SystemExit, KeyboardInterrupt) as error:
                 if self._main is None or self._main.done():
                     raise
-                # A task's own exception is kept by the task as well: nobody is to be told again.
+                # The task keeps its own exception as well: it need not be reported again.
                 LOG.error("a callback or task of a plugin wanted to end the server", exc_info=error)  # noqa: TRY400
             else:
                 if self._main is None or self._main.done():
@@ -57,9 +56,9 @@ class ServerLoop(uvloop.Loop):
 
 
 async def with_an_end(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Await a coroutine, and end what tasks are left then.
+    """Await a coroutine, and end the remaining tasks.
 
-    `asyncio.Runner` waits for them without a limit, and so for ever for one that ignores that it is cancelled.
+    `asyncio.Runner` waits for them without a limit, so forever for one that ignores its cancellation.
     """
     try:
         return await coroutine

@@ -1,8 +1,8 @@
-"""``signalpost new``: an app to begin with, and the schema that editors read beside it.
+"""``signalpost new``: a first app, and the schema beside it for editors.
 
-The app is the demo of this repository, or one of the cookbook with a page to it. What is in that page stands in
-``starters/``, with what all pages share; the cookbook's YAML is for clients of any kind, so here it gets the routes of
-its page. The files of a plugin are templates in ``starters/plugin``.
+The app is the demo of this repository, or one of the cookbook with a page for it. The content of that page is in
+``starters/``, with what all pages share. The cookbook's YAML is for clients of any kind, so the routes of the page are
+added here. The files of a plugin are templates in ``starters/plugin``.
 """
 
 import re
@@ -17,7 +17,7 @@ from signalpost.config import COOKBOOK
 from signalpost.errors import OperatorError
 
 DEMO = "demo"
-"""What is made where nothing else is asked for."""
+"""The default app."""
 
 _PARTS = ("routes.yaml", "plugins", "web")
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -27,8 +27,8 @@ _OF_THE_DEMO = ("line.js", "icon.svg")
 _OF_ALL = ("page.css", "page.js", "chart.js")
 _OF_ONE = ("app.css", "app.js")
 _PAGE = "index.html"
-_INDENT = " " * 6  # of what is in a page
-_STATES = {"connecting": "Connecting", "idle": "Not connected"}  # what the page says before it has begun
+_INDENT = " " * 6  # content of a page
+_STATES = {"connecting": "Connecting", "idle": "Not connected"}  # text of the page before it is connected
 
 _FIRST_LINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n#\n"
 _ENDPOINT = "  - {name: web, address: 127.0.0.1, port: 8090, protocol: http}\n"
@@ -37,7 +37,7 @@ _FRONT = re.compile(r"---\n(.*?)---\n", re.DOTALL)
 
 
 def starters() -> dict[str, str]:
-    """Return what an app can begin with: a name, and a line on what it is; the demo first."""
+    """Return the starters: a name, and a line of description; the demo first."""
     found = {DEMO: "The chat page, plugins, timers and a view; so without --from"}
     for main in sorted(_STARTERS.glob("*/main.html")):
         found[main.parent.name] = unescape(_read_main(main.parent)[0]["description"])
@@ -45,7 +45,7 @@ def starters() -> dict[str, str]:
 
 
 def _read_main(starter: Path) -> tuple[dict[str, str], str]:
-    """Return what is in the page of a starter: what stands between its ``---`` by name, and the HTML behind."""
+    """Return the content of a starter's page: the fields between its ``---`` by name, and the HTML after them."""
     text = (starter / "main.html").read_text(encoding="utf-8")
     front = _FRONT.match(text)
     if front is None:
@@ -63,14 +63,14 @@ def _page(starter: Path) -> str:
 
 
 def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
-    """Make an app in a folder that is not there yet, or empty; return what was made, relative to it.
+    """Create an app in a new or empty folder; return the created files, relative to it.
 
     Args:
-        folder: where.
+        folder: for the app.
         starter: one of `starters`.
 
     Raises:
-        OperatorError: the folder holds something, or cannot be written.
+        OperatorError: the folder is not empty, or cannot be written.
 
     """
     from signalpost.cli.schema import SCHEMA_FILE, app_schema, write_schema
@@ -83,10 +83,10 @@ def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
 
 
 def create_plugin(folder: Path) -> list[Path]:
-    """Make an installable plugin in a folder that is not there yet, or empty; return what was made, relative to it.
+    """Create an installable plugin in a new or empty folder; return the created files, relative to it.
 
     Raises:
-        OperatorError: the folder holds something, cannot be written, or its name is none for a package.
+        OperatorError: the folder is not empty, cannot be written, or its name is invalid for a package.
 
     """
     files = _plugin_files(folder)
@@ -95,14 +95,14 @@ def create_plugin(folder: Path) -> list[Path]:
 
 
 def _fill(folder: Path, contents: Mapping[Path, Path | str]) -> None:
-    """Write files, each with a text or a copy of another file, into a folder that has none yet."""
+    """Write files, each a text or a copy of another file, into a folder that has none yet."""
     try:
         _check_empty(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            # Not its mode: what was installed may be read-only. And nothing that has come there meanwhile.
+            # Not its mode: installed files may be read-only. And no file that was created there meanwhile.
             with target.open("xb") as file:
                 file.write(content.encode() if isinstance(content, str) else content.read_bytes())
     except OSError as error:
@@ -122,7 +122,7 @@ def _check_empty(folder: Path) -> None:
 def find_starter() -> Path:
     """Find the demo: inside an installed package, or the checkout that an editable install points to.
 
-    The checkout comes first: an editable install may hold a stale copy.
+    The checkout comes first: an editable install may contain a stale copy.
     """
     for candidate in (_CHECKOUT, _PACKAGE / "starter"):
         if all((candidate / name).exists() for name in _PARTS) and _is_ours(candidate):
@@ -131,7 +131,7 @@ def find_starter() -> Path:
 
 
 def _is_ours(candidate: Path) -> bool:
-    """Tell the checkout from whatever folder an installed package happens to lie in."""
+    """Distinguish the checkout from any other folder that contains an installed package."""
     return candidate.name == "starter" or (candidate / "core" / "signalpost").resolve() == _PACKAGE
 
 
@@ -140,7 +140,7 @@ def _demo(source: Path) -> Mapping[Path, Path]:
 
 
 def _files(source: Path) -> Iterator[Path]:
-    """Yield the files of the demo, relative to it; not what Python and editors leave beside them."""
+    """Yield the files of the demo, relative to it, without files that Python and editors create."""
     for part in _PARTS:
         for path in (source / part, *(source / part).rglob("*")):
             name = path.relative_to(source)
@@ -162,7 +162,7 @@ def _with_page(name: str, demo: Path) -> Mapping[Path, Path | str]:
 
 
 def _serving_a_page(text: str) -> str:
-    """Return an app of the cookbook the routes of its page, and an endpoint for them where it has none."""
+    """Return an app of the cookbook with the routes of its page, and an endpoint for them if it has none."""
     if "protocol: http}" not in text:
         text = text.replace("endpoints:\n", f"endpoints:\n{_ENDPOINT}", 1)
     if "\nroutes:\n" in text:
@@ -180,7 +180,7 @@ def _plugin_files(folder: Path) -> dict[Path, str]:
     """Return the files of a plugin that is named after its folder, relative to it.
 
     Raises:
-        OperatorError: the folder's name is none for a package.
+        OperatorError: the folder's name is invalid for a package.
 
     """
     called = folder.resolve().name

@@ -1,4 +1,4 @@
-"""What has happened in a trial, as `signalpost try` shows it."""
+"""The result of a trial, as `signalpost try` shows it."""
 
 import json
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from signalpost.delivery.target import Receipt
 
 
 def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
-    """Print the steps that were done, who received what, and what is in the state.
+    """Print the steps that ran, what each client received, and the contents of the state.
 
     Args:
-        trial: over which a message or a request has gone.
-        clients: those that were connected before.
-        folder: of the app; files in it are named from there.
+        trial: that has handled a message or a request.
+        clients: that were connected before.
+        folder: of the app; names of files are relative to it.
 
     """
     outcome = trial.outcome
@@ -65,5 +65,5 @@ def _outcome(step: Taken) -> str:
 
 
 def as_json(value: Any) -> str:
-    """Write a value on one line."""
+    """Return a value as JSON on one line."""
     return json.dumps(value, ensure_ascii=False, default=str)

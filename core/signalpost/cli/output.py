@@ -1,6 +1,6 @@
-"""What a terminal is shown: colour only there, and never where NO_COLOR is set; tables whose words stay whole.
+"""Terminal output: colour only on terminals, and never if NO_COLOR is set; tables that wrap between words.
 
-Rich is imported where something is drawn: most commands draw nothing.
+Rich is imported on first use: most commands draw nothing.
 """
 
 import os
@@ -16,23 +16,23 @@ from signalpost.cli.secrets import masked
 from signalpost.words import printable
 
 _GAP = 3  # cells between two columns
-_INDENT = 2  # cells before what stands under a title
-_NARROWEST = 20  # cells that a text is given on any terminal
+_INDENT = 2  # cells before the rows under a title
+_NARROWEST = 20  # minimum cells for a text on any terminal
 _UNBOUNDED = 100_000  # cells: more than any line has
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Return whether to colour text for this stream (https://no-color.org: any value but an empty one says no)."""
+    """Return whether to colour text for this stream (https://no-color.org: any value except an empty one means no)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def show_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] | None = None
 ) -> None:
-    """Print a table under a title (without one if it is empty), its rows in colours of `styles` where there are any.
+    """Print a table under a title (unless that is empty), with its rows in the colours of `styles`, if any.
 
-    On a terminal its cells are wrapped between words to fit, and a word is never cut: a terminal that is too narrow
-    even so wraps the lines itself. Anywhere else a row is one line, for grep and its kin.
+    On a terminal its cells are wrapped between words to fit, and a word is never split: a terminal that is still too
+    narrow wraps the lines itself. Otherwise a row is one line, for grep and similar tools.
     """
     from rich.console import Console
     from rich.table import Table
@@ -64,9 +64,9 @@ def show_table(
 
 
 def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
-    """Print what is to be said about something under a title: a label and a text each.
+    """Print facts under a title, each with a label and a text.
 
-    On a terminal a text is wrapped between words and goes on below itself; anywhere else it is one line.
+    On a terminal a text is wrapped between words and continues below itself; otherwise it is one line.
     """
     from rich.cells import cell_len
 
@@ -84,12 +84,12 @@ def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
 
 def _shown(text: str) -> str:
-    """Hide secrets before a text is wrapped, since half of one could not be told."""
+    """Hide secrets before a text is wrapped, since a part of one would not be found."""
     return printable(masked(text))
 
 
 def _wrapped(text: str, room: int) -> list[str]:
-    """Wrap a text between words; further lines begin where the first one does."""
+    """Wrap a text between words; further lines are aligned with the first one."""
     indent = " " * (len(text) - len(text.lstrip()))
     wrap = textwrap.TextWrapper(room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return wrap.wrap(text) or [""]

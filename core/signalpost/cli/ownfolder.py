@@ -22,11 +22,11 @@ _MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class UnsafeFolderError(OSError):
-    """The folder is a symbolic link, or another user's; its text says so, and what to do."""
+    """The folder is a symbolic link, or another user's; the text says so, and how to fix it."""
 
 
 class OwnFolder:
-    """The open folder. Make one with `open`.
+    """The open folder. Create one with `open`.
 
     Args:
         descriptor: of the folder.
@@ -43,8 +43,8 @@ class OwnFolder:
 
         Raises:
             UnsafeFolderError: it must not be used.
-            FileNotFoundError: it is not there, and is not to be made.
-            OSError: it cannot be opened or made.
+            FileNotFoundError: it does not exist, and must not be created.
+            OSError: it cannot be opened or created.
 
         """
         path = parent / RECORDS_FOLDER
@@ -58,11 +58,11 @@ class OwnFolder:
             os.close(descriptor)
 
     def read(self, name: str) -> BinaryIO:
-        """Open a file to read it.
+        """Open a file for reading.
 
         Raises:
-            FileNotFoundError: it is not there.
-            OSError: it cannot be opened, or is no file: a symbolic link, a pipe.
+            FileNotFoundError: it does not exist.
+            OSError: it cannot be opened, or is not a file but a symbolic link or a pipe.
 
         """
         descriptor = os.open(name, _READ, dir_fd=self._descriptor)
@@ -72,16 +72,16 @@ class OwnFolder:
         return open(descriptor, "rb")  # noqa: PTH123 - the caller closes it
 
     def make(self, mode: int) -> tuple[int, str]:
-        """Make a new file; return its descriptor, open to write, and its name."""
+        """Create a new file; return its descriptor, open for writing, and its name."""
         name = f".new.{os.getpid()}.{secrets.token_hex(8)}"
         return os.open(name, _MAKE, mode, dir_fd=self._descriptor), name
 
     def rename(self, name: str, new: str) -> None:
-        """Put a file in the place of another one; if that is a symbolic link, in the place of the link."""
+        """Replace another file; if that is a symbolic link, replace the link."""
         os.replace(name, new, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._descriptor)
 

@@ -1,4 +1,4 @@
-"""What options of commands hold that is more than a word, and what `signalpost try` is asked."""
+"""Structured options of commands, and the input of `signalpost try`."""
 
 import json
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class Imagined:
-    """A client to imagine.
+    """A simulated client.
 
     Attributes:
-        path: where it is connected, percent-decoded.
-        groups: those it has joined.
+        path: of its connection, percent-decoded.
+        groups: that it has joined.
 
     """
 
@@ -24,17 +24,17 @@ class Imagined:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be tried.
+    """What to try.
 
     Attributes:
-        path: where the sender is connected, or what a request asks for; percent-encoded or not.
-        text: what is sent; the body of a request.
+        path: of the sender's connection, or of a request; percent-encoded or not.
+        text: to send; the body of a request.
         groups: of the sender.
-        others: further clients; empty is one on the same path and one on another.
-        state: what actions and handlers find; JSON.
+        others: more clients; by default one on the same path and one on another.
+        state: for actions and handlers; JSON.
         endpoint: the name of a ws endpoint; None is the first that has a signal for `path`.
         method: of a request; None is a message on a WebSocket.
-        call: whether code of plugins is called.
+        call: whether plugins' code is called.
 
     """
 
@@ -49,7 +49,7 @@ class Question:
 
 
 class Address(click.ParamType[str]):
-    """An address to listen on, as at an endpoint: an IPv4 or IPv6 address, a host name, ``*``."""
+    """An address to listen on, as in an endpoint: an IPv4 or IPv6 address, a host name, ``*``."""
 
     name = "ADDRESS"
 
@@ -64,7 +64,7 @@ class Address(click.ParamType[str]):
 
 
 class Starter(click.ParamType[str]):
-    """What an app can begin with, by name."""
+    """A starter, by name."""
 
     name = "STARTER"
 

@@ -1,4 +1,4 @@
-"""``signalpost plan``: what a reload would change, when jobs would run, and whose paths meet."""
+"""``signalpost plan``: what a reload would change, when jobs would run, and which paths overlap."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,11 +29,11 @@ def show_plan(file: str, against: str | None) -> None:
 
     Args:
         file: the routes.yaml that would be served.
-        against: another file that it is compared with; None is the server that runs from `file`.
+        against: another file to compare with; None is the server that runs from `file`.
 
     Raises:
         ConfigError: one of the files has problems.
-        OperatorError: the server that runs cannot be compared with, or the system's time zone is needed and unknown.
+        OperatorError: the running server cannot be compared, or the system's time zone is needed and unknown.
 
     """
     plan = load(file)
@@ -51,7 +51,7 @@ def show_plan(file: str, against: str | None) -> None:
 
 def _since_running(plan: Plan) -> Changes:
     file = plan.config.file
-    record = read_record(str(plan.config.folder / Path(file).name))  # a plugin may have gone to another folder
+    record = read_record(str(plan.config.folder / Path(file).name))  # a plugin may have changed the working folder
     if record is None:
         click.echo(f"no server runs from {file} here: all is new")
         return compare({}, snapshot(plan))
@@ -75,7 +75,7 @@ def _show_changes(plan: Plan, changes: Changes) -> None:
 
 
 def _owners(plan: Plan) -> Mapping[tuple[str, str], str]:
-    """Name who declares what is in a plan, by the words of `Changes`."""
+    """Return who declares each part of a plan, by the names in `Changes`."""
     source = plan.config.source
     return {
         **{("endpoint", each.name): source.place(each.keys) for each in plan.config.endpoints},
@@ -94,7 +94,7 @@ def _show_jobs(plan: Plan) -> None:
         timing = job.timing
         zone = "" if isinstance(timing, TimerTiming) else (timing.timezone or system_zone()).key or "the system's"
         moments = next_moments(job, now, _NEXT_RUNS)
-        # For people each run has its line; for grep and its kin a job has one.
+        # For people each run has its own line; for grep and similar tools a job has one.
         first, *more = moments if sys.stdout.isatty() else (", ".join(moments),)
         rows += [(job.name, zone, first), *(("", "", each) for each in more)]
     click.echo()

@@ -29,7 +29,7 @@ def show_plugins(plan: Plan) -> None:
 
 
 def _offers(plan: Plan, plugin: Plugin) -> Iterator[tuple[str, str, str]]:
-    """Yield what a plugin offers: of which kind, by which name, and what uses it as far as that is known."""
+    """Yield what a plugin offers: its kind, its name, and its uses, if known."""
     for name in plugin.handlers:
         yield "handler", name, ", ".join(plan.bound_to(name)) or "nothing"
     for name in plugin.actions:

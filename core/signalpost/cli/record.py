@@ -1,8 +1,8 @@
-"""The record that `run` leaves beside its file, so that `plan` knows what runs: nothing has to listen for that.
+"""The record that `run` writes beside its file, so that `plan` knows what runs, without a connection.
 
 It is ``.signalpost/NAME.running`` in the folder of the file NAME: a snapshot of the plan that is served (names and
-digests, no values), for the owner's eyes only. The server holds a lock on it (flock(2)) as long as it lives, so a
-record that nobody holds is left from a server that was killed.
+digests, no values), readable only by its owner. The server holds a lock on it (flock(2)) as long as it lives, so an
+unlocked record was left by a killed server.
 """
 
 import errno
@@ -29,11 +29,11 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A server that runs.
+    """A running server.
 
     Attributes:
         process: its id.
-        since: when it began to serve this plan; aware.
+        since: when it started to serve this plan; aware.
         things: a snapshot of the plan.
 
     """
@@ -46,8 +46,8 @@ class Record:
 class Recorder:
     """Writes the record of a server's plans.
 
-    Where it cannot be written (a folder that is read only, another server that runs from the same file) there is none:
-    it is nothing that a server needs.
+    If it cannot be written (a read-only folder, another server that runs from the same file) there is none: a server
+    does not need it.
 
     Args:
         file: the routes.yaml that is served.
@@ -61,7 +61,7 @@ class Recorder:
         self._lock = Lock()
 
     def write(self, plan: Plan) -> None:
-        """Note that this plan is served from now on; in a thread, since that takes a while where much is in it."""
+        """Record that this plan is served from now on; in a thread, since that takes a while for a large plan."""
         data = json.dumps(_data(plan)).encode()
         with self._lock:
             if not self._removed:
@@ -78,7 +78,7 @@ class Recorder:
             pass  # see above
 
     def remove(self) -> None:
-        """Note that nothing is served any more, whatever is still about to be written."""
+        """Remove the record, even if a write of it is pending."""
         with self._lock:
             self._removed = True
             if self._descriptor is not None:
@@ -88,7 +88,7 @@ class Recorder:
                 self._descriptor = None
 
     def _replace(self, folder: OwnFolder, data: bytes) -> None:
-        """Put a new record in the place of the old one at once; it is locked before anybody can see it."""
+        """Replace the old record atomically; the new one is locked before others can see it."""
         descriptor, name = folder.make(0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,16 +105,16 @@ class Recorder:
 
 
 def record_path(file: str) -> Path:
-    """Name the record of servers that run from a file."""
+    """Return the path of the record of servers that run from a file."""
     path = Path(os.path.abspath(file))  # noqa: PTH100 - keeps symlinks, as reading the file does
     return path.parent / RECORDS_FOLDER / f"{path.name}.running"
 
 
 def read_record(file: str) -> Record | None:
-    """Find out what is served from a file; None if nothing is.
+    """Return what is served from a file; None if nothing is.
 
     Raises:
-        OperatorError: a server runs, but its record is that of another version, or is not for this user to read.
+        OperatorError: a server runs, but its record is from another version, or this user may not read it.
 
     """
     path = record_path(file)
@@ -151,7 +151,7 @@ def _data(plan: Plan) -> dict[str, object]:
 
 
 def _is_held(folder: OwnFolder, name: str) -> bool:
-    """Return whether a server that lives holds the record.
+    """Return whether a running server has locked the record.
 
     Raises:
         OSError: it cannot be opened.
@@ -160,7 +160,7 @@ def _is_held(folder: OwnFolder, name: str) -> bool:
     try:
         file = folder.read(name)
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP):  # ELOOP: a symbolic link, which is no record of ours
+        if error.errno in (errno.ENOENT, errno.ELOOP):  # ELOOP: a symbolic link, which is not a record of ours
             return False
         raise
     with file:

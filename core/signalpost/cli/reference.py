@@ -1,6 +1,6 @@
-"""``signalpost reference``: the reference of routes.yaml, made from its schema.
+"""``signalpost reference``: the reference of routes.yaml, generated from its schema.
 
-In the repository it is kept as a file: ``signalpost reference > core/reference.md``.
+The repository contains it as a file: ``signalpost reference > core/reference.md``.
 """
 
 import json
@@ -20,7 +20,7 @@ _STEPS = "#/$defs/steps"
 
 
 def reference() -> str:
-    """Return the reference as Markdown: a section a top-level key, a row a key; then actions, templates and apps."""
+    """Return the reference as Markdown: a section per top-level key, a row per key; then actions, templates, apps."""
     root = routes_schema()
     parts = [_guide("routes"), "\n"]
     for name, section in root["properties"].items():
@@ -33,7 +33,7 @@ def reference() -> str:
 
 
 def _actions(root: Schema) -> str:
-    """Return the section on what may stand in a list of actions."""
+    """Return the section on lists of actions."""
     step = root["$defs"]["step"]
     rows = [
         row
@@ -49,7 +49,7 @@ def _guide(name: str) -> str:
 
 
 def _cookbook(folder: Path) -> Iterator[str]:
-    """Yield the section of apps: what each is, from the comment that it begins with, and its YAML."""
+    """Yield the section on apps: the description of each, from its first comment, and its YAML."""
     yield "## Cookbook\n\nEach of these is a whole app, without any code.\n\n"
     for file in sorted(folder.glob("*.yaml")):
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -62,7 +62,7 @@ def _cookbook(folder: Path) -> Iterator[str]:
 def _rows(key: str, schema: Schema, root: Schema, *, required: bool) -> Iterator[str]:
     """Yield the row of a key, then those of the keys below it."""
     node = _resolved(schema, root)
-    # A section's own row would only repeat what stands above its table.
+    # A section's own row would only repeat the text above its table.
     if "." in key or not (node.get("properties") or node.get("items")):
         yield _row(key, schema, root, required=required)
     yield from _rows_below(key, schema, root)
@@ -70,7 +70,7 @@ def _rows(key: str, schema: Schema, root: Schema, *, required: bool) -> Iterator
 
 def _rows_below(key: str, schema: Schema, root: Schema) -> Iterator[str]:
     if schema.get("$ref") == _STEPS:
-        return  # steps have steps inside them: they have a section of their own
+        return  # steps contain steps: they have a section of their own
     node = _resolved(schema, root)
     items = _resolved(node.get("items", {}), root)
     for below, prefix in ((node, key), (items, f"{key}[]")):
@@ -86,7 +86,7 @@ def _row(key: str, schema: Schema, root: Schema, *, required: bool = False) -> s
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
-    """Follow a `$ref` into the schema's own definitions; what stands beside it wins."""
+    """Follow a `$ref` into the schema's own definitions; keys beside it take precedence."""
     if "$ref" not in schema:
         return schema
     name = schema["$ref"].rpartition("/")[2]
@@ -106,5 +106,5 @@ def _cell(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    """Keep Markdown from reading ``<name>`` as HTML and ``*`` as emphasis."""
+    """Escape text so that Markdown reads neither ``<name>`` as HTML nor ``*`` as emphasis."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")

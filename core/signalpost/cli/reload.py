@@ -1,4 +1,4 @@
-"""Reload while ``signalpost run`` serves: when the app's files change, and when the system's signal HUP asks for it."""
+"""Reloads while ``signalpost run`` serves: when the app's files change, and on the signal HUP."""
 
 import asyncio
 import sys
@@ -28,23 +28,23 @@ from signalpost.server import Reloaded, Server
 KEPT = "not reloaded: the app goes on as it was"
 
 CUT = 1.0
-"""Seconds after the last change before which a save may be half of one, if what it says takes something away."""
+"""Seconds after the last change in which a save may be incomplete, if it removes something."""
 
 HELD = 5.0
-"""Seconds after which even that is believed, though something still changes."""
+"""Seconds after which even that is accepted, though something still changes."""
 
-_AGAIN = 1.0  # seconds until what failed in a way that nobody thought of is tried again
+_AGAIN = 1.0  # seconds until an attempt that failed unexpectedly is repeated
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a reload must know of the command that began.
+    """The options of the command that a reload needs.
 
     Attributes:
         watch: whether the app's files are watched.
-        since: when reading the server's plan began, in nanoseconds since the epoch: what was saved later is read again.
-        home: the working folder then, from which files are named: a plugin may have gone elsewhere.
-        listening: where the app is to listen instead of where its file says.
+        since: when the first read of the plan began, in nanoseconds since the epoch: later saves are read again.
+        home: the working folder then, which names of files are relative to: a plugin may have changed it.
+        listening: replaces the addresses of the file.
 
     """
 
@@ -55,12 +55,12 @@ class Wishes:
 
 
 class Reloader:
-    """Reloads a server's plan, and says in a line what that changed, or in full what is wrong with it.
+    """Reloads a server's plan, and prints the changes in one line, or all problems.
 
     Args:
-        server: at work.
-        record: says what it serves.
-        asked: is set when a reload is asked for.
+        server: that runs.
+        record: of what it serves.
+        asked: set when a reload is requested.
         wishes: of the command.
 
     """
@@ -78,12 +78,12 @@ class Reloader:
         self._installed = frozenset(installed_plugins(server.plan))
 
     async def begin(self) -> None:
-        """Look at the files as they are before the server starts: what is saved from now on is a reason to reload."""
+        """Read the state of the files before the server starts: later saves cause a reload."""
         with standing("the app's files cannot be looked at"):
             await self._follow(AppFiles.of(self._server.plan))
 
     async def run(self) -> None:
-        """Reload whenever there is a reason to; never ends by itself, whatever fails."""
+        """Reload whenever there is a reason; never ends by itself, whatever fails."""
         while True:
             done = False
             with standing(KEPT):
@@ -95,7 +95,7 @@ class Reloader:
                 await asyncio.sleep(_AGAIN)
 
     async def _reason(self) -> None:
-        """Wait until a reload is asked for, or a file has changed."""
+        """Wait until a reload is requested, or a file has changed."""
         reasons: list[asyncio.Task[Any]] = [unseen_task(self._asked.wait())]
         if self._wishes.watch:
             reasons.append(unseen_task(self._change()))
@@ -120,7 +120,7 @@ class Reloader:
             await asyncio.sleep(_AGAIN)
 
     async def _are_own(self) -> bool:
-        """Return whether what has changed is what this process has written; then it is known from now on."""
+        """Return whether this process has written the changes itself; then they are known from now on."""
         stamps = await self._files.look()
         moved = [file for file in stamps.keys() | self._stamps.keys() if stamps.get(file) != self._stamps.get(file)]
         if not all(file in self._files.data and is_own(file) for file in moved):
@@ -163,10 +163,10 @@ class Reloader:
         self._installed = frozenset(installed_plugins(plan))
 
     async def _load(self) -> Plan:
-        """Load the plan anew.
+        """Load the plan again.
 
-        What cannot be used, or takes something away, may be half of a save. It is believed when the files have been
-        left alone for a while, and read again if they have not.
+        A plan that cannot be used, or lacks something, may come from an incomplete save. It is accepted when the files
+        have not changed for a while, else read again.
 
         Raises:
             ConfigError: it cannot be used.
@@ -175,11 +175,11 @@ class Reloader:
         clock = asyncio.get_running_loop().time
         latest = clock() + HELD
         while True:
-            # What changes from here on is a reason of its own.
+            # Later changes are a separate reason for a reload.
             self._since, self._stamps = time_ns(), await self._files.look()
             plan: Plan | None = None
             try:
-                # Files are read in a thread, and only what has changed is imported: nobody waits for more than that.
+                # Files are read in a thread, and only changed ones are imported: the loop waits only for that.
                 before = self._server.plan
                 plan = await load_beside(before.config.file, before, self._wishes.listening)
                 if not await asyncio.to_thread(_takes_away, self._server.plan, plan) or await self._rests(latest):
@@ -193,7 +193,7 @@ class Reloader:
                     plan.registry.unload()
 
     async def _rests(self, latest: float) -> bool:
-        """Wait until the newest of the files is old enough to be whole; return whether all are as they were read."""
+        """Wait until the newest of the files is old enough to be complete; return whether all are as they were read."""
         clock = asyncio.get_running_loop().time
         newest = max((stamp[0] for stamp in self._stamps.values()), default=0)
         until = min(latest, clock() + CUT - max(0, time_ns() - newest) / 1e9)
@@ -206,8 +206,8 @@ class Reloader:
     async def _follow(self, files: AppFiles) -> None:
         """Watch other files from now on.
 
-        Those that were watched already are compared with what they were, and of the others those that were saved since
-        they were read count as changed.
+        Files watched before are compared with their earlier state; others count as changed if they were saved since
+        they were read.
         """
         known = {file: stamp for file, stamp in self._stamps.items() if files.cover(file)}
         new = {file: stamp for file, stamp in (await files.look()).items() if not self._files.cover(file)}
@@ -216,6 +216,6 @@ class Reloader:
 
 
 def _takes_away(old: Plan, new: Plan) -> bool:
-    """Return whether a plan lacks something that another one has, as it would if its file were cut off."""
+    """Return whether a plan lacks something that another one has, as it would with a truncated file."""
     changes = diff(old, new)
     return any(part.removed for part in changes.parts().values())

@@ -36,11 +36,11 @@ from signalpost.scalars import shorten
 from signalpost.server import Server
 from signalpost.words import printable
 
-_MANY = 10_000  # lists, mappings and other objects that are made before the collector looks at them
-_SAID_AFTER = 0.5  # seconds: nobody wonders yet
-_SAID_AGAIN = 5.0  # seconds between two looks at what is left
-_BLOCKED_AFTER = 1.0  # seconds in which any loop turns
-_MOST_SAID = 5  # things that are waited for, in one line
+_MANY = 10_000  # lists, mappings and other objects that are created before the collector runs
+_SAID_AFTER = 0.5  # seconds of a stop without a message
+_SAID_AGAIN = 5.0  # seconds between two checks of what is left
+_BLOCKED_AFTER = 1.0  # seconds in which any loop finishes a turn
+_MOST_SAID = 5  # items that are waited for, in one line
 _LONGEST = 200  # characters of one: clients choose the paths that they connect to
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
@@ -49,8 +49,8 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> Non
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
-        plan: to begin with.
-        log_level: of what is logged, the least.
+        plan: the first one.
+        log_level: the lowest level that is logged.
         wishes: for its reloads.
         show: whether the first page is opened in a browser.
 
@@ -58,7 +58,7 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> Non
         OperatorError: the server cannot start.
 
     """
-    open_streams()  # a plugin may have closed them as it was imported
+    open_streams()  # a plugin may have closed them on import
     configure_logging(log_level, masked_by_command())
     raise_limit(plan.config.limits.connections)
     signals = ProcessSignals()
@@ -72,23 +72,23 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> Non
 
 
 def calm_collector() -> None:
-    """Let the collector seldom come, and go no more through what is there by now.
+    """Make the garbage collector run rarely, and ignore all objects that exist now.
 
-    It would hold the loop up whenever much is allocated, as by a reload, or by a message of ten thousand lists. Nothing
-    of a client waits for it.
+    It would block the loop whenever much is allocated, e.g. by a reload, or by a message of ten thousand lists. Nothing
+    of a client depends on it.
     """
     gc.freeze()
     gc.set_threshold(_MANY, *gc.get_threshold()[1:])
 
 
 class ProcessSignals:
-    """Ctrl-C and SIGTERM: the first one asks for a stop, the second one ends the process. SIGHUP asks for a reload.
+    """Ctrl-C and SIGTERM: the first one requests a stop, the second one ends the process. SIGHUP requests a reload.
 
-    SIGHUP also comes when the terminal that the process was started from is closed. Then it asks for a stop, as it
-    would end any other program; a process that is to outlive its terminal is started without one, or with nohup.
+    SIGHUP also arrives when the terminal of the process is closed. Then it requests a stop, as it would end any other
+    program; a process that must outlive its terminal is started without one, or with nohup.
 
-    The handlers are plain ones, not the loop's: a plugin that blocks the loop must not block these. They stay to the
-    end of the process, since a thread of a plugin's may keep that waiting after the loop is closed.
+    The handlers are plain ones, not the loop's: a plugin that blocks the loop must not block these. They remain until
+    the end of the process, since a plugin's thread may delay that after the loop is closed.
     """
 
     def __init__(self) -> None:
@@ -97,16 +97,16 @@ class ProcessSignals:
         self._asked = False
         self._ask: Callable[[], object] | None = None
         self._has_terminal = _has_terminal()
-        self._awake = Event()  # the loop knows of the stop
+        self._awake = Event()  # the loop has seen the stop
 
     def install(self) -> None:
-        """Take the signals; in the main thread only."""
+        """Install the signal handlers; in the main thread only."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, self._hang_up)
 
     def event(self) -> asyncio.Event:
-        """Return what is set when the server is to stop. Needs a running loop."""
+        """Return the event that is set when the server must stop. Needs a running loop."""
         event = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -120,7 +120,7 @@ class ProcessSignals:
         return event
 
     def reload_event(self) -> asyncio.Event:
-        """Return what is set when a reload is asked for. Needs a running loop."""
+        """Return the event that is set when a reload is requested. Needs a running loop."""
         event = asyncio.Event()
         self._ask = partial(asyncio.get_running_loop().call_soon_threadsafe, event.set)
         if self._asked:
@@ -129,7 +129,7 @@ class ProcessSignals:
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         if self._has_terminal and not _has_terminal():
-            self._has_terminal = False  # the kernel and the shell may both say so, and that is one stop
+            self._has_terminal = False  # the kernel and the shell may both send it, which is one stop
             self._stop(number, frame)
             return
         self._asked = True
@@ -139,7 +139,7 @@ class ProcessSignals:
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         if self._told:
-            # Not an exception: it would have to find its way through whatever does not end.
+            # Not an exception: it would not get through code that does not end.
             os._exit(_KILLED_BY_SIGNAL + number)
         self._told = True
         if self._wake is not None:
@@ -148,14 +148,14 @@ class ProcessSignals:
                 Thread(target=self._say_if_blocked, daemon=True).start()
 
     def _say_if_blocked(self) -> None:
-        """Say what holds the loop up, if it does not turn: then nothing else can say so."""
+        """Print what blocks the loop, if it does: nothing else can do so then."""
         if not self._awake.wait(_BLOCKED_AFTER):
             where = place_of(sys._current_frames().get(main_thread().ident or 0))  # noqa: SLF001 - no other way
             click.echo(f"stopping: waits for {where}, which blocks everything else; Ctrl-C again ends it now", err=True)
 
 
 def _has_terminal() -> bool:
-    """Return whether there is a terminal that controls this process: one that is closed cannot be opened any more."""
+    """Return whether the process has a controlling terminal: a closed one cannot be opened any more."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -164,7 +164,7 @@ def _has_terminal() -> bool:
 
 
 async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bool) -> None:
-    """Serve a plan until a signal says stop; nothing but a start that fails ends it otherwise, or skips its stop."""
+    """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
     server = Server(plan, seams=Seams(observer=DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None))
     told, asked = signals.event(), signals.reload_event()
     record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
@@ -188,7 +188,7 @@ async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bo
 
 
 async def _stop(server: Server) -> None:
-    """Stop a server; if that takes longer than a moment, say what it waits for, and again when that is another."""
+    """Stop a server; if that takes longer than a moment, print what it waits for, and again when that changes."""
     stopping = unseen_task(server.stop())
     wait, before = _SAID_AFTER, ""
     while not (await asyncio.wait((stopping,), timeout=wait))[0]:
@@ -199,7 +199,7 @@ async def _stop(server: Server) -> None:
 
 
 def _say_what_is_left(server: Server, before: str) -> str:
-    """Return what a stop waits for, unless that is what was said before; return it."""
+    """Print what a stop waits for, unless it was printed before; return it."""
     found = server.under_way()
     what = ", ".join(printable(shorten(each, _LONGEST)) for each in found[:_MOST_SAID])
     more = f" and {len(found) - _MOST_SAID:,} more" if len(found) > _MOST_SAID else ""
@@ -210,7 +210,7 @@ def _say_what_is_left(server: Server, before: str) -> str:
 
 
 async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do the work; leave it off, and return so, when told to stop before it is done."""
+    """Run the work; cancel it if a stop is requested before it is done. Return False if it was cancelled."""
     working = unseen_task(work)
     waiting = unseen_task(told.wait())
     await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -225,7 +225,7 @@ async def _unless(told: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
 
 
 def _announce(plan: Plan, server: Server) -> None:
-    """Say where the server listens and what it has loaded."""
+    """Print where the server listens and what it has loaded."""
     endpoints = server.endpoints
     width = max(len(endpoint.name) for endpoint in endpoints)
     for endpoint in endpoints:
@@ -249,7 +249,7 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is listened
 
 
 def open_page(endpoints: Sequence[EndpointConfig]) -> None:
-    """Open the first http or https endpoint that has a port in a browser; say so, and go on, where there is none."""
+    """Open the first http or https endpoint with a port in a browser; if there is none, print that and continue."""
     served = [endpoint for endpoint in endpoints if not endpoint.scheme.websocket]
     pages = [endpoint for endpoint in served if not endpoint.socket]
     if not pages:
@@ -265,12 +265,12 @@ def open_page(endpoints: Sequence[EndpointConfig]) -> None:
     if not _has_browser():
         click.echo(f"note: --open: no browser is found here; the page is {url}")
         return
-    # A browser may take its time, and one that is told by BROWSER may stay; a server that stops waits for neither.
+    # A browser may be slow, and one set by BROWSER may not return; a server that stops waits for neither.
     Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _has_browser() -> bool:
-    """Return whether there is a browser with a window of its own: one in this terminal would be in the server's way."""
+    """Return whether there is a browser with its own window: one in this terminal would disturb the server."""
     try:
         browser = webbrowser.get()
     except webbrowser.Error:

@@ -1,4 +1,4 @@
-"""``signalpost schema``: what editors read, with the actions, settings and handlers of an app's plugins."""
+"""``signalpost schema``: the schema for editors, with the actions, settings and handlers of an app's plugins."""
 
 import json
 from pathlib import Path
@@ -17,9 +17,9 @@ SCHEMA_FILE = Path(RECORDS_FOLDER) / "routes.schema.json"
 
 
 def app_schema(file: Path) -> dict[str, Any]:
-    """Make the schema for the editor in which a routes.yaml is open; without that file, the one for any.
+    """Return the schema for editing a routes.yaml; without that file, the general one.
 
-    The file may have problems. As long as they leave open which plugins there are, any action may be theirs.
+    The file may have problems. If they leave the set of plugins unknown, any action is allowed.
     """
     registry = load_offers(file)
     try:
@@ -29,7 +29,7 @@ def app_schema(file: Path) -> dict[str, Any]:
 
 
 def write_schema(folder: Path, schema: dict[str, Any]) -> Path:
-    """Write the schema where the first line of the folder's routes.yaml names it; return its name.
+    """Write the schema to the file named in the first line of the folder's routes.yaml; return its name.
 
     Raises:
         OperatorError: it cannot be written.
@@ -50,7 +50,7 @@ def write_schema(folder: Path, schema: dict[str, Any]) -> Path:
 
 
 def schema_text(schema: dict[str, Any]) -> str:
-    """Write a schema for people to look at, too."""
+    """Return the schema as text, also readable for people."""
     return json.dumps(schema, indent=2, ensure_ascii=False)
 
 

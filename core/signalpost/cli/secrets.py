@@ -1,4 +1,4 @@
-"""Keeps secrets out of what a command prints, whoever prints it: tables, the log, tracebacks, plugins."""
+"""Hides secrets in everything that a command prints, whatever the source: tables, the log, tracebacks, plugins."""
 
 import sys
 from collections import deque
@@ -13,12 +13,12 @@ from signalpost.places import SourceMap
 
 Masked = Callable[[str], str]
 
-# How many configurations' secrets are hidden: after a reload, what runs on may still log those of the one before.
+# How many configurations' secrets are hidden: after a reload, running code may still log those of the one before.
 _REMEMBERED = 3
 
 
 class Hiding:
-    """Stands between a process and its output, from the moment on that it is made."""
+    """Filters the output of a process from its creation on."""
 
     def __init__(self) -> None:
         self._masks: deque[Masked] = deque(maxlen=_REMEMBERED)
@@ -31,56 +31,56 @@ class Hiding:
             self._masks.append(source.masked)
 
     def masked(self, text: str) -> str:
-        """Put ``!secret name`` in the place of every secret of a text."""
+        """Replace every secret in a text by ``!secret name``."""
         for mask in self._masks:
             text = mask(text)
         return text
 
     def end(self) -> None:
-        """Give the process its own streams back."""
+        """Restore the process's own streams."""
         sys.stdout, sys.stderr = self._streams
 
 
 class _MaskedStream(StreamProxy):
-    """A text stream that hides secrets in each piece it is given, and is the stream behind it in all else."""
+    """A text stream that hides secrets in each piece written, and otherwise behaves like the stream behind it."""
 
     def __init__(self, stream: TextIO, masked: Masked) -> None:
         super().__init__(stream)
         self._masked = masked
 
     def write(self, text: str) -> int:
-        """Write a text; its length is that of the text as given."""
+        """Write a text; the returned length is that of the text as given."""
         self._stream.write(self._masked(text))
         return len(text)
 
 
 @contextmanager
 def hiding(ctx: click.Context) -> Iterator[None]:
-    """Hide, while a command runs, the secrets of everything that it is told of by `hide`."""
+    """Hide, while a command runs, the secrets of all configurations passed to `hide`."""
     ctx.obj = found = Hiding()
     try:
         yield
     except (SystemExit, click.exceptions.Exit, click.ClickException):
         found.end()
         raise
-    # After any other exception it is left as it is, for the traceback that follows.
+    # After any other exception it stays active, for the traceback that follows.
     found.end()
 
 
 def hide(source: SourceMap) -> None:
-    """Hide the secrets of a configuration from what the running command prints."""
+    """Hide the secrets of a configuration in the output of the running command."""
     if found := _current():
         found.hide(source)
 
 
 def masked(text: str) -> str:
-    """Put ``!secret name`` in the place of every secret of a text that is about to be printed."""
+    """Replace every secret in a text that is about to be printed by ``!secret name``."""
     found = _current()
     return found.masked(text) if found else text
 
 
 def masked_by_command() -> Masked:
-    """Return what does `masked` for the command that runs, in every thread."""
+    """Return the function behind `masked` for the running command, in every thread."""
     found = _current()
     return found.masked if found else str
 
@@ -91,5 +91,5 @@ def _current() -> Hiding | None:
 
 
 def _masked_stream(stream: TextIO | None, masked: Masked) -> TextIO:
-    """Stand before a stream; there is none if whoever started the process has closed it."""
+    """Wrap a stream; there is none if the parent process has closed it."""
     return cast("TextIO", stream if stream is None else _MaskedStream(stream, masked))

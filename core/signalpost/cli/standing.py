@@ -1,6 +1,6 @@
-"""The one guard around what a server does besides serving: watching, reading, printing, keeping its record.
+"""The one guard around a server's side tasks: watching, reading, printing, writing its record.
 
-None of that is a reason to end the server, nor to skip a step of its stop; whatever fails of it is logged.
+A failure of these must not end the server, or skip a step of its stop; it is logged.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ LOG = logging.getLogger(__name__)
 
 @contextmanager
 def standing(what: str) -> Iterator[None]:
-    """Log whatever is raised in a block, and go on behind it; only what ends the task that runs it gets through.
+    """Log whatever is raised in a block, and continue after it; only what ends the running task passes.
 
     Args:
-        what: was being done, for the log: "the files cannot be watched".
+        what: describes the failure in the log: "the files cannot be watched".
 
     """
     try:
         yield
-    except BaseException as error:  # a library's panic, a plugin's SystemExit: none of them is ours to end of
+    except BaseException as error:  # a library's panic, a plugin's SystemExit: neither may end the server
         if is_ending(error):
             raise
         LOG.exception("%s; the server goes on", what)
 
 
 def is_ending(error: BaseException) -> bool:
-    """Return whether an error is that the task that runs is cancelled, rather than that something in it was."""
+    """Return whether an error means that the running task is cancelled, instead of something in it."""
     return isinstance(error, asyncio.CancelledError) and is_cancelled()

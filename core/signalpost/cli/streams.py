@@ -1,8 +1,8 @@
-"""The three standard streams: all there, whatever the process was started with, and none of them ends a server.
+"""The three standard streams: always open, however the process was started, and none of them ends a server.
 
-A descriptor that was closed (``run >&-``) would be the next socket's, and libuv aborts when it is given one of the
-three; so it leads to nowhere instead. A pipe whose reader has gone, or a disk that is full, is no reason to stop
-serving: what cannot be written is left out, and that is said once.
+A closed descriptor (``run >&-``) would be reused for the next socket, and libuv aborts if it gets one of the three; so
+it is opened on the null device instead. A pipe without a reader, or a full disk, must not stop the server: what cannot
+be written is dropped, and that is logged once.
 """
 
 import contextlib
@@ -19,9 +19,10 @@ _NAMES = ("stdin", "stdout", "stderr")
 
 
 def open_streams() -> None:
-    """Open those standard streams that are closed; called before anything else is opened, and after imports of plugins.
+    """Open closed standard streams; called before anything else is opened, and after imports of plugins.
 
-    What a stream's encoding lacks, or what is no text at all (a file's name that is not UTF-8), is written as escapes.
+    Characters that a stream's encoding lacks, or invalid text (a file's name that is not UTF-8), are written as
+    escapes.
     """
     for descriptor, name in enumerate(_NAMES):
         with suppress(OSError):
@@ -35,11 +36,11 @@ def open_streams() -> None:
 
 
 def _open_nowhere(descriptor: int) -> None:
-    """Let a descriptor that is closed lead to nowhere."""
+    """Open a closed descriptor on the null device."""
     try:
         os.fstat(descriptor)
     except OSError:
-        nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, so most often this one
+        nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest free one, so usually this one
         if nowhere != descriptor:
             os.dup2(nowhere, descriptor)
             os.close(nowhere)
@@ -47,7 +48,7 @@ def _open_nowhere(descriptor: int) -> None:
 
 
 class StreamProxy:
-    """A text stream that writes in its own way (`write`), and is the stream behind it in all else."""
+    """A text stream with its own `write`, which otherwise behaves like the stream behind it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -66,11 +67,11 @@ class StreamProxy:
 
 
 class LastingStream(StreamProxy):
-    """A text stream whose writing never fails, and which is the stream behind it in all else.
+    """A text stream whose writes never fail, and which otherwise behaves like the stream behind it.
 
     Args:
         stream: behind it.
-        name: what the log calls it.
+        name: of the stream in the log.
 
     """
 
@@ -78,21 +79,21 @@ class LastingStream(StreamProxy):
         super().__init__(stream)
         self._name = name
         self._failing = False
-        self._waits = False  # whether something was taken since, and not refused yet
+        self._waits = False  # whether a write has succeeded since the last failure
 
     def write(self, text: str) -> int:
-        """Write a text, or leave it out."""
+        """Write a text, or drop it."""
         if self._try(self._stream.write, text):
             self._waits = True
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits, if that can be written."""
+        """Flush, if that is possible."""
         if self._try(self._stream.flush) and self._waits:
             self._failing = self._waits = False
 
     def end(self) -> None:
-        """Write what waits; what cannot be written is given up, so that the process does not fail of it at its end."""
+        """Flush; drop what cannot be written, so that the process does not fail at its end."""
         self.flush()
         if self._failing:
             with suppress(OSError, ValueError):
@@ -104,11 +105,11 @@ class LastingStream(StreamProxy):
     def _try(self, write: Any, *arguments: Any) -> bool:
         try:
             write(*arguments)
-        except TypeError:  # who writes bytes is told so as ever: click asks in that way what a stream takes
+        except TypeError:  # a writer of bytes gets the error as usual: click tests a stream that way
             raise
         except Exception as error:  # noqa: BLE001 - gone, full, closed, or whatever a plugin has put there
             if not self._failing:
-                self._failing = True  # before it is said, since that may come back here
+                self._failing = True  # before the log line, which may come back here
                 reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
                 LOG.warning("%s cannot be written (%s): what is printed there is lost", self._name, reason.lower())
             return False
@@ -117,7 +118,7 @@ class LastingStream(StreamProxy):
 
 @contextmanager
 def lasting_streams() -> Iterator[None]:
-    """Let nothing that is printed in a block fail, whoever prints it."""
+    """Make all output in a block unable to fail, whatever prints it."""
     before = sys.stdout, sys.stderr
     lasting = LastingStream(before[0], "standard output"), LastingStream(before[1], "standard error")
     sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", lasting)
@@ -134,7 +135,7 @@ _OUT, _ERR = 1, 2
 
 @contextlib.contextmanager
 def plugins_print_to_stderr() -> Iterator[None]:
-    """Lead stdout to stderr for the length of a block, also for what writes to the descriptor or inherits it."""
+    """Redirect stdout to stderr for the length of a block, also for writes to the descriptor and child processes."""
     _flush()
     saved = _led_away()
     try:
@@ -147,7 +148,7 @@ def plugins_print_to_stderr() -> Iterator[None]:
 
 
 def end_output() -> None:
-    """Lead stdout to stderr from now on: the command has said all, and what plugins do at exit is no part of that."""
+    """Redirect stdout to stderr from now on: the command's output is complete, without what plugins print at exit."""
     _flush()
     sys.stdout = sys.stderr
     saved = _led_away()
@@ -156,7 +157,7 @@ def end_output() -> None:
 
 
 def _led_away() -> int | None:
-    """Point the descriptor of stdout to stderr, and return what it was; None where either is closed."""
+    """Redirect the descriptor of stdout to stderr, and return the old one; None if either is closed."""
     try:
         saved = os.dup(_OUT)
     except OSError:

@@ -1,7 +1,7 @@
-"""A trial: a message on its way through a plan, with clients that are only imagined.
+"""A trial: sends a message through a plan, with simulated clients.
 
-Everything is real but the sockets: hub, sessions, schemas, actions, state. What plugins would do is done only if it is
-asked for, since nobody knows what else they do.
+Everything is real except the sockets: hub, sessions, schemas, actions, state. Plugins' code runs only on request, since
+its side effects are unknown.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ from signalpost.state.state import State
 from signalpost.websocket.frames import Opcode
 
 NOT_CALLED = "not called"
-"""The outcome of a step that is a plugin's."""
+"""The outcome of a step of a plugin."""
 
 FAILED = "failed"
-"""In place of an answer."""
+"""In place of a response."""
 
 _LOG = logging.getLogger(__name__)
 _CALLS = "--call calls it, and starts the plugins first"
@@ -53,7 +53,7 @@ _LENGTH_16, _LENGTH_64 = 126, 127
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A step that was taken; the fields are those that a `Trace` is told. A plugin's may have been left out."""
+    """A step that ran; the fields are those of a `Trace` call. A plugin's step may have been left out."""
 
     name: str
     where: str
@@ -63,12 +63,12 @@ class Taken:
 
 @dataclass(slots=True)
 class Outcome:
-    """What has happened.
+    """The results of a trial.
 
     Attributes:
-        steps: in the order in which they were done; empty where there are no actions.
-        left_out: what of plugins would have been called, and how it would be: a sentence each.
-        log: lines of the server's log, but for those of ``log`` steps.
+        steps: in the order in which they ran; empty without actions.
+        left_out: plugins' code that would have been called, and how to call it: a sentence each.
+        log: lines of the server's log, without those of ``log`` steps.
 
     """
 
@@ -77,7 +77,7 @@ class Outcome:
     log: list[str] = field(default_factory=list)
 
     def trace(self, step: str, where: str, values: Any, outcome: Any) -> None:
-        """Keep a step."""
+        """Record a step."""
         self.steps.append(Taken(step, where, values, outcome))
 
 
@@ -87,8 +87,8 @@ class Trial:
     Args:
         plan: of the app.
         endpoint: where all clients are connected.
-        state: what actions and handlers find there.
-        call: whether code of plugins is called; then they are started first, and shut down in the end.
+        state: for actions and handlers.
+        call: whether plugins' code is called; then they are started first, and shut down at the end.
 
     Attributes:
         outcome: what has happened since the message was sent.
@@ -98,7 +98,7 @@ class Trial:
     def __init__(self, plan: Plan, endpoint: EndpointConfig, state: dict[str, Any], *, call: bool) -> None:
         self._endpoint = endpoint
         self._call = call
-        if not call:  # the filters of plugins are code, too
+        if not call:  # the filters of plugins are plugins' code, too
             plan = replace(plan, filters=None)
         self._node = Node(plan, Hub(lambda _: None), State(state))
         self._sessions: dict[str, Session] = {}
@@ -107,25 +107,25 @@ class Trial:
 
     @property
     def clients(self) -> tuple[Client, ...]:
-        """All that are connected, in the order in which they came."""
+        """All connected clients, in the order in which they connected."""
         return tuple(self._node.hub.clients.values())
 
     @property
     def state(self) -> dict[str, Any]:
-        """What actions and handlers find."""
+        """The state for actions and handlers."""
         return dict(self._node.shared.state.view)
 
     def resolve(self, path: str) -> ResolvedPath | None:
-        """Find the signal of a path; None if the path is refused."""
+        """Return the signal of a path; None if the path is rejected."""
         return self._node.generation.table.resolve(self._endpoint.name, path)
 
     def canonical_path(self, path: str) -> str:
-        """Bring a target's path to the spelling of clients' paths."""
+        """Convert a target's path to the spelling of clients' paths."""
         return self._node.generation.table.canonical_path(path)
 
     @asynccontextmanager
     async def running(self, clients: Iterable[Imagined]) -> AsyncIterator[None]:
-        """Start the plugins, if they are called at all, and connect clients; shut the plugins down in the end.
+        """Start the plugins, if they are called at all, and connect clients; shut the plugins down at the end.
 
         Raises:
             OperatorError: a plugin cannot start, or a client cannot be connected.
@@ -143,10 +143,10 @@ class Trial:
                 await self._node.stop()
 
     async def connect(self, imagined: Imagined) -> Client:
-        """Connect a client, and do what its signal does then.
+        """Connect a client, and run what its signal does then.
 
         Raises:
-            OperatorError: no signal takes its path, or its id is taken.
+            OperatorError: no signal serves its path, or its id exists already.
 
         """
         resolved = self.resolve(imagined.path)
@@ -172,11 +172,11 @@ class Trial:
         return client
 
     def decide(self, sender: Client, message: ClientMessage, rule: SignalRule) -> Decision:
-        """Decide what becomes of a message, as the server does.
+        """Decide what happens to a message, as the server does.
 
         Args:
-            sender: whose message it is.
-            message: that the schema has let pass.
+            sender: of the message.
+            message: that the schema accepted.
             rule: of the plan, for the sender's path.
 
         """
@@ -186,7 +186,7 @@ class Trial:
         return decision
 
     def left_out(self, sender: Client, message: ClientMessage, decision: Decision) -> tuple[str, ...]:
-        """Return the paths of clients elsewhere whose signals do not take a message that is to be re-broadcast."""
+        """Return the paths of clients elsewhere whose signals do not accept a message that is to be re-broadcast."""
         guard = self._node.broadcaster.guard
         if guard is None or not isinstance(decision, Deliver) or decision.target.path or decision.target.client:
             return ()
@@ -195,15 +195,15 @@ class Trial:
         return tuple(dict.fromkeys(client.path for client in others if client.ward in refused))
 
     async def send(self, sender: Client, text: str) -> None:
-        """Let a client send a text frame, and wait until everything that follows from it has been done."""
+        """Send a text frame as a client, and wait until all its consequences are done."""
         with self._afresh():
             self._sessions[sender.id].receive(int(Opcode.TEXT), text.encode(errors="surrogatepass"))
             await self._finish()
 
     async def ask(self, rule: RouteRule, request: WebRequest, params: Params) -> Any:
-        """Let somebody ask for a route that does actions, and wait until everything is done.
+        """Request a route with actions, and wait until everything is done.
 
-        A handler that a step calls is left out in any case: it would need a request of the web server's.
+        A handler called by a step is always left out: it would need a request of the web server.
 
         Returns:
             A `signalpost.actions.execution.Response`; None without one; and `FAILED` if a step failed.
@@ -232,7 +232,7 @@ class Trial:
 
     @contextmanager
     def _afresh(self) -> Iterator[None]:
-        """Forget what clients have received so far, and keep what happens now."""
+        """Discard what clients have received so far, and record what happens now."""
         self._node.hub.flush()
         for transport in self._transports.values():
             transport.written.clear()
@@ -241,7 +241,7 @@ class Trial:
             yield
 
     def received(self, client: str) -> list[str]:
-        """Return the texts that a client has been sent since the message was sent, and how it was closed."""
+        """Return the texts that a client has received since the message was sent, and how it was closed."""
         return list(_texts(bytes(self._transports[client].written)))
 
     async def _finish(self) -> None:
@@ -249,10 +249,10 @@ class Trial:
             await asyncio.wait(tuple(self._node.running))
         self._node.hub.flush()
 
-    # What stands in the place of a rule's own actions and handler
+    # Replacements for a rule's own actions and handler
 
     def _traced(self, rule: SignalRule) -> SignalRule:
-        """Return a rule whose steps are noted, and whose plugins' code is left out unless it is to be called."""
+        """Return a rule whose steps are recorded, and whose plugins' code is left out unless it is to be called."""
         if rule.filters is not None and not self._call:
             self._leave_out(f"the filters of plugins; {_CALLS}")
             rule = replace(rule, filters=None)
@@ -271,7 +271,7 @@ class Trial:
         return replace(rule, reaction=reaction, connected=connected)
 
     def _without_code(self, program: Any, *, handlers: bool = True) -> Any:
-        """Return a program without what is a plugin's, unless that is to be called; handlers may be left out always."""
+        """Return a program without plugins' code, unless that is to be called; handlers may always be left out."""
         return replace(program, steps=tuple(self._step(step, handlers=handlers) for step in program.steps))
 
     def _step(self, step: Step, *, handlers: bool) -> Step:
@@ -298,7 +298,7 @@ class Trial:
 
 
 class _Traced:
-    """A list of actions whose steps are noted in what happens in a trial (`signalpost.signals.rule.Program`)."""
+    """A list of actions whose steps are recorded in the outcome of a trial (`signalpost.signals.rule.Program`)."""
 
     def __init__(self, program: Any, trial: Trial) -> None:
         self._program = program
@@ -315,20 +315,20 @@ class _Traced:
 
 
 class _Recording(RecordingTransport):
-    """The transport of an imagined client, and what its session tells its connection: it keeps what is written."""
+    """The transport of a simulated client, and the source for its session: records what is written."""
 
     def read_on(self, on: bool) -> None:
-        """Go on, or pause; a client that sends one message is not paused."""
+        """Do nothing; a client that sends one message is not paused."""
 
     def note_waiting(self, change: int) -> None:
-        """Count what waits; nobody else is there."""
+        """Do nothing; there are no other clients to protect."""
 
     def charge(self, seconds: float) -> None:
-        """Count work; a client that sends one message has all it needs."""
+        """Do nothing; a client that sends one message has no limit."""
 
 
 def _texts(data: bytes) -> Iterator[str]:
-    """Read what a server has written to one client: whole frames without masks (RFC 6455 section 5.2)."""
+    """Decode what a server has written to one client: whole frames without masks (RFC 6455 section 5.2)."""
     while data:
         opcode, length, start = data[0] & 0x0F, data[1], 2
         if length in (_LENGTH_16, _LENGTH_64):
@@ -344,7 +344,7 @@ def _texts(data: bytes) -> Iterator[str]:
 
 @contextmanager
 def _listening(lines: list[str]) -> Iterator[None]:
-    """Keep the warnings and errors of the server's log."""
+    """Record the warnings and errors of the server's log."""
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,4 +1,4 @@
-"""``signalpost try``: a message's way through decoding, schema, decision and actions, and who receives what."""
+"""``signalpost try``: a message's way through decoding, schema, decision and actions, and what each client receives."""
 
 import asyncio
 from collections.abc import Iterator
@@ -34,10 +34,10 @@ Facts = Iterator[tuple[str, str]]
 
 
 def try_message(plan: Plan, question: Question) -> None:
-    """Print what becomes of a message, or of a request.
+    """Print what happens to a message, or to a request.
 
     Raises:
-        OperatorError: there is no such path or endpoint, or no client can be connected where one is to be.
+        OperatorError: there is no such path or endpoint, or a client cannot be connected.
 
     """
     if not question.path.startswith("/"):
@@ -110,7 +110,7 @@ def _before(rule: SignalRule, sender: Client) -> Facts:
 
 
 def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
-    """Return what becomes of a message up to the point where actions or handlers take it."""
+    """Return what happens to a message up to the point where actions or handlers receive it."""
     if rule.config.format is MessageFormat.RAW:
         yield "decode", "nothing: raw frames are relayed as they are"
         return

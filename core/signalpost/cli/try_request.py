@@ -1,4 +1,4 @@
-"""``signalpost try --method``: a request's way through a route and its actions, and who receives what."""
+"""``signalpost try --method``: a request's way through a route and its actions, and what each client receives."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def try_request(plan: Plan, question: Question, method: str) -> None:
-    """Print what becomes of a request.
+    """Print what happens to a request.
 
     Args:
         plan: of the app.
@@ -36,7 +36,7 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
         method: of HTTP.
 
     Raises:
-        OperatorError: no route takes it, or no client can be connected where one is to be.
+        OperatorError: no route serves it, or a client cannot be connected.
 
     """
     path, _, query = question.path.partition("?")
@@ -88,7 +88,7 @@ def _default_others(trial: Trial, sockets: list[EndpointConfig]) -> Iterator[Ima
 # What happens, in words
 
 _REFUSED = object()
-"""In place of what a body holds."""
+"""In place of a body's value."""
 
 Facts = list[tuple[str, str]]
 
@@ -103,7 +103,7 @@ def _before(plan: Plan, taker: Contender[RouteRule]) -> Facts:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a request asks for, as a route has it."""
+    """The parameters of a request, as the route sees them."""
 
     params: Params
     query: Mapping[str, Any]
@@ -111,7 +111,7 @@ class _Asked:
 
 
 def _judged(rule: RouteRule, params: Params, query: str) -> _Asked | str:
-    """Return what the schemas for a path and a query make of both; or a text, that they are refused."""
+    """Return the values of the path and the query after their schemas; or a text if these reject them."""
     values: Mapping[str, Any] = read_query(query)
     facts: Facts = []
     try:
@@ -127,7 +127,7 @@ def _judged(rule: RouteRule, params: Params, query: str) -> _Asked | str:
 
 
 def _read(rule: RouteRule, method: str, text: str) -> tuple[Any, Facts]:
-    """Read a request's JSON body and judge it; return what it holds, or that it is refused, and what to say of it."""
+    """Read and validate a request's JSON body; return its value, or that it is rejected, and words about it."""
     if rule.do is None and rule.handler is None:
         return None, [("answer", "what the file or the template gives")]
     try:

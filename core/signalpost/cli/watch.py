@@ -1,13 +1,12 @@
-"""Which files make up an app, and when they have changed.
+"""The files of an app, and when they have changed.
 
-The system tells when something happens in a folder; whether that is a change is for the files themselves to say: by
-time, size, inode and mode. So it does not matter how an editor saves: in place, by renaming another file over this one,
-or by turning a symbolic link elsewhere. Folders are looked into, never files held: a folder that is replaced is found
-again. Of a folder only that counts which the app is read from, Python of plugins and YAML of what is included: programs
-keep logs, databases and caches beside those.
+The system reports events in a folder; the files themselves show whether they changed: by time, size, inode and mode. So
+it does not matter how an editor saves: in place, by renaming another file over this one, or by changing a symbolic
+link. Folders are watched, never files: a folder that is replaced is found again. Only the app's own files in a folder
+count, Python of plugins and included YAML: programs write logs, databases and caches beside those.
 
-A change counts when the file has been left alone. One that goes on changing holds no other's change back, and one that
-has reloads follow each other without end is waited for longer.
+A change counts when the file has stopped changing. A file that keeps changing does not delay the changes of others, and
+one that causes reloads again and again is waited for longer.
 """
 
 import asyncio
@@ -37,24 +36,25 @@ QUIET = 0.1
 """Seconds without a further change after which a burst is over: a checkout, or an editor that saves several files."""
 
 LOOK = 1_000
-"""Milliseconds between two looks at the files when the system tells nothing (some network file systems never do)."""
+"""Milliseconds between two checks of the files without a report of the system (some network file systems never send
+any)."""
 
 PATIENCE = 2.0
-"""Seconds for which files that go on changing hold back the changes of others."""
+"""Seconds for which files that keep changing delay the changes of others."""
 
 OPEN = 10.0
-"""Seconds without a change for which a file that somebody has open to write is waited for."""
+"""Seconds without a change for which a file that is open for writing is waited for."""
 
 BURST, WITHIN = 10, 10.0
-"""How many reloads a file may cause in so many seconds."""
+"""How many reloads a file may cause in this many seconds."""
 
 REST, RECOVERY = 5.0, 60.0
-"""Seconds for which a file that causes more must be left alone, until it has caused none for so many seconds."""
+"""Seconds for which a file that causes more must not change, until it has caused none for this many seconds."""
 
-_GRAIN = 20_000_000  # nanoseconds by which a file's times may be behind the clock, and then some
+_GRAIN = 20_000_000  # nanoseconds by which a file's times may be behind the clock, with a margin
 _CODE = ".py"
 _NOISE = ("~", ".pyc", ".swp", ".swx", ".tmp")
-_VIM_TRIES = "4913"  # a file that Vim makes to see whether it may
+_VIM_TRIES = "4913"  # a file that Vim creates to test whether it may
 
 Stamp = tuple[int, int, int, int]
 """Time of the last change in nanoseconds, size, inode, mode."""
@@ -65,10 +65,10 @@ T = TypeVar("T")
 
 
 class Pace:
-    """How long a file must be left alone before its change counts.
+    """How long a file must be unchanged before its change counts.
 
     Args:
-        clock: seconds; `time.monotonic`.
+        clock: returns seconds; `time.monotonic`.
 
     """
 
@@ -78,7 +78,7 @@ class Pace:
         self._tired: set[Path] = set()
 
     def rest(self, file: Path) -> float:
-        """Return for how many seconds a file must be left alone."""
+        """Return for how many seconds a file must be unchanged."""
         now, times = self._clock(), self._caused.get(file, deque[float]())
         if file in self._tired and now - times[-1] < RECOVERY:
             return REST
@@ -97,7 +97,7 @@ class Pace:
         return REST
 
     def caused(self, files: Iterable[Path]) -> None:
-        """Note that changes of these files are the reason for a reload."""
+        """Note that changes of these files caused a reload."""
         now = self._clock()
         for file in files:
             self._caused.setdefault(file, deque(maxlen=BURST)).append(now)
@@ -108,9 +108,9 @@ class AppFiles:
     """The files of an app.
 
     Attributes:
-        files: absolute; there or not. A folder among them stands for the YAML files below it.
-        code: folders that stand for the Python files below them; absolute.
-        data: of the files, those that plugins alone have read, as they were imported.
+        files: absolute; existing or not. A folder among them means the YAML files below it.
+        code: folders, meaning the Python files below them; absolute.
+        data: the files that only plugins have read, during their import.
 
     """
 
@@ -120,7 +120,7 @@ class AppFiles:
 
     @classmethod
     def of(cls, plan: Plan) -> "AppFiles":
-        """Return the files that a plan was made of."""
+        """Return the files from which a plan was loaded."""
         templates = (file for rule in plan.routes for file in rule.templates)
         package = plan.registry.package
         data = package.data() if package is not None else frozenset()
@@ -128,7 +128,7 @@ class AppFiles:
         return cls(files | data, frozenset({plan.config.plugins.folder}), data - files)
 
     def and_of(self, files: Iterable[str]) -> "AppFiles":
-        """Return these and further ones, such as those that are at fault."""
+        """Return these and additional ones, such as those with problems."""
         more = frozenset(Path(os.path.abspath(file)) for file in files)  # noqa: PTH100 - keeps symlinks
         return AppFiles(self.files | more, self.code, self.data - more)
 
@@ -141,7 +141,7 @@ class AppFiles:
         )
 
     def stamps(self) -> Stamps:
-        """Tell of each file that is there what tells one state of it from another."""
+        """Return the stamp of each existing file, which distinguishes its states."""
         found: dict[Path, Stamp] = {}
         for file in self._each():
             with suppress(OSError, ValueError):
@@ -156,12 +156,12 @@ class AppFiles:
         yield from (file for file in self.files if not os.path.isdir(file))  # noqa: PTH112 - never raises
 
     def _trees(self) -> Iterator[tuple[Path, tuple[str, ...]]]:
-        """Yield the folders that are looked into, and by what names end that count there."""
+        """Yield the folders to search, each with the suffixes that count there."""
         yield from ((folder, (_CODE,)) for folder in self.code)
         yield from ((file, SUFFIXES) for file in self.files if os.path.isdir(file))  # noqa: PTH112 - never raises
 
     def _folders(self) -> set[Path]:
-        """Return all folders in which something may happen, as far as they are there."""
+        """Return all existing folders in which a change may happen."""
         found: set[Path] = set()
         for file in (*self.files, *self.code):
             found.add(next(parent for parent in file.parents if os.path.isdir(parent)))  # noqa: PTH112 - never raises
@@ -170,11 +170,11 @@ class AppFiles:
         return found
 
     async def changed(self, since: Stamps, pace: Pace | None = None) -> None:
-        """Wait until something is otherwise than `since`, and has been left alone for a moment.
+        """Wait until something differs from `since`, and has been unchanged for a moment.
 
         Args:
-            since: what the files were.
-            pace: says how long a moment is; the shortest one without it.
+            since: the earlier stamps of the files.
+            pace: determines the length of that moment; the shortest one without it.
 
         """
         pace = pace or Pace()
@@ -185,11 +185,11 @@ class AppFiles:
                 return
 
     async def look(self) -> Stamps:
-        """Return `stamps` without holding the loop up: a folder may hold very much, and a disk be slow."""
+        """Return `stamps` without blocking the loop: a folder may be very large, and a disk slow."""
         return await _apart(self.stamps)
 
     async def _told(self, since: Stamps) -> None:
-        """Wait until something is otherwise, woken by the system if that can be."""
+        """Wait until something differs, woken by the system if possible."""
         try:
             await self._woken(since)
         except BaseException as error:  # too many watches, a name that is not UTF-8, an odd file system, a panic
@@ -200,7 +200,7 @@ class AppFiles:
                 await asyncio.sleep(LOOK / 1_000)
 
     async def _woken(self, since: Stamps) -> None:
-        # Yields after `LOOK` at the latest, so that what has changed while it began is seen too.
+        # Yields after `LOOK` at the latest, so that a change during its start is seen too.
         events = awatch(
             *await _apart(self._folders),
             recursive=False,
@@ -216,7 +216,7 @@ class AppFiles:
                     return
 
     async def _settle(self, since: Stamps, pace: Pace) -> bool:
-        """Wait until what has changed is left alone; return whether it is a change then, for it may be undone."""
+        """Wait until changed files are unchanged for a while; return whether they differ then: it may be undone."""
         clock = asyncio.get_running_loop().time
         begun = clock()
         seen: dict[Path, tuple[Stamp | None, float]] = {}
@@ -238,7 +238,7 @@ class AppFiles:
 def later(stamps: Stamps, since: int) -> frozenset[Path]:
     """Return the files that may have been saved after a moment, in nanoseconds since the epoch.
 
-    By the time of the inode, which a file that is moved or copied to its place has of that moment, too.
+    This uses the time of the inode, which moving or copying a file to its place also updates.
     """
     found = set()
     for file in stamps:
@@ -249,10 +249,10 @@ def later(stamps: Stamps, since: int) -> frozenset[Path]:
 
 
 def is_written(file: Path) -> bool:
-    """Return whether somebody has a file open to write, as far as the system tells.
+    """Return whether a process has a file open for writing, as far as the system reports it.
 
-    Linux gives no lease to read such a file (fcntl(2), F_SETLEASE). It gives none of other users' files, nor on most
-    network file systems: then it is not known, and nobody is taken to write.
+    Linux grants no read lease for such a file (fcntl(2), F_SETLEASE). It grants none for other users' files either, nor
+    on most network file systems: then the answer is unknown, and counts as no.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
@@ -263,7 +263,8 @@ def is_written(file: Path) -> bool:
     except (OSError, ValueError):
         return False
     try:
-        # Who opens it meanwhile has a signal sent here, whose default would end the process; that of SIGURG does not.
+        # A process that opens it meanwhile causes a signal here, whose default would end the process; that of SIGURG
+        # does not.
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -277,13 +278,13 @@ def is_written(file: Path) -> bool:
 
 
 async def _rests(file: Path, seconds: float, pace: Pace) -> bool:
-    """Return whether a file that has not changed for so long has been left alone."""
+    """Return whether a file that has not changed for this long counts as settled."""
     if seconds < pace.rest(file):
         return False
     return seconds >= OPEN or not await _apart(is_written, file)
 
 
-# Its own, since plugins may have all threads of the loop's executor wait for something.
+# A separate thread, since plugins may block all threads of the loop's executor.
 _THREAD = ThreadPoolExecutor(1, "signalpost watch")
 
 
@@ -296,10 +297,10 @@ def _has_code(names: Iterable[str]) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Go through a folder and all below it, but for what programs keep there for themselves.
+    """Yield a folder and all below it, except what programs store there for themselves.
 
-    Of symbolic links those are followed that lead to Python: plugins are imported by them, too. Others may lead
-    anywhere, to folders that hold very much.
+    Symbolic links to Python are followed: plugins are imported through them, too. Others may lead anywhere, to very
+    large folders.
     """
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):

@@ -1,4 +1,4 @@
-"""What parts of a plan do, in words that all commands share."""
+"""Descriptions of the parts of a plan, shared by all commands."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from signalpost.signals.rule import RELAY, SignalRule
 
 
 def signal_does(rule: SignalRule) -> str:
-    """Return what becomes of a message: ``handler shout (chat)``, ``re-broadcast to everyone; connected: reply``."""
+    """Return what happens to a message: ``handler shout (chat)``, ``re-broadcast to everyone; connected: reply``."""
     lists = (("connected", rule.connected), ("disconnected", rule.disconnected))
     return "; ".join([_message_does(rule), *(f"{name}: {do}" for name, do in lists if do is not None)])
 
@@ -25,7 +25,7 @@ def _message_does(rule: SignalRule) -> str:
 
 
 def route_does(plan: Plan, rule: RouteRule) -> str:
-    """Return what a request gets: ``file web/index.html``, ``handler publish (publish)``."""
+    """Return what answers a request: ``file web/index.html``, ``handler publish (publish)``."""
     for kind, path in (("file", rule.config.file), ("static", rule.config.static), ("view", rule.config.view)):
         if path is not None:
             return f"{kind} {shown_file(plan, str(path))}"
@@ -33,12 +33,12 @@ def route_does(plan: Plan, rule: RouteRule) -> str:
 
 
 def action_does(action: object) -> str:
-    """Return what a job or a route does that has no page to show: ``handler tick (clock)``, ``if, broadcast``."""
+    """Return what a job or a route without a page runs: ``handler tick (clock)``, ``if, broadcast``."""
     return f"handler {action.name} ({action.plugin})" if isinstance(action, Handler) else str(action)
 
 
 def outline(steps: Iterable[StepConfig], depth: int = 0) -> Iterator[str]:
-    """Write a list of actions as it stands in the file, a line each: ``if: "{{ message }}"``."""
+    """Return a list of actions as in the file, one line each: ``if: "{{ message }}"``."""
     indent = "  " * depth
     for step in steps:
         yield f"{indent}{step.name}: {json.dumps(step.options, ensure_ascii=False, default=str)}"
@@ -49,12 +49,12 @@ def outline(steps: Iterable[StepConfig], depth: int = 0) -> Iterator[str]:
 
 
 def shown_file(plan: Plan, name: str) -> str:
-    """Name a file of the app from its folder, as routes.yaml does."""
+    """Return the name of a file of the app relative to its folder, as in routes.yaml."""
     return name.removeprefix(f"{plan.config.folder}/")
 
 
 def installed_plugins(plan: Plan) -> Iterator[str]:
-    """Say of each installed plugin where it was loaded from; drop-in plugins are files of the app."""
+    """Return from where each installed plugin was loaded; drop-in plugins are files of the app."""
     for plugin in plan.registry.plugins:
         if plugin.package:
             yield f"installed plugin {plugin.name}: {plugin.origin}"
@@ -69,7 +69,7 @@ def when(job: Job) -> str:
 
 
 def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
-    """Return the next `count` runs of a job: moments of a schedule in its zone; of a timer, when its first one is.
+    """Return the next `count` runs of a job: moments of a schedule in its zone; for a timer, its first delay.
 
     Raises:
         OperatorError: the system's time zone is needed and unknown.
@@ -77,6 +77,6 @@ def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
     """
     timing = job.timing
     if isinstance(timing, TimerTiming):
-        # A timer counts from the start of the server, which nobody knows yet.
+        # A timer counts from the start of the server, which is unknown yet.
         return ("at the start" if timing.on_start else f"first {timing.every * (timing.skip + 1):g} s after the start",)
     return tuple(f"{moment:%Y-%m-%d %H:%M:%S %Z}" for moment in next_runs(job, now, count)) or ("never again",)
