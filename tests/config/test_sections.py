@@ -173,3 +173,16 @@ def test_a_bad_cron_expression_is_a_problem_at_its_place_and_all_of_them_are_tol
 
 def test_a_plugins_folder_that_is_not_named_need_not_exist(config, app):
     assert config("plugins: {}").plugins.folder == app / "plugins"
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("handler: shout, parallel: 2.0, from_elsewhere: false", ("shout", 2, False)),
+        ("from_elsewhere: true", (None, 1, True)),
+        ("", (None, 1, None)),
+    ],
+)
+def test_plain_keys_of_a_signal_are_what_the_file_has(config, said, read):
+    signal = config(f"signals: [{{path: /chat, {said}}}]").signals[0]
+    assert (signal.handler, signal.parallel, signal.from_elsewhere) == read

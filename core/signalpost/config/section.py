@@ -8,8 +8,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from signalpost.places import Keys
 from signalpost.presence import is_file, is_folder, meant, reason
@@ -18,6 +19,13 @@ from signalpost.yaml.report import Report
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
+
+
+@cache
+def _plain_fields(config: type) -> tuple[tuple[str, type], ...]:
+    hints = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(config).items()}
+    kinds = {name: set(hint) - {type(None)} for name, hint in hints.items()}
+    return tuple((name, kind) for name, (kind, *more) in kinds.items() if not more and kind in (str, int, bool))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,17 @@ class Section:
         """Return one of the words of an enum."""
         value = self.data.get(name)
         return choices(value) if isinstance(value, str) and value in set(choices) else default
+
+    def plain(self, config: type) -> dict[str, Any]:
+        """Return what a dataclass takes as the file has it: the fields that are text, a whole number or a switch."""
+        found: dict[str, Any] = {}
+        for name, kind in _plain_fields(config):
+            value = self.data.get(name)
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)
+            if type(value) is kind and value != "":
+                found[name] = value
+        return found
 
     def mapping(self, name: str) -> Mapping[str, Any]:
         """Return a mapping as it is; empty if it is not given."""

@@ -66,24 +66,21 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
     disconnected = reader.steps(section, "disconnected", Place.DISCONNECTED)
     if path is None:
         return None
-    elsewhere = section.data.get("from_elsewhere")
     return SignalConfig(
         section.keys,
         path,
-        section.text("handler"),
-        schema,
-        section.choice("rebroadcast", Rebroadcast, Rebroadcast.EVERYONE),
-        _targets(section),
-        message_format,
-        bound,
+        schema=schema,
+        rebroadcast=section.choice("rebroadcast", Rebroadcast, Rebroadcast.EVERYONE),
+        targets=_targets(section),
+        format=message_format,
+        endpoints=bound,
         slow=_read_slow(section),
-        parallel=section.whole("parallel", 1),
         timeout=section.quantity("timeout", parse_duration),
         do=steps,
         connected=connected,
         disconnected=disconnected,
-        from_elsewhere=elsewhere if isinstance(elsewhere, bool) else None,
         protocols=_read_protocols(section),
+        **section.plain(SignalConfig),
     )
 
 
