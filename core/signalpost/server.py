@@ -10,9 +10,9 @@ from typing import Any
 
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
-from signalpost.delivery.backlog import ShedLog
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
+from signalpost.delivery.overload import ShedLog
 from signalpost.delivery.ring import open_writer
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.writers import Writer

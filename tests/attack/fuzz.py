@@ -50,7 +50,7 @@ from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.typed import FieldTypes
 from signalpost.jsontext import load
 from signalpost.paths import PathPattern, path_segments, path_text
-from signalpost.signals.forgery import frame_looks_like_the_server_s, text_looks_like_an_error
+from signalpost.signals.lookalike import frame_looks_like_the_server_s, text_looks_like_an_error
 from signalpost.signals.message import RejectedMessageError, read_message
 from signalpost.templates.compiler import Compiler
 from signalpost.templates.scope import Limits

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from signalpost.actions.builtin import BUILT_IN
 from signalpost.config.load import load_config, parse_config
 from signalpost.errors import ConfigError
-from signalpost.render import Style, render_problems
+from signalpost.problemtext import Style, render_problems
 
 SOUND = """\
 endpoints:

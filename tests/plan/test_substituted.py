@@ -8,7 +8,7 @@ import pytest
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
 from signalpost.plan.snapshot import snapshot, to_json
-from signalpost.render import Style, render_problems
+from signalpost.problemtext import Style, render_problems
 
 ENDPOINTS = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
 PLUGIN = """

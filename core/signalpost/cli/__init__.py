@@ -80,7 +80,7 @@ def check_command(file: str, style: str) -> None:
     """
     from signalpost.cli.loading import load
     from signalpost.cli.output import wants_colour
-    from signalpost.render import Style, count_problems, render_note, render_problems
+    from signalpost.problemtext import Style, count_problems, render_note, render_problems
 
     text = Style(style) is Style.TEXT
     try:

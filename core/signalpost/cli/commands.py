@@ -40,7 +40,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             from signalpost.cli.output import wants_colour
-            from signalpost.render import render_problems
+            from signalpost.problemtext import render_problems
 
             click.echo(render_problems(error.problems, colour=wants_colour(sys.stderr)), err=True)
         except (OperatorError, PluginError) as error:

@@ -22,7 +22,7 @@ from signalpost.foreign import unseen_task
 from signalpost.http.descriptors import raise_limit
 from signalpost.plan import Plan, diff, load_beside
 from signalpost.plugins.datafiles import is_own
-from signalpost.render import render_problems
+from signalpost.problemtext import render_problems
 from signalpost.server import Reloaded, Server
 
 KEPT = "not reloaded: the app goes on as it was"

@@ -30,7 +30,7 @@ from signalpost.plan import Plan, RouteRule
 from signalpost.signals.admission import Accept, ConnectRequest
 from signalpost.signals.decide import Answer, Decision, Deliver, Reject
 from signalpost.signals.elsewhere import document_of
-from signalpost.signals.forgery import looks_like_an_error
+from signalpost.signals.lookalike import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import Call, Do, Reaction, SignalRule
 from signalpost.signals.session import FORGED, Session

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
-from signalpost.delivery.backlog import Backlog
 from signalpost.delivery.client import Client
 from signalpost.delivery.outbox import Fate
+from signalpost.delivery.overload import Backlog
 from signalpost.delivery.publication import NO_PATH, Publication
 from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain

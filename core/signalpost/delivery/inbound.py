@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from signalpost.tally import Tally
+from signalpost.logthrottle import Tally
 from signalpost.units import format_size
 
 LOG = logging.getLogger(__name__)

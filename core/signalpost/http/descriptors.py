@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from signalpost.config.model import LimitsConfig
-from signalpost.tally import Tally
+from signalpost.logthrottle import Tally
 
 logger = logging.getLogger("signalpost.serving")
 

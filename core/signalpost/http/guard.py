@@ -18,7 +18,7 @@ from sanic.request import Request
 from signalpost.config.addresses import parse_host
 from signalpost.config.model import SAFE_METHODS, EndpointConfig
 from signalpost.http.remedies import let_in_origin, shown
-from signalpost.tally import LineTally, Tally
+from signalpost.logthrottle import LineTally, Tally
 from signalpost.websocket.handshake import HandshakeRejection, is_listed, is_own_page, read_authority, read_host
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from signalpost.http.crowd import Crowd
 from signalpost.http.descriptors import Descriptors
 from signalpost.http.known import KnownHeads
 from signalpost.http.turns import Turns
-from signalpost.tally import Tally
+from signalpost.logthrottle import Tally
 
 LOG = logging.getLogger(__name__)
 

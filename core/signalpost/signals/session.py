@@ -21,8 +21,8 @@ from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
-from signalpost.signals.forgery import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
+from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.message import ClientMessage, Ref, RejectedMessageError, read_message, read_value
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.overdue import Deadline, Handling, Overdue

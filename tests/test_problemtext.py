@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.errors import Problem
-from signalpost.render import Style, excerpt, render_problems
+from signalpost.problemtext import Style, excerpt, render_problems
 
 ECKO = Problem("routes.yaml", 14, 13, "signals[0].handler", 'no handler named "ecko"', "    handler: ecko  # loud", 4)
 

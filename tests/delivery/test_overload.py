@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.delivery.backlog import Backlog, ShedLog
+from signalpost.delivery.overload import Backlog, ShedLog
 from signalpost.memory import default_inbound, default_outboxes, memory_limits
 from signalpost.websocket.frames import CloseCode
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from signalpost.tally import Tally
+from signalpost.logthrottle import Tally
 from signalpost.units import format_size
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from signalpost.tally import FEW, PAUSE, LineTally, Tally
+from signalpost.logthrottle import FEW, PAUSE, LineTally, Tally
 
 
 def test_the_first_is_told_at_once_and_all_others_once_a_second():
