@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 import click
@@ -81,6 +81,12 @@ def show_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
         click.echo(f"{' ' * _INDENT}{shown}{' ' * _GAP}{first}".rstrip(), color=colour)
         for line in more:
             click.echo(f"{' ' * lead}{line}", color=colour)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """Print notes, a line for each."""
+    for note in notes:
+        click.echo(f"note: {note}")
 
 
 def _shown(text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from signalpost.cli.loading import load
-from signalpost.cli.output import show_table
+from signalpost.cli.output import show_notes, show_table
 from signalpost.cli.record import read_record
 from signalpost.cli.wording import next_moments
 from signalpost.config.model import TimerTiming
@@ -45,8 +45,7 @@ def show_plan(file: str, against: str | None) -> None:
     _show_changes(plan, changes)
     _show_jobs(plan)
     _show_overlaps(plan)
-    for note in plan.notes:
-        click.echo(f"note: {note}")
+    show_notes(plan.notes)
 
 
 def _since_running(plan: Plan) -> Changes:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from signalpost.cli.output import show_table
+from signalpost.cli.output import show_notes, show_table
 from signalpost.cli.wording import shown_file
 from signalpost.plan import Plan
 from signalpost.plugins.registry import Plugin
@@ -24,8 +24,7 @@ def show_plugins(plan: Plan) -> None:
             rows.append([*cells, *offer])
             cells = [""] * len(cells)
     show_table("", ("plugin", "version", "source", "hooks", "offers", "name", "used by"), rows)
-    for note in plan.plugin_notes:
-        click.echo(f"note: {note}")
+    show_notes(plan.plugin_notes)
 
 
 def _offers(plan: Plan, plugin: Plugin) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from signalpost.cli.logs import keep_log
-from signalpost.cli.output import wants_colour
+from signalpost.cli.output import show_notes, wants_colour
 from signalpost.cli.record import Recorder
 from signalpost.cli.secrets import hide
 from signalpost.cli.standing import standing
@@ -156,8 +156,7 @@ class Reloader:
         for line in installed_plugins(plan):
             if line not in self._installed:
                 click.echo(line)
-        for note in (*done.notes, *(note for note in plan.notes if note not in self._notes)):
-            click.echo(f"note: {note}")
+        show_notes((*done.notes, *(note for note in plan.notes if note not in self._notes)))
         sys.stdout.flush()
         self._notes = frozenset(plan.notes)
         self._installed = frozenset(installed_plugins(plan))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import click
 
-from signalpost.cli.output import show_table
+from signalpost.cli.output import show_notes, show_table
 from signalpost.cli.wording import action_does, next_moments, route_does, signal_does, when
 from signalpost.config.model import EndpointConfig
 from signalpost.jsonschemas.gate import SchemaGate
@@ -27,8 +27,7 @@ def show_routes(plan: Plan) -> None:
             for job in plan.jobs
         ]
         show_table("jobs", ("name", "when", "does", "next runs", "from"), rows)
-    for note in plan.notes:
-        click.echo(f"note: {note}")
+    show_notes(plan.notes)
 
 
 def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:

@@ -20,6 +20,7 @@ import click
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
 from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
+from signalpost.cli.output import show_notes
 from signalpost.cli.record import Recorder
 from signalpost.cli.reload import Reloader, Wishes
 from signalpost.cli.secrets import masked_by_command
@@ -240,8 +241,7 @@ def _announce(plan: Plan, server: Server) -> None:
     click.echo(f"{loaded}; Ctrl-C stops")
     for line in installed_plugins(plan):
         click.echo(line)
-    for note in plan.notes:
-        click.echo(f"note: {note}")
+    show_notes(plan.notes)
     sys.stdout.flush()
 
 

@@ -5,12 +5,11 @@ it is opened on the null device instead. A pipe without a reader, or a full disk
 be written is dropped, and that is logged once.
 """
 
-import contextlib
 import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
 LOG = logging.getLogger(__name__)
@@ -133,13 +132,13 @@ def lasting_streams() -> Iterator[None]:
 _OUT, _ERR = 1, 2
 
 
-@contextlib.contextmanager
+@contextmanager
 def plugins_print_to_stderr() -> Iterator[None]:
     """Redirect stdout to stderr for the length of a block, also for writes to the descriptor and child processes."""
     _flush()
     saved = _led_away()
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr):
             yield
     finally:
         if saved is not None:
@@ -172,5 +171,5 @@ def _led_away() -> int | None:
 
 def _flush() -> None:
     if sys.stdout is not None:
-        with contextlib.suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
             sys.stdout.flush()

@@ -291,12 +291,8 @@ _DIGITAL_SIGNATURE = x509.KeyUsage(
 
 def _general_names(hostnames: Iterable[str]) -> list[x509.GeneralName]:
     """Bring host names and addresses to the form of a certificate, each once; wildcards and impossible names go."""
-    names: list[x509.GeneralName] = []
-    for hostname in hostnames:
-        name = None if hostname in _WILDCARDS else _general_name(hostname)
-        if name is not None and name not in names:
-            names.append(name)
-    return names
+    names = (_general_name(hostname) for hostname in hostnames if hostname not in _WILDCARDS)
+    return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def _general_name(hostname: str) -> x509.GeneralName | None:

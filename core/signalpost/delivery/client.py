@@ -56,6 +56,16 @@ def reset(transport: Transport) -> None:
     transport.abort()
 
 
+def held_by_kernel(transport: Transport) -> int:
+    """Return the bytes that the kernel holds and the peer's machine has not acknowledged (tcp(7), SIOCOUTQ)."""
+    held = bytearray(_INT.size)
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        if sock is not None and sock.fileno() >= 0:
+            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)
+    return int(_INT.unpack(held)[0])
+
+
 class Membership(Protocol):
     """What a client needs of its hub, which alone changes the client's place and groups."""
 
@@ -271,12 +281,7 @@ class Client:
     @property
     def unconfirmed(self) -> int:
         """Bytes that the peer's machine has not acknowledged: what waits, and what the kernel holds."""
-        held = bytearray(_INT.size)
-        sock = self._transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            if sock is not None and sock.fileno() >= 0:
-                fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)  # tcp(7): SIOCOUTQ
-        return self.waiting + int(_INT.unpack(held)[0])
+        return self.waiting + held_by_kernel(self._transport)
 
     def set_outbox(self, limit: int, policy: SlowPolicy | LatestBy) -> None:
         """Change how many bytes may wait for the client. What waits already stays under the earlier policy."""

@@ -1,10 +1,7 @@
 """Sanic's protocol for connections that the acceptor did not answer: can release its transport, and limits costs."""
 
 import asyncio
-import fcntl
 import math
-import struct
-import termios
 from contextlib import suppress
 from contextvars import Context
 from time import monotonic
@@ -14,7 +11,7 @@ from sanic.exceptions import RequestCancelled, RequestTimeout, SanicException
 from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
-from signalpost.delivery.client import reset
+from signalpost.delivery.client import held_by_kernel, reset
 from signalpost.http.descriptors import REFUSAL
 from signalpost.http.errorpages import LateAnswerError
 from signalpost.http.exchange import END_OF_HEAD, Exchange, Progress, without_events
@@ -26,7 +23,6 @@ _LAST_WORD = 1.0
 _READING = 3  # times the patience for a request: the longest rest while a client reads a response
 _MOST_BUFFERED = 65_536  # bytes that are read before they are requested
 _MOST_LINGERING = 30.0  # seconds in which the rest of an answered request is read, and dropped
-_INT = struct.Struct("@i")
 
 _serve = without_events(HttpProtocol.connection_task)
 
@@ -420,23 +416,14 @@ class HandingOver(HttpProtocol):
 
     def _reads_too_slowly(self, now: float) -> bool:
         """Return whether a response waits for a client that reads nothing, or almost nothing."""
-        waiting = 0 if self.transport is None else self.transport.get_write_buffer_size()
-        if not waiting:
+        transport = self.transport
+        if transport is None or not (waiting := transport.get_write_buffer_size()):
             self._unread = None
             return False
-        taken = self._given - waiting - self._held_by_kernel()
+        taken = self._given - waiting - held_by_kernel(transport)
         if self._unread is None:
             self._unread = Progress(_READING * self.request_timeout, now)
         else:
             self._unread.note(max(0, taken - self._taken), now)
         self._taken = taken
         return self._unread.is_late(now)
-
-    def _held_by_kernel(self) -> int:
-        """Return the bytes that the kernel holds and the peer's machine has not acknowledged (tcp(7), SIOCOUTQ)."""
-        held = bytearray(_INT.size)
-        sock = None if self.transport is None else self.transport.get_extra_info("socket")
-        with suppress(OSError):
-            if sock is not None and sock.fileno() >= 0:
-                fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, held)
-        return int(_INT.unpack(held)[0])

@@ -204,14 +204,12 @@ def _fold(*, case_sensitive: bool) -> Callable[[Any], Any] | None:
     return None if case_sensitive else jinja.ignore_case
 
 
-def _max(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
-    items = _items(scope, "max", value, *args, *kwargs.values())
-    return jinja.do_max(scope.environment, items, *args, **kwargs)
+def _extreme(name: str, function: Filter) -> Filter:
+    def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
+        items = _items(scope, name, value, *args, *kwargs.values())
+        return function(scope.environment, items, *args, **kwargs)
 
-
-def _min(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
-    items = _items(scope, "min", value, *args, *kwargs.values())
-    return jinja.do_min(scope.environment, items, *args, **kwargs)
+    return run
 
 
 def _reverse(scope: Scope, value: Any) -> Any:
@@ -423,8 +421,8 @@ _OWN: Mapping[str, Filter] = {
     "items": _pairs,
     "join": _join,
     "json": _json,
-    "max": _max,
-    "min": _min,
+    "max": _extreme("max", jinja.do_max),
+    "min": _extreme("min", jinja.do_min),
     "number": _number,
     "random": jinja.do_random,
     "replace": _replace,
