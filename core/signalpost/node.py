@@ -150,6 +150,7 @@ class Node:
         encodings: of all clients.
         observer: notified of what happens; None for no observer.
         asking: clients that wait for an admission hook.
+        alone: whether all clients there are are connected here.
         admits_at_once: whether no admission hook waits.
 
     """
@@ -167,6 +168,7 @@ class Node:
         self.overdue = Overdue()
         self.encodings = Encodings(seams.codecs)
         self.asking = 0
+        self.alone = self._broker.alone
         self._admission = tuple(seams.admission)
         self.admits_at_once = not any(map(inspect.iscoroutinefunction, self._admission))
         self.generation = self.prepare(plan)
@@ -197,7 +199,7 @@ class Node:
         table = SignalTable(plan.signals, names, refuse_undeclared=refused, filters=plan.filters)
         settings = plan.config.plugins.settings
         plugins = RunningPlugins(plan.registry, settings, self.shared, self.broadcaster, before)
-        return Generation(plan, table, guard_for(table, self.hub), plugins)
+        return Generation(plan, table, guard_for(table, self.hub, alone=self.alone), plugins)
 
     async def open(self) -> None:
         """Start publishing.

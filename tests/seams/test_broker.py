@@ -18,6 +18,8 @@ signals:
 class Delaying:
     """Keeps what is published until it is let go."""
 
+    alone = True
+
     def __init__(self):
         self.kept, self.all_kept, self.may_go = asyncio.Queue(), asyncio.Event(), asyncio.Event()
 

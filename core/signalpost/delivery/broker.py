@@ -13,6 +13,10 @@ Publish = Callable[[Publication], Receipt]
 class Broker(Protocol):
     """Carries each publication to each process that may have clients for it, in the order of publication."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other process: else clients may be there whom nobody here knows."""
+
     def publish(self, publication: Publication) -> Receipt:
         """Publish without waiting; return what happened to it here, as far as that is known."""
 
@@ -32,6 +36,8 @@ class LocalBroker:
     """The broker of a single server: delivers each publication at once."""
 
     __slots__ = ("_deliver",)
+
+    alone = True
 
     def __init__(self) -> None:
         self._deliver: Publish

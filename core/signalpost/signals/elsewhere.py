@@ -16,9 +16,9 @@ from signalpost.signals.table import ResolvedPath, SignalTable
 _ADDRESS = frozenset({"path", "clientId", "group", "direct"})
 
 
-def guard_for(table: SignalTable, hub: Hub) -> "ElsewhereGuard | None":
+def guard_for(table: SignalTable, hub: Hub, *, alone: bool = True) -> "ElsewhereGuard | None":
     """Return the guard of a table; None if no signal requires one."""
-    return ElsewhereGuard(table, hub) if table.guarded else None
+    return ElsewhereGuard(table, hub, alone=alone) if table.guarded else None
 
 
 class ElsewhereGuard:
@@ -27,12 +27,14 @@ class ElsewhereGuard:
     Args:
         table: of the current plan.
         hub: of the clients.
+        alone: whether all clients are here: a ward without clients here may have some elsewhere.
 
     """
 
-    __slots__ = ("_closed", "_gates", "_hub", "_table")
+    __slots__ = ("_alone", "_closed", "_gates", "_hub", "_table")
 
-    def __init__(self, table: SignalTable, hub: Hub) -> None:
+    def __init__(self, table: SignalTable, hub: Hub, *, alone: bool = True) -> None:
+        self._alone = alone
         self._table = table
         self._hub = hub
         self._closed = frozenset(ward for ward, rule in table.wards.items() if not rule.config.open_to_others)
@@ -41,7 +43,11 @@ class ElsewhereGuard:
     @property
     def closed(self) -> frozenset[str]:
         """The wards with clients that accept nothing from elsewhere."""
-        return frozenset(ward for ward in self._closed if self._hub.has_ward(ward))
+        return frozenset(ward for ward in self._closed if self._may_have(ward))
+
+    def _may_have(self, ward: str) -> bool:
+        """Return whether a ward may have clients."""
+        return not self._alone or self._hub.has_ward(ward)
 
     def refusal(self, message: ClientMessage, client: Client, *, judged: bool) -> ClientError | None:
         """Return why a message must not reach its requested target; None if it may, or if `refused` decides that.
@@ -88,7 +94,7 @@ class ElsewhereGuard:
         """
         refused = self.closed
         for gate, wards in self._gates:
-            there = [ward for ward in wards if ward != client.ward and self._hub.has_ward(ward)]
+            there = [ward for ward in wards if ward != client.ward and self._may_have(ward)]
             if there and (document is None or not gate.accepts(document)):
                 refused = refused.union(there)
         return refused

@@ -11,7 +11,7 @@ from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication
-from signalpost.delivery.target import EVERYONE, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
@@ -59,6 +59,7 @@ class Host(Protocol):
     base: Context
     overdue: Overdue
     observer: Observer | None
+    alone: bool
 
     @property
     def work(self) -> Work:
@@ -326,8 +327,8 @@ class Session:
                 if type(client.policy) is LatestBy:
                     path = self._host.broadcaster.slot(value, path)
                 self._host.hub.send(client, frame, path)
-            elif target.client is not None and self._host.hub.find(target.client) is None:
-                return  # nobody, or an arriving client, which other clients do not reach yet
+            elif target.client is not None and not self._may_be_there(target.client):
+                return
             elif (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 self._deliver_beyond(value, target, message, guard)
             elif value is not None and value != "":
@@ -338,10 +339,15 @@ class Session:
         except Veto as veto:
             self._vetoed(veto, ref)
 
+    def _may_be_there(self, client: ClientId) -> bool:
+        """Return whether a client is here, or may be elsewhere; other clients do not reach an arriving client."""
+        hub = self._host.hub
+        return hub.find(client) is not None or (not self._host.alone and client not in hub.clients)
+
     def _deliver_beyond(self, value: Any, target: Target, message: ClientMessage | None, guard: ElsewhereGuard) -> None:
         """Send a value to clients on other paths that accept it; a message to a client's id was checked before."""
         client, broadcaster = self.client, self._host.broadcaster
-        if target.client is not None:
+        if target.client is not None and self._host.hub.find(target.client) is not None:
             broadcaster.send(value, (target,), client.path)
             return
         document = {"message": value} if message is None else document_of(message)
