@@ -1,20 +1,17 @@
 """What a template sees of a value: data, never the methods of Python.
 
-====================  =============================================================================================
-a value               shows
-====================  =============================================================================================
-a mapping             its keys, whatever they are called: ``data.items`` is what the client sent as ``items``
-a list, a text        its items, by number or slice
-a text                besides, the methods of `TEXT`: ``message.startswith("/nick ")``
-a date and time       the fields and methods of `MOMENT`: ``now.hour``, ``now.strftime("%H:%M")``
-a dataclass           its fields and properties, but for those that begin with ``_``
-a named tuple         its fields: those of what `groupby` gives
-`loop`                what Jinja2 documents
-anything else         nothing
-====================  =============================================================================================
+====================  ============================================================================================= a
+value               shows ====================
+============================================================================================= a mapping             its
+keys, whatever they are called: ``data.items`` is what the client sent as ``items`` a list, a text        its items, by
+number or slice a text                besides, the methods of `TEXT`: ``message.startswith("/nick ")`` a date and time
+the fields and methods of `MOMENT`: ``now.hour``, ``now.strftime("%H:%M")`` a dataclass           its fields and
+properties, but for those that begin with ``_`` a named tuple         its fields: those of what `groupby` gives `loop`
+what Jinja2 documents anything else         nothing ====================
+=============================================================================================
 
-There is no way from these to a class, a module or a method that changes something. What is not there is an `Absent`:
-it can be tested and given a default, and ends the rendering if it is used in any other way.
+None of these leads to a class, a module or a method that changes something. A missing value is an `Absent`: it can be
+tested and given a default, and ends the rendering if it is used in any other way.
 """
 
 import math
@@ -34,7 +31,7 @@ from signalpost.templates.failures import StoppedError
 from signalpost.templates.value import FailureKind
 from signalpost.words import given, listing, quoted, unknown
 
-# None of them makes more than a few times what it is given; those that could are filters, which ask for room first.
+# None of them makes more than a few times its input; those that could are filters, which check the room first.
 TEXT = frozenset(
     {
         *("capitalize", "casefold", "lower", "swapcase", "title", "upper"),
@@ -44,7 +41,7 @@ TEXT = frozenset(
         *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "isupper"),
     }
 )
-# These take time that grows with the product of two lengths, so what they look for is short.
+# These take time proportional to the product of two lengths, so the searched text must be short.
 SEARCHES = frozenset({"lstrip", "rfind", "rpartition", "rsplit", "rstrip", "strip"})
 LONGEST_SEARCH = 100
 
@@ -68,7 +65,7 @@ _DIRECTIVE = re.compile(r"%[-_0^#]*[0-9]*[EO]?([a-zA-Z%])")
 
 
 class Absent(StrictUndefined):
-    """What a template named and nobody has. `default` and ``is defined`` know it, and an attribute of it is it."""
+    """A template's name without a value. `default` and ``is defined`` accept it; an attribute of it is itself."""
 
     __slots__ = ()
 
@@ -110,16 +107,16 @@ def attribute(value: Any, name: str) -> Any:
 
 
 def item(value: Any, key: Any) -> Any:
-    """Return ``value[key]``, or an `Absent`; a text as key of something other than a mapping names an attribute.
+    """Return ``value[key]``, or an `Absent`; a text as key of a value that is not a mapping names an attribute.
 
     Raises:
-        StoppedError: as `attribute` does.
+        StoppedError: as in `attribute`.
 
     """
     if isinstance(value, Mapping):
         try:
             return value[key]
-        except (KeyError, TypeError):  # a list is no key
+        except (KeyError, TypeError):  # a list cannot be a key
             text = key_of(key)
             return Absent(obj=value, name=key) if text is None or text not in value else value[text]
     if isinstance(key, str):
@@ -133,10 +130,10 @@ def item(value: Any, key: Any) -> Any:
 
 
 def contains(value: Any, key: Any) -> bool:
-    """Return whether ``key in value``; a number is in a mapping by its text.
+    """Return whether ``key in value``; a number is looked up in a mapping as its text.
 
     Raises:
-        TypeError: there is no such question about these two.
+        TypeError: these two types do not support it.
 
     """
     if key in value:
@@ -149,7 +146,7 @@ def strftime(moment: date | time, form: str) -> str:
     """Format a date or time as the C library does: ``%H:%M``. ``%s`` is in Unix seconds, whatever the server's zone.
 
     Raises:
-        ValueError: the format is longer than any that is meant, or asks for the seconds of what has no zone.
+        ValueError: the format is too long, or requests the Unix seconds of a value without a zone.
 
     """
     if len(form) > _LONGEST_FORMAT:
@@ -158,22 +155,22 @@ def strftime(moment: date | time, form: str) -> str:
 
 
 def _seconds(moment: date | time) -> str:
-    # The C library takes the fields for those of the server's own zone, and a number for the day of a time.
+    # The C library reads the fields as those of the server's own zone, and needs a day even for a time.
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise ValueError("%s is of a date and time with a zone")
     return str(math.floor(moment.timestamp()))
 
 
 def visible(value: Any) -> Mapping[str, Any]:
-    """Return what a dataclass shows: its fields and properties by name."""
+    """Return the visible parts of a dataclass: its fields and properties by name."""
     return {name: getattr(value, name) for name in _shown(value)}
 
 
 def kind(value: Any) -> str:
-    """Name a value of a template for a message: ``the text "x"``, ``a mapping``, ``a Lock``.
+    """Return the name of a template's value for a message: ``the text "x"``, ``a mapping``, ``a Lock``.
 
     Raises:
-        UndefinedError: it is undefined, and that is what is to be told.
+        UndefinedError: it is undefined, which is the problem to report.
 
     """
     if isinstance(value, Undefined):
@@ -186,7 +183,7 @@ def kind(value: Any) -> str:
 
 
 def _shows(value: Any, name: str) -> bool:
-    """Return whether a value that is no mapping shows an attribute."""
+    """Return whether a value that is not a mapping shows an attribute."""
     if isinstance(value, str):
         return name in TEXT
     if isinstance(value, date | time):
@@ -202,7 +199,7 @@ def _shows(value: Any, name: str) -> bool:
 
 
 def _shown(value: Any) -> list[str]:
-    """Name all attributes that a value shows."""
+    """Return the names of all attributes that a value shows."""
     return [name for name in dir(value) if _shows(value, name)]
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a template, as far as it can be known before anybody renders it."""
+"""Finds the problems of a template that can be known before it is rendered."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,11 +38,11 @@ _TAKES_NAME: Mapping[str, int] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the templates of one place may name.
+    """The names that the templates of one place may use.
 
     Attributes:
         known: the names: ``message``, ``data``, ``client``, …
-        attributes: of names of which it is known, all that they have: ``{"client": {"id", "path", "groups"}}``.
+        attributes: all attributes of names for which they are known: ``{"client": {"id", "path", "groups"}}``.
 
     """
 
@@ -51,18 +51,18 @@ class Names:
 
 
 class MistakeKind(Enum):
-    """What a mistake in a template is."""
+    """The kinds of problems in a template."""
 
     WRONG = auto()
     MISSING = auto()  # a name that plugins may add
 
 
 class TemplateProblem(NamedTuple):
-    """One mistake in a template.
+    """One problem in a template.
 
     Attributes:
         line: of the template, from 1.
-        part: what is wrong, as it is written; empty if that is not known.
+        part: the faulty part as written; empty if unknown.
         text: what is wrong, what is allowed, what was probably meant.
 
     """
@@ -74,9 +74,9 @@ class TemplateProblem(NamedTuple):
 
 
 def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple[list[TemplateProblem], frozenset[str]]:
-    """Return all mistakes, by line, and those of the names that are used.
+    """Return all problems, sorted by line, and the known names that are used.
 
-    A tree with mistakes may be changed.
+    A tree with problems may be changed.
     """
     found = [
         *_refused(tree),
@@ -89,7 +89,7 @@ def judge(environment: Environment, tree: nodes.Template, names: Names) -> tuple
         *_constants(tree),
         *_unknown_attributes(tree, names),
     ]
-    # What follows an unknown name through the template stops at an unknown filter.
+    # The search for uses of an unknown name stops at an unknown filter.
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         known = environment.filters if isinstance(node, nodes.Filter) else environment.tests
         node.name = node.name if node.name in known else next(iter(known))
@@ -106,7 +106,7 @@ def _kind(is_filter: bool) -> MistakeKind:
 def _used_names(environment: Environment, tree: nodes.Template) -> set[str]:
     """Return the names that a template uses and does not define itself.
 
-    `meta.find_undeclared_variables` would reckon constants as it goes, and stumble over ``{[]: 1}``.
+    `meta.find_undeclared_variables` evaluates constants, and fails for ``{[]: 1}``.
     """
     generator = meta.TrackingCodeGenerator(environment)
     generator.optimizer = None
@@ -126,7 +126,7 @@ def _unknown_names(
 ) -> Iterator[TemplateProblem]:
     functions = {name for name, value in environment.globals.items() if callable(value)}
     known = {*names.known, *environment.globals}
-    # To Jinja2 `self` is no variable, but the way to the blocks of a page.
+    # In Jinja2 `self` is not a variable, but gives access to the blocks of a page.
     wrong = (used | {"self"}) - known - set(_set_names(tree))
     called = {node.node.name for node in tree.find_all(nodes.Call) if isinstance(node.node, nodes.Name)}
     told: set[str] = set()
@@ -141,7 +141,7 @@ def _unknown_names(
 
 
 def _set_names(tree: nodes.Template) -> Iterator[str]:
-    """Yield what is set anywhere: whether it is so where it is used shows when the template is rendered."""
+    """Yield all names that are set anywhere: whether that happens before their use shows only during rendering."""
     for node in tree.find_all((nodes.Assign, nodes.AssignBlock)):
         for name in (node.target, *node.target.find_all(nodes.Name)):  # type: ignore[attr-defined]
             if isinstance(name, nodes.Name):
@@ -162,7 +162,7 @@ def _unknown_attributes(tree: nodes.Template, names: Names) -> Iterator[Template
 
 
 def _attribute(node: nodes.Node) -> tuple[str, str]:
-    """Return the names of ``client.id`` or ``client["id"]``; empty ones of anything else."""
+    """Return the names in ``client.id`` or ``client["id"]``; empty ones for other expressions."""
     match node:
         case nodes.Getattr(node=nodes.Name(name=owner), attr=name):
             return owner, name
@@ -172,7 +172,7 @@ def _attribute(node: nodes.Node) -> tuple[str, str]:
 
 
 def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterator[TemplateProblem]:
-    """Find what `map`, `select` and their kin name."""
+    """Find problems in the names that `map`, `select` and similar filters receive."""
     for node in tree.find_all(nodes.Filter):
         kind, known = ("filter", environment.filters) if node.name == "map" else ("test", environment.tests)
         match _TAKES_NAME.get(node.name, 0), node.args:
@@ -183,7 +183,7 @@ def _unknown_arguments(environment: Environment, tree: nodes.Template) -> Iterat
 
 
 def _time_zones(tree: nodes.Template) -> Iterator[TemplateProblem]:
-    """Find zones, written out, that there are not."""
+    """Find literal time zones that do not exist."""
     for node in tree.find_all(nodes.Filter):
         if node.name == "datetime":
             named = [each.value for each in node.find_all(nodes.Keyword) if each.key == "timezone"]
@@ -196,7 +196,7 @@ def _time_zones(tree: nodes.Template) -> Iterator[TemplateProblem]:
 
 
 def _constants(tree: nodes.Template) -> Iterator[TemplateProblem]:
-    """Find texts that UTF-8 cannot carry, and numbers that JSON cannot."""
+    """Find texts that UTF-8 cannot encode, and numbers that JSON cannot represent."""
     for constant in tree.find_all(nodes.Const):
         try:
             if isinstance(constant.value, str):

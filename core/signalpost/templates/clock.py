@@ -1,15 +1,15 @@
-"""A clock of work: how long something has kept its thread, looked at often for little."""
+"""A clock for work: how long code has run in its thread, cheap enough for frequent checks."""
 
 import time
 
-_LOOKS = 4  # how often, while the time goes by, it is looked at closely
+_LOOKS = 4  # number of cheap checks, while time passes, between two exact ones
 
 
 class WorkClock:
-    """Tells when work has taken too long; it starts when it is first asked.
+    """Measures whether work has taken too long; starts at its first check.
 
-    Only what this thread has worked counts, since the process may have been put to sleep; asking for that takes ten
-    times as long as looking at the wall clock.
+    Only the time of this thread counts, since the process may have been suspended; reading that takes ten times as long
+    as reading the wall clock.
 
     Args:
         seconds: that the work may take.
@@ -26,9 +26,9 @@ class WorkClock:
         self.restart()
 
     def restart(self) -> None:
-        """Start anew when it is asked next."""
-        self._look = 0.0  # when it is to be looked at closely
-        self._end = 0.0  # until when there is time, by the clock of this thread's work
+        """Restart at the next check."""
+        self._look = 0.0  # time of the next exact check
+        self._end = 0.0  # the deadline, by the clock of this thread
 
     def is_over(self) -> bool:
         """Return whether the time is over."""
@@ -47,5 +47,5 @@ class WorkClock:
 
 
 def too_long(clock: WorkClock) -> str:
-    """Word that the steps of a run have worked too long."""
+    """Return the words for steps of a run that have worked too long."""
     return f"the steps of one run work {clock.seconds * 1000:g} ms at most, as long as none waits"

@@ -1,7 +1,7 @@
-"""Compiles the values of routes.yaml: whatever holds ``{{ … }}`` or ``{% … %}`` becomes a function of its names.
+"""Compiles the values of routes.yaml: a value with ``{{ … }}`` or ``{% … %}`` becomes a function of its names.
 
-A text that is one whole ``{{ … }}`` is an expression, and its value keeps its type. Any other text stays text. What has
-been rendered is never parsed again: a client's ``[1,2]`` or ``{{ 7*7 }}`` is the text that it is.
+A text that consists of one ``{{ … }}`` is an expression, and its value keeps its type. Any other text remains text.
+Rendered output is never parsed again: a client's ``[1,2]`` or ``{{ 7*7 }}`` stays text.
 """
 
 import re
@@ -44,20 +44,20 @@ def _all_in_the_file(_keys: Keys, _text: str) -> Sequence[Stretch]:
 
 
 class Problem(Protocol):
-    """Is told a mistake in the text at `keys`, or in the key there: in `part` of it."""
+    """Called with a problem in the text at `keys`, or in the key there: in `part` of it."""
 
     def __call__(self, keys: Keys, text: str, *, of_key: bool, part: Part, kind: MistakeKind) -> None:
-        """Note it."""
+        """Add the problem."""
 
 
 class Where(Protocol):
-    """Names the place of what stands at `keys`, or of the key there: of `part` of it."""
+    """Returns the place of the value at `keys`, or of the key there: of `part` of it."""
 
     def __call__(self, keys: Keys, *, of_key: bool, part: Part | None) -> str:
-        """Return it: ``routes.yaml:14:16``."""
+        """Return the place: ``routes.yaml:14:16``."""
 
 
-# What Jinja2 reads as something else than a name, or as its own.
+# What Jinja2 reads as something other than a name, or as its own.
 _WORDS = frozenset(
     {"true", "false", "none", "True", "False", "None", "and", "else", "if", "in", "is", "not", "or", "self"}
 )
@@ -67,10 +67,10 @@ class Compiler:
     """Compiles values.
 
     Args:
-        globals: what every template may name besides the names of its place.
-        filters: what plugins add; built-in filters keep their names.
+        globals: that every template may use in addition to the names of its place.
+        filters: of plugins; built-in filters keep their names.
         limits: of each template that is rendered.
-        escape: whether values are made for HTML: all of them are text, and what templates put in is escaped.
+        escape: whether values are for HTML: all of them are text, and what templates insert is escaped.
 
     """
 
@@ -86,7 +86,7 @@ class Compiler:
         self._escape = escape
 
     def has_meaning(self, name: str) -> bool:
-        """Return whether a name means something wherever it stands: a word of the language, or a function."""
+        """Return whether a name has a meaning everywhere: a word of the language, or a function."""
         return name in _WORDS or name in self._sandbox.globals
 
     @property
@@ -109,15 +109,15 @@ class Compiler:
 
         Args:
             value: plain data.
-            keys: where it stands in routes.yaml.
-            names: what its templates may name.
-            problem: is told each mistake.
-            where: names places, for failures at run time.
-            of_key: whether `value` is made of the key at `keys`, and its parts have no places of their own.
-            outside: says what of a text at its keys came from variables and secrets, and so is no template.
+            keys: the path to it in routes.yaml.
+            names: that its templates may use.
+            problem: called with each problem.
+            where: returns places, for failures at run time.
+            of_key: whether `value` comes from the key at `keys`, and its parts have no places of their own.
+            outside: returns the parts of a text that came from variables and secrets, and so are no template.
 
         Returns:
-            What gives the value; if there were problems, something that must not be used.
+            The compiled value; if there were problems, it must not be used.
 
         """
         known = names if isinstance(names, Names) else Names(names)
@@ -143,7 +143,7 @@ class Compiler:
         return Fixed(value)
 
     def _text(self, text: str, spot: "_Spot") -> Value:
-        """Compile a text with templates in it."""
+        """Compile a text that contains templates."""
         try:
             tree = self._sandbox.parse(text)
             wrong, used = judge(self._sandbox, tree, spot.names)
@@ -151,7 +151,7 @@ class Compiler:
                 return Computed(used, self._render(tree, spot.places(text)))
         except TemplateSyntaxError as error:
             wrong = [TemplateProblem(error.lineno, "", explain_syntax(error))]
-        except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
+        except SyntaxError as error:  # of the Python that Jinja2 generates: more than twenty nested blocks
             wrong = [TemplateProblem(1, "", one_line(error.msg))]
         except RecursionError:
             wrong = [TemplateProblem(1, "", "it is nested too deeply")]
@@ -162,7 +162,7 @@ class Compiler:
         return Fixed(text)
 
     def _render(self, tree: nodes.Template, places: Sequence[str]) -> Render:
-        """Return what renders a tree without mistakes; its lines stand at `places`."""
+        """Return the function that renders a tree without problems; its lines are at `places`."""
         expression = None if self._escape else _whole(tree)
         picks = _picks(expression)
         root = None
@@ -184,7 +184,7 @@ class Compiler:
         return attempt
 
     def _as_value(self, expression: nodes.Expr) -> Render:
-        """Return what gives the value of an expression."""
+        """Return the function that returns the value of an expression."""
         assign = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), expression, lineno=1)
         pieces, new_scope = self._sandbox.root(nodes.Template([assign], lineno=1)).pieces, self._sandbox.scope
 
@@ -197,9 +197,9 @@ class Compiler:
         return render
 
     def _picked(self, name: str, picks: Sequence[tuple[Pick, Any]]) -> Render:
-        """Return what gives a name, or what is picked from it, without running a template: ``{{ data.user.name }}``.
+        """Return the function that looks up a name, or a part of it, without a template: ``{{ data.user.name }}``.
 
-        What a client sent and what the state holds is passed on as it is, without going through it.
+        A client's data and values of the state are passed on as they are, without a traversal.
         """
         known, new_scope = self._sandbox.globals, self._sandbox.scope
 
@@ -215,7 +215,7 @@ class Compiler:
         return render
 
     def _as_text(self, root: Root) -> Render:
-        """Return what gives the text of a template."""
+        """Return the function that returns the text of a template."""
         pieces, new_scope, join = root.pieces, self._sandbox.scope, self._sandbox.concat
 
         def render(names: Mapping[str, Any]) -> str:
@@ -230,7 +230,7 @@ class Compiler:
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """Where in routes.yaml a value stands, and what holds there; see `Compiler.compile`."""
+    """The place of a value in routes.yaml, with the names there; see `Compiler.compile`."""
 
     keys: Keys
     names: Names
@@ -240,16 +240,16 @@ class _Spot:
     of_key: bool = False
 
     def below(self, key: str | int, *, of_key: bool = False) -> "_Spot":
-        """Go to an item, or to the value at a key, or to the key itself; in a key there is no further way."""
+        """Return the spot of an item, of the value at a key, or of the key itself, which has no parts."""
         return self if self.of_key else replace(self, keys=(*self.keys, key), of_key=of_key)
 
     def tell(self, text: str, mistake: TemplateProblem) -> None:
-        """Report a mistake in the text that stands here."""
+        """Report a problem in the text at this spot."""
         part = Part(mistake.line, mistake.part or _lines(text)[mistake.line - 1])
         self.problem(self.keys, mistake.text, of_key=self.of_key, part=part, kind=mistake.kind)
 
     def places(self, text: str) -> list[str]:
-        """Name the place of each line of the text that stands here."""
+        """Return the place of each line of the text at this spot."""
         lines = _lines(text)
         parts = [Part(number, line) for number, line in enumerate(lines, 1)] if len(lines) > 1 else [None]
         return [self.where(self.keys, of_key=self.of_key, part=part) for part in parts]
@@ -261,7 +261,7 @@ def is_template(text: str) -> bool:
 
 
 def _whole(tree: nodes.Template) -> nodes.Expr | None:
-    """Return the expression of a text that is one whole ``{{ … }}``, blanks around it aside."""
+    """Return the expression of a text that consists of one ``{{ … }}``, apart from blanks around it."""
     outputs = [part for node in tree.body if isinstance(node, nodes.Output) for part in node.nodes]
     if any(not isinstance(node, nodes.Output) for node in tree.body):
         return None
@@ -270,7 +270,7 @@ def _whole(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _picks(expression: nodes.Expr | None) -> tuple[str, list[tuple[Pick, Any]]] | None:
-    """Return the name, and how to get from there to what is meant, of an expression that only picks; else None."""
+    """Return the name and the lookups of an expression that consists only of these; else None."""
     picks: list[tuple[Pick, Any]] = []
     while True:
         match expression:
@@ -291,7 +291,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _line(error: BaseException, root: Root) -> int:
-    """Return the line of a template where a failure came from."""
+    """Return the line of a template in which a failure occurred."""
     line = 1
     trace = error.__traceback__
     while trace is not None:
@@ -315,11 +315,11 @@ def _mapping(parts: list[tuple[Value, Value]], value: dict[str, Any]) -> Value:
         return Fixed(value)
     if not all(isinstance(key, Fixed) for key, _ in parts):
         return Computed(names, lambda scope: {as_text(key.render(scope)): part.render(scope) for key, part in parts})
-    named = [(as_text(key.render({})), part.render) for key, part in parts]  # as nearly all are
+    named = [(as_text(key.render({})), part.render) for key, part in parts]  # as in nearly all cases
 
     def render_all(scope: Mapping[str, Any]) -> dict[str, Any]:
         made = {}
-        for name, render in named:  # a comprehension would be a call of its own
+        for name, render in named:  # a comprehension would be a separate call
             made[name] = render(scope)
         return made
 
@@ -332,19 +332,19 @@ def _names(parts: list[Value]) -> frozenset[str] | None:
     return frozenset().union(*computed) if computed else None
 
 
-# Harmless wherever a word, and wherever a number, may stand. The letter is one that no template has.
+# Valid in place of any word and of any number. No template uses this letter.
 _WORD = "\ua66e"
 _NUMBER = "0"
 _STRING = "string"
 
 
 def is_altered(environment: Environment, text: str, stretches: Sequence[Stretch]) -> bool:
-    """Return whether what came from outside would be read as a part of a template.
+    """Return whether text from outside would be parsed as a part of a template.
 
     Args:
-        environment: that of the template.
+        environment: of the template.
         text: the template.
-        stretches: what of it came from outside: offsets, in order, the second exclusive.
+        stretches: its parts from outside: offsets, in order, the second exclusive.
 
     """
     tokens = _tokens(environment, text)
@@ -359,7 +359,7 @@ def is_altered(environment: Environment, text: str, stretches: Sequence[Stretch]
 
 
 def _tokens(environment: Environment, text: str) -> list[tuple[str, str]] | None:
-    """Return the tokens of a template with their texts; None if it has a mistake that shows so early."""
+    """Return the tokens of a template with their texts; None if it has a syntax error."""
     try:
         return [(kind, value) for _, kind, value in environment.lexer.tokeniter(text, None)]
     except TemplateSyntaxError:

@@ -1,4 +1,4 @@
-"""Why a rendering stops, as seen from inside it: no place yet, only the kind and the words."""
+"""Reasons why a rendering stops, as seen inside it: without a place, only the kind and the words."""
 
 import re
 
@@ -10,14 +10,14 @@ from signalpost.scalars import shorten
 from signalpost.templates.value import FailureKind
 from signalpost.words import printable
 
-# Errors may quote what a client sent: so much of them is enough for one line of a log.
+# Errors may quote a client's data: this much is enough for one line of the log.
 _LONGEST = 400
-# Of the functions behind filters: "do_truncate() got an unexpected keyword argument" is about truncate.
+# Names of the functions behind filters: "do_truncate() got an unexpected keyword argument" is about truncate.
 _PREFIX = re.compile(r"^_?(sync_)?(do_)?(?=\w+\(\) )")
 
 
 class StoppedError(Exception):
-    """The sandbox ends a rendering: what the template does is forbidden, too much, or does not fit its values.
+    """The sandbox ends a rendering: the template does something forbidden, excessive or unfit for its values.
 
     Attributes:
         kind: of failure.
@@ -32,7 +32,7 @@ class StoppedError(Exception):
 
 
 def explain(error: Exception) -> tuple[FailureKind, str]:
-    """Word whatever came out of a rendering, in one line."""
+    """Return the words for any exception of a rendering, in one line."""
     match error:
         case StoppedError(kind=kind, text=text):
             return kind, one_line(text)
@@ -52,7 +52,7 @@ def explain(error: Exception) -> tuple[FailureKind, str]:
 
 
 def explain_syntax(error: TemplateSyntaxError) -> str:
-    """Word what Jinja2's parser says, in one line, with what is written instead of its own names for that."""
+    """Return the words for an error of Jinja2's parser, in one line, with the source instead of its internal names."""
     text = error.message or "it is no template"
     for name, written in (("end of print statement", "}}"), ("end of statement block", "%}")):
         text = text.replace(f"token '{name}'", f"'{name}'").replace(f"'{name}'", f"'{written}'")
@@ -60,6 +60,6 @@ def explain_syntax(error: TemplateSyntaxError) -> str:
 
 
 def one_line(text: str) -> str:
-    """Bring a text of Jinja2, Python or a plugin to the style of our own."""
+    """Convert a text of Jinja2, Python or a plugin to our own style."""
     line = printable(" ".join(text.split()).rstrip("."))
     return shorten(line[:1].lower() + line[1:], _LONGEST)

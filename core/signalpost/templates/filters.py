@@ -1,7 +1,7 @@
-"""The filters of templates: those of Jinja2 that fit values of JSON, each within a rendering's limits, and two more.
+"""The filters of templates: those of Jinja2 that fit JSON values, each within a rendering's limits, and some more.
 
-Left out are those that make HTML (`safe`, `forceescape`, `striptags`, `tojson`, `urlize`, `xmlattr`) or lay out pages
-(`batch`, `indent`, `slice`, `wordwrap`), those that reach into Python (`attr`, `format`), and `pprint`.
+Left out are those that create HTML (`safe`, `forceescape`, `striptags`, `tojson`, `urlize`, `xmlattr`) or lay out pages
+(`batch`, `indent`, `slice`, `wordwrap`), those with access to Python (`attr`, `format`), and `pprint`.
 """
 
 import hashlib
@@ -37,14 +37,14 @@ _LONGEST_NUMBER = 100
 _LONGEST_ARGUMENT = 1000
 _LONGEST_MOMENT = 100
 _LONGEST_MARK = 10
-# As Jinja2's `title` has it.
+# As in Jinja2's `title`.
 _WORD = re.compile(r"[^-\s({\[<]+")
-# Comparisons of two values that a sort may take without looking at the clock: about 20 ms.
+# Comparisons of two values in a sort without a clock check: about 20 ms.
 _QUICK_SORT = 2**20
 
 
 class Group(NamedTuple):
-    """One group of what `groupby` gives; Jinja2's names."""
+    """One group of the result of `groupby`; with Jinja2's names."""
 
     grouper: Any
     list: list[Any]
@@ -63,7 +63,7 @@ def all_filters(more: Mapping[str, Filter]) -> dict[str, Filter]:
 
 
 def _of_text(function: Filter) -> Filter:
-    """Make a filter of a function of a text."""
+    """Turn a function of a text into a filter."""
 
     @pass_context
     def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -76,7 +76,7 @@ def _of_text(function: Filter) -> Filter:
 
 
 def _of_items(name: str, function: Filter) -> Filter:
-    """Make a filter of a function of a scope and items that gives items."""
+    """Turn a function of a scope and items that returns items into a filter."""
 
     @pass_context
     def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
@@ -86,7 +86,7 @@ def _of_items(name: str, function: Filter) -> Filter:
 
 
 def _one_of(function: Filter) -> Filter:
-    """Make a filter of a function of an environment and items that gives one of them."""
+    """Turn a function of an environment and items that returns one of them into a filter."""
 
     @pass_context
     def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -97,7 +97,7 @@ def _one_of(function: Filter) -> Filter:
 
 
 def _of_plugin(name: str, function: Filter) -> Filter:
-    """Make a filter of a plugin's function; its failures name it."""
+    """Turn a plugin's function into a filter; its failures name it."""
 
     @pass_context
     def run(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -113,9 +113,9 @@ def _of_plugin(name: str, function: Filter) -> Filter:
 
 
 def _items(scope: Scope, name: str, value: Any, *arguments: Any) -> Each:
-    """Return the items that a filter is to go through, if they are not too many; for each the clock is looked at.
+    """Return the items for a filter, if they are not too many; the clock is checked for each.
 
-    Arguments may name attributes of attributes, and a client may have a say in that: they are to be short.
+    Arguments may name attributes of attributes, and may come from a client: they must be short.
     """
     if any(isinstance(each, str) and len(each) > _LONGEST_ARGUMENT for each in arguments):
         raise StoppedError(FailureKind.SIZE, f"an argument of {name} has at most {_LONGEST_ARGUMENT} characters")
@@ -158,7 +158,7 @@ def _sort(
     attribute: str | int | None = None,
 ) -> list[Any]:
     get = jinja.make_multi_attrgetter(scope.environment, attribute, _fold(case_sensitive=case_sensitive))
-    # Not by `key=get`, as Jinja2's own does, for that would look at no clock.
+    # Not by `key=get`, as in Jinja2, since that would not check the clock.
     keyed = _sorted(scope, [(get(item), item) for item in items], reverse=reverse)
     return [item for _, item in keyed]
 
@@ -174,7 +174,7 @@ def _groupby(
 
 
 def _sorted(scope: Scope, keyed: list[Any], *, reverse: bool = False) -> list[Any]:
-    """Sort by the first of each; where that may take long, the clock is looked at in every comparison."""
+    """Sort by the first of each; if that may take long, the clock is checked in every comparison."""
     keys = [key for key, *_ in keyed]
     values = scope.weights.measure(keys)[0] // VALUE
     slow = values * len(keys).bit_length() > _QUICK_SORT
@@ -183,7 +183,7 @@ def _sorted(scope: Scope, keyed: list[Any], *, reverse: bool = False) -> list[An
 
 
 class _Clocked:
-    """A key of a sort by the clock."""
+    """A sort key that checks the clock."""
 
     __slots__ = ("_key", "_tick")
 
@@ -249,7 +249,7 @@ def _truncate(scope: Scope, value: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _title(scope: Scope, value: Any) -> str:
-    """Do what Jinja2's own does, by the clock."""
+    """Do the same as Jinja2's own, with clock checks."""
 
     def titled(word: re.Match[str]) -> str:
         scope.tick()
@@ -272,12 +272,12 @@ def _text(scope: Scope, value: Any) -> Any:
 
 def _escape(scope: Scope, value: Any) -> Any:
     escaped = as_markup(value, scope.tick)
-    # Where texts are escaped anyway, this is not to be done twice; elsewhere it is a text like any other.
+    # If texts are escaped anyway, this must not be done twice; otherwise it is a text like any other.
     return scope.keep(escaped if scope.eval_ctx.autoescape else str(escaped))
 
 
 def _urlencode(scope: Scope, value: Any) -> Any:
-    # Of what is no text it takes the repr, and that of all that is in it.
+    # For a value that is not text it uses the repr, and that of everything in it.
     scope.check(scope.weights.measure(value)[0])
     return scope.keep(jinja.do_urlencode(dict(value) if isinstance(value, Mapping) else value))
 
@@ -295,7 +295,7 @@ def _sum(scope: Scope, value: Any, attribute: str | int | None = None, start: An
 
 
 def _datetime(_scope: Scope, value: Any, format: str | None = None, timezone: str | None = None) -> str:  # noqa: A002
-    """Format a moment: a date and time, Unix seconds, or ISO 8601 text; without a zone it is taken as UTC.
+    """Format a moment: a date and time, Unix seconds, or ISO 8601 text; without a zone it is UTC.
 
     ``{{ now | datetime("%H:%M", "Europe/London") }}``; without a format it is ISO 8601 to the second.
     """
@@ -311,10 +311,10 @@ def _datetime(_scope: Scope, value: Any, format: str | None = None, timezone: st
 
 def _moment(value: Any, name: str = "datetime") -> datetime:
     if isinstance(value, str) and len(value) <= _LONGEST_MOMENT:
-        with suppress(ValueError):  # told below
+        with suppress(ValueError):  # reported below
             value = datetime.fromisoformat(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        with suppress(ValueError, OverflowError, OSError):  # told below
+        with suppress(ValueError, OverflowError, OSError):  # reported below
             return datetime.fromtimestamp(value, UTC)
     if not isinstance(value, datetime):
         text = f"{name} takes a date and time, ISO 8601 text or Unix seconds, not {kind(value)}"
@@ -323,7 +323,7 @@ def _moment(value: Any, name: str = "datetime") -> datetime:
 
 
 def _timestamp(_scope: Scope, value: Any) -> float:
-    """Return a moment in Unix seconds; it is given as `_datetime` takes it."""
+    """Return a moment in Unix seconds; it is given in the same forms as for `_datetime`."""
     seconds = round(_moment(value, "timestamp").timestamp(), 6)
     return int(seconds) if seconds == int(seconds) else seconds
 
@@ -332,7 +332,7 @@ _PAPER = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 def _number(scope: Scope, value: Any, places: Any = 0, separator: str = ",", point: str = ".") -> str:
-    """Write a number with so many places, its thousands apart: ``{{ 1234.5 | number(2) }}`` is 1,234.50."""
+    """Format a number with a number of decimals and separated thousands: ``{{ 1234.5 | number(2) }}`` is 1,234.50."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise StoppedError(FailureKind.VALUE, f"number takes a number, not {kind(value)}")
     if isinstance(places, bool) or not isinstance(places, int) or not 0 <= places <= _PLACES:
@@ -340,13 +340,13 @@ def _number(scope: Scope, value: Any, places: Any = 0, separator: str = ",", poi
     marks = {",": scope.text(separator), ".": scope.text(point)}
     if any(len(mark) > _LONGEST_MARK for mark in marks.values()):
         raise StoppedError(FailureKind.SIZE, f"what parts the thousands has at most {_LONGEST_MARK} characters")
-    # By the digits that JSON shows, half away from zero, as on paper: 2.675 is 2.68, and a large whole number itself.
+    # By the digits in JSON, half away from zero, as on paper: 2.675 is 2.68, and a large whole number itself.
     exact = _PAPER.quantize(_PAPER.create_decimal(repr(value)), Decimal(1).scaleb(-places))
     return "".join(marks.get(char, char) for char in f"{abs(exact) if exact.is_zero() else exact:,f}")
 
 
 def _hash(scope: Scope, value: Any, key: Any = None) -> str:
-    """Return SHA-256 of a text in hexadecimal digits; with a key, the HMAC of both."""
+    """Return the SHA-256 of a text in hexadecimal digits; with a key, the HMAC of both."""
     data = scope.text(value)
     scope.check(len(data))
     if key is None:
@@ -359,7 +359,7 @@ def _hash(scope: Scope, value: Any, key: Any = None) -> str:
 
 
 def _from_json(scope: Scope, value: Any) -> Any:
-    """Return what a text of JSON says."""
+    """Return the value of a JSON text."""
     text = scope.text(value)
     scope.check(len(text))
     try:
@@ -434,7 +434,7 @@ _OWN: Mapping[str, Filter] = {
     "truncate": _truncate,
     "urlencode": _urlencode,
 }
-# These need neither clock nor room.
+# These need no limits.
 _SIMPLE: Mapping[str, Filter] = {
     "abs": jinja.FILTERS["abs"],
     "count": len,

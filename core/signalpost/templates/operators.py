@@ -1,7 +1,8 @@
-"""Arithmetic within bounds: numbers stay those that JSON has, texts and lists within a rendering's room.
+"""Limited arithmetic: numbers stay within JSON's range, texts and lists within a rendering's room.
 
-``+`` joins numbers, texts or lists with their like, ``*`` repeats a text or list; the others take numbers, so ``%``
-formats no text. ``~`` joins anything as text, and is no operator here: the sandbox makes the filter `join` of it.
+``+`` adds numbers, texts or lists of the same type, ``*`` repeats a text or list; the others accept only numbers, so
+``%`` formats no text. ``~`` joins anything as text, and is not an operator here: the sandbox converts it to the filter
+`join`.
 """
 
 import math
@@ -33,10 +34,10 @@ UNARY: Mapping[str, Callable[[Any], Any]] = MappingProxyType({"+": operator.pos,
 
 
 def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
-    """Reckon ``left sign right``.
+    """Compute ``left sign right``.
 
     Raises:
-        StoppedError: the operator does not take such values, or the result is too large.
+        StoppedError: the operator does not accept such values, or the result is too large.
         ArithmeticError: a division by zero, an overflow.
         UndefinedError: a value is undefined.
 
@@ -61,10 +62,10 @@ def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
 
 
 def unary(sign: str, value: Any) -> Any:
-    """Reckon ``-value`` or ``+value``.
+    """Compute ``-value`` or ``+value``.
 
     Raises:
-        StoppedError: it is no number.
+        StoppedError: it is not a number.
         UndefinedError: it is undefined.
 
     """
@@ -74,7 +75,7 @@ def unary(sign: str, value: Any) -> Any:
 
 
 def number(value: Any) -> int | float:
-    """Return a number that JSON can carry.
+    """Return a number that JSON can represent.
 
     Raises:
         StoppedError: a whole number beyond 64 bits, or a float that is infinite, none at all, or complex.
@@ -90,14 +91,14 @@ def number(value: Any) -> int | float:
 
 
 def _check_power(base: float, exponent: float) -> None:
-    """Reject a power of whole numbers before it is reckoned."""
+    """Reject too large a power of whole numbers before it is computed."""
     whole = isinstance(base, int) and isinstance(exponent, int)
     if whole and exponent > 0 and abs(base) > 1 and (int(base).bit_length() - 1) * exponent > _BITS:
         raise StoppedError(FailureKind.SIZE, f"a whole number of more than {_BITS} bits")
 
 
 def _repeated(scope: Scope, left: Any, right: Any) -> Any:
-    """Repeat a text or list; None if these are no such pair."""
+    """Repeat a text or list; return None for other pairs."""
     what, times = (right, left) if isinstance(left, int) else (left, right)
     if not isinstance(times, int) or not isinstance(what, str | list | tuple):
         return None
@@ -114,7 +115,7 @@ def _repeated(scope: Scope, left: Any, right: Any) -> Any:
 
 
 def _joined(scope: Scope, left: Sequence[Any], right: Sequence[Any]) -> list[Any]:
-    """Join two lists; what they weigh is known without going through both."""
+    """Join two lists; the weight of the result needs no traversal of both."""
     weights = [scope.weights.measure(each) for each in (left, right)]
     weight = sum(weight for weight, _ in weights) - VALUE
     scope.check_weight(weight)

@@ -1,14 +1,14 @@
-"""Jinja2 with hard limits: what templates reach is data, and what they do ends.
+"""Jinja2 with hard limits: templates reach only data, and always end.
 
-Jinja2's own immutable sandbox keeps a template from Python's internals and from changing what it sees; it neither ends
-an endless loop nor minds what `"a" * 10**9` takes, and lets a client's mapping hide or show Python's methods. So here
+Jinja2's own immutable sandbox protects Python's internals and the values from templates. But it neither ends an endless
+loop nor limits `"a" * 10**9`, and a client's mapping may hide or show Python's methods. So here
 
 - an attribute is what `attributes` shows, and nothing else;
-- a call, a loop and a filter look at the clock; loops by being made to go through `scope.Each`;
-- a list or mapping that is written out is weighed: with all that is in it, it has an end (`scope.Limits.value`);
+- a call, a loop and a filter check the clock; loops by iterating over `scope.Each`;
+- the weight of a list or mapping in a template, with all its contents, is limited (`scope.Limits.value`);
 - arithmetic is that of `operators`, and filters are those of `filters`;
 - ``a ~ b`` is the filter `join`, and so has its limits and its words for numbers, lists and nothing;
-- an ``{{ a if b }}`` without ``else`` is an empty text, where Jinja2 would give something undefined.
+- an ``{{ a if b }}`` without ``else`` is an empty text, where Jinja2 returns an undefined value.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,14 +32,14 @@ from signalpost.templates.scope import Each, Limits, Scope, cut, holder, made, p
 from signalpost.templates.text import as_markup, as_text
 from signalpost.templates.value import FailureKind
 
-# The name that tracebacks have for what is compiled here.
+# The name in tracebacks for code compiled here.
 FILE = "<value>"
 
-# The name whose mappings grow: what is picked from them is found without giving them away.
+# The name with large mappings: lookups in it must not expose whole values.
 _STATE = "state"
 _LONG_PATH = 2
 
-# What tells of Python, or of HTML that is not made here.
+# Names of Python, or of HTML that is not created here.
 _NO_TESTS = frozenset({"callable", "escaped", "filter", "test"})
 
 
@@ -49,7 +49,7 @@ class Root:
 
     Attributes:
         pieces: yields its text, piece by piece.
-        line: of the template, for a line of the Python that Jinja2 has made of it.
+        line: of the template, for a line of the Python that Jinja2 has generated from it.
 
     """
 
@@ -61,10 +61,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """The environment of all templates in routes.yaml.
 
     Args:
-        more_globals: what every template may name.
+        more_globals: that every template may use.
         more_filters: of plugins; built-in filters keep their names.
         limits: of each rendering.
-        escape: whether what is put into a text is escaped as HTML; what macros and blocks have made is so already.
+        escape: whether values in a text are escaped as HTML; the output of macros and blocks is escaped already.
 
     """
 
@@ -101,7 +101,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._evaluation = EvalContext(self)
 
     def scope(self, names: Mapping[str, Any]) -> Scope:
-        """Begin a rendering."""
+        """Start a rendering."""
         return Scope(self, self._evaluation, names, self.limits)
 
     def root(self, tree: nodes.Template) -> Root:
@@ -109,8 +109,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
         Raises:
             TemplateSyntaxError: Jinja2 finds more than its parser did.
-            SyntaxError: Python does, in what Jinja2 has made: blocks are nested too deeply.
-            RecursionError: so are expressions.
+            SyntaxError: Python finds one in the generated code: blocks are nested too deeply.
+            RecursionError: expressions are nested too deeply.
 
         """
         code = self.compile(_Guard().visit(tree), filename=FILE)
@@ -118,22 +118,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return Root(template.root_render_func, template.get_corresponding_lineno)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Return ``obj.attribute``: what `attributes` shows."""
+        """Return ``obj.attribute``, as `attributes` shows it."""
         return shown(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """Return ``obj[argument]``: what `attributes` shows."""
+        """Return ``obj[argument]``, as `attributes` shows it."""
         return item(obj, argument)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Return what may be called: functions, methods of texts and of dates; no classes."""
+        """Return whether an object may be called: functions, methods of texts and of dates; not classes."""
         return super().is_safe_callable(obj) and callable(obj) and not isinstance(obj, type)
 
     def call(self, scope: Scope, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Call what a template calls, within the limits."""
         if function in _GUARDS:
             return function(scope, *args)
-        if isinstance(function, BuiltinFunctionType):  # the methods of texts and dates, as quickly as may be
+        if isinstance(function, BuiltinFunctionType):  # the methods of texts and dates, as fast as possible
             scope.tick()
             if function.__name__ in SEARCHES and any(len(part) > LONGEST_SEARCH for part in args if type(part) is str):
                 text = f"{function.__name__} looks for at most {LONGEST_SEARCH} characters"
@@ -146,15 +146,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return scope.call(function, *args, **kwargs)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Reckon within the limits."""
+        """Compute a binary operation within the limits."""
         return operators.binary(cast("Scope", context), operator, left, right)
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:  # noqa: ARG002 - Jinja2's signature
-        """Reckon within the limits."""
+        """Compute a unary operation within the limits."""
         return operators.unary(operator, arg)
 
     def concat(self, pieces: Iterable[str]) -> str:
-        """Join what a macro or a block of ``{% set %}`` has made."""
+        """Join the output of a macro or a block of ``{% set %}``."""
         joined: list[str] = []
         length = 0
         for piece in pieces:
@@ -166,19 +166,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 class _Guard(NodeTransformer):
-    """Leads what Jinja2 compiles to plain Python through the sandbox."""
+    """Redirects what Jinja2 compiles to plain Python through the sandbox."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja2's names
-        """Let the loop go through an `Each`."""
+        """Iterate over an `Each`."""
         self.generic_visit(node)
         node.iter = _call("each", node.iter)
         if node.test is not None:
-            # `loop.length` of a filtered loop goes through everything before the first iteration.
+            # `loop.length` of a filtered loop reads everything before the first iteration.
             node.body.insert(0, nodes.ExprStmt(_call("look"), lineno=node.lineno))
         return node
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:  # noqa: N802
-        """Let `cut` take slices, which Jinja2 leaves to Python."""
+        """Use `cut` for slices, which Jinja2 leaves to Python."""
         if not isinstance(node.arg, nodes.Slice):
             return self.visit_Getattr(node)
         self.generic_visit(node)
@@ -186,23 +186,23 @@ class _Guard(NodeTransformer):
         return _call("cut", node.node, *(bound or nodes.Const(None) for bound in bounds))
 
     def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
-        """Let `made` look at what it holds, unless that stands in the template."""
+        """Use `made` to check the contents, unless they are constants."""
         self.generic_visit(node)
         return node if all(isinstance(each, nodes.Const) for each in node.items) else _call("made", node)
 
     def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
-        """Do what `visit_List` does; the names of ``{% for a, b in … %}`` are a tuple too."""
+        """Do the same as `visit_List`; the names of ``{% for a, b in … %}`` are a tuple too."""
         self.generic_visit(node)
         fixed = node.ctx != "load" or all(isinstance(each, nodes.Const) for each in node.items)
         return node if fixed else _call("made", node)
 
     def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
-        """Do what `visit_List` does."""
+        """Do the same as `visit_List`."""
         self.generic_visit(node)
         return node if all(isinstance(each.value, nodes.Const) for each in node.items) else _call("made", node)
 
     def visit_Getattr(self, node: nodes.Getattr | nodes.Getitem) -> nodes.Node:  # noqa: N802
-        """Let `pick` find ``state.votes[message]``, all at once."""
+        """Use `pick` for chains such as ``state.votes[message]``."""
         path: list[nodes.Getattr | nodes.Getitem] = []
         root: nodes.Node = node
         while isinstance(root, nodes.Getattr | nodes.Getitem) and not _is_slice(root):
@@ -214,7 +214,7 @@ class _Guard(NodeTransformer):
         return _call("pick", root, *reversed(keys))
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Node:  # noqa: N802
-        """Let `holder` answer ``params.n in state.count``; of a chain, what stands last."""
+        """Use `holder` for ``params.n in state.count``; in a chain, for the last operand."""
         self.generic_visit(node)
         last = node.ops[-1]
         if last.op in ("in", "notin") and not isinstance(last.expr, nodes.Literal):
@@ -222,12 +222,12 @@ class _Guard(NodeTransformer):
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        """Make ``[a, b] | join`` of ``a ~ b``."""
+        """Convert ``a ~ b`` to ``[a, b] | join``."""
         self.generic_visit(node)
         return nodes.Filter(nodes.List(node.nodes, lineno=node.lineno), "join", [], [], None, None, lineno=node.lineno)
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Node:  # noqa: N802
-        """Make a missing ``else`` an empty text."""
+        """Replace a missing ``else`` by an empty text."""
         self.generic_visit(node)
         if node.expr2 is None:
             node.expr2 = nodes.Const("", lineno=node.lineno)
@@ -250,30 +250,30 @@ def _call(name: str, *arguments: nodes.Node) -> nodes.Call:
 
 @pass_context
 def _put_into_text(scope: Scope, value: Any) -> str:
-    """Do `as_text`, by the clock."""
+    """Do the same as `as_text`, with clock checks."""
     return value if type(value) is str else as_text(value, scope.tick)
 
 
 @pass_context
 def _put_into_html(scope: Scope, value: Any) -> str:
-    """Do `as_markup`; by asking for a scope, also with constants, which Jinja2 would else escape by its own words."""
+    """Do the same as `as_markup`; the scope argument prevents Jinja2's own escaping of constants."""
     return as_markup(value, scope.tick)
 
 
 def _is_in(value: Any, container: Any) -> bool:
-    """Do Jinja2's test ``in``, as ``value in container`` does it here."""
+    """Implement Jinja2's test ``in`` like ``value in container``."""
     return contains(container, value)
 
 
 @pass_context
 def _uuid(scope: Scope) -> str:
-    """Return a random UUID (RFC 9562, version 4): an id that nobody guesses."""
+    """Return a random UUID (RFC 9562, version 4): an id that cannot be guessed."""
     return str(scope.keep(str(uuid4())))
 
 
 @pass_context
 def _range(scope: Scope, *arguments: Any) -> list[int]:
-    """Count, as Python's `range`; the list is counted among what a rendering makes."""
+    """Return a list like Python's `range`; it counts towards what a rendering creates."""
     numbers = range(*arguments)
     try:
         scope.room_for_items(len(numbers))

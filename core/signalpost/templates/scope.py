@@ -1,4 +1,4 @@
-"""One rendering: the names that it sees, and the time and room that are left to it."""
+"""One rendering: its names, and the time and room that are left."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
@@ -20,22 +20,22 @@ from signalpost.templates.text import as_data, as_text
 from signalpost.templates.value import FailureKind
 from signalpost.units import MEBIBYTE
 
-# What an item of a list counts for, in characters: its place, and a little of what is usually in it.
+# Characters that an item of a list counts for: its place, and a little of its usual content.
 ITEM = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one rendering may take.
+    """The limits of one rendering.
 
     Attributes:
-        seconds: of work; the clock is looked at in every iteration of a loop, every call and every filter. A step of a
+        seconds: of work; the clock is checked in every iteration of a loop, every call and every filter. A step of a
             list of actions may have less, see `Scope`.
-        characters: of a text that is made; a list may have a sixteenth as many items. Values that are only passed on
+        characters: of a created text; a list may have a sixteenth as many items. Values that are only passed on
             do not count.
-        made: of all texts and lists that are made on the way, in characters.
-        value: of a list or mapping that is made, with everything in it wherever it stands (`signals.weight`). So
-            whatever goes through one has an end: a comparison, a sort, JSON.
+        made: of all texts and lists created meanwhile, in characters.
+        value: of a created list or mapping, with all its contents (`signalpost.state.weight`). So
+            every traversal of one ends: a comparison, a sort, JSON.
         depth: of macros and recursive loops that call each other.
 
     """
@@ -48,12 +48,12 @@ class Limits:
 
 
 class Scope(Context):
-    """The names of one rendering: Jinja2's context, made cheap enough for every message.
+    """The names of one rendering: Jinja2's context, cheap enough for every message.
 
-    Where the names have a clock (`signalpost.actions.execution.Names`) that has less time, the rendering keeps to that.
+    If the names have a clock (`signalpost.actions.execution.Names`) with less time, it limits the rendering.
 
-    Jinja2's own copies all names and makes five objects more; of what it keeps, templates that neither include nor
-    extend others use only this.
+    Jinja2's own copies all names and creates five objects more; templates that neither include nor extend others need
+    only this.
     """
 
     def __init__(
@@ -74,20 +74,21 @@ class Scope(Context):
 
     @property
     def weights(self) -> "_Weights":
-        """What lists and mappings weigh, as far as it is known."""
+        """The known weights of lists and mappings."""
         if self._weights is None:
-            # Not this scope's own `tick`: the two would keep each other, and all that was weighed, for the collector.
+            # Not this scope's own `tick`: that would be a reference cycle, and keep all weighed values for the garbage
+            # collector.
             self._weights = _Weights(partial(_look, self._clock, self._limits.seconds, self._is_own))
         return self._weights
 
     def end(self) -> None:
-        """Drop all names: a macro that calls itself keeps itself, and this, until the collector comes."""
+        """Drop all names: a recursive macro is a reference cycle, which would keep them until the collector runs."""
         self.vars.clear()
         self.parent = {}
         self._weights = None
 
     def resolve_or_missing(self, key: str) -> Any:
-        """Look a name up: first what the template has set, then the names of its place, then the globals."""
+        """Look up a name: first those set by the template, then the names of its place, then the globals."""
         if key in self.vars:
             return self.vars[key]
         if key in self.parent:
@@ -95,7 +96,7 @@ class Scope(Context):
         return self.environment.globals.get(key, missing)
 
     def derived(self, locals: dict[str, Any] | None = None) -> "Scope":  # noqa: A002, ARG002 - Jinja2's signature
-        """Return functions that ask for it this very scope: it has the clock, and they need no loop's names."""
+        """Return this very scope for functions that request one: it has the clock, and they need no loop's names."""
         return self
 
     def call(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -117,7 +118,7 @@ class Scope(Context):
         return result
 
     def tick(self) -> None:
-        """Look at the clock.
+        """Check the clock.
 
         Raises:
             StoppedError: the time is over.
@@ -127,7 +128,7 @@ class Scope(Context):
             raise _stopped(self._clock, self._limits.seconds, self._is_own)
 
     def check(self, characters: int) -> None:
-        """Look at the length of a text that grows.
+        """Check the length of a growing text.
 
         Raises:
             StoppedError: it is too long.
@@ -137,10 +138,10 @@ class Scope(Context):
             raise StoppedError(FailureKind.SIZE, too_long(self._limits))
 
     def room(self, characters: int) -> None:
-        """Ask, before a text is made, whether it may be that long.
+        """Check, before a text is created, whether it may be that long.
 
         Raises:
-            StoppedError: it may not, or with it too much would have been made.
+            StoppedError: it may not, or the total would be too large.
 
         """
         self.check(characters)
@@ -149,10 +150,10 @@ class Scope(Context):
             raise StoppedError(FailureKind.SIZE, f"it makes more than {self._limits.made:,} characters on its way")
 
     def room_for_items(self, items: int) -> None:
-        """Ask, before a list is made, whether it may have that many items.
+        """Check, before a list is created, whether it may have that many items.
 
         Raises:
-            StoppedError: it may not, or with it too much would have been made.
+            StoppedError: it may not, or the total would be too large.
 
         """
         if items * ITEM > self._limits.characters:
@@ -162,7 +163,7 @@ class Scope(Context):
         self.room(items * ITEM)
 
     def keep(self, value: Any) -> Any:
-        """Count what a filter or function has made, and return it.
+        """Count the result of a filter or function, and return it.
 
         Raises:
             StoppedError: it is too large.
@@ -176,10 +177,10 @@ class Scope(Context):
         return value
 
     def weigh(self, value: Any) -> Any:
-        """Look at what a list or mapping holds that was made, and return it.
+        """Check the weight of a created list or mapping, and return it.
 
         Raises:
-            StoppedError: it is too much.
+            StoppedError: it is too large.
 
         """
         weight, _ = of_few(value) or self.weights.measure(value)
@@ -187,10 +188,10 @@ class Scope(Context):
         return value
 
     def check_weight(self, weight: int) -> None:
-        """Look at what a list or mapping holds, or is going to.
+        """Check the weight that a list or mapping has, or will have.
 
         Raises:
-            StoppedError: it is too much.
+            StoppedError: it is too large.
 
         """
         if weight > self._limits.value:
@@ -198,20 +199,20 @@ class Scope(Context):
             raise StoppedError(FailureKind.SIZE, text)
 
     def text(self, value: Any) -> str:
-        """Do `as_text`; the clock is looked at on the way."""
+        """Do the same as `as_text`, with clock checks."""
         return as_text(value, self.tick)
 
     def data(self, value: Any) -> Any:
-        """Do `as_data`; the clock is looked at on the way."""
+        """Do the same as `as_data`, with clock checks."""
         if type(value) in PLAIN or of_few(value) is not None:
             return value
         return as_data(value, self.weights, self.tick)
 
     def collect(self, items: Iterable[Any]) -> list[Any]:
-        """Make a list of what a filter yields, which is no more than it was given.
+        """Return a list of what a filter yields, which is at most its input.
 
         Raises:
-            StoppedError: too much would have been made.
+            StoppedError: the total would be too large.
 
         """
         collected = list(items)
@@ -221,19 +222,19 @@ class Scope(Context):
 
 
 def _look(clock: WorkClock, seconds: float, is_own: bool) -> None:
-    """Do what `Scope.tick` does."""
+    """Do the same as `Scope.tick`."""
     if clock.is_over():
         raise _stopped(clock, seconds, is_own)
 
 
 def _stopped(clock: WorkClock, seconds: float, is_own: bool) -> StoppedError:
-    """Return the error of a time that is over: the template's own, or that of the steps that it stands in."""
+    """Return the error for a time limit: the template's own, or that of its steps."""
     text = f"it takes longer than {seconds * 1000:g} ms" if is_own else too_long_work(clock)
     return StoppedError(FailureKind.TIME, text)
 
 
 class _Weights(Weigher):
-    """The weights of one rendering: of a dataclass, that of what it shows."""
+    """The weights of one rendering: for a dataclass, that of its visible parts."""
 
     __slots__ = ()
 
@@ -244,9 +245,9 @@ class _Weights(Weigher):
 
 
 class Each:
-    """What a loop goes through; the clock is looked at in each iteration.
+    """The items of a loop; the clock is checked in each iteration.
 
-    It has a length where `items` have one, so that `loop.length` needs no second pass.
+    It has a length if `items` have one, so that `loop.length` needs no second pass.
     """
 
     __slots__ = ("_items", "_scope")
@@ -268,7 +269,7 @@ class Each:
 
 
 class Holder:
-    """A mapping, to be asked what is in it."""
+    """A mapping, for tests whether a key is in it."""
 
     __slots__ = ("_mapping",)
 
@@ -280,25 +281,25 @@ class Holder:
 
 
 def holder(_scope: Scope, value: Any) -> Any:
-    """Return what tells whether something is in a value: of a mapping, a `Holder`."""
+    """Return an object for membership tests in a value: for a mapping, a `Holder`."""
     return Holder(value) if isinstance(value, Mapping) else value
 
 
 def made(scope: Scope, value: Any) -> Any:
-    """Look at what a list or mapping holds that is written out in a template, and return it.
+    """Check the weight of a list or mapping written in a template, and return it.
 
     Raises:
-        StoppedError: it is too much.
+        StoppedError: it is too large.
 
     """
     return scope.weigh(value)
 
 
 def pick(_scope: Scope, value: Any, *keys: Any) -> Any:
-    """Return ``value[key][key]``, likewise for attributes; what is not there is an `Absent`.
+    """Return ``value[key][key]``, with keys or attributes; a missing value is an `Absent`.
 
     Raises:
-        StoppedError: as `signalpost.templates.attributes.item` does.
+        StoppedError: as in `signalpost.templates.attributes.item`.
 
     """
     if type(value) is StateView:
@@ -312,7 +313,7 @@ def cut(scope: Scope, value: Any, start: Any, stop: Any, step: Any) -> Any:
     """Return ``value[start:stop:step]``.
 
     Raises:
-        StoppedError: it is neither text nor list, or too much would have been made.
+        StoppedError: it is neither text nor list, or the total would be too large.
 
     """
     if isinstance(value, Undefined):
@@ -324,5 +325,5 @@ def cut(scope: Scope, value: Any, start: Any, stop: Any, step: Any) -> Any:
 
 
 def too_long(limits: Limits) -> str:
-    """Word that a text is too long."""
+    """Return the words for a text that is too long."""
     return f"it makes a text of more than {limits.characters:,} characters"

@@ -1,4 +1,4 @@
-"""What becomes of a value at the edge of a template: text inside a text, plain data where it stands alone."""
+"""Conversion of a template's values: to text inside a text, to plain data where a value is alone."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -15,26 +15,26 @@ from signalpost.templates.attributes import kind, visible
 from signalpost.templates.failures import StoppedError
 from signalpost.templates.value import FailureKind
 
-# Dataclasses show what `attributes` says, not all that is in them.
+# Dataclasses show what `attributes` defines, not all their fields.
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 _FROZEN = frozenset({FrozenDict, FrozenList})
 _JSON = frozenset({str, int, float, bool, type(None), dict, list}) | _FROZEN
 
 Tick = Callable[[], None]
-"""Looks at the clock of a rendering; raises `StoppedError` when the time is over."""
+"""Checks the clock of a rendering; raises `StoppedError` when the time is over."""
 
 
 def as_text(value: Any, tick: Tick | None = None) -> str:
-    """Return the text that a value is inside a text: itself, or compact JSON, as clients are sent it.
+    """Return the text for a value inside a text: itself, or compact JSON, as clients receive it.
 
     ``5`` is ``5``, ``True`` is ``true``, ``None`` is ``null``; a date and time is its ISO 8601 form, without quotes.
 
     Args:
         value: any.
-        tick: is called for everything in it that JSON does not know as it is.
+        tick: called for everything in it that needs a conversion for JSON.
 
     Raises:
-        StoppedError: it is no value that JSON has.
+        StoppedError: JSON cannot represent it.
         UndefinedError: it is undefined.
 
     """
@@ -46,10 +46,10 @@ def as_text(value: Any, tick: Tick | None = None) -> str:
 
 
 def as_markup(value: Any, tick: Tick | None = None) -> str:
-    """Return the text that a value is inside HTML: that of `as_text`, escaped unless it is HTML already.
+    """Return the text for a value inside HTML: that of `as_text`, escaped unless it is HTML already.
 
     Raises:
-        StoppedError: it is no value that JSON has.
+        StoppedError: JSON cannot represent it.
         UndefinedError: it is undefined.
 
     """
@@ -60,7 +60,7 @@ def as_json(value: Any, tick: Tick | None = None) -> str:
     """Return compact JSON; see `as_text`.
 
     Raises:
-        StoppedError: it is no value that JSON has.
+        StoppedError: JSON cannot represent it.
         UndefinedError: it is undefined.
 
     """
@@ -81,16 +81,16 @@ def as_json(value: Any, tick: Tick | None = None) -> str:
                 raise cause from None
             raise StoppedError(FailureKind.VALUE, f"it is no JSON: {error}") from None
         finally:
-            del cause  # it, its context and this frame would keep each other, and the whole rendering
+            del cause  # it, its context and this frame would form a reference cycle with the whole rendering
 
 
 def as_data(value: Any, weigher: Weigher, tick: Tick) -> Any:
-    """Return what a whole expression gives as plain data (`Weigher.measure`).
+    """Return the value of a whole expression as plain data (`Weigher.measure`).
 
-    What is plain is passed on as it is; of what is not, the parts that are.
+    Plain values are passed on as they are; so are the plain parts of other values.
 
     Raises:
-        StoppedError: something in it is no value that JSON has.
+        StoppedError: JSON cannot represent something in it.
         UndefinedError: something in it is undefined.
 
     """
@@ -105,15 +105,15 @@ def as_data(value: Any, weigher: Weigher, tick: Tick) -> Any:
 
 
 def is_data(value: Any) -> bool:
-    """Return whether a value is plain data, if it is known to hold nothing but that where it is a list or mapping.
+    """Return whether a value is plain data; lists and mappings must be known to contain only that.
 
-    What a client sent is passed on as it is, without going through it; so is what the state holds.
+    A client's data and values of the state are passed on as they are, without a traversal.
     """
     return type(value) in _JSON
 
 
 def _flat(value: Any) -> Any:
-    """Bring a value one step nearer to JSON."""
+    """Convert a value one step towards JSON."""
     if isinstance(value, str):  # an enum's, say
         return str.__str__(value)
     if isinstance(value, Mapping):

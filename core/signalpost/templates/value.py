@@ -1,4 +1,4 @@
-"""What a value of routes.yaml is once it is compiled: fixed, or computed anew for every message."""
+"""A compiled value of routes.yaml: fixed, or computed for every message."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from signalpost.errors import OperatorError
 
 
 class FailureKind(StrEnum):
-    """Why a template gave nothing: the whole list."""
+    """The reasons why a template failed."""
 
     UNDEFINED = "undefined"
     FORBIDDEN = "forbidden"
@@ -38,17 +38,17 @@ class TemplateFailedError(OperatorError):
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A value without templates. Nothing is done with it while the server runs.
+    """A value without templates. It is not processed while the server runs.
 
     Attributes:
-        value: as routes.yaml has it. It is not copied: whoever lets it be changed, copies it.
+        value: from routes.yaml. It is not copied: code that may change it must copy it.
 
     """
 
     value: Any = field(repr=False)
 
     def render(self, scope: Mapping[str, Any]) -> Any:  # noqa: ARG002 - as `Computed.render`
-        """Return the value, for those who need not know whether it is fixed."""
+        """Return the value, for callers that need not know whether it is fixed."""
         return self.value
 
 
@@ -57,8 +57,8 @@ class Computed:
     """A value with templates in it.
 
     Attributes:
-        names: of those it may use (`message`, `data`, …), the ones that it does use.
-        render: gives the value for a mapping of at least `names`; raises `TemplateFailedError`.
+        names: that it uses (`message`, `data`, …).
+        render: returns the value for a mapping of at least `names`; raises `TemplateFailedError`.
 
     """
 
