@@ -323,6 +323,23 @@ class Node:
         )
         return Session(client, resolved.rule, accept.request.handshake, self, source)
 
+    def welcome(self, session: Session) -> None:
+        """Add a client whose transport is ready, greet it, and do what is done when a client comes."""
+        client = session.client
+        self.hub.add(client)
+        if self.observer is not None:
+            self.observer.connected(client.id, client.path)
+        if greeting := client.encoding.codec.welcome(client.id, client.path):
+            client.send(greeting)
+        session.arrive(self.generation.plugins.client_connected(client, session.context, session.request))
+
+    def report_gone(self, session: Session) -> None:
+        """Report that a client has gone, which the hub knows already."""
+        client = session.client
+        if self.observer is not None:
+            self.observer.disconnected(client.id, client.path, client.close_code)
+        self.generation.plugins.client_disconnected(client, client.close_code, session.context)
+
     def publish(self, publication: Publication) -> Receipt:
         """Publish, and notify the observer."""
         receipt = self._broker.publish(publication)

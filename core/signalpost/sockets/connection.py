@@ -196,21 +196,15 @@ class Connection(asyncio.Protocol):
             early: bytes received behind the handshake, before the response.
 
         """
-        self._client = client = session.client
+        self._client = session.client
         self._session = session
-        self._hub = hub = self._node.hub
+        self._hub = self._node.hub
         self._transport.set_protocol(self)
         if not self._transport.get_extra_info("ssl_object"):
             # Call back at once when bytes are held back, and again only when all of them are gone.
             self._transport.set_write_buffer_limits(high=0, low=0)
         self._registry.add(self)
-        hub.add(client)
-        if self._node.observer is not None:
-            self._node.observer.connected(client.id, client.path)
-        if welcome := client.encoding.codec.welcome(client.id, client.path):
-            client.send(welcome)
-        plugins = self._node.generation.plugins
-        session.arrive(plugins.client_connected(client, session.context, session.request))
+        self._node.welcome(session)
         if not self._stopped:
             # Sanic stops reading when 64 KiB arrive behind a request, and never resumes here.
             self._transport.resume_reading()
@@ -355,9 +349,7 @@ class Connection(asyncio.Protocol):
             session.hurry()
         if client.heeded or session.waits:
             self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, session))
-        if self._node.observer is not None:
-            self._node.observer.disconnected(client.id, client.path, client.close_code)
-        self._node.generation.plugins.client_disconnected(client, client.close_code, session.context)
+        self._node.report_gone(session)
 
     def _end_lingering(self, session: Session) -> None:
         """Drop a client's remaining messages: it disconnected long enough ago."""
