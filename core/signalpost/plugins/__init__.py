@@ -1,1 +1,1 @@
-"""Plugins: what they may implement, how they are found, and what they are known for."""
+"""Plugins: their hooks, their discovery, and what they offer."""

@@ -1,4 +1,4 @@
-"""An action: a plugin's function that routes.yaml names as a step of a ``do`` list, with what its options may be."""
+"""An action: a plugin's function that routes.yaml names as a step of a ``do`` list, with a schema of its options."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -14,17 +14,17 @@ ActionFunction = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A plugin's function under its name.
+    """A plugin's function with its name.
 
     Attributes:
-        name: unique among all actions of all plugins, and none of the built-in ones.
-        function: ``def`` or ``async def`` taking the event and the step's options, rendered; what it returns is
+        name: unique among all actions of all plugins and the built-in ones.
+        function: ``def`` or ``async def`` with the event and the step's rendered options as parameters; its result is
             ignored.
         schema: a JSON Schema (draft 2020-12) of the options; True allows anything.
-        plugin: the name of the plugin it comes from; empty until discovery has filled it in, as are the next two.
+        plugin: the name of its plugin; empty until discovery sets it, as are the next two.
         where: ``file:line`` of the function.
-        gate: judges rendered options by `schema`.
-        seat: where the plugin's instance sits.
+        gate: validates rendered options by `schema`.
+        seat: of the plugin's instance.
 
     """
 
@@ -38,7 +38,7 @@ class Action:
 
     @property
     def code(self) -> Code:
-        """What the log calls it."""
+        """Its name in the log."""
         return Code(f'action "{self.name}"', self.plugin, self.where, self.seat)
 
     @property
@@ -48,7 +48,7 @@ class Action:
 
     @property
     def described(self) -> Mapping[str, Any]:
-        """The schema for editors: with the function's name and its docstring's first line where it has none."""
+        """The schema for editors; where it has none, with the function's name and the first line of its docstring."""
         document = dict(self.schema) if isinstance(self.schema, Mapping) else {} if self.schema else {"not": {}}
         document.setdefault("title", f"Action {self.name}")
         lines = (inspect.getdoc(self.function) or "").splitlines()
@@ -59,12 +59,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class SettingsSchema:
-    """What a plugin says its settings may be.
+    """The schema of a plugin's settings.
 
     Attributes:
         document: a JSON Schema (draft 2020-12) of the mapping under ``plugins: settings:``.
         plugin: the plugin's name.
-        where: ``file:line`` of what gave it.
+        where: ``file:line`` of its source.
 
     """
 

@@ -1,4 +1,4 @@
-"""Makes a registry of imported plugins: checks their hooks, takes what they offer, refuses what clashes."""
+"""Builds a registry from imported plugins: checks their hooks, collects what they offer, rejects conflicts."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,15 +33,15 @@ def assemble(
     notes: Sequence[str] = (),
     package: DropInPackage | None = None,
 ) -> Registry:
-    """Make the registry of imported plugins.
+    """Build the registry of imported plugins.
 
     Args:
         loaded: in the order in which their hooks are called.
-        found: names of all plugins there are; those of `loaded` when nothing is said.
+        found: names of all existing plugins; by default those of `loaded`.
         packages: names of all installed packages that have plugins.
-        errors: what went wrong so far.
-        notes: what was noted so far.
-        package: what `Registry.unload` closes.
+        errors: found so far.
+        notes: found so far.
+        package: closed by `Registry.unload`.
 
     """
     work = _Assembly(list(errors), list(notes))
@@ -74,7 +74,7 @@ def assemble(
 
 
 class _Assembly:
-    """One registry in the making, with a pluggy manager of its own."""
+    """A registry under construction, with its own pluggy manager."""
 
     def __init__(self, errors: list[PluginError], notes: list[str]) -> None:
         self.plugins: list[Plugin] = []
@@ -90,7 +90,7 @@ class _Assembly:
         }
 
     def add(self, loaded: Loaded) -> None:
-        """Take a plugin in, or as much of it as is sound."""
+        """Add a plugin, or its valid parts."""
         hooks = self._sound_hooks(loaded)
         self.manager.register(hooks, loaded.name)
         self.manager.check_pending()
@@ -98,7 +98,7 @@ class _Assembly:
         self.plugins.append(self.offers.take(loaded, asked, self._implemented(hooks)))
 
     def implementations(self, hook: str) -> Iterator[Implementation]:
-        """Yield who implements a hook: ``tryfirst`` ones, the rest in the order of plugins, ``trylast`` ones."""
+        """Yield implementations of a hook: ``tryfirst`` ones, the rest in the order of plugins, ``trylast`` ones."""
         caller: pluggy.HookCaller = getattr(self.manager.hook, hook)
         seats = {plugin.name: plugin.seat for plugin in self.plugins}
         order = list(seats)
@@ -113,7 +113,7 @@ class _Assembly:
             yield Implementation(plugin, hook, function, arguments, where, seats.get(plugin))
 
     def places(self, implementations: Iterable[Sequence[Implementation]]) -> set[str]:
-        """Return the places of all that was found, and of all that is wrong."""
+        """Return the places of everything that was found, and of all problems."""
         return {
             *(each.where for each in self.offers.handlers.values()),
             *(each.where for each in self.offers.actions.values()),
@@ -130,10 +130,10 @@ class _Assembly:
         return tuple(sorted(caller.name for caller in self.manager.get_hookcallers(hooks) or ()))
 
     def _sound_hooks(self, loaded: Loaded) -> ModuleType:
-        """Return a module of only those hooks that a plugin defines itself and that pluggy can take.
+        """Return a module with only those hooks that a plugin defines itself and that pluggy accepts.
 
-        Left to itself pluggy would take a misspelt name in silence, stop at the first wrong argument, and call a
-        hook twice when one plugin imports it from another.
+        pluggy alone would silently accept a misspelt name, stop at the first wrong argument, and call a hook twice if
+        one plugin imports it from another.
         """
         sound = ModuleType(loaded.module.__name__)
         for attribute, function in self._functions(loaded):
@@ -154,9 +154,9 @@ class _Assembly:
         return sound
 
     def _functions(self, loaded: Loaded) -> Iterator[tuple[str, Callable[..., Any]]]:
-        """Yield a plugin's own functions, and what a decorator from elsewhere has made of one that is a hook.
+        """Yield a plugin's own functions, and the results of other decorators on hooks.
 
-        A hook that no function stands for is an error: a decorator above it, or a class around it, hides it.
+        A hook without a function in the module is an error: a decorator above it, or a class around it, hides it.
         """
         parts = parts_of(loaded.module)
         hooks = {id(_mark_of(each)): each for part in parts for each in marked_in(part) if _mark_of(each)}
@@ -173,7 +173,7 @@ class _Assembly:
                 self.errors.append(PluginError(loaded.name, where_is(function), _hidden(function)))
 
     def _judge(self, hook: str, function: Callable[..., Any], *, wrapper: bool) -> str:
-        """Return what is wrong with an implementation; nothing is wrong with the empty answer."""
+        """Return what is wrong with an implementation; empty if nothing is."""
         known = self.specs.get(hook)
         if known is None:
             return f'no hook named "{hook}"{among(hook, sorted(self.specs))}'
@@ -194,7 +194,7 @@ class _Assembly:
 
 
 def _mark_of(candidate: object) -> object:
-    """Return what `hookimpl` has written on an object, and functools.wraps on what stands in its place."""
+    """Return the mark of `hookimpl` on an object, also if functools.wraps copied it there."""
     return getattr(candidate, "__dict__", {}).get(_MARK)
 
 

@@ -1,6 +1,6 @@
-"""Checks what a handler is bound to, whether a decorator says it or a plugin has made it by itself.
+"""Checks the bindings of handlers, from decorators or created by plugins themselves.
 
-There is one judgement of each kind of binding: `checked`. What it gives has one form, whatever the plugin has written.
+One function checks every kind of binding: `checked`. Its result has a canonical form, whatever the plugin wrote.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,16 @@ BINDINGS: Mapping[HandlerKind, type[Binding]] = {
     HandlerKind.TIMER: TimerBinding,
     HandlerKind.SCHEDULE: ScheduleBinding,
 }
-"""What each kind of handler is bound by."""
+"""The bindings of each kind of handler."""
 
 
 def checked(binding: Binding) -> Binding:
-    """Return a binding in its one form: durations in seconds, methods in capitals, zones as `ZoneInfo`.
+    """Return a binding in canonical form: durations in seconds, methods in upper case, zones as `ZoneInfo`.
 
     Raises:
-        ValueError: a value of it cannot be; the text names the field.
-        TypeError: likewise.
-        LookupError: likewise.
+        ValueError: a value of it is invalid; the text names the field.
+        TypeError: the same.
+        LookupError: the same.
 
     """
     match binding:
@@ -56,12 +56,12 @@ def checked(binding: Binding) -> Binding:
 
 
 def checked_all(kind: HandlerKind, bindings: object) -> tuple[Binding, ...]:
-    """Return the bindings of a handler of `kind` in their one form.
+    """Return the bindings of a handler of `kind` in canonical form.
 
     Raises:
-        ValueError: one of them cannot be.
-        TypeError: likewise.
-        LookupError: likewise.
+        ValueError: one of them is invalid.
+        TypeError: the same.
+        LookupError: the same.
 
     """
     wanted = BINDINGS[kind]
@@ -187,10 +187,10 @@ def _crons(crons: object) -> tuple[str, ...]:
 
 
 def _zone(zone: object) -> ZoneInfo | None:
-    """Return a time zone as `ZoneInfo`: no other kind tells the moments of a wall clock rightly.
+    """Return a time zone as `ZoneInfo`: no other kind converts wall clock times correctly.
 
-    pytz's, for one, are off by minutes where they are put onto a moment by `datetime.replace`; but they, and those of
-    most other packages, know the name of what they stand for.
+    pytz's, for example, are off by minutes after `datetime.replace`; but they, and those of most other packages, have
+    the name of their zone.
     """
     if zone is None or isinstance(zone, ZoneInfo):
         return zone
@@ -207,13 +207,13 @@ def _zone_of(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError):
-        from signalpost.config.jobs import parse_timezone  # brings in what reads YAML
+        from signalpost.config.jobs import parse_timezone  # imports the YAML reader
 
         return parse_timezone(name)
 
 
 def _offset_hint(zone: timezone) -> str:
-    """Return how a fixed offset is written as a zone, where there is one."""
+    """Return how to write a fixed offset as a zone, if it is one."""
     hours, rest = divmod(zone.utcoffset(None), _HOUR)
     if rest or hours not in _OFFSETS:
         return ""

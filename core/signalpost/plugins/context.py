@@ -1,4 +1,4 @@
-"""What a plugin holds between startup and shutdown: its settings, the server's state, a broadcast, and its tasks."""
+"""A plugin's context between startup and shutdown: its settings, the server's state, a broadcast, and its tasks."""
 
 import asyncio
 import logging
@@ -19,10 +19,10 @@ class PluginContext(SharedView):
 
     Attributes:
         plugin: the plugin's name.
-        settings: what routes.yaml says under ``plugins: settings:`` for this plugin; empty if nothing.
-        shared: what all events of the server share.
-        own: what the plugin keeps for its handlers and its `shutdown`, by names of its choice. It is this instance's:
-            of a plugin that has changed, two are there for a while.
+        settings: the mapping under ``plugins: settings:`` for this plugin in routes.yaml; empty if there is none.
+        shared: by all events of the server.
+        own: what the plugin stores for its handlers and its `shutdown`, by names of its choice. It is this instance's:
+            a plugin that has changed has two instances for a while.
         broadcast: see `signalpost.events.Broadcast`; without a target it goes to everyone.
 
     """
@@ -37,7 +37,7 @@ class PluginContext(SharedView):
 
     @property
     def folder(self) -> Path:
-        """The app's folder, where routes.yaml is; absolute."""
+        """The app's folder, which contains routes.yaml; absolute."""
         return self.shared.services.folder
 
     @property
@@ -56,12 +56,12 @@ class PluginContext(SharedView):
     def create_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
         """Run a coroutine in the background until it ends or the server stops.
 
-        The task is kept (asyncio itself would let it be collected); what it raises is logged with the plugin's name;
-        after the plugin's `shutdown` it is cancelled.
+        A reference to the task is stored (asyncio itself would allow its garbage collection); what it raises is logged
+        with the plugin's name; after the plugin's `shutdown` it is cancelled.
 
         Args:
-            coroutine: what to run.
-            name: for the log; the coroutine's own name when nothing is said.
+            coroutine: to run.
+            name: for the log; by default the coroutine's own name.
 
         """
         called = name or getattr(coroutine, "__qualname__", None)
@@ -74,11 +74,11 @@ class PluginContext(SharedView):
         return task
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
-        """Run a coroutine that comes to its end by itself: a stop waits for it before `shutdown`; see `create_task`.
+        """Run a coroutine that ends by itself: a stop waits for it before `shutdown`; see `create_task`.
 
         Args:
-            coroutine: what to run.
-            name: for the log; the coroutine's own name when nothing is said.
+            coroutine: to run.
+            name: for the log; by default the coroutine's own name.
 
         """
         task = self.create_task(coroutine, name=name)
@@ -87,7 +87,7 @@ class PluginContext(SharedView):
         return task
 
     async def finish_spawned(self, patience: float) -> None:
-        """Let what was spawned come to its end, and cancel what does not in time; called by the server."""
+        """Wait for spawned tasks, and cancel those that are not done in time; called by the server."""
         if not self._spawned:
             return
         _, late = await asyncio.wait(tuple(self._spawned), timeout=patience)
@@ -96,12 +96,12 @@ class PluginContext(SharedView):
             task.cancel()
 
     def failed(self, code: Code, error: BaseException, args: Sequence[Any]) -> None:
-        """Tell the hooks `on_error` of all plugins that code of this one has raised something; called by the server.
+        """Call the hooks `on_error` of all plugins: this plugin's code has raised an exception; called by the server.
 
         Args:
-            code: what has.
+            code: that raised it.
             error: as it was raised.
-            args: what it was called with.
+            args: of its call.
 
         """
         tell = self.shared.services.tell_error
@@ -112,7 +112,7 @@ class PluginContext(SharedView):
         """Cancel what still runs and wait for it; called by the server.
 
         Args:
-            patience: seconds to wait for tasks that do not let themselves be cancelled.
+            patience: seconds to wait for tasks that ignore their cancellation.
 
         """
         running = tuple(self._tasks)

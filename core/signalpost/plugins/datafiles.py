@@ -1,7 +1,7 @@
-"""The files besides code that plugins read as they are imported: a change of one is a change of the plugin.
+"""Data files that plugins read during their import: a change of one is a change of the plugin.
 
-What this process has written itself, such as a cache, is none of them: else a plugin would be imported anew for what it
-does. Both are seen by an audit hook, which Python calls when a file is opened, and never for a message.
+Files that this process has written itself, such as a cache, do not count: else a plugin would be imported again because
+of its own writes. An audit hook sees both; Python calls it when a file is opened, and never for a message.
 """
 
 import os
@@ -19,14 +19,14 @@ Stamp = tuple[int, int, int]
 
 
 class _Reading:
-    """What one thread reads of a folder while it imports something.
+    """What one thread reads from a folder during an import.
 
     Args:
         folder: with a separator at its end.
 
     Attributes:
-        found: the files, absolute, each with what tells one state of it from another.
-        written: the files that anybody has opened to write meanwhile.
+        found: the files, absolute, each with a stamp of its state.
+        written: the files opened for writing meanwhile, by any code.
 
     """
 
@@ -37,13 +37,13 @@ class _Reading:
         self._folder = folder
 
     def add(self, path: str) -> None:
-        """Take a file that is opened to be read."""
+        """Add a file that is opened for reading."""
         if path.startswith(self._folder) and not path.endswith(_CODE) and (stamp := stamp_of(path)) is not None:
             self.found[path] = stamp
 
 
 class _Files:
-    """What the hook knows of; one a process, as the hook is.
+    """The files that the hook has seen; one instance per process, like the hook.
 
     Attributes:
         read: by imports.
@@ -58,7 +58,7 @@ class _Files:
         self._is_hooked = False
 
     def hook(self) -> None:
-        """Have Python tell of each file that is opened, from now on."""
+        """Install the audit hook, which Python calls for each file that is opened from now on."""
         if not self._is_hooked:
             self._is_hooked = True
             sys.addaudithook(self._hear)
@@ -93,7 +93,7 @@ _FILES = _Files()
 
 @contextmanager
 def read_from(folder: Path) -> Iterator[dict[str, Stamp]]:
-    """Note which files of a folder, at any depth, this thread reads for the length of a block."""
+    """Record which files of a folder, at any depth, this thread reads for the length of a block."""
     _FILES.hook()
     reading = _Reading(f"{folder}{os.sep}")
     _FILES.readings.append(reading)
@@ -106,12 +106,12 @@ def read_from(folder: Path) -> Iterator[dict[str, Stamp]]:
 
 
 def is_own(path: str | Path) -> bool:
-    """Return whether this process has written a file that it had read, or reads, as it imports a plugin."""
+    """Return whether this process has written a file that it had read, or reads, during the import of a plugin."""
     return str(path) in _FILES.written
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """Return what tells one state of a file from another; None if it is no file."""
+    """Return a stamp of a file's state; None if it is not a file."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a path may be of any kind here
     except (OSError, ValueError):
@@ -120,7 +120,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 
 def _absolute(path: object) -> str:
-    """Return a path that something was opened by; nothing for what is no path, such as a descriptor."""
+    """Return the absolute path of an opened file; nothing for other arguments, such as a descriptor."""
     if isinstance(path, str | bytes | os.PathLike):
         with suppress(OSError, ValueError, TypeError):
             return os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - keeps symbolic links

@@ -1,8 +1,8 @@
-"""The decorators: they mark a function as a handler, and may bind it where routes.yaml says nothing; or as an action.
+"""The decorators: they mark a function as a handler, with an optional default binding, or as an action.
 
-A decorator changes nothing: the function it returns is the one it got, with a mark on it, so that a test can call it
-and nothing global knows of it. Discovery finds the mark in its module (`signalpost.plugins.marks`). What is wrong with
-a decorator or its function is a mark too, at the function's file and line, so that all mistakes of a module are found.
+A decorator changes nothing: it returns the same function with a mark on it, so that a test can call it, and there is no
+global registry. Discovery finds the mark in its module (`signalpost.plugins.marks`). A problem with a decorator or its
+function is a mark too, with the function's file and line, so that all problems of a module are found.
 """
 
 import inspect
@@ -54,15 +54,15 @@ def signal(
     timeout: Duration | None = None,
     cancel_when_gone: bool = False,
 ) -> Callable[[SignalFunction], SignalFunction]:
-    """Make an ``async def`` that takes a `SignalEvent` the handler `name`.
+    """Mark an ``async def`` with a `SignalEvent` parameter as the handler `name`.
 
     Args:
         name: unique among all handlers of all plugins.
-        path: the signal it is bound to unless routes.yaml names it; e.g. ``/rooms/<room>``.
-        schema: a JSON Schema that judges the client's whole message object; needs `path`.
-        parallel: how many messages of one client it may have at once; 1 keeps their order. Needs `path`.
-        cancel_when_gone: cancel it when the client whose message it handles goes, and let go of what that client still
-            has waiting. Else it runs on, and what waits is handled for 60 s at most.
+        path: of its signal unless routes.yaml names the handler; e.g. ``/rooms/<room>``.
+        schema: a JSON Schema of the client's whole message object; needs `path`.
+        parallel: how many messages of one client it may handle at once; 1 preserves their order. Needs `path`.
+        cancel_when_gone: cancel it when the client whose message it handles disconnects, and drop what the client still
+            has waiting. Else it continues, and what waits is handled for 60 s at most.
         timeout: after which the handling of a message is cancelled, ``"5s"`` or seconds; None is never. Needs `path`.
 
     """
@@ -76,15 +76,15 @@ def signal(
 def route(
     name: str, *, path: str | None = None, methods: Sequence[str] | None = None, schema: Schema | None = None
 ) -> Callable[[RouteFunction], RouteFunction]:
-    """Make an ``async def`` that takes a `RouteEvent` the handler `name`.
+    """Mark an ``async def`` with a `RouteEvent` parameter as the handler `name`.
 
-    It answers with what it returns: a mapping or list is JSON, a str is text, a Sanic response goes as it is.
+    Its result is the response: a mapping or list is JSON, a str is text, a Sanic response is unchanged.
 
     Args:
         name: unique among all handlers of all plugins.
-        path: the HTTP route it is bound to unless routes.yaml names it.
-        methods: of the HTTP route; POST when nothing is said. Needs `path`.
-        schema: a JSON Schema that judges the request's JSON body; needs `path`.
+        path: of its HTTP route unless routes.yaml names the handler.
+        methods: of the HTTP route; by default POST. Needs `path`.
+        schema: a JSON Schema of the request's JSON body; needs `path`.
 
     """
 
@@ -105,15 +105,15 @@ def timer(
     arguments: Mapping[str, Any] | None = None,
     timeout: Duration | None = None,
 ) -> Callable[[TickFunction], TickFunction]:
-    """Make an ``async def`` that takes a `TickEvent` the handler `name`, by interval.
+    """Mark an ``async def`` with a `TickEvent` parameter as the handler `name`, run at an interval.
 
     Args:
         name: unique among all handlers of all plugins; with `every` also the timer's name.
         every: the interval, ``"5s"`` or seconds; without it nothing runs until routes.yaml names the handler.
-        limit: how many runs at most; 0 is for ever.
-        skip: how many of the first runs to leave out.
+        limit: maximum number of runs; 0 is no limit.
+        skip: how many of the first runs to skip.
         on_start: run once at once (counts towards the limit).
-        arguments: handed over as `TickEvent.arguments`.
+        arguments: available as `TickEvent.arguments`.
         timeout: after which a run is cancelled, ``"30s"`` or seconds; None is never.
 
     """
@@ -145,21 +145,21 @@ def schedule(
     max_runs: int = MAX_RUNS,
     arguments: Mapping[str, Any] | None = None,
 ) -> Callable[[TickFunction], TickFunction]:
-    """Make an ``async def`` that takes a `TickEvent` the handler `name`, by the clock.
+    """Mark an ``async def`` with a `TickEvent` parameter as the handler `name`, run on a schedule.
 
     Args:
         name: unique among all handlers of all plugins; with `cron` also the schedule's name.
-        cron: one or several expressions, any of them fires; without it nothing runs until routes.yaml names the
+        cron: one or several expressions, each of which starts runs; without it nothing runs until routes.yaml names the
             handler.
-        timezone: the zone the expressions are read in, ``"Europe/London"``; the system's when nothing is said. Of zones
-            that are no `ZoneInfo`, those that tell their name are taken: ``datetime.UTC``, and pytz's.
-        start: no run before this moment; without a zone of its own it is read in `timezone`.
-        end: no run after this moment; likewise.
-        limit: how many runs at most; 0 is for ever.
+        timezone: the zone of the expressions, ``"Europe/London"``; by default the system's. Of zones
+            other than `ZoneInfo`, those with a name are accepted: ``datetime.UTC``, and pytz's.
+        start: no run before this moment; a moment without a zone is in `timezone`.
+        end: no run after this moment; a moment without a zone is in `timezone`.
+        limit: maximum number of runs; 0 is no limit.
         on_start: run once at once (counts towards the limit).
         timeout: after which a run is cancelled, ``"30s"`` or seconds; None is never.
         max_runs: how many runs may be under way at once.
-        arguments: handed over as `TickEvent.arguments`.
+        arguments: available as `TickEvent.arguments`.
 
     """
 
@@ -181,11 +181,11 @@ def schedule(
 
 
 def action(name: str, *, schema: Schema = True) -> Callable[[ActionFunction], ActionFunction]:
-    """Make a ``def`` or ``async def`` that takes an event and options the action `name`, a step of ``do`` lists.
+    """Mark a ``def`` or ``async def`` with an event and options as the action `name`, a step of ``do`` lists.
 
     Args:
-        name: unique among all actions of all plugins, and none of the built-in ones.
-        schema: a JSON Schema (draft 2020-12) of the options, which stand behind the name in routes.yaml; without one
+        name: unique among all actions of all plugins and the built-in ones.
+        schema: a JSON Schema (draft 2020-12) of the options, which follow the name in routes.yaml; without one
             they may be anything.
 
     """
@@ -199,8 +199,8 @@ def action(name: str, *, schema: Schema = True) -> Callable[[ActionFunction], Ac
 
 
 def _decorator(what: str, name: str, make: Callable[[Function], None]) -> Callable[[Function], Function]:
-    """Make the decorator; arguments are judged once the function is there, so that a mistake has its place."""
-    bare: object = name  # `@signal` without parentheses hands the function over as the name
+    """Return the decorator; arguments are checked once the function is known, so that a problem has a place."""
+    bare: object = name  # `@signal` without parentheses passes the function as the name
     if inspect.isfunction(bare):
         mark_fault(bare, bare.__name__, f'@{what} needs a name: @{what}("{bare.__name__}")')
         return cast("Callable[[Function], Function]", bare)
@@ -234,10 +234,10 @@ def _handler_decorator(
 
 
 def _bound(key: str, value: object, binding: B) -> B | None:
-    """Return a binding if its key has a value; else None, and then nothing else of it may have been given.
+    """Return a binding if its key has a value; else None: then no other argument of it may be given.
 
     Raises:
-        ValueError: something was.
+        ValueError: another argument was given.
 
     """
     if value is not None:

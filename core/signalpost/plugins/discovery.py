@@ -1,7 +1,7 @@
 """Finds plugins and loads them into a registry: installed packages first, then the drop-in folder.
 
-Nothing here stops at the first mistake. A plugin that does not load is an error in `Registry.errors`, the others are
-loaded all the same, so that everything that is wrong is said at once.
+Nothing here stops at the first problem. A plugin that does not load is an error in `Registry.errors`, and the others
+are still loaded, so that all problems are reported at once.
 """
 
 import importlib
@@ -33,11 +33,11 @@ NO_VERSION = "-"
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A plugin that exists, whether it is to be loaded or not.
+    """A plugin that exists, whether it will be loaded or not.
 
     Attributes:
-        source: for people: where it comes from.
-        home: for finding the faulty line: the files of the plugin.
+        source: its origin, for people.
+        home: the files of the plugin, to find a faulty line.
         origin: the entry point or the drop-in.
         package: the distribution that an entry point belongs to; empty for a drop-in.
 
@@ -55,15 +55,15 @@ def load_plugins(
 ) -> Registry:
     """Find, import and check all plugins that `config` allows.
 
-    What is not there by now, or has changed, is imported from the drop-in folder afresh, so that an edited file counts
-    at once; `Registry.unload` forgets it again. Names in `enable`, `disable`, `installed` and `settings` that no plugin
-    has are not judged here but against `Registry.found` and `Registry.packages`, by whoever knows where they stand.
+    New and changed plugins are imported again from the drop-in folder, so that an edited file applies at once;
+    `Registry.unload` removes them again. Unknown names in `enable`, `disable`, `installed` and `settings` are not
+    reported here, but checked against `Registry.found` and `Registry.packages` by code that knows their places.
 
     Args:
-        config: the folder, and which plugins to load; `disable` wins over the others. What is not to be loaded is not
+        config: the folder, and which plugins to load; `disable` takes precedence. Plugins that are not loaded are not
             imported.
-        installed: the entry points to consider; those of the running Python when nothing is said.
-        before: the plugins at work: of those that have not changed nothing is imported, and nothing asked again.
+        installed: the entry points to consider; by default those of the running Python.
+        before: the current plugins; unchanged ones are neither imported nor queried again.
 
     """
     loading = Loading(config, installed, before)
@@ -73,10 +73,10 @@ def load_plugins(
 
 
 class Loading:
-    """The plugins of one plan on their way into a registry; the arguments are those of `load_plugins`.
+    """The loading of one plan's plugins into a registry; the arguments are those of `load_plugins`.
 
-    Making one reads files, and runs no code of plugins. `steps` and `registry` do, so they belong into the thread in
-    which plugins live: what they make there is often bound to it.
+    Creating one reads files, and runs no plugins' code. `steps` and `registry` do, so they must run in the plugins'
+    thread: objects that plugins create are often bound to it.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Loading:
         self._before = before
 
     def steps(self) -> Iterator[Callable[[], None]]:
-        """Yield what loads a plugin, one after the other; those that are kept first, as others may import from them."""
+        """Yield once for each plugin to load; those that are kept first, as others may import from them."""
         self._package.open()
         for candidate in sorted(self._chosen, key=lambda each: each.name not in self._kept):
             yield partial(self._step, candidate)
@@ -125,9 +125,9 @@ class Loading:
         )
 
     def _digest(self, loaded: Loaded) -> str:
-        """Return a plugin's digest: of one that is kept that of before, whatever it has imported since.
+        """Return a plugin's digest: for a kept plugin the earlier one, whatever it has imported since.
 
-        One that is imported anew for what it had imported later has another one than before.
+        A plugin that is imported again because of later imports has a different digest.
         """
         if loaded.name in self._kept:
             return loaded.digest
@@ -136,14 +136,14 @@ class Loading:
         return f"{digest}+" if digest and digest in {each.digest for each in before} else digest
 
     def give_up(self) -> None:
-        """Forget what was imported."""
+        """Remove what was imported."""
         self._package.close()
 
 
 def _unchanged(
     candidates: Iterable[_Candidate], config: PluginsConfig, before: Registry
 ) -> Iterator[tuple[str, Loaded]]:
-    """Yield the plugins of before that are as they were, by name. An installed package is imported once, so it is."""
+    """Yield the unchanged plugins of before, by name. An installed package is imported once, so it is unchanged."""
     known = {each.name: each for each in before.loaded}
     for candidate in candidates:
         loaded = known.get(candidate.name)
@@ -161,7 +161,7 @@ def _unchanged(
 
 
 def _chosen(candidates: Sequence[_Candidate], config: PluginsConfig) -> list[_Candidate]:
-    """Return the candidates that are to be loaded, before any of them is imported."""
+    """Return the candidates to load, before any of them is imported."""
     names = {candidate.name for candidate in candidates}
 
     def named(candidate: _Candidate, given: Sequence[str]) -> bool:
@@ -181,12 +181,12 @@ def _chosen(candidates: Sequence[_Candidate], config: PluginsConfig) -> list[_Ca
 
 
 def normalized(package: str) -> str:
-    """Return the one spelling of a distribution's name, as PyPA's "Names and normalization" has it."""
+    """Return the canonical spelling of a distribution's name, as in PyPA's "Names and normalization"."""
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def _guard(folder: Path, notes: list[str]) -> Callable[[Path], None]:
-    """Return what is asked before a file of the drop-in folder is read as code."""
+    """Return the check that runs before a file of the drop-in folder is read as code."""
     trust = Trust(owner_of(folder.parent))
 
     def guard(file: Path) -> None:
@@ -196,7 +196,7 @@ def _guard(folder: Path, notes: list[str]) -> Callable[[Path], None]:
 
 
 def _refuse_exposed(plugin: str, source: str, found: Iterable[Exposed], notes: list[str]) -> None:
-    """Note by what others may change a plugin; as root, that is no plugin to be loaded.
+    """Note by what other users may change a plugin; as root, such a plugin is not loaded.
 
     Raises:
         PluginError: the server runs as root.
@@ -222,7 +222,7 @@ def _of_entry(entry: EntryPoint) -> _Candidate:
 
 
 def _module_of(entry: EntryPoint) -> str:
-    """Return the module that an entry point names; nothing if what it names is none."""
+    """Return the module that an entry point names; nothing if the name is invalid."""
     match = EntryPoint.pattern.match(entry.value)
     return match.group("module") if match else ""
 
@@ -235,7 +235,7 @@ def _home_of(module: str) -> Path:
     """Return the folder of the top-level package that holds `module`, or the file of a lone module."""
     try:
         spec = find_spec(module.partition(".")[0])
-    except ValueError:  # no name of a module, or of one that was made by hand
+    except ValueError:  # not the name of a module, or of a module created by hand
         spec = None
     if spec and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
@@ -248,7 +248,7 @@ def _folder_of(dropin: DropIn) -> Path:
 
 
 def _distinct(candidates: Sequence[_Candidate], errors: list[PluginError]) -> Iterator[_Candidate]:
-    """Yield the first candidate of each name; the others are errors that name both."""
+    """Yield the first candidate of each name; for the others, add errors that name both."""
     first: dict[str, _Candidate] = {}
     for candidate in candidates:
         other = first.setdefault(candidate.name, candidate)
@@ -283,7 +283,7 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
             else:
                 module = package.import_module(origin.name)
                 version = _own_version(module)
-        except BaseException as error:  # a plugin may raise anything, and that ends nothing
+        except BaseException as error:  # a plugin may raise anything, which must not end the loading
             if is_interrupted():
                 raise
             file = origin.file if isinstance(origin, DropIn) else None
@@ -292,12 +292,12 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
 
 
 def _is_text(name: str) -> bool:
-    """Return whether a file's name is UTF-8: what is not comes from the system as halves of characters."""
+    """Return whether a file's name is UTF-8: the system returns other names with lone surrogates."""
     return name.isprintable() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _no_file(file: Path) -> str:
-    """Return why something with the name of a plugin's file is none; nothing if it is one."""
+    """Return why something with the name of a plugin's file is not one; nothing if it is one."""
     if file.is_file():
         return ""
     if file.is_dir():
@@ -309,7 +309,7 @@ def _check_entry(candidate: _Candidate, entry: EntryPoint, notes: list[str]) -> 
     """Check what an installed package names, and who may change it, before it is imported.
 
     Raises:
-        PluginError: it is not to be imported.
+        PluginError: it must not be imported.
 
     """
     module = _module_of(entry)

@@ -1,18 +1,18 @@
-"""Imports the files of a drop-in folder, afresh for every plan but for those that have not changed.
+"""Imports the files of a drop-in folder, again for every plan, except unchanged ones.
 
-The folder becomes a package of its own for the time of one plan, under a name that nothing else has::
+The folder becomes a separate package for the time of one plan, under a unique name::
 
     plugins/clock.py             signalpost.plugins.folders.f5f0c31d2.clock
     plugins/chess/__init__.py    signalpost.plugins.folders.f5f0c31d2.chess
     plugins/_rooms.py            signalpost.plugins.folders.f5f0c31d2._rooms      from ._rooms import join
 
-The name is the same after a restart, and in processes that are spawned (`signalpost.plugins.folders`). So two servers
-in one process, or two plans of one server, never share or overwrite a module, relative imports find helpers, and a
-dataclass finds its module in `sys.modules` while that is still being executed. A compiled file (``__pycache__``) is
-neither read nor written: its freshness is judged by seconds and size, too coarse for a reload right after an edit.
+The name is the same after a restart, and in spawned processes (`signalpost.plugins.folders`). So two servers in one
+process, or two plans of one server, never share or overwrite a module, relative imports find helpers, and a dataclass
+finds its module in `sys.modules` while that is still being executed. A compiled file (``__pycache__``) is neither read
+nor written: its freshness is judged by seconds and size, too coarse for a reload right after an edit.
 
-A plugin of which nothing has changed, neither its files nor those that it imports from beside it, is kept by the next
-plan (`DropInPackage.keep`): its modules stand in the next package under their names there, and are the same objects.
+An unchanged plugin, with unchanged imports from beside it, is kept by the next plan (`DropInPackage.keep`): the next
+package contains the same module objects under their new names.
 """
 
 import ast
@@ -39,7 +39,7 @@ class DropIn:
     """A plugin found in the folder, not yet imported.
 
     Attributes:
-        name: the file's name without ``.py``, or the name of the folder that holds the ``__init__.py``.
+        name: the file's name without ``.py``, or the name of the folder of the ``__init__.py``.
         file: of the module.
 
     """
@@ -64,13 +64,13 @@ class DropInPackage:
     """The modules of one folder for one plan.
 
     Attributes:
-        name: of the package that stands for the folder in `sys.modules`; empty until it is open.
+        name: of the folder's package in `sys.modules`; empty until it is open.
         folder: absolute.
-        is_closed: whether it is there for those alone who have kept modules of it.
+        is_closed: whether it exists only for packages that have kept its modules.
 
     Args:
         folder: the folder.
-        guard: called with each file before it is read; what it raises keeps the file from being imported.
+        guard: called with each file before it is read; an exception prevents the import.
 
     """
 
@@ -89,7 +89,7 @@ class DropInPackage:
         self.name = name_for(self.folder)
         package = ModuleType(self.name, "The drop-in folder of one plan.")
         package.__path__ = [str(self.folder)]
-        # For what a plugin that is one file has beside it: importlib.resources, pkgutil.get_data.
+        # For data files beside a single-file plugin: importlib.resources, pkgutil.get_data.
         package.__file__ = str(self.folder / "__init__.py")
         package.__spec__ = spec_from_file_location(
             self.name, package.__file__, submodule_search_locations=package.__path__
@@ -99,11 +99,11 @@ class DropInPackage:
         sys.meta_path.insert(0, self._finder)
 
     def import_module(self, name: str) -> ModuleType:
-        """Import a plugin; whatever its code raises comes through."""
+        """Import a plugin; exceptions of its code are passed on."""
         return importlib.import_module(f"{self.name}.{name}")
 
     def digest(self, module: ModuleType) -> str:
-        """Return a digest of a plugin's source and of what it imports from beside it; empty if it is not from here."""
+        """Return a digest of a plugin's source and of its imports from beside it; empty if it is not from here."""
         if not isinstance(_loader_of(module), _FreshLoader):
             return ""
         found = hashlib.sha256()
@@ -113,21 +113,21 @@ class DropInPackage:
         return found.hexdigest()
 
     def is_unchanged(self, name: str) -> bool:
-        """Return whether all files that a plugin was imported from, and what it read then, hold what they held."""
+        """Return whether all files that a plugin was imported from, and those it read then, have the same content."""
         parts = self._parts(name)
         return bool(parts) and all(map(_is_unchanged, parts.values()))
 
     def data(self) -> frozenset[Path]:
-        """Return the files, besides code, that the modules have read as they were imported."""
+        """Return the files, other than code, that the modules have read during their import."""
         modules = [module for name, module in list(sys.modules.items()) if name.startswith(f"{self.name}.")]
         loaders = filter(None, map(_loader_of, modules))
         return frozenset(Path(file) for loader in loaders for file in loader.data if not is_own(file))
 
     def keep(self, before: "DropInPackage", name: str) -> None:
-        """Take the modules of a plugin over from the package of a plan before.
+        """Reuse the modules of a plugin from the package of an earlier plan.
 
         Raises:
-            PluginError: the guard keeps one of its files out by now.
+            PluginError: the guard rejects one of its files now.
 
         """
         for part, module in before._parts(name).items():  # noqa: SLF001 - another one of its kind
@@ -143,7 +143,7 @@ class DropInPackage:
                 loader.package._users += 1  # noqa: SLF001 - likewise
 
     def close(self) -> None:
-        """Forget every module that nobody has kept. Functions that are still running keep what they refer to."""
+        """Remove every module that no later plan has kept. Functions that are still running keep what they refer to."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -175,12 +175,12 @@ class DropInPackage:
                 sys.meta_path.remove(self._finder)
         gone = [sys.modules.pop(each, None) for each in mine]
         ours = {id(module) for module in gone if module is not None}
-        for name in [each for each in sys.modules if each.startswith(PREFIX)]:  # further names of the same
+        for name in [each for each in sys.modules if each.startswith(PREFIX)]:  # other names of the same module
             if id(sys.modules[name]) in ours and sys.modules[name].__name__ != name:
                 del sys.modules[name]
 
     def _parts(self, name: str) -> dict[str, ModuleType]:
-        """Return the modules that a plugin is made of, its own and what they import, by name below the folder."""
+        """Return the modules of a plugin, its own and its imports, by name below the folder."""
         found: dict[str, ModuleType] = {}
         names = [name]
         while names:
@@ -221,7 +221,7 @@ def _is_unchanged(module: ModuleType) -> bool:
 
 
 def _beside(loader: "_FreshLoader") -> frozenset[str] | None:
-    """Return the names of the modules in a package's own folder; None for what is no package, or no folder any more."""
+    """Return the names of the modules in a package's own folder; None if it is no package, or has no folder now."""
     file = Path(loader.path)
     if file.name != "__init__.py":
         return None
@@ -233,7 +233,7 @@ def _beside(loader: "_FreshLoader") -> frozenset[str] | None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules below one package, always by looking into the folder as it is now."""
+    """Finds the modules below one package, always in the current contents of the folder."""
 
     def __init__(self, package: DropInPackage, guard: Guard) -> None:
         self._package = package
@@ -242,13 +242,13 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where the module stands, or None to let other finders try (`importlib.abc.MetaPathFinder`)."""
+        """Return the spec of the module, or None to try other finders (`importlib.abc.MetaPathFinder`)."""
         if not self._package.name or not fullname.startswith(self._package.name + "."):
             return None
         if self._package.is_closed and open_package(fullname):
-            return None  # what it has lent goes on, and has what it imports from now on in common with the others
+            return None  # modules kept by others continue, and share their further imports with those
         for folder in path or ():
-            # A new FileFinder each time: a kept one trusts the folder's time stamp and misses a file just written.
+            # A new FileFinder each time: an old one trusts the folder's time stamp and misses a file just written.
             spec = FileFinder(folder, (_FreshLoader, SOURCE_SUFFIXES)).find_spec(fullname, target)
             if spec is not None:
                 if isinstance(spec.loader, _FreshLoader):
@@ -259,15 +259,15 @@ class _Finder(MetaPathFinder):
 
 
 class _FreshLoader(SourceFileLoader):
-    """Compiles the source as it is now.
+    """Compiles the current source.
 
     Attributes:
         digest: of the source that was compiled.
-        imports: names below the folder of what the source imports from there, or may.
+        imports: names below the folder that the source imports from there, or may import.
         guard: called with the file before it is read.
-        package: that it is of.
-        data: the files of the app, besides code, that the module has read as it was imported.
-        beside: of a package, the names of the modules in its folder then: it may import whatever is there.
+        package: of the module.
+        data: the files of the app, other than code, that the module has read during its import.
+        beside: for a package, the names of the modules in its folder then: it may import any of them.
 
     """
 
@@ -289,7 +289,7 @@ class _FreshLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         stack = self.package.importing
-        if stack:  # by importlib, where its source does not say so
+        if stack:  # through importlib, which its source does not show
             stack[-1].imports += (_own_name(module),)
         stack.append(self)
         self.beside = _beside(self)
@@ -302,7 +302,7 @@ class _FreshLoader(SourceFileLoader):
 
 
 def _imports(source: bytes, fullname: str, *, is_package: bool) -> Iterator[str]:
-    """Yield the names below the folder that a module's source imports relatively, those of no modules among them."""
+    """Yield the names below the folder that a module's source imports relatively, also names that are not modules."""
     home = fullname.split(".") if is_package else fullname.split(".")[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and 0 < node.level <= len(home):

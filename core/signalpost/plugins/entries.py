@@ -1,6 +1,6 @@
-"""The entry points of installed packages, also where the metadata of one of them is broken.
+"""The entry points of installed packages, even if the metadata of one of them is broken.
 
-`importlib.metadata.entry_points` reads all packages at once, and one that cannot be read keeps everybody from theirs.
+`importlib.metadata.entry_points` reads all packages at once, and fails if one cannot be read.
 """
 
 import re
@@ -13,11 +13,11 @@ _UNKNOWN = "?"
 
 
 def installed_entries(group: str, notes: list[str]) -> Iterator[EntryPoint]:
-    """Yield the entry points of a group; of two packages of one name those of the first, which is the one imported.
+    """Yield the entry points of a group; of two packages with one name those of the first, which is imported.
 
     Args:
         group: of entry points.
-        notes: takes which packages cannot be read, if they have something in the group.
+        notes: receives the packages that cannot be read, if they have entry points in the group.
 
     """
     seen: set[str] = set()
@@ -38,7 +38,7 @@ def installed_entries(group: str, notes: list[str]) -> Iterator[EntryPoint]:
 
 
 def package_name(package: Distribution) -> str:
-    """Return a package's name; where its metadata does not say it, that of the folder that they are in."""
+    """Return a package's name; if its metadata lacks it, that of the metadata's folder."""
     try:
         name = package.metadata["Name"]
     except Exception:  # noqa: BLE001 - files of others may hold anything
@@ -47,7 +47,7 @@ def package_name(package: Distribution) -> str:
 
 
 def package_version(package: Distribution) -> str:
-    """Return a package's version; where its metadata does not say it, ``?``."""
+    """Return a package's version; if its metadata lacks it, ``?``."""
     try:
         return package.metadata["Version"] or _UNKNOWN
     except Exception:  # noqa: BLE001 - files of others may hold anything

@@ -1,8 +1,9 @@
-"""What a module exposes of the functions that our decorators have marked.
+"""The objects that a module exposes for functions marked by our decorators.
 
-A decorator above ours (``@require_login`` above ``@signal``) puts another object in the function's place. That object
-is what the author means to be served: it carries the marks if it was made with `functools.wraps`. If it carries none,
-the marked function has no name in the module, and that is a problem rather than a door without its guard.
+A decorator above ours (``@require_login`` above ``@signal``) replaces the function by another object. The author
+intends that object to be served: it has the marks if it was created with `functools.wraps`. Without marks, the marked
+function has no name in the module. That is reported as a problem; otherwise the function would be served without its
+guard.
 """
 
 import inspect
@@ -21,10 +22,10 @@ _Key = tuple[str, str, str]
 
 
 def exposed_marks(module: ModuleType) -> Marks:
-    """Return what a module, or for a package any module below it, has marked, as the objects that it exposes.
+    """Return the marked objects of a module, or for a package of all modules below it, as it exposes them.
 
-    Each handler's and action's function is the object that the module has under a name: the outermost decorator's. What
-    cannot be served so is among the faults.
+    Each handler's and action's function is the object that has a name in the module: the outermost decorator's.
+    Functions that cannot be served in this way are among the faults.
     """
     inside = module.__name__ + "."
     homes = parts_of(module)
@@ -43,16 +44,16 @@ def exposed_marks(module: ModuleType) -> Marks:
 
 
 class _Collected:
-    """The handlers and actions of one module, each with the object that is to be called."""
+    """The handlers and actions of one module, each with the object to call."""
 
     def __init__(self) -> None:
         self.handlers: list[Handler] = []
         self.actions: list[Action] = []
         self.faults: list[MarkProblem] = []
-        self._names: dict[_Key, tuple[str, Any]] = {}  # by key: under which name, and what is there
+        self._names: dict[_Key, tuple[str, Any]] = {}  # by key: its name, and the object
 
     def add(self, name: str, candidate: Any, marks: Marks) -> None:
-        """Add what an object is marked as; `name` is that in the module."""
+        """Add an object with its marks; `name` is its name in the module."""
         self.faults += marks.faults
         for handler in marks.handlers:
             self.handlers += self._served(name, candidate, handler, _key_of(handler), check_handler)
@@ -85,7 +86,7 @@ class _Collected:
 
 
 def _check_waits(function: object, outer: object) -> None:
-    """Check that what stands in the place of an ``async def`` is awaited as well.
+    """Check that the replacement of an ``async def`` is awaited as well.
 
     Raises:
         ValueError: it is not.
@@ -96,7 +97,7 @@ def _check_waits(function: object, outer: object) -> None:
 
 
 def _hidden(marks: Marks, reachable: set[_Key]) -> Iterator[MarkProblem]:
-    """Yield what is wrong with a marked function that no module has under a name."""
+    """Yield the problem of a marked function that has no name in any module."""
     hidden = [made for made in _made(marks) if _key_of(made) not in reachable]
     for made in hidden:
         kind = _key_of(made)[0]

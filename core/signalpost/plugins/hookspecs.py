@@ -1,9 +1,10 @@
-"""The hooks: what a plugin may implement besides handlers. This module is their catalogue.
+"""The hooks: what a plugin may implement in addition to handlers. This module is their catalogue.
 
-A plugin marks an implementation with `hookimpl` and names the arguments it wants, as many of them as it needs. Hooks
-that have no arguments are asked once, after the plugin's module was imported, what the plugin offers: these are plain
-``def``. The others may be ``def`` or ``async def``. Each is called on its own: what it raises is logged with plugin,
-hook and file, and stops nobody else. Plugins are called in the order they were found, at shutdown in the reverse order.
+A plugin marks an implementation with `hookimpl` and declares only the arguments that it needs. Hooks without arguments
+are called once, after the import of the plugin's module, and return what the plugin offers: these are plain ``def``.
+The others may be ``def`` or ``async def``. Calls are independent: an exception is logged with plugin, hook and file,
+and does not affect other plugins. Plugins are called in the order in which they were found, at shutdown in the reverse
+order.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,9 +28,9 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 
 class HookMarker:
-    """Marks implementations of hooks as pluggy does, and remembers in their module that it did.
+    """Marks implementations of hooks like pluggy, and records that in their module.
 
-    A decorator above may keep the function under no name; the hook would never be called, and nobody would know.
+    A decorator above may hide the function; without the record, the hook would silently never be called.
     """
 
     def __init__(self, project: str) -> None:
@@ -44,7 +45,7 @@ class HookMarker:
     ) -> Callable[[F], F]: ...
 
     def __call__(self, function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
-        """Mark a function, or give what marks one; the options are pluggy's."""
+        """Mark a function, or return a decorator that does; the options are pluggy's."""
 
         def mark(function: F) -> F:
             marked = self._mark(function, **options)
@@ -59,9 +60,9 @@ hookimpl = HookMarker(PROJECT)
 
 @hookspec
 def register_handlers() -> list[Handler]:  # type: ignore[empty-body]  # pluggy never calls a specification
-    """Return handlers that the plugin makes by itself, besides its decorated functions.
+    """Return handlers that the plugin creates itself, in addition to its decorated functions.
 
-    For handlers whose number or names are only known at load: one for every platform of a station, say.
+    For handlers whose number or names are only known at load, e.g. one for every platform of a station.
 
     Returns:
         handlers; `Handler.plugin` and `Handler.where` may be left out.
@@ -71,20 +72,20 @@ def register_handlers() -> list[Handler]:  # type: ignore[empty-body]  # pluggy 
 
 @hookspec
 def register_actions() -> list[Action]:  # type: ignore[empty-body]
-    """Return actions that the plugin makes by itself, besides its decorated functions.
+    """Return actions that the plugin creates itself, in addition to its decorated functions.
 
     Returns:
-        actions; of their fields `name`, `function` and `schema` are the plugin's.
+        actions; the plugin sets their fields `name`, `function` and `schema`.
 
     """
 
 
 @hookspec
 def template_globals() -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """Return what templates may name besides the names that they have by themselves.
+    """Return additional names for templates.
 
     Returns:
-        values and plain functions by name. Templates see what they are at load: what changes belongs into the state.
+        values and plain functions by name. Templates see them as they are at load: changing values belong in the state.
 
     """
 
@@ -101,24 +102,24 @@ def template_filters() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empt
 
 @hookspec
 def settings_schema() -> Mapping[str, Any]:  # type: ignore[empty-body]
-    """Return what the plugin's settings may be, so that routes.yaml is checked and editors know them.
+    """Return the schema of the plugin's settings, for the check of routes.yaml and for editors.
 
     Returns:
         a JSON Schema (draft 2020-12) of the mapping under ``plugins: settings:``. A ``default`` of one of its
-        ``properties`` stands in `PluginContext.settings` where routes.yaml says nothing.
+        ``properties`` is used in `PluginContext.settings` if routes.yaml has no value.
 
     """
 
 
 @hookspec
 def exclusive() -> bool:  # type: ignore[empty-body]
-    """Return whether the instance at work is shut down before its successor starts, when the plugin has changed.
+    """Return whether the current instance is shut down before its successor starts, when the plugin has changed.
 
-    For what only one can hold: a port, a lock on a file, a file that `shutdown` writes and `startup` reads. Meanwhile
-    no handler of a signal begins. If the successor cannot start, the one before is started again.
+    For exclusive resources: a port, a lock on a file, a file that `shutdown` writes and `startup` reads. Meanwhile no
+    handler of a signal begins. If the successor cannot start, the previous instance is started again.
 
     Returns:
-        True; without the hook a successor starts first, so that one that fails leaves the one before at work.
+        True; without the hook a successor starts first, and if it fails, the previous instance continues.
 
     """
 
@@ -135,7 +136,7 @@ def startup(context: PluginContext) -> None:
 
 @hookspec
 def shutdown(context: PluginContext) -> None:
-    """Put away what `startup` made; called after the last client has gone and before the plugin's tasks are cancelled.
+    """Clean up after `startup`; called after the last client has gone and before the plugin's tasks are cancelled.
 
     Args:
         context: the same as at `startup`.
@@ -145,10 +146,10 @@ def shutdown(context: PluginContext) -> None:
 
 @hookspec
 def client_connected(client: Client, request: HandshakeRequest) -> None:
-    """Let a client in, whose WebSocket is open; ``client.close()`` refuses it.
+    """Admit a client whose WebSocket is open; ``client.close()`` rejects it.
 
     Until all implementations have ended, the client is in no audience and its messages are not read. An ``async def``
-    keeps this client waiting, for as long as ``limits.handshake`` at most, and nobody else.
+    makes only this client wait, at most ``limits.handshake``.
 
     Args:
         client: `id`, `path`, `params`, `groups`, `data`, `join(group)`, `leave(group)`, `close(code, reason)`.
@@ -159,38 +160,38 @@ def client_connected(client: Client, request: HandshakeRequest) -> None:
 
 @hookspec
 def client_disconnected(client: Client, code: int) -> None:
-    """Called when a client has gone; called once, and after its `client_connected` has ended.
+    """Called once when a client has disconnected, and after its `client_connected` has ended.
 
     Args:
-        client: as it was; nothing reaches it any more.
-        code: how the connection ended (RFC 6455 section 7.4; 4008 too slow, 4009 kicked by a handler).
+        client: as it was; nothing can be sent to it any more.
+        code: with which the connection ended (RFC 6455 section 7.4; 4008 too slow, 4009 kicked by a handler).
 
     """
 
 
 @hookspec
 def on_error(error: BaseException, what: str, plugin: str, event: Any, client: Client | None) -> None:
-    """Called when code of any plugin has raised something, besides the line in the log.
+    """Called when code of any plugin has raised an exception, which is also logged.
 
     Args:
         error: as it was raised.
-        what: raised it, as the log names it: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
+        what: the name of that code in the log: ``handler "shout" of plugin chat (plugins/chat.py:7)``.
         plugin: the name of that plugin.
-        event: what the handler or action was given; None for hooks and tasks.
-        client: whose message, arrival or leaving it was about, if anybody's.
+        event: of the handler or action; None for hooks and tasks.
+        client: whose message, arrival or departure was handled, if any.
 
     """
 
 
 @hookspec
 def filter_message(message: MessageData, client: Client) -> None:
-    """Judge every message of every client, on all signals, before anything becomes of it.
+    """Filter every message of every client, on all signals, before it is handled.
 
-    A plain ``def``: everybody waits meanwhile. What it raises besides `signalpost.Veto` is logged, and refuses the
-    message: a filter that fails lets nothing pass.
+    A plain ``def``: all clients wait meanwhile. Any exception except `signalpost.Veto` is logged, and rejects the
+    message: a filter that fails accepts nothing.
 
     Args:
-        message: as its schema has let it pass; what is assigned to its fields takes their place. On a signal with
+        message: accepted by its schema; values assigned to its fields replace them. On a signal with
             ``format: raw`` its `message` is text or bytes.
         client: the sender.
 
@@ -199,12 +200,12 @@ def filter_message(message: MessageData, client: Client) -> None:
 
 @hookspec
 def filter_broadcast(outgoing: Outgoing) -> None:
-    """Judge every value before it is sent, whoever sends it: clients, handlers, actions, jobs and routes.
+    """Filter every value before it is sent, whatever its source: clients, handlers, actions, jobs and routes.
 
-    A plain ``def``, as `filter_message`. A `signalpost.Veto` keeps it back; if it is a client's message that is passed
-    on, the client is told why, else the receipt counts nobody.
+    A plain ``def``, like `filter_message`. A `signalpost.Veto` stops the value; if it comes from a client's message,
+    the client is told why, else the receipt counts nobody.
 
     Args:
-        outgoing: what is sent, and to whom; another `value` may be put into it.
+        outgoing: the value and its target; its `value` may be replaced.
 
     """

@@ -1,4 +1,4 @@
-"""A plugin whose module was imported, before anything is known of what it offers."""
+"""A plugin whose module was imported, before it is known what it offers."""
 
 import inspect
 import sys
@@ -16,10 +16,10 @@ class Loaded:
     """A plugin whose module was imported; the fields are those of `signalpost.plugins.registry.Plugin`.
 
     Attributes:
-        home: its file or the folder of its files, for placing what it raises.
+        home: its file or the folder of its files, for the places of exceptions.
         package: the distribution, as in ``signalpost-departures``; empty for a drop-in.
-        seat: where the plugin's instance sits; a reload that keeps the module keeps it, too.
-        answers: what its hooks said when they were asked, once for the module.
+        seat: of the plugin's instance; a reload that keeps the module keeps it, too.
+        answers: results of its hooks without arguments, which are called once per module.
 
     """
 
@@ -37,8 +37,8 @@ class Loaded:
 def is_function(candidate: object) -> TypeGuard[Callable[..., Any]]:
     """Return whether an object of a module is a function.
 
-    What stands for another object (werkzeug's LocalProxy, as Flask's ``request``) is asked for its class, and may raise
-    while there is none.
+    A proxy (werkzeug's LocalProxy, as Flask's ``request``) forwards the test of its class, and may raise if it has no
+    object.
     """
     try:
         return inspect.isfunction(candidate)
@@ -47,7 +47,7 @@ def is_function(candidate: object) -> TypeGuard[Callable[..., Any]]:
 
 
 def parts_of(module: ModuleType) -> list[ModuleType]:
-    """Return a module and, for a package, those below it that are imported."""
+    """Return a module and, for a package, its imported submodules."""
     inside = module.__name__ + "."
     return [module, *(part for name, part in list(sys.modules.items()) if name.startswith(inside))]
 
@@ -55,7 +55,7 @@ def parts_of(module: ModuleType) -> list[ModuleType]:
 def own_functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the functions that a module, or for a package any module below it, defines, by name; each once.
 
-    A function that was imported from another plugin is that plugin's.
+    A function imported from another plugin belongs to that plugin.
     """
     seen: set[int] = set()
     inside = module.__name__ + "."

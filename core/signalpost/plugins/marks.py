@@ -1,7 +1,7 @@
-"""Marks: what decorators write on a function, for discovery to find, and what they check of it.
+"""Marks: what decorators write on a function for discovery, and their checks of the function.
 
-A mark is an attribute of the function, so nothing global knows of it. A mistake is a mark as well: whoever loads the
-module learns of all its mistakes, not only of the first.
+A mark is an attribute of the function, so there is no global registry. A problem is a mark as well: so all problems of
+a module are found when it is loaded, not only the first.
 """
 
 import inspect
@@ -23,10 +23,10 @@ _OURS = frozenset({__name__, "signalpost.plugins.decorators", "signalpost.plugin
 
 @dataclass(frozen=True, slots=True)
 class MarkProblem:
-    """What is wrong with a decorator or with the function below it.
+    """A problem with a decorator or with the function below it.
 
     Attributes:
-        name: of the handler or action that is not made.
+        name: of the handler or action that is not created.
         where: ``file:line`` of the function.
 
     """
@@ -38,12 +38,12 @@ class MarkProblem:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What decorators have made of a function, those nearer to it last.
+    """The marks of decorators on a function, those nearer to it last.
 
     Attributes:
-        handlers: one a name and kind.
-        actions: one a name.
-        faults: one a decorator that is wrong.
+        handlers: one per name and kind.
+        actions: one per name.
+        faults: one per faulty decorator.
 
     """
 
@@ -61,8 +61,8 @@ NO_MARKS = Marks()
 def marks_of(candidate: object) -> Marks:
     """Return the marks of an object; none if it is not decorated.
 
-    Whatever `functools.wraps` has copied the marks to has them: a function, a `functools.partial`, an object that is
-    called. What an object answers by ``__getattr__`` are no marks of its own.
+    Objects to which `functools.wraps` has copied the marks have them: a function, a `functools.partial`, a callable
+    object. Results of an object's ``__getattr__`` do not count as its marks.
     """
     try:
         found = object.__getattribute__(candidate, "__dict__").get(_ATTRIBUTE)
@@ -72,13 +72,13 @@ def marks_of(candidate: object) -> Marks:
 
 
 def marked_in(module: ModuleType) -> Sequence[object]:
-    """Return what decorators have marked in the code of a module, in their order, whatever became of it since."""
+    """Return what decorators have marked in the code of a module, in their order, even if it was replaced since."""
     found: Sequence[object] = vars(module).get(_RECORD, ())
     return found
 
 
 def mark_handler(function: Callable[..., Any], made: Handler) -> None:
-    """Mark a function as a handler; the same name and kind again is a further binding of the same handler."""
+    """Mark a function as a handler; the same name and kind again add a binding to the same handler."""
     marks = marks_of(function)
     others = marks.handlers
     for index, other in enumerate(others):
@@ -97,11 +97,11 @@ def mark_action(function: Callable[..., Any], made: Action) -> None:
 
 
 def mark_fault(function: object, name: object, text: str) -> None:
-    """Mark a function as faulty; the name may be what is wrong.
+    """Mark a function as faulty; the name itself may be the problem.
 
     Raises:
-        PluginError: what is decorated is no function, so nobody would find the mark. The plugin's name is not known
-            here; the module's stands in for it.
+        PluginError: the decorated object is not a function, so the mark would be lost. The plugin's name is unknown
+            here; the module's is used instead.
 
     """
     where = where_is(function)
@@ -115,7 +115,7 @@ def mark_fault(function: object, name: object, text: str) -> None:
 
 
 def where_is(function: object) -> str:
-    """Name where a function begins (its first decorator, if it has one): ``/app/plugins/clock.py:12``."""
+    """Return where a function begins (at its first decorator, if it has one): ``/app/plugins/clock.py:12``."""
     code = getattr(_unwrapped(function), "__code__", None) if callable(function) else None
     return f"{code.co_filename}:{code.co_firstlineno}" if code else repr(function)
 
@@ -133,11 +133,11 @@ def check_name(name: object, what: str) -> None:
     """Check that `name` can be written in routes.yaml.
 
     Args:
-        name: to be judged.
-        what: has it: ``a handler``.
+        name: to check.
+        what: has the name: ``a handler``.
 
     Raises:
-        ValueError: it is no text, empty, or has control characters or spaces at its ends.
+        ValueError: it is not text, is empty, or has control characters or spaces at its ends.
 
     """
     if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
@@ -148,7 +148,7 @@ def check_handler(function: object) -> None:
     """Check that `function` can be a handler.
 
     Raises:
-        ValueError: it is no ``async def``, or cannot be called with one event.
+        ValueError: it is not an ``async def``, or cannot be called with one event.
 
     """
     if inspect.isasyncgenfunction(function):
@@ -164,7 +164,7 @@ def check_action(function: object) -> None:
     """Check that `function` can be an action.
 
     Raises:
-        ValueError: it is no function, or cannot be called with an event and options.
+        ValueError: it is not a function, or cannot be called with an event and options.
 
     """
     if not callable(function) or inspect.isclass(function):
@@ -196,7 +196,7 @@ def _write(function: Callable[..., Any], marks: Marks) -> None:
 
 
 def record(function: object) -> None:
-    """Remember in the module that applies a decorator what it was applied to: it may not keep that under a name."""
+    """Record a decorated object in the module that applies the decorator, which may not keep it under a name."""
     _caller().f_globals.setdefault(_RECORD, []).append(function)
 
 

@@ -1,4 +1,4 @@
-"""The filters of a plan: what plugins say of all messages, and of all broadcasts, one after the other."""
+"""The filters of a plan: plugins' filters of all messages, and of all broadcasts, called one after the other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ _FAILED = "the server could not handle this message"
 
 
 def filters_of(registry: Registry) -> Filters | None:
-    """Return the filters of all plugins; None if there are none, so that nobody pays for them."""
+    """Return the filters of all plugins; None if there are none, to avoid any cost."""
     messages = registry.implementations.get(FILTER_MESSAGE, ())
     broadcasts = registry.implementations.get(FILTER_BROADCAST, ())
 
@@ -39,15 +39,15 @@ def filters_of(registry: Registry) -> Filters | None:
 
 
 def _ask(implementations: Sequence[Implementation], arguments: Mapping[str, Any], check: Callable[[], None]) -> None:
-    """Ask one plugin after the other. One that fails lets nothing pass: it may be what keeps something out.
+    """Call one plugin after the other. A filter that fails accepts nothing: it may be there for security.
 
     Args:
         implementations: of the hook.
         arguments: of the hook.
-        check: raises if what a plugin leaves behind cannot be.
+        check: raises if the result of a plugin is invalid.
 
     Raises:
-        Veto: one says so, or has failed.
+        Veto: a filter raised it, or failed.
 
     """
     for implementation in implementations:
@@ -70,14 +70,14 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 def check_message(message: MessageData, before: MessageData) -> None:
-    """Check what a filter has made of a message.
+    """Check a message after a filter.
 
     Args:
-        message: as the filter leaves it.
-        before: as it was.
+        message: after the filter.
+        before: the filter.
 
     Raises:
-        TypeError: something is of a type that it cannot have, or was assigned to where that changes nothing.
+        TypeError: a field has an invalid type, or a value was assigned to a field where that has no effect.
         ValueError: a path, an id or a group is empty.
 
     """
@@ -96,7 +96,7 @@ def check_message(message: MessageData, before: MessageData) -> None:
 
 
 def check_outgoing(outgoing: Outgoing, before: Outgoing) -> None:
-    """Check what a filter has made of what is sent; see `check_message`."""
+    """Check a value to be sent after a filter; see `check_message`."""
     for name in ("path", "groups", "client", "origin", "raw"):
         if getattr(outgoing, name) is not getattr(before, name):
             raise TypeError(f"outgoing.{name} is not changed by a filter: only outgoing.value is")
@@ -108,7 +108,7 @@ def check_value(name: str, value: object, *, raw: bool) -> None:
     """Check that a value can be sent.
 
     Raises:
-        TypeError: it cannot; `name` says which value it is.
+        TypeError: it cannot; `name` names the value.
 
     """
     if value is None or isinstance(value, str):

@@ -1,6 +1,6 @@
-"""What plugins offer by name: handlers, actions, names and filters of templates, and what their settings may be.
+"""What plugins offer by name: handlers, actions, names and filters of templates, and schemas of settings.
 
-Each name belongs to one plugin. A name that is taken is an error that names both places; the first one keeps it.
+Each name belongs to one plugin. A repeated name is an error that names both places; the first one keeps it.
 """
 
 import inspect
@@ -39,10 +39,10 @@ TEMPLATE_FILTERS = "template_filters"
 SETTINGS_SCHEMA = "settings_schema"
 EXCLUSIVE = "exclusive"
 ASKED = (REGISTER_HANDLERS, REGISTER_ACTIONS, TEMPLATE_GLOBALS, TEMPLATE_FILTERS, SETTINGS_SCHEMA, EXCLUSIVE)
-"""The hooks that are asked once, before a loop runs: they return what a plugin offers."""
+"""The hooks that are called once, before a loop runs, and return what a plugin offers."""
 
 _KNOWN_NAMES = frozenset({"settings", *chain.from_iterable(GETTERS.values()), *DEFAULT_NAMESPACE})
-"""What templates name by themselves, wherever they stand."""
+"""The names that all templates have by default."""
 
 _KNOWN_FILTERS = frozenset({*FILTERS, *all_filters({})})
 
@@ -51,7 +51,7 @@ Made = TypeVar("Made", Handler, Action)
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a hook returned, and where it stands."""
+    """The result of a hook, and the place of the hook."""
 
     where: str
     value: Any
@@ -61,7 +61,7 @@ class Offers:
     """What all plugins offer; the fields are those of `signalpost.plugins.registry.Registry`.
 
     Args:
-        errors: takes what is wrong.
+        errors: receives the problems.
 
     """
 
@@ -75,10 +75,10 @@ class Offers:
         self.incomplete: set[str] = set()
         self._errors = errors
         self._built_in = taken_names()
-        self._owners: dict[tuple[str, str], tuple[str, str]] = {}  # by kind and name: who has it, and where
+        self._owners: dict[tuple[str, str], tuple[str, str]] = {}  # by kind and name: the owner, and its place
 
     def take(self, loaded: Loaded, asked: Mapping[str, Sequence[Callable[[], Any]]], hooks: tuple[str, ...]) -> Plugin:
-        """Take what a plugin offers, or as much of it as is sound.
+        """Add what a plugin offers, or its valid parts.
 
         Args:
             loaded: the plugin.
@@ -131,7 +131,7 @@ class Offers:
     def _registered(
         self, loaded: Loaded, answers: Sequence[_Answer], hook: str, kind: type[Made], sound: Callable[[Made], Made]
     ) -> Iterator[Made]:
-        """Yield the sound ones of what a plugin made by itself, without a decorator."""
+        """Yield the valid ones of what a plugin created itself, without a decorator."""
         for answer in answers:
             if not isinstance(answer.value, list | tuple):
                 self._fault(loaded, answer.where, f"{hook} returns a list of {kind.__name__}, not {answer.value!r}")
@@ -148,7 +148,7 @@ class Offers:
                     yield replace(found, where=found.where or where_is(found.function))
 
     def _take_action(self, loaded: Loaded, action: Action) -> bool:
-        """Take an action, unless its name or its schema cannot be used."""
+        """Add an action, unless its name or its schema cannot be used."""
         what = f'action "{action.name}"'
         if action.name in self._built_in:
             self._fault(loaded, action.where, f"{what}: there is a built-in action of this name; rename this one")
@@ -160,7 +160,7 @@ class Offers:
         return self._take(loaded, "action", replace(action, gate=gate), self.actions)
 
     def _gate(self, loaded: Loaded, where: str, document: object, what: str) -> SchemaGate | None:
-        """Compile a schema; report everything that is wrong with it."""
+        """Compile a schema; report all its problems."""
         faults = list(part_faults(document))
         for keys, text in faults:
             self._fault(loaded, where, f"{what}{f' at {format_keys(keys)}' if keys else ''}: {text}")
@@ -179,7 +179,7 @@ class Offers:
         return True
 
     def _take_settings(self, loaded: Loaded, answer: _Answer) -> None:
-        """Take what a plugin says of its settings."""
+        """Add the schema of a plugin's settings."""
         document = answer.value
         if not isinstance(document, Mapping):
             text = f"{SETTINGS_SCHEMA} returns a JSON Schema of a mapping, not {document!r}"
@@ -191,7 +191,7 @@ class Offers:
             self.settings_schemas[loaded.name] = SettingsSchema(document, loaded.name, answer.where)
 
     def _named(self, loaded: Loaded, answers: Sequence[_Answer], hook: str) -> Iterator[str]:
-        """Take what templates are to know; yield the names."""
+        """Add names for templates; yield the names."""
         filters = hook == TEMPLATE_FILTERS
         table = self.template_filters if filters else self.template_globals
         known = _KNOWN_FILTERS if filters else _KNOWN_NAMES
@@ -211,7 +211,7 @@ class Offers:
                     yield name
 
     def _claim(self, loaded: Loaded, kind: str, name: str, where: str) -> bool:
-        """Return a name to a plugin; one that is taken is an error that names both places."""
+        """Assign a name to a plugin; a repeated one is an error that names both places."""
         owner = self._owners.get((kind, name))
         if owner is None:
             self._owners[kind, name] = (loaded.name, where)
@@ -224,10 +224,10 @@ class Offers:
 
 
 def _sound_handler(handler: Handler) -> Handler:
-    """Return a handler that no decorator has checked, its bindings in their one form.
+    """Return a handler that no decorator has checked, with its bindings in canonical form.
 
     Raises:
-        ValueError: it cannot be one.
+        ValueError: it is invalid.
 
     """
     what = f'handler "{handler.name}"'
@@ -247,7 +247,7 @@ def _sound_action(action: Action) -> Action:
     """Return an action that no decorator has checked.
 
     Raises:
-        ValueError: it cannot be one.
+        ValueError: it is invalid.
 
     """
     try:
@@ -268,7 +268,7 @@ def _name_fault(name: object, known: Collection[str]) -> str:
 
 
 def _value_fault(value: object, *, callable_only: bool) -> str:
-    """Return what is wrong with what a name for templates stands for."""
+    """Return what is wrong with the value of a name for templates."""
     if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
         return f"templates wait for nothing: {value.__name__} is an async def"
     if callable_only and not callable(value):
@@ -277,7 +277,7 @@ def _value_fault(value: object, *, callable_only: bool) -> str:
 
 
 def _called(value: Any, loaded: Loaded, what: str, where: str) -> Any:
-    """Return what templates have: of a function of the plugin's that which calls it by its `Code`."""
+    """Return the object for templates: a plugin's function is replaced by one that calls it through its `Code`."""
     cached = callable(value) and not inspect.isclass(value) and hasattr(value, "__wrapped__")  # functools.cache
     if not cached and not inspect.isfunction(value) and not inspect.ismethod(value) and type(value) is not partial:
         return value

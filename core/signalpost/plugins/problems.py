@@ -1,4 +1,4 @@
-"""What a plugin's exception says to its author: one line and the place in the plugin, never a traceback."""
+"""Words for a plugin's exceptions: one line and the place in the plugin, never a traceback."""
 
 import re
 import sys
@@ -16,14 +16,14 @@ _NAME = re.compile(r"cannot import name '(\w+)'")
 
 
 def problem_of(plugin: str, error: BaseException, home: Path, *, during: str, file: Path | None = None) -> PluginError:
-    """Make a `PluginError` of what a plugin's code raised.
+    """Convert an exception of a plugin's code to a `PluginError`.
 
     Args:
         plugin: its name.
-        error: what came out of it.
-        home: the plugin's file, or the folder that its files are in. The place is the last one inside.
-        during: what it was asked to do, as in ``does not import``.
-        file: the place where there is none inside; `home` if nothing is said.
+        error: the exception.
+        home: the plugin's file, or the folder of its files. The place is the last one inside.
+        during: what failed, as in ``does not import``.
+        file: the place if there is none inside; by default `home`.
 
     """
     if isinstance(error, PluginError):  # from a decorator, which knows the place but not the plugin's name
@@ -34,7 +34,7 @@ def problem_of(plugin: str, error: BaseException, home: Path, *, during: str, fi
 
 
 def place_in(error: BaseException, home: Path, file: Path | None = None) -> str:
-    """Name the last line inside `home` that an exception came through; `file`, or else `home`, if there is none."""
+    """Return the last line inside `home` in an exception's traceback; `file`, or else `home`, if there is none."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _inside(frame.filename, home):
             return f"{frame.filename}:{frame.lineno}"
@@ -42,7 +42,7 @@ def place_in(error: BaseException, home: Path, file: Path | None = None) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Put an exception into one line: its type, unless its text says as much, and its text."""
+    """Return an exception in one line: its type, unless its text contains that, and its text."""
     text = _of_dropins(" ".join(text_of(error).split()))
     if isinstance(error, ImportError) and text:
         return (text[0].lower() + text[1:]).replace("'", '"')
@@ -50,7 +50,7 @@ def describe(error: BaseException) -> str:
 
 
 def _of_dropins(text: str) -> str:
-    """Name modules of the drop-in folder as the plugin does: the folder's own name is nobody's business."""
+    """Replace module names of the drop-in folder by those that the plugin uses: the package's own name is internal."""
     return _DROP_IN.sub("", text)
 
 
@@ -60,7 +60,7 @@ def _inside(filename: str, home: Path) -> bool:
 
 
 def _hint(error: BaseException, home: Path) -> str:
-    """Return what to do about a missing module or name, where that can be known."""
+    """Return how to fix a missing module or name, if known."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _module_hint(error.name, home)
     if isinstance(error, ImportError):
@@ -88,7 +88,7 @@ def _module_hint(name: str, home: Path) -> str:
 
 
 def _beside(folder: Path) -> set[str]:
-    """Name what a plugin may import from beside itself."""
+    """Return what a plugin may import from beside itself."""
     files = {file.stem for file in folder.glob("*.py")}
     return files | {file.parent.name for file in folder.glob("*/__init__.py")}
 

@@ -22,9 +22,9 @@ class Implementation:
 
     Attributes:
         plugin: the plugin's name.
-        arguments: those of the hook's that the function takes, in its order.
+        arguments: those of the hook that the function accepts, in its order.
         where: ``file:line`` of the function.
-        seat: where the plugin's instance sits.
+        seat: of the plugin's instance.
 
     """
 
@@ -37,30 +37,30 @@ class Implementation:
 
     @property
     def code(self) -> Code:
-        """What the log calls it."""
+        """Its name in the log."""
         return Code(f"hook {self.hook}", self.plugin, self.where, self.seat)
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
-        """Call the function with those of the hook's arguments that it takes."""
+        """Call the function with those of the hook's arguments that it accepts."""
         return self.function(*[arguments[name] for name in self.arguments])
 
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that was loaded.
+    """A loaded plugin.
 
     Attributes:
         name: of the entry point, or of the drop-in's file or folder.
         version: the distribution's, or the drop-in's ``__version__``, or ``-``.
         source: the distribution, or the drop-in's file.
         hooks: names of the hooks it implements, sorted.
-        handlers: names of its handlers, in the order they were found; likewise `actions`, `template_globals` and
+        handlers: names of its handlers, in the order they were found; the same for `actions`, `template_globals` and
             `template_filters`.
-        digest: of a drop-in's source and of the helpers beside it, when they were read; of an installed plugin, which
-            is imported once, nothing.
+        digest: of a drop-in's source and of the helpers beside it, when they were read; empty for an installed
+            plugin, which is imported once.
         package: the distribution of an installed plugin, as in ``signalpost-departures``; empty for a drop-in.
-        exclusive: whether only one instance of it may be up (`signalpost.plugins.hookspecs.exclusive`).
-        seat: where its instance sits.
+        exclusive: whether only one instance of it may run (`signalpost.plugins.hookspecs.exclusive`).
+        seat: of its instance.
 
     """
 
@@ -80,7 +80,7 @@ class Plugin:
 
     @property
     def origin(self) -> str:
-        """Where it was loaded from: the distribution, if there is one, and the file of its module."""
+        """Its origin: the distribution, if there is one, and the file of its module."""
         file = getattr(self.module, "__file__", None)
         return f"{self.source} ({file})" if self.package and file else self.source
 
@@ -90,21 +90,21 @@ class Registry:
     """The plugins of one plan.
 
     Attributes:
-        plugins: those loaded, entry points first.
-        handlers: by name; each knows its plugin and place.
-        actions: likewise.
-        template_globals: what all templates may name besides the names of their place.
+        plugins: the loaded ones, entry points first.
+        handlers: by name; each has its plugin and place.
+        actions: by name; each has its plugin and place.
+        template_globals: names for all templates in addition to those of their place.
         template_filters: filters of all templates.
         settings_schemas: by plugin.
-        faulty: names of handlers and actions that there would be, were there no mistake in them.
-        incomplete: names of plugins of which it is not known what they offer: a hook that says so failed.
+        faulty: names of handlers and actions that have problems.
+        incomplete: names of plugins whose offers are unknown, because a hook failed.
         implementations: by hook, in the order of `plugins`.
-        found: names of all plugins there are, whether loaded, left out or broken.
-        packages: names of all installed packages that have plugins, likewise.
-        errors: everything that is wrong with plugins, in the order it was found.
-        notes: what an author may not have meant.
-        loaded: the plugins as they were imported, for the next plan to keep.
-        package: the modules of the drop-in folder, likewise.
+        found: names of all existing plugins, whether loaded, left out or broken.
+        packages: names of all installed packages with plugins, whether loaded, left out or broken.
+        errors: all problems of plugins, in the order found.
+        notes: what an author may not have intended.
+        loaded: the plugins as imported, for the next plan to keep.
+        package: the modules of the drop-in folder, for the next plan to keep.
 
     """
 
@@ -126,17 +126,17 @@ class Registry:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """The names of plugins that did not load, or not whole, in the order of `errors`."""
+        """The names of plugins that did not load, or not completely, in the order of `errors`."""
         loaded = {plugin.name for plugin in self.plugins} - self.incomplete
         return tuple(dict.fromkeys(error.plugin for error in self.errors if error.plugin not in loaded))
 
     async def call(self, hook: str, **arguments: Any) -> None:
-        """Call a hook's implementations one after the other; a failure is logged and stops nobody else."""
+        """Call a hook's implementations one after the other; a failure is logged and does not stop the others."""
         for implementation in self.implementations.get(hook, ()):
             await run(implementation, arguments)
 
     def unload(self) -> None:
-        """Forget the modules of the drop-in folder that no later plan has kept.
+        """Remove the modules of the drop-in folder that no later plan has kept.
 
         Those of installed packages stay, as other servers may use them.
         """
@@ -145,7 +145,7 @@ class Registry:
 
 
 async def run(implementation: Implementation, arguments: Mapping[str, Any]) -> BaseException | None:
-    """Call one implementation, wait for it if it is async; log and give what it raises."""
+    """Call one implementation, and await it if it is async; log and return what it raises."""
     try:
         await implementation.code.run(implementation, arguments)
     except BaseException as error:  # a plugin may raise anything

@@ -1,6 +1,6 @@
-"""Says once what becomes of a value that nobody gets: what a handler, an action or a hook returns in vain.
+"""Logs once that the result of a handler, an action or a hook is dropped.
 
-Only what a route's handler returns is an answer, and what hooks return that are asked for something.
+Only the results of route handlers are used, and those of hooks that return something.
 """
 
 import inspect
@@ -32,7 +32,7 @@ _OF_HOOKS = {
 
 
 def with_told_returns(made: Made) -> Made:
-    """Return a handler or action of which the log is told once if it returns something; a route's handler as it is."""
+    """Return a handler or action whose first returned value is logged as dropped; a route's handler is unchanged."""
     if isinstance(made, Action):
         what, kind, instead = f'action "{made.name}"', "an action", _OF_SIGNALS
     elif made.kind is HandlerKind.ROUTE:
@@ -48,16 +48,16 @@ def _told_of(seat: Seat | None) -> set[str]:
 
 
 def telling(function: Callable[..., Any], what: str, kind: str, instead: str, told: set[str]) -> Callable[..., Any]:
-    """Return a function that tells the log, the first time only, that what it returned is dropped.
+    """Return a function that logs, the first time only, that its result is dropped.
 
-    A `Receipt` is nothing to tell: ``return event.reply(…)`` ends a handler, and says no more.
+    A `Receipt` is not logged: ``return event.reply(…)`` is a usual end of a handler.
 
     Args:
-        function: plain, or an ``async def``; so is what is returned.
-        what: it is, with its place.
-        kind: of things of which nobody gets what they return.
-        instead: does what may have been meant.
-        told: of what the log was told already.
+        function: plain, or an ``async def``; the returned one is the same.
+        what: its name, with its place.
+        kind: of code whose results are dropped.
+        instead: names what may have been meant.
+        told: the functions logged already.
 
     """
 
@@ -83,7 +83,7 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
     @wraps(function)
     def call(*args: Any) -> Any:
         value = function(*args)
-        if not inspect.isawaitable(value):  # else whoever calls it awaits it, or says why not
+        if not inspect.isawaitable(value):  # else the caller awaits it, or reports why not
             tell(value)
         return value
 
@@ -91,17 +91,17 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
 
 
 def untold(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what `telling` has made a function of, for whoever takes what it returns."""
+    """Return the original function inside a result of `telling`, for callers that use its result."""
     made: Callable[..., Any] = vars(function).get(_UNTOLD, function) if inspect.isfunction(function) else function
     return made
 
 
 def hook_with_told_returns(function: Callable[..., Any], what: str, hook: str, seat: Seat | None) -> Callable[..., Any]:
-    """Return an implementation of a hook that is asked for nothing; the log is told once if it returns something.
+    """Return an implementation of a hook without a result; if it returns something, that is logged once.
 
     Args:
         function: the implementation.
-        what: it is, with its place.
+        what: its name, with its place.
         hook: its name.
         seat: the plugin's.
 

@@ -1,4 +1,4 @@
-"""The plugins of one plan while the server runs: their contexts, and the hooks of its life and its clients."""
+"""The plugins of one plan while the server runs: their contexts, and their hooks for startup, shutdown and clients."""
 
 import asyncio
 import inspect
@@ -28,16 +28,16 @@ from signalpost.plugins.returns import untold
 from signalpost.signals.messagefilters import Veto
 
 PATIENCE = 5.0
-"""Seconds that hooks and tasks get at shutdown."""
+"""Seconds for hooks and tasks at shutdown."""
 
 
 LIMIT = LimitsConfig().startup
 """Seconds that a `startup` may take."""
 
 NOTICE = 2.0
-"""Seconds after which the log says that a `startup` is waited for."""
+"""Seconds after which a slow `startup` is logged."""
 
-_CANCEL_GRACE = 1.0  # seconds that a cancelled `startup` gets to clean up
+_CANCEL_GRACE = 1.0  # seconds in which a cancelled `startup` may clean up
 
 LOG = logging.getLogger(__name__)
 
@@ -54,13 +54,13 @@ _SERVER_ERROR = 500
 
 
 class RunningPlugins:
-    """Calls hooks; whatever they raise is logged and stops nobody.
+    """Calls hooks; their exceptions are logged, and stop nothing else.
 
     Attributes:
-        registry: what is running.
+        registry: of the running plugins.
         contexts: by plugin name.
-        kept: the plugins whose instances serve on from the plan before.
-        base: the context in which `startup` is run: what it sets there, clients' code sees.
+        kept: the plugins whose instances continue from the plan before.
+        base: the context in which `startup` runs; clients' code sees the variables that it sets.
 
     """
 
@@ -84,26 +84,26 @@ class RunningPlugins:
             for plugin in registry.plugins
         }
         self._seats = {plugin.name: plugin.seat for plugin in registry.plugins}
-        self._settled: set[str] = set()  # those that were shut down, or that serve on for another plan
+        self._settled: set[str] = set()  # plugins that were shut down, or that continue for another plan
         self._replacing = () if before is None else tuple(before.in_the_way_of(registry, self.kept))
         self._replaced: list[str] = []
         self._connected = tuple(registry.implementations.get("client_connected", ()))
         self._disconnected = tuple(registry.implementations.get("client_disconnected", ()))
-        # By plugin and client, what came last.
+        # By plugin and client: the latest task.
         self._last: dict[tuple[str, str], asyncio.Task[None]] = {} if before is None else before._last  # noqa: SLF001
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting = set(self.contexts) - self.kept  # those that know of no start
+        self._waiting = set(self.contexts) - self.kept  # plugins whose start has not begun
 
     async def start(self, limit: float = LIMIT) -> None:
         """Call `startup` of every plugin that does not serve already, one after the other.
 
-        Those that cannot be up beside the instance before them come last: that one is shut down first.
+        Plugins that cannot run beside their previous instance come last: that instance is shut down first.
 
         Args:
             limit: seconds that each may take.
 
         Raises:
-            PluginError: a plugin could not start, or not in time. Those behind it have not been called.
+            PluginError: a plugin could not start, or not in time. Later ones have not been called.
 
         """
         if self._before is None:
@@ -123,7 +123,7 @@ class RunningPlugins:
         return bool(self._replacing)
 
     async def _replace(self, name: str, hooks: Sequence[Implementation], limit: float) -> None:
-        """Shut the instance of before down, and then start its successor."""
+        """Shut the previous instance down, and then start its successor."""
         if self._before is not None:
             self._replaced.append(name)
             await self._before.shut_down(name, PATIENCE)
@@ -132,7 +132,7 @@ class RunningPlugins:
             await self._start(implementation, limit)
 
     def serving(self, registry: Registry, settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-        """Yield the plugins whose instance serves on for another plan: those with the same code and settings."""
+        """Yield the plugins whose instance continues for another plan: those with the same code and settings."""
         for plugin in registry.plugins:
             context = self.contexts.get(plugin.name)
             same = context is not None and context.settings == settings.get(plugin.name, {})
@@ -140,10 +140,10 @@ class RunningPlugins:
                 yield plugin.name
 
     def in_the_way_of(self, registry: Registry, kept: Collection[str]) -> Iterator[str]:
-        """Yield the plugins that have to be shut down before their successors start.
+        """Yield the plugins that must be shut down before their successors start.
 
-        Besides those that say so (`exclusive`), these are the ones that share the module with their successor, since
-        only their settings have changed.
+        These are the ones with the hook `exclusive`, and those that share the module with their successor, since only
+        their settings have changed.
         """
         exclusive = {plugin.name for plugin in self.registry.plugins if plugin.exclusive}
         for plugin in registry.plugins:
@@ -153,7 +153,7 @@ class RunningPlugins:
                 yield plugin.name
 
     def take_over(self) -> None:
-        """Serve from now on, and let the plugins of before know whose instances go on."""
+        """Serve from now on, and release the previous plugins whose instances continue."""
         for name, seat in self._seats.items():
             seat.context = self.contexts[name]
         self._serve()
@@ -166,7 +166,7 @@ class RunningPlugins:
         self._settled.update(kept)
 
     async def give_up(self, limit: float = LIMIT) -> None:
-        """Shut down what was started, and start again what was shut down for that."""
+        """Shut down what was started, and restart what was shut down for that."""
         self.hand_over(self.kept)
         await self.stop()
         if self._before is not None:
@@ -174,7 +174,7 @@ class RunningPlugins:
                 await self._before.start_again(name, limit)
 
     async def start_again(self, name: str, limit: float) -> None:
-        """Start an instance that was shut down for a successor that could not start."""
+        """Restart an instance that was shut down for a successor that could not start."""
         self._settled.discard(name)
         self._seats[name].context = self.contexts[name]
         for implementation in self.registry.implementations.get("startup", ()):
@@ -185,7 +185,7 @@ class RunningPlugins:
                     LOG.error("%s; it was to go on, since its successor could not start", error)  # noqa: TRY400
 
     async def _start(self, implementation: Implementation, limit: float) -> None:
-        """Call one `startup`, in a task: one that does not end although it is cancelled is left behind."""
+        """Call one `startup`, in a task: one that ignores its cancellation is abandoned."""
         context = self.contexts[implementation.plugin]
         self._seats[implementation.plugin].context = context
         loop, arguments = asyncio.get_running_loop(), {"context": context}
@@ -208,17 +208,17 @@ class RunningPlugins:
             raise PluginError(implementation.plugin, implementation.where, text) from error
 
     async def finish_spawned(self, patience: float) -> None:
-        """Let what events have spawned come to its end, but for plugins that serve on."""
+        """Wait for what events have spawned, except in plugins that continue."""
         left = [context for name, context in self.contexts.items() if name not in self._settled]
         await asyncio.gather(*(context.finish_spawned(patience) for context in left))
 
     async def stop(self, patience: float = PATIENCE) -> None:
-        """Wait for hooks about clients, call `shutdown` in the reverse order, then cancel the plugins' tasks.
+        """Wait for hooks about clients, call `shutdown` in reverse order, then cancel the plugins' tasks.
 
         A plugin whose start has not begun is not shut down.
 
         Args:
-            patience: seconds for each of the three; what takes longer is cancelled.
+            patience: seconds for each of the three steps; what takes longer is cancelled.
 
         """
         await self._settle(patience)
@@ -239,7 +239,7 @@ class RunningPlugins:
         await self.contexts[name].cancel_tasks(patience)
 
     async def _shut_down(self, implementation: Implementation, patience: float) -> None:
-        """Call one `shutdown`, in a task: one that does not end although it is cancelled is left behind."""
+        """Call one `shutdown`, in a task: one that ignores its cancellation is abandoned."""
         arguments = {"context": self.contexts[implementation.plugin]}
         loop, name = asyncio.get_running_loop(), str(implementation.code)
         task = loop.create_task(run(implementation, arguments), name=name, context=self.base)
@@ -257,19 +257,19 @@ class RunningPlugins:
         log_failure(implementation, TimeoutError(text))
 
     def _serve(self) -> None:
-        """Let plugins call the handlers of these, and hear of their errors."""
+        """Use these handlers for calls between plugins, and these hooks for errors."""
         services = self._shared.services
         services.handlers.clear()
         services.handlers.update(self._callees())
         services.tell_error = self._tell_error if self.registry.implementations.get(ON_ERROR) else None
 
     def _callees(self) -> Iterator[tuple[str, Callee]]:
-        """Yield the handlers as plugins call those of others."""
+        """Yield the handlers in the form in which plugins call those of others."""
         for name, handler in self.registry.handlers.items():
             yield name, Callee(untold(handler.function), _EVENTS[handler.kind], handler.code)
 
     def _tell_error(self, code: Code, error: BaseException, args: Sequence[Any]) -> None:
-        """Call `on_error` of all plugins; what it raises itself is logged alone."""
+        """Call `on_error` of all plugins; an exception of the hook itself is only logged."""
         if code.what == f"hook {ON_ERROR}" or _is_an_answer(error):
             return
         first = args[0] if args else None
@@ -296,11 +296,11 @@ class RunningPlugins:
     def client_connected(
         self, client: Client, context: Callable[[], Context] = copy_context, request: HandshakeRequest | None = None
     ) -> Sequence[asyncio.Task[None]]:
-        """Tell plugins of a client. Plain functions have run when this returns.
+        """Call the hooks for a new client. Plain functions have run when this returns.
 
         Args:
-            client: has come.
-            context: gives the client's own, in which its hooks are run.
+            client: that has connected.
+            context: returns the client's own, in which its hooks run.
             request: its handshake.
 
         Returns:
@@ -315,7 +315,7 @@ class RunningPlugins:
         return [task for task in tasks if task is not None]
 
     def client_disconnected(self, client: Client, code: int, context: Callable[[], Context] = copy_context) -> None:
-        """Tell plugins that a client has gone; see `client_connected`."""
+        """Call the hooks for a client that has disconnected; see `client_connected`."""
         if self._disconnected:
             home = context()
             for each in self._disconnected:
@@ -324,7 +324,7 @@ class RunningPlugins:
     def _notify(
         self, implementation: Implementation, client: Client, arguments: Mapping[str, Any], home: Context
     ) -> asyncio.Task[None] | None:
-        """Call a hook about a client; what is async waits for what the plugin still does about the same client.
+        """Call a hook about a client; an async one waits for the plugin's earlier hook for the same client.
 
         Returns:
             The task of a hook that waits.
@@ -335,7 +335,7 @@ class RunningPlugins:
         if before is not None:
             return self._follow(place, self._after(before, implementation, arguments), home, str(implementation.code))
         try:
-            # A transport's callbacks share one context with those of all others (uvloop).
+            # All callbacks of transports share one context (uvloop).
             outcome = home.run(implementation.code.call, implementation, arguments)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             log_failure(implementation, error)
@@ -385,7 +385,7 @@ class RunningPlugins:
 
 
 def _is_an_answer(error: BaseException) -> bool:
-    """Return whether an exception is an answer: a filter's, or that of a route's handler, such as Sanic's NotFound."""
+    """Return whether an exception is a response: a filter's, or that of a route's handler, such as Sanic's NotFound."""
     if isinstance(error, Veto):
         return True
     status = getattr(error, "status_code", None)

@@ -1,8 +1,8 @@
-"""Tells whether other users of the machine may change the code of a plugin.
+"""Checks whether other users of the machine may change the code of a plugin.
 
-Whoever may write a plugin's file, or put another one in its place, decides what the server does. The file is judged,
-and every folder on the way to it, symbolic links included. Only what *everybody* may write counts: groups are made by
-whoever runs the machine, and many systems make files writable for the group of their only user.
+A user who may write or replace a plugin's file controls the server. The file is checked, and every folder on the path
+to it, including symbolic links. Only write access for *everybody* counts: groups are managed by the administrator, and
+many systems make files writable for the group of their only user.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOST_LINKS = 40  # what Linux follows
+_MOST_LINKS = 40  # maximum that Linux follows
 _CODE = (".py", ".pyc", ".so")
 
 
@@ -20,7 +20,7 @@ class Exposed:
     """A file or folder by which other users may change a plugin.
 
     Attributes:
-        text: what is wrong and what to do about it.
+        text: what is wrong and how to fix it.
 
     """
 
@@ -29,10 +29,10 @@ class Exposed:
 
 
 class Trust:
-    """Judges files, each path once.
+    """Checks files, each path once.
 
     Args:
-        owners: user ids of those whose files may stand in a folder that everybody may write, such as ``/tmp``.
+        owners: user ids whose files are trusted in a folder that everybody may write, such as ``/tmp``.
 
     """
 
@@ -41,14 +41,14 @@ class Trust:
         self._found: dict[Path, Exposed | None] = {}
 
     def exposed(self, path: Path) -> Iterator[Exposed]:
-        """Yield what is exposed of a file, or of a folder in which everything counts, and on the way there."""
+        """Yield the exposed parts of a file, or of a folder in which everything counts, and of the path to it."""
         *way, end = _way(path)
         for step in way:
             yield from self._judged(step)
         yield from self._judged(end, sticky_helps=False)
 
     def exposed_tree(self, folder: Path) -> Iterator[Exposed]:
-        """Yield what is exposed of an installed package: its folder, the folders in it, and the code in them."""
+        """Yield the exposed parts of an installed package: its folder, the folders in it, and the code in them."""
         yield from self.exposed(folder)
         for home, _, names in os.walk(folder):
             yield from self._judged(Path(home), sticky_helps=False)
@@ -66,7 +66,7 @@ class Trust:
     def _judge(self, path: Path, *, sticky_helps: bool) -> Exposed | None:
         try:
             status, above = path.stat(), path.parent.stat()
-        except OSError:  # whoever reads the file says so
+        except OSError:  # the code that reads the file reports it
             return None
         mode = stat.S_IMODE(status.st_mode)
         if mode & stat.S_IWOTH and not (mode & stat.S_ISVTX and sticky_helps):
@@ -83,12 +83,12 @@ class Trust:
 
 
 def is_root() -> bool:
-    """Return whether this process may do everything, so that whoever changes its code may, too."""
+    """Return whether this process has all permissions, so that changing its code gives them away."""
     return os.geteuid() == 0
 
 
 def owner_of(path: Path) -> tuple[int, ...]:
-    """Return the user id of a path's owner; nothing if there is no such path."""
+    """Return the user id of a path's owner; nothing if the path does not exist."""
     try:
         return (path.stat().st_uid,)
     except OSError:
@@ -100,7 +100,7 @@ def _shared(mode: int) -> bool:
 
 
 def _way(path: Path) -> Iterator[Path]:
-    """Yield every folder on the way to a path, and what it is in the end, through symbolic links."""
+    """Yield every folder on the way to a path, and its final target, through symbolic links."""
     rest = list(reversed(path.absolute().parts))
     here = Path(rest.pop())
     links = 0

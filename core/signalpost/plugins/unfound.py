@@ -1,7 +1,7 @@
-"""Notes on what an author has marked for signalpost where nothing finds it, with what to write instead.
+"""Notes on marked functions where discovery does not find them, with what to write instead.
 
-What is hidden beside a plugin's own code is an error (`signalpost.plugins.exposed`). What stands elsewhere may be meant
-so: in a module below a package, a helper, a class, a file that nothing imports, a folder that is no package.
+A hidden function in a plugin's own code is an error (`signalpost.plugins.exposed`). Elsewhere it may be intended: in a
+module below a package, a helper, a class, a file that nothing imports, a folder that is not a package.
 """
 
 import ast
@@ -17,7 +17,7 @@ from signalpost.plugins.marks import marked_in, marks_of, where_is
 
 _MARKERS = frozenset({"signal", "route", "timer", "schedule", "action", "hookimpl"})
 _MOST_FILES = 200
-_LONGEST = 1_000_000  # characters of a file that is looked into
+_LONGEST = 1_000_000  # maximum of characters of a file that is read
 
 
 def notes_on_unfound(
@@ -28,7 +28,7 @@ def notes_on_unfound(
     Args:
         loaded: the plugins.
         package: the drop-in folder.
-        known: the places of what was found, and of what is wrong with it.
+        known: the places of what was found, and of its problems.
         mark: the attribute that pluggy writes on an implementation of a hook.
 
     """
@@ -43,7 +43,7 @@ def notes_on_unfound(
 
 
 def _in_modules(loaded: Loaded, known: Collection[str], mark: str) -> Iterator[str]:
-    """Yield what modules below a package have, and the package has under no name."""
+    """Yield marked functions in modules below a package that have no name in the package."""
     own, *below = parts_of(loaded.module)
     for part in below:
         for where, what, name in _marked(part, mark):
@@ -68,7 +68,7 @@ def _in_helpers(package: DropInPackage, known: Collection[str], mark: str) -> It
 
 
 def _marked(module: ModuleType, mark: str) -> Iterator[tuple[str, str, str]]:
-    """Yield what our decorators have marked in the code of a module: place, what it is, and its name in the code."""
+    """Yield marked functions in the code of a module: place, kind, and name in the code."""
     for function in marked_in(module):
         marks, called = marks_of(function), getattr(function, "__name__", "…")
         for handler in marks.handlers:
@@ -80,7 +80,7 @@ def _marked(module: ModuleType, mark: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _in_classes(loaded: Loaded, known: Collection[str], mark: str) -> Iterator[str]:
-    """Yield hooks that pluggy's own marker marks where pluggy is never asked to look."""
+    """Yield hooks marked by pluggy's own marker in classes, where pluggy does not search."""
     seen: set[int] = set()
     for part in parts_of(loaded.module):
         ours = set(map(id, marked_in(part)))
@@ -111,7 +111,7 @@ def _functions_of(owner: type) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def _has(value: object, mark: str) -> bool:
-    """Return whether a mark was written on an object; what it answers by ``__getattr__`` is none."""
+    """Return whether an object has a mark; results of its ``__getattr__`` do not count."""
     try:
         return bool(object.__getattribute__(value, "__dict__").get(mark)) and not _is_class(value)
     except AttributeError:
@@ -119,7 +119,7 @@ def _has(value: object, mark: str) -> bool:
 
 
 def _is_class(value: object) -> TypeGuard[type]:
-    return issubclass(type(value), type)  # without asking the object itself, which may stand for another one
+    return issubclass(type(value), type)  # without the object's own attribute access: it may be a proxy
 
 
 def _in_files(loaded: Loaded) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _is_a_test(file: Path, folder: Path) -> bool:
 
 
 def _in_folders(folder: Path) -> Iterator[str]:
-    """Yield folders that are no packages, and so no plugins, though something is marked in them."""
+    """Yield folders that are not packages, and so not plugins, but contain marked functions."""
     if not folder.is_dir():
         return
     for inner in sorted(folder.iterdir()):
@@ -160,7 +160,7 @@ def _in_folders(folder: Path) -> Iterator[str]:
 
 
 def _python_files(folder: Path) -> Iterator[Path]:
-    """Yield the Python files of a folder, at any depth, but for hidden ones; not too many of them."""
+    """Yield the Python files of a folder, at any depth, except hidden ones; a limited number."""
     for count, file in enumerate(sorted(folder.rglob("*.py"))):
         if count >= _MOST_FILES:
             return
@@ -169,7 +169,7 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 
 def marked_names(file: Path) -> list[tuple[str, int]]:
-    """Return the functions of a file that are marked for signalpost, with their lines, without running it."""
+    """Return the marked functions of a file, with their lines, without running it."""
     try:
         source = file.read_text(encoding="utf-8")
         tree = ast.parse(source) if len(source) <= _LONGEST and "signalpost" in source else None
@@ -187,7 +187,7 @@ def marked_names(file: Path) -> list[tuple[str, int]]:
 
 
 def _imported_markers(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield by which names a file knows our decorators, or the module that has them."""
+    """Yield the names in a file for our decorators, or for their module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "signalpost":
             yield from ((each.asname or each.name, each.name) for each in node.names if each.name in _MARKERS)

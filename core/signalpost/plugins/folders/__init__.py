@@ -1,12 +1,11 @@
-"""Where the modules of drop-in folders have their names: ``signalpost.plugins.folders.f5f0c31d2.clock``.
+"""The namespace of the modules of drop-in folders: ``signalpost.plugins.folders.f5f0c31d2.clock``.
 
-The number is that of the folder's path, so a name is the same after a restart, and what was pickled under it is read.
-A package of signalpost's own can be imported in any process: so a process pool that is spawned finds a plugin's
-functions, by the environment variable that says where the folder is.
+The number is derived from the folder's path, so a name is the same after a restart, and pickled references to it stay
+valid. This package can be imported in any process: so a spawned process pool finds a plugin's functions, with the
+environment variable that contains the folder.
 
-A plan whose folder another plan in this process has open gets a name of its own, ``f5f0c31d2_2`` (a reload, mostly).
-That is one name more for the same modules: what is asked for by one that nobody has is looked for in a plan that is
-open.
+If another plan in this process has the folder open (usually during a reload), a plan has a separate name,
+``f5f0c31d2_2``. That is another name for the same modules: an unknown name is resolved in a plan that is open.
 """
 
 import hashlib
@@ -29,7 +28,7 @@ _VARIABLE = "SIGNALPOST_PLUGINS_"
 
 
 def name_for(folder: Path) -> str:
-    """Return a name that no plan has for the package of a folder, and let processes that are spawned know it."""
+    """Return an unused name for the package of a folder, and publish it to spawned processes."""
     number = "f" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     os.environ[_VARIABLE + number] = str(folder)
     name, count = PREFIX + number, 1
@@ -40,13 +39,13 @@ def name_for(folder: Path) -> str:
 
 
 def below(name: str) -> str:
-    """Return the name of a module below its folder's package: ``chess.moves``; empty if it is no drop-in's."""
+    """Return the name of a module below its folder's package: ``chess.moves``; empty if it is not a drop-in's."""
     match = _NAME.fullmatch(name)
     return "" if match is None else match["below"].removeprefix(".")
 
 
 def open_package(name: str) -> str:
-    """Return the name of a package that a plan has open for the folder of a module; empty if there is none."""
+    """Return the name of an open package for the folder of a module; empty if there is none."""
     match = _NAME.fullmatch(name)
     base = PREFIX + match["folder"] if match else ""
     for each in [each for each in sys.modules if base and each.startswith(base)]:
@@ -56,23 +55,23 @@ def open_package(name: str) -> str:
 
 
 class _Other(Loader):
-    """Gives a module that is there under another name."""
+    """Loads a module that exists under another name."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def create_module(self, spec: ModuleSpec) -> None:  # noqa: ARG002
-        """Leave it to importlib to make one, which is thrown away: it would write its spec upon what is returned."""
+        """Return None: importlib creates a module to discard, as it would overwrite the spec of an existing one."""
         return
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module under this name, too; importlib looks there for what it returns."""
+        """Store the module under this name, too; importlib returns what it finds there."""
         assert module.__spec__ is not None  # noqa: S101 - importlib has written it
         sys.modules[module.__spec__.name] = importlib.import_module(self._name)
 
 
 class _Source(SourceFileLoader):
-    """Compiles the source as it is, and leaves no compiled file behind."""
+    """Compiles the source as it is, without a compiled file."""
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
@@ -81,12 +80,12 @@ class _Source(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds what no plan in this process has under that name."""
+    """Finds modules whose name no plan in this process has."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where the module stands, or None to let other finders try (`importlib.abc.MetaPathFinder`)."""
+        """Return the spec of the module, or None to try other finders (`importlib.abc.MetaPathFinder`)."""
         match = _NAME.fullmatch(fullname)
         if match is None:
             return None
@@ -109,7 +108,7 @@ class _Finder(MetaPathFinder):
 
 
 def _found(fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-    """Look for a module in a process that has loaded no plan."""
+    """Return a module in a process that has loaded no plan."""
     for folder in path or ():
         spec = FileFinder(folder, (_Source, SOURCE_SUFFIXES)).find_spec(fullname, target)
         if spec is not None:
@@ -117,5 +116,5 @@ def _found(fullname: str, path: Sequence[str] | None, target: ModuleType | None)
     return None
 
 
-# First: Python's own would leave compiled files beside the plugins, and these plans' own finders come before.
+# First: Python's own finder would write compiled files beside the plugins, and the finders of plans come before.
 sys.meta_path.insert(0, _Finder())
