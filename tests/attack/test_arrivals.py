@@ -263,7 +263,7 @@ signals:
                 with pytest.raises(ConnectionClosed):
                     await guest.receive()
                 assert guest.socket.close_code == 4001
-            await until(lambda app=app: len(app.server.node.hub.clients) == 1 and not app.server.node.hub.closing)
+            await until(lambda app=app: len(app.server.node.hub.clients) == 1 and not app.server.inspect().closing)
             await other.send("nothing before this")
             assert await other.receive() == "nothing before this"
 
@@ -337,7 +337,7 @@ async def test_a_server_that_stops_ends_arrivals_when_its_time_is_over():
                 await guest.receive()
             assert guest.socket.close_code == 1001
             assert log == [("/room", 1001)]
-            assert not app.server.node.running
+            assert not app.server.inspect().handling
 
 
 async def test_an_app_whose_connected_does_not_wait_holds_nobody():

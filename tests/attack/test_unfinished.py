@@ -132,7 +132,7 @@ class Scene:
         self._peers.clear()
         self.gate.set()
         hub = self.app.server.node.hub
-        await self.until(lambda: len(hub.clients) + len(hub.closing) == 1 and not self.app.server.node.running)
+        await self.until(lambda: len(hub.clients) + len(hub.closing) == 1 and not self.app.server.inspect().handling)
 
 
 @pytest.fixture

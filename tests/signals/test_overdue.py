@@ -71,7 +71,7 @@ async def test_handlers_of_clients_who_have_gone_are_ended_and_named_and_their_p
         async with app.connect("/echo") as client:
             await client.send("free")
             assert await client.receive() == "free"
-        await until(lambda: app.server.node.work.open == 0)
+        await until(lambda: app.server.inspect().under_way == 0)
         assert state["begun"] == 5
     (line, *_) = [record.getMessage() for record in caplog.records]
     assert line.startswith('handler "wait" of plugin p (')
@@ -240,7 +240,7 @@ async def test_on_error_is_told_of_a_handler_that_was_cancelled_since_its_client
     async with serve(routes, plugins={"slow": SLOW, "listening": LISTENING}) as app:
         async with app.connect("/handler") as client:
             await client.send("x")
-            await until(lambda: app.server.node.work.open)
+            await until(lambda: app.server.inspect().under_way)
         seen = [("TimeoutError", "was cancelled, since its client had gone", 'handler "slow" of plugin slow')]
         assert await heard(app) == seen
 

@@ -378,7 +378,7 @@ class TestAbruptEnds:
         client.reset()
         await log.receive()
         assert app.server.clients == 1
-        assert not app.server.node.hub.closing
+        assert not app.server.inspect().closing
 
 
 class Clock:
@@ -460,7 +460,7 @@ class TestKeepalive:
         await client.open("/closes", message("please"))
         assert (await client.frame())[0] == CLOSE
         clock.advance(5)
-        assert app.server.node.hub.closing
+        assert app.server.inspect().closing
         clock.advance(1)
         assert await log.receive() == "please"
         assert await log.receive_json() == ["/closes", 4321]
@@ -531,7 +531,7 @@ async def test_nothing_of_a_connection_that_has_ended_waits_for_the_garbage_coll
                 async with running.connect("/") as client:
                     await client.send("hello")
                     await client.receive()
-            while running.server.clients > 1 or running.server.node.hub.closing:
+            while running.server.clients > 1 or running.server.inspect().closing:
                 await other.send("turn")
                 await other.receive()
             assert sum(type(each) is Connection for each in gc.get_objects()) == 1

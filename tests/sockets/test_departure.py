@@ -98,7 +98,7 @@ def messages(numbers, size=4):
 GOODBYE = frame(CLOSE, (1000).to_bytes(2, "big"))
 
 
-class House:
+class Hall:
     """A server, somebody who hears what it does, and bare sockets to it."""
 
     def __init__(self, app, log, echo, sockets):
@@ -152,14 +152,14 @@ class House:
 
 
 @pytest.fixture
-async def house():
+async def hall():
     async with (
         serve(APP, plugins={"departures": PLUGIN}) as app,
         app.connect("/log") as log,
         app.connect("/echo") as echo,
     ):
         with contextlib.ExitStack() as sockets:
-            yield House(app, log, echo, sockets)
+            yield Hall(app, log, echo, sockets)
 
 
 def work(numbers):
@@ -167,171 +167,171 @@ def work(numbers):
 
 
 @pytest.mark.parametrize(("how", "code"), [("a close frame", 1000), ("closing its side", 1006)])
-async def test_who_goes_while_its_messages_wait_is_gone_at_once_and_they_are_handled_in_order(house, how, code):
-    sock = await house.open("/slow")
-    assert await house.hears(1) == [["here"]]
-    await house.send(sock, messages(range(25)))
-    assert await house.hears(1) == [["begun", "0"]]
-    await house.settled()
-    await house.leave(sock, how)
-    assert await house.hears(1) == [["gone", code]]
-    assert not house.is_there("/slow")
-    house.plugin.gate.set()
-    assert await house.hears(50) == [*work(range(25))[1:], ["bye"]]
-    await house.settled()
-    assert not house.app.server.node.hub.closing
+async def test_who_goes_while_its_messages_wait_is_gone_at_once_and_they_are_handled_in_order(hall, how, code):
+    sock = await hall.open("/slow")
+    assert await hall.hears(1) == [["here"]]
+    await hall.send(sock, messages(range(25)))
+    assert await hall.hears(1) == [["begun", "0"]]
+    await hall.settled()
+    await hall.leave(sock, how)
+    assert await hall.hears(1) == [["gone", code]]
+    assert not hall.is_there("/slow")
+    hall.plugin.gate.set()
+    assert await hall.hears(50) == [*work(range(25))[1:], ["bye"]]
+    await hall.settled()
+    assert not hall.app.server.inspect().closing
 
 
-async def test_who_had_sent_more_than_is_kept_is_gone_at_once_and_heard_in_order(house, count_descriptors):
+async def test_who_had_sent_more_than_is_kept_is_gone_at_once_and_heard_in_order(hall, count_descriptors):
     before = count_descriptors()
-    sock = await house.open("/slow")
-    await house.send(sock, messages(range(40), AHEAD // 16))
-    assert await house.hears(2) == [["here"], ["begun", "0"]]
-    await house.settled()
-    assert house.connection("/slow")._stopped
-    await house.leave(sock, "closing its side")
-    assert await house.hears(1) == [["gone", 1006]]
-    assert not house.is_there("/slow")
-    house.plugin.gate.set()
-    assert await house.hears(80) == [*work(range(40))[1:], ["bye"]]
-    await house.settled()
-    assert not house.app.server.node.hub.closing
+    sock = await hall.open("/slow")
+    await hall.send(sock, messages(range(40), AHEAD // 16))
+    assert await hall.hears(2) == [["here"], ["begun", "0"]]
+    await hall.settled()
+    assert hall.connection("/slow")._stopped
+    await hall.leave(sock, "closing its side")
+    assert await hall.hears(1) == [["gone", 1006]]
+    assert not hall.is_there("/slow")
+    hall.plugin.gate.set()
+    assert await hall.hears(80) == [*work(range(40))[1:], ["bye"]]
+    await hall.settled()
+    assert not hall.app.server.inspect().closing
     assert count_descriptors() - before <= 1  # what the ends are heard by is kept
 
 
 @pytest.mark.parametrize("size", [4, AHEAD // 16])
-async def test_with_a_reset_what_waits_goes_too(house, size):
-    sock = await house.open("/slow")
-    await house.send(sock, messages(range(40), size))
-    assert await house.hears(2) == [["here"], ["begun", "0"]]
-    await house.settled()
-    await house.leave(sock, "a reset")
-    assert await house.hears(1) == [["gone", 1006]]
-    assert not house.is_there("/slow")
-    house.plugin.gate.set()
-    assert await house.hears(2) == [["handled", "0"], ["bye"]]
-    await house.settled()
-    assert not house.app.server.node.hub.closing
-    assert house.app.server._sockets.inbound.held == 0
+async def test_with_a_reset_what_waits_goes_too(hall, size):
+    sock = await hall.open("/slow")
+    await hall.send(sock, messages(range(40), size))
+    assert await hall.hears(2) == [["here"], ["begun", "0"]]
+    await hall.settled()
+    await hall.leave(sock, "a reset")
+    assert await hall.hears(1) == [["gone", 1006]]
+    assert not hall.is_there("/slow")
+    hall.plugin.gate.set()
+    assert await hall.hears(2) == [["handled", "0"], ["bye"]]
+    await hall.settled()
+    assert not hall.app.server.inspect().closing
+    assert hall.app.server._sockets.inbound.held == 0
 
 
-async def test_what_had_been_sent_is_handled_for_a_minute_at_most(house, make_clock):
-    sock = await house.open("/slow")
+async def test_what_had_been_sent_is_handled_for_a_minute_at_most(hall, make_clock):
+    sock = await hall.open("/slow")
     clock = make_clock()
-    connection = house.connection("/slow")
+    connection = hall.connection("/slow")
     connection._clockwork = dataclasses.replace(connection._clockwork, call_later=clock.call_later)
-    await house.send(sock, messages(range(25)))
-    assert await house.hears(2) == [["here"], ["begun", "0"]]
-    await house.leave(sock, "closing its side")
-    assert await house.hears(1) == [["gone", 1006]]
+    await hall.send(sock, messages(range(25)))
+    assert await hall.hears(2) == [["here"], ["begun", "0"]]
+    await hall.leave(sock, "closing its side")
+    assert await hall.hears(1) == [["gone", 1006]]
     clock.advance(LINGER - 1)
-    await house.settled()
-    assert len(house.app.server.node.hub.closing) == 1
+    await hall.settled()
+    assert hall.app.server.inspect().closing == 1
     clock.advance(1)
-    await house.settled()
-    assert not house.app.server.node.hub.closing
-    house.plugin.gate.set()
-    assert await house.hears(2) == [["handled", "0"], ["bye"]]
+    await hall.settled()
+    assert not hall.app.server.inspect().closing
+    hall.plugin.gate.set()
+    assert await hall.hears(2) == [["handled", "0"], ["bye"]]
 
 
 @pytest.mark.parametrize("how", ["a close frame", "closing its side"])
-async def test_who_goes_while_it_arrives_is_gone_at_once_and_all_of_it_is_done_in_order(house, how):
-    sock = await house.open("/door/a")
-    await house.send(sock, messages(range(2)))
-    await house.settled()
-    assert house.is_there("/door/a")
-    await house.leave(sock, how)
-    await house.settled()
-    assert not house.is_there("/door/a")
-    house.plugin.gate.set()
-    house.plugin.door.set()  # the plugin is told of the end when it is through with the beginning
-    heard = await house.hears(7)
+async def test_who_goes_while_it_arrives_is_gone_at_once_and_all_of_it_is_done_in_order(hall, how):
+    sock = await hall.open("/door/a")
+    await hall.send(sock, messages(range(2)))
+    await hall.settled()
+    assert hall.is_there("/door/a")
+    await hall.leave(sock, how)
+    await hall.settled()
+    assert not hall.is_there("/door/a")
+    hall.plugin.gate.set()
+    hall.plugin.door.set()  # the plugin is told of the end when it is through with the beginning
+    heard = await hall.hears(7)
     assert [each for each in heard if each[0] != "gone"] == [["here"], *work(range(2)), ["bye"]]
 
 
-async def test_nothing_is_handled_of_a_client_that_is_refused_after_it_has_gone(house):
-    house.plugin.refused.add("/door/b")
-    sock = await house.open("/door/b")
-    await house.send(sock, messages(range(2)))
-    await house.leave(sock, "closing its side")
-    await house.settled()
-    assert not house.is_there("/door/b")
-    house.plugin.door.set()
-    assert await house.hears(1) == [["gone", 1006]]
-    await house.settled()
-    assert not house.app.server.node.hub.closing
-    await house.log.send("nothing came")
-    assert await house.log.receive() == "nothing came"
+async def test_nothing_is_handled_of_a_client_that_is_refused_after_it_has_gone(hall):
+    hall.plugin.refused.add("/door/b")
+    sock = await hall.open("/door/b")
+    await hall.send(sock, messages(range(2)))
+    await hall.leave(sock, "closing its side")
+    await hall.settled()
+    assert not hall.is_there("/door/b")
+    hall.plugin.door.set()
+    assert await hall.hears(1) == [["gone", 1006]]
+    await hall.settled()
+    assert not hall.app.server.inspect().closing
+    await hall.log.send("nothing came")
+    assert await hall.log.receive() == "nothing came"
 
 
-async def test_who_goes_while_it_has_sent_too_fast_is_gone_at_once_and_its_rate_still_holds(house, make_clock):
-    sock = await house.open("/relay")
-    connection, clock = house.connection("/relay"), make_clock()
+async def test_who_goes_while_it_has_sent_too_fast_is_gone_at_once_and_its_rate_still_holds(hall, make_clock):
+    sock = await hall.open("/relay")
+    connection, clock = hall.connection("/relay"), make_clock()
     connection._clockwork = dataclasses.replace(connection._clockwork, call_later=clock.call_later)
     connection._allowance = Allowance(Pace(5, 1e9, 1024), clock)
-    await house.send(sock, messages(range(15)))
-    assert [await house.log.receive() for _ in range(10)] == [str(number).ljust(4) for number in range(10)]
-    await house.leave(sock, "closing its side")
-    assert await house.hears(1) == [["gone", 1006]]
-    assert not house.is_there("/relay")
+    await hall.send(sock, messages(range(15)))
+    assert [await hall.log.receive() for _ in range(10)] == [str(number).ljust(4) for number in range(10)]
+    await hall.leave(sock, "closing its side")
+    assert await hall.hears(1) == [["gone", 1006]]
+    assert not hall.is_there("/relay")
     clock.advance(0.5)
-    assert [await house.log.receive() for _ in range(2)] == ["10  ", "11  "]
+    assert [await hall.log.receive() for _ in range(2)] == ["10  ", "11  "]
     clock.advance(2)
-    assert [await house.log.receive() for _ in range(3)] == ["12  ", "13  ", "14  "]
-    assert await house.hears(1) == [["bye"]]
+    assert [await hall.log.receive() for _ in range(3)] == ["12  ", "13  ", "14  "]
+    assert await hall.hears(1) == [["bye"]]
 
 
-async def test_a_close_frame_behind_what_came_too_fast_has_a_second_to_be_answered_in_its_turn(house, make_clock):
-    sock = await house.open("/relay")
-    connection, clock = house.connection("/relay"), make_clock()
+async def test_a_close_frame_behind_what_came_too_fast_has_a_second_to_be_answered_in_its_turn(hall, make_clock):
+    sock = await hall.open("/relay")
+    connection, clock = hall.connection("/relay"), make_clock()
     connection._clockwork = dataclasses.replace(connection._clockwork, call_later=clock.call_later)
     connection._allowance = Allowance(Pace(1 / 3600, 1e9, 1024), clock)
-    await house.settled()
-    await house.send(sock, messages(range(3)) + GOODBYE)
-    await house.hears(1)
-    await house.settled()
-    assert house.is_there("/relay")
+    await hall.settled()
+    await hall.send(sock, messages(range(3)) + GOODBYE)
+    await hall.hears(1)
+    await hall.settled()
+    assert hall.is_there("/relay")
     clock.advance(LONGEST_PAUSE)
-    assert await house.hears(1) == [["gone", 1000]]
-    assert not house.is_there("/relay")
+    assert await hall.hears(1) == [["gone", 1000]]
+    assert not hall.is_there("/relay")
 
 
-async def test_a_handler_that_asks_for_it_is_cancelled_and_nothing_more_of_its_client_is_begun(house):
-    sock = await house.open("/given-up")
-    await house.send(sock, messages(range(25)))
-    assert await house.hears(1) == [["begun", "0   "]]
-    await house.leave(sock, "closing its side")
-    assert await house.hears(2) == [["gone", 1006], ["cancelled", "0   "]]
-    await house.settled()
-    assert not house.app.server.node.hub.closing
-    assert house.app.server.node.work.open == 0
-    assert not house.app.server.node.running
+async def test_a_handler_that_asks_for_it_is_cancelled_and_nothing_more_of_its_client_is_begun(hall):
+    sock = await hall.open("/given-up")
+    await hall.send(sock, messages(range(25)))
+    assert await hall.hears(1) == [["begun", "0   "]]
+    await hall.leave(sock, "closing its side")
+    assert await hall.hears(2) == [["gone", 1006], ["cancelled", "0   "]]
+    await hall.settled()
+    assert not hall.app.server.inspect().closing
+    assert hall.app.server.inspect().under_way == 0
+    assert not hall.app.server.inspect().handling
 
 
-async def test_disconnected_is_done_behind_all_that_are_handled_at_once(house):
-    sock = await house.open("/wide")
-    await house.send(sock, messages(range(2)))
-    assert await house.hears(2) == [["begun", "0"], ["begun", "1"]]
-    await house.leave(sock, "closing its side")
-    assert await house.hears(1) == [["gone", 1006]]
-    await house.settled()
-    house.plugin.gate.set()
-    assert await house.hears(3) == [["handled", "0"], ["handled", "1"], ["bye"]]
+async def test_disconnected_is_done_behind_all_that_are_handled_at_once(hall):
+    sock = await hall.open("/wide")
+    await hall.send(sock, messages(range(2)))
+    assert await hall.hears(2) == [["begun", "0"], ["begun", "1"]]
+    await hall.leave(sock, "closing its side")
+    assert await hall.hears(1) == [["gone", 1006]]
+    await hall.settled()
+    hall.plugin.gate.set()
+    assert await hall.hears(3) == [["handled", "0"], ["handled", "1"], ["bye"]]
 
 
-async def test_what_waits_goes_on_under_the_plan_of_a_reload(house):
-    sock = await house.open("/slow")
-    await house.send(sock, messages(range(20)))
-    assert await house.hears(2) == [["here"], ["begun", "0"]]
-    await house.leave(sock, "closing its side")
-    assert await house.hears(1) == [["gone", 1006]]
-    reloaded = await house.app.reload(APP.replace("value: [bye]", "value: [drain]"))
+async def test_what_waits_goes_on_under_the_plan_of_a_reload(hall):
+    sock = await hall.open("/slow")
+    await hall.send(sock, messages(range(20)))
+    assert await hall.hears(2) == [["here"], ["begun", "0"]]
+    await hall.leave(sock, "closing its side")
+    assert await hall.hears(1) == [["gone", 1006]]
+    reloaded = await hall.app.reload(APP.replace("value: [bye]", "value: [drain]"))
     assert reloaded.kept == 2
-    house.plugin.gate.set()
-    assert await house.hears(34) == [*work(range(17))[1:], ["begun", "17"]]  # of which the new plugin knows
+    hall.plugin.gate.set()
+    assert await hall.hears(34) == [*work(range(17))[1:], ["begun", "17"]]  # of which the new plugin knows
     newest = [module for name, module in sys.modules.items() if name.endswith(".departures")][-1]
     newest.gate.set()
-    assert await house.hears(6) == [*work(range(17, 20))[1:], ["drain"]]
+    assert await hall.hears(6) == [*work(range(17, 20))[1:], ["drain"]]
 
 
 async def test_a_server_that_stops_waits_no_longer_than_it_says_for_those_that_have_gone():
@@ -344,7 +344,7 @@ async def test_a_server_that_stops_waits_no_longer_than_it_says_for_those_that_h
         assert [await log.receive_json() for _ in range(2)] == [["here"], ["begun", "0"]]
         client.socket.transport.abort()
         assert await log.receive_json() == ["gone", 1006]
-    assert not running.server.node.hub.closing
+    assert not running.server.inspect().closing
 
 
 async def test_a_departure_is_noticed_over_tls(trusting):

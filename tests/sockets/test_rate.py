@@ -282,7 +282,7 @@ async def test_a_slow_rate_does_not_keep_a_closed_client_from_saying_goodbye(app
             await client.receive()
         assert closed.value.rcvd.code == 4009
         await settled()
-        assert not app.server.node.hub.closing
+        assert not app.server.inspect().closing
 
 
 async def test_a_client_that_goes_takes_its_pause_along(app, paced, settled):
