@@ -1,1 +1,1 @@
-"""Steps that need no code: the values they are given, compiled at load, and what they do."""
+"""Steps that need no code: their options, compiled at load, and their effects."""

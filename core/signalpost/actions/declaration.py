@@ -1,4 +1,4 @@
-"""How a built-in action is declared: what it takes, where it may stand, what is wrong with it, and what it does."""
+"""The declaration of a built-in action: its options, where it may be used, its checks, and its effect."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,42 +12,42 @@ from signalpost.handlers import Handler
 
 
 class Draft(Protocol):
-    """A step that is being compiled; `signalpost.plan.actions` makes it."""
+    """A step under compilation; created by `signalpost.plan.actions`."""
 
     @property
     def config(self) -> StepConfig:
-        """What routes.yaml says."""
+        """The step's configuration from routes.yaml."""
 
     def options(self, value: Any, *below: str | int, markup: bool = False, of_key: bool = False) -> Options:
-        """Compile the options of the step, or what stands at the keys `below` them.
+        """Compile the options of the step, or the value at the keys `below` them.
 
         Args:
             value: plain data with templates in it.
-            below: where it stands in the options.
-            markup: whether what templates give is escaped for HTML.
-            of_key: whether it is the key that stands there.
+            below: its path in the options.
+            markup: whether the output of templates is escaped for HTML.
+            of_key: whether it is the key at that path.
 
         """
 
     def leaf(self, options: Options, effect: Effect | None = None, *, code: str = "") -> Step:
-        """Make the step.
+        """Create the step.
 
         Args:
             options: compiled.
-            effect: does it; None is what the action declares.
-            code: of whom that is, if it is a plugin's.
+            effect: of the step; None is that of the action.
+            code: of the plugin that defines the effect, if one does.
 
         """
 
     def handler(self) -> Handler | None:
-        """Find the handler that the options name; None if there is none, which is reported."""
+        """Find the handler that the options name; if there is none, report that and return None."""
 
     def problem(self, text: str, *below: str | int, of_key: bool = False) -> None:
-        """Report a mistake in the step, or at the keys `below` its options."""
+        """Report a problem of the step, or at the keys `below` its options."""
 
 
 def compile_options(draft: Draft) -> Step | None:
-    """Compile a step whose options are what they look like."""
+    """Compile a step whose options are used as they are."""
     return draft.leaf(draft.options(draft.config.options))
 
 
@@ -55,10 +55,10 @@ def option(title: str, description: str, type: str | Sequence[str] = (), **rules
     """Return the JSON Schema of an action's options, or of one of them.
 
     Args:
-        title: what an editor calls it.
-        description: what it means, for editors and the reference.
-        type: of its value; any, if none is named.
-        rules: further keywords of JSON Schema.
+        title: for editors.
+        description: for editors and the reference.
+        type: of its value; by default any.
+        rules: additional keywords of JSON Schema.
 
     """
     kind = {"type": type} if type else {}
@@ -66,7 +66,7 @@ def option(title: str, description: str, type: str | Sequence[str] = (), **rules
 
 
 def _do_nothing(_run: Run, _options: Any) -> None:
-    """Do nothing: the effect of an action whose `compile` has another for each step."""
+    """Do nothing: the effect of an action whose `compile` sets another one for each step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +74,13 @@ class BuiltIn(ActionRule):
     """A built-in action.
 
     Attributes:
-        effect: does it, given its rendered options. Everything goes through the event. It raises ValueError or
-            TypeError, in words for whoever wrote the step, if a template gave what does not fit.
-        compile: makes a step of it.
-        waits: whether the effect is to be awaited.
-        changes: whether it changes something for others than who has it done.
-        refuses: whether it may keep a client out that arrives.
-        binds: whether the keys of its options are names, which templates of the steps behind it know.
+        effect: called with the rendered options. It acts only through the event. It raises ValueError or
+            TypeError, with words for the author of the step, if the value of a template is invalid.
+        compile: creates a step of it.
+        waits: whether the effect must be awaited.
+        changes: whether it changes something for others than the sender.
+        refuses: whether it may reject an arriving client.
+        binds: whether the keys of its options are names for the templates of later steps.
 
     """
 

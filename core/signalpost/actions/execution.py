@@ -1,4 +1,4 @@
-"""A run: what the steps of one list share while they are done for one event."""
+"""A run: shared by the steps of one list while they run for one event."""
 
 import math
 from collections.abc import Mapping
@@ -13,47 +13,47 @@ from signalpost.templates.clock import WorkClock, too_long
 from signalpost.units import MEBIBYTE, format_duration, format_size
 
 LONGEST_WAIT = 60.0
-"""Seconds that the steps of a run may wait, all together."""
+"""Seconds that the steps of a run may wait in total."""
 
 MOST_ITERATIONS = 100_000
-"""How often the bodies of all loops of one run may be done."""
+"""How often the bodies of all loops of one run may be repeated."""
 
 LONGEST_WORK = 0.03
-"""Seconds that the steps of a run may work before they let others have their turn, which only steps that wait do."""
+"""Seconds that the steps of a run may work before they yield to others, which only steps that wait do."""
 
 LONGEST_JOB = 1.0
 """The same for a timer or a schedule: no client can make its list work more, or more often."""
 
 MOST_WRITTEN = 64 * MEBIBYTE
-"""Bytes that the loops of a run may send, each counted for every client that gets it."""
+"""Bytes that the loops of a run may send, counted once for each receiving client."""
 
 MOST_MADE = 64 * MEBIBYTE
-"""Bytes of the values that the steps of a run may send, each counted once, however many get it."""
+"""Bytes of the values that the steps of a run may send, counted once, however many clients receive them."""
 
 
 class Trace(Protocol):
-    """Is told of every step that is done; see `signalpost.actions.program.Program.run`."""
+    """Called for every step that ran; see `signalpost.actions.program.Program.run`."""
 
     def __call__(self, step: str, where: str, values: Any, outcome: Any) -> None:
-        """Hear of a step.
+        """Record a step.
 
         Args:
             step: the action's name.
             where: its place: ``routes.yaml:14:9``.
-            values: its options, rendered; of an ``if`` the condition, of a ``for`` the list.
-            outcome: a `Receipt` of what was sent; of an ``if`` ``"then"`` or ``"else"``; else None.
+            values: its options, rendered; for an ``if`` the condition, for a ``for`` the list.
+            outcome: a `Receipt` of what was sent; for an ``if`` ``"then"`` or ``"else"``; else None.
 
         """
 
 
 @dataclass(slots=True)
 class WebRequest:
-    """What templates see of a request on a route.
+    """A request on a route, as templates see it.
 
     Attributes:
-        seen: its method, path, query, headers and peer; empty if no template asks for them.
+        seen: its method, path, query, headers and peer; empty if no template uses them.
         data: its body: JSON or a form; None without a body.
-        address: where it comes from.
+        address: of the client.
 
     """
 
@@ -64,12 +64,12 @@ class WebRequest:
 
 @dataclass(slots=True)
 class Response:
-    """The answer to a request, as a ``respond`` gives it.
+    """The response to a request, from a ``respond``.
 
     Attributes:
         status: 200 to 599.
         body: encoded.
-        headers: further ones, of which some may stand several times; sound.
+        headers: additional ones, possibly repeated; valid.
 
     """
 
@@ -80,19 +80,19 @@ class Response:
 
 
 class Run:
-    """One event on its way through a list of steps.
+    """The run of a list of steps for one event.
 
     Args:
-        event: what happened; effects go through it.
+        event: what happened; effects act through it.
         request: of a route.
-        trace: is told of every step.
+        trace: called for every step.
 
     Attributes:
         matched: how many clients the last broadcast or reply reached.
-        clock: of the work of its steps, and of all that is rendered for them.
-        answer: of a route: a `Response`, or what a handler returned; None so far.
-        variables: of the loops around, and those that steps have given, by name.
-        deserted: the client has gone for whom it was done, and so the rest is not.
+        clock: of the work of its steps, and of their templates.
+        answer: of a route: a `Response`, or the result of a handler; None at first.
+        variables: of the enclosing loops, and of steps such as ``let``, by name.
+        deserted: whether the rest was abandoned because its client has disconnected.
 
     """
 
@@ -120,11 +120,11 @@ class Run:
         self.answer: Any = None
         self.variables: dict[str, Any] = {}
         self._left = MOST_ITERATIONS
-        self._made = 0  # bytes of the values that were sent
-        self._written = 0  # the same, each for every client that got it
+        self._made = 0  # bytes of the sent values
+        self._written = 0  # the same, counted once for each receiving client
         self.clock = WorkClock(LONGEST_JOB if isinstance(event, TickEvent) else LONGEST_WORK)
         self._now: datetime | None = None
-        self._waits = 0.0  # seconds that its steps wait, all together
+        self._waits = 0.0  # total of seconds that its steps wait
         self.deserted = False
 
     @property
@@ -144,21 +144,21 @@ class Run:
         return self._now
 
     def wait(self, seconds: float) -> None:
-        """Take some of the time that a run may wait.
+        """Use some of the time that a run may wait.
 
         Raises:
-            OptionError: so much is not left.
+            OptionError: less than that is left.
 
         """
-        self._waits += max(seconds, LONGEST_WORK)  # after each wait its steps may work as long as that
+        self._waits += max(seconds, LONGEST_WORK)  # after each wait its steps may work for the full time again
         if self._waits > LONGEST_WAIT:
             raise OptionError(f"the steps of one run wait {format_duration(LONGEST_WAIT)} at most, together")
 
     def count(self, receipt: Receipt) -> Receipt:
-        """Keep what a broadcast reached, and what it costs.
+        """Record how many clients a broadcast reached, and its cost.
 
         Raises:
-            OptionError: the run has sent more than one may; this value was the last.
+            OptionError: the run has sent more than its limit; this value was the last.
 
         """
         self.matched = receipt.matched
@@ -169,10 +169,10 @@ class Run:
         return receipt
 
     def spend(self, iterations: int) -> None:
-        """Take as many of the iterations that a run has.
+        """Use a number of the iterations that a run may have.
 
         Raises:
-            OptionError: not so many are left.
+            OptionError: fewer than that are left.
 
         """
         if iterations > self._left:
@@ -180,7 +180,7 @@ class Run:
         self._left -= iterations
 
     def turn(self) -> None:
-        """Look at what the run has sent so far, before each iteration of a loop.
+        """Check what the run has sent so far, before each iteration of a loop.
 
         Raises:
             OptionError: it is more than its loops may send.
@@ -192,7 +192,7 @@ class Run:
             )
 
     def tick(self) -> None:
-        """Look at the clock, before each step and while one works.
+        """Check the clock, before each step and during one.
 
         Raises:
             OptionError: the steps have worked too long.
@@ -202,12 +202,12 @@ class Run:
             raise OptionError(too_long(self.clock))
 
     def rest(self) -> None:
-        """Begin to count the time anew: others have had their turn."""
+        """Restart the clock: others have had their turn."""
         self.clock.restart()
 
 
 class Names(dict[str, Any]):
-    """What the templates of a step may name, and the clock of the run that they are a part of.
+    """The names for the templates of a step, and the clock of their run.
 
     Args:
         clock: of the run.

@@ -1,4 +1,4 @@
-"""What the options of a step must be, whatever templates gave: in words for whoever wrote the step."""
+"""Checks of step options after rendering, with words for the author of the step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ _LONGEST_WHOLE = 9  # digits
 
 
 class OptionError(ValueError):
-    """What a template gave does not fit; its text is for whoever wrote the step, and says all there is to say."""
+    """The value of a template is invalid; the text is the complete message for the author of the step."""
 
 
 def items_of(value: Any) -> Sequence[Any]:
@@ -27,7 +27,7 @@ def items_of(value: Any) -> Sequence[Any]:
 
 
 def text_of(name: str, value: Any) -> str:
-    """Return an option that must be text; a number is written as one.
+    """Return an option that must be text; a number is converted to text.
 
     Raises:
         OptionError: it is something else, or empty.
@@ -41,7 +41,7 @@ def text_of(name: str, value: Any) -> str:
 
 
 def whole_of(name: str, value: Any) -> int:
-    """Return an option that must be a whole number; a text may hold one.
+    """Return an option that must be a whole number; a text may contain one.
 
     Raises:
         OptionError: it is something else.
@@ -55,5 +55,5 @@ def whole_of(name: str, value: Any) -> int:
 
 
 def described(value: Any) -> str:
-    """Name what a template gave."""
+    """Return the name of a template's value for a message."""
     return "null" if value is None else given(value)

@@ -1,4 +1,4 @@
-"""What ``join`` and ``leave`` have in common: one group or several, of the sender or of another client."""
+"""Shared by ``join`` and ``leave``: one group or several, of the sender or of another client."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,9 +19,9 @@ def membership(name: str, title: str, does: str, examples: list[Any], change: Ca
     Args:
         name: of the action.
         title: for editors.
-        does: how its description begins.
+        does: the beginning of its description.
         examples: for editors.
-        change: does it to a client and the name of a group.
+        change: called with a client and the name of a group.
 
     """
 
@@ -41,7 +41,7 @@ def membership(name: str, title: str, does: str, examples: list[Any], change: Ca
 
     def compile_membership(draft: Draft) -> Step:
         given = draft.config.options
-        # A template cannot make it another's: who is meant is seen in the file.
+        # A template cannot change the target: the file shows which client is meant.
         return draft.leaf(draft.options(given), another if isinstance(given, dict) else own)
 
     return BuiltIn(schema=_schema(title, does, examples), check=check, compile=compile_membership, effect=own)

@@ -1,6 +1,6 @@
-"""What templates may name in a list of actions, by where the list stands, and how each name gets its value.
+"""The names for templates in a list of actions, by the place of the list, and how each name gets its value.
 
-A name is looked up only when a template of the step that is being done uses it.
+A name is evaluated only when a template of the current step uses it.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,16 +24,16 @@ def _sender(run: Run) -> dict[str, Any]:
 
 
 def _clients(run: Run) -> list[dict[str, Any]]:
-    own = getattr(run.event, "client", None)  # whose arrival it may be
+    own = getattr(run.event, "client", None)  # the client that may be arriving
     return [_client(client) for client in run.event.shared.clients.values() if not client.arriving or client is own]
 
 
 MESSAGE_KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
-"""What `data` of a signal always has, besides the client's own keys."""
+"""Keys that `data` of a signal always has, besides the client's own."""
 
 
 def _message(run: Run) -> dict[str, Any]:
-    """Return the client's whole message, in one spelling; known keys that it does not have are null."""
+    """Return the client's whole message, in canonical spelling; missing known keys are null."""
     data = run.event.data
     return {
         **data.document,
@@ -103,20 +103,20 @@ GETTERS: Mapping[Place, Mapping[str, Getter]] = {
         "arguments": attrgetter("event.arguments"),
     },
 }
-"""By place: what is known there, but for ``settings``, which the plan knows, and the variables of loops."""
+"""The names for each place, except ``settings``, which the plan knows, and the variables of loops."""
 
 ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "client": frozenset({"id", "path", "groups"}),
     "request": frozenset({"method", "path", "query", "headers", "peer"}),
 }
-"""All that these names have, so that a misspelt one is found at check time."""
+"""All attributes of these names, so that a misspelt one is found at check time."""
 
 
 def variable(name: str) -> Getter:
-    """Make the getter of a loop's variable."""
+    """Return the getter of a loop's variable."""
     return lambda run: run.variables[name]
 
 
 def constant(value: Any) -> Getter:
-    """Make the getter of what is always the same."""
+    """Return the getter of a constant."""
     return lambda _run: value

@@ -1,4 +1,4 @@
-"""A program: a compiled list of actions, and the interpreter that does them."""
+"""A program: a compiled list of actions, and its interpreter."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -20,18 +20,18 @@ _Walk = Generator[Awaitable[None], None, bool]
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A list of actions, ready to run; two are equal when routes.yaml says the same in both.
+    """A list of actions, ready to run; two are equal if their configurations are equal.
 
     Its text names its steps: ``if, broadcast``.
 
     Attributes:
-        config: what it was compiled from.
+        config: from which it was compiled.
         steps: in order.
         waits: whether it must be awaited.
-        foreign: whether code of plugins may be run by it.
+        foreign: whether it may run plugins' code.
         calls: the handlers that it may call.
-        names: what its templates use.
-        constants: those of routes.yaml, if its templates use any: with others, it is another program.
+        names: that its templates use.
+        constants: of routes.yaml, if its templates use any: with others, it is another program.
 
     """
 
@@ -47,15 +47,15 @@ class Program:
         return ", ".join(dict.fromkeys(step.name for step in all_steps(self.config)))
 
     def run(self, event: Any, *, request: WebRequest | None = None, trace: Trace | None = None) -> Run:
-        """Do all steps at once; for a program that does not wait.
+        """Run all steps at once; for a program that does not wait.
 
         Args:
             event: what happened.
             request: of a route.
-            trace: is told of every step.
+            trace: called for every step.
 
         Raises:
-            StepFailedError: a step failed, and the rest was not done.
+            StepFailedError: a step failed, and the rest did not run.
 
         """
         run = Run(event, request, trace)
@@ -71,13 +71,13 @@ class Program:
         trace: Trace | None = None,
         charge: Callable[[float], None] | None = None,
     ) -> Run:
-        """Do all steps, waiting where one waits; see `run`.
+        """Run all steps, awaiting those that wait; see `run`.
 
         Args:
             event: what happened.
             request: of a route.
-            trace: is told of every step.
-            charge: is told of the seconds that the steps worked, each time before one waits, and at the end.
+            trace: called for every step.
+            charge: called with the seconds that the steps worked, each time before one waits, and at the end.
 
         """
         run = Run(event, request, trace)
@@ -96,13 +96,13 @@ class Program:
 
 
 def _walk(steps: Sequence[Step], run: Run) -> _Walk:
-    """Do the steps, and yield what must be awaited before the next; return whether a ``stop`` was met."""
+    """Run the steps, and yield what must be awaited before the next; return whether a ``stop`` was reached."""
     for step in steps:
         try:
             run.tick()
             options = step.options.of(run)
             outcome = step.effect(run, options) if isinstance(step, Leaf) else None
-        except BaseException as error:  # of a plugin's action, SystemExit too, which would end the loop
+        except BaseException as error:  # from a plugin's action SystemExit, too: it would end the event loop
             raise _failure(step, error) from error
         if isinstance(step, Leaf):
             if step.waits:
@@ -119,7 +119,7 @@ def _walk(steps: Sequence[Step], run: Run) -> _Walk:
 
 
 def _inside(step: Branch | Loop | Stop, options: Any, run: Run) -> _Walk:
-    """Do the steps inside a step; see `_walk`."""
+    """Run the steps inside a step; see `_walk`."""
     trace = run.trace or _no_trace
     match step:
         case Stop():
@@ -158,7 +158,7 @@ def _turn(step: Loop, run: Run) -> None:
 
 
 def _no_trace(_step: str, _where: str, _values: Any, _outcome: Any) -> None:
-    """Hear of nothing."""
+    """Record nothing."""
 
 
 async def _awaited(step: Leaf, outcome: Any) -> None:
@@ -172,7 +172,7 @@ async def _awaited(step: Leaf, outcome: Any) -> None:
 
 
 def _failure(step: Step, error: BaseException) -> StepFailedError:
-    """Word a failure: what templates gave is said in one line; of code that raised, there is a traceback to show."""
+    """Return the error for a failure: template values are one line; an exception of code keeps its traceback."""
     if isinstance(error, TemplateFailedError):
         return StepFailedError(error.where, step.name, error.text)
     if isinstance(step, Leaf) and step.code and not isinstance(error, OptionError):

@@ -1,4 +1,4 @@
-"""Keys of the state, as the actions ``set`` and ``append`` name them, and for whom what is put there counts."""
+"""Keys of the state in the actions ``set`` and ``append``, and which client is charged for their values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _OF_PLUGINS = 'keys of state that start with "_" belong to plugins'
 
 
 def key_fault(key: str) -> str:
-    """Return why a key of routes.yaml is none that an action may write to; empty if it is one."""
+    """Return why an action must not write to a key of routes.yaml; empty if it may."""
     parts = split_key(key)
     if not all(parts):
         return f"{quoted(key)} has an empty part: write keys of state with single dots between them"
@@ -22,10 +22,10 @@ def key_fault(key: str) -> str:
 
 
 def path_of(parts: Sequence[Any]) -> list[str]:
-    """Return the path that the parts of a key were rendered to.
+    """Return the path from the rendered parts of a key.
 
     Raises:
-        OptionError: a part is no text, or the key belongs to plugins.
+        OptionError: a part is not text, or the key belongs to plugins.
 
     """
     path = [text_of("a key of state", part) for part in parts]
@@ -35,7 +35,7 @@ def path_of(parts: Sequence[Any]) -> list[str]:
 
 
 def holder_of(run: Run) -> Holder | None:
-    """Return for whom it counts what is put into the state; None is nobody: a job."""
+    """Return which client is charged for a value in the state; None for a job."""
     client = getattr(run.event, "client", None)
     if client is not None:
         return Holder(client.id, network_of(run.event.request.peer[0]))

@@ -1,4 +1,4 @@
-"""Compiled steps: what a list of actions is made of at run time."""
+"""Compiled steps: the elements of a list of actions at run time."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ from signalpost.errors import StepFailedError
 from signalpost.templates.value import Fixed, TemplateFailedError, Value
 
 Effect = Callable[[Run, Any], Any]
-"""Does a step, given its rendered options; what it returns, if it is awaitable, is waited for."""
+"""Runs a step with its rendered options; its result is awaited if it is awaitable."""
 
 Render = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a step, and where the names that they use come from.
+    """The options of a step, and the sources of the names that they use.
 
     Attributes:
-        fixed: if there is nothing to render.
-        render: else gives them for a scope.
+        fixed: the options, if there is nothing to render.
+        render: else returns them for a scope.
         getters: of the names that are used.
 
     """
@@ -45,7 +45,7 @@ class Options:
 
     @property
     def names(self) -> frozenset[str]:
-        """What they use."""
+        """The names that they use."""
         return frozenset(name for name, _ in self.getters)
 
 
@@ -53,7 +53,7 @@ def fill(options: Options, name: str, event: Any) -> Any:
     """Return options for an event, outside of any list of actions: those of a job's handler.
 
     Raises:
-        StepFailedError: a template failed; `name` is what its options are called.
+        StepFailedError: a template failed; `name` is the name of the options.
 
     """
     try:
@@ -64,14 +64,14 @@ def fill(options: Options, name: str, event: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A step that does one thing.
+    """A step with one effect.
 
     Attributes:
         name: of the action.
         where: its place: ``routes.yaml:14:9``.
-        effect: does it, given the options.
-        waits: whether it is to be awaited.
-        code: who wrote its code, if that is a plugin: ``handler "shout" of plugin shout (plugins/shout.py:7)``.
+        effect: called with the options.
+        waits: whether it must be awaited.
+        code: the plugin's code, if it is a plugin's: ``handler "shout" of plugin shout (plugins/shout.py:7)``.
 
     """
 
@@ -126,12 +126,12 @@ def options_of(value: Value, getters: Mapping[str, Getter]) -> Options:
 
 
 def joined(parts: Mapping[str, Options]) -> Options:
-    """Put options that were compiled one by one together, by name."""
+    """Join options that were compiled one by one, by name."""
     return _together(parts.values(), lambda scope: {name: part.give(scope) for name, part in parts.items()})
 
 
 def paired(pairs: Sequence[tuple[Options, Options]]) -> Options:
-    """Put pairs of options that were compiled one by one together."""
+    """Join pairs of options that were compiled one by one."""
     parts = [part for pair in pairs for part in pair]
     return _together(parts, lambda scope: [(one.give(scope), other.give(scope)) for one, other in pairs])
 

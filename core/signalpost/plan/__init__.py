@@ -1,4 +1,4 @@
-"""The plan: everything routes.yaml and the plugins say, resolved and checked (`load_plan`)."""
+"""The plan: routes.yaml and the plugins, resolved and checked (`load_plan`)."""
 
 from signalpost.plan.builder import build_plan
 from signalpost.plan.diff import Changes, Part, diff

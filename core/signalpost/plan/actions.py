@@ -1,4 +1,4 @@
-"""Compiles the lists of actions of routes.yaml: finds handlers and plugins' actions, and compiles templates, once."""
+"""Compiles the lists of actions of routes.yaml: resolves handlers and plugins' actions, compiles templates, once."""
 
 import copy
 import inspect
@@ -32,7 +32,7 @@ _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.JOB: JOB_KINDS,
 }
 Shapes = Mapping[str, frozenset[str]]
-"""All attributes of names of a list, for the names of which they are known."""
+"""All attributes of a list's names, for names with known attributes."""
 
 _NO_ACTION = BuiltIn(schema={})
 _NO_SHAPES: Shapes = MappingProxyType({})
@@ -42,7 +42,7 @@ class StepCompiler:
     """Compiles the lists of one plan.
 
     Args:
-        resolver: finds handlers, and is told what is wrong.
+        resolver: finds handlers, and receives problems.
 
     """
 
@@ -57,12 +57,12 @@ class StepCompiler:
         self._getters = {place: {**getters, **everywhere} for place, getters in GETTERS.items()}
 
     def program(self, configs: tuple[StepConfig, ...], place: Place, shapes: Shapes = _NO_SHAPES) -> Program | None:
-        """Compile a list of actions; what is wrong with it is reported. None if there is none.
+        """Compile a list of actions, and report its problems; None if there is no list.
 
         Args:
             configs: the list.
-            place: where it stands.
-            shapes: what names have, besides what is known of them everywhere.
+            place: of the list.
+            shapes: attributes of names, in addition to those known everywhere.
 
         """
         if not configs:
@@ -91,7 +91,7 @@ class StepCompiler:
         return None if options.render is None else options
 
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
-        """Compile steps that see the same names."""
+        """Compile steps with the same names."""
         return tuple(self._steps(configs, scope))
 
     def _steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> Iterator[Step]:
@@ -100,7 +100,7 @@ class StepCompiler:
             draft = _Draft(self, config, scope, action)
             names = _names_of(config) if action.binds else ()
             for name in names:
-                if name not in scope.given or self.has_meaning(name):  # else a ``let`` above has given it its meaning
+                if name not in scope.given or self.has_meaning(name):  # else a ``let`` above has defined it
                     draft.check_name(name, name, of_key=True)
             step = _GRAMMAR.get(config.name, _plugin_step)(draft) if action is _NO_ACTION else action.compile(draft)
             if step is not None:
@@ -110,7 +110,7 @@ class StepCompiler:
                 self.note(f"{self.place(configs[index + 1].keys)}: nothing is done after stop")
 
     def has_meaning(self, name: str) -> bool:
-        """Return whether a name means something in every template."""
+        """Return whether a name has a meaning in every template."""
         return self._compiler.has_meaning(name)
 
     def value(self, value: Any, keys: Keys, scope: "_Scope", *, markup: bool, of_key: bool) -> Options:
@@ -128,28 +128,28 @@ class StepCompiler:
         return options_of(compiled, scope.getters)
 
     def where(self, keys: Keys, *, of_key: bool = False, part: Part | None = None) -> str:
-        """Name the place of a value, or of its key, or of a part of it: ``routes.yaml:14:9``."""
+        """Return the place of a value, of its key, or of a part of it: ``routes.yaml:14:9``."""
         problem = self.resolver.config.source.problem(keys, "", of_key=of_key, part=part)
         return f"{problem.file}:{problem.line}:{problem.column}"
 
     def place(self, keys: Keys) -> str:
-        """Name the line of a value: ``routes.yaml:14``."""
+        """Return the line of a value: ``routes.yaml:14``."""
         return self.resolver.config.source.place(keys)
 
     def note(self, text: str) -> None:
-        """Report what is right but may not be meant."""
+        """Report what is valid but may not be intended."""
         self.resolver.report.note(text)
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What the steps of a list see.
+    """The names that the steps of a list can use.
 
     Attributes:
-        place: where the list stands.
+        place: of the list.
         getters: of all names that they may use.
-        attributes: what some names have, as far as it is known.
-        given: those names that steps of the list have given.
+        attributes: of names, if known.
+        given: the names that steps of the list have defined.
 
     """
 
@@ -159,7 +159,7 @@ class _Scope:
     given: frozenset[str] = frozenset()
 
     def knowing(self, *names: str) -> "_Scope":
-        """Return the scope of steps that know these names, too, which the list itself has given."""
+        """Return the scope of steps with additional names, defined in the list itself."""
         getters = {**self.getters, **{name: variable(name) for name in names}}
         return replace(self, getters=getters, given=self.given.union(names))
 
@@ -170,7 +170,7 @@ def _names_of(config: StepConfig) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A step that is being compiled; see `signalpost.actions.declaration.Draft`."""
+    """A step under compilation; see `signalpost.actions.declaration.Draft`."""
 
     compiler: StepCompiler
     config: StepConfig
@@ -204,7 +204,7 @@ class _Draft:
         self.compiler.resolver.report.problem((*self.keys, *below), text, of_key=of_key)
 
     def check_name(self, name: str, *below: str, of_key: bool = False) -> None:
-        """Report that a name means something else already."""
+        """Report that a name has another meaning already."""
         if name in self.scope.getters or self.compiler.has_meaning(name):
             self.problem(f'the name "{name}" means something else here already: choose another', *below, of_key=of_key)
 
@@ -267,11 +267,11 @@ def _flat(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def effect_of(action: Action, options: Any) -> Effect:
-    """Make what does the step.
+    """Return the effect of the step.
 
     Args:
-        action: sound, with a gate.
-        options: as routes.yaml has them; if templates are in them, they are judged anew whenever they are rendered.
+        action: valid, with a gate.
+        options: from routes.yaml; if they contain templates, they are validated after each rendering.
 
     Returns:
         an ``async def`` if the action is one.
@@ -280,7 +280,7 @@ def effect_of(action: Action, options: Any) -> Effect:
     rendered, code = holds(options, is_template), action.code
 
     def ready(given: Any) -> Any:
-        # Options without templates are judged already; but the function may take them apart, so it has its own.
+        # Options without templates are validated already; but the function may change them, so it gets a copy.
         return _judged(action, given) if rendered else copy.deepcopy(given)
 
     async def handle(run: Run, given: Any) -> None:
@@ -304,25 +304,25 @@ def _judged(action: Action, options: Any) -> Any:
 
 
 def signal_shapes(signal: SignalConfig) -> Shapes:
-    """Return all attributes of names of a signal's lists, for the names of which they are known."""
+    """Return all attributes of names in a signal's lists, for names with known attributes."""
     keys = allowed_keys(None if signal.schema is None else signal.schema.document)
     return _params(signal.path) | ({} if keys is None else {"data": keys | MESSAGE_KEYS})
 
 
 def route_shapes(route: RouteConfig) -> Shapes:
-    """Return all attributes of names of a route's list, for the names of which they are known."""
+    """Return all attributes of names in a route's list, for names with known attributes."""
     keys = allowed_keys(None if route.schema is None else route.schema.document)
     return _params(route.path) | ({} if keys is None else {"data": keys})
 
 
 def allowed_keys(document: Any) -> frozenset[str] | None:
-    """Return all keys that a JSON Schema lets a mapping have; None if it may have others, too.
+    """Return all keys that a JSON Schema allows in a mapping; None if others are allowed, too.
 
     ``{"properties": {"to": {}}, "additionalProperties": false}`` allows ``to``.
     """
     if not isinstance(document, Mapping) or document.get("additionalProperties") is not False:
         return None
-    if "$ref" in document:  # before draft 2019-09 nothing beside it counts
+    if "$ref" in document:  # before draft 2019-09 keywords beside it are ignored
         return None
     return None if document.get("patternProperties") else frozenset(document.get("properties", ()))
 

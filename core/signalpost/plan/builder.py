@@ -29,15 +29,15 @@ from signalpost.words import format_keys, listing
 
 
 def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -> Plan:
-    """Resolve what routes.yaml says against the plugins, and check what only both together can tell.
+    """Resolve routes.yaml against the plugins, and check what requires both.
 
     Args:
-        config: what routes.yaml says, or as much of it as could be read.
+        config: from routes.yaml, or the part of it that could be read.
         registry: the plugins.
-        gaps: what is wrong with routes.yaml: added to what is found here, and nothing is found that follows from it.
+        gaps: problems of routes.yaml: added to those found here; consequences of them are not reported.
 
     Raises:
-        ConfigError: with every problem, those of plugins included.
+        ConfigError: with every problem, including those of plugins.
 
     """
     report = PlanReport(config, gaps.problems)
@@ -63,7 +63,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
 
 
 def _note_unread_templates(config: ServerConfig, report: PlanReport) -> None:
-    """Note what looks like a template where none is rendered."""
+    """Note text that looks like a template where none is rendered."""
     for inner in templates_in(config.constants):
         keys = ("constants", *inner)
         place = config.source.place(keys)
@@ -71,7 +71,7 @@ def _note_unread_templates(config: ServerConfig, report: PlanReport) -> None:
 
 
 def _note_memory(config: ServerConfig, report: PlanReport) -> None:
-    """Note what this machine's memory does not allow, where routes.yaml leaves ``limits.outboxes`` to it."""
+    """Note if this machine's memory is too small, where routes.yaml leaves ``limits.outboxes`` to the default."""
     limits = config.limits
     if limits.outboxes is not None:
         return
@@ -90,7 +90,7 @@ def _note_memory(config: ServerConfig, report: PlanReport) -> None:
 
 
 def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], report: PlanReport) -> None:
-    """Note routes that change something when they are read: a link or an image anywhere would do it."""
+    """Note routes that change something on a read: a link or an image on any page could trigger that."""
     for rule in routes:
         route = rule.config
         reads = [method for method in route.methods if method in SAFE_METHODS]
@@ -103,7 +103,7 @@ def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], repo
 
 
 def _note_left_out(resolver: Resolver) -> None:
-    """Note the paths that installed plugins would have, and the line of routes.yaml that lets them."""
+    """Note the paths that installed plugins would have, and the line of routes.yaml that allows them."""
     for plugin, handlers in resolver.left_out():
         paths = listing(path for handler in handlers for path in paths_of(handler))
         names = ", ".join(f"{_yaml_key(handler.name)}: on" for handler in handlers)
@@ -114,13 +114,13 @@ def _note_left_out(resolver: Resolver) -> None:
 
 
 def _yaml_key(name: str) -> str:
-    """Write a name as a key of a YAML mapping in one line."""
+    """Return a name as a key of a YAML mapping in one line."""
     plain = re.fullmatch(r"[A-Za-z][\w-]*", name, re.ASCII) and name.lower() not in {"null", "true", "false"}
     return name if plain else json.dumps(name)
 
 
 class _Claims:
-    """Who has which path. routes.yaml wins over decorators, and two decorators on one path are a mistake."""
+    """The owners of paths. routes.yaml takes precedence over decorators; two decorators on one path are a problem."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._findings = resolver.report
@@ -129,11 +129,11 @@ class _Claims:
         self._bound: dict[str, Handler] = {}
 
     def declare(self, keys: Iterable[str], owner: str) -> None:
-        """Take `keys` for routes.yaml, at the place `owner`."""
+        """Claim `keys` for routes.yaml, at the place `owner`."""
         self._declared |= dict.fromkeys(keys, owner)
 
     def bind(self, key: str, handler: Handler, what: str) -> bool:
-        """Take `key` for a decorator's binding, `what` for people; return whether it was free."""
+        """Claim `key` for a decorator's binding, `what` for people; return whether it was free."""
         if key in self._declared:
             self._findings.note(
                 f'{self._declared[key]} declares {what}, so the binding of handler "{handler.name}" '
@@ -171,7 +171,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             resolver.gate(route.params),
             {} if route.view is None else template_digests(route.view, resolver.config.folder),
         )
-        # A folder is whatever is in it: a decorator may have its own path, as a route of routes.yaml may.
+        # A folder may contain anything: a decorator may have a path below it, as a route of routes.yaml may.
         claims.declare(_route_keys(rule.below or route.path, route.methods), owner)
         yield rule
     endpoints = resolver.all_endpoints(websocket=False)
@@ -215,9 +215,9 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
 
 
 def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program | None]:
-    """Compile what a signal does with messages and, before and after them, with clients.
+    """Compile a signal's reaction to messages and, before and after them, to clients.
 
-    If one of the three waits, all take their turn, so that a client's are done in their order.
+    If one of the three waits, all are queued, so that those of a client run in order.
     """
     shapes = signal_shapes(signal)
     programs = (
@@ -233,13 +233,13 @@ def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program 
 
 
 def _route_keys(path: PathPattern, methods: tuple[str, ...]) -> list[str]:
-    """Return, for each method, what two routes share that cannot both stand: ``POST /rooms/<str>``."""
+    """Return, for each method, the key shared by two routes that cannot coexist: ``POST /rooms/<str>``."""
     identity = path.identity(ignore_case=False)
     return [f"{method} {identity}" for method in methods]
 
 
 def _served(resolver: Resolver, handler: Handler, endpoints: frozenset[str], what: str, schemes: str) -> bool:
-    """Return whether any endpoint serves a decorator's binding; note it if none does."""
+    """Return whether any endpoint serves a decorator's binding; add a note if none does."""
     if not endpoints:
         resolver.report.note(
             f'{handler.where}: {what} of handler "{handler.name}" is not served: no endpoint has the protocol {schemes}'

@@ -1,7 +1,7 @@
-"""What one plan has that another has not, or has otherwise: pure.
+"""The differences between two plans: pure.
 
-Compared is what is said, not where it stands or which object it became: lines may move in routes.yaml, and handlers be
-imported anew. What a handler does is its plugin's: a plugin has changed when its source has.
+The comparison is by content, not by place or object: lines may move in routes.yaml, and handlers may be imported again.
+A handler's code belongs to its plugin: a plugin has changed if its source has.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -23,8 +23,8 @@ class Thing:
 
     Attributes:
         name: for people.
-        keys: by which its counterpart in the other plan is found, the most exact first.
-        says: what is compared: configurations and bindings, for what plans make of them is made anew each time.
+        keys: that identify its counterpart in the other plan, the most exact first.
+        says: the compared content: configurations and bindings, since objects compiled from them are always new.
 
     """
 
@@ -34,12 +34,12 @@ class Thing:
 
 
 Things = Mapping[str, tuple[Thing, ...]]
-"""What is compared of a plan, by the fields of `Changes`."""
+"""The compared content of a plan, by the fields of `Changes`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What has changed of one kind of thing; each is named as `Changes` says, in the order of its plan.
+    """The changes of one kind of thing; each is named as in `Changes`, in the order of its plan.
 
     Attributes:
         changed: in the order and by the names of the new plan.
@@ -56,7 +56,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a new plan changes. It is false when that is nothing, and `str` gives the line ``+1 signal, ~1 timer``.
+    """The changes of a new plan. It is false if there are none, and `str` returns the line ``+1 signal, ~1 timer``.
 
     Attributes:
         endpoints: by name.
@@ -95,12 +95,12 @@ class Changes:
 
 
 def diff(old: Plan, new: Plan) -> Changes:
-    """Return what `new` changes: what it adds is what the opposite comparison removes."""
+    """Return the changes from the old plan to `new`; additions are the removals of the opposite comparison."""
     return compare(things(old), things(new))
 
 
 def things(plan: Plan) -> Things:
-    """Return all that is compared of a plan."""
+    """Return the compared content of a plan."""
     return {
         "endpoints": tuple(_endpoints(plan)),
         "routes": tuple(_routes(plan)),
@@ -113,21 +113,21 @@ def things(plan: Plan) -> Things:
 
 
 def compare(old: Things, new: Things) -> Changes:
-    """Return what `new` changes; what is not in one of them, that one has none of."""
+    """Return the changes from the old things to `new`; a missing kind counts as empty."""
     *names, settings = (each.name for each in fields(Changes))
     parts = {name: _compare(old.get(name, ()), new.get(name, ())) for name in names}
     return Changes(**parts, settings=_compare(old.get(settings, ()), new.get(settings, ())).changed)
 
 
 def unchanged_jobs(old: Plan, new: Plan) -> frozenset[str]:
-    """Name the jobs that both plans have alike; the source of their handlers may have changed."""
+    """Return the names of the jobs that are the same in both plans; the source of their handlers may have changed."""
     before = {thing.name: thing.says for thing in _jobs(old, *HandlerKind)}
     after = {thing.name: thing.says for thing in _jobs(new, *HandlerKind)}
     return frozenset(name for name, says in after.items() if name in before and alike(before[name], says))
 
 
 def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
-    """Return what of the old plan lasts at a server that goes over to the new one, and until when: a sentence each."""
+    """Return which parts of the old plan remain on a server after a reload, and until when: a sentence each."""
     before = {endpoint.name: endpoint for endpoint in old.config.endpoints}
     pairs = [(before[each.name], each) for each in new.config.endpoints if each.name in before]
     notes = [
@@ -145,7 +145,7 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
 
 
 def _resumed(old: Plan, new: Plan) -> Iterator[str]:
-    """Yield which jobs plugins run by themselves again, since the file names their handlers no more."""
+    """Yield the jobs that plugins bind themselves again, since the file no longer names their handlers."""
     before = old.config.jobs
     named = {job.handler for job in before} | {name for job in before for name in called(job.do)} | old.config.unbound
     declared = {job.name for job in new.config.jobs}
@@ -158,7 +158,7 @@ def _resumed(old: Plan, new: Plan) -> Iterator[str]:
 
 
 def _compare(old: Iterable[Thing], new: Iterable[Thing]) -> Part:
-    """Find the counterparts, and say which things have none or say something else."""
+    """Match the things of both plans, and return which have no counterpart or a different one."""
     left = dict(enumerate(old))
     added: list[str] = []
     changed: list[str] = []
@@ -172,7 +172,7 @@ def _compare(old: Iterable[Thing], new: Iterable[Thing]) -> Part:
 
 
 def _counterparts(left: dict[int, Thing], new: list[Thing]) -> list[tuple[Thing, Thing | None]]:
-    """Return each new thing its old counterpart, or None; take those out of `left`."""
+    """Return each new thing with its old counterpart, or None; remove those from `left`."""
     found: list[Thing | None] = [None] * len(new)
     for level in range(max((len(thing.keys) for thing in new), default=0)):
         free: dict[Hashable, list[int]] = {}
@@ -184,7 +184,7 @@ def _counterparts(left: dict[int, Thing], new: list[Thing]) -> list[tuple[Thing,
     return list(zip(new, found, strict=True))
 
 
-# What there is in a plan
+# The contents of a plan
 
 
 def _endpoints(plan: Plan) -> Iterator[Thing]:
@@ -227,7 +227,7 @@ def _plugins(plan: Plan) -> Iterator[Thing]:
         yield Thing(plugin.name, (plugin.name,), says)
 
 
-# What decorators say
+# Bindings of decorators
 
 
 def _said_by(handler: Handler | None, kind: type[RouteBinding | SignalBinding], path: PathPattern) -> Any:
@@ -251,7 +251,7 @@ _NAMES: Mapping[str, str] = {"undeclared_refused": "undeclared"}
 _ELSEWHERE = frozenset(
     {"file", "folder", "endpoints", "plugins", "routes", "signals", "timers", "schedules", "unbound", "bound"}
 )
-"""Fields that are compared above, by what becomes of them, or that say nothing about the app."""
+"""Fields that are compared above, by their results, or that do not describe the app."""
 
 
 def _settings(config: ServerConfig) -> Iterator[Thing]:
@@ -267,7 +267,7 @@ def _settings(config: ServerConfig) -> Iterator[Thing]:
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Return whether two values say the same. Unlike ``==`` it tells 1, 1.0 and true apart, as JSON does."""
+    """Return whether two values are the same. Unlike ``==`` this distinguishes 1, 1.0 and true, as JSON does."""
     if one is other:
         return True
     if type(one) is not type(other):

@@ -19,7 +19,7 @@ _Bound = tuple[Handler, TimerBinding | ScheduleBinding]
 
 
 def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
-    """Yield the sound jobs and report the others. A job's name is unique over routes.yaml and decorators."""
+    """Yield the valid jobs and report the others. A job's name is unique over routes.yaml and decorators."""
     declared = {config.name: config.keys for config in resolver.config.jobs}
     for config in resolver.config.jobs:
         program = compiler.program(config.do, Place.JOB)
@@ -39,10 +39,10 @@ def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
 
 
 def _free(resolver: Resolver, handler: Handler, declared: Mapping[str, Keys], bound: set[str]) -> bool:
-    """Return whether the job that a decorator makes may have its handler's name."""
+    """Return whether a decorator's job may have its handler's name."""
     name = handler.name
     if name in declared:
-        # A job that is wrong elsewhere may have been meant to name the handler, and so to replace this one.
+        # A faulty job may have been intended to name the handler, and so to replace this one.
         if not resolver.gaps.bindings and not resolver.gaps.at(declared[name]):
             resolver.report.problem(
                 (*declared[name], "name"),
@@ -60,7 +60,7 @@ def _free(resolver: Resolver, handler: Handler, declared: Mapping[str, Keys], bo
 
 
 def _note_if_over(resolver: Resolver, name: str, timing: Timing, place: str) -> None:
-    """Note a schedule that does not run any more, or never does: nothing is wrong with it but its time."""
+    """Note a schedule that has no runs any more, or never has: only its time is wrong."""
     now = datetime.now(UTC)
     if isinstance(timing, TimerTiming) or timing.end is None:
         return
@@ -72,7 +72,7 @@ def _note_if_over(resolver: Resolver, name: str, timing: Timing, place: str) -> 
         return
     try:
         coming = [cron.next(begin, timing.timezone) for cron in timing.expressions]
-    except OperatorError:  # the system's time zone is unknown, which whoever starts the server is told
+    except OperatorError:  # the system's time zone is unknown, which is reported at the start of the server
         return
     if all(moment is None or moment > timing.end for moment in coming):
         since = "now" if begin == now else timing.start

@@ -1,4 +1,4 @@
-"""From a file's name to its plan: all that comes before `Server.start`."""
+"""From a file's name to its plan: everything before `Server.start`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from signalpost.words import printable
 
 
 def load_plan(file: str | Path, listening: Listening | None = None) -> Plan:
-    """Read a routes.yaml and its plugins. Whoever is done with the plan calls ``plan.registry.unload()``.
+    """Load a routes.yaml and its plugins. Call ``plan.registry.unload()`` when the plan is no longer needed.
 
     Args:
         file: routes.yaml.
-        listening: where the app is to listen instead of where the file says.
+        listening: replaces the addresses of the file.
 
     Raises:
-        ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
+        ConfigError: with every problem of the file and of the plugins; nothing remains loaded then.
         OperatorError: it cannot listen there; nothing is loaded then.
 
     """
@@ -41,14 +41,14 @@ def load_plan(file: str | Path, listening: Listening | None = None) -> Plan:
 
 
 async def load_beside(file: str | Path, before: Plan, listening: Listening | None = None) -> Plan:
-    """Read a routes.yaml and its plugins while a server is at work; see `load_plan`.
+    """Load a routes.yaml and its plugins while a server runs; see `load_plan`.
 
-    Files are read, and the plan is made, in a thread. Plugins are imported in this one, where those of the start were:
-    what they make often belongs to a thread (sqlite3, signal.signal). The loop goes on between two of them, so clients
-    wait for one import at most; what has not changed is not imported.
+    Files are read, and the plan is built, in a thread. Plugins are imported in the current thread, like those of the
+    start: their objects often belong to a thread (sqlite3, signal.signal). The loop runs between two imports, so
+    clients wait for at most one; unchanged plugins are not imported.
 
     Raises:
-        ConfigError: with every problem of the file and of the plugins; nothing stays loaded then.
+        ConfigError: with every problem of the file and of the plugins; nothing remains loaded then.
 
     """
     with _reading(file):
@@ -71,7 +71,7 @@ async def load_beside(file: str | Path, before: Plan, listening: Listening | Non
 
 @contextmanager
 def _no_running_loop() -> Iterator[None]:
-    """Let an import find what it finds at the start: no loop that runs, so that ``asyncio.run`` is possible."""
+    """Hide the running loop from an import, as at the start, so that ``asyncio.run`` is possible."""
     loop = asyncio.get_running_loop()
     asyncio._set_running_loop(None)  # noqa: SLF001 - the way of asyncio's own run_forever
     try:
@@ -81,9 +81,9 @@ def _no_running_loop() -> Iterator[None]:
 
 
 def load_offers(file: str | Path) -> Registry:
-    """Load the plugins that a routes.yaml uses, whatever else is wrong with it; none if there is no telling which.
+    """Load the plugins of a routes.yaml, whatever other problems it has; none if they are unknown.
 
-    Whoever is done with them calls ``unload()``.
+    Call ``unload()`` when they are no longer needed.
     """
     try:
         config, gaps = read_config(file, BUILT_IN)
@@ -94,7 +94,7 @@ def load_offers(file: str | Path) -> Registry:
 
 @contextmanager
 def _reading(file: str | Path) -> Iterator[None]:
-    """Report as a problem that a file changed while it was read, or that its place is one that nobody could foresee."""
+    """Report as a problem that a file changed while it was read, or an error at an unforeseen place."""
     try:
         yield
     except OSError as error:
@@ -113,5 +113,5 @@ def _config(file: str | Path, listening: Listening | None, folder: Path | None =
 
 
 def _plugins(config: ServerConfig, gaps: Gaps) -> Registry:
-    # Which plugins are meant must be certain before any code is run.
+    # The set of plugins must be certain before any code runs.
     return Registry() if gaps.plugins else load_plugins(config.plugins)

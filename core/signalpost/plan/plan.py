@@ -1,6 +1,6 @@
-"""The plan: everything routes.yaml and the plugins say, resolved and checked.
+"""The plan: routes.yaml and the plugins, resolved and checked.
 
-A plan is immutable and swapped whole on reload: what runs looks it up per message and never keeps parts of it.
+A plan is immutable and replaced as a whole on reload: running code reads it per message and never stores parts of it.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,9 @@ class Job:
     """A timer or a schedule.
 
     Attributes:
-        action: the handler to call or the steps to do.
-        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
-        filled: gives the arguments for a run, if there are templates in them.
+        action: the handler to call or the steps to run.
+        owner: what declared it: ``routes.yaml:14``, or a plugin's name.
+        filled: returns the arguments for a run, if they contain templates.
 
     """
 
@@ -50,15 +50,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class RouteRule:
-    """An HTTP route, resolved. Exactly one of file, static and view of its config, handler and do is given.
+    """An HTTP route, resolved. Exactly one of file, static and view of its config, handler and do is set.
 
     Attributes:
-        config: what routes.yaml says of it; of a route that a decorator makes, what that says, with no keys.
-        owner: who declared it: ``routes.yaml:14``, or a plugin's name.
+        config: from routes.yaml, or from a decorator, then without keys.
+        owner: what declared it: ``routes.yaml:14``, or a plugin's name.
         endpoints: names of the endpoints that serve it; never empty.
-        gate: judges the JSON body; None lets every body pass.
-        query: judges the parameters of the query, likewise; and `params` those of the path.
-        templates: the files of its view, each with a digest of what it held when the plan was made.
+        gate: validates the JSON body; None accepts every body.
+        query: validates the parameters of the query in the same way; `params` those of the path.
+        templates: the files of its view, each with a digest of its content when the plan was built.
 
     """
 
@@ -77,12 +77,12 @@ class RouteRule:
 
     @property
     def changes(self) -> bool:
-        """Whether its list of actions changes something, whatever its methods are; of a handler nobody knows."""
+        """Whether its list of actions changes something, whatever its methods are; unknown for a handler."""
         return self.do is not None and any(step.name in CHANGING for step in all_steps(self.do.config))
 
     @property
     def work(self) -> str:
-        """What is done for a request, for whoever waits for that: ``handler publish of plugin publish``."""
+        """What runs for a request, for logs about waiting: ``handler publish of plugin publish``."""
         if self.handler is not None:
             return f"handler {self.handler.name} of plugin {self.handler.plugin}"
         if self.do is not None:
@@ -91,7 +91,7 @@ class RouteRule:
 
     @property
     def below(self) -> PathPattern | None:
-        """What a static route answers besides its own path: whatever is in its folder."""
+        """What a static route answers besides its own path: all paths in its folder."""
         config = self.config
         return None if config.static is None else PathPattern.parse(f"{config.path.text.rstrip('/')}/<file:path>")
 
@@ -101,10 +101,10 @@ class Plan:
     """Everything, resolved and checked.
 
     Attributes:
-        routes: those of routes.yaml in its order, then those of decorators; likewise `signals` and `jobs`.
-        notes: what is right but may not be meant: a binding that routes.yaml overrules, one that nothing serves.
+        routes: those of routes.yaml in its order, then those of decorators; the same for `signals` and `jobs`.
+        notes: what is valid but may not be intended: a binding that routes.yaml replaces, one that nothing serves.
         plugin_notes: those of them that are about plugins as a whole.
-        filters: what plugins say of all messages and broadcasts; None where none says anything.
+        filters: of plugins, for all messages and broadcasts; None if there are none.
 
     """
 
@@ -121,7 +121,7 @@ class Plan:
         return f"Plan({self.config.file!r})"
 
     def bound_to(self, handler: str) -> tuple[str, ...]:
-        """Return what calls a handler: ``("signal /shout", "timer tick")``; nothing if it is bound nowhere."""
+        """Return what calls a handler: ``("signal /shout", "timer tick")``; empty if it is not bound."""
         routes = (
             f"route {rule.config.path}"
             for rule in self.routes
@@ -141,7 +141,7 @@ class Plan:
         return (*routes, *signals, *jobs)
 
     def taken_by(self, action: str) -> tuple[str, ...]:
-        """Return whose lists have an action: ``("signal /remind", "timer tick")``."""
+        """Return whose lists contain an action: ``("signal /remind", "timer tick")``."""
         config = self.config
         lists = (
             *((f"route {route.path}", route.do) for route in config.routes),

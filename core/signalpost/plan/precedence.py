@@ -1,7 +1,7 @@
-"""Who goes before whom: which routes or signals of a plan match a path, which of them takes it, and where two meet.
+"""Precedence: which routes or signals of a plan match a path, which of them serves it, and where two overlap.
 
-The tables that serve (`signalpost.paths.PathTable`, `signalpost.http.router.RouteTable`) find the one that
-takes a path; here the others are found as well, for people who ask why.
+The tables that serve (`signalpost.paths.PathTable`, `signalpost.http.router.RouteTable`) find the one that serves a
+path; here the others are found as well, to explain why.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ R = TypeVar("R", RouteRule, SignalRule)
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[R]):
-    """Paths that something of the plan wants at an endpoint.
+    """The paths that a part of the plan claims at an endpoint.
 
     Attributes:
         methods: of a route; empty for a signal.
@@ -32,7 +32,7 @@ class Claim(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Contender(Generic[R]):
-    """A claim that a path falls under, with the parameters that the path gives it."""
+    """A claim that matches a path, with the parameters from the path."""
 
     claim: Claim[R]
     params: Params
@@ -40,12 +40,12 @@ class Contender(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Overlap(Generic[R]):
-    """Two claims that meet.
+    """Two claims that overlap.
 
     Attributes:
         paths: those that both match, as a pattern: ``/rooms/lobby``.
-        taker: who takes them.
-        other: who does not.
+        taker: the claim that serves them.
+        other: the one that does not.
 
     """
 
@@ -55,15 +55,15 @@ class Overlap(Generic[R]):
 
 
 def route_claims(plan: Plan, endpoint: str) -> tuple[Claim[RouteRule], ...]:
-    """Return what the routes of an http endpoint want, in the order of the plan."""
+    """Return the claims of an http endpoint's routes, in the order of the plan."""
     return claims_of([rule for rule in plan.routes if endpoint in rule.endpoints])
 
 
 def claims_of(rules: Sequence[RouteRule]) -> tuple[Claim[RouteRule], ...]:
-    """Return what routes of one endpoint want, in their order.
+    """Return the claims of one endpoint's routes, in their order.
 
-    A folder wants its own path and all that is below it, but for what another route says: such a route goes before it,
-    method by method.
+    A folder claims its own path and all paths below it, except those of other routes, which take precedence, method by
+    method.
     """
     declared = {
         (rule.config.path.identity(ignore_case=False), method)
@@ -85,17 +85,17 @@ def claims_of(rules: Sequence[RouteRule]) -> tuple[Claim[RouteRule], ...]:
 
 
 def signal_claims(plan: Plan, endpoint: str) -> tuple[Claim[SignalRule], ...]:
-    """Return what the signals of a ws endpoint want, in the order of the plan."""
+    """Return the claims of a ws endpoint's signals, in the order of the plan."""
     return tuple(Claim(rule.config.path, rule) for rule in plan.signals if endpoint in rule.endpoints)
 
 
 def contenders(claims: Iterable[Claim[R]], segments: Sequence[str], *, ignore_case: bool) -> list[Contender[R]]:
-    """Find the claims that a path falls under, the one that takes it first.
+    """Return the claims that match a path; the first one serves it.
 
     Args:
         claims: of one endpoint.
         segments: of the path, percent-decoded.
-        ignore_case: whether literals match without case, as those of signals do.
+        ignore_case: whether literals ignore case, as those of signals do.
 
     """
     found: list[Contender[R]] = []
@@ -107,11 +107,11 @@ def contenders(claims: Iterable[Claim[R]], segments: Sequence[str], *, ignore_ca
 
 
 def answering(found: Sequence[Contender[RouteRule]], method: str | None) -> list[Contender[RouteRule]]:
-    """Of the routes that a path falls under, give those that answer a method: they share the path that takes it.
+    """Return those routes of a path that answer a method: they share the path that serves it.
 
     Args:
-        found: what `contenders` gave, at least one.
-        method: upper case; HEAD falls to GET where no route names it. None is any.
+        found: result of `contenders`, at least one.
+        method: upper case; HEAD falls back to GET if no route names it. None is any.
 
     """
     identity = found[0].claim.pattern.identity(ignore_case=False)
@@ -123,7 +123,7 @@ def answering(found: Sequence[Contender[RouteRule]], method: str | None) -> list
 
 
 def precedence(taker: PathPattern, other: PathPattern) -> str:
-    """Return why `taker` goes before `other`, given a path that both match.
+    """Return why `taker` takes precedence over `other`, for a path that both match.
 
     ``/rooms/lobby`` goes before ``/rooms/<room>`` since ``lobby goes before <room>``.
     """
@@ -135,10 +135,10 @@ def precedence(taker: PathPattern, other: PathPattern) -> str:
 
 
 def overlaps(claims: Sequence[Claim[R]], *, ignore_case: bool) -> Iterator[Overlap[R]]:
-    """Find the pairs of claims of one endpoint that have paths in common, and no claim in common."""
+    """Return the pairs of claims of one endpoint that have paths in common, and no claim in common."""
     for one, other in combinations(claims, 2):
         if one.rule is other.rule or one.pattern.exactness == other.pattern.exactness:
-            continue  # of one exactness, two patterns that meet are one path, which only methods may share
+            continue  # two overlapping patterns of equal exactness are one path, which only different methods may share
         paths = _common(one.pattern.segments, other.pattern.segments, ignore_case=ignore_case)
         if paths is not None:
             taker, left = sorted((one, other), key=lambda claim: claim.pattern.exactness)
@@ -146,7 +146,7 @@ def overlaps(claims: Sequence[Claim[R]], *, ignore_case: bool) -> Iterator[Overl
 
 
 def _common(one: Sequence[Segment], other: Sequence[Segment], *, ignore_case: bool) -> list[Segment] | None:
-    """Return what is matched by both, segment by segment; None if nothing is."""
+    """Return the pattern that both match, segment by segment; None if there is none."""
     common: list[Segment] = []
     for index in range(max(len(one), len(other))):
         if index >= len(one) or index >= len(other):

@@ -1,4 +1,4 @@
-"""What is found while a plan is built: problems, each at its place in routes.yaml or in a plugin's file, and notes."""
+"""Problems, each at its place in routes.yaml or in a plugin's file, and notes, found while a plan is built."""
 
 import linecache
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ class PlanReport:
     """Collects problems and notes.
 
     Args:
-        config: what routes.yaml says.
-        earlier: what is known to be wrong with it.
+        config: from routes.yaml.
+        earlier: its known problems.
 
     Attributes:
         notes: in the order they were found.
@@ -29,37 +29,37 @@ class PlanReport:
         self.plugin_notes: list[str] = []
         self._config = config
         self._problems = list(earlier)
-        # What has a problem is not judged twice: the second judgement rests on what the first one refused.
+        # A faulty value gets no second problem: the second check relies on what the first one rejected.
         self._judged = {problem.keys for problem in earlier if problem.keys}
 
     def problem(self, keys: Keys, text: str, *, of_key: bool = False, part: Part | None = None) -> None:
-        """Report a mistake in routes.yaml, unless an earlier one is about the same value."""
+        """Report a problem in routes.yaml, unless an earlier one is about the same value."""
         problem = self._config.source.problem(keys, self._shown(text), of_key=of_key, part=part)
         if problem.keys not in self._judged:
             self._problems.append(problem)
 
     def fault(self, handler: Handler, text: str) -> None:
-        """Report a mistake in a plugin, at its handler."""
+        """Report a problem in a plugin, at its handler."""
         self._plugin(PluginError(handler.plugin, handler.where, text))
 
     def note(self, text: str) -> None:
-        """Report what is right but may not be meant."""
+        """Report what is valid but may not be intended."""
         self.notes.append(self._shown(text))
 
     def note_plugin(self, text: str) -> None:
-        """Report what may not be meant about a plugin as a whole."""
+        """Report what may not be intended about a plugin as a whole."""
         self.note(text)
         self.plugin_notes.append(self.notes[-1])
 
     def of_registry(self, registry: Registry) -> None:
-        """Report what loading the plugins has found."""
+        """Report the problems and notes from loading the plugins."""
         for error in registry.errors:
             self._plugin(error)
         for note in registry.notes:
             self.note_plugin(note)
 
     def raise_problems(self) -> None:
-        """End here if there are problems.
+        """Raise if there are problems.
 
         Raises:
             ConfigError: with those in routes.yaml first, each file's by place.
@@ -77,13 +77,13 @@ class PlanReport:
         if not line.isdecimal():
             self._problems.append(Problem(self._shown(error.where), 0, 0, "", text))
             return
-        linecache.checkcache(file)  # the file may have been mended and broken again since it was last looked at
+        linecache.checkcache(file)  # the file may have been fixed and broken again since the last check
         source = linecache.getline(file, int(line)).rstrip()
         column = len(source) - len(source.lstrip()) + 1
         width = max(len(source.strip()), 1)
         self._problems.append(Problem(self._shown(file), int(line), column, "", text, source, width))
 
     def _shown(self, text: str) -> str:
-        """Name files of the app as the user would, as routes.yaml itself was named; and hide secrets."""
+        """Return words with files of the app named as routes.yaml was by the user, and with secrets hidden."""
         shown = text.replace(f"{self._config.folder}/", f"{Path(self._config.file).parent}/".removeprefix("./"))
         return self._config.source.masked(shown)

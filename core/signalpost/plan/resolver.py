@@ -1,4 +1,4 @@
-"""Resolves what routes.yaml names: handlers, endpoints, schemas; and what decorators bind where it says nothing."""
+"""Resolves the names in routes.yaml (handlers, endpoints, schemas), and decorators' bindings where it has none."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,13 +30,13 @@ KINDS = {
 
 
 class Resolver:
-    """Finds what names mean; what it does not find it reports.
+    """Resolves names, and reports unknown ones.
 
     Attributes:
-        config: what routes.yaml says.
-        registry: what the plugins offer.
-        report: where mistakes are reported.
-        gaps: what is wrong with routes.yaml already; what follows from that is not reported.
+        config: from routes.yaml.
+        registry: of the plugins.
+        report: receives the problems.
+        gaps: known problems of routes.yaml; their consequences are not reported.
 
     """
 
@@ -45,7 +45,7 @@ class Resolver:
         self.registry = registry
         self.report = report
         self.gaps = gaps
-        # Naming a handler replaces all bindings of its decorator; `handlers: {tick: off}` takes them away.
+        # Naming a handler replaces all bindings of its decorator; `handlers: {tick: off}` removes them.
         self._overruled = {
             *config.unbound,
             *(part.handler for part in config.parts),
@@ -55,7 +55,7 @@ class Resolver:
         self._installed = frozenset(plugin.name for plugin in registry.plugins if plugin.package)
 
     def check_plugin_names(self) -> None:
-        """Report plugins and handlers that routes.yaml names under ``plugins`` and ``handlers`` and nobody has."""
+        """Report unknown plugins and handlers that routes.yaml names under ``plugins`` and ``handlers``."""
         if self.gaps.plugins:
             return
         plugins = self.config.plugins
@@ -77,7 +77,7 @@ class Resolver:
                 )
 
     def check_skipped(self) -> None:
-        """Report what is wrong with routes, signals and jobs beside what kept them out of the configuration."""
+        """Report further problems of routes, signals and jobs that were left out of the configuration."""
         for skipped_part in self.gaps.skipped:
             self.handler(skipped_part.handler, skipped_part.keys, *KINDS[str(skipped_part.keys[0])])
 
@@ -101,7 +101,7 @@ class Resolver:
         return handler
 
     def endpoints(self, names: tuple[str, ...], keys: Keys, *, websocket: bool) -> frozenset[str]:
-        """Return the endpoints that serve the part at `keys`: those it names, else all of the right kind."""
+        """Return the endpoints that serve the part at `keys`: those that it names, else all of the right kind."""
         found = frozenset(names) or self.all_endpoints(websocket=websocket)
         if not found and not self.gaps.endpoints:
             what, schemes = ("signal", "ws or wss") if websocket else ("route", "http or https")
@@ -109,11 +109,11 @@ class Resolver:
         return found
 
     def all_endpoints(self, *, websocket: bool) -> frozenset[str]:
-        """Return the names of all endpoints that take WebSockets, or of all that do not."""
+        """Return the names of all endpoints for WebSockets, or of all others."""
         return frozenset(each.name for each in self.config.endpoints if each.scheme.websocket is websocket)
 
     def check_view(self, path: Path | None, keys: Keys) -> None:
-        """Check the template that the route at `keys` answers with, now that it is known what plugins add."""
+        """Check the template of the route at `keys`, now that the plugins' additions are known."""
         if path is not None and not self.gaps.plugins:
             registry = self.registry
             added = Additions(registry.template_globals, registry.template_filters)
@@ -137,14 +137,14 @@ class Resolver:
         return gate
 
     def bindings(self, kind: type[B]) -> Iterator[tuple[Handler, B]]:
-        """Yield what decorators bind, but for handlers that routes.yaml names or unbinds, and for `left_out`."""
+        """Yield the bindings of decorators, except those of `left_out` and of handlers (un)bound in routes.yaml."""
         closed = issubclass(kind, SignalBinding | RouteBinding)
         for handler in self.registry.handlers.values():
             if handler.name not in self._overruled and not (closed and self._is_closed(handler)):
                 yield from ((handler, binding) for binding in handler.bindings if isinstance(binding, kind))
 
     def left_out(self) -> Iterator[tuple[Plugin, list[Handler]]]:
-        """Yield the installed plugins whose handlers have no path, since they bind none by themselves."""
+        """Yield the installed plugins whose handlers have no path, since they may not bind paths themselves."""
         for plugin in self.registry.plugins:
             handlers = [self.registry.handlers[name] for name in plugin.handlers if name not in self._overruled]
             closed = [each for each in handlers if self._is_closed(each) and paths_of(each)]
@@ -152,12 +152,12 @@ class Resolver:
                 yield plugin, closed
 
     def _is_closed(self, handler: Handler) -> bool:
-        """Return whether a handler may have paths only if routes.yaml says so."""
+        """Return whether a handler may have paths only if routes.yaml allows it."""
         config = self.config
         return config.undeclared_refused and handler.plugin in self._installed and handler.name not in config.bound
 
     def bound_gate(self, handler: Handler, schema: Document | None) -> SchemaGate | None:
-        """Compile the schema that a handler is bound with."""
+        """Compile the schema of a handler's binding."""
         if schema is None:
             return None
         try:
@@ -171,7 +171,7 @@ class Resolver:
         return gate
 
     def _note_bounds(self, gate: SchemaGate, place: str) -> None:
-        """Note what a schema bounds messages to, since nobody would see it there."""
+        """Note the limits that a schema sets for messages, which are not visible otherwise."""
         if gate.bounds:
             self.report.note(
                 f"{place}: messages {', or '.join(gate.bounds)}, are refused: they would take too long to check "
@@ -179,11 +179,11 @@ class Resolver:
             )
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:
-        """Return that there is no handler or action of a name; it may be a plugin's that did not load."""
+        """Return that no handler or action has a name; it may belong to a plugin that did not load."""
         return unknown(kind, name, sorted(known)) + self._perhaps
 
     def template_problem(self, keys: Keys, text: str, *, of_key: bool, part: Part, kind: MistakeKind) -> None:
-        """Report a mistake in a template, unless what is missing may be a plugin's that is not known."""
+        """Report a problem in a template, unless the missing name may belong to an unknown plugin."""
         if kind is MistakeKind.MISSING:
             if self.gaps.plugins:
                 return
@@ -201,7 +201,7 @@ class Resolver:
 
 
 def paths_of(handler: Handler) -> list[str]:
-    """Return which paths a plugin binds a handler to: ``["signal /shout", "route POST /publish"]``."""
+    """Return the paths that a plugin binds a handler to: ``["signal /shout", "route POST /publish"]``."""
     return [
         f"signal {binding.path}"
         if isinstance(binding, SignalBinding)

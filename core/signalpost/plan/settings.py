@@ -1,4 +1,4 @@
-"""The settings of plugins: held against what each plugin says they may be, with its defaults filled in."""
+"""The settings of plugins: validated by each plugin's schema, with its defaults filled in."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,16 +14,16 @@ from signalpost.state.frozen import fixed
 
 
 def fill_settings(config: ServerConfig, registry: Registry, report: PlanReport, gaps: Gaps) -> ServerConfig:
-    """Return the configuration with the settings of all plugins whole; what is wrong with them is reported.
+    """Return the configuration with complete settings of all plugins; report their problems.
 
-    Nobody changes them in place: they are the same for all events, and what `diff` compares.
+    They must not be changed in place: all events share them, and `diff` compares them.
     """
     said = config.plugins.settings
     settings = dict(said)
     misnamed = any(name not in registry.found for name in said)
     for plugin, schema in registry.settings_schemas.items():
         place: Keys = ("plugins", "settings", plugin)
-        # Settings that could not be read, or that may stand under another name, are not judged as if there were none.
+        # Settings that could not be read, or that may be under another name, are not treated as missing.
         if {place, place[:2], place[:1]} & gaps.faulty or (misnamed and plugin not in said):
             continue
         given = said.get(plugin, {})
@@ -35,9 +35,9 @@ def fill_settings(config: ServerConfig, registry: Registry, report: PlanReport, 
 
 
 def filled(value: Any, schema: Any) -> Any:
-    """Return a value with the defaults of a schema's ``properties`` where it says nothing, at any depth.
+    """Return a value with the defaults of a schema's ``properties`` for missing keys, at any depth.
 
-    A mapping that is not given is made if a default stands in it.
+    A missing mapping is created if it contains a default.
     """
     if not isinstance(schema, Mapping) or not isinstance(value, Mapping):
         return value

@@ -1,7 +1,7 @@
-"""A snapshot: what a plan says, small enough to be left in a file, and as good as the plan for telling what changed.
+"""A snapshot: a plan's content, small enough for a file, and as good as the plan for finding changes.
 
-It holds names, and a digest of everything else: nothing of what routes.yaml keeps secret can be read from it. Who
-guesses a secret could see that it is right, so a snapshot is for those only who may read the app's files.
+It contains names, and a digest of everything else: no secret of routes.yaml can be read from it. But it can confirm a
+guessed secret, so only users who may read the app's files may read a snapshot.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from typing import Any
 from signalpost.plan.diff import Thing, Things, things
 from signalpost.plan.plan import Plan
 
-_DIGEST = 16  # bytes: no two values that one meets in practice share one
+_DIGEST = 16  # bytes: collisions do not happen in practice
 
 
 def snapshot(plan: Plan) -> Things:
-    """Return the things of a plan with digests in place of what they say.
+    """Return the things of a plan with digests in place of their content.
 
-    `compare` tells of two snapshots what `diff` tells of their plans, in whichever processes they were made.
+    `compare` of two snapshots returns the same as `diff` of their plans, whichever processes created them.
     """
     masked = plan.config.source.masked  # a path may be a secret
     return {
@@ -30,15 +30,15 @@ def snapshot(plan: Plan) -> Things:
 
 
 def to_json(shot: Things) -> Any:
-    """Write a snapshot as JSON's own types."""
+    """Return a snapshot as JSON's own types."""
     return {kind: [[each.name, list(each.keys), each.says] for each in some] for kind, some in shot.items()}
 
 
 def from_json(data: Any) -> Things:
-    """Read what `to_json` wrote.
+    """Return a snapshot from the result of `to_json`.
 
     Raises:
-        ValueError: it did not write this.
+        ValueError: the value is not one.
 
     """
     try:
@@ -51,12 +51,12 @@ def from_json(data: Any) -> Things:
 
 
 def digest(value: Any) -> str:
-    """Return what two values have in common when they say the same, as `signalpost.plan.diff.alike` tells it."""
+    """Return the same digest for two values that are the same, as defined by `signalpost.plan.diff.alike`."""
     return hashlib.blake2b(_canonical(value).encode(errors="surrogatepass"), digest_size=_DIGEST).hexdigest()
 
 
 def _canonical(value: Any) -> str:
-    """Write a value in the one way in which it is written in every process."""
+    """Return the canonical text of a value, the same in every process."""
     kind = type(value).__name__
     if isinstance(value, Enum):
         return f"{kind}.{value.name}"
@@ -73,5 +73,5 @@ def _canonical(value: Any) -> str:
         parts = (_canonical(getattr(value, each.name)) for each in fields(value) if each.compare)
         return f"{kind}({','.join(parts)})"
     if isinstance(value, float):
-        value += 0.0  # minus nought is nought
+        value += 0.0  # minus zero is zero
     return f"{kind}:{value!r}"

@@ -1,4 +1,4 @@
-"""Notes about signals that guard what is said on them, while clients on other paths can speak to their clients."""
+"""Notes on signals that guard their messages, although clients on other paths can send to their clients."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,12 +12,12 @@ _BEYOND = frozenset({Rebroadcast.EVERYONE, Rebroadcast.OTHERS, Rebroadcast.GROUP
 
 
 def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], report: PlanReport) -> None:
-    """Note the signals of routes.yaml that strangers reach though something there looks as if nobody should.
+    """Note the signals of routes.yaml that strangers can reach although something in them suggests otherwise.
 
     Args:
         config: what routes.yaml says.
         signals: of the plan.
-        report: gets the notes.
+        report: receives the notes.
 
     """
     for rule in signals:
@@ -37,9 +37,9 @@ def _shown(speakers: Sequence[str]) -> str:
 
 
 def _guarded(signal: SignalConfig) -> str:
-    """Return what about a signal looks as if strangers were not meant to speak there; empty if nothing does.
+    """Return what in a signal suggests that strangers must not send there; empty if nothing does.
 
-    A schema alone does not: what comes from elsewhere is held against it.
+    A schema alone does not: messages from elsewhere are validated by it.
     """
     if signal.from_elsewhere is not None or not signal.open_to_others:
         return ""
@@ -55,13 +55,13 @@ def _guarded(signal: SignalConfig) -> str:
 
 
 def _may_refuse(name: str) -> bool:
-    """Return whether a step may keep a client out; of a plugin's action nobody knows."""
+    """Return whether a step may reject a client; unknown for a plugin's action."""
     action = BUILT_IN.get(name)
     return name not in GRAMMAR if action is None else action.refuses
 
 
 def _speakers(config: ServerConfig, signals: Sequence[SignalRule], there: SignalRule) -> Iterator[str]:
-    """Yield from where clients can send to those of a signal."""
+    """Yield the paths from which clients can send to those of a signal."""
     if not config.undeclared_refused:
         yield "any path that no signal declares"
     for rule in signals:

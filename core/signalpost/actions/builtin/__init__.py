@@ -1,4 +1,4 @@
-"""The built-in actions, by name: each module here declares one, its ``ACTION``, and is named as that is."""
+"""The built-in actions, by name: each module here declares one, its ``ACTION``, and has its name."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ from typing import Any
 from signalpost.actions.declaration import BuiltIn
 from signalpost.config.schema.definition import Part, compose_schema
 
-# The order in which people are told of them; others follow by name.
+# The order in the documentation; others follow by name.
 _FIRST = ("broadcast", "reply", "respond", "close", "log", "set", "append", "let", "wait", "join", "leave", "call")
 
 
@@ -31,5 +31,5 @@ def routes_schema(
 
 
 def taken_names() -> frozenset[str]:
-    """Return the names of steps, and of what stands beside them, that no plugin's action can have."""
+    """Return the names of steps, and of the keys beside them, that no plugin's action may have."""
     return frozenset(routes_schema()["$defs"]["step"]["properties"])

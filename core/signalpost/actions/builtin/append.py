@@ -1,4 +1,4 @@
-"""``append``: puts an item at the end of a list in the state."""
+"""``append``: adds an item at the end of a list in the state."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def _check(step: Section, _place: Place) -> None:
 
 
 def _compile(draft: Draft) -> Step:
-    """Compile an ``append``: where its list stands is split as the keys of ``set`` are."""
+    """Compile an ``append``: the path of its list is split like the keys of ``set``."""
     given = draft.config.options if isinstance(draft.config.options, dict) else {}
     return draft.leaf(
         joined(
@@ -40,7 +40,7 @@ def _compile(draft: Draft) -> Step:
 
 
 def _append(run: Run, options: Mapping[str, Any]) -> None:
-    """Put an item at the end of a list in the state, and take out the first of too many."""
+    """Add an item at the end of a list in the state, and remove the first ones if there are too many."""
     state = run.event.shared.state
     path = path_of(options["to"])
     items = picked(state.view, [(item, part) for part in path])

@@ -40,7 +40,7 @@ def _check(step: Section, place: Place) -> None:
 
 
 def _parse_target(text: str) -> str:
-    """Check the path of a broadcast: one that a client can be connected on."""
+    """Check the path of a broadcast: it must be one on which a client can be connected."""
     if "<" in text or ">" in text:
         raise ValueError(f"a broadcast goes to one path, as in /rooms/blue: {text!r} has parameters")
     PathPattern.parse(text)

@@ -7,7 +7,7 @@ from signalpost.actions.membership import membership
 from signalpost.delivery.client import LONGEST_GROUP
 
 _MOST_GROUPS = 1_000
-"""Groups that a client may have joined by steps: whoever lets clients choose them has not thought of more."""
+"""Groups that a client may have joined by steps: an app that lets clients choose them hardly intends more."""
 
 
 def _join(client: Any, group: str) -> None:

@@ -1,4 +1,4 @@
-"""``leave``: takes a client out of groups."""
+"""``leave``: removes a client from groups."""
 
 from typing import Any
 

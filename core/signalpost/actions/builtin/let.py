@@ -1,4 +1,4 @@
-"""``let``: gives values names."""
+"""``let``: assigns names to values."""
 
 from collections.abc import Mapping
 from typing import Any

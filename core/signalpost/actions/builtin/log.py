@@ -19,7 +19,7 @@ _LONGEST_LINE = 2_001
 
 
 def _compile(draft: Draft) -> Step:
-    """Compile a ``log``, which may be only its message."""
+    """Compile a ``log``, which may consist only of its message."""
     given = draft.config.options
     if isinstance(given, dict):
         message = draft.options(given.get("message"), "message")
@@ -30,7 +30,7 @@ def _compile(draft: Draft) -> Step:
 
 
 def _log(run: Run, options: Mapping[str, Any]) -> None:
-    # One client's lines are counted as one origin (`signalpost.cli.logs`): they must not keep out those of others.
+    # One client's lines count as one origin (`signalpost.cli.logs`): they must not suppress those of others.
     client = getattr(run.event, "client", None)
     LOG.log(
         _LEVELS[options["level"]],

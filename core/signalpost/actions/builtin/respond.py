@@ -1,4 +1,4 @@
-"""``respond``: answers a request with what is sound, whatever templates gave."""
+"""``respond``: answers a request with a valid response, whatever templates return."""
 
 import re
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _CONTENT_TYPE = "content-type"
 
-# RFC 9110 section 5.5: visible characters, spaces and tabs; beyond ASCII nothing is safe everywhere.
+# RFC 9110 section 5.5: visible characters, spaces and tabs; characters beyond ASCII are not safe everywhere.
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e]*")
-# RFC 3986 section 2: what may stand in an address; the rest, blanks included, is percent-encoded.
+# RFC 3986 section 2: characters allowed in an address; others, including blanks, are percent-encoded.
 _IN_ADDRESS = "!#$%&'()*+,/:;=?@[]~-._"
 _BODIES = ("json", "text", "html")
 _ANSWERS = (*_BODIES, "redirect")
@@ -55,7 +55,7 @@ def _check(step: Section, _place: Place) -> None:
 
 
 def _compile(draft: Draft) -> Step | None:
-    """Compile a ``respond``: what templates put into HTML is escaped."""
+    """Compile a ``respond``: the output of templates in HTML is escaped."""
     given = draft.config.options
     if not isinstance(given, dict):
         return None
@@ -70,19 +70,19 @@ def _compile(draft: Draft) -> Step | None:
 
 
 def respond(run: Run, options: Mapping[str, Any]) -> None:
-    """Make the answer to the request; a later one takes its place."""
+    """Set the response to the request; a later one replaces it."""
     run.answer = response_of(options)
 
 
 def response_of(options: Mapping[str, Any]) -> Response:
-    """Make a response.
+    """Create a response.
 
     Raises:
-        OptionError: a header or an address has what would end it, or the value is not JSON.
+        OptionError: a header or an address contains a line break, or the value is not JSON.
 
     """
     body, content_type, status = _body(options)
-    if len(options) == 1 and not options.keys().isdisjoint(_BODIES):  # as nearly all are
+    if len(options) == 1 and not options.keys().isdisjoint(_BODIES):  # as in nearly all cases
         return Response(status, body, content_type)
     headers = [
         (name, _field(name, value))
@@ -110,7 +110,7 @@ def _status(given: Any, body: bytes, *, redirects: bool) -> int:
 
 
 def _body(options: Mapping[str, Any]) -> tuple[bytes, str, int]:
-    """Return body, content type, and the status unless another is given."""
+    """Return body, content type, and the status unless another one is given."""
     if "json" in options:
         return _json(options["json"]), _JSON, 200
     if "text" in options:

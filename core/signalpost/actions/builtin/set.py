@@ -1,4 +1,4 @@
-"""``set``: puts values into the state."""
+"""``set``: stores values in the state."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def _compile(draft: Draft) -> Step:
 
 
 def _set(run: Run, entries: Sequence[tuple[Sequence[Any], Any]]) -> None:
-    """Put values into the state, each at its path; None takes out."""
+    """Store values in the state, each at its path; None removes the value."""
     state, holder = run.event.shared.state, holder_of(run)
     for parts, value in entries:
         path = path_of(parts)

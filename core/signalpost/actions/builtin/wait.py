@@ -1,4 +1,4 @@
-"""``wait``: waits, but no longer than the client is there, for whom the list is done."""
+"""``wait``: waits, but only while the client of the list is connected."""
 
 import asyncio
 from typing import Any
@@ -31,7 +31,7 @@ async def _wait(run: Run, time: Any) -> None:
         raise OptionError(f"must be a time such as 500ms, or a number of seconds, not {described(time)}") from None
     run.wait(seconds)
     if run.trace is not None:
-        return  # whoever looks on need not wait
+        return  # a trace need not wait
     client = None if getattr(run.event, "code", None) is not None else getattr(run.event, "client", None)
     if client is None:
         await asyncio.sleep(seconds)
