@@ -1,13 +1,13 @@
-"""routes.yaml becomes a `ServerConfig`, or every problem at its place.
+"""Converts routes.yaml to a `ServerConfig`, or to problems with their places.
 
-`load` reads the file, `schema` judges its shape, a file for each section (`endpoints`, `routes`, `signals`, …) judges
-what a schema cannot (files, ports, time zones, names), and `model` has what comes of it.
+`load` reads the file, `schema` validates its structure, a module for each section (`endpoints`, `routes`, `signals`, …)
+checks what a schema cannot (files, ports, time zones, names), and `model` defines the result.
 
-Nothing of that is imported here: `model` is all that a plugin needs of this package, and what reads and judges a file
-(jsonschema, Jinja2, cryptography) takes a third of a second to import.
+Nothing is imported here: a plugin needs only `model` of this package, and the imports for reading and checking a file
+(jsonschema, Jinja2, cryptography) take a third of a second.
 """
 
 from pathlib import Path
 
 COOKBOOK = Path(__file__).parents[1] / "cookbook"
-"""Whole apps without any code: each a .yaml file that begins with a comment on what it is."""
+"""Complete apps without code: each a .yaml file that begins with a comment with its description."""

@@ -1,4 +1,4 @@
-"""The addresses that endpoints listen on, and the origins that may reach them, each in one form."""
+"""The addresses of endpoints, and the origins that may reach them, in canonical form."""
 
 import re
 from functools import lru_cache
@@ -14,7 +14,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LONGEST_NAME = 253
 _LOOKS_LIKE_IPV4 = re.compile(r"[0-9.]+")
 _SCHEME_NAME = re.compile(r"[a-z][a-z0-9+.-]*")
-_OPAQUE = frozenset({"null", "file://"})  # of pages that have no host
+_OPAQUE = frozenset({"null", "file://"})  # of pages without a host
 
 
 def parse_address(text: str) -> str:
@@ -45,9 +45,9 @@ def parse_address(text: str) -> str:
 
 
 def parse_origin(text: str) -> str:
-    """Bring an origin to the form browsers send (RFC 6454 section 6.1): lower case, no default port.
+    """Convert an origin to the form of browsers (RFC 6454 section 6.1): lower case, no default port.
 
-    ``null`` and ``file://`` stay as they are.
+    ``null`` and ``file://`` are unchanged.
 
     Raises:
         ValueError: with one line that says what is allowed.
@@ -78,7 +78,7 @@ def parse_origin(text: str) -> str:
 
 
 def parse_host(text: str) -> str:
-    """Bring a name by which an endpoint may be asked to the form that is compared: lower case, no dot at its end.
+    """Convert a host name of an endpoint to the form for comparison: lower case, no dot at its end.
 
     Args:
         text: ``app.example.com``, or ``*.example.com`` for every name below that one.
@@ -113,7 +113,7 @@ def parse_host(text: str) -> str:
 
 
 def _is_host_name(text: str) -> bool:
-    """Return whether a text is the name of a host, perhaps with the root's dot at its end."""
+    """Return whether a text is a host name, perhaps with the root's dot at its end."""
     name = text.removesuffix(".")
     return len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
 

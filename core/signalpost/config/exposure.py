@@ -1,4 +1,4 @@
-"""What is kept from others: the secrets from the users of the machine, all that is private from the network."""
+"""Protection of private files: the secrets from other users of the machine, all private files from the network."""
 
 import os
 import stat
@@ -14,13 +14,13 @@ from signalpost.yaml.includes import SECRETS_FILE
 from signalpost.yaml.report import Report
 
 RECORDS_FOLDER = ".signalpost"
-"""Where `signalpost run` leaves notes, beside routes.yaml."""
+"""Where `signalpost run` writes its files, beside routes.yaml."""
 
 _YAML = (".yaml", ".yml")
 
 
 def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
-    """Yield what is to be noted if other users of this machine may read the secrets, or change what is read here."""
+    """Yield notes if other users of this machine may read the secrets, or change what is read here."""
     yield from _writable_notes(report, folder)
     secrets = folder / SECRETS_FILE
     mode = secrets.stat().st_mode if secrets in report.files and is_there(secrets) else 0
@@ -30,7 +30,7 @@ def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
 
 
 def _writable_notes(report: Report, folder: Path) -> Iterator[str]:
-    """Yield what is to be noted if other users may write routes.yaml or what it includes: it says which code is run."""
+    """Yield notes if other users may write routes.yaml or what it includes, which decide what code runs."""
     for file in report.files:
         if file.suffix not in _YAML or not is_file(file):
             continue
@@ -61,14 +61,14 @@ def private_paths(
 
 
 def with_state(private: PrivatePaths, state: StateConfig) -> PrivatePaths:
-    """Add the file of the state, and what SQLite keeps beside it."""
+    """Add the file of the state, and SQLite's files beside it."""
     if state.file is None:
         return private
     return replace(private, files=(*private.files, *state_files(state.file)))
 
 
 def check_served(report: Report, routes: Sequence[RouteConfig], private: PrivatePaths) -> None:
-    """Report routes that would show to everyone what is private, once each: by the first of it that is there."""
+    """Report routes that would serve private files to everyone, once each: with the first such file."""
     there = [path for path in (*private.files, *private.folders) if is_there(path)]
     for route in routes:
         for key, path in (("file", route.file), ("view", route.view), ("static", route.static)):
@@ -81,7 +81,7 @@ def check_served(report: Report, routes: Sequence[RouteConfig], private: Private
 
 
 def _shows(served: Path, private: Path) -> bool:
-    """Return whether one is the other, or in it, whatever links lead there."""
+    """Return whether a path is the other one, or inside it, with all links followed."""
     ours, theirs = Path(os.path.realpath(served)), Path(os.path.realpath(private))
     inside = theirs.is_relative_to(ours) or (is_folder(private) and ours.is_relative_to(theirs))
     return inside or (is_file(served) and is_file(private) and is_same(served, private))

@@ -1,6 +1,7 @@
-"""What is not known of a routes.yaml that has problems, for whoever judges the rest of it.
+"""The unknown parts of a routes.yaml with problems, for checks of the rest.
 
-A mistake must not hide the next one, nor make one up: a handler of a folder that could not be found is not unknown.
+A problem must neither hide nor cause another one: a handler from a folder that was not found is not reported as
+unknown.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ _SECTIONS = ("endpoints", "plugins", "handlers", "undeclared", "limits", "state"
 
 @dataclass(frozen=True, slots=True)
 class SkippedPart:
-    """A route, signal, timer or schedule that is not in the configuration, since some of it could not be read.
+    """A route, signal, timer or schedule left out of the configuration, since a part of it could not be read.
 
     Attributes:
         keys: of the whole: ``("signals", 0)``.
@@ -36,12 +37,12 @@ class SkippedPart:
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """The problems of a file so far, and what they leave open. Without any, nothing is.
+    """The problems of a file so far, and what they leave unknown; nothing if there are none.
 
     Attributes:
         problems: by place.
-        faulty: what they are about.
-        skipped: what is not in the configuration on account of them.
+        faulty: the paths that they are about.
+        skipped: parts left out of the configuration because of them.
 
     """
 
@@ -51,25 +52,25 @@ class Gaps:
 
     @property
     def plugins(self) -> bool:
-        """Whether it is open which plugins are meant."""
+        """Whether the set of plugins is unknown."""
         return any(keys[0] == "plugins" and keys[1:2] != ("settings",) for keys in self._sections())
 
     @property
     def bindings(self) -> bool:
-        """Whether it is open which handlers the file names or unbinds, in whole sections."""
+        """Whether it is unknown which handlers the file names or unbinds, in whole sections."""
         return any(keys[0] == "handlers" or (keys[0] in _PARTS and len(keys) == 1) for keys in self._sections())
 
     @property
     def endpoints(self) -> bool:
-        """Whether there may be more endpoints, or others, than could be read."""
+        """Whether there may be more or other endpoints than could be read."""
         return not all(self.faulty) or any(keys[0] == "endpoints" for keys in self._sections())
 
     def at(self, keys: Keys) -> bool:
-        """Whether a problem is about what stands at `keys`, or about a part of it."""
+        """Return whether a problem is about the value at `keys`, or about a part of it."""
         return any(each[: len(keys)] == keys for each in self.faulty)
 
     def _sections(self) -> Iterator[Keys]:
-        """Yield what problems are about, with the section that was meant in place of a misspelt one."""
+        """Yield the paths of problems, with the intended section in place of a misspelt one."""
         for keys in self.faulty:
             if keys:
                 section = str(keys[0])
@@ -80,12 +81,12 @@ NO_GAPS = Gaps()
 
 
 def gaps_of(report: Report, root: Section, config: ServerConfig) -> Gaps:
-    """Return what the problems of a file leave open.
+    """Return what the problems of a file leave unknown.
 
     Args:
         report: its problems.
         root: the whole file.
-        config: what could be read of it.
+        config: its valid parts.
 
     """
     if not report.problems:

@@ -7,9 +7,9 @@ from signalpost.config.section import Section
 from signalpost.words import quoted
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""What the name of a header is (RFC 9110 section 5.6.2)."""
+"""The name of a header (RFC 9110 section 5.6.2)."""
 
-# What frames an answer or belongs to its connection, and what the server reckons for each answer.
+# Headers that frame a response or belong to its connection, and those computed for each response.
 _OURS = frozenset(
     {
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
@@ -19,7 +19,7 @@ _OURS = frozenset(
 
 
 def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
-    """Read headers: names in lower case and their texts, of which an empty one leaves the header out."""
+    """Read headers: names in lower case with their texts; an empty text omits the header."""
     found: dict[str, str] = {}
     for name, text in section.mapping("headers").items():
         fault = _fault(name, text, found)
@@ -31,7 +31,7 @@ def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
 
 
 def _fault(name: str, text: object, found: dict[str, str]) -> str:
-    """Return why a header cannot be sent; nothing is wrong with the empty answer."""
+    """Return why a header cannot be sent; empty if it can."""
     if not TOKEN.fullmatch(name):
         return f"{quoted(name)} is no name of a header (allowed: letters, digits and -)"
     if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):

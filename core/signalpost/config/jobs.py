@@ -13,10 +13,10 @@ from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
 from signalpost.words import nearest, quoted, suggestion
 
 _OFFSET = re.compile(r"(?:utc|gmt|z)?\s*(?P<sign>[+-]?)\s*0?(?P<hours>\d{1,2})(?::?(?P<minutes>\d\d))?", re.IGNORECASE)
-# A zone that is only somewhat near is another one, and its clock is wrong.
+# A zone with a merely similar name is a different one, with a different clock.
 _NEAR = 0.8
 _ABBREVIATION = re.compile(r"[A-Z]{2,5}|[a-z]{2,4}")
-# Of the letters that stand on clocks, those that mean one place to most people; no IANA name is near them.
+# Of the letters on clocks, those that mean one place to most people; no IANA name is similar to them.
 _ABBREVIATIONS: Mapping[str, str] = {
     **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
     **dict.fromkeys(("MDT", "MT"), "America/Denver"),
@@ -99,7 +99,7 @@ def _read_schedule(section: Section, reader: StepReader) -> JobConfig | None:
 
 
 def _read_crons(section: Section) -> tuple[str, ...]:
-    """Read the sound ones of the expressions, and report the others."""
+    """Read the valid expressions, and report the others."""
     texts = section.texts("cron")
     sound = []
     for keys, text in texts:
@@ -115,7 +115,7 @@ def parse_timezone(text: str) -> ZoneInfo:
     """Return the time zone of an IANA name.
 
     Raises:
-        ValueError: with one line that names the nearest zone.
+        ValueError: one line with the most similar zone.
 
     """
     try:
@@ -128,12 +128,12 @@ def parse_timezone(text: str) -> ZoneInfo:
 
 
 def _zone_meant(text: str) -> str:
-    """Return what was probably meant by a zone that there is not; nothing, where a near name means something else."""
+    """Return the zone that was probably meant by an unknown one; nothing if a similar name means something else."""
     word = text.strip()
     zones = sorted(available_timezones())
     if (offset := _OFFSET.fullmatch(word)) is not None:
         return _fixed_zone(offset, zones)
-    # People know the city: let "Berlin" find Europe/Berlin.
+    # People know the city: "Berlin" finds Europe/Berlin.
     city = _city(word)
     same = [zone for zone in zones if zone.lower() == word.lower()] or [zone for zone in zones if _city(zone) == city]
     if same and city:
@@ -147,7 +147,7 @@ def _zone_meant(text: str) -> str:
 
 
 def _fixed_zone(offset: re.Match[str], zones: Sequence[str]) -> str:
-    """Return what was meant by an offset such as ``GMT+2``: in the names of zones, signs are the other way round."""
+    """Return the zone meant by an offset such as ``GMT+2``: in the names of zones, signs are reversed."""
     fixed = f"Etc/GMT{'-' if offset['sign'] == '+' else '+'}{offset['hours']}"
     if offset["sign"] and int(offset["minutes"] or 0) == 0 and fixed in zones:
         return f'; did you mean "{fixed}"? Signs are the other way round there; a city has its summer time, too'

@@ -1,4 +1,4 @@
-"""The section ``limits``, and what its sizes and those of signals mean beside each other."""
+"""The section ``limits``, and checks of its sizes together with those of signals."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from signalpost.units import MEBIBYTE, format_size, parse_byte_rate, parse_durat
 _DEFAULT = LimitsConfig()
 
 LEAST_HEAD, MOST_HEAD = 4_096, MEBIBYTE // 4
-"""Bytes between which ``head`` may be."""
+"""Smallest and largest value of ``head`` in bytes."""
 
 
 def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
@@ -28,9 +28,9 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
     outboxes = section.quantity("outboxes", parse_size)
     drain = section.quantity("drain", parse_wait)
     outbox = section.quantity("outbox", parse_size)
-    # Unless it is said otherwise, a second message of the largest size may wait behind the first.
+    # By default, a second message of the largest size may wait behind the first.
     default_outbox = max(_DEFAULT.outbox, message)
-    unread = given is None and "message" in section  # a mistake of its own, from which no other follows
+    unread = given is None and "message" in section  # a separate problem, without consequences
     if outboxes is not None and (unread or _holds_a_message(section, outboxes, message)):
         _check_buffers(section, outboxes, outbox, signals)
         default_outbox = min(default_outbox, outboxes)
@@ -66,7 +66,7 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
 
 
 def _read_rate(limits: Section) -> RateConfig:
-    """Read ``rate``: frames a second, or a mapping of frames and bytes; a 0 in the place of both is no limit at all."""
+    """Read ``rate``: frames a second, or a mapping of frames and bytes; 0 for both is no limit at all."""
     default = _DEFAULT.rate
     parts = limits.section("rate")
     if parts is None:
@@ -79,7 +79,7 @@ def _read_rate(limits: Section) -> RateConfig:
 
 
 def _holds_a_message(limits: Section, outboxes: int, message: int) -> bool:
-    """Report outboxes that hold less than one message: whoever is sent it would be dropped, however fast they read."""
+    """Report outboxes smaller than one message: its receivers would be dropped, however fast they read."""
     if outboxes >= message:
         return True
     limits.problem(
@@ -92,12 +92,12 @@ def _holds_a_message(limits: Section, outboxes: int, message: int) -> bool:
 
 
 def _why(limits: Section) -> str:
-    """Return why a message may be as large as it may."""
+    """Return the reason for the largest size of a message."""
     return "as limits.message says" if "message" in limits else "unless limits.message says less"
 
 
 def _check_buffers(limits: Section, outboxes: int, outbox: int | None, signals: Sequence[SignalConfig]) -> None:
-    """Report what routes.yaml lets wait for one client, and all clients together may not."""
+    """Report buffers for one client that exceed those for all clients together."""
     sizes = [((*signal.keys, "slow", "buffer"), signal.slow.buffer) for signal in signals]
     for keys, size in (((*limits.keys, "outbox"), outbox), *sizes):
         if size is not None and size > outboxes:

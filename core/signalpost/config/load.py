@@ -1,4 +1,4 @@
-"""From the text of routes.yaml to a `ServerConfig`, or to every problem that it holds."""
+"""Converts the text of routes.yaml to a `ServerConfig`, or to all its problems."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -41,10 +41,10 @@ def parse_config(
 
     Args:
         text: of the file.
-        file: as the user named it, for problems.
-        folder: where relative paths start; absolute.
-        actions: those that need no plugin, by name.
-        environment: where variables are looked up; None is the process's own.
+        file: as named by the user, for problems.
+        folder: base of relative paths; absolute.
+        actions: the built-in ones, by name.
+        environment: for variables; None is the process's own.
 
     Raises:
         ConfigError: with every problem that could be found, in the order of their places.
@@ -59,7 +59,7 @@ def parse_config(
 def judge_config(
     text: str, *, file: str, folder: Path, actions: Actions, environment: Mapping[str, str] | None = None
 ) -> tuple[ServerConfig | None, Gaps]:
-    """Read of routes.yaml what can be read, and say what is wrong with the rest; the arguments are as above.
+    """Read the valid parts of routes.yaml, and report problems of the rest; the arguments are those of `parse_config`.
 
     Returns:
         The configuration, without the parts that could not be read, and the problems. It is None, and there are
@@ -83,7 +83,7 @@ def judge_config(
 
 
 def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path], reader: StepReader) -> ServerConfig:
-    """Read everything that can be read; what cannot is in the report. `composed` are files that were included."""
+    """Read all valid parts; problems are added to the report. `composed` are included files."""
     endpoints = read_endpoints(root, folder)
     routes = read_routes(root, endpoints, folder, reader)
     signals = read_signals(root, endpoints, folder, reader)
@@ -145,12 +145,12 @@ def load_config(file: str | Path, actions: Actions, environment: Mapping[str, st
 def read_config(
     file: str | Path, actions: Actions, environment: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> tuple[ServerConfig | None, Gaps]:
-    """Read of a routes.yaml what can be read: see `judge_config`.
+    """Read the valid parts of a routes.yaml: see `judge_config`.
 
     Args:
-        file: where it is, as the user names it.
-        actions: those that need no plugin, by name.
-        environment: where variables are looked up; None is the process's own.
+        file: its path, as named by the user.
+        actions: the built-in ones, by name.
+        environment: for variables; None is the process's own.
         folder: where it is, absolute, if it has been read before: a plugin may have gone to another one since, and
             then a relative name leads elsewhere.
 

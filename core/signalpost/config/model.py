@@ -1,8 +1,8 @@
-"""What routes.yaml says, checked: frozen dataclasses, no YAML in them.
+"""The checked contents of routes.yaml: frozen dataclasses, without YAML.
 
-Every part keeps `keys`, its path in the file (``("signals", 0)``), so that whoever finds a later problem
-(an unknown handler, a taken port) can name file, line and column through `ServerConfig.source`. Two parts are equal if
-they say the same, wherever they stand.
+Every part has `keys`, its path in the file (``("signals", 0)``), so that later problems (an unknown handler, a port in
+use) can be reported with file, line and column through `ServerConfig.source`. Two parts are equal if their contents
+are, at any place.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from signalpost.websocket.head import DEFAULT_PORTS, LARGEST_HEAD
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that only read (RFC 9110 section 9.2.1), but for TRACE, which no route answers."""
+"""Methods that only read (RFC 9110 section 9.2.1), except TRACE, which no route answers."""
 
 
 class Scheme(StrEnum):
@@ -39,21 +39,21 @@ class Scheme(StrEnum):
 
     @property
     def websocket(self) -> bool:
-        """Whether it takes WebSockets rather than plain HTTP requests."""
+        """Whether it is for WebSockets instead of plain HTTP requests."""
         return self in (Scheme.WS, Scheme.WSS)
 
     @property
     def default_port(self) -> int:
-        """The port that its URLs need not name."""
+        """The port that may be omitted in its URLs."""
         return DEFAULT_PORTS["https" if self.secure else "http"]
 
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """The certificate of an endpoint: a pem or pfx file, or one made at start.
+    """The certificate of an endpoint: a pem or pfx file, or one generated at start.
 
     Attributes:
-        digest: of what the files hold, so that a certificate that was renewed is another one.
+        digest: of the files' contents, so that a renewed certificate differs.
 
     """
 
@@ -66,11 +66,11 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class CompressionConfig:
-    """permessage-deflate (RFC 7692) for those who offer it.
+    """permessage-deflate (RFC 7692) for clients that offer it.
 
     Attributes:
         level: of zlib, 1 (fast) to 9 (small).
-        threshold: messages of fewer bytes go as they are.
+        threshold: messages of fewer bytes are not compressed.
 
     """
 
@@ -79,16 +79,16 @@ class CompressionConfig:
 
 
 UNIX = "unix:"
-"""Stands before the path of a Unix socket, in the place of an address."""
+"""Prefix of the path of a Unix socket, in place of an address."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepaliveConfig:
-    """How clients that say nothing are told from those that are gone.
+    """How silent clients are distinguished from dead ones.
 
     Attributes:
         every: seconds without a byte from a client after which it is pinged (RFC 6455 section 5.5.2).
-        patience: seconds that a pinged client may take to say anything at all, before it counts as gone.
+        patience: seconds that a pinged client may take to send any byte, before it counts as gone.
 
     """
 
@@ -101,14 +101,14 @@ class EndpointConfig(Placed):
     """An address and port with a protocol.
 
     Attributes:
-        address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses, and ``unix:`` stands before the
+        address: an IPv4 or IPv6 address or a host name; ``*`` is all IPv4 addresses, and ``unix:`` precedes the
             absolute path of a Unix socket.
         port: 0 to 65535; 0 lets the system choose (tests). A Unix socket has 0.
-        origins: further origins, as scheme://host[:port], whose pages may open WebSockets, or at http and https change
-            things and read answers.
-        compression: of WebSockets; None is not at all.
-        hosts: further names in lower case by which it may be asked; ``*.example.com`` is every name below that one.
-        headers: that answers carry, by name in lower case; an empty one is not sent at all.
+        origins: additional origins, as scheme://host[:port], whose pages may open WebSockets, or over http(s) change
+            things and read responses.
+        compression: of WebSockets; None is no compression.
+        hosts: additional host names of requests, in lower case; ``*.example.com`` is every name below that one.
+        headers: of responses, by name in lower case; an empty one is not sent.
         keepalive: of WebSockets.
         mode: permissions of a Unix socket; None leaves them to the process's umask.
 
@@ -129,12 +129,12 @@ class EndpointConfig(Placed):
 
     @property
     def socket(self) -> str:
-        """The path of its Unix socket; empty where it has an address and a port."""
+        """The path of its Unix socket; empty if it has an address and a port."""
         return self.address.removeprefix(UNIX) if self.address.startswith(UNIX) else ""
 
     @property
     def host(self) -> str:
-        """What a client might ask for as Host."""
+        """The Host that a client might send."""
         return "localhost" if self.socket else self.address
 
     @property
@@ -153,12 +153,12 @@ class EndpointConfig(Placed):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StepConfig(Placed):
-    """One step of a list of actions (``do``): what it is called, and its options as the file holds them.
+    """One step of a list of actions (``do``): its name, and its options as in the file.
 
     Attributes:
         keys: of the step; not compared, so that a list that was only moved is equal.
-        name: ``broadcast``, ``if``, ``for`` and their like, or a plugin's action.
-        options: what stands behind the name: plain data, templates not yet compiled.
+        name: ``broadcast``, ``if``, ``for`` and so on, or a plugin's action.
+        options: the value after the name: plain data, templates not yet compiled.
         then: of an ``if``.
         otherwise: of an ``if``: its ``else``.
         body: of a ``for``: its ``do``.
@@ -175,7 +175,7 @@ class StepConfig(Placed):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SchemaConfig(Placed):
-    """A JSON Schema, inline or read from a file; already judged sound by jsonschema.
+    """A JSON Schema, inline or read from a file; already found valid by jsonschema.
 
     Attributes:
         keys: of the ``schema`` key.
@@ -195,7 +195,7 @@ class RouteConfig(Placed):
         methods: upper case; file, static and view imply GET (and Sanic's HEAD), handler and do POST
             unless the file says otherwise.
         endpoints: names of the http(s) endpoints that serve it; empty means all.
-        headers: of its answers below 400, by name in lower case; they go before those of the endpoint.
+        headers: of its responses below 400, by name in lower case; they take precedence over those of the endpoint.
 
     """
 
@@ -215,7 +215,7 @@ class RouteConfig(Placed):
 
 
 class Rebroadcast(StrEnum):
-    """Who gets a message whose sender asks for nothing."""
+    """Who receives a message without a target."""
 
     EVERYONE = "everyone"
     OTHERS = "others"
@@ -226,7 +226,7 @@ class Rebroadcast(StrEnum):
 
 
 class RequestedTarget(StrEnum):
-    """What a client may ask for in its message; the values are the keys of the message."""
+    """The targets that a client may request in its message; the values are the keys of the message."""
 
     PATH = "path"
     CLIENT_ID = "clientId"
@@ -251,10 +251,10 @@ class SlowPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LatestBy:
-    """`SlowPolicy.LATEST`, where values of one path are of several things: each thing's newest is kept.
+    """`SlowPolicy.LATEST` for paths with values of several things: the newest value of each is kept.
 
     Attributes:
-        key: names of keys in mappings inside mappings, at whose end a value says what it is of.
+        key: the path in nested mappings to the part of a value that identifies its thing.
 
     """
 
@@ -263,10 +263,10 @@ class LatestBy:
 
 @dataclass(frozen=True, slots=True)
 class SlowConfig:
-    """What becomes of clients that do not read as fast as they are sent to.
+    """The treatment of clients that read more slowly than they are sent to.
 
     Attributes:
-        buffer: bytes that may wait for each of them; None is what `LimitsConfig.outbox` says.
+        buffer: bytes that may wait for each of them; None is `LimitsConfig.outbox`.
 
     """
 
@@ -276,21 +276,21 @@ class SlowConfig:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SignalConfig(Placed):
-    """A WebSocket path, and what becomes of messages that arrive on it.
+    """A WebSocket path, and what happens to messages that arrive on it.
 
     Attributes:
-        rebroadcast: who gets a message that asks for nothing; ignored where a handler is named.
-        targets: what a client may ask for.
+        rebroadcast: who receives a message without a target; ignored if a handler is named.
+        targets: that a client may request.
         from_elsewhere: whether messages of clients on other paths arrive here at all; None is yes, unless `rebroadcast`
             is none.
-        parallel: how many messages of one client the handler may have at once; 1 keeps their order.
-        protocols: subprotocols that it speaks besides `signalpost.v1`, in the order in which they are preferred.
+        parallel: how many messages of one client are handled at once; 1 preserves their order.
+        protocols: subprotocols that it supports besides `signalpost.v1`, in order of preference.
         timeout: seconds after which the handling of a message is cancelled; None is never.
-        do: what is done with a message instead of re-broadcasting it; stands without a handler.
-        connected: what is done when a client has come.
-        disconnected: what is done when a client is gone.
+        do: actions for a message instead of re-broadcasting it; excludes a handler.
+        connected: actions when a client has connected.
+        disconnected: actions when a client has disconnected.
         endpoints: names of the ws(s) endpoints that serve it; empty means all.
-        slow: what becomes of slow clients that are connected on it, whatever signal the frames came from.
+        slow: treatment of slow clients that are connected on it, whatever signal the frames came from.
 
     """
 
@@ -320,7 +320,7 @@ class SignalConfig(Placed):
 
 
 MAX_RUNS = 10
-"""Runs of a schedule that may be under way at once, unless it says otherwise."""
+"""Runs of a schedule that may be under way at once, unless it sets another maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,10 +329,10 @@ class TimerTiming:
 
     Attributes:
         every: seconds between runs, above 0; fractions are allowed.
-        limit: how many runs at most; 0 is for ever.
-        skip: how many of the first runs to leave out.
+        limit: maximum number of runs; 0 is no limit.
+        skip: how many of the first runs to skip.
         on_start: run once at once (counts towards the limit).
-        arguments: handed to the handler as `TickEvent.arguments`, and to templates by that name.
+        arguments: for the handler as `TickEvent.arguments`, and for templates by that name.
         timeout: seconds after which a run is cancelled; None is never.
 
     """
@@ -347,11 +347,11 @@ class TimerTiming:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleTiming:
-    """When a job by cron expressions runs, and with what; `TimerTiming` tells of the fields that are not named here.
+    """When a job by cron expressions runs, and with what; for other fields see `TimerTiming`.
 
     Attributes:
-        crons: one or several expressions, checked; any of them fires.
-        timezone: the zone the expressions are read in; None is the system's.
+        crons: one or several expressions, checked; each of them starts runs.
+        timezone: the zone of the expressions; None is the system's.
         start: no run before this moment; aware.
         end: no run after this moment; aware.
         max_runs: how many runs may be under way at once.
@@ -370,7 +370,7 @@ class ScheduleTiming:
 
     @property
     def expressions(self) -> tuple[Cron, ...]:
-        """The cron expressions, read."""
+        """The cron expressions, parsed."""
         return tuple(map(Cron.parse, self.crons))
 
 
@@ -393,7 +393,7 @@ class PluginsConfig:
     """Which plugins are loaded, and their settings.
 
     Attributes:
-        folder: of drop-in plugins; absolute. It need not exist when routes.yaml does not name it.
+        folder: of drop-in plugins; absolute. It need not exist if routes.yaml does not name it.
         enable: the only plugins to load, by their names or those of their distributions; None is all.
         disable: plugins not to load, by the same names.
         settings: by plugin name.
@@ -410,11 +410,11 @@ class PluginsConfig:
 
 @dataclass(frozen=True, slots=True)
 class RateConfig:
-    """How fast is read from one client; 0 is no limit.
+    """The rate at which one client is read from; 0 is no limit.
 
     Attributes:
-        frames: a second, of every kind.
-        bytes: a second, of what compressed frames inflate to.
+        frames: per second, of every kind.
+        bytes: per second, of the inflated frames.
 
     """
 
@@ -424,23 +424,23 @@ class RateConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """What the server puts up with.
+    """The limits of the server.
 
     Attributes:
         message: largest message of a client, in bytes.
         connections: open WebSockets at most.
-        handshake: seconds a client may take to ask for its WebSocket, and then what waits until it is let in.
+        handshake: seconds a client may take to request its WebSocket, and then what waits until it is admitted.
         head: bytes that the head of a request may have.
         outbox: bytes that may wait for a client that does not read, before it is dropped.
         outboxes: bytes that may wait for all clients together, before the slowest are dropped; None is a quarter of
             the memory, or 1 GiB if that is less.
         inbound: bytes of unfinished messages and request bodies of all clients together; None is a quarter of the
             memory, or 512 MiB if that is less.
-        handlers: handlers of signals that may be at work at once, over all clients.
-        rate: how fast is read from one client.
-        drain: seconds that clients, handlers, jobs and requests get when the server stops; 0 is at once.
+        handlers: handlers of signals that may run at once, over all clients.
+        rate: at which one client is read from.
+        drain: seconds for clients, handlers, jobs and requests to finish when the server stops; 0 is at once.
         startup: seconds that the `startup` of each plugin may take.
-        response: seconds in which the answer to a request must begin.
+        response: seconds in which the response to a request must begin.
 
     """
 
@@ -460,13 +460,13 @@ class LimitsConfig:
 
 @dataclass(frozen=True, slots=True)
 class StateConfig:
-    """What becomes of the state that handlers and actions share.
+    """The state that handlers and actions share.
 
     Attributes:
-        file: keeps it over restarts; absolute. None forgets it.
+        file: preserves it across restarts; absolute. None discards it.
         limit: about how many bytes it may take as JSON.
-        forget: keys that the file does not keep; ``rooms.names`` is one inside another.
-        share: how many of these bytes may stand there by the messages of one client; 0 is no bound, None a tenth.
+        forget: keys that the file does not store; ``rooms.names`` is one inside another.
+        share: how many of these bytes the messages of one client may store; 0 is no limit, None a tenth.
 
     """
 
@@ -478,17 +478,17 @@ class StateConfig:
 
     @property
     def share_of_limit(self) -> int:
-        """What `share` says, in bytes."""
+        """The value of `share` in bytes."""
         return self.limit // 10 if self.share is None else self.share
 
 
 @dataclass(frozen=True, slots=True)
 class PrivatePaths:
-    """What no route may ever show, there or not; absolute.
+    """Paths that no route may ever serve, existing or not; absolute.
 
     Attributes:
         files: routes.yaml and what it includes, the file of secrets, keys and certificates, the state and its journals.
-        folders: with all that is in them: of plugins, of included files, and the one where a running server leaves
+        folders: with all their contents: of plugins, of included files, and the one where a running server writes
             notes.
         home: the folder of routes.yaml.
 
@@ -504,18 +504,18 @@ class ServerConfig:
     """All of routes.yaml.
 
     Attributes:
-        file: as the user named it.
+        file: as named by the user.
         folder: the absolute folder of the file: relative paths start there.
         undeclared_refused: whether WebSocket paths that no signal declares answer 404.
-        unbound: handlers whose bindings are taken away (``handlers: {tick: off}``).
-        bound: handlers that have the paths which their installed plugins bind them to, in spite of
+        unbound: handlers whose bindings are removed (``handlers: {tick: off}``).
+        bound: handlers that keep the paths from their installed plugins, in spite of
             ``undeclared: refuse`` (``handlers: {departures: on}``).
-        source: where everything stands, for problems found later.
+        source: of the places, for problems found later.
         files: routes.yaml, what it includes (files, and folders as such), the file of secrets, and every file that a
-            key names, there or not; absolute. When one changes, this may, too.
-        notes: what is right but may not be meant.
-        private: what no route may show.
-        constants: what templates and views read by these names.
+            key names, existing or not; absolute. If one changes, this may change, too.
+        notes: what is valid but may not be intended.
+        private: paths that no route may serve.
+        constants: for templates and views, by name.
 
     """
 
@@ -545,7 +545,7 @@ class ServerConfig:
 
     @property
     def parts(self) -> "tuple[RouteConfig | SignalConfig | JobConfig, ...]":
-        """Whatever may name a handler or have a list of actions."""
+        """All parts that may name a handler or have a list of actions."""
         return (*self.routes, *self.signals, *self.jobs)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The section ``state``: where the state is kept, and how much of it there may be."""
+"""The section ``state``: the file of the state, and its limits."""
 
 import os
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ def read_state(root: Section, folder: Path, routes: Sequence[RouteConfig]) -> St
 
     Args:
         root: the whole file.
-        folder: where relative paths start.
-        routes: of the same file: none may show the state to everyone.
+        folder: base of relative paths.
+        routes: of the same file: none may serve the state.
 
     """
     section = root.section("state")
@@ -48,10 +48,10 @@ def _read_file(section: Section, folder: Path, routes: Sequence[RouteConfig]) ->
 
 
 def _fault(text: str, path: Path, folder: Path) -> str:
-    """Return why a file cannot keep a state; nothing is wrong with the empty answer.
+    """Return why a file cannot store a state; empty if it can.
 
-    It is not opened: that would take its lock away from the server that has it, if this is its process
-    (`signalpost.state.file`). What is in it is seen when a server starts.
+    It is not opened: that would release the lock of a server in this process (`signalpost.state.file`). Its contents
+    are checked when a server starts.
     """
     if "\0" in text:
         return "a file's name has no null characters"
@@ -77,7 +77,7 @@ def _fault(text: str, path: Path, folder: Path) -> str:
 
 
 def state_files(file: Path) -> tuple[Path, ...]:
-    """Return the file of a state, what SQLite keeps beside it, and where what took its place is put."""
+    """Return the file of a state, SQLite's files beside it, and the path to which a replacement is moved."""
     return (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal", ".found")))
 
 

@@ -1,4 +1,4 @@
-"""The certificates that endpoints name: on encrypted ones only, there to be read, and of use."""
+"""The certificates of endpoints: only on encrypted ones, readable, and valid."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ def read_tls(section: Section, scheme: Scheme, folder: Path) -> TlsConfig | None
     if section.flag("self_signed"):
         return _self_signed(section)
     if "self_signed" in section and section.data["self_signed"] is not False:
-        return None  # it is no boolean, which is reported; whatever was meant, it is not that nothing is given
+        return None  # it is not a boolean, which is reported; it does not mean that no certificate is given
     if "certificate" not in section:
         text = f"{scheme.value} needs a certificate: add certificate: FILE.pem (or FILE.pfx), or self_signed: true"
         section.problem("protocol", text)
