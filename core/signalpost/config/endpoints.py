@@ -25,10 +25,10 @@ _MODE = re.compile(r"0?[0-7]{3}")
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """All endpoints that could be read, for whoever binds to them.
+    """All endpoints that could be read, for the parts that name them.
 
     Attributes:
-        complete: whether every endpoint could be read, so that one that is not here does not exist.
+        complete: whether every endpoint could be read, so that a missing one does not exist.
 
     """
 
@@ -36,13 +36,13 @@ class Endpoints:
     complete: bool
 
     def of_kind(self, *, websocket: bool) -> list[str]:
-        """Name the endpoints that take WebSockets, or those that take plain HTTP."""
+        """Return the names of the endpoints for WebSockets, or of those for plain HTTP."""
         return [each.name for each in self.configs if each.scheme.websocket is websocket]
 
     def bound(self, section: Section, *, websocket: bool) -> tuple[str, ...]:
         """Return the endpoints that the key ``endpoint`` of a route or signal names.
 
-        What is unknown, or of the wrong protocol, is reported and left out.
+        Unknown ones, or ones of the wrong protocol, are reported and left out.
         """
         by_name = {each.name: each for each in self.configs}
         fitting = self.of_kind(websocket=websocket)
@@ -155,7 +155,7 @@ def _parsed_texts(section: Section, name: str, parse: Callable[[str], str]) -> t
 
 def _read_origins(section: Section) -> tuple[str, ...]:
     data = section.data.get("origins")
-    opaque = ("null",) if isinstance(data, list) and None in data else ()  # as it is written without quotes
+    opaque = ("null",) if isinstance(data, list) and None in data else ()  # as written without quotes
     return (*_parsed_texts(section, "origins", parse_origin), *opaque)
 
 
@@ -197,10 +197,10 @@ def _read_keepalive(section: Section, scheme: Scheme | None) -> KeepaliveConfig:
 
 
 def _check_ports(endpoints: Sequence[tuple[Section, EndpointConfig]]) -> None:
-    """Report endpoints that cannot listen beside an earlier one; each once."""
+    """Report endpoints that conflict with an earlier one; each once."""
     by_port: dict[int | str, list[EndpointConfig]] = {}
     for section, config in endpoints:
-        if config.port == 0 and not config.socket:  # the system gives each its own
+        if config.port == 0 and not config.socket:  # the system assigns a different one to each
             continue
         earlier = by_port.setdefault(config.socket or config.port, [])
         for other in earlier:
@@ -231,7 +231,7 @@ def clash(one: EndpointConfig, other: EndpointConfig) -> str | None:
 
 
 def _listening(address: str) -> IPv4Address | IPv6Address | str:
-    """Return what an address listens on, in one form."""
+    """Return what an address listens on, in canonical form."""
     try:
         return ip_address("0.0.0.0" if address == "*" else address)  # noqa: S104 - compared, not bound
     except ValueError:
@@ -239,7 +239,7 @@ def _listening(address: str) -> IPv4Address | IPv6Address | str:
 
 
 def _covers(one: IPv4Address | IPv6Address | str, other: IPv4Address | IPv6Address | str) -> bool:
-    """Whether `one` is every address of the family that `other` is of."""
+    """Return whether `one` includes every address of the family of `other`."""
     return not isinstance(one, str) and one.is_unspecified and type(one) is type(other)
 
 
@@ -251,9 +251,9 @@ class Listening:
     """Another address, another port, or both.
 
     Attributes:
-        host: of all endpoints but those at Unix sockets, which stay where they are; None leaves each where it is.
-        port: of the first of them. The others stay as far from it as they are in the file, so that those which share
-            a port still do; 0 lets the system choose each. None leaves each where it is.
+        host: of all endpoints except those at Unix sockets, which do not move; None moves none.
+        port: of the first of them. The others keep their distance from it in the file, so that those which share
+            a port still do; 0 lets the system choose each. None moves none.
 
     """
 
@@ -264,7 +264,7 @@ class Listening:
         """Move the endpoints of a configuration.
 
         Raises:
-            OperatorError: there is no such port, no endpoint has one, or two endpoints cannot listen beside each other
+            OperatorError: the port does not exist, no endpoint has one, or two endpoints would conflict
                 there.
 
         """

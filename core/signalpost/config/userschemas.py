@@ -1,4 +1,4 @@
-"""Users' JSON Schemas: read from routes.yaml or from a file, and judged sound by jsonschema."""
+"""Users' JSON Schemas: read from routes.yaml or from a file, and checked by jsonschema."""
 
 import json
 import re
@@ -39,7 +39,7 @@ _DRAFTS = (
 _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _WITH_NEIGHBOURS = (_DRAFTS[0], _DRAFTS[1])
-# Read by people, or by whoever refers to them; they may stand beside a $ref.
+# For people, or for references; allowed beside a $ref.
 _ANNOTATIONS = frozenset(
     {
         *("$ref", "$schema", "$id", "id", "$comment", "$defs", "definitions"),
@@ -54,7 +54,7 @@ _FORMATS = (
     *("uri-template", "uuid"),
 )
 _MOST_NOTES = 20
-_OF_NO_FORMAT = ("\0", "(", " ", "{")  # texts of which each format refuses one
+_OF_NO_FORMAT = ("\0", "(", " ", "{")  # texts of which each format rejects one
 _YAML_SUFFIXES = (".yaml", ".yml")
 
 
@@ -103,7 +103,7 @@ def _from_file(section: Section, path: Path, keys: Keys) -> SchemaConfig | None:
 
 
 def _parse(name: str, text: str, *, yaml: bool) -> tuple[Any, list[Problem]]:
-    """Read a schema's file; its mistakes are placed in that file."""
+    """Parse a schema's file; its problems have places in that file."""
     if yaml:
         tree = read_tree(text, name)
         source = Source(tree)
@@ -126,12 +126,12 @@ def _refuse_constant(word: str) -> None:
 
 
 def is_pattern(text: str) -> bool:
-    """Return whether the engine that judges messages can read a pattern; of look-around it says so itself."""
+    """Return whether the engine that validates messages accepts a pattern; it reports look-around itself."""
     return any(compiles(text, options) for options in (jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions()))
 
 
 def is_python_pattern(text: str) -> bool:
-    """Return whether Python can read a pattern."""
+    """Return whether Python accepts a pattern."""
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError):
@@ -140,7 +140,7 @@ def is_python_pattern(text: str) -> bool:
 
 
 def _formats_of(validator: type[Any], patterns: Callable[[str], bool]) -> FormatChecker:
-    """Return what checks the formats in a schema, with another notion of what a pattern is."""
+    """Return the checker of the formats in a schema, with another definition of a pattern."""
     checker = FormatChecker(formats=())
     checker.checkers = {
         **validator.FORMAT_CHECKER.checkers,
@@ -150,7 +150,7 @@ def _formats_of(validator: type[Any], patterns: Callable[[str], bool]) -> Format
 
 
 def schema_notes(document: Mapping[str, Any] | bool) -> Iterator[tuple[Keys, str]]:
-    """Yield what of a sound schema does not do what it seems to, each with the path to it; the first of many."""
+    """Yield parts of a valid schema that do not do what they seem to, each with its path; the first of many."""
     if not isinstance(document, bool):
         yield from islice(_all_notes(document), _MOST_NOTES)
 
@@ -196,7 +196,7 @@ def _notes_on(schema: Mapping[str, Any], root: Mapping[str, Any], draft: str, ke
 
 
 def _named_beside(schema: Any, root: Mapping[str, Any], seen: set[int]) -> set[str]:
-    """Return the properties that are named by what a schema refers to, or by its parts for the same value."""
+    """Return the properties named by what a schema refers to, or by its parts for the same value."""
     if not isinstance(schema, dict) or id(schema) in seen:
         return set()
     seen.add(id(schema))
@@ -214,7 +214,7 @@ def _named_beside(schema: Any, root: Mapping[str, Any], seen: set[int]) -> set[s
 
 @cache
 def _keywords(draft: str) -> frozenset[str]:
-    """Return all keywords of a draft, and those of others that the engine knows in it."""
+    """Return all keywords of a draft, and those of others that the engine accepts in it."""
     validator = validator_for({"$schema": draft})
     named = {key for schema in _meta_schemas(validator.META_SCHEMA) for key in schema.get("properties", ())}
     return frozenset({*named, *validator.VALIDATORS, *_EVERYWHERE} - _NOT_BY_THE_ENGINE.get(draft, frozenset()))
@@ -241,12 +241,12 @@ def _checked_formats(draft: str) -> frozenset[str]:
 def schema_faults(
     document: Mapping[str, Any] | bool, patterns: Callable[[str], bool] = is_pattern
 ) -> Iterator[tuple[Keys, str]]:
-    """Yield what is wrong with a schema, each with the path to it inside the schema.
+    """Yield the problems of a schema, each with its path inside the schema.
 
     Args:
         document: of a draft from 4 on.
-        patterns: tells what a regular expression is to whoever judges by the schema: `is_pattern` for messages,
-            `is_python_pattern` for what `signalpost.config.schema.judge` judges.
+        patterns: checks regular expressions for the validator of the schema: `is_pattern` for messages,
+            `is_python_pattern` for `signalpost.config.schema.judge`.
 
     """
     if isinstance(document, bool):
@@ -266,7 +266,7 @@ def schema_faults(
 
 
 def _word(error: ValidationError) -> str:
-    """Return why a schema is none: briefly, for jsonschema's own words repeat the whole schema."""
+    """Return why a schema is invalid, briefly: jsonschema's own words repeat the whole schema."""
     value: Any = error.instance
     rule: Any = error.validator_value
     shown = quoted(value) if isinstance(value, str) else quoted(json.dumps(value, default=str))
@@ -287,7 +287,7 @@ def _word(error: ValidationError) -> str:
 
 
 def _references(document: Mapping[str, Any], draft: str) -> Iterator[tuple[Keys, str]]:
-    """Yield references that lead out of the schema, or nowhere in it."""
+    """Yield references out of the schema, or to nothing in it."""
     resource = Resource.from_contents(document, default_specification=specification_with(draft))
     registry: Registry[Any] = REGISTRY.with_resource(resource.id() or "", resource).crawl()
     places = {id(each): keys for keys, each in mappings(document)}

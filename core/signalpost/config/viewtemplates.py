@@ -1,8 +1,8 @@
-"""The Jinja2 templates of views: one environment for an app's folder, and what is wrong with a template.
+"""The Jinja2 templates of views: one environment for an app's folder, and the check of a template.
 
 Templates are named from the app's folder (the folder of routes.yaml), in ``{% extends %}`` and ``{% include %}`` too:
-``{% extends "web/base.html" %}``. Values are escaped as HTML everywhere but in ``.txt`` templates; an undefined name
-is an error rather than an empty string; the sandbox keeps a template from changing what it is shown.
+``{% extends "web/base.html" %}``. Values are escaped as HTML everywhere except in ``.txt`` templates; an undefined name
+is an error instead of an empty string; the sandbox prevents a template from changing its values.
 """
 
 import errno
@@ -40,7 +40,7 @@ class Additions:
     """What plugins add to templates.
 
     Attributes:
-        names: what every template may name besides the names that it has by itself.
+        names: additional names for every template.
         filters: by name.
 
     """
@@ -56,7 +56,7 @@ _KEYS = " keys"  # a filter that no template can name
 
 
 class _Keys:
-    """What is looked for in a mapping by ``in``: its keys, of which a number finds the one that is its text."""
+    """The operand of ``in`` for a mapping: its keys, where a number matches the key that is its text."""
 
     __slots__ = ("_mapping",)
 
@@ -68,12 +68,12 @@ class _Keys:
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """Return what stands for a value behind ``in``."""
+        """Return the operand of ``in`` for a value."""
         return cls(value) if isinstance(value, Mapping) else value
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox; numbers are keys of mappings as in all other templates: by their text."""
+    """Jinja2's sandbox; numbers match keys of mappings by their text, as in all other templates."""
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Return ``obj[argument]``."""
@@ -83,7 +83,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return found
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        """Parse a template, in which ``in`` looks for numbers as `getitem` does."""
+        """Parse a template, in which ``in`` treats numbers as `getitem` does."""
         tree = super()._parse(source, name, filename)
         for compare in tree.find_all(nodes.Compare):
             for operand in compare.ops:
@@ -100,9 +100,9 @@ def environment(
 
     Args:
         folder: of the app.
-        additions: what plugins add.
-        kept: texts of templates by name, which stay as they are here. Any other that changes on disk is compiled anew
-            when it is next asked for.
+        additions: of plugins.
+        kept: texts of templates by name, which are fixed. Any other one that changes on disk is compiled again
+            at its next use.
 
     """
     made = _Environment(
@@ -114,20 +114,20 @@ def environment(
     made.filters[_KEYS] = _Keys.of
     made.tests["in"] = lambda value, others: value in _Keys.of(others)
     made.globals.update(additions.names)
-    # Jinja2 calls a filter of constants when it compiles, and only an `Exception` keeps it from that.
+    # Jinja2 calls a filter of constants during compilation, and only an `Exception` prevents that.
     made.filters.update({name: contained(function) for name, function in additions.filters.items()})
     return made
 
 
 class _Loader(FileSystemLoader):
-    """Loads templates from a folder, but for those whose texts it is given."""
+    """Loads templates from a folder, except those whose texts it received."""
 
     def __init__(self, folder: Path, kept: Mapping[str, str]) -> None:
         super().__init__(folder)
         self._kept = kept
 
     def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
-        """Return a template's text, its file, and what tells whether that text is still its own."""
+        """Return a template's text, its file, and a check whether that text is still current."""
         text = self._kept.get(template)
         if text is None:
             return super().get_source(environment, template)
@@ -138,7 +138,7 @@ def template_name(path: Path, folder: Path) -> str:
     """Return a template's name: ``web/hello.html``.
 
     Raises:
-        ValueError: the file is not below `folder`; the text is one line for whoever wrote routes.yaml.
+        ValueError: the file is not below `folder`; the text is one line for the author of routes.yaml.
 
     """
     try:
@@ -151,12 +151,12 @@ def check_template(path: Path, folder: Path, additions: Additions | None = NO_AD
     """Compile a template, and every template that it names, without rendering any.
 
     Args:
-        path: the template; absolute, or relative to where the process stands, as `folder` is.
+        path: the template; absolute, or relative to the working folder, like `folder`.
         folder: the app's folder, the root of all template names.
-        additions: what plugins add; None as long as that is not known, and then any filter may be one of theirs.
+        additions: of plugins; None while they are unknown, so that any filter may be one of theirs.
 
     Returns:
-        The first mistake as one line, ``web/hello.html:3: no filter "uper"; did you mean "upper"?``; None if there is
+        The first problem as one line, ``web/hello.html:3: no filter "uper"; did you mean "upper"?``; None if there is
         none.
 
     """
@@ -166,7 +166,7 @@ def check_template(path: Path, folder: Path, additions: Additions | None = NO_AD
 def read_templates(
     path: Path, folder: Path, additions: Additions | None = NO_ADDITIONS
 ) -> tuple[str | None, Mapping[str, str]]:
-    """Do what `check_template` does; return what it does, and the texts of all templates that were judged, by name."""
+    """Do the same as `check_template`; return its result, and the texts of all checked templates by name."""
     try:
         name = template_name(path, folder)
     except ValueError as error:
@@ -176,7 +176,7 @@ def read_templates(
 
 
 def template_digests(path: Path, folder: Path) -> dict[Path, str]:
-    """Return the file of a template, and that of every template it names, with a digest of what each holds now.
+    """Return the file of a template, and of every template it names, each with a digest of its current content.
 
     The first arguments are those of `check_template`; a file that cannot be read has an empty digest.
     """
@@ -197,15 +197,15 @@ def _digest(file: Path) -> str:
 
 
 class _Check:
-    """Looks through a template and all that it names.
+    """Checks a template and all that it names.
 
     Args:
         env: compiles them.
-        folder: where they are.
+        folder: of the templates.
         any_filter: whether a filter may have any name.
 
     Attributes:
-        seen: names of the templates that were looked at.
+        seen: names of the templates that were checked.
         texts: of those of them that could be read, by name.
 
     """
@@ -218,7 +218,7 @@ class _Check:
         self.texts: dict[str, str] = {}
 
     def run(self, name: str) -> str | None:
-        """Return what is wrong first; None if nothing is."""
+        """Return the first problem; None if there is none."""
         self.seen.add(name)
         try:
             self.texts[name] = _read(self._env, self._folder, name)
@@ -234,7 +234,7 @@ class _Check:
             return f"{name}: {(error.strerror or 'it cannot be read').lower()}"
         except RecursionError:
             return f"{name}: it is nested too deeply"
-        except SyntaxError as error:  # of the Python that Jinja2 makes: more than twenty blocks inside each other
+        except SyntaxError as error:  # of the Python that Jinja2 generates: more than twenty nested blocks
             return f"{name}: {_one_line(error.msg)}"
         for reference in tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)):
             problem = self._reference(name, reference)  # type: ignore[arg-type]
@@ -243,14 +243,14 @@ class _Check:
         return None
 
     def _unknown(self, tree: nodes.Template) -> Iterator[tuple[nodes.Filter | nodes.Test, str]]:
-        """Find filters and tests that do not exist; a filter that may be a plugin's is taken for another one."""
+        """Find filters and tests that do not exist; a filter that may be a plugin's is replaced by another one."""
         if self._any_filter:
             for node in tree.find_all(nodes.Filter):
                 node.name = node.name if node.name in self._env.filters else next(iter(self._env.filters))
         return unknown_filters(self._env, tree)
 
     def _reference(self, name: str, reference: _Reference) -> str | None:
-        """Check what `{% extends %}` and its kin name, as far as it is written out."""
+        """Check the templates named by `{% extends %}` and similar tags, as far as they are literal."""
         wanted = list(_constants(reference.template))
         found = [other for other in wanted if _exists(self._env, self._folder, other)]
         if wanted and not found and not getattr(reference, "ignore_missing", False):
@@ -264,9 +264,9 @@ class _Check:
 
 
 def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[nodes.Filter | nodes.Test, str]]:
-    """Yield each filter and test that does not exist, and what to say of it.
+    """Yield each filter and test that does not exist, with words about it.
 
-    Jinja2 itself says so of some only when they are used.
+    Jinja2 itself reports some only when they are used.
     """
     found: Iterable[nodes.Filter | nodes.Test] = tree.find_all((nodes.Filter, nodes.Test))
     for node in sorted(found, key=lambda node: node.lineno):
@@ -277,7 +277,7 @@ def unknown_filters(env: Environment, tree: nodes.Template) -> Iterator[tuple[no
 
 
 def _constants(template: nodes.Expr) -> Iterator[str]:
-    """Yield the names that a reference spells out: one, or those of a list; none of an expression."""
+    """Yield the literal names in a reference: one, or those of a list; none for an expression."""
     parts = template.items if isinstance(template, nodes.List | nodes.Tuple) else [template]
     if all(isinstance(part, nodes.Const) for part in parts):
         yield from (part.value for part in parts if isinstance(part, nodes.Const) and isinstance(part.value, str))
@@ -298,13 +298,13 @@ def _read(env: Environment, folder: Path, name: str) -> str:
 
     Raises:
         OSError: there is no such file below `folder`.
-        UnicodeDecodeError: it is no text.
+        UnicodeDecodeError: it is not text.
 
     """
     try:
         text, _, _ = FileSystemLoader(folder).get_source(env, name)
     except TemplateNotFound:
-        # Say what is in the way rather than that something is: it may be a folder, or not ours to read.
+        # Report the reason instead of the fact: it may be a folder, or not readable for us.
         if ".." not in name.split("/"):
             path = folder / name
             if is_there(path) and not is_file(path) and not is_folder(path):  # a pipe or a device might never end
@@ -320,7 +320,7 @@ def _missing(name: str, folder: Path) -> str:
 
 
 def _siblings(name: str, folder: Path) -> Sequence[str]:
-    """List what stands where `name` should, and under the same file name anywhere one folder down."""
+    """Return what exists beside `name`, and under the same file name anywhere one folder down."""
     parent = Path(name).parent
     if parent.is_absolute() or ".." in parent.parts:
         return ()

@@ -1,1 +1,1 @@
-"""The one JSON Schema of routes.yaml: it checks the file's shape, feeds editors and documents every key."""
+"""The one JSON Schema of routes.yaml: checks the file's structure, serves editors and documents every key."""

@@ -1,11 +1,11 @@
-"""The JSON Schema of routes.yaml, and the parts of it that plugins bring: what one may hold, and how it is put in.
+"""The JSON Schema of routes.yaml, and the parts that plugins add: their checks, and their insertion.
 
-A part is a JSON Schema of draft 2020-12 that refers to nothing but its own ``$defs``. These move up to those of the
-routes schema, under names of their own, since that is the only place that all editors look up::
+A part is a JSON Schema of draft 2020-12 that refers only to its own ``$defs``. These are moved to those of the routes
+schema, under unique names, since that is the only place that all editors support::
 
     {"$ref": "#/$defs/choice", "$defs": {"choice": {"enum": ["tea", "cake"]}}}
 
-is put in as ``vote``: ``{"$ref": "#/$defs/vote.choice"}``, and ``"vote.choice"`` beside ``"vote"`` in ``$defs``.
+is inserted as ``vote``: ``{"$ref": "#/$defs/vote.choice"}``, and ``"vote.choice"`` beside ``"vote"`` in ``$defs``.
 """
 
 import copy
@@ -27,7 +27,7 @@ _DEFS = "#/$defs/"
 
 
 def part_faults(document: object) -> Iterator[tuple[Keys, str]]:
-    """Yield what is wrong with a part, each with the path to it inside the part."""
+    """Yield the problems of a part, each with its path inside the part."""
     if isinstance(document, bool):
         return
     if not isinstance(document, dict):
@@ -42,7 +42,7 @@ def part_faults(document: object) -> Iterator[tuple[Keys, str]]:
 
 
 def embedded(document: Mapping[str, Any] | bool, name: str) -> dict[str, Any]:
-    """Return the definitions that a sound part becomes: itself under `name`, and its own ``$defs`` below that name."""
+    """Return the definitions from a valid part: itself under `name`, and its own ``$defs`` below that name."""
     if isinstance(document, bool):
         return {name: document}
 
@@ -55,7 +55,7 @@ def embedded(document: Mapping[str, Any] | bool, name: str) -> dict[str, Any]:
 
 
 def _far_references(schema: Any, definitions: Mapping[str, Any], keys: Keys) -> Iterator[tuple[Keys, str]]:
-    """Yield what would mean something else inside the routes schema."""
+    """Yield references that would have another meaning inside the routes schema."""
     for inner, part in _parts(schema, keys):
         for word in _OWN_NAMES:
             if word in part:
@@ -83,7 +83,7 @@ def _parts(schema: Any, keys: Keys) -> Iterator[tuple[Keys, Mapping[str, Any]]]:
 
 
 def _mapped(schema: Any, moved: Callable[[str], str]) -> Any:
-    """Copy a schema with every reference moved."""
+    """Copy a schema with every reference changed."""
     if isinstance(schema, list):
         return [_mapped(each, moved) for each in schema]
     if not isinstance(schema, dict):
@@ -108,7 +108,7 @@ def compose_schema(
     """Return a fresh copy of the schema (draft 2020-12).
 
     Args:
-        built_in: by name the schema of the options of each built-in action.
+        built_in: the schema of the options of each built-in action, by name.
         actions: what plugins add to the steps of ``do``: by name the schema of the options, sound by
             `part_faults`. With them a step of another name is wrong; without them it
             may be one of a plugin that is not known here.
@@ -119,7 +119,7 @@ def compose_schema(
     schema: dict[str, Any] = json.loads(text)
     step = schema["$defs"]["step"]
     step["properties"] = copy.deepcopy(dict(built_in)) | step["properties"]
-    if "broadcast" in built_in:  # may stand without a list around it, too
+    if "broadcast" in built_in:  # allowed without a list around it, too
         schema["$defs"]["broadcast"] = step["properties"]["broadcast"]
         step["properties"]["broadcast"] = {"$ref": "#/$defs/broadcast"}
     if actions is not None:
@@ -132,7 +132,7 @@ def compose_schema(
 
 
 def _put_in(schema: dict[str, Any], kind: str, parts: Mapping[str, Part]) -> dict[str, Any]:
-    """Put parts among the definitions, and return the references to them by name."""
+    """Add parts to the definitions, and return the references to them by name."""
     definitions = schema["$defs"]
     references: dict[str, Any] = {}
     for number, (name, part) in enumerate(parts.items()):

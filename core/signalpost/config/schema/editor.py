@@ -1,12 +1,11 @@
-"""The routes schema as editors need it: for a file that holds more than its values.
+"""The routes schema for editors: for a file with more than plain values.
 
-What ``port: !secret port`` and ``port: ${PORT}`` stand for is known when the server reads the file, and what becomes of
-``{{ … }}`` in an action's options when a message comes. To an editor they are a tag and texts, so here every value may
-be one of these, too. And an editor shows what it is given: defaults and
-examples stand in the text that it shows for a key.
+The values of ``port: !secret port`` and ``port: ${PORT}`` are known when the server reads the file, and those of ``{{ …
+}}`` in an action's options when a message arrives. For an editor they are a tag and texts, so here every value may be
+one of these, too. And an editor shows descriptions only: so they contain defaults and examples.
 
-Made for yaml-language-server, which most editors use (https://github.com/redhat-developer/yaml-language-server); to
-other readers of JSON Schema it is a schema like any other.
+Made for yaml-language-server, which most editors use (https://github.com/redhat-developer/yaml-language-server); for
+other readers of JSON Schema it is an ordinary schema.
 """
 
 from typing import Any
@@ -21,7 +20,7 @@ Schema = dict[str, Any]
 # how `_TAG` tells it from a text.
 CUSTOM_TAGS = tuple(f"{tag} scalar:object" for tag in TAGS)
 
-# No mapping fits these bounds, so none passes for a tag; they are not held against a scalar that counts as a mapping.
+# No mapping matches these bounds, so none passes for a tag; they do not apply to a scalar that counts as a mapping.
 _TAG: Schema = {"type": "object", "minProperties": 1, "maxProperties": 0}
 _VARIABLE: Schema = {"type": "string", "pattern": r"\$\{|\{[{%]"}
 _IS_TAG: Schema = {"$ref": "#/$defs/tag"}
@@ -35,7 +34,7 @@ _SAME_VALUE_LISTS = ("anyOf", "oneOf", "allOf")
 
 
 def editor_schema(schema: Schema) -> Schema:
-    """Turn the routes schema, with or without what plugins add, into the one for editors.
+    """Convert the routes schema, with or without plugins' additions, to the one for editors.
 
     Args:
         schema: draft 2020-12, all its references to its own ``$defs``; left as it is.
@@ -43,31 +42,31 @@ def editor_schema(schema: Schema) -> Schema:
     """
     definitions = schema["$defs"]
     made: Schema = _Editor(definitions).inside(schema)
-    # What refers to a definition tells of itself; the definition's own words would be shown as well.
+    # A reference to a definition has its own description; the definition's would be shown as well.
     made["$defs"] = {name: _without(each, _ABOUT[1:]) for name, each in _Editor(definitions).each(definitions).items()}
     made["$defs"] |= {"tag": _TAG, "variable": _VARIABLE}
     return made
 
 
 class _Editor:
-    """Goes through a schema; knows its definitions."""
+    """Converts a schema; has its definitions."""
 
     def __init__(self, definitions: Schema) -> None:
         self._definitions = definitions
 
     def each(self, schemas: Schema) -> Schema:
-        """Go inside each of several schemas, by name."""
+        """Convert the parts of each of several schemas, by name."""
         return {name: self.inside(each) for name, each in schemas.items()}
 
     def inside(self, schema: Any) -> Any:
-        """Return a schema whose value itself is neither tag nor variable, but what stands in it may be."""
+        """Return a schema whose value itself is neither tag nor variable, while values inside it may be."""
         if not isinstance(schema, dict):
             return schema  # true or false
         made = {keyword: self._keyword(keyword, value) for keyword, value in schema.items()}
-        if "oneOf" in made:  # all of them take a tag, so it would be one too many
+        if "oneOf" in made:  # all of them accept a tag, so it would match more than once
             made["anyOf"] = [*made.get("anyOf", ()), {"oneOf": made.pop("oneOf")}, _IS_TAG]
         if "pattern" in made and "description" in made:
-            made["patternErrorMessage"] = made["description"]  # rather than the pattern itself
+            made["patternErrorMessage"] = made["description"]  # instead of the pattern itself
         return made
 
     def _keyword(self, keyword: str, value: Any) -> Any:
@@ -82,18 +81,18 @@ class _Editor:
         return value
 
     def value(self, schema: Any, name: str = "") -> Any:
-        """Return a schema that a tag and a variable pass, too; what it says of itself stands outside."""
+        """Return a schema that accepts a tag and a variable, too; its description is outside."""
         if not isinstance(schema, dict):
             return schema
         whole = self._resolved(schema)
         about, core = _about(whole, name), self.inside(_without(schema, _ABOUT))
         kinds = [whole["type"]] if isinstance(whole.get("type"), str) else whole.get("type", [])
         if kinds == ["object"] or (not kinds and "enum" not in whole):
-            return core | about  # a tag counts as a mapping, and a variable is none; or else all is allowed
+            return core | about  # a tag counts as a mapping, which a variable is not; otherwise everything is allowed
         if "title" in whole:
-            core["title"] = whole["title"]  # what an editor calls the value that it expects
+            core["title"] = whole["title"]  # an editor's name for the expected value
         if kinds == ["array"]:
-            # The outer type makes editors begin a list.
+            # The outer type makes editors start a list.
             return about | {"type": ["array", "object"], "anyOf": [core, _IS_TAG]}
         return about | {"anyOf": [core, _IS_TAG, _IS_VARIABLE]}
 
@@ -104,10 +103,10 @@ class _Editor:
 
 
 def _about(schema: Schema, name: str) -> Schema:
-    """Return what a key means, in the places where editors look.
+    """Return the description of a key, in the places where editors look.
 
-    They put a default and an example into the file, which is a help if it is a word, and none if it is a mapping or an
-    empty list: that is shown, and not offered.
+    They insert a default or an example into the file, which helps for a word, but not for a mapping or an empty list:
+    these are shown, and not offered.
     """
     made = {key: schema[key] for key in _ABOUT if key in schema}
     text = schema.get("description", "")
@@ -127,7 +126,7 @@ def _about(schema: Schema, name: str) -> Schema:
 
 
 def _flow(value: Any) -> str:
-    """Write a value as one would in routes.yaml."""
+    """Return a value as one would write it in routes.yaml."""
     text = yaml.safe_dump(value, default_flow_style=None, allow_unicode=True, sort_keys=False, width=100)
     return text.removesuffix("\n...\n").rstrip("\n")
 

@@ -1,4 +1,4 @@
-"""Holds values against a schema (the file against that of routes, above all), and words what does not fit."""
+"""Validates values against a schema (above all the file against that of routes), and words the problems."""
 
 import json
 import re
@@ -26,7 +26,7 @@ _TYPES = {
     "null": "nothing",
 }
 _BOUNDS = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
-# What is counted, and what to do where one at least is asked for.
+# The name of what is counted, and the fix if at least one is required.
 _SIZES = {
     "minItems": ("least", "items", ": give at least one"),
     "minProperties": ("least", "keys", ": give at least one key"),
@@ -35,7 +35,7 @@ _SIZES = {
     "maxLength": ("most", "characters", ""),
 }
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
-# How many unknown keys are looked through for the one that a missing key was meant to be.
+# How many unknown keys are searched for the intended spelling of a missing key.
 _STRANGERS = 20
 _LONGEST = 200
 _NO_CHOICE = "does not fit any of the things that are allowed here"
@@ -50,11 +50,11 @@ _EXAMPLES = {
 
 @dataclass(frozen=True, slots=True)
 class SchemaProblem:
-    """What is wrong with a value, or with one of its keys.
+    """A problem with a value, or with one of its keys.
 
     Attributes:
-        keys: the path to it, from the value that was judged.
-        of_key: whether the key is meant rather than its value.
+        keys: the path to it, from the validated value.
+        of_key: whether the problem is about the key instead of its value.
 
     """
 
@@ -66,8 +66,8 @@ class SchemaProblem:
 def check_shape(data: Any, schema: Mapping[str, Any], report: Report) -> None:
     """Report every key and value of the file that its schema does not allow.
 
-    Values that are written in a form of their own (paths, durations, sizes) are judged here by type only: whoever
-    reads them knows better what is wrong with them.
+    Values with their own notation (paths, durations, sizes) are checked here by type only: their parsers report more
+    precise problems.
     """
     for error in Draft202012Validator(schema).iter_errors(data):
         if "pattern" in error.schema and error.validator != "type":
@@ -83,8 +83,8 @@ def judge_shape(
 
     Args:
         data: plain.
-        schema: sound; draft 2020-12.
-        is_open: tells of a text whether its value is not known yet: it may be anything.
+        schema: valid; draft 2020-12.
+        is_open: returns whether the value of a text is unknown yet: it may be anything.
 
     """
     seen: set[SchemaProblem] = set()
@@ -99,16 +99,16 @@ def judge_shape(
 
 
 def _is_undecided(error: ValidationError, is_open: Callable[[Any], bool]) -> bool:
-    """Return whether a value may still become one that fits."""
+    """Return whether a value may still become a matching one."""
     value = error.instance
     if isinstance(value, dict) and any(map(is_open, value)):
         return error.validator != "type"
-    # Of lists and mappings some rules hold whatever is in them; the others wait until all of it is known.
+    # Some rules of lists and mappings apply whatever they contain; the others wait until everything is known.
     return (isinstance(value, str) or error.validator not in _STRUCTURAL) and holds(value, is_open)
 
 
 def holds(value: Any, is_open: Callable[[Any], bool]) -> bool:
-    """Return whether a value is open, or holds one that is."""
+    """Return whether a value is open, or contains one that is."""
     if isinstance(value, dict):
         return any(holds(part, is_open) for pair in value.items() for part in pair)
     if isinstance(value, list):
@@ -122,8 +122,8 @@ class _Violation:
 
     Attributes:
         keyword: the broken one.
-        rule: what it says.
-        schema: the part of the schema in which it stands.
+        rule: its value.
+        schema: the part of the schema that contains it.
         definitions: the ``$defs`` of the whole schema.
 
     """
@@ -161,9 +161,9 @@ def _problems_of(error: ValidationError, whole: Mapping[str, Any]) -> Iterator[S
 
 
 def _misfits_of_best(context: Sequence[ValidationError], whole: Mapping[str, Any]) -> list[SchemaProblem]:
-    """Return what is said of the one of several schemas that fits furthest down.
+    """Return the problems of the one of several schemas that matches furthest down.
 
-    Some errors say nothing, since another one of the same schema says it: then the next one is asked.
+    Some errors have no words, since another one of the same schema has them: then the next schema is used.
     """
     deepest_first = sorted(context, key=lambda each: len(each.absolute_path), reverse=True)
     return next(filter(None, (list(_problems_of(each, whole)) for each in deepest_first)), [])
@@ -206,7 +206,7 @@ def _required(violation: _Violation) -> Iterator[str]:
 
 
 def _misspelt(name: str, violation: _Violation) -> bool:
-    """Whether an unknown key beside it was probably meant: that one is reported, with this name."""
+    """Return whether an unknown key beside it was probably meant: that one is reported, with this name."""
     known = violation.described
     if violation.schema.get("additionalProperties") is not False:
         return False
@@ -231,7 +231,7 @@ def _enum(violation: _Violation) -> Iterator[str]:
     if isinstance(value, str):
         yield f"{quoted(value)} is not allowed here{did_you_mean(value, allowed)} {known}"
     elif not _is_of_type(value, violation.schema):
-        return  # which is said already
+        return  # which is reported already
     elif all(isinstance(each, str) for each in violation.rule):
         yield f"must be a word, not {given(value)} {known}"
     else:
@@ -243,7 +243,7 @@ def _is_of_type(value: Any, schema: Mapping[str, Any]) -> bool:
 
 
 def _is_choice_of_keys(rule: Any) -> bool:
-    """Whether each of several schemas asks for one key of its own and nothing else."""
+    """Return whether each of several schemas requires one key of its own and nothing else."""
     if not isinstance(rule, list) or not all(
         isinstance(each, Mapping) and each.keys() == {"required"} and len(each["required"]) == 1 for each in rule
     ):
@@ -256,7 +256,7 @@ def _one_of(violation: _Violation) -> Iterator[str]:
         yield "fits more than one of the things that are allowed here"
         return
     if not isinstance(violation.instance, Mapping):
-        # Each of the schemas lets it pass, since it has no keys; a `type` beside them has said so already.
+        # Each of the schemas accepts it, since it has no keys; a `type` beside them has reported it already.
         if _is_of_type(violation.instance, violation.schema):
             yield f"must be a mapping, not {given(violation.instance)}"
         return
