@@ -298,7 +298,7 @@ class Server:
         return ClientReload(sockets, successors).run()
 
     def _go_on(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Let a part of an old plan end in the background; the server's stop waits for it."""
+        """End a part of an old plan in the background; the server's stop waits for it."""
         task = unseen_task(coroutine)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)

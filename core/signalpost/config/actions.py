@@ -1,8 +1,8 @@
-"""The lists of actions of routes.yaml (``do``, ``connected``, ``disconnected``): what a step is, and what stands where.
+"""The lists of actions of routes.yaml (``do``, ``connected``, ``disconnected``): their steps, and where each may be.
 
-Which actions are built in, and what each takes, is declared where they are (`signalpost.actions.builtin`) and handed
-to whoever reads the file. Only what makes a list a program is known here: ``if``, ``for`` and ``stop``. A step of
-another name may be a plugin's action, which only the plan can tell; templates, too, are judged there.
+The built-in actions and their options are declared in `signalpost.actions.builtin` and passed to the reader of the
+file. Only the grammar of a list is defined here: ``if``, ``for`` and ``stop``. A step with another name may be a
+plugin's action, which only the plan can decide; templates are checked there, too.
 """
 
 import re
@@ -17,13 +17,13 @@ from signalpost.config.section import Section
 from signalpost.places import Keys
 from signalpost.words import given, quoted
 
-# Keys that belong to an action that stands beside them.
+# Keys that belong to an action beside them.
 _BESIDE: Mapping[str, tuple[str, ...]] = {"if": ("then", "else"), "for": ("do",)}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class Place(StrEnum):
-    """Where a list of actions stands, as people call it."""
+    """The place of a list of actions, in words for people."""
 
     SIGNAL = "a signal"
     CONNECTED = "connected"
@@ -38,17 +38,17 @@ NO_SENDER = "there is no client to whom it could be done (allowed in do and conn
 
 
 def _nothing(_step: Section, _place: Place) -> None:
-    """Find nothing more to check."""
+    """Do nothing: there is nothing more to check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRule:
-    """What an action asks of the file.
+    """What an action requires of the file.
 
     Attributes:
         schema: a JSON Schema of its options, part of that of the whole file.
-        places: where it may stand.
-        needs: why it may not stand elsewhere.
+        places: where it is allowed.
+        needs: why it is not allowed elsewhere.
         check: reports what the schema cannot.
 
     """
@@ -63,7 +63,7 @@ class StepReader:
     """Reads lists of actions.
 
     Args:
-        actions: those that are built in, by name.
+        actions: the built-in ones, by name.
 
     """
 
@@ -76,7 +76,7 @@ class StepReader:
         return tuple(step for step in read if step is not None)
 
     def steps_or_broadcast(self, section: Section, place: Place) -> tuple[StepConfig, ...]:
-        """Read ``do``, or ``broadcast``, which is short for a list of that action; on a route, of its answer, too."""
+        """Read ``do``, or ``broadcast``, which is short for a list of that action; on a route, also of its response."""
         broadcast = section.data.get("broadcast")
         if not isinstance(broadcast, dict):
             return self.steps(section, "do", place)
@@ -89,7 +89,7 @@ class StepReader:
         return (shorthand, StepConfig(section.keys, "respond", answer))
 
     def _step(self, step: Section, place: Place) -> StepConfig | None:
-        """Read one step; None if it cannot be told what it does."""
+        """Read one step; None if its action is unknown."""
         name = _name_of(step)
         if name is None:
             return None
@@ -126,7 +126,7 @@ def called(steps: tuple[StepConfig, ...]) -> Iterator[str]:
 
 
 def calls_in(value: Any) -> Iterator[str]:
-    """Yield the names of handlers that steps call anywhere in a value of the file, whatever else is wrong with it."""
+    """Yield the names of handlers that steps call anywhere in a value of the file, whatever other problems it has."""
     if isinstance(value, dict):
         name = value.get("call")
         if isinstance(name, str):
@@ -160,18 +160,18 @@ def _name_of(step: Section) -> str | None:
     return name
 
 
-# What the schema cannot say
+# What the schema cannot express
 
 
 def check_expression(options: Section, name: str) -> None:
-    """Report a text in place of a number, unless it is one expression, which gives one."""
+    """Report a text in place of a number, unless it is one expression, which returns one."""
     value = options.data.get(name)
     if isinstance(value, str) and not is_whole(value):
         options.problem(name, f"must be a whole number, or one expression that gives one, not {given(value)}")
 
 
 def name_fault(name: str) -> str:
-    """Return why templates cannot know something by a name; empty if they can."""
+    """Return why templates cannot use a name; empty if they can."""
     if _NAME.fullmatch(name):
         return ""
     return f"{quoted(name)} is no name for templates: use letters, digits and _, a letter first"
@@ -210,7 +210,7 @@ def _check_stop(step: Section, _place: Place) -> None:
 _GRAMMAR: Mapping[str, Callable[[Section, Place], None]] = {"if": _check_if, "for": _check_for, "stop": _check_stop}
 
 GRAMMAR = tuple(_GRAMMAR)
-"""The names of the steps that are no actions, but decide what is done."""
+"""The names of the steps that are not actions, but control which steps run."""
 
 
 # Texts with templates in them
@@ -219,12 +219,12 @@ _BRACES = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 
 
 def has_template(text: str) -> bool:
-    """Whether a text is rendered when a step is done."""
+    """Return whether a text is rendered when a step runs."""
     return "{{" in text or "{%" in text
 
 
 def templates_in(value: Any) -> Iterator[Keys]:
-    """Yield where a value, or a part of it, is a text with a template in it."""
+    """Yield the paths of all texts with a template, in a value or its parts."""
     if isinstance(value, str) and has_template(value):
         yield ()
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
@@ -233,7 +233,7 @@ def templates_in(value: Any) -> Iterator[Keys]:
 
 
 def split_key(key: str) -> tuple[str, ...]:
-    """Split a key of state at its dots, but for those in templates: ``names.{{ client.id }}`` is two parts."""
+    """Split a key of state at its dots, except those in templates: ``names.{{ client.id }}`` is two parts."""
     parts, start = [""], 0
     for match in _BRACES.finditer(key):
         first, *more = key[start : match.start()].split(".")

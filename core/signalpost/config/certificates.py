@@ -1,7 +1,7 @@
-"""Certificates of endpoints: read, judged, or made.
+"""Certificates of endpoints: read, checked, or generated.
 
-A certificate comes as pem (certificates and key in one file or in two, the key plain or under a passphrase), as
-pfx/p12 under a password, or is made at start (``self_signed: true``). Only files are read here; no sockets, no loop.
+A certificate is pem (certificates and key in one file or in two, the key plain or with a passphrase), pfx/p12 with a
+password, or generated at start (``self_signed: true``). Only files are read here; no sockets, no loop.
 """
 
 import hashlib
@@ -38,11 +38,11 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @dataclass(frozen=True, slots=True)
 class CertificateChain:
-    """What a TLS server shows and proves, as pem.
+    """The certificates and the key of a TLS server, as pem.
 
     Attributes:
-        chain: the server's certificate, then those that lead to its authority.
-        key: the private key of the first one, not encrypted: keep it in memory.
+        chain: the server's certificate, then those up to its authority.
+        key: the private key of the first one, not encrypted: never write it to disk.
 
     """
 
@@ -60,7 +60,7 @@ class _Material:
 
 
 def check_certificate(tls: TlsConfig, *, now: datetime | None = None) -> str | None:
-    """Return what is wrong with the certificate, key or password of an endpoint; None when they are good.
+    """Return what is wrong with the certificate, key or password of an endpoint; None if they are valid.
 
     Args:
         tls: names a certificate, unless it is self-signed. That the files exist is checked by the caller.
@@ -77,16 +77,16 @@ def check_certificate(tls: TlsConfig, *, now: datetime | None = None) -> str | N
 
 
 def load_certificate(tls: TlsConfig, hostnames: Iterable[str], *, now: datetime | None = None) -> CertificateChain:
-    """Read the certificate of an endpoint, or make one.
+    """Read the certificate of an endpoint, or generate one.
 
     Args:
-        tls: where it is, or that one is to be made.
-        hostnames: names and addresses that a self-signed certificate is for, beside those of the loopback.
+        tls: its files, or the setting to generate one.
+        hostnames: names and addresses for a self-signed certificate, besides those of the loopback.
         now: when a self-signed certificate begins (an hour before that, for clocks that differ), aware; None is the
             current time.
 
     Raises:
-        ValueError: it cannot be used; the text is that of `check_certificate`. Whether it is still valid is not asked.
+        ValueError: it cannot be used; the text is that of `check_certificate`. Its validity period is not checked.
 
     """
     if tls.self_signed:
@@ -98,7 +98,7 @@ def load_certificate(tls: TlsConfig, hostnames: Iterable[str], *, now: datetime 
 
 
 def certificate_digest(files: Iterable[Path]) -> str:
-    """Return a digest of what the files of a certificate hold; one that cannot be read holds nothing here."""
+    """Return a digest of the contents of a certificate's files; an unreadable file counts as empty."""
     found = hashlib.sha256()
     for file in files:
         with suppress(OSError):
@@ -116,7 +116,7 @@ def _as_pem(certificates: Sequence[x509.Certificate], key: PrivateKey) -> Certif
 
 
 def _read(tls: TlsConfig) -> _Material:
-    """Read certificate and key and see that they belong together.
+    """Read certificate and key and check that they belong together.
 
     Raises:
         ValueError: says what is wrong with which file.
@@ -155,7 +155,7 @@ def _read_pem(file: Path, data: bytes, key_file: Path | None, password: bytes | 
 
 
 def _read_key(file: Path, block: bytes, password: bytes | None) -> object:
-    """Read a pem block with a private key. A passphrase that is not needed is left unused, as OpenSSL does."""
+    """Read a pem block with a private key. A passphrase that is not needed is ignored, as in OpenSSL."""
     encrypted = b"ENCRYPTED" in block
     if encrypted and password is None:
         raise ValueError(f"the key in {file} needs a passphrase; give it as password")
@@ -198,7 +198,7 @@ def _open_pfx(
 
 
 def _looks_like_pfx(data: bytes) -> bool:
-    """Whether data begins as a PFX does: a DER sequence whose first part is the integer 3 (RFC 7292 section 4)."""
+    """Return whether data begins like a PFX: a DER sequence whose first part is the integer 3 (RFC 7292 section 4)."""
     return data[:1] == b"\x30" and b"\x02\x01\x03" in data[2:9]
 
 
@@ -211,9 +211,9 @@ def _is_der_certificate(data: bytes) -> bool:
 
 
 def _usable(key: object, file: Path) -> PrivateKey:
-    """See that TLS can use a key of this kind and size."""
+    """Check that TLS can use a key of this kind and size."""
     if not isinstance(key, PrivateKey):
-        # A wrong kind of key is no wrong type of argument: the caller takes ValueError for whatever a file may hold.
+        # A wrong kind of key is not a wrong argument type: the caller expects ValueError for any content of a file.
         raise ValueError(f"the key in {file} is of a kind that TLS cannot use; use an RSA, EC or Ed25519 key")  # noqa: TRY004
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _RSA_BITS:
         raise ValueError(f"the key in {file} has {key.key_size} bits; RSA needs at least {_RSA_BITS}")
@@ -221,7 +221,7 @@ def _usable(key: object, file: Path) -> PrivateKey:
 
 
 def _check_key(material: _Material) -> None:
-    """See that the key belongs to the first certificate."""
+    """Check that the key belongs to the first certificate."""
     ours = _public_bytes(material.key.public_key())
     positions = [
         number
@@ -241,7 +241,7 @@ def _public_bytes(key: PublicKeyTypes) -> bytes:
 
 
 def _check_validity(material: _Material, now: datetime) -> None:
-    """See that no certificate of the chain has expired or is yet to begin."""
+    """Check that no certificate of the chain has expired or is not valid yet."""
     for number, certificate in enumerate(material.certificates):
         which = "the certificate" if number == 0 else f"certificate {number + 1} of the chain"
         if now > certificate.not_valid_after_utc:
@@ -255,7 +255,7 @@ def _day(moment: datetime) -> str:
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, hostnames: Iterable[str], now: datetime) -> x509.Certificate:
-    """Make a certificate for this machine's names, signed by itself (RFC 5280 section 4.2 for its extensions)."""
+    """Generate a certificate for this machine's names, self-signed (RFC 5280 section 4.2 for its extensions)."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "signalpost (self-signed)")])
     public = key.public_key()
     return (
@@ -290,14 +290,14 @@ _DIGITAL_SIGNATURE = x509.KeyUsage(
 
 
 def _general_names(hostnames: Iterable[str]) -> list[x509.GeneralName]:
-    """Bring host names and addresses to the form of a certificate, each once; wildcards and impossible names go."""
+    """Convert host names and addresses for a certificate, each once; wildcards and impossible names are omitted."""
     names = (_general_name(hostname) for hostname in hostnames if hostname not in _WILDCARDS)
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def _general_name(hostname: str) -> x509.GeneralName | None:
     try:
-        return x509.IPAddress(ip_address(hostname.partition("%")[0]))  # an IPv6 zone means nothing to others
+        return x509.IPAddress(ip_address(hostname.partition("%")[0]))  # an IPv6 zone has no meaning for others
     except ValueError:
         pass
     try:

@@ -1,4 +1,4 @@
-"""The HTTP routes of routes.yaml, each for itself and beside each other."""
+"""The HTTP routes of routes.yaml, each alone and together with the others."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
     methods = _methods(section)
     headers = read_headers(section)
     if view is not None:
-        text = check_template(view, folder, additions=None)  # the plan knows the plugins, and looks again
+        text = check_template(view, folder, additions=None)  # the plan knows the plugins, and checks again
         if text is not None:
             section.problem("view", text)
     for name in ("query", "params"):
@@ -67,7 +67,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
 
 
 def _check_params(section: Section, path: PathPattern, params: SchemaConfig | None) -> None:
-    """Report what a schema for parameters says of some that the path has not: it would mean nothing, or nobody."""
+    """Report parameters in a schema that the path does not have: they have no effect, or reject every request."""
     known = [parameter.name for parameter in path.parameters]
     if not known:
         section.problem("params", f"the path {path} has no parameters", of_key=True)
@@ -94,7 +94,7 @@ def _check_paths(routes: Sequence[tuple[Section, RouteConfig]]) -> None:
     by_identity: dict[str, list[RouteConfig]] = {}
     for section, route in routes:
         identity = route.path.identity(ignore_case=False)
-        if "static" in section:  # it answers for all that is below its path, as a final <name:path> does
+        if "static" in section:  # it answers all paths below its own, as a final <name:path> does
             identity = f"{identity.rstrip('/')}/<path>"
         earlier = by_identity.setdefault(identity, [])
         for other in earlier:
@@ -107,5 +107,5 @@ def _check_paths(routes: Sequence[tuple[Section, RouteConfig]]) -> None:
 
 
 def share_endpoint(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two routes or two signals are served by one endpoint; no name at all means every endpoint."""
+    """Return whether two routes or two signals share an endpoint; no name at all means every endpoint."""
     return not one or not other or not set(one).isdisjoint(other)

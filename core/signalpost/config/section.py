@@ -1,7 +1,7 @@
 """A mapping of routes.yaml, read key by key.
 
-The routes schema has judged types and names before, so whatever is missing or of the wrong type is reported already:
-here it counts as not given, and everything else can still be judged.
+The routes schema has checked types and names before, so missing values and wrong types are reported already: here they
+count as not given, and everything else can still be checked.
 """
 
 import os
@@ -30,11 +30,11 @@ def _plain_fields(config: type) -> tuple[tuple[str, type], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A mapping at its place.
+    """A mapping with its place.
 
     Attributes:
         keys: the path to it.
-        data: as the file holds it.
+        data: as in the file.
 
     """
 
@@ -46,12 +46,12 @@ class Section:
         return name in self.data
 
     def problem(self, name: str | None, text: str, *, of_key: bool = False) -> None:
-        """Note a problem about the value of a key (or about the key), or about the whole mapping."""
+        """Report a problem about the value of a key (or about the key), or about the whole mapping."""
         keys = self.keys if name is None else (*self.keys, name)
         self.report.add(keys, text, of_key=of_key)
 
     def place(self, *names: str) -> str:
-        """Name where a value stands: ``routes.yaml:14``."""
+        """Return the place of a value: ``routes.yaml:14``."""
         return self.report.source.place((*self.keys, *names))
 
     def text(self, name: str) -> str | None:
@@ -89,7 +89,7 @@ class Section:
         return choices(value) if isinstance(value, str) and value in set(choices) else default
 
     def plain(self, config: type) -> dict[str, Any]:
-        """Return what a dataclass takes as the file has it: the fields that are text, a whole number or a switch."""
+        """Return arguments for a dataclass as in the file: the fields that are text, a whole number or a switch."""
         found: dict[str, Any] = {}
         for name, kind in _plain_fields(config):
             value = self.data.get(name)
@@ -137,7 +137,7 @@ class Section:
 
 
 def check_names(sections: Iterable[Section], what: str) -> None:
-    """Report each name that one before has, too."""
+    """Report each name that an earlier one has, too."""
     places: dict[str, str] = {}
     for section in sections:
         name = section.text("name")
@@ -172,7 +172,7 @@ def _find(section: Section, name: str, folder: Path, kind: str) -> Path | None:
 
 
 def _fault(text: str, path: Path, folder: Path, kind: str) -> str:
-    """Return what is wrong with a path: nothing is there, something else is, or it is not ours to read."""
+    """Return what is wrong with a path: it does not exist, is of the wrong kind, or is not readable."""
     is_kind, other, is_other = (is_file, "folder", is_folder) if kind == "file" else (is_folder, "file", is_file)
     if "\0" in str(path):
         return "a file's name has no null characters"

@@ -1,4 +1,4 @@
-"""The signals of routes.yaml, each for itself and beside each other."""
+"""The signals of routes.yaml, each alone and together with the others."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from signalpost.paths import PathPattern
 from signalpost.units import parse_duration, parse_size
 
 NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-"""What cannot be in a token (RFC 9110 section 5.6.2)."""
+"""A character that a token must not contain (RFC 9110 section 5.6.2)."""
 
 _WISHES = {requested.value: requested for requested in RequestedTarget}
 

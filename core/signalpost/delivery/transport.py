@@ -48,7 +48,7 @@ class RecordingTransport:
         self._closing = False
 
     def write(self, data: Buffer) -> None:
-        """Keep what is written."""
+        """Store what is written."""
         self.written += data
 
     def get_write_buffer_size(self) -> int:

@@ -292,7 +292,7 @@ class Session:
         return True
 
     def _vetoed(self, veto: Veto, ref: Ref | None) -> None:
-        """Tell the sender why its message was dropped, if the plugin's veto has a code."""
+        """Report to the sender why its message was dropped, if the plugin's veto has a code."""
         if veto.code:
             self._reject(ClientError(veto.code, veto.detail, veto.pointer), ref)
 

@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
         self.suspended = False
 
     def begin(self, session: Session, early: bytes) -> None:
-        """Take over the transport, whose 101 has been written.
+        """Use the transport, to which the 101 has been written, from now on.
 
         Args:
             session: that receives its messages.

@@ -229,7 +229,7 @@ _SPECIAL_KINDS = {"*": "alias", "&": "anchor"}
 
 
 def explain(error: Exception, text: str, offset: int, document: int) -> TextProblem:
-    """Say in words for whoever wrote `text` what PyYAML could not read in a document, having come to `offset`."""
+    """Return what PyYAML could not read in a document, in words for the author of `text`; the parser is at `offset`."""
     if isinstance(error, yaml.MarkedYAMLError):
         return _explain_marked(error, text, document)
     span = Span(offset, offset + 1, document)
