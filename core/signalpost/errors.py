@@ -3,13 +3,13 @@
 ::
 
     SignalpostError
-    ├── OperatorError            whoever runs the server can mend it
+    ├── OperatorError            the operator of the server can fix it
     │   ├── ConfigError          routes.yaml: every problem at once, each with its place
     │   ├── ListenError          an address, a port or a certificate that cannot be used
     │   ├── StateFileError       the file of the state cannot be used
     │   ├── StateFullError       the state holds as much as it may
     │   └── StepFailedError      a step of a `do` list that failed while the server runs
-    ├── PluginError              the author of a plugin can mend it
+    ├── PluginError              the author of a plugin can fix it
     └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
 
 An error carries data; its text is for the person who must act.

@@ -1,8 +1,8 @@
 """The folder ``.signalpost`` beside a routes.yaml, where commands leave files of their own.
 
-Whoever may write beside routes.yaml must not be able to have a server, which may run as root, overwrite another file:
-so neither the folder nor a file in it is followed if it is a symbolic link, and files are made under names that nobody
-can have taken.
+A user who may write beside routes.yaml must not be able to make a server, which may run as root, overwrite another
+file. So symbolic links are not followed, for the folder and its files, and new files have names that cannot exist
+already.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import BinaryIO
 from signalpost.config.exposure import RECORDS_FOLDER
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without waiting for somebody to write, where a pipe stands.
+# Without waiting for a writer, in case of a pipe.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

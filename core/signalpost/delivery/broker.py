@@ -15,7 +15,7 @@ class Broker(Protocol):
 
     @property
     def alone(self) -> bool:
-        """Whether there is no other process: else clients may be there whom nobody here knows."""
+        """Whether there is no other process; else there may be clients that are unknown here."""
 
     def publish(self, publication: Publication) -> Receipt:
         """Publish without waiting; return what happened to it here, as far as that is known."""

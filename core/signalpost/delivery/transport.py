@@ -41,7 +41,7 @@ class Transport(Protocol):
 
 
 class RecordingTransport:
-    """The transport of a client that nobody is connected to: it keeps what is written."""
+    """The transport of a simulated client: it stores what is written."""
 
     def __init__(self) -> None:
         self.written = bytearray()

@@ -3,7 +3,7 @@
 A folder is served with these rules, each of which answers 404 to reveal nothing about what exists:
 
 * Segments are decoded once. One that holds a slash, a backslash or a NUL, or that begins with a dot (so ``.`` and
-  ``..`` too) is refused; ``.well-known`` (RFC 8615) is the exception.
+  ``..`` too) is rejected; ``.well-known`` (RFC 8615) is the exception.
 * Symbolic links are followed, and what they lead to must be in the folder and may not be hidden either.
 * What is private (`signalpost.http.private`) is not sent, by whatever name.
 * Only regular files are sent. For a folder its ``index.html`` is sent, if there is one; folders are never listed.

@@ -65,13 +65,13 @@ class Rejection:
 
 
 UNEXPLAINED: Final = Rejection("", "does not match the schema")
-"""The engine refuses an instance without naming a place."""
+"""The engine rejects an instance without a place."""
 
 TOO_DEEP: Final = Rejection("", "does not match the schema, and is nested too deeply to say where")
 """An instance is nested deeper than the engine can explain."""
 
 TOO_LARGE: Final = Rejection("", "does not match the schema, and is too large to say where")
-"""An instance is too large to look for the place of its rejection."""
+"""An instance is too large to search for the place of the mismatch."""
 
 
 def too_costly(most: int | None = None) -> Rejection:

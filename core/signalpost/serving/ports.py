@@ -117,7 +117,7 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
                 path = group[0].socket
                 mode = next((endpoint.mode for endpoint in group if endpoint.mode is not None), None)
                 if mode is not None:
-                    with contextlib.suppress(OSError):  # it is ours, unless somebody has just deleted it
+                    with contextlib.suppress(OSError):  # it is ours, unless it has just been deleted
                         os.chmod(path, mode)  # noqa: PTH101 - as os.stat
                 port, file = (0, _identity(path)) if path else (sock.getsockname()[1], None)
                 ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key, file))

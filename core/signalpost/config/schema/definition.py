@@ -109,7 +109,7 @@ def compose_schema(
 
     Args:
         built_in: the schema of the options of each built-in action, by name.
-        actions: what plugins add to the steps of ``do``: by name the schema of the options, sound by
+        actions: plugins' additions to the steps of ``do``: by name the schema of the options, valid by
             `part_faults`. With them a step of another name is wrong; without them it
             may be one of a plugin that is not known here.
         settings: by plugin, the schema of its settings.
