@@ -55,8 +55,8 @@ ACTION = BuiltIn(
     schema=option(
         "Append",
         (
-            "Puts an item at the end of a list in the state, which is made if it is not there, and takes "
-            "out the first ones of more than keep."
+            "Puts an item at the end of a list in the state, and makes the list if it is missing. Removes the "
+            "first items beyond keep."
         ),
         "object",
         additionalProperties=False,
@@ -64,7 +64,7 @@ ACTION = BuiltIn(
         properties={
             "to": option(
                 "To",
-                "Where the list stands in the state: a key as those of set are.",
+                "Where the list is in the state: a key as in set.",
                 "string",
                 minLength=1,
                 examples=["history.{{ params.room }}"],
@@ -72,7 +72,7 @@ ACTION = BuiltIn(
             "value": option("Value", "The item.", examples=["{{ message }}"]),
             "keep": option(
                 "Items to keep",
-                "How many items the list has at most.",
+                "The most items in the list.",
                 "integer",
                 minimum=1,
                 maximum=1000,

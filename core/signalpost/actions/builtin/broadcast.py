@@ -51,10 +51,10 @@ ACTION = BuiltIn(
     schema=option(
         "Broadcast",
         (
-            "Sends a value to clients. Of path, group and client, those given must all fit a client; with "
-            "none of them, and without to, it goes where the client's message asks, or else to everyone. "
-            "Every option may hold templates; a path, group or client that comes out empty or null is a "
-            "failure, never everyone."
+            "Sends a value to clients. A client must match all that is given of path, group and client. Without "
+            "these, and without to, it goes where the client's message asks, or else to everyone. Every "
+            "option may hold templates. A path, group or client that renders to empty or null is an error, "
+            "never everyone."
         ),
         "object",
         additionalProperties=False,
@@ -62,15 +62,15 @@ ACTION = BuiltIn(
         properties={
             "value": option(
                 "Value",
-                "Text goes out as it is, anything else as compact JSON; null and empty text send nothing.",
+                "Text is sent unchanged, anything else as compact JSON. null and empty text send nothing.",
                 examples=[{"ResponseTimes": [123, 101, 104]}, "hello", "{{ message }}"],
             ),
             "to": option(
                 "To everyone, to the others, or to the sender",
                 (
-                    "Stands in place of path, group and client, and of what the client's message asks for; others "
-                    "leaves the sender out, of everyone or of those that path, group and client reach. Without it, "
-                    "those hold."
+                    "Replaces path, group and client, and what the client's message asks for. others excludes the "
+                    "sender, from everyone or from those that path, group and client match. Without it, "
+                    "those apply."
                 ),
                 "string",
                 enum=["everyone", "others", "sender"],
@@ -78,21 +78,21 @@ ACTION = BuiltIn(
             ),
             "path": option(
                 "To a path",
-                "Only to clients connected on this path. Without it, wherever they are connected.",
+                "Only to clients connected on this path. Without it, on any path.",
                 "string",
                 pattern="^(/|.*[{][{%])",
                 examples=["/response-times", "{{ path }}", "/rooms/{{ data.room }}"],
             ),
             "group": option(
                 "To a group",
-                "Only to clients of this group. Without it, whatever groups they have.",
+                "Only to clients of this group. Without it, of any groups.",
                 "string",
                 minLength=1,
                 examples=["admins"],
             ),
             "client": option(
                 "To a client",
-                "Only to the client of this id. Without it, whatever their ids.",
+                "Only to the client with this id. Without it, with any id.",
                 "string",
                 minLength=1,
                 examples=["b1946ac92492d234", "{{ data.clientId }}"],

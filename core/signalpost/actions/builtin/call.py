@@ -27,8 +27,8 @@ ACTION = BuiltIn(
     schema=option(
         "Call",
         (
-            "Calls a plugin's handler with the event, and waits for it. On a route, what it returns is the "
-            "answer, as long as no respond follows."
+            "Calls a plugin's handler with the event, and waits for it. On a route, its return value is the "
+            "answer, unless a respond follows."
         ),
         "string",
         minLength=1,

@@ -39,18 +39,18 @@ def _close(run: Run, options: Mapping[str, Any]) -> None:
 ACTION = BuiltIn(
     schema=option(
         "Close",
-        "Closes the sender's connection; {} is every default.",
+        "Closes the sender's connection. {} is every default.",
         "object",
         additionalProperties=False,
         properties={
             "code": option(
                 "Code",
-                "Of the close frame (RFC 6455 section 7.4); 4000 to 4999 are the app's own.",
+                "Of the close frame (RFC 6455 section 7.4). 4000 to 4999 are for apps.",
                 ["integer", "string"],
                 default=_KICKED,
                 examples=[4009, "{{ data.code }}"],
             ),
-            "reason": option("Reason", "For people; cut to 123 bytes.", "string", default="", examples=["Be polite"]),
+            "reason": option("Reason", "For people. Cut to 123 bytes.", "string", default="", examples=["Be polite"]),
         },
         examples=[{"reason": "Be polite"}],
     ),

@@ -9,4 +9,4 @@ def _leave(client: Any, group: str) -> None:
     client.leave(group)
 
 
-ACTION = membership("leave", "Leave", "Takes the sender out of a group, or out of each of a list", ["admins"], _leave)
+ACTION = membership("leave", "Leave", "Removes the sender from a group, or from each of a list", ["admins"], _leave)

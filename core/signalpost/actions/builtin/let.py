@@ -23,9 +23,8 @@ ACTION = BuiltIn(
     schema=option(
         "Let",
         (
-            "Gives values names, which templates of the steps behind it know, up to the end of the list "
-            "that it stands in. Of a name that stands before already, it changes the value, for the lists "
-            "around it, too."
+            "Names values for the templates of the steps after it, up to the end of its list. If the name "
+            "exists already, its value changes, for the lists around it, too."
         ),
         "object",
         minProperties=1,

@@ -54,7 +54,7 @@ ACTION = BuiltIn(
             ),
             "level": option(
                 "Level",
-                "How much it matters. debug is shown with --log-level debug only, the others always.",
+                "How important it is. debug is shown only with --log-level debug, the others always.",
                 "string",
                 enum=["debug", "info", "warning", "error"],
                 default="info",

@@ -16,14 +16,14 @@ def _reply(run: Run, options: Mapping[str, Any]) -> Receipt:
 ACTION = BuiltIn(
     schema=option(
         "Reply",
-        "Sends a value to the sender alone.",
+        "Sends a value only to the sender.",
         "object",
         additionalProperties=False,
         required=["value"],
         properties={
             "value": option(
                 "Value",
-                "Text goes out as it is, anything else as compact JSON; null and empty text send nothing.",
+                "Text is sent unchanged, anything else as compact JSON. null and empty text send nothing.",
                 examples=["You are {{ client.id }}"],
             )
         },

@@ -150,7 +150,7 @@ ACTION = BuiltIn(
         "Respond",
         (
             "On a route: answers the request, when all steps are done. At most one of json, text, html and "
-            "redirect; without any, the answer has no body. The last respond counts; a route without one "
+            "redirect. Without any, the answer has no body. The last respond counts. A route without one "
             "answers 204."
         ),
         "object",
@@ -166,31 +166,31 @@ ACTION = BuiltIn(
             ),
             "json": option(
                 "JSON",
-                "Any value. Without it, text, html or redirect says what is answered.",
+                "Any value. Without it, text, html or redirect is the answer.",
                 examples=[{"sent": True}],
             ),
             "text": option(
                 "Text",
-                "Plain text. Without it, json, html or redirect says what is answered.",
+                "Plain text. Without it, json, html or redirect is the answer.",
                 "string",
                 examples=["Thank you, {{ data.name }}."],
             ),
             "html": option(
                 "HTML",
-                ("HTML; what templates put in is escaped. Without it, json, text or redirect says what is answered."),
+                "HTML. Values from templates are escaped. Without it, json, text or redirect is the answer.",
                 "string",
                 examples=["<p>Thank you, {{ data.name }}.</p>"],
             ),
             "redirect": option(
                 "Redirect",
-                "The address to go to. Without it, json, text or html says what is answered.",
+                "The address to go to. Without it, json, text or html is the answer.",
                 "string",
                 minLength=1,
                 examples=["/thanks"],
             ),
             "headers": option(
                 "Headers",
-                "Further headers, by name. A list is a header several times, as of Set-Cookie.",
+                "Further headers, by name. A list repeats a header, such as Set-Cookie.",
                 "object",
                 default={},
                 additionalProperties={"type": ["string", "array"], "items": {"type": "string"}},

@@ -48,8 +48,8 @@ ACTION = BuiltIn(
         "Set",
         (
             "Puts values into the state that all actions and handlers share. A dot in a key goes into a "
-            "mapping, which is made if it is not there; dots of what a template gives do not count. null "
-            "takes out."
+            "mapping, which is made if it is missing. Dots in a template's result do not count. null "
+            "removes."
         ),
         "object",
         examples=[{"count": "{{ state.count | default(0) + 1 }}", "names.{{ client.id }}": "{{ message }}"}],

@@ -43,12 +43,11 @@ ACTION = BuiltIn(
     schema=option(
         "Wait",
         (
-            "Waits: a number and a unit (ms, s, m), or a number of seconds, or an expression that gives "
-            "either; all waits of one run take a minute at most, of which each takes 30 ms at least. When "
-            "the client goes meanwhile, the rest is not done, but in disconnected. Meanwhile others have "
-            "their turn, so that what stands in the state may be another; the run has a place of "
-            "limits.handlers, as a handler has. On a signal, all its lists then take turns, as those with "
-            "call do."
+            "Waits: a number and a unit (ms, s, m), or a number of seconds, or an expression that returns "
+            "either. All waits of one run take at most a minute, and each counts at least 30 ms. If the "
+            "client leaves meanwhile, the rest is not done, except in disconnected. Other lists run "
+            "meanwhile and may change the state. The run counts in limits.handlers, as a handler does. On "
+            "a signal, all its lists then take turns, as with call."
         ),
         ["string", "number"],
         minLength=1,
