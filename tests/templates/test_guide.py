@@ -33,7 +33,7 @@ def test_the_guide_of_templates_has_examples():
 
 
 def test_the_scope_of_the_examples_is_told():
-    assert f"`data` being `{json.dumps(SCOPE['data'])}`" in GUIDE
+    assert f"`data` is `{json.dumps(SCOPE['data'])}`" in GUIDE
 
 
 def test_every_filter_is_named_and_no_other(compiler):
