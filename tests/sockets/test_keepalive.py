@@ -21,14 +21,14 @@ class Watched:
         self.confirmed = None
         self.pings = []
         self.given_up = []
-        keepalive._connections.add(self)
+        keepalive.connections.add(self)
 
     def ping(self):
         self.pings.append(self._clock.now - 1_000)
 
     def give_up(self):
         self.given_up.append(self._clock.now - 1_000)
-        self._keepalive._connections.discard(self)  # the connection is lost
+        self._keepalive.connections.discard(self)  # the connection is lost
 
     def hear(self):
         """Get bytes, as `Connection.data_received` does."""

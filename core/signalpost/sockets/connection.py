@@ -103,7 +103,6 @@ class Connection(asyncio.Protocol):
         transport: to which the 101 is about to be written.
         node: that the client belongs to.
         keepalive: that watches the connection.
-        registry: of all open connections; contains this one from `begin` until it is over.
         reader: of its frames.
         allowance: what the client may send; None is no limit.
         clockwork: of the loop.
@@ -119,7 +118,6 @@ class Connection(asyncio.Protocol):
         "_allowance",
         "_client",
         "_clockwork",
-        "_ended",
         "_hub",
         "_inbound",
         "_keepalive",
@@ -130,7 +128,6 @@ class Connection(asyncio.Protocol):
         "_pinned",
         "_reader",
         "_reads_on",
-        "_registry",
         "_sends",
         "_session",
         "_stage",
@@ -151,7 +148,6 @@ class Connection(asyncio.Protocol):
         transport: asyncio.Transport,
         node: Node,
         keepalive: Keepalive,
-        registry: "set[Connection]",
         reader: FrameReader,
         *,
         allowance: Allowance | None,
@@ -161,7 +157,6 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._node = node
         self._keepalive = keepalive
-        self._registry = registry
         self._reader = reader
         self._allowance = allowance
         self._clockwork = clockwork
@@ -171,7 +166,6 @@ class Connection(asyncio.Protocol):
         self._session: Session
         self._hub: Hub
         self._unhandled: deque[Received] | None = None  # frames already read; they wait for the end of all pauses
-        self._ended = False  # the client's close frame has been handled
         self._unhandled_size = 0  # bytes of memory that they used when they began to wait
         self._pauses = 0
         self._pinned = 0  # bytes noted for this connection in the account
@@ -203,7 +197,7 @@ class Connection(asyncio.Protocol):
         if not self._transport.get_extra_info("ssl_object"):
             # Call back at once when bytes are held back, and again only when all of them are gone.
             self._transport.set_write_buffer_limits(high=0, low=0)
-        self._registry.add(self)
+        self._keepalive.connections.add(self)
         self._node.welcome(session)
         if not self._stopped:
             # Sanic stops reading when 64 KiB arrive behind a request, and never resumes here.
@@ -383,7 +377,7 @@ class Connection(asyncio.Protocol):
         if self._hub.strain is not None:
             self._hub.strain.release(self)
         self._inbound.release(self)
-        self._registry.discard(self)
+        self._keepalive.connections.discard(self)
         self._hub.forget(client)
         session.disconnected(client.close_code)
         # Release the last message and this object now: neither waits for the garbage collector.
@@ -438,7 +432,7 @@ class Connection(asyncio.Protocol):
 
     def _keep_unhandled(self, frames: Iterable[Received]) -> None:
         """Store frames that a pause has left over, unless the client's messages are not handled any more."""
-        if not self._ended and (self._stage is _HERE or self._client.heeded):
+        if self._stage is _HERE or self._client.heeded:
             unhandled = deque(frames)
             if unhandled:
                 self._unhandled = unhandled
@@ -454,8 +448,7 @@ class Connection(asyncio.Protocol):
                 self._client.close(_code_of(payload))
                 self._client.finish()
             self._client.heed(None)
-            self._ended = True  # what a peer sends behind its close frame is ignored
-        return self._ended
+        return opcode == _CLOSE  # what a peer sends behind its close frame is not used
 
     def _fail(self) -> None:
         """Fail the connection (RFC 6455 section 7.1.7); what still arrives is not read any more."""

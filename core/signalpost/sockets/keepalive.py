@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import select
-from collections.abc import Callable, Collection
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from signalpost.config.model import KeepaliveConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
@@ -69,12 +69,12 @@ class Keepalive:
     def __init__(
         self,
         hub: Hub,
-        connections: Collection[Watched],
+        connections: set[Any],
         clock: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
     ) -> None:
         self._hub = hub
-        self._connections = connections
+        self.connections = connections
         self._clock = clock
         self._call_later = call_later
         self._handle: asyncio.TimerHandle | None = None
@@ -109,7 +109,7 @@ class Keepalive:
         silent_since = now - self.shortest
         before, self._slow = self._slow, {}
         # The scan is one attribute per connection: at 10,000 of them well below a millisecond.
-        for connection in [c for c in self._connections if c.heard_at <= silent_since or c.pinged_at]:
+        for connection in [c for c in self.connections if c.heard_at <= silent_since or c.pinged_at]:
             if connection.suspended:
                 continue
             had, pace = before.get(connection), connection.pace

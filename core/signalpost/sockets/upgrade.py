@@ -233,7 +233,6 @@ class Upgrader:
             transport,
             node,
             services.keepalive,
-            services.connections,
             FrameReader(limits.message, None if agreement is None else Inflater(agreement)),
             allowance=allowance_of(pace_of(limits), loop.time),
             clockwork=Clockwork(loop.call_soon, loop.call_later),
