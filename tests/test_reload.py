@@ -251,7 +251,7 @@ async def test_the_limit_of_the_state_changes_with_the_plan_and_its_file_with_th
         assert "handler-failed" in await ask(client, "x" * 50)
         changes = await app.reload(text.replace("a.db, limit: 50B", "b.db, limit: 1KiB"))
         assert changes.changes.settings == ("state.file", "state.limit")
-        assert changes.notes == ("state.file: the state is kept where it was until the server is restarted",)
+        assert changes.notes == ("state.file: the state stays where it was until the server restarts",)
         assert await ask(client, "x" * 50) == "kept"
         await app.reload(text.replace("limit: 50B", "forget: [kept]"))
         assert await ask(client, "y") == "kept"

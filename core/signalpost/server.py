@@ -314,7 +314,7 @@ class Server:
         """Shut the plugins of an old plan down, once nothing under way may need them."""
         plugins, work, patience = old.plugins, old.work, old.limits.drain
         if not await work.over(patience):
-            LOG.warning("plugins of before the reload are shut down while %d runs of theirs go on", work.open)
+            LOG.warning("old plugins are shut down after a reload while %d of their runs go on", work.open)
         self._replaced.remove(work)
         await plugins.finish_spawned(patience)
         await plugins.stop()

@@ -50,7 +50,7 @@ async def test_templates_of_all_kinds_read_constants_and_a_text_in_a_constant_is
 
 def test_what_looks_like_a_template_in_a_constant_is_noted(folder):
     (note,) = (note for note in load_app(APP, folder).notes if "no template" in note)
-    assert note.endswith(": constants.text is text as it stands here: no template is rendered in it")
+    assert note.endswith(": constants.text is plain text: no template is rendered here")
 
 
 async def test_a_secret_is_compared_without_lying_in_the_state(folder):

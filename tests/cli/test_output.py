@@ -168,7 +168,7 @@ class TestWhereItListens:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            (("--port", "65535"), '--port 65535: the endpoint "live" would have port 65536, as far from that of "web"'),
+            (("--port", "65535"), '--port 65535: the endpoint "live" would have port 65536, as far from "web"'),
             (("--port", "65536"), "65536 is not in the range 0<=x<=65535"),
             (("--port", "web"), "'web' is not a valid integer range"),
             (("--host", "http://localhost"), "is a URL; an address is only its host"),
@@ -215,8 +215,8 @@ class TestWhereItListens:
         result = signalpost("run", *asked)
         assert result.exit_code == 1
         assert result.stderr == (
-            f"signalpost: {' '.join(asked)}: every endpoint of routes.yaml is at a Unix socket, which has neither host "
-            "nor port: give one an address and a port there\n"
+            f"signalpost: {' '.join(asked)}: every endpoint of routes.yaml is a Unix socket, which has no host "
+            "and no port: give one an address and a port there\n"
         )
 
 

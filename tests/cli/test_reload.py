@@ -129,7 +129,7 @@ def test_a_job_that_a_plugin_runs_again_when_the_file_names_it_no_more_is_told_o
     assert server.process.stdout.readline() == "reloaded: +1 schedule, -1 schedule\n"
     note = server.process.stdout.readline()
     assert note == (
-        'note: plugin night runs the job "nightly" by itself again, since the file names its handler no more; to stop '
+        'note: plugin night runs the job "nightly" by itself again, as the file no longer names its handler; to stop '
         "that, write handlers: {nightly: off}\n"
     )
     assert server.end(signal.SIGTERM) == (0, "", "")
@@ -238,7 +238,7 @@ def test_what_lasts_is_printed_and_plan_compares_with_what_was_reloaded(app, run
     (app / "routes.yaml").write_text(new.replace("rebroadcast: sender, ", "rebroadcast: sender, handler: ask, "))
     out = server.process.stdout
     assert out.readline() == "reloaded: ~1 endpoint, ~1 signal\n"
-    assert out.readline().startswith("note: endpoint live: compression is agreed when a client connects")
+    assert out.readline().startswith("note: endpoint live: compression is negotiated when a client connects")
     assert "nothing would change" in signalpost("plan").output
 
 

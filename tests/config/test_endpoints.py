@@ -198,7 +198,7 @@ def test_an_origin_that_is_none(text, says):
         ("hosts: ['https://app.example.com/x']", 'is a URL; a host is only its name: write "app.example.com"'),
         ("hosts: ['app.example.com:8090']", 'holds a port; a host is only its name: write "app.example.com"'),
         ("hosts: ['*.example.com:80']", 'write "*.example.com"'),
-        ("hosts: ['*']", '"*" would answer every name'),
+        ("hosts: ['*']", '"*" would accept every name'),
         ("hosts: ['*.*.example.com']", "is no host name"),
         ("hosts: ['app.*.com']", "is no host name"),
         ("hosts: [a, 127.0.0.1]", 'hosts[1]: "127.0.0.1": IP addresses are always answered; leave it out'),

@@ -45,17 +45,17 @@ def test_an_outbox_holds_no_more_than_all_of_them_together(tmp_path: Path, limit
 
 
 TOO_SMALL = (
-    "limits.outboxes: {} for all clients together is less than one message may have ({}), and whoever is sent such a "
-    "one would be dropped; allow at least {} here, or at most {} there"
+    "limits.outboxes: {} for all clients together is less than the largest message ({}), whose receivers would be "
+    "dropped; allow at least {} here, or at most {} there"
 )
 TOO_LARGE = (
-    "{} for one client is more than {} for all together (routes.yaml:{}, limits.outboxes): it would be dropped before "
-    "as much waits, whatever its policy; allow less here, or more there"
+    "{} for one client is more than {} for all together (routes.yaml:{}, limits.outboxes): the client is dropped "
+    "earlier, whatever its policy; allow less here, or more there"
 )
 
 INBOUND = (
-    "limits.inbound: {} for all clients together is less than one message may have ({}), and such a one could never "
-    "come; allow at least {} here, or at most {} there"
+    "limits.inbound: {} for all clients together is less than the largest message ({}), which could never arrive; "
+    "allow at least {} here, or at most {} there"
 )
 
 

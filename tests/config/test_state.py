@@ -58,7 +58,7 @@ def test_a_file_that_is_there_is_not_opened_whatever_is_in_it(state, tmp_path):
     [
         (
             "{file: ../state.db}",
-            'state.file: "../state.db" leads out of the folder of routes.yaml; if that is meant, wri',
+            'state.file: "../state.db" is outside the folder of routes.yaml; if you mean it, write the abs',
         ),
         ("{file: plugins}", 'state.file: "plugins" is a folder; a file is meant here, as in plugins/state.db'),
         ("{file: no/state.db}", "state.file: no folder"),

@@ -45,7 +45,7 @@ def test_a_sound_schema_is_kept(config, schema):
         ("{required: message}", 'signals[0].schema.required: not a JSON Schema: "message" must be of type array'),
         ("{pattern: '('}", 'signals[0].schema.pattern: not a JSON Schema: "(" is no regex'),
         ("{properties: {a: {$ref: '#/nope'}}}", 'signals[0].schema.properties.a.$ref: "#/nope" leads nowhere in this'),
-        ("{items: {$ref: 'http://127.0.0.1:9/x'}}", "leads out of this schema, and nothing is fetched: put what it"),
+        ("{items: {$ref: 'http://127.0.0.1:9/x'}}", "is outside this schema, and nothing is fetched: put its target"),
         ("{$ref: 'file:///etc/passwd'}", "nothing is fetched"),
         ("{$ref: 'other.json'}", "nothing is fetched"),
         ("{prefixItems: [true], $ref: '#/prefixItems/x'}", "leads nowhere"),
@@ -120,14 +120,19 @@ DRAFT_7 = "$schema: 'http://json-schema.org/draft-07/schema#'"
         ("{properties: {maxlength: {const: {typ: 1}}}, x-mine: 1, $comment: hi}", []),
         (
             "{properties: {mail: {format: email}}}",
-            ['properties.mail.format: format: "email" is a remark that checks nothin'],
+            ['properties.mail.format: format: "email" checks nothing in this draft'],
         ),
         (f"{{{DRAFT_7}, format: email}}", []),
         (f"{{{DRAFT_7}, format: emial}}", ['format: format: "emial" checks nothing; did you mean "email"?']),
         ("{$ref: '#/$defs/a', $defs: {a: {type: string}}, additionalProperties: false}", []),
         (
             "{$ref: '#/$defs/a', $defs: {a: {properties: {x: {}}}}, properties: {y: {}}, additionalProperties: false}",
-            ["additionalProperties: this refuses x, too: only properties beside it count; who means these says uneval"],
+            [
+                (
+                    "additionalProperties: this refuses x, too: only properties beside it count; to allow these, write "
+                    "unevaluatedProperties: false"
+                )
+            ],
         ),
         (
             "{allOf: [{properties: {x: {}, y: {}}}], properties: {y: {}}, additionalProperties: false}",
@@ -136,7 +141,7 @@ DRAFT_7 = "$schema: 'http://json-schema.org/draft-07/schema#'"
         ("{allOf: [{properties: {x: {}}}], properties: {x: true}, additionalProperties: false}", []),
         (
             f"{{{DRAFT_7}, $ref: '#/definitions/a', minLength: 3, definitions: {{a: {{}}}}}}",
-            ["$ref: beside $ref nothing counts in this draft: minLength; put both in allOf"],
+            ["$ref: this draft ignores what is beside $ref: minLength; put both in allOf"],
         ),
         (f"{{{', '.join(f'k{n}: 1' for n in range(50))}}}", ["no keyword"] * 20),
     ],

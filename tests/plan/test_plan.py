@@ -226,11 +226,11 @@ def test_a_handler_of_the_wrong_kind_says_which_it_is_and_which_decorator_is_nee
     assert found == [
         (
             'app/routes.yaml:10:1: signals.0.handler: handler "tick" is made by @timer (plugin a, app/plugins/a.py:6); '
-            "here stands one made by @signal"
+            "this needs one made by @signal"
         ),
         (
             'app/routes.yaml:30:1: timers.0.handler: handler "shout" is made by @signal '
-            "(plugin a, app/plugins/a.py:3); here stands one made by @timer or @schedule"
+            "(plugin a, app/plugins/a.py:3); this needs one made by @timer or @schedule"
         ),
     ]
 
@@ -448,8 +448,8 @@ def test_what_this_machines_memory_does_not_let_wait_is_noted(plan, limits, plac
     first, second = plan(*buffers, limits=limits).notes
     most = format_size(default_outboxes())
     assert first == (
-        f"{place} for one client is more than may wait for all together on this machine, {most} (a quarter of its "
-        "memory, at most 1GiB): it would be dropped before; allow less here, or more by limits.outboxes"
+        f"{place} for one client is more than all clients may have on this machine, {most} (a quarter of its "
+        "memory, at most 1GiB): the client is dropped earlier; allow less here, or more in limits.outboxes"
     )
     assert second.startswith("app/routes.yaml:10: signals[0].slow.buffer: 2GiB for one client")
     assert plan(*buffers, limits=LimitsConfig(outboxes=2**40)).notes == ()
@@ -469,7 +469,7 @@ AT_MIDNIGHT = {"crons": ("0 0 * * *",), "timezone": ZoneInfo("UTC"), "handler": 
         ({"end": datetime(2020, 1, 1, tzinfo=UTC), "on_start": True}, "does not run any more"),
         (
             {"start": NOON, "end": NOON + timedelta(hours=11)},
-            "has no run before it ends: its cron gives no moment between",
+            "has no run before it ends: its cron never fires between",
         ),
         ({"start": NOON, "end": NOON + timedelta(hours=12)}, ""),
         ({"start": NOON - timedelta(hours=12), "end": NOON}, ""),

@@ -141,4 +141,4 @@ async def test_an_action_that_forgets_to_be_async_is_told_so_and_ends_nobody_s_c
         for _ in range(2):
             await client.send("x")
             assert (await client.receive_json())["error"]["code"] == "handler-failed"
-    assert "is no async def, so what it returns is not awaited: make it one" in caplog.text
+    assert "is no async def, so its result is not awaited: make it one" in caplog.text

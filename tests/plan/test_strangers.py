@@ -22,9 +22,9 @@ def notes(tmp_path, text):
 def test_a_path_that_lets_only_some_in_is_noted_with_what_keeps_others_out(tmp_path):
     (note,) = notes(tmp_path, f"{LIVE}signals:\n  - {{path: /staff, connected: {DOOR}}}\n  - {{path: /x}}\n")
     assert note == (
-        "3: connected decides who is let in on /staff, and still clients on other paths (any path that no signal "
-        "declares, /x) can send to those who are connected there; from_elsewhere: false keeps that out, "
-        "from_elsewhere: true says that it is meant"
+        "3: connected decides who is let in on /staff, but clients on other paths (any path that no signal "
+        "declares, /x) can send to its clients; from_elsewhere: false prevents that, "
+        "from_elsewhere: true confirms it"
     )
 
 

@@ -226,7 +226,7 @@ def test_check_and_plugins_say_what_is_left_out_and_plugins_says_from_where(chat
     chat.plan("undeclared: refuse\n")
     for command in ("check", "plugins", "routes"):
         assert (
-            "note: plugin chat (Chat_Kit 1.2) is installed, and under undeclared: refuse"
+            "note: plugin chat (Chat_Kit 1.2) is installed, so it binds no path by itself under undeclared: refuse"
             in chat.command(command).output
         )
     shown = chat.command("plugins").output

@@ -262,7 +262,7 @@ def test_a_secret_that_everybody_on_the_machine_may_read_is_noted(write, config)
     (folder / "secrets.yaml").chmod(0o644)
     (note,) = config(text).notes
     assert note == (
-        "app/secrets.yaml is not kept from other users of this machine (its mode is 644): chmod 600 app/secrets.yaml"
+        "other users of this machine can read app/secrets.yaml (its mode is 644): chmod 600 app/secrets.yaml"
     )
 
 
@@ -272,7 +272,7 @@ def test_no_route_shows_the_file_of_secrets(write, problems, said):
     (folder / "linked").symlink_to(folder)
     key = said.partition(":")[0]
     shown = problems(f"routes: [{{path: /x, {said}}}]")
-    assert f"routes[0].{key}: this would show secrets.yaml to everyone: keep what is served in a folder of its" in shown
+    assert f"routes[0].{key}: this would show secrets.yaml to everyone: keep served files in a folder of their" in shown
 
 
 def test_a_file_of_secrets_is_among_what_was_read(write):

@@ -34,7 +34,7 @@ class Place(StrEnum):
 
 ANYWHERE = frozenset(Place)
 WITH_SENDER = frozenset({Place.SIGNAL, Place.CONNECTED})
-NO_SENDER = "there is no client to whom it could be done (allowed in do and connected of a signal)"
+NO_SENDER = "there is no sender here (allowed in do and connected of a signal)"
 
 
 def _nothing(_step: Section, _place: Place) -> None:

@@ -93,7 +93,7 @@ def parse_host(text: str) -> str:
         raise ValueError(f"{quoted(text)} is a URL; a host is only its name: write {quoted(name)}")
     name = text.removeprefix("*.")
     if name == "*":
-        raise ValueError(f'"*" would answer every name, those of DNS rebinding included; list each {allowed}')
+        raise ValueError(f'"*" would accept every name, even those of DNS rebinding; list each {allowed}')
     host, colon, port = name.rpartition(":")
     if colon and port.isdecimal() and ":" not in host:
         raise ValueError(

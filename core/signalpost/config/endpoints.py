@@ -107,14 +107,14 @@ def _read_socket(section: Section, scheme: Scheme | None, folder: Path) -> str |
     if "port" in section:
         section.problem("port", "a Unix socket has no port: leave it out", of_key=True)
     if scheme is not None and scheme.secure:
-        section.problem("protocol", f"a Unix socket is not encrypted; what stands before it is: {scheme.value[:-1]}")
+        section.problem("protocol", f"a Unix socket is not encrypted; a proxy may be: write {scheme.value[:-1]}")
     if not text or text.startswith("//") or text.endswith("/") or text != text.strip() or not text.isprintable():
         section.problem(
             "address", f"{quoted(UNIX + text)} names no Unix socket; write its path, as in unix:run/app.sock"
         )
     elif len(os.fsencode(path)) > LONGEST_SOCKET:
         section.problem(
-            "address", f"the path of a Unix socket has at most {LONGEST_SOCKET} bytes, and this one more: {path}"
+            "address", f"the path of a Unix socket has at most {LONGEST_SOCKET} bytes, this is longer: {path}"
         )
     elif is_folder(Path(path)):
         section.problem("address", f"{path} is a folder; write the path of a Unix socket in it")
@@ -273,7 +273,7 @@ class Listening:
         first = next((each for each in config.endpoints if not each.socket), None)
         if first is None:
             raise OperatorError(
-                f"{self._asked}: every endpoint of {config.file} is at a Unix socket, which has neither host nor port: "
+                f"{self._asked}: every endpoint of {config.file} is a Unix socket, which has no host and no port: "
                 "give one an address and a port there"
             )
         moved = tuple(
@@ -295,8 +295,8 @@ class Listening:
         port = self.port + (endpoint.port - first.port if first.port else 0)
         if not 1 <= port <= _LAST_PORT:
             raise OperatorError(
-                f"--port {self.port}: the endpoint {quoted(endpoint.name)} would have port {port}, as far from that of "
-                f"{quoted(first.name)} as in the file; there are ports 1 to {_LAST_PORT}"
+                f"--port {self.port}: the endpoint {quoted(endpoint.name)} would have port {port}, as far from "
+                f"{quoted(first.name)} as in the file; ports are 1 to {_LAST_PORT}"
             )
         return port
 

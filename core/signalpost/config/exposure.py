@@ -26,7 +26,7 @@ def exposure_notes(report: Report, folder: Path) -> Iterator[str]:
     mode = secrets.stat().st_mode if secrets in report.files and is_there(secrets) else 0
     if mode & stat.S_IROTH:
         name = report.source.shown(SECRETS_FILE)
-        yield f"{name} is not kept from other users of this machine (its mode is {mode & 0o777:o}): chmod 600 {name}"
+        yield f"other users of this machine can read {name} (its mode is {mode & 0o777:o}): chmod 600 {name}"
 
 
 def _writable_notes(report: Report, folder: Path) -> Iterator[str]:
@@ -75,7 +75,7 @@ def check_served(report: Report, routes: Sequence[RouteConfig], private: Private
             shown = None if path is None else next((each for each in there if _shows(path, each)), None)
             if shown is not None:
                 text = (
-                    f"this would show {_named(shown, private)} to everyone: keep what is served in a folder of its own"
+                    f"this would show {_named(shown, private)} to everyone: keep served files in a folder of their own"
                 )
                 report.add((*route.keys, key), text)
 

@@ -150,7 +150,7 @@ def _fixed_zone(offset: re.Match[str], zones: Sequence[str]) -> str:
     """Return the zone meant by an offset such as ``GMT+2``: in the names of zones, signs are reversed."""
     fixed = f"Etc/GMT{'-' if offset['sign'] == '+' else '+'}{offset['hours']}"
     if offset["sign"] and int(offset["minutes"] or 0) == 0 and fixed in zones:
-        return f'; did you mean "{fixed}"? Signs are the other way round there; a city has its summer time, too'
+        return f'; did you mean "{fixed}"? Signs are reversed there; a city has its summer time, too'
     return "; name a city that has this time"
 
 

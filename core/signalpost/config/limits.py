@@ -38,16 +38,16 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
     if inbound is not None and not unread and inbound < message:
         section.problem(
             "inbound",
-            f"{format_size(inbound)} for all clients together is less than one message may have "
-            f"({format_size(message)}, {_why(section)}), and such a one could never come; allow at least "
+            f"{format_size(inbound)} for all clients together is less than the largest message "
+            f"({format_size(message)}, {_why(section)}), which could never arrive; allow at least "
             f"{format_size(message)} here, or at most {format_size(inbound)} there",
         )
     head = section.quantity("head", parse_size)
     if head is not None and not LEAST_HEAD <= head <= MOST_HEAD:
         section.problem(
             "head",
-            f"{format_size(head)} is no length for a head (allowed: {format_size(LEAST_HEAD)}, which browsers need, to "
-            f"{format_size(MOST_HEAD)}, since anybody may send one)",
+            f"{format_size(head)} is out of range (allowed: {format_size(LEAST_HEAD)}, which browsers need, to "
+            f"{format_size(MOST_HEAD)}, as anybody may send a head)",
         )
     return LimitsConfig(
         message=message,
@@ -84,8 +84,8 @@ def _holds_a_message(limits: Section, outboxes: int, message: int) -> bool:
         return True
     limits.problem(
         "outboxes",
-        f"{format_size(outboxes)} for all clients together is less than one message may have ({format_size(message)}, "
-        f"{_why(limits)}), and whoever is sent such a one would be dropped; allow at least {format_size(message)} "
+        f"{format_size(outboxes)} for all clients together is less than the largest message ({format_size(message)}, "
+        f"{_why(limits)}), whose receivers would be dropped; allow at least {format_size(message)} "
         f"here, or at most {format_size(outboxes)} there",
     )
     return False
@@ -104,6 +104,6 @@ def _check_buffers(limits: Section, outboxes: int, outbox: int | None, signals: 
             limits.report.add(
                 keys,
                 f"{format_size(size)} for one client is more than {format_size(outboxes)} for all together "
-                f"({limits.place('outboxes')}, limits.outboxes): it would be dropped before as much waits, whatever "
+                f"({limits.place('outboxes')}, limits.outboxes): the client is dropped earlier, whatever "
                 "its policy; allow less here, or more there",
             )

@@ -91,14 +91,14 @@ def _read_protocols(section: Section) -> tuple[str, ...]:
         if name == "*":
             section.report.add(
                 keys,
-                "* is no subprotocol: name those that are to be answered with, such as bearer; what a client offers "
-                "besides, such as a token, may be anything, and is never sent back",
+                "* is no subprotocol: name those that the server may choose, such as bearer; a client's other offers, "
+                "such as a token, may be anything, and are never sent back",
             )
         elif (wrong := NO_TOKEN.search(name)) is not None:
             section.report.add(
                 keys,
-                f"{name!r} is no name of a subprotocol: {wrong[0]!r} cannot be in one; letters, digits and "
-                "! # $ % & ' * + - . ^ _ ` | ~ can (RFC 9110), and each name is an item of its own",
+                f"{name!r} is no subprotocol name: it contains {wrong[0]!r} (allowed: letters, digits and "
+                "! # $ % & ' * + - . ^ _ ` | ~, as in RFC 9110); each name is a separate item",
             )
         elif name in read:
             section.report.add(keys, f"{name} is in the list already")

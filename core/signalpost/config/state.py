@@ -56,7 +56,7 @@ def _fault(text: str, path: Path, folder: Path) -> str:
     if "\0" in text:
         return "a file's name has no null characters"
     if not Path(text).is_absolute() and not path.is_relative_to(folder):
-        return f"{quoted(text)} leads out of the folder of routes.yaml; if that is meant, write the whole path: {path}"
+        return f"{quoted(text)} is outside the folder of routes.yaml; if you mean it, write the absolute path: {path}"
     parent = path.parent
     try:
         if path.is_symlink():
@@ -66,11 +66,11 @@ def _fault(text: str, path: Path, folder: Path) -> str:
         if not parent.is_dir():
             return f"no folder {quoted(str(parent))} to keep it in: make it first"
         if not os.access(parent, os.W_OK | os.X_OK):
-            return f"the folder {quoted(str(parent))} may not be written by this user, and SQLite needs to"
+            return f"this user may not write to the folder {quoted(str(parent))}, but SQLite must"
         if path.exists() and not path.is_file():
             return f"{quoted(text)} is not a file"
         if path.exists() and not os.access(path, os.R_OK | os.W_OK):
-            return f"the file {quoted(text)} may not be read and written by this user"
+            return f"this user may not read and write the file {quoted(text)}"
     except OSError as error:
         return f"the file {quoted(text)} cannot be used: {(error.strerror or 'unknown error').lower()}"
     return ""

@@ -178,20 +178,20 @@ def _notes_on(schema: Mapping[str, Any], root: Mapping[str, Any], draft: str, ke
     if isinstance(name, str):
         checked = _checked_formats(draft)
         if not checked:
-            text = f"format: {quoted(name)} is a remark that checks nothing in this draft; a pattern does, and so does"
+            text = f"format: {quoted(name)} checks nothing in this draft; a pattern does, and so does"
             yield (*keys, "format"), f'{text} draft 7: $schema: "{_DRAFTS[2]}"'
         elif name not in checked:
             yield (*keys, "format"), f"format: {quoted(name)} checks nothing{did_you_mean(name, checked)}"
     beside = [key for key in schema if key not in _ANNOTATIONS]
     if "$ref" in schema and draft not in _WITH_NEIGHBOURS and beside:
-        yield (*keys, "$ref"), f"beside $ref nothing counts in this draft: {listing(beside)}; put both in allOf"
+        yield (*keys, "$ref"), f"this draft ignores what is beside $ref: {listing(beside)}; put both in allOf"
     elif schema.get("additionalProperties") is False and not schema.get("patternProperties"):
         beyond = sorted(_named_beside(schema, root, set()) - schema.get("properties", {}).keys())
         if beyond:
-            says = "says unevaluatedProperties: false" if draft in _WITH_NEIGHBOURS else "needs them in properties, too"
+            says = "write unevaluatedProperties: false" if draft in _WITH_NEIGHBOURS else "put them in properties, too"
             yield (
                 (*keys, "additionalProperties"),
-                f"this refuses {listing(beyond)}, too: only properties beside it count; who means these {says}",
+                f"this refuses {listing(beyond)}, too: only properties beside it count; to allow these, {says}",
             )
 
 
@@ -311,7 +311,7 @@ def _references(document: Mapping[str, Any], draft: str) -> Iterator[tuple[Keys,
 def _unresolved(reference: str) -> str:
     if not reference.startswith("#"):
         return (
-            f"{quoted(reference)} leads out of this schema, and nothing is fetched: "
-            "put what it means under $defs and refer to it as #/$defs/name"
+            f"{quoted(reference)} is outside this schema, and nothing is fetched: "
+            "put its target under $defs and refer to it as #/$defs/name"
         )
     return f"{quoted(reference)} leads nowhere in this schema"

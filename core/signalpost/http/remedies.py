@@ -16,7 +16,7 @@ _UPGRADE = (
     "if a proxy is in front, let it pass the upgrade on (nginx: proxy_http_version 1.1; "
     "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade)"
 )
-_HOST = "if a proxy is in front, let it pass on what it was asked for (nginx: proxy_set_header Host $http_host)"
+_HOST = "if a proxy is in front, let it pass the Host header on (nginx: proxy_set_header Host $http_host)"
 
 
 def shown(text: str) -> str:

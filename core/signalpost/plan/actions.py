@@ -290,7 +290,7 @@ def effect_of(action: Action, options: Any) -> Effect:
         if inspect.isawaitable(outcome := code.call(action.function, given_to(run.event, code.seat), ready(given))):
             if inspect.iscoroutine(outcome):
                 outcome.close()
-            raise OptionError(f"{action.where} is no async def, so what it returns is not awaited: make it one")
+            raise OptionError(f"{action.where} is no async def, so its result is not awaited: make it one")
 
     return handle if action.waits else do
 

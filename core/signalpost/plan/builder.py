@@ -67,7 +67,7 @@ def _note_unread_templates(config: ServerConfig, report: PlanReport) -> None:
     for inner in templates_in(config.constants):
         keys = ("constants", *inner)
         place = config.source.place(keys)
-        report.note(f"{place}: {format_keys(keys)} is text as it stands here: no template is rendered in it")
+        report.note(f"{place}: {format_keys(keys)} is plain text: no template is rendered here")
 
 
 def _note_memory(config: ServerConfig, report: PlanReport) -> None:
@@ -84,8 +84,8 @@ def _note_memory(config: ServerConfig, report: PlanReport) -> None:
         if size > most:
             report.note(
                 f"{config.source.place(keys)}: {format_keys(keys)}: {format_size(size)} for one client is more than "
-                f"may wait for all together on this machine, {format_size(most)} (a quarter of its memory, at most "
-                "1GiB): it would be dropped before; allow less here, or more by limits.outboxes"
+                f"all clients may have on this machine, {format_size(most)} (a quarter of its memory, at most 1GiB): "
+                "the client is dropped earlier; allow less here, or more in limits.outboxes"
             )
 
 
@@ -96,9 +96,9 @@ def _note_changing_reads(config: ServerConfig, routes: Sequence[RouteRule], repo
         reads = [method for method in route.methods if method in SAFE_METHODS]
         if reads and rule.changes:
             report.note(
-                f"{config.source.place(route.keys)}: {route.path} answers {listing(reads)}, and its list of actions "
-                "broadcasts something or changes the state: browsers ask for it by themselves (links, images, "
-                "previews), so it is 403 for pages of other origins; method: POST says what it does"
+                f"{config.source.place(route.keys)}: {route.path} answers {listing(reads)}, but its actions broadcast "
+                "or change the state: browsers request it by themselves (links, images, previews), so pages of other "
+                "origins get 403; write method: POST"
             )
 
 
@@ -108,8 +108,8 @@ def _note_left_out(resolver: Resolver) -> None:
         paths = listing(path for handler in handlers for path in paths_of(handler))
         names = ", ".join(f"{_yaml_key(handler.name)}: on" for handler in handlers)
         resolver.report.note_plugin(
-            f"plugin {plugin.name} ({plugin.source}) is installed, and under undeclared: refuse an installed plugin "
-            f"binds no path by itself; left out: {paths}. To bind them, write handlers: {{{names}}}"
+            f"plugin {plugin.name} ({plugin.source}) is installed, so it binds no path by itself under "
+            f"undeclared: refuse; left out: {paths}. To bind them, write handlers: {{{names}}}"
         )
 
 
@@ -146,7 +146,7 @@ class _Claims:
                 self._findings.fault(
                     handler,
                     f'handler "{handler.name}" is bound to {what}, and so is "{other.name}" of plugin {other.plugin} '
-                    f"({other.where}); name in routes.yaml the one that is meant, or unbind the other: "
+                    f"({other.where}); name the right one in routes.yaml, or unbind the other: "
                     f"handlers: {{{other.name}: off}}",
                 )
             return False

@@ -131,16 +131,16 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
     before = {endpoint.name: endpoint for endpoint in old.config.endpoints}
     pairs = [(before[each.name], each) for each in new.config.endpoints if each.name in before]
     notes = [
-        f"endpoint {now.name}: compression is agreed when a client connects; those who are connected keep theirs"
+        f"endpoint {now.name}: compression is negotiated when a client connects; connected clients keep theirs"
         for then, now in pairs
         if now.scheme.websocket and now.compression != then.compression
     ]
     if old.config.limits.handshake != new.config.limits.handshake and any(
         then.scheme.secure and now.scheme.secure for then, now in pairs
     ):
-        notes.append("limits.handshake: the handshakes of TLS keep the limit of before until the server is restarted")
+        notes.append("limits.handshake: TLS handshakes keep the old limit until the server restarts")
     if old.config.state.file != new.config.state.file:
-        notes.append("state.file: the state is kept where it was until the server is restarted")
+        notes.append("state.file: the state stays where it was until the server restarts")
     return (*notes, *_resumed(old, new))
 
 
@@ -152,8 +152,8 @@ def _resumed(old: Plan, new: Plan) -> Iterator[str]:
     for job in new.jobs:
         if job.name not in declared and isinstance(job.action, Handler) and job.action.name in named:
             yield (
-                f'plugin {job.owner} runs the job "{job.name}" by itself again, since the file names its handler no '
-                f"more; to stop that, write handlers: {{{job.name}: off}}"
+                f'plugin {job.owner} runs the job "{job.name}" by itself again, as the file no longer names its '
+                f"handler; to stop that, write handlers: {{{job.name}: off}}"
             )
 
 

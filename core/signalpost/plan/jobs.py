@@ -52,7 +52,7 @@ def _free(resolver: Resolver, handler: Handler, declared: Mapping[str, Keys], bo
         return False
     if name in bound:
         resolver.report.fault(
-            handler, f'handler "{name}" is bound more than once; its job is named after it, so write it once'
+            handler, f'handler "{name}" is bound more than once; its job has its name, so bind it once'
         )
         return False
     bound.add(name)
@@ -77,6 +77,6 @@ def _note_if_over(resolver: Resolver, name: str, timing: Timing, place: str) -> 
     if all(moment is None or moment > timing.end for moment in coming):
         since = "now" if begin == now else timing.start
         resolver.report.note(
-            f'{place}: the schedule "{name}" has no run before it ends: its cron gives no moment between {since} '
+            f'{place}: the schedule "{name}" has no run before it ends: its cron never fires between {since} '
             f"and {timing.end}"
         )

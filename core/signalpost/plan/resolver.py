@@ -94,7 +94,7 @@ class Resolver:
             needed = " or ".join(f"@{kind.value}" for kind in kinds)
             text = (
                 f'handler "{name}" is made by @{handler.kind.value} (plugin {handler.plugin}, {handler.where}); '
-                f"here stands one made by {needed}"
+                f"this needs one made by {needed}"
             )
             self.report.problem((*keys, key), text)
             return None
@@ -175,7 +175,7 @@ class Resolver:
         if gate.bounds:
             self.report.note(
                 f"{place}: messages {', or '.join(gate.bounds)}, are refused: they would take too long to check "
-                "against this schema, and everybody waits meanwhile; simpler and fewer forms and patterns allow more"
+                "against this schema, and all clients wait meanwhile; simpler and fewer forms and patterns allow more"
             )
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> str:

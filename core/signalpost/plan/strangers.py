@@ -26,9 +26,9 @@ def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], report: 
         speakers = list(_speakers(config, signals, rule)) if guarded else []
         if speakers:
             report.note(
-                f"{config.source.place(signal.keys)}: {guarded} on {signal.path}, and still clients on other paths "
-                f"({_shown(speakers)}) can send to those who are connected there; from_elsewhere: false keeps "
-                "that out, from_elsewhere: true says that it is meant"
+                f"{config.source.place(signal.keys)}: {guarded} on {signal.path}, but clients on other paths "
+                f"({_shown(speakers)}) can send to its clients; from_elsewhere: false prevents that, "
+                "from_elsewhere: true confirms it"
             )
 
 

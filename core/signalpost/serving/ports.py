@@ -196,7 +196,7 @@ def _make_way(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ListenError(f"{path} is there, and is no socket: choose another path, or take it away")
+        raise ListenError(f"{path} exists, and is no socket: choose another path, or remove it")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -284,6 +284,6 @@ def why_not(endpoint: EndpointConfig, error: OSError) -> str:
         case errno.EACCES | errno.EPERM if endpoint.port <= _LAST_PRIVILEGED_PORT:
             return f"{where} is privileged: choose a port above {_LAST_PRIVILEGED_PORT}, or let the system allow it"
         case errno.EADDRNOTAVAIL:
-            return f"{where}: this machine does not have that address (127.0.0.1 is this machine alone, * is all)"
+            return f"{where}: this machine does not have that address (127.0.0.1 is only this machine, * is all)"
         case _:
             return f"{where} cannot be used: {(error.strerror or str(error)).lower()}"
