@@ -11,7 +11,6 @@ from time import perf_counter
 
 from signalpost.config.model import KeepaliveConfig, LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
-from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.node import Node
 from signalpost.signals.session import Session
@@ -118,7 +117,6 @@ class Connection(asyncio.Protocol):
         "_allowance",
         "_client",
         "_clockwork",
-        "_hub",
         "_inbound",
         "_keepalive",
         "_max_read",
@@ -164,7 +162,6 @@ class Connection(asyncio.Protocol):
         self._max_read = MAX_COMPRESSED_READ_PER_TURN if reader.inflates else MAX_READ_PER_TURN
         self._client: Client
         self._session: Session
-        self._hub: Hub
         self._unhandled: deque[Received] | None = None  # frames already read; they wait for the end of all pauses
         self._unhandled_size = 0  # bytes of memory that they used when they began to wait
         self._pauses = 0
@@ -192,7 +189,6 @@ class Connection(asyncio.Protocol):
         """
         self._client = session.client
         self._session = session
-        self._hub = self._node.hub
         self._transport.set_protocol(self)
         if not self._transport.get_extra_info("ssl_object"):
             # Call back at once when bytes are held back, and again only when all of them are gone.
@@ -300,7 +296,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Write what waits."""
-        self._hub.resumed(self._client)
+        self._node.hub.resumed(self._client)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called when the transport has ended, in whatever way; called once."""
@@ -374,11 +370,11 @@ class Connection(asyncio.Protocol):
         if self._parting is not None and not session.waits:
             self._parting.cancel()
             self._parting = None
-        if self._hub.strain is not None:
-            self._hub.strain.release(self)
+        if self._node.hub.strain is not None:
+            self._node.hub.strain.release(self)
         self._inbound.release(self)
         self._keepalive.connections.discard(self)
-        self._hub.forget(client)
+        self._node.hub.forget(client)
         session.disconnected(client.close_code)
         # Release the last message and this object now: neither waits for the garbage collector.
         self._reader.forget()
@@ -394,7 +390,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, frames: Iterator[Received]) -> None:  # noqa: C901 - a call per frame is measurable
         """Handle frames in order until one causes a pause; the rest of the iterator waits for the end of it."""
-        session, client, hub, allowance = self._session, self._client, self._hub, self._allowance
+        session, client, hub, allowance = self._session, self._client, self._node.hub, self._allowance
         clock, work = self._clockwork.work, hub.work
         most, begun = work + TURN_WORK, 0.0 if allowance is None else clock()
         until = begun + TURN_SECONDS
@@ -468,7 +464,7 @@ class Connection(asyncio.Protocol):
 
     def _hold_if_strained(self) -> None:
         """Pause reading if clients that read receive more than they can, until they have caught up."""
-        strain = self._hub.strain
+        strain = self._node.hub.strain
         if strain is not None and strain.active and not self._pauses & STRAIN and not self._ignored:
             self._pause(STRAIN)
             strain.hold(self)
