@@ -50,6 +50,7 @@ class Generation:
         table: which signal serves which path.
         guard: checks messages for the signals of other paths; None if no signal requires that.
         plugins: their instances and hooks.
+        limits: of the plan.
         work: what is under way by it.
 
     """
@@ -59,11 +60,10 @@ class Generation:
     guard: ElsewhereGuard | None
     plugins: RunningPlugins
     work: Work = field(default_factory=Work)
+    limits: LimitsConfig = field(init=False)
 
-    @property
-    def limits(self) -> LimitsConfig:
-        """The plan's limits for a client, and for all clients together."""
-        return self.plan.config.limits
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limits", self.plan.config.limits)  # looked up for each handshake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

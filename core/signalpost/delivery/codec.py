@@ -182,6 +182,8 @@ class Encodings:
 
     def preferred(self, protocols: Sequence[str]) -> Sequence[str]:
         """Return the subprotocols of a signal that has more: ours precede them, except those that it names itself."""
+        if not protocols:
+            return self._names
         return (*(name for name in self._names if name not in protocols), *protocols)
 
     def of(self, protocol: str, deflate: Deflate | None = None) -> Encoding:

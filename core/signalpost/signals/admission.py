@@ -1,7 +1,7 @@
 """Admission: one place decides every handshake, whichever way it arrived."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.target import ClientId
@@ -10,8 +10,7 @@ from signalpost.signals.table import ResolvedPath
 from signalpost.websocket.handshake import HandshakeRejection
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectRequest:
+class ConnectRequest(NamedTuple):
     """A client's request to connect; it already meets the demands of RFC 6455 and of the endpoint.
 
     Attributes:
@@ -26,8 +25,7 @@ class ConnectRequest:
     handshake: HandshakeRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
+class Accept(NamedTuple):
     """The client is accepted.
 
     Attributes:

@@ -201,7 +201,7 @@ def choose_protocol(offer: Offer, known: Sequence[str]) -> str:
         known: subprotocols that the server supports here, in its order of preference.
 
     """
-    return next((name for name in known if name in offer.subprotocols), "")
+    return next((name for name in known if name in offer.subprotocols), "") if offer.subprotocols else ""
 
 
 def write_101(offer: Offer, protocol: str, client_id: str, extensions: str = "") -> bytes:
