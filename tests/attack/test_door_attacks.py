@@ -288,7 +288,7 @@ async def test_an_image_on_a_page_of_the_same_site_changes_something_if_that_is_
 
 async def test_what_changes_something_when_it_is_read_is_noted(app):
     notes = [note for note in app.server.plan.notes if "pages of other origins" in note]
-    assert [note.partition(", and")[0].partition(": ")[2] for note in notes] == [
+    assert [note.partition(", but")[0].partition(": ")[2] for note in notes] == [
         "/rung answers GET, OPTIONS",
         "/count answers GET",
         "/noted answers GET",
