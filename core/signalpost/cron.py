@@ -62,7 +62,6 @@ class _Field:
         low: the smallest value; `high` is the largest that may be written.
         top: where steps end: `high`, except for day-of-week, where 7 is 0 again.
         names: of the values from `low` on.
-
     """
 
     name: str
@@ -95,7 +94,6 @@ class Cron:
         text: as written.
         expression: six fields for cronsim: aliases, names and Pode's steps are resolved, e.g. ``0 0,30 * * * *``.
         wall: whether it names hours, so that it follows the wall clock; else it keeps real time.
-
     """
 
     text: str
@@ -108,7 +106,6 @@ class Cron:
 
         Raises:
             ValueError: one line with the field, the given value, what is allowed and what was probably meant.
-
         """
         written = _split(text)
         parsed = [_parse_field(each, item) for each, item in zip(_FIELDS, written, strict=True)]
@@ -133,7 +130,6 @@ class Cron:
         Raises:
             ValueError: `after` is naive.
             OperatorError: the system's zone is needed and cannot be determined.
-
         """
         if after.tzinfo is None:
             raise ValueError(f"the moment {after} has no time zone")
@@ -195,7 +191,6 @@ def system_zone(localtime: Path = Path("/etc/localtime")) -> ZoneInfo:
 
     Raises:
         OperatorError: ``TZ`` is not the name of a zone (but a POSIX rule such as ``EST5EDT,M3.2.0,M11.1.0``).
-
     """
     name = os.environ.get("TZ")
     if name is not None:

@@ -43,7 +43,6 @@ class Problem:
         text: what is wrong, what is allowed, what was probably meant. One line.
         source: the source line, without its line end.
         width: how many characters the caret underlines.
-
     """
 
     file: str
@@ -73,7 +72,6 @@ class ConfigError(OperatorError):
     Attributes:
         problems: at least one, in the order of their places.
         files: that were read or named, existing or not; absolute. A change of one may remove the problems.
-
     """
 
     def __init__(self, problems: Sequence[Problem], files: Sequence[Path] = ()) -> None:
@@ -94,7 +92,6 @@ class StepFailedError(OperatorError):
         step: its name.
         text: what went wrong.
         cause: what a plugin's code raised, for its traceback; None if the step itself failed.
-
     """
 
     def __init__(self, where: str, step: str, text: str, cause: BaseException | None = None) -> None:
@@ -119,7 +116,6 @@ class PluginError(SignalpostError):
     Attributes:
         plugin: the plugin's name.
         where: its file, with the line if known.
-
     """
 
     def __init__(self, plugin: str, where: str, text: str) -> None:
@@ -136,7 +132,6 @@ class ClientError(SignalpostError):
         code: one of `ErrorCode`, or of a plugin's own (`signalpost.signals.messagefilters.Veto`).
         pointer: a JSON Pointer (RFC 6901) into the client's message; empty for the whole.
         detail: one sentence for the person who sent it.
-
     """
 
     def __init__(self, code: str, detail: str, pointer: str = "") -> None:

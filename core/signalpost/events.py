@@ -41,7 +41,6 @@ class Broadcast(Protocol):
             one of these is neither a string nor None.
         ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` when there is
             no sender; or path, group or client is empty.
-
     """
 
     def __call__(
@@ -86,7 +85,6 @@ class Callee:
     Attributes:
         takes: the class of its events.
         code: its name in the log.
-
     """
 
     function: Callable[[Any], Any]
@@ -103,7 +101,6 @@ class Services:
         jobs: None if none run (`signalpost try`).
         handlers: by name.
         tell_error: called with what plugins' code has raised; None for no call.
-
     """
 
     folder: Path = field(default_factory=Path)
@@ -122,7 +119,6 @@ class Shared:
         clients: the connected ones by id, including those that are arriving.
         waits: waits that end with a client, by its id.
         services: of the server for plugins.
-
     """
 
     lock: asyncio.Lock
@@ -200,7 +196,6 @@ class PluginView(SharedView):
 
         Raises:
             RuntimeError: the event belongs to no plugin.
-
         """
         if self._seat is None or self._seat.context is None:
             raise RuntimeError("an event has a context while a server gives it to a plugin's handler or action")
@@ -221,7 +216,6 @@ class PluginView(SharedView):
         Args:
             coroutine: to run; it must end by itself.
             name: for the log; by default the coroutine's own name.
-
         """
         try:
             context = self.context
@@ -240,7 +234,6 @@ class PluginView(SharedView):
         Raises:
             LookupError: no handler has this name.
             TypeError: it accepts other events.
-
         """
         handlers = self.shared.services.handlers
         callee = handlers.get(name)
@@ -281,7 +274,6 @@ class HandshakeRequest:
     Args:
         head: the request line and the headers, as received.
         peer: the client's address and port, or an empty string and 0.
-
     """
 
     __slots__ = ("_head", "peer")
@@ -324,7 +316,6 @@ class MessageData:
         direct: whether the client requests the answer for itself alone.
         ref: the client's own mark.
         document: the whole object, with keys of the client's own, but without its ``ref``.
-
     """
 
     message: Any
@@ -350,7 +341,6 @@ class SignalEvent(SenderView):
         route: the signal's path as declared, e.g. ``/rooms/<room>``.
         timestamp: when the message was read; aware, UTC.
         broadcast: see `Broadcast`; without a target it uses the one that the client requested.
-
     """
 
     data: MessageData
@@ -372,7 +362,6 @@ class ClientEvent(SenderView):
 
     Attributes:
         code: with which its connection ended; 0 when it has connected.
-
     """
 
     client: Client
@@ -399,7 +388,6 @@ class RouteEvent(PluginView):
         route: the route's path as declared.
         endpoint: where it arrived.
         broadcast: see `Broadcast`; without a target it goes to everyone.
-
     """
 
     request: Any
@@ -434,7 +422,6 @@ class TickEvent(PluginView):
         due: when it should have begun; aware.
         arguments: from routes.yaml or the decorator.
         broadcast: see `Broadcast`; without a target it goes to everyone.
-
     """
 
     name: str

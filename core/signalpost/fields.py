@@ -35,7 +35,6 @@ def join_fields(fields: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
     Args:
         fields: names and values as received.
-
     """
     joined: dict[str, str] = {}
     for name, value in fields:
@@ -52,7 +51,6 @@ def read_query(text: str) -> Mapping[str, str]:
 
     Args:
         text: the query as requested, without the question mark.
-
     """
     return {name: values[0] for name, values in query_values(text).items()} if text else {}
 

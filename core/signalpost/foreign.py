@@ -124,7 +124,6 @@ class Seat:
     Attributes:
         context: the instance's own; None before its `startup`.
         told: warnings about the plugin's functions that have been logged, and are not repeated.
-
     """
 
     __slots__ = ("context", "told")
@@ -143,7 +142,6 @@ class Code:
         plugin: the plugin's name.
         where: ``file:line`` of the function.
         seat: the plugin's.
-
     """
 
     what: str
@@ -159,7 +157,6 @@ class Code:
 
         Raises:
             Exception: whatever it raises; `EscapedError` for what is not an `Exception`.
-
         """
         begun = perf_counter()
         try:
@@ -199,7 +196,6 @@ class Code:
             function: a plain one, or an ``async def``.
             *args: for it.
             context: for the run; that of the running task if None.
-
         """
         outcome = self.call(function, *args) if context is None else context.run(self.call, function, *args)
         if type(outcome) is CoroutineType or inspect.isawaitable(outcome):
@@ -212,7 +208,6 @@ class Code:
         Raises:
             Exception: whatever it raises; `EscapedError` for what is not an `Exception`.
             asyncio.CancelledError: the task was cancelled from outside.
-
         """
         steps = _Steps(awaitable, asyncio.current_task(), context)
         try:
@@ -245,7 +240,6 @@ def overran(error: BaseException, text: str) -> None:
     Args:
         error: the cancellation, or the `TimeoutError` that `asyncio.timeout` made of it.
         text: says how long it may take.
-
     """
     # Python 3.11.2 sets only the context of the two.
     origins = (error, error.__cause__, error.__context__)
@@ -293,7 +287,6 @@ class _Steps:
         cancelled_itself: how often the code has cancelled its own task. It may only cancel tasks that it has created.
         longest: seconds of the longest run without a wait.
         thrown_away: whether the coroutine was closed from outside.
-
     """
 
     __slots__ = (
@@ -333,7 +326,6 @@ class _Steps:
 
         Args:
             raised: the exception that ended the wait, to be thrown in. Tasks send no values.
-
         """
         task, context = self._task, self._context
         resume, given = (self._resume, None) if raised is None else (self._iterator.throw, raised)
@@ -395,7 +387,6 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
     Yields:
         a function that returns whether there was a real one.
-
     """
     pressed = False
 

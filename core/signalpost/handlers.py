@@ -65,7 +65,6 @@ class Handler:
         where: ``file:line`` of the function.
         cancel_when_gone: whether it is cancelled when the client whose message it handles disconnects.
         seat: of the plugin's instance; set by discovery, too.
-
     """
 
     name: str

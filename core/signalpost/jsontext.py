@@ -32,7 +32,6 @@ class TooManyValuesError(ValueError):
 
     Args:
         text: how many, and how.
-
     """
 
     def __init__(self, text: str = f"more than {MOST_CONTAINERS:,} lists and mappings") -> None:
@@ -49,7 +48,6 @@ def load(text: bytes) -> Any:
         orjson.JSONDecodeError: it is not JSON.
         TooManyValuesError: it contains more than `MOST_CONTAINERS` lists and mappings, or more than `MOST_DEPTH` inside
             each other.
-
     """
     if len(text) > _SHORT and _containers(text) > MOST_CONTAINERS < len(_marks(text, _OPENING)):
         raise TooManyValuesError

@@ -15,7 +15,6 @@ class Tally:
     Args:
         tell: called with the count since the last report.
         call_later: runs a function after a number of seconds (``loop.call_later``).
-
     """
 
     __slots__ = ("_call_later", "_count", "_quiet", "_tell")
@@ -46,7 +45,6 @@ class LineTally:
     Args:
         tell: called with a line.
         call_later: runs a function after a number of seconds (``loop.call_later``).
-
     """
 
     __slots__ = ("_call_later", "_count", "_latest", "_tell", "_told", "_waiting")

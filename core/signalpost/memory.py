@@ -17,7 +17,6 @@ def default_outboxes(root: Path = Path("/")) -> int:
 
     Returns:
         The smaller of the two.
-
     """
     return _part_of_memory(_GIBIBYTE, root)
 
@@ -30,7 +29,6 @@ def default_inbound(root: Path = Path("/")) -> int:
 
     Returns:
         A quarter of the memory, or 512 MiB if that is less.
-
     """
     return _part_of_memory(_MOST_INBOUND, root)
 

@@ -52,7 +52,6 @@ class Generation:
         plugins: their instances and hooks.
         limits: of the plan.
         work: what is under way by it.
-
     """
 
     plan: Plan
@@ -75,7 +74,6 @@ class Seams:
         codecs: of additional subprotocols.
         admission: hooks called for each client, one after the other.
         observer: notified of what happens.
-
     """
 
     broker: Broker | None = None
@@ -97,7 +95,6 @@ class ClientView:
         protocol: its subprotocol, if that has a codec; else empty.
         waiting: bytes that wait until it reads.
         arriving: whether its arrival is still under way.
-
     """
 
     id: str
@@ -119,7 +116,6 @@ class NodeView:
         handling: what is being handled, a text for each: ``handler shout of plugin chat on /chat``.
         under_way: messages, requests and runs of jobs of the current plan that have begun, or wait for their turn.
         asking: clients that wait for an admission hook.
-
     """
 
     clients: tuple[ClientView, ...]
@@ -152,7 +148,6 @@ class Node:
         asking: clients that wait for an admission hook.
         alone: whether all clients there are are connected here.
         admits_at_once: whether no admission hook waits.
-
     """
 
     def __init__(self, plan: Plan, hub: Hub, state: State, seams: Seams = NO_SEAMS) -> None:
@@ -192,7 +187,6 @@ class Node:
         Args:
             plan: the next one.
             before: the plugins of the current plan; the unchanged ones are kept.
-
         """
         names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
         refused = plan.config.undeclared_refused
@@ -206,7 +200,6 @@ class Node:
 
         Raises:
             OperatorError: the broker cannot start.
-
         """
         await self._broker.start(self.hub.deliver)
 
@@ -216,7 +209,6 @@ class Node:
         Raises:
             OperatorError: the broker cannot start.
             PluginError: a plugin could not start.
-
         """
         await self.open()
         plugins = self.generation.plugins
@@ -256,7 +248,6 @@ class Node:
 
         Raises:
             HandshakeRejection: it is not admitted.
-
         """
         accept = self._resolve(request)
         for number, hook in enumerate(self._admission):
@@ -305,7 +296,6 @@ class Node:
             accept: the decision.
             encoding: of the client.
             source: of its messages.
-
         """
         resolved, slow = accept.resolved, accept.resolved.rule.config.slow
         client = Client(

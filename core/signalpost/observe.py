@@ -28,7 +28,6 @@ class Observer:
             client: its id.
             path: of its connection.
             outcome: ``deliver``, ``answer``, ``act``, ``invoke``, ``ignore``, or the code of its error.
-
         """
 
     def published(self, path: str | None, size: int, matched: int, dropped: int) -> None:
@@ -39,7 +38,6 @@ class Observer:
             size: of the value in bytes.
             matched: clients of this process that it reaches.
             dropped: those of them that were too slow for it.
-
         """
 
     def dropped(self, client: str, path: str, code: int) -> None:

@@ -85,7 +85,6 @@ class PathPattern:
 
     ``PathPattern.parse("/Orders/<number:int>")`` has the segments ``("Orders", Parameter("number", INT))``, the
     identity ``/orders/<int>`` without case, and matches ``["ORDERS", "7"]`` with ``{"number": 7}``.
-
     """
 
     text: str
@@ -97,7 +96,6 @@ class PathPattern:
 
         Raises:
             ValueError: one line with what is wrong and what is allowed.
-
         """
         if not text.startswith("/"):
             raise ValueError(f'a path starts with "/": write {"/" + text.strip()!r}')
@@ -345,7 +343,6 @@ class PathMatch(Generic[T]):
         params: the given path's parameters.
         path: the given path in its canonical form: literals as declared, parameters as given (numbers without
             leading zeros), no trailing slash. It matches the same pattern, with the same parameters.
-
     """
 
     value: T
@@ -392,7 +389,6 @@ class PathTable(Generic[T]):
 
         Raises:
             ValueError: a pattern with the same `key` exists already.
-
         """
         node = self._root
         for segment in pattern.segments:

@@ -15,7 +15,6 @@ class Part(NamedTuple):
     Attributes:
         line: of the text that contains it, from 1.
         text: the piece.
-
     """
 
     line: int
@@ -39,7 +38,6 @@ class SourceMap(Protocol):
 
         Returns:
             The parts in order: offsets, the second exclusive. None if the text at `keys` is different.
-
         """
 
     @property

@@ -43,7 +43,6 @@ def render_problems(problems: Sequence[Problem], style: Style = Style.TEXT, *, c
         style: `TEXT` shows each with its source line and a caret, and counts them at the end; `JSON` is a list of
             objects with the fields of `Problem`; `GITHUB` is one workflow command a problem.
         colour: whether `TEXT` may contain ANSI escapes.
-
     """
     match style:
         case Style.TEXT:

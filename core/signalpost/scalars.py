@@ -34,7 +34,6 @@ def resolve(text: str) -> Scalar:
 
     Raises:
         ValueError: it is a number that JSON or 64 bits cannot represent, so that it could not be sent to clients.
-
     """
     if text in _WORDS:
         return _WORDS[text]
@@ -60,7 +59,6 @@ def check_text(text: str) -> None:
 
     Raises:
         ValueError: it contains a lone surrogate, e.g. from an escape as in JSON.
-
     """
     try:
         text.encode()

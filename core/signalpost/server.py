@@ -51,7 +51,6 @@ class Reloaded:
         kept: how many clients stayed.
         closed: how many were closed: their endpoint or their signal no longer exists.
         notes: which parts of the old plan remain, and for which clients.
-
     """
 
     changes: Changes
@@ -76,7 +75,6 @@ class Server:
     Attributes:
         plan: that it runs.
         node: its clients, state and handlers, once it has started.
-
     """
 
     def __init__(self, plan: Plan, clock: Clock | None = None, seams: Seams = NO_SEAMS) -> None:
@@ -130,7 +128,6 @@ class Server:
 
         Raises:
             KeyError: no endpoint of this name listens.
-
         """
         for endpoint in self.endpoints:
             if endpoint.name == name:
@@ -146,7 +143,6 @@ class Server:
             PluginError: a plugin could not start.
             OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever is
                 raised, nothing of the server remains, and plugins that were started are shut down.
-
         """
         config = self.plan.config
         ports = bind_ports(config.endpoints, config.source)
@@ -236,7 +232,6 @@ class Server:
             OperatorError: the new plan cannot be used (an endpoint that cannot listen, a time zone that is
                 needed and unknown, a server that stops); the old one continues.
             PluginError: a plugin of the new plan could not start; the old plan continues.
-
         """
         async with self._reloading:
             node, old = self.node, self.node.generation

@@ -91,7 +91,6 @@ class Client:
     Attributes:
         id: chosen by the server.
         socket: the connection of the `websockets` library, for everything else.
-
     """
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -112,7 +111,6 @@ class Client:
 
         Raises:
             websockets.ConnectionClosed: the connection has ended; its `code` and `reason` say how.
-
         """
         return await self.socket.recv()
 
@@ -131,7 +129,6 @@ class App:
     Attributes:
         server: the server.
         folder: the app's folder; write other changes there, then call `reload`.
-
     """
 
     def __init__(self, server: Server, folder: Path, clock: "ManualClock | None" = None) -> None:
@@ -156,7 +153,6 @@ class App:
             ConfigError: with every problem; the app continues as before.
             OperatorError: the new plan cannot be used; the app continues as before.
             PluginError: a plugin could not start; the app continues as before.
-
         """
         if routes_yaml is None:
             routes_yaml = (self.folder / ROUTES).read_text(encoding="utf-8")
@@ -169,7 +165,6 @@ class App:
 
         Raises:
             LookupError: there is no job of that name.
-
         """
         return await self.server.jobs.run(name)
 
@@ -182,7 +177,6 @@ class App:
         Raises:
             RuntimeError: `serve` was called without a clock.
             TimeoutError: a run is not over after five seconds of real time.
-
         """
         clock, jobs = self._clock, self.server.jobs
         if clock is None:
@@ -209,7 +203,6 @@ class App:
             endpoint: its name; see `url`.
             subprotocols: to offer, such as ``["signalpost.v1"]``.
             options: for `websockets.asyncio.client.connect`.
-
         """
         offered = [Subprotocol(name) for name in subprotocols] or None
         options = {"max_size": _MAX_MESSAGE, "compression": None, "proxy": None, **options}
@@ -227,7 +220,6 @@ def load_app(routes_yaml: str, folder: Path, plugins: Mapping[str, str] | None =
 
     Raises:
         ConfigError: with every problem.
-
     """
     write_app(routes_yaml, folder, plugins)
     return load_plan(folder / ROUTES)
@@ -256,7 +248,6 @@ class ManualClock:
 
     Args:
         now: its first time.
-
     """
 
     def __init__(self, now: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
@@ -293,7 +284,6 @@ async def serve(
     Raises:
         ConfigError: with every problem.
         ListenError: an endpoint cannot listen.
-
     """
     with tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
         home = folder or Path(temporary)
@@ -378,7 +368,6 @@ def signal_event(
         headers: of the client's handshake.
         keys: other keys of the message: ``path`` is `wished_path` here, and ``clientId``, ``group``, ``direct`` and
             the client's own are unchanged.
-
     """
     hub = Hub(lambda _: None)
     client = ServerClient(ClientId("sender"), path, _ENDPOINT, RecordingTransport(), hub, limit=2**20, params=params)
@@ -422,7 +411,6 @@ def route_event(
         headers: of the request.
         settings: of the plugin.
         state: contents of the state.
-
     """
     request = SimpleNamespace(
         json=json,
@@ -455,7 +443,6 @@ def tick_event(
         arguments: of the job.
         settings: of the plugin.
         state: contents of the state.
-
     """
     shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
     moment = due or datetime.now(UTC)

@@ -45,7 +45,6 @@ class _Kind:
         units: the value of one unit, by unit in lower case.
         spellings: the units as written.
         nicknames: other names of units, and the unit that they mean, in lower case and without a final s.
-
     """
 
     noun: str
@@ -115,7 +114,6 @@ def parse_duration(value: str | float) -> float:
 
     Raises:
         ValueError: one line with what is allowed and, if known, what was meant.
-
     """
     seconds = _quantity(value, _DURATION)
     if seconds > MAX_SECONDS:
@@ -130,7 +128,6 @@ def parse_wait(value: str | float) -> float:
 
     Raises:
         ValueError: as in `parse_duration`.
-
     """
     seconds = _quantity(value, _DURATION)
     if str(value).startswith("-"):  # the routes schema does not allow -0
@@ -143,7 +140,6 @@ def parse_room(value: str | float) -> int:
 
     Raises:
         ValueError: as `parse_size`.
-
     """
     return 0 if str(value).lower().rstrip("kmgib ") == "0" else parse_size(value)
 
@@ -153,7 +149,6 @@ def parse_size(value: str | float) -> int:
 
     Raises:
         ValueError: one line with what is allowed and, if known, what was meant.
-
     """
     size = _quantity(value, _SIZE)
     if size > MAX_BYTES:
@@ -168,7 +163,6 @@ def parse_rate(value: str | float) -> float:
 
     Raises:
         ValueError: one line with what is allowed and, if known, what was meant.
-
     """
     return _rate(value, _RATE, MAX_RATE, "1000000000/s")
 
@@ -178,7 +172,6 @@ def parse_byte_rate(value: str | float) -> float:
 
     Raises:
         ValueError: one line with what is allowed and, if known, what was meant.
-
     """
     return _rate(value, _BYTE_RATE, MAX_BYTES, "1024GiB/s")
 
@@ -214,7 +207,6 @@ def check_skip(every: float, skip: int) -> None:
 
     Raises:
         ValueError: it does not within `MAX_SECONDS`.
-
     """
     most = int(MAX_SECONDS // every) - 1
     if skip > most:

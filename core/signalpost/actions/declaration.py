@@ -26,7 +26,6 @@ class Draft(Protocol):
             below: its path in the options.
             markup: whether the output of templates is escaped for HTML.
             of_key: whether it is the key at that path.
-
         """
 
     def leaf(self, options: Options, effect: Effect | None = None, *, code: str = "") -> Step:
@@ -36,7 +35,6 @@ class Draft(Protocol):
             options: compiled.
             effect: of the step; None is that of the action.
             code: of the plugin that defines the effect, if one does.
-
         """
 
     def handler(self) -> Handler | None:
@@ -59,7 +57,6 @@ def option(title: str, description: str, type: str | Sequence[str] = (), **rules
         description: for editors and the reference.
         type: of its value; by default any.
         rules: additional keywords of JSON Schema.
-
     """
     kind = {"type": type} if type else {}
     return {"title": title, "description": description, **kind, **rules}
@@ -81,7 +78,6 @@ class BuiltIn(ActionRule):
         changes: whether it changes something for others than the sender.
         refuses: whether it may reject an arriving client.
         binds: whether the keys of its options are names for the templates of later steps.
-
     """
 
     effect: Effect = _do_nothing

@@ -42,7 +42,6 @@ class Trace(Protocol):
             where: its place: ``routes.yaml:14:9``.
             values: its options, rendered; for an ``if`` the condition, for a ``for`` the list.
             outcome: a `Receipt` of what was sent; for an ``if`` ``"then"`` or ``"else"``; else None.
-
         """
 
 
@@ -54,7 +53,6 @@ class WebRequest:
         seen: its method, path, query, headers and peer; empty if no template uses them.
         data: its body: JSON or a form; None without a body.
         address: of the client.
-
     """
 
     seen: Mapping[str, Any]
@@ -70,7 +68,6 @@ class Response:
         status: 200 to 599.
         body: encoded.
         headers: additional ones, possibly repeated; valid.
-
     """
 
     status: int
@@ -93,7 +90,6 @@ class Run:
         answer: of a route: a `Response`, or the result of a handler; None at first.
         variables: of the enclosing loops, and of steps such as ``let``, by name.
         deserted: whether the rest was abandoned because its client has disconnected.
-
     """
 
     __slots__ = (
@@ -148,7 +144,6 @@ class Run:
 
         Raises:
             OptionError: less than that is left.
-
         """
         self._waits += max(seconds, LONGEST_WORK)  # after each wait its steps may work for the full time again
         if self._waits > LONGEST_WAIT:
@@ -159,7 +154,6 @@ class Run:
 
         Raises:
             OptionError: the run has sent more than its limit; this value was the last.
-
         """
         self.matched = receipt.matched
         self._written += receipt.matched * receipt.size
@@ -173,7 +167,6 @@ class Run:
 
         Raises:
             OptionError: fewer than that are left.
-
         """
         if iterations > self._left:
             raise OptionError(f"the loops of one run are done {MOST_ITERATIONS:,} times at most, together")
@@ -184,7 +177,6 @@ class Run:
 
         Raises:
             OptionError: it is more than its loops may send.
-
         """
         if self._written > MOST_WRITTEN:
             raise OptionError(
@@ -196,7 +188,6 @@ class Run:
 
         Raises:
             OptionError: the steps have worked too long.
-
         """
         if self.clock.is_over():
             raise OptionError(too_long(self.clock))
@@ -214,7 +205,6 @@ class Names(dict[str, Any]):
 
     Attributes:
         clock: the same.
-
     """
 
     __slots__ = ("clock",)

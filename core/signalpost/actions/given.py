@@ -17,7 +17,6 @@ def items_of(value: Any) -> Sequence[Any]:
 
     Raises:
         OptionError: it is something else.
-
     """
     if isinstance(value, list):
         return value
@@ -31,7 +30,6 @@ def text_of(name: str, value: Any) -> str:
 
     Raises:
         OptionError: it is something else, or empty.
-
     """
     if isinstance(value, str) and value:
         return value
@@ -45,7 +43,6 @@ def whole_of(name: str, value: Any) -> int:
 
     Raises:
         OptionError: it is something else.
-
     """
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_WHOLE:
         return int(value)

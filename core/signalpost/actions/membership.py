@@ -22,7 +22,6 @@ def membership(name: str, title: str, does: str, examples: list[Any], change: Ca
         does: the beginning of its description.
         examples: for editors.
         change: called with a client and the name of a group.
-
     """
 
     def own(run: Run, groups: Any) -> None:

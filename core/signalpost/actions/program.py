@@ -32,7 +32,6 @@ class Program:
         calls: the handlers that it may call.
         names: that its templates use.
         constants: of routes.yaml, if its templates use any: with others, it is another program.
-
     """
 
     config: tuple[StepConfig, ...]
@@ -56,7 +55,6 @@ class Program:
 
         Raises:
             StepFailedError: a step failed, and the rest did not run.
-
         """
         run = Run(event, request, trace)
         for _ in _walk(self.steps, run):
@@ -78,7 +76,6 @@ class Program:
             request: of a route.
             trace: called for every step.
             charge: called with the seconds that the steps worked, each time before one waits, and at the end.
-
         """
         run = Run(event, request, trace)
         walk = _walk(self.steps, run)

@@ -26,7 +26,6 @@ def path_of(parts: Sequence[Any]) -> list[str]:
 
     Raises:
         OptionError: a part is not text, or the key belongs to plugins.
-
     """
     path = [text_of("a key of state", part) for part in parts]
     if path[0].startswith("_"):

@@ -23,7 +23,6 @@ class Options:
         fixed: the options, if there is nothing to render.
         render: else returns them for a scope.
         getters: of the names that are used.
-
     """
 
     fixed: Any = field(repr=False)
@@ -54,7 +53,6 @@ def fill(options: Options, name: str, event: Any) -> Any:
 
     Raises:
         StepFailedError: a template failed; `name` is the name of the options.
-
     """
     try:
         return options.of(Run(event))
@@ -72,7 +70,6 @@ class Leaf:
         effect: called with the options.
         waits: whether it must be awaited.
         code: the plugin's code, if it is a plugin's: ``handler "shout" of plugin shout (plugins/shout.py:7)``.
-
     """
 
     name: str

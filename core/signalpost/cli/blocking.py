@@ -50,7 +50,6 @@ class LoopWatch(Thread):
         ident: of the loop's thread.
         first: seconds until blocking code is logged.
         every: seconds between two requests.
-
     """
 
     def __init__(self, ask: Callable[[Callable[[], None]], object], ident: int, first: float, every: float) -> None:

@@ -39,7 +39,6 @@ def show_takers(plan: Plan, path: str, method: str | None) -> None:
 
     Raises:
         OperatorError: `path` is invalid.
-
     """
     asked = path.partition("?")[0]
     if not asked.startswith("/"):

@@ -19,7 +19,6 @@ def load(file: str, listening: Listening | None = None, *, apart: bool = True) -
     Raises:
         ConfigError: as `signalpost.plan.load_plan`.
         OperatorError: it cannot listen there.
-
     """
     with plugins_print_to_stderr() if apart else nullcontext():
         plan = load_plan(file, listening=listening)

@@ -72,7 +72,6 @@ class LineFormatter(logging.Formatter):
 
     Args:
         masked: hides secrets.
-
     """
 
     def __init__(self, masked: Masked) -> None:
@@ -126,7 +125,6 @@ class LogHandler(logging.Handler):
         masked: hides secrets.
         write: called with each record's text.
         clock: returns seconds; `time.monotonic`.
-
     """
 
     def __init__(
@@ -253,7 +251,6 @@ class _Kept(list[logging.Handler]):
 
     Args:
         ours: the handler that stays.
-
     """
 
     def __init__(self, ours: logging.Handler) -> None:

@@ -71,7 +71,6 @@ def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
 
     Raises:
         OperatorError: the folder is not empty, or cannot be written.
-
     """
     from signalpost.cli.schema import SCHEMA_FILE, app_schema, write_schema
 
@@ -87,7 +86,6 @@ def create_plugin(folder: Path) -> list[Path]:
 
     Raises:
         OperatorError: the folder is not empty, cannot be written, or its name is invalid for a package.
-
     """
     files = _plugin_files(folder)
     _fill(folder, files)
@@ -181,7 +179,6 @@ def _plugin_files(folder: Path) -> dict[Path, str]:
 
     Raises:
         OperatorError: the folder's name is invalid for a package.
-
     """
     called = folder.resolve().name
     if not _NAME.fullmatch(called):

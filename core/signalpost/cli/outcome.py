@@ -20,7 +20,6 @@ def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
         trial: that has handled a message or a request.
         clients: that were connected before.
         folder: of the app; names of files are relative to it.
-
     """
     outcome = trial.outcome
     if outcome.steps:

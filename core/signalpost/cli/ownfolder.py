@@ -30,7 +30,6 @@ class OwnFolder:
 
     Args:
         descriptor: of the folder.
-
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -45,7 +44,6 @@ class OwnFolder:
             UnsafeFolderError: it must not be used.
             FileNotFoundError: it does not exist, and must not be created.
             OSError: it cannot be opened or created.
-
         """
         path = parent / RECORDS_FOLDER
         if make:
@@ -63,7 +61,6 @@ class OwnFolder:
         Raises:
             FileNotFoundError: it does not exist.
             OSError: it cannot be opened, or is not a file but a symbolic link or a pipe.
-
         """
         descriptor = os.open(name, _READ, dir_fd=self._descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -14,7 +14,6 @@ class Imagined:
     Attributes:
         path: of its connection, percent-decoded.
         groups: that it has joined.
-
     """
 
     id: str
@@ -35,7 +34,6 @@ class Question:
         endpoint: the name of a ws endpoint; None is the first that has a signal for `path`.
         method: of a request; None is a message on a WebSocket.
         call: whether plugins' code is called.
-
     """
 
     path: str

@@ -34,7 +34,6 @@ def show_plan(file: str, against: str | None) -> None:
     Raises:
         ConfigError: one of the files has problems.
         OperatorError: the running server cannot be compared, or the system's time zone is needed and unknown.
-
     """
     plan = load(file)
     if against is None:

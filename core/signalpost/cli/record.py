@@ -35,7 +35,6 @@ class Record:
         process: its id.
         since: when it started to serve this plan; aware.
         things: a snapshot of the plan.
-
     """
 
     process: int
@@ -51,7 +50,6 @@ class Recorder:
 
     Args:
         file: the routes.yaml that is served.
-
     """
 
     def __init__(self, file: str) -> None:
@@ -115,7 +113,6 @@ def read_record(file: str) -> Record | None:
 
     Raises:
         OperatorError: a server runs, but its record is from another version, or this user may not read it.
-
     """
     path = record_path(file)
     try:
@@ -155,7 +152,6 @@ def _is_held(folder: OwnFolder, name: str) -> bool:
 
     Raises:
         OSError: it cannot be opened.
-
     """
     try:
         file = folder.read(name)

@@ -45,7 +45,6 @@ class Wishes:
         since: when the first read of the plan began, in nanoseconds since the epoch: later saves are read again.
         home: the working folder then, which names of files are relative to: a plugin may have changed it.
         listening: replaces the addresses of the file.
-
     """
 
     watch: bool
@@ -62,7 +61,6 @@ class Reloader:
         record: of what it serves.
         asked: set when a reload is requested.
         wishes: of the command.
-
     """
 
     def __init__(self, server: Server, record: Recorder, asked: asyncio.Event, wishes: Wishes) -> None:
@@ -169,7 +167,6 @@ class Reloader:
 
         Raises:
             ConfigError: it cannot be used.
-
         """
         clock = asyncio.get_running_loop().time
         latest = clock() + HELD

@@ -57,7 +57,6 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> Non
 
     Raises:
         OperatorError: the server cannot start.
-
     """
     open_streams()  # a plugin may have closed them on import
     configure_logging(log_level, masked_by_command())

@@ -33,7 +33,6 @@ def write_schema(folder: Path, schema: dict[str, Any]) -> Path:
 
     Raises:
         OperatorError: it cannot be written.
-
     """
     file = folder / SCHEMA_FILE
     try:

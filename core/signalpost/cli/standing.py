@@ -19,7 +19,6 @@ def standing(what: str) -> Iterator[None]:
 
     Args:
         what: describes the failure in the log: "the files cannot be watched".
-
     """
     try:
         yield

@@ -71,7 +71,6 @@ class LastingStream(StreamProxy):
     Args:
         stream: behind it.
         name: of the stream in the log.
-
     """
 
     def __init__(self, stream: TextIO, name: str) -> None:

@@ -69,7 +69,6 @@ class Outcome:
         steps: in the order in which they ran; empty without actions.
         left_out: plugins' code that would have been called, and how to call it: a sentence each.
         log: lines of the server's log, without those of ``log`` steps.
-
     """
 
     steps: list[Taken] = field(default_factory=list)
@@ -92,7 +91,6 @@ class Trial:
 
     Attributes:
         outcome: what has happened since the message was sent.
-
     """
 
     def __init__(self, plan: Plan, endpoint: EndpointConfig, state: dict[str, Any], *, call: bool) -> None:
@@ -129,7 +127,6 @@ class Trial:
 
         Raises:
             OperatorError: a plugin cannot start, or a client cannot be connected.
-
         """
         try:
             await (self._node.start() if self._call else self._node.open())
@@ -147,7 +144,6 @@ class Trial:
 
         Raises:
             OperatorError: no signal serves its path, or its id exists already.
-
         """
         resolved = self.resolve(imagined.path)
         if resolved is None:
@@ -178,7 +174,6 @@ class Trial:
             sender: of the message.
             message: that the schema accepted.
             rule: of the plan, for the sender's path.
-
         """
         decision = self._sessions[sender.id].decide(message, rule)
         if isinstance(decision, Deliver | Answer) and looks_like_an_error(message.message):
@@ -207,7 +202,6 @@ class Trial:
 
         Returns:
             A `signalpost.actions.execution.Response`; None without one; and `FAILED` if a step failed.
-
         """
         event = RouteEvent(
             request=None,

@@ -38,7 +38,6 @@ def try_message(plan: Plan, question: Question) -> None:
 
     Raises:
         OperatorError: there is no such path or endpoint, or a client cannot be connected.
-
     """
     if not question.path.startswith("/"):
         raise OperatorError(f'a path starts with "/": signalpost try /{question.path}')

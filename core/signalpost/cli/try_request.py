@@ -37,7 +37,6 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
 
     Raises:
         OperatorError: no route serves it, or a client cannot be connected.
-
     """
     path, _, query = question.path.partition("?")
     endpoint, taker = _taker(plan, path, method)

@@ -69,7 +69,6 @@ class Pace:
 
     Args:
         clock: returns seconds; `time.monotonic`.
-
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -111,7 +110,6 @@ class AppFiles:
         files: absolute; existing or not. A folder among them means the YAML files below it.
         code: folders, meaning the Python files below them; absolute.
         data: the files that only plugins have read, during their import.
-
     """
 
     files: frozenset[Path]
@@ -175,7 +173,6 @@ class AppFiles:
         Args:
             since: the earlier stamps of the files.
             pace: determines the length of that moment; the shortest one without it.
-
         """
         pace = pace or Pace()
         while True:

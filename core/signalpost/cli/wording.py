@@ -73,7 +73,6 @@ def next_moments(job: Job, now: datetime, count: int) -> tuple[str, ...]:
 
     Raises:
         OperatorError: the system's time zone is needed and unknown.
-
     """
     timing = job.timing
     if isinstance(timing, TimerTiming):

@@ -50,7 +50,6 @@ class ActionRule:
         places: where it is allowed.
         needs: why it is not allowed elsewhere.
         check: reports what the schema cannot.
-
     """
 
     schema: Mapping[str, Any]
@@ -64,7 +63,6 @@ class StepReader:
 
     Args:
         actions: the built-in ones, by name.
-
     """
 
     def __init__(self, actions: Mapping[str, ActionRule]) -> None:

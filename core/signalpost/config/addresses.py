@@ -22,7 +22,6 @@ def parse_address(text: str) -> str:
 
     Raises:
         ValueError: with one line that says what is allowed.
-
     """
     if text == "*":
         return text
@@ -51,7 +50,6 @@ def parse_origin(text: str) -> str:
 
     Raises:
         ValueError: with one line that says what is allowed.
-
     """
     if text.lower() in _OPAQUE:
         return text.lower()
@@ -85,7 +83,6 @@ def parse_host(text: str) -> str:
 
     Raises:
         ValueError: with one line that says what is allowed.
-
     """
     allowed = "(allowed: a host name, or *. and a name for all names below it)"
     if "://" in text:

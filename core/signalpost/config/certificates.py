@@ -43,7 +43,6 @@ class CertificateChain:
     Attributes:
         chain: the server's certificate, then those up to its authority.
         key: the private key of the first one, not encrypted: never write it to disk.
-
     """
 
     chain: bytes
@@ -65,7 +64,6 @@ def check_certificate(tls: TlsConfig, *, now: datetime | None = None) -> str | N
     Args:
         tls: names a certificate, unless it is self-signed. That the files exist is checked by the caller.
         now: when to check validity, aware; None is the current time.
-
     """
     if tls.self_signed:
         return None
@@ -87,7 +85,6 @@ def load_certificate(tls: TlsConfig, hostnames: Iterable[str], *, now: datetime 
 
     Raises:
         ValueError: it cannot be used; the text is that of `check_certificate`. Its validity period is not checked.
-
     """
     if tls.self_signed:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -120,7 +117,6 @@ def _read(tls: TlsConfig) -> _Material:
 
     Raises:
         ValueError: says what is wrong with which file.
-
     """
     if tls.certificate is None:
         raise ValueError("no certificate is named; name one, or say self_signed: true")

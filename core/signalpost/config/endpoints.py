@@ -29,7 +29,6 @@ class Endpoints:
 
     Attributes:
         complete: whether every endpoint could be read, so that a missing one does not exist.
-
     """
 
     configs: tuple[EndpointConfig, ...]
@@ -254,7 +253,6 @@ class Listening:
         host: of all endpoints except those at Unix sockets, which do not move; None moves none.
         port: of the first of them. The others keep their distance from it in the file, so that those which share
             a port still do; 0 lets the system choose each. None moves none.
-
     """
 
     host: str | None = None
@@ -266,7 +264,6 @@ class Listening:
         Raises:
             OperatorError: the port does not exist, no endpoint has one, or two endpoints would conflict
                 there.
-
         """
         if not config.endpoints or (self.host is None and self.port is None):
             return config

@@ -51,7 +51,6 @@ def private_paths(
         endpoints: whose certificates and keys are among it.
         plugins: the folder of plugins.
         folder: of routes.yaml.
-
     """
     keys = [path for each in endpoints if each.tls for path in (each.tls.key, each.tls.certificate) if path]
     whole = [folder / SECRETS_FILE, folder / Path(report.source.file).name, *composed, *keys]

@@ -27,7 +27,6 @@ class SkippedPart:
         keys: of the whole: ``("signals", 0)``.
         handler: the handler it names, if it does.
         calls: the handlers that its steps call.
-
     """
 
     keys: Keys
@@ -43,7 +42,6 @@ class Gaps:
         problems: by place.
         faulty: the paths that they are about.
         skipped: parts left out of the configuration because of them.
-
     """
 
     problems: tuple[Problem, ...] = ()
@@ -87,7 +85,6 @@ def gaps_of(report: Report, root: Section, config: ServerConfig) -> Gaps:
         report: its problems.
         root: the whole file.
         config: its valid parts.
-
     """
     if not report.problems:
         return NO_GAPS

@@ -116,7 +116,6 @@ def parse_timezone(text: str) -> ZoneInfo:
 
     Raises:
         ValueError: one line with the most similar zone.
-
     """
     try:
         return ZoneInfo(text)

@@ -18,7 +18,6 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
     Args:
         root: the whole file.
         signals: those that could be read; a buffer of theirs must fit, too.
-
     """
     section = root.section("limits")
     if section is None:

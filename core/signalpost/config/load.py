@@ -48,7 +48,6 @@ def parse_config(
 
     Raises:
         ConfigError: with every problem that could be found, in the order of their places.
-
     """
     config, gaps = judge_config(text, file=file, folder=folder, actions=actions, environment=environment)
     if config is None or gaps.problems:
@@ -64,7 +63,6 @@ def judge_config(
     Returns:
         The configuration, without the parts that could not be read, and the problems. It is None, and there are
         problems, if nothing could be read.
-
     """
     outside = Surroundings(folder, file, os.environ if environment is None else environment)
     tree = read_tree(text.removeprefix("\ufeff"), file, outside)
@@ -134,7 +132,6 @@ def load_config(file: str | Path, actions: Actions, environment: Mapping[str, st
 
     Raises:
         ConfigError: with every problem that could be found, in the order of their places.
-
     """
     config, gaps = read_config(file, actions, environment)
     if config is None or gaps.problems:
@@ -156,7 +153,6 @@ def read_config(
 
     Raises:
         ConfigError: the file cannot be read at all.
-
     """
     name = str(file)
     if folder is None:

@@ -54,7 +54,6 @@ class TlsConfig:
 
     Attributes:
         digest: of the files' contents, so that a renewed certificate differs.
-
     """
 
     certificate: Path | None = None
@@ -71,7 +70,6 @@ class CompressionConfig:
     Attributes:
         level: of zlib, 1 (fast) to 9 (small).
         threshold: messages of fewer bytes are not compressed.
-
     """
 
     level: int = 6
@@ -89,7 +87,6 @@ class KeepaliveConfig:
     Attributes:
         every: seconds without a byte from a client after which it is pinged (RFC 6455 section 5.5.2).
         patience: seconds that a pinged client may take to send any byte, before it counts as gone.
-
     """
 
     every: float = 25.0
@@ -111,7 +108,6 @@ class EndpointConfig(Placed):
         headers: of responses, by name in lower case; an empty one is not sent.
         keepalive: of WebSockets.
         mode: permissions of a Unix socket; None leaves them to the process's umask.
-
     """
 
     keys: Keys = field(compare=False)
@@ -162,7 +158,6 @@ class StepConfig(Placed):
         then: of an ``if``.
         otherwise: of an ``if``: its ``else``.
         body: of a ``for``: its ``do``.
-
     """
 
     keys: Keys = field(compare=False)
@@ -180,7 +175,6 @@ class SchemaConfig(Placed):
     Attributes:
         keys: of the ``schema`` key.
         document: the schema: a mapping or a boolean.
-
     """
 
     keys: Keys = field(compare=False)
@@ -196,7 +190,6 @@ class RouteConfig(Placed):
             unless the file says otherwise.
         endpoints: names of the http(s) endpoints that serve it; empty means all.
         headers: of its responses below 400, by name in lower case; they take precedence over those of the endpoint.
-
     """
 
     keys: Keys = field(compare=False)
@@ -255,7 +248,6 @@ class LatestBy:
 
     Attributes:
         key: the path in nested mappings to the part of a value that identifies its thing.
-
     """
 
     key: tuple[str, ...]
@@ -267,7 +259,6 @@ class SlowConfig:
 
     Attributes:
         buffer: bytes that may wait for each of them; None is `LimitsConfig.outbox`.
-
     """
 
     policy: SlowPolicy | LatestBy = SlowPolicy.DISCONNECT
@@ -291,7 +282,6 @@ class SignalConfig(Placed):
         disconnected: actions when a client has disconnected.
         endpoints: names of the ws(s) endpoints that serve it; empty means all.
         slow: treatment of slow clients that are connected on it, whatever signal the frames came from.
-
     """
 
     keys: Keys = field(compare=False)
@@ -334,7 +324,6 @@ class TimerTiming:
         on_start: run once at once (counts towards the limit).
         arguments: for the handler as `TickEvent.arguments`, and for templates by that name.
         timeout: seconds after which a run is cancelled; None is never.
-
     """
 
     every: float
@@ -355,7 +344,6 @@ class ScheduleTiming:
         start: no run before this moment; aware.
         end: no run after this moment; aware.
         max_runs: how many runs may be under way at once.
-
     """
 
     crons: tuple[str, ...]
@@ -398,7 +386,6 @@ class PluginsConfig:
         disable: plugins not to load, by the same names.
         settings: by plugin name.
         installed: the only plugins of installed packages to load, by the same names; None is all.
-
     """
 
     folder: Path
@@ -415,7 +402,6 @@ class RateConfig:
     Attributes:
         frames: per second, of every kind.
         bytes: per second, of the inflated frames.
-
     """
 
     frames: float = 1_000.0
@@ -441,7 +427,6 @@ class LimitsConfig:
         drain: seconds for clients, handlers, jobs and requests to finish when the server stops; 0 is at once.
         startup: seconds that the `startup` of each plugin may take.
         response: seconds in which the response to a request must begin.
-
     """
 
     message: int = MEBIBYTE
@@ -467,7 +452,6 @@ class StateConfig:
         limit: about how many bytes it may take as JSON.
         forget: keys that the file does not store; ``rooms.names`` is one inside another.
         share: how many of these bytes the messages of one client may store; 0 is no limit, None a tenth.
-
     """
 
     keys: Keys = field(default=(), compare=False)
@@ -491,7 +475,6 @@ class PrivatePaths:
         folders: with all their contents: of plugins, of included files, and the one where a running server writes
             notes.
         home: the folder of routes.yaml.
-
     """
 
     files: tuple[Path, ...] = ()
@@ -516,7 +499,6 @@ class ServerConfig:
         notes: what is valid but may not be intended.
         private: paths that no route may serve.
         constants: for templates and views, by name.
-
     """
 
     file: str

@@ -35,7 +35,6 @@ class Section:
     Attributes:
         keys: the path to it.
         data: as in the file.
-
     """
 
     keys: Keys

@@ -19,7 +19,6 @@ def read_state(root: Section, folder: Path, routes: Sequence[RouteConfig]) -> St
         root: the whole file.
         folder: base of relative paths.
         routes: of the same file: none may serve the state.
-
     """
     section = root.section("state")
     if section is None:

@@ -247,7 +247,6 @@ def schema_faults(
         document: of a draft from 4 on.
         patterns: checks regular expressions for the validator of the schema: `is_pattern` for messages,
             `is_python_pattern` for `signalpost.config.schema.judge`.
-
     """
     if isinstance(document, bool):
         return

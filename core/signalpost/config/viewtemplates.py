@@ -42,7 +42,6 @@ class Additions:
     Attributes:
         names: additional names for every template.
         filters: by name.
-
     """
 
     names: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +102,6 @@ def environment(
         additions: of plugins.
         kept: texts of templates by name, which are fixed. Any other one that changes on disk is compiled again
             at its next use.
-
     """
     made = _Environment(
         loader=_Loader(folder, kept or {}),
@@ -139,7 +137,6 @@ def template_name(path: Path, folder: Path) -> str:
 
     Raises:
         ValueError: the file is not below `folder`; the text is one line for the author of routes.yaml.
-
     """
     try:
         return Path(os.path.normpath(path)).relative_to(os.path.normpath(folder)).as_posix()
@@ -158,7 +155,6 @@ def check_template(path: Path, folder: Path, additions: Additions | None = NO_AD
     Returns:
         The first problem as one line, ``web/hello.html:3: no filter "uper"; did you mean "upper"?``; None if there is
         none.
-
     """
     return read_templates(path, folder, additions)[0]
 
@@ -207,7 +203,6 @@ class _Check:
     Attributes:
         seen: names of the templates that were checked.
         texts: of those of them that could be read, by name.
-
     """
 
     def __init__(self, env: Environment, folder: Path, *, any_filter: bool) -> None:
@@ -299,7 +294,6 @@ def _read(env: Environment, folder: Path, name: str) -> str:
     Raises:
         OSError: there is no such file below `folder`.
         UnicodeDecodeError: it is not text.
-
     """
     try:
         text, _, _ = FileSystemLoader(folder).get_source(env, name)

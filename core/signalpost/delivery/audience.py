@@ -14,7 +14,6 @@ class Lane:
         encoding: of these clients.
         direct: by descriptor, ready for a write.
         indirect: clients with an outbox; an ordered set.
-
     """
 
     __slots__ = ("_descriptors", "direct", "encoding", "indirect")
@@ -58,7 +57,6 @@ class Audience:
 
     Attributes:
         lanes: one for each encoding that a client of this audience has ever had.
-
     """
 
     __slots__ = ("lanes",)

@@ -25,7 +25,6 @@ class Broker(Protocol):
 
         Raises:
             OperatorError: it cannot start.
-
         """
 
     async def stop(self) -> None:

@@ -120,7 +120,6 @@ class Client:
             reaches it.
         closing: whether a close frame was sent, or it is being dropped; nothing more is queued.
         close_code: with which the connection ends, once decided; else 0.
-
     """
 
     __slots__ = (
@@ -214,7 +213,6 @@ class Client:
         Raises:
             TypeError: the name is not a string, so nobody could send to the group.
             ValueError: the name is empty, or longer than 255 characters: a client may have chosen it.
-
         """
         if not isinstance(group, str):
             raise TypeError(f"a group is a string, not a {type(group).__name__}")
@@ -237,7 +235,6 @@ class Client:
 
         Raises:
             ValueError: `code` must not be sent.
-
         """
         frames = self.encoding.codec.goodbye(code, reason, None)
         self._close(code, frames)
@@ -310,7 +307,6 @@ class Client:
             code: as the server means it.
             reason: see `close`.
             retry_ms: milliseconds after which the client is asked to reconnect; None if it is not asked to.
-
         """
         codec = self.encoding.codec
         code = codec.close_code(code)
@@ -339,7 +335,6 @@ class Client:
         Args:
             half: close only our side where TCP can, and let the peer close the rest: closing a socket that holds
                 unread bytes sends a RST, which may overtake the close frame.
-
         """
         self._ending = _Ending.HALF if half and self._transport.can_write_eof() else _Ending.WHOLE
         if not self._outbox:
@@ -363,7 +358,6 @@ class Client:
             data: encoded.
             path: of a value, or `NO_PATH`; None for a notice.
             last: no frame follows it: it is always accepted.
-
         """
         outbox = self._outbox
         if outbox and not self._paused and outbox.size + len(data) > self._limit:
@@ -382,7 +376,6 @@ class Client:
 
         Returns:
             The bytes that wait now, including the transport's.
-
         """
         outbox = self._outbox
         while not self._paused and outbox:
@@ -402,7 +395,6 @@ class Client:
             frames: that were written, in order.
             sent: how many of their bytes the socket accepted; fewer than all.
             paths: of the frames, as in `enqueue`; not needed for a client that must lose nothing.
-
         """
         index = 0
         while sent >= len(frames[index]):

@@ -23,7 +23,6 @@ class Codec:
 
     Attributes:
         name: the subprotocol by which clients request it (RFC 6455 section 1.9).
-
     """
 
     name = ""
@@ -37,7 +36,6 @@ class Codec:
 
         Raises:
             TypeError: `value` is not JSON.
-
         """
         return encode_frame(_TEXT, text_of(value) if isinstance(value, str) else json_of(value))
 
@@ -47,7 +45,6 @@ class Codec:
         Args:
             error: what is wrong.
             ref: of the message.
-
         """
         body = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
         return _envelope("error", body if ref is None else body | {"ref": ref})
@@ -86,7 +83,6 @@ class Codec:
 
         Raises:
             ValueError: `code` must not be sent.
-
         """
         return encode_close(code, reason)
 
@@ -142,7 +138,6 @@ class Encoding:
     Attributes:
         encode: encodes a publication; `Publication.encoded` does that once for all clients.
         alone: encodes a value for one client; see `Codec.alone`.
-
     """
 
     __slots__ = ("_bare", "_deflate", "alone", "codec", "encode")
@@ -170,7 +165,6 @@ class Encodings:
 
     Args:
         codecs: additional ones.
-
     """
 
     __slots__ = ("_codecs", "_made", "_names")

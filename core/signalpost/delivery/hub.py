@@ -56,7 +56,6 @@ class Hub:
             each client. Callers that yield to others check how far it has grown.
         observer: notified of clients that are dropped; None for no observer.
         strain: makes senders wait for clients that are sent more than they can read; None if no sender waits.
-
     """
 
     __slots__ = (
@@ -114,7 +113,6 @@ class Hub:
 
         Raises:
             ValueError: its id is in use.
-
         """
         if client.id in self.clients:
             raise ValueError(f"client id {client.id} is taken")
@@ -301,7 +299,6 @@ class Hub:
             data: in the client's encoding.
             path: of a value: its target's, else its sender's, else `NO_PATH`; the client's policy may leave
                 the value out. None is a notice, which is never left out.
-
         """
         if self._queued > MOST_QUEUED:
             self.flush()

@@ -30,7 +30,6 @@ class Inbound:
     Attributes:
         most: the same; it may change. Bytes already held stay held.
         held: bytes held now.
-
     """
 
     __slots__ = ("_holders", "_refused", "held", "most")

@@ -39,7 +39,6 @@ class Outbox(Protocol):
 
     Attributes:
         size: bytes of the frames that wait.
-
     """
 
     size: int
@@ -52,7 +51,6 @@ class Outbox(Protocol):
         Args:
             data: encoded.
             path: of a value, or `NO_PATH`; None for a notice.
-
         """
 
     def apply_policy(self, room: int) -> None:
@@ -65,7 +63,6 @@ class Outbox(Protocol):
             data: encoded.
             path: of a value, or `NO_PATH`; None for a notice.
             room: bytes that may wait, this frame included.
-
         """
 
     def take(self) -> tuple[bytes, int]:
@@ -121,7 +118,6 @@ class _Waiting:
         data: the frame; None in a gap.
         path: of a value; None for a notice, and in a gap.
         missed: values left out here; 0 for a frame.
-
     """
 
     __slots__ = ("data", "missed", "path")
@@ -146,7 +142,6 @@ class LossyOutbox:
 
     Attributes:
         size: bytes of the frames that wait.
-
     """
 
     __slots__ = (

@@ -31,7 +31,6 @@ class Backlog(Generic[W]):
     Attributes:
         most: the same; it may change.
         total: bytes of all shares.
-
     """
 
     __slots__ = ("_shares", "most", "total")
@@ -78,7 +77,6 @@ class ShedLog:
     Args:
         outboxes: bytes that may wait for all clients together.
         call_later: runs a function after a number of seconds (``loop.call_later``).
-
     """
 
     __slots__ = ("_outboxes", "_tally")

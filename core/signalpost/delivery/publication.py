@@ -88,7 +88,6 @@ class Publication:
 
     Raises:
         TypeError: `value` is not JSON.
-
     """
 
     __slots__ = ("_encoded", "data", "origin", "path", "size", "target", "value")
@@ -128,7 +127,6 @@ class RawPublication(Publication):
         opcode: text or binary.
         data: of the message.
         path: see `Publication`, also for the others.
-
     """
 
     __slots__ = ("opcode",)
@@ -168,7 +166,6 @@ def check_size(value: Any) -> None:
 
     Raises:
         ValueError: it is too large.
-
     """
     if type(value) in PLAIN or (type(value) is dict and _is_small(value)):
         return
@@ -198,7 +195,6 @@ def text_of(value: str) -> bytes:
 
     Raises:
         TypeError: it has a lone surrogate.
-
     """
     try:
         return value.encode()
@@ -211,7 +207,6 @@ def json_of(value: Any) -> bytes:
 
     Raises:
         TypeError: it is not JSON.
-
     """
     try:
         return orjson.dumps(value)

@@ -41,7 +41,6 @@ def write_queue(queue: Sequence[Entry], writer: Writer) -> list[Unfinished]:
     Args:
         queue: at least one entry, oldest first.
         writer: used where many clients receive the same.
-
     """
     unfinished: list[Unfinished] = []
     if (audience := _only_audience(queue)) is not None:
@@ -110,7 +109,6 @@ class _Run:
     Attributes:
         positions: of the entries, in order.
         frames: of each of them, encoded.
-
     """
 
     __slots__ = ("_data", "_offsets", "frames", "positions")
@@ -141,7 +139,6 @@ class _Runs(dict[_Key, _Run]):
     Args:
         queue: the entries.
         positions: of the entries of each audience.
-
     """
 
     def __init__(self, queue: Sequence[Entry], positions: Mapping[Audience, list[int]]) -> None:
@@ -246,7 +243,6 @@ def _write_to_all(
         frames: in their encoding.
         queue: the source of the frames, for their paths.
         writer: writes.
-
     """
     data = frames[0] if len(frames) == 1 else b"".join(frames)
     return [

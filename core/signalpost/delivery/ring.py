@@ -66,7 +66,6 @@ class Ring:
 
     Raises:
         OSError: the kernel has no such ring, denies it to this process, or has no descriptor left.
-
     """
 
     def __init__(self, places: int = PLACES) -> None:

@@ -62,7 +62,6 @@ class Strain:
         clock: returns monotonic seconds (``loop.time``).
         call_later: runs a function after seconds (``loop.call_later``).
         flush: writes what is queued, so that the sizes of the outboxes are known.
-
     """
 
     __slots__ = (

@@ -13,7 +13,6 @@ class Apart(NamedTuple):
     Attributes:
         path: the text of the path.
         endpoints: their names, sorted.
-
     """
 
     path: str
@@ -35,7 +34,6 @@ class Receipt:
         dropped: clients that it was not queued for: they were too slow and were disconnected or, under a policy
             that leaves frames out, it alone would not fit into the outbox. `matched` is the sum of the two.
         size: bytes of the value as it is sent.
-
     """
 
     matched: int = 0
@@ -69,7 +67,6 @@ class Target:
         excluding: the id of a client that receives nothing.
         refusing: wards whose clients receive nothing (`signalpost.signals.elsewhere`), unless they are at `home`.
         home: the sender's place, where a message always arrives.
-
     """
 
     path: Place | None = None

@@ -29,7 +29,6 @@ def head_of(status: int, fields: Iterable[tuple[str, object]], framing: str) -> 
         status: three digits.
         fields: names and values; line breaks are removed from them.
         framing: additional lines, each with its line break.
-
     """
     lines = [f"{name}: {value}\r\n" for name, value in fields]
     text = "".join(lines)
@@ -45,7 +44,6 @@ def check_answer(response: BaseHTTPResponse | ResponseStream) -> None:
     Raises:
         TypeError: the status or the content type is invalid; worded for the author.
         ValueError: a header's name or value is invalid; worded for the author.
-
     """
     status: Any = response.status
     if type(status) is not int and not isinstance(status, HTTPStatus):

@@ -106,7 +106,6 @@ def build_app(
 
     Raises:
         OperatorError: a template cannot be used.
-
     """
     app: App = _QuietApp(
         f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-{uuid.uuid4().hex}",

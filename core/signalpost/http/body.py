@@ -33,7 +33,6 @@ class SizedBody:
 
     Attributes:
         length: bytes that the body is known to have at least.
-
     """
 
     __slots__ = ("_left", "length")
@@ -58,7 +57,6 @@ class SizedBody:
 
         Raises:
             MalformedBodyError: it is not framed as declared; each further read raises it again.
-
         """
         part = buffer[: self._left]
         del buffer[: len(part)]
@@ -169,7 +167,6 @@ def _line_end(buffer: bytearray, at: int, most: int) -> int:
 
     Raises:
         MalformedBodyError: it is longer than `most` bytes.
-
     """
     end = buffer.find(b"\n", at, at + most) + 1
     if not end and len(buffer) - at >= most:

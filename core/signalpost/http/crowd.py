@@ -30,7 +30,6 @@ class Crowd:
         most: returns how many there may be now.
         call_soon: runs a function in the next loop turn (``loop.call_soon``).
         call_later: runs one after a number of seconds (``loop.call_later``); without it, `add_soon` adds at once.
-
     """
 
     __slots__ = (

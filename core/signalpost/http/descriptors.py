@@ -30,7 +30,6 @@ def raise_limit(connections: int) -> None:
 
     Args:
         connections: that may be open at once.
-
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -66,7 +65,6 @@ class Descriptors:
 
     Attributes:
         most: about how many connections have descriptors.
-
     """
 
     def __init__(self, call_later: Callable[[float, Callable[[], None]], object]) -> None:

@@ -143,7 +143,6 @@ class RouteHeaders:
     Attributes:
         values: by name in lower case; an empty one is not sent.
         own: whether the route's code may have set headers itself, which then take precedence.
-
     """
 
     values: tuple[tuple[str, str], ...]
@@ -224,7 +223,6 @@ def failure(
         detail: one sentence for people; by default what the status means.
         pointer: a JSON Pointer into the request's body, if that is what is wrong.
         headers: additional headers.
-
     """
     if HTTPStatus.OK <= status < HTTPStatus.BAD_REQUEST:
         return HTTPResponse(status=status, headers=dict(headers or {}))

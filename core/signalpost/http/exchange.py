@@ -51,7 +51,6 @@ class Progress:
     Args:
         patience: seconds.
         now: the clock's seconds.
-
     """
 
     __slots__ = ("_due", "_patience")
@@ -181,7 +180,6 @@ class Exchange(Http):
 
         Raises:
             SanicException: it is invalid or too long.
-
         """
         buffer, owner = self.recv_buffer, self._owner
         if buffer.count(_END_OF_LINE, 0, at) > MOST_FIELDS:
@@ -401,7 +399,6 @@ class Exchange(Http):
         Raises:
             BadRequest: the body is not framed as declared.
             PayloadTooLarge: the body is too large.
-
         """
         now = monotonic()
         if self.progress is None:

@@ -76,7 +76,6 @@ class Version:
     Attributes:
         size: in bytes.
         modified: in nanoseconds since 1970.
-
     """
 
     size: int
@@ -134,7 +133,6 @@ def part_of(header: str, size: int) -> tuple[int, int] | None:
 
     Raises:
         RangeNotSatisfiable: the file is too short for it.
-
     """
     found = _RANGE.fullmatch(header.strip())
     if not found or not any(found.groups()):
@@ -171,7 +169,6 @@ async def send_file(
     Raises:
         OSError: there is no such regular file, it may not be read, or it is private.
         RangeNotSatisfiable: the requested part does not exist.
-
     """
     file, version = await _opened(path, private)
     with file:
@@ -288,7 +285,6 @@ class StaticFolder:
         root: the folder; may be a symbolic link whose target changes.
         private: tells which files are never sent.
         packed: stores compressed files.
-
     """
 
     root: Path
@@ -307,7 +303,6 @@ class StaticFolder:
             NotFound: there is no such file, or it must not be sent.
             RangeNotSatisfiable: see `send_file`.
             OSError: no descriptor is free for it (`is_exhaustion`).
-
         """
         if not all(map(_servable, segments)):
             raise NotFound
@@ -326,7 +321,6 @@ class StaticFolder:
 
         Raises:
             OSError, RuntimeError: it does not exist, must not be sent, or its links form a circle.
-
         """
         root = self.root.resolve()
         self.private.check_root(root)

@@ -35,7 +35,6 @@ def body_of(request: Request, *, forms: bool, types: FieldTypes = NO_TYPES) -> A
 
     Raises:
         ClientError: `BAD_MESSAGE` if it is neither.
-
     """
     body = request.body
     if forms and (fields := _fields_of(request)) is not None:
@@ -89,7 +88,6 @@ def _parts(body: bytes, parameters: str) -> dict[str, list[Any]]:
 
     Raises:
         ClientError: `BAD_MESSAGE` if it is invalid.
-
     """
     boundary = _boundary(parameters)
     mark = b"--" + boundary

@@ -36,7 +36,6 @@ class RejectionLog:
 
     Args:
         call_later: runs a function after a number of seconds (``loop.call_later``).
-
     """
 
     def __init__(self, call_later: CallLater) -> None:
@@ -94,7 +93,6 @@ class Guard:
 
     Attributes:
         shares: whether pages of some other origins may read answers.
-
     """
 
     def __init__(
@@ -127,7 +125,6 @@ class Guard:
 
         Raises:
             HandshakeRejection: 421.
-
         """
         if not self._checks_hosts:
             return
@@ -145,7 +142,6 @@ class Guard:
 
         Raises:
             HandshakeRejection: 421, or 403 if its method changes something for a page of another origin.
-
         """
         # Nearly all requests use a name that was accepted before.
         answered = request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
@@ -159,7 +155,6 @@ class Guard:
 
         Raises:
             HandshakeRejection: 403, the page is of another origin.
-
         """
         if "sec-fetch-site" not in request.headers and "origin" not in request.headers:
             return  # not a browser
@@ -190,7 +185,6 @@ class Guard:
         Args:
             request: an OPTIONS that no route answers.
             methods: of the path, as in Allow.
-
         """
         asked = request.headers.get("access-control-request-method")
         if asked is None or "access-control-allow-origin" not in self.shared(request):

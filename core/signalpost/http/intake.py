@@ -37,7 +37,6 @@ class Intake:
         requests: number of requests under way.
         refused: counts requests for which there was no room.
         clients: returns how many WebSockets are open.
-
     """
 
     limits: LimitsConfig

@@ -42,7 +42,6 @@ class Texts:
 
         Raises:
             ClientError: as in `judged`.
-
         """
         return self.judged({name: (value,) for name, value in values.items()})
 
@@ -54,7 +53,6 @@ class Texts:
 
         Raises:
             ClientError: `SCHEMA_MISMATCH`.
-
         """
         values = self.types.read(fields)
         rejection = self.gate.rejection(values, orjson.dumps(values))
@@ -96,7 +94,6 @@ class Judge:
 
         Raises:
             ClientError: `BAD_MESSAGE` if its body cannot be read, `SCHEMA_MISMATCH` if a schema rejects it.
-
         """
         if self.params is not None:
             params = self.params.judged_each(params)

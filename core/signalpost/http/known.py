@@ -27,7 +27,6 @@ class Line:
         url: as bytes of the line.
         url_text: the same as text.
         head_only: whether the response has no body.
-
     """
 
     method: str
@@ -44,7 +43,6 @@ class Fields:
         headers: to be copied.
         closes: whether the client wants the connection closed (RFC 9112 section 9.3).
         length: bytes of the body; None without one.
-
     """
 
     headers: Header
@@ -84,7 +82,6 @@ class KnownHeads:
             raw: the bytes behind the request line, already found plain (`signalpost.http.request`).
             headers: parsed from them, and unchanged since.
             length: bytes of the body; None without one.
-
         """
         if any(name in headers for name in _APART):
             return

@@ -27,7 +27,6 @@ class Private:
 
     Args:
         paths: that are private.
-
     """
 
     __slots__ = ("_files", "_folders", "_home", "_seen", "_told")
@@ -50,7 +49,6 @@ class Private:
 
         Raises:
             OSError: it is private.
-
         """
         identity = _identity(str(path))
         if identity is not None and identity != self._seen.get(path):
@@ -65,7 +63,6 @@ class Private:
 
         Raises:
             OSError: it is private, or not there.
-
         """
         if self._holds(str(path), os.stat(path)):  # noqa: PTH116 - as in _identity
             if path not in self._told and len(self._told) < _MOST_TOLD:
@@ -78,7 +75,6 @@ class Private:
 
         Raises:
             OSError: it is one of these.
-
         """
         if self._home is not None and f"{os.path.realpath(self._home)}/".startswith(f"{str(root).rstrip('/')}/"):
             raise FileNotFoundError(2, "the app's own folder")

@@ -45,7 +45,6 @@ class HandingOver(HttpProtocol):
     Attributes:
         intake: the same.
         rejection: of its handshake, if decided already.
-
     """
 
     __slots__ = (
@@ -347,7 +346,6 @@ class HandingOver(HttpProtocol):
 
         Raises:
             RequestCancelled: the connection is over.
-
         """
         if self._full:
             return False

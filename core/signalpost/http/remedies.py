@@ -31,7 +31,6 @@ def let_in_origin(origin: str, asked: Authority, listed: Collection[str]) -> str
         origin: as it was sent.
         asked: the requested host and port.
         listed: the endpoint's ``origins``.
-
     """
     try:
         entry = parse_origin(origin)
@@ -65,7 +64,6 @@ def open_handshake(
         endpoint: that received it; None if its port has none for WebSockets.
         served: all endpoints of the app.
         limit: ``limits.connections``.
-
     """
     if endpoint is None:
         return _elsewhere(served)

@@ -120,7 +120,6 @@ class WebRequest(Request[Any, Any]):
 
         Raises:
             ServerError: one is chosen already.
-
         """
         stream = self.stream
         if stream is not None and getattr(stream, "response", None):
@@ -143,7 +142,6 @@ class WebRequest(Request[Any, Any]):
 
         Raises:
             ServerError: a part of it has been sent.
-
         """
         super().reset_response()
         self._response_middleware_started = False
@@ -188,7 +186,6 @@ def _judge(head: bytes, headers: Header, version: str) -> None:
 
     Raises:
         BadRequest: it is invalid.
-
     """
     if not _HEAD.fullmatch(head) or (head and not _has_one_host(headers, version)):
         raise BadRequest("Bad Request")
@@ -217,7 +214,6 @@ def _check_framing(headers: Header, version: str) -> None:
 
     Raises:
         BadRequest: it is framed in another way, or ambiguously.
-
     """
     codings = headers.getall("transfer-encoding")
     chunked = [coding.strip(" \t").lower() for coding in codings] == [_CHUNKED]

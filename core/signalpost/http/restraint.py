@@ -17,7 +17,6 @@ class Restraint:
 
     Args:
         hub: of the receiving clients.
-
     """
 
     __slots__ = ("_hub",)
@@ -61,7 +60,6 @@ class RouteBroadcast:
 
     Attributes:
         used: whether something was sent.
-
     """
 
     __slots__ = ("_broadcast", "used")

@@ -49,7 +49,6 @@ class RouteTable(Router):
 
     Args:
         guard: rejects what the endpoint does not answer, whatever its path; None accepts every request.
-
     """
 
     def __init__(self, guard: Guard | None = None) -> None:
@@ -104,7 +103,6 @@ class RouteTable(Router):
         Raises:
             NotFound: no route has this path.
             MethodNotAllowed: one has, but not with this method; contains the allowed methods.
-
         """
         route = self._route(path, method)
         return route, route.handler, {}
@@ -116,7 +114,6 @@ class RouteTable(Router):
             NotFound: no route has its path.
             MethodNotAllowed: one has, but not with its method.
             HandshakeRejection: the guard rejects it.
-
         """
         guard = self.guard
         if guard is None:
@@ -169,7 +166,6 @@ class UpgradeTable(RouteTable):
     Args:
         plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
         guard: of that endpoint.
-
     """
 
     def __init__(self, *, plain: bool, guard: Guard | None = None) -> None:

@@ -61,7 +61,6 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
 
     Raises:
         OperatorError: the rule's template cannot be used.
-
     """
     broadcast = RouteBroadcast(services.broadcast)
     restraint = services.restraint
@@ -156,7 +155,6 @@ def _check_exhaustion(error: BaseException | None, services: RouteServices) -> N
 
     Raises:
         OverloadedError: no descriptor is free.
-
     """
     if error is not None and is_exhaustion(error):
         services.out_of_descriptors()
@@ -253,7 +251,6 @@ def _failure(request: WebRequest) -> Response:
 
     Raises:
         BrokenAnswerError: a part of the handler's response has been sent.
-
     """
     stream = request.stream
     if stream is not None and stream.stage is not Stage.HANDLER:
@@ -293,7 +290,6 @@ def response_of(result: Any, *, responded: bool = False) -> Response:
     Raises:
         TypeError: it is something else, or contains what JSON cannot express; worded for the handler's author.
         ValueError: it is too large (`signalpost.delivery.publication.check_size`).
-
     """
     if type(result) is dict:
         return _json(result)
@@ -338,7 +334,6 @@ def in_context(context: Context, coroutine: Coroutine[Any, Any, T]) -> Generator
     Args:
         context: used by nothing else.
         coroutine: may raise anything; exceptions thrown in here, such as a cancellation, are passed to it.
-
     """
     resume, given = coroutine.send, None
     while True:

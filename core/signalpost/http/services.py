@@ -36,7 +36,6 @@ class RouteServices:
         restraint: makes requests that send to clients wait; None if none does.
         endpoints: returns all that listen, with their actual ports; None if none is for WebSockets.
         packed: caches compressed files.
-
     """
 
     shared: Shared

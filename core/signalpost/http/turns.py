@@ -26,7 +26,6 @@ class Turns:
     Args:
         call_soon: runs a function in the next loop turn (``loop.call_soon``).
         clock: returns monotonic seconds.
-
     """
 
     __slots__ = ("_began", "_call_soon", "_clock", "_left", "_loop", "_most", "_queue", "_scheduled")

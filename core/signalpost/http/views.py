@@ -39,7 +39,6 @@ class ViewRequest:
 
     Attributes:
         method: ``GET`` or ``HEAD``, unless the route says otherwise.
-
     """
 
     def __init__(self, request: WebRequest) -> None:
@@ -74,7 +73,6 @@ class View:
     Attributes:
         name: of the template, from the app's folder.
         content_type: of its output, by the template's file name.
-
     """
 
     name: str
@@ -91,7 +89,6 @@ class View:
 
         Raises:
             OperatorError: it cannot be used; one line with file and line.
-
         """
         problem, texts = read_templates(path, folder, additions)
         if problem:
@@ -107,7 +104,6 @@ class View:
 
         Raises:
             ViewError: a name is undefined, or the template failed in another way.
-
         """
         try:
             return self._template.render(names)

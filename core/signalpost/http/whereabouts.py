@@ -27,7 +27,6 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
     Returns:
         ``url``, the best one of them, and ``endpoints``, all by name, as ``ws://host:port``; null stands for the page's
         own address. Endpoints on a loopback address are only returned for requests to a loopback address.
-
     """
     name, port = read_authority(host)
     inside = is_loopback(name) or is_loopback(page.address)

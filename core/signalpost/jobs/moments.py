@@ -24,7 +24,6 @@ class TimerMoments:
         anchor: when it was started; UTC.
         every: the interval, at least a microsecond.
         skip: how many of the first moments are left out.
-
     """
 
     anchor: datetime
@@ -60,7 +59,6 @@ class ScheduleMoments:
         zone: the expressions are read in.
         start: nothing before this moment.
         end: nothing after this moment.
-
     """
 
     crons: tuple[Cron, ...]
@@ -101,7 +99,6 @@ def moments_of(job: Job, started: datetime, local: Callable[[], ZoneInfo] = syst
 
     Raises:
         OperatorError: a schedule names no time zone and the system's cannot be determined.
-
     """
     timing = job.timing
     if isinstance(timing, TimerTiming):
@@ -123,7 +120,6 @@ def next_runs(job: Job, after: datetime, count: int) -> list[datetime]:
 
     Raises:
         OperatorError: a schedule names no time zone and the system's cannot be determined.
-
     """
     moments = moments_of(job, after)
     wanted = min(count, job.timing.limit) if job.timing.limit else count

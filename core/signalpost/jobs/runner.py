@@ -37,7 +37,6 @@ class JobStatus:
         next_run: aware; None if there is none, or the server does not run.
         last_error: the error of the last failed run; one line.
         paused: whether no runs begin for now.
-
     """
 
     name: str
@@ -59,7 +58,6 @@ class JobRunner:
         work: counts their runs as under way.
         clock: the source of the time.
         observer: notified of runs; None for no observer.
-
     """
 
     def __init__(
@@ -90,7 +88,6 @@ class JobRunner:
         Raises:
             RuntimeError: it was started before.
             OperatorError: a schedule names no time zone and the system's cannot be determined.
-
         """
         if self._started:
             raise RuntimeError("jobs are started once; make another JobRunner")
@@ -116,7 +113,6 @@ class JobRunner:
         Raises:
             RuntimeError: the server does not run.
             OperatorError: a schedule names no time zone and the system's cannot be determined. Nothing changes then.
-
         """
         if self._scheduler is None:
             raise RuntimeError("jobs run between start and stop only")
@@ -172,7 +168,6 @@ class JobRunner:
 
         Raises:
             LookupError: there is no job of that name.
-
         """
         self._set_paused(name, True)
 
@@ -181,7 +176,6 @@ class JobRunner:
 
         Raises:
             LookupError: there is no job of that name.
-
         """
         self._set_paused(name, False)
 
@@ -197,7 +191,6 @@ class JobRunner:
 
         Raises:
             LookupError: there is no job of that name, or none has been started yet.
-
         """
         series = self._find(name)
         due = None if self._scheduler is None else self._scheduler.due(name)
@@ -236,7 +229,6 @@ class JobRunner:
         Raises:
             LookupError: there is no job of that name.
             RuntimeError: the server does not run.
-
         """
         if self._scheduler is None:
             raise RuntimeError("jobs run between start and stop only: not yet while plugins start")

@@ -37,7 +37,6 @@ class Clock:
         wall: the time of day, in UTC. People and NTP may set it.
         steady: monotonic seconds from any start.
         glance: seconds after which the wall clock is checked again, to notice that it was set.
-
     """
 
     wall: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -64,7 +63,6 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
     Args:
         clock: the source of the time.
         on_step: called with the step by which the wall clock was set, before any job is called by the new time.
-
     """
 
     def __init__(self, clock: Clock, on_step: Callable[[timedelta], None]) -> None:
@@ -89,7 +87,6 @@ class JobScheduler(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler ships
             first: the first moment.
             launch: called with the due moment; starts the run and returns.
             following: returns the first moment strictly after another, or None. Called after each launch.
-
         """
         # APScheduler checks the arguments; each call gets its own moment instead (`_call_if_due`).
         self.add_job(launch, _Trigger(following), args=(first,), id=name, name=name, next_run_time=first)

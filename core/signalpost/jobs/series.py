@@ -39,7 +39,6 @@ class Series:
         last_error: the error of the last failed run; one line.
         work: of the job's plan.
         paused: whether runs that fall due are skipped.
-
     """
 
     def __init__(  # noqa: PLR0917 - all of it is the runner's

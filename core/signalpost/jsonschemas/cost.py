@@ -78,7 +78,6 @@ class Cost:
         value: for each value.
         huge: added for each number of `HUGE` or more.
         byte: added for each byte.
-
     """
 
     value: int = 0
@@ -115,7 +114,6 @@ class SchemaCost:
     Attributes:
         once: nanoseconds for any message.
         each: for the contents of the message.
-
     """
 
     once: int
@@ -158,7 +156,6 @@ def cost_of(document: Schema, keywords: Keywords = lambda _key, _value: None) ->
 
     Raises:
         RecursionError: it is nested too deeply.
-
     """
     return _Reckoning(document, keywords).result()
 

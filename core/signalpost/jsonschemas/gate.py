@@ -91,7 +91,6 @@ class SchemaGate:
             up to `short` bytes: these take no longer than `BUDGET`.
         short: how many bytes the text of an instance may have for a call of `accepts`.
         document: what it was compiled from.
-
     """
 
     accepts: Callable[[Any], bool]
@@ -106,7 +105,6 @@ class SchemaGate:
 
         Raises:
             ValueError: the schema cannot be used; the text, one line, says why and where in the schema.
-
         """
         if not isinstance(document, Mapping | bool):
             raise ValueError("a schema is a mapping, true or false")  # noqa: TRY004 - as wrong as any other bad schema
@@ -152,7 +150,6 @@ class SchemaGate:
         Args:
             instance: as orjson reads it.
             text: from which it was read.
-
         """
         if len(text) > self.short:
             return self._weighed.rejection(instance, text)
@@ -171,7 +168,6 @@ class _Explainer:
         validator: finds it at about the cost of validation; None if there is none.
         paths: see `paths_of`.
         cost: of validation.
-
     """
 
     validator: jsonschema_rs.Validator | None
@@ -223,7 +219,6 @@ class _Weighed:
         light: how many bytes a text may have without a count of its values.
         careful: whether any keyword is not the engine's own.
         texts: how many bytes of text its patterns can be matched with.
-
     """
 
     accepts: Callable[[Any], bool]
@@ -240,7 +235,6 @@ class _Weighed:
 
         Raises:
             _TooSlowError: it takes too long.
-
         """
         formats, const = isinstance(validator, _WITH_FORMATS), not isinstance(validator, jsonschema_rs.Draft4Validator)
         schema = with_own_keywords(plain, Draft(formats, const))

@@ -66,7 +66,6 @@ class Meter:
 
     Attributes:
         left: nanoseconds that remain; below 0 if the message needed more.
-
     """
 
     def __init__(self, room: int) -> None:
@@ -82,7 +81,6 @@ class Meter:
 
         Raises:
             KeywordFailed: less than that is left.
-
         """
         self.left -= work
         if self.left < 0:
@@ -98,7 +96,6 @@ def key_of(value: Any, meter: Meter) -> Any:
 
     Raises:
         KeywordFailed: `meter` is spent.
-
     """
     match value:
         case bool():
@@ -274,7 +271,6 @@ def factories(meter: Meter, engine: Engine, draft: str | None) -> dict[str, Any]
         meter: counts their work.
         engine: compiles a schema, for texts.
         draft: the ``$schema`` of the document.
-
     """
 
     def compiled(keyword: str, value: Any) -> Callable[[Any], bool]:
@@ -323,7 +319,6 @@ class Draft:
     Attributes:
         formats: whether it checks ``format``.
         const: whether it has ``const``.
-
     """
 
     formats: bool
@@ -403,7 +398,6 @@ def plain_cost(formats: bool, key: str, value: Any) -> Cost | None:
         formats: whether ``format`` is checked.
         key: its name.
         value: its value in the schema.
-
     """
     if key == "format" and not formats:
         return NOTHING

@@ -57,7 +57,6 @@ class Rejection:
         pointer: a JSON Pointer (RFC 6901) into the instance; empty for the whole. A place with a pointer longer
             than `POINTER_LIMIT` characters is named by the nearest parent that is not.
         detail: one sentence, `DETAIL_LIMIT` characters at most.
-
     """
 
     pointer: str

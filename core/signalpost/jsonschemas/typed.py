@@ -31,7 +31,6 @@ class Property:
     Attributes:
         kinds: names of types; none if every type is allowed.
         items: types of the items of a list.
-
     """
 
     kinds: Kinds
@@ -45,7 +44,6 @@ class FieldTypes:
     Attributes:
         properties: by name.
         further: of other properties.
-
     """
 
     properties: Mapping[str, Property]

@@ -40,7 +40,6 @@ def without_unions(document: Schema, *, conditions: bool) -> Schema | None:
     Args:
         document: a schema that compiles, in plain dicts and lists.
         conditions: whether its draft has ``if`` and ``then`` (draft 7 and later).
-
     """
     keywords = list(pairs(document))
     if any(key in _REFERENCES and str(value).startswith(_META_SCHEMAS) for key, value in keywords):
@@ -59,7 +58,6 @@ class _Rewriter:
 
     Attributes:
         opaque: whether a union has been hidden behind ``not``.
-
     """
 
     def __init__(self, document: dict[str, Any], *, conditions: bool) -> None:

@@ -43,7 +43,6 @@ class StepCompiler:
 
     Args:
         resolver: finds handlers, and receives problems.
-
     """
 
     def __init__(self, resolver: Resolver) -> None:
@@ -63,7 +62,6 @@ class StepCompiler:
             configs: the list.
             place: of the list.
             shapes: attributes of names, in addition to those known everywhere.
-
         """
         if not configs:
             return None
@@ -150,7 +148,6 @@ class _Scope:
         getters: of all names that they may use.
         attributes: of names, if known.
         given: the names that steps of the list have defined.
-
     """
 
     place: Place
@@ -275,7 +272,6 @@ def effect_of(action: Action, options: Any) -> Effect:
 
     Returns:
         an ``async def`` if the action is one.
-
     """
     rendered, code = holds(options, is_template), action.code
 

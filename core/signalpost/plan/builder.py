@@ -38,7 +38,6 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
 
     Raises:
         ConfigError: with every problem, including those of plugins.
-
     """
     report = PlanReport(config, gaps.problems)
     report.of_registry(registry)

@@ -25,7 +25,6 @@ class Thing:
         name: for people.
         keys: that identify its counterpart in the other plan, the most exact first.
         says: the compared content: configurations and bindings, since objects compiled from them are always new.
-
     """
 
     name: str
@@ -43,7 +42,6 @@ class Part:
 
     Attributes:
         changed: in the order and by the names of the new plan.
-
     """
 
     added: tuple[str, ...] = ()
@@ -66,7 +64,6 @@ class Changes:
         schedules: by name.
         plugins: by name; changed are those whose source, version or settings have.
         settings: the keys of everything else that has changed: ``limits.rate``, ``undeclared``.
-
     """
 
     endpoints: Part = Part()

@@ -28,7 +28,6 @@ def load_plan(file: str | Path, listening: Listening | None = None) -> Plan:
     Raises:
         ConfigError: with every problem of the file and of the plugins; nothing remains loaded then.
         OperatorError: it cannot listen there; nothing is loaded then.
-
     """
     with _reading(file):
         config, gaps = _config(file, listening)
@@ -49,7 +48,6 @@ async def load_beside(file: str | Path, before: Plan, listening: Listening | Non
 
     Raises:
         ConfigError: with every problem of the file and of the plugins; nothing remains loaded then.
-
     """
     with _reading(file):
         config, gaps = await asyncio.to_thread(_config, file, listening, before.config.folder)

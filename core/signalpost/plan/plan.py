@@ -30,7 +30,6 @@ class Job:
         action: the handler to call or the steps to run.
         owner: what declared it: ``routes.yaml:14``, or a plugin's name.
         filled: returns the arguments for a run, if they contain templates.
-
     """
 
     name: str
@@ -59,7 +58,6 @@ class RouteRule:
         gate: validates the JSON body; None accepts every body.
         query: validates the parameters of the query in the same way; `params` those of the path.
         templates: the files of its view, each with a digest of its content when the plan was built.
-
     """
 
     config: RouteConfig
@@ -105,7 +103,6 @@ class Plan:
         notes: what is valid but may not be intended: a binding that routes.yaml replaces, one that nothing serves.
         plugin_notes: those of them that are about plugins as a whole.
         filters: of plugins, for all messages and broadcasts; None if there are none.
-
     """
 
     config: ServerConfig

@@ -22,7 +22,6 @@ class Claim(Generic[R]):
 
     Attributes:
         methods: of a route; empty for a signal.
-
     """
 
     pattern: PathPattern
@@ -46,7 +45,6 @@ class Overlap(Generic[R]):
         paths: those that both match, as a pattern: ``/rooms/lobby``.
         taker: the claim that serves them.
         other: the one that does not.
-
     """
 
     paths: str
@@ -96,7 +94,6 @@ def contenders(claims: Iterable[Claim[R]], segments: Sequence[str], *, ignore_ca
         claims: of one endpoint.
         segments: of the path, percent-decoded.
         ignore_case: whether literals ignore case, as those of signals do.
-
     """
     found: list[Contender[R]] = []
     for claim in claims:
@@ -112,7 +109,6 @@ def answering(found: Sequence[Contender[RouteRule]], method: str | None) -> list
     Args:
         found: result of `contenders`, at least one.
         method: upper case; HEAD falls back to GET if no route names it. None is any.
-
     """
     identity = found[0].claim.pattern.identity(ignore_case=False)
     same = [each for each in found if each.claim.pattern.identity(ignore_case=False) == identity]

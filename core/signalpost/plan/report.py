@@ -21,7 +21,6 @@ class PlanReport:
     Attributes:
         notes: in the order they were found.
         plugin_notes: those of them that are about plugins.
-
     """
 
     def __init__(self, config: ServerConfig, earlier: Sequence[Problem] = ()) -> None:
@@ -63,7 +62,6 @@ class PlanReport:
 
         Raises:
             ConfigError: with those in routes.yaml first, each file's by place.
-
         """
         if self._problems:
             raise ConfigError(sorted(dict.fromkeys(self._problems), key=self._order), self._config.files)

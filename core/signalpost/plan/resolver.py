@@ -37,7 +37,6 @@ class Resolver:
         registry: of the plugins.
         report: receives the problems.
         gaps: known problems of routes.yaml; their consequences are not reported.
-
     """
 
     def __init__(self, config: ServerConfig, registry: Registry, report: PlanReport, gaps: Gaps = NO_GAPS) -> None:

@@ -39,7 +39,6 @@ def from_json(data: Any) -> Things:
 
     Raises:
         ValueError: the value is not one.
-
     """
     try:
         return {

@@ -18,7 +18,6 @@ def note_strangers(config: ServerConfig, signals: Sequence[SignalRule], report: 
         config: what routes.yaml says.
         signals: of the plan.
         report: receives the notes.
-
     """
     for rule in signals:
         signal = rule.config

@@ -25,7 +25,6 @@ class Action:
         where: ``file:line`` of the function.
         gate: validates rendered options by `schema`.
         seat: of the plugin's instance.
-
     """
 
     name: str
@@ -65,7 +64,6 @@ class SettingsSchema:
         document: a JSON Schema (draft 2020-12) of the mapping under ``plugins: settings:``.
         plugin: the plugin's name.
         where: ``file:line`` of its source.
-
     """
 
     document: Mapping[str, Any]

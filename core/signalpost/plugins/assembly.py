@@ -42,7 +42,6 @@ def assemble(
         errors: found so far.
         notes: found so far.
         package: closed by `Registry.unload`.
-
     """
     work = _Assembly(list(errors), list(notes))
     for each in loaded:

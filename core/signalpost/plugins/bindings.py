@@ -37,7 +37,6 @@ def checked(binding: Binding) -> Binding:
         ValueError: a value of it is invalid; the text names the field.
         TypeError: the same.
         LookupError: the same.
-
     """
     match binding:
         case SignalBinding():
@@ -62,7 +61,6 @@ def checked_all(kind: HandlerKind, bindings: object) -> tuple[Binding, ...]:
         ValueError: one of them is invalid.
         TypeError: the same.
         LookupError: the same.
-
     """
     wanted = BINDINGS[kind]
     if not isinstance(bindings, list | tuple):

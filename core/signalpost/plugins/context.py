@@ -24,7 +24,6 @@ class PluginContext(SharedView):
         own: what the plugin stores for its handlers and its `shutdown`, by names of its choice. It is this instance's:
             a plugin that has changed has two instances for a while.
         broadcast: see `signalpost.events.Broadcast`; without a target it goes to everyone.
-
     """
 
     plugin: str
@@ -46,7 +45,6 @@ class PluginContext(SharedView):
 
         Raises:
             RuntimeError: none run here (`signalpost try`).
-
         """
         jobs = self.shared.services.jobs
         if jobs is None:
@@ -62,7 +60,6 @@ class PluginContext(SharedView):
         Args:
             coroutine: to run.
             name: for the log; by default the coroutine's own name.
-
         """
         called = name or getattr(coroutine, "__qualname__", None)
         seat = Seat()
@@ -79,7 +76,6 @@ class PluginContext(SharedView):
         Args:
             coroutine: to run.
             name: for the log; by default the coroutine's own name.
-
         """
         task = self.create_task(coroutine, name=name)
         self._spawned.add(task)
@@ -102,7 +98,6 @@ class PluginContext(SharedView):
             code: that raised it.
             error: as it was raised.
             args: of its call.
-
         """
         tell = self.shared.services.tell_error
         if tell is not None:
@@ -113,7 +108,6 @@ class PluginContext(SharedView):
 
         Args:
             patience: seconds to wait for tasks that ignore their cancellation.
-
         """
         running = tuple(self._tasks)
         for task in running:

@@ -27,7 +27,6 @@ class _Reading:
     Attributes:
         found: the files, absolute, each with a stamp of its state.
         written: the files opened for writing meanwhile, by any code.
-
     """
 
     def __init__(self, folder: str) -> None:
@@ -48,7 +47,6 @@ class _Files:
     Attributes:
         read: by imports.
         written: of these, those that this process has written.
-
     """
 
     def __init__(self) -> None:

@@ -64,7 +64,6 @@ def signal(
         cancel_when_gone: cancel it when the client whose message it handles disconnects, and drop what the client still
             has waiting. Else it continues, and what waits is handled for 60 s at most.
         timeout: after which the handling of a message is cancelled, ``"5s"`` or seconds; None is never. Needs `path`.
-
     """
 
     def bind() -> SignalBinding | None:
@@ -85,7 +84,6 @@ def route(
         path: of its HTTP route unless routes.yaml names the handler.
         methods: of the HTTP route; by default POST. Needs `path`.
         schema: a JSON Schema of the request's JSON body; needs `path`.
-
     """
 
     def bind() -> RouteBinding | None:
@@ -115,7 +113,6 @@ def timer(
         on_start: run once at once (counts towards the limit).
         arguments: available as `TickEvent.arguments`.
         timeout: after which a run is cancelled, ``"30s"`` or seconds; None is never.
-
     """
 
     def bind() -> TimerBinding | None:
@@ -160,7 +157,6 @@ def schedule(
         timeout: after which a run is cancelled, ``"30s"`` or seconds; None is never.
         max_runs: how many runs may be under way at once.
         arguments: available as `TickEvent.arguments`.
-
     """
 
     def bind() -> ScheduleBinding | None:
@@ -187,7 +183,6 @@ def action(name: str, *, schema: Schema = True) -> Callable[[ActionFunction], Ac
         name: unique among all actions of all plugins and the built-in ones.
         schema: a JSON Schema (draft 2020-12) of the options, which follow the name in routes.yaml; without one
             they may be anything.
-
     """
 
     def make(function: ActionFunction) -> None:
@@ -238,7 +233,6 @@ def _bound(key: str, value: object, binding: B) -> B | None:
 
     Raises:
         ValueError: another argument was given.
-
     """
     if value is not None:
         return binding

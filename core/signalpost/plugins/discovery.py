@@ -40,7 +40,6 @@ class _Candidate:
         home: the files of the plugin, to find a faulty line.
         origin: the entry point or the drop-in.
         package: the distribution that an entry point belongs to; empty for a drop-in.
-
     """
 
     name: str
@@ -64,7 +63,6 @@ def load_plugins(
             imported.
         installed: the entry points to consider; by default those of the running Python.
         before: the current plugins; unchanged ones are neither imported nor queried again.
-
     """
     loading = Loading(config, installed, before)
     for step in loading.steps():
@@ -200,7 +198,6 @@ def _refuse_exposed(plugin: str, source: str, found: Iterable[Exposed], notes: l
 
     Raises:
         PluginError: the server runs as root.
-
     """
     for exposed in found:
         if is_root():
@@ -264,7 +261,6 @@ def _load(candidate: _Candidate, package: DropInPackage, notes: list[str]) -> Lo
 
     Raises:
         PluginError: it does not import; with the plugin's file and line.
-
     """
     origin = candidate.origin
     if isinstance(origin, EntryPoint):
@@ -310,7 +306,6 @@ def _check_entry(candidate: _Candidate, entry: EntryPoint, notes: list[str]) -> 
 
     Raises:
         PluginError: it must not be imported.
-
     """
     module = _module_of(entry)
     if not module:

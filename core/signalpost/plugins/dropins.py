@@ -41,7 +41,6 @@ class DropIn:
     Attributes:
         name: the file's name without ``.py``, or the name of the folder of the ``__init__.py``.
         file: of the module.
-
     """
 
     name: str
@@ -71,7 +70,6 @@ class DropInPackage:
     Args:
         folder: the folder.
         guard: called with each file before it is read; an exception prevents the import.
-
     """
 
     def __init__(self, folder: Path, guard: Guard) -> None:
@@ -128,7 +126,6 @@ class DropInPackage:
 
         Raises:
             PluginError: the guard rejects one of its files now.
-
         """
         for part, module in before._parts(name).items():  # noqa: SLF001 - another one of its kind
             loader = _loader_of(module)
@@ -268,7 +265,6 @@ class _FreshLoader(SourceFileLoader):
         package: of the module.
         data: the files of the app, other than code, that the module has read during its import.
         beside: for a package, the names of the modules in its folder then: it may import any of them.
-
     """
 
     digest = ""

@@ -18,7 +18,6 @@ def installed_entries(group: str, notes: list[str]) -> Iterator[EntryPoint]:
     Args:
         group: of entry points.
         notes: receives the packages that cannot be read, if they have entry points in the group.
-
     """
     seen: set[str] = set()
     for package in distributions():

@@ -90,7 +90,6 @@ def _check_waits(function: object, outer: object) -> None:
 
     Raises:
         ValueError: it is not.
-
     """
     if inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(outer):
         raise ValueError("of an async def it makes a plain one, which nobody awaits; make its wrapper an async def")

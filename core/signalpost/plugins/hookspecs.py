@@ -66,7 +66,6 @@ def register_handlers() -> list[Handler]:  # type: ignore[empty-body]  # pluggy 
 
     Returns:
         handlers; `Handler.plugin` and `Handler.where` may be left out.
-
     """
 
 
@@ -76,7 +75,6 @@ def register_actions() -> list[Action]:  # type: ignore[empty-body]
 
     Returns:
         actions; the plugin sets their fields `name`, `function` and `schema`.
-
     """
 
 
@@ -86,7 +84,6 @@ def template_globals() -> Mapping[str, Any]:  # type: ignore[empty-body]
 
     Returns:
         values and plain functions by name. Templates see them as they are at load: changing values belong in the state.
-
     """
 
 
@@ -96,7 +93,6 @@ def template_filters() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empt
 
     Returns:
         plain functions by name.
-
     """
 
 
@@ -107,7 +103,6 @@ def settings_schema() -> Mapping[str, Any]:  # type: ignore[empty-body]
     Returns:
         a JSON Schema (draft 2020-12) of the mapping under ``plugins: settings:``. A ``default`` of one of its
         ``properties`` is used in `PluginContext.settings` if routes.yaml has no value.
-
     """
 
 
@@ -120,7 +115,6 @@ def exclusive() -> bool:  # type: ignore[empty-body]
 
     Returns:
         True; without the hook a successor starts first, and if it fails, the previous instance continues.
-
     """
 
 
@@ -130,7 +124,6 @@ def startup(context: PluginContext) -> None:
 
     Args:
         context: the plugin's own; it stays valid until after `shutdown`.
-
     """
 
 
@@ -140,7 +133,6 @@ def shutdown(context: PluginContext) -> None:
 
     Args:
         context: the same as at `startup`.
-
     """
 
 
@@ -154,7 +146,6 @@ def client_connected(client: Client, request: HandshakeRequest) -> None:
     Args:
         client: `id`, `path`, `params`, `groups`, `data`, `join(group)`, `leave(group)`, `close(code, reason)`.
         request: its handshake: `headers`, `query`, `path`, `peer`.
-
     """
 
 
@@ -165,7 +156,6 @@ def client_disconnected(client: Client, code: int) -> None:
     Args:
         client: as it was; nothing can be sent to it any more.
         code: with which the connection ended (RFC 6455 section 7.4; 4008 too slow, 4009 kicked by a handler).
-
     """
 
 
@@ -179,7 +169,6 @@ def on_error(error: BaseException, what: str, plugin: str, event: Any, client: C
         plugin: the name of that plugin.
         event: of the handler or action; None for hooks and tasks.
         client: whose message, arrival or departure was handled, if any.
-
     """
 
 
@@ -194,7 +183,6 @@ def filter_message(message: MessageData, client: Client) -> None:
         message: accepted by its schema; values assigned to its fields replace them. On a signal with
             ``format: raw`` its `message` is text or bytes.
         client: the sender.
-
     """
 
 
@@ -207,5 +195,4 @@ def filter_broadcast(outgoing: Outgoing) -> None:
 
     Args:
         outgoing: the value and its target; its `value` may be replaced.
-
     """

@@ -20,7 +20,6 @@ class Loaded:
         package: the distribution, as in ``signalpost-departures``; empty for a drop-in.
         seat: of the plugin's instance; a reload that keeps the module keeps it, too.
         answers: results of its hooks without arguments, which are called once per module.
-
     """
 
     name: str

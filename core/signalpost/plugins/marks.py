@@ -28,7 +28,6 @@ class MarkProblem:
     Attributes:
         name: of the handler or action that is not created.
         where: ``file:line`` of the function.
-
     """
 
     name: str
@@ -44,7 +43,6 @@ class Marks:
         handlers: one per name and kind.
         actions: one per name.
         faults: one per faulty decorator.
-
     """
 
     handlers: tuple[Handler, ...] = ()
@@ -102,7 +100,6 @@ def mark_fault(function: object, name: object, text: str) -> None:
     Raises:
         PluginError: the decorated object is not a function, so the mark would be lost. The plugin's name is unknown
             here; the module's is used instead.
-
     """
     where = where_is(function)
     if not inspect.isfunction(function):
@@ -138,7 +135,6 @@ def check_name(name: object, what: str) -> None:
 
     Raises:
         ValueError: it is not text, is empty, or has control characters or spaces at its ends.
-
     """
     if not isinstance(name, str) or not name or name != name.strip() or not name.isprintable():
         raise ValueError(f"{what}'s name is a word or several, not {name!r}")
@@ -149,7 +145,6 @@ def check_handler(function: object) -> None:
 
     Raises:
         ValueError: it is not an ``async def``, or cannot be called with one event.
-
     """
     if inspect.isasyncgenfunction(function):
         raise ValueError("a handler must not yield: it broadcasts with event.broadcast(…)")
@@ -165,7 +160,6 @@ def check_action(function: object) -> None:
 
     Raises:
         ValueError: it is not a function, or cannot be called with an event and options.
-
     """
     if not callable(function) or inspect.isclass(function):
         raise ValueError(f"an action is a def or an async def taking the event and the options; {function!r} is none")

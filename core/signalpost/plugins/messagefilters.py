@@ -48,7 +48,6 @@ def _ask(implementations: Sequence[Implementation], arguments: Mapping[str, Any]
 
     Raises:
         Veto: a filter raised it, or failed.
-
     """
     for implementation in implementations:
         try:
@@ -79,7 +78,6 @@ def check_message(message: MessageData, before: MessageData) -> None:
     Raises:
         TypeError: a field has an invalid type, or a value was assigned to a field where that has no effect.
         ValueError: a path, an id or a group is empty.
-
     """
     if message.message is not before.message:
         check_value("message.message", message.message, raw=not before.document)
@@ -109,7 +107,6 @@ def check_value(name: str, value: object, *, raw: bool) -> None:
 
     Raises:
         TypeError: it cannot; `name` names the value.
-
     """
     if value is None or isinstance(value, str):
         return

@@ -62,7 +62,6 @@ class Offers:
 
     Args:
         errors: receives the problems.
-
     """
 
     def __init__(self, errors: list[PluginError]) -> None:
@@ -84,7 +83,6 @@ class Offers:
             loaded: the plugin.
             asked: its implementations of the hooks `ASKED`.
             hooks: names of all hooks that it implements.
-
         """
         marks = exposed_marks(loaded.module)
         for each in marks.faults:
@@ -228,7 +226,6 @@ def _sound_handler(handler: Handler) -> Handler:
 
     Raises:
         ValueError: it is invalid.
-
     """
     what = f'handler "{handler.name}"'
     kind: object = handler.kind
@@ -248,7 +245,6 @@ def _sound_action(action: Action) -> Action:
 
     Raises:
         ValueError: it is invalid.
-
     """
     try:
         check_name(action.name, "an action")

@@ -24,7 +24,6 @@ def problem_of(plugin: str, error: BaseException, home: Path, *, during: str, fi
         home: the plugin's file, or the folder of its files. The place is the last one inside.
         during: what failed, as in ``does not import``.
         file: the place if there is none inside; by default `home`.
-
     """
     if isinstance(error, PluginError):  # from a decorator, which knows the place but not the plugin's name
         return PluginError(plugin, error.where, _of_dropins(error.text))

@@ -25,7 +25,6 @@ class Implementation:
         arguments: those of the hook that the function accepts, in its order.
         where: ``file:line`` of the function.
         seat: of the plugin's instance.
-
     """
 
     plugin: str
@@ -61,7 +60,6 @@ class Plugin:
         package: the distribution of an installed plugin, as in ``signalpost-departures``; empty for a drop-in.
         exclusive: whether only one instance of it may run (`signalpost.plugins.hookspecs.exclusive`).
         seat: of its instance.
-
     """
 
     name: str
@@ -105,7 +103,6 @@ class Registry:
         notes: what an author may not have intended.
         loaded: the plugins as imported, for the next plan to keep.
         package: the modules of the drop-in folder, for the next plan to keep.
-
     """
 
     plugins: tuple[Plugin, ...] = ()

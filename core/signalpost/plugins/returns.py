@@ -58,7 +58,6 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
         kind: of code whose results are dropped.
         instead: names what may have been meant.
         told: the functions logged already.
-
     """
 
     def tell(value: object) -> None:
@@ -104,6 +103,5 @@ def hook_with_told_returns(function: Callable[..., Any], what: str, hook: str, s
         what: its name, with its place.
         hook: its name.
         seat: the plugin's.
-
     """
     return telling(function, what, f"the hook {hook}", _OF_HOOKS.get(hook, ""), _told_of(seat))

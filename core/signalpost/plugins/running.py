@@ -61,7 +61,6 @@ class RunningPlugins:
         contexts: by plugin name.
         kept: the plugins whose instances continue from the plan before.
         base: the context in which `startup` runs; clients' code sees the variables that it sets.
-
     """
 
     def __init__(
@@ -104,7 +103,6 @@ class RunningPlugins:
 
         Raises:
             PluginError: a plugin could not start, or not in time. Later ones have not been called.
-
         """
         if self._before is None:
             self._serve()
@@ -219,7 +217,6 @@ class RunningPlugins:
 
         Args:
             patience: seconds for each of the three steps; what takes longer is cancelled.
-
         """
         await self._settle(patience)
         hooks = self.registry.implementations.get("shutdown", ())
@@ -305,7 +302,6 @@ class RunningPlugins:
 
         Returns:
             The hooks that wait.
-
         """
         if not self._connected:
             return ()
@@ -328,7 +324,6 @@ class RunningPlugins:
 
         Returns:
             The task of a hook that waits.
-
         """
         place = (implementation.plugin, client.id)
         before = self._last.get(place)

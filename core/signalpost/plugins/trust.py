@@ -21,7 +21,6 @@ class Exposed:
 
     Attributes:
         text: what is wrong and how to fix it.
-
     """
 
     path: Path
@@ -33,7 +32,6 @@ class Trust:
 
     Args:
         owners: user ids whose files are trusted in a folder that everybody may write, such as ``/tmp``.
-
     """
 
     def __init__(self, owners: Sequence[int] = ()) -> None:

@@ -30,7 +30,6 @@ def notes_on_unfound(
         package: the drop-in folder.
         known: the places of what was found, and of its problems.
         mark: the attribute that pluggy writes on an implementation of a hook.
-
     """
     for each in loaded:
         yield from _in_modules(each, known, mark)

@@ -40,7 +40,6 @@ class PreparedListener:
     Attributes:
         app: with the routes.
         tls: None without TLS.
-
     """
 
     port: Port
@@ -65,7 +64,6 @@ class Listener:
     Raises:
         OperatorError: a template cannot be used.
         ListenError: the certificate cannot be used.
-
     """
 
     def __init__(
@@ -127,7 +125,6 @@ class Listener:
         Raises:
             OperatorError: a template cannot be used.
             ListenError: the certificate cannot be used.
-
         """
         prepared = self._prepare(port, rules, services)
         discard_app(prepared.app)  # the port serves routes

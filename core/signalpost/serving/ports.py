@@ -38,7 +38,6 @@ class Port:
         place: of the first of them: ``routes.yaml:7``.
         key: its address and port in routes.yaml.
         file: the device and inode of its Unix socket; None if it has an address and a port.
-
     """
 
     sock: socket.socket
@@ -99,7 +98,6 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
 
     Raises:
         ListenError: one of them cannot be bound; sockets that are not in `held` are closed.
-
     """
     shared: dict[PortKey, list[EndpointConfig]] = {}
     for endpoint in endpoints:
@@ -189,7 +187,6 @@ def _make_way(path: str) -> None:
 
     Raises:
         ListenError: a server listens there, or it is not a socket.
-
     """
     try:
         found = os.lstat(path)
@@ -223,7 +220,6 @@ def _bind_each(addresses: Sequence[_Address]) -> list[socket.socket]:
 
     Raises:
         OSError: one cannot be bound, or this machine has none of them; nothing is left bound.
-
     """
     socks: list[socket.socket] = []
     missing: OSError | None = None

@@ -25,7 +25,6 @@ class ListenerReload:
 
     Raises:
         ListenError: a new port cannot be bound.
-
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class ListenerReload:
         Raises:
             OperatorError: a template cannot be used.
             ListenError: a certificate cannot be used.
-
         """
         self._unused = [port for port in self.ports if port.sock not in self._before]
         for port in self.ports:
@@ -92,7 +90,6 @@ class ListenerReload:
 
         Returns:
             The new WebSocket endpoint at the same socket, by the name of the old one, where there is one.
-
         """
         successors: dict[str, EndpointConfig] = {}
         for listener, prepared in self._prepared.items():

@@ -24,7 +24,6 @@ def server_context(tls: TlsConfig, address: str) -> ssl.SSLContext:
 
     Raises:
         ListenError: the certificate, its key or its password cannot be used; one line with the reason.
-
     """
     problem = check_certificate(tls)
     if problem is not None:

@@ -17,7 +17,6 @@ class ConnectRequest(NamedTuple):
         endpoint: that received the request.
         path: as requested, percent-decoded.
         handshake: its HTTP request.
-
     """
 
     endpoint: EndpointConfig
@@ -32,7 +31,6 @@ class Accept(NamedTuple):
         request: of the client.
         client_id: its id from now on.
         resolved: the signal that serves its path.
-
     """
 
     request: ConnectRequest

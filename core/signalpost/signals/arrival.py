@@ -60,7 +60,6 @@ class Arrival:
         begun: whether the rule's list was started; hooks may have rejected the client before.
         left: how the connection ended, if it has.
         under_way: whether the arrival is not finished yet.
-
     """
 
     __slots__ = ("_hooks", "_rule", "_session", "begun", "left", "under_way")
@@ -80,7 +79,6 @@ class Arrival:
             work: counts it as under way.
             running: receives its task.
             patience: seconds that it may take; after them the client is closed with 1011.
-
         """
         session, loop = self._session, asyncio.get_running_loop()
         work.begin()

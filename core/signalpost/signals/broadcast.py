@@ -32,7 +32,6 @@ class Broadcaster:
         guard: checks clients' messages against the signals of other paths; None if no signal requires that.
         filter: is called for every value; None if no plugin has one.
         keys: by which signals distinguish values of one path for slow clients; None if no signal does.
-
     """
 
     __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish")
@@ -92,7 +91,6 @@ class Broadcaster:
         Raises:
             TypeError: `to` is combined with path, group or client, or one of these is not a string.
             ValueError: `to` is not ``everyone``, or one of path, group and client is empty.
-
         """
         narrowed = path is not None or group is not None or client is not None
         if to is not None:
@@ -129,7 +127,6 @@ class Broadcaster:
 
         Raises:
             Veto: a plugin's filter raised it.
-
         """
         if value is None or value == "":
             return NOBODY
@@ -153,7 +150,6 @@ class Broadcaster:
 
         Raises:
             Veto: a filter stops it.
-
         """
         outgoing = Outgoing(value, path_of(target.path), target.groups, target.client, origin)
         if self.filter is not None:
@@ -261,7 +257,6 @@ def _check_name(what: str, value: Any) -> None:
     Raises:
         TypeError: it is neither a string nor None.
         ValueError: it is empty.
-
     """
     if value is None:
         return

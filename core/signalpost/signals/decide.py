@@ -67,7 +67,6 @@ def decide(
         client: its sender.
         message: as sent.
         canonical_path: converts a target's path to the place of clients' paths (`Broadcaster.canonical_path_for`).
-
     """
     config, empty = rule.config, message.empty
     # With a schema, an empty message is up to the schema, which accepted it; a list of actions runs for every message.
@@ -97,7 +96,6 @@ def relay(rule: SignalRule, client: Client) -> Decision:
     Args:
         rule: of the signal that received it.
         client: its sender.
-
     """
     match rule.config.rebroadcast:
         case Rebroadcast.EVERYONE:

@@ -28,7 +28,6 @@ class ElsewhereGuard:
         table: of the current plan.
         hub: of the clients.
         alone: whether all clients are here: a ward without clients here may have some elsewhere.
-
     """
 
     __slots__ = ("_alone", "_closed", "_gates", "_hub", "_table")
@@ -56,7 +55,6 @@ class ElsewhereGuard:
             message: that requests a target.
             client: its sender.
             judged: whether the value that arrives is the message's own, so that the schemas there apply to it.
-
         """
         if message.direct:
             return None
@@ -90,7 +88,6 @@ class ElsewhereGuard:
         Args:
             client: the sender.
             document: the message without the keys of its target; None is a raw frame, which fits no schema.
-
         """
         refused = self.closed
         for gate, wards in self._gates:

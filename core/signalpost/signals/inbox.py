@@ -43,7 +43,6 @@ class Entry(NamedTuple):
         rule: under which it was received.
         work: counts it as under way.
         size: about the bytes of memory that it uses.
-
     """
 
     what: ClientMessage | ClientArrival | ClientDeparture
@@ -112,7 +111,6 @@ class Inbox:
         slots: shared by all clients.
         running: receives each task that handles messages here.
         context: the client's own. Messages are handled in it; if several may be handled at once, each task uses a copy.
-
     """
 
     __slots__ = (
@@ -200,7 +198,6 @@ class Inbox:
             source: the connection that messages come from now.
             parallel: how many may be handled at once now.
             last: no more will be added; nothing is read until all is done, so that no message overtakes these.
-
         """
         self._source = source
         self._parallel = parallel

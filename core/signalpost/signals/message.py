@@ -31,7 +31,6 @@ class ClientMessage:
         ref: the client's own mark, echoed in errors.
         targeted: whether it requests any target: path, id, group or direct.
         document: the whole object without ``ref``; None if `message` is its only key.
-
     """
 
     message: Any
@@ -74,7 +73,6 @@ class RejectedMessageError(Exception):
     Attributes:
         error: what its sender is told.
         ref: the message's own mark, if it could be read.
-
     """
 
     def __init__(self, error: ClientError, ref: Ref | None = None) -> None:
@@ -91,7 +89,6 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
 
     Raises:
         RejectedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` rejects it.
-
     """
     try:
         document = load(payload)
@@ -133,7 +130,6 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
     Returns:
         The value that `read_message` would return; None for every other message, if rejected, empty, large or
         slow to validate: see `read_message`.
-
     """
     if len(payload) >= LARGE or is_deep(payload) or (gate is not None and len(payload) > gate.short):
         return None  # `read_message` examines it and validates it once

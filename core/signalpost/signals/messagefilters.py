@@ -24,7 +24,6 @@ class Veto(Exception):  # noqa: N818 - what a filter says
         code: for the sender's program: words of lowercase letters, digits and hyphens. Without it nobody is told.
         detail: one sentence for the person who sent it.
         pointer: a JSON Pointer (RFC 6901) to what is wrong in the message; empty for the whole.
-
     """
 
     def __init__(self, code: str = "", detail: str = "", pointer: str = "") -> None:
@@ -47,7 +46,6 @@ class Outgoing:
         client: only the client of this id.
         origin: the path that it comes from; None if no client's message caused it.
         raw: whether it is a frame of a signal with ``format: raw``.
-
     """
 
     value: Any
@@ -65,7 +63,6 @@ class Filters:
     Attributes:
         message: is called with a message that its schema accepted, and may change it; None if there is none.
         broadcast: is called with a value to send, and may change it; None if there is none.
-
     """
 
     message: Callable[[MessageData, Client], None] | None = None

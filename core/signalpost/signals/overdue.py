@@ -26,7 +26,6 @@ class Handling:
         scope: cancels it.
         since: when it started, by the loop's clock.
         is_told: whether it has been logged.
-
     """
 
     scope: asyncio.Timeout

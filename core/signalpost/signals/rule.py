@@ -36,7 +36,6 @@ class Program(Protocol):
 
         Raises:
             StepFailedError: a step failed, and the rest did not run.
-
         """
 
     async def run_async(self, event: Any, *, charge: Callable[[float], None] | None = None) -> Any:
@@ -44,7 +43,6 @@ class Program(Protocol):
 
         Raises:
             StepFailedError: a step failed, and the rest did not run.
-
         """
 
 
@@ -59,7 +57,6 @@ class Call:
 
     Attributes:
         code: its name in the log.
-
     """
 
     handler: Handler
@@ -98,7 +95,6 @@ class SignalRule:
         shortcut: everyone or the sender, if a message without a target goes there without a decision; computed
             once, for the fast path of most messages.
         work: names what handles a message, for logs about waiting for it: ``handler shout of plugin chat``.
-
     """
 
     config: SignalConfig

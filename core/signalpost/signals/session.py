@@ -78,7 +78,6 @@ class Session:
 
     Args:
         source: the client's connection.
-
     """
 
     __slots__ = (
@@ -147,7 +146,6 @@ class Session:
 
         Args:
             hooks: of plugins, to be awaited; the rule's list runs after them.
-
         """
         program = self.rule.connected
         if hooks or (program is not None and program.waits):
@@ -166,7 +164,6 @@ class Session:
 
         Args:
             arrival: if it never started the rule's list, the list for the client's departure does not run either.
-
         """
         if arrival.begun:
             self._arrival = None
@@ -212,7 +209,6 @@ class Session:
 
         Args:
             code: with which its connection ended.
-
         """
         arrival = self._arrival
         if arrival is None:
@@ -312,7 +308,6 @@ class Session:
             value: of the message.
             target: where it goes.
             message: None if it has only the value.
-
         """
         client = self.client
         ref = None if message is None else message.ref
@@ -389,7 +384,6 @@ class Session:
 
         Raises:
             Veto: a filter stops it.
-
         """
         value: Any = payload.decode() if opcode == _TEXT else payload
         if filters.message is not None:

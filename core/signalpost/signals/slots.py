@@ -16,7 +16,6 @@ class HandlerSlots:
 
     Args:
         number: of slots; at least 1.
-
     """
 
     __slots__ = ("_free", "_line")

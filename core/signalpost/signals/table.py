@@ -27,7 +27,6 @@ class ResolvedPath:
         place: whose clients are one audience: the path, and what distinguishes a signal of some endpoints from what
             others have at that path.
         ward: whose clients have the same check for messages from elsewhere; None if no clients have one.
-
     """
 
     rule: SignalRule
@@ -50,7 +49,6 @@ class SignalTable:
         bound: whether any signal exists at some endpoints only.
         keys: by which signals distinguish values of one path for slow clients.
         wards: signals that check messages from other paths: that accept none, or have a schema.
-
     """
 
     def __init__(

@@ -11,7 +11,6 @@ class Work:
 
     Attributes:
         open: how much is under way.
-
     """
 
     __slots__ = ("_over", "open")

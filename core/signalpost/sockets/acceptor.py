@@ -28,7 +28,6 @@ class Security:
     Attributes:
         context: with the certificate for new connections.
         patience: seconds that a TLS handshake may take.
-
     """
 
     context: ssl.SSLContext
@@ -51,7 +50,6 @@ class Acceptor:
     Attributes:
         waiting: connections that have sent nothing yet.
         securing: connections in a TLS handshake, each with the task that performs it.
-
     """
 
     def __init__(  # noqa: PLR0917 - all of it is the port's
@@ -103,7 +101,6 @@ def begun(coroutine: Coroutine[Any, Any, T]) -> Awaitable[T]:
 
     Raises:
         RuntimeError: it never waits.
-
     """
     try:
         waits_for = coroutine.send(None)
@@ -134,7 +131,6 @@ class FirstBytes(asyncio.Protocol):
 
     Attributes:
         begun: when it opened, by the acceptor's clock.
-
     """
 
     __slots__ = ("_acceptor", "_early", "_transport", "begun")
@@ -215,7 +211,6 @@ class FirstBytes(asyncio.Protocol):
         Args:
             data: that it sent.
             rejection: of the handshake in them, if decided already.
-
         """
         self._leave()
         if self._transport.is_closing():

@@ -27,7 +27,6 @@ class Ahead:
     Attributes:
         close: the payload of a close frame among them, once it is complete; searched for from `watch` on.
         watched: whether a close frame is searched for.
-
     """
 
     __slots__ = ("_data", "_header", "_skip", "close", "watched")
@@ -48,7 +47,6 @@ class Ahead:
         Args:
             missing: bytes of the frame that was being read; the first bytes here belong to it.
             header: the incomplete header that was read; the first bytes here complete it.
-
         """
         self.watched = True
         self._skip, self._header = missing, header

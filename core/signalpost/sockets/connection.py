@@ -83,7 +83,6 @@ class Clockwork:
         call_soon: runs a function in the next loop turn (``loop.call_soon``).
         call_later: runs a function after seconds (``loop.call_later``).
         work: returns the seconds of this moment; the loop's own clock stands still during a turn.
-
     """
 
     call_soon: Callable[[Callable[[], None]], object]
@@ -109,7 +108,6 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         heard_at: see `signalpost.sockets.keepalive.Watched`, also for `pinged_at` and `suspended`.
-
     """
 
     __slots__ = (
@@ -185,7 +183,6 @@ class Connection(asyncio.Protocol):
         Args:
             session: that receives its messages.
             early: bytes received behind the handshake, before the response.
-
         """
         self._client = session.client
         self._session = session
@@ -315,7 +312,6 @@ class Connection(asyncio.Protocol):
         Args:
             close: the payload of its close frame, which is answered; None if there is none.
             reset: whether it ended with a reset, which drops what it had sent.
-
         """
         if self._stage is not _HERE:
             return

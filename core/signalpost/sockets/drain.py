@@ -43,7 +43,6 @@ class Timetable:
         count: of clients.
         size: of a batch.
         looks: batches that there is time for; the last one closes all remaining clients.
-
     """
 
     count: int
@@ -67,7 +66,6 @@ class Timetable:
         Args:
             number: of the client, from 0, in the order of closing.
             batch: that closes it, from 0.
-
         """
         spread = max(RESTART, self.count / RETURN_RATE)
         wait = (self.batches - 1 - batch) * INTERVAL + RESTART + spread * number / max(self.count, 1)
@@ -85,7 +83,6 @@ class ClientDrain:
         seconds: after which all connections have ended, by force if necessary.
         busy: returns the clients whose messages are being handled.
         call_later: runs a function after seconds (``loop.call_later``).
-
     """
 
     def __init__(
@@ -180,7 +177,6 @@ async def finish_handlers(running: Mapping[asyncio.Task[None], Client], seconds:
     Args:
         running: their tasks, with the clients whose messages they handle.
         seconds: from now.
-
     """
     clients = dict(running)
     if not clients:

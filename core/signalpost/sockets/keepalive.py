@@ -28,7 +28,6 @@ class Watched(Protocol):
         heard_at: when its last bytes arrived, in the clock's seconds.
         pinged_at: when an unanswered ping was sent; 0 if there is none.
         suspended: whether the server itself does not read from it, so that its silence means nothing.
-
     """
 
     heard_at: float
@@ -63,7 +62,6 @@ class Keepalive:
         now: the clock's time at the last check; connections copy it for each read, which costs no call.
         shortest: shortest silence, in seconds, that any of them is allowed.
         hangups: reports the end of connections that are not read from.
-
     """
 
     def __init__(

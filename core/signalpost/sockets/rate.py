@@ -24,7 +24,6 @@ class Pace:
         frames: a second, of every kind.
         bytes: a second, of what frames inflate to.
         message: bytes of the largest message, which may always come whole.
-
     """
 
     frames: float
@@ -68,7 +67,6 @@ class Allowance:
         frames: that are left.
         bytes: that are left, below 0 in debt.
         seconds: of work that are left, below 0 in debt.
-
     """
 
     __slots__ = ("_clock", "_filled_at", "_pace", "bytes", "frames", "seconds")

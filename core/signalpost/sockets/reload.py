@@ -36,7 +36,6 @@ class ClientReload:
     Args:
         services: of the new plan.
         successors: by the name of an endpoint of the old plan, the endpoint served at the same socket now.
-
     """
 
     def __init__(self, services: SocketServices, successors: Mapping[str, EndpointConfig]) -> None:

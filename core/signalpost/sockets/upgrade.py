@@ -52,7 +52,6 @@ class SocketServices:
         intake: what connections share before they are WebSockets.
         inbound: the account of unfinished messages and bodies of all clients.
         deflaters: of all endpoints that compress.
-
     """
 
     node: Node
@@ -76,7 +75,6 @@ class Upgrader:
 
     Attributes:
         open: whether handshakes are still answered with a 101.
-
     """
 
     def __init__(
@@ -147,7 +145,6 @@ class Upgrader:
         Returns:
             Whether that was done; else the connection is Sanic's, which judges the handshake again, and reports what is
             wrong with it. An admission hook that has decided is not called again.
-
         """
         node = self._services.node
         if self._endpoint is None or not node.admits_at_once:
@@ -175,7 +172,6 @@ class Upgrader:
 
         Raises:
             HandshakeRejection: it is not admitted.
-
         """
         transport = cast("asyncio.Transport", request.transport)
         decided = cast("HandingOver", transport.get_protocol()).rejection  # and its connection will be closed
@@ -207,7 +203,6 @@ class Upgrader:
 
         Raises:
             HandshakeRejection: it is not admitted.
-
         """
         services = self._services
         check_origin(offer, services.ports, endpoint.origins, endpoint.port)

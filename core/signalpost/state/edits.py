@@ -32,7 +32,6 @@ def apply_edits(value: Any, edits: Iterable[Edit]) -> Any:
 
     Raises:
         ValueError: they do not fit it.
-
     """
     root = {"": value}
     for edit in edits:

@@ -57,7 +57,6 @@ class StateFile:
 
     Attributes:
         path: of the file.
-
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, entries: Mapping[str, Any] | None = None) -> None:
@@ -74,7 +73,6 @@ class StateFile:
 
         Raises:
             StateFileError: it cannot be used; the text, one line, says why and what to do.
-
         """
         try:
             _make(path)
@@ -102,7 +100,6 @@ class StateFile:
 
         Raises:
             sqlite3.Error: they cannot be written.
-
         """
         wholes, edits = self._parted(changes)
         gone = [(key,) for key, value in changes.items() if value is GONE]
@@ -171,7 +168,6 @@ class StateFile:
 
         Raises:
             OSError: it cannot be moved aside.
-
         """
         aside: Path | None = None
         if self.path.exists():

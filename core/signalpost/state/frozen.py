@@ -156,7 +156,6 @@ def freeze(value: Any, tick: Callable[[], None] = _no_clock) -> Any:
         TypeError: it is not JSON; the text says which part is not.
         ValueError: it is not JSON although its types are: a number is too large, a surrogate is alone, or it has more
             than `MAX_DEPTH` levels.
-
     """
     return _Freezing(tick).frozen(value, 1)
 
@@ -178,7 +177,6 @@ def weight_added(entries: Mapping[str, Any], path: Sequence[str], value: Any) ->
     Raises:
         TypeError: a value on the path is not a mapping.
         ValueError: a value would have more than `MAX_DEPTH` levels.
-
     """
     if len(path) - 1 + (value._depth if type(value) in _CONTAINERS else 0) > MAX_DEPTH:
         raise ValueError(_TOO_DEEP)
@@ -271,7 +269,6 @@ class _Freezing:
 
     Args:
         tick: called for each list and mapping, and repeatedly in long ones.
-
     """
 
     __slots__ = ("_known", "_tick")

@@ -43,7 +43,6 @@ def is_foreign(journal: Path, database: Path) -> bool:
         journal: that may exist.
         database: opened only by SQLite, since opening and closing it in another way would end the locks of this
             process.
-
     """
     before = _count_in_database(database)
     found = _count_in_journal(journal)

@@ -29,7 +29,6 @@ class Holder:
     Attributes:
         client: its id; empty for a request, whose client has no id.
         address: of its machine; of a network for IPv6; empty if there is none (a Unix socket).
-
     """
 
     client: str = ""
@@ -45,7 +44,6 @@ class _Record:
         amount: of bytes charged to the holder.
         others: bytes of the same value charged to others, in order of arrival.
         below: the records of the entries of the mapping there.
-
     """
 
     holder: Holder | None = None
@@ -60,7 +58,6 @@ class Shares:
     Args:
         share: bytes that one client may store; 0 is no limit.
         limit: of the state; clients of one address may store half of it.
-
     """
 
     __slots__ = ("_held", "_root", "limit", "share")
@@ -87,7 +84,6 @@ class Shares:
 
         Raises:
             StateFullError: it may not.
-
         """
         if not self.share:
             return
@@ -222,7 +218,6 @@ def _divided(before: Mapping[Holder, int], holder: Holder, name: str, old: Any, 
         name: its key.
         old: the old value.
         value: the new value.
-
     """
     amount = entry_weight(name, value)
     all_is_theirs = len(before) == 1 and before.get(holder, 0) >= entry_weight(name, old)

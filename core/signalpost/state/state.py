@@ -49,7 +49,6 @@ class State(MutableMapping[str, Any]):
             nothing that adds to them is accepted.
         view: for templates: the current mapping, which they cannot change, without the keys that
             start with ``_``.
-
     """
 
     __slots__ = (
@@ -93,7 +92,6 @@ class State(MutableMapping[str, Any]):
 
         Raises:
             StateFileError: the file cannot be used; named with its place in routes.yaml.
-
         """
         if config.file is None:
             return cls(limit=config.limit, share=config.share_of_limit)
@@ -136,7 +134,6 @@ class State(MutableMapping[str, Any]):
             TypeError: `key` is not text, or `value` is not JSON.
             ValueError: `value` is not JSON, see `freeze`.
             StateFullError: it does not fit.
-
         """
         if not isinstance(key, str):
             raise TypeError(f"a key of state is text, not {key!r}")
@@ -187,7 +184,6 @@ class State(MutableMapping[str, Any]):
         Raises:
             TypeError: the function is ``async``, or what it returns is not JSON.
             StateFullError: the new value does not fit.
-
         """
         with self._lock:
             value = function(self.get(key, default))
@@ -202,7 +198,6 @@ class State(MutableMapping[str, Any]):
 
         Raises:
             TypeError: the value or the summand is not a number.
-
         """
         with self._lock:
             value = self.get(key, 0)
@@ -229,7 +224,6 @@ class State(MutableMapping[str, Any]):
             TypeError: a value on the path is not a mapping, `value` is not JSON, or `path` is not a sequence of
                 texts.
             StateFullError: it does not fit, or is more than the holder's share.
-
         """
         key, *rest = _keys_of(path)
         if key.startswith("_"):
@@ -391,7 +385,6 @@ def picked(view: StateView, picks: Sequence[tuple[Callable[[Any, Any], Any], Any
     Args:
         view: where the lookup starts.
         picks: the lookup functions with their keys, in order.
-
     """
     value: Any = view._entries  # noqa: SLF001 - this function belongs to the view, but a method would hide a key
     for pick, key in picks:

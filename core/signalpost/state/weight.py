@@ -40,7 +40,6 @@ class Weigher:
 
     Args:
         tick: called for every list and mapping that is visited.
-
     """
 
     __slots__ = ("_known", "_tick")
@@ -59,7 +58,6 @@ class Weigher:
 
         Raises:
             RecursionError: it is nested too deeply.
-
         """
         kind = type(value)
         if kind is str:

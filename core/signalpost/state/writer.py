@@ -42,7 +42,6 @@ class StateWriter:
     Attributes:
         entries: returns everything that the file must contain, in case it is lost; called within `seal`.
         seal: `signalpost.state.state.State._seal`: what is written is a consistent snapshot of the state.
-
     """
 
     def __init__(self, file: StateFile, *, delay: float = DELAY, retry: float = RETRY, look: float = LOOK) -> None:
@@ -99,7 +98,6 @@ class StateWriter:
 
         Returns:
             Whether it can be written to.
-
         """
         try:
             if self._file.is_ours():

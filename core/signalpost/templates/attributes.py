@@ -85,7 +85,6 @@ def attribute(value: Any, name: str) -> Any:
 
     Raises:
         StoppedError: the name is one of Python's own, or a method that templates may not call.
-
     """
     if type(value) is dict or isinstance(value, Mapping):
         try:
@@ -111,7 +110,6 @@ def item(value: Any, key: Any) -> Any:
 
     Raises:
         StoppedError: as in `attribute`.
-
     """
     if isinstance(value, Mapping):
         try:
@@ -134,7 +132,6 @@ def contains(value: Any, key: Any) -> bool:
 
     Raises:
         TypeError: these two types do not support it.
-
     """
     if key in value:
         return True
@@ -147,7 +144,6 @@ def strftime(moment: date | time, form: str) -> str:
 
     Raises:
         ValueError: the format is too long, or requests the Unix seconds of a value without a zone.
-
     """
     if len(form) > _LONGEST_FORMAT:
         raise ValueError(f"a format of a time has at most {_LONGEST_FORMAT} characters")
@@ -171,7 +167,6 @@ def kind(value: Any) -> str:
 
     Raises:
         UndefinedError: it is undefined, which is the problem to report.
-
     """
     if isinstance(value, Undefined):
         bool(value)

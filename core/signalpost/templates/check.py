@@ -43,7 +43,6 @@ class Names:
     Attributes:
         known: the names: ``message``, ``data``, ``client``, …
         attributes: all attributes of names for which they are known: ``{"client": {"id", "path", "groups"}}``.
-
     """
 
     known: Collection[str]
@@ -64,7 +63,6 @@ class TemplateProblem(NamedTuple):
         line: of the template, from 1.
         part: the faulty part as written; empty if unknown.
         text: what is wrong, what is allowed, what was probably meant.
-
     """
 
     line: int

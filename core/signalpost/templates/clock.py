@@ -16,7 +16,6 @@ class WorkClock:
 
     Attributes:
         seconds: the same.
-
     """
 
     __slots__ = ("_end", "_look", "seconds")

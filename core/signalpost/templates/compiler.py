@@ -71,7 +71,6 @@ class Compiler:
         filters: of plugins; built-in filters keep their names.
         limits: of each template that is rendered.
         escape: whether values are for HTML: all of them are text, and what templates insert is escaped.
-
     """
 
     def __init__(
@@ -118,7 +117,6 @@ class Compiler:
 
         Returns:
             The compiled value; if there were problems, it must not be used.
-
         """
         known = names if isinstance(names, Names) else Names(names)
         return self._value(value, _Spot(keys, known, problem, where, outside, of_key))
@@ -345,7 +343,6 @@ def is_altered(environment: Environment, text: str, stretches: Sequence[Stretch]
         environment: of the template.
         text: the template.
         stretches: its parts from outside: offsets, in order, the second exclusive.
-
     """
     tokens = _tokens(environment, text)
     word = _tokens(environment, _replaced(text, stretches, _WORD))

@@ -22,7 +22,6 @@ class StoppedError(Exception):
     Attributes:
         kind: of failure.
         text: for the author of the template, in one line.
-
     """
 
     def __init__(self, kind: FailureKind, text: str) -> None:

@@ -40,7 +40,6 @@ def binary(scope: Scope, sign: str, left: Any, right: Any) -> Any:
         StoppedError: the operator does not accept such values, or the result is too large.
         ArithmeticError: a division by zero, an overflow.
         UndefinedError: a value is undefined.
-
     """
     if isinstance(left, int | float) and isinstance(right, int | float):
         if sign == "**":
@@ -67,7 +66,6 @@ def unary(sign: str, value: Any) -> Any:
     Raises:
         StoppedError: it is not a number.
         UndefinedError: it is undefined.
-
     """
     if isinstance(value, int | float):
         return number(UNARY[sign](value))
@@ -79,7 +77,6 @@ def number(value: Any) -> int | float:
 
     Raises:
         StoppedError: a whole number beyond 64 bits, or a float that is infinite, none at all, or complex.
-
     """
     if isinstance(value, int):
         if value.bit_length() > _BITS:

@@ -50,7 +50,6 @@ class Root:
     Attributes:
         pieces: yields its text, piece by piece.
         line: of the template, for a line of the Python that Jinja2 has generated from it.
-
     """
 
     pieces: Callable[[Scope], Iterable[str]]
@@ -65,7 +64,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
         more_filters: of plugins; built-in filters keep their names.
         limits: of each rendering.
         escape: whether values in a text are escaped as HTML; the output of macros and blocks is escaped already.
-
     """
 
     intercepted_binops = frozenset(operators.BINARY)
@@ -111,7 +109,6 @@ class Sandbox(ImmutableSandboxedEnvironment):
             TemplateSyntaxError: Jinja2 finds more than its parser did.
             SyntaxError: Python finds one in the generated code: blocks are nested too deeply.
             RecursionError: expressions are nested too deeply.
-
         """
         code = self.compile(_Guard().visit(tree), filename=FILE)
         template = Template.from_code(self, code, self.globals)

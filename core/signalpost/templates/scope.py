@@ -37,7 +37,6 @@ class Limits:
         value: of a created list or mapping, with all its contents (`signalpost.state.weight`). So
             every traversal of one ends: a comparison, a sort, JSON.
         depth: of macros and recursive loops that call each other.
-
     """
 
     seconds: float = 0.1
@@ -122,7 +121,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: the time is over.
-
         """
         if self._clock.is_over():
             raise _stopped(self._clock, self._limits.seconds, self._is_own)
@@ -132,7 +130,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: it is too long.
-
         """
         if characters > self._limits.characters:
             raise StoppedError(FailureKind.SIZE, too_long(self._limits))
@@ -142,7 +139,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: it may not, or the total would be too large.
-
         """
         self.check(characters)
         self._made += characters
@@ -154,7 +150,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: it may not, or the total would be too large.
-
         """
         if items * ITEM > self._limits.characters:
             raise StoppedError(
@@ -167,7 +162,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: it is too large.
-
         """
         if isinstance(value, str):
             self.room(len(value))
@@ -181,7 +175,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: it is too large.
-
         """
         weight, _ = of_few(value) or self.weights.measure(value)
         self.check_weight(weight)
@@ -192,7 +185,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: it is too large.
-
         """
         if weight > self._limits.value:
             text = f"it makes a value of more than {self._limits.value:,} characters, all that stands in it counted"
@@ -213,7 +205,6 @@ class Scope(Context):
 
         Raises:
             StoppedError: the total would be too large.
-
         """
         collected = list(items)
         self.room_for_items(len(collected))
@@ -290,7 +281,6 @@ def made(scope: Scope, value: Any) -> Any:
 
     Raises:
         StoppedError: it is too large.
-
     """
     return scope.weigh(value)
 
@@ -300,7 +290,6 @@ def pick(_scope: Scope, value: Any, *keys: Any) -> Any:
 
     Raises:
         StoppedError: as in `signalpost.templates.attributes.item`.
-
     """
     if type(value) is StateView:
         return picked(value, [(item, key) for key in keys])
@@ -314,7 +303,6 @@ def cut(scope: Scope, value: Any, start: Any, stop: Any, step: Any) -> Any:
 
     Raises:
         StoppedError: it is neither text nor list, or the total would be too large.
-
     """
     if isinstance(value, Undefined):
         return value

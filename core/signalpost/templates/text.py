@@ -36,7 +36,6 @@ def as_text(value: Any, tick: Tick | None = None) -> str:
     Raises:
         StoppedError: JSON cannot represent it.
         UndefinedError: it is undefined.
-
     """
     if isinstance(value, str):
         return value if type(value) is str else str.__str__(value)
@@ -51,7 +50,6 @@ def as_markup(value: Any, tick: Tick | None = None) -> str:
     Raises:
         StoppedError: JSON cannot represent it.
         UndefinedError: it is undefined.
-
     """
     return value if isinstance(value, Markup) else escape(as_text(value, tick))
 
@@ -62,7 +60,6 @@ def as_json(value: Any, tick: Tick | None = None) -> str:
     Raises:
         StoppedError: JSON cannot represent it.
         UndefinedError: it is undefined.
-
     """
 
     def nearer(part: Any) -> Any:
@@ -92,7 +89,6 @@ def as_data(value: Any, weigher: Weigher, tick: Tick) -> Any:
     Raises:
         StoppedError: JSON cannot represent something in it.
         UndefinedError: something in it is undefined.
-
     """
     if weigher.measure(value)[1]:
         return value

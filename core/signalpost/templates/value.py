@@ -26,7 +26,6 @@ class TemplateFailedError(OperatorError):
         kind: undefined name or key; something that templates may not do; too long; too large; or a value that does
             not fit, such as a division by zero.
         text: what is wrong, in one line.
-
     """
 
     def __init__(self, where: str, kind: FailureKind, text: str) -> None:
@@ -42,7 +41,6 @@ class Fixed:
 
     Attributes:
         value: from routes.yaml. It is not copied: code that may change it must copy it.
-
     """
 
     value: Any = field(repr=False)
@@ -59,7 +57,6 @@ class Computed:
     Attributes:
         names: that it uses (`message`, `data`, …).
         render: returns the value for a mapping of at least `names`; raises `TemplateFailedError`.
-
     """
 
     names: frozenset[str]

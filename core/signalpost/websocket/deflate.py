@@ -37,7 +37,6 @@ class Agreement:
         server_window: bits of the window for what the server sends.
         client_window: bits of the window for what the client sends.
         client_takes_over: whether a message of the client may refer to the content of its earlier ones.
-
     """
 
     server_window: int = LARGEST_WINDOW
@@ -55,7 +54,6 @@ class Deflater:
         level: of zlib, 1 (fast) to 9 (small).
         threshold: payloads of fewer bytes are not compressed.
         window: bits, 9 to 15.
-
     """
 
     __slots__ = ("_compressor", "_threshold")
@@ -69,7 +67,6 @@ class Deflater:
 
         Returns:
             `frame` itself if it is shorter than the threshold, or would not become shorter.
-
         """
         start = _header_size(frame)
         if len(frame) - start < self._threshold:
@@ -116,7 +113,6 @@ class Inflater:
 
     Args:
         agreement: of the connection.
-
     """
 
     __slots__ = ("_bits", "_ends", "_state", "_takes_over")
@@ -137,7 +133,6 @@ class Inflater:
         Raises:
             InflateError: it is not DEFLATE data.
             TooLargeError: there is more than `room`.
-
         """
         inflated = b""
         while data:
@@ -162,7 +157,6 @@ class Inflater:
         Raises:
             InflateError: it is not DEFLATE data, or it is truncated.
             TooLargeError: there is more than `room`.
-
         """
         inflated = self.inflate(_TAIL, room)
         state, self._ends = self._state, 0

@@ -51,7 +51,6 @@ class Extension:
     Attributes:
         name: such as ``permessage-deflate``.
         parameters: names and values in their order; None is a parameter without a value. A name may occur twice.
-
     """
 
     name: str
@@ -69,7 +68,6 @@ def read_extensions(values: Sequence[str]) -> tuple[Extension, ...]:
 
     Raises:
         MalformedError: it violates the grammar, or an offer has more than 16 parameters.
-
     """
     if not values:
         return ()
@@ -108,7 +106,6 @@ def agree(offers: Sequence[Extension]) -> tuple[Agreement, str] | None:
 
     Returns:
         The agreed parameters, and the response's Sec-WebSocket-Extensions; None if no offer is acceptable.
-
     """
     for offer in offers:
         if offer.name != _NAME:

@@ -72,7 +72,6 @@ def encode_close(code: int, reason: str = "") -> bytes:
 
     Raises:
         ValueError: `code` must not be sent.
-
     """
     if code == CloseCode.NO_STATUS:
         return encode_frame(Opcode.CLOSE, b"")

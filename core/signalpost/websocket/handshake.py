@@ -51,7 +51,6 @@ class HandshakeRejection(Exception):  # noqa: N818 - an answer more than an erro
         status: an HTTP status from 400.
         detail: one sentence for the author of the client.
         headers: additional headers of the response.
-
     """
 
     status: int
@@ -70,7 +69,6 @@ class Offer:
         origin: the Origin header; empty if there is none, as from clients that are not browsers.
         subprotocols: in the client's order of preference.
         extensions: in the client's order of preference.
-
     """
 
     key: str
@@ -97,7 +95,6 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
 
     Raises:
         HandshakeRejection: it does not follow the RFC.
-
     """
     if method != "GET":
         raise HandshakeRejection(405, "A WebSocket is opened with GET.", {"allow": "GET"})
@@ -147,7 +144,6 @@ def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str],
 
     Raises:
         HandshakeRejection: 403.
-
     """
     if offer.origin and not (
         is_own_page(offer.origin, (offer.host, offer.port), ports, at) or is_listed(offer.origin, allowed)
@@ -169,7 +165,6 @@ def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int
         asked: the requested authority, from `read_authority`.
         ports: that this app serves.
         at: the port that received the request; None if a Host without a port means the default port.
-
     """
     read = read_origin(origin)
     if read is None:
@@ -199,7 +194,6 @@ def choose_protocol(offer: Offer, known: Sequence[str]) -> str:
     Args:
         offer: the handshake. Other offers in it, such as a token, are never chosen, and so never sent back.
         known: subprotocols that the server supports here, in its order of preference.
-
     """
     return next((name for name in known if name in offer.subprotocols), "") if offer.subprotocols else ""
 
@@ -212,7 +206,6 @@ def write_101(offer: Offer, protocol: str, client_id: str, extensions: str = "")
         protocol: the chosen subprotocol; empty for none.
         client_id: of the new client.
         extensions: agreed on; empty for none.
-
     """
     digest = hashlib.sha1(offer.key.encode() + _GUID, usedforsecurity=False).digest()
     subprotocol = b"Sec-WebSocket-Protocol: %b\r\n" % protocol.encode() if protocol else b""

@@ -41,7 +41,6 @@ class Head(NamedTuple):
         text: request line and fields, without the empty line.
         path: percent-encoded, without the query.
         early: the bytes behind the head.
-
     """
 
     text: bytes
@@ -56,7 +55,6 @@ def read_head(data: bytes, most: int = LARGEST_HEAD) -> Head | None:
     Args:
         data: the received bytes.
         most: number of bytes below which a head must stay.
-
     """
     text, end, early = data.partition(_END)
     if not end or len(text) >= most or text.count(b"\r\n") > MOST_FIELDS or not text.isascii():

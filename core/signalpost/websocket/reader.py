@@ -55,7 +55,6 @@ class FrameReader:
         fragments: frames that were read and completed no message; the code that counts them resets it.
         inflated: bytes by which inflated data exceeds received data; reset in the same way.
         unfinished: bytes of a message that is incomplete.
-
     """
 
     __slots__ = (
@@ -309,7 +308,6 @@ class _PartialFrame:
         missing: bytes of payload still to arrive.
         mask: four bytes, rotated to start at the next byte.
         payload: of a control frame, as far as received.
-
     """
 
     __slots__ = ("final", "mask", "missing", "opcode", "payload")

@@ -27,7 +27,6 @@ class Reading:
         keys: the path to the value that is being read.
         nodes: created so far, aliases counted with all that they stand for; `characters` is counted the same way.
         length: characters of all files so far; a file included twice counts twice.
-
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -43,7 +42,6 @@ class Reading:
 
         Raises:
             TooMuchError: there are too many files, or they are too long; `span` is where this one is named.
-
         """
         self.documents.append(document)
         self.length += len(document.text)
@@ -69,7 +67,6 @@ class Reading:
 
         Raises:
             TooMuchError: there are too many, or they are too deep.
-
         """
         self.nodes += nodes
         self.characters += characters

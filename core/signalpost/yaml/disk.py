@@ -24,7 +24,6 @@ def read_text(path: Path, name: str) -> str:
 
     Raises:
         ConfigError: it cannot be read, or is not text; contains that one problem.
-
     """
     data = _read(path, name)
     try:

@@ -22,7 +22,6 @@ class Document:
         name: of the file for the user.
         text: all of it.
         secret: whether its lines are shown without the values in them.
-
     """
 
     __slots__ = ("_last", "_starts", "name", "secret", "text")

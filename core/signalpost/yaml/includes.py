@@ -32,7 +32,6 @@ def place_below(name: str, shown: str, folder: Path) -> Path:
 
     Raises:
         ValueError: it is not a name, or leads out of `folder`; the text, one line, says why.
-
     """
     if not name:
         raise ValueError("a name is missing, as in !include signals.yaml (relative to the folder of routes.yaml)")
@@ -52,7 +51,6 @@ def check_included(path: Path, shown: str, folder: Path) -> None:
     Raises:
         ValueError: it cannot be; the text, one line, says why.
         OSError: it cannot be found, for another reason than that it does not exist.
-
     """
     if is_folder(path):
         raise ValueError(f"{quoted(shown)} is a folder: write !include_dir {shown}")
@@ -73,7 +71,6 @@ def included_files(path: Path, shown: str, folder: Path) -> list[Path]:
 
     Raises:
         ValueError: the folder, or a file in it, cannot be included; the text, one line, says why.
-
     """
     if is_file(path):
         raise ValueError(f"{quoted(shown)} is a file: write !include {shown}")

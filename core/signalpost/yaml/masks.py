@@ -41,7 +41,6 @@ class Mask:
 
     Args:
         hidden: the values.
-
     """
 
     __slots__ = ("_fewest", "_labels", "_marks", "_spellings")
@@ -64,7 +63,6 @@ class Mask:
         Args:
             text: for output.
             about: the values that the text is about: their pieces are hidden, too.
-
         """
         if not self._spellings:
             return text
@@ -108,7 +106,6 @@ class _Spelling:
 
     Attributes:
         fewest: minimum of characters of a truncated value that are hidden.
-
     """
 
     __slots__ = ("_mark", "_spellings", "_text", "fewest")

@@ -14,7 +14,6 @@ class Span:
 
     Attributes:
         document: the file, by its index among all that were read; 0 is routes.yaml itself.
-
     """
 
     start: int
@@ -31,7 +30,6 @@ class Hidden:
         text: that is hidden.
         secret: whether it is hidden everywhere; else only in problems about the value.
         start: its offset in the value, in characters.
-
     """
 
     label: str
@@ -46,7 +44,6 @@ class ScalarNode:
 
     Attributes:
         hidden: its parts from variables and secrets.
-
     """
 
     span: Span

@@ -18,7 +18,6 @@ class TextProblem:
         keys: the path to it; empty if it has no path.
         earlier: a place that `text` refers to.
         echo: a piece of the file that `text` repeats; not shown for a file of secrets.
-
     """
 
     span: Span

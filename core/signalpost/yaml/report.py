@@ -15,7 +15,6 @@ class Report:
     Attributes:
         source: of the places.
         files: that were read or named; absolute.
-
     """
 
     __slots__ = ("_about", "_faulty", "_problems", "files", "source")

@@ -25,7 +25,6 @@ class Stream:
 
     Args:
         text: without a byte order mark.
-
     """
 
     __slots__ = ("_loader", "_read", "_written")

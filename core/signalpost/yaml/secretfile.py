@@ -23,7 +23,6 @@ class SecretFile:
     Attributes:
         read: reads a document.
         was_asked: whether any secret was asked for.
-
     """
 
     outside: Surroundings
@@ -47,7 +46,6 @@ class SecretFile:
 
         Raises:
             ValueError: no usable secret has that name; the text, one line, says why.
-
         """
         self.was_asked = True
         if not name:
@@ -73,7 +71,6 @@ class SecretFile:
 
         Raises:
             ValueError: it cannot be read at all.
-
         """
         name = quoted(self.outside.shown(self.path))
         if not is_there(self.path):
@@ -107,7 +104,6 @@ class _Held:
         nodes: by name.
         faulty: names with problems.
         complete: whether the file could be read to its end.
-
     """
 
     nodes: Mapping[str, Node] = field(repr=False)

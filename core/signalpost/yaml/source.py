@@ -20,7 +20,6 @@ class Source:
         file: routes.yaml, as the user named it.
         has_secrets: whether any value is a secret.
         masked: hides the secrets in a text: ``!secret token`` replaces each.
-
     """
 
     __slots__ = ("_around", "_documents", "_root", "file", "has_secrets", "masked")

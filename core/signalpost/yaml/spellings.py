@@ -33,7 +33,6 @@ class Spellings:
     Args:
         text: to find.
         as_word: only without a letter or digit beside it, and in its own case.
-
     """
 
     __slots__ = ("__dict__", "_as_word", "_text", "core")
@@ -52,7 +51,6 @@ class Spellings:
             lowered: the same in lower case.
             flat: the same, `flattened`; empty if it is one line.
             mark: the replacement.
-
         """
         if self.core in lowered:
             text = self._pattern.sub(mark, text)

@@ -20,7 +20,6 @@ class Surroundings:
         folder: of routes.yaml; absolute.
         file: the name of routes.yaml, as given by the user.
         environment: for variables.
-
     """
 
     folder: Path
@@ -45,7 +44,6 @@ class Surroundings:
 
         Raises:
             ValueError: it cannot be read, or is not text; the text, one line, says why.
-
         """
         name = self.shown(path)
         try:
@@ -69,5 +67,4 @@ class ReadDocument(Protocol):
 
         Raises:
             StopReadingError: it cannot be read to its end.
-
         """

@@ -30,7 +30,6 @@ class Tags:
         outside: the source of files and secrets.
         reading: shared by all files.
         read: reads a document.
-
     """
 
     __slots__ = ("_included", "_open", "_outside", "_read", "_reading", "_secrets")
@@ -59,7 +58,6 @@ class Tags:
 
         Raises:
             TooMuchError: the total is more than may be read.
-
         """
         try:
             if tag == SECRET:
@@ -82,7 +80,6 @@ class Tags:
 
         Raises:
             ValueError: it cannot be read at all.
-
         """
         chain = [self._outside.path, *self._open]
         for index, other in enumerate(chain):
@@ -127,7 +124,6 @@ class Gathered:
         keys: the path to them.
         faults: conflicts between the files.
         items: of the lists so far.
-
     """
 
     keys: Keys

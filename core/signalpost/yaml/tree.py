@@ -41,7 +41,6 @@ class Tree:
         faults: in the order found; after one that ended the reading, `root` is None.
         unread: paths of keys whose value is unknown, for a reason in a fault without keys.
         files: included files, and included folders, and the file of secrets; absolute.
-
     """
 
     root: Node | None
@@ -58,7 +57,6 @@ def read_tree(text: str, file: str = "", outside: Surroundings | None = None) ->
         text: to read.
         file: of the text, as named by the user.
         outside: the source of variables, includes and secrets; without it, the text has none of them.
-
     """
     reader = _Reader(Reading(), outside)
     root: Node | None = None
@@ -77,7 +75,6 @@ class _Reader:
     Attributes:
         reading: shared by the documents.
         tags: resolves tags; None if there are none.
-
     """
 
     __slots__ = ("_environment", "reading", "tags")
@@ -121,7 +118,6 @@ class _Builder:
         environment: of variables; None if none are allowed.
         first: the index of the document's first item, if it is a list.
         anchors: by name; None while the anchored node is still being read.
-
     """
 
     events: Iterator[Any]

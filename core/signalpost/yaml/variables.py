@@ -29,7 +29,6 @@ class VariableProblem:
 
     Attributes:
         unset: whether the variable is valid but missing in the environment.
-
     """
 
     start: int
@@ -46,7 +45,6 @@ class Substituted:
         whole: whether the text is one variable and nothing else.
         hidden: values from the environment; a default is in the file, so it is not hidden.
         flaws: variables that could not be substituted.
-
     """
 
     text: str

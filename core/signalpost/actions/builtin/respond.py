@@ -79,7 +79,6 @@ def response_of(options: Mapping[str, Any]) -> Response:
 
     Raises:
         OptionError: a header or an address contains a line break, or the value is not JSON.
-
     """
     body, content_type, status = _body(options)
     if len(options) == 1 and not options.keys().isdisjoint(_BODIES):  # as in nearly all cases

@@ -113,7 +113,6 @@ def compose_schema(
             `part_faults`. With them a step of another name is wrong; without them it
             may be one of a plugin that is not known here.
         settings: by plugin, the schema of its settings.
-
     """
     text = files("signalpost.config").joinpath("routes.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)

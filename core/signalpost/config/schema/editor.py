@@ -38,7 +38,6 @@ def editor_schema(schema: Schema) -> Schema:
 
     Args:
         schema: draft 2020-12, all its references to its own ``$defs``; left as it is.
-
     """
     definitions = schema["$defs"]
     made: Schema = _Editor(definitions).inside(schema)

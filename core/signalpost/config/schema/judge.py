@@ -55,7 +55,6 @@ class SchemaProblem:
     Attributes:
         keys: the path to it, from the validated value.
         of_key: whether the problem is about the key instead of its value.
-
     """
 
     keys: Keys
@@ -85,7 +84,6 @@ def judge_shape(
         data: plain.
         schema: valid; draft 2020-12.
         is_open: returns whether the value of a text is unknown yet: it may be anything.
-
     """
     seen: set[SchemaProblem] = set()
     whole = schema if isinstance(schema, Mapping) else {}
@@ -125,7 +123,6 @@ class _Violation:
         rule: its value.
         schema: the part of the schema that contains it.
         definitions: the ``$defs`` of the whole schema.
-
     """
 
     keyword: str
