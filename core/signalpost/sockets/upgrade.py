@@ -110,14 +110,16 @@ class Upgrader:
         try:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
-            admission = self._admitted(request)
+            offer, admission = self._admitted(request)
         except HandshakeRejection as rejection:
             return self._reject(request, rejection)
         if isinstance(admission, Accept):
-            return self._upgrade(request, admission)
-        return self._answer_later(request, admission)
+            return self._upgrade(request, offer, admission)
+        return self._answer_later(request, offer, admission)
 
-    async def _answer_later(self, request: Request[Any, Any], admission: Awaitable[Accept]) -> HTTPResponse | None:
+    async def _answer_later(
+        self, request: Request[Any, Any], offer: Offer, admission: Awaitable[Accept]
+    ) -> HTTPResponse | None:
         """Answer a request when its admission is decided; nothing is read from its connection until then."""
         transport = cast("asyncio.Transport", request.transport)
         transport.pause_reading()
@@ -130,7 +132,7 @@ class Upgrader:
                 transport.resume_reading()
         if not self.open or accept.request.endpoint is not self._endpoint:
             return self._reject(request, HandshakeRejection(503, _CHANGED, {"retry-after": "5"}))
-        return self._upgrade(request, accept)
+        return self._upgrade(request, offer, accept)
 
     def _reject(self, request: Request[Any, Any], rejection: HandshakeRejection) -> HTTPResponse:
         if is_handshake_meant(request.headers):
@@ -167,8 +169,8 @@ class Upgrader:
         self._open(transport, offer, admission, lambda: head.early)
         return True
 
-    def _admitted(self, request: Request[Any, Any]) -> Admission:
-        """Decide about the client of a request.
+    def _admitted(self, request: Request[Any, Any]) -> tuple[Offer, Admission]:
+        """Decide about the client of a request, and return what its handshake offers with the decision.
 
         Raises:
             HandshakeRejection: it is not admitted.
@@ -182,9 +184,10 @@ class Upgrader:
         if not is_upgrade(request.headers):
             raise HandshakeRejection(426, "This address speaks WebSocket only.", {"upgrade": "websocket"})
         offer = read_offer(request.method, request.version, request.headers)
-        return self._services.node.admit(self._judge(offer, request.path, self._endpoint, request.head, transport))
+        judged = self._judge(offer, request.path, self._endpoint, request.head, transport)
+        return offer, self._services.node.admit(judged)
 
-    def _upgrade(self, request: Request[Any, Any], accept: Accept) -> HTTPResponse | None:
+    def _upgrade(self, request: Request[Any, Any], offer: Offer, accept: Accept) -> HTTPResponse | None:
         """Turn the connection of an admitted request into a WebSocket."""
         transport = cast("asyncio.Transport", request.transport)
         if transport.is_closing():  # TLS may have chosen already which protocol it reports the end to: not ours
@@ -192,7 +195,6 @@ class Upgrader:
         protocol = cast("HandingOver", transport.get_protocol())
         # The request's keep-alive must not continue, whatever its Upgrade header looks like.
         cast("Http", request.stream).upgrade_websocket = True
-        offer = read_offer(request.method, request.version, request.headers)
         self._open(transport, offer, accept, protocol.hand_over)
         return None
 

@@ -60,6 +60,10 @@ _UNSENDABLE = frozenset({1004, 1005, 1006})
 _LAST_REGISTERED = 1014
 
 
+CODES_ALLOWED = "allowed: 1000 to 1014 but 1004 to 1006, 3000 to 4999"
+"""For messages: the codes that `may_be_sent`."""
+
+
 def may_be_sent(code: int) -> bool:
     """Return whether a close frame may carry `code` (RFC 6455 section 7.4; 3000 to 4999 are free for applications)."""
     if code < _FIRST_FREE_CODE:
@@ -76,6 +80,6 @@ def encode_close(code: int, reason: str = "") -> bytes:
     if code == CloseCode.NO_STATUS:
         return encode_frame(Opcode.CLOSE, b"")
     if not may_be_sent(code):
-        raise ValueError(f"close code {code} must not be sent (allowed: 1000 to 1014 but 1004 to 1006, 3000 to 4999)")
+        raise ValueError(f"close code {code} must not be sent ({CODES_ALLOWED})")
     text = reason.encode()[: MAX_CONTROL_PAYLOAD - 2].decode(errors="ignore").encode()
     return encode_frame(Opcode.CLOSE, code.to_bytes(2, "big") + text)

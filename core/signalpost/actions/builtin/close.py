@@ -9,14 +9,9 @@ from signalpost.actions.given import OptionError, whole_of
 from signalpost.config.actions import NO_SENDER, WITH_SENDER, Place, check_expression
 from signalpost.config.section import Section
 from signalpost.templates.text import as_text
+from signalpost.websocket.frames import CODES_ALLOWED, may_be_sent
 
 _KICKED = 4009
-_ALLOWED = "(allowed: 1000 to 1014 but 1004 to 1006, 3000 to 4999)"
-
-
-def _may_be_sent(code: int) -> bool:
-    """Return whether a close frame may have a code (RFC 6455 section 7.4)."""
-    return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)
 
 
 def _check(step: Section, _place: Place) -> None:
@@ -25,14 +20,14 @@ def _check(step: Section, _place: Place) -> None:
         return
     check_expression(options, "code")
     code = options.whole("code", _KICKED)
-    if not _may_be_sent(code):
-        options.problem("code", f"{code} must not be sent {_ALLOWED}")
+    if not may_be_sent(code):
+        options.problem("code", f"{code} must not be sent ({CODES_ALLOWED})")
 
 
 def _close(run: Run, options: Mapping[str, Any]) -> None:
     code = whole_of("code", options.get("code", _KICKED))
-    if not _may_be_sent(code):
-        raise OptionError(f"code {code} must not be sent {_ALLOWED}")
+    if not may_be_sent(code):
+        raise OptionError(f"code {code} must not be sent ({CODES_ALLOWED})")
     run.event.close(code, as_text(options.get("reason", "")))
 
 
