@@ -27,10 +27,10 @@ from signalpost.plan import Plan
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.admission import Accept, Admission, AdmissionHook, ConnectRequest
 from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.inbox import Source
 from signalpost.signals.overdue import Overdue
-from signalpost.signals.session import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
@@ -288,8 +288,8 @@ class Node:
             raise HandshakeRejection(404, "There is no signal at this path.")
         return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
 
-    def attach(self, transport: Transport, accept: Accept, encoding: Encoding, source: Source) -> Session:
-        """Create the session of an admitted client; it is in no audience before its transport's owner adds it.
+    def attach(self, transport: Transport, accept: Accept, encoding: Encoding, source: Source) -> Conversation:
+        """Create the conversation of an admitted client; it is in no audience before its transport's owner adds it.
 
         Args:
             transport: of the client.
@@ -311,24 +311,26 @@ class Node:
             place=resolved.place,
             ward=resolved.ward,
         )
-        return Session(client, resolved.rule, accept.request.handshake, self, source)
+        return Conversation(client, resolved.rule, accept.request.handshake, self, source)
 
-    def welcome(self, session: Session) -> None:
+    def welcome(self, conversation: Conversation) -> None:
         """Add a client whose transport is ready, greet it, and do what is done when a client comes."""
-        client = session.client
+        client = conversation.client
         self.hub.add(client)
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
         if greeting := client.encoding.codec.welcome(client.id, client.path):
             client.send(greeting)
-        session.arrive(self.generation.plugins.client_connected(client, session.context, session.request))
+        conversation.arrive(
+            self.generation.plugins.client_connected(client, conversation.context, conversation.request)
+        )
 
-    def report_gone(self, session: Session) -> None:
+    def report_gone(self, conversation: Conversation) -> None:
         """Report that a client has gone, which the hub knows already."""
-        client = session.client
+        client = conversation.client
         if self.observer is not None:
             self.observer.disconnected(client.id, client.path, client.close_code)
-        self.generation.plugins.client_disconnected(client, client.close_code, session.context)
+        self.generation.plugins.client_disconnected(client, client.close_code, conversation.context)
 
     def publish(self, publication: Publication) -> Receipt:
         """Publish, and notify the observer."""

@@ -224,7 +224,7 @@ class Message:
                 frame = V1.codec.error(refused.error, refused.ref)
                 must(len(frame) < 2_000, f"an error of {len(frame)} bytes")
                 continue
-            with contextlib.suppress(TypeError):  # it is nested too deeply: the session says so
+            with contextlib.suppress(TypeError):  # it is nested too deeply: the conversation says so
                 sent = Publication(message.message, "/fuzz")
                 must(sent.encoded(PLAIN)[0] == sent.encoded(V1)[0] == 0x81, "no text goes out")
 
@@ -540,9 +540,9 @@ class Actions(Server):
         number, _, text = data.partition(b"\n")
         async with self._app.connect(f"/{int(number)}", max_queue=None, close_timeout=1):
             (connection,) = (
-                each for each in self._app.server._sockets.connections if each._session.client.path != "/echo"
+                each for each in self._app.server._sockets.connections if each._conversation.client.path != "/echo"
             )
-            quickly(lambda: connection._session.receive(1, text))
+            quickly(lambda: connection._conversation.receive(1, text))
         await self._echo()
 
 

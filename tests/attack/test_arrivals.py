@@ -344,8 +344,8 @@ async def test_an_app_whose_connected_does_not_wait_holds_nobody():
     signals = 'signals: [{path: /, connected: [{reply: {value: "{{ clients | length }}"}}]}]'
     async with serve(LIVE + signals) as app, app.connect("/") as client:
         assert await client.receive() == "1"
-        (session,) = (watched.session for watched in app.server._sockets.connections)
-        assert (session._arrival, session._context) == (None, None)
+        (conversation,) = (watched.conversation for watched in app.server._sockets.connections)
+        assert (conversation._arrival, conversation._context) == (None, None)
 
 
 async def test_nobody_who_is_arriving_is_among_the_clients_that_others_see(app):

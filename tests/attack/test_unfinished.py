@@ -10,8 +10,8 @@ import pytest
 
 from signalpost.delivery.client import Client
 from signalpost.signals.arrival import Arrival
+from signalpost.signals.conversation import Conversation
 from signalpost.signals.inbox import Inbox
-from signalpost.signals.session import Session
 from signalpost.sockets.connection import FRAME, MAX_READ_PER_TURN, Connection
 from signalpost.testing import serve
 from signalpost.websocket.reader import FrameReader
@@ -255,7 +255,7 @@ async def test_nothing_of_a_client_that_has_gone_waits_for_the_collector(scene, 
         await scene.alone()
         keepalive = scene.app.server._sockets.keepalive  # it looks at those who are closing once a second
         await scene.until(lambda: not scene.inbound.held and not keepalive._closing)
-        kinds = Connection | Session | Client | FrameReader | Inbox | Arrival
+        kinds = Connection | Conversation | Client | FrameReader | Inbox | Arrival
         assert [each for each in gc.get_objects() if id(each) not in before and isinstance(each, kinds)] == []
     finally:
         gc.enable()

@@ -37,7 +37,7 @@ async def microseconds(app: App, path: str) -> float:
         for _ in range(ROUNDS):
             start = time.process_time()
             for _ in range(MESSAGES):
-                connection._session.receive(1, PAYLOAD)
+                connection._conversation.receive(1, PAYLOAD)
             rounds.append(time.process_time() - start)
             for _ in range(MESSAGES):
                 await client.receive()

@@ -216,8 +216,8 @@ async def test_a_client_for_whom_no_code_of_plugins_runs_has_no_context():
     async with serve(app) as running, running.connect("/") as client:
         await client.send("x")
         assert await client.receive() == "x"
-        (session,) = (watched.session for watched in running.server._sockets.connections)
-        assert session._context is None
+        (conversation,) = (watched.conversation for watched in running.server._sockets.connections)
+        assert conversation._context is None
 
 
 def test_the_plugin_guide_says_that_a_client_has_a_context_of_its_own():

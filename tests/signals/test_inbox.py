@@ -81,7 +81,7 @@ class House:
 
     def waiting(self, client):
         """Give how many of its messages wait for a handler."""
-        return len(self._connection(client)._session._inbox or ())
+        return len(self._connection(client)._conversation._inbox or ())
 
     def _connection(self, client):
         return next(each for each in self.app.server._sockets.connections if each._client.id == client.id)

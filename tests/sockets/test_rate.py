@@ -354,19 +354,19 @@ async def test_a_message_at_a_low_rate_of_bytes_comes_whole_and_the_next_one_wai
 async def test_who_works_the_server_hard_has_the_rest_handled_in_later_turns(app, paced, settled, monkeypatch):
     async with app.connect("/echo", ping_interval=None) as client:
         connection, clock = paced(client, frames=1_000)
-        receive, turns, ended = connection._session.receive, [], connection._end_turn
+        receive, turns, ended = connection._conversation.receive, [], connection._end_turn
 
-        class Session:
+        class Conversation:
             def receive(self, opcode, payload):
                 clock.now += TURN_SECONDS * 1.5
                 receive(opcode, payload)
 
         monkeypatch.setattr(type(connection), "_end_turn", lambda self: (turns.append(self), ended()))
-        connection._session = Session()
+        connection._conversation = Conversation()
         client.socket.transport.write(messages(range(8)))
         assert await received(client, 8) == texts(range(8))
         assert turns == [connection] * 8
-        connection._session = receive.__self__
+        connection._conversation = receive.__self__
 
 
 async def test_who_has_worked_the_server_too_hard_is_read_later(app, paced, settled):

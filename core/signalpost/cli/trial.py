@@ -1,7 +1,7 @@
 """A trial: sends a message through a plan, with simulated clients.
 
-Everything is real except the sockets: hub, sessions, schemas, actions, state. Plugins' code runs only on request, since
-its side effects are unknown.
+Everything is real except the sockets: hub, conversations, schemas, actions, state. Plugins' code runs only on request,
+since its side effects are unknown.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from signalpost.node import Node
 from signalpost.paths import Params
 from signalpost.plan import Plan, RouteRule
 from signalpost.signals.admission import Accept, ConnectRequest
+from signalpost.signals.conversation import FORGED, Conversation
 from signalpost.signals.decide import Answer, Decision, Deliver, Reject
 from signalpost.signals.elsewhere import document_of
 from signalpost.signals.lookalike import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import Call, Do, Reaction, SignalRule
-from signalpost.signals.session import FORGED, Session
 from signalpost.signals.table import ResolvedPath
 from signalpost.state.state import State
 from signalpost.websocket.frames import Opcode
@@ -99,7 +99,7 @@ class Trial:
         if not call:  # the filters of plugins are plugins' code, too
             plan = replace(plan, filters=None)
         self._node = Node(plan, Hub(lambda _: None), State(state))
-        self._sessions: dict[str, Session] = {}
+        self._conversations: dict[str, Conversation] = {}
         self._transports: dict[str, _Recording] = {}
         self.outcome = Outcome()
 
@@ -154,16 +154,16 @@ class Trial:
         request = ConnectRequest(self._endpoint, imagined.path, HandshakeRequest(head, _PEER))
         accept = Accept(request, ClientId(imagined.id), replace(resolved, rule=self._traced(resolved.rule)))
         transport = self._transports[imagined.id] = _Recording()
-        session = self._node.attach(transport, accept, PLAIN, transport)
-        client = session.client
+        conversation = self._node.attach(transport, accept, PLAIN, transport)
+        client = conversation.client
         try:
             self._node.hub.add(client)
         except ValueError as error:
             raise OperatorError(str(error)) from None
         for group in imagined.groups:
             client.join(group)
-        self._sessions[imagined.id] = session
-        session.arrive()
+        self._conversations[imagined.id] = conversation
+        conversation.arrive()
         await self._finish()
         return client
 
@@ -175,7 +175,7 @@ class Trial:
             message: that the schema accepted.
             rule: of the plan, for the sender's path.
         """
-        decision = self._sessions[sender.id].decide(message, rule)
+        decision = self._conversations[sender.id].decide(message, rule)
         if isinstance(decision, Deliver | Answer) and looks_like_an_error(message.message):
             return Reject(FORGED)
         return decision
@@ -192,7 +192,7 @@ class Trial:
     async def send(self, sender: Client, text: str) -> None:
         """Send a text frame as a client, and wait until all its consequences are done."""
         with self._afresh():
-            self._sessions[sender.id].receive(int(Opcode.TEXT), text.encode(errors="surrogatepass"))
+            self._conversations[sender.id].receive(int(Opcode.TEXT), text.encode(errors="surrogatepass"))
             await self._finish()
 
     async def ask(self, rule: RouteRule, request: WebRequest, params: Params) -> Any:
@@ -309,7 +309,7 @@ class _Traced:
 
 
 class _Recording(RecordingTransport):
-    """The transport of a simulated client, and the source for its session: records what is written."""
+    """The transport of a simulated client, and the source for its conversation: records what is written."""
 
     def read_on(self, on: bool) -> None:
         """Do nothing; a client that sends one message is not paused."""

@@ -13,7 +13,7 @@ from signalpost.config.model import UNIX, CompressionConfig, EndpointConfig, Kee
 from signalpost.config.section import Section, check_names
 from signalpost.config.tls import check_certificates, read_tls
 from signalpost.errors import OperatorError
-from signalpost.presence import is_folder
+from signalpost.existence import is_folder
 from signalpost.units import parse_duration, parse_size
 from signalpost.words import quoted, unknown
 

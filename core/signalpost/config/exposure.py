@@ -8,7 +8,7 @@ from pathlib import Path
 
 from signalpost.config.model import EndpointConfig, PrivatePaths, RouteConfig, StateConfig
 from signalpost.config.state import state_files
-from signalpost.presence import is_file, is_folder, is_same, is_there
+from signalpost.existence import is_file, is_folder, is_same, is_there
 from signalpost.words import printable
 from signalpost.yaml.includes import SECRETS_FILE
 from signalpost.yaml.report import Report

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from signalpost.existence import is_file, is_folder, meant, reason
 from signalpost.places import Keys
-from signalpost.presence import is_file, is_folder, meant, reason
 from signalpost.words import quoted
 from signalpost.yaml.report import Report
 

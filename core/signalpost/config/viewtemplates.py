@@ -25,8 +25,8 @@ from jinja2 import (
 from jinja2.environment import Environment
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from signalpost.existence import is_file, is_folder, is_there
 from signalpost.foreign import contained
-from signalpost.presence import is_file, is_folder, is_there
 from signalpost.scalars import key_of
 from signalpost.words import did_you_mean, quoted
 

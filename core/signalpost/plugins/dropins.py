@@ -27,9 +27,9 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import CodeType, MappingProxyType, ModuleType
 
+from signalpost.existence import is_folder
 from signalpost.plugins.datafiles import Stamp, is_own, read_from, stamp_of
 from signalpost.plugins.folders import DEPTH, PREFIX, below, name_for, open_package
-from signalpost.presence import is_folder
 
 Guard = Callable[[Path], None]
 

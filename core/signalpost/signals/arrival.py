@@ -31,7 +31,7 @@ TOO_LATE = "the server could not let this client in in time"
 
 
 class Arriving(Protocol):
-    """The session of the client that arrives: a `signalpost.signals.session.Session`."""
+    """The conversation of the client that arrives: a `signalpost.signals.conversation.Conversation`."""
 
     client: Client
     rule: SignalRule
@@ -53,7 +53,7 @@ class Arrival:
     """Runs what a client waits for before it is admitted, by the rule under which it connected.
 
     Args:
-        session: of the client.
+        conversation: of the client.
         hooks: of plugins, already running.
 
     Attributes:
@@ -62,11 +62,11 @@ class Arrival:
         under_way: whether the arrival is not finished yet.
     """
 
-    __slots__ = ("_hooks", "_rule", "_session", "begun", "left", "under_way")
+    __slots__ = ("_conversation", "_hooks", "_rule", "begun", "left", "under_way")
 
-    def __init__(self, session: Arriving, hooks: Collection[asyncio.Task[None]] = ()) -> None:
-        self._session = session
-        self._rule = session.rule
+    def __init__(self, conversation: Arriving, hooks: Collection[asyncio.Task[None]] = ()) -> None:
+        self._conversation = conversation
+        self._rule = conversation.rule
         self._hooks = hooks
         self.begun = False
         self.left: int | None = None
@@ -80,12 +80,12 @@ class Arrival:
             running: receives its task.
             patience: seconds that it may take; after them the client is closed with 1011.
         """
-        session, loop = self._session, asyncio.get_running_loop()
+        conversation, loop = self._conversation, asyncio.get_running_loop()
         work.begin()
         self.under_way = True
         name = _HOOKS if self._hooks else self._own_list
-        task = loop.create_task(self._run(), name=name, context=session.context())
-        running[task] = session.client
+        task = loop.create_task(self._run(), name=name, context=conversation.context())
+        running[task] = conversation.client
         timer = loop.call_later(patience, self._expire, task, patience)
 
         def over(task: asyncio.Task[None]) -> None:
@@ -100,13 +100,13 @@ class Arrival:
         return f"connected ({self._rule.owner})"
 
     async def _run(self) -> None:
-        session, rule = self._session, self._rule
+        conversation, rule = self._conversation, self._rule
         try:
-            await self._do(session.client)
+            await self._do(conversation.client)
         except StepFailedError as error:
-            session.step_failed(error)
+            conversation.step_failed(error)
         except BaseException as error:  # SystemExit, too: it would end the event loop
-            client = session.client
+            client = conversation.client
             if is_the_task_s(error):
                 client.close(CloseCode.SERVER_ERROR, TOO_LATE)
                 raise
@@ -116,7 +116,7 @@ class Arrival:
                 hook.cancel()
             self._hooks = ()
             self.under_way = False
-            session.arrived(self)
+            conversation.arrived(self)
 
     async def _do(self, client: Client) -> None:
         if self._hooks:
@@ -129,11 +129,13 @@ class Arrival:
             task.set_name(self._own_list)
         program = self._rule.connected
         if program is not None:
-            await program.run_async(self._session.client_event(ClientArrival(program), datetime.now(UTC), self._rule))
+            await program.run_async(
+                self._conversation.client_event(ClientArrival(program), datetime.now(UTC), self._rule)
+            )
 
     def _expire(self, task: asyncio.Task[None], patience: float) -> None:
         """Reject the client first: a plugin may do anything when it is cancelled."""
-        client, late = self._session.client, [hook for hook in self._hooks if not hook.done()]
+        client, late = self._conversation.client, [hook for hook in self._hooks if not hook.done()]
         logger.warning(
             "client %s on %s was closed: %s took longer than limits.handshake (%g s)",
             client.id,

@@ -53,7 +53,7 @@ class Entry(NamedTuple):
 
 
 class Source(Protocol):
-    """The connection that a session's messages come from."""
+    """The connection that a conversation's messages come from."""
 
     def read_on(self, on: bool) -> None:
         """Read from the client, or pause and leave what it sends in the kernel's buffer."""
@@ -211,7 +211,7 @@ class Inbox:
             self._read_on()
 
     def end(self) -> None:
-        """Drop the session, which holds this inbox, once all that is here is done; nothing more is added."""
+        """Drop the conversation, which holds this inbox, once all that is here is done; nothing more is added."""
         self._ended = True
         if not self._workers:
             self._handle = _nothing

@@ -13,7 +13,7 @@ from signalpost.config.model import KeepaliveConfig, LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.inbound import Inbound
 from signalpost.node import Node
-from signalpost.signals.session import Session
+from signalpost.signals.conversation import Conversation
 from signalpost.sockets.ahead import AHEAD, Ahead
 from signalpost.sockets.keepalive import Keepalive
 from signalpost.sockets.rate import Allowance, allowance_of, pace_of
@@ -115,6 +115,7 @@ class Connection(asyncio.Protocol):
         "_allowance",
         "_client",
         "_clockwork",
+        "_conversation",
         "_inbound",
         "_keepalive",
         "_max_read",
@@ -125,7 +126,6 @@ class Connection(asyncio.Protocol):
         "_reader",
         "_reads_on",
         "_sends",
-        "_session",
         "_stage",
         "_stopped",
         "_transport",
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
         self._inbound = inbound
         self._max_read = MAX_COMPRESSED_READ_PER_TURN if reader.inflates else MAX_READ_PER_TURN
         self._client: Client
-        self._session: Session
+        self._conversation: Conversation
         self._unhandled: deque[Received] | None = None  # frames already read; they wait for the end of all pauses
         self._unhandled_size = 0  # bytes of memory that they used when they began to wait
         self._pauses = 0
@@ -177,21 +177,21 @@ class Connection(asyncio.Protocol):
         self.pinged_at = 0.0
         self.suspended = False
 
-    def begin(self, session: Session, early: bytes) -> None:
+    def begin(self, conversation: Conversation, early: bytes) -> None:
         """Use the transport, to which the 101 has been written, from now on.
 
         Args:
-            session: that receives its messages.
+            conversation: that receives its messages.
             early: bytes received behind the handshake, before the response.
         """
-        self._client = session.client
-        self._session = session
+        self._client = conversation.client
+        self._conversation = conversation
         self._transport.set_protocol(self)
         if not self._transport.get_extra_info("ssl_object"):
             # Call back at once when bytes are held back, and again only when all of them are gone.
             self._transport.set_write_buffer_limits(high=0, low=0)
         self._keepalive.connections.add(self)
-        self._node.welcome(session)
+        self._node.welcome(conversation)
         if not self._stopped:
             # Sanic stops reading when 64 KiB arrive behind a request, and never resumes here.
             self._transport.resume_reading()
@@ -206,9 +206,9 @@ class Connection(asyncio.Protocol):
         return self._client
 
     @property
-    def session(self) -> Session:
-        """The session that receives its messages."""
-        return self._session
+    def conversation(self) -> Conversation:
+        """The conversation that receives its messages."""
+        return self._conversation
 
     def set_limits(self, limits: LimitsConfig) -> None:
         """Apply other limits to the client from now on."""
@@ -316,7 +316,7 @@ class Connection(asyncio.Protocol):
         if self._stage is not _HERE:
             return
         self._stage = _LEFT
-        client, session = self._client, self._session
+        client, conversation = self._client, self._conversation
         expected = client.closing  # and nothing that it sends is used
         if close is None:
             client.left(CloseCode.ABNORMAL)
@@ -324,24 +324,24 @@ class Connection(asyncio.Protocol):
             client.close(_code_of(close))
             client.finish()
         if reset:
-            session.abandon()
-        heeded = session.left() and not reset and not expected
+            conversation.abandon()
+        heeded = conversation.left() and not reset and not expected
         if heeded and (self._unhandled or self._ahead or self._stopped):
             client.heed(self._dismiss)
         if self._parting is not None:
             self._parting.cancel()
             self._parting = None
         if client.heeded:
-            session.hurry()
-        if client.heeded or session.waits:
-            self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, session))
-        self._node.report_gone(session)
+            conversation.hurry()
+        if client.heeded or conversation.waits:
+            self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, conversation))
+        self._node.report_gone(conversation)
 
-    def _end_lingering(self, session: Session) -> None:
+    def _end_lingering(self, conversation: Conversation) -> None:
         """Drop a client's remaining messages: it disconnected long enough ago."""
         self._parting = None
         self._client.dismiss()
-        session.abandon()
+        conversation.abandon()
 
     def _dismiss(self) -> None:
         """Drop a disconnected client's remaining messages; one of them may be in the middle of being handled."""
@@ -358,12 +358,12 @@ class Connection(asyncio.Protocol):
         if self._stage is not _LOST or self._unhandled or self._ahead:
             return
         self._stage = _OVER
-        session, client = self._session, self._client
+        conversation, client = self._conversation, self._client
         client.heed(None)
         if self._waking is not None:
             self._waking.cancel()
             self._waking = None
-        if self._parting is not None and not session.waits:
+        if self._parting is not None and not conversation.waits:
             self._parting.cancel()
             self._parting = None
         if self._node.hub.strain is not None:
@@ -371,10 +371,10 @@ class Connection(asyncio.Protocol):
         self._inbound.release(self)
         self._keepalive.connections.discard(self)
         self._node.hub.forget(client)
-        session.disconnected(client.close_code)
+        conversation.disconnected(client.close_code)
         # Release the last message and this object now: neither waits for the garbage collector.
         self._reader.forget()
-        del self._session
+        del self._conversation
 
     def _hung_up(self, reset: bool) -> None:
         """Called when the client has disconnected while nothing is read from it."""
@@ -386,7 +386,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, frames: Iterator[Received]) -> None:  # noqa: C901 - a call per frame is measurable
         """Handle frames in order until one causes a pause; the rest of the iterator waits for the end of it."""
-        session, client, hub, allowance = self._session, self._client, self._node.hub, self._allowance
+        conversation, client, hub, allowance = self._conversation, self._client, self._node.hub, self._allowance
         clock, work = self._clockwork.work, hub.work
         most, begun = work + TURN_WORK, 0.0 if allowance is None else clock()
         until = begun + TURN_SECONDS
@@ -400,7 +400,7 @@ class Connection(asyncio.Protocol):
                 if self._control(opcode, payload):
                     break
             elif not client.closing or client.heeded:
-                session.receive(opcode, payload)
+                conversation.receive(opcode, payload)
                 if hub.work > most or (allowance is not None and clock() > until):
                     self._end_turn()
                 if self._pauses:
@@ -452,7 +452,7 @@ class Connection(asyncio.Protocol):
     # Pauses
 
     def read_on(self, on: bool) -> None:
-        """Resume or pause reading, as far as the session is concerned."""
+        """Resume or pause reading, as far as the conversation is concerned."""
         if on:
             self._resume(BACKLOG)
         else:

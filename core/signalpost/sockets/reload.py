@@ -52,7 +52,7 @@ class ClientReload:
                 self._move(connection)
         # Only now: a client that is read from again may send to any path at once, so all must have been moved.
         for connection, rule in self._moved:
-            connection.session.switch_rule(rule, connection)
+            connection.conversation.switch_rule(rule, connection)
         kept = sum(not connection.client.closing for connection, _ in self._moved)
         return ReloadedClients(kept, self._closed)
 
@@ -63,7 +63,7 @@ class ClientReload:
             self._send_away(client, NO_ENDPOINT)
             return
         resolved = self._resolve(endpoint.name, client.path)
-        if resolved is None or (connection.session.rule.declared and not resolved.rule.declared):
+        if resolved is None or (connection.conversation.rule.declared and not resolved.rule.declared):
             self._send_away(client, NO_SIGNAL)
             return
         node, slow = self._services.node, resolved.rule.config.slow

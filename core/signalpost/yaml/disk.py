@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from signalpost.errors import ConfigError, Problem
-from signalpost.presence import reason
+from signalpost.existence import reason
 from signalpost.words import nearest, quoted
 from signalpost.yaml.bounds import MAX_CHARACTERS
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from signalpost.presence import is_file, is_folder, is_same, meant, reason
+from signalpost.existence import is_file, is_folder, is_same, meant, reason
 from signalpost.words import quoted
 
 SECRETS_FILE = "secrets.yaml"

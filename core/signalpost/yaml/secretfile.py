@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from signalpost.presence import is_file, is_there
+from signalpost.existence import is_file, is_there
 from signalpost.words import quoted, unknown
 from signalpost.yaml.bounds import Reading
 from signalpost.yaml.document import SECRET_NAME

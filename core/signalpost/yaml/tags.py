@@ -7,8 +7,8 @@ the lists of all its files are concatenated, or the keys of all its mappings are
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from signalpost.existence import is_same, reason
 from signalpost.places import Keys
-from signalpost.presence import is_same, reason
 from signalpost.words import quoted
 from signalpost.yaml.bounds import MAX_DEPTH, Reading
 from signalpost.yaml.includes import check_included, included_files, place_below

@@ -1,4 +1,4 @@
-"""A session: one client on one signal. Its messages are received, decided, delivered or passed to a handler."""
+"""A conversation: one client on one signal. Its messages are received, decided, delivered or passed to a handler."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle thi
 
 
 class Host(Protocol):
-    """What a session needs from its surroundings: a `signalpost.node.Node`, which documents each."""
+    """What a conversation needs from its surroundings: a `signalpost.node.Node`, which documents each."""
 
     hub: Hub
     broadcaster: Broadcaster
@@ -70,7 +70,7 @@ class Host(Protocol):
         """Seconds that a client's arrival may take."""
 
 
-class Session:
+class Conversation:
     """One client's messages on one signal.
 
     A message that need not wait is handled where it is received; only one that needs a handler goes to an `Inbox`,
@@ -217,7 +217,7 @@ class Session:
         elif arrival.under_way:
             arrival.left = code
             return
-        # These refer to the session: free them now instead of waiting for the garbage collector.
+        # These refer to the conversation: free them now instead of waiting for the garbage collector.
         self._arrival = None
         if self._inbox is not None:
             self._inbox.end()
