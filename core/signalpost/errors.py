@@ -7,6 +7,7 @@
     │   ├── ConfigError          routes.yaml: every problem at once, each with its place
     │   ├── ListenError          an address, a port or a certificate that cannot be used
     │   ├── StateFileError       the file of the state cannot be used
+    │   ├── HistoryFileError     the file of the history cannot be used
     │   ├── StateFullError       the state holds as much as it may
     │   └── StepFailedError      a step of a `do` list that failed while the server runs
     ├── PluginError              the author of a plugin can fix it
@@ -104,6 +105,10 @@ class StepFailedError(OperatorError):
 
 class StateFileError(OperatorError):
     """The file of the state cannot be used: another server has it, it is damaged or not ours."""
+
+
+class HistoryFileError(OperatorError):
+    """The file of the history cannot be used: another server has it, it is damaged or not ours."""
 
 
 class StateFullError(OperatorError):

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 T = TypeVar("T")
@@ -51,6 +51,27 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 # Invisible characters that no script needs: in a declared path they were pasted by mistake, and no client sends them.
 _INVISIBLE = re.compile("[\u00ad\u200b\u2060\ufeff]")
 _LOWER = {ord(letter): letter.lower() for letter in string.ascii_uppercase}
+
+
+class Apart(NamedTuple):
+    """The place of a path that a signal has at some endpoints only. It equals no text that a client can write.
+
+    Attributes:
+        path: the text of the path.
+        endpoints: their names, sorted.
+    """
+
+    path: str
+    endpoints: tuple[str, ...]
+
+
+Place = str | Apart
+"""Whose clients are one audience: a path, or a path together with the endpoints of its signal."""
+
+
+def path_of(place: Place | None) -> str | None:
+    """Return the path of a place."""
+    return place.path if isinstance(place, Apart) else place
 
 
 class ParameterType(StrEnum):

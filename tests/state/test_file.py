@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalpost.config.model import StateConfig
+from signalpost.databasejournal import count_on
 from signalpost.errors import StateFileError
 from signalpost.state.edits import apply_edits, edits_between
 from signalpost.state.file import GONE, StateFile
 from signalpost.state.frozen import freeze
-from signalpost.state.journal import count_on
 from signalpost.state.state import State, configure
 from signalpost.state.writer import StateWriter
 from signalpost.testing import serve
@@ -338,7 +338,6 @@ import sys
 from pathlib import Path
 from signalpost.state.state import State
 from signalpost.state.file import StateFile
-from signalpost.state.journal import count_on
 from signalpost.state.writer import StateWriter
 
 def tell(word, n):

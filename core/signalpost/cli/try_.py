@@ -16,13 +16,12 @@ from signalpost.config.model import EndpointConfig, MessageFormat
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Target
 from signalpost.errors import ClientError, OperatorError
-from signalpost.paths import path_text, split_path
+from signalpost.paths import path_of, path_text, split_path
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
 from signalpost.signals.decide import Answer, Deliver, Ignore, Reject
 from signalpost.signals.message import ClientMessage, RejectedMessageError, read_message
 from signalpost.signals.rule import SignalRule
-from signalpost.signals.table import path_of
 from signalpost.units import format_size
 from signalpost.words import unknown
 

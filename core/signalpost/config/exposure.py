@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from signalpost.config.model import EndpointConfig, PrivatePaths, RouteConfig, StateConfig
-from signalpost.config.state import state_files
+from signalpost.config.datafile import data_files
+from signalpost.config.model import EndpointConfig, PrivatePaths, RouteConfig
 from signalpost.existence import is_file, is_folder, is_same, is_there
 from signalpost.words import printable
 from signalpost.yaml.includes import SECRETS_FILE
@@ -43,7 +43,7 @@ def _writable_notes(report: Report, folder: Path) -> Iterator[str]:
 def private_paths(
     report: Report, composed: Iterable[Path], endpoints: Sequence[EndpointConfig], plugins: Path, folder: Path
 ) -> PrivatePaths:
-    """List what no route may show, but for the state, which `with_state` adds.
+    """List what no route may show, but for what the server writes, which `with_data` adds.
 
     Args:
         report: names the file.
@@ -59,11 +59,10 @@ def private_paths(
     return PrivatePaths(tuple(files), (plugins, *folders, folder / RECORDS_FOLDER), folder)
 
 
-def with_state(private: PrivatePaths, state: StateConfig) -> PrivatePaths:
-    """Add the file of the state, and SQLite's files beside it."""
-    if state.file is None:
-        return private
-    return replace(private, files=(*private.files, *state_files(state.file)))
+def with_data(private: PrivatePaths, *files: Path | None) -> PrivatePaths:
+    """Add the files that the server itself writes, and SQLite's files beside them."""
+    written = [each for file in files if file is not None for each in data_files(file)]
+    return replace(private, files=(*private.files, *written)) if written else private
 
 
 def check_served(report: Report, routes: Sequence[RouteConfig], private: PrivatePaths) -> None:

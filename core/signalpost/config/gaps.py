@@ -16,7 +16,7 @@ from signalpost.words import nearest
 from signalpost.yaml.report import Report
 
 _PARTS = ("routes", "signals", "timers", "schedules")
-_SECTIONS = ("endpoints", "plugins", "handlers", "undeclared", "limits", "state", *_PARTS)
+_SECTIONS = ("endpoints", "plugins", "handlers", "undeclared", "limits", "state", "history", *_PARTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from signalpost.config.actions import ActionRule, StepReader
 from signalpost.config.endpoints import read_endpoints
-from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_state
+from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_data
 from signalpost.config.gaps import Gaps, gaps_of
+from signalpost.config.history import read_memory
 from signalpost.config.jobs import read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import PluginsConfig, ServerConfig
@@ -90,6 +91,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
     check_served(root.report, routes, private)
     state = read_state(root, folder, routes)
+    history = read_memory(root, folder, routes, state)
     handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
@@ -108,8 +110,9 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         source=source,
         files=tuple(root.report.files),
         notes=tuple(exposure_notes(root.report, folder)),
-        private=with_state(private, state),
+        private=with_data(private, state.file, history.file),
         constants=root.mapping("constants"),
+        history=history,
     )
 
 

@@ -240,6 +240,7 @@ class SlowPolicy(StrEnum):
     DISCONNECT = "disconnect"
     DROP_OLDEST = "drop_oldest"
     LATEST = "latest"
+    CATCH_UP = "catch_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,42 @@ class SlowConfig:
     buffer: int | None = None
 
 
+KNOWN_FOR = 300.0
+"""Seconds for which a message is known again by its ``once``, unless its signal says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryConfig:
+    """How many of the values that are sent to a path as a whole are kept.
+
+    Attributes:
+        keep: how many of the newest.
+        seconds: none is older.
+        replay: how many of the newest a client reads that brings no position.
+    """
+
+    keep: int
+    seconds: float = 600.0
+    replay: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceConfig:
+    """How clients are told who is on their path.
+
+    Attributes:
+        info: what others see of a user, with templates; None is nothing.
+        grace: seconds in which a user who is gone may come back without having been away.
+        every: seconds between two differences, at least.
+        most: with more users only their number is told.
+    """
+
+    info: Any = field(default=None, repr=False)
+    grace: float = 5.0
+    every: float = 1.0
+    most: int = 1_000
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class SignalConfig(Placed):
     """A WebSocket path, and what happens to messages that arrive on it.
@@ -282,6 +319,9 @@ class SignalConfig(Placed):
         disconnected: actions when a client has disconnected.
         endpoints: names of the ws(s) endpoints that serve it; empty means all.
         slow: treatment of slow clients that are connected on it, whatever signal the frames came from.
+        history: what is kept of the values sent to it; None keeps nothing.
+        presence: how its clients are told who is there; None tells nothing.
+        once: seconds for which a message is known again by its ``once``.
     """
 
     keys: Keys = field(compare=False)
@@ -300,6 +340,9 @@ class SignalConfig(Placed):
     disconnected: tuple[StepConfig, ...] = ()
     from_elsewhere: bool | None = None
     protocols: tuple[str, ...] = ()
+    history: HistoryConfig | None = None
+    presence: PresenceConfig | None = None
+    once: float = KNOWN_FOR
 
     @property
     def open_to_others(self) -> bool:
@@ -467,11 +510,26 @@ class StateConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """The memory for the histories of all paths together.
+
+    Attributes:
+        file: preserves them across restarts; absolute. None discards them.
+        limit: bytes that they may take.
+    """
+
+    keys: Keys = field(default=(), compare=False)
+    file: Path | None = None
+    limit: int = 64 * MEBIBYTE
+
+
+@dataclass(frozen=True, slots=True)
 class PrivatePaths:
     """Paths that no route may ever serve, existing or not; absolute.
 
     Attributes:
-        files: routes.yaml and what it includes, the file of secrets, keys and certificates, the state and its journals.
+        files: routes.yaml and what it includes, the file of secrets, keys and certificates, the state, the history and
+            their journals.
         folders: with all their contents: of plugins, of included files, and the one where a running server writes
             notes.
         home: the folder of routes.yaml.
@@ -519,6 +577,7 @@ class ServerConfig:
     private: PrivatePaths = field(default=PrivatePaths(), compare=False)
     bound: frozenset[str] = frozenset()
     constants: Mapping[str, Any] = field(default_factory=dict)
+    history: MemoryConfig = MemoryConfig()
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:

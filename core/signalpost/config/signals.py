@@ -6,7 +6,9 @@ from pathlib import Path
 
 from signalpost.config.actions import Place, StepReader, has_template
 from signalpost.config.endpoints import Endpoints
+from signalpost.config.history import read_history
 from signalpost.config.model import (
+    KNOWN_FOR,
     LatestBy,
     MessageFormat,
     Rebroadcast,
@@ -15,6 +17,7 @@ from signalpost.config.model import (
     SlowConfig,
     SlowPolicy,
 )
+from signalpost.config.presence import read_presence
 from signalpost.config.routes import share_endpoint
 from signalpost.config.section import Section
 from signalpost.config.userschemas import read_schema
@@ -80,6 +83,9 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
         connected=connected,
         disconnected=disconnected,
         protocols=_read_protocols(section),
+        history=read_history(section),
+        presence=read_presence(section),
+        once=section.quantity("once", parse_duration) or KNOWN_FOR,
         **section.plain(SignalConfig),
     )
 
@@ -114,6 +120,10 @@ def _read_slow(section: Section) -> SlowConfig:
     policy = slow.choice("policy", SlowPolicy, SlowPolicy.DISCONNECT)
     buffer = slow.quantity("buffer", parse_size)
     key = slow.text("key")
+    if policy is SlowPolicy.CATCH_UP and "history" not in section:
+        slow.problem(
+            "policy", "catch_up reads from the history what a client has missed: write history: 100 beside slow"
+        )
     if key is None:
         return SlowConfig(policy, buffer)
     if policy is not SlowPolicy.LATEST:

@@ -61,8 +61,8 @@ class Audience:
 
     __slots__ = ("lanes",)
 
-    def __init__(self) -> None:
-        self.lanes: tuple[Lane, ...] = ()
+    def __init__(self, lanes: tuple[Lane, ...] = ()) -> None:
+        self.lanes = lanes
 
     def __len__(self) -> int:
         count = 0

@@ -13,9 +13,12 @@ from typing import Any, Protocol
 
 from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
 from signalpost.delivery.codec import PLAIN, Encoding
-from signalpost.delivery.outbox import Fate, Outbox, open_outbox
-from signalpost.delivery.target import ClientId, Place
+from signalpost.delivery.feed import FedOutbox, Reader, offset_before
+from signalpost.delivery.outbox import Fate, Outbox, WholeOutbox, open_outbox
+from signalpost.delivery.target import ClientId
 from signalpost.delivery.transport import Buffer, Transport
+from signalpost.history.stream import Stream
+from signalpost.paths import Place
 from signalpost.websocket.frames import CloseCode
 
 NO_DESCRIPTOR = -1
@@ -32,6 +35,7 @@ _INT = struct.Struct("i")
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # only Linux has it
 _ACKED = slice(120, 128)  # tcpi_bytes_acked of struct tcp_info (linux/tcp.h)
 _QUEUED = Fate.QUEUED  # a lookup in an Enum's class costs as much as the rest of `enqueue`
+_CATCH_UP = SlowPolicy.CATCH_UP
 
 
 class _Ending(Enum):
@@ -120,6 +124,8 @@ class Client:
             reaches it.
         closing: whether a close frame was sent, or it is being dropped; nothing more is queued.
         close_code: with which the connection ends, once decided; else 0.
+        session: what survives its reconnects (`signalpost.signals.sessions`), or else its id.
+        stream: of its path, if that has a history; the node that it belongs to sets it.
     """
 
     __slots__ = (
@@ -145,6 +151,8 @@ class Client:
         "path",
         "place",
         "policy",
+        "session",
+        "stream",
         "ward",
     )
 
@@ -162,8 +170,11 @@ class Client:
         encoding: Encoding = PLAIN,
         place: Place | None = None,
         ward: str | None = None,
+        session: str = "",
     ) -> None:
         self._id = client_id
+        self.session = session or client_id
+        self.stream: Stream | None = None
         self.path = path
         self.place: Place = path if place is None else place
         self.ward = ward
@@ -364,12 +375,36 @@ class Client:
             self.write_waiting()
             outbox = self._outbox
         if outbox is None:
-            outbox = self._outbox = open_outbox(self.policy, self.encoding.codec.lagged)
+            outbox = self._outbox = self._open_outbox()
         if self._paused and not last:
             behind = min(self._behind, self._transport.get_write_buffer_size())
             return outbox.offer(data, path, self._limit - behind)
         outbox.append(data, path)
         return _QUEUED
+
+    def _open_outbox(self, reached: int | None = None) -> Outbox:
+        """Create an outbox by the client's policy; `reached` is the offset of the last kept value that it was sent."""
+        if self.policy is not _CATCH_UP or self.stream is None:
+            return open_outbox(self.policy, self.encoding.codec.lagged)
+        offset = self.stream.sent if reached is None else reached
+        reader = Reader(self.stream, offset, self.encoding, self.session)
+        return FedOutbox(reader, WholeOutbox(), behind=False)
+
+    def feed(self, stream: Stream, offset: int) -> None:
+        """Read what is behind an offset from the stream of its path, before later values (indirect mode)."""
+        rest = self._outbox or open_outbox(self.policy, self.encoding.codec.lagged)
+        self._outbox = FedOutbox(Reader(stream, offset, self.encoding, self.session), rest, behind=True)
+
+    def end_feeding(self, notice: bytes) -> None:
+        """Read nothing from a stream any more: the client is on another one.
+
+        Args:
+            notice: tells that values are missing, if the client was not at the top; may be empty.
+        """
+        outbox = self._outbox
+        if isinstance(outbox, FedOutbox):
+            outbox.end(notice)
+            self._outbox = outbox.rest
 
     def write_waiting(self) -> int:
         """Write what waits to the transport, a chunk at a time, until it holds bytes back (indirect mode).
@@ -400,7 +435,7 @@ class Client:
         while sent >= len(frames[index]):
             sent -= len(frames[index])
             index += 1
-        outbox = self._outbox = open_outbox(self.policy, self.encoding.codec.lagged)
+        outbox = self._outbox = self._open_outbox(offset_before(paths[index::-1]))
         for behind in range(index + 1, len(frames)):
             outbox.append(frames[behind], paths[behind] if paths else None)
         self._give(memoryview(frames[index])[sent:], 0)

@@ -1,6 +1,7 @@
 """What each kind of client receives: a codec defines the format; an encoding is a codec with or without compression."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -10,6 +11,8 @@ from signalpost.errors import ClientError
 from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
 
 _TEXT = int(Opcode.TEXT)
+
+_NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 Deflate = Callable[[bytes], bytes]
 """Compresses an encoded frame for clients of one set of parameters; returns it unchanged if that does not pay."""
@@ -23,9 +26,12 @@ class Codec:
 
     Attributes:
         name: the subprotocol by which clients request it (RFC 6455 section 1.9).
+        converses: whether its clients have sessions, and are answered: a message with ``ref`` gets an acknowledgement,
+            a reply or an error, and the reserved key ``signalpost`` a request of theirs.
     """
 
     name = ""
+    converses = False
 
     def value(self, publication: Publication) -> bytes:
         """Encode a value that was published."""
@@ -49,8 +55,23 @@ class Codec:
         body = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
         return _envelope("error", body if ref is None else body | {"ref": ref})
 
-    def welcome(self, client_id: str, path: str) -> bytes:
-        """Encode the first frame for a client; empty for none."""
+    def welcome(self, client_id: str, path: str, more: Mapping[str, Any] = _NOTHING_MORE) -> bytes:
+        """Encode the first frame for a client; empty for none.
+
+        Args:
+            client_id: of the client.
+            path: of its connection.
+            more: what a client of ``signalpost.v1`` is told besides, by name: its session, the position of its path.
+        """
+        return b""
+
+    def notice(self, kind: str, body: Mapping[str, Any]) -> bytes:
+        """Encode something that is no value, such as an acknowledgement; empty if this kind of client is not told.
+
+        Args:
+            kind: ``ack``, ``reply``, ``gap``, ``history`` or ``presence``.
+            body: what is said; JSON.
+        """
         return b""
 
     def lagged(self, missed: int) -> bytes:
@@ -91,23 +112,30 @@ class V1Codec(Codec):
     """The envelopes of ``signalpost.v1``: objects with one key, which names their kind."""
 
     name = "signalpost.v1"
+    converses = True
 
     def value(self, publication: Publication) -> bytes:
         """Encode ``{"signal": {"path": …, "value": …}}``; a raw frame is unchanged."""
         if publication.is_raw:
             return publication.encoded(PLAIN)
-        value = publication.value
-        text = json_of(value) if isinstance(value, str) else publication.data
+        text = json_of(publication.value) if publication.is_text else publication.data
         path = None if publication.path == NO_PATH else publication.path
+        if publication.position is not None:
+            at = str(publication.position).encode()
+            return encode_frame(_TEXT, b'{"signal":{"path":%b,"at":"%b","value":%b}}' % (orjson.dumps(path), at, text))
         return encode_frame(_TEXT, b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(path), text))
 
     def alone(self, value: Any, path: str) -> bytes:
         """See `Codec.alone`."""
         return self.value(Publication(value, path))
 
-    def welcome(self, client_id: str, path: str) -> bytes:
+    def welcome(self, client_id: str, path: str, more: Mapping[str, Any] = _NOTHING_MORE) -> bytes:
         """See `Codec.welcome`."""
-        return _envelope("welcome", {"clientId": client_id, "path": path})
+        return _envelope("welcome", {"clientId": client_id, "path": path, **more})
+
+    def notice(self, kind: str, body: Mapping[str, Any]) -> bytes:
+        """See `Codec.notice`."""
+        return _envelope(kind, body)
 
     def lagged(self, missed: int) -> bytes:
         """See `Codec.lagged`."""
@@ -133,7 +161,7 @@ class Encoding:
     Args:
         codec: encodes what is sent.
         deflate: compresses it; None for no compression.
-        bare: the encoding of the same codec without compression.
+        bare: the encoding of the same codec without compression; by default this one.
 
     Attributes:
         encode: encodes a publication; `Publication.encoded` does that once for all clients.
@@ -145,15 +173,18 @@ class Encoding:
     def __init__(self, codec: Codec, deflate: Deflate | None = None, bare: "Encoding | None" = None) -> None:
         self.codec = codec
         self._deflate = deflate
-        self._bare = bare
+        self._bare = bare or self
         # Called for each broadcast: without compression these are the codec's own functions.
         self.encode: Callable[[Publication], bytes] = codec.value if deflate is None else self._compressed
         self.alone: Callable[[Any, str], bytes] = codec.alone if deflate is None else self._compressed_alone
 
+    def deflated(self, frame: bytes) -> bytes:
+        """Return a frame compressed, if this encoding compresses."""
+        return frame if self._deflate is None else self._deflate(frame)
+
     def _compressed(self, publication: Publication) -> bytes:
         assert self._deflate is not None  # noqa: S101 - see `__init__`
-        frame = publication.encoded(self._bare) if self._bare is not None else self.codec.value(publication)
-        return publication.deflated(frame, self._deflate)
+        return publication.deflated(publication.encoded(self._bare), self._deflate)
 
     def _compressed_alone(self, value: Any, path: str) -> bytes:
         assert self._deflate is not None  # noqa: S101 - see `__init__`

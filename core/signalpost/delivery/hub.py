@@ -16,9 +16,11 @@ from signalpost.delivery.overload import Backlog
 from signalpost.delivery.publication import NO_PATH, Publication
 from signalpost.delivery.queue import Entry, write_queue
 from signalpost.delivery.strain import Strain
-from signalpost.delivery.target import NOBODY, ClientId, Place, Receipt, Target, sum_of
+from signalpost.delivery.target import NOBODY, ClientId, Receipt, Target, sum_of
 from signalpost.delivery.writers import GONE, OneByOne, Writer
+from signalpost.history.stream import Stream
 from signalpost.observe import Observer
+from signalpost.paths import Place
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode
 
@@ -205,6 +207,22 @@ class Hub:
         if client.writable:
             self._switch(client, direct=True)
 
+    def feed(self, client: Client, stream: Stream, offset: int) -> None:
+        """Send a client what is behind an offset of its path's stream, as it reads, and only then later values."""
+        if offset == stream.top or not self._still_has(client):
+            return
+        self._switch(client, direct=False)
+        client.feed(stream, offset)
+        self.note_waiting(client, client.write_waiting())
+        if client.writable and not client.waiting:
+            self._switch(client, direct=True)
+
+    def announce(self, place: Place, publication: Publication) -> None:
+        """Queue a publication for those clients of a place that converse (`Codec.converses`)."""
+        lanes = tuple(lane for lane in self._paths.get(place, _NO_AUDIENCE).lanes if lane.encoding.codec.converses)
+        if lanes:
+            self._deliver_to(Audience(lanes), publication, None)
+
     def _switch(self, client: Client, *, direct: bool) -> None:
         if client.direct is direct or not self._still_has(client) or client.direct is direct:
             return
@@ -363,11 +381,10 @@ class Hub:
     def _enqueue(self, audience: Audience, publication: Publication, excluding: Client | None) -> int:
         """Queue a publication for the audience's indirect clients; return for how many that failed."""
         slow: list[Client] = []
-        path = publication.path or NO_PATH
         left_out = 0
         for lane in audience.lanes:
             if lane.indirect:
-                data = publication.encoded(lane.encoding)
+                data, path = publication.encoded(lane.encoding), publication.slot
                 for client in tuple(lane.indirect):
                     if client is not excluding:
                         fate = self._enqueue_one(client, data, path)

@@ -17,13 +17,13 @@ from signalpost.delivery.publication import Slot
 CHUNK = 65_536
 """Bytes written to a congested transport at once (or one frame, if that is longer)."""
 
-_DISCONNECT = SlowPolicy.DISCONNECT  # a lookup in an Enum's class takes longer than an outbox
+_LOSSY = (SlowPolicy.DROP_OLDEST, SlowPolicy.LATEST)
 _FEW = 16  # fewer gaps are not worth a sweep
 
 
 def open_outbox(policy: SlowPolicy | LatestBy, lagged: Callable[[int], bytes]) -> "Outbox":
     """Create the outbox of a client with this policy; `lagged` is that of its codec (`Codec.lagged`)."""
-    return WholeOutbox() if policy is _DISCONNECT else LossyOutbox(policy, lagged)
+    return LossyOutbox(policy, lagged) if policy in _LOSSY or isinstance(policy, LatestBy) else WholeOutbox()
 
 
 class Fate(Enum):
@@ -35,13 +35,11 @@ class Fate(Enum):
 
 
 class Outbox(Protocol):
-    """The frames that wait for one client, oldest first.
+    """The frames that wait for one client, oldest first."""
 
-    Attributes:
-        size: bytes of the frames that wait.
-    """
-
-    size: int
+    @property
+    def size(self) -> int:
+        """Bytes of the frames that wait."""
 
     def __bool__(self) -> bool: ...
 

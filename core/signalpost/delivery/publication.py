@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import orjson
 
 from signalpost.delivery.target import EVERYONE, Target
+from signalpost.history.position import Position
+from signalpost.history.stream import Entry
 from signalpost.state.frozen import FrozenDict, FrozenList, weight_of
 from signalpost.state.weight import PLAIN, VALUE
 from signalpost.units import MEBIBYTE
@@ -33,11 +35,17 @@ _DEEPEST = 256  # levels: the encoder accepts no more
 
 
 class Slot(str):
-    """A value's path, and what distinguishes it from others there: by each key that a signal names (`LatestBy`)."""
+    """A value's path, and what distinguishes it from others there.
 
-    __slots__ = ("picks",)
+    Attributes:
+        picks: by each key that a signal names (`LatestBy`).
+        position: in the stream of its path; None if it was not kept.
+    """
+
+    __slots__ = ("picks", "position")
 
     picks: Mapping[tuple[str, ...], bytes]
+    position: Position | None
 
     def __bool__(self) -> bool:
         return True  # also as `NO_PATH`
@@ -47,6 +55,7 @@ def slot_of(value: Any, path: str | None, keys: Collection[tuple[str, ...]]) -> 
     """Return the path of a value with its identity by each of the keys that signals name."""
     slot = Slot(path or NO_PATH)
     slot.picks = {key: found for key in keys if (found := _picked(value, key)) is not None}
+    slot.position = None
     return slot
 
 
@@ -84,13 +93,15 @@ class Publication:
         opcode: of the frame for plain clients.
         data: its payload: the text, or compact JSON.
         size: bytes of `data`.
+        is_text: whether the value is a text, so that `data` is not JSON.
         is_raw: whether it is a frame of a signal with ``format: raw``, which is unchanged for all clients.
+        position: in the stream of its path, if that has a history.
 
     Raises:
         TypeError: `value` is not JSON.
     """
 
-    __slots__ = ("_encoded", "data", "origin", "path", "size", "target", "value")
+    __slots__ = ("_encoded", "data", "is_text", "origin", "path", "position", "size", "target", "value")
 
     opcode: int = _TEXT
     is_raw = False
@@ -101,9 +112,22 @@ class Publication:
         self.target = target
         self.origin = origin
         # Encoded at once, so that a value that is not JSON is the caller's error, not the flush's.
-        self.data = data = text_of(value) if isinstance(value, str) else json_of(value)
+        self.is_text = isinstance(value, str)
+        self.data = data = text_of(value) if self.is_text else json_of(value)
         self.size = len(data)
+        self.position: Position | None = None
         self._encoded: dict[Any, bytes] = {}
+
+    @property
+    def slot(self) -> str:
+        """Its path for clients that may be slow, with its position if it has one."""
+        path = self.path or NO_PATH
+        if self.position is None:
+            return path
+        if type(path) is not Slot:
+            path = self.path = slot_of(None, path, ())
+        path.position = self.position
+        return path
 
     def encoded(self, encoding: Reading) -> bytes:
         """Return it in an encoding; encoded on demand, once."""
@@ -142,7 +166,36 @@ class RawPublication(Publication):
         self.origin = origin
         self.opcode = opcode
         self.size = len(data)
+        self.is_text = False
+        self.position = None
         self._encoded = {}
+
+
+class KeptPublication(Publication):
+    """A value that was kept, on its way to a client that has missed it.
+
+    Args:
+        entry: of the stream.
+        position: of the entry.
+        path: that it was sent to.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, entry: Entry, position: Position, path: str) -> None:
+        self.data = entry.data
+        self.size = len(entry.data)
+        self.path = path
+        self.position = position
+        self.target = EVERYONE
+        self.origin = None
+        self.is_text = entry.is_text
+        self._encoded = {}
+
+    @property
+    def value(self) -> Any:
+        """The value: a text, or what the JSON says."""
+        return self.data.decode() if self.is_text else orjson.loads(self.data)
 
 
 def _is_small(value: dict[Any, Any]) -> bool:

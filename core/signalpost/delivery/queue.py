@@ -15,7 +15,6 @@ from signalpost.config.model import SlowPolicy
 from signalpost.delivery.audience import Audience, Lane, descriptors_of
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import Encoding
-from signalpost.delivery.publication import NO_PATH
 from signalpost.delivery.transport import Buffer
 from signalpost.delivery.writers import GONE, Writer
 
@@ -285,5 +284,5 @@ def _paths_for(client: Client, queue: Sequence[Entry]) -> list[str | None]:
         if target is client:
             paths.append(third)
         elif isinstance(target, Audience) and third is not client and client in target:
-            paths.append(frame.path or NO_PATH)
+            paths.append(frame.slot)
     return paths

@@ -2,25 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NewType
+from typing import NewType
+
+from signalpost.paths import Place
 
 ClientId = NewType("ClientId", str)
-
-
-class Apart(NamedTuple):
-    """The place of a path that a signal has at some endpoints only. It equals no text that a client can write.
-
-    Attributes:
-        path: the text of the path.
-        endpoints: their names, sorted.
-    """
-
-    path: str
-    endpoints: tuple[str, ...]
-
-
-Place = str | Apart
-"""Whose clients are one audience: a path, or a path together with the endpoints of its signal."""
 
 
 @dataclass(frozen=True, slots=True)

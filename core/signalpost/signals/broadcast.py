@@ -9,13 +9,14 @@ from signalpost.delivery.broker import Publish
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication, Slot, check_size, slot_of
-from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Place, Receipt, Target, sum_of
+from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Receipt, Target, sum_of
 from signalpost.events import Reach
+from signalpost.paths import Place, path_of
 from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.messagefilters import Outgoing, Veto
-from signalpost.signals.table import SignalTable, path_of
+from signalpost.signals.table import SignalTable
 
 _TO_EVERYONE = (EVERYONE,)
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from signalpost.config.model import Rebroadcast, RequestedTarget
 from signalpost.delivery.client import Client
-from signalpost.delivery.target import EVERYONE, ClientId, Place, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Target
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.paths import Place
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import RELAY, Call, Do, SignalRule
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from signalpost.config.model import LatestBy, SignalConfig
-from signalpost.delivery.target import Apart, Place
-from signalpost.paths import PathPattern, PathTable, plain_path
+from signalpost.paths import Apart, PathPattern, PathTable, Place, plain_path
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
 
@@ -118,11 +117,6 @@ class SignalTable:
         """
         match = self._all.match(path)
         return match.path if match is not None else plain_path(path)
-
-
-def path_of(place: Place | None) -> str | None:
-    """Return the path of a place."""
-    return place.path if isinstance(place, Apart) else place
 
 
 def _ward(rule: SignalRule) -> str:

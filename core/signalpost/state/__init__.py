@@ -1,5 +1,5 @@
 """The state that all handlers and all actions of a server share, and the file that keeps it.
 
 `state` is the mapping, `frozen` the immutable JSON in it, `shares` counts how much each client has stored, `weight` the
-size of a value; `file`, `journal`, `edits` and `writer` store it on disk.
+size of a value; `file`, `edits` and `writer` store it on disk.
 """

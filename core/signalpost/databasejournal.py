@@ -1,4 +1,4 @@
-"""The journal that a server leaves beside its state file when it is killed during a transaction.
+"""The journal that a server leaves beside its database when it is killed during a transaction.
 
 SQLite uses it to restore what the transaction had overwritten, in whatever database is there by then: a copy that had
 replaced the file would become a mixture of both. So each transaction increments a count in the database (``PRAGMA

@@ -1,0 +1,61 @@
+"""Positions in a stream: texts that clients return later, and never take apart.
+
+A position is ``epoch:offset:id``. The epoch is new whenever a stream begins again; the offset counts its values from
+1; and the id distinguishes values that were given the same offset, in two timelines of one epoch. It is a hash of the
+node and of a number that the node gave the value, cut to 20 bits.
+"""
+
+import re
+import secrets
+from typing import NamedTuple
+
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: none looks like another digit, and no words
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+_VALUES = {pair: number for number, pair in enumerate(_PAIRS)}
+_EPOCH_DIGITS = 6
+_POSITION = re.compile(rf"([{_DIGITS}]{{{_EPOCH_DIGITS}}}):(0|[1-9][0-9]{{0,17}}):([{_DIGITS}]{{2}})([{_DIGITS}]{{2}})")
+
+LONGEST = 32
+"""Characters that a position has at most."""
+
+NO_ID = 0
+"""In place of the id of a value: there was none before the first one."""
+
+
+class Position(NamedTuple):
+    """A place in a stream: behind the value with this offset, or before the first value with offset 0."""
+
+    epoch: str
+    offset: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.offset}:{_PAIRS[self.id >> 10]}{_PAIRS[self.id & 1023]}"
+
+
+def read_position(text: str) -> Position | None:
+    """Return the position that a text is; None if it is none."""
+    found = _POSITION.fullmatch(text) if len(text) <= LONGEST else None
+    if found is None:
+        return None
+    epoch, offset, high, low = found.groups()
+    return Position(epoch, int(offset), _VALUES[high] << 10 | _VALUES[low])
+
+
+def new_epoch() -> str:
+    """Return an epoch that no stream is likely to have had (30 random bits)."""
+    return "".join(secrets.choice(_DIGITS) for _ in range(_EPOCH_DIGITS))
+
+
+def id_of(node: int, number: int) -> int:
+    """Return the id of a value: 20 bits of a hash.
+
+    Args:
+        node: 64 random bits of the process that published the value.
+        number: counted there.
+    """
+    # The high bits of the product of a tuple's hash (xxHash) with an odd constant: its low bits alone repeat.
+    return (hash((node, number)) * _MIXER & _WORD) >> 44
+
+
+_MIXER, _WORD = 0x9E3779B97F4A7C15, 0xFFFFFFFFFFFFFFFF

@@ -1,0 +1,254 @@
+"""All streams of a node, within one limit of memory."""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+
+from signalpost.config.model import HistoryConfig
+from signalpost.history.position import Position, id_of
+from signalpost.history.stream import Entry, Stream
+from signalpost.paths import Place
+
+HEAD_SECONDS = 86_400.0
+"""Seconds for which the offset and the last id of a stream outlive its entries, at least."""
+
+SWEEP_SECONDS = 10.0
+"""Seconds between two steps of the sweep, which removes what is too old."""
+
+SWEPT_AT_ONCE = 1_000
+"""Streams that one step of the sweep looks at."""
+
+_REMEMBERED = 4_096  # places of which is remembered that they have no history
+_ROOM = 64  # when the limit is reached, this part of it is freed, so that it is not reached again at once
+
+
+class Streams:
+    """Keeps the values that are sent to paths with a history.
+
+    Args:
+        clock: returns monotonic seconds.
+        limit: bytes that all streams may take.
+
+    Attributes:
+        limit: see above.
+        size: bytes that all streams take.
+        moved: streams that have changed since they were last written to a file; None if there is no file.
+        gone: places of streams that were removed meanwhile.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_config_of",
+        "_generation",
+        "_node",
+        "_number",
+        "_streams",
+        "_swept",
+        "gone",
+        "limit",
+        "moved",
+        "size",
+    )
+
+    def __init__(self, clock: Callable[[], float], limit: int) -> None:
+        self._clock = clock
+        self.limit = limit
+        self.size = 0
+        self.moved: dict[Stream, None] | None = None
+        self.gone: dict[Place, None] = {}
+        self._node = secrets.randbits(64)
+        self._number = 0
+        self._streams: OrderedDict[Place, Stream] = OrderedDict()  # the one that was used longest ago first
+        self._swept: Iterator[Stream] = iter(())
+        self._generation = 0
+        self._config_of: Callable[[Place], HistoryConfig | None]
+
+    def __len__(self) -> int:
+        """Return how many streams there are."""
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(self._streams.values())
+
+    @property
+    def entries(self) -> int:
+        """How many values are kept."""
+        return sum(map(len, self._streams.values()))
+
+    def configure(self, config_of: Callable[[Place], HistoryConfig | None], limit: int) -> None:
+        """Keep what another plan says from now on.
+
+        A stream is changed when it is used next, or swept: there may be very many.
+
+        Args:
+            config_of: returns how much is kept of what is sent to a place; None is nothing.
+            limit: see the attribute.
+        """
+        self._config_of = lru_cache(_REMEMBERED)(config_of)
+        self._generation += 1
+        self.limit = limit
+        self._make_room()
+
+    # Streams
+
+    def stream(self, place: Place) -> Stream | None:
+        """Return the stream of a place, which begins now if there is none; None if the place has no history."""
+        stream = self._streams.get(place)
+        if stream is not None and stream.generation == self._generation:
+            return stream
+        return self._opened(place) if stream is None else self._renewed(stream)
+
+    def find(self, place: Place) -> Stream | None:
+        """Return the stream of a place; None if it has no history, or nothing was ever sent there."""
+        stream = self._streams.get(place)
+        if stream is None or stream.generation == self._generation:
+            return stream
+        return self._renewed(stream)
+
+    def follow(self, place: Place) -> Stream | None:
+        """Return the stream of a place for one more client there; see `stream`."""
+        stream = self.stream(place)
+        if stream is not None:
+            stream.readers += 1
+        return stream
+
+    def unfollow(self, stream: Stream) -> None:
+        """Note that a client that followed the stream has gone."""
+        stream.readers -= 1
+        stream.used_at = self._clock()
+
+    def _opened(self, place: Place) -> Stream | None:
+        config = self._config_of(place)
+        if config is None:
+            return None
+        stream = Stream(place, config)
+        self._add(stream)
+        self._make_room()
+        return stream
+
+    def _add(self, stream: Stream) -> None:
+        stream.generation = self._generation
+        stream.used_at = self._clock()
+        self._streams[stream.place] = stream
+        self.size += stream.size
+        self.gone.pop(stream.place, None)
+
+    def _renewed(self, stream: Stream) -> Stream | None:
+        """Apply the current plan to a stream; return None if it has no history any more."""
+        config = self._config_of(stream.place)
+        if config is None:
+            self._remove(stream)
+            return None
+        stream.generation = self._generation
+        stream.config = config
+        self._resize(stream, stream.trim())
+        return stream
+
+    def _remove(self, stream: Stream) -> None:
+        del self._streams[stream.place]
+        self.size -= stream.size
+        stream.break_off()  # clients may still have it
+        if self.moved is not None:
+            self.moved.pop(stream, None)
+            self.gone[stream.place] = None
+
+    def _resize(self, stream: Stream, change: int) -> None:
+        if change:
+            self.size += change
+            if self.moved is not None:
+                self.moved[stream] = None
+
+    # Values
+
+    def append(self, stream: Stream, data: bytes, *, is_text: bool, left_out: str | None) -> Position:
+        """Keep a value, and return its position.
+
+        Args:
+            stream: of the place that it is sent to.
+            data: as plain clients read it.
+            is_text: whether the value is a text.
+            left_out: the session that does not receive it; None leaves nobody out.
+        """
+        self._number += 1
+        found = id_of(self._node, self._number)
+        self.size += stream.append(Entry(data, is_text, left_out, found, self._clock()))
+        self._streams.move_to_end(stream.place)
+        if self.moved is not None:
+            self.moved[stream] = None
+        if self.size > self.limit:
+            self._make_room()
+        return stream.at
+
+    def expire(self, stream: Stream) -> None:
+        """Remove the entries of a stream that are too old."""
+        self._resize(stream, stream.expire(self._clock()))
+
+    def restore(self, streams: Iterable[Stream]) -> None:
+        """Continue streams that were written to a file, the one that was used longest ago first."""
+        for stream in streams:
+            self._add(stream)
+        self._make_room()
+
+    # Memory
+
+    def sweep(self) -> None:
+        """Remove what is too old from some of the streams; called every `SWEEP_SECONDS`."""
+        now = self._clock()
+        for _ in range(SWEPT_AT_ONCE):
+            stream = next(self._swept, None)
+            if stream is None:
+                self._swept = iter(tuple(self._streams.values()))
+                return
+            if self._streams.get(stream.place) is not stream or self.find(stream.place) is None:
+                continue
+            self._resize(stream, stream.expire(now))
+            rests = max(HEAD_SECONDS, stream.config.seconds)
+            if not stream.readers and not len(stream) and now - stream.used_at > rests:
+                self._remove(stream)
+
+    def _make_room(self) -> None:
+        """Reduce the size to the limit, and a little more.
+
+        First go the values of paths without clients, then what is known of them, then the oldest values of the largest
+        paths.
+        """
+        if self.size <= self.limit:
+            return
+        most = self.limit - self.limit // _ROOM
+        for stream in self._unread():
+            while self.size > most and len(stream):
+                self._resize(stream, stream.remove_oldest())
+            if self.size <= most:
+                return
+        for stream in self._unread():
+            self._remove(stream)
+            if self.size <= most:
+                return
+        self._level(most)
+
+    def _unread(self) -> Iterator[Stream]:
+        """Yield the streams of paths without clients, the one that was used longest ago first."""
+        for stream in tuple(self._streams.values()):
+            if not stream.readers:
+                yield stream
+
+    def _level(self, most: int) -> None:
+        """Remove the oldest values of the largest streams until the size is at most this: they become equally large."""
+        largest = sorted(self._streams.values(), key=_size_of, reverse=True)
+        excess, together, level = self.size - most, 0, 0
+        for number, stream in enumerate(largest, 1):
+            together += stream.size
+            following = largest[number].size if number < len(largest) else 0
+            if together - number * following >= excess:
+                level = (together - excess) // number
+                break
+        for stream in largest:
+            if stream.size <= level:
+                return
+            while stream.size > level and len(stream):
+                self._resize(stream, stream.remove_oldest())
+
+
+def _size_of(stream: Stream) -> int:
+    return stream.size
