@@ -30,6 +30,9 @@ class ErrorCode(StrEnum):
     TARGET_NOT_ALLOWED = "target-not-allowed"
     HANDLER_FAILED = "handler-failed"
     UNSUPPORTED_FRAME = "unsupported-frame"
+    FORBIDDEN = "forbidden"
+    UNKNOWN_REQUEST = "unknown-request"
+    UNKNOWN_POSITION = "unknown-position"
 
 
 @dataclass(frozen=True, slots=True)

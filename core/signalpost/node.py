@@ -30,7 +30,9 @@ from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.inbox import Source
+from signalpost.signals.memory import Memory
 from signalpost.signals.overdue import Overdue
+from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import SignalTable
 from signalpost.signals.work import Work
@@ -136,6 +138,7 @@ class Node:
 
     Attributes:
         hub: see above, also for `state`.
+        memory: what is remembered for the clients.
         generation: of the current plan.
         broadcaster: sends values.
         shared: by all events.
@@ -156,7 +159,8 @@ class Node:
         self.shared = Shared(asyncio.Lock(), state, hub.clients, services=Services(plan.config.folder))
         self.observer = hub.observer = seams.observer
         self._broker: Broker = seams.broker or LocalBroker()
-        self.broadcaster = Broadcaster(hub, self._broker.publish if seams.observer is None else self.publish)
+        self.broadcaster = Broadcaster(hub, self.publish)
+        self.memory = Memory(hub, plan.config)
         self.slots = HandlerSlots(plan.config.limits.handlers)
         self.running: dict[asyncio.Task[None], Client] = {}
         self.base: Context = copy_context()
@@ -201,7 +205,9 @@ class Node:
         Raises:
             OperatorError: the broker cannot start.
         """
-        await self._broker.start(self.hub.deliver)
+        await self._broker.start(self.deliver)
+        if self.observer is None:
+            self.broadcaster.publish = self._broker.publish
 
     async def start(self) -> None:
         """Start publishing, and start the plugins.
@@ -220,6 +226,7 @@ class Node:
         """Shut the plugins down, and stop publishing."""
         await self.generation.plugins.stop()
         await self._broker.stop()
+        self.memory.stop()
 
     def turn_to(self, generation: Generation) -> Generation:
         """Switch to a generation whose plugins are started, and return the one before; nothing waits, nothing fails."""
@@ -234,6 +241,7 @@ class Node:
     def _address(self) -> None:
         generation, filters = self.generation, self.generation.plan.filters
         self.broadcaster.address_by(generation.table, generation.guard)
+        self.memory.configure(generation.table, generation.plan.config)
         self.broadcaster.filter = None if filters is None else filters.broadcast
 
     # Clients
@@ -288,7 +296,9 @@ class Node:
             raise HandshakeRejection(404, "There is no signal at this path.")
         return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
 
-    def attach(self, transport: Transport, accept: Accept, encoding: Encoding, source: Source) -> Conversation:
+    def attach(
+        self, transport: Transport, accept: Accept, encoding: Encoding, source: Source, offered: str = ""
+    ) -> Conversation:
         """Create the conversation of an admitted client; it is in no audience before its transport's owner adds it.
 
         Args:
@@ -296,8 +306,12 @@ class Node:
             accept: the decision.
             encoding: of the client.
             source: of its messages.
+            offered: the session that it offers; empty if it offers none.
         """
         resolved, slow = accept.resolved, accept.resolved.rule.config.slow
+        session: Session | None = None
+        if encoding.codec.converses:
+            session = self.memory.open_session(offered, resolved.place, accept.client_id)
         client = Client(
             accept.client_id,
             resolved.path,
@@ -310,16 +324,20 @@ class Node:
             encoding=encoding,
             place=resolved.place,
             ward=resolved.ward,
+            session="" if session is None else session.id,
         )
-        return Conversation(client, resolved.rule, accept.request.handshake, self, source)
+        if session is not None:
+            client.groups = session.groups
+        return Conversation(client, resolved.rule, accept.request.handshake, self, source, session=session)
 
     def welcome(self, conversation: Conversation) -> None:
         """Add a client whose transport is ready, greet it, and do what is done when a client comes."""
         client = conversation.client
+        more = self.memory.receive(conversation)
         self.hub.add(client)
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
-        if greeting := client.encoding.codec.welcome(client.id, client.path):
+        if greeting := client.encoding.codec.welcome(client.id, client.path, more):
             client.send(greeting)
         conversation.arrive(
             self.generation.plugins.client_connected(client, conversation.context, conversation.request)
@@ -330,7 +348,12 @@ class Node:
         client = conversation.client
         if self.observer is not None:
             self.observer.disconnected(client.id, client.path, client.close_code)
+        self.memory.leave(conversation)
         self.generation.plugins.client_disconnected(client, client.close_code, conversation.context)
+
+    def deliver(self, publication: Publication) -> Receipt:
+        """Deliver a publication to the clients of this process, and keep it if its path has a history."""
+        return self.memory.deliver(publication) if self.memory.keeps else self.hub.deliver(publication)
 
     def publish(self, publication: Publication) -> Receipt:
         """Publish, and notify the observer."""

@@ -32,22 +32,22 @@ class Broker(Protocol):
 
 
 class LocalBroker:
-    """The broker of a single server: delivers each publication at once."""
+    """The broker of a single server: publishing is delivering.
 
-    __slots__ = ("_deliver",)
+    Attributes:
+        publish: see `Broker.publish`.
+    """
+
+    __slots__ = ("publish",)
 
     alone = True
 
     def __init__(self) -> None:
-        self._deliver: Publish
-
-    def publish(self, publication: Publication) -> Receipt:
-        """See `Broker.publish`."""
-        return self._deliver(publication)
+        self.publish: Publish
 
     async def start(self, deliver: Publish) -> None:
         """See `Broker.start`."""
-        self._deliver = deliver
+        self.publish = deliver
 
     async def stop(self) -> None:
         """See `Broker.stop`: there is nothing to stop."""

@@ -178,8 +178,9 @@ class Encoding:
         self.encode: Callable[[Publication], bytes] = codec.value if deflate is None else self._compressed
         self.alone: Callable[[Any, str], bytes] = codec.alone if deflate is None else self._compressed_alone
 
-    def deflated(self, frame: bytes) -> bytes:
-        """Return a frame compressed, if this encoding compresses."""
+    def noticed(self, kind: str, body: Mapping[str, Any]) -> bytes:
+        """Encode a notice; see `Codec.notice`."""
+        frame = self.codec.notice(kind, body)
         return frame if self._deflate is None else self._deflate(frame)
 
     def _compressed(self, publication: Publication) -> bytes:

@@ -78,6 +78,9 @@ class Reading(Protocol):
     def encode(self) -> Callable[["Publication"], bytes]:
         """Encode what was published."""
 
+    def noticed(self, kind: str, body: Mapping[str, Any]) -> bytes:
+        """Encode a notice."""
+
 
 class Publication:
     """A value on its way to a target.
@@ -196,6 +199,31 @@ class KeptPublication(Publication):
     def value(self) -> Any:
         """The value: a text, or what the JSON says."""
         return self.data.decode() if self.is_text else orjson.loads(self.data)
+
+
+class Announcement(Publication):
+    """A notice of the server for clients that converse (`signalpost.delivery.codec.Codec.converses`).
+
+    For slow clients it counts as a value, which the next one of its kind may replace.
+
+    Args:
+        kind: see `Codec.notice`.
+        body: with the path that it is about.
+    """
+
+    __slots__ = ("body", "kind")
+
+    def __init__(self, kind: str, body: Mapping[str, Any]) -> None:
+        super().__init__(dict(body), f"{body['path']}\0{kind}")
+        self.kind = kind
+        self.body = body
+
+    def encoded(self, encoding: Reading) -> bytes:
+        """See `Publication.encoded`."""
+        found = self._encoded.get(encoding)
+        if found is None:
+            found = self._encoded[encoding] = encoding.noticed(self.kind, self.body)
+        return found
 
 
 def _is_small(value: dict[Any, Any]) -> bool:

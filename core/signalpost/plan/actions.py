@@ -88,6 +88,24 @@ class StepCompiler:
         options = _Draft(self, step, _Scope(Place.JOB, getters, known)).options(value)
         return None if options.render is None else options
 
+    def info(self, value: Any, keys: Keys, shapes: Shapes) -> Callable[[Any], Any] | None:
+        """Compile what others see of a client that is present; None if it is nothing.
+
+        Args:
+            value: from routes.yaml.
+            keys: of its mapping.
+            shapes: see `program`.
+
+        Returns:
+            Renders it for the event of the client's arrival.
+        """
+        if value is None:
+            return None
+        known = {**ATTRIBUTES, "constants": frozenset(self._constants), **shapes}
+        scope = _Scope(Place.CONNECTED, self._getters[Place.CONNECTED], known)
+        options = _Draft(self, StepConfig(keys, "info", value), scope).options(value)
+        return lambda event: options.of(Run(event))
+
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
         """Compile steps with the same names."""
         return tuple(self._steps(configs, scope))

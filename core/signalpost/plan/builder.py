@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from signalpost.actions.program import Program
 from signalpost.config.actions import Place, templates_in
@@ -201,6 +202,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             resolver.gate(signal.schema),
             connected,
             disconnected,
+            info=_info(compiler, signal),
         )
     endpoints = resolver.all_endpoints(websocket=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -211,6 +213,13 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             gate = resolver.bound_gate(handler, binding.schema)
             config = SignalConfig((), path, handler.name, parallel=binding.parallel, timeout=binding.timeout)
             yield SignalRule(config, handler.plugin, endpoints, Call(handler), gate)
+
+
+def _info(compiler: StepCompiler, signal: SignalConfig) -> Callable[[Any], Any] | None:
+    presence = signal.presence
+    if presence is None:
+        return None
+    return compiler.info(presence.info, (*signal.keys, "presence"), signal_shapes(signal))
 
 
 def _programs(compiler: StepCompiler, signal: SignalConfig) -> Sequence[Program | None]:

@@ -12,6 +12,7 @@ from signalpost.delivery.publication import Publication, Slot, check_size, slot_
 from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Receipt, Target, sum_of
 from signalpost.events import Reach
 from signalpost.paths import Place, path_of
+from signalpost.signals.answers import Answer
 from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.message import ClientMessage
@@ -146,6 +147,15 @@ class Broadcaster:
             value = self._filtered(value, target, origin)
         return self._send_one(value, target, origin)
 
+    def answer(self, value: Any, answer: Answer, target: Target, sender: Client) -> Receipt:
+        """Answer a client's message with a value; see `send`."""
+        if value is None or value == "":
+            return NOBODY
+        if self.filter is not None:
+            value = self._filtered(value, target, sender.path)
+        size = answer.reply(value)
+        return NOBODY if sender.closing else Receipt(1, 1, 0, size)
+
     def _filtered(self, value: Any, target: Target, origin: str | None) -> Any:
         """Return a value as the plugins' filters pass it on.
 
@@ -183,7 +193,9 @@ class Broadcaster:
             value = self._filtered(value, targets[0], sender.path)
         receipts = [self._send(value, targets, sender.path)]
         for target in targets:
-            if target.client is None and self._hub.reaches(sender, target):
+            if sender.stream is not None and target.path == sender.place and target.groups is None:
+                receipts.append(Receipt(1, 1))  # which reads it from the history when it is admitted
+            elif target.client is None and self._hub.reaches(sender, target):
                 path: str | None = path_of(target.path) or sender.path
                 if self.keys is not None:
                     path = self.slot(value, path)
@@ -226,6 +238,8 @@ class SenderBroadcast:
         broadcaster, sender = self._broadcaster, self._client
         if to == "sender" and path is None and group is None and client is None:
             targets: Sequence[Target] = (Target(client=sender.id),)
+            if (answer := self._message.answer) is not None and not answer.done:
+                return broadcaster.answer(value, answer, targets[0], sender)
         elif to == "others":
             given = broadcaster.targets(None, path, group, client, sender=sender) or _TO_EVERYONE
             targets = [replace(target, excluding=sender.id) for target in given]

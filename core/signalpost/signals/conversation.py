@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Mapping
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -10,23 +10,36 @@ from typing import Any, Protocol
 from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
-from signalpost.delivery.publication import RawPublication
+from signalpost.delivery.publication import RawPublication, check_size
 from signalpost.delivery.target import EVERYONE, ClientId, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
 from signalpost.observe import Observer
+from signalpost.paths import Place
+from signalpost.signals.answers import Answer, Ref
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
 from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_like_an_error
-from signalpost.signals.message import ClientMessage, Ref, RejectedMessageError, read_message, read_value
+from signalpost.signals.memory import Memory
+from signalpost.signals.message import (
+    RESERVED,
+    ClientMessage,
+    RejectedMessageError,
+    message_of,
+    read_object,
+    read_value,
+)
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.overdue import Deadline, Handling, Overdue
+from signalpost.signals.recovery import Recovery
+from signalpost.signals.requests import ServerRequest, UnknownPositionError, history_body, read_history, read_request
 from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
+from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
 from signalpost.websocket.frames import Opcode
@@ -52,6 +65,7 @@ class Host(Protocol):
     """What a conversation needs from its surroundings: a `signalpost.node.Node`, which documents each."""
 
     hub: Hub
+    memory: Memory
     broadcaster: Broadcaster
     shared: Shared
     slots: HandlerSlots
@@ -77,7 +91,16 @@ class Conversation:
     which is created on demand.
 
     Args:
+        client: that speaks.
+        rule: of its signal.
+        request: its handshake.
+        host: its surroundings.
         source: the client's connection.
+        session: of a client that converses.
+
+    Attributes:
+        recovery: what the client reads when it is admitted; None once it is, or without a history.
+        present: the place where others see the client; None if they do not.
     """
 
     __slots__ = (
@@ -90,8 +113,11 @@ class Conversation:
         "_observer",
         "_source",
         "client",
+        "present",
+        "recovery",
         "request",
         "rule",
+        "session",
     )
 
     def __init__(
@@ -101,10 +127,15 @@ class Conversation:
         request: HandshakeRequest,
         host: Host,
         source: Source,
+        *,
+        session: Session | None = None,
     ) -> None:
         self.client = client
         self.rule = rule
         self.request = request
+        self.session = session
+        self.recovery: Recovery | None = None
+        self.present: Place | None = None
         self._host = host
         self._observer = host.observer  # asked for each message
         self._source = source
@@ -158,6 +189,8 @@ class Conversation:
             self._arrival = Arrival(self)
         elif program is not None:
             self._run_list(ClientArrival(program))
+        if self._arrival is None and (self.recovery is not None or self.rule.config.presence is not None):
+            self._host.memory.admit(self)
 
     def arrived(self, arrival: Arrival) -> None:
         """Read from the client if it is still there: its arrival is done or was abandoned.
@@ -167,11 +200,16 @@ class Conversation:
         """
         if arrival.begun:
             self._arrival = None
-        self._host.hub.admit(self.client)
+        self._host.memory.admit(self)
         if arrival.left is not None:
             self.disconnected(arrival.left)
         else:
             self._source.read_on(True)
+
+    @property
+    def user(self) -> str:
+        """How others know the client: by its session's first client, so that a reconnect does not change it."""
+        return self.client.id if self.session is None else self.session.user
 
     @property
     def waits(self) -> bool:
@@ -239,31 +277,92 @@ class Conversation:
 
     def _consider(self, payload: bytes, rule: SignalRule) -> None:
         """Read a message that needs a decision, and do what is decided."""
+        message = self._read(payload, rule)
+        if message is None or (rule.filters is not None and not self._passes(message, rule.filters)):
+            return
+        decision = self.decide(message, rule)
+        if self._observer is not None and not isinstance(decision, Reject):
+            self._observe(type(decision).__name__.lower())
+        if isinstance(decision, Invoke):
+            self._invoke(message, memory_of(payload))
+            return
+        at = self._carry_out(decision, message, rule)
+        if message.answer is not None:
+            message.answer.acknowledge(at)
+
+    def _read(self, payload: bytes, rule: SignalRule) -> ClientMessage | None:
+        """Read a message; None if it was refused, is a request to the server itself or a repeat, and so is answered."""
+        converses = self.session is not None
         try:
-            message = read_message(payload, rule.gate)
+            document = read_object(payload)
+            if converses and RESERVED in document:
+                self._serve(read_request(document))
+                return None
+            message = message_of(document, payload, rule.gate, converses=converses)
         except RejectedMessageError as refused:
             alive = b"" if payload else self.client.encoding.codec.alive()
             if alive:
                 self.client.send(alive)
             else:
                 self._reject(refused.error, refused.ref)
-            return
-        if rule.filters is not None and not self._passes(message, rule.filters):
-            return
-        decision = self.decide(message, rule)
-        if self._observer is not None and not isinstance(decision, Reject):
-            self._observe(type(decision).__name__.lower())
+            return None
+        if converses and (message.ref is not None or message.once is not None) and not self._expect(message, rule):
+            return None
+        return message
+
+    def _carry_out(self, decision: Decision, message: ClientMessage, rule: SignalRule) -> str | None:
+        """Do at once what is decided; return the position of the message if it was kept, and an answer wants it."""
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
             self._deliver(message.message, alone, message)
         elif isinstance(decision, Deliver):
-            self._deliver(message.message, decision.target, message)
+            if self._deliver(message.message, decision.target, message) and message.answer is not None:
+                return self._host.memory.at(decision.target)
         elif decision is ACT:
             self._act(message)
-        elif isinstance(decision, Invoke):
-            self._invoke(message, memory_of(payload))
         elif isinstance(decision, Reject):
-            self._reject(decision.error, message.ref)
+            self._reject(decision.error, message.ref, message.answer)
+        return None
+
+    def _expect(self, message: ClientMessage, rule: SignalRule) -> bool:
+        """Prepare the answer to a message; return False if it is a repeat, which is answered already."""
+        client, session = self.client, self.session
+        if session is None or message.once is None:
+            message.answer = Answer(client, message.ref)
+        else:
+            seconds = rule.config.once
+            message.answer = self._host.memory.repeats.answer(client, session, message.ref, message.once, seconds)
+        return message.answer is not None
+
+    def _serve(self, request: ServerRequest) -> None:
+        """Answer a request to the server itself; only the client's own path can be asked for."""
+        client, memory = self.client, self._host.memory
+        asked = request.path
+        if asked is not None and self._host.broadcaster.canonical_path_for(client)(asked) != client.place:
+            pointer = f"/{RESERVED}/{request.kind}/path"
+            text = "a client may ask for its own path only"
+            self._reject(ClientError(ErrorCode.FORBIDDEN, text, pointer), request.ref)
+            return
+        body: Mapping[str, Any] | None = None
+        if request.kind == "presence":
+            body = memory.presence.whole(client.place) if self.rule.config.presence is not None else None
+        elif (stream := client.stream) is not None:
+            memory.streams.expire(stream)
+            try:
+                found = read_history(stream, client.session, request.limit, request.before, request.after)
+            except UnknownPositionError as error:
+                pointer = f"/{RESERVED}/history/{'after' if request.before is None else 'before'}"
+                self._reject(ClientError(ErrorCode.UNKNOWN_POSITION, str(error), pointer), request.ref)
+                return
+            body = history_body(stream, found)
+        if body is None:
+            text = f"this signal has no {request.kind}"
+            self._reject(ClientError(ErrorCode.UNKNOWN_REQUEST, text, f"/{RESERVED}/{request.kind}"), request.ref)
+            return
+        if self._observer is not None:
+            self._observe(request.kind)
+        ref = {} if request.ref is None else {"ref": request.ref}
+        client.send(client.encoding.noticed(request.kind, {**ref, **body}))
 
     def _passes(self, message: ClientMessage, filters: Filters) -> bool:
         """Call plugins' filters, which may change a message; return whether they accept it."""
@@ -276,7 +375,7 @@ class Conversation:
         try:
             self.context().run(filters.message, data, self.client)
         except Veto as veto:
-            self._vetoed(veto, message.ref)
+            self._vetoed(veto, message)
             return False
         message.message, message.path, message.client_id = data.message, data.path, data.client_id
         message.group, message.direct = data.group, data.direct
@@ -287,10 +386,14 @@ class Conversation:
             message.document = {**document, "message": data.message}
         return True
 
-    def _vetoed(self, veto: Veto, ref: Ref | None) -> None:
+    def _vetoed(self, veto: Veto, message: ClientMessage | None) -> None:
         """Report to the sender why its message was dropped, if the plugin's veto has a code."""
+        answer = None if message is None else message.answer
         if veto.code:
-            self._reject(ClientError(veto.code, veto.detail, veto.pointer), ref)
+            ref = None if message is None else message.ref
+            self._reject(ClientError(veto.code, veto.detail, veto.pointer), ref, answer)
+        elif answer is not None:
+            answer.acknowledge()  # nobody is told
 
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what happens to a message, by the client's rule and by those of the paths that it requests."""
@@ -301,38 +404,44 @@ class Conversation:
             decision = decision if error is None else Reject(error)
         return decision
 
-    def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> None:
+    def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> bool:
         """Send a client's value to a target; None is the sender alone, which needs no lookup.
 
         Args:
             value: of the message.
             target: where it goes.
             message: None if it has only the value.
+
+        Returns:
+            Whether it was sent.
         """
         client = self.client
-        ref = None if message is None else message.ref
+        ref, answer = (None, None) if message is None else (message.ref, message.answer)
         kind = type(value)
         if ((kind is str and value[:1] in _MAPPING_BEGINS) or kind is dict) and looks_like_an_error(value):
-            self._reject(FORGED, ref)
-            return
+            self._reject(FORGED, ref, answer)
+            return False
         try:
             if target is None:
                 path = client.path
                 frame = client.encoding.alone(value, path)
                 if type(client.policy) is LatestBy:
                     path = self._host.broadcaster.slot(value, path)
-                self._host.hub.send(client, frame, path)
-            elif target.client is not None and not self._may_be_there(target.client):
-                return
-            elif (guard := self._host.broadcaster.guard) is not None and target.path is None:
+                return self._host.hub.send(client, frame, path)
+            if target.client is not None and not self._may_be_there(target.client):
+                return False
+            if (guard := self._host.broadcaster.guard) is not None and target.path is None:
                 self._deliver_beyond(value, target, message, guard)
-            elif value is not None and value != "":
+                return True
+            if value is not None and value != "":
                 self._host.broadcaster.send_one(value, target, client.path)
+                return True
         except TypeError:
             # orjson parses four times as deep as it serializes.
-            self._reject(_TOO_DEEP, ref)
+            self._reject(_TOO_DEEP, ref, answer)
         except Veto as veto:
-            self._vetoed(veto, ref)
+            self._vetoed(veto, message)
+        return False
 
     def _may_be_there(self, client: ClientId) -> bool:
         """Return whether a client is here, or may be elsewhere; other clients do not reach an arriving client."""
@@ -400,11 +509,23 @@ class Conversation:
             return _BINARY_OPCODE, bytes(value)
         raise Veto
 
-    def _reject(self, error: ClientError, ref: Ref | None) -> None:
+    def _reject(self, error: ClientError, ref: Ref | None, answer: Answer | None = None) -> None:
+        """Tell the sender that its message was refused, and why."""
         if self._observer is not None:
             self._observe(error.code)
-        if told := self.client.encoding.codec.error(error, ref):
+        if answer is not None:
+            answer.refuse(error)
+        elif told := self.client.encoding.codec.error(error, ref):
             self.client.send(told)
+
+    def _failed(self, message: ClientMessage) -> None:
+        """Tell the sender that its message could not be handled."""
+        if message.answer is None:
+            self._reject(_FAILED, message.ref)
+            return
+        if self._observer is not None:
+            self._observe(_FAILED.code)
+        message.answer.fail(_FAILED)
 
     def _observe(self, outcome: str) -> None:
         if self._observer is not None:
@@ -421,7 +542,7 @@ class Conversation:
             self._run(program, self._event(message, datetime.now(UTC), self.rule))
         except StepFailedError as error:
             self.step_failed(error)
-            self._reject(_FAILED, message.ref)
+            self._failed(message)
 
     def _run(self, program: Program, event: SignalEvent | ClientEvent) -> None:
         """Run a list that does not wait; plugins' code in it runs in the client's own context."""
@@ -440,8 +561,15 @@ class Conversation:
         except StepFailedError as error:
             self.step_failed(error)
 
+    def arrival_event(self) -> ClientEvent:
+        """Make the event of the client's arrival, for what others see of it."""
+        return self._client_event(0, datetime.now(UTC), self.rule)
+
     def client_event(self, what: ClientArrival | ClientDeparture, timestamp: datetime, rule: SignalRule) -> ClientEvent:
         """Make the event of a list of actions about the client itself."""
+        return self._client_event(what.code if isinstance(what, ClientDeparture) else 0, timestamp, rule)
+
+    def _client_event(self, code: int, timestamp: datetime, rule: SignalRule) -> ClientEvent:
         client = self.client
         return ClientEvent(
             client=client,
@@ -453,7 +581,7 @@ class Conversation:
             timestamp=timestamp,
             shared=self._host.shared,
             broadcast=SenderBroadcast(self._host.broadcaster, client, _NO_REQUEST),
-            code=what.code if isinstance(what, ClientDeparture) else 0,
+            code=code,
         )
 
     def _event(self, message: ClientMessage, timestamp: datetime, rule: SignalRule) -> SignalEvent:
@@ -503,17 +631,18 @@ class Conversation:
         else:
             self._inbox.finish(entry)
 
-    async def _handle_cancellable(self, handling: Awaitable[Any]) -> None:
+    async def _handle_cancellable(self, handling: Awaitable[Any]) -> Any:
         """Await a handler that is cancelled when the client disconnects, without ending the task in which it runs."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine is run by one
         cancellable = self._cancellable = self._cancellable or set()
         cancellable.add(task)
         try:
-            await handling
+            return await handling
         except asyncio.CancelledError:
             if self._cancellable is cancellable or not task.cancelling() or task.uncancel():
                 raise  # the cancellation is not for the client's handler, or not for it alone
+            return None
         finally:
             cancellable.discard(task)
 
@@ -521,6 +650,7 @@ class Conversation:
         message, _, rule, work, _ = entry
         client, overdue = self.client, self._host.overdue
         if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
+            self._drop(message)
             work.end()
             return
         scope = asyncio.timeout(rule.config.timeout if isinstance(message, ClientMessage) else None)
@@ -534,7 +664,14 @@ class Conversation:
             self._overran(handling, message, error)
         finally:
             overdue.end(handling)
+            if isinstance(message, ClientMessage):
+                self._drop(message)
             work.end()
+
+    def _drop(self, message: ClientMessage) -> None:
+        """Note that a message is not handled any more; without effect if it is answered."""
+        if message.answer is not None:
+            message.answer.drop(_FAILED)
 
     def _overran(
         self, handling: Handling, message: ClientMessage | ClientArrival | ClientDeparture, error: TimeoutError | None
@@ -549,12 +686,13 @@ class Conversation:
         elif rule.code is not None:
             rule.code.overran(text)
         if isinstance(message, ClientMessage):
-            self._reject(_FAILED, message.ref)
+            self._failed(message)
 
     async def _handle_entry(self, entry: Entry) -> bool:
         """Handle a message, an arrival or a departure; return whether it failed and the failure was reported."""
         message, timestamp, rule, _, _ = entry
         client = self.client
+        result: Any = None
         try:
             if not isinstance(message, ClientMessage):
                 await message.program.run_async(self.client_event(message, timestamp, rule), charge=self._source.charge)
@@ -563,7 +701,9 @@ class Conversation:
             elif isinstance(rule.reaction, Call):
                 handler = rule.reaction.handler
                 handling = rule.reaction.code.run(handler.function, self._event(message, timestamp, rule))
-                await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
+                result = await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
+            if isinstance(message, ClientMessage) and message.answer is not None:
+                _conclude(message.answer, result)
         except StepFailedError as error:
             self.step_failed(error)
         except BaseException as error:  # SystemExit, too: it would end the event loop
@@ -579,5 +719,19 @@ class Conversation:
         else:
             return False
         if isinstance(message, ClientMessage):
-            self._reject(_FAILED, message.ref)
+            self._failed(message)
         return True
+
+
+def _conclude(answer: Answer, result: Any) -> None:
+    """Answer with what a handler has returned, unless it has replied.
+
+    Raises:
+        TypeError: the result is not JSON.
+        ValueError: it is too large.
+    """
+    if result is None or answer.done:
+        answer.acknowledge()
+    else:
+        check_size(result)
+        answer.reply(result)

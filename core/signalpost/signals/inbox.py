@@ -9,11 +9,15 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from signalpost.delivery.client import Client
+from signalpost.errors import ClientError, ErrorCode
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import Program, SignalRule
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
+
+NOT_HANDLED = ClientError(ErrorCode.HANDLER_FAILED, "the client had gone before its message was handled")
+"""What a repeat of a message is told that was dropped."""
 
 MOST_WAITING = 16
 """Messages that may wait for a client's handler before reading from its connection is paused."""
@@ -264,6 +268,8 @@ class Inbox:
     def _drop_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None
         for entry in waiting or ():
+            if isinstance(entry.what, ClientMessage) and entry.what.answer is not None:
+                entry.what.answer.drop(NOT_HANDLED)
             entry.work.end()
         self._weigh(-self._waiting_bytes)
 

@@ -1,5 +1,6 @@
 """A client's message: from the text of a frame to known keys in their canonical spelling."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,18 @@ from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.rejection import type_of
 from signalpost.jsontext import LARGE, TooManyValuesError, is_deep, load
 from signalpost.paths import fold_case
+from signalpost.signals.answers import Answer, Ref
 
 _KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
+_CONVERSING_KEYS = _KEYS | {"once"}
 _BY_FOLDED_KEY = {fold_case(key): key for key in _KEYS}
+_CONVERSING_BY_FOLDED_KEY = {fold_case(key): key for key in _CONVERSING_KEYS}
 _MAX_REF = 64
-_loads = orjson.loads
+_MAX_ONCE = 64
 
-Ref = str | int
+RESERVED = "signalpost"
+"""The key of a request to the server itself, from clients that converse (`signalpost.delivery.codec.Codec`)."""
+_loads = orjson.loads
 
 
 @dataclass(slots=True)
@@ -28,7 +34,9 @@ class ClientMessage:
         message: any JSON value; None and ``""`` are empty.
         path: requested as target; None requests nothing. The same holds for `client_id` and `group`.
         direct: whether it goes back to its sender alone.
-        ref: the client's own mark, echoed in errors.
+        ref: the client's own mark, echoed in the answer.
+        once: by which a repeat of the message is known; only from clients that converse.
+        answer: that it is to get; None if it gets none but an error.
         targeted: whether it requests any target: path, id, group or direct.
         document: the whole object without ``ref``; None if `message` is its only key.
     """
@@ -41,6 +49,8 @@ class ClientMessage:
     ref: Ref | None = None
     targeted: bool = False
     document: dict[str, Any] | None = None
+    once: str | None = None
+    answer: Answer | None = None
 
     @property
     def empty(self) -> bool:
@@ -81,14 +91,16 @@ class RejectedMessageError(Exception):
         super().__init__(str(error))
 
 
-def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
-    """Read the UTF-8 text of a frame.
+def read_message(payload: bytes, gate: SchemaGate | None, *, converses: bool = False) -> ClientMessage:
+    """Read the UTF-8 text of a frame: see `read_object` and `message_of`."""
+    return message_of(read_object(payload), payload, gate, converses=converses)
 
-    Keys match exactly first, then ignoring the case of A to Z (Pode behaviour 10). `gate` validates the object in the
-    canonical spelling, without ``ref``.
+
+def read_object(payload: bytes) -> dict[str, Any]:
+    """Read the JSON object in the UTF-8 text of a frame.
 
     Raises:
-        RejectedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` rejects it.
+        RejectedMessageError: it is none, or holds too many values.
     """
     try:
         document = load(payload)
@@ -100,14 +112,35 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
     if type(document) is not dict:
         text = f'a message is a JSON object such as {{"message": "hello"}}, not {type_of(document)}'
         raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
+    return document
+
+
+def message_of(document: dict[str, Any], payload: bytes, gate: SchemaGate | None, *, converses: bool) -> ClientMessage:
+    """Return the message that an object is.
+
+    Keys match exactly first, then ignoring the case of A to Z (Pode behaviour 10). `gate` validates the object in the
+    canonical spelling, without ``ref`` and ``once``.
+
+    Args:
+        document: what the client sent.
+        payload: as it was sent.
+        gate: of the signal; None accepts every object.
+        converses: whether the client may write ``once`` (`signalpost.delivery.codec.Codec`).
+
+    Raises:
+        RejectedMessageError: a known key has the wrong type, or `gate` rejects the object.
+    """
     if len(document) == 1 and "message" in document:
         message, ref = ClientMessage(document["message"]), None
     else:
         if not document.keys() <= _KEYS:
-            document = _in_one_spelling(document)
+            document = _in_one_spelling(document, _CONVERSING_BY_FOLDED_KEY if converses else _BY_FOLDED_KEY)
         ref = document.pop("ref", None)
         if ref is not None:
-            _check_ref(ref)
+            check_ref(ref)
+        once = document.pop("once", None) if converses else None
+        if once is not None:
+            _check_once(once, ref)
         message = ClientMessage(
             document.get("message"),
             _text(document, "path", ref),
@@ -115,6 +148,7 @@ def read_message(payload: bytes, gate: SchemaGate | None) -> ClientMessage:
             _text(document, "group", ref),
             _truth(document, "direct", ref),
             ref,
+            once=once,
         )
         message.targeted = bool(message.requested())
         message.document = document
@@ -147,16 +181,21 @@ def read_value(payload: bytes, gate: SchemaGate | None) -> Any:
     return None
 
 
-def _in_one_spelling(document: dict[str, Any]) -> dict[str, Any]:
+def _in_one_spelling(document: dict[str, Any], known_keys: Mapping[str, str]) -> dict[str, Any]:
     """Convert known keys to their canonical spelling; if the exact key is present, its variants are left alone."""
     renamed: dict[str, Any] = {}
     for key, value in document.items():
-        known = _BY_FOLDED_KEY.get(fold_case(key), key)
+        known = known_keys.get(fold_case(key), key)
         renamed[key if known in document or known in renamed else known] = value
     return renamed
 
 
-def _check_ref(ref: Any) -> None:
+def check_ref(ref: Any) -> None:
+    """Check a client's own mark of a message.
+
+    Raises:
+        RejectedMessageError: it is neither a short text nor a whole number.
+    """
     if isinstance(ref, str) and len(ref) <= _MAX_REF:
         return
     if isinstance(ref, int) and not isinstance(ref, bool):
@@ -164,6 +203,14 @@ def _check_ref(ref: Any) -> None:
     given = f"{len(ref)} characters" if isinstance(ref, str) else type_of(ref)
     text = f"ref is a string of at most {_MAX_REF} characters or a whole number, not {given}"
     raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, "/ref"))
+
+
+def _check_once(once: Any, ref: Ref | None) -> None:
+    if isinstance(once, str) and 0 < len(once) <= _MAX_ONCE:
+        return
+    given = f"{len(once)} characters" if isinstance(once, str) else type_of(once)
+    text = f"once is a string of 1 to {_MAX_ONCE} characters, not {given}"
+    raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text, "/once"), ref)
 
 
 def _text(document: dict[str, Any], key: str, ref: Ref | None) -> str | None:

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import LatestBy, SignalConfig
-from signalpost.paths import Apart, PathPattern, PathTable, Place, plain_path
+from signalpost.config.model import HistoryConfig, LatestBy, SignalConfig
+from signalpost.paths import Apart, PathPattern, PathTable, Place, path_of, plain_path
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
 
@@ -47,6 +47,7 @@ class SignalTable:
     Attributes:
         bound: whether any signal exists at some endpoints only.
         keys: by which signals distinguish values of one path for slow clients.
+        remembers: whether any signal has a history.
         wards: signals that check messages from other paths: that accept none, or have a schema.
     """
 
@@ -63,6 +64,7 @@ class SignalTable:
         self._tables: dict[str, PathTable[SignalRule]] = {name: PathTable() for name in endpoints}
         self._all: PathTable[None] = PathTable()
         self._names = frozenset(endpoints)
+        self.remembers = any(rule.config.history is not None for rule in rules)
         self.bound = any(rule.endpoints < self._names for rule in rules)
         self.wards = {_ward(rule): rule for rule in rules if rule.gate is not None or not rule.config.open_to_others}
         policies = (rule.config.slow.policy for rule in rules)
@@ -109,6 +111,12 @@ class SignalTable:
         found = (self.resolve(endpoint, path) for endpoint in self._tables)
         declared = dict.fromkeys(each.place for each in found if each is not None and each.rule.declared)
         return tuple(declared) or (self.canonical_path(path),)
+
+    def history(self, place: Place) -> HistoryConfig | None:
+        """Return how much is kept of what is sent to a place; None is nothing."""
+        names = place.endpoints if isinstance(place, Apart) else tuple(self._tables)
+        resolved = self.resolve(names[0], path_of(place) or "") if names and names[0] in self._tables else None
+        return None if resolved is None or resolved.place != place else resolved.rule.config.history
 
     def canonical_path(self, path: str) -> str:
         """Convert the path of a target to the spelling of clients' paths; text that is not a path is unchanged.

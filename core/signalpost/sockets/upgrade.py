@@ -20,6 +20,7 @@ from signalpost.http.router import UPGRADE_PATH, is_handshake_meant
 from signalpost.node import Node
 from signalpost.paths import path_text
 from signalpost.signals.admission import Accept, Admission, ConnectRequest
+from signalpost.signals.sessions import offered
 from signalpost.sockets.connection import Clockwork, Connection
 from signalpost.sockets.keepalive import Keepalive
 from signalpost.sockets.rate import allowance_of, pace_of
@@ -235,7 +236,8 @@ class Upgrader:
             clockwork=Clockwork(loop.call_soon, loop.call_later),
             inbound=services.inbound,
         )
-        connection.begin(node.attach(transport, accept, encoding, connection), hand_over())
+        session = offered(offer.subprotocols) if encoding.codec.converses else ""
+        connection.begin(node.attach(transport, accept, encoding, connection, session), hand_over())
 
     def _deflater(self, agreement: Agreement | None, endpoint: EndpointConfig) -> Deflater | None:
         compression = endpoint.compression

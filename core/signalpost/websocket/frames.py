@@ -30,6 +30,7 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
     TOO_SLOW = 4008
     KICKED = 4009
+    TAKEN_OVER = 4410
 
 
 _FIN = 0x80

@@ -1,0 +1,246 @@
+"""Memory: what a node remembers for its clients. Streams of paths, sessions, answers to repeats, and who is present."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from signalpost.config.model import ServerConfig
+from signalpost.delivery.client import Client
+from signalpost.delivery.feed import gap
+from signalpost.delivery.hub import Hub
+from signalpost.delivery.publication import Publication
+from signalpost.delivery.target import ClientId, Receipt, Target
+from signalpost.errors import SignalpostError
+from signalpost.events import ClientEvent, HandshakeRequest
+from signalpost.history.streams import SWEEP_SECONDS, Streams
+from signalpost.paths import Place
+from signalpost.signals.answers import Repeats
+from signalpost.signals.ledger import LONGEST_INFO
+from signalpost.signals.presence import Presence
+from signalpost.signals.recovery import Recovery, recover
+from signalpost.signals.rule import SignalRule
+from signalpost.signals.sessions import TAKEN_OVER, Session, Sessions
+from signalpost.signals.table import SignalTable
+from signalpost.websocket.frames import CloseCode
+
+logger = logging.getLogger("signalpost.signals")
+
+AT = "at"
+"""The parameter of a handshake's query that holds a position."""
+
+
+class Guest(Protocol):
+    """The conversation of a client: a `signalpost.signals.conversation.Conversation`, which documents each."""
+
+    client: Client
+    rule: SignalRule
+    request: HandshakeRequest
+    session: Session | None
+    recovery: Recovery | None
+    present: Place | None
+
+    @property
+    def user(self) -> str:
+        """How others know the client."""
+
+    def arrival_event(self) -> ClientEvent:
+        """Make the event of the client's arrival."""
+
+
+class Memory:
+    """What a node remembers.
+
+    Args:
+        hub: of the clients.
+        config: of the first plan.
+        clock: returns monotonic seconds.
+
+    Attributes:
+        streams: of the paths with a history.
+        sessions: of clients that converse.
+        repeats: messages that are known again.
+        presence: who is on which path.
+        keeps: whether any path has a history.
+    """
+
+    def __init__(self, hub: Hub, config: ServerConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hub = hub
+        self.streams = Streams(clock, config.history.limit)
+        self.sessions = Sessions(clock, config.limits.connections)
+        self.repeats = Repeats(clock)
+        self.presence = Presence(hub, clock)
+        self.keeps = False
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def configure(self, table: SignalTable, config: ServerConfig) -> None:
+        """Remember what another plan says from now on."""
+        self.keeps = table.remembers
+        self.streams.configure(table.history, config.history.limit)
+        self.sessions.most = config.limits.connections
+        if self._sweeping is not None:
+            self.start()
+
+    def start(self) -> None:
+        """Begin to remove what is too old."""
+        self.stop()
+        self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+
+    def stop(self) -> None:
+        """Change nothing any more."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+
+    def _sweep(self) -> None:
+        self.streams.sweep()
+        self.sessions.forget_old()
+        self.start()
+
+    # Values
+
+    def deliver(self, publication: Publication) -> Receipt:
+        """Keep a value if its path has a history, and deliver it."""
+        target = publication.target
+        stream = self.streams.stream(target.path) if is_kept(target) and target.path is not None else None
+        if stream is None or publication.is_raw:
+            return self._hub.deliver(publication)
+        if publication.position is None:  # else another node gave it one
+            left_out = None if target.excluding is None else self._session_of(target.excluding)
+            publication.position = self.streams.append(
+                stream, publication.data, is_text=publication.is_text, left_out=left_out
+            )
+        receipt = self._hub.deliver(publication)
+        stream.sent = stream.top
+        return receipt
+
+    def _session_of(self, client_id: ClientId) -> str:
+        client = self._hub.clients.get(client_id)
+        return client_id if client is None else client.session
+
+    def at(self, target: Target | None) -> str | None:
+        """Return the position of the value that was just sent to a target; None if it was not kept."""
+        if not self.keeps or target is None or not is_kept(target) or target.path is None:
+            return None
+        stream = self.streams.find(target.path)
+        return None if stream is None else str(stream.at)
+
+    # Clients
+
+    def open_session(self, offered: str, place: Place, client_id: ClientId) -> Session:
+        """Return the session of a new client; a client that had it until now is sent away."""
+        session, before = self.sessions.open(offered, place, client_id)
+        if before is not None:
+            before.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
+        return session
+
+    def receive(self, guest: Guest) -> Mapping[str, Any]:
+        """Begin to remember for a client that comes; return what its welcome says of that.
+
+        A client of a path with a history is in no audience before `admit`.
+        """
+        client, session = guest.client, guest.session
+        welcome: dict[str, Any] = {} if session is None else {"session": session.id}
+        if session is not None:
+            session.client = client
+        if guest.rule.config.presence is not None:
+            welcome["user"] = guest.user
+        stream = self.streams.follow(client.place) if self.keeps else None
+        if stream is not None:
+            client.stream = stream
+            client.arriving = True
+            self.streams.expire(stream)
+            guest.recovery = recover(stream, guest.request.query.get(AT), client.session)
+            welcome |= guest.recovery.welcome
+        return welcome
+
+    def admit(self, guest: Guest) -> None:
+        """Let a client read what it has missed, then what is sent from now on; it counts as present."""
+        client, recovery, guest.recovery = guest.client, guest.recovery, None
+        self._hub.admit(client)
+        if client.closing:
+            return
+        stream = client.stream
+        if stream is not None and recovery is not None:
+            if recovery.why is not None and (told := gap(stream, recovery.offset, recovery.why, client.encoding)):
+                client.send(told)
+            self._hub.feed(client, stream, recovery.offset)
+        self._enter(guest)
+
+    def _enter(self, guest: Guest) -> None:
+        config, client = guest.rule.config.presence, guest.client
+        if config is None or client.closing:
+            return
+        guest.present = client.place
+        self.presence.enter(client.place, guest.user, config, _info(guest))
+        self._tell_whole(client)
+
+    def _tell_whole(self, client: Client) -> None:
+        whole = self.presence.whole(client.place)
+        if whole is not None and (told := client.encoding.noticed("presence", whole)):
+            client.send(told)
+
+    def renew(self, guest: Guest) -> None:
+        """Remember by the present plan for a client that is connected already, and may be at another place now."""
+        client = guest.client
+        if client.stream is not None and self.streams.find(client.stream.place) is not client.stream:
+            self._unfollow(client)
+        stream = None if not self.keeps or client.closing else self.streams.stream(client.place)
+        if stream is not client.stream:
+            if client.stream is not None:
+                self._unfollow(client)
+            client.stream = None if stream is None else self.streams.follow(client.place)
+        if guest.session is not None:
+            guest.session.place = client.place
+        if guest.present is not None and (guest.rule.config.presence is None or guest.present != client.place):
+            self.presence.leave(guest.present, guest.user)
+            guest.present = None
+        if guest.present is None and not client.arriving:
+            self._enter(guest)
+
+    def _unfollow(self, client: Client) -> None:
+        stream, client.stream = client.stream, None
+        if stream is not None:
+            client.end_feeding(b"")
+            self.streams.unfollow(stream)
+
+    def leave(self, guest: Guest) -> None:
+        """Note that a client has gone."""
+        client = guest.client
+        self._unfollow(client)
+        if guest.session is not None:
+            self.sessions.leave(guest.session, client)
+        if guest.present is not None:
+            self.presence.leave(guest.present, guest.user)
+            guest.present = None
+
+
+def is_kept(target: Target) -> bool:
+    """Return whether a target is a path as a whole, or all of it but one client."""
+    return target.path is not None and target.groups is None and target.client is None
+
+
+def _info(guest: Guest) -> Any:
+    """Return what others see of a client; None if that cannot be rendered, or is too large."""
+    if guest.rule.info is None:
+        return None
+    client = guest.client
+    try:
+        info = guest.rule.info(guest.arrival_event())
+        size = len(orjson.dumps(info))
+    except (SignalpostError, TypeError, ValueError) as error:
+        logger.error("presence.info of %s failed for client %s: %s", guest.rule.owner, client.id, error)  # noqa: TRY400
+        return None
+    if size > LONGEST_INFO:
+        logger.warning(
+            "presence.info of %s has %d bytes for client %s, and %d are allowed: others do not see it",
+            guest.rule.owner,
+            size,
+            client.id,
+            LONGEST_INFO,
+        )
+        return None
+    return info

@@ -1,0 +1,110 @@
+"""Presence: who is on which path, and how its clients are told."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from signalpost.config.model import PresenceConfig
+from signalpost.delivery.hub import Hub
+from signalpost.delivery.publication import Announcement
+from signalpost.paths import Place, path_of
+from signalpost.signals.ledger import Ledger
+
+
+class _Room:
+    """The ledger of a path, and when its clients are told next."""
+
+    __slots__ = ("config", "ledger", "timer", "told_at")
+
+    def __init__(self, config: PresenceConfig) -> None:
+        self.config = config
+        self.ledger = Ledger(config.most)
+        self.told_at = float("-inf")
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Presence:
+    """Tracks who is on the paths with presence, and tells clients what changes.
+
+    Args:
+        hub: of the clients.
+        clock: returns monotonic seconds.
+    """
+
+    __slots__ = ("_clock", "_hub", "_rooms")
+
+    def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._rooms: dict[Place, _Room] = {}
+
+    def enter(self, place: Place, user: str, config: PresenceConfig, info: Any) -> None:
+        """Add a connection of a user to a path.
+
+        Args:
+            place: of the client.
+            user: see `signalpost.signals.sessions.Session`; of a client without a session its id.
+            config: of its signal.
+            info: what others see.
+        """
+        room = self._rooms.get(place)
+        if room is None:
+            room = self._rooms[place] = _Room(config)
+        room.config = config
+        room.ledger.most = config.most
+        room.ledger.enter(user, info)
+        self._schedule(place, room)
+
+    def leave(self, place: Place, user: str) -> None:
+        """Remove a connection of a user, who counts as gone when the grace is over."""
+        room = self._rooms.get(place)
+        if room is not None:
+            room.ledger.leave(user, self._clock() + room.config.grace)
+            self._schedule(place, room)
+
+    def whole(self, place: Place) -> Mapping[str, Any] | None:
+        """Return what a client is told that comes, or that asks; None if nobody is there."""
+        room = self._rooms.get(place)
+        return None if room is None else {"path": path_of(place), **room.ledger.whole()}
+
+    def users(self, place: Place) -> Sequence[Mapping[str, Any]]:
+        """Return the users of a path: mappings of ``user``, ``n`` and ``info``."""
+        room = self._rooms.get(place)
+        members = () if room is None else room.ledger
+        return [{"user": user, "n": member.n, "info": member.info} for user, member in members]
+
+    def stop(self) -> None:
+        """Tell nobody anything any more."""
+        for room in self._rooms.values():
+            if room.timer is not None:
+                room.timer.cancel()
+        self._rooms.clear()
+
+    def _schedule(self, place: Place, room: _Room) -> None:
+        """Wait until something may be told, or until the next user counts as gone."""
+        moments = [room.told_at + room.config.every] if room.ledger.changed else []
+        if (end := room.ledger.next_end) is not None:
+            moments.append(end)
+        if not moments:
+            return
+        due = min(moments) - self._clock()
+        loop = asyncio.get_running_loop()
+        if room.timer is not None:
+            if room.timer.when() <= loop.time() + due:
+                return
+            room.timer.cancel()
+        room.timer = loop.call_later(max(0.0, due), self._look, place, room)
+
+    def _look(self, place: Place, room: _Room) -> None:
+        room.timer = None
+        now = self._clock()
+        room.ledger.expire(now)
+        if room.ledger.changed and room.told_at + room.config.every <= now:
+            room.told_at = now
+            body = room.ledger.difference()
+            if body is not None:
+                self._hub.announce(place, Announcement("presence", {"path": path_of(place), **body}))
+        if not len(room.ledger) and self._rooms.get(place) is room and not room.ledger.changed:
+            del self._rooms[place]
+            return
+        self._schedule(place, room)
