@@ -79,6 +79,66 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class KeptValue:
+    """A value of a history.
+
+    Attributes:
+        at: its position.
+        value: a text, or JSON.
+    """
+
+    at: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Some of the values that were sent to a path.
+
+    Attributes:
+        path: in its declared spelling.
+        values: oldest first.
+        at: the position of the last of them; of the newest value if there are none.
+        more: whether there are more: newer ones behind a position, else older ones.
+    """
+
+    path: str
+    values: tuple[KeptValue, ...]
+    at: str
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A user on a path.
+
+    Attributes:
+        user: what survives a client's reconnect; of a plain client its id.
+        n: how many connections the user has.
+        info: what others see; as ``presence: {info: …}`` says.
+    """
+
+    user: str
+    n: int
+    info: Any
+
+
+class Recollection(Protocol):
+    """What a server remembers; see `signalpost.signals.memory.Memory`."""
+
+    def history(self, path: str, since: str | None = None, limit: int = 1_000, place: Any = None) -> History:
+        """Return kept values of a path.
+
+        Raises:
+            LookupError: its signal has no history.
+            ValueError: `since` is no position, or what follows it is not known any more.
+        """
+
+    def present(self, path: str, place: Any = None) -> Sequence[Present]:
+        """Return who is on a path; nobody if its signal has no presence."""
+
+
+@dataclass(frozen=True, slots=True)
 class Callee:
     """A handler that other code can call.
 
@@ -101,9 +161,11 @@ class Services:
         jobs: None if none run (`signalpost try`).
         handlers: by name.
         tell_error: called with what plugins' code has raised; None for no call.
+        memory: what the server remembers.
     """
 
     folder: Path = field(default_factory=Path)
+    memory: Recollection | None = None
     jobs: Jobs | None = None
     handlers: dict[str, Callee] = field(default_factory=dict)
     tell_error: Callable[[Code, BaseException, Sequence[Any]], None] | None = None
@@ -206,6 +268,49 @@ class PluginView(SharedView):
         """The plugin's mapping in ``plugins: settings:`` of routes.yaml; short for ``context.settings``."""
         settings: Mapping[str, Any] = self.context.settings
         return settings
+
+    def history(self, path: str | None = None, *, since: str | None = None, limit: int = 100) -> History:
+        """Return the newest values that were sent to a path as a whole, or those that followed a position.
+
+        Args:
+            path: of a signal with ``history``; by default the path of the client whose event this is.
+            since: a position: what was sent after it is returned, oldest first.
+            limit: how many values at most; no more than 1,000, and 1 MiB of them, are returned.
+
+        Raises:
+            LookupError: the signal of the path has no history.
+            TypeError: no path is given, and the event has no client.
+            ValueError: `since` is no position, or what follows it is not known any more.
+        """
+        found, place = self._asked(path)
+        return self._memory.history(found, since, limit, place)
+
+    def presence(self, path: str | None = None) -> Sequence[Present]:
+        """Return who is on a path.
+
+        Args:
+            path: of a signal with ``presence``; by default the path of the client whose event this is.
+
+        Raises:
+            TypeError: no path is given, and the event has no client.
+        """
+        found, place = self._asked(path)
+        return self._memory.present(found, place)
+
+    @property
+    def _memory(self) -> Recollection:
+        memory = self.shared.services.memory
+        if memory is None:
+            raise RuntimeError("nothing is remembered before a server runs")
+        return memory
+
+    def _asked(self, path: str | None) -> tuple[str, Any]:
+        client: Client | None = getattr(self, "client", None)
+        if path is None and client is not None:
+            return client.path, client.place
+        if not isinstance(path, str):
+            raise TypeError(f"path= is a string, not {path!r}; without it, the path of the event's client is meant")
+        return path, None
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> "asyncio.Task[Any]":
         """Run a coroutine in the background, also after the handler has ended.

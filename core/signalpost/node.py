@@ -161,6 +161,7 @@ class Node:
         self._broker: Broker = seams.broker or LocalBroker()
         self.broadcaster = Broadcaster(hub, self.publish)
         self.memory = Memory(hub, plan.config)
+        self.shared.services.memory = self.memory
         self.slots = HandlerSlots(plan.config.limits.handlers)
         self.running: dict[asyncio.Task[None], Client] = {}
         self.base: Context = copy_context()
@@ -217,6 +218,7 @@ class Node:
             PluginError: a plugin could not start.
         """
         await self.open()
+        self.memory.start()
         plugins = self.generation.plugins
         await plugins.start(self.generation.limits.startup)
         plugins.take_over()
@@ -226,7 +228,7 @@ class Node:
         """Shut the plugins down, and stop publishing."""
         await self.generation.plugins.stop()
         await self._broker.stop()
-        self.memory.stop()
+        await self.memory.stop()
 
     def turn_to(self, generation: Generation) -> Generation:
         """Switch to a generation whose plugins are started, and return the one before; nothing waits, nothing fails."""
@@ -337,7 +339,9 @@ class Node:
         self.hub.add(client)
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
-        if greeting := client.encoding.codec.welcome(client.id, client.path, more):
+        codec = client.encoding.codec
+        said = {"clientId": client.id, "path": client.path, **more}
+        if greeting := codec.notice("welcome", said) if codec.converses else codec.welcome(client.id, client.path):
             client.send(greeting)
         conversation.arrive(
             self.generation.plugins.client_connected(client, conversation.context, conversation.request)

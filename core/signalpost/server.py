@@ -18,6 +18,7 @@ from signalpost.delivery.strain import Strain
 from signalpost.delivery.writers import Writer
 from signalpost.errors import OperatorError
 from signalpost.foreign import unseen_task
+from signalpost.history.keeper import KeptHistory
 from signalpost.http.intake import Intake
 from signalpost.http.private import Private
 from signalpost.http.restraint import Restraint
@@ -140,6 +141,7 @@ class Server:
         Raises:
             ListenError: an endpoint cannot listen.
             StateFileError: the file of the state cannot be used.
+            HistoryFileError: the file of the history cannot be used.
             PluginError: a plugin could not start.
             OperatorError: a template cannot be used, or the system's time zone is needed and unknown. Whatever is
                 raised, nothing of the server remains, and plugins that were started are shut down.
@@ -148,12 +150,19 @@ class Server:
         ports = bind_ports(config.endpoints, config.source)
         try:
             state = State.open(config.state, config.source)
+            try:
+                kept = KeptHistory.open(config.history, config.source)
+            except BaseException:
+                state.close()
+                raise
         except BaseException:
             for port in ports:
                 port.close()
             raise
         try:
             self._wire(ports, state)
+            if kept is not None:
+                self.node.memory.restore(kept)
             await self.node.start()
             for listener in self._listeners:
                 await listener.start()

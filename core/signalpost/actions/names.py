@@ -4,10 +4,12 @@ A name is evaluated only when a template of the current step uses it.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
 from signalpost.actions.execution import Run
+from signalpost.actions.given import OptionError
 from signalpost.config.actions import Place
 from signalpost.delivery.client import Client
 from signalpost.events import HandshakeRequest
@@ -65,7 +67,32 @@ def _body(run: Run) -> Any:
     return run.request.data if run.request is not None else None
 
 
+def _history(run: Run) -> Callable[..., list[Any]]:
+    def history(path: str, n: int = 100) -> list[Any]:
+        """Return the newest values that were sent to a path, oldest first."""
+        try:
+            return [kept.value for kept in run.event.history(path, limit=n).values]
+        except LookupError as error:
+            raise OptionError(str(error)) from None
+
+    return history
+
+
+def _presence(run: Run) -> Callable[..., list[Any]]:
+    def presence(path: str) -> list[Any]:
+        """Return who is on a path."""
+        return [asdict(each) for each in run.event.presence(path)]
+
+    return presence
+
+
+def _present(run: Run) -> list[Any]:
+    return [asdict(each) for each in run.event.presence()]
+
+
 _ANYWHERE: Mapping[str, Getter] = {
+    "history": _history,
+    "presence": _presence,
     "now": attrgetter("now"),
     "timestamp": attrgetter("timestamp"),
     "clients": _clients,
@@ -74,6 +101,7 @@ _ANYWHERE: Mapping[str, Getter] = {
 }
 _OF_CLIENT: Mapping[str, Getter] = {
     **_ANYWHERE,
+    "present": _present,
     "path": attrgetter("event.path"),
     "params": attrgetter("event.params"),
     "client": _sender,

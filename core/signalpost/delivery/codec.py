@@ -1,7 +1,6 @@
 """What each kind of client receives: a codec defines the format; an encoding is a codec with or without compression."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -11,8 +10,6 @@ from signalpost.errors import ClientError
 from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
 
 _TEXT = int(Opcode.TEXT)
-
-_NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 Deflate = Callable[[bytes], bytes]
 """Compresses an encoded frame for clients of one set of parameters; returns it unchanged if that does not pay."""
@@ -55,21 +52,15 @@ class Codec:
         body = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
         return _envelope("error", body if ref is None else body | {"ref": ref})
 
-    def welcome(self, client_id: str, path: str, more: Mapping[str, Any] = _NOTHING_MORE) -> bytes:
-        """Encode the first frame for a client; empty for none.
-
-        Args:
-            client_id: of the client.
-            path: of its connection.
-            more: what a client of ``signalpost.v1`` is told besides, by name: its session, the position of its path.
-        """
+    def welcome(self, client_id: str, path: str) -> bytes:
+        """Encode the first frame for a client; empty for none. One that converses gets the notice ``welcome``."""
         return b""
 
     def notice(self, kind: str, body: Mapping[str, Any]) -> bytes:
         """Encode something that is no value, such as an acknowledgement; empty if this kind of client is not told.
 
         Args:
-            kind: ``ack``, ``reply``, ``gap``, ``history`` or ``presence``.
+            kind: ``welcome``, ``ack``, ``reply``, ``error``, ``gap``, ``history`` or ``presence``.
             body: what is said; JSON.
         """
         return b""
@@ -128,10 +119,6 @@ class V1Codec(Codec):
     def alone(self, value: Any, path: str) -> bytes:
         """See `Codec.alone`."""
         return self.value(Publication(value, path))
-
-    def welcome(self, client_id: str, path: str, more: Mapping[str, Any] = _NOTHING_MORE) -> bytes:
-        """See `Codec.welcome`."""
-        return _envelope("welcome", {"clientId": client_id, "path": path, **more})
 
     def notice(self, kind: str, body: Mapping[str, Any]) -> bytes:
         """See `Codec.notice`."""

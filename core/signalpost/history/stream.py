@@ -62,6 +62,7 @@ class Stream:
         readers: how many clients are on the path.
         sent: the offset of the newest value that was given to the clients of the path.
         used_at: when a value was kept last, or a reader left, in monotonic seconds.
+        written: the offset of the newest value that is in the file.
         generation: the plan that `config` is from.
     """
 
@@ -79,13 +80,14 @@ class Stream:
         "size",
         "top",
         "used_at",
+        "written",
     )
 
     def __init__(self, place: Place, config: HistoryConfig) -> None:
         self.place = place
         self.config = config
         self.epoch = new_epoch()
-        self.top = self.sent = 0
+        self.top = self.sent = self.written = 0
         self.last = self.before = NO_ID
         self.size = STREAM + len(str(place))
         self.readers = 0

@@ -123,13 +123,13 @@ class Streams:
         if config is None:
             return None
         stream = Stream(place, config)
+        stream.used_at = self._clock()
         self._add(stream)
         self._make_room()
         return stream
 
     def _add(self, stream: Stream) -> None:
         stream.generation = self._generation
-        stream.used_at = self._clock()
         self._streams[stream.place] = stream
         self.size += stream.size
         self.gone.pop(stream.place, None)

@@ -38,6 +38,9 @@ STATUS_OF_CODE: Mapping[ErrorCode, int] = {
     ErrorCode.TARGET_NOT_ALLOWED: 403,
     ErrorCode.HANDLER_FAILED: 500,
     ErrorCode.UNSUPPORTED_FRAME: 415,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.UNKNOWN_REQUEST: 400,
+    ErrorCode.UNKNOWN_POSITION: 410,
 }
 
 _DETAILS: Mapping[int, str] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from signalpost.config.actions import called
-from signalpost.config.model import LimitsConfig, ServerConfig, StateConfig
+from signalpost.config.model import LimitsConfig, MemoryConfig, ServerConfig, StateConfig
 from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.paths import PathPattern
 from signalpost.plan.plan import Job, Plan
@@ -138,6 +138,8 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
         notes.append("limits.handshake: TLS handshakes keep the old limit until the server restarts")
     if old.config.state.file != new.config.state.file:
         notes.append("state.file: the state stays where it was until the server restarts")
+    if old.config.history.file != new.config.history.file:
+        notes.append("history.file: the history stays where it was until the server restarts")
     return (*notes, *_resumed(old, new))
 
 
@@ -256,7 +258,7 @@ def _settings(config: ServerConfig) -> Iterator[Thing]:
         if not field.compare or field.name in _ELSEWHERE:
             continue
         name, value = _NAMES.get(field.name, field.name), getattr(config, field.name)
-        if isinstance(value, LimitsConfig | StateConfig):
+        if isinstance(value, LimitsConfig | MemoryConfig | StateConfig):
             parts = {f"{name}.{each.name}": getattr(value, each.name) for each in fields(value) if each.compare}
         else:
             parts = {name: value}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -15,13 +15,17 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import ClientId, Receipt, Target
 from signalpost.errors import SignalpostError
-from signalpost.events import ClientEvent, HandshakeRequest
+from signalpost.events import ClientEvent, HandshakeRequest, History, KeptValue, Present
+from signalpost.history.keeper import Keeper, KeptHistory
+from signalpost.history.position import read_position
+from signalpost.history.stream import Stream
 from signalpost.history.streams import SWEEP_SECONDS, Streams
-from signalpost.paths import Place
+from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Repeats
 from signalpost.signals.ledger import LONGEST_INFO
 from signalpost.signals.presence import Presence
-from signalpost.signals.recovery import Recovery, recover
+from signalpost.signals.recovery import MOST_ENTRIES, Recovery, recover
+from signalpost.signals.requests import read_history
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.sessions import TAKEN_OVER, Session, Sessions
 from signalpost.signals.table import SignalTable
@@ -74,31 +78,45 @@ class Memory:
         self.repeats = Repeats(clock)
         self.presence = Presence(hub, clock)
         self.keeps = False
+        self._clock = clock
+        self._table: SignalTable
+        self._keeper: Keeper | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 
     def configure(self, table: SignalTable, config: ServerConfig) -> None:
         """Remember what another plan says from now on."""
+        self._table = table
         self.keeps = table.remembers
         self.streams.configure(table.history, config.history.limit)
         self.sessions.most = config.limits.connections
-        if self._sweeping is not None:
-            self.start()
+
+    def restore(self, kept: KeptHistory) -> None:
+        """Continue the streams of a file, and keep them there."""
+        self._keeper = Keeper(kept, self.streams, self._table.history, self._clock)
+        for stream in self.streams:
+            for left_out in {entry.left_out for _, entry in stream.after(0)}:
+                if left_out in kept.sessions:
+                    self.sessions.restore(left_out, stream.place)
 
     def start(self) -> None:
-        """Begin to remove what is too old."""
-        self.stop()
+        """Begin to remove what is too old, and to write what changes."""
         self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
+        if self._keeper is not None:
+            self._keeper.start()
 
-    def stop(self) -> None:
-        """Change nothing any more."""
+    async def stop(self) -> None:
+        """Change nothing any more, and write what is left."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-            self._sweeping = None
+        self.presence.stop()
+        if self._keeper is not None:
+            left_out = {entry.left_out for stream in self.streams for _, entry in stream.after(0)}
+            await self._keeper.stop([each for each in left_out if each is not None and self.sessions.knows(each)])
 
     def _sweep(self) -> None:
         self.streams.sweep()
         self.sessions.forget_old()
-        self.start()
+        self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     # Values
 
@@ -127,6 +145,43 @@ class Memory:
             return None
         stream = self.streams.find(target.path)
         return None if stream is None else str(stream.at)
+
+    def history(
+        self, path: str, since: str | None = None, limit: int = MOST_ENTRIES, place: Place | None = None
+    ) -> History:
+        """Return kept values of a path; see `signalpost.events.Recollection.history`.
+
+        Args:
+            path: in any spelling.
+            since: a position.
+            limit: how many values at most.
+            place: of the path, if known.
+        """
+        stream = self._stream_at(path, place)
+        if stream is None:
+            raise LookupError(f"nothing is kept of {path}: its signal has no history")
+        position = None if since is None else read_position(since)
+        if since is not None and position is None:
+            raise ValueError(f"{since!r} is no position")
+        self.streams.expire(stream)
+        found = read_history(stream, None, limit, after=position)
+        values = tuple(
+            KeptValue(str(at), entry.data.decode() if entry.is_text else orjson.loads(entry.data))
+            for at, entry in found.values
+        )
+        return History(path_of(stream.place) or path, values, str(found.at), found.more)
+
+    def _stream_at(self, path: str, place: Place | None) -> Stream | None:
+        for each in self._table.places(path) if place is None else (place,):
+            stream = self.streams.stream(each) if self.keeps else None
+            if stream is not None:
+                return stream
+        return None
+
+    def present(self, path: str, place: Place | None = None) -> Sequence[Present]:
+        """Return who is on a path; see `signalpost.events.Recollection.present`."""
+        places = self._table.places(path) if place is None else (place,)
+        return [Present(user, member.n, member.info) for each in places for user, member in self.presence.users(each)]
 
     # Clients
 

@@ -1,14 +1,14 @@
 """Presence: who is on which path, and how its clients are told."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from signalpost.config.model import PresenceConfig
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Announcement
 from signalpost.paths import Place, path_of
-from signalpost.signals.ledger import Ledger
+from signalpost.signals.ledger import Ledger, Member
 
 
 class _Room:
@@ -67,11 +67,10 @@ class Presence:
         room = self._rooms.get(place)
         return None if room is None else {"path": path_of(place), **room.ledger.whole()}
 
-    def users(self, place: Place) -> Sequence[Mapping[str, Any]]:
-        """Return the users of a path: mappings of ``user``, ``n`` and ``info``."""
+    def users(self, place: Place) -> Iterable[tuple[str, Member]]:
+        """Return the users of a path."""
         room = self._rooms.get(place)
-        members = () if room is None else room.ledger
-        return [{"user": user, "n": member.n, "info": member.info} for user, member in members]
+        return () if room is None else room.ledger
 
     def stop(self) -> None:
         """Tell nobody anything any more."""

@@ -98,6 +98,7 @@ class Sessions:
             return found, None
         self._left.pop(text, None)
         self._connected[text] = found
+        found.user = found.user or user
         before, found.client = found.client, None
         if before is not None:
             found.groups = before.groups
@@ -120,12 +121,15 @@ class Sessions:
         self._left[session.id] = session
         self.forget_old()
 
-    def restore(self, texts: Sequence[str], place: Place) -> None:
-        """Know sessions of a path again that a server knew before it stopped."""
-        for text in texts:
-            session = Session(place, text[:8], text)
-            session.left_at = self._clock()
-            self._left[text] = session
+    def restore(self, text: str, place: Place) -> None:
+        """Know a session again that a server knew before it stopped."""
+        session = Session(place, "", text)
+        session.left_at = self._clock()
+        self._left[text] = session
+
+    def knows(self, text: str) -> bool:
+        """Return whether a text is a session."""
+        return text in self._connected or text in self._left
 
     def forget_old(self) -> None:
         """Forget the sessions that were left too long ago, and those that are too many."""
