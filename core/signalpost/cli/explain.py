@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from signalpost.actions.program import Program
 from signalpost.cli.output import show_facts
-from signalpost.cli.wording import outline, route_does, signal_does
+from signalpost.cli.wording import outline, route_does, signal_does, signal_keeps
 from signalpost.config.model import EndpointConfig, MessageFormat, RequestedTarget
 from signalpost.errors import OperatorError
 from signalpost.jsonschemas.gate import SchemaGate
@@ -67,6 +67,10 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
     yield from _matching(first.params)
     yield from _schema(rule.gate, "every message passes")
     yield from _does(signal_does(rule), rule.do)
+    if keeps := signal_keeps(rule):
+        yield "keeps", keeps
+    if rule.config.presence is not None:
+        yield "presence", "clients of signalpost.v1 are told who is there"
     for label, program in (("connected", rule.connected), ("disconnected", rule.disconnected)):
         yield from _actions(label, program)
     if rule.reaction == RELAY and rule.config.format is MessageFormat.JSON:

@@ -14,7 +14,7 @@ from signalpost.delivery.target import Receipt
 
 
 def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
-    """Print the steps that ran, what each client received, and the contents of the state.
+    """Print the steps that ran, what each client received, what is kept, and the contents of the state.
 
     Args:
         trial: that has handled a message or a request.
@@ -32,6 +32,10 @@ def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
         click.echo()
         show_facts("besides", besides)
     _show_received(trial, clients)
+    if trial.kept:
+        click.echo()
+        kept = [(path, str(number), as_json(value)) for path, number, value in trial.kept]
+        show_table("history", ("path", "number", "value"), kept)
     if trial.state:
         click.echo()
         show_facts("state", [(key, as_json(value)) for key, value in trial.state.items()])

@@ -13,6 +13,8 @@ from time import time
 from typing import Any
 from urllib.parse import quote
 
+import orjson
+
 from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.cli.parameters import Imagined
@@ -25,7 +27,7 @@ from signalpost.delivery.transport import RecordingTransport
 from signalpost.errors import OperatorError, PluginError, StepFailedError
 from signalpost.events import HandshakeRequest, RouteEvent
 from signalpost.node import Node
-from signalpost.paths import Params
+from signalpost.paths import Params, path_of
 from signalpost.plan import Plan, RouteRule
 from signalpost.signals.admission import Accept, ConnectRequest
 from signalpost.signals.conversation import FORGED, Conversation
@@ -113,6 +115,16 @@ class Trial:
         """The state for actions and handlers."""
         return dict(self._node.shared.state.view)
 
+    @property
+    def kept(self) -> list[tuple[str, int, Any]]:
+        """The kept values, with the path that each was sent to, and its number there."""
+        streams = self._node.memory.streams
+        return [
+            (path_of(stream.place) or "", number, entry.data.decode() if entry.is_text else orjson.loads(entry.data))
+            for stream in streams
+            for number, entry in stream.after(0)
+        ]
+
     def resolve(self, path: str) -> ResolvedPath | None:
         """Return the signal of a path; None if the path is rejected."""
         return self._node.generation.table.resolve(self._endpoint.name, path)
@@ -138,6 +150,7 @@ class Trial:
         finally:
             if self._call:
                 await self._node.stop()
+            self._node.memory.presence.stop()
 
     async def connect(self, imagined: Imagined) -> Client:
         """Connect a client, and run what its signal does then.
@@ -156,6 +169,7 @@ class Trial:
         transport = self._transports[imagined.id] = _Recording()
         conversation = self._node.attach(transport, accept, PLAIN, transport)
         client = conversation.client
+        self._node.memory.receive(conversation)
         try:
             self._node.hub.add(client)
         except ValueError as error:

@@ -11,7 +11,7 @@ from signalpost.cli.output import show_facts
 from signalpost.cli.parameters import Imagined, Question
 from signalpost.cli.trial import Trial
 from signalpost.cli.try_request import try_request
-from signalpost.cli.wording import signal_does
+from signalpost.cli.wording import signal_does, signal_keeps
 from signalpost.config.model import EndpointConfig, MessageFormat
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import Target
@@ -105,6 +105,8 @@ def _before(rule: SignalRule, sender: Client) -> Facts:
     if sender.groups:
         yield "groups", ", ".join(sorted(sender.groups))
     yield "does", signal_does(rule)
+    if keeps := signal_keeps(rule):
+        yield "keeps", keeps
 
 
 def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:

@@ -9,12 +9,22 @@ from signalpost.handlers import Handler
 from signalpost.jobs.moments import next_runs
 from signalpost.plan import Job, Plan, RouteRule
 from signalpost.signals.rule import RELAY, SignalRule
+from signalpost.units import format_duration
 
 
 def signal_does(rule: SignalRule) -> str:
     """Return what happens to a message: ``handler shout (chat)``, ``re-broadcast to everyone; connected: reply``."""
     lists = (("connected", rule.connected), ("disconnected", rule.disconnected))
     return "; ".join([_message_does(rule), *(f"{name}: {do}" for name, do in lists if do is not None)])
+
+
+def signal_keeps(rule: SignalRule) -> str:
+    """Return what is kept of what is sent to a signal's paths; empty if nothing is."""
+    history = rule.config.history
+    if history is None:
+        return ""
+    replayed = f"; newcomers read {history.replay:,}" if history.replay else ""
+    return f"the newest {history.keep:,} of the last {format_duration(history.seconds)}{replayed}"
 
 
 def _message_does(rule: SignalRule) -> str:

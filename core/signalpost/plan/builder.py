@@ -16,6 +16,7 @@ from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
 from signalpost.places import Keys
 from signalpost.plan.actions import StepCompiler, route_shapes, signal_shapes
+from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.plan import Plan, RouteRule
 from signalpost.plan.report import PlanReport
@@ -57,6 +58,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     _note_changing_reads(config, routes, report)
     _note_unread_templates(config, report)
     note_strangers(config, signals, report)
+    check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()
     return Plan(config, registry, routes, signals, jobs, tuple(report.notes), tuple(report.plugin_notes), filters)
