@@ -340,8 +340,9 @@ class Node:
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
         codec = client.encoding.codec
-        said = {"clientId": client.id, "path": client.path, **more}
-        if greeting := codec.notice("welcome", said) if codec.converses else codec.welcome(client.id, client.path):
+        if codec.converses:
+            client.send(codec.notice("welcome", {"clientId": client.id, "path": client.path, **more}))
+        elif greeting := codec.welcome(client.id, client.path):
             client.send(greeting)
         conversation.arrive(
             self.generation.plugins.client_connected(client, conversation.context, conversation.request)

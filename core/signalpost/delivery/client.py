@@ -35,7 +35,7 @@ _INT = struct.Struct("i")
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)  # only Linux has it
 _ACKED = slice(120, 128)  # tcpi_bytes_acked of struct tcp_info (linux/tcp.h)
 _QUEUED = Fate.QUEUED  # a lookup in an Enum's class costs as much as the rest of `enqueue`
-_CATCH_UP = SlowPolicy.CATCH_UP
+_DISCONNECT, _CATCH_UP = SlowPolicy.DISCONNECT, SlowPolicy.CATCH_UP
 
 
 class _Ending(Enum):
@@ -375,7 +375,7 @@ class Client:
             self.write_waiting()
             outbox = self._outbox
         if outbox is None:
-            outbox = self._outbox = self._open_outbox()
+            outbox = self._outbox = WholeOutbox() if self.policy is _DISCONNECT else self._open_outbox()
         if self._paused and not last:
             behind = min(self._behind, self._transport.get_write_buffer_size())
             return outbox.offer(data, path, self._limit - behind)

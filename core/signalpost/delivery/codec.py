@@ -7,6 +7,7 @@ import orjson
 
 from signalpost.delivery.publication import NO_PATH, Publication, json_of, text_of
 from signalpost.errors import ClientError
+from signalpost.history.position import Position
 from signalpost.websocket.frames import CloseCode, Opcode, encode_close, encode_frame
 
 _TEXT = int(Opcode.TEXT)
@@ -65,8 +66,13 @@ class Codec:
         """
         return b""
 
-    def lagged(self, missed: int) -> bytes:
-        """Encode the frame that replaces values left out for a slow client; empty for none."""
+    def lagged(self, missed: int, between: tuple[Position, Position] | None = None) -> bytes:
+        """Encode the frame that replaces values left out for a slow client; empty for none.
+
+        Args:
+            missed: how many.
+            between: the positions of the first and the last of them, if their path has a history.
+        """
         return b""
 
     def alive(self) -> bytes:
@@ -124,9 +130,10 @@ class V1Codec(Codec):
         """See `Codec.notice`."""
         return _envelope(kind, body)
 
-    def lagged(self, missed: int) -> bytes:
+    def lagged(self, missed: int, between: tuple[Position, Position] | None = None) -> bytes:
         """See `Codec.lagged`."""
-        return _envelope("lagged", {"missed": missed})
+        span = {} if between is None else {"from": str(between[0]), "to": str(between[1])}
+        return _envelope("lagged", {"missed": missed, **span})
 
     def alive(self) -> bytes:
         """Encode a keepalive answer: a page in a browser does not see pings and pongs."""

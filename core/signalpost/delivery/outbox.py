@@ -13,17 +13,21 @@ from typing import Protocol
 
 from signalpost.config.model import LatestBy, SlowPolicy
 from signalpost.delivery.publication import Slot
+from signalpost.history.position import Position
+
+Lagged = Callable[..., bytes]
+"""Encodes how many values are missing, and the positions of the first and the last of them (`Codec.lagged`)."""
 
 CHUNK = 65_536
 """Bytes written to a congested transport at once (or one frame, if that is longer)."""
 
-_LOSSY = (SlowPolicy.DROP_OLDEST, SlowPolicy.LATEST)
+_DISCONNECT, _CATCH_UP = SlowPolicy.DISCONNECT, SlowPolicy.CATCH_UP  # a lookup in an Enum's class takes longer
 _FEW = 16  # fewer gaps are not worth a sweep
 
 
-def open_outbox(policy: SlowPolicy | LatestBy, lagged: Callable[[int], bytes]) -> "Outbox":
+def open_outbox(policy: SlowPolicy | LatestBy, lagged: Lagged) -> "Outbox":
     """Create the outbox of a client with this policy; `lagged` is that of its codec (`Codec.lagged`)."""
-    return LossyOutbox(policy, lagged) if policy in _LOSSY or isinstance(policy, LatestBy) else WholeOutbox()
+    return WholeOutbox() if policy is _DISCONNECT or policy is _CATCH_UP else LossyOutbox(policy, lagged)
 
 
 class Fate(Enum):
@@ -109,6 +113,26 @@ class WholeOutbox:
         return b"".join(chunk), size - head
 
 
+Between = tuple[Position, Position]
+"""The first and the last of some positions of one stream."""
+
+
+def _joined(one: Between | None, other: Between | None) -> Between | None:
+    """Return the span of both."""
+    if one is None or other is None:
+        return one or other
+    return min(one[0], other[0], key=_offset), max(one[1], other[1], key=_offset)
+
+
+def _offset(position: Position) -> int:
+    return position.offset
+
+
+def _span(path: str | None) -> Between | None:
+    """Return the span of one value; None if it was not kept."""
+    return (path.position, path.position) if type(path) is Slot and path.position is not None else None
+
+
 class _Waiting:
     """A place in the queue: a frame, or the gap left by dropped frames.
 
@@ -116,14 +140,16 @@ class _Waiting:
         data: the frame; None in a gap.
         path: of a value; None for a notice, and in a gap.
         missed: values left out here; 0 for a frame.
+        between: the positions of the first and the last of them that were kept; None if none was.
     """
 
-    __slots__ = ("data", "missed", "path")
+    __slots__ = ("between", "data", "missed", "path")
 
-    def __init__(self, data: bytes | None, path: str | None, missed: int = 0) -> None:
+    def __init__(self, data: bytes | None, path: str | None, missed: int = 0, between: Between | None = None) -> None:
         self.data = data
         self.path = path
         self.missed = missed
+        self.between = between
 
 
 class LossyOutbox:
@@ -156,7 +182,7 @@ class LossyOutbox:
         "size",
     )
 
-    def __init__(self, policy: SlowPolicy | LatestBy, lagged: Callable[[int], bytes]) -> None:
+    def __init__(self, policy: SlowPolicy | LatestBy, lagged: Lagged) -> None:
         self._by_path = policy is not SlowPolicy.DROP_OLDEST
         self._key = policy.key if isinstance(policy, LatestBy) else None
         self._lagged = lagged
@@ -211,7 +237,7 @@ class LossyOutbox:
         elif path is None:
             return Fate.TOO_SLOW
         else:
-            self._queue.append(_Waiting(None, None, 1))
+            self._queue.append(_Waiting(None, None, 1, _span(path)))
             self._gaps += 1
         # Both conditions together bound the cost of a sweep to a few steps for each gap since the last one.
         if self._gaps > _FEW + 2 * self._swept and self._gaps * 2 > len(self._queue):
@@ -220,6 +246,7 @@ class LossyOutbox:
 
     def _leave_out(self, value: _Waiting) -> None:
         self.size -= len(value.data or b"")
+        value.between = _span(value.path)
         value.data, value.path, value.missed = None, None, 1
         self._gaps += 1
 
@@ -232,6 +259,7 @@ class LossyOutbox:
                 continue
             if waiting.data is None and swept and swept[-1].data is None:
                 swept[-1].missed += waiting.missed
+                swept[-1].between = _joined(swept[-1].between, waiting.between)
                 continue
             gaps += waiting.data is None
             swept.append(waiting)
@@ -243,18 +271,20 @@ class LossyOutbox:
         queue = self._queue
         chunk: list[bytes] = []
         size = head = missed = 0
+        between: Between | None = None
         while queue:
             waiting = queue.popleft()
             if waiting.data is None:
                 self._gaps -= 1
                 missed += waiting.missed
+                between = _joined(between, waiting.between)
                 continue
             # A gap and the frame behind it are taken together, since the gap may grow while both wait.
-            data = self._notice_of(missed) + waiting.data
+            data = self._notice_of(missed, between) + waiting.data
             if chunk and size + len(data) > CHUNK:
                 queue.appendleft(waiting)
                 if missed:
-                    queue.appendleft(_Waiting(None, None, missed))
+                    queue.appendleft(_Waiting(None, None, missed, between))
                     self._gaps += 1
                     missed = 0
                 break
@@ -262,8 +292,8 @@ class LossyOutbox:
             chunk.append(data)
             size += len(data)
             head = head or size
-            missed = 0
-        notice = self._notice_of(missed)
+            missed, between = 0, None
+        notice = self._notice_of(missed, between)
         return b"".join((*chunk, notice)), size + len(notice) - (head or len(notice))
 
     def _taken(self, waiting: _Waiting) -> None:
@@ -274,5 +304,7 @@ class LossyOutbox:
         else:
             self._values.popitem(last=False)
 
-    def _notice_of(self, missed: int) -> bytes:
-        return self._lagged(missed) if missed else b""
+    def _notice_of(self, missed: int, between: Between | None) -> bytes:
+        if not missed:
+            return b""
+        return self._lagged(missed) if between is None else self._lagged(missed, between)

@@ -30,14 +30,14 @@ from signalpost.signals.message import (
     RESERVED,
     ClientMessage,
     RejectedMessageError,
-    message_of,
-    read_object,
+    ReservedKeyError,
+    read_message,
     read_value,
 )
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.recovery import Recovery
-from signalpost.signals.requests import ServerRequest, UnknownPositionError, history_body, read_history, read_request
+from signalpost.signals.requests import UnknownPositionError, history_body, read_history, read_request
 from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
@@ -275,54 +275,44 @@ class Conversation:
         else:
             self._consider(payload, rule)
 
-    def _consider(self, payload: bytes, rule: SignalRule) -> None:
+    def _consider(self, payload: bytes, rule: SignalRule) -> None:  # noqa: C901, PLR0912 - calls are measurable
         """Read a message that needs a decision, and do what is decided."""
-        message = self._read(payload, rule)
-        if message is None or (rule.filters is not None and not self._passes(message, rule.filters)):
-            return
-        decision = self.decide(message, rule)
-        if self._observer is not None and not isinstance(decision, Reject):
-            self._observe(type(decision).__name__.lower())
-        if isinstance(decision, Invoke):
-            self._invoke(message, memory_of(payload))
-            return
-        at = self._carry_out(decision, message, rule)
-        if message.answer is not None:
-            message.answer.acknowledge(at)
-
-    def _read(self, payload: bytes, rule: SignalRule) -> ClientMessage | None:
-        """Read a message; None if it was refused, is a request to the server itself or a repeat, and so is answered."""
         converses = self.session is not None
         try:
-            document = read_object(payload)
-            if converses and RESERVED in document:
-                self._serve(read_request(document))
-                return None
-            message = message_of(document, payload, rule.gate, converses=converses)
+            message = read_message(payload, rule.gate, converses=converses)
         except RejectedMessageError as refused:
             alive = b"" if payload else self.client.encoding.codec.alive()
             if alive:
                 self.client.send(alive)
             else:
                 self._reject(refused.error, refused.ref)
-            return None
+            return
+        except ReservedKeyError as asked:
+            self._serve(asked.document)
+            return
         if converses and (message.ref is not None or message.once is not None) and not self._expect(message, rule):
-            return None
-        return message
-
-    def _carry_out(self, decision: Decision, message: ClientMessage, rule: SignalRule) -> str | None:
-        """Do at once what is decided; return the position of the message if it was kept, and an answer wants it."""
+            return
+        if rule.filters is not None and not self._passes(message, rule.filters):
+            return
+        decision = self.decide(message, rule)
+        if self._observer is not None and not isinstance(decision, Reject):
+            self._observe(type(decision).__name__.lower())
+        sent = False
         if decision is ANSWER:
             alone = None if rule.filters is None else Target(client=self.client.id)
             self._deliver(message.message, alone, message)
         elif isinstance(decision, Deliver):
-            if self._deliver(message.message, decision.target, message) and message.answer is not None:
-                return self._host.memory.at(decision.target)
+            sent = self._deliver(message.message, decision.target, message)
         elif decision is ACT:
             self._act(message)
+        elif isinstance(decision, Invoke):
+            self._invoke(message, memory_of(payload))
+            return
         elif isinstance(decision, Reject):
             self._reject(decision.error, message.ref, message.answer)
-        return None
+        if message.answer is not None:
+            at = self._host.memory.at(decision.target) if sent and isinstance(decision, Deliver) else None
+            message.answer.acknowledge(at)
 
     def _expect(self, message: ClientMessage, rule: SignalRule) -> bool:
         """Prepare the answer to a message; return False if it is a repeat, which is answered already."""
@@ -334,9 +324,14 @@ class Conversation:
             message.answer = self._host.memory.repeats.answer(client, session, message.ref, message.once, seconds)
         return message.answer is not None
 
-    def _serve(self, request: ServerRequest) -> None:
+    def _serve(self, document: Mapping[str, Any]) -> None:
         """Answer a request to the server itself; only the client's own path can be asked for."""
         client, memory = self.client, self._host.memory
+        try:
+            request = read_request(document)
+        except RejectedMessageError as refused:
+            self._reject(refused.error, refused.ref)
+            return
         asked = request.path
         if asked is not None and self._host.broadcaster.canonical_path_for(client)(asked) != client.place:
             pointer = f"/{RESERVED}/{request.kind}/path"

@@ -33,6 +33,8 @@ from signalpost.websocket.frames import CloseCode
 
 logger = logging.getLogger("signalpost.signals")
 
+_NOTHING: Mapping[str, Any] = {}
+
 AT = "at"
 """The parameter of a handshake's query that holds a position."""
 
@@ -198,6 +200,8 @@ class Memory:
         A client of a path with a history is in no audience before `admit`.
         """
         client, session = guest.client, guest.session
+        if session is None and not self.keeps:
+            return _NOTHING
         welcome: dict[str, Any] = {} if session is None else {"session": session.id}
         if session is not None:
             session.client = client

@@ -91,16 +91,32 @@ class RejectedMessageError(Exception):
         super().__init__(str(error))
 
 
+class ReservedKeyError(Exception):
+    """An object is a request to the server itself.
+
+    Attributes:
+        document: the object.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        super().__init__(RESERVED)
+
+
 def read_message(payload: bytes, gate: SchemaGate | None, *, converses: bool = False) -> ClientMessage:
-    """Read the UTF-8 text of a frame: see `read_object` and `message_of`."""
-    return message_of(read_object(payload), payload, gate, converses=converses)
+    """Read the UTF-8 text of a frame.
 
+    Keys match exactly first, then ignoring the case of A to Z (Pode behaviour 10). `gate` validates the object in the
+    canonical spelling, without ``ref`` and ``once``.
 
-def read_object(payload: bytes) -> dict[str, Any]:
-    """Read the JSON object in the UTF-8 text of a frame.
+    Args:
+        payload: of the frame.
+        gate: of the signal; None accepts every object.
+        converses: whether the client may write ``once``, and the reserved key (`signalpost.delivery.codec.Codec`).
 
     Raises:
-        RejectedMessageError: it is none, or holds too many values.
+        RejectedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` rejects it.
+        ReservedKeyError: it is no message, but a request to the server itself.
     """
     try:
         document = load(payload)
@@ -112,49 +128,43 @@ def read_object(payload: bytes) -> dict[str, Any]:
     if type(document) is not dict:
         text = f'a message is a JSON object such as {{"message": "hello"}}, not {type_of(document)}'
         raise RejectedMessageError(ClientError(ErrorCode.BAD_MESSAGE, text))
-    return document
-
-
-def message_of(document: dict[str, Any], payload: bytes, gate: SchemaGate | None, *, converses: bool) -> ClientMessage:
-    """Return the message that an object is.
-
-    Keys match exactly first, then ignoring the case of A to Z (Pode behaviour 10). `gate` validates the object in the
-    canonical spelling, without ``ref`` and ``once``.
-
-    Args:
-        document: what the client sent.
-        payload: as it was sent.
-        gate: of the signal; None accepts every object.
-        converses: whether the client may write ``once`` (`signalpost.delivery.codec.Codec`).
-
-    Raises:
-        RejectedMessageError: a known key has the wrong type, or `gate` rejects the object.
-    """
     if len(document) == 1 and "message" in document:
         message, ref = ClientMessage(document["message"]), None
     else:
-        if not document.keys() <= _KEYS:
-            document = _in_one_spelling(document, _CONVERSING_BY_FOLDED_KEY if converses else _BY_FOLDED_KEY)
-        ref = document.pop("ref", None)
-        if ref is not None:
-            check_ref(ref)
-        once = document.pop("once", None) if converses else None
-        if once is not None:
-            _check_once(once, ref)
-        message = ClientMessage(
-            document.get("message"),
-            _text(document, "path", ref),
-            _text(document, "clientId", ref),
-            _text(document, "group", ref),
-            _truth(document, "direct", ref),
-            ref,
-            once=once,
-        )
-        message.targeted = bool(message.requested())
-        message.document = document
-    rejection = None if gate is None else gate.rejection(document, payload)
+        message = _with_keys(document, converses=converses)
+        ref = message.ref
+    rejection = (
+        None
+        if gate is None
+        else gate.rejection(message.document if message.document is not None else document, payload)
+    )
     if rejection is not None:
         raise RejectedMessageError(ClientError(ErrorCode.SCHEMA_MISMATCH, rejection.detail, rejection.pointer), ref)
+    return message
+
+
+def _with_keys(document: dict[str, Any], *, converses: bool) -> ClientMessage:
+    """Return the message that an object with more keys than ``message`` is."""
+    if converses and RESERVED in document:
+        raise ReservedKeyError(document)
+    if not document.keys() <= _KEYS:
+        document = _in_one_spelling(document, _CONVERSING_BY_FOLDED_KEY if converses else _BY_FOLDED_KEY)
+    ref = document.pop("ref", None)
+    if ref is not None:
+        check_ref(ref)
+    message = ClientMessage(
+        document.get("message"),
+        _text(document, "path", ref),
+        _text(document, "clientId", ref),
+        _text(document, "group", ref),
+        _truth(document, "direct", ref),
+        ref,
+    )
+    if converses and (once := document.pop("once", None)) is not None:
+        _check_once(once, ref)
+        message.once = once
+    message.targeted = bool(message.requested())
+    message.document = document
     return message
 
 
