@@ -160,7 +160,12 @@ class Server:
                 port.close()
             raise
         try:
-            self._wire(ports, state)
+            try:
+                self._wire(ports, state)
+            except BaseException:
+                if kept is not None:
+                    kept.close()
+                raise
             if kept is not None:
                 self.node.memory.restore(kept)
             await self.node.start()

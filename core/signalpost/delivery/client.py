@@ -368,8 +368,10 @@ class Client:
         Args:
             data: encoded.
             path: of a value, or `NO_PATH`; None for a notice.
-            last: no frame follows it: it is always accepted.
+            last: no frame follows it: it is always accepted, and nothing more is read from a stream.
         """
+        if last:
+            self.end_feeding(b"")
         outbox = self._outbox
         if outbox and not self._paused and outbox.size + len(data) > self._limit:
             self.write_waiting()
@@ -388,11 +390,16 @@ class Client:
             return open_outbox(self.policy, self.encoding.codec.lagged)
         offset = self.stream.sent if reached is None else reached
         reader = Reader(self.stream, offset, self.encoding, self.session)
-        return FedOutbox(reader, WholeOutbox(), behind=False)
+        return FedOutbox(reader, self._open_rest(), behind=False)
+
+    def _open_rest(self) -> Outbox:
+        """Create the outbox for what is not in a stream, beside the reading of one."""
+        policy = SlowPolicy.DROP_OLDEST if self.policy is _CATCH_UP else self.policy
+        return open_outbox(policy, self.encoding.codec.lagged)
 
     def feed(self, stream: Stream, offset: int) -> None:
         """Read what is behind an offset from the stream of its path, before later values (indirect mode)."""
-        rest = self._outbox or open_outbox(self.policy, self.encoding.codec.lagged)
+        rest = self._outbox or self._open_rest()
         self._outbox = FedOutbox(Reader(stream, offset, self.encoding, self.session), rest, behind=True)
 
     def end_feeding(self, notice: bytes) -> None:

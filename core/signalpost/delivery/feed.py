@@ -129,10 +129,12 @@ class FedOutbox:
         """Leave everything to `rest`.
 
         Args:
-            notice: tells that values are missing, if the client was not at the top; may be empty.
+            notice: tells that values are missing, if some are left to read; may be empty.
         """
-        self._fall_behind()
-        if notice and self._reader:
+        for data, _, path in self._near:
+            self.rest.append(data, path)
+        self._near.clear()
+        if notice and self._behind and self._reader:
             self.rest.append(notice, None)
 
     def _fall_behind(self) -> None:

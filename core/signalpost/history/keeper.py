@@ -154,7 +154,7 @@ class Keeper:
             return not self._failing
         try:
             if not self._file.is_ours():
-                await asyncio.to_thread(self._renew)
+                await self._renew()
             moved, gone, changes = self._taken()
             try:
                 await asyncio.to_thread(self._file.write, changes, [text_of(place) for place in gone])
@@ -190,11 +190,11 @@ class Keeper:
         streams.moved = {**here, **(streams.moved or {})}
         streams.gone = {**{place: None for place in gone if streams.find(place) is None}, **streams.gone}
 
-    def _renew(self) -> None:
+    async def _renew(self) -> None:
         """Create the file again if it was deleted or replaced: while a server runs, its memory is authoritative."""
         path = self._file.path
-        aside = self._file.give_up()
-        self._file, _, _, _ = HistoryFile.open(path)
+        aside = await asyncio.to_thread(self._file.give_up)
+        self._file, _, _, _ = await asyncio.to_thread(HistoryFile.open, path)
         what = "was deleted" if aside is None else f"was replaced (what was put there is {aside} now)"
         LOG.warning("%s %s while the server runs: it is written anew, with what the server has in memory", path, what)
         for stream in self._streams:

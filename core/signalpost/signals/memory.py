@@ -18,7 +18,7 @@ from signalpost.errors import SignalpostError
 from signalpost.events import ClientEvent, HandshakeRequest, History, KeptValue, Present
 from signalpost.history.keeper import Keeper, KeptHistory
 from signalpost.history.position import read_position
-from signalpost.history.stream import Stream
+from signalpost.history.stream import Stream, Why
 from signalpost.history.streams import SWEEP_SECONDS, Streams
 from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Repeats
@@ -227,14 +227,14 @@ class Memory:
             if recovery.why is not None and (told := gap(stream, recovery.offset, recovery.why, client.encoding)):
                 client.send(told)
             self._hub.feed(client, stream, recovery.offset)
-        self._enter(guest)
+        self._enter(guest, guest.rule)
 
-    def _enter(self, guest: Guest) -> None:
-        config, client = guest.rule.config.presence, guest.client
+    def _enter(self, guest: Guest, rule: SignalRule) -> None:
+        config, client = rule.config.presence, guest.client
         if config is None or client.closing:
             return
         guest.present = client.place
-        self.presence.enter(client.place, guest.user, config, _info(guest))
+        self.presence.enter(client.place, guest.user, config, _info(guest, rule))
         self._tell_whole(client)
 
     def _tell_whole(self, client: Client) -> None:
@@ -242,28 +242,31 @@ class Memory:
         if whole is not None and (told := client.encoding.noticed("presence", whole)):
             client.send(told)
 
-    def renew(self, guest: Guest) -> None:
-        """Remember by the present plan for a client that is connected already, and may be at another place now."""
-        client = guest.client
-        if client.stream is not None and self.streams.find(client.stream.place) is not client.stream:
+    def renew(self, guest: Guest, rule: SignalRule) -> None:
+        """Remember by the present plan for a client that is connected already, and may be at another place now.
+
+        Args:
+            guest: of the client.
+            rule: of its signal from now on.
+        """
+        client, stream = guest.client, guest.client.stream
+        follows = self.streams.find(client.place) if self.keeps else None
+        if stream is not None and stream is not follows:
+            client.end_feeding(gap(stream, stream.top, Why.LOST, client.encoding))
             self._unfollow(client)
-        stream = None if not self.keeps or client.closing else self.streams.stream(client.place)
-        if stream is not client.stream:
-            if client.stream is not None:
-                self._unfollow(client)
-            client.stream = None if stream is None else self.streams.follow(client.place)
+        if client.stream is None and self.keeps and not client.closing:
+            client.stream = self.streams.follow(client.place)
         if guest.session is not None:
             guest.session.place = client.place
-        if guest.present is not None and (guest.rule.config.presence is None or guest.present != client.place):
+        if guest.present is not None and (rule.config.presence is None or guest.present != client.place):
             self.presence.leave(guest.present, guest.user)
             guest.present = None
         if guest.present is None and not client.arriving:
-            self._enter(guest)
+            self._enter(guest, rule)
 
     def _unfollow(self, client: Client) -> None:
         stream, client.stream = client.stream, None
         if stream is not None:
-            client.end_feeding(b"")
             self.streams.unfollow(stream)
 
     def leave(self, guest: Guest) -> None:
@@ -282,21 +285,21 @@ def is_kept(target: Target) -> bool:
     return target.path is not None and target.groups is None and target.client is None
 
 
-def _info(guest: Guest) -> Any:
+def _info(guest: Guest, rule: SignalRule) -> Any:
     """Return what others see of a client; None if that cannot be rendered, or is too large."""
-    if guest.rule.info is None:
+    if rule.info is None:
         return None
     client = guest.client
     try:
-        info = guest.rule.info(guest.arrival_event())
+        info = rule.info(guest.arrival_event())
         size = len(orjson.dumps(info))
     except (SignalpostError, TypeError, ValueError) as error:
-        logger.error("presence.info of %s failed for client %s: %s", guest.rule.owner, client.id, error)  # noqa: TRY400
+        logger.error("presence.info of %s failed for client %s: %s", rule.owner, client.id, error)  # noqa: TRY400
         return None
     if size > LONGEST_INFO:
         logger.warning(
             "presence.info of %s has %d bytes for client %s, and %d are allowed: others do not see it",
-            guest.rule.owner,
+            rule.owner,
             size,
             client.id,
             LONGEST_INFO,

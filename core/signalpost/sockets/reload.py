@@ -50,10 +50,11 @@ class ClientReload:
         for connection in tuple(self._services.connections):
             if not connection.client.closing or connection.client.heeded:
                 self._move(connection)
+        for connection, rule in self._moved:
+            self._services.node.memory.renew(connection.conversation, rule)
         # Only now: a client that is read from again may send to any path at once, so all must have been moved.
         for connection, rule in self._moved:
             connection.conversation.switch_rule(rule, connection)
-            self._services.node.memory.renew(connection.conversation)
         kept = sum(not connection.client.closing for connection, _ in self._moved)
         return ReloadedClients(kept, self._closed)
 
