@@ -54,8 +54,4 @@ def id_of(node: int, number: int) -> int:
         node: 64 random bits of the process that published the value.
         number: counted there.
     """
-    # The high bits of the product of a tuple's hash (xxHash) with an odd constant: its low bits alone repeat.
-    return (hash((node, number)) * _MIXER & _WORD) >> 44
-
-
-_MIXER, _WORD = 0x9E3779B97F4A7C15, 0xFFFFFFFFFFFFFFFF
+    return hash((node, number)) >> 43 & 0xFFFFF  # a tuple's hash is xxHash's, whose high bits are mixed best

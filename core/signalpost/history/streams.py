@@ -19,6 +19,7 @@ SWEEP_SECONDS = 10.0
 SWEPT_AT_ONCE = 1_000
 """Streams that one step of the sweep looks at."""
 
+_new = tuple.__new__
 _REMEMBERED = 4_096  # places of which is remembered that they have no history
 _ROOM = 64  # when the limit is reached, this part of it is freed, so that it is not reached again at once
 
@@ -161,7 +162,7 @@ class Streams:
 
     # Values
 
-    def append(self, stream: Stream, data: bytes, *, is_text: bool, left_out: str | None) -> Position:
+    def append(self, stream: Stream, data: bytes, is_text: bool, left_out: str | None) -> Position:
         """Keep a value, and return its position.
 
         Args:
@@ -172,13 +173,15 @@ class Streams:
         """
         self._number += 1
         found = id_of(self._node, self._number)
-        self.size += stream.append(Entry(data, is_text, left_out, found, self._clock()))
+        # As a named tuple makes itself, without the call of its own: this is done for each value.
+        self.size += stream.append(_new(Entry, (data, is_text, left_out, found, self._clock())))
+        position = _new(Position, (stream.epoch, stream.top, found))
         self._streams.move_to_end(stream.place)
         if self.moved is not None:
             self.moved[stream] = None
         if self.size > self.limit:
             self._make_room()
-        return stream.at
+        return position
 
     def expire(self, stream: Stream) -> None:
         """Remove the entries of a stream that are too old."""

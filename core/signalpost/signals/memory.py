@@ -125,14 +125,15 @@ class Memory:
     def deliver(self, publication: Publication) -> Receipt:
         """Keep a value if its path has a history, and deliver it."""
         target = publication.target
-        stream = self.streams.stream(target.path) if is_kept(target) and target.path is not None else None
+        place = target.path
+        if place is None or target.groups is not None or target.client is not None:
+            return self._hub.deliver(publication)
+        stream = self.streams.stream(place)
         if stream is None or publication.is_raw:
             return self._hub.deliver(publication)
         if publication.position is None:  # else another node gave it one
             left_out = None if target.excluding is None else self._session_of(target.excluding)
-            publication.position = self.streams.append(
-                stream, publication.data, is_text=publication.is_text, left_out=left_out
-            )
+            publication.position = self.streams.append(stream, publication.data, publication.is_text, left_out)
         receipt = self._hub.deliver(publication)
         stream.sent = stream.top
         return receipt
@@ -141,11 +142,10 @@ class Memory:
         client = self._hub.clients.get(client_id)
         return client_id if client is None else client.session
 
-    def at(self, target: Target | None) -> str | None:
+    def at(self, target: Target) -> str | None:
         """Return the position of the value that was just sent to a target; None if it was not kept."""
-        if not self.keeps or target is None or not is_kept(target) or target.path is None:
-            return None
-        stream = self.streams.find(target.path)
+        kept = target.groups is None and target.client is None
+        stream = self.streams.find(target.path) if self.keeps and kept and target.path is not None else None
         return None if stream is None else str(stream.at)
 
     def history(
@@ -278,11 +278,6 @@ class Memory:
         if guest.present is not None:
             self.presence.leave(guest.present, guest.user)
             guest.present = None
-
-
-def is_kept(target: Target) -> bool:
-    """Return whether a target is a path as a whole, or all of it but one client."""
-    return target.path is not None and target.groups is None and target.client is None
 
 
 def _info(guest: Guest, rule: SignalRule) -> Any:
