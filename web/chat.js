@@ -1,16 +1,21 @@
 // The chat: what a person writes goes down the line, what comes up the line goes into the log.
 //
-// The server re-broadcasts the bare text to everyone, the sender included, and names no author. An own message is
-// known again by its place in line: it is shown at once, waits in `pending`, and the first echo with its text
-// settles it. The server keeps each client's order and gives all clients one order, so this is exact; only when
-// somebody else sends the very same text in the same moment may the two trade places, and then they look alike.
+// The server re-broadcasts the bare text, to the sender too, and names no author. An own message is shown at once, and
+// the first echo with its text is taken for its own. The server answers each message as well (ack), behind its echo.
+// Where the path has a history, the ack names the position of the message, so what was a guess is put right: see
+// `place`. Elsewhere it says that no echo is to come any more, and only when somebody else sends the very same text in
+// the same moment may the two trade places, and then they look alike.
+//
+// What is not answered when the line breaks is sent again with the same `once`, by which the server knows it: it arrives
+// exactly once. The server forgets that in time, or when it is another one; then the person is asked.
 
 import { Line } from "./line.js";
 import { Log, asText } from "./log.js";
 
-const ECHO_MS = 5_000; // after this long without an echo, the server is asked whether it has the message
-const FORGET_MS = 30_000; // after this long, the same text is somebody else's
-const MOST_REFS = 200; // messages that an error may still name
+const ANSWER_MS = 5_000; // after this long without an answer, the server is asked whether it has the message
+const ECHO_MS = 30_000; // what is fed from a history may come behind its ack; after this long it is somebody else's
+const ONCE_MS = 290_000; // the server knows a repeat for five minutes (`once`), unless routes.yaml says otherwise
+const MOST_PLACES = 600; // of values that are shown, by position
 const WARN_CHARACTERS = 200; // left before the counter shows
 const MOST_DETAIL = 300; // characters of an error's detail that are shown
 const TOO_BIG = 1009; // the code of a close for a message that is too long (RFC 6455 section 7.4.1)
@@ -25,13 +30,23 @@ const path = new URLSearchParams(location.search).get("path") || chat.dataset.pa
 const log = new Log();
 const line = new Line(path, { onState, onFrame, onClose });
 
-/** Own messages without an echo yet, oldest first: {text, item, delivery, sentAt, answered}. */
+/** Own messages that are not done yet, oldest first: {text, once, item, delivery, size, answered, and
+ *  sentAt, session: when it was sent first, and in which session;
+ *  entry: the value that is taken for its echo; ackedAt: when the server was done with it, 0 before}. */
 let pending = [];
-/** Own messages by the number the server knows them by. */
+/** Own messages by the number by which the server answers them. */
 const byRef = new Map();
+/** Values on the page by their position, of a path with a history: {at, value, item, own}, oldest first. */
+const places = new Map();
+/** Own messages by the position of an echo that is still to come. */
+const awaited = new Map();
 let lastRef = 0;
 let ownPath = path;
+let session = "";
 let welcomed = false;
+let remembers = false; // the path has a history
+let missed = 0; // values that are still to come of what was said while this page was away
+let before = null; // for a newcomer: {at, items}, until it is known whether these were said before it came
 let broken = false;
 
 // ---- Sending ----
@@ -41,51 +56,59 @@ function submit() {
   if (!text) return;
   field.value = "";
   fieldChanged();
-  enqueue({ text, item: log.addOwn(text), delivery: "", sentAt: 0 });
+  enqueue(text);
 }
 
-function enqueue(message) {
+function enqueue(text) {
+  const message = { text, once: randomId(), item: log.addOwn(text), delivery: "", sentAt: 0, ackedAt: 0 };
+  pending = pending.filter((other) => !other.ackedAt || awaitsEcho(other));
   pending.push(message);
   if (!transmit(message)) mark(message, "waiting");
 }
 
 function transmit(message) {
   const ref = lastRef + 1;
-  const json = JSON.stringify({ message: message.text, ref });
+  const json = JSON.stringify({ message: message.text, ref, once: message.once });
   if (!line.send(json)) return false;
   lastRef = ref;
+  byRef.set(ref, message);
   message.size = new TextEncoder().encode(json).length;
   message.answered = false;
-  byRef.set(ref, message);
-  byRef.delete(ref - MOST_REFS);
-  message.sentAt = performance.now();
-  mark(message, "sending");
-  expectEcho(message);
+  message.sentAt ||= performance.now();
+  message.session = session;
+  if (!message.entry) mark(message, "sending");
+  expectAnswer(message, ref);
   return true;
 }
 
-/** A signal need not echo (`[date]` on /messages is answered with the date): do not claim to be sending for ever. That
- *  the server has a message it says itself: what has left the browser may have gone nowhere. */
-function expectEcho(message) {
+/** A handler may take its time: do not claim to be sending for ever. That the server has a message it says itself: what
+ *  has left the browser may have gone nowhere. */
+function expectAnswer(message, ref) {
   setTimeout(() => {
-    if (message.delivery !== "sending") return;
+    if (!byRef.has(ref)) return;
     line.ask(() => {
-      if (message.delivery === "sending") mark(message, message.answered ? "received" : "silent");
+      if (byRef.has(ref) && message.delivery === "sending") mark(message, "working");
     });
-  }, ECHO_MS);
+  }, ANSWER_MS);
 }
 
 function retry(message) {
+  forget(message);
   log.remove(message.item);
-  enqueue({ text: message.text, item: log.addOwn(message.text), delivery: "", sentAt: 0 });
+  enqueue(message.text);
   field.focus(); // the focused button has gone with the old message
 }
 
 function edit(message) {
+  forget(message);
   log.remove(message.item);
   field.value = field.value.trim() ? `${message.text}\n${field.value}` : message.text;
   fieldChanged();
   field.focus();
+}
+
+function forget(message) {
+  pending = pending.filter((other) => other !== message);
 }
 
 function mark(message, delivery, problem) {
@@ -96,9 +119,14 @@ function mark(message, delivery, problem) {
 // ---- Receiving ----
 
 function onFrame(kind, body) {
-  if (kind === "signal" && body?.value !== undefined) received(body.value, body.path);
+  if (kind === "signal" && body?.value !== undefined) received(body.value, body.path, body.at);
+  else if (kind === "ack") acknowledged(body ?? {});
+  else if (kind === "reply" && body?.value !== undefined) replied(body);
   else if (kind === "error") refused(body ?? {});
-  else if (kind === "welcome" && typeof body?.path === "string") onPath(body.path);
+  else if (kind === "gap") missing(body ?? {});
+  else if (kind === "lagged") noteSlow();
+  else if (kind === "presence") present(body ?? {});
+  else if (kind === "welcome" && typeof body?.path === "string") opened(body);
 }
 
 /** The server names the path in its declared spelling. */
@@ -108,28 +136,104 @@ function onPath(path) {
   for (const hint of document.querySelectorAll("[data-only-path]")) hint.hidden = hint.dataset.onlyPath !== path;
 }
 
-function received(value, from) {
-  const text = asText(value);
-  const forgotten = performance.now() - FORGET_MS;
-  const index = pending.findIndex((own) => own.text === text && own.sentAt > forgotten && own.delivery !== "waiting");
-  if (index >= 0) {
-    const [own] = pending.splice(index, 1);
+function received(value, from, at) {
+  const early = at !== undefined && missed > 0;
+  if (early) missed -= 1;
+  const due = awaited.get(at);
+  const own = due ?? pending.find((each) => isEchoOf(each, asText(value), early));
+  const entry = { at, value, item: own?.item, own };
+  if (own) {
+    awaited.delete(at);
+    own.entry = entry;
     log.settle(own.item);
     mark(own, "sent");
-    return;
+    if (own.ackedAt) forget(own);
+  } else {
+    const elsewhere = typeof from === "string" && from !== ownPath;
+    if (!elsewhere) answered();
+    entry.item = log.addOther(value, elsewhere ? from : "");
+    if (early) log.untime(entry.item);
   }
-  const elsewhere = typeof from === "string" && from !== ownPath;
-  if (!elsewhere) answered();
-  log.addOther(value, elsewhere ? from : "");
+  if (at === undefined) return;
+  cameBefore(at, entry.item);
+  places.set(at, entry);
+  if (places.size > MOST_PLACES) places.delete(places.keys().next().value);
 }
 
-/** Something else came instead of an echo, and may well be the answer. */
+/** Whether a value is taken for the echo of an own message. One that is not sent now, since the server may not know it
+ *  again, can only have come before. */
+function isEchoOf(own, text, early) {
+  if (own.entry || own.text !== text || own.delivery === "waiting") return false;
+  return own.ackedAt ? awaitsEcho(own) : early || own.delivery !== "unconfirmed";
+}
+
+function awaitsEcho(own) {
+  return performance.now() - own.ackedAt < ECHO_MS;
+}
+
+/** A newcomer is not told how much it reads of what was said before, if anything; but that ends where its welcome was. */
+function cameBefore(at, item) {
+  if (!before) return;
+  before.items.push(item);
+  if (at === before.at) before.items.forEach((each) => log.untime(each));
+  if (at === before.at || before.items.length > MOST_PLACES) before = null;
+}
+
+/** Something else came while a message was under way, and may well be the answer. */
 function answered() {
-  for (const own of pending) {
-    if (own.delivery === "waiting") continue;
-    own.answered = true;
-    if (own.delivery === "silent") mark(own, "received");
+  for (const own of byRef.values()) own.answered = true;
+}
+
+/** The server is done with a message. */
+function acknowledged({ ref, at, again }) {
+  const own = byRef.get(ref);
+  if (!own) return;
+  byRef.delete(ref);
+  own.ackedAt = performance.now();
+  if (at !== undefined) place(own, at);
+  if (own.entry || at !== undefined) forget(own);
+  else done(own, again);
+}
+
+/** Note that a message was handled, and that none of what came was its echo. */
+function done(own, again) {
+  mark(own, own.answered || again ? "received" : "silent");
+  if (!remembers) forget(own); // all that it has sent has come: an ack overtakes only what is fed from a history
+}
+
+/** Put an own message where the server has it: what was taken for its echo may have been somebody else's. */
+function place(own, at) {
+  if (own.entry?.at === at) return;
+  if (own.entry) vacate(own);
+  mark(own, "sent");
+  const entry = places.get(at);
+  if (!entry) {
+    awaited.set(at, own);
+    return;
   }
+  if (entry.own) vacate(entry.own);
+  log.replace(entry.item, own.item);
+  Object.assign(entry, { item: own.item, own });
+  own.entry = entry;
+}
+
+/** Leave a value to whoever sent it. */
+function vacate(own) {
+  const { entry } = own;
+  entry.item = log.standIn(own.item, entry.value);
+  entry.own = own.entry = undefined;
+  if (!own.ackedAt) mark(own, "sending");
+}
+
+/** A list of actions or a handler has an answer for this message alone. */
+function replied({ ref, value }) {
+  const own = byRef.get(ref);
+  if (own) {
+    byRef.delete(ref);
+    if (!own.entry) mark(own, "received");
+    forget(own);
+  }
+  log.addOther(value);
 }
 
 function refused({ code, detail, ref }) {
@@ -139,8 +243,35 @@ function refused({ code, detail, ref }) {
     log.addNote(text, { bad: true });
     return;
   }
-  pending = pending.filter((other) => other !== message);
+  byRef.delete(ref);
+  forget(message);
   mark(message, "refused", { text, action: "Edit", act: () => edit(message) });
+}
+
+const MISSING = {
+  unknown: "What others wrote meanwhile is not here.", // the path has no history
+  "too-old": "Some of what others wrote meanwhile is not here.",
+  lost: "Some of what others wrote meanwhile may be missing here.",
+};
+
+function missing({ why }) {
+  if (why === "slow") {
+    noteSlow();
+    return;
+  }
+  awaited.clear(); // what they wait for may be in the gap
+  log.addNote(`${broken ? "Connected again. " : ""}${MISSING[why] ?? MISSING.lost}`);
+  broken = false;
+}
+
+function noteSlow() {
+  log.addNote("Some of what others wrote is not here: it came faster than this page could read it.");
+}
+
+function present({ count }) {
+  const here = document.getElementById("here");
+  here.hidden = !Number.isInteger(count);
+  here.textContent = ` · ${count} here`;
 }
 
 // ---- The state of the line ----
@@ -169,17 +300,26 @@ function onState(state) {
   const button = document.getElementById("reconnect");
   if (button === document.activeElement) field.focus();
   button.hidden = name === "connected" || name === "connecting";
-  if (name === "connected") lineOpened();
-  else if (name !== "connecting") lineBroke();
+  if (name !== "connecting" && name !== "connected") lineBroke(name);
 }
 
-function lineOpened() {
+/** The server has welcomed this page, or welcomed it back. */
+function opened(welcome) {
+  onPath(welcome.path);
+  remembers = welcome.at !== undefined;
+  missed = welcome.missed ?? 0;
+  before = remembers && welcome.missed === undefined ? { at: welcome.at, items: [] } : null;
+  if (welcome.recovered) broken = false;
   welcomed = true;
-  if (broken) {
-    log.addNote("Connected again. What others wrote meanwhile is not here.");
-    broken = false;
+  session = welcome.session;
+  const since = performance.now() - ONCE_MS;
+  for (const message of [...pending]) {
+    if (message.ackedAt) continue;
+    const known = message.session && message.session === session && message.sentAt > since;
+    if (message.delivery === "waiting" || known) transmit(message);
+    else if (message.entry) forget(message); // its echo came: that is all that is known
+    else askToRetry(message);
   }
-  for (const message of pending) transmit(message);
 }
 
 function onClose({ code, reason }) {
@@ -201,14 +341,20 @@ function refuseTooLong(reason) {
   for (const own of unread) mark(own, "waiting");
 }
 
-function lineBroke() {
+function lineBroke(name) {
   broken = welcomed;
+  document.getElementById("here").hidden = true;
+  byRef.clear();
   for (const message of pending) {
-    if (message.delivery !== "sending") continue;
-    const text = "The line broke: it may have arrived or not.";
-    mark(message, "unconfirmed", { text, action: "Retry", act: () => retry(message) });
+    if (message.delivery !== "sending" && message.delivery !== "working" && message.delivery !== "unconfirmed") continue;
+    if (name === "closed") askToRetry(message);
+    else if (message.delivery !== "unconfirmed") mark(message, "unconfirmed");
   }
-  pending = pending.filter(({ delivery }) => delivery === "waiting");
+}
+
+function askToRetry(message) {
+  const text = "The line broke: it may have arrived or not.";
+  mark(message, "unconfirmed", { text, action: "Retry", act: () => retry(message) });
 }
 
 // ---- The composer ----
@@ -247,6 +393,11 @@ document.getElementById("empty").addEventListener("click", ({ target }) => {
 /** Half a surrogate pair (a cut emoji) is not text: JSON would carry it, and the server would have to refuse it. */
 function wellFormed(text) {
   return text.toWellFormed?.() ?? text;
+}
+
+/** As `crypto.randomUUID` is, which browsers keep from pages that came without TLS. */
+function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 }
 
 /** Safari lays its on-screen keyboard over the page and pans it; shrinking the app keeps header and composer in view.

@@ -3,9 +3,14 @@
 // Where it leads, the server says (WHEREABOUTS), so that no page knows a port.
 //
 // It speaks the subprotocol signalpost.v1: every frame is a JSON object with one key that says what it is
-// (welcome, signal, error, alive, bye). Keys that it does not know are left alone: more will come.
+// (welcome, signal, gap, ack, reply, error, presence, alive, bye and others). All are handed on: more will come.
+//
+// Who comes back goes on where they were: the line offers the session that its last welcome named, and the position of
+// the last value that it has read. Where a path has no history, or the server cannot say what was missed, a gap is
+// handed on, so that a page need only listen to that.
 
 const PROTOCOL = "signalpost.v1";
+const SESSION = "signalpost.session."; // before a session, beside PROTOCOL: never in the address, which is logged
 
 const LEAST_WAIT_MS = 500;
 const MOST_WAIT_MS = 20_000;
@@ -21,13 +26,18 @@ const QUIET_MS = 15_000; // after this long without a word the server is asked
 const SIGN_MS = 20_000; // for anything to come after that
 const LOOK_MS = 5_000;
 
-// The server meant it: it refused this client by policy (1008), or a handler sent it away (4009).
-const FINAL_CODES = new Set([1008, 4009]);
+// The server meant it: it refused this client by policy (1008), a handler sent it away (4009), or another connection
+// has the session now (4410), and would lose it again if this one came back.
+const FINAL_CODES = new Set([1008, 4009, 4410]);
 
 /** Says what the line is doing: {name, seconds?, reason?}, name being one of
  *  connecting | connected | waiting (seconds until the next try) | offline | closed (reason). */
 export class Line {
   #path;
+  #query;
+  #session = ""; // of the last welcome
+  #at = ""; // the position of what was read last
+  #known = false; // welcomed before
   #url = null; // where it leads; null: the server is to be asked
   #lastUrl = null; // where it led when it was good
   #onState;
@@ -51,9 +61,11 @@ export class Line {
    * @param {string} path of the signal
    * @param {{onState: (state: object) => void, onFrame: (kind: string, body: any) => void,
    *          onClose: (end: {code: number, reason: string}) => void}} listeners
+   * @param {string} query of the address, such as `name=Ada`
    */
-  constructor(path, { onState, onFrame, onClose }) {
+  constructor(path, { onState, onFrame, onClose }, query = "") {
     this.#path = path;
+    this.#query = query;
     this.#onState = onState;
     this.#onFrame = onFrame;
     this.#onClose = onClose;
@@ -78,8 +90,10 @@ export class Line {
     if (attempt !== this.#attempt) return;
     this.#url = url;
     url.pathname = this.#path; // not part of a text: `//elsewhere` from the address bar must not become a host
+    url.search = this.#query;
+    if (this.#at) url.searchParams.set("at", this.#at);
     this.#welcomed = false;
-    const socket = new WebSocket(url, PROTOCOL);
+    const socket = new WebSocket(url, this.#session ? [PROTOCOL, SESSION + this.#session] : [PROTOCOL]);
     this.#socket = socket;
     const patience = setTimeout(() => socket.close(), PATIENCE_MS);
     // Events of a socket that was given up are nobody's business any more.
@@ -129,6 +143,23 @@ export class Line {
         this.#notBefore = performance.now() + this.#leastWait;
       }
       this.#onFrame(kind, body);
+      this.#remember(kind, body ?? {});
+    }
+  }
+
+  /** Keep what the next handshake needs. The position is that of the last value that was read, and of nothing else: an
+   *  ack names one, too, but may overtake values that come before it. */
+  #remember(kind, body) {
+    if ((kind === "signal" || kind === "gap") && typeof body.at === "string") {
+      this.#at = body.at;
+    } else if (kind === "welcome") {
+      const at = typeof body.at === "string" ? body.at : "";
+      // What lies between the old position and this one is still to come, each value with its own, unless nothing does.
+      if (!at || !this.#at || (body.recovered && body.missed === 0)) this.#at = at;
+      this.#session = typeof body.session === "string" ? body.session : "";
+      const lost = this.#known && body.recovered === undefined; // else the server itself says what is missing
+      this.#known = true;
+      if (lost) this.#onFrame("gap", { path: body.path, why: "unknown" });
     }
   }
 

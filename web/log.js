@@ -8,9 +8,10 @@ const DELIVERY = {
   waiting: ["waiting", "It is sent as soon as the line is open."],
   sending: ["sending", ""],
   sent: ["sent", ""],
-  received: ["received", "The server has it, and has sent something else since."],
+  working: ["at work", "The server has it, and is not done with it yet."],
+  received: ["received", "The server has it, and has sent this page no echo of it."],
   silent: ["no echo", "The server has it, and has sent nothing back to this page."],
-  unconfirmed: ["not confirmed", "The line broke before it came back."],
+  unconfirmed: ["not confirmed", "The line broke before the server had answered."],
   refused: ["refused", ""],
 };
 
@@ -58,16 +59,16 @@ export class Log {
   /**
    * Add what came from others.
    * @param {unknown} value text, or any other JSON value
-   * @param {string} via the path it came from, when that is not this page's
+   * @param {string} [via] the path it came from, when that is not this page's
+   * @returns {HTMLElement} its item
    */
-  addOther(value, via) {
-    const text = asText(value);
-    const item = this.#item("Someone", text ?? JSON.stringify(value));
-    if (text === null) item.querySelector(".text").classList.add("data");
+  addOther(value, via = "") {
+    const item = this.#other(value);
     item.querySelector(".via").textContent = via;
     this.#append(item);
     if (!this.#following) this.#countUnseen(this.#unseen + 1);
     this.#countInTitle(this.#unseenInTitle + 1);
+    return item;
   }
 
   /** Add a line about the connection. */
@@ -85,6 +86,30 @@ export class Log {
     item.classList.add("moved");
     this.#list.append(item);
     this.#keepPlace();
+  }
+
+  /** Show that something was sent before this page was connected, nobody knows when. */
+  untime(item) {
+    const time = item.querySelector("time");
+    if (!time || item.matches(".own")) return;
+    const word = document.createElement("span");
+    word.textContent = "earlier";
+    word.title = "It was sent before this page was connected.";
+    time.replaceWith(word);
+  }
+
+  /** Put an own message in the place of another item. */
+  replace(item, own) {
+    item.replaceWith(own);
+    this.#keepPlace();
+  }
+
+  /** Put what came from others beside an own message, whose place it has in the server's order; returns its item. */
+  standIn(own, value) {
+    const item = this.#other(value);
+    own.before(item);
+    this.#keepPlace();
+    return item;
   }
 
   /**
@@ -106,6 +131,13 @@ export class Log {
   remove(item) {
     item.remove();
     this.#empty.hidden = this.#list.childElementCount > 0;
+  }
+
+  #other(value) {
+    const text = asText(value);
+    const item = this.#item("Someone", text ?? JSON.stringify(value));
+    if (text === null) item.querySelector(".text").classList.add("data");
+    return item;
   }
 
   #item(who, text) {

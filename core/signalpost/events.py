@@ -219,6 +219,18 @@ class Shared:
             _settle(future, False)
 
 
+def recollection_of(shared: Shared) -> Recollection:
+    """Return what a server remembers.
+
+    Raises:
+        RuntimeError: no server runs.
+    """
+    memory = shared.services.memory
+    if memory is None:
+        raise RuntimeError("nothing is remembered before a server runs")
+    return memory
+
+
 def _settle(future: "asyncio.Future[bool]", stays: bool) -> None:
     if not future.done():
         future.set_result(stays)
@@ -275,7 +287,7 @@ class PluginView(SharedView):
         Args:
             path: of a signal with ``history``; by default the path of the client whose event this is.
             since: a position: what was sent after it is returned, oldest first.
-            limit: how many values at most; no more than 1,000, and 1 MiB of them, are returned.
+            limit: how many values at most, from 1; no more than 1,000, and 1 MiB of them, are returned.
 
         Raises:
             LookupError: the signal of the path has no history.
@@ -283,7 +295,7 @@ class PluginView(SharedView):
             ValueError: `since` is no position, or what follows it is not known any more.
         """
         found, place = self._asked(path)
-        return self._memory.history(found, since, limit, place)
+        return recollection_of(self.shared).history(found, since, limit, place)
 
     def presence(self, path: str | None = None) -> Sequence[Present]:
         """Return who is on a path.
@@ -295,14 +307,7 @@ class PluginView(SharedView):
             TypeError: no path is given, and the event has no client.
         """
         found, place = self._asked(path)
-        return self._memory.present(found, place)
-
-    @property
-    def _memory(self) -> Recollection:
-        memory = self.shared.services.memory
-        if memory is None:
-            raise RuntimeError("nothing is remembered before a server runs")
-        return memory
+        return recollection_of(self.shared).present(found, place)
 
     def _asked(self, path: str | None) -> tuple[str, Any]:
         client: Client | None = getattr(self, "client", None)

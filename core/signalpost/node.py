@@ -326,7 +326,7 @@ class Node:
             encoding=encoding,
             place=resolved.place,
             ward=resolved.ward,
-            session="" if session is None else session.id,
+            session="" if session is None else session.key,
         )
         if session is not None:
             client.groups = session.groups
@@ -348,12 +348,17 @@ class Node:
             self.generation.plugins.client_connected(client, conversation.context, conversation.request)
         )
 
-    def report_gone(self, conversation: Conversation) -> None:
-        """Report that a client has gone, which the hub knows already."""
+    def report_gone(self, conversation: Conversation, *, sent_away: bool = False) -> None:
+        """Report that a client has gone, which the hub knows already.
+
+        Args:
+            conversation: of the client.
+            sent_away: whether the server ended its connection.
+        """
         client = conversation.client
         if self.observer is not None:
             self.observer.disconnected(client.id, client.path, client.close_code)
-        self.memory.leave(conversation)
+        self.memory.leave(conversation, sent_away=sent_away)
         self.generation.plugins.client_disconnected(client, client.close_code, conversation.context)
 
     def deliver(self, publication: Publication) -> Receipt:

@@ -29,8 +29,8 @@ def test_an_app_is_short_and_only_yaml(app):
     assert "handler" not in str(yaml.safe_load(app.read_text(encoding="utf-8")))
 
 
-def test_the_cookbook_has_eleven_apps():
-    assert len(list(COOKBOOK.glob("*.yaml"))) == 11
+def test_the_cookbook_has_twelve_apps():
+    assert len(list(COOKBOOK.glob("*.yaml"))) == 12
 
 
 async def test_chat_has_rooms_and_nicknames(cook):
@@ -103,15 +103,46 @@ async def test_what_is_posted_is_shouted_from_the_wall(cook):
             assert (await client.post("/shout", json={"text": ""})).status_code == 422
 
 
-async def test_everyone_reads_who_is_here(cook):
-    async with cook("presence") as app, app.connect("/here/Bob") as bob:
-        assert await bob.receive_json() == {"here": ["Bob"]}
-        async with app.connect("/here/Ada") as ada:
-            assert await ada.receive_json() == await bob.receive_json() == {"here": ["Ada", "Bob"]}
-            async with app.connect("/here/Ada") as again:
-                assert await again.receive_json() == await bob.receive_json() == {"here": ["Ada", "Bob"]}
-            assert await bob.receive_json() == {"here": ["Ada", "Bob"]}
-        assert await bob.receive_json() == {"here": ["Bob"]}
+async def test_everyone_reads_who_is_here_and_who_comes_and_goes(cook):
+    v1 = {"subprotocols": ["signalpost.v1"]}
+    async with cook("presence") as app, app.connect("/here?name=Bob", **v1) as bob:
+        me = (await bob.receive_json())["welcome"]["user"]
+        assert (await bob.receive_json())["presence"]["users"] == {me: {"n": 1, "info": {"name": "Bob"}}}
+        await bob.receive()  # that he came, as everybody reads it
+        async with app.connect("/here?name=Ada", **v1) as ada:
+            user = (await ada.receive_json())["welcome"]["user"]
+            assert (await bob.receive_json())["presence"]["joined"] == {user: {"n": 1, "info": {"name": "Ada"}}}
+            there = (await ada.receive_json())["presence"]["users"]
+            assert [each["info"]["name"] for each in there.values()] == ["Bob", "Ada"]
+        assert (await bob.receive_json())["presence"] == {
+            "path": "/here", "version": 3, "count": 1, "joined": {}, "left": [user],
+        }  # fmt: skip
+
+
+async def test_the_feed_is_read_by_those_who_come_later_and_by_those_who_were_away(cook):
+    async with cook("feed") as app, httpx.AsyncClient(base_url=app.url("web")) as client:
+
+        async def post(title):
+            answer = await client.post("/news", json={"title": title})
+            assert answer.status_code == 202
+            return answer.json()["read_by"]
+
+        v1 = {"subprotocols": ["signalpost.v1"]}
+        async with app.connect("/feed", **v1) as ada:
+            assert "welcome" in await ada.receive_json()
+            assert await post("first") == 1
+            read = (await ada.receive_json())["signal"]
+            assert read["value"]["title"] == "first"
+            assert isinstance(read["value"]["at"], float)
+        assert [await post(f"number {number}") for number in range(3)] == [0, 0, 0]
+        async with app.connect(f"/feed?at={read['at']}", **v1) as ada:
+            welcome = (await ada.receive_json())["welcome"]
+            assert (welcome["recovered"], welcome["missed"]) == (True, 3)
+            assert (await ada.receive_json())["signal"]["value"]["title"] == "number 0"
+        async with app.connect("/feed") as bob:
+            titles = [(await bob.receive_json())["title"] for _ in range(4)]
+            assert titles == ["first", "number 0", "number 1", "number 2"]
+        assert (await client.post("/news", json={"title": ""})).status_code == 422
 
 
 async def test_a_cursor_is_seen_by_everyone_until_it_is_gone(cook):

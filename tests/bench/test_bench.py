@@ -42,7 +42,7 @@ def programs(tmp_path_factory):
 def modules(monkeypatch):
     """The benchmark's own modules, by name; they find one another beside themselves, as when fanout.py is run."""
     monkeypatch.syspath_prepend(BENCH)
-    names = ("servers", "harness", "figures", "tables", "fanout", "chart", "soak", "visitors", "reloads")
+    names = ("servers", "harness", "figures", "tables", "fanout", "chart", "soak", "visitors", "reloads", "history")
     return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
@@ -356,6 +356,48 @@ def test_what_grows_over_many_reloads_is_found(modules):
     assert reloads._growth(half, replace(half, memory_mib=51.0, objects=2_000)) == []
     worse = replace(half, memory_mib=53.0, files=21, modules=301, finders=6, apps=3, tasks=4)
     assert len(reloads._growth(half, worse)) == 6
+
+
+@pytest.mark.slow
+def test_a_storm_loses_nothing_where_there_is_a_history_and_is_told_what_is_lost_where_there_is_none(
+    modules, monkeypatch
+):
+    history, anywhere = modules.history, modules.harness.Cores(None, None)
+    for seconds in ("BEFORE_SECONDS", "AWAY_SECONDS", "AFTER_SECONDS"):
+        monkeypatch.setattr(history, seconds, 0.3)
+    made = history.storm(anywhere, rooms=2, each=3, rate=40.0, rounds=1)
+    (kept,), (without,) = made.raw["with"], made.raw["without"]
+    assert made.wrong == []
+    assert (kept["missing"], kept["doubled"], without["doubled"]) == (0, 0, 0)
+    assert kept["missed"] > 0
+    assert without["missing"] > 0
+    assert "values missing" in history.table(made.lines)
+
+
+@pytest.mark.slow
+async def test_kept_values_are_counted_and_deliveries_timed_of_every_kind(modules, monkeypatch):
+    history = modules.history
+    monkeypatch.setattr(history, "BATCH", 10)
+    found = await history.timed_calls(calls=20, rounds=2)
+    assert {name: len(values) for name, values in found.items()} == {
+        history.NOWHERE: 2,
+        history.ELSEWHERE: 2,
+        history.HERE: 2,
+    }
+    assert (await history.filled(entries=30, paths=3))["entries"] == 30
+
+
+def test_a_value_that_a_client_of_the_storm_misses_or_reads_twice_is_found(modules):
+    crowd = modules.history.Crowd(port=0, rooms=1, each=1)
+    (guest,) = crowd.guests
+    guest.accepted, guest.position, guest.expected = True, "abcdef:3:zzzz", 3
+    for number in (3, 5, 5, 6):
+        text = b'{"signal":{"path":"/rooms/0","at":"abcdef:%d:zzzz","value":"%d@1 x"}}' % (number + 1, number)
+        crowd._read(guest, b"\x81" + bytes([len(text)]) + text)
+    crowd.published[0] = 9
+    assert (crowd.missing, crowd.doubled, crowd._behind(guest)) == (1, 1, 2)
+    assert guest.position == "abcdef:7:zzzz"
+    crowd.close()
 
 
 async def test_a_message_that_a_visitor_misses_is_found(modules):

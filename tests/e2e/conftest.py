@@ -42,7 +42,9 @@ signals:
   - path: /
     schema: {{type: object, required: [message], properties: {{message: {{type: string, maxLength: 4096}}}}}}
   - {{path: /silent, rebroadcast: none}}
+  - {{path: /kept, rebroadcast: path, history: {{keep: 5, replay: 3}}, presence: true}}
   - {{path: /date, do: [{{reply: {{value: it is noon}}}}]}}
+  - {{path: /slow, do: [{{wait: 3s}}]}}
 """
 
 
@@ -136,6 +138,8 @@ class Forward:
         self.port = self._server.getsockname()[1]
         self._passing = threading.Event()
         self._passing.set()
+        self._answering = threading.Event()
+        self._answering.set()
         self._sockets: list[socket.socket] = [self._server]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -143,13 +147,25 @@ class Forward:
         """Pass nothing on any more, and say so to nobody."""
         self._passing.clear()
 
+    def mute(self) -> None:
+        """Keep back what comes from the server; it gets everything."""
+        self._answering.clear()
+
+    def unmute(self) -> None:
+        """Pass on what was kept back."""
+        self._answering.set()
+
+    def cut(self) -> None:
+        """End the connections that there are; what was kept back is lost."""
+        broken, self._sockets = self._sockets[1:], self._sockets[:1]
+        _end(broken)
+        self._answering.set()
+
     def close(self) -> None:
         """End all connections."""
         self._passing.set()
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        self._answering.set()
+        _end(self._sockets)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -158,15 +174,23 @@ class Forward:
                 self._sockets.append(client)
                 server = socket.create_connection(("127.0.0.1", self._target))
                 self._sockets.append(server)
-                for ends in ((client, server), (server, client)):
+                for ends in ((client, server, self._passing), (server, client, self._answering)):
                     threading.Thread(target=self._pass, args=ends, daemon=True).start()
 
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+    def _pass(self, source: socket.socket, target: socket.socket, going: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
                 self._passing.wait()
+                going.wait()
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
+
+
+def _end(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
 
 
 class StarterApp(App):

@@ -1,11 +1,14 @@
 """The chat page in a real browser before a real server."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Error, Locator, Page, expect
+from websockets import Subprotocol
+from websockets.sync.client import connect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -200,11 +203,21 @@ def test_a_message_lost_with_the_connection_says_so_and_can_be_sent_again(app: A
 def test_a_message_that_its_path_does_not_echo_is_not_sending_for_ever(app: Any, open_page: OpenPage):
     page = open_page(f"{app.url}/?path=/silent")
     expect(page.locator("#path")).to_have_text("/silent")
-    page.clock.install()
 
     say(page, "anyone?")
+
+    expect(delivery(own(page))).to_have_text(["no echo"])
+
+
+@pytest.mark.slow
+def test_a_message_that_takes_its_handler_long_is_said_to_be_at_work(app: Any, open_page: OpenPage):
+    page = open_page(f"{app.url}/?path=/slow")
+    page.clock.install()
+
+    say(page, "take your time")
     expect(delivery(own(page))).to_have_text(["sending"])
     page.clock.fast_forward(6_000)
+    expect(delivery(own(page))).to_have_text(["at work"])
 
     expect(delivery(own(page))).to_have_text(["no echo"])
 
@@ -390,6 +403,178 @@ def test_a_page_behind_a_plain_forward_has_its_socket_there_too(
         expect(delivery(own(page))).to_have_text(["sent"])
 
 
+# What is remembered
+
+MISSED = "Connected again. Some of what others wrote meanwhile is not here."
+
+
+def away(app: Any, path: str) -> str:
+    """Return a page's address by a name that the machine needs a network for, so that the page can be offline."""
+    return f"{app.url.replace('127.0.0.1', 'signalpost.test')}/?path={path}"
+
+
+def test_a_page_that_was_away_shows_what_it_has_missed_and_says_nothing_of_it(app: Any, open_page: OpenPage):
+    ann, bob = open_page(away(app, "/kept")), open_page(f"{app.url}/?path=/kept")
+    say(ann, "before")
+    expect(texts(others(bob))).to_have_text(["before"])
+
+    ann.context.set_offline(True)
+    expect(ann.locator("#state")).to_have_text("Offline")
+    say(bob, "first")
+    say(bob, "second")
+    expect(delivery(own(bob))).to_have_text(["sent", "sent"])
+    ann.context.set_offline(False)
+
+    expect(texts(others(ann))).to_have_text(["first", "second"])
+    expect(others(ann).get_by_text("earlier")).to_have_count(2)
+    expect(ann.locator(".note")).to_have_count(0)
+    say(bob, "third")
+    expect(texts(others(ann))).to_have_text(["first", "second", "third"])
+    expect(others(ann).get_by_text("earlier")).to_have_count(2)
+
+
+@pytest.mark.slow
+def test_a_page_that_has_missed_more_than_is_kept_says_so_where_it_is_missing(app: Any, open_page: OpenPage):
+    ann, bob = open_page(away(app, "/kept")), open_page(f"{app.url}/?path=/kept")
+    say(bob, "before")
+    expect(texts(others(ann))).to_have_text(["before"])
+
+    ann.context.set_offline(True)
+    expect(ann.locator("#state")).to_have_text("Offline")
+    for number in range(7):
+        say(bob, f"number {number}")
+    expect(delivery(own(bob))).to_have_text(["sent"] * 8)
+    ann.context.set_offline(False)
+
+    shown = ann.locator(".message .text, .note")
+    expect(shown).to_have_text(["before", MISSED, "number 4", "number 5", "number 6"])
+
+
+@pytest.mark.slow
+def test_a_page_of_a_path_without_a_history_says_that_what_others_wrote_is_not_there(app: Any, open_page: OpenPage):
+    ann, bob = open_page(away(app, "/")), open_page(app.url)
+
+    ann.context.set_offline(True)
+    expect(ann.locator("#state")).to_have_text("Offline")
+    say(bob, "not for her")
+    expect(delivery(own(bob))).to_have_text(["sent"])
+    ann.context.set_offline(False)
+
+    expect(ann.locator(".note")).to_have_text(["Connected again. What others wrote meanwhile is not here."])
+    expect(others(ann)).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_who_comes_newly_reads_what_was_said_before_and_how_many_are_there(app: Any, open_page: OpenPage):
+    ann = open_page(f"{app.url}/?path=/kept")
+    for number in range(4):
+        say(ann, f"number {number}")
+    expect(delivery(own(ann))).to_have_text(["sent"] * 4)
+
+    bob = open_page(f"{app.url}/?path=/kept")
+
+    expect(texts(others(bob))).to_have_text(["number 1", "number 2", "number 3"])
+    expect(others(bob).get_by_text("earlier")).to_have_count(3)
+    for page in (ann, bob):
+        expect(page.locator(".plate")).to_contain_text("/kept · 2 here")
+    say(ann, "live")
+    expect(texts(others(bob)).last).to_have_text("live")
+    say(bob, "to one who was there from the beginning")
+    expect(others(ann)).to_have_count(1)
+    expect(others(bob).get_by_text("earlier")).to_have_count(3)
+    expect(others(ann).get_by_text("earlier")).to_have_count(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "told"), [("/kept", "sent"), ("/", "received")])
+def test_a_message_that_was_under_way_when_the_line_broke_arrives_once(
+    one_port_app: Any, open_page: OpenPage, forward: Callable[[str], Any], path: str, told: str
+):
+    passed_on = forward(one_port_app.url)
+    ann, bob = (
+        open_page(f"http://127.0.0.1:{passed_on.port}/?path={path}"),
+        open_page(f"{one_port_app.url}/?path={path}"),
+    )
+    say(ann, "before")
+    expect(delivery(own(ann))).to_have_text(["sent"])
+
+    passed_on.mute()
+    say(ann, "into the dark")
+    expect(texts(others(bob))).to_have_text(["before", "into the dark"])
+    expect(delivery(own(ann))).to_have_text(["sent", "sending"])
+    passed_on.cut()
+
+    expect(delivery(own(ann))).to_have_text(["sent", told])
+    say(ann, "after")
+    expect(texts(others(bob))).to_have_text(["before", "into the dark", "after"])
+    expect(texts(own(ann))).to_have_text(["before", "into the dark", "after"])
+    expect(others(ann)).to_have_count(0)
+    expect(ann.locator(".problem")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_a_message_that_did_not_arrive_when_the_line_broke_is_sent_again_by_itself(
+    one_port_app: Any, open_page: OpenPage, forward: Callable[[str], Any]
+):
+    passed_on = forward(one_port_app.url)
+    ann, bob = open_page(f"http://127.0.0.1:{passed_on.port}"), open_page(one_port_app.url)
+
+    one_port_app.freeze()
+    say(ann, "into the dark")
+    expect(delivery(own(ann))).to_have_text(["sending"])
+    passed_on.cut()
+    one_port_app.thaw()
+
+    expect(texts(others(bob))).to_have_text(["into the dark"])
+    expect(delivery(own(ann))).to_have_text([re.compile("^(sent|received)$")])
+    say(ann, "after")
+    expect(texts(others(bob))).to_have_text(["into the dark", "after"])
+
+
+@pytest.mark.slow
+def test_of_two_messages_with_one_text_the_page_knows_its_own_by_its_position(
+    one_port_app: Any, open_page: OpenPage, forward: Callable[[str], Any]
+):
+    passed_on = forward(one_port_app.url)
+    ann, bob = open_page(f"http://127.0.0.1:{passed_on.port}/?path=/kept"), open_page(f"{one_port_app.url}/?path=/kept")
+
+    passed_on.mute()
+    for page in (bob, ann):
+        say(page, "twin")
+        expect(bob.locator(".message")).to_have_count(1 if page is bob else 2)
+    say(bob, "the end")
+    expect(delivery(own(bob))).to_have_text(["sent", "sent"])
+    passed_on.unmute()
+
+    expect(texts(ann.locator(".message"))).to_have_text(["twin", "twin", "the end"])
+    expect(delivery(own(ann))).to_have_text(["sent"])
+    expect(ann.locator(".message").nth(1)).to_have_class(re.compile(r"\bown\b"))
+
+
+@pytest.mark.slow
+def test_a_page_whose_session_is_taken_over_stays_away(app: Any, open_page: OpenPage, browser: Any):
+    context = browser.new_context()
+    page = context.new_page()
+    addresses, sessions = [], []
+
+    def note(opened: Any) -> None:
+        addresses.append(opened.url)
+        opened.on("framereceived", lambda text: sessions.extend(re.findall(r'"session":"([^"]+)"', text)))
+
+    page.on("websocket", note)
+    page.goto(app.url)
+    expect(page.locator("#state")).to_have_text("Connected")
+    offered = [Subprotocol("signalpost.v1"), Subprotocol(f"signalpost.session.{sessions[0]}")]
+    with connect(f"{app.signals_url}/", subprotocols=offered, proxy=None):
+        expect(page.locator("#state")).to_have_text("Closed: this session is connected elsewhere")
+        page.get_by_role("button", name="Try now").click()
+        expect(page.locator("#state")).to_have_text("Connected")
+
+    assert [sessions[0]] * 2 == sessions
+    assert addresses == [f"{app.signals_url}/"] * 2
+    context.close()
+
+
 # What is known of the line
 
 
@@ -441,12 +626,10 @@ def test_a_page_on_a_quiet_line_stays_connected(app: Any, open_page: OpenPage):
 @pytest.mark.slow
 def test_an_answer_that_is_no_echo_is_enough_to_know_that_all_is_well(app: Any, open_page: OpenPage):
     page = open_page(f"{app.url}/?path=/date")
-    page.clock.install()
 
     say(page, "[date]")
-    expect(texts(others(page))).to_have_text(["it is noon"])
-    page.clock.fast_forward(6_000)
 
+    expect(texts(others(page))).to_have_text(["it is noon"])
     expect(delivery(own(page))).to_have_text(["received"])
 
 

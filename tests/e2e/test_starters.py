@@ -136,9 +136,54 @@ def test_names_come_and_go_as_people_do(starter: Any, open_page: OpenPage):
     for page in (ada, bob):
         expect(page.locator("#count")).to_have_text("2 are here")
         expect(page.locator(".person .name")).to_have_text(["Ada", "Bob"])
+    bob.reload()
+    expect(bob.locator("#count")).to_have_text("2 are here")
+    eve = open_page(f"{app.url}/?name=Ada")  # another with her name
+    expect(eve.locator(".person .name")).to_have_text(["Ada", "Bob"])
     bob.close()
 
     expect(ada.locator(".person .name")).to_have_text(["Ada"])
+
+
+@pytest.mark.slow
+def test_the_feed_is_read_by_those_who_come_later_and_by_those_who_were_away(starter: Any, open_page: OpenPage):
+    app = starter("feed")
+    file = app.folder / "routes.yaml"
+    local = "address: 127.0.0.1"
+    file.write_text(file.read_text().replace(local, f"{local}, hosts: [signalpost.test]"))
+    app.kill()
+    app.start()
+    page = open_page(app.url.replace("127.0.0.1", "signalpost.test"))
+    expect(page.locator("#empty")).to_be_visible()
+    say(page, "<b>First</b>")
+    expect(page.locator(".item .what")).to_have_text(["<b>First</b>"])
+    expect(page.locator("#empty")).to_be_hidden()
+
+    page.context.set_offline(True)
+    expect(page.locator("#state")).to_have_text("Offline")
+    assert post(f"{app.url}/news", {"title": "Second"}) == 202
+    assert post(f"{app.url}/news", {"title": "Third"}) == 202
+    page.context.set_offline(False)
+
+    for each in (page, open_page(app.url)):
+        expect(each.locator(".item .what")).to_have_text(["Third", "Second", "<b>First</b>"])
+        expect(each.locator(".missing")).to_have_count(0)
+
+
+@pytest.mark.slow
+def test_the_feed_says_where_something_may_be_missing_and_repeats_nothing(starter: Any, open_page: OpenPage):
+    app = starter("feed")
+    page = open_page(app.url)
+    say(page, "First")
+    expect(page.locator(".item")).to_have_count(1)
+
+    app.kill()
+    app.start()
+    page.get_by_role("button", name="Try now").click()
+    expect(page.locator("#state")).to_have_text("Connected")
+    say(page, "Second")
+
+    expect(page.locator(".what, .missing")).to_have_text(["Second", "Something may be missing here.", "First"])
 
 
 @pytest.mark.slow

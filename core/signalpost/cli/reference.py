@@ -28,6 +28,8 @@ def reference() -> str:
         parts.append(f"## {name}\n\n{section.get('description', '')}{required}\n\n")
         rows = list(_rows(name, section, root, required=name in root.get("required", ())))
         parts.append(_TABLE + "\n".join(rows) + "\n\n")
+        if name == "history":
+            parts.append(_guide("history") + "\n")
     parts += [_actions(root), _guide("templates"), "\n", *_cookbook(COOKBOOK)]
     return "".join(parts).rstrip() + "\n"
 

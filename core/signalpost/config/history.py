@@ -50,7 +50,8 @@ def read_history(signal: Section) -> HistoryConfig | None:
     if not acts and goes in _KEPT_NOWHERE:
         signal.problem(
             "history",
-            f"{_KEPT_NOWHERE[goes]}, and history keeps what is sent to a path; say rebroadcast: path",
+            f"{_KEPT_NOWHERE[goes]}, and history keeps what is sent to a path; say rebroadcast: path (or none, if only "
+            "the app sends here)",
             of_key=True,
         )
     return config

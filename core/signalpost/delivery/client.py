@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
 from signalpost.delivery.codec import PLAIN, Encoding
-from signalpost.delivery.feed import FedOutbox, Reader, offset_before
+from signalpost.delivery.feed import FedOutbox, Reader, reached
 from signalpost.delivery.outbox import Fate, Outbox, WholeOutbox, open_outbox
 from signalpost.delivery.target import ClientId
 from signalpost.delivery.transport import Buffer, Transport
@@ -384,11 +384,12 @@ class Client:
         outbox.append(data, path)
         return _QUEUED
 
-    def _open_outbox(self, reached: int | None = None) -> Outbox:
-        """Create an outbox by the client's policy; `reached` is the offset of the last kept value that it was sent."""
+    def _open_outbox(self, offset: int | None = None) -> Outbox:
+        """Create an outbox by the client's policy; `offset` is that of the last kept value that the client was sent."""
         if self.policy is not _CATCH_UP or self.stream is None:
             return open_outbox(self.policy, self.encoding.codec.lagged)
-        offset = self.stream.sent if reached is None else reached
+        if offset is None:
+            offset = self.stream.sent
         reader = Reader(self.stream, offset, self.encoding, self.session)
         return FedOutbox(reader, self._open_rest(), behind=False)
 
@@ -442,7 +443,7 @@ class Client:
         while sent >= len(frames[index]):
             sent -= len(frames[index])
             index += 1
-        outbox = self._outbox = self._open_outbox(offset_before(paths[index::-1]))
+        outbox = self._outbox = self._open_outbox(reached(paths, index))
         for behind in range(index + 1, len(frames)):
             outbox.append(frames[behind], paths[behind] if paths else None)
         self._give(memoryview(frames[index])[sent:], 0)

@@ -6,11 +6,12 @@ nothing is left to read, the client receives values as all others do.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from signalpost.delivery.codec import Encoding
 from signalpost.delivery.outbox import CHUNK, Fate, Outbox
 from signalpost.delivery.publication import KeptPublication, Slot
+from signalpost.history.position import Position
 from signalpost.history.stream import Stream, Why
 from signalpost.paths import path_of
 
@@ -49,8 +50,9 @@ class Reader:
         chunk: list[bytes] = []
         size = 0
         if self._epoch != stream.epoch or self.offset < stream.first - 1:
-            chunk.append(gap(stream, stream.first - 1, Why.SLOW if self._epoch == stream.epoch else Why.LOST, encoding))
+            why = Why.SLOW if self._epoch == stream.epoch else Why.LOST
             self.offset, self._epoch = stream.first - 1, stream.epoch
+            chunk.append(gap(path, stream.position(self.offset), why, encoding))
         for offset, entry in stream.after(self.offset):
             if entry.left_out != session:
                 data = encoding.encode(KeptPublication(entry, stream.position(offset), path))
@@ -64,10 +66,17 @@ class Reader:
         return b"".join(chunk)
 
 
-def gap(stream: Stream, offset: int, why: Why, encoding: Encoding) -> bytes:
-    """Encode that values before an offset cannot be had; empty if this kind of client is not told."""
-    body = {"path": path_of(stream.place), "at": str(stream.position(offset)), "why": why.value}
-    return encoding.codec.notice("gap", body)
+def gap(path: str | None, at: Position | None, why: Why, encoding: Encoding) -> bytes:
+    """Encode that values cannot be had; empty if this kind of client is not told.
+
+    Args:
+        path: that they were sent to.
+        at: where the client goes on; None if nothing is kept of the path any more.
+        why: they cannot be had.
+        encoding: of the client.
+    """
+    place = None if at is None else str(at)
+    return encoding.noticed("gap", {"path": path, "at": place, "why": why.value})
 
 
 class FedOutbox:
@@ -164,9 +173,22 @@ class FedOutbox:
         return b"".join(chunk), size - len(chunk[0])
 
 
-def offset_before(paths: Iterable[str | None]) -> int | None:
-    """Return the offset of the first kept value among frames, newest first; None if there is none."""
-    return next((offset for path in paths if (offset := _offset_in(path)) is not None), None)
+def reached(paths: Sequence[str | None], index: int) -> int | None:
+    """Return the offset of the last kept value that a client was sent.
+
+    Args:
+        paths: of frames that were to be written, in order; empty if they are not known.
+        index: of the frame that was written in part.
+
+    Returns:
+        None if none of the frames is a kept value: all that were sent have been written before.
+    """
+    offsets = [_offset_in(path) for path in paths]
+    for offset in reversed(offsets[: index + 1]):
+        if offset is not None:
+            return offset
+    following = next((offset for offset in offsets[index + 1 :] if offset is not None), None)
+    return None if following is None else following - 1
 
 
 def _offset_in(path: str | None) -> int | None:

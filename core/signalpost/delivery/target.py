@@ -51,6 +51,7 @@ class Target:
         groups: clients of any of these groups; an empty set is nobody.
         client: the client of this id.
         excluding: the id of a client that receives nothing.
+        left_out: the session of that client, which reads nothing of it later, either.
         refusing: wards whose clients receive nothing (`signalpost.signals.elsewhere`), unless they are at `home`.
         home: the sender's place, where a message always arrives.
     """
@@ -61,6 +62,7 @@ class Target:
     excluding: ClientId | None = None
     refusing: frozenset[str] = frozenset()
     home: Place | None = None
+    left_out: str | None = None
 
 
 EVERYONE = Target()

@@ -45,6 +45,7 @@ class Streams:
         "_node",
         "_number",
         "_streams",
+        "_stuck",
         "_swept",
         "gone",
         "limit",
@@ -63,6 +64,7 @@ class Streams:
         self._streams: OrderedDict[Place, Stream] = OrderedDict()  # the one that was used longest ago first
         self._swept: Iterator[Stream] = iter(())
         self._generation = 0
+        self._stuck = False  # what is known of paths with clients alone is more than the limit
         self._config_of: Callable[[Place], HistoryConfig | None]
 
     def __len__(self) -> int:
@@ -89,6 +91,7 @@ class Streams:
         self._config_of = lru_cache(_REMEMBERED)(config_of)
         self._generation += 1
         self.limit = limit
+        self._stuck = False
         self._make_room()
 
     # Streams
@@ -118,6 +121,7 @@ class Streams:
         """Note that a client that followed the stream has gone."""
         stream.readers -= 1
         stream.used_at = self._clock()
+        self._stuck = False
 
     def _opened(self, place: Place) -> Stream | None:
         config = self._config_of(place)
@@ -126,7 +130,7 @@ class Streams:
         stream = Stream(place, config)
         stream.used_at = self._clock()
         self._add(stream)
-        self._make_room()
+        self._make_room(stream)
         return stream
 
     def _add(self, stream: Stream) -> None:
@@ -180,7 +184,7 @@ class Streams:
         if self.moved is not None:
             self.moved[stream] = None
         if self.size > self.limit:
-            self._make_room()
+            self._make_room(stream)
         return position
 
     def expire(self, stream: Stream) -> None:
@@ -190,6 +194,8 @@ class Streams:
     def restore(self, streams: Iterable[Stream]) -> None:
         """Continue streams that were written to a file, the one that was used longest ago first."""
         for stream in streams:
+            stream.trim()
+            stream.expire(self._clock())
             self._add(stream)
         self._make_room()
 
@@ -210,25 +216,36 @@ class Streams:
             if not stream.readers and not len(stream) and now - stream.used_at > rests:
                 self._remove(stream)
 
-    def _make_room(self) -> None:
+    def _make_room(self, current: Stream | None = None) -> None:
         """Reduce the size to the limit, and a little more.
 
         First go the values of paths without clients, then what is known of them, then the oldest values of the largest
         paths.
+
+        Args:
+            current: a stream that is in use, and is not removed as a whole.
         """
         if self.size <= self.limit:
             return
         most = self.limit - self.limit // _ROOM
+        if self._stuck and current is not None:
+            self._empty(current, most)
+            return
         for stream in self._unread():
-            while self.size > most and len(stream):
-                self._resize(stream, stream.remove_oldest())
+            self._empty(stream, most)
             if self.size <= most:
                 return
         for stream in self._unread():
-            self._remove(stream)
+            if stream is not current:
+                self._remove(stream)
             if self.size <= most:
                 return
         self._level(most)
+        self._stuck = self.size > most
+
+    def _empty(self, stream: Stream, most: int) -> None:
+        while self.size > most and len(stream):
+            self._resize(stream, stream.remove_oldest())
 
     def _unread(self) -> Iterator[Stream]:
         """Yield the streams of paths without clients, the one that was used longest ago first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from signalpost.events import Broadcast, Jobs, Shared, SharedView
+from signalpost.events import Broadcast, History, Jobs, Present, Shared, SharedView, recollection_of
 from signalpost.foreign import Code, Seat, original
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +50,14 @@ class PluginContext(SharedView):
         if jobs is None:
             raise RuntimeError("there are no jobs here: they run while a server does")
         return jobs
+
+    def history(self, path: str, *, since: str | None = None, limit: int = 100) -> History:
+        """Return kept values of a path; see `signalpost.events.PluginView.history`."""
+        return recollection_of(self.shared).history(path, since, limit)
+
+    def presence(self, path: str) -> Sequence[Present]:
+        """Return who is on a path; see `signalpost.events.PluginView.presence`."""
+        return recollection_of(self.shared).present(path)
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
         """Run a coroutine in the background until it ends or the server stops.

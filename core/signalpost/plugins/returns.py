@@ -1,6 +1,7 @@
 """Logs once that the result of a handler, an action or a hook is dropped.
 
-Only the results of route handlers are used, and those of hooks that return something.
+The results of route handlers are used, those of signal handlers, which answer a message with ``ref``, and those of
+hooks that return something.
 """
 
 import inspect
@@ -21,7 +22,7 @@ _UNTOLD = "__signalpost_untold__"
 
 _OF_SIGNALS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
 _OF_JOBS = "event.broadcast(…) sends it to clients, event.state keeps it"
-_INSTEAD = {HandlerKind.SIGNAL: _OF_SIGNALS, HandlerKind.TIMER: _OF_JOBS, HandlerKind.SCHEDULE: _OF_JOBS}
+_INSTEAD = {HandlerKind.TIMER: _OF_JOBS, HandlerKind.SCHEDULE: _OF_JOBS}
 Made = TypeVar("Made", Handler, Action)
 
 _OF_HOOKS = {
@@ -32,10 +33,10 @@ _OF_HOOKS = {
 
 
 def with_told_returns(made: Made) -> Made:
-    """Return a handler or action whose first returned value is logged as dropped; a route's handler is unchanged."""
+    """Return a handler or action whose first returned value is logged as dropped, if results of its kind are."""
     if isinstance(made, Action):
         what, kind, instead = f'action "{made.name}"', "an action", _OF_SIGNALS
-    elif made.kind is HandlerKind.ROUTE:
+    elif made.kind in (HandlerKind.ROUTE, HandlerKind.SIGNAL):
         return made
     else:
         what, kind, instead = f'handler "{made.name}"', f"the handler of a {made.kind}", _INSTEAD[made.kind]

@@ -13,7 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orjson import Fragment
+
 from signalpost.delivery.client import Client
+from signalpost.delivery.publication import json_of
 from signalpost.errors import ClientError
 from signalpost.signals.sessions import Session
 from signalpost.units import MEBIBYTE
@@ -29,6 +32,7 @@ MOST_KNOWN_BYTES = 32 * MEBIBYTE
 SHARE = 10
 """One session has at most this part of both: no client alone can make others' messages forgotten."""
 
+_LOOK = 60.0  # seconds until a message under way may be forgotten
 _RECORD = 300  # bytes that a message counts for besides its answer
 
 
@@ -57,11 +61,12 @@ class Answer:
 
     Args:
         client: that sent it.
-        ref: its own mark; None if it wants no answer.
+        ref: its own mark; None if it wants no answer, and is only known again.
         repeat: by which it is known again; None if it has no ``once``.
 
     Attributes:
         done: whether it was given.
+        wanted: whether the client is told; else it reads replies and errors as without an answer.
     """
 
     __slots__ = ("_client", "_ref", "_repeat", "_repeats", "done")
@@ -75,6 +80,11 @@ class Answer:
         self._repeat = repeat
         self.done = False
 
+    @property
+    def wanted(self) -> bool:
+        """See above."""
+        return self._ref is not None
+
     def acknowledge(self, at: str | None = None) -> None:
         """Say that the message is done, unless it is answered already; `at` is its position if it was kept."""
         self._settle("ack", {} if at is None else {"at": at})
@@ -83,9 +93,10 @@ class Answer:
         """Answer with a value, and return the bytes of the frame.
 
         Raises:
-            TypeError: it is not JSON.
+            TypeError: it is not JSON; then there is no answer yet.
         """
-        return self._settle("reply", {"value": value})
+        data = json_of(value)
+        return self._settle("reply", {"value": Fragment(data)}, len(data))
 
     def fail(self, error: ClientError) -> None:
         """Say that the message failed while it was handled."""
@@ -106,18 +117,19 @@ class Answer:
         self.done = True
         if self._ref is None:
             return 0
-        frame = self._client.encoding.codec.notice(kind, {"ref": self._ref, **body})
+        said = {**body, "ref": self._ref} if kind == "error" else {"ref": self._ref, **body}
+        frame = self._client.encoding.noticed(kind, said)
         self._client.send(frame)
         return len(frame)
 
-    def _settle(self, kind: str, body: Mapping[str, Any]) -> int:
+    def _settle(self, kind: str, body: Mapping[str, Any], size: int = 0) -> int:
         if self.done:
             return 0
-        size = self.give(kind, body)
+        written = self.give(kind, body)
         repeat, self._repeat = self._repeat, None
         if repeat is not None and self._repeats is not None:
             self._repeats.settle(repeat, kind, body, size)
-        return size
+        return written
 
     def _forget(self, error: ClientError) -> None:
         repeat, self._repeat = self._repeat, None
@@ -171,7 +183,7 @@ class Repeats:
         if known is not None:
             self.forget(known)
         repeat = self._known[key] = Repeat(session, key, now + seconds)
-        session.repeats += 1
+        session.repeats[once] = repeat
         self._grow(repeat, repeat.size)
         self._make_room(session, now)
         return Answer(client, ref, self, repeat)
@@ -191,7 +203,7 @@ class Repeats:
         """Know a message no longer."""
         if self._known.get(repeat.key) is repeat:
             del self._known[repeat.key]
-            repeat.session.repeats -= 1
+            del repeat.session.repeats[repeat.key[1]]
             self._grow(repeat, -repeat.size)
 
     def _grow(self, repeat: Repeat, change: int) -> None:
@@ -201,9 +213,13 @@ class Repeats:
     def _make_room(self, session: Session, now: float) -> None:
         """Forget what is over, the oldest of a session that has too many, and then the oldest of all."""
         while self._known and (oldest := next(iter(self._known.values()))).until <= now:
-            self.forget(oldest)
-        while session.repeats > MOST_KNOWN // SHARE or session.repeats_size > MOST_KNOWN_BYTES // SHARE:
-            self.forget(next(each for each in self._known.values() if each.session is session))
+            if oldest.outcome is None:  # it is under way: a repeat would be done as well
+                oldest.until = now + _LOOK
+                self._known.move_to_end(oldest.key)
+            else:
+                self.forget(oldest)
+        while len(session.repeats) > MOST_KNOWN // SHARE or session.repeats_size > MOST_KNOWN_BYTES // SHARE:
+            self.forget(next(iter(session.repeats.values())))
         while len(self._known) > MOST_KNOWN or self._size > MOST_KNOWN_BYTES:
             self.forget(next(iter(self._known.values())))
 

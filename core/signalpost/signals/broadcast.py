@@ -148,13 +148,22 @@ class Broadcaster:
         return self._send_one(value, target, origin)
 
     def answer(self, value: Any, answer: Answer, target: Target, sender: Client) -> Receipt:
-        """Answer a client's message with a value; see `send`."""
+        """Answer a client's message with a value; one that wants no answer is sent it as every other. See `send`."""
         if value is None or value == "":
             return NOBODY
-        if self.filter is not None:
-            value = self._filtered(value, target, sender.path)
+        value = self.outgoing(value, target, sender)
         size = answer.reply(value)
+        if not answer.wanted:
+            return self._send_one(value, target, sender.path)
         return NOBODY if sender.closing else Receipt(1, 1, 0, size)
+
+    def outgoing(self, value: Any, target: Target, sender: Client) -> Any:
+        """Return a value for a sender as the plugins' filters pass it on.
+
+        Raises:
+            Veto: a filter stops it.
+        """
+        return value if self.filter is None else self._filtered(value, target, sender.path)
 
     def _filtered(self, value: Any, target: Target, origin: str | None) -> Any:
         """Return a value as the plugins' filters pass it on.
@@ -193,14 +202,20 @@ class Broadcaster:
             value = self._filtered(value, targets[0], sender.path)
         receipts = [self._send(value, targets, sender.path)]
         for target in targets:
-            if sender.stream is not None and target.path == sender.place and target.groups is None:
-                receipts.append(Receipt(1, 1))  # which reads it from the history when it is admitted
+            if sender.stream is not None and is_path(target) and target.path == sender.place:
+                if target.excluding != sender.id:
+                    receipts.append(Receipt(1, 1))  # which reads it from the history when it is admitted
             elif target.client is None and self._hub.reaches(sender, target):
                 path: str | None = path_of(target.path) or sender.path
                 if self.keys is not None:
                     path = self.slot(value, path)
                 receipts.append(self.publish(Publication(value, path, Target(client=sender.id), sender.path)))
         return sum_of(receipts)
+
+
+def is_path(target: Target) -> bool:
+    """Return whether a target is a path as a whole, or all of it but one client."""
+    return target.path is not None and target.groups is None and target.client is None
 
 
 def refusing(target: Target, sender: Client, refused: frozenset[str]) -> Target:
@@ -242,7 +257,7 @@ class SenderBroadcast:
                 return broadcaster.answer(value, answer, targets[0], sender)
         elif to == "others":
             given = broadcaster.targets(None, path, group, client, sender=sender) or _TO_EVERYONE
-            targets = [replace(target, excluding=sender.id) for target in given]
+            targets = [replace(target, excluding=sender.id, left_out=sender.session) for target in given]
         else:
             targets = broadcaster.targets(to, path, group, client, sender=sender)
         if not targets:

@@ -1,6 +1,7 @@
 """A conversation: one client on one signal. Its messages are received, decided, delivered or passed to a handler."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Collection, Mapping
 from contextvars import Context
@@ -11,7 +12,7 @@ from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size
-from signalpost.delivery.target import EVERYONE, ClientId, Target
+from signalpost.delivery.target import EVERYONE, ClientId, Receipt, Target
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
@@ -58,6 +59,9 @@ FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
 _NO_REQUEST = ClientMessage(None)
+_CANCELLED = object()
+"""In place of the result of a handler that was cancelled, since its client has gone."""
+
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 
@@ -510,17 +514,20 @@ class Conversation:
             self._observe(error.code)
         if answer is not None:
             answer.refuse(error)
-        elif told := self.client.encoding.codec.error(error, ref):
+        if (answer is None or not answer.wanted) and (told := self.client.encoding.codec.error(error, ref)):
             self.client.send(told)
 
     def _failed(self, message: ClientMessage) -> None:
         """Tell the sender that its message could not be handled."""
-        if message.answer is None:
+        answer = message.answer
+        if answer is None or not answer.wanted:
+            if answer is not None:
+                answer.fail(_FAILED)
             self._reject(_FAILED, message.ref)
             return
         if self._observer is not None:
             self._observe(_FAILED.code)
-        message.answer.fail(_FAILED)
+        answer.fail(_FAILED)
 
     def _observe(self, outcome: str) -> None:
         if self._observer is not None:
@@ -637,7 +644,7 @@ class Conversation:
         except asyncio.CancelledError:
             if self._cancellable is cancellable or not task.cancelling() or task.uncancel():
                 raise  # the cancellation is not for the client's handler, or not for it alone
-            return None
+            return _CANCELLED
         finally:
             cancellable.discard(task)
 
@@ -697,8 +704,8 @@ class Conversation:
                 handler = rule.reaction.handler
                 handling = rule.reaction.code.run(handler.function, self._event(message, timestamp, rule))
                 result = await (self._handle_cancellable(handling) if handler.cancel_when_gone else handling)
-            if isinstance(message, ClientMessage) and message.answer is not None:
-                _conclude(message.answer, result)
+            if isinstance(message, ClientMessage) and message.answer is not None and result is not _CANCELLED:
+                self._conclude(message.answer, result)
         except StepFailedError as error:
             self.step_failed(error)
         except BaseException as error:  # SystemExit, too: it would end the event loop
@@ -717,16 +724,16 @@ class Conversation:
             self._failed(message)
         return True
 
+    def _conclude(self, answer: Answer, result: Any) -> None:
+        """Answer with what a handler has returned, unless it has replied.
 
-def _conclude(answer: Answer, result: Any) -> None:
-    """Answer with what a handler has returned, unless it has replied.
-
-    Raises:
-        TypeError: the result is not JSON.
-        ValueError: it is too large.
-    """
-    if result is None or answer.done:
+        Raises:
+            TypeError: the result is not JSON.
+            ValueError: it is too large.
+        """
+        client = self.client
+        if not (result is None or result == "" or isinstance(result, Receipt) or answer.done):
+            check_size(result)
+            with contextlib.suppress(Veto):
+                answer.reply(self._host.broadcaster.outgoing(result, Target(client=client.id), client))
         answer.acknowledge()
-    else:
-        check_size(result)
-        answer.reply(result)

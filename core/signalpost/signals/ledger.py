@@ -66,7 +66,7 @@ class Ledger:
             member = self._members[user] = Member(info, 0)
             self._joined[user] = None
             self._left.pop(user, None)
-        elif member.info != info:
+        elif member.info != info or member.n:
             member.info = info
             self._joined[user] = None
         self._size += size - member.size
@@ -81,7 +81,9 @@ class Ledger:
         if member is None:
             return
         member.n -= 1
-        if member.n <= 0:
+        if member.n > 0:
+            self._joined[user] = None
+        else:
             member.until = until
             self._waiting[user] = None
 

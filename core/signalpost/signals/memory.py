@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
@@ -15,19 +15,19 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import ClientId, Receipt, Target
 from signalpost.errors import SignalpostError
-from signalpost.events import ClientEvent, HandshakeRequest, History, KeptValue, Present
+from signalpost.events import History, KeptValue, Present
 from signalpost.history.keeper import Keeper, KeptHistory
 from signalpost.history.position import read_position
 from signalpost.history.stream import Stream, Why
 from signalpost.history.streams import SWEEP_SECONDS, Streams
 from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Repeats
-from signalpost.signals.ledger import LONGEST_INFO
+from signalpost.signals.ledger import LONGEST_INFO, Ledger
 from signalpost.signals.presence import Presence
 from signalpost.signals.recovery import MOST_ENTRIES, Recovery, recover
 from signalpost.signals.requests import read_history
 from signalpost.signals.rule import SignalRule
-from signalpost.signals.sessions import TAKEN_OVER, Session, Sessions
+from signalpost.signals.sessions import TAKEN_OVER, Guest, Session, Sessions
 from signalpost.signals.table import SignalTable
 from signalpost.websocket.frames import CloseCode
 
@@ -37,24 +37,6 @@ _NOTHING: Mapping[str, Any] = {}
 
 AT = "at"
 """The parameter of a handshake's query that holds a position."""
-
-
-class Guest(Protocol):
-    """The conversation of a client: a `signalpost.signals.conversation.Conversation`, which documents each."""
-
-    client: Client
-    rule: SignalRule
-    request: HandshakeRequest
-    session: Session | None
-    recovery: Recovery | None
-    present: Place | None
-
-    @property
-    def user(self) -> str:
-        """How others know the client."""
-
-    def arrival_event(self) -> ClientEvent:
-        """Make the event of the client's arrival."""
 
 
 class Memory:
@@ -112,8 +94,8 @@ class Memory:
             self._sweeping.cancel()
         self.presence.stop()
         if self._keeper is not None:
-            left_out = {entry.left_out for stream in self.streams for _, entry in stream.after(0)}
-            await self._keeper.stop([each for each in left_out if each is not None and self.sessions.knows(each)])
+            left_out = {entry.left_out or "" for stream in self.streams for _, entry in stream.after(0)}
+            await self._keeper.stop(left_out & set(self.sessions.keys))
 
     def _sweep(self) -> None:
         self.streams.sweep()
@@ -132,15 +114,11 @@ class Memory:
         if stream is None or publication.is_raw:
             return self._hub.deliver(publication)
         if publication.position is None:  # else another node gave it one
-            left_out = None if target.excluding is None else self._session_of(target.excluding)
+            left_out = target.left_out or target.excluding
             publication.position = self.streams.append(stream, publication.data, publication.is_text, left_out)
         receipt = self._hub.deliver(publication)
         stream.sent = stream.top
         return receipt
-
-    def _session_of(self, client_id: ClientId) -> str:
-        client = self._hub.clients.get(client_id)
-        return client_id if client is None else client.session
 
     def at(self, target: Target) -> str | None:
         """Return the position of the value that was just sent to a target; None if it was not kept."""
@@ -165,8 +143,10 @@ class Memory:
         position = None if since is None else read_position(since)
         if since is not None and position is None:
             raise ValueError(f"{since!r} is no position")
+        if limit < 1:
+            raise ValueError(f"limit={limit!r}: at least one value is asked for")
         self.streams.expire(stream)
-        found = read_history(stream, None, limit, after=position)
+        found = read_history(stream, None, min(limit, MOST_ENTRIES), after=position)
         values = tuple(
             KeptValue(str(at), entry.data.decode() if entry.is_text else orjson.loads(entry.data))
             for at, entry in found.values
@@ -191,7 +171,8 @@ class Memory:
         """Return the session of a new client; a client that had it until now is sent away."""
         session, before = self.sessions.open(offered, place, client_id)
         if before is not None:
-            before.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
+            self._absent(before)
+            before.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
         return session
 
     def receive(self, guest: Guest) -> Mapping[str, Any]:
@@ -204,7 +185,7 @@ class Memory:
             return _NOTHING
         welcome: dict[str, Any] = {} if session is None else {"session": session.id}
         if session is not None:
-            session.client = client
+            session.guest = guest
         if guest.rule.config.presence is not None:
             welcome["user"] = guest.user
         stream = self.streams.follow(client.place) if self.keeps else None
@@ -223,9 +204,11 @@ class Memory:
         if client.closing:
             return
         stream = client.stream
-        if stream is not None and recovery is not None:
-            if recovery.why is not None and (told := gap(stream, recovery.offset, recovery.why, client.encoding)):
+        if recovery is not None and recovery.why is not None:
+            at = None if stream is None else stream.position(recovery.offset)
+            if told := gap(client.path, at, recovery.why, client.encoding):
                 client.send(told)
+        if stream is not None and recovery is not None:
             self._hub.feed(client, stream, recovery.offset)
         self._enter(guest, guest.rule)
 
@@ -252,15 +235,18 @@ class Memory:
         client, stream = guest.client, guest.client.stream
         follows = self.streams.find(client.place) if self.keeps else None
         if stream is not None and stream is not follows:
-            client.end_feeding(gap(stream, stream.top, Why.LOST, client.encoding))
+            client.end_feeding(gap(client.path, None if follows is None else follows.at, Why.LOST, client.encoding))
             self._unfollow(client)
         if client.stream is None and self.keeps and not client.closing:
             client.stream = self.streams.follow(client.place)
+        if guest.recovery is not None and client.stream is not stream:  # it is still arriving
+            guest.recovery = Recovery(0 if client.stream is None else client.stream.top, Why.LOST, {})
         if guest.session is not None:
             guest.session.place = client.place
         if guest.present is not None and (rule.config.presence is None or guest.present != client.place):
-            self.presence.leave(guest.present, guest.user)
-            guest.present = None
+            self._absent(guest)
+            if rule.config.presence is None:
+                client.send(client.encoding.noticed("presence", {"path": client.path, **Ledger(0).whole()}))
         if guest.present is None and not client.arriving:
             self._enter(guest, rule)
 
@@ -269,12 +255,15 @@ class Memory:
         if stream is not None:
             self.streams.unfollow(stream)
 
-    def leave(self, guest: Guest) -> None:
-        """Note that a client has gone."""
+    def leave(self, guest: Guest, *, sent_away: bool) -> None:
+        """Note that a client has gone; `sent_away` says that the server has ended its connection."""
         client = guest.client
         self._unfollow(client)
         if guest.session is not None:
-            self.sessions.leave(guest.session, client)
+            self.sessions.leave(guest.session, guest, sent_away=sent_away)
+        self._absent(guest)
+
+    def _absent(self, guest: Guest) -> None:
         if guest.present is not None:
             self.presence.leave(guest.present, guest.user)
             guest.present = None

@@ -145,10 +145,10 @@ def read_message(payload: bytes, gate: SchemaGate | None, *, converses: bool = F
 
 def _with_keys(document: dict[str, Any], *, converses: bool) -> ClientMessage:
     """Return the message that an object with more keys than ``message`` is."""
-    if converses and RESERVED in document:
-        raise ReservedKeyError(document)
     if not document.keys() <= _KEYS:
         document = _in_one_spelling(document, _CONVERSING_BY_FOLDED_KEY if converses else _BY_FOLDED_KEY)
+    if converses and RESERVED in document:
+        raise ReservedKeyError(document)
     ref = document.pop("ref", None)
     if ref is not None:
         check_ref(ref)

@@ -14,13 +14,14 @@ from signalpost.signals.ledger import Ledger, Member
 class _Room:
     """The ledger of a path, and when its clients are told next."""
 
-    __slots__ = ("config", "ledger", "timer", "told_at")
+    __slots__ = ("config", "due", "ledger", "timer", "told_at")
 
     def __init__(self, config: PresenceConfig) -> None:
         self.config = config
         self.ledger = Ledger(config.most)
         self.told_at = float("-inf")
-        self.timer: asyncio.TimerHandle | None = None
+        self.due = 0.0
+        self.timer: asyncio.Handle | None = None
 
 
 class Presence:
@@ -86,13 +87,14 @@ class Presence:
             moments.append(end)
         if not moments:
             return
-        due = min(moments) - self._clock()
-        loop = asyncio.get_running_loop()
+        due = min(moments)
         if room.timer is not None:
-            if room.timer.when() <= loop.time() + due:
+            if room.due <= due:
                 return
             room.timer.cancel()
-        room.timer = loop.call_later(max(0.0, due), self._look, place, room)
+        room.due = due
+        seconds = max(0.0, due - self._clock())
+        room.timer = asyncio.get_running_loop().call_later(seconds, self._look, place, room)
 
     def _look(self, place: Place, room: _Room) -> None:
         room.timer = None

@@ -48,10 +48,9 @@ def recover(stream: Stream, at: str | None, session: str) -> Recovery:
                 return Recovery(position.offset, None, {**welcome, "recovered": True, "missed": missed})
             why = Why.TOO_OLD
     offset = _before_newest(stream, min(stream.config.replay, MOST_ENTRIES))
-    if at is not None:
-        missed = sum(entry.left_out != session for _, entry in stream.after(offset))
-        welcome |= {"recovered": False, "missed": missed}
-    return Recovery(offset, why, welcome)
+    recovered = {} if at is None else {"recovered": False}
+    missed = sum(entry.left_out != session for _, entry in stream.after(offset))
+    return Recovery(offset, why, {**welcome, **recovered, "missed": missed})
 
 
 def _fits(stream: Stream, offset: int) -> bool:

@@ -51,17 +51,21 @@ def read_request(document: Mapping[str, Any]) -> ServerRequest:
     if ref is not None:
         check_ref(ref)
     try:
-        return _read(document[RESERVED], ref)
+        return _read(document, ref)
     except ClientError as error:
         raise RejectedMessageError(error, ref) from None
 
 
-def _read(said: Any, ref: Ref | None) -> ServerRequest:
-    """Read what the reserved key holds.
+def _read(document: Mapping[str, Any], ref: Ref | None) -> ServerRequest:
+    """Read an object whose ``ref`` is valid.
 
     Raises:
         ClientError: it is no request that is known.
     """
+    if len(document) > 1 + ("ref" in document):
+        text = f'the key "{RESERVED}" is a request of its own: send it without others but ref'
+        raise ClientError(ErrorCode.BAD_MESSAGE, text, f"/{RESERVED}")
+    said = document[RESERVED]
     if not isinstance(said, dict) or len(said) != 1:
         given = f"{len(said)}" if isinstance(said, dict) else type_of(said)
         text = f'it holds one request, such as {{"history": {{"limit": 10}}}}, not {given}'

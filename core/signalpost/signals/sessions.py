@@ -6,10 +6,14 @@ The client reads its session in the welcome, and offers it at the next handshake
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
 
 from signalpost.delivery.client import Client
+from signalpost.events import ClientEvent, HandshakeRequest
 from signalpost.paths import Place
+from signalpost.signals.recovery import Recovery
+from signalpost.signals.rule import SignalRule
 from signalpost.websocket.frames import CloseCode
 
 PREFIX = "signalpost.session."
@@ -34,6 +38,24 @@ def offered(subprotocols: Sequence[str]) -> str:
     return ""
 
 
+class Guest(Protocol):
+    """The conversation of a client: a `signalpost.signals.conversation.Conversation`, which documents each."""
+
+    client: Client
+    rule: SignalRule
+    request: HandshakeRequest
+    session: "Session | None"
+    recovery: Recovery | None
+    present: Place | None
+
+    @property
+    def user(self) -> str:
+        """How others know the client."""
+
+    def arrival_event(self) -> ClientEvent:
+        """Make the event of the client's arrival."""
+
+
 class Session:
     """What survives a client's reconnect.
 
@@ -41,22 +63,25 @@ class Session:
         id: its text.
         user: how others know it: the id of its first client.
         place: of its clients; it is not known on another path.
-        client: the connected one; None while there is none.
+        key: by which kept values leave it out; of a session from before a restart, which is not known, its text.
+        guest: the conversation of the connected client; None while there is none.
         groups: of the client that has left.
-        repeats: how many of its messages are known again by their ``once``.
+        repeats: its messages that are known again, by their ``once``; the oldest first.
         repeats_size: bytes that these count for.
         left_at: when the client left, in monotonic seconds.
     """
 
-    __slots__ = ("client", "groups", "id", "left_at", "place", "repeats", "repeats_size", "user")
+    __slots__ = ("groups", "guest", "id", "key", "left_at", "place", "repeats", "repeats_size", "user")
 
-    def __init__(self, place: Place, user: str, text: str = "") -> None:
-        self.id = text or secrets.token_urlsafe(_BYTES)
+    def __init__(self, place: Place, user: str, key: str = "") -> None:
+        self.id = secrets.token_urlsafe(_BYTES)
+        self.key = key or self.id
         self.user = user
         self.place = place
-        self.client: Client | None = None
+        self.guest: Guest | None = None
         self.groups: frozenset[str] = frozenset()
-        self.repeats = self.repeats_size = 0
+        self.repeats: dict[str, Any] = {}  # of `signalpost.signals.answers.Repeat`
+        self.repeats_size = 0
         self.left_at = 0.0
 
 
@@ -70,20 +95,22 @@ class Sessions:
         most: how many sessions without a client are known; beyond it, those that were left longest ago are forgotten.
     """
 
-    __slots__ = ("_clock", "_connected", "_left", "most")
+    __slots__ = ("_before", "_clock", "_connected", "_left", "_started_at", "most")
 
     def __init__(self, clock: Callable[[], float], most: int) -> None:
         self._clock = clock
         self.most = most
         self._connected: dict[str, Session] = {}
         self._left: OrderedDict[str, Session] = OrderedDict()  # the one that was left longest ago first
+        self._before: dict[str, Place] = {}  # sessions of before a restart that kept values leave out
+        self._started_at = clock()
 
     def __len__(self) -> int:
         """Return how many sessions are known."""
         return len(self._connected) + len(self._left)
 
-    def open(self, text: str, place: Place, user: str) -> tuple[Session, Client | None]:
-        """Return the session of a new client, and the client that had it until now, if that is still connected.
+    def open(self, text: str, place: Place, user: str) -> tuple[Session, Guest | None]:
+        """Return the session of a new client, and the conversation that had it until now, if that goes on.
 
         Args:
             text: as the client offered it; may be empty. An unknown one is ignored.
@@ -93,47 +120,52 @@ class Sessions:
         self.forget_old()
         found = self._left.get(text) or self._connected.get(text)
         if found is None or found.place != place:
-            found = Session(place, user)
+            # Nothing but its key survives a restart: the client must not believe that the server knows more.
+            found = Session(place, user, text if self._before.get(text) == place else "")
             self._connected[found.id] = found
             return found, None
         self._left.pop(text, None)
         self._connected[text] = found
-        found.user = found.user or user
-        before, found.client = found.client, None
+        before, found.guest = found.guest, None
         if before is not None:
-            found.groups = before.groups
+            found.groups = before.client.groups
         return found, before
 
-    def leave(self, session: Session, client: Client) -> None:
+    def leave(self, session: Session, guest: Guest, *, sent_away: bool) -> None:
         """Note that a client has left; a session that another client has by now goes on.
 
-        Nothing survives if the app itself ended the connection: with a code of its own, or 1008.
+        Args:
+            session: of the client.
+            guest: its conversation.
+            sent_away: whether the server ended the connection. Nothing survives if the app did that: with a code of
+                its own, or 1008.
         """
-        if session.client is not client:
+        if session.guest is not guest:
             return
         del self._connected[session.id]
-        session.client = None
-        code = client.close_code
-        if code == _POLICY or (code in _ENDED_BY_APP and code != CloseCode.TOO_SLOW):
+        session.guest = None
+        code = guest.client.close_code
+        if sent_away and (code == _POLICY or (code in _ENDED_BY_APP and code != CloseCode.TOO_SLOW)):
             return
-        session.groups = client.groups
+        session.groups = guest.client.groups
         session.left_at = self._clock()
         self._left[session.id] = session
         self.forget_old()
 
-    def restore(self, text: str, place: Place) -> None:
-        """Know a session again that a server knew before it stopped."""
-        session = Session(place, "", text)
-        session.left_at = self._clock()
-        self._left[text] = session
+    def restore(self, key: str, place: Place) -> None:
+        """Leave out of kept values of a path whom they left out before the server stopped."""
+        self._before[key] = place
 
-    def knows(self, text: str) -> bool:
-        """Return whether a text is a session."""
-        return text in self._connected or text in self._left
+    @property
+    def keys(self) -> Collection[str]:
+        """The keys of all known sessions."""
+        return {each.key for each in (*self._connected.values(), *self._left.values())}
 
     def forget_old(self) -> None:
         """Forget the sessions that were left too long ago, and those that are too many."""
         until = self._clock() - LIFE
+        if self._before and self._started_at < until:
+            self._before.clear()
         while self._left:
             oldest = next(iter(self._left.values()))
             if oldest.left_at >= until and len(self._left) <= self.most:

@@ -335,7 +335,7 @@ class Connection(asyncio.Protocol):
             conversation.hurry()
         if client.heeded or conversation.waits:
             self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, conversation))
-        self._node.report_gone(conversation)
+        self._node.report_gone(conversation, sent_away=expected)
 
     def _end_lingering(self, conversation: Conversation) -> None:
         """Drop a client's remaining messages: it disconnected long enough ago."""

@@ -21,21 +21,21 @@ let noticeTimer = 0;
 
 /**
  * Join a signal, and stay there: the line is opened again whenever it breaks.
- * @param {string} path of the signal
+ * @param {string} path of the signal, with a query if it needs one
  * @param {(value: any) => void} onValue gets whatever is sent to this page
  * @param {(clientId: string) => void} onOpen is called each time that the line is good, before the first value
+ * @param {(kind: string, body: object) => void} onOther gets what is no value: presence, gap, ack, reply and others
  * @returns {(message: object) => boolean} sends a message; false if the line is not open
  */
-export function join(path, onValue, onOpen = () => {}) {
-  const line = new Line(path, {
-    onState: show,
-    onFrame(kind, body) {
-      if (kind === "welcome") onOpen(body?.clientId ?? "");
-      else if (kind === "signal" && body?.value !== undefined) onValue(body.value);
-      else if (kind === "error") tell(String(body?.detail || body?.code).slice(0, MOST_DETAIL));
-    },
-    onClose() {},
-  });
+export function join(path, onValue, onOpen = () => {}, onOther = () => {}) {
+  const [name, query] = path.split("?");
+  const onFrame = (kind, body) => {
+    if (kind === "welcome") onOpen(body?.clientId ?? "");
+    else if (kind === "signal" && body?.value !== undefined) onValue(body.value);
+    else if (kind === "error") tell(String(body?.detail || body?.code).slice(0, MOST_DETAIL));
+    else onOther(kind, body ?? {});
+  };
+  const line = new Line(name, { onState: show, onFrame, onClose() {} }, query);
   document.getElementById("reconnect").addEventListener("click", () => line.reconnect());
   line.start();
   return (message) => {
