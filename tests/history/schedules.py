@@ -232,7 +232,7 @@ class Seat:
 
     Attributes:
         brought: the position in the handshake with its index; the index is None if it is not one of this path.
-        session: that the welcome names.
+        session: by which values leave it out.
         last: the index of the newest value that it has read; within a connection it only grows.
         reached: it has read everything up to here, or was told; None if it does not know.
         bound: the index of the position in the welcome.
@@ -305,9 +305,9 @@ class Seat:
             self.fail("another client is welcomed")
         self.welcomed = True
         fan.forgotten = False
-        if self.offered and self.session_due and body["session"] != self.offered:
+        if self.offered and self.session_due and self.session != self.offered:
             self.fail("its session was forgotten")
-        self.session = fan.session = body["session"]
+        fan.session = body["session"]
         if "at" not in body:
             return
         self.bound = line.where(body["at"])
@@ -737,8 +737,7 @@ class World:
         seat.due = self._is_due(fan.path, brought)
         seat.offered, seat.session_due = offered, session_due
         seat.large_before = len(self.large)
-        if not fan.v1:
-            seat.session = seat.client.id
+        seat.session = seat.client.session
         connection.begin(conversation, b"")
 
     def _position(self, fan, brings):
@@ -893,7 +892,7 @@ class World:
         )
         if streams.size != total:
             raise BreachError(f"memory: {streams.size} bytes are counted, and {total} are used")
-        if streams.size > streams.limit and any(len(each) or not each.readers for each in streams):
+        if streams.size > streams.limit and (streams.entries or sum(not each.readers for each in streams) > 1):
             raise BreachError(f"memory: {streams.size} bytes are used, and {streams.limit} are allowed")
         clients = [connection.client for connection in self.keepalive.connections]
         readers = Counter(client.stream for client in clients if client.stream is not None)
@@ -903,7 +902,8 @@ class World:
         for client in self.hub.clients.values():
             if self.node.memory.keeps and client.stream is not streams.find(client.place):
                 raise BreachError(f"a client on {client.place} does not follow its stream")
-        sessions = Counter(client.session for client in self.hub.clients.values())
+        guests = [each.conversation for each in self.keepalive.connections if each.client.id in self.hub.clients]
+        sessions = Counter(guest.session.id for guest in guests if guest.session is not None)
         if any(count > 1 for count in sessions.values()):
             raise BreachError("two clients have one session")
 

@@ -554,7 +554,7 @@ class Recorder:
 
     def noticed(self, kind, body):
         frame = f"{len(self.told)} {orjson.dumps(body)}".encode()
-        self.told[frame] = (kind, dict(body))
+        self.told[frame] = (kind, orjson.loads(orjson.dumps(body)))
         return frame
 
     def send(self, frame):
