@@ -386,8 +386,8 @@ class Client:
 
     def _open_outbox(self, offset: int | None = None) -> Outbox:
         """Create an outbox by the client's policy; `offset` is that of the last kept value that the client was sent."""
-        if self.policy is not _CATCH_UP or self.stream is None:
-            return open_outbox(self.policy, self.encoding.codec.lagged)
+        if self.policy is not _CATCH_UP or self.stream is None or self.arriving:
+            return self._open_rest()
         if offset is None:
             offset = self.stream.sent
         reader = Reader(self.stream, offset, self.encoding, self.session)
@@ -400,6 +400,7 @@ class Client:
 
     def feed(self, stream: Stream, offset: int) -> None:
         """Read what is behind an offset from the stream of its path, before later values (indirect mode)."""
+        self.end_feeding(b"")
         rest = self._outbox or self._open_rest()
         self._outbox = FedOutbox(Reader(stream, offset, self.encoding, self.session), rest, behind=True)
 

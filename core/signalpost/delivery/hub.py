@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client
+from signalpost.delivery.feed import Reader
 from signalpost.delivery.outbox import Fate
 from signalpost.delivery.overload import Backlog
 from signalpost.delivery.publication import NO_PATH, Publication
@@ -68,6 +69,7 @@ class Hub:
         "_queue",
         "_queued",
         "_scheduled",
+        "_shared",
         "_shed",
         "_unwritten",
         "_wards",
@@ -97,6 +99,7 @@ class Hub:
         self._wards: dict[str, Audience] = {}
         self._queue: list[Entry] = []
         self._queued = 0  # bytes of the values in it
+        self._shared = False  # whether anything in it is for an audience
         self._unwritten: dict[Client, None] = {}  # indirect clients that received frames in this loop turn
         self._backlog: Backlog[Client] = Backlog(outboxes)
         self._shed = shed
@@ -118,7 +121,7 @@ class Hub:
         """
         if client.id in self.clients:
             raise ValueError(f"client id {client.id} is taken")
-        self.flush()
+        self._flush_shared()
         self.clients[client.id] = client
         for audience in self._audiences_of(client, client.groups):
             audience.lane(client).add(client)
@@ -131,7 +134,8 @@ class Hub:
 
     def admit(self, client: Client) -> None:
         """Add a held client to everyone, to its path and to the groups that it has joined."""
-        if client.arriving and self._still_has(client):
+        self._flush_shared()
+        if client.arriving and self._has(client):
             client.arriving = False
             for audience in self._audiences_of(client, client.groups):
                 audience.lane(client).add(client)
@@ -209,8 +213,14 @@ class Hub:
 
     def feed(self, client: Client, stream: Stream, offset: int) -> None:
         """Send a client what is behind an offset of its path's stream, as it reads, and only then later values."""
-        if offset == stream.top or not self._still_has(client):
+        if (offset == stream.top and not client.waiting) or not self._has(client):
             return
+        if client.direct:
+            reader = Reader(stream, offset, client.encoding, client.session)
+            piece = reader.read()
+            if not reader and len(piece) <= client.limit // 2:
+                self.send(client, piece)
+                return
         self._switch(client, direct=False)
         client.feed(stream, offset)
         self.note_waiting(client, client.write_waiting())
@@ -235,9 +245,17 @@ class Hub:
 
     def _still_has(self, client: Client) -> bool:
         """Write what is queued, and return whether the client remains: it may turn out to be gone or too slow."""
-        if self.clients.get(client.id) is client:
+        if self._has(client):
             self.flush()
+        return self._has(client)
+
+    def _has(self, client: Client) -> bool:
         return self.clients.get(client.id) is client
+
+    def _flush_shared(self) -> None:
+        """Write what is queued for audiences: a client that joins them must not receive it."""
+        if self._shared:
+            self.flush()
 
     def _leave_audiences(self, client: Client) -> None:
         if client.arriving:
@@ -297,6 +315,7 @@ class Hub:
         self.work += matched * (size + DELIVERY)
         self._queued += size
         self._queue.append((audience, publication, excluding))
+        self._shared = True
         self._schedule()
         dropped = self._enqueue(audience, publication, excluding)
         return Receipt(matched, matched - dropped, dropped, size)
@@ -418,6 +437,7 @@ class Hub:
         """Write everything that is queued, with one write per client."""
         if self._queue:
             queue, self._queue, self._queued = self._queue, [], 0
+            self._shared = False
             for unfinished in write_queue(queue, self._writer):
                 self._keep(*unfinished)
         if self._unwritten:

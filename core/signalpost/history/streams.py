@@ -47,6 +47,7 @@ class Streams:
         "_streams",
         "_stuck",
         "_swept",
+        "_unread",
         "gone",
         "limit",
         "moved",
@@ -61,7 +62,8 @@ class Streams:
         self.gone: dict[Place, None] = {}
         self._node = secrets.randbits(64)
         self._number = 0
-        self._streams: OrderedDict[Place, Stream] = OrderedDict()  # the one that was used longest ago first
+        self._streams: dict[Place, Stream] = {}
+        self._unread: OrderedDict[Place, Stream] = OrderedDict()  # without clients; used longest ago first
         self._swept: Iterator[Stream] = iter(())
         self._generation = 0
         self._stuck = False  # what is known of paths with clients alone is more than the limit
@@ -94,6 +96,11 @@ class Streams:
         self._stuck = False
         self._make_room()
 
+    def clear(self) -> None:
+        """Remove all streams: what is sent from now on is not kept."""
+        for stream in tuple(self._streams.values()):
+            self._remove(stream)
+
     # Streams
 
     def stream(self, place: Place) -> Stream | None:
@@ -115,13 +122,16 @@ class Streams:
         stream = self.stream(place)
         if stream is not None:
             stream.readers += 1
+            self._unread.pop(place, None)
         return stream
 
     def unfollow(self, stream: Stream) -> None:
         """Note that a client that followed the stream has gone."""
         stream.readers -= 1
         stream.used_at = self._clock()
-        self._stuck = False
+        if not stream.readers and self._streams.get(stream.place) is stream:
+            self._unread[stream.place] = stream
+            self._stuck = False
 
     def _opened(self, place: Place) -> Stream | None:
         config = self._config_of(place)
@@ -130,12 +140,14 @@ class Streams:
         stream = Stream(place, config)
         stream.used_at = self._clock()
         self._add(stream)
+        if self.moved is not None:
+            self.moved[stream] = None
         self._make_room(stream)
         return stream
 
     def _add(self, stream: Stream) -> None:
         stream.generation = self._generation
-        self._streams[stream.place] = stream
+        self._streams[stream.place] = self._unread[stream.place] = stream
         self.size += stream.size
         self.gone.pop(stream.place, None)
 
@@ -152,6 +164,7 @@ class Streams:
 
     def _remove(self, stream: Stream) -> None:
         del self._streams[stream.place]
+        self._unread.pop(stream.place, None)
         self.size -= stream.size
         stream.break_off()  # clients may still have it
         if self.moved is not None:
@@ -180,7 +193,8 @@ class Streams:
         # As a named tuple makes itself, without the call of its own: this is done for each value.
         self.size += stream.append(_new(Entry, (data, is_text, left_out, found, self._clock())))
         position = _new(Position, (stream.epoch, stream.top, found))
-        self._streams.move_to_end(stream.place)
+        if not stream.readers:
+            self._unread.move_to_end(stream.place)
         if self.moved is not None:
             self.moved[stream] = None
         if self.size > self.limit:
@@ -228,30 +242,24 @@ class Streams:
         if self.size <= self.limit:
             return
         most = self.limit - self.limit // _ROOM
-        if self._stuck and current is not None:
-            self._empty(current, most)
-            return
-        for stream in self._unread():
+        for stream in tuple(self._unread.values()):
             self._empty(stream, most)
             if self.size <= most:
                 return
-        for stream in self._unread():
+        for stream in tuple(self._unread.values()):
             if stream is not current:
                 self._remove(stream)
             if self.size <= most:
                 return
+        if self._stuck and current is not None:
+            self._empty(current, most)
+            return
         self._level(most)
         self._stuck = self.size > most
 
     def _empty(self, stream: Stream, most: int) -> None:
         while self.size > most and len(stream):
             self._resize(stream, stream.remove_oldest())
-
-    def _unread(self) -> Iterator[Stream]:
-        """Yield the streams of paths without clients, the one that was used longest ago first."""
-        for stream in tuple(self._streams.values()):
-            if not stream.readers:
-                yield stream
 
     def _level(self, most: int) -> None:
         """Remove the oldest values of the largest streams until the size is at most this: they become equally large."""

@@ -72,15 +72,21 @@ class Memory:
         self._table = table
         self.keeps = table.remembers
         self.streams.configure(table.history, config.history.limit)
+        if not self.keeps:
+            self.streams.clear()
         self.sessions.most = config.limits.connections
 
     def restore(self, kept: KeptHistory) -> None:
         """Continue the streams of a file, and keep them there."""
         self._keeper = Keeper(kept, self.streams, self._table.history, self._clock)
-        for stream in self.streams:
-            for left_out in {entry.left_out for _, entry in stream.after(0)}:
-                if left_out in kept.sessions:
-                    self.sessions.restore(left_out, stream.place)
+        places = self._left_out()
+        for text in kept.sessions:
+            self.sessions.restore(text, places)
+
+    def _left_out(self) -> dict[str, Place]:
+        """Return whom kept values leave out, with the place of these."""
+        found = ((entry.left_out, stream.place) for stream in self.streams for _, entry in stream.after(0))
+        return {left_out: place for left_out, place in found if left_out is not None}
 
     def start(self) -> None:
         """Begin to remove what is too old, and to write what changes."""
@@ -94,8 +100,7 @@ class Memory:
             self._sweeping.cancel()
         self.presence.stop()
         if self._keeper is not None:
-            left_out = {entry.left_out or "" for stream in self.streams for _, entry in stream.after(0)}
-            await self._keeper.stop(left_out & set(self.sessions.keys))
+            await self._keeper.stop(self.sessions.remembered(self._left_out()))
 
     def _sweep(self) -> None:
         self.streams.sweep()
@@ -206,8 +211,7 @@ class Memory:
         stream = client.stream
         if recovery is not None and recovery.why is not None:
             at = None if stream is None else stream.position(recovery.offset)
-            if told := gap(client.path, at, recovery.why, client.encoding):
-                client.send(told)
+            _tell(client, gap(client.path, at, recovery.why, client.encoding))
         if stream is not None and recovery is not None:
             self._hub.feed(client, stream, recovery.offset)
         self._enter(guest, guest.rule)
@@ -222,8 +226,8 @@ class Memory:
 
     def _tell_whole(self, client: Client) -> None:
         whole = self.presence.whole(client.place)
-        if whole is not None and (told := client.encoding.noticed("presence", whole)):
-            client.send(told)
+        if whole is not None:
+            _tell(client, client.encoding.noticed("presence", whole))
 
     def renew(self, guest: Guest, rule: SignalRule) -> None:
         """Remember by the present plan for a client that is connected already, and may be at another place now.
@@ -240,13 +244,16 @@ class Memory:
         if client.stream is None and self.keeps and not client.closing:
             client.stream = self.streams.follow(client.place)
         if guest.recovery is not None and client.stream is not stream:  # it is still arriving
-            guest.recovery = Recovery(0 if client.stream is None else client.stream.top, Why.LOST, {})
+            _tell(
+                client, gap(client.path, None if client.stream is None else client.stream.at, Why.LOST, client.encoding)
+            )
+            guest.recovery = None if client.stream is None else Recovery(client.stream.top, None, {})
         if guest.session is not None:
             guest.session.place = client.place
         if guest.present is not None and (rule.config.presence is None or guest.present != client.place):
             self._absent(guest)
             if rule.config.presence is None:
-                client.send(client.encoding.noticed("presence", {"path": client.path, **Ledger(0).whole()}))
+                _tell(client, client.encoding.noticed("presence", {"path": client.path, **Ledger(0).whole()}))
         if guest.present is None and not client.arriving:
             self._enter(guest, rule)
 
@@ -267,6 +274,12 @@ class Memory:
         if guest.present is not None:
             self.presence.leave(guest.present, guest.user)
             guest.present = None
+
+
+def _tell(client: Client, frame: bytes) -> None:
+    """Send a notice to a client, if its kind of client is told at all."""
+    if frame:
+        client.send(frame)
 
 
 def _info(guest: Guest, rule: SignalRule) -> Any:

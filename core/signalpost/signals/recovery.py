@@ -43,27 +43,24 @@ def recover(stream: Stream, at: str | None, session: str) -> Recovery:
         position = read_position(at)
         why = Why.LOST if position is None else stream.doubt(position)
         if position is not None and why is None:
-            if _fits(stream, position.offset):
-                missed = sum(entry.left_out != session for _, entry in stream.after(position.offset))
+            count = stream.top - position.offset
+            if _before_newest(stream, count) == position.offset:
+                missed = _missed(stream, position.offset, session)
                 return Recovery(position.offset, None, {**welcome, "recovered": True, "missed": missed})
             why = Why.TOO_OLD
-    offset = _before_newest(stream, min(stream.config.replay, MOST_ENTRIES))
-    recovered = {} if at is None else {"recovered": False}
-    missed = sum(entry.left_out != session for _, entry in stream.after(offset))
-    return Recovery(offset, why, {**welcome, **recovered, "missed": missed})
+        welcome["recovered"] = False
+    offset = _before_newest(stream, stream.config.replay)
+    return Recovery(offset, why, {**welcome, "missed": _missed(stream, offset, session)})
 
 
-def _fits(stream: Stream, offset: int) -> bool:
-    """Return whether what is behind an offset may be read at once."""
-    if stream.top - offset > MOST_ENTRIES:
-        return False
-    return sum(len(entry.data) for _, entry in stream.after(offset)) <= MOST_BYTES
+def _missed(stream: Stream, offset: int, session: str) -> int:
+    return sum(entry.left_out != session for _, entry in stream.after(offset))
 
 
 def _before_newest(stream: Stream, count: int) -> int:
     """Return the offset before the newest values, of which no more are taken than may be read at once."""
-    offset, size = stream.top, 0
-    while offset > stream.top - count and (entry := stream.entry(offset)) is not None:
+    offset, size, until = stream.top, 0, max(stream.top - min(count, MOST_ENTRIES), stream.first - 1)
+    while offset > until and (entry := stream.entry(offset)) is not None:
         size += len(entry.data)
         if size > MOST_BYTES:
             break

@@ -6,7 +6,7 @@ The client reads its session in the welcome, and offers it at the next handshake
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from signalpost.delivery.client import Client
@@ -102,7 +102,7 @@ class Sessions:
         self.most = most
         self._connected: dict[str, Session] = {}
         self._left: OrderedDict[str, Session] = OrderedDict()  # the one that was left longest ago first
-        self._before: dict[str, Place] = {}  # sessions of before a restart that kept values leave out
+        self._before: dict[str, tuple[Place, str]] = {}  # places and keys of sessions of before a restart
         self._started_at = clock()
 
     def __len__(self) -> int:
@@ -121,7 +121,8 @@ class Sessions:
         found = self._left.get(text) or self._connected.get(text)
         if found is None or found.place != place:
             # Nothing but its key survives a restart: the client must not believe that the server knows more.
-            found = Session(place, user, text if self._before.get(text) == place else "")
+            where, key = self._before.get(text, (None, ""))
+            found = Session(place, user, key if where == place else "")
             self._connected[found.id] = found
             return found, None
         self._left.pop(text, None)
@@ -152,14 +153,22 @@ class Sessions:
         self._left[session.id] = session
         self.forget_old()
 
-    def restore(self, key: str, place: Place) -> None:
-        """Leave out of kept values of a path whom they left out before the server stopped."""
-        self._before[key] = place
+    def restore(self, text: str, places: Mapping[str, Place]) -> None:
+        """Leave out of kept values whom they left out before the server stopped.
 
-    @property
-    def keys(self) -> Collection[str]:
-        """The keys of all known sessions."""
-        return {each.key for each in (*self._connected.values(), *self._left.values())}
+        Args:
+            text: one of `remembered`.
+            places: by the keys that values there leave out.
+        """
+        offered, _, key = text.partition("=")
+        if key in places:
+            self._before[offered] = (places[key], key)
+
+    def remembered(self, keys: Collection[str]) -> Collection[str]:
+        """Return texts for the sessions that have one of these keys, for `restore`."""
+        known = [(each.id, each.key) for each in (*self._connected.values(), *self._left.values())]
+        before = [(offered, key) for offered, (_, key) in self._before.items()]
+        return {f"{offered}={key}" for offered, key in (*known, *before) if key in keys}
 
     def forget_old(self) -> None:
         """Forget the sessions that were left too long ago, and those that are too many."""
