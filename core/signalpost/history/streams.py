@@ -132,6 +132,7 @@ class Streams:
         if not stream.readers and self._streams.get(stream.place) is stream:
             self._unread[stream.place] = stream
             self._stuck = False
+            self._make_room()
 
     def _opened(self, place: Place) -> Stream | None:
         config = self._config_of(place)
@@ -242,20 +243,25 @@ class Streams:
         if self.size <= self.limit:
             return
         most = self.limit - self.limit // _ROOM
+        if not self._forget_unread(current, most):
+            if self._stuck and current is not None:
+                self._empty(current, most)
+            else:
+                self._level(most)
+        self._stuck = self.size > most
+
+    def _forget_unread(self, current: Stream | None, most: int) -> bool:
+        """Remove what is kept of paths without clients; return whether the size is at most this by then."""
         for stream in tuple(self._unread.values()):
             self._empty(stream, most)
             if self.size <= most:
-                return
+                return True
         for stream in tuple(self._unread.values()):
             if stream is not current:
                 self._remove(stream)
             if self.size <= most:
-                return
-        if self._stuck and current is not None:
-            self._empty(current, most)
-            return
-        self._level(most)
-        self._stuck = self.size > most
+                return True
+        return False
 
     def _empty(self, stream: Stream, most: int) -> None:
         while self.size > most and len(stream):
