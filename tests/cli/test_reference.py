@@ -38,3 +38,12 @@ def test_every_app_of_the_cookbook_is_shown_whole():
     text = reference()
     for app in COOKBOOK.glob("*.yaml"):
         assert app.read_text(encoding="utf-8").partition("endpoints:")[2] in text
+
+
+def test_the_guide_to_memory_has_the_reference_s_table_of_what_may_be_lost():
+    def table(text):
+        return [line for line in text.splitlines() if line.startswith("|")]
+
+    guide = (REFERENCE.parent / "docs/memory-guide.md").read_text(encoding="utf-8").partition("## What may be lost")[2]
+    assert table(guide)[1:]
+    assert "\n".join(table(guide)) in REFERENCE.read_text(encoding="utf-8")

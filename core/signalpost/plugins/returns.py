@@ -1,7 +1,7 @@
 """Logs once that the result of a handler, an action or a hook is dropped.
 
-The results of route handlers are used, those of signal handlers, which answer a message with ``ref``, and those of
-hooks that return something.
+The results of route handlers are used, and those of hooks that return something. Those of signal handlers answer
+messages with ``ref``.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from signalpost.delivery.target import Receipt
+from signalpost.events import SignalEvent
 from signalpost.foreign import Seat
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.plugins.action import Action
@@ -20,9 +21,10 @@ LOG = logging.getLogger(__name__)
 
 _UNTOLD = "__signalpost_untold__"
 
-_OF_SIGNALS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
+_OF_ACTIONS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
+_OF_SIGNALS = f"{_OF_ACTIONS}; a returned value answers a message with ref, from a client of signalpost.v1"
 _OF_JOBS = "event.broadcast(…) sends it to clients, event.state keeps it"
-_INSTEAD = {HandlerKind.TIMER: _OF_JOBS, HandlerKind.SCHEDULE: _OF_JOBS}
+_INSTEAD = {HandlerKind.SIGNAL: _OF_SIGNALS, HandlerKind.TIMER: _OF_JOBS, HandlerKind.SCHEDULE: _OF_JOBS}
 Made = TypeVar("Made", Handler, Action)
 
 _OF_HOOKS = {
@@ -33,22 +35,37 @@ _OF_HOOKS = {
 
 
 def with_told_returns(made: Made) -> Made:
-    """Return a handler or action whose first returned value is logged as dropped, if results of its kind are."""
+    """Return a handler or action whose first dropped result is logged; a route's handler is unchanged."""
+    used: Callable[..., bool] | None = None
     if isinstance(made, Action):
-        what, kind, instead = f'action "{made.name}"', "an action", _OF_SIGNALS
-    elif made.kind in (HandlerKind.ROUTE, HandlerKind.SIGNAL):
+        what, kind, instead = f'action "{made.name}"', "an action", _OF_ACTIONS
+    elif made.kind is HandlerKind.ROUTE:
         return made
     else:
         what, kind, instead = f'handler "{made.name}"', f"the handler of a {made.kind}", _INSTEAD[made.kind]
+        used = _answers if made.kind is HandlerKind.SIGNAL else None
     what = f"{what} of plugin {made.plugin} ({made.where})"
-    return replace(made, function=telling(made.function, what, kind, instead, _told_of(made.seat)))
+    return replace(made, function=telling(made.function, what, kind, instead, _told_of(made.seat), used=used))
+
+
+def _answers(event: SignalEvent) -> bool:
+    """Return whether the result of a signal's handler is the answer to its message."""
+    return event.data.ref is not None and event.client.encoding.codec.converses
 
 
 def _told_of(seat: Seat | None) -> set[str]:
     return set() if seat is None else seat.told
 
 
-def telling(function: Callable[..., Any], what: str, kind: str, instead: str, told: set[str]) -> Callable[..., Any]:
+def telling(
+    function: Callable[..., Any],
+    what: str,
+    kind: str,
+    instead: str,
+    told: set[str],
+    *,
+    used: Callable[..., bool] | None = None,
+) -> Callable[..., Any]:
     """Return a function that logs, the first time only, that its result is dropped.
 
     A `Receipt` is not logged: ``return event.reply(…)`` is a usual end of a handler.
@@ -59,10 +76,11 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
         kind: of code whose results are dropped.
         instead: names what may have been meant.
         told: the functions logged already.
+        used: returns, for the arguments of a call, whether its result is used; by default none is.
     """
 
-    def tell(value: object) -> None:
-        if value is None or what in told or isinstance(value, Receipt):
+    def tell(value: object, args: tuple[Any, ...]) -> None:
+        if value is None or what in told or isinstance(value, Receipt) or (used is not None and used(*args)):
             return
         told.add(what)
         hint = f": {instead}" if instead else ""
@@ -74,7 +92,7 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
         @wraps(function)
         async def handle(*args: Any) -> Any:
             value = await function(*args)
-            tell(value)
+            tell(value, args)
             return value
 
         setattr(handle, _UNTOLD, function)
@@ -84,7 +102,7 @@ def telling(function: Callable[..., Any], what: str, kind: str, instead: str, to
     def call(*args: Any) -> Any:
         value = function(*args)
         if not inspect.isawaitable(value):  # else the caller awaits it, or reports why not
-            tell(value)
+            tell(value, args)
         return value
 
     return call
