@@ -45,8 +45,7 @@ let ownPath = path;
 let session = "";
 let welcomed = false;
 let remembers = false; // the path has a history
-let missed = 0; // values that are still to come of what was said while this page was away
-let before = null; // for a newcomer: {at, items}, until it is known whether these were said before it came
+let missed = 0; // values that are still to come of what was said before this page came, or was back
 let broken = false;
 
 // ---- Sending ----
@@ -155,7 +154,6 @@ function received(value, from, at) {
     if (early) log.untime(entry.item);
   }
   if (at === undefined) return;
-  cameBefore(at, entry.item);
   places.set(at, entry);
   if (places.size > MOST_PLACES) places.delete(places.keys().next().value);
 }
@@ -169,14 +167,6 @@ function isEchoOf(own, text, early) {
 
 function awaitsEcho(own) {
   return performance.now() - own.ackedAt < ECHO_MS;
-}
-
-/** A newcomer is not told how much it reads of what was said before, if anything; but that ends where its welcome was. */
-function cameBefore(at, item) {
-  if (!before) return;
-  before.items.push(item);
-  if (at === before.at) before.items.forEach((each) => log.untime(each));
-  if (at === before.at || before.items.length > MOST_PLACES) before = null;
 }
 
 /** Something else came while a message was under way, and may well be the answer. */
@@ -308,7 +298,6 @@ function opened(welcome) {
   onPath(welcome.path);
   remembers = welcome.at !== undefined;
   missed = welcome.missed ?? 0;
-  before = remembers && welcome.missed === undefined ? { at: welcome.at, items: [] } : null;
   if (welcome.recovered) broken = false;
   welcomed = true;
   session = welcome.session;

@@ -155,7 +155,7 @@ export class Line {
     } else if (kind === "welcome") {
       const at = typeof body.at === "string" ? body.at : "";
       // What lies between the old position and this one is still to come, each value with its own, unless nothing does.
-      if (!at || !this.#at || (body.recovered && body.missed === 0)) this.#at = at;
+      if (!at || body.missed === 0) this.#at = at;
       this.#session = typeof body.session === "string" ? body.session : "";
       const lost = this.#known && body.recovered === undefined; // else the server itself says what is missing
       this.#known = true;
