@@ -64,5 +64,10 @@ class Target:
     home: Place | None = None
     left_out: str | None = None
 
+    @property
+    def whole(self) -> Place | None:
+        """The path, if this is the path as a whole, or all of it but one client: what a history keeps."""
+        return self.path if self.groups is None and self.client is None else None
+
 
 EVERYONE = Target()

@@ -202,7 +202,7 @@ class Broadcaster:
             value = self._filtered(value, targets[0], sender.path)
         receipts = [self._send(value, targets, sender.path)]
         for target in targets:
-            if sender.stream is not None and is_path(target) and target.path == sender.place:
+            if sender.stream is not None and target.whole == sender.place:
                 if target.excluding != sender.id:
                     receipts.append(Receipt(1, 1))  # which reads it from the history when it is admitted
             elif target.client is None and self._hub.reaches(sender, target):
@@ -211,11 +211,6 @@ class Broadcaster:
                     path = self.slot(value, path)
                 receipts.append(self.publish(Publication(value, path, Target(client=sender.id), sender.path)))
         return sum_of(receipts)
-
-
-def is_path(target: Target) -> bool:
-    """Return whether a target is a path as a whole, or all of it but one client."""
-    return target.path is not None and target.groups is None and target.client is None
 
 
 def refusing(target: Target, sender: Client, refused: frozenset[str]) -> Target:

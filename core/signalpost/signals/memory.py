@@ -14,7 +14,6 @@ from signalpost.delivery.feed import gap
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import ClientId, Receipt, Target
-from signalpost.errors import SignalpostError
 from signalpost.events import History, KeptValue, Present
 from signalpost.history.keeper import Keeper, KeptHistory
 from signalpost.history.position import read_position
@@ -112,10 +111,8 @@ class Memory:
     def deliver(self, publication: Publication) -> Receipt:
         """Keep a value if its path has a history, and deliver it."""
         target = publication.target
-        place = target.path
-        if place is None or target.groups is not None or target.client is not None:
-            return self._hub.deliver(publication)
-        stream = self.streams.stream(place)
+        place = target.whole
+        stream = None if place is None else self.streams.stream(place)
         if stream is None or publication.is_raw:
             return self._hub.deliver(publication)
         if publication.position is None:  # else another node gave it one
@@ -127,8 +124,8 @@ class Memory:
 
     def at(self, target: Target) -> str | None:
         """Return the position of the value that was just sent to a target; None if it was not kept."""
-        kept = target.groups is None and target.client is None
-        stream = self.streams.find(target.path) if self.keeps and kept and target.path is not None else None
+        place = target.whole
+        stream = self.streams.find(place) if self.keeps and place is not None else None
         return None if stream is None else str(stream.at)
 
     def history(
@@ -290,7 +287,7 @@ def _info(guest: Guest, rule: SignalRule) -> Any:
     try:
         info = rule.info(guest.arrival_event())
         size = len(orjson.dumps(info))
-    except (SignalpostError, TypeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's function in a template may raise anything
         logger.error("presence.info of %s failed for client %s: %s", rule.owner, client.id, error)  # noqa: TRY400
         return None
     if size > LONGEST_INFO:
