@@ -291,8 +291,8 @@ class PluginView(SharedView):
 
         Raises:
             LookupError: the signal of the path has no history.
-            TypeError: no path is given, and the event has no client.
-            ValueError: `since` is no position, or what follows it is not known any more.
+            TypeError: no path is given, and the event has no client; or `limit` is no whole number, `since` no text.
+            ValueError: `limit` is below 1, `since` is no position, or what follows it is not known any more.
         """
         found, place = self._asked(path)
         return recollection_of(self.shared).history(found, since, limit, place)

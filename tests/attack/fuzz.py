@@ -41,6 +41,7 @@ from signalpost.config.addresses import parse_host
 from signalpost.delivery.codec import PLAIN, V1
 from signalpost.delivery.publication import Publication
 from signalpost.fields import origin_form, query_values
+from signalpost.history.position import read_position
 from signalpost.http.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
 from signalpost.http.files import part_of
 from signalpost.http.packed import takes_gzip
@@ -51,7 +52,9 @@ from signalpost.jsonschemas.typed import FieldTypes
 from signalpost.jsontext import load
 from signalpost.paths import PathPattern, path_segments, path_text
 from signalpost.signals.lookalike import frame_looks_like_the_server_s, text_looks_like_an_error
-from signalpost.signals.message import RejectedMessageError, read_message
+from signalpost.signals.message import RejectedMessageError, ReservedKeyError, read_message
+from signalpost.signals.requests import read_request
+from signalpost.signals.sessions import offered
 from signalpost.templates.compiler import Compiler
 from signalpost.templates.scope import Limits
 from signalpost.templates.value import Computed, TemplateFailedError
@@ -546,6 +549,104 @@ class Actions(Server):
         await self._echo()
 
 
+class Positions:
+    """Positions of strangers: none, or one that is written as it came."""
+
+    words = (
+        *(
+            b"6bvws1",
+            b":",
+            b"::",
+            b"0",
+            b"1",
+            b"01",
+            b"-1",
+            b"9" * 18,
+            b"9" * 19,
+            b":0000",
+            b":hypf",
+            b"%00",
+            b"l",
+            b"U",
+        ),
+        *("\u0661".encode(), "é".encode(), b"\n", b" ", b"+1", b"1_0", b"zzzzzz:999999999999999999:zzzz"),
+    )
+
+    def __call__(self, data):
+        text = data.decode(errors="replace")
+        position = quickly(lambda: read_position(text))
+        must(position is None or str(position) == text, "it is written in another way")
+        must(position is None or (position.offset >= 0 and 0 <= position.id < 2**20), "it is out of range")
+
+
+class Conversing:
+    """Messages of signalpost.v1: with ref and once, or a request; read, or refused with a short error."""
+
+    words = (
+        *(
+            b'"ref":',
+            b'"once":',
+            b'"Once":',
+            b'"signalpost":',
+            b'"message":',
+            b'"history":',
+            b'"presence":',
+            b'"limit":',
+        ),
+        *(b'"before":', b'"after":', b'"path":', b'"6bvws1:5:hypf"', b"1000", b"1001", b"0", b"-1", b"1.5", b"null"),
+        *(b"{", b"}", b"[", b"]", b",", b'"', b"\\ud800", b"true", b"18446744073709551616", b'"' + b"x" * 65 + b'"'),
+    )
+
+    def __call__(self, data):
+        text = data.decode(errors="replace").encode()
+        try:
+            message = quickly(lambda: self._read(text))
+        except RejectedMessageError as refused:
+            frame = V1.codec.error(refused.error, refused.ref)
+            must(len(frame) < 2_000, f"an error of {len(frame)} bytes")
+            return
+        if message is not None:
+            must(message.once is None or 0 < len(message.once) <= 64, "a once of another length")
+            must(message.document is None or not {"ref", "once"} & message.document.keys(), "the schema sees them")
+
+    @staticmethod
+    def _read(text):
+        try:
+            return read_message(text, None, converses=True)
+        except ReservedKeyError as asked:
+            request = read_request(asked.document)
+            must(0 < request.limit <= 1_000, f"{request.limit} values are asked for")
+            must(request.kind in {"history", "presence"}, request.kind)
+            must(request.before is None or request.after is None, "both ends")
+            return None
+
+
+class Sessions(Server):
+    """Handshakes with sessions and positions: answered, with no session of a stranger's in it, and no error logged."""
+
+    words = (
+        *(b"signalpost.session.", b"signalpost.v1", b", ", b",", b"bUIND5QlDQDhQ8h-peUL9Q", b"?at=", b"6bvws1:5:hypf"),
+        *(b"Sec-WebSocket-Protocol: ", b"\r\n", b'"', b"\0", b"%00", b"%ff", b"\xc3\xa9", b";", b" ", b"x" * 300),
+    )
+    _APP = """
+        endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+        signals:
+          - {path: /echo, rebroadcast: sender}
+          - {path: /kept, rebroadcast: path, history: {keep: 10, replay: 3}, presence: {every: 10ms, grace: 0}}
+    """
+
+    def __call__(self, data):
+        super().__call__(data)
+        head = read_head(data)
+        if head is not None and is_upgrade(head.fields):
+            with contextlib.suppress(HandshakeRejection):
+                offer = read_offer("GET", "1.1", head.fields)
+                must("," not in offered(offer.subprotocols), "a session of two")
+        memory = self._app.server.node.memory
+        must(len(memory.sessions) <= memory.sessions.most, "too many sessions")
+        must(all(not stream.readers for stream in memory.streams), "a stream has readers that are gone")
+
+
 class Schema:
     """A schema and a message: judged in time, and by the way of long messages as by that of short ones."""
 
@@ -672,6 +773,9 @@ TARGETS = {
     "request": Request,
     "actions": Actions,
     "texts": Texts,
+    "position": Positions,
+    "conversing": Conversing,
+    "session": Sessions,
 }
 
 

@@ -143,6 +143,7 @@ signals:
         app.connect("/open") as opener,
     ):
         welcome, *values = [await ada.receive_json() for _ in range(6)]
+        assert len(welcome["welcome"].pop("session")) == 22
         assert welcome == {"welcome": {"clientId": ada.id, "path": "/room/ada"}}
         assert [each["signal"]["value"] for each in values] == [
             "hello",

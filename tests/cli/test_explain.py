@@ -186,3 +186,32 @@ def test_on_a_terminal_long_texts_are_wrapped_below_themselves(write, terminal):
     first = next(number for number, line in enumerate(shown) if "reply" in line)
     assert [len(line) - len(line.lstrip()) for line in shown[first : first + 3]] == [13, 13, 13]
     assert " ".join(shown).count("word") == 12
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("history: 100", "the newest 100 of the last 10m"),
+        ("history: {keep: 10000, for: 1d}", "the newest 10,000 of the last 1d"),
+        ("history: {keep: 50, for: 90s, replay: 5}", "the newest 50 of the last 90s; newcomers read 5"),
+        ("history: {keep: 5000, for: 1.5h, replay: 1000}", "the newest 5,000 of the last 90m; newcomers read 1,000"),
+    ],
+)
+def test_what_is_kept_is_a_line_of_its_own(write, signalpost, said, kept):
+    write(f"signals: [{{path: /kept, rebroadcast: path, {said}}}]")
+    result = signalpost("explain", "/KEPT")
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [re.split(" {2,}", line.strip()) for line in result.stdout.splitlines()]
+    assert lines.count(["keeps", kept]) == 1
+    assert lines.index(["does", "re-broadcast to path"]) + 1 == lines.index(["keeps", kept])
+
+
+def test_presence_is_a_line_and_neither_is_said_where_it_is_not(write, signalpost):
+    write("signals: [{path: /here, presence: true}, {path: /bare, presence: false}]")
+    assert "  presence    clients of signalpost.v1 are told who is there\n" in re.sub(
+        r"(?<=presence) +", "    ", signalpost("explain", "/here").stdout
+    )
+    bare = signalpost("explain", "/bare").stdout
+    assert "presence" not in bare
+    assert "keeps" not in bare
+    assert "keeps" not in signalpost("explain", "/nowhere").stdout

@@ -427,3 +427,56 @@ def test_a_wait_is_shown_and_not_waited_for(write, signalpost):
     assert [step[0] for step in steps] == ["let", "wait", "append", "reply"]
     assert steps[1] == ["wait", '"30s"']
     assert '["b","HI"]' in result.stdout
+
+
+class TestHistory:
+    APP = """\
+        endpoints:
+          - {name: web, address: 127.0.0.1, port: 8090, protocol: http}
+          - {name: live, address: 127.0.0.1, port: 8091, protocol: ws}
+        signals:
+          - {path: /rooms/<room>, rebroadcast: path, history: {keep: 3, replay: 2}}
+          - {path: /feed, history: 10, rebroadcast: none}
+          - path: /said
+            history: 5
+            presence: true
+            connected: [{broadcast: {value: "{{ client.id }}", path: /said}}]
+            do: [{broadcast: {value: {n: 1}, path: /said}}, {reply: {value: "{{ history('/said', 2) }}"}}]
+        routes:
+          - path: /publish
+            method: POST
+            do: [{broadcast: {value: "{{ data }}", path: /feed}}, {respond: {status: 202}}]
+        """
+
+    def parts(self, result):
+        assert (result.exit_code, result.stderr) == (0, ""), result.output
+        blocks = (block.rstrip().splitlines() for block in result.stdout.split("\n\n"))
+        return {title.split("  ")[0]: [re.split(r" {3,}", row.strip()) for row in rows] for title, *rows in blocks}
+
+    def test_what_a_message_leaves_in_the_history_is_shown_with_its_path_and_number(self, write, signalpost):
+        write(self.APP)
+        parts = self.parts(signalpost("try", "/Rooms/blue", '{"message": "hi"}'))
+        assert ["keeps", "the newest 3 of the last 10m; newcomers read 2"] in parts["live"]
+        assert parts["history"] == [["path", "number", "value"], ["/rooms/blue", "1", '"hi"']]
+
+    def test_what_goes_to_the_sender_alone_is_not_kept(self, write, signalpost):
+        write(self.APP)
+        parts = self.parts(signalpost("try", "/rooms/blue", '{"message": "hi", "direct": true}'))
+        assert "history" not in parts
+        assert "keeps" not in str(self.parts(signalpost("try", "/elsewhere", '{"message": "hi"}')))
+
+    def test_lists_read_what_was_kept_before_and_all_of_it_is_shown(self, write, signalpost):
+        write(self.APP)
+        parts = self.parts(signalpost("try", "/said", '{"message": "hi"}'))
+        assert parts["history"] == [
+            ["path", "number", "value"],
+            ["/said", "1", '"neighbour"'],
+            ["/said", "2", '"you"'],
+            ["/said", "3", '{"n": 1}'],
+        ]
+        assert '["you",{"n":1}]' in str(parts["who receives what"])
+
+    def test_a_request_shows_it_too(self, write, signalpost):
+        write(self.APP)
+        parts = self.parts(signalpost("try", "/publish", '{"x": 1}', "--method", "POST"))
+        assert parts["history"] == [["path", "number", "value"], ["/feed", "1", '{"x": 1}']]

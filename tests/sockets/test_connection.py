@@ -239,7 +239,9 @@ class TestHandover:
             serve(app, plugins={"greets": plugin}) as running,
             running.connect("/", subprotocols=["signalpost.v1"]) as client,
         ):
-            assert await client.receive_json() == {"welcome": {"clientId": client.id, "path": "/"}}
+            welcome = (await client.receive_json())["welcome"]
+            assert len(welcome.pop("session")) == 22
+            assert welcome == {"clientId": client.id, "path": "/"}
             assert (await client.receive_json())["signal"]["value"] == "somebody came"
 
 

@@ -1,14 +1,19 @@
 """Histories: the section ``history``, and the key of the same name at a signal."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from signalpost.config.datafile import read_data_file
+from signalpost.config.datafile import data_files, read_data_file
 from signalpost.config.model import HistoryConfig, MemoryConfig, MessageFormat, Rebroadcast, RouteConfig, StateConfig
 from signalpost.config.section import Section
 from signalpost.units import parse_duration, parse_size
 
 _DEFAULT = MemoryConfig()
+
+MOST_REPLAYED = 1_000
+"""Values that a client without a position may be sent at most."""
+
 _KEPT_NOWHERE = {
     Rebroadcast.EVERYONE: "what is sent here goes to everyone",
     Rebroadcast.OTHERS: "what is sent here goes to everyone but the sender",
@@ -29,9 +34,14 @@ def read_memory(root: Section, folder: Path, routes: Sequence[RouteConfig], stat
     if section is None:
         return _DEFAULT
     file = read_data_file(section, folder, routes, "history.db")
-    if file is not None and file == state.file:
+    if file is not None and state.file is not None and _overlap(file, state.file):
         section.problem("file", f"state.file names it already ({root.place('state', 'file')}): each needs its own")
     return MemoryConfig(section.keys, file, section.quantity("limit", parse_size) or _DEFAULT.limit)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Return whether two data files, or what SQLite keeps beside them, are the same on the disk."""
+    return not {os.path.realpath(each) for each in data_files(one)}.isdisjoint(map(os.path.realpath, data_files(other)))
 
 
 def read_history(signal: Section) -> HistoryConfig | None:
@@ -60,6 +70,6 @@ def read_history(signal: Section) -> HistoryConfig | None:
 def _read_mapping(section: Section) -> HistoryConfig:
     keep = section.whole("keep", 1)
     replay = section.whole("replay", 0)
-    if "keep" in section and replay > keep:
+    if "keep" in section and keep < replay <= MOST_REPLAYED:
         section.problem("replay", f"{replay:,} are more than the {keep:,} that are kept (keep)")
     return HistoryConfig(keep, section.quantity("for", parse_duration) or HistoryConfig(1).seconds, replay)

@@ -175,7 +175,7 @@ class Encoding:
     def noticed(self, kind: str, body: Mapping[str, Any]) -> bytes:
         """Encode a notice; see `Codec.notice`."""
         frame = self.codec.notice(kind, body)
-        return frame if self._deflate is None else self._deflate(frame)
+        return frame if self._deflate is None or not frame else self._deflate(frame)
 
     def _compressed(self, publication: Publication) -> bytes:
         assert self._deflate is not None  # noqa: S101 - see `__init__`

@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import orjson
 
@@ -27,6 +28,9 @@ LOG = logging.getLogger(__name__)
 
 DELAY = 0.2
 """Seconds during which changes are collected into a batch."""
+
+LOOK = 10
+"""Batches, even empty ones, between two checks that the file still exists and is ours."""
 
 RETRY = 5.0
 """Seconds until a failed batch is tried again."""
@@ -130,27 +134,31 @@ class Keeper:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait((self._running,))
-        whole = await self._write()
+        whole = await self._write(looks=True)
         try:
             await asyncio.to_thread(self._file.close, clean=whole, sessions=sessions)
         except sqlite3.Error as error:
             LOG.error("%s: the last changes are lost: %s", self._file.path, reason_of(error))  # noqa: TRY400
 
     async def _run(self) -> None:
-        while True:
+        for turn in count(1):
             await asyncio.sleep(RETRY if self._failing else DELAY)
             # A write that has begun ends before a stop goes on: only one thread uses the file at a time.
-            writing = asyncio.ensure_future(self._write())
+            writing = asyncio.ensure_future(self._write(looks=not turn % LOOK))
             try:
                 await asyncio.shield(writing)
             except asyncio.CancelledError:
                 await writing
                 raise
 
-    async def _write(self) -> bool:
-        """Write what has changed; return whether the file is complete."""
+    async def _write(self, *, looks: bool) -> bool:
+        """Write what has changed; return whether the file is complete.
+
+        Args:
+            looks: whether to look if the file is still there although nothing has changed.
+        """
         streams = self._streams
-        if not streams.moved and not streams.gone:
+        if not (streams.moved or streams.gone or looks):
             return not self._failing
         try:
             if not self._file.is_ours():

@@ -16,11 +16,13 @@ HEAD_SECONDS = 86_400.0
 SWEEP_SECONDS = 10.0
 """Seconds between two steps of the sweep, which removes what is too old."""
 
+PLACES = 4_096
+"""Places of which is remembered what the plan says."""
+
 SWEPT_AT_ONCE = 1_000
 """Streams that one step of the sweep looks at."""
 
 _new = tuple.__new__
-_REMEMBERED = 4_096  # places of which is remembered that they have no history
 _ROOM = 64  # when the limit is reached, this part of it is freed, so that it is not reached again at once
 
 
@@ -90,7 +92,7 @@ class Streams:
             config_of: returns how much is kept of what is sent to a place; None is nothing.
             limit: see the attribute.
         """
-        self._config_of = lru_cache(_REMEMBERED)(config_of)
+        self._config_of = lru_cache(PLACES)(config_of)
         self._generation += 1
         self.limit = limit
         self._stuck = False

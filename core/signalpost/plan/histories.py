@@ -71,8 +71,9 @@ def _paths(config: ServerConfig) -> Iterator[str | None]:
     )
     for steps in lists:
         for step in all_steps(steps):
-            path = _options(step).get("path")
-            if isinstance(path, str):
+            options = _options(step)
+            path = options.get("path")
+            if isinstance(path, str) and not {"group", "client"} & options.keys():
                 yield None if is_template(path) else path
     if any(RequestedTarget.PATH in signal.targets and not signal.do for signal in config.signals):
         yield None

@@ -17,6 +17,7 @@ from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.messagefilters import Outgoing, Veto
+from signalpost.signals.sessions import Session
 from signalpost.signals.table import SignalTable
 
 _TO_EVERYONE = (EVERYONE,)
@@ -219,12 +220,22 @@ def refusing(target: Target, sender: Client, refused: frozenset[str]) -> Target:
 
 
 class SenderBroadcast:
-    """`SignalEvent.broadcast`: knows the sender and the target that its message requested."""
+    """`SignalEvent.broadcast`: knows the sender and the target that its message requested.
 
-    __slots__ = ("_broadcaster", "_client", "_message")
+    Args:
+        broadcaster: sends.
+        client: the sender.
+        message: of the sender.
+        session: of the sender, which may have another client by now.
+    """
 
-    def __init__(self, broadcaster: Broadcaster, client: Client, message: ClientMessage) -> None:
+    __slots__ = ("_broadcaster", "_client", "_message", "_session")
+
+    def __init__(
+        self, broadcaster: Broadcaster, client: Client, message: ClientMessage, session: Session | None = None
+    ) -> None:
         self._broadcaster = broadcaster
+        self._session = session
         self._client = client
         self._message = message
 
@@ -252,7 +263,9 @@ class SenderBroadcast:
                 return broadcaster.answer(value, answer, targets[0], sender)
         elif to == "others":
             given = broadcaster.targets(None, path, group, client, sender=sender) or _TO_EVERYONE
-            targets = [replace(target, excluding=sender.id, left_out=sender.session) for target in given]
+            guest = None if self._session is None else self._session.guest
+            excluding = sender.id if guest is None else guest.client.id
+            targets = [replace(target, excluding=excluding, left_out=sender.session) for target in given]
         else:
             targets = broadcaster.targets(to, path, group, client, sender=sender)
         if not targets:

@@ -582,7 +582,7 @@ class Conversation:
             route=rule.config.path.text,
             timestamp=timestamp,
             shared=self._host.shared,
-            broadcast=SenderBroadcast(self._host.broadcaster, client, _NO_REQUEST),
+            broadcast=SenderBroadcast(self._host.broadcaster, client, _NO_REQUEST, self.session),
             code=code,
         )
 
@@ -606,7 +606,7 @@ class Conversation:
             route=rule.config.path.text,
             timestamp=timestamp,
             shared=self._host.shared,
-            broadcast=SenderBroadcast(self._host.broadcaster, client, message),
+            broadcast=SenderBroadcast(self._host.broadcaster, client, message, self.session),
             _seat=rule.reaction.handler.seat if isinstance(rule.reaction, Call) else None,
         )
 

@@ -19,13 +19,13 @@ class Member:
 
     Attributes:
         info: what others see.
+        text: the same as JSON.
         n: how many connections the user has.
         until: when the user counts as gone, in monotonic seconds; None while there is a connection.
-        size: bytes that the user takes in a frame.
     """
 
     info: Any
-    size: int
+    text: bytes
     n: int = 0
     until: float | None = None
 
@@ -48,7 +48,7 @@ class Ledger:
         self.version = 0
         self._members: dict[str, Member] = {}
         self._waiting: dict[str, None] = {}  # users without a connection, who may come back; the first to go first
-        self._joined: dict[str, None] = {}
+        self._joined: dict[str, bool] = {}  # and whether nobody was told of the user before
         self._left: dict[str, None] = {}
         self._size = 0
         self._named = True  # whether the clients were told all names
@@ -61,16 +61,16 @@ class Ledger:
     def enter(self, user: str, info: Any) -> None:
         """Add a connection of a user; one who comes back in time was never away."""
         member = self._members.get(user)
-        size = len(user) + len(orjson.dumps(info))
+        text = orjson.dumps(info)
         if member is None:
-            member = self._members[user] = Member(info, 0)
-            self._joined[user] = None
+            member = self._members[user] = Member(info, text)
+            self._size += len(user) + len(text)
+            self._joined[user] = user not in self._left
             self._left.pop(user, None)
-        elif member.info != info or member.n:
-            member.info = info
-            self._joined[user] = None
-        self._size += size - member.size
-        member.size = size
+        elif member.text != text or member.n:
+            self._size += len(text) - len(member.text)
+            member.info, member.text = info, text
+            self._joined.setdefault(user, False)
         member.n += 1
         member.until = None
         self._waiting.pop(user, None)
@@ -82,7 +82,7 @@ class Ledger:
             return
         member.n -= 1
         if member.n > 0:
-            self._joined[user] = None
+            self._joined.setdefault(user, False)
         else:
             member.until = until
             self._waiting[user] = None
@@ -97,10 +97,9 @@ class Ledger:
             gone.append(user)
         for user in gone:
             del self._waiting[user]
-            self._size -= self._members.pop(user).size
-            if user in self._joined:
-                del self._joined[user]  # nobody was told of it, unless only its info was new
-            self._left[user] = None
+            self._size -= len(user) + len(self._members.pop(user).text)
+            if not self._joined.pop(user, False):
+                self._left[user] = None
 
     @property
     def next_end(self) -> float | None:
@@ -139,7 +138,10 @@ class Ledger:
     def whole(self) -> Mapping[str, Any]:
         """Return what a client is told that comes."""
         body: dict[str, Any] = {"version": self.version, "count": len(self._members)}
-        return body | {"users": dict(self._users())} if self.tells_names else body
+        if self.tells_names:
+            return body | {"users": dict(self._users())}
+        self._named = False
+        return body
 
     def __iter__(self) -> Iterator[tuple[str, Member]]:
         """Yield the users who are present."""
@@ -150,4 +152,5 @@ class Ledger:
 
 
 def _seen(member: Member) -> Mapping[str, Any]:
-    return {"n": member.n, "info": member.info}
+    """Return what others see of a user; who may still come back was never away."""
+    return {"n": max(1, member.n), "info": member.info}

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from signalpost.events import History, KeptValue, Present
 from signalpost.history.keeper import Keeper, KeptHistory
 from signalpost.history.position import read_position
 from signalpost.history.stream import Stream, Why
-from signalpost.history.streams import SWEEP_SECONDS, Streams
+from signalpost.history.streams import PLACES, SWEEP_SECONDS, Streams
 from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Repeats
 from signalpost.signals.ledger import LONGEST_INFO, Ledger
@@ -73,6 +74,7 @@ class Memory:
         self.streams.configure(table.history, config.history.limit)
         if not self.keeps:
             self.streams.clear()
+        self.presence.config_of = lru_cache(PLACES)(table.presence)
         self.sessions.most = config.limits.connections
 
     def restore(self, kept: KeptHistory) -> None:
@@ -142,11 +144,15 @@ class Memory:
         stream = self._stream_at(path, place)
         if stream is None:
             raise LookupError(f"nothing is kept of {path}: its signal has no history")
+        if not isinstance(since, str | None):
+            raise TypeError(f"since= is a position, which is a text, not {since!r}")
+        if type(limit) is not int:
+            raise TypeError(f"limit= is a whole number, not {limit!r}")
+        if limit < 1:
+            raise ValueError(f"limit={limit!r}: at least one value is asked for")
         position = None if since is None else read_position(since)
         if since is not None and position is None:
             raise ValueError(f"{since!r} is no position")
-        if limit < 1:
-            raise ValueError(f"limit={limit!r}: at least one value is asked for")
         self.streams.expire(stream)
         found = read_history(stream, None, min(limit, MOST_ENTRIES), after=position)
         values = tuple(
@@ -214,11 +220,11 @@ class Memory:
         self._enter(guest, guest.rule)
 
     def _enter(self, guest: Guest, rule: SignalRule) -> None:
-        config, client = rule.config.presence, guest.client
-        if config is None or client.closing:
+        client = guest.client
+        if rule.config.presence is None:
             return
         guest.present = client.place
-        self.presence.enter(client.place, guest.user, config, _info(guest, rule))
+        self.presence.enter(client.place, guest.user, _info(guest, rule))
         self._tell_whole(client)
 
     def _tell_whole(self, client: Client) -> None:

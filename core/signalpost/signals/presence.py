@@ -14,10 +14,9 @@ from signalpost.signals.ledger import Ledger, Member
 class _Room:
     """The ledger of a path, and when its clients are told next."""
 
-    __slots__ = ("config", "due", "ledger", "timer", "told_at")
+    __slots__ = ("due", "ledger", "timer", "told_at")
 
     def __init__(self, config: PresenceConfig) -> None:
-        self.config = config
         self.ledger = Ledger(config.most)
         self.told_at = float("-inf")
         self.due = 0.0
@@ -30,43 +29,51 @@ class Presence:
     Args:
         hub: of the clients.
         clock: returns monotonic seconds.
+
+    Attributes:
+        config_of: returns how the clients of a place are told; None if they are not.
     """
 
-    __slots__ = ("_clock", "_hub", "_rooms")
+    __slots__ = ("_clock", "_hub", "_rooms", "config_of")
 
     def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
+        self.config_of: Callable[[Place], PresenceConfig | None]
         self._hub = hub
         self._clock = clock
         self._rooms: dict[Place, _Room] = {}
 
-    def enter(self, place: Place, user: str, config: PresenceConfig, info: Any) -> None:
-        """Add a connection of a user to a path.
+    def enter(self, place: Place, user: str, info: Any) -> None:
+        """Add a connection of a user to a path with presence.
 
         Args:
             place: of the client.
             user: see `signalpost.signals.sessions.Session`; of a client without a session its id.
-            config: of its signal.
             info: what others see.
         """
+        config = self.config_of(place)
+        if config is None:
+            return
         room = self._rooms.get(place)
         if room is None:
             room = self._rooms[place] = _Room(config)
-        room.config = config
         room.ledger.most = config.most
         room.ledger.enter(user, info)
         self._schedule(place, room)
 
     def leave(self, place: Place, user: str) -> None:
         """Remove a connection of a user, who counts as gone when the grace is over."""
-        room = self._rooms.get(place)
+        room, config = self._rooms.get(place), self.config_of(place)
         if room is not None:
-            room.ledger.leave(user, self._clock() + room.config.grace)
+            room.ledger.leave(user, self._clock() + (0.0 if config is None else config.grace))
             self._schedule(place, room)
 
     def whole(self, place: Place) -> Mapping[str, Any] | None:
         """Return what a client is told that comes, or that asks; None if nobody is there."""
-        room = self._rooms.get(place)
-        return None if room is None else {"path": path_of(place), **room.ledger.whole()}
+        room, config = self._rooms.get(place), self.config_of(place)
+        if room is None or config is None:
+            return None
+        room.ledger.most = config.most
+        return {"path": path_of(place), **room.ledger.whole()}
 
     def users(self, place: Place) -> Iterable[tuple[str, Member]]:
         """Return the users of a path."""
@@ -82,7 +89,9 @@ class Presence:
 
     def _schedule(self, place: Place, room: _Room) -> None:
         """Wait until something may be told, or until the next user counts as gone."""
-        moments = [room.told_at + room.config.every] if room.ledger.changed else []
+        config = self.config_of(place)
+        every = 0.0 if config is None else config.every
+        moments = [room.told_at + every] if room.ledger.changed else []
         if (end := room.ledger.next_end) is not None:
             moments.append(end)
         if not moments:
@@ -98,14 +107,18 @@ class Presence:
 
     def _look(self, place: Place, room: _Room) -> None:
         room.timer = None
-        now = self._clock()
+        now, config = self._clock(), self.config_of(place)
+        if config is None:  # another plan tells nothing of this path
+            del self._rooms[place]
+            return
+        room.ledger.most = config.most
         room.ledger.expire(now)
-        if room.ledger.changed and room.told_at + room.config.every <= now:
+        if room.ledger.changed and room.told_at + config.every <= now:
             room.told_at = now
             body = room.ledger.difference()
             if body is not None:
                 self._hub.announce(place, Announcement("presence", {"path": path_of(place), **body}))
-        if not len(room.ledger) and self._rooms.get(place) is room and not room.ledger.changed:
+        if not len(room.ledger) and not room.ledger.changed:
             del self._rooms[place]
             return
         self._schedule(place, room)

@@ -67,7 +67,7 @@ def _read(document: Mapping[str, Any], ref: Ref | None) -> ServerRequest:
         raise ClientError(ErrorCode.BAD_MESSAGE, text, f"/{RESERVED}")
     said = document[RESERVED]
     if not isinstance(said, dict) or len(said) != 1:
-        given = f"{len(said)}" if isinstance(said, dict) else type_of(said)
+        given = (f"{len(said)}" if said else "an empty mapping") if isinstance(said, dict) else type_of(said)
         text = f'it holds one request, such as {{"history": {{"limit": 10}}}}, not {given}'
         raise ClientError(ErrorCode.UNKNOWN_REQUEST, text, f"/{RESERVED}")
     ((kind, options),) = said.items()
@@ -153,7 +153,9 @@ def read_history(
         if entry.left_out is None or entry.left_out != session:
             found.append((stream.position(offset), entry))
         offset += step
-    more = stream.entry(offset) is not None
+    while (entry := stream.entry(offset)) is not None and entry.left_out is not None and entry.left_out == session:
+        offset += step
+    more = entry is not None
     values = tuple(found[::step])
     return Slice(values, values[-1][0] if values else stream.at, more)
 

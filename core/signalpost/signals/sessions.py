@@ -119,7 +119,8 @@ class Sessions:
         """
         self.forget_old()
         found = self._left.get(text) or self._connected.get(text)
-        if found is None or found.place != place:
+        had = None if found is None or found.guest is None else found.guest.client
+        if found is None or found.place != place or (had is not None and had.closing and _ends(had.close_code)):
             # Nothing but its key survives a restart: the client must not believe that the server knows more.
             where, key = self._before.get(text, (None, ""))
             found = Session(place, user, key if where == place else "")
@@ -145,8 +146,7 @@ class Sessions:
             return
         del self._connected[session.id]
         session.guest = None
-        code = guest.client.close_code
-        if sent_away and (code == _POLICY or (code in _ENDED_BY_APP and code != CloseCode.TOO_SLOW)):
+        if sent_away and _ends(guest.client.close_code):
             return
         session.groups = guest.client.groups
         session.left_at = self._clock()
@@ -180,3 +180,8 @@ class Sessions:
             if oldest.left_at >= until and len(self._left) <= self.most:
                 return
             del self._left[oldest.id]
+
+
+def _ends(code: int) -> bool:
+    """Return whether a close with this code ends the session, too: by it the app has ended what there was."""
+    return code == _POLICY or (code in _ENDED_BY_APP and code != CloseCode.TOO_SLOW)

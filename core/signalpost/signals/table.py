@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import HistoryConfig, LatestBy, SignalConfig
+from signalpost.config.model import HistoryConfig, LatestBy, PresenceConfig, SignalConfig
 from signalpost.paths import Apart, PathPattern, PathTable, Place, path_of, plain_path
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
@@ -114,9 +114,19 @@ class SignalTable:
 
     def history(self, place: Place) -> HistoryConfig | None:
         """Return how much is kept of what is sent to a place; None is nothing."""
+        config = self._at(place)
+        return None if config is None else config.history
+
+    def presence(self, place: Place) -> PresenceConfig | None:
+        """Return how the clients of a place are told who is there; None if they are not."""
+        config = self._at(place)
+        return None if config is None else config.presence
+
+    def _at(self, place: Place) -> SignalConfig | None:
+        """Return the signal of a place; None if there is no such place."""
         names = place.endpoints if isinstance(place, Apart) else tuple(self._tables)
         resolved = self.resolve(names[0], path_of(place) or "") if names and names[0] in self._tables else None
-        return None if resolved is None or resolved.place != place else resolved.rule.config.history
+        return None if resolved is None or resolved.place != place else resolved.rule.config
 
     def canonical_path(self, path: str) -> str:
         """Convert the path of a target to the spelling of clients' paths; text that is not a path is unchanged.

@@ -116,6 +116,7 @@ class Connection(asyncio.Protocol):
         "_client",
         "_clockwork",
         "_conversation",
+        "_goes",
         "_inbound",
         "_keepalive",
         "_max_read",
@@ -170,6 +171,7 @@ class Connection(asyncio.Protocol):
         self._stopped = False  # the transport reads nothing
         self._watching = NO_DESCRIPTOR  # of a transport that reads nothing: reports its end
         self._stage = _HERE
+        self._goes = False  # by a close frame of its own
         self._parting: asyncio.TimerHandle | None = None  # ends a leaving client's work, or what it has left behind
         self._waiting = 0  # bytes of messages that wait for a handler
         self._waking: asyncio.TimerHandle | None = None  # the timer that ends a pause for the rate
@@ -335,7 +337,7 @@ class Connection(asyncio.Protocol):
             conversation.hurry()
         if client.heeded or conversation.waits:
             self._parting = self._clockwork.call_later(LINGER, partial(self._end_lingering, conversation))
-        self._node.report_gone(conversation, sent_away=expected)
+        self._node.report_gone(conversation, sent_away=expected and not self._goes)
 
     def _end_lingering(self, conversation: Conversation) -> None:
         """Drop a client's remaining messages: it disconnected long enough ago."""
@@ -436,6 +438,7 @@ class Connection(asyncio.Protocol):
             self._client.send(encode_frame(Opcode.PONG, payload))
         elif opcode == _CLOSE:
             if self._stage is _HERE:
+                self._goes = not self._client.closing
                 # The same code goes back (RFC 6455 section 5.5.1), then the connection is closed (section 7.1.1).
                 self._client.close(_code_of(payload))
                 self._client.finish()
