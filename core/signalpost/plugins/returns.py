@@ -48,9 +48,9 @@ def with_told_returns(made: Made) -> Made:
     return replace(made, function=telling(made.function, what, kind, instead, _told_of(made.seat), used=used))
 
 
-def _answers(event: SignalEvent) -> bool:
+def _answers(event: object) -> bool:
     """Return whether the result of a signal's handler is the answer to its message."""
-    return event.data.ref is not None and event.client.encoding.codec.converses
+    return isinstance(event, SignalEvent) and event.data.ref is not None and event.client.encoding.codec.converses
 
 
 def _told_of(seat: Seat | None) -> set[str]:
