@@ -54,10 +54,7 @@ class Listener:
 
     @property
     def lossy(self):
-        return self.client.policy not in (
-            SlowPolicy.DISCONNECT,
-            SlowPolicy.CATCH_UP,
-        )  # which is lossy in a stream alone
+        return self.client.policy is not SlowPolicy.DISCONNECT
 
     def missing(self, received):
         """Hold what it has received against what was sent; give the values that are missing before its end.
