@@ -783,7 +783,8 @@ class World:
         seat, fan.seat = fan.seat, None
         if seat is None:
             return
-        fan.left_at = self.clock.now
+        # The server may have ended it long ago: then it is not known how long it will know the session.
+        fan.left_at = float("-inf") if seat.client.closing else self.clock.now
         if noticed:
             seat.wire.abort()
         else:
