@@ -131,13 +131,14 @@ class Ledger:
         body = {"version": self.version, "count": len(self._members)}
         if not self._named:
             return body
-        if not was_named:
+        if not was_named or len(left) > self.most:
             return body | {"users": dict(self._users())}
         return body | {"joined": {user: _seen(self._members[user]) for user in joined}, "left": list(left)}
 
     def whole(self) -> Mapping[str, Any]:
         """Return what a client is told that comes."""
         body: dict[str, Any] = {"version": self.version, "count": len(self._members)}
+        self._joined = dict.fromkeys(self._joined, False)  # who reads this is told of them
         if self.tells_names:
             return body | {"users": dict(self._users())}
         self._named = False
