@@ -41,7 +41,7 @@ class Ledger:
         version: counts the differences that were told.
     """
 
-    __slots__ = ("_joined", "_left", "_members", "_named", "_size", "_told", "_waiting", "most", "version")
+    __slots__ = ("_counted", "_joined", "_left", "_members", "_named", "_size", "_told", "_waiting", "most", "version")
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -52,6 +52,7 @@ class Ledger:
         self._left: dict[str, None] = {}
         self._size = 0
         self._named = True  # whether the clients were told all names
+        self._counted = False  # whether a client that came since then was told the number alone
         self._told = 0  # how many users they know of
 
     def __len__(self) -> int:
@@ -124,14 +125,15 @@ class Ledger:
         joined, self._joined = self._joined, {}
         left, self._left = self._left, {}
         was_named, self._named = self._named, self.tells_names
-        if not self._named and not was_named and len(self._members) == self._told:
+        counted, self._counted = self._counted, False
+        if not (self._named or was_named or counted) and len(self._members) == self._told:
             return None
         self.version += 1
         self._told = len(self._members)
         body = {"version": self.version, "count": len(self._members)}
         if not self._named:
             return body
-        if not was_named or len(left) > self.most:
+        if not was_named or counted or len(left) > self.most:
             return body | {"users": dict(self._users())}
         return body | {"joined": {user: _seen(self._members[user]) for user in joined}, "left": list(left)}
 
@@ -141,7 +143,7 @@ class Ledger:
         self._joined = dict.fromkeys(self._joined, False)  # who reads this is told of them
         if self.tells_names:
             return body | {"users": dict(self._users())}
-        self._named = False
+        self._counted = True
         return body
 
     def __iter__(self) -> Iterator[tuple[str, Member]]:
