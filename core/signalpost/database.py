@@ -194,6 +194,11 @@ class DatabaseFile:
         return f"cannot be used: {reason_of(error)}" if remedy is None else remedy.format(self._kind.word)
 
 
+def fate_of(aside: Path | None) -> str:
+    """Return in words what happened to a file that is not ours any more; `aside` is from `DatabaseFile.give_up`."""
+    return "was deleted" if aside is None else f"was replaced (what was put there is {aside} now)"
+
+
 def reason_of(error: Exception) -> str:
     """Return what an error says, in one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

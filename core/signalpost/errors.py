@@ -147,3 +147,8 @@ class ClientError(SignalpostError):
         self.detail = detail
         self.pointer = pointer
         super().__init__(f"{code} at {pointer or '/'}: {detail}")
+
+    @property
+    def body(self) -> dict[str, str]:
+        """What the client is told."""
+        return {"code": str(self.code), "pointer": self.pointer, "detail": self.detail}

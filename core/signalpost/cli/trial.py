@@ -13,8 +13,6 @@ from time import time
 from typing import Any
 from urllib.parse import quote
 
-import orjson
-
 from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.cli.parameters import Imagined
@@ -118,10 +116,9 @@ class Trial:
     @property
     def kept(self) -> list[tuple[str, int, Any]]:
         """The kept values, with the path that each was sent to, and its number there."""
-        streams = self._node.memory.streams
         return [
-            (path_of(stream.place) or "", number, entry.data.decode() if entry.is_text else orjson.loads(entry.data))
-            for stream in streams
+            (path_of(stream.place) or "", number, entry.value)
+            for stream in self._node.memory.streams
             for number, entry in stream.after(0)
         ]
 

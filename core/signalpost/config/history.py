@@ -5,14 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from signalpost.config.datafile import data_files, read_data_file
-from signalpost.config.model import HistoryConfig, MemoryConfig, MessageFormat, Rebroadcast, RouteConfig, StateConfig
+from signalpost.config.model import (
+    MOST_REPLAYED,
+    HistoryConfig,
+    MemoryConfig,
+    MessageFormat,
+    Rebroadcast,
+    RouteConfig,
+    StateConfig,
+)
 from signalpost.config.section import Section
 from signalpost.units import parse_duration, parse_size
 
 _DEFAULT = MemoryConfig()
-
-MOST_REPLAYED = 1_000
-"""Values that a client without a position may be sent at most."""
 
 _KEPT_NOWHERE = {
     Rebroadcast.EVERYONE: "what is sent here goes to everyone",

@@ -266,6 +266,9 @@ class SlowConfig:
     buffer: int | None = None
 
 
+MOST_REPLAYED = 1_000
+"""Values of a path that a client reads at most when it comes."""
+
 KNOWN_FOR = 300.0
 """Seconds for which a message is known again by its ``once``, unless its signal says otherwise."""
 

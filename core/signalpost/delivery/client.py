@@ -386,23 +386,20 @@ class Client:
 
     def _open_outbox(self, offset: int | None = None) -> Outbox:
         """Create an outbox by the client's policy; `offset` is that of the last kept value that the client was sent."""
+        plain = open_outbox(self.policy, self.encoding.codec.lagged)
         if self.policy is not _CATCH_UP or self.stream is None or self.arriving:
-            return self._open_rest()
-        if offset is None:
-            offset = self.stream.sent
-        reader = Reader(self.stream, offset, self.encoding, self.session)
-        return FedOutbox(reader, self._open_rest(), behind=False)
+            return plain
+        return FedOutbox(self.reader(self.stream, self.stream.sent if offset is None else offset), plain, behind=False)
 
-    def _open_rest(self) -> Outbox:
-        """Create the outbox for what is not in a stream, beside the reading of one."""
-        policy = SlowPolicy.DROP_OLDEST if self.policy is _CATCH_UP else self.policy
-        return open_outbox(policy, self.encoding.codec.lagged)
+    def reader(self, stream: Stream, offset: int) -> Reader:
+        """Return what reads a stream for this client, from behind an offset on."""
+        return Reader(stream, offset, self.encoding, self.session)
 
     def feed(self, stream: Stream, offset: int) -> None:
         """Read what is behind an offset from the stream of its path, before later values (indirect mode)."""
         self.end_feeding(b"")
-        rest = self._outbox or self._open_rest()
-        self._outbox = FedOutbox(Reader(stream, offset, self.encoding, self.session), rest, behind=True)
+        rest = self._outbox or open_outbox(self.policy, self.encoding.codec.lagged)
+        self._outbox = FedOutbox(self.reader(stream, offset), rest, behind=True)
 
     def end_feeding(self, notice: bytes) -> None:
         """Read nothing from a stream any more: the client is on another one.

@@ -50,8 +50,7 @@ class Codec:
             error: what is wrong.
             ref: of the message.
         """
-        body = {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}
-        return _envelope("error", body if ref is None else body | {"ref": ref})
+        return _envelope("error", error.body if ref is None else {**error.body, "ref": ref})
 
     def welcome(self, client_id: str, path: str) -> bytes:
         """Encode the first frame for a client; empty for none. One that converses gets the notice ``welcome``."""

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client
-from signalpost.delivery.feed import Reader
 from signalpost.delivery.outbox import Fate
 from signalpost.delivery.overload import Backlog
 from signalpost.delivery.publication import NO_PATH, Publication
@@ -134,8 +133,10 @@ class Hub:
 
     def admit(self, client: Client) -> None:
         """Add a held client to everyone, to its path and to the groups that it has joined."""
+        if not client.arriving:
+            return
         self._flush_shared()
-        if client.arriving and self._has(client):
+        if self._has(client):
             client.arriving = False
             for audience in self._audiences_of(client, client.groups):
                 audience.lane(client).add(client)
@@ -216,7 +217,7 @@ class Hub:
         if (offset == stream.top and not client.waiting) or not self._has(client):
             return
         if client.direct:
-            reader = Reader(stream, offset, client.encoding, client.session)
+            reader = client.reader(stream, offset)
             piece = reader.read()
             if not reader and len(piece) <= client.limit // 2:
                 self.send(client, piece)

@@ -26,8 +26,13 @@ _FEW = 16  # fewer gaps are not worth a sweep
 
 
 def open_outbox(policy: SlowPolicy | LatestBy, lagged: Lagged) -> "Outbox":
-    """Create the outbox of a client with this policy; `lagged` is that of its codec (`Codec.lagged`)."""
-    return WholeOutbox() if policy is _DISCONNECT or policy is _CATCH_UP else LossyOutbox(policy, lagged)
+    """Create the outbox of a client with this policy; `lagged` is that of its codec (`Codec.lagged`).
+
+    With `SlowPolicy.CATCH_UP` it is that for all that is in no stream (`signalpost.delivery.feed`).
+    """
+    if policy is _DISCONNECT:
+        return WholeOutbox()
+    return LossyOutbox(SlowPolicy.DROP_OLDEST if policy is _CATCH_UP else policy, lagged)
 
 
 class Fate(Enum):

@@ -183,9 +183,10 @@ class KeptPublication(Publication):
         path: that it was sent to.
     """
 
-    __slots__ = ()
+    __slots__ = ("_entry",)
 
     def __init__(self, entry: Entry, position: Position, path: str) -> None:
+        self._entry = entry
         self.data = entry.data
         self.size = len(entry.data)
         self.path = path
@@ -197,8 +198,8 @@ class KeptPublication(Publication):
 
     @property
     def value(self) -> Any:
-        """The value: a text, or what the JSON says."""
-        return self.data.decode() if self.is_text else orjson.loads(self.data)
+        """See `Entry.value`."""
+        return self._entry.value
 
 
 class Announcement(Publication):

@@ -15,7 +15,7 @@ from itertools import count
 import orjson
 
 from signalpost.config.model import HistoryConfig, MemoryConfig
-from signalpost.database import reason_of
+from signalpost.database import fate_of, reason_of
 from signalpost.errors import HistoryFileError
 from signalpost.history.file import EntryRecord, HistoryFile, Kept, StreamChange, StreamRecord
 from signalpost.history.position import Position
@@ -203,8 +203,9 @@ class Keeper:
         path = self._file.path
         aside = await asyncio.to_thread(self._file.give_up)
         self._file, _, _, _ = await asyncio.to_thread(HistoryFile.open, path)
-        what = "was deleted" if aside is None else f"was replaced (what was put there is {aside} now)"
-        LOG.warning("%s %s while the server runs: it is written anew, with what the server has in memory", path, what)
+        LOG.warning(
+            "%s %s while the server runs: it is written anew, with what the server has in memory", path, fate_of(aside)
+        )
         for stream in self._streams:
             stream.written = 0
         self._streams.moved = dict.fromkeys(self._streams)

@@ -3,7 +3,9 @@
 from collections import deque
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import orjson
 
 from signalpost.config.model import HistoryConfig
 from signalpost.history.position import NO_ID, Position, new_epoch
@@ -32,6 +34,11 @@ class Entry(NamedTuple):
     left_out: str | None
     id: int
     kept_at: float
+
+    @property
+    def value(self) -> Any:
+        """The value: a text, or what the JSON says."""
+        return self.data.decode() if self.is_text else orjson.loads(self.data)
 
 
 class Why(StrEnum):

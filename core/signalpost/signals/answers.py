@@ -100,12 +100,12 @@ class Answer:
 
     def fail(self, error: ClientError) -> None:
         """Say that the message failed while it was handled."""
-        self._settle("error", _body_of(error))
+        self._settle("error", error.body)
 
     def refuse(self, error: ClientError) -> None:
         """Say that the message was refused, so that nothing was done: a repeat is judged anew."""
         self._forget(error)
-        self._settle("error", _body_of(error))
+        self._settle("error", error.body)
 
     def drop(self, error: ClientError) -> None:
         """Called when the message is not handled any more; if it was not answered, repeats that wait are told."""
@@ -136,7 +136,7 @@ class Answer:
         if repeat is not None and self._repeats is not None:
             self._repeats.forget(repeat)
             for waiting in repeat.waiting:
-                waiting.give("error", _body_of(error))
+                waiting.give("error", error.body)
 
 
 class Repeats:
@@ -222,7 +222,3 @@ class Repeats:
             self.forget(next(iter(session.repeats.values())))
         while len(self._known) > MOST_KNOWN or self._size > MOST_KNOWN_BYTES:
             self.forget(next(iter(self._known.values())))
-
-
-def _body_of(error: ClientError) -> dict[str, Any]:
-    return {"code": str(error.code), "pointer": error.pointer, "detail": error.detail}

@@ -510,24 +510,22 @@ class Conversation:
 
     def _reject(self, error: ClientError, ref: Ref | None, answer: Answer | None = None) -> None:
         """Tell the sender that its message was refused, and why."""
-        if self._observer is not None:
-            self._observe(error.code)
         if answer is not None:
             answer.refuse(error)
+        self._say(error, ref, answer)
+
+    def _say(self, error: ClientError, ref: Ref | None, answer: Answer | None) -> None:
+        """Note an error, and tell the sender, unless it has been answered."""
+        if self._observer is not None:
+            self._observe(error.code)
         if (answer is None or not answer.wanted) and (told := self.client.encoding.codec.error(error, ref)):
             self.client.send(told)
 
     def _failed(self, message: ClientMessage) -> None:
         """Tell the sender that its message could not be handled."""
-        answer = message.answer
-        if answer is None or not answer.wanted:
-            if answer is not None:
-                answer.fail(_FAILED)
-            self._reject(_FAILED, message.ref)
-            return
-        if self._observer is not None:
-            self._observe(_FAILED.code)
-        answer.fail(_FAILED)
+        if message.answer is not None:
+            message.answer.fail(_FAILED)
+        self._say(_FAILED, message.ref, message.answer)
 
     def _observe(self, outcome: str) -> None:
         if self._observer is not None:

@@ -155,10 +155,7 @@ class Memory:
             raise ValueError(f"{since!r} is no position")
         self.streams.expire(stream)
         found = read_history(stream, None, min(limit, MOST_ENTRIES), after=position)
-        values = tuple(
-            KeptValue(str(at), entry.data.decode() if entry.is_text else orjson.loads(entry.data))
-            for at, entry in found.values
-        )
+        values = tuple(KeptValue(str(at), entry.value) for at, entry in found.values)
         return History(path_of(stream.place) or path, values, str(found.at), found.more)
 
     def _stream_at(self, path: str, place: Place | None) -> Stream | None:
@@ -225,9 +222,6 @@ class Memory:
             return
         guest.present = client.place
         self.presence.enter(client.place, guest.user, _info(guest, rule))
-        self._tell_whole(client)
-
-    def _tell_whole(self, client: Client) -> None:
         whole = self.presence.whole(client.place)
         if whole is not None:
             _tell(client, client.encoding.noticed("presence", whole))

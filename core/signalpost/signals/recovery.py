@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from signalpost.config.model import MOST_REPLAYED
 from signalpost.history.position import read_position
 from signalpost.history.stream import Stream, Why
 from signalpost.units import MEBIBYTE
 
-MOST_ENTRIES = 1_000
-"""Values that a client reads at most when it comes; beyond it, they count as too old."""
+MOST_ENTRIES = MOST_REPLAYED
+"""Values that a client reads at once at most; if it has missed more, they count as too old."""
 
 MOST_BYTES = MEBIBYTE
 """Bytes that they have at most."""

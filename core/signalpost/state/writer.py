@@ -9,6 +9,7 @@ from collections.abc import Callable
 from threading import Condition, Thread
 from typing import Any
 
+from signalpost.database import fate_of
 from signalpost.state.file import GONE, StateFile
 
 LOG = logging.getLogger("signalpost.state")
@@ -112,12 +113,11 @@ class StateWriter:
                 self._failing = True
             return False
         self.seal(self._all)
-        what = "was deleted" if aside is None else f"was replaced (what was put there is {aside} now)"
         LOG.warning(
             "%s %s while the server runs: it is written anew, with what the server has in memory; to go back to a "
             "copy, stop the server first",
             path,
-            what,
+            fate_of(aside),
         )
         return True
 
