@@ -56,6 +56,8 @@ class Broadcast(Protocol):
         ...
 
 
+_AT = "at"  # the parameter of a query that holds a position
+_LAST_EVENT_ID = "last-event-id"
 _LOOK = 0.5  # seconds between checks whether the client of a waiting list is still there
 
 
@@ -379,7 +381,7 @@ class SenderView(PluginView):
 
 
 class HandshakeRequest:
-    """A compact snapshot of the request that opened a WebSocket; parsed only on access.
+    """A compact snapshot of the request by which a client came; parsed only on access.
 
     Args:
         head: the request line and the headers, as received.
@@ -406,6 +408,15 @@ class HandshakeRequest:
     def query(self) -> Mapping[str, str]:
         """The first value of each parameter."""
         return read_query(self.target.partition("?")[2])
+
+    @property
+    def position(self) -> str | None:
+        """Where the client is in the history of its path, as it says itself; None if it says nothing.
+
+        A browser that reads an event stream again has it in the header; its address may hold an older one.
+        """
+        last = self.headers.get(_LAST_EVENT_ID) if _LAST_EVENT_ID.encode() in self._head.lower() else ""
+        return last or self.query.get(_AT)
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -94,7 +94,7 @@ class ClientView:
     Attributes:
         endpoint: name of the one where it is connected.
         groups: that it has joined, sorted.
-        protocol: its subprotocol, if that has a codec; else empty.
+        protocol: its subprotocol, if that has a codec, or ``sse`` or ``sse.v1``; else empty.
         waiting: bytes that wait until it reads.
         arriving: whether its arrival is still under way.
     """
@@ -193,9 +193,14 @@ class Node:
             plan: the next one.
             before: the plugins of the current plan; the unchanged ones are kept.
         """
-        names = [endpoint.name for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
-        refused = plan.config.undeclared_refused
-        table = SignalTable(plan.signals, names, refuse_undeclared=refused, filters=plan.filters)
+        endpoints = [endpoint for endpoint in plan.config.endpoints if endpoint.signals]
+        # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
+        undeclared = (
+            () if plan.config.undeclared_refused else (each.name for each in endpoints if each.scheme.websocket)
+        )
+        table = SignalTable(
+            plan.signals, (each.name for each in endpoints), undeclared=undeclared, filters=plan.filters
+        )
         settings = plan.config.plugins.settings
         plugins = RunningPlugins(plan.registry, settings, self.shared, self.broadcaster, before)
         return Generation(plan, table, guard_for(table, self.hub, alone=self.alone), plugins)
@@ -310,11 +315,34 @@ class Node:
             source: of its messages.
             offered: the session that it offers; empty if it offers none.
         """
-        resolved, slow = accept.resolved, accept.resolved.rule.config.slow
         session: Session | None = None
         if encoding.codec.converses:
-            session = self.memory.open_session(offered, resolved.place, accept.client_id)
-        client = Client(
+            session = self.memory.open_session(offered, accept.resolved.place, accept.client_id)
+        client = self._client(transport, accept, encoding, "" if session is None else session.key)
+        if session is not None:
+            client.groups = session.groups
+        return self._conversation(client, accept, source, session)
+
+    def visit(
+        self, transport: Transport, accept: Accept, encoding: Encoding, source: Source, offered: str
+    ) -> Conversation:
+        """Let an admitted client come for one message: it is in no audience, and its session stays with who has it.
+
+        The arguments are those of `attach`. `Conversation.arrive` has begun; if it waits, the source is told.
+        """
+        client = self._client(transport, accept, encoding, "")
+        client.visiting = True
+        session = self.memory.lend_session(offered, accept.resolved.place, client)
+        conversation = self._conversation(client, accept, source, session)
+        self.hub.add(client)
+        if self.observer is not None:
+            self.observer.connected(client.id, client.path)
+        self._arrive(conversation)
+        return conversation
+
+    def _client(self, transport: Transport, accept: Accept, encoding: Encoding, session: str) -> Client:
+        resolved, slow = accept.resolved, accept.resolved.rule.config.slow
+        return Client(
             accept.client_id,
             resolved.path,
             accept.request.endpoint,
@@ -326,11 +354,11 @@ class Node:
             encoding=encoding,
             place=resolved.place,
             ward=resolved.ward,
-            session="" if session is None else session.key,
+            session=session,
         )
-        if session is not None:
-            client.groups = session.groups
-        return Conversation(client, resolved.rule, accept.request.handshake, self, source, session=session)
+
+    def _conversation(self, client: Client, accept: Accept, source: Source, session: Session | None) -> Conversation:
+        return Conversation(client, accept.resolved.rule, accept.request.handshake, self, source, session=session)
 
     def welcome(self, conversation: Conversation) -> None:
         """Add a client whose transport is ready, greet it, and do what is done when a client comes."""
@@ -340,10 +368,13 @@ class Node:
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
         codec = client.encoding.codec
-        if codec.converses:
-            client.send(codec.notice("welcome", {"clientId": client.id, "path": client.path, **more}))
-        elif greeting := codec.welcome(client.id, client.path):
+        welcome = codec.notice("welcome", {"clientId": client.id, "path": client.path, **more})
+        if greeting := welcome or codec.welcome(client.id, client.path):
             client.send(greeting)
+        self._arrive(conversation)
+
+    def _arrive(self, conversation: Conversation) -> None:
+        client = conversation.client
         conversation.arrive(
             self.generation.plugins.client_connected(client, conversation.context, conversation.request)
         )

@@ -33,11 +33,10 @@ from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.reload import ListenerReload
 from signalpost.signals.work import Work
-from signalpost.sockets.connection import Connection
 from signalpost.sockets.drain import ClientDrain, finish_handlers
 from signalpost.sockets.keepalive import SILENCE, Keepalive
 from signalpost.sockets.reload import ClientReload, ReloadedClients
-from signalpost.sockets.upgrade import SocketServices
+from signalpost.sockets.services import ClientConnection, SocketServices
 from signalpost.state.state import State
 
 LOG = logging.getLogger(__name__)
@@ -189,7 +188,7 @@ class Server:
         hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later), writer=self._writer)
         hub.strain = Strain(loop.time, loop.call_later, hub.flush)
         self.node = node = Node(plan, hub, state, self._seams)
-        connections: set[Connection] = set()
+        connections: set[ClientConnection] = set()
         keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
         observer = self._seams.observer
@@ -372,9 +371,9 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _endpoints_for(plan: Plan, sockets: SocketServices) -> Callable[[], Sequence[EndpointConfig]] | None:
-    """Return the callable that returns a plan's endpoints, if one is for WebSockets; a reload replaces them."""
-    has_sockets = any(endpoint.scheme.websocket for endpoint in plan.config.endpoints)
-    return partial(getattr, sockets, "endpoints") if has_sockets else None
+    """Return the callable that returns a plan's endpoints, if one serves signals; a reload replaces them."""
+    has_signals = any(endpoint.signals for endpoint in plan.config.endpoints)
+    return partial(getattr, sockets, "endpoints") if has_signals else None
 
 
 def _endpoints_of(ports: Sequence[Port]) -> list[EndpointConfig]:
@@ -382,7 +381,7 @@ def _endpoints_of(ports: Sequence[Port]) -> list[EndpointConfig]:
 
 
 def _shortest_silence(plan: Plan) -> float:
-    endpoints = [endpoint for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
+    endpoints = [endpoint for endpoint in plan.config.endpoints if endpoint.signals]
     return min((endpoint.keepalive.every for endpoint in endpoints), default=SILENCE)
 
 

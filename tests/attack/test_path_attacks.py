@@ -168,7 +168,7 @@ def table():
         SignalRule(SignalConfig((), PathPattern.parse(text), rebroadcast=Rebroadcast.PATH), text, frozenset({"live"}))
         for text in DECLARED
     ]
-    return SignalTable(rules, ["live"], refuse_undeclared=False)
+    return SignalTable(rules, ["live"], undeclared=["live"])
 
 
 TABLE = table()

@@ -94,11 +94,32 @@ def _undeclared(plan: Plan, claims: Sequence[Claim[SignalRule]], asked: str) -> 
 
 # HTTP paths
 
+_FALLBACK = {
+    "GET": "an event stream (fallbacks: sse)",
+    "POST": "a message, answered as on a WebSocket (fallbacks: sse)",
+}
+
+
+def _by_fallback(
+    plan: Plan, endpoint: EndpointConfig, segments: Sequence[str] | None
+) -> Sequence[Contender[SignalRule]]:
+    """Return the signals that an http endpoint serves at a path, the one that takes it first."""
+    if segments is None or not endpoint.fallbacks:
+        return ()
+    return contenders(signal_claims(plan, endpoint.name), segments, ignore_case=True)
+
 
 def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None) -> Facts:
     claims = route_claims(plan, endpoint.name)
     segments = path_segments(asked)
     found = contenders(claims, segments, ignore_case=False) if segments is not None else []
+    signals = _by_fallback(plan, endpoint, segments)
+    taken = {name for each in found[:1] for taker in answering(found, None) for name in taker.claim.methods}
+    for name, does in _FALLBACK.items():
+        if signals and name not in taken and method in (None, name):
+            yield "signal", f"{name} {signals[0].claim.pattern}  ({signals[0].claim.rule.owner}): {does}"
+    if signals and not found and method in (None, *_FALLBACK):
+        return
     if not found:
         near = did_you_mean(unquote(asked), [str(claim.pattern) for claim in claims])
         yield "route", f"none has this path (404){near}"

@@ -31,8 +31,13 @@ def show_routes(plan: Plan) -> None:
 
 
 def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
+    rows: list[Sequence[str]] = [
+        ("signal", signal.config.path.text, _checked(signal_does(signal), signal.gate), signal.owner)
+        for signal in plan.signals
+        if endpoint.name in signal.endpoints
+    ]
     if not endpoint.scheme.websocket:
-        return [
+        routes: list[Sequence[str]] = [
             (
                 " ".join(route.config.methods),
                 route.config.path.text,
@@ -42,11 +47,7 @@ def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
             for route in plan.routes
             if endpoint.name in route.endpoints
         ]
-    rows: list[Sequence[str]] = [
-        ("signal", signal.config.path.text, _checked(signal_does(signal), signal.gate), signal.owner)
-        for signal in plan.signals
-        if endpoint.name in signal.endpoints
-    ]
+        return [*routes, *rows]
     does = "refused (404)" if plan.config.undeclared_refused else "re-broadcast to everyone, or as asked"
     return [*rows, ("signal", "any other", does, "undeclared")]
 

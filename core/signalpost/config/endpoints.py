@@ -2,14 +2,23 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from signalpost.config.addresses import parse_address, parse_host, parse_origin
 from signalpost.config.headers import read_headers
-from signalpost.config.model import UNIX, CompressionConfig, EndpointConfig, KeepaliveConfig, Scheme, ServerConfig
+from signalpost.config.model import (
+    EVENT_STREAM_KEEPALIVE,
+    UNIX,
+    CompressionConfig,
+    EndpointConfig,
+    Fallback,
+    KeepaliveConfig,
+    Scheme,
+    ServerConfig,
+)
 from signalpost.config.section import Section, check_names
 from signalpost.config.tls import check_certificates, read_tls
 from signalpost.errors import OperatorError
@@ -34,28 +43,36 @@ class Endpoints:
     configs: tuple[EndpointConfig, ...]
     complete: bool
 
-    def of_kind(self, *, websocket: bool) -> list[str]:
-        """Return the names of the endpoints for WebSockets, or of those for plain HTTP."""
-        return [each.name for each in self.configs if each.scheme.websocket is websocket]
+    def of_kind(self, *, signals: bool) -> list[str]:
+        """Return the names of the endpoints that serve signals, or of those that serve routes."""
+        return [each.name for each in self.configs if _serves(each, signals=signals)]
 
-    def bound(self, section: Section, *, websocket: bool) -> tuple[str, ...]:
+    def bound(self, section: Section, *, signals: bool) -> tuple[str, ...]:
         """Return the endpoints that the key ``endpoint`` of a route or signal names.
 
         Unknown ones, or ones of the wrong protocol, are reported and left out.
+
+        Args:
+            section: of the route or signal.
+            signals: whether it is of a signal.
         """
         by_name = {each.name: each for each in self.configs}
-        fitting = self.of_kind(websocket=websocket)
+        fitting = self.of_kind(signals=signals)
         names: list[str] = []
         for keys, name in section.texts("endpoint"):
             found = by_name.get(name)
             if found is None:
                 if self.complete:
                     section.report.add(keys, unknown("endpoint", name, list(by_name)))
-            elif found.scheme.websocket is not websocket:
+            elif not _serves(found, signals=signals):
                 section.report.add(keys, _wrong_kind(found, fitting))
             else:
                 names.append(name)
         return tuple(names)
+
+
+def _serves(endpoint: EndpointConfig, *, signals: bool) -> bool:
+    return endpoint.signals if signals else not endpoint.scheme.websocket
 
 
 def read_endpoints(root: Section, folder: Path) -> Endpoints:
@@ -72,9 +89,12 @@ def read_endpoints(root: Section, folder: Path) -> Endpoints:
 
 
 def _wrong_kind(endpoint: EndpointConfig, fitting: Sequence[str]) -> str:
-    what, needs = ("a route", "http or https") if endpoint.scheme.websocket else ("a signal", "ws or wss")
+    of_route = endpoint.scheme.websocket
+    what, needs = ("a route", "http or https") if of_route else ("a signal", "ws or wss")
     known = f" (known: {', '.join(fitting)})" if fitting else ""
-    return f"the endpoint {quoted(endpoint.name)} is {endpoint.scheme.value}; {what} needs one that is {needs}{known}"
+    besides = "" if of_route else ", or fallbacks: [sse] there"
+    found = f"the endpoint {quoted(endpoint.name)} is {endpoint.scheme.value}"
+    return f"{found}; {what} needs one that is {needs}{known}{besides}"
 
 
 def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
@@ -88,14 +108,27 @@ def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
     compression = _read_compression(section, scheme)
     hosts = _parsed_texts(section, "hosts", parse_host)
     headers = _read_headers(section, scheme)
-    keepalive = _read_keepalive(section, scheme)
+    fallbacks = _read_fallbacks(section, scheme)
+    keepalive = _read_keepalive(section, scheme, fallbacks)
     port = 0 if unix else section.whole("port", -1)
     if not unix and "port" not in section:
         section.problem(None, 'the key "port" is missing')
     if name is None or address is None or scheme is None or not 0 <= port <= 65535:  # noqa: PLR2004 - ports end there
         return None
     return EndpointConfig(
-        section.keys, name, address, port, scheme, tls, origins, compression, hosts, headers, keepalive, mode
+        section.keys,
+        name,
+        address,
+        port,
+        scheme,
+        tls,
+        origins,
+        compression,
+        hosts,
+        headers,
+        keepalive,
+        mode,
+        fallbacks,
     )
 
 
@@ -178,12 +211,23 @@ def _read_compression(section: Section, scheme: Scheme | None) -> CompressionCon
     )
 
 
-def _read_keepalive(section: Section, scheme: Scheme | None) -> KeepaliveConfig:
-    default = KeepaliveConfig()
+def _read_fallbacks(section: Section, scheme: Scheme | None) -> frozenset[Fallback]:
+    texts = [text for _, text in section.texts("fallbacks")]
+    if scheme is not None and scheme.websocket and texts:
+        section.problem(
+            "fallbacks",
+            "signals are served here as WebSockets: write fallbacks at an http or https endpoint",
+            of_key=True,
+        )
+    return frozenset(Fallback(text) for text in texts if text in set(Fallback))
+
+
+def _read_keepalive(section: Section, scheme: Scheme | None, fallbacks: Collection[Fallback]) -> KeepaliveConfig:
+    default = EVENT_STREAM_KEEPALIVE if fallbacks else KeepaliveConfig()
     settings = section.section("keepalive")
     if settings is None:
         return default
-    if scheme is not None and not scheme.websocket:
+    if scheme is not None and not scheme.websocket and not fallbacks:
         section.problem("keepalive", "only ws and wss endpoints ping their clients: move it there", of_key=True)
     read: dict[str, float] = {}
     for name in ("every", "patience"):

@@ -48,6 +48,12 @@ class Scheme(StrEnum):
         return DEFAULT_PORTS["https" if self.secure else "http"]
 
 
+class Fallback(StrEnum):
+    """How signals are served by an http or https endpoint."""
+
+    SSE = "sse"
+
+
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
     """The certificate of an endpoint: a pem or pfx file, or one generated at start.
@@ -93,6 +99,10 @@ class KeepaliveConfig:
     patience: float = 10.0
 
 
+EVENT_STREAM_KEEPALIVE = KeepaliveConfig(every=15.0)
+"""Of an endpoint with event streams: proxies and clients are told every 15 s that they are alive."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class EndpointConfig(Placed):
     """An address and port with a protocol.
@@ -106,7 +116,8 @@ class EndpointConfig(Placed):
         compression: of WebSockets; None is no compression.
         hosts: additional host names of requests, in lower case; ``*.example.com`` is every name below that one.
         headers: of responses, by name in lower case; an empty one is not sent.
-        keepalive: of WebSockets.
+        keepalive: of WebSockets, and of event streams.
+        fallbacks: how signals are served here besides; of http and https.
         mode: permissions of a Unix socket; None leaves them to the process's umask.
     """
 
@@ -122,6 +133,12 @@ class EndpointConfig(Placed):
     headers: tuple[tuple[str, str], ...] = ()
     keepalive: KeepaliveConfig = KeepaliveConfig()
     mode: int | None = None
+    fallbacks: frozenset[Fallback] = frozenset()
+
+    @property
+    def signals(self) -> bool:
+        """Whether it serves signals: over WebSockets, or by a fallback."""
+        return self.scheme.websocket or bool(self.fallbacks)
 
     @property
     def socket(self) -> str:

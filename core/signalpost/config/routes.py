@@ -20,7 +20,7 @@ _READING = ("GET", "HEAD")
 def read_routes(root: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> tuple[RouteConfig, ...]:
     """Read the section ``routes``."""
     sections = list(root.sections("routes"))
-    if sections and endpoints.complete and not endpoints.of_kind(websocket=False):
+    if sections and endpoints.complete and not endpoints.of_kind(signals=False):
         root.problem(
             "routes",
             "no endpoint is http or https, so nothing serves these; add for example "
@@ -40,7 +40,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
     view = find_file(section, "view", folder)
     steps = reader.steps_or_broadcast(section, Place.ROUTE)
     schema, query, params = (read_schema(section, folder, name) for name in ("schema", "query", "params"))
-    bound = endpoints.bound(section, websocket=False)
+    bound = endpoints.bound(section, signals=False)
     methods = _methods(section)
     headers = read_headers(section)
     if view is not None:

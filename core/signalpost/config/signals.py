@@ -33,7 +33,7 @@ _WISHES = {requested.value: requested for requested in RequestedTarget}
 def read_signals(root: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> tuple[SignalConfig, ...]:
     """Read the section ``signals``."""
     sections = list(root.sections("signals"))
-    if sections and endpoints.complete and not endpoints.of_kind(websocket=True):
+    if sections and endpoints.complete and not endpoints.of_kind(signals=True):
         root.problem(
             "signals",
             "no endpoint is ws or wss, so nobody can connect; add for example "
@@ -49,7 +49,7 @@ def read_signals(root: Section, endpoints: Endpoints, folder: Path, reader: Step
 def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> SignalConfig | None:
     path = section.parsed("path", PathPattern.parse)
     schema = read_schema(section, folder)
-    bound = endpoints.bound(section, websocket=True)
+    bound = endpoints.bound(section, signals=True)
     message_format = section.choice("format", MessageFormat, MessageFormat.JSON)
     if message_format is MessageFormat.RAW:
         for name in ("handler", "do", "schema", "targets"):

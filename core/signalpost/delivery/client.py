@@ -126,6 +126,9 @@ class Client:
         close_code: with which the connection ends, once decided; else 0.
         session: what survives its reconnects (`signalpost.signals.sessions`), or else its id.
         stream: of its path, if that has a history; the node that it belongs to sets it.
+        visiting: whether it has come for one message (a POST): it is in no audience, and what is sent to it alone is
+            its answer.
+        twin: of a visiting client: the one that reads for the same session, whose groups and data are its own too.
     """
 
     __slots__ = (
@@ -153,6 +156,8 @@ class Client:
         "policy",
         "session",
         "stream",
+        "twin",
+        "visiting",
         "ward",
     )
 
@@ -175,6 +180,8 @@ class Client:
         self._id = client_id
         self.session = session or client_id
         self.stream: Stream | None = None
+        self.visiting = False
+        self.twin: Client | None = None
         self.path = path
         self.place: Place = path if place is None else place
         self.ward = ward
@@ -214,6 +221,8 @@ class Client:
     @property
     def data(self) -> dict[str, Any]:
         """What plugins store about this client, by names of their choice; removed with the client."""
+        if self.twin is not None:
+            return self.twin.data
         if self._data is None:
             self._data = {}
         return self._data
@@ -229,11 +238,15 @@ class Client:
             raise TypeError(f"a group is a string, not a {type(group).__name__}")
         if not 0 < len(group) <= LONGEST_GROUP:
             raise ValueError(f"a group's name has 1 to {LONGEST_GROUP} characters, this one has {len(group)}")
+        if self.twin is not None:
+            self.twin.join(group)
         if group not in self.groups and not self.closing:
             self._hub.regroup(self, self.groups | {group})
 
     def leave(self, group: str) -> None:
         """Remove the client from a group. Leaving a group that it is not in is no error."""
+        if self.twin is not None:
+            self.twin.leave(group)
         if group in self.groups and not self.closing:
             self._hub.regroup(self, self.groups - {group})
 
@@ -257,6 +270,8 @@ class Client:
             self.close_code = self.close_code or code
             self._hub.remove(self)
             self.closing = True
+            if not self.encoding.codec.answers_close:
+                self.finish()
 
     # For the connection and the hub
 

@@ -26,10 +26,13 @@ class Codec:
         name: the subprotocol by which clients request it (RFC 6455 section 1.9).
         converses: whether its clients have sessions, and are answered: a message with ``ref`` gets an acknowledgement,
             a reply or an error, and the reserved key ``signalpost`` a request of theirs.
+        answers_close: whether its clients answer the end of a conversation (RFC 6455 section 5.5.1); else the
+            connection is closed behind it.
     """
 
     name = ""
     converses = False
+    answers_close = True
 
     def value(self, publication: Publication) -> bytes:
         """Encode a value that was published."""
@@ -50,7 +53,7 @@ class Codec:
             error: what is wrong.
             ref: of the message.
         """
-        return _envelope("error", error.body if ref is None else {**error.body, "ref": ref})
+        return encode_frame(_TEXT, orjson.dumps({"error": _error_body(error, ref)}))
 
     def welcome(self, client_id: str, path: str) -> bytes:
         """Encode the first frame for a client; empty for none. One that converses gets the notice ``welcome``."""
@@ -113,13 +116,22 @@ class V1Codec(Codec):
     def value(self, publication: Publication) -> bytes:
         """Encode ``{"signal": {"path": …, "value": …}}``; a raw frame is unchanged."""
         if publication.is_raw:
-            return publication.encoded(PLAIN)
+            return self.raw(publication)
         text = json_of(publication.value) if publication.is_text else publication.data
         path = None if publication.path == NO_PATH else publication.path
         if publication.position is not None:
             at = str(publication.position).encode()
-            return encode_frame(_TEXT, b'{"signal":{"path":%b,"at":"%b","value":%b}}' % (orjson.dumps(path), at, text))
-        return encode_frame(_TEXT, b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(path), text))
+            text = b'{"signal":{"path":%b,"at":"%b","value":%b}}' % (orjson.dumps(path), at, text)
+            return self.framed(text, publication.position)
+        return self.framed(b'{"signal":{"path":%b,"value":%b}}' % (orjson.dumps(path), text))
+
+    def framed(self, text: bytes, at: object = None) -> bytes:
+        """Frame an object of this protocol; `at` is the position behind it, if it has one."""
+        return encode_frame(_TEXT, text)
+
+    def raw(self, publication: Publication) -> bytes:
+        """Encode a frame that is relayed as it is."""
+        return publication.encoded(PLAIN)
 
     def alone(self, value: Any, path: str) -> bytes:
         """See `Codec.alone`."""
@@ -127,12 +139,16 @@ class V1Codec(Codec):
 
     def notice(self, kind: str, body: Mapping[str, Any]) -> bytes:
         """See `Codec.notice`."""
-        return _envelope(kind, body)
+        return self.framed(orjson.dumps({kind: body}))
+
+    def error(self, error: ClientError, ref: str | int | None) -> bytes:
+        """See `Codec.error`."""
+        return self.notice("error", _error_body(error, ref))
 
     def lagged(self, missed: int, between: tuple[Position, Position] | None = None) -> bytes:
         """See `Codec.lagged`."""
         span = {} if between is None else {"from": str(between[0]), "to": str(between[1])}
-        return _envelope("lagged", {"missed": missed, **span})
+        return self.notice("lagged", {"missed": missed, **span})
 
     def alive(self) -> bytes:
         """Encode a keepalive answer: a page in a browser does not see pings and pongs."""
@@ -144,7 +160,7 @@ class V1Codec(Codec):
 
     def goodbye(self, code: int, reason: str, retry_ms: int | None) -> bytes:
         """Encode a close frame, preceded by the time to reconnect."""
-        bye = b"" if retry_ms is None else _envelope("bye", {"retry_ms": retry_ms})
+        bye = b"" if retry_ms is None else self.notice("bye", {"retry_ms": retry_ms})
         return bye + encode_close(code, reason)
 
 
@@ -226,8 +242,8 @@ V1 = Encoding(V1Codec())
 """Of clients of ``signalpost.v1``."""
 
 
-def _envelope(key: str, body: object) -> bytes:
-    return encode_frame(_TEXT, orjson.dumps({key: body}))
+def _error_body(error: ClientError, ref: str | int | None) -> dict[str, Any]:
+    return error.body if ref is None else {**error.body, "ref": ref}
 
 
 _OF_THE_RFC = {CloseCode.RESTART: CloseCode.GOING_AWAY, CloseCode.TRY_AGAIN_LATER: CloseCode.SERVER_ERROR}

@@ -174,7 +174,7 @@ class Hub:
         """Set the client's groups to exactly these."""
         if not self._still_has(client):
             return
-        if not client.arriving:
+        if not (client.arriving or client.visiting):
             for name in client.groups - groups:
                 self._groups[name].lane(client).discard(client)
             self._drop_empty_groups(client.groups - groups)
@@ -259,7 +259,7 @@ class Hub:
             self.flush()
 
     def _leave_audiences(self, client: Client) -> None:
-        if client.arriving:
+        if client.arriving or client.visiting:
             return
         for audience in self._audiences_of(client, client.groups):
             audience.lane(client).discard(client)
@@ -270,7 +270,7 @@ class Hub:
         self._drop_empty_groups(client.groups)
 
     def _audiences_of(self, client: Client, groups: Iterable[str]) -> list[Audience]:
-        if client.arriving:
+        if client.arriving or client.visiting:
             return []
         wards = () if client.ward is None else (_of(self._wards, client.ward),)
         paths = _of(self._paths, client.place)

@@ -255,15 +255,21 @@ def wants_page(request: Request) -> bool:
 
     Sanic's own parser of Accept raises on invalid values; an error response must not depend on them.
     """
-    html = json = 0.0
+    html = max(weight_of(request, "text/html"), weight_of(request, "application/xhtml+xml"))
+    return html > 0 and html >= weight_of(request, "application/json")
+
+
+def weight_of(request: Request, kind: str) -> float:
+    """Return the weight of a media type that Accept names, 0 to 1; 0 if it does not name it (RFC 9110 section 12.5.1).
+
+    A range such as ``*/*`` names none.
+    """
+    weights = [0.0]
     for part in request.headers.get("accept", "").split(",", _MOST_TYPES)[:_MOST_TYPES]:
         media, *parameters = (piece.strip().lower() for piece in part.split(";", _MOST_PARAMETERS))
-        weight = _weight(parameters)
-        if media in ("text/html", "application/xhtml+xml"):
-            html = max(html, weight)
-        elif media == "application/json":
-            json = max(json, weight)
-    return html > 0 and html >= json
+        if media == kind:
+            weights.append(_weight(parameters))
+    return max(weights)
 
 
 def _weight(parameters: list[str]) -> float:

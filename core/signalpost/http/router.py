@@ -7,6 +7,7 @@ signals: literal before int before str before path. Paths are compared percent-d
 """
 
 import re
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 from urllib.parse import unquote
@@ -27,7 +28,12 @@ _ANY_PATH = "*"  # RFC 9110 section 9.3.7: OPTIONS * asks about the server as a 
 UPGRADE_PATH = "/!websocket-upgrade"
 """Path of the route for handshakes. No client can request it by this path: the table never finds it."""
 
+SIGNAL_PATH = "/!signal"
+"""Path of the route for signals over plain HTTP, which no client can request either."""
+
 _MOST_KEPT, _LONGEST_KEPT = 1_024, 256
+
+_OF_SIGNALS = ("GET", "HEAD", "POST")
 
 Methods = dict[str, Route]
 
@@ -161,29 +167,48 @@ def allowed(methods: Methods) -> list[str]:
 
 
 class UpgradeTable(RouteTable):
-    """The routes of a port, and one for all handshakes, whatever their path: signals have a table of their own.
+    """The routes of a port, and two for signals, whatever their path: those have a table of their own.
+
+    One answers all handshakes, the other what is asked of signals by plain HTTP, where no route answers.
 
     Args:
         plain: whether the port has an http(s) endpoint; without one, plain requests go to the upgrade route too.
         guard: of that endpoint.
+
+    Attributes:
+        is_signal: returns whether a signal is served by plain HTTP at a path; percent-encoded.
     """
 
     def __init__(self, *, plain: bool, guard: Guard | None = None) -> None:
         super().__init__(guard)
         self._plain = plain
         self._upgrade: Route | None = None
+        self._signals: Route | None = None
+        self.is_signal: Callable[[str], bool] = lambda _: False
 
     def finalize(self, *args: Any, **kwargs: Any) -> None:
-        """Sort the routes, and separate the upgrade route."""
+        """Sort the routes, and separate those of signals."""
         super().finalize(*args, **kwargs)
-        self._upgrade = next(route for route in self.routes if hasattr(route.handler, "is_websocket"))
-        del self._literal[UPGRADE_PATH[1:],]
+        self._upgrade = self._separate(UPGRADE_PATH, "GET")
+        self._signals = self._separate(SIGNAL_PATH, "GET")
+
+    def _separate(self, path: str, method: str) -> Route | None:
+        """Remove the route of a path that no client can request, and return it; None if there is none."""
+        return self._literal.pop((path[1:],), {}).get(method)
 
     def route_of(self, request: Request[Any, Any]) -> Route:
         """Find the route for a request; see `RouteTable.route_of`."""
         if self._upgrade is not None and (not self._plain or is_handshake_meant(request.headers)):
             return self._upgrade
-        return super().route_of(request)
+        try:
+            return super().route_of(request)
+        except (NotFound, MethodNotAllowed) as error:
+            if self._signals is None or not self.is_signal(request.path):
+                raise
+            if request.method not in _OF_SIGNALS:
+                methods = {*_OF_SIGNALS, "OPTIONS", *getattr(error, "headers", {}).get("Allow", "").split(", ")} - {""}
+                raise MethodNotAllowed(method=request.method, allowed_methods=sorted(methods)) from None
+            return self._signals
 
 
 def is_handshake_meant(headers: Header) -> bool:

@@ -102,7 +102,7 @@ def _params_reader(pattern: PathPattern) -> Callable[[str], Params]:
 
 
 def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[EndpointConfig]]) -> Endpoint:
-    """Create the function that tells pages of an endpoint where WebSockets are."""
+    """Create the function that tells pages of an endpoint where signals are."""
 
     async def endpoint(request: WebRequest) -> Response:
         where = whereabouts(request.headers.get("host", ""), page, endpoints())

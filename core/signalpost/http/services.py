@@ -34,7 +34,7 @@ class RouteServices:
         out_of_descriptors: logs that a file could not be opened because no descriptor was free.
         private: tells which files are never sent.
         restraint: makes requests that send to clients wait; None if none does.
-        endpoints: returns all that listen, with their actual ports; None if none is for WebSockets.
+        endpoints: returns all that listen, with their actual ports; None if none serves signals.
         packed: caches compressed files.
     """
 

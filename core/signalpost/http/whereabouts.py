@@ -1,10 +1,10 @@
-"""The addresses of an app's WebSockets, for its pages: these may have to connect to another port than their own."""
+"""Where an app's signals are, for its pages: these may have to connect to another port than their own."""
 
 from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import EndpointConfig, Fallback
 from signalpost.websocket.handshake import read_authority
 
 PATH = "/.well-known/signalpost"
@@ -14,10 +14,10 @@ _HERE = None  # the address that the page itself came from
 
 
 def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointConfig]) -> dict[str, Any]:
-    """Return where WebSockets are for a page that requested `host`.
+    """Return where signals are for a page that requested `host`.
 
     If the port of Host is not that of the endpoint, something such as a proxy is in front, and its ports are unknown:
-    WebSockets are then at the address of the page. The same holds if both share a port.
+    signals are then at the address of the page. The same holds if both share a port.
 
     Args:
         host: the header of the page's request.
@@ -25,19 +25,23 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
         endpoints: all that listen, with their actual ports.
 
     Returns:
-        ``url``, the best one of them, and ``endpoints``, all by name, as ``ws://host:port``; null stands for the page's
-        own address. Endpoints on a loopback address are only returned for requests to a loopback address.
+        ``url``, the best endpoint for WebSockets, and ``endpoints``, all of those by name, as ``ws://host:port``; and
+        ``sse``, the best one for event streams, if there is one. Null stands for the page's own address. Endpoints on a
+        loopback address are only returned for requests to a loopback address.
     """
     name, port = read_authority(host)
     inside = is_loopback(name) or is_loopback(page.address)
     direct = bool(name) and (port or page.scheme.default_port) == page.port
     found = sorted(
-        (each for each in endpoints if each.scheme.websocket and (inside or not is_loopback(each.address))),
+        (each for each in endpoints if each.signals and (inside or not is_loopback(each.address))),
         key=lambda each: (each.port != page.port, each.scheme.secure != page.scheme.secure),
     )
     # Only a proxy connects to a Unix socket, and it stands before the page, too.
     urls = {each.name: each.url_at(name) if direct and each.port not in {page.port, 0} else _HERE for each in found}
-    return {"url": next(iter(urls.values()), _HERE), "endpoints": urls}
+    sockets = {each.name: urls[each.name] for each in found if each.scheme.websocket}
+    streams = [urls[each.name] for each in found if Fallback.SSE in each.fallbacks]
+    told = {"url": next(iter(sockets.values()), _HERE), "endpoints": sockets}
+    return {**told, "sse": streams[0]} if streams else told
 
 
 def is_loopback(name: str) -> bool:

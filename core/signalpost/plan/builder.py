@@ -16,6 +16,7 @@ from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
 from signalpost.places import Keys
 from signalpost.plan.actions import StepCompiler, route_shapes, signal_shapes
+from signalpost.plan.fallbacks import check_fallbacks
 from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.plan import Plan, RouteRule
@@ -58,6 +59,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     _note_changing_reads(config, routes, report)
     _note_unread_templates(config, report)
     note_strangers(config, signals, report)
+    check_fallbacks(config, routes, signals, report)
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()
@@ -165,7 +167,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
         rule = RouteRule(
             route,
             owner,
-            resolver.endpoints(route.endpoints, route.keys, websocket=False),
+            resolver.endpoints(route.endpoints, route.keys, signals=False),
             resolver.handler(route.handler, route.keys, HandlerKind.ROUTE),
             compiler.program(route.do, Place.ROUTE, route_shapes(route)),
             resolver.gate(route.schema),
@@ -176,7 +178,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
         # A folder may contain anything: a decorator may have a path below it, as a route of routes.yaml may.
         claims.declare(_route_keys(rule.below or route.path, route.methods), owner)
         yield rule
-    endpoints = resolver.all_endpoints(websocket=False)
+    endpoints = resolver.all_endpoints(signals=False)
     for handler, binding in resolver.bindings(RouteBinding):
         path = PathPattern.parse(binding.path)
         if not _served(resolver, handler, endpoints, f"the route {path}", "http or https"):
@@ -199,14 +201,14 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
         yield SignalRule(
             signal,
             owner,
-            resolver.endpoints(signal.endpoints, signal.keys, websocket=True),
+            resolver.endpoints(signal.endpoints, signal.keys, signals=True),
             Do(do) if do else Call(handler) if handler else RELAY,
             resolver.gate(signal.schema),
             connected,
             disconnected,
             info=_info(compiler, signal),
         )
-    endpoints = resolver.all_endpoints(websocket=True)
+    endpoints = resolver.all_endpoints(signals=True)
     for handler, binding in resolver.bindings(SignalBinding):
         path = PathPattern.parse(binding.path)
         if not _served(resolver, handler, endpoints, f"the signal {path}", "ws or wss"):

@@ -141,6 +141,12 @@ def overlaps(claims: Sequence[Claim[R]], *, ignore_case: bool) -> Iterator[Overl
             yield Overlap("/" + "/".join(map(_named, paths)), taker, left)
 
 
+def meeting(route: PathPattern, signal: PathPattern) -> str | None:
+    """Return the paths that a route and a signal have in common, as a pattern; None if there are none."""
+    paths = _common(route.segments, signal.segments, ignore_case=True)
+    return None if paths is None else "/" + "/".join(map(_named, paths))
+
+
 def _common(one: Sequence[Segment], other: Sequence[Segment], *, ignore_case: bool) -> list[Segment] | None:
     """Return the pattern that both match, segment by segment; None if there is none."""
     common: list[Segment] = []

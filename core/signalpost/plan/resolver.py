@@ -99,17 +99,18 @@ class Resolver:
             return None
         return handler
 
-    def endpoints(self, names: tuple[str, ...], keys: Keys, *, websocket: bool) -> frozenset[str]:
+    def endpoints(self, names: tuple[str, ...], keys: Keys, *, signals: bool) -> frozenset[str]:
         """Return the endpoints that serve the part at `keys`: those that it names, else all of the right kind."""
-        found = frozenset(names) or self.all_endpoints(websocket=websocket)
+        found = frozenset(names) or self.all_endpoints(signals=signals)
         if not found and not self.gaps.endpoints:
-            what, schemes = ("signal", "ws or wss") if websocket else ("route", "http or https")
+            what, schemes = ("signal", "ws or wss") if signals else ("route", "http or https")
             self.report.problem(keys, f"no endpoint serves this {what}: add one with the protocol {schemes}")
         return found
 
-    def all_endpoints(self, *, websocket: bool) -> frozenset[str]:
-        """Return the names of all endpoints for WebSockets, or of all others."""
-        return frozenset(each.name for each in self.config.endpoints if each.scheme.websocket is websocket)
+    def all_endpoints(self, *, signals: bool) -> frozenset[str]:
+        """Return the names of all endpoints that serve signals, or of all that serve routes."""
+        endpoints = self.config.endpoints
+        return frozenset(each.name for each in endpoints if (each.signals if signals else not each.scheme.websocket))
 
     def check_view(self, path: Path | None, keys: Keys) -> None:
         """Check the template of the route at `keys`, now that the plugins' additions are known."""

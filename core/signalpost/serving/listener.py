@@ -26,7 +26,9 @@ from signalpost.plan import RouteRule
 from signalpost.serving.ports import BACKLOG, Port
 from signalpost.serving.tls import server_context
 from signalpost.sockets.acceptor import Acceptor, FirstBytes, Security
-from signalpost.sockets.upgrade import SocketServices, Upgrader
+from signalpost.sockets.fallback import FallbackDoor
+from signalpost.sockets.services import SocketServices
+from signalpost.sockets.upgrade import Upgrader
 from signalpost.websocket.handshake import HandshakeRejection
 
 _LOOK = 0.02  # seconds between two checks of requests under way, while the server stops
@@ -72,6 +74,7 @@ class Listener:
         self._sockets = sockets
         self._log = RejectionLog(asyncio.get_running_loop().call_later)
         self._upgrader = Upgrader(port.sockets, sockets, self._guard(port, port.sockets), self._tell_refused)
+        self._door = FallbackDoor(port.pages, sockets, self._guard(port, port.pages))
         self._intake: Intake = sockets.intake
         self._tls: ssl.SSLContext | None = None
         prepared = self._prepare(port, rules, services)
@@ -89,6 +92,7 @@ class Listener:
         router = UpgradeTable(plain=pages is not None, guard=self._guard(port, pages))
         app = build_app(port.endpoints[0].name, served, services, router=router)
         self._upgrader.add_to(app)
+        self._door.add_to(app)
         return PreparedListener(port, app, tls, services.patience)
 
     def _guard(self, port: Port, endpoint: EndpointConfig | None) -> Guard | None:
@@ -140,6 +144,7 @@ class Listener:
         self._patience = prepared.patience
         self._tls = prepared.tls
         self._upgrader.serve(prepared.port.sockets, self._guard(prepared.port, prepared.port.sockets))
+        self._door.serve(prepared.port.pages, self._guard(prepared.port, prepared.port.pages))
         adopt_routes(self._app, prepared.app)
         if self._server is not None:
             for connection in self._server.connections:
@@ -198,7 +203,7 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """Accept no more connections and handshakes; requests continue, each as the last one of its connection."""
-        self._upgrader.open = False
+        self._upgrader.open = self._door.open = False
         self._app.config.KEEP_ALIVE = False
         if self._server is not None:
             # Not the wrapper's close(): that starts a task that waits for every connection.

@@ -8,7 +8,7 @@ from signalpost.http.services import RouteServices
 from signalpost.plan import Plan
 from signalpost.serving.listener import Listener, PreparedListener
 from signalpost.serving.ports import Port, bind_ports, close_new
-from signalpost.sockets.upgrade import SocketServices
+from signalpost.sockets.services import SocketServices
 
 
 class ListenerReload:

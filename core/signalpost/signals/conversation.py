@@ -59,6 +59,9 @@ FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
 _NO_REQUEST = ClientMessage(None)
+_AWAITED: Ref = 0
+"""The ``ref`` of a message that has none, but is answered."""
+
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
 
@@ -216,6 +219,11 @@ class Conversation:
         return self.client.id if self.session is None else self.session.user
 
     @property
+    def awaits_answer(self) -> bool:
+        """Whether a message gets exactly one answer; one that is relayed unread gets none."""
+        return self.rule.config.format is not _RAW
+
+    @property
     def waits(self) -> bool:
         """Whether messages wait for a handler."""
         return bool(self._inbox)
@@ -279,7 +287,14 @@ class Conversation:
         else:
             self._consider(payload, rule)
 
-    def _consider(self, payload: bytes, rule: SignalRule) -> None:  # noqa: C901, PLR0912 - calls are measurable
+    def receive_awaited(self, opcode: int, payload: bytes) -> None:
+        """Receive a message that is answered even if it has no ``ref``: that of a POST."""
+        if opcode == _TEXT and self.rule.config.format is not _RAW:
+            self._consider(payload, self.rule, _AWAITED)
+        else:
+            self.receive(opcode, payload)
+
+    def _consider(self, payload: bytes, rule: SignalRule, ref: Ref | None = None) -> None:  # noqa: C901, PLR0912 - calls are measurable
         """Read a message that needs a decision, and do what is decided."""
         converses = self.session is not None
         try:
@@ -294,6 +309,8 @@ class Conversation:
         except ReservedKeyError as asked:
             self._serve(asked.document)
             return
+        if ref is not None and message.ref is None:
+            message.ref = ref
         if converses and (message.ref is not None or message.once is not None) and not self._expect(message, rule):
             return
         if rule.filters is not None and not self._passes(message, rule.filters):
@@ -321,7 +338,7 @@ class Conversation:
     def _expect(self, message: ClientMessage, rule: SignalRule) -> bool:
         """Prepare the answer to a message; return False if it is a repeat, which is answered already."""
         client, session = self.client, self.session
-        if session is None or message.once is None:
+        if session is None or message.once is None or not session.lasting:
             message.answer = Answer(client, message.ref)
         else:
             seconds = rule.config.once

@@ -35,9 +35,6 @@ logger = logging.getLogger("signalpost.signals")
 
 _NOTHING: Mapping[str, Any] = {}
 
-AT = "at"
-"""The parameter of a handshake's query that holds a position."""
-
 
 class Memory:
     """What a node remembers.
@@ -180,6 +177,16 @@ class Memory:
             before.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
         return session
 
+    def lend_session(self, offered: str, place: Place, client: Client) -> Session:
+        """Return the session of a visiting client, and let it be in the groups of the one that reads for it."""
+        session = self.sessions.lend(offered, place, client.id)
+        client.session = session.key
+        client.twin = None if session.guest is None else session.guest.client
+        client.groups = session.groups if client.twin is None else client.twin.groups
+        if self.keeps:
+            client.stream = self.streams.follow(place)
+        return session
+
     def receive(self, guest: Guest) -> Mapping[str, Any]:
         """Begin to remember for a client that comes; return what its welcome says of that.
 
@@ -198,7 +205,7 @@ class Memory:
             client.stream = stream
             client.arriving = True
             self.streams.expire(stream)
-            guest.recovery = recover(stream, guest.request.query.get(AT), client.session)
+            guest.recovery = recover(stream, guest.request.position, client.session)
             welcome |= guest.recovery.welcome
         return welcome
 
@@ -206,7 +213,7 @@ class Memory:
         """Let a client read what it has missed, then what is sent from now on; it counts as present."""
         client, recovery, guest.recovery = guest.client, guest.recovery, None
         self._hub.admit(client)
-        if client.closing:
+        if client.closing or client.visiting:
             return
         stream = client.stream
         if recovery is not None and recovery.why is not None:
@@ -265,6 +272,8 @@ class Memory:
         self._unfollow(client)
         if guest.session is not None:
             self.sessions.leave(guest.session, guest, sent_away=sent_away)
+            if client.visiting and guest.session.guest is None:
+                guest.session.groups = client.groups
         self._absent(guest)
 
     def _absent(self, guest: Guest) -> None:

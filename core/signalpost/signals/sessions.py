@@ -1,7 +1,8 @@
 """Sessions: what survives the reconnect of a client of ``signalpost.v1``.
 
 The client reads its session in the welcome, and offers it at the next handshake as a subprotocol,
-``signalpost.session.…``: never in the address, which is logged. Who has the text has the session.
+``signalpost.session.…``, or in a plain request in a header: never in the address, which is logged. Who has the text
+has the session.
 """
 
 import secrets
@@ -18,6 +19,9 @@ from signalpost.websocket.frames import CloseCode
 
 PREFIX = "signalpost.session."
 """Precedes a session among the subprotocols of a handshake."""
+
+HEADER = "signalpost-session"
+"""Names a session in a plain HTTP request."""
 
 LIFE = 600.0
 """Seconds for which a session is known after its client has left."""
@@ -69,11 +73,25 @@ class Session:
         repeats: its messages that are known again, by their ``once``; the oldest first.
         repeats_size: bytes that these count for.
         left_at: when the client left, in monotonic seconds.
+        allowance: what it may still send by plain requests; of whoever counts them.
+        lasting: whether anybody can bring it again; that of a visitor without one ends with its visit.
     """
 
-    __slots__ = ("groups", "guest", "id", "key", "left_at", "place", "repeats", "repeats_size", "user")
+    __slots__ = (
+        "allowance",
+        "groups",
+        "guest",
+        "id",
+        "key",
+        "lasting",
+        "left_at",
+        "place",
+        "repeats",
+        "repeats_size",
+        "user",
+    )
 
-    def __init__(self, place: Place, user: str, key: str = "") -> None:
+    def __init__(self, place: Place, user: str, key: str = "", *, lasting: bool = True) -> None:
         self.id = secrets.token_urlsafe(_BYTES)
         self.key = key or self.id
         self.user = user
@@ -83,6 +101,8 @@ class Session:
         self.repeats: dict[str, Any] = {}  # of `signalpost.signals.answers.Repeat`
         self.repeats_size = 0
         self.left_at = 0.0
+        self.lasting = lasting
+        self.allowance: Any = None
 
 
 class Sessions:
@@ -117,13 +137,9 @@ class Sessions:
             place: of the client.
             user: its id.
         """
-        self.forget_old()
-        found = self._left.get(text) or self._connected.get(text)
-        had = None if found is None or found.guest is None else found.guest.client
-        if found is None or found.place != place or (had is not None and had.closing and _ends(had.close_code)):
-            # Nothing but its key survives a restart: the client must not believe that the server knows more.
-            where, key = self._before.get(text, (None, ""))
-            found = Session(place, user, key if where == place else "")
+        found = self._find(text, place)
+        if found is None:
+            found = Session(place, user, self._key_before(text, place))
             self._connected[found.id] = found
             return found, None
         self._left.pop(text, None)
@@ -132,6 +148,33 @@ class Sessions:
         if before is not None:
             found.groups = before.client.groups
         return found, before
+
+    def find(self, text: str) -> Session | None:
+        """Return a session that a client has, or has left."""
+        return self._connected.get(text) or self._left.get(text)
+
+    def lend(self, text: str, place: Place, user: str) -> Session:
+        """Return the session of a visitor, whose own client keeps it; one that is not known ends with the visit.
+
+        The arguments are those of `open`.
+        """
+        return self._find(text, place) or Session(place, user, self._key_before(text, place), lasting=False)
+
+    def _find(self, text: str, place: Place) -> Session | None:
+        self.forget_old()
+        found = self._left.get(text) or self._connected.get(text)
+        had = None if found is None or found.guest is None else found.guest.client
+        if found is None or found.place != place or (had is not None and had.closing and _ends(had.close_code)):
+            return None
+        return found
+
+    def _key_before(self, text: str, place: Place) -> str:
+        """Return the key of a session from before a restart, or nothing.
+
+        Nothing else survives a restart: the client must not believe that the server knows more.
+        """
+        where, key = self._before.get(text, (None, ""))
+        return key if where == place else ""
 
     def leave(self, session: Session, guest: Guest, *, sent_away: bool) -> None:
         """Note that a client has left; a session that another client has by now goes on.

@@ -40,8 +40,9 @@ class SignalTable:
 
     Args:
         rules: of one plan; no two of one endpoint share a path.
-        endpoints: names of all WebSocket endpoints.
-        refuse_undeclared: whether paths that no signal declares are rejected, rather than re-broadcast as in Pode.
+        endpoints: names of all endpoints that serve signals.
+        undeclared: those of them where paths that no signal declares are re-broadcast, as in Pode; elsewhere they are
+            rejected.
         filters: of plugins, for messages on such paths.
 
     Attributes:
@@ -56,11 +57,11 @@ class SignalTable:
         rules: Iterable[SignalRule],
         endpoints: Iterable[str],
         *,
-        refuse_undeclared: bool,
+        undeclared: Iterable[str],
         filters: Filters | None = None,
     ) -> None:
         rules, endpoints = tuple(rules), tuple(endpoints)
-        self._undeclared = {} if refuse_undeclared else {name: _undeclared(name, filters) for name in endpoints}
+        self._undeclared = {name: _undeclared(name, filters) for name in undeclared}
         self._tables: dict[str, PathTable[SignalRule]] = {name: PathTable() for name in endpoints}
         self._all: PathTable[None] = PathTable()
         self._names = frozenset(endpoints)
@@ -79,8 +80,9 @@ class SignalTable:
                 self._all.add(rule.config.path, None)
 
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
-        """Return the signal for the text of a path at an endpoint; None if the path is rejected or invalid."""
-        match = self._tables[endpoint].match(path)
+        """Return the signal for the text of a path at an endpoint; None if there is none, or the path is invalid."""
+        table = self._tables.get(endpoint)
+        match = None if table is None else table.match(path)
         if match is not None:
             return self._resolved(match.value, match.path, match.params)
         rule = self._undeclared.get(endpoint)

@@ -7,9 +7,8 @@ from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.table import ResolvedPath
-from signalpost.sockets.connection import Connection
 from signalpost.sockets.drain import RETURN_RATE
-from signalpost.sockets.upgrade import SocketServices
+from signalpost.sockets.services import ClientConnection, SocketServices
 from signalpost.websocket.frames import CloseCode
 
 NO_ENDPOINT = "this endpoint is gone"
@@ -42,7 +41,7 @@ class ClientReload:
         self._services = services
         self._successors = successors
         self._resolved: dict[tuple[str, str], ResolvedPath | None] = {}
-        self._moved: list[tuple[Connection, SignalRule]] = []
+        self._moved: list[tuple[ClientConnection, SignalRule]] = []
         self._closed = 0
 
     def run(self) -> ReloadedClients:
@@ -58,7 +57,7 @@ class ClientReload:
         kept = sum(not connection.client.closing for connection, _ in self._moved)
         return ReloadedClients(kept, self._closed)
 
-    def _move(self, connection: Connection) -> None:
+    def _move(self, connection: ClientConnection) -> None:
         client = connection.client
         endpoint = self._successors.get(client.endpoint.name)
         if endpoint is None:

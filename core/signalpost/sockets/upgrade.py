@@ -1,8 +1,7 @@
 """From Sanic's request to our own connection: the handshake is answered, then the transport is handed over."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from sanic.http import Http
@@ -10,21 +9,16 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from signalpost.config.model import EndpointConfig
-from signalpost.delivery.inbound import Inbound
-from signalpost.events import HandshakeRequest
 from signalpost.http.errorpages import failure
 from signalpost.http.guard import Guard, hosts_of
-from signalpost.http.intake import Intake
 from signalpost.http.protocol import HandingOver
 from signalpost.http.router import UPGRADE_PATH, is_handshake_meant
-from signalpost.node import Node
-from signalpost.paths import path_text
 from signalpost.signals.admission import Accept, Admission, ConnectRequest
 from signalpost.signals.sessions import offered
 from signalpost.sockets.connection import Clockwork, Connection
-from signalpost.sockets.keepalive import Keepalive
 from signalpost.sockets.rate import allowance_of, pace_of
-from signalpost.websocket.deflate import Agreement, Deflater, Deflaters, Inflater
+from signalpost.sockets.services import SocketServices, changed
+from signalpost.websocket.deflate import Agreement, Deflater, Inflater
 from signalpost.websocket.extensions import agree
 from signalpost.websocket.handshake import (
     HandshakeRejection,
@@ -38,31 +32,7 @@ from signalpost.websocket.handshake import (
 from signalpost.websocket.head import read_head
 from signalpost.websocket.reader import FrameReader
 
-_CHANGED = "The server has changed meanwhile; try again in a while."
 _UPGRADE_NAME = "websocket-upgrade"
-
-
-@dataclass(slots=True)
-class SocketServices:
-    """What all WebSockets of one server share besides their node.
-
-    Attributes:
-        connections: all open ones.
-        ports: that the app serves; pages of its host on any of them may open WebSockets.
-        endpoints: of the app, with their actual ports.
-        intake: what connections share before they are WebSockets.
-        inbound: the account of unfinished messages and bodies of all clients.
-        deflaters: of all endpoints that compress.
-    """
-
-    node: Node
-    connections: set[Connection]
-    keepalive: Keepalive
-    ports: Collection[int]
-    endpoints: Sequence[EndpointConfig]
-    intake: Intake
-    inbound: Inbound = field(default_factory=Inbound)
-    deflaters: Deflaters = field(default_factory=Deflaters)
 
 
 class Upgrader:
@@ -132,7 +102,7 @@ class Upgrader:
             if not transport.is_closing():
                 transport.resume_reading()
         if not self.open or accept.request.endpoint is not self._endpoint:
-            return self._reject(request, HandshakeRejection(503, _CHANGED, {"retry-after": "5"}))
+            return self._reject(request, changed())
         return self._upgrade(request, offer, accept)
 
     def _reject(self, request: Request[Any, Any], rejection: HandshakeRejection) -> HTTPResponse:
@@ -207,16 +177,8 @@ class Upgrader:
         Raises:
             HandshakeRejection: it is not admitted.
         """
-        services = self._services
-        check_origin(offer, services.ports, endpoint.origins, endpoint.port)
-        if not self.open:
-            raise HandshakeRejection(503, "The server is about to restart; try again in a while.", {"retry-after": "5"})
-        if services.node.occupied >= services.node.generation.limits.connections:
-            raise HandshakeRejection(503, "There are too many connections; try again in a while.", {"retry-after": "5"})
-        text = path_text(path)
-        if text is None:
-            raise HandshakeRejection(404, "There is no signal at this path.")
-        return ConnectRequest(endpoint, text, HandshakeRequest(head, _peer(transport)))
+        check_origin(offer, self._services.ports, endpoint.origins, endpoint.port)
+        return self._services.ask(endpoint, path, head, transport, is_open=self.open)
 
     def _open(self, transport: asyncio.Transport, offer: Offer, accept: Accept, hand_over: Callable[[], bytes]) -> None:
         """Write the 101, and pass the transport, which `hand_over` releases, to a client of ours."""
@@ -244,8 +206,3 @@ class Upgrader:
         if agreement is None or compression is None:
             return None
         return self._services.deflaters.of(compression.level, compression.threshold, agreement.server_window)
-
-
-def _peer(transport: asyncio.Transport) -> tuple[str, int]:
-    peer = transport.get_extra_info("peername")
-    return peer[:2] if isinstance(peer, tuple) else ("", 0)

@@ -1,0 +1,229 @@
+"""Signals over plain HTTP, on their own paths: a GET reads an event stream, and a POST sends one message."""
+
+import asyncio
+import math
+from http import HTTPStatus
+from typing import Any, cast
+
+import orjson
+from sanic.exceptions import PayloadTooLarge
+from sanic.http import Http
+from sanic.request import Request
+from sanic.response import HTTPResponse
+
+from signalpost.config.model import EndpointConfig
+from signalpost.delivery.eventstream import EVENT_STREAM, EVENT_STREAM_V1
+from signalpost.http.answer import date_now, head_of
+from signalpost.http.errorpages import failure, harden, weight_of
+from signalpost.http.guard import Guard
+from signalpost.http.protocol import HandingOver
+from signalpost.http.restraint import Restraint
+from signalpost.http.router import SIGNAL_PATH, UpgradeTable
+from signalpost.paths import path_text
+from signalpost.signals.admission import Accept
+from signalpost.signals.sessions import HEADER
+from signalpost.sockets.eventstream import EventStream
+from signalpost.sockets.post import Post
+from signalpost.sockets.rate import Allowance, pace_of
+from signalpost.sockets.services import SocketServices, changed
+from signalpost.websocket.frames import Opcode
+from signalpost.websocket.handshake import HandshakeRejection
+
+EVENT_STREAM_TYPE = "text/event-stream"
+_BINARY_TYPE = "application/octet-stream"
+_ROUTE_NAME = "signals"
+_VERSIONS = ("", "1")
+
+_HOW = (
+    "This is a signal. It is read with the header Accept: text/event-stream, as new EventSource(…) does in a browser, "
+    "and curl -N -H 'Accept: text/event-stream' at a terminal. A message is sent to it with POST."
+)
+
+
+class FallbackDoor:
+    """Answers the requests of one port that are for signals.
+
+    Args:
+        endpoint: the port's http or https endpoint; None, or one without fallbacks, serves none.
+        services: shared by all ports.
+        guard: of the endpoint.
+
+    Attributes:
+        open: whether clients are still let in.
+    """
+
+    def __init__(self, endpoint: EndpointConfig | None, services: SocketServices, guard: Guard | None) -> None:
+        self._services = services
+        self._restraint = Restraint(services.node.hub)
+        self.open = True
+        self.serve(endpoint, guard)
+
+    def serve(self, endpoint: EndpointConfig | None, guard: Guard | None) -> None:
+        """Answer requests for another endpoint of the port from now on."""
+        self._endpoint = endpoint if endpoint is not None and endpoint.fallbacks else None
+        self._guard = guard
+
+    def add_to(self, app: Any) -> None:
+        """Add the route of all signals to a Sanic app whose router is an `UpgradeTable`."""
+
+        async def answer(request: Request[Any, Any]) -> HTTPResponse | None:
+            return await self.answer(request)
+
+        # Sanic lets only such a handler return nothing; the head has been written by then.
+        answer.is_websocket = True  # type: ignore[attr-defined]
+        app.add_route(answer, SIGNAL_PATH, methods=["GET", "POST"], name=_ROUTE_NAME, error_format="json")
+        router: UpgradeTable = app.router
+        router.is_signal = self.has
+
+    def has(self, path: str) -> bool:
+        """Return whether a signal is served at a path; percent-encoded."""
+        text = None if self._endpoint is None else path_text(path)
+        if self._endpoint is None or text is None:
+            return False
+        return self._services.node.generation.table.resolve(self._endpoint.name, text) is not None
+
+    async def answer(self, request: Request[Any, Any]) -> HTTPResponse | None:
+        """Answer a request that the router has passed on; return None if its connection is an event stream now."""
+        endpoint = self._endpoint
+        if endpoint is None:  # a reload has just come between
+            return failure(request, HTTPStatus.NOT_FOUND)
+        try:
+            if request.method == "POST":
+                return await self._post(request, endpoint)
+            if self._guard is not None:
+                self._guard.admit_change(request)  # a client comes, which is more than to read something
+            _check_kind(request)
+            if request.method == "HEAD":
+                return HTTPResponse(headers=dict(_FIELDS), content_type=EVENT_STREAM_TYPE)
+            return await self._stream(request, endpoint)
+        except HandshakeRejection as rejection:
+            if (observer := self._services.node.observer) is not None:
+                observer.rejected(endpoint.name, rejection.status)
+            return failure(request, rejection.status, detail=rejection.detail, headers=rejection.headers)
+
+    async def _admitted(self, request: Request[Any, Any], endpoint: EndpointConfig) -> Accept:
+        """Decide about the client of a request.
+
+        Raises:
+            HandshakeRejection: it is not admitted.
+        """
+        transport = cast("asyncio.Transport", request.transport)
+        node = self._services.node
+        asked = self._services.ask(endpoint, request.path, request.head, transport, is_open=self.open)
+        admission = node.admit(asked)
+        if isinstance(admission, Accept):
+            return admission
+        accept = await admission
+        if not self.open or endpoint is not self._endpoint:
+            raise changed()
+        return accept
+
+    async def _stream(self, request: Request[Any, Any], endpoint: EndpointConfig) -> HTTPResponse | None:
+        """Turn the connection of a request into an event stream."""
+        accept = await self._admitted(request, endpoint)
+        transport = cast("asyncio.Transport", request.transport)
+        if transport.is_closing():
+            return failure(request, HTTPStatus.BAD_REQUEST)
+        services, node = self._services, self._services.node
+        protocol = cast("HandingOver", transport.get_protocol())
+        # The rest of the request's task must write nothing, and must not wait for a further request.
+        cast("Http", request.stream).upgrade_websocket = True
+        protocol.hand_over()
+        transport.write(_head(request, accept))
+        encoding = EVENT_STREAM_V1 if request.args.get("v") else EVENT_STREAM
+        stream = EventStream(transport, node, services.keepalive)
+        stream.begin(node.attach(transport, accept, encoding, stream, request.headers.get(HEADER, "")))
+        return None
+
+    async def _post(self, request: Request[Any, Any], endpoint: EndpointConfig) -> HTTPResponse:
+        """Handle the message in a request's body.
+
+        Raises:
+            HandshakeRejection: it is not let in.
+            PayloadTooLarge: it is larger than a message may be.
+        """
+        if len(request.body) > self._services.node.generation.limits.message:
+            raise PayloadTooLarge
+        accept = await self._admitted(request, endpoint)
+        rule = accept.resolved.rule
+        if rule.connected is not None or rule.disconnected is not None:
+            raise HandshakeRejection(405, "No message is sent to this signal by POST.", {"allow": "GET, HEAD, OPTIONS"})
+        session = request.headers.get(HEADER, "")
+        allowance = self._charge(request, session)
+        opcode = Opcode.TEXT if _is_text(request) else Opcode.BINARY
+        await self._restraint.wait()
+        answered = await Post(self._services.node, allowance).send(accept, session, int(opcode), request.body)
+        headers = {"cache-control": "no-store", "vary": "accept", "x-signalpost-client-id": accept.client_id}
+        return HTTPResponse(orjson.dumps(answered.body), answered.status, headers, "application/json")
+
+    def _charge(self, request: Request[Any, Any], session: str) -> Allowance | None:
+        """Charge a message to its sender; return what the sender may still cause, or None without a limit.
+
+        A browser sends over several connections: with its session it has one allowance for all of them.
+
+        Raises:
+            HandshakeRejection: it has sent too much.
+        """
+        node = self._services.node
+        pace = pace_of(node.generation.limits)
+        if pace is None:
+            return None
+        transport = cast("asyncio.Transport", request.transport)
+        holder = node.memory.sessions.find(session) or cast("HandingOver", transport.get_protocol())
+        allowance: Allowance | None = holder.allowance
+        if allowance is None:
+            allowance = holder.allowance = Allowance(pace, asyncio.get_running_loop().time)
+        allowance.set_pace(pace)
+        if not allowance.covers_one():
+            after = {"retry-after": str(math.ceil(allowance.wait))}
+            raise HandshakeRejection(429, "Messages come faster than this server takes them; wait a moment.", after)
+        allowance.frames -= 1
+        allowance.bytes -= len(request.body)
+        return allowance
+
+
+_FIELDS = (
+    ("cache-control", "no-store"),
+    ("vary", "accept"),
+    ("x-accel-buffering", "no"),  # nginx would hold events back
+)
+
+
+def _head(request: Request[Any, Any], accept: Accept) -> bytes:
+    """Return the head of an event stream; the connection's end is that of the stream (RFC 9112 section 6.3)."""
+    response = HTTPResponse(headers=dict(_FIELDS), content_type=EVENT_STREAM_TYPE)
+    harden(request, response)
+    fields = (
+        ("content-type", EVENT_STREAM_TYPE),
+        ("date", date_now()),
+        ("connection", "close"),
+        ("x-signalpost-client-id", accept.client_id),
+    )
+    return head_of(HTTPStatus.OK, (*response.headers.items(), *fields), "")
+
+
+def _check_kind(request: Request[Any, Any]) -> None:
+    """Check that a request asks for an event stream by name, which ``*/*`` does not, and for a known kind of events.
+
+    Raises:
+        HandshakeRejection: it does not.
+    """
+    if not weight_of(request, EVENT_STREAM_TYPE):
+        raise HandshakeRejection(406, _HOW)
+    if request.args.get("v", "") not in _VERSIONS:
+        raise HandshakeRejection(400, "An event stream has ?v=1 for objects of signalpost.v1, or no v for bare values.")
+
+
+def _is_text(request: Request[Any, Any]) -> bool:
+    """Return whether the body is the text of a message, as it is unless its type says that it is binary.
+
+    Raises:
+        HandshakeRejection: it is neither.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _BINARY_TYPE:
+        return False
+    try:
+        request.body.decode()
+    except UnicodeDecodeError:
+        raise HandshakeRejection(400, "The body is the text of a message, in UTF-8.") from None
+    return True

@@ -1,0 +1,94 @@
+"""What all clients' connections of one server share, and what all must be let in by."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from signalpost.config.model import EndpointConfig, LimitsConfig
+from signalpost.delivery.client import Client
+from signalpost.delivery.inbound import Inbound
+from signalpost.events import HandshakeRequest
+from signalpost.http.intake import Intake
+from signalpost.node import Node
+from signalpost.paths import path_text
+from signalpost.signals.admission import ConnectRequest
+from signalpost.signals.conversation import Conversation
+from signalpost.signals.inbox import Source
+from signalpost.sockets.keepalive import Keepalive, Watched
+from signalpost.websocket.deflate import Deflaters
+from signalpost.websocket.handshake import HandshakeRejection
+
+_LATER = {"retry-after": "5"}
+
+
+class ClientConnection(Watched, Source, Protocol):
+    """The connection of a client: a WebSocket, or an event stream."""
+
+    @property
+    def client(self) -> Client:
+        """The client at the other end."""
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation that receives its messages."""
+
+    def set_limits(self, limits: LimitsConfig, /) -> None:
+        """Apply other limits to the client from now on."""
+
+
+@dataclass(slots=True)
+class SocketServices:
+    """What all clients' connections of one server share besides their node.
+
+    Attributes:
+        connections: all open ones.
+        ports: that the app serves; pages of its host on any of them may open WebSockets.
+        endpoints: of the app, with their actual ports.
+        intake: what connections share before they are a client's.
+        inbound: the account of unfinished messages and bodies of all clients.
+        deflaters: of all endpoints that compress.
+    """
+
+    node: Node
+    connections: set[ClientConnection]
+    keepalive: Keepalive
+    ports: Collection[int]
+    endpoints: Sequence[EndpointConfig]
+    intake: Intake
+    inbound: Inbound = field(default_factory=Inbound)
+    deflaters: Deflaters = field(default_factory=Deflaters)
+
+    def ask(
+        self, endpoint: EndpointConfig, path: str, head: bytes, transport: asyncio.BaseTransport, *, is_open: bool
+    ) -> ConnectRequest:
+        """Return a client's request for the node.
+
+        Args:
+            endpoint: that received it.
+            path: as requested, percent-encoded.
+            head: of the HTTP request.
+            transport: of the client.
+            is_open: whether the endpoint still lets clients in.
+
+        Raises:
+            HandshakeRejection: there is no room for it, or its path is none.
+        """
+        if not is_open:
+            raise HandshakeRejection(503, "The server is about to restart; try again in a while.", _LATER)
+        if self.node.occupied >= self.node.generation.limits.connections:
+            raise HandshakeRejection(503, "There are too many connections; try again in a while.", _LATER)
+        text = path_text(path)
+        if text is None:
+            raise HandshakeRejection(404, "There is no signal at this path.")
+        return ConnectRequest(endpoint, text, HandshakeRequest(head, _peer(transport)))
+
+
+def changed() -> HandshakeRejection:
+    """Return the answer to a client whose endpoint has changed while it waited."""
+    return HandshakeRejection(503, "The server has changed meanwhile; try again in a while.", _LATER)
+
+
+def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
+    peer = transport.get_extra_info("peername")
+    return peer[:2] if isinstance(peer, tuple) else ("", 0)
