@@ -240,3 +240,14 @@ async def test_what_is_posted_takes_the_place_of_the_notice(cook):
         await ada.send("not a notice")
         async with app.connect("/office") as bob:
             assert await bob.receive() == notice
+
+
+async def test_a_figure_that_curl_sends_is_read_as_an_event_and_by_those_who_come_later(cook):
+    async with cook("figures") as app, httpx.AsyncClient(base_url=app.url("web")) as client:
+        answer = await client.post("/figures", content='{"message": {"name": "orders", "value": 12}}')
+        assert (answer.status_code, list(answer.json()["ack"])) == (202, ["at"])
+        assert (await client.post("/figures", json={"message": {"name": "orders"}})).status_code == 422
+        async with client.stream("GET", "/figures", headers={"Accept": "text/event-stream"}) as events:
+            assert events.headers["content-type"] == "text/event-stream"
+            lines = (line async for line in events.aiter_lines() if '"orders"' in line)
+            assert await anext(lines) == 'data: {"name":"orders","value":12}'

@@ -140,7 +140,8 @@ class TestStarters:
         made = yaml.safe_load((folder / "app" / "routes.yaml").read_text())
         app = yaml.safe_load((COOKBOOK / f"{name}.yaml").read_text())
         assert made.pop("routes")[:2] == [{"path": "/", "file": "web/index.html"}, {"path": "/assets", "static": "web"}]
-        assert {each["protocol"] for each in made.pop("endpoints")} == {"http", "ws"}
+        by_events = any("fallbacks" in each for each in app["endpoints"])
+        assert {each["protocol"] for each in made.pop("endpoints")} == ({"http"} if by_events else {"http", "ws"})
         assert made == {key: value for key, value in app.items() if key not in ("routes", "endpoints")}
 
     @pytest.mark.slow
@@ -161,17 +162,23 @@ class TestStarters:
                     loaded.add(asset)
                     answer = await client.get(f"/assets/{asset}")
                     assert answer.status_code == 200, asset
-                    waiting += IMPORT.findall(answer.text) if asset.endswith(".js") else []
+                    waiting += IMPORT.findall(answer.text) if asset.endswith((".js", ".css")) else []
             files = {str(file.relative_to(folder / "app" / "web")) for file in (folder / "app" / "web").iterdir()}
             assert loaded == files - {"index.html"}
             script = (folder / "app" / "web" / "app.js").read_text()
+            if "new EventSource(" in script:
+                events = {"Accept": "text/event-stream"}
+                async with client.stream("GET", READ.search(script)[1], headers=events) as answer:
+                    assert answer.status_code == 200
+                return
             signal_path = JOINED.search(script)[1].replace("${encodeURIComponent(name)}", "Ada")
             async with app.connect(signal_path.replace("${encodeURIComponent(room)}", "blue"), endpoint="live") as one:
                 assert one.id
 
 
 REFERENCE = re.compile(r'(?:src|href)="/assets/([^"]+)"')
-IMPORT = re.compile(r'from "\./([^"]+)"')
+IMPORT = re.compile(r'(?:from|@import) "\./([^"]+)"')
+READ = re.compile(r'SIGNAL = "([^"]+)"')
 JOINED = re.compile(r'join\(\s*["`](/[^"`]*)["`]')
 
 

@@ -83,7 +83,9 @@ class App:
             env={**os.environ, "NO_COLOR": "1"},
         )
         log.close()
-        missing = {self.url, self.signals_url}
+        missing = {self.url}
+        if re.search(r"protocol: wss?", (self.folder / "routes.yaml").read_text(encoding="utf-8")):
+            missing.add(self.signals_url)
         seen = ""
         while missing:
             line = self._process.stdout.readline()

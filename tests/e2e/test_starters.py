@@ -46,6 +46,25 @@ def test_everyone_sees_a_vote_and_may_change_theirs(starter: Any, open_page: Ope
 
 
 @pytest.mark.slow
+def test_a_figure_that_is_sent_without_a_websocket_is_drawn_without_one_and_again_after_a_restart(
+    starter: Any, open_page: OpenPage
+):
+    app = starter("figures")
+    page = open_page(app.url)
+    orders = page.locator(".figure", has_text="orders").locator(".value")
+
+    assert post(f"{app.url}/figures", {"message": {"name": "orders", "value": 12}}) == 202
+    expect(orders).to_have_text("12")
+    app.stop()
+    expect(page.locator("#state")).to_have_text("Connecting")
+    app.start()
+    expect(page.locator("#state")).to_have_text("Connected")
+    assert post(f"{app.url}/figures", {"message": {"name": "orders", "value": 14}}) == 202
+
+    expect(orders).to_have_text("14")
+
+
+@pytest.mark.slow
 def test_a_figure_that_a_program_posts_is_drawn_on_every_screen_and_shown_to_those_who_come_later(
     starter: Any, open_page: OpenPage
 ):

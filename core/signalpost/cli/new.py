@@ -24,7 +24,8 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
 _STARTERS = _PACKAGE / "starters"
 _OF_THE_DEMO = ("line.js", "icon.svg")
-_OF_ALL = ("page.css", "page.js", "chart.js")
+_OF_ALL = ("page.css", "page.js")
+_OF_SOME = ("cards.css", "cards.js", "chart.js")  # which others name
 _OF_ONE = ("app.css", "app.js")
 _PAGE = "index.html"
 _INDENT = " " * 6  # content of a page
@@ -148,20 +149,23 @@ def _files(source: Path) -> Iterator[Path]:
 
 def _with_page(name: str, demo: Path) -> Mapping[Path, Path | str]:
     own = _STARTERS / name
-    script = (own / "app.js").read_text(encoding="utf-8")
     found: dict[str, Path | str] = {
         _PAGE: _page(own),
         **{file: demo / "web" / file for file in _OF_THE_DEMO},
-        **{file: _STARTERS / file for file in _OF_ALL if file != "chart.js" or "./chart.js" in script},
+        **{file: _STARTERS / file for file in _OF_ALL},
         **{file: own / file for file in _OF_ONE},
     }
+    for file in _OF_SOME:
+        named = f'"./{file}"'
+        if any(isinstance(each, Path) and named in each.read_text(encoding="utf-8") for each in tuple(found.values())):
+            found[file] = _STARTERS / file
     text = (COOKBOOK / f"{name}.yaml").read_text(encoding="utf-8")
     return {Path("routes.yaml"): _serving_a_page(text), **{Path("web", file): found[file] for file in sorted(found)}}
 
 
 def _serving_a_page(text: str) -> str:
     """Return an app of the cookbook with the routes of its page, and an endpoint for them if it has none."""
-    if "protocol: http}" not in text:
+    if "protocol: http" not in text:
         text = text.replace("endpoints:\n", f"endpoints:\n{_ENDPOINT}", 1)
     if "\nroutes:\n" in text:
         text = text.replace("\nroutes:\n", f"\nroutes:\n{_ROUTES}", 1)

@@ -35,7 +35,7 @@ export function join(path, onValue, onOpen = () => {}, onOther = () => {}) {
     else if (kind === "error") tell(String(body?.detail || body?.code).slice(0, MOST_DETAIL));
     else onOther(kind, body ?? {});
   };
-  const line = new Line(name, { onState: show, onFrame, onClose() {} }, query);
+  const line = new Line(name, { onState: say, onFrame, onClose() {} }, query);
   document.getElementById("reconnect").addEventListener("click", () => line.reconnect());
   line.start();
   return (message) => {
@@ -119,7 +119,8 @@ export function append(list, item, most = 200) {
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
-function show(state) {
+/** Say how the line is: {name, seconds?, reason?}, name being one of STATE_TEXT. */
+export function say(state) {
   const changed = head.dataset.state !== state.name;
   head.dataset.state = state.name;
   document.getElementById("state").textContent = STATE_TEXT[state.name](state);
