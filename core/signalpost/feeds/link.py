@@ -25,7 +25,6 @@ from signalpost.logthrottle import LineTally
 from signalpost.observe import Observer
 from signalpost.plan import Feed
 from signalpost.signals.work import Work
-from signalpost.units import format_duration
 
 LOG = logging.getLogger(__name__)
 
@@ -97,6 +96,7 @@ class Link:
         self._messages = 0
         self._tries = 0
         self._last_error: str | None = None
+        self._told_binary = False  # of this connection
         self._told = ""  # why it is away, as the log says already
         self._cause: BaseException | None = None  # of the failure that is logged next
         call_later = asyncio.get_running_loop().call_later
@@ -210,6 +210,7 @@ class Link:
 
     async def _read(self, connection: ClientConnection) -> None:
         enveloped = connection.subprotocol == PROTOCOL
+        self._told_binary = False
 
         async def answer(value: Any) -> None:
             try:
@@ -231,7 +232,9 @@ class Link:
         """Return the event of a message; None if nobody is to have it."""
         if isinstance(received, bytes):
             if isinstance(self.feed.action, Program):
-                self._tell("a binary message was left out: a list of actions takes text; a handler gets its bytes")
+                if not self._told_binary:
+                    self._told_binary = True
+                    self._say("binary messages are left out: a list of actions takes text; a handler gets the bytes")
                 return None
             message: Any = received
             said: Any = received
@@ -364,8 +367,9 @@ class Link:
         self._connected = True
         tried = f", after {self._tries} tries" if self._tries > 1 else ""
         spoken = f" ({connection.subprotocol})" if connection.subprotocol else ""
+        level = logging.WARNING if self._told else logging.INFO  # who reads that it is away reads that it is back
         self._tries, self._told = 0, ""
-        LOG.info("%s is connected to %s%s%s", self, self.feed.shown, spoken, tried)
+        LOG.log(level, "%s is connected to %s%s%s", self, self.feed.shown, spoken, tried)
         if self._observer is not None:
             self._observer.feed_connected(self.feed.name)
 
@@ -373,8 +377,7 @@ class Link:
         """Log that the feed is away: once for each reason, however often it is tried."""
         level = logging.DEBUG if failure.text == self._told else logging.WARNING
         self._told = failure.text
-        after = format_duration(round(wait, 1))
-        LOG.log(level, "%s at %s: %s; next try in %s", self, self.feed.shown, failure.text, after)
+        LOG.log(level, "%s at %s: %s; next try in %g s", self, self.feed.shown, failure.text, round(wait, 1))
 
     def _tell(self, line: str) -> None:
         self._lines.add(line)
