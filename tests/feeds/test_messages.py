@@ -24,14 +24,15 @@ async def test_a_message_is_relayed_to_the_clients_of_a_path(run_app, elsewhere)
 
 async def test_a_list_has_the_message_its_text_and_the_name_of_its_feed(run_app, elsewhere):
     text = f"""
-    feeds:
-      - name: prices
-        url: {elsewhere.url}
-        do:
-          - set: {{count: "{{{{ state.count | default(0) + 1 }}}}"}}
-          - broadcast: {{value: ["{{{{ feed }}}}", "{{{{ message.n }}}}", "{{{{ data.n }}}}", "{{{{ text }}}}", "{{{{ state.count }}}}"]}}
-    """
-    async with run_app(text.replace("\n    ", "\n")) as app, app.connect("/") as ada:
+feeds:
+  - name: prices
+    url: {elsewhere.url}
+    do:
+      - set: {{count: "{{{{ state.count | default(0) + 1 }}}}"}}
+      - let: {{all: "{{{{ [feed, message.n, data.n, text, state.count] }}}}"}}
+      - broadcast: {{value: "{{{{ all }}}}"}}
+"""
+    async with run_app(text) as app, app.connect("/") as ada:
         feed = await elsewhere.accept()
         await feed.send('{"n":  7}')
         assert await ada.receive_json() == ["prices", 7, 7, '{"n":  7}', 1]

@@ -86,25 +86,22 @@ async def test_a_minute_of_connection_does_too(run_app, elsewhere, time):
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "said"),
+    "answer",
     [
-        (401, {}, "refused with 401: check headers"),
-        (403, {}, "refused with 403: check headers"),
-        (404, {}, "refused with 404: check the path of url"),
-        (200, {}, "refused with 200"),
-        (
-            302,
-            {"Location": "ws://127.0.0.1:1/stolen"},
-            "refused with 302: it has moved, and redirects are not followed",
-        ),
-        (500, {"Retry-After": "99"}, "refused with 500; next try in 0.5 s"),
-        (503, {"Retry-After": "99"}, "refused with 503; next try in 99.5 s"),
-        (429, {"Retry-After": "Tue, 01 Jan 2030 00:00:10 GMT"}, "refused with 429; next try in 10.5 s"),
+        ((401, {}), "refused with 401: check headers"),
+        ((403, {}), "refused with 403: check headers"),
+        ((404, {}), "refused with 404: check the path of url"),
+        ((200, {}), "refused with 200"),
+        ((302, {"Location": "ws://127.0.0.1:1/stolen"}), "refused with 302: it has moved, and redirects are not"),
+        ((500, {"Retry-After": "99"}), "refused with 500; next try in 0.5 s"),
+        ((503, {"Retry-After": "99"}), "refused with 503; next try in 99.5 s"),
+        ((429, {"Retry-After": "Tue, 01 Jan 2030 00:00:10 GMT"}), "refused with 429; next try in 10.5 s"),
     ],
 )
-async def test_a_refusal_is_told_with_what_to_look_at(run_app, elsewhere, time, told, status, headers, said):
+async def test_a_refusal_is_told_with_what_to_look_at(run_app, elsewhere, time, told, answer):
     text = RELAY.format(url=elsewhere.url) + "    headers: {Authorization: wrong}\n"
-    elsewhere.refusals = [(status, headers)]
+    refusal, said = answer
+    elsewhere.refusals = [refusal]
     async with run_app(text):
         await time.skip()
         await elsewhere.accept()
@@ -189,16 +186,17 @@ async def test_what_is_no_websocket_server_is_told(run_app, time, told, answer, 
 
 
 @pytest.mark.parametrize(
-    ("frame", "code"),
+    "bad",
     [
-        pytest.param(b"\x81\x02\xc3\x28", 1007, id="no UTF-8"),
-        pytest.param(b"\xf1\x00", 1002, id="reserved bits"),
-        pytest.param(b"\x80\x00", 1002, id="a continuation of nothing"),
+        pytest.param((b"\x81\x02\xc3\x28", 1007), id="no UTF-8"),
+        pytest.param((b"\xf1\x00", 1002), id="reserved bits"),
+        pytest.param((b"\x80\x00", 1002), id="a continuation of nothing"),
     ],
 )
-async def test_frames_that_are_none_end_the_connection_alone(run_app, elsewhere, time, told, frame, code):
+async def test_frames_that_are_none_end_the_connection_alone(run_app, elsewhere, time, told, bad):
     async with run_app(RELAY.format(url=elsewhere.url)) as app, app.connect("/") as ada:
         feed = await elsewhere.accept()
+        frame, code = bad
         feed.transport.write(frame)
         await time.skip()
         feed = await elsewhere.accept()

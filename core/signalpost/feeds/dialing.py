@@ -136,7 +136,11 @@ def failure_of(error: BaseException, feed: Feed, wall: Callable[[], datetime]) -
     if isinstance(error, socket.gaierror):
         return Failure("the name of its host is not known")
     if isinstance(error, OSError):
-        return Failure(_trouble(error))
+        hung_up = isinstance(error, ConnectionError) and error.errno is None
+        encrypted = feed.source.url.lower().startswith("wss:")
+        return Failure(
+            f"its server hung up{'; is its port one for wss?' if encrypted else ''}" if hung_up else _trouble(error)
+        )
     if isinstance(error, InvalidHandshake):
         return Failure(f"its answer is none of a WebSocket server ({_words(error)})")
     if isinstance(error, WebSocketException):
