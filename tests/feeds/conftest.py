@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.server import serve as serve_sockets
 
 from signalpost.feeds.pace import Pace
+from signalpost.node import NO_SEAMS
 from signalpost.server import Server
 from signalpost.testing import App, load_app
 
@@ -153,10 +154,10 @@ def run_app(time):
     """Run an app with one WebSocket endpoint, whose feeds have the test's time: ``run_app(yaml, plugins={…})``."""
 
     @asynccontextmanager
-    async def run(text, folder=None, plugins=None):
+    async def run(text, folder=None, plugins=None, seams=NO_SEAMS):
         with tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
             home = folder or Path(temporary)
-            server = Server(load_app(LIVE + text, home, plugins), pace=time.pace)
+            server = Server(load_app(LIVE + text, home, plugins), seams=seams, pace=time.pace)
             await server.start()
             try:
                 yield App(server, home)

@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from signalpost.node import Seams
+from signalpost.observe import Observer
+
 RELAY = """
 feeds:
   - name: prices
@@ -227,6 +230,38 @@ async def test_garbage_is_a_text_and_harms_nobody(run_app, elsewhere, told):
         await feed.send("1e999")
         assert await ada.receive() == "1e999"
     assert not [line for line in told() if line.startswith("ERROR")]
+
+
+async def test_an_observer_counts_connections_and_messages(run_app, elsewhere, time):
+    class Counting(Observer):
+        def __init__(self):
+            self.seen = []
+
+        def feed_connected(self, name):
+            self.seen.append(f"connected {name}")
+
+        def feed_lost(self, name):
+            self.seen.append(f"lost {name}")
+
+        def feed_handled(self, name, seconds, *, failed):
+            assert seconds >= 0
+            self.seen.append(f"{'failed' if failed else 'done'} {name}")
+
+    observer = Counting()
+    text = f"""
+feeds:
+  - name: prices
+    url: {elsewhere.url}
+    do: [{{broadcast: {{value: "{{{{ 1 // message }}}}"}}}}]
+"""
+    async with run_app(text, seams=Seams(observer=observer)) as app, app.connect("/") as ada:
+        feed = await elsewhere.accept()
+        await feed.send("0")
+        await feed.send("1")
+        assert await ada.receive() == "1"
+        await feed.close()
+        await time.waited()
+    assert observer.seen == [f"{word} prices" for word in ("connected", "failed", "done", "lost")]
 
 
 async def test_a_list_that_waits_is_awaited_before_the_next_message(run_app, elsewhere):

@@ -66,6 +66,17 @@ async def test_another_certificate_is_told_with_the_key_that_may_help(run_app, s
     assert "; ca: names the certificates of a private authority; next try in" in told()[0]
 
 
+async def test_a_host_that_is_secret_is_in_no_word_about_its_certificate(run_app, secure, certificate, time, told):
+    (certificate.parent / "secrets.yaml").write_text(
+        f"feed: wss://localhost:{secure.port}\n"
+    )  # it is one for 127.0.0.1
+    text = RELAY.format(port=1, ca=f"ca: {certificate}").replace("wss://127.0.0.1:1", "!secret feed")
+    async with run_app(text, folder=certificate.parent):
+        await time.waited()
+    assert "at !secret feed: its certificate is not trusted (" in told()[0]
+    assert "localhost" not in told()[0]
+
+
 async def test_a_port_without_tls_is_told(run_app, elsewhere, time, told):
     async with run_app(RELAY.format(port=elsewhere.port, ca="")):
         await time.waited()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
@@ -130,7 +131,7 @@ def failure_of(error: BaseException, feed: Feed, wall: Callable[[], datetime]) -
         return Failure(f"its server has not answered within {HANDSHAKE:g} s")
     if isinstance(error, ssl.SSLCertVerificationError):
         hint = "" if feed.source.ca is not None else "; ca: names the certificates of a private authority"
-        return Failure(f"its certificate is not trusted ({_words(error.verify_message)}){hint}")
+        return Failure(f"its certificate is not trusted ({_without_host(error.verify_message, feed)}){hint}")
     if isinstance(error, ssl.SSLError):
         return Failure(f"TLS failed ({_words(error.reason or 'no reason is given')}); is its port one for wss?")
     if isinstance(error, socket.gaierror):
@@ -183,6 +184,12 @@ def _trouble(error: OSError) -> str:
     numbers = [error.errno] if error.errno is not None else [int(each) for each in _ERRNO.findall(str(error))]
     known = [number for number in numbers if number in errno.errorcode]
     return f"cannot be reached: {os.strerror(known[-1])}" if known else "cannot be reached"
+
+
+def _without_host(text: str, feed: Feed) -> str:
+    """Return the words of a TLS library, without the name of a host that people are not shown."""
+    host = urlsplit(feed.source.url).hostname or ""
+    return _words(text if host in feed.shown.lower() else text.replace(host, "its host"))
 
 
 def _words(value: object) -> str:

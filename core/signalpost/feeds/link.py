@@ -91,7 +91,6 @@ class Link:
         self._leaving = False
         self._code = _NORMAL  # that it is closed with
         self._patience = FAREWELL  # seconds for its server to answer that
-        self._hanging_up = False
         self._connected = False
         self._messages = 0
         self._tries = 0
@@ -132,8 +131,7 @@ class Link:
         task = self._task
         if task is None:
             return
-        if not self._hanging_up:
-            task.cancel()
+        task.cancel()  # its last act is to hang up
         _, late = await asyncio.wait((task,), timeout=self._patience + _CANCEL_GRACE)
         if late:
             task.cancel()
@@ -198,14 +196,12 @@ class Link:
 
     async def _hang_up(self, connection: ClientConnection) -> None:
         """Close a connection; one whose server does not answer is aborted."""
-        self._hanging_up = True
         try:
             async with asyncio.timeout(self._patience):
                 await connection.close(self._code)
         except TimeoutError:
             pass
         finally:
-            self._hanging_up = False
             connection.transport.abort()
 
     async def _read(self, connection: ClientConnection) -> None:
@@ -220,8 +216,6 @@ class Link:
 
         while not self._leaving:
             received = await connection.recv()
-            if self._leaving:
-                return
             event = self._event(received, answer, enveloped=enveloped)
             if event is not None:
                 self._backoff.reset()
