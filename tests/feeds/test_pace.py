@@ -42,6 +42,7 @@ def test_what_a_server_asks_for_comes_first_and_is_an_hour_at_most():
         ("-5", 0),
         ("", 0),
         ("٣", 0),
+        (f"Tue, {'1' * 25} Jan 2030 12:00:30 GMT", 0),
         ("Tue, 01 Jan 99999 12:00:30 GMT", 0),
     ],
 )

@@ -113,6 +113,7 @@ class Link:
     def start(self) -> None:
         """Connect, in the background."""
         self._task = unseen_task(self._stay_connected())
+        self._task.add_done_callback(self._notice_end)
 
     async def end(self, code: int, patience: float | None = None) -> None:
         """Take no further message, wait for the one under way, and close the connection.
@@ -158,6 +159,11 @@ class Link:
             self._tries += 1
             self._tell_away(failure, wait)
             await self._pace.wait(wait)
+
+    def _notice_end(self, task: asyncio.Task[None]) -> None:
+        """Log what must not be: the link has ended by itself. Nobody awaits its task."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("%s: it is given up, until a restart or a reload that changes it", self, exc_info=error)
 
     async def _connect_once(self) -> Failure:
         """Connect, and handle messages until the connection ends; return why there is none."""

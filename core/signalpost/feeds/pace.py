@@ -21,6 +21,8 @@ STEADY = 60.0
 MOST_ASKED = 3600.0
 """Seconds that a server may ask to be left alone; one that asks for more is tried again then."""
 
+_LONGEST_DATE = 100  # characters; those of RFC 9110 have 29
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -74,8 +76,8 @@ def seconds_asked(retry_after: str, now: datetime) -> float:
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+        moment = parsedate_to_datetime(text[:_LONGEST_DATE])
+    except (ValueError, OverflowError):
         return 0.0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
