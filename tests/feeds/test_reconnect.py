@@ -6,6 +6,8 @@ import logging
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from signalpost.feeds import dialing
+
 RELAY = """
 feeds:
   - name: prices
@@ -145,6 +147,35 @@ feeds:
     assert not [line for line in ours if "hunter2" in line or "secret-path" in line]
 
 
+async def test_a_feed_of_this_machine_is_reached_without_the_proxies_of_the_environment(
+    run_app, elsewhere, free_port, monkeypatch
+):
+    for name in ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port}")
+    async with run_app(RELAY.format(url=elsewhere.url)):
+        await elsewhere.accept()
+
+
+async def test_another_feed_is_reached_by_the_proxy(run_app, time, told, monkeypatch):
+    asked = asyncio.Queue()
+
+    async def proxy(reader, writer):
+        asked.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with server, run_app(RELAY.format(url="ws://feed.invalid/x?hunter2")):
+        request = await asked.get()
+        await time.waited()
+    assert "the proxy of the environment (HTTPS_PROXY) did not connect it; next try in" in told()[0]
+    assert request.startswith(b"CONNECT feed.invalid:80 HTTP/1.1\r\n")
+    assert b"hunter2" not in request
+
+
 async def test_a_message_that_is_too_large_ends_the_connection_and_the_log_names_the_key(
     run_app, elsewhere, time, told
 ):
@@ -183,6 +214,19 @@ async def test_what_is_no_websocket_server_is_told(run_app, time, told, answer, 
     async with server, run_app(RELAY.format(url=f"ws://127.0.0.1:{port}")):
         await time.waited()
     assert said in told()[0]
+
+
+async def test_a_server_that_says_nothing_is_given_up(run_app, time, told, monkeypatch):
+    async def wait(reader, writer):
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr(dialing, "HANDSHAKE", 0.05)
+    server = await asyncio.start_server(wait, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, run_app(RELAY.format(url=f"ws://127.0.0.1:{port}")):
+        await time.waited()
+    assert "its server has not answered within 0.05 s; next try in" in told()[0]
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,17 @@ async def test_a_port_without_tls_is_told(run_app, elsewhere, time, told):
     assert "its server hung up; is its port one for wss?; next try in" in told()[0]
 
 
+async def test_certificates_are_read_once_for_a_feed(run_app, secure, certificate, time, tmp_path):
+    copy = tmp_path / "ca.pem"
+    copy.write_bytes(certificate.read_bytes())
+    async with run_app(RELAY.format(port=secure.port, ca="ca: ca.pem"), folder=tmp_path):
+        feed = await secure.accept()
+        copy.unlink()
+        feed.transport.abort()
+        await time.skip()
+        await secure.accept()
+
+
 async def test_a_renewed_authority_counts_as_a_change(run_app, secure, certificate, tmp_path):
     copy = tmp_path / "ca.pem"
     copy.write_bytes(certificate.read_bytes())

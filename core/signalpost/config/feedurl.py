@@ -1,6 +1,7 @@
 """The URL of a feed, and what is sent there; without what reading YAML needs, since plugins' bindings use it, too."""
 
 import re
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,6 +56,14 @@ def shown_url(url: str) -> str:
         return url
     host, slash, path = rest.partition("?")[0].partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself, as far as its name says."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def message_text(value: Any) -> str:

@@ -15,10 +15,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidProxy,
+    InvalidStatus,
+    ProxyError,
+    WebSocketException,
+)
 from websockets.typing import Subprotocol
 
 from signalpost import __version__
+from signalpost.config.feedurl import is_loopback
 from signalpost.feeds.pace import seconds_asked
 from signalpost.plan import Feed
 from signalpost.units import format_size
@@ -106,6 +114,8 @@ async def dial(feed: Feed, url: str, tls: ssl.SSLContext | None) -> ClientConnec
         max_size=feed.largest,
         logger=_SILENT,
         create_connection=_Connection,
+        # The proxies of the environment, which are for hosts beyond this one.
+        proxy=None if is_loopback(urlsplit(source.url).hostname or "") else True,
         ssl=tls,
     )
 
@@ -125,28 +135,17 @@ def failure_of(error: BaseException, feed: Feed, wall: Callable[[], datetime]) -
     """Return why a connection could not be made, or has ended."""
     if isinstance(error, RefusedError):
         return _refusal(error, feed, wall)
+    if isinstance(error, OSError):
+        return Failure(_trouble(error, feed))
     if isinstance(error, ConnectionClosed):
         return Failure(_ending(error, feed))
-    if isinstance(error, TimeoutError):
-        return Failure(f"its server has not answered within {HANDSHAKE:g} s")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = "" if feed.source.ca is not None else "; ca: names the certificates of a private authority"
-        return Failure(f"its certificate is not trusted ({_without_host(error.verify_message, feed)}){hint}")
-    if isinstance(error, ssl.SSLError):
-        return Failure(f"TLS failed ({_words(error.reason or 'no reason is given')}); is its port one for wss?")
-    if isinstance(error, socket.gaierror):
-        return Failure("the name of its host is not known")
-    if isinstance(error, OSError):
-        hung_up = isinstance(error, ConnectionError) and error.errno is None
-        encrypted = feed.source.url.lower().startswith("wss:")
-        return Failure(
-            f"its server hung up{'; is its port one for wss?' if encrypted else ''}" if hung_up else _trouble(error)
-        )
+    if isinstance(error, ProxyError | InvalidProxy):
+        return Failure("the proxy of the environment (HTTPS_PROXY) did not connect it")
     if isinstance(error, InvalidHandshake):
         return Failure(f"its answer is none of a WebSocket server ({_words(error)})")
     if isinstance(error, WebSocketException):
         return Failure(_words(error))
-    return Failure(f"{type(error).__name__}", plain=False)
+    return Failure(type(error).__name__, plain=False)
 
 
 def _refusal(error: RefusedError, feed: Feed, wall: Callable[[], datetime]) -> Failure:
@@ -179,8 +178,22 @@ def _said(reason: str) -> str:
     return f": {_words(reason)}" if reason else ""
 
 
-def _trouble(error: OSError) -> str:
-    """Return the trouble without addresses; asyncio puts those of several attempts into one text."""
+def _trouble(error: OSError, feed: Feed) -> str:
+    """Return what is wrong below the protocol, without addresses."""
+    if isinstance(error, TimeoutError):
+        return f"its server has not answered within {HANDSHAKE:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = "" if feed.source.ca is not None else "; ca: names the certificates of a private authority"
+        return f"its certificate is not trusted ({_without_host(error.verify_message, feed)}){hint}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({_words(error.reason or 'no reason is given')}); is its port one for wss?"
+    if isinstance(error, socket.gaierror):
+        return "the name of its host is not known"
+    if isinstance(error, FileNotFoundError):
+        return "the file of ca is gone"
+    if isinstance(error, ConnectionError) and error.errno is None:
+        return "its server hung up" + ("; is its port one for wss?" if feed.source.url[:4].lower() == "wss:" else "")
+    # Of several addresses, asyncio puts the errors into one text.
     numbers = [error.errno] if error.errno is not None else [int(each) for each in _ERRNO.findall(str(error))]
     known = [number for number in numbers if number in errno.errorcode]
     return f"cannot be reached: {os.strerror(known[-1])}" if known else "cannot be reached"

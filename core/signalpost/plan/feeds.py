@@ -1,12 +1,11 @@
 """The feeds of a plan: those of routes.yaml, then those of decorators."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
 from signalpost.actions.program import Program
 from signalpost.config.actions import Place, all_steps
-from signalpost.config.feedurl import shown_url
+from signalpost.config.feedurl import is_loopback, shown_url
 from signalpost.config.model import EndpointConfig, Scheme, ServerConfig, StepConfig
 from signalpost.handlers import FeedBinding, Handler, HandlerKind
 from signalpost.places import Keys
@@ -89,14 +88,7 @@ def _endpoint_of(config: ServerConfig, url: str) -> EndpointConfig | None:
 def _is_at(endpoint: EndpointConfig, host: str) -> bool:
     if host == endpoint.address or host in endpoint.hosts:
         return True
-    return _is_loopback(host) and (endpoint.address in _EVERYWHERE or _is_loopback(endpoint.address))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(host) and (endpoint.address in _EVERYWHERE or is_loopback(endpoint.address))
 
 
 def _meets(step: StepConfig, path: str) -> bool:
