@@ -11,11 +11,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from signalpost.delivery.client import Client
     from signalpost.delivery.target import Receipt
-    from signalpost.events import ClientEvent, HandshakeRequest, MessageData, RouteEvent, SignalEvent, TickEvent
-    from signalpost.handlers import Handler, HandlerKind, RouteBinding, ScheduleBinding, SignalBinding, TimerBinding
+    from signalpost.events import (
+        ClientEvent,
+        FeedEvent,
+        HandshakeRequest,
+        MessageData,
+        RouteEvent,
+        SignalEvent,
+        TickEvent,
+    )
+    from signalpost.handlers import (
+        FeedBinding,
+        Handler,
+        HandlerKind,
+        RouteBinding,
+        ScheduleBinding,
+        SignalBinding,
+        TimerBinding,
+    )
     from signalpost.plugins.action import Action
     from signalpost.plugins.context import PluginContext
-    from signalpost.plugins.decorators import action, route, schedule, signal, timer
+    from signalpost.plugins.decorators import action, feed, route, schedule, signal, timer
     from signalpost.plugins.hookspecs import hookimpl
     from signalpost.signals.messagefilters import Outgoing, Veto
     from signalpost.state.state import State
@@ -26,6 +42,8 @@ __all__ = [
     "Action",
     "Client",
     "ClientEvent",
+    "FeedBinding",
+    "FeedEvent",
     "Handler",
     "HandlerKind",
     "HandshakeRequest",
@@ -43,6 +61,7 @@ __all__ = [
     "TimerBinding",
     "Veto",
     "action",
+    "feed",
     "hookimpl",
     "route",
     "schedule",
@@ -54,6 +73,8 @@ _HOMES = {
     "Action": "signalpost.plugins.action",
     "Client": "signalpost.delivery.client",
     "ClientEvent": "signalpost.events",
+    "FeedBinding": "signalpost.handlers",
+    "FeedEvent": "signalpost.events",
     "Handler": "signalpost.handlers",
     "HandlerKind": "signalpost.handlers",
     "HandshakeRequest": "signalpost.events",
@@ -71,6 +92,7 @@ _HOMES = {
     "TimerBinding": "signalpost.handlers",
     "Veto": "signalpost.signals.messagefilters",
     "action": "signalpost.plugins.decorators",
+    "feed": "signalpost.plugins.decorators",
     "hookimpl": "signalpost.plugins.hookspecs",
     "route": "signalpost.plugins.decorators",
     "schedule": "signalpost.plugins.decorators",

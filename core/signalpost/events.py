@@ -4,7 +4,7 @@ Pode's Response and Streamed have no counterpart: replies use `reply`, and there
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -552,3 +552,37 @@ class TickEvent(PluginView):
     shared: Shared
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(slots=True)
+class FeedEvent(PluginView):
+    """A message of a feed.
+
+    Attributes:
+        name: of the feed.
+        message: JSON if its text is JSON, else its text; bytes if it is binary. Of a feed of ``signalpost.v1``, the
+            value of a signal.
+        text: as it arrived; empty if it is binary.
+        data: as `message`, but of a feed of ``signalpost.v1`` the whole signal: ``path``, ``value`` and ``at``.
+        timestamp: when it was read; aware, UTC.
+        broadcast: see `Broadcast`; without a target it goes to everyone.
+    """
+
+    name: str
+    message: Any
+    text: str
+    data: Any
+    timestamp: datetime
+    shared: Shared
+    broadcast: Broadcast
+    _answer: Callable[[Any], Awaitable[None]]
+    _seat: Seat | None = field(default=None, repr=False, compare=False)
+
+    async def send(self, value: Any) -> None:
+        """Send a value back to the feed's server: a text as it is, bytes as binary, anything else as JSON.
+
+        Raises:
+            ConnectionError: the connection that the message came from has ended.
+            TypeError: the value is not JSON.
+        """
+        await self._answer(value)

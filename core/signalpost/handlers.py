@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from signalpost.config.model import ScheduleTiming, TimerTiming
+from signalpost.config.model import FeedSource, ScheduleTiming, TimerTiming
 from signalpost.foreign import Code, Seat
 
 HandlerFunction = Callable[[Any], Awaitable[Any]]
@@ -18,6 +18,7 @@ class HandlerKind(StrEnum):
     ROUTE = "route"
     TIMER = "timer"
     SCHEDULE = "schedule"
+    FEED = "feed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,12 @@ class ScheduleBinding(ScheduleTiming):
     """``@schedule("nightly", cron="0 0 * * *")``."""
 
 
-Binding = SignalBinding | RouteBinding | TimerBinding | ScheduleBinding
+@dataclass(frozen=True, slots=True)
+class FeedBinding(FeedSource):
+    """``@feed("prices", url="wss://feed.example.com/ticker")``."""
+
+
+Binding = SignalBinding | RouteBinding | TimerBinding | ScheduleBinding | FeedBinding
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,15 @@ class Observer:
     def job_ran(self, name: str, seconds: float, *, failed: bool) -> None:
         """Called when a run of a timer or schedule is over."""
 
+    def feed_connected(self, name: str) -> None:
+        """Called when a feed has been connected."""
+
+    def feed_lost(self, name: str) -> None:
+        """Called when the connection of a feed has ended, or could not be made; it is tried again."""
+
+    def feed_handled(self, name: str, seconds: float, *, failed: bool) -> None:
+        """Called when a message of a feed has been handled."""
+
     def reloaded(self, kept: int, closed: int) -> None:
         """Called when a new plan serves, with the numbers of clients that stayed and that were closed."""
 
@@ -80,6 +89,18 @@ class DebugLog(Observer):
     def job_ran(self, name: str, seconds: float, *, failed: bool) -> None:
         """See `Observer.job_ran`."""
         LOG.debug("job %s %s after %.3f s", name, "failed" if failed else "was done", seconds)
+
+    def feed_connected(self, name: str) -> None:
+        """See `Observer.feed_connected`."""
+        LOG.debug("feed %s is connected", name)
+
+    def feed_lost(self, name: str) -> None:
+        """See `Observer.feed_lost`."""
+        LOG.debug("feed %s is not connected", name)
+
+    def feed_handled(self, name: str, seconds: float, *, failed: bool) -> None:
+        """See `Observer.feed_handled`."""
+        LOG.debug("a message of feed %s %s after %.3f s", name, "failed" if failed else "was done", seconds)
 
     def reloaded(self, kept: int, closed: int) -> None:
         """See `Observer.reloaded`."""

@@ -17,6 +17,8 @@ from signalpost.delivery.ring import open_writer
 from signalpost.delivery.strain import Strain
 from signalpost.delivery.writers import Writer
 from signalpost.errors import OperatorError
+from signalpost.feeds.pace import Pace
+from signalpost.feeds.runner import FeedRunner
 from signalpost.foreign import unseen_task
 from signalpost.history.keeper import KeptHistory
 from signalpost.http.intake import Intake
@@ -28,7 +30,7 @@ from signalpost.jobs.scheduler import Clock
 from signalpost.memory import default_inbound, default_outboxes
 from signalpost.node import NO_SEAMS, Generation, Node, NodeView, Seams
 from signalpost.plan import Changes, Plan, diff
-from signalpost.plan.diff import lasting, unchanged_jobs
+from signalpost.plan.diff import lasting, unchanged_feeds, unchanged_jobs
 from signalpost.serving.listener import Listener
 from signalpost.serving.ports import Port, bind_ports
 from signalpost.serving.reload import ListenerReload
@@ -71,21 +73,26 @@ class Server:
         plan: to run.
         clock: for timers and schedules; by default the system's.
         seams: parts of the node that a program supplies.
+        pace: time and chance for feeds; by default the system's.
 
     Attributes:
         plan: that it runs.
         node: its clients, state and handlers, once it has started.
     """
 
-    def __init__(self, plan: Plan, clock: Clock | None = None, seams: Seams = NO_SEAMS) -> None:
+    def __init__(
+        self, plan: Plan, clock: Clock | None = None, seams: Seams = NO_SEAMS, pace: Pace | None = None
+    ) -> None:
         self.plan = plan
         self.node: Node
         self._clock = clock
         self._seams = seams
+        self._pace = pace
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
         self._jobs: JobRunner
+        self._feeds: FeedRunner
         self._reloading = asyncio.Lock()
         self._stopping = False
         self._leaving: list[Listener] = []  # listeners that no plan has any more, while their requests finish
@@ -104,6 +111,11 @@ class Server:
         return self._jobs
 
     @property
+    def feeds(self) -> FeedRunner:
+        """Its feeds."""
+        return self._feeds
+
+    @property
     def clients(self) -> int:
         """Number of connected clients."""
         return len(self.node.hub.clients)
@@ -119,6 +131,7 @@ class Server:
         for listener in self._listeners:
             counts.update(("request", f"{work} on {path}") for work, path in listener.under_way)
         counts.update(("run", run.get_name()) for run in self._jobs.under_way())
+        counts.update(("message", message.get_name()) for message in self._feeds.under_way())
         told = [f"{what} ({_counted(count, noun)})" for (noun, what), count in counts.most_common()]
         leaving = len(hub.clients) + len(hub.closing) - len(set(running.values()))
         return [*told, *([f"{_counted(leaving, 'client')} to go"] if leaving > 0 else ())]
@@ -135,7 +148,7 @@ class Server:
         raise KeyError(name)
 
     async def start(self) -> None:
-        """Listen on all endpoints, start plugins, timers and schedules.
+        """Listen on all endpoints, start plugins, timers, schedules and feeds.
 
         Raises:
             ListenError: an endpoint cannot listen.
@@ -172,6 +185,7 @@ class Server:
                 await listener.start()
             self._sockets.keepalive.start()
             self._jobs.start()
+            self._feeds.start()
         except BaseException:
             try:
                 await self.stop()
@@ -196,6 +210,9 @@ class Server:
             plan.jobs, node.shared, node.broadcaster, work=node.work, clock=self._clock, observer=observer
         )
         node.shared.services.jobs = self._jobs
+        self._feeds = FeedRunner(
+            plan.feeds, node.shared, node.broadcaster, work=node.work, pace=self._pace, observer=observer
+        )
         inbound = Inbound(limits.inbound or default_inbound(), loop.call_later)
         self._sockets = SocketServices(
             node=node,
@@ -249,7 +266,7 @@ class Server:
         async with self._reloading:
             node, old = self.node, self.node.generation
             # Steps that are slow with a large plan run in threads: connected clients do not wait for them.
-            changes, lasts, unchanged = await asyncio.to_thread(_compared, self.plan, plan)
+            changes, lasts, unchanged, same_feeds = await asyncio.to_thread(_compared, self.plan, plan)
             generation = await asyncio.to_thread(node.prepare, plan, old.plugins)
             held = 0
             reload: ListenerReload | None = None
@@ -264,6 +281,7 @@ class Server:
                 self._refuse_if_stopping()
                 # The last step that can fail; if it does, it changes nothing.
                 self._jobs.reload(plan.jobs, unchanged, generation.work)
+                self._feeds.reload(plan.feeds, same_feeds, generation.work)
             except BaseException:
                 if reload is not None:
                     reload.give_up()
@@ -329,7 +347,7 @@ class Server:
         plugins.registry.unload()
 
     async def stop(self) -> None:
-        """Stop accepting and end jobs, close clients while handlers and requests finish, then shut plugins down.
+        """Stop accepting, end jobs and feeds, close clients while handlers and requests finish, then shut plugins down.
 
         Everything except the last step takes at most ``limits.drain``, and ends early when nothing is left to wait for.
         """
@@ -343,7 +361,7 @@ class Server:
         for listener in listeners:
             listener.stop_accepting()
         drain = ClientDrain(node.hub, patience, running.values, loop.call_later)
-        await asyncio.gather(self._jobs.stop(patience), drain.say())
+        await asyncio.gather(self._jobs.stop(patience), self._feeds.stop(patience), drain.say())
         await finish_handlers(running, max(0.0, deadline - loop.time()))
         await node.generation.plugins.finish_spawned(max(0.0, deadline - loop.time()))
         for listener in listeners:
@@ -361,9 +379,9 @@ class Server:
         self._writer.close()
 
 
-def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset[str]]:
-    """Return what a new plan changes, what remains of the old one, and the names of unchanged jobs."""
-    return diff(old, new), lasting(old, new), unchanged_jobs(old, new)
+def _compared(old: Plan, new: Plan) -> tuple[Changes, tuple[str, ...], frozenset[str], frozenset[str]]:
+    """Return what a new plan changes, what remains of the old one, and the names of unchanged jobs and feeds."""
+    return diff(old, new), lasting(old, new), unchanged_jobs(old, new), unchanged_feeds(old, new)
 
 
 def _counted(count: int, noun: str) -> str:

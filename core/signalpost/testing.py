@@ -49,6 +49,7 @@ from signalpost.delivery.target import ClientId, Receipt
 from signalpost.delivery.transport import RecordingTransport
 from signalpost.events import (
     Broadcast,
+    FeedEvent,
     HandshakeRequest,
     MessageData,
     RouteEvent,
@@ -72,6 +73,7 @@ __all__ = [
     "Client",
     "ManualClock",
     "Sent",
+    "feed_event",
     "load_app",
     "route_event",
     "sent",
@@ -324,7 +326,7 @@ class _Noting:
         return Receipt(1, 1)
 
 
-def sent(event: SignalEvent | RouteEvent | TickEvent) -> list[Sent]:
+def sent(event: SignalEvent | RouteEvent | TickEvent | FeedEvent) -> list[Sent]:
     """Return what was sent with an event of this module, in order; a reply is ``to="sender"``."""
     broadcast: Any = event.broadcast
     noted: list[Sent] = broadcast.sent
@@ -447,3 +449,30 @@ def tick_event(
     shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
     moment = due or datetime.now(UTC)
     return TickEvent(name, run, moment, fixed(dict(arguments)), shared, broadcast, seat)
+
+
+def feed_event(
+    message: Any = None,
+    *,
+    name: str = "feed",
+    answers: list[Any] | None = None,
+    settings: Mapping[str, Any] = _NOTHING,
+    state: Mapping[str, Any] = _NOTHING,
+) -> FeedEvent:
+    """Return the event of a feed's message, without a server; what is broadcast with it is recorded (`sent`).
+
+    Args:
+        message: JSON, a text, or bytes for a binary message.
+        name: of the feed.
+        answers: receives what is sent back to the feed (``event.send``).
+        settings: of the plugin.
+        state: contents of the state.
+    """
+    shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
+    noted: list[Any] = [] if answers is None else answers
+
+    async def answer(value: Any) -> None:
+        noted.append(value)
+
+    text = "" if isinstance(message, bytes) else message if isinstance(message, str) else orjson.dumps(message).decode()
+    return FeedEvent(name, message, text, message, datetime.now(UTC), shared, broadcast, answer, seat)

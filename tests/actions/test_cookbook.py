@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import socket
 from datetime import datetime
 
 import httpx
@@ -29,8 +30,8 @@ def test_an_app_is_short_and_only_yaml(app):
     assert "handler" not in str(yaml.safe_load(app.read_text(encoding="utf-8")))
 
 
-def test_the_cookbook_has_twelve_apps():
-    assert len(list(COOKBOOK.glob("*.yaml"))) == 12
+def test_the_cookbook_has_thirteen_apps():
+    assert len(list(COOKBOOK.glob("*.yaml"))) == 13
 
 
 async def test_chat_has_rooms_and_nicknames(cook):
@@ -90,6 +91,21 @@ async def test_the_ticker_sends_a_price_that_wanders_and_shows_the_last_to_those
         assert re.fullmatch(r"\d\d:\d\d:\d\d", second["at"])
         async with app.connect("/ticker") as bob:
             assert (await bob.receive_json())["symbol"] == "SGNL"
+
+
+async def test_the_relay_sends_on_what_the_other_server_sends_and_shows_the_last_to_those_who_come():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    text = (COOKBOOK / "relay.yaml").read_text(encoding="utf-8").replace("8090", str(port))
+    async with serve(text) as app, app.connect("/prices") as ada:
+        assert list(await ada.receive_json()) == ["prices"]
+        while not app.server.feeds.status("prices").messages:
+            await app.run_job("elsewhere")
+        read = await ada.receive_json()
+        assert read["symbol"] in {"OIL", "TEA", "TIN"}
+        assert abs(read["price"] - 100) <= 2
+        async with app.connect("/prices") as bob:
+            assert (await bob.receive_json())["prices"][read["symbol"]] > 90
 
 
 async def test_what_is_posted_is_shouted_from_the_wall(cook):

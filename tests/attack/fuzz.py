@@ -27,6 +27,7 @@ import re
 import sys
 import time
 import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 
 import hostile
@@ -38,8 +39,11 @@ from sanic.exceptions import BadRequest
 from signalpost.cli.logs import LineFormatter
 from signalpost.cli.run import calm_collector
 from signalpost.config.addresses import parse_host
+from signalpost.config.feedurl import parse_url
 from signalpost.delivery.codec import PLAIN, V1
 from signalpost.delivery.publication import Publication
+from signalpost.feeds.envelope import Envelopes
+from signalpost.feeds.pace import seconds_asked
 from signalpost.fields import origin_form, query_values
 from signalpost.history.position import read_position
 from signalpost.http.body import LONGEST_LINE, ChunkedBody, MalformedBodyError
@@ -621,6 +625,34 @@ class Conversing:
             return None
 
 
+class Feeds:
+    """Lines of another server, each a frame of the envelope, and a header Retry-After: read, and never an error."""
+
+    words = (
+        *(b'{"signal":', b'{"welcome":', b'{"gap":', b'{"lagged":', b'{"error":', b'{"bye":', b'"retry_ms":', b"{}}"),
+        *(b'"value":', b'"at":', b'"missed":0', b'"why":', b'"code":', b'"detail":', b'"6bvws1:5:hypf"', b'"#&=?"'),
+        *(b"1e999", b"-1", b"null", b"true", b"[[", b"\\ud800", b"\\n", b'"' + b"p" * 300 + b'"', b"\n", b",", b"\0"),
+        *(b"Tue, 01 Jan 2030 12:00:30 GMT", b"-9999", b"+2400", b"99999999", b"Feb", b"31"),
+    )
+    address = "wss://feed.example.com/news?at=mine&lang=en"
+
+    def __init__(self):
+        self.now = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self, data):
+        told = []
+        envelopes = Envelopes(told.append)
+        for line in data.decode(errors="replace").split("\n"):
+            signal = quickly(lambda line=line: envelopes.read(line))
+            must(signal is None or "value" in signal.said, "a signal without a value")
+            must(len(envelopes.position) <= 200, "a long position")
+            must(0 <= envelopes.retry < float("inf"), f"{envelopes.retry} s")
+            asked = parse_url(envelopes.url(self.address))
+            must(asked.startswith("wss://feed.example.com/news?") and asked.isascii(), asked)
+            must(0 <= seconds_asked(line, self.now) < float("inf"), "no number of seconds")
+        must(all(line.isprintable() and len(line) < 500 for line in told), told)
+
+
 class Sessions(Server):
     """Handshakes with sessions and positions: answered, with no session of a stranger's in it, and no error logged."""
 
@@ -776,6 +808,7 @@ TARGETS = {
     "position": Positions,
     "conversing": Conversing,
     "session": Sessions,
+    "feed": Feeds,
 }
 
 

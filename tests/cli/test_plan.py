@@ -128,6 +128,14 @@ def test_the_next_five_runs_of_each_job_are_shown_with_their_zone(write, planned
     assert re.fullmatch(r"(\d{4}-\d\d-\d\d 00:00:00 (GMT|BST)(, )?){5}", runs)
 
 
+def test_feeds_are_compared_and_shown_with_where_they_come_from(write, planned, folder):
+    write("feeds: [{name: prices, url: ws://feed.example.com, broadcast: {value: x}}]")
+    (folder / "old.yaml").write_text((folder / "routes.yaml").read_text().replace("value: x", "value: y"))
+    _, (changes, feeds) = planned("--against", "old.yaml")
+    assert changes == [["", "what", "name", "from"], ["~", "feed", "prices", "routes.yaml:4"], ["~1 feed"]]
+    assert feeds == [["feeds"], ["feed", "url"], ["prices", "ws://feed.example.com"]]
+
+
 def test_paths_that_two_want_are_shown_with_who_gets_them(write, planned):
     write(NEW)
     _, (_, _, paths) = planned()

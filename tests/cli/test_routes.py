@@ -103,6 +103,25 @@ def test_routes_shows_each_jobs_next_runs(rows):
     assert re.fullmatch(r"(\d{4}-\d\d-\d\d 00:00:00 (GMT|BST)(, )?){3}", nightly[2])
 
 
+FEEDS = """
+feeds:
+  - {name: prices, url: "wss://ann:hunter2@feed.example.com/ticker?key=hunter2", broadcast: {value: x, path: /prices}}
+  - {name: hidden, url: !secret feed, headers: {authorization: !secret token}, do: [{log: x}, {broadcast: {value: y}}]}
+"""
+
+
+@pytest.mark.parametrize("command", ["routes", "plan"])
+def test_a_feed_is_shown_without_what_is_secret(write, signalpost, folder, command):
+    (folder / "secrets.yaml").write_text("feed: ws://feed.example.com/hunter2-path\ntoken: hunter2-token\n")
+    write(FEEDS)
+    found = signalpost(command).stdout
+    assert "hunter2" not in found
+    rows = [re.split(r" {2,}", line) for line in found.partition("\nfeeds\n")[2].splitlines()[:3]]
+    assert [row[:2] for row in rows[1:]] == [["prices", "wss://feed.example.com/ticker"], ["hidden", "!secret feed"]]
+    if command == "routes":
+        assert rows[2][2:] == ["log, broadcast", "routes.yaml:7"]
+
+
 def test_routes_says_so_when_other_paths_are_refused(write, signalpost):
     write("undeclared: refuse")
     assert re.search(r"^signal +any other +refused \(404\) +undeclared$", signalpost("routes").stdout, re.MULTILINE)

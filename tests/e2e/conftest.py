@@ -205,7 +205,8 @@ class StarterApp(App):
         self._process = None
         create_app(self.folder, name)
         file = self.folder / "routes.yaml"
-        file.write_text(file.read_text(encoding="utf-8").replace("port: 8090", f"port: {port}"), encoding="utf-8")
+        text = file.read_text(encoding="utf-8").replace("port: 8090", f"port: {port}")
+        file.write_text(text.replace("//127.0.0.1:8090/", f"//127.0.0.1:{port}/"), encoding="utf-8")
 
 
 def free_ports(count: int) -> list[int]:

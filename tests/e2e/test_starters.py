@@ -84,6 +84,14 @@ def test_a_figure_that_a_program_posts_is_drawn_on_every_screen_and_shown_to_tho
 
 
 @pytest.mark.slow
+def test_the_relay_shows_what_the_other_server_sends(starter: Any, open_page: OpenPage):
+    page = open_page(starter("relay").url)
+    expect(page.locator(".price .symbol")).to_have_text(["OIL", "TEA", "TIN"])
+    expect(page.locator(".price .figure").first).to_have_text(re.compile(r"^\d+$"))
+    expect(page.locator(".price polyline").first).to_have_attribute("points", re.compile(r"^\S+ \S+"))
+
+
+@pytest.mark.slow
 def test_the_ticker_draws_one_price_after_the_other(starter: Any, open_page: OpenPage):
     page = open_page(starter("ticker").url)
     expect(page.locator("#symbol")).to_have_text("SGNL")

@@ -29,13 +29,14 @@ HOOKS = sorted(
     for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
     if pluggy.PluginManager(hookspecs.PROJECT).parse_hookspec_opts(hookspecs, name) is not None
 )
-HANDLER_DECORATORS = ["route", "schedule", "signal", "timer"]
+HANDLER_DECORATORS = ["feed", "route", "schedule", "signal", "timer"]
 DECORATORS = ["action", *HANDLER_DECORATORS]
 EVENTS = {
     "SignalEvent": signalpost.SignalEvent,
     "ClientEvent": signalpost.ClientEvent,
     "RouteEvent": signalpost.RouteEvent,
     "TickEvent": signalpost.TickEvent,
+    "FeedEvent": signalpost.FeedEvent,
     "PluginContext": PluginContext,
     "Broadcasting": signalpost.Receipt,
 }
@@ -164,7 +165,17 @@ def test_what_is_said_of_jobs_and_of_the_test_kit_exists():
     assert all(hasattr(JobRunner, name) for name in ("run", "pause", "resume", "status", "names"))
     table = GUIDE[GUIDE.index("## Testing plugins") :]
     told = rows(table.replace("app.", "")) - {"app"}
-    assert {"serve", "connect", "reload", "run_job", "advance", "signal_event", "route_event", "tick_event"} <= told
+    assert {
+        "serve",
+        "connect",
+        "reload",
+        "run_job",
+        "advance",
+        "signal_event",
+        "route_event",
+        "tick_event",
+        "feed_event",
+    } <= told
     assert all(hasattr(testing, name) or hasattr(testing.App, name) for name in told)
 
 

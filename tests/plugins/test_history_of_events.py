@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from signalpost.testing import route_event, serve, signal_event, tick_event
+from signalpost.testing import feed_event, route_event, serve, signal_event, tick_event
 
 V1 = ["signalpost.v1"]
 APP = """\
@@ -234,7 +234,7 @@ class TestEvents:
             assert context.history("/kept").values[0].value == {"list": [1]}
 
     def test_without_a_server_nothing_is_remembered(self):
-        for event in (signal_event("hi"), route_event(), tick_event()):
+        for event in (signal_event("hi"), route_event(), tick_event(), feed_event()):
             with pytest.raises(RuntimeError, match="nothing is remembered before a server runs"):
                 event.history("/kept")
             with pytest.raises(RuntimeError, match="nothing is remembered before a server runs"):

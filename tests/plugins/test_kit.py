@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signalpost import RouteEvent, SignalEvent, TickEvent
-from signalpost.testing import ManualClock, Sent, route_event, sent, serve, signal_event, tick_event
+from signalpost import FeedEvent, RouteEvent, SignalEvent, TickEvent
+from signalpost.testing import ManualClock, Sent, feed_event, route_event, sent, serve, signal_event, tick_event
 
 ROUTES = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
 TICKS = """
@@ -55,6 +55,23 @@ async def test_an_event_of_a_job_has_its_arguments():
     assert sent(event) == [Sent("now", group="all")]
     with pytest.raises(TypeError, match="is not changed"):
         event.arguments["text"] = "then"
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [({"price": 1}, '{"price":1}'), ("hello", "hello"), (b"\x00", "")],
+    ids=["JSON", "text", "binary"],
+)
+async def test_an_event_of_a_feed_has_its_message_and_takes_answers(message, text):
+    async def quotes(event: FeedEvent) -> None:
+        event.broadcast([event.name, event.text], path="/prices")
+        await event.send(event.message)
+
+    answers = []
+    event = feed_event(message, name="quotes", answers=answers)
+    await quotes(event)
+    assert sent(event) == [Sent(["quotes", text], path="/prices")]
+    assert answers == [message]
 
 
 async def test_a_test_runs_a_job_when_it_wants():

@@ -130,6 +130,13 @@ GETTERS: Mapping[Place, Mapping[str, Getter]] = {
         "due": attrgetter("event.due"),
         "arguments": attrgetter("event.arguments"),
     },
+    Place.FEED: {
+        **_ANYWHERE,
+        "feed": attrgetter("event.name"),
+        "message": attrgetter("event.message"),
+        "text": attrgetter("event.text"),
+        "data": attrgetter("event.data"),
+    },
 }
 """The names for each place, except ``settings``, which the plan knows, and the variables of loops."""
 

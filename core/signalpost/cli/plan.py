@@ -1,4 +1,4 @@
-"""``signalpost plan``: what a reload would change, when jobs would run, and which paths overlap."""
+"""``signalpost plan``: what a reload would change, when jobs would run, where feeds come from, which paths overlap."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +43,7 @@ def show_plan(file: str, against: str | None) -> None:
         click.echo(f"from {against} to {file}")
     _show_changes(plan, changes)
     _show_jobs(plan)
+    _show_feeds(plan)
     _show_overlaps(plan)
     show_notes(plan.notes)
 
@@ -80,6 +81,7 @@ def _owners(plan: Plan) -> Mapping[tuple[str, str], str]:
         **{("route", f"{', '.join(rule.config.methods)} {rule.config.path}"): rule.owner for rule in plan.routes},
         **{("signal", str(rule.config.path)): rule.owner for rule in plan.signals},
         **{(job.kind.value, job.name): job.owner for job in plan.jobs},
+        **{("feed", feed.name): feed.owner for feed in plan.feeds},
     }
 
 
@@ -97,6 +99,12 @@ def _show_jobs(plan: Plan) -> None:
         rows += [(job.name, zone, first), *(("", "", each) for each in more)]
     click.echo()
     show_table("next runs", ("job", "zone", "runs"), rows)
+
+
+def _show_feeds(plan: Plan) -> None:
+    if plan.feeds:
+        click.echo()
+        show_table("feeds", ("feed", "url"), [(feed.name, feed.shown) for feed in plan.feeds])
 
 
 def _show_overlaps(plan: Plan) -> None:

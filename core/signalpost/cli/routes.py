@@ -1,4 +1,4 @@
-"""``signalpost routes``: what listens where, and when jobs run, as tables."""
+"""``signalpost routes``: what listens where, when jobs run, and where feeds come from, as tables."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _NONE = "-"
 
 
 def show_routes(plan: Plan) -> None:
-    """Print what listens where, which plugin or action owns it, and each job's next runs."""
+    """Print what listens where, which plugin or action owns it, each job's next runs, and where feeds come from."""
     for endpoint in plan.config.endpoints:
         show_table(f"{endpoint.name}  {endpoint.url}", ("what", "path", "does", "from"), _served(plan, endpoint))
         click.echo()
@@ -27,6 +27,9 @@ def show_routes(plan: Plan) -> None:
             for job in plan.jobs
         ]
         show_table("jobs", ("name", "when", "does", "next runs", "from"), rows)
+    if plan.feeds:
+        feeds = [(feed.name, feed.shown, action_does(feed.action), feed.owner) for feed in plan.feeds]
+        show_table("feeds", ("name", "url", "does", "from"), feeds)
     show_notes(plan.notes)
 
 

@@ -234,6 +234,7 @@ def _announce(plan: Plan, server: Server) -> None:
         (len(plan.routes), "route"),
         (len(plan.signals), "signal"),
         (len(plan.jobs), "job"),
+        *([(len(plan.feeds), "feed")] if plan.feeds else []),
         (len(plan.registry.plugins), "plugin"),
     ]
     loaded = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)

@@ -30,6 +30,7 @@ class Place(StrEnum):
     DISCONNECTED = "disconnected"
     ROUTE = "a route"
     JOB = "a timer or schedule"
+    FEED = "a feed"
 
 
 ANYWHERE = frozenset(Place)

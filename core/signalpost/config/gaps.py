@@ -15,13 +15,13 @@ from signalpost.places import Keys
 from signalpost.words import nearest
 from signalpost.yaml.report import Report
 
-_PARTS = ("routes", "signals", "timers", "schedules")
+_PARTS = ("routes", "signals", "timers", "schedules", "feeds")
 _SECTIONS = ("endpoints", "plugins", "handlers", "undeclared", "limits", "state", "history", *_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedPart:
-    """A route, signal, timer or schedule left out of the configuration, since a part of it could not be read.
+    """A route, signal, timer, schedule or feed left out of the configuration, since a part of it could not be read.
 
     Attributes:
         keys: of the whole: ``("signals", 0)``.

@@ -1,6 +1,7 @@
 """The key ``headers`` of endpoints and routes."""
 
 import re
+from collections.abc import Container
 
 from signalpost.config.actions import has_template
 from signalpost.config.section import Section
@@ -22,7 +23,7 @@ def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
     """Read headers: names in lower case with their texts; an empty text omits the header."""
     found: dict[str, str] = {}
     for name, text in section.mapping("headers").items():
-        fault = _fault(name, text, found)
+        fault = header_fault(name, text, found)
         if fault:
             section.report.add((*section.keys, "headers", name), fault)
         elif isinstance(text, str):
@@ -30,8 +31,14 @@ def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def _fault(name: str, text: object, found: dict[str, str]) -> str:
-    """Return why a header cannot be sent; empty if it can."""
+def header_fault(name: str, text: object, found: Container[str]) -> str:
+    """Return why a header cannot be sent; empty if it can.
+
+    Args:
+        name: of the header.
+        text: of the header.
+        found: those before it, by name in lower case.
+    """
     if not TOKEN.fullmatch(name):
         return f"{quoted(name)} is no name of a header (allowed: letters, digits and -)"
     if name.lower() in _OURS or name.lower().startswith("sec-websocket-"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from signalpost.config.actions import ActionRule, StepReader
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_data
+from signalpost.config.feeds import read_feeds
 from signalpost.config.gaps import Gaps, gaps_of
 from signalpost.config.history import read_memory
 from signalpost.config.jobs import read_schedules, read_timers
@@ -87,6 +88,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     routes = read_routes(root, endpoints, folder, reader)
     signals = read_signals(root, endpoints, folder, reader)
     check_names((*root.sections("timers"), *root.sections("schedules")), "job")
+    check_names(root.sections("feeds"), "feed")
     plugins = _read_plugins(root, folder)
     private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
     check_served(root.report, routes, private)
@@ -113,6 +115,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         private=with_data(private, state.file, history.file),
         constants=root.mapping("constants"),
         history=history,
+        feeds=read_feeds(root, folder, reader),
     )
 
 

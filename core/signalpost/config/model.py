@@ -440,6 +440,42 @@ class JobConfig(Placed):
 
 
 @dataclass(frozen=True, slots=True)
+class FeedSource:
+    """The WebSocket server that a feed comes from, and how its messages are read.
+
+    Attributes:
+        url: begins with ``ws://`` or ``wss://``.
+        headers: of the handshake, by name in lower case.
+        protocols: subprotocols to offer, in order of preference.
+        send: sent in this order as soon as it is connected: a text as it is, anything else as JSON.
+        timeout: seconds after which the handling of a message is cancelled; None is never.
+        max_message: bytes of the largest message; None is `LimitsConfig.message`.
+        ca: the certificates that are trusted instead of the system's; absolute.
+        digest: of their content, so that renewed ones differ.
+    """
+
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    protocols: tuple[str, ...] = ()
+    send: tuple[Any, ...] = field(default=(), repr=False)
+    timeout: float | None = None
+    max_message: int | None = None
+    ca: Path | None = None
+    digest: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FeedConfig(Placed):
+    """A feed: messages of another WebSocket server. Exactly one of handler and do is given."""
+
+    keys: Keys = field(compare=False)
+    name: str
+    source: FeedSource
+    handler: str | None = None
+    do: tuple[StepConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PluginsConfig:
     """Which plugins are loaded, and their settings.
 
@@ -598,6 +634,7 @@ class ServerConfig:
     bound: frozenset[str] = frozenset()
     constants: Mapping[str, Any] = field(default_factory=dict)
     history: MemoryConfig = MemoryConfig()
+    feeds: tuple[FeedConfig, ...] = ()
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:
@@ -605,9 +642,9 @@ class ServerConfig:
         return (*self.timers, *self.schedules)
 
     @property
-    def parts(self) -> "tuple[RouteConfig | SignalConfig | JobConfig, ...]":
+    def parts(self) -> "tuple[RouteConfig | SignalConfig | JobConfig | FeedConfig, ...]":
         """All parts that may name a handler or have a list of actions."""
-        return (*self.routes, *self.signals, *self.jobs)
+        return (*self.routes, *self.signals, *self.jobs, *self.feeds)
 
     def __repr__(self) -> str:
         return f"ServerConfig({self.file!r})"

@@ -1,11 +1,11 @@
 """The signals of routes.yaml, each alone and together with the others."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from signalpost.config.actions import Place, StepReader, has_template
 from signalpost.config.endpoints import Endpoints
+from signalpost.config.feedurl import NO_TOKEN
 from signalpost.config.history import read_history
 from signalpost.config.model import (
     KNOWN_FOR,
@@ -23,9 +23,6 @@ from signalpost.config.section import Section
 from signalpost.config.userschemas import read_schema
 from signalpost.paths import PathPattern
 from signalpost.units import parse_duration, parse_size
-
-NO_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
-"""A character that a token must not contain (RFC 9110 section 5.6.2)."""
 
 _WISHES = {requested.value: requested for requested in RequestedTarget}
 
@@ -82,7 +79,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
         do=steps,
         connected=connected,
         disconnected=disconnected,
-        protocols=_read_protocols(section),
+        protocols=read_protocols(section),
         history=read_history(section),
         presence=read_presence(section),
         once=section.quantity("once", parse_duration) or KNOWN_FOR,
@@ -90,7 +87,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
     )
 
 
-def _read_protocols(section: Section) -> tuple[str, ...]:
+def read_protocols(section: Section) -> tuple[str, ...]:
     """Read ``protocols``: each a token, and none twice."""
     read: list[str] = []
     for keys, name in section.texts("protocols"):

@@ -30,6 +30,7 @@ _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.SIGNAL: (HandlerKind.SIGNAL,),
     Place.ROUTE: (HandlerKind.ROUTE,),
     Place.JOB: JOB_KINDS,
+    Place.FEED: (HandlerKind.FEED,),
 }
 Shapes = Mapping[str, frozenset[str]]
 """All attributes of a list's names, for names with known attributes."""

@@ -17,6 +17,7 @@ from signalpost.paths import PathPattern
 from signalpost.places import Keys
 from signalpost.plan.actions import StepCompiler, route_shapes, signal_shapes
 from signalpost.plan.fallbacks import check_fallbacks
+from signalpost.plan.feeds import note_loops, plan_feeds
 from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.plan import Plan, RouteRule
@@ -55,6 +56,8 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     if filters is not None:
         signals = tuple(replace(rule, filters=filters) for rule in signals)
     jobs = tuple(plan_jobs(resolver, compiler))
+    feeds = tuple(plan_feeds(resolver, compiler))
+    note_loops(config, feeds, report)
     _note_memory(config, report)
     _note_changing_reads(config, routes, report)
     _note_unread_templates(config, report)
@@ -63,7 +66,9 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()
-    return Plan(config, registry, routes, signals, jobs, tuple(report.notes), tuple(report.plugin_notes), filters)
+    return Plan(
+        config, registry, routes, signals, jobs, tuple(report.notes), tuple(report.plugin_notes), filters, feeds
+    )
 
 
 def _note_unread_templates(config: ServerConfig, report: PlanReport) -> None:

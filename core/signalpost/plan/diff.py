@@ -4,15 +4,15 @@ The comparison is by content, not by place or object: lines may move in routes.y
 A handler's code belongs to its plugin: a plugin has changed if its source has.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from signalpost.config.actions import called
-from signalpost.config.model import LimitsConfig, MemoryConfig, ServerConfig, StateConfig
+from signalpost.config.model import FeedConfig, JobConfig, LimitsConfig, MemoryConfig, ServerConfig, StateConfig
 from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.paths import PathPattern
-from signalpost.plan.plan import Job, Plan
+from signalpost.plan.plan import Feed, Job, Plan
 
 NOTHING = "nothing changed"
 
@@ -62,6 +62,7 @@ class Changes:
         signals: by path.
         timers: by name.
         schedules: by name.
+        feeds: by name.
         plugins: by name; changed are those whose source, version or settings have.
         settings: the keys of everything else that has changed: ``limits.rate``, ``undeclared``.
     """
@@ -71,6 +72,7 @@ class Changes:
     signals: Part = Part()
     timers: Part = Part()
     schedules: Part = Part()
+    feeds: Part = Part()
     plugins: Part = Part()
     settings: tuple[str, ...] = ()
 
@@ -104,6 +106,7 @@ def things(plan: Plan) -> Things:
         "signals": tuple(_signals(plan)),
         "timers": tuple(_jobs(plan, HandlerKind.TIMER)),
         "schedules": tuple(_jobs(plan, HandlerKind.SCHEDULE)),
+        "feeds": tuple(_feeds(plan)),
         "plugins": tuple(_plugins(plan)),
         "settings": tuple(_settings(plan.config)),
     }
@@ -120,6 +123,13 @@ def unchanged_jobs(old: Plan, new: Plan) -> frozenset[str]:
     """Return the names of the jobs that are the same in both plans; the source of their handlers may have changed."""
     before = {thing.name: thing.says for thing in _jobs(old, *HandlerKind)}
     after = {thing.name: thing.says for thing in _jobs(new, *HandlerKind)}
+    return frozenset(name for name, says in after.items() if name in before and alike(before[name], says))
+
+
+def unchanged_feeds(old: Plan, new: Plan) -> frozenset[str]:
+    """Return the names of the feeds that are the same in both plans; the source of their handlers may have changed."""
+    before = {thing.name: thing.says for thing in _feeds(old)}
+    after = {thing.name: thing.says for thing in _feeds(new)}
     return frozenset(name for name, says in after.items() if name in before and alike(before[name], says))
 
 
@@ -144,16 +154,22 @@ def lasting(old: Plan, new: Plan) -> tuple[str, ...]:
 
 
 def _resumed(old: Plan, new: Plan) -> Iterator[str]:
-    """Yield the jobs that plugins bind themselves again, since the file no longer names their handlers."""
-    before = old.config.jobs
-    named = {job.handler for job in before} | {name for job in before for name in called(job.do)} | old.config.unbound
-    declared = {job.name for job in new.config.jobs}
-    for job in new.jobs:
-        if job.name not in declared and isinstance(job.action, Handler) and job.action.name in named:
-            yield (
-                f'plugin {job.owner} runs the job "{job.name}" by itself again, as the file no longer names its '
-                f"handler; to stop that, write handlers: {{{job.name}: off}}"
-            )
+    """Yield the jobs and feeds that plugins bind themselves again, since the file no longer names their handlers."""
+    before: tuple[JobConfig | FeedConfig, ...] = (*old.config.jobs, *old.config.feeds)
+    named = {each.handler for each in before} | {name for each in before for name in called(each.do)}
+    named |= old.config.unbound
+    parts: tuple[tuple[str, Sequence[Job | Feed], Sequence[JobConfig | FeedConfig]], ...] = (
+        ("job", new.jobs, new.config.jobs),
+        ("feed", new.feeds, new.config.feeds),
+    )
+    for what, made, configs in parts:
+        declared = {each.name for each in configs}
+        for each in made:
+            if each.name not in declared and isinstance(each.action, Handler) and each.action.name in named:
+                yield (
+                    f'plugin {each.owner} runs the {what} "{each.name}" by itself again, as the file no longer names '
+                    f"its handler; to stop that, write handlers: {{{each.name}: off}}"
+                )
 
 
 def _compare(old: Iterable[Thing], new: Iterable[Thing]) -> Part:
@@ -217,7 +233,13 @@ def _jobs(plan: Plan, *kinds: HandlerKind) -> Iterator[Thing]:
     configs = {each.name: each for each in plan.config.jobs}
     for job in plan.jobs:
         if job.kind in kinds:
-            yield Thing(job.name, (job.name,), configs.get(job.name) or _job_binding(job))
+            yield Thing(job.name, (job.name,), configs.get(job.name) or _bound_to(job.action))
+
+
+def _feeds(plan: Plan) -> Iterator[Thing]:
+    configs = {each.name: each for each in plan.config.feeds}
+    for feed in plan.feeds:
+        yield Thing(feed.name, (feed.name,), (configs.get(feed.name) or _bound_to(feed.action), feed.largest))
 
 
 def _plugins(plan: Plan) -> Iterator[Thing]:
@@ -237,8 +259,8 @@ def _said_by(handler: Handler | None, kind: type[RouteBinding | SignalBinding], 
     return handler.name, handler.plugin, tuple(each for each in bindings if PathPattern.parse(each.path) == path)
 
 
-def _job_binding(job: Job) -> Any:
-    handler = job.action
+def _bound_to(handler: object) -> Any:
+    """Return what a decorator says of a job or a feed."""
     if not isinstance(handler, Handler):
         return None
     return handler.name, handler.plugin, handler.bindings
@@ -248,7 +270,7 @@ def _job_binding(job: Job) -> Any:
 
 _NAMES: Mapping[str, str] = {"undeclared_refused": "undeclared"}
 _ELSEWHERE = frozenset(
-    {"file", "folder", "endpoints", "plugins", "routes", "signals", "timers", "schedules", "unbound", "bound"}
+    {"file", "folder", "endpoints", "plugins", "routes", "signals", "timers", "schedules", "feeds", "unbound", "bound"}
 )
 """Fields that are compared above, by their results, or that do not describe the app."""
 

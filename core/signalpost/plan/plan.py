@@ -11,7 +11,7 @@ from signalpost.actions.builtin import CHANGING
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Options
 from signalpost.config.actions import all_steps
-from signalpost.config.model import RouteConfig, ServerConfig, TimerTiming, Timing
+from signalpost.config.model import FeedSource, RouteConfig, ServerConfig, TimerTiming, Timing
 from signalpost.handlers import Handler, HandlerKind
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
@@ -45,6 +45,28 @@ class Job:
     def kind(self) -> HandlerKind:
         """Timer or schedule."""
         return HandlerKind.TIMER if isinstance(self.timing, TimerTiming) else HandlerKind.SCHEDULE
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed, resolved.
+
+    Attributes:
+        action: the handler to call or the steps to run for each message.
+        owner: what declared it: ``routes.yaml:14``, or a plugin's name.
+        shown: its URL for people, without what may be secret in it.
+        largest: bytes that a message may have.
+    """
+
+    name: str
+    action: Action
+    owner: str
+    source: FeedSource
+    shown: str
+    largest: int
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.owner})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +121,8 @@ class Plan:
     """Everything, resolved and checked.
 
     Attributes:
-        routes: those of routes.yaml in its order, then those of decorators; the same for `signals` and `jobs`.
+        routes: those of routes.yaml in its order, then those of decorators; the same for `signals`, `jobs` and
+            `feeds`.
         notes: what is valid but may not be intended: a binding that routes.yaml replaces, one that nothing serves.
         plugin_notes: those of them that are about plugins as a whole.
         filters: of plugins, for all messages and broadcasts; None if there are none.
@@ -113,6 +136,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     plugin_notes: tuple[str, ...] = ()
     filters: Filters | None = None
+    feeds: tuple[Feed, ...] = ()
 
     def __repr__(self) -> str:
         return f"Plan({self.config.file!r})"
@@ -135,7 +159,12 @@ class Plan:
             for job in self.jobs
             if handler in (job.action.calls if isinstance(job.action, Program) else (job.action.name,))
         )
-        return (*routes, *signals, *jobs)
+        feeds = (
+            f"feed {feed.name}"
+            for feed in self.feeds
+            if handler in (feed.action.calls if isinstance(feed.action, Program) else (feed.action.name,))
+        )
+        return (*routes, *signals, *jobs, *feeds)
 
     def taken_by(self, action: str) -> tuple[str, ...]:
         """Return whose lists contain an action: ``("signal /remind", "timer tick")``."""
@@ -145,5 +174,6 @@ class Plan:
             *((f"signal {each.path}", (*each.do, *each.connected, *each.disconnected)) for each in config.signals),
             *((f"timer {timer.name}", timer.do) for timer in config.timers),
             *((f"schedule {schedule.name}", schedule.do) for schedule in config.schedules),
+            *((f"feed {feed.name}", feed.do) for feed in config.feeds),
         )
         return tuple(where for where, steps in lists if any(step.name == action for step in all_steps(steps)))

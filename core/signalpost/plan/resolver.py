@@ -26,6 +26,7 @@ KINDS = {
     "signals": (HandlerKind.SIGNAL,),
     "timers": JOB_KINDS,
     "schedules": JOB_KINDS,
+    "feeds": (HandlerKind.FEED,),
 }
 
 
@@ -76,7 +77,7 @@ class Resolver:
                 )
 
     def check_skipped(self) -> None:
-        """Report further problems of routes, signals and jobs that were left out of the configuration."""
+        """Report further problems of routes, signals, jobs and feeds that were left out of the configuration."""
         for skipped_part in self.gaps.skipped:
             self.handler(skipped_part.handler, skipped_part.keys, *KINDS[str(skipped_part.keys[0])])
 

@@ -9,12 +9,21 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from signalpost.config.feedurl import NO_TOKEN, message_text, parse_url
 from signalpost.config.model import METHODS
 from signalpost.cron import Cron
-from signalpost.handlers import Binding, HandlerKind, RouteBinding, ScheduleBinding, SignalBinding, TimerBinding
+from signalpost.handlers import (
+    Binding,
+    FeedBinding,
+    HandlerKind,
+    RouteBinding,
+    ScheduleBinding,
+    SignalBinding,
+    TimerBinding,
+)
 from signalpost.paths import PathPattern
 from signalpost.state.frozen import fixed
-from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration
+from signalpost.units import FIRST_YEAR, LAST_YEAR, check_skip, parse_duration, parse_size
 from signalpost.words import listing
 
 _ZONES = 'timezone is an IANA name, as in timezone="Europe/London", or a ZoneInfo'
@@ -26,6 +35,7 @@ BINDINGS: Mapping[HandlerKind, type[Binding]] = {
     HandlerKind.ROUTE: RouteBinding,
     HandlerKind.TIMER: TimerBinding,
     HandlerKind.SCHEDULE: ScheduleBinding,
+    HandlerKind.FEED: FeedBinding,
 }
 """The bindings of each kind of handler."""
 
@@ -52,6 +62,8 @@ def checked(binding: Binding) -> Binding:
             return _timer(binding)
         case ScheduleBinding():
             return _schedule(binding)
+        case FeedBinding():
+            return _feed(binding)
 
 
 def checked_all(kind: HandlerKind, bindings: object) -> tuple[Binding, ...]:
@@ -115,6 +127,74 @@ def _schedule(binding: ScheduleBinding) -> ScheduleBinding:
         max_runs=_count("max_runs", binding.max_runs, least=1),
         arguments=_arguments(binding.arguments),
     )
+
+
+def _feed(binding: FeedBinding) -> FeedBinding:
+    if not isinstance(binding.url, str):
+        raise TypeError(f'url is a text, as in url="wss://feed.example.com/ticker", not {binding.url!r}')
+    try:
+        url = parse_url(binding.url)
+    except ValueError as error:
+        raise ValueError(f"url: {error}") from None
+    if binding.ca is not None:
+        raise ValueError("ca: certificates are named in routes.yaml, in a feed with this handler")
+    return FeedBinding(
+        url,
+        headers=_headers(binding.headers),
+        protocols=_protocols(binding.protocols),
+        send=_sent(binding.send),
+        timeout=_timeout(binding.timeout),
+        max_message=_size("max_message", binding.max_message),
+    )
+
+
+def _headers(headers: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(headers, Mapping | tuple):
+        raise TypeError(f'headers is a mapping, as in headers={{"x-client": "shop"}}, not {headers!r}')
+    pairs: Sequence[Any] = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    if not all(isinstance(name, str) and isinstance(text, str) for name, text in pairs):
+        raise TypeError(f'headers is a mapping of texts, as in headers={{"x-client": "shop"}}, not {headers!r}')
+    made: dict[str, str] = {}
+    if pairs:
+        from signalpost.config.headers import header_fault  # imports the YAML reader
+
+        for name, text in pairs:
+            fault = "the url names the host" if name.lower() == "host" else header_fault(name, text, made)
+            if fault:
+                raise ValueError(f"headers: {name}: {fault}")
+            made[name.lower()] = text
+    return tuple(made.items())
+
+
+def _protocols(protocols: object) -> tuple[str, ...]:
+    names = (protocols,) if isinstance(protocols, str) else protocols
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'protocols is a list of texts, as in protocols=["signalpost.v1"], not {protocols!r}')
+    for name in names:
+        if not name or NO_TOKEN.search(name) is not None:
+            raise ValueError(f"protocols: {name!r} is no subprotocol name")
+    return tuple(dict.fromkeys(names))
+
+
+def _sent(send: object) -> tuple[Any, ...]:
+    values = tuple(send) if isinstance(send, list | tuple) else (send,)
+    for value in values:
+        try:
+            message_text(value)
+        except TypeError as error:
+            raise TypeError(f"send: {value!r} is not JSON: {error}") from None
+    return tuple(map(fixed, values))
+
+
+def _size(key: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise TypeError(f'{key} is a size, as in {key}="64KiB", or a number of bytes, not {value!r}')
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _check_path(path: object) -> None:

@@ -13,9 +13,10 @@ from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from signalpost.config.model import MAX_RUNS
-from signalpost.events import RouteEvent, SignalEvent, TickEvent
+from signalpost.events import FeedEvent, RouteEvent, SignalEvent, TickEvent
 from signalpost.handlers import (
     Binding,
+    FeedBinding,
     Handler,
     HandlerKind,
     RouteBinding,
@@ -39,6 +40,7 @@ Duration = str | float
 
 SignalFunction = TypeVar("SignalFunction", bound=Callable[[SignalEvent], Coroutine[Any, Any, Any]])
 RouteFunction = TypeVar("RouteFunction", bound=Callable[[RouteEvent], Coroutine[Any, Any, Any]])
+FeedFunction = TypeVar("FeedFunction", bound=Callable[[FeedEvent], Coroutine[Any, Any, Any]])
 TickFunction = TypeVar("TickFunction", bound=Callable[[TickEvent], Coroutine[Any, Any, Any]])
 ActionFunction = TypeVar("ActionFunction", bound=Callable[[Any, Any], Any])
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -174,6 +176,43 @@ def schedule(
         return _bound("cron", cron, binding)
 
     return _handler_decorator(HandlerKind.SCHEDULE, name, bind)
+
+
+def feed(
+    name: str,
+    *,
+    url: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    protocols: Sequence[str] = (),
+    send: Any = (),
+    timeout: Duration | None = None,
+    max_message: str | int | None = None,
+) -> Callable[[FeedFunction], FeedFunction]:
+    """Mark an ``async def`` with a `FeedEvent` parameter as the handler `name`, called for each message of a feed.
+
+    Args:
+        name: unique among all handlers of all plugins; with `url` also the feed's name.
+        url: of the WebSocket server, ``"wss://…"``; without it nothing is connected until routes.yaml names the
+            handler.
+        headers: of the handshake.
+        protocols: subprotocols to offer, such as ``["signalpost.v1"]``.
+        send: a message to send as soon as it is connected, or a list of them: a text as it is, anything else as JSON.
+        timeout: after which the handling of a message is cancelled, ``"5s"`` or seconds; None is never.
+        max_message: size of the largest message, ``"64KiB"`` or bytes; None is ``limits.message``.
+    """
+
+    def bind() -> FeedBinding | None:
+        binding = FeedBinding(
+            url or "",
+            headers=cast("tuple[tuple[str, str], ...]", () if headers is None else headers),
+            protocols=cast("tuple[str, ...]", protocols),
+            send=send,
+            timeout=cast("float | None", timeout),
+            max_message=cast("int | None", max_message),
+        )
+        return _bound("url", url, binding)
+
+    return _handler_decorator(HandlerKind.FEED, name, bind)
 
 
 def action(name: str, *, schema: Schema = True) -> Callable[[ActionFunction], ActionFunction]:

@@ -24,7 +24,13 @@ _UNTOLD = "__signalpost_untold__"
 _OF_ACTIONS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
 _OF_SIGNALS = f"{_OF_ACTIONS}; a returned value answers a message with ref, from a client of signalpost.v1"
 _OF_JOBS = "event.broadcast(…) sends it to clients, event.state keeps it"
-_INSTEAD = {HandlerKind.SIGNAL: _OF_SIGNALS, HandlerKind.TIMER: _OF_JOBS, HandlerKind.SCHEDULE: _OF_JOBS}
+_OF_FEEDS = f"{_OF_JOBS}; await event.send(…) answers the feed"
+_INSTEAD = {
+    HandlerKind.SIGNAL: _OF_SIGNALS,
+    HandlerKind.TIMER: _OF_JOBS,
+    HandlerKind.SCHEDULE: _OF_JOBS,
+    HandlerKind.FEED: _OF_FEEDS,
+}
 Made = TypeVar("Made", Handler, Action)
 
 _OF_HOOKS = {

@@ -13,6 +13,7 @@ from signalpost.errors import PluginError
 from signalpost.events import (
     Broadcast,
     Callee,
+    FeedEvent,
     HandshakeRequest,
     PluginView,
     RouteEvent,
@@ -48,6 +49,7 @@ _EVENTS: Mapping[HandlerKind, type] = {
     HandlerKind.ROUTE: RouteEvent,
     HandlerKind.TIMER: TickEvent,
     HandlerKind.SCHEDULE: TickEvent,
+    HandlerKind.FEED: FeedEvent,
 }
 
 _SERVER_ERROR = 500

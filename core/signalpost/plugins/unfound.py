@@ -15,7 +15,7 @@ from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.loaded import Loaded, is_function, parts_of
 from signalpost.plugins.marks import marked_in, marks_of, where_is
 
-_MARKERS = frozenset({"signal", "route", "timer", "schedule", "action", "hookimpl"})
+_MARKERS = frozenset({"signal", "route", "timer", "schedule", "feed", "action", "hookimpl"})
 _MOST_FILES = 200
 _LONGEST = 1_000_000  # maximum of characters of a file that is read
 

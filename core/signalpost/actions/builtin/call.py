@@ -34,7 +34,7 @@ ACTION = BuiltIn(
         minLength=1,
         examples=["shout"],
     ),
-    places=frozenset({Place.SIGNAL, Place.ROUTE, Place.JOB}),
+    places=frozenset({Place.SIGNAL, Place.ROUTE, Place.JOB, Place.FEED}),
     needs="handlers get messages, requests and runs (allowed in do); plugins hear of clients by their hooks",
     compile=_compile,
     waits=True,
