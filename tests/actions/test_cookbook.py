@@ -30,8 +30,8 @@ def test_an_app_is_short_and_only_yaml(app):
     assert "handler" not in str(yaml.safe_load(app.read_text(encoding="utf-8")))
 
 
-def test_the_cookbook_has_thirteen_apps():
-    assert len(list(COOKBOOK.glob("*.yaml"))) == 13
+def test_the_cookbook_has_fourteen_apps():
+    assert len(list(COOKBOOK.glob("*.yaml"))) == 14
 
 
 async def test_chat_has_rooms_and_nicknames(cook):

@@ -2,11 +2,15 @@
 
 import asyncio
 import logging
+import socket
+import ssl
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidProxy
 
+from signalpost.config.model import FeedSource
 from signalpost.feeds import dialing
+from signalpost.plan import Feed
 
 RELAY = """
 feeds:
@@ -264,3 +268,24 @@ async def test_a_close_is_told_with_its_code_and_its_reason_on_one_line(run_app,
         await feed.close(4001, "go\naway\x1b[31m")
         await time.waited()
     assert "closed by its server with 4001: go\ufffdaway\ufffd[31m; next try in 0.5 s" in told()[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "the name of its host is not known"),
+        (FileNotFoundError(2, "No such file"), "the file of ca is gone"),
+        (ConnectionResetError(), "its server hung up"),
+        (
+            OSError("Multiple exceptions: [Errno 111] a ('::1', 1), [Errno 113] b"),
+            "cannot be reached: No route to host",
+        ),
+        (OSError("what else"), "cannot be reached"),
+        (InvalidProxy("hunter2", "no proxy"), "the proxy of the environment (HTTPS_PROXY) did not connect it"),
+        (ssl.SSLError(1, "x"), "TLS failed (no reason is given); is its port one for wss?"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_what_else_may_go_wrong_is_told_without_addresses(error, said):
+    feed = Feed("a", None, "routes.yaml:1", FeedSource("ws://x"), "ws://x", 1)
+    assert dialing.failure_of(error, feed, lambda: None).text == said

@@ -186,7 +186,9 @@ def _trouble(error: OSError, feed: Feed) -> str:
         hint = "" if feed.source.ca is not None else "; ca: names the certificates of a private authority"
         return f"its certificate is not trusted ({_without_host(error.verify_message, feed)}){hint}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS failed ({_words(error.reason or 'no reason is given')}); is its port one for wss?"
+        return (
+            f"TLS failed ({_words(getattr(error, 'reason', None) or 'no reason is given')}); is its port one for wss?"
+        )
     if isinstance(error, socket.gaierror):
         return "the name of its host is not known"
     if isinstance(error, FileNotFoundError):
