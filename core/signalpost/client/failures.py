@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping
 from http import HTTPStatus
 
+import orjson
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI, WebSocketException
 
 from signalpost.client.address import Address
@@ -25,6 +26,7 @@ _MEANINGS = {
     HTTPStatus.SERVICE_UNAVAILABLE: "the server is full or stopping; try again later",
     HTTPStatus.GATEWAY_TIMEOUT: "a proxy in front of the server does not reach it in time",
 }
+_MOST_DETAIL = 300
 _GONE = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL}
 
@@ -38,7 +40,8 @@ def failure(error: Exception, address: Address) -> LineEndedError:
     """
     match error:
         case InvalidStatus():
-            return status_failure(error.response.status_code, error.response.headers, address)
+            response = error.response
+            return status_failure(response.status_code, response.headers, bytes(response.body or b""), address)
         case ssl.SSLCertVerificationError():
             why = error.verify_message or error.reason
             return LineEndedError(
@@ -64,23 +67,18 @@ def failure(error: Exception, address: Address) -> LineEndedError:
     raise error
 
 
-def status_failure(status: int, headers: Mapping[str, str], address: Address) -> LineEndedError:
+def status_failure(status: int, headers: Mapping[str, str], body: bytes, address: Address) -> LineEndedError:
     """Return why a handshake was answered with a status of HTTP.
 
     Args:
         status: not the one that a handshake wants.
         headers: of the answer.
+        body: of the answer.
         address: where a connection was to lead.
     """
-    meaning = _MEANINGS.get(HTTPStatus(status)) if status in _KNOWN else None
-    if meaning is None:
-        phrase = HTTPStatus(status).phrase if status in _KNOWN else ""
-        meaning = "this is no WebSocket" if status < HTTPStatus.BAD_REQUEST else phrase or "the server did not say why"
-        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            meaning = "this is a page of HTTP, and no WebSocket"
     where = f"{address.scheme}://{address.host}{address.path}"
     return LineEndedError(
-        f"{where} answered HTTP {status}: {meaning}",
+        f"{where} answered HTTP {status}: {_meaning(status, body)}",
         status=status,
         hopeless=status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _TRY_LATER,
         retry=_retry_after(headers.get("Retry-After")),
@@ -88,6 +86,28 @@ def status_failure(status: int, headers: Mapping[str, str], address: Address) ->
 
 
 _KNOWN = {int(status) for status in HTTPStatus}
+
+
+def _meaning(status: int, body: bytes) -> str:
+    if status == HTTPStatus.NOT_FOUND:
+        return _MEANINGS[HTTPStatus.NOT_FOUND]  # what the server says of it depends on who serves the path
+    if said := _detail(body):
+        return said
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return "this is a page of HTTP, and no WebSocket"
+    if status < HTTPStatus.BAD_REQUEST:
+        return "this is no WebSocket"
+    known = HTTPStatus(status) if status in _KNOWN else None
+    return _MEANINGS.get(known, known.phrase) if known is not None else "the server did not say why"
+
+
+def _detail(body: bytes) -> str:
+    """Return what a signalpost server says of an error, without the period; empty for another server's words."""
+    try:
+        document = orjson.loads(body)
+        return str(document["error"]["detail"])[:_MOST_DETAIL].rstrip(".")
+    except (orjson.JSONDecodeError, TypeError, KeyError):
+        return ""
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -283,8 +283,7 @@ class Room:
             await self.close()
             if not waiting.expired():
                 raise
-            why = f"; {self._last_reason}" if self._last_reason else ""
-            raise ConnectError(f"no welcome within {timeout:g} s{why}") from None
+            raise ConnectError(f"no welcome within {timeout:g} s: {self._last_reason or self._silence}") from None
         except BaseException:
             await self.close()
             raise
@@ -346,7 +345,7 @@ class Room:
             except TimeoutError:
                 if not waiting.expired():
                     raise
-                raise LineEndedError(f"{self._settings.address.host} did not answer within {PATIENCE:g} s") from None
+                raise LineEndedError(self._silence) from None
             return await self._read(line, first)
         except LineEndedError as ended:
             return ended
@@ -354,6 +353,11 @@ class Room:
             self._line = None
             if line is not None:
                 await line.close()
+
+    @property
+    def _silence(self) -> str:
+        address = self._settings.address
+        return f"{address.host} does not answer{'; did you mean ws:// (http://)?' if address.secure else ''}"
 
     async def _open(self, token: str) -> Line:
         settings = self._settings

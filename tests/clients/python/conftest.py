@@ -1,0 +1,186 @@
+"""A server that does what a test says, step by step, and a clock that only a test moves."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+from websockets.asyncio.server import serve
+
+from signalpost.client.address import parse_address
+from signalpost.client.room import Room
+from signalpost.client.settings import Settings
+
+WITHIN = 20
+
+
+class Visit:
+    """One connection of a client, from the side of the server."""
+
+    def __init__(self, socket):
+        self.socket = socket
+        self.over = asyncio.Event()
+        path, _, query = socket.request.path.partition("?")
+        self.path, self.query = path, query
+        self.at = next((part[3:] for part in query.split("&") if part.startswith("at=")), None)
+        offered = socket.request.headers.get("Sec-WebSocket-Protocol", "")
+        self.offered = [each.strip() for each in offered.split(",")]
+
+    def one_offered(self, prefix):
+        """Return what was offered with a prefix; None for nothing."""
+        return next((each.removeprefix(prefix) for each in self.offered if each.startswith(prefix)), None)
+
+    async def say(self, *documents):
+        for document in documents:
+            await self.socket.send(document if isinstance(document, str | bytes) else json.dumps(document))
+
+    async def welcome(self, session="s1", path="/room", **more):
+        await self.say({"welcome": {"clientId": "c1", "path": path, "session": session, **more}})
+
+    async def hear(self):
+        return json.loads(await asyncio.wait_for(self.socket.recv(), WITHIN))
+
+    async def hear_raw(self):
+        return await asyncio.wait_for(self.socket.recv(), WITHIN)
+
+    async def close(self, code=1012, reason=""):
+        await self.socket.close(code, reason)
+        self.over.set()
+
+    async def breaks(self):
+        """End the connection without a word."""
+        self.socket.transport.abort()
+        self.over.set()
+
+
+class Script:
+    """A server whose connections wait for what the test does with them."""
+
+    def __init__(self):
+        self._visits = asyncio.Queue()
+        self._all = []
+        self.url = ""
+
+    async def handle(self, socket):
+        visit = Visit(socket)
+        self._all.append(visit)
+        self._visits.put_nowait(visit)
+        await visit.over.wait()
+
+    async def visit(self):
+        """Return the next connection."""
+        return await asyncio.wait_for(self._visits.get(), WITHIN)
+
+    def end(self):
+        for visit in self._all:
+            visit.over.set()
+
+
+@asynccontextmanager
+async def _script(**options):
+    made = Script()
+    options = {"subprotocols": ["signalpost.v1"], "ping_interval": None, **options}
+    async with serve(made.handle, "127.0.0.1", 0, **options) as server:
+        made.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+class HandClock:
+    """A clock that only `advance` moves."""
+
+    def __init__(self):
+        self.time = 1000.0
+        self._sleeping = []
+        self._changed = asyncio.Condition()
+
+    def now(self):
+        return self.time
+
+    async def sleep(self, seconds):
+        entry = (self.time + seconds, asyncio.get_running_loop().create_future())
+        self._sleeping.append(entry)
+        async with self._changed:
+            self._changed.notify_all()
+        try:
+            await entry[1]
+        finally:
+            self._sleeping.remove(entry)
+
+    def advance(self, seconds):
+        self.time += seconds
+        for due, future in tuple(self._sleeping):
+            if due <= self.time and not future.done():
+                future.set_result(None)
+
+    async def sleepers(self, count=1):
+        """Wait until so many wait for this clock; return how long each has to."""
+        async with asyncio.timeout(WITHIN), self._changed:
+            await self._changed.wait_for(lambda: len(self._waiting()) >= count)
+        return [due - self.time for due, _ in self._waiting()]
+
+    def _waiting(self):
+        return [each for each in self._sleeping if not each[1].done()]
+
+
+def _room_of(url, *, clock=None, **settings):
+    """Return a room to enter, whose waits are of a clock of the test's."""
+    seams = {} if clock is None else {"clock": clock}
+    return Room(Settings(address=parse_address(url), random=Random(7), **seams, **settings))
+
+
+class States:
+    """The states of a room, to be waited for."""
+
+    def __init__(self, room):
+        self._queue = asyncio.Queue()
+        room.on("state", self._queue.put_nowait)
+
+    async def until(self, name):
+        async with asyncio.timeout(WITHIN):
+            while (state := await self._queue.get()).name != name:
+                pass
+        return state
+
+
+@asynccontextmanager
+async def _connected(server, url="/room", *, welcome=None, **settings):
+    room = _room_of(server.url + url, **settings)
+    entering = asyncio.ensure_future(room.__aenter__())
+    visit = await server.visit()
+    await visit.welcome(**(welcome or {}))
+    await entering
+    try:
+        yield room, visit
+    finally:
+        await room.close()
+
+
+@pytest.fixture
+def script():
+    """Serve a `Script`; its options are those of `websockets`."""
+    return _script
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.fixture
+def room_of():
+    return _room_of
+
+
+@pytest.fixture
+def states_of():
+    return States
+
+
+@pytest.fixture
+def connected():
+    """Give a room, entered, and the server's side of its connection."""
+    return _connected
