@@ -45,8 +45,8 @@ def failure(error: Exception, address: Address) -> LineEndedError:
         case ssl.SSLCertVerificationError():
             why = error.verify_message or error.reason
             return LineEndedError(
-                f"the certificate of {address.host} is not trusted: {why}; for a certificate of your own, name it "
-                "(in Python ssl=…, for commands SSL_CERT_FILE)",
+                f"the certificate of {address.host} is not trusted: {why}; trust one of your own by SSL_CERT_FILE, "
+                "or by ssl=… in Python; commands take any with --insecure",
                 hopeless=True,
             )
         case ssl.SSLError():
