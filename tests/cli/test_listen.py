@@ -81,14 +81,13 @@ class TestWhatComes:
             )
 
     async def test_bytes_are_shown_as_bytes(self, listen):
-        async with serve(APP) as app:
-            async with app.connect("/watch") as watch, app.connect("/raw") as client:
-                await watch.receive()  # of the client itself
-                listening = asyncio.ensure_future(listen(app.url() + "/raw", "--count", "2"))
-                await watch.receive()
-                await client.send_raw(b"\x00\x01")
-                await client.send_raw(b"\xff")
-                assert (await listening).stdout == "<2 bytes: 00 01>\n<1 byte: ff>\n"
+        async with serve(APP) as app, app.connect("/watch") as watch, app.connect("/raw") as client:
+            await watch.receive()  # of the client itself
+            listening = asyncio.ensure_future(listen(app.url() + "/raw", "--count", "2"))
+            await watch.receive()
+            await client.send_raw(b"\x00\x01")
+            await client.send_raw(b"\xff")
+            assert (await listening).stdout == "<2 bytes: 00 01>\n<1 byte: ff>\n"
 
     async def test_headers_are_sent(self, listen):
         async with serve(APP) as app:

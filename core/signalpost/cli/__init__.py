@@ -202,8 +202,9 @@ def try_command(file: str, **asked: Any) -> None:
 def listen_command(url: str, *, at: str | None, as_json: bool, count: int | None, **how: Any) -> None:
     """Print what comes to URL, until Ctrl-C.
 
-    Each value is a line. URL is the one of a signal, such as ws://localhost:8080/rooms/blue. The server may be any one that has WebSockets.
-    When the connection breaks, it is made again, and goes on where it was. What is no value is said on stderr.
+    Each value is a line; what is no value is said on stderr. URL is the one of a signal, such as
+    ws://localhost:8080/rooms/blue. When the connection breaks, it is made again, and goes on where it was. The server
+    may be any one that has WebSockets.
     """
     from signalpost.cli.listen import listen
     from signalpost.cli.rooms import Reach
@@ -236,8 +237,9 @@ def listen_command(url: str, *, at: str | None, as_json: bool, count: int | None
 def send_command(url: str, message: str, *, timeout: float, as_json: bool, **asked: Any) -> None:
     """Send MESSAGE to URL, and print the reply.
 
-    Without a reply, an acknowledgement is waited for. MESSAGE is a JSON object as a client sends it, such as '{"message": "hello"}'; anything else is taken as what stands
-    behind "message". - reads stdin, a message a line. The exit code is 1 if a message was refused or not answered.
+    Without a reply, an acknowledgement is waited for. MESSAGE is a JSON object as a client sends it, such as
+    '{"message": "hello"}'; anything else is taken as what stands behind "message". - reads stdin, a message a line. The
+    exit code is 1 if a message was refused or not answered.
     """
     from signalpost.cli.rooms import Reach
     from signalpost.cli.send import send
