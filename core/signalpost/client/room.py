@@ -11,8 +11,9 @@ from typing import Any, Literal, Self, overload
 import orjson
 
 from signalpost.client.asks import ANSWERS, Ask, Asks, refusal, signal_of
+from signalpost.client.clock import within
 from signalpost.client.errors import ClosedError, ConnectError, DisconnectedError, RefusedError
-from signalpost.client.line import Line, LineEndedError
+from signalpost.client.line import CLOSED_WITHOUT_A_WORD, Line, LineEndedError
 from signalpost.client.listeners import LOG, Listener, Listeners
 from signalpost.client.present import Present
 from signalpost.client.progress import BEARER, PROTOCOL, SESSION, Progress, text_or_none
@@ -73,6 +74,8 @@ class Room:
         self._token_was_refused = False  # since the last welcome
         self._asked_presence: set[int] = set()
         self._told_of_gap = False
+        self._hurry = asyncio.Event()  # ends the wait for the next try
+        self._wants_another = False  # connection, instead of the one that there is
 
     def __repr__(self) -> str:
         return f"<Room {self._settings.address.host}{self._settings.address.path} {self.state.name}>"
@@ -106,7 +109,7 @@ class Room:
     def on(self, kind: Literal["error"], listener: Callable[[RefusedError], object]) -> Callable[[], None]: ...
     @overload
     def on(
-        self, kind: Literal["welcome", "lagged", "bye"], listener: Callable[[Mapping[str, Any]], object]
+        self, kind: Literal["welcome", "lagged", "bye", "close"], listener: Callable[[Mapping[str, Any]], object]
     ) -> Callable[[], None]: ...
     @overload
     def on(self, kind: Literal["frame"], listener: Callable[[str, Any], object]) -> Callable[[], None]: ...
@@ -120,9 +123,10 @@ class Room:
 
         ``presence``: who is present has changed. ``state``: what the room does. ``error``: a `RefusedError` for a
         message that was sent without waiting for an answer; logged if nobody listens. ``welcome``, ``lagged`` (values
-        were left out, since this client was slow) and ``bye``: what the server said, as wire.md shows it. ``frame``:
-        the kind and body of everything that comes, also of kinds that this version does not know. These are called as
-        it comes, coroutine functions beside the room. What they raise is logged.
+        were left out, since this client was slow) and ``bye``: what the server said, as wire.md shows it. ``close``:
+        ``{"code": …, "reason": …}`` of a connection that has ended; 1006 for one that broke or did not come about.
+        ``frame``: the kind and body of everything that comes, also of kinds that this version does not know. These are
+        called as it comes, coroutine functions beside the room. What they raise is logged.
 
         Raises:
             ValueError: there is no such kind.
@@ -214,7 +218,7 @@ class Room:
         ref, ask = self._asks.add(document)
         self._unread.look()
         try:
-            async with asyncio.timeout(timeout) as waiting:
+            async with within(self._settings.clock, timeout) as waiting:
                 await self._send_ask(ask)
                 return await ask.answer
         except TimeoutError:
@@ -277,7 +281,7 @@ class Room:
         self._welcomed = asyncio.get_running_loop().create_future()
         self._running = asyncio.get_running_loop().create_task(self._run())
         try:
-            async with asyncio.timeout(timeout) as waiting:
+            async with within(self._settings.clock, timeout) as waiting:
                 await asyncio.shield(self._welcomed)
         except TimeoutError:
             await self.close()
@@ -293,6 +297,13 @@ class Room:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def reconnect(self) -> None:
+        """Connect again now: end the wait for the next try, or else the connection that there is."""
+        if self._line is not None:
+            self._wants_another = True
+            self._line.abort()
+        self._hurry.set()
 
     async def close(self) -> None:
         """Close the connection, and make it no more; a loop that reads signals ends. Safe to call twice."""
@@ -326,7 +337,10 @@ class Room:
     async def _run(self) -> None:
         try:
             while (failed := self._final(end := await self._one_line())) is None:
-                await self._wait(end)
+                if self._wants_another:
+                    self._wants_another = False
+                else:
+                    await self._wait(end)
             self._end(failed, end.reason or end.text)
         except Exception as error:  # noqa: BLE001 - handed to the app: what its token function raises, or a fault of ours
             self._end(error, str(error))
@@ -337,9 +351,8 @@ class Room:
         line: Line | None = None
         try:
             token = await self._token()
-            waiting = asyncio.timeout(PATIENCE)
             try:
-                async with waiting:
+                async with within(self._settings.clock, PATIENCE) as waiting:
                     line = await self._open(token)
                     first = None if line.plain else await line.receive()
             except TimeoutError:
@@ -416,6 +429,7 @@ class Room:
     def _final(self, end: LineEndedError) -> Exception | None:
         """Return the error of a room that is not to come back; None if it is to come back."""
         self._last_reason = end.text
+        self._listeners.tell("close", {"code": end.code or CLOSED_WITHOUT_A_WORD, "reason": end.reason})
         refused = _is_unauthorized(end)
         hopeless = end.code in FINAL_CODES or (refused and not callable(self._settings.token))
         if self._is_opening and (hopeless or self._settings.one_try or (end.hopeless and not refused)):
@@ -432,8 +446,13 @@ class Room:
             if first:
                 return  # a new token may be all that was missing
         seconds = self._waits.following()
+        self._hurry.clear()
+        prevent = self._settings.clock.call_later(seconds, self._hurry.set)
         self._say(State("waiting", seconds, end.text))
-        await self._settings.clock.sleep(seconds)
+        try:
+            await self._hurry.wait()
+        finally:
+            prevent()
 
     def _say(self, state: State) -> None:
         self.state = state

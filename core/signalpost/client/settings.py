@@ -6,7 +6,7 @@ from random import Random, SystemRandom
 from ssl import SSLContext
 
 from signalpost.client.address import Address
-from signalpost.client.waits import Clock, SystemClock
+from signalpost.client.clock import Clock, SystemClock
 
 Token = str | Callable[[], str | Awaitable[str]]
 

@@ -1,41 +1,12 @@
 """How long to wait before the next try: full jitter, with the server's wish as a floor."""
 
-import asyncio
-import time
 from random import Random
-from typing import Protocol
 
 LEAST_WAIT = 0.5
 MOST_WAIT = 20.0
 FIRST_SPREAD = 2.0  # the first wait is drawn from 0.5 to 2 s, then 4, 8, 16, 20
 LONGEST_WISH = 300.0  # a server's wish beyond five minutes is taken for a mistake
 _MOST_DOUBLED = 16  # far beyond MOST_WAIT
-
-
-class Clock(Protocol):
-    """Time for the waits and for the watch over a connection; tests replace it."""
-
-    def now(self) -> float:
-        """Return a time in seconds, which also passes while the machine sleeps if the system can tell."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-
-class SystemClock:
-    """The clock of the system."""
-
-    def __init__(self) -> None:
-        # Python's monotonic clock stands still while a laptop sleeps, so that a dead connection would look alive.
-        self._which: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
-    def now(self) -> float:
-        """See `Clock`."""
-        return time.monotonic() if self._which is None else time.clock_gettime(self._which)
-
-    async def sleep(self, seconds: float) -> None:
-        """See `Clock`."""
-        await asyncio.sleep(seconds)
 
 
 class Waits:

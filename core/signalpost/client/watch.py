@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import suppress
 
+from signalpost.client.clock import Clock, sleep
 from signalpost.client.line import Line, LineEndedError
 from signalpost.client.unread import Unread
-from signalpost.client.waits import Clock
 
 QUIET = 15.0  # after so long without a word the server is asked for a sign of life
 SIGN = 20.0  # for anything to come after that
@@ -44,7 +44,7 @@ class Watch:
         """Look until the connection is dead, or this is cancelled."""
         try:
             while not self.gave_up:
-                await self._clock.sleep(LOOK)
+                await sleep(self._clock, LOOK)
                 self._look()
         finally:
             if self._asking is not None:

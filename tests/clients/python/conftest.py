@@ -94,36 +94,32 @@ class HandClock:
 
     def __init__(self):
         self.time = 1000.0
-        self._sleeping = []
-        self._changed = asyncio.Condition()
+        self._timers = []
+        self._changed = asyncio.Event()
 
     def now(self):
         return self.time
 
-    async def sleep(self, seconds):
-        entry = (self.time + seconds, asyncio.get_running_loop().create_future())
-        self._sleeping.append(entry)
-        async with self._changed:
-            self._changed.notify_all()
-        try:
-            await entry[1]
-        finally:
-            self._sleeping.remove(entry)
+    def call_later(self, seconds, callback):
+        timer = [self.time + seconds, callback]
+        self._timers.append(timer)
+        self._changed.set()
+        return lambda: timer in self._timers and self._timers.remove(timer)
 
     def advance(self, seconds):
+        """Move the clock, and call what is due, the earliest first."""
         self.time += seconds
-        for due, future in tuple(self._sleeping):
-            if due <= self.time and not future.done():
-                future.set_result(None)
+        for timer in sorted((each for each in self._timers if each[0] <= self.time), key=lambda each: each[0]):
+            if timer in self._timers:
+                self._timers.remove(timer)
+                timer[1]()
 
-    async def sleepers(self, count=1):
-        """Wait until so many wait for this clock; return how long each has to."""
-        async with asyncio.timeout(WITHIN), self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting()) >= count)
-        return [due - self.time for due, _ in self._waiting()]
-
-    def _waiting(self):
-        return [each for each in self._sleeping if not each[1].done()]
+    async def timer(self):
+        """Wait until something waits for this clock."""
+        async with asyncio.timeout(WITHIN):
+            while not self._timers:
+                self._changed.clear()
+                await self._changed.wait()
 
 
 def _room_of(url, *, clock=None, **settings):

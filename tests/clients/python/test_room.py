@@ -389,7 +389,7 @@ class TestListeners:
     async def test_a_kind_that_does_not_exist_is_refused(self, script, connected):
         async with script() as server, connected(server) as (room, _):
             with pytest.raises(
-                ValueError, match=r'nothing called "signals" to listen to .known: bye, error, frame, gap'
+                ValueError, match=r'nothing called "signals" to listen to .known: bye, close, error, frame, gap'
             ):
                 room.on("signals", print)
 
@@ -486,8 +486,11 @@ class TestAConnectionThatBreaks:
             await states.until("waiting")
             with pytest.raises(DisconnectedError, match=r"there is no connection now .waiting"):
                 await room.send({"message": 1})
+            asked = asyncio.ensure_future(room.ask({"message": 1}, timeout=0.01))
+            await asyncio.sleep(0)  # it begins
+            clock.advance(0.01)
             with pytest.raises(TimeoutError, match=r"no answer within 0\.01 s \(the room is waiting\)"):
-                await room.ask({"message": 1}, timeout=0.01)
+                await asked
 
     async def test_what_waits_for_an_answer_hears_of_a_close_for_good(self, script, connected):
         async with script() as server, connected(server) as (room, visit):
@@ -496,6 +499,36 @@ class TestAConnectionThatBreaks:
             await visit.close(4410, "taken over")
             with pytest.raises(ClosedError, match="4410, taken over"):
                 await asked
+
+    async def test_reconnect_ends_a_wait(self, script, connected, clock, states_of):
+        async with script() as server, connected(server, clock=clock) as (room, visit):
+            states = states_of(room)
+            await visit.breaks()
+            await states.until("waiting")
+            room.reconnect()
+            await (await server.visit()).welcome()
+            await states.until("connected")
+
+    async def test_reconnect_replaces_a_connection_at_once(self, script, connected, clock, states_of):
+        async with script() as server, connected(server, clock=clock) as (room, visit):
+            states, ends = states_of(room), []
+            room.on("close", ends.append)
+            room.reconnect()
+            again = await server.visit()
+            await again.welcome(session="s2")
+            await states.until("connected")
+            assert again.one_offered("signalpost.session.") == "s1"
+            assert ends == [{"code": 1006, "reason": ""}]
+            await asyncio.wait_for(visit.socket.wait_closed(), 20)
+
+    async def test_a_server_that_says_nothing_is_left_after_ten_seconds(self, script, connected, clock, states_of):
+        async with script() as server, connected(server, clock=clock) as (room, visit):
+            states = states_of(room)
+            await visit.breaks()
+            clock.advance((await states.until("waiting")).seconds)
+            await server.visit()
+            clock.advance(10)
+            assert (await states.until("waiting")).reason.endswith(" does not answer")
 
     async def test_a_token_that_is_refused_is_asked_for_again_at_once_but_not_twice(
         self, script, connected, clock, states_of
@@ -545,11 +578,11 @@ class TestADeadConnection:
         async with script() as server, connected(server, clock=clock) as (room, visit):
             states = states_of(room)
             for _ in range(4):
-                await clock.sleepers()
+                await clock.timer()
                 clock.advance(5)
             assert await visit.hear_raw() == ""
             for _ in range(5):
-                await clock.sleepers()
+                await clock.timer()
                 clock.advance(5)
             assert (await states.until("waiting")).reason == "the server gave no sign of life"
 
@@ -557,7 +590,7 @@ class TestADeadConnection:
         async with script() as server, connected(server, clock=clock) as (room, visit):
             for _ in range(3):
                 for _ in range(4):
-                    await clock.sleepers()
+                    await clock.timer()
                     clock.advance(5)
                 assert await visit.hear_raw() == ""
                 await visit.say({"alive": {}}, signal("still"))
@@ -567,12 +600,12 @@ class TestADeadConnection:
     async def test_a_machine_that_slept_gives_the_server_its_time(self, script, connected, clock):
         async with script() as server, connected(server, clock=clock) as (room, visit):
             for _ in range(4):
-                await clock.sleepers()
+                await clock.timer()
                 clock.advance(5)
             assert await visit.hear_raw() == ""
-            await clock.sleepers()
+            await clock.timer()
             clock.advance(3600)
-            await clock.sleepers()
+            await clock.timer()
             assert room.state.name == "connected"
 
 
