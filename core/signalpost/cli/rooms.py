@@ -56,6 +56,7 @@ def room_of(reach: Reach, **settings: Any) -> tuple[Address, Room]:
         ssl=_any_certificate() if reach.insecure and address.secure else None,
         offers_v1=not reach.plain,
         accepts_plain=True,
+        events=False,
         one_try=True,
         **settings,
     )

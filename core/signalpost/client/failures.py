@@ -13,6 +13,7 @@ from signalpost.client.address import Address
 from signalpost.client.line import LineEndedError
 
 _TRY_LATER = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_NO_WEBSOCKETS = {HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UPGRADE_REQUIRED}
 _MEANINGS = {
     HTTPStatus.BAD_REQUEST: "the server does not like the handshake: is this an address of WebSockets?",
     HTTPStatus.UNAUTHORIZED: "the server wants to know who you are: no good token came",
@@ -61,7 +62,9 @@ def failure(error: Exception, address: Address) -> LineEndedError:
         case InvalidMessage():
             return _no_http(error, address)
         case InvalidURI() | InvalidHandshake():
-            return LineEndedError(f"{address.host} is no WebSocket server as RFC 6455 has it: {error}", hopeless=True)
+            return LineEndedError(
+                f"{address.host} is no WebSocket server as RFC 6455 has it: {error}", hopeless=True, foreign=True
+            )
         case WebSocketException():
             return LineEndedError(f"the handshake with {address.host} failed: {error}")
     raise error
@@ -81,7 +84,8 @@ def status_failure(status: int, headers: Mapping[str, str], body: bytes, address
         f"{where} answered HTTP {status}: {_meaning(status, body)}",
         status=status,
         hopeless=status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _TRY_LATER,
-        retry=_retry_after(headers.get("Retry-After")),
+        foreign=not _detail(body) or status in _NO_WEBSOCKETS,
+        retry=retry_after(headers.get("Retry-After")),
     )
 
 
@@ -110,7 +114,7 @@ def _detail(body: bytes) -> str:
         return ""
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
     """Return the seconds of a Retry-After; a date is not looked at."""
     return float(value) if value is not None and value.strip().isascii() and value.strip().isdigit() else None
 

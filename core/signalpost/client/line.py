@@ -16,6 +16,8 @@ class LineEndedError(Exception):
         reason: that the server gave with the code.
         status: of HTTP, if a handshake was answered with one.
         hopeless: whether the next try would end in the same way, unless somebody does something.
+        foreign: whether another way than WebSockets may come to something nevertheless: what said no may have been a
+            proxy in front of the server, or there are no WebSockets here.
         retry: seconds after which the server wants to see the client again; None if it did not say.
     """
 
@@ -27,6 +29,7 @@ class LineEndedError(Exception):
         reason: str = "",
         status: int | None = None,
         hopeless: bool = False,
+        foreign: bool = False,
         retry: float | None = None,
     ) -> None:
         self.text = text
@@ -34,6 +37,7 @@ class LineEndedError(Exception):
         self.reason = reason
         self.status = status
         self.hopeless = hopeless
+        self.foreign = foreign
         self.retry = retry
         super().__init__(text)
 

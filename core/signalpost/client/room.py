@@ -22,6 +22,7 @@ from signalpost.client.unread import Unread
 from signalpost.client.values import Answer, Gap, History, Member, Presence, Signal, State
 from signalpost.client.waits import Waits
 from signalpost.client.watch import Watch
+from signalpost.client.way import Transport, Way, can_read_events
 from signalpost.client.websocket import open_websocket
 
 PATIENCE = 10.0  # for a handshake and the first frame
@@ -65,6 +66,7 @@ class Room:
         self._listeners = Listeners()
         self._unread = Unread(settings.unread, lambda: bool(self._asks))
         self._waits = Waits(settings.random)
+        self._way = Way(may_use_events=settings.events and can_read_events())
         self._line: Line | None = None  # welcomed
         self._running: asyncio.Task[None] | None = None
         self._welcomed: asyncio.Future[None] | None = None
@@ -72,6 +74,7 @@ class Room:
         self._error: Exception | None = None  # why it is closed for good; None: by the app
         self._closed = False
         self._token_was_refused = False  # since the last welcome
+        self._refusal: LineEndedError | None = None  # of WebSockets, by something that may be a proxy
         self._asked_presence: set[int] = set()
         self._told_of_gap = False
         self._hurry = asyncio.Event()  # ends the wait for the next try
@@ -91,6 +94,11 @@ class Room:
     def count(self) -> int | None:
         """How many users are present; None if the signal has no presence."""
         return self._present.count
+
+    @property
+    def transport(self) -> Transport:
+        """How the room is connected, or was last: ``websocket``, or ``sse`` where WebSockets do not come through."""
+        return self._way.taken
 
     @property
     def plain(self) -> bool:
@@ -351,6 +359,7 @@ class Room:
         line: Line | None = None
         try:
             token = await self._token()
+            self._way.choose()
             try:
                 async with within(self._settings.clock, PATIENCE) as waiting:
                     line = await self._open(token)
@@ -364,6 +373,7 @@ class Room:
             return ended
         finally:
             self._line = None
+            self._way.ended()
             if line is not None:
                 await line.close()
 
@@ -373,6 +383,16 @@ class Room:
         return f"{address.host} does not answer{'; did you mean ws:// (http://)?' if address.secure else ''}"
 
     async def _open(self, token: str) -> Line:
+        if self._way.taken == "sse":
+            from signalpost.client.events import ask_whereabouts, open_events  # needs an extra
+
+            where = await ask_whereabouts(self._settings.address, self._settings)
+            if where.has_events:
+                return await open_events(self._settings.address, where, self._settings, self._progress, token)
+            self._way.denied()
+        return await self._open_websocket(token)
+
+    async def _open_websocket(self, token: str) -> Line:
         settings = self._settings
         subprotocols = [PROTOCOL] if settings.offers_v1 else []
         if self._progress.session:
@@ -432,8 +452,12 @@ class Room:
         self._listeners.tell("close", {"code": end.code or CLOSED_WITHOUT_A_WORD, "reason": end.reason})
         refused = _is_unauthorized(end)
         hopeless = end.code in FINAL_CODES or (refused and not callable(self._settings.token))
-        if self._is_opening and (hopeless or self._settings.one_try or (end.hopeless and not refused)):
-            return ConnectError(end.text, end.status, end.code)
+        if end.hopeless and end.foreign and self._way.has_another:
+            self._refusal = end
+        in_vain = end.hopeless and not refused and not (end.foreign and self._way.has_another)
+        if self._is_opening and (hopeless or self._settings.one_try or in_vain):
+            said = self._refusal or end  # by the way that was wanted first
+            return ConnectError(said.text, said.status, said.code)
         if hopeless:
             return ClosedError(end.code or UNAUTHORIZED, end.reason)
         return None
@@ -509,6 +533,7 @@ class Room:
     async def _is_welcomed(self, line: Line, body: Mapping[str, Any]) -> None:
         # Only now is the connection good: a server that accepts and drops at once must not reset the waits.
         self._waits.reset()
+        self._way.welcomed()
         self._token_was_refused = False
         self.path = text_or_none(body.get("path")) or ""
         self.client_id = text_or_none(body.get("clientId")) or ""

@@ -24,6 +24,7 @@ class Settings:
         token: see `connect`, as `headers`, `at`, `ssl`, `open_timeout`, `unread` and `max_size`.
         offers_v1: whether signalpost.v1 is offered to the server.
         accepts_plain: whether a server that does not take it is good enough: its frames are then values.
+        events: whether server-sent events are tried where WebSockets do not come through.
         one_try: whether the first try is the only one, as long as no welcome came.
         clock: time for waits and for the watch over a connection.
         random: draws the waits.
@@ -39,6 +40,7 @@ class Settings:
     max_size: int | None = MOST_SIZE
     offers_v1: bool = True
     accepts_plain: bool = False
+    events: bool = True
     one_try: bool = False
     clock: Clock = field(default_factory=SystemClock)
     random: Random = field(default_factory=SystemRandom)

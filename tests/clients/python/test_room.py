@@ -190,10 +190,10 @@ class TestTheFirstConnection:
                 await entering
             assert refused.value.code == 1008
 
-    async def test_a_page_of_http_says_so(self, script):
+    async def test_a_page_of_http_says_so(self, script, room_of):
         async with script(process_request=lambda connection, _: connection.respond(200, "hello")) as server:
             with pytest.raises(ConnectError, match="answered HTTP 200: this is a page of HTTP, and no WebSocket"):
-                await connect(server.url).__aenter__()
+                await room_of(server.url).__aenter__()
 
     async def test_a_refusal_is_told_in_the_words_of_the_server(self):
         async with serve("""
