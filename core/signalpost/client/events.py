@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 WHEREABOUTS = "/.well-known/signalpost"
 _WHEREABOUTS_TIMEOUT = 5.0
+_POST_TIMEOUT = 60.0  # then what can be repeated is, and waits for the first one if that is under way
 _TYPE = "text/event-stream"
 _TRY_LATER = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 _QUEUED = 16
@@ -111,10 +114,16 @@ def _client(settings: Settings, headers: Mapping[str, str]) -> "httpx.AsyncClien
 
     return httpx.AsyncClient(
         headers={**settings.headers, **headers},
-        verify=settings.ssl or True,
+        verify=settings.ssl or _system_trust(),
         timeout=None,  # the room's own  # noqa: S113
         follow_redirects=True,
     )
+
+
+@cache
+def _system_trust() -> ssl.SSLContext:
+    """Return what WebSockets trust by default; made once, since that takes tens of milliseconds."""
+    return ssl.create_default_context()
 
 
 def _session(progress: Progress) -> dict[str, str]:
@@ -198,7 +207,7 @@ class EventsLine:
         kind = "application/octet-stream" if isinstance(data, bytes) else "application/json"
         headers = {"Content-Type": kind, "Accept": "application/json", **_session(self._progress)}
         try:
-            response = await self._client.post(self._url, content=data, headers=headers)
+            response = await self._client.post(self._url, content=data, headers=headers, timeout=_POST_TIMEOUT)
         except (httpx.HTTPError, RuntimeError) as error:  # a RuntimeError: the client is closed
             raise LineEndedError(f"the server cannot be reached ({str(error) or type(error).__name__})") from error
         if response.status_code == HTTPStatus.UNAUTHORIZED:

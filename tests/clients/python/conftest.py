@@ -101,7 +101,7 @@ class HandClock:
         return self.time
 
     def call_later(self, seconds, callback):
-        timer = [self.time + seconds, callback]
+        timer = [self.time + seconds, callback, seconds]
         self._timers.append(timer)
         self._changed.set()
         return lambda: timer in self._timers and self._timers.remove(timer)
@@ -114,12 +114,13 @@ class HandClock:
                 self._timers.remove(timer)
                 timer[1]()
 
-    async def timer(self):
-        """Wait until something waits for this clock."""
+    async def timer(self, but=()):
+        """Wait until something waits for this clock, not for so many seconds; return for how many."""
         async with asyncio.timeout(WITHIN):
-            while not self._timers:
+            while not (found := [each[2] for each in self._timers if each[2] not in but]):
                 self._changed.clear()
                 await self._changed.wait()
+        return found[0]
 
 
 def _room_of(url, *, clock=None, **settings):
@@ -181,3 +182,133 @@ def states_of():
 def connected():
     """Give a room, entered, and the server's side of its connection."""
     return _connected
+
+
+class Request:
+    """A request by plain HTTP, from the side of the server."""
+
+    def __init__(self, method, target, headers, body, writer):
+        self.method, self.headers, self.body = method, headers, body
+        self.path, _, self.query = target.partition("?")
+        self._writer = writer
+        self.over = asyncio.Event()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    async def answer(self, status, document, **headers):
+        body = json.dumps(document).encode()
+        lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        await self.write(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
+        self.over.set()
+
+    async def stream(self, *documents):
+        """Begin a stream of events, and send some."""
+        await self.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\nretry: 2000\n\n"
+        )
+        await self.say(*documents)
+
+    async def say(self, *documents):
+        for document in documents:
+            await self.write(f"data: {json.dumps(document)}\n\n".encode())
+
+    async def write(self, data):
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def breaks(self):
+        self._writer.transport.abort()
+        self.over.set()
+
+
+class EventScript:
+    """A server of plain HTTP whose requests wait for what the test does with them.
+
+    Attributes:
+        sse: what it says of where event streams are, unless `tells` is false.
+    """
+
+    def __init__(self):
+        self.url = ""
+        self.tells, self.sse = True, {"sse": None}
+        self._requests = {"websocket": asyncio.Queue(), "GET": asyncio.Queue(), "POST": asyncio.Queue()}
+        self._all = []
+
+    async def handle(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        method, target, _ = first.split()
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        request = Request(method, target, headers, body, writer)
+        self._all.append(request)
+        if request.path == "/.well-known/signalpost":
+            await request.answer(200 if self.tells else 404, {"url": None, "endpoints": {}, **self.sse})
+        elif "upgrade" in headers:
+            self._requests["websocket"].put_nowait(request)
+            await request.answer(502, {})
+        else:
+            self._requests[method].put_nowait(request)
+            await request.over.wait()
+        writer.close()
+
+    async def _next(self, kind):
+        return await asyncio.wait_for(self._requests[kind].get(), WITHIN)
+
+    async def websocket(self):
+        """Return the next try of a WebSocket, which has failed."""
+        return await self._next("websocket")
+
+    async def reader(self):
+        """Return the next request for a stream."""
+        return await self._next("GET")
+
+    async def post(self):
+        """Return the next message."""
+        return await self._next("POST")
+
+    def end(self):
+        for request in self._all:
+            request.over.set()
+
+
+@asynccontextmanager
+async def _event_script():
+    made = EventScript()
+    async with await asyncio.start_server(made.handle, "127.0.0.1", 0) as server:
+        made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/room"
+        try:
+            yield made
+        finally:
+            made.end()
+
+
+@pytest.fixture
+def event_script():
+    return _event_script
+
+
+@pytest.fixture
+def by_events(clock, room_of, states_of):
+    """Give a room that has come to a server of plain HTTP, its states, and its stream."""
+
+    @asynccontextmanager
+    async def connected(server, **settings):
+        room = room_of(server.url, clock=clock, events=True, open_timeout=None, **settings)
+        states = states_of(room)
+        entering = asyncio.ensure_future(room.__aenter__())
+        for _ in range(2):
+            await server.websocket()
+            clock.advance((await states.until("waiting")).seconds)
+        reader = await server.reader()
+        await reader.stream({"welcome": {"clientId": "c1", "path": "/room", "session": "s1", "at": "e:1:a"}})
+        await entering
+        try:
+            yield room, states, reader
+        finally:
+            await room.close()
+
+    return connected

@@ -195,13 +195,13 @@ class TestTheFirstConnection:
             with pytest.raises(ConnectError, match="answered HTTP 200: this is a page of HTTP, and no WebSocket"):
                 await room_of(server.url).__aenter__()
 
-    async def test_a_refusal_is_told_in_the_words_of_the_server(self):
+    async def test_a_refusal_is_told_in_the_words_of_the_server(self, room_of):
         async with serve("""
             endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]
             routes: [{path: /, do: [{respond: {text: hello}}]}]
         """) as app:
             with pytest.raises(ConnectError, match=r"answered HTTP 400: There are no WebSockets at this address$"):
-                await connect(app.url()).__aenter__()
+                await room_of(app.url()).__aenter__()
 
     async def test_a_certificate_that_is_not_trusted_says_so(self, trusting):
         async with serve("""
