@@ -225,6 +225,14 @@ class TestTheWay:
             assert not way.has_another
             way.ended()
 
+    def test_a_server_that_has_no_events_leaves_no_other_way_until_a_welcome(self):
+        way = Way(may_use_events=True)
+        assert way.has_another
+        way.denied()
+        assert not way.has_another
+        way.welcomed()
+        assert way.has_another
+
     def test_a_welcome_by_websocket_begins_the_count_anew(self):
         way = Way(may_use_events=True)
         way.choose()

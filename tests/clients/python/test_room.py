@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,7 @@ from signalpost.client import (
     connect,
 )
 from signalpost.client.address import parse_address
+from signalpost.client.waits import Waits
 from signalpost.testing import serve
 
 APP = """
@@ -47,6 +49,13 @@ async def take(room, count):
         if len(taken) == count:
             return taken
     return taken
+
+
+async def until(reached):
+    """Wait for what nothing tells of."""
+    async with asyncio.timeout(20):
+        while not reached():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 class TestARoomOfARealServer:
@@ -270,6 +279,7 @@ class TestSignalsThatNobodyReads:
     async def test_an_answer_is_read_that_comes_behind_them(self, script, connected):
         async with script() as server, connected(server, unread=1) as (room, visit):
             await visit.say(*(signal(number) for number in range(50)))
+            await until(lambda: room._unread.waiting)
             asked = asyncio.ensure_future(room.ask({"message": "hi"}))
             ref = (await visit.hear())["ref"]
             await visit.say({"ack": {"ref": ref}})
@@ -410,6 +420,43 @@ class TestAConnectionThatBreaks:
             await again.welcome(at="e:3:c", recovered=True, missed=1)
             await again.say(signal(3, "e:3:c"))
             assert await take(room, 1) == [Signal(3, "/room", "e:3:c")]
+
+    async def test_a_position_ahead_of_what_is_still_to_come_is_not_taken(self, script, connected, clock, states_of):
+        async with script() as server, connected(server, clock=clock, welcome={"at": "e:1:a"}) as (room, visit):
+            states = states_of(room)
+            for ahead in ({"recovered": True, "missed": 2}, {"recovered": False, "missed": 1}):
+                await visit.breaks()
+                clock.advance((await states.until("waiting")).seconds)
+                visit = await server.visit()  # noqa: PLW2901
+                assert visit.at == "e:1:a"
+                await visit.welcome(at="e:3:c", **ahead)
+                await states.until("connected")
+            await visit.say({"ack": {"at": "e:9:z"}})
+            await visit.breaks()
+            clock.advance((await states.until("waiting")).seconds)
+            assert (await server.visit()).at == "e:1:a"
+
+    async def test_a_path_without_history_has_a_gap_wherever_the_connection_broke(
+        self, script, connected, clock, states_of
+    ):
+        async with script() as server, connected(server, clock=clock) as (room, visit):
+            states, gaps = states_of(room), []
+            room.on("gap", gaps.append)
+            await visit.breaks()
+            clock.advance((await states.until("waiting")).seconds)
+            again = await server.visit()
+            await again.welcome()
+            await again.say(signal(1))
+            await take(room, 1)
+            assert gaps == [Gap("/room", "unknown")]
+
+    async def test_a_position_that_nobody_looked_at_is_a_gap(self, script, connected):
+        async with script() as server, connected(server, at="e:1:a") as (room, visit):
+            gaps = []
+            room.on("gap", gaps.append)
+            await visit.say(signal(1))
+            await take(room, 1)
+            assert gaps == [Gap("/room", "unknown")]
 
     async def test_waits_grow_to_twenty_seconds_and_begin_anew_with_a_welcome(
         self, script, connected, clock, states_of
@@ -573,7 +620,37 @@ class TestAConnectionThatBreaks:
             assert "the office is closed" in caplog.text
 
 
+class TestWaits:
+    @pytest.mark.parametrize(
+        ("drawn", "waits"),
+        [(0.0, [0.5] * 6), (0.5, [1.25, 2.25, 4.25, 8.25, 10.25, 10.25]), (1.0, [2, 4, 8, 16, 20, 20])],
+    )
+    def test_they_are_drawn_between_half_a_second_and_a_bound_that_doubles(self, drawn, waits):
+        made = Waits(SimpleNamespace(random=lambda: drawn))
+        assert [made.following() for _ in waits] == waits
+        made.reset()
+        assert made.following() == waits[0]
+
+    @pytest.mark.parametrize(("wish", "least"), [(0.1, 0.5), (30, 30), (9999, 300)])
+    def test_a_wish_is_the_least_until_they_begin_anew(self, wish, least):
+        made = Waits(SimpleNamespace(random=lambda: 0.0))
+        made.ask_for(wish)
+        assert [made.following(), made.following()] == [least, least]
+        made.reset()
+        assert made.following() == 0.5
+
+
 class TestADeadConnection:
+    async def test_a_connection_of_an_app_that_does_not_read_is_not_dead(self, script, connected, clock):
+        async with script() as server, connected(server, clock=clock, unread=1) as (room, visit):
+            await visit.say(signal(1), signal(2))
+            await until(lambda: room._unread.waiting)
+            for _ in range(20):
+                await clock.timer()
+                clock.advance(5)
+            assert room.state.name == "connected"
+            assert [each.value for each in await take(room, 2)] == [1, 2]
+
     async def test_a_quiet_server_is_asked_and_given_up(self, script, connected, clock, states_of):
         async with script() as server, connected(server, clock=clock) as (room, visit):
             states = states_of(room)
