@@ -116,7 +116,7 @@ def _client(settings: Settings, headers: Mapping[str, str]) -> "httpx.AsyncClien
         headers={**settings.headers, **headers},
         verify=settings.ssl or _system_trust(),
         timeout=None,  # the room's own  # noqa: S113
-        follow_redirects=True,
+        follow_redirects=False,  # the session goes nowhere else
     )
 
 

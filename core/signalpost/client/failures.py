@@ -100,7 +100,7 @@ def _meaning(status: int, body: bytes) -> str:
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return "this is a page of HTTP, and no WebSocket"
     if status < HTTPStatus.BAD_REQUEST:
-        return "this is no WebSocket"
+        return "the server wants another address"
     known = HTTPStatus(status) if status in _KNOWN else None
     return _MEANINGS.get(known, known.phrase) if known is not None else "the server did not say why"
 

@@ -104,6 +104,9 @@ class WebSocketLine:
 
 
 def _ended(error: ConnectionClosed) -> LineEndedError:
+    if error.sent is not None and not error.rcvd_then_sent:
+        text = f"closed here ({error.sent.code}{f': {error.sent.reason}' if error.sent.reason else ''})"
+        return LineEndedError(text, code=CLOSED_WITHOUT_A_WORD)
     close = error.rcvd
     if close is None:
         return LineEndedError("the connection broke", code=CLOSED_WITHOUT_A_WORD)

@@ -547,6 +547,12 @@ class TestAConnectionThatBreaks:
             with pytest.raises(ClosedError, match="4410, taken over"):
                 await asked
 
+    async def test_a_frame_that_is_too_large_ends_the_connection_and_says_so(self, script, connected, clock, states_of):
+        async with script() as server, connected(server, clock=clock, max_size=1000) as (room, visit):
+            states = states_of(room)
+            await visit.say(signal("x" * 1000))
+            assert "closed here (1009: " in (await states.until("waiting")).reason
+
     async def test_reconnect_ends_a_wait(self, script, connected, clock, states_of):
         async with script() as server, connected(server, clock=clock) as (room, visit):
             states = states_of(room)
