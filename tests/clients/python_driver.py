@@ -171,7 +171,7 @@ class Driver:
 
     async def do_clock(self, command):
         self.clock = StandingClock()
-        self.random = Drawn(command["random"])
+        self.random = Drawn(command.get("random", 0.5))
 
     async def do_advance(self, command):
         self.awaited, self.reached = command.get("until"), False

@@ -41,7 +41,7 @@ class Address:
         Args:
             at: the position to go on from; empty for none.
         """
-        return self._url(f"{self.scheme}://{self.authority}", "" if not at else _AT + quote(at, safe=":"))
+        return self._url(f"{self.scheme}://{self.authority}", "" if not at else _AT + quote(at, safe=""))
 
     def events(self, base: str | None, at: str) -> str:
         """Return the URL of a stream of server-sent events.
@@ -51,7 +51,7 @@ class Address:
             at: as in `websocket`.
         """
         base = base or f"{_OVER_HTTP[self.scheme]}://{self.authority}"
-        return self._url(base, "v=1", "" if not at else _AT + quote(at, safe=":"))
+        return self._url(base, "v=1", "" if not at else _AT + quote(at, safe=""))
 
     def posts(self, base: str | None) -> str:
         """Return the URL to which messages are posted; the argument is that of `events`."""

@@ -344,12 +344,16 @@ class Room:
 
     async def _run(self) -> None:
         try:
-            while (failed := self._final(end := await self._one_line())) is None:
+            while True:
+                end = await self._one_line()
+                self._way.ended(end.code)
+                if (failed := self._final(end)) is not None:
+                    self._end(failed, end.reason or end.text)
+                    return
                 if self._wants_another:
                     self._wants_another = False
                 else:
                     await self._wait(end)
-            self._end(failed, end.reason or end.text)
         except Exception as error:  # noqa: BLE001 - handed to the app: what its token function raises, or a fault of ours
             self._end(error, str(error))
 
@@ -358,8 +362,8 @@ class Room:
         self._say(State("connecting", reason=self._last_reason))
         line: Line | None = None
         try:
-            token = await self._token()
             self._way.choose()
+            token = await self._token()
             try:
                 async with within(self._settings.clock, PATIENCE) as waiting:
                     line = await self._open(token)
@@ -373,7 +377,6 @@ class Room:
             return ended
         finally:
             self._line = None
-            self._way.ended()
             if line is not None:
                 await line.close()
 

@@ -6,6 +6,7 @@ from typing import Literal
 Transport = Literal["websocket", "sse"]
 
 _TRIES = 2
+_OWN_CODES = 4000
 
 
 def can_read_events() -> bool:
@@ -57,9 +58,13 @@ class Way:
         self._failures = 0
         self._events_work = self.taken == "sse"
 
-    def ended(self) -> None:
-        """Called when the try, or the connection that it has led to, is over."""
-        if self._welcomed:
+    def ended(self, code: int | None) -> None:
+        """Called when the try, or the connection that it has led to, is over.
+
+        Args:
+            code: of WebSocket, if there is one. What a server closes by one of its own came through to it.
+        """
+        if self._welcomed or (code is not None and code >= _OWN_CODES):
             return
         if self.taken == "sse":
             self._events_work = False

@@ -4,6 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from random import Random
+from urllib.parse import unquote
 
 import pytest
 from websockets.asyncio.server import serve
@@ -23,7 +24,7 @@ class Visit:
         self.over = asyncio.Event()
         path, _, query = socket.request.path.partition("?")
         self.path, self.query = path, query
-        self.at = next((part[3:] for part in query.split("&") if part.startswith("at=")), None)
+        self.at = next((unquote(part[3:]) for part in query.split("&") if part.startswith("at=")), None)
         offered = socket.request.headers.get("Sec-WebSocket-Protocol", "")
         self.offered = [each.strip() for each in offered.split(",")]
 

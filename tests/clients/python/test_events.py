@@ -45,7 +45,7 @@ class TestTheStream:
             await reader.breaks()
             clock.advance((await states.until("waiting")).seconds)
             again = await server.reader()
-            assert again.query == "v=1&at=e:2:b"
+            assert again.query == "v=1&at=e%3A2%3Ab"
             assert again.headers["signalpost-session"] == "s1"
 
     async def test_after_a_failure_of_events_two_websockets_are_tried(self, event_script, by_events, clock):
@@ -59,7 +59,7 @@ class TestTheStream:
             for _ in range(2):
                 await server.websocket()
                 clock.advance((await states.until("waiting")).seconds)
-            assert (await server.reader()).query == "v=1&at=e:1:a"
+            assert (await server.reader()).query == "v=1&at=e%3A1%3Aa"
 
     @pytest.mark.parametrize("tells", [True, False])
     async def test_a_server_that_cannot_say_where_they_are_is_tried_itself(self, event_script, by_events, tells):
@@ -223,7 +223,13 @@ class TestTheWay:
         for _ in range(5):
             assert way.choose() == "websocket"
             assert not way.has_another
-            way.ended()
+            way.ended(1006)
+
+    def test_what_a_server_closes_by_a_code_of_its_own_came_through(self):
+        way = Way(may_use_events=True)
+        for _ in range(5):
+            assert way.choose() == "websocket"
+            way.ended(4401)
 
     def test_a_server_that_has_no_events_leaves_no_other_way_until_a_welcome(self):
         way = Way(may_use_events=True)
@@ -236,14 +242,14 @@ class TestTheWay:
     def test_a_welcome_by_websocket_begins_the_count_anew(self):
         way = Way(may_use_events=True)
         way.choose()
-        way.ended()
+        way.ended(1006)
         way.choose()
         way.welcomed()
-        way.ended()
+        way.ended(1006)
         assert way.choose() == "websocket"
-        way.ended()
+        way.ended(1006)
         assert way.choose() == "websocket"
-        way.ended()
+        way.ended(1006)
         assert way.choose() == "sse"
 
 

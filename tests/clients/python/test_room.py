@@ -743,8 +743,8 @@ class TestAddresses:
     def test_a_url_becomes_one_of_a_websocket(self, url, becomes):
         assert parse_address(url).websocket("") == becomes
 
-    def test_a_position_is_added_as_it_is(self):
-        assert parse_address("ws://h/a?x=1").websocket("e:1:a") == "ws://h/a?x=1&at=e:1:a"
+    def test_a_position_is_added_percent_encoded(self):
+        assert parse_address("ws://h/a?x=1").websocket("e:1:a") == "ws://h/a?x=1&at=e%3A1%3Aa"
 
     @pytest.mark.parametrize(
         ("url", "meant"),
