@@ -127,8 +127,8 @@ class HandClock:
 def _room_of(url, *, clock=None, **settings):
     """Return a room to enter, whose waits are of a clock of the test's."""
     seams = {} if clock is None else {"clock": clock}
-    settings = {"events": False, **settings}
-    return Room(Settings(address=parse_address(url), random=Random(7), **seams, **settings))
+    settings = {"events": False, "random": Random(7), **settings}
+    return Room(Settings(address=parse_address(url), **seams, **settings))
 
 
 class States:
