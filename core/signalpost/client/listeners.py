@@ -18,7 +18,8 @@ class Listeners:
 
     def __init__(self) -> None:
         self._by_kind: dict[str, list[Listener]] = {kind: [] for kind in KINDS}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._own: set[asyncio.Task[None]] = set()
+        self._theirs: set[asyncio.Task[None]] = set()
 
     def add(self, kind: str, listener: Listener) -> Callable[[], None]:
         """Add one, and return a function that removes it.
@@ -49,7 +50,7 @@ class Listeners:
                 LOG.exception("a listener of %s failed", kind)
                 continue
             if inspect.isawaitable(done):
-                self.beside(_finished(done), f"a listener of {kind} failed")
+                self._start(_finished(done), f"a listener of {kind} failed", self._theirs)
 
     async def tell_in_turn(self, kind: str, what: Any) -> None:
         """Call the listeners of a kind, and wait for each; what they raise is raised."""
@@ -59,20 +60,21 @@ class Listeners:
                 await done
 
     def beside(self, work: Coroutine[Any, Any, None], complaint: str) -> None:
-        """Run something beside the room; what fails is logged."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._is_done(done, complaint))
+        """Run something of the room's own beside it; what fails is logged."""
+        self._start(work, complaint, self._own)
 
     def stop(self) -> None:
-        """Cancel what runs beside the room, but for the task that calls this."""
-        current = asyncio.current_task()
-        for task in self._tasks:
-            if task is not current:
-                task.cancel()
+        """Cancel what the room itself runs; listeners come to their end."""
+        for task in self._own:
+            task.cancel()
 
-    def _is_done(self, task: asyncio.Task[None], complaint: str) -> None:
-        self._tasks.discard(task)
+    def _start(self, work: Coroutine[Any, Any, None], complaint: str, among: set[asyncio.Task[None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        among.add(task)
+        task.add_done_callback(lambda done: self._is_done(done, complaint, among))
+
+    def _is_done(self, task: asyncio.Task[None], complaint: str, among: set[asyncio.Task[None]]) -> None:
+        among.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             LOG.error(complaint, exc_info=error)
 

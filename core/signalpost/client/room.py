@@ -371,6 +371,8 @@ class Room:
             except TimeoutError:
                 if not waiting.expired():
                     raise
+                if line is not None:
+                    line.abort()  # it would not answer a close either
                 raise LineEndedError(self._silence) from None
             return await self._read(line, first)
         except LineEndedError as ended:

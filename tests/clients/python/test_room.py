@@ -386,6 +386,18 @@ class TestListeners:
             assert "a listener of lagged failed" in caplog.text
             assert "at once" in caplog.text
 
+    async def test_a_coroutine_function_hears_of_the_end_too(self, script, connected):
+        async with script() as server, connected(server) as (room, _):
+            told = asyncio.Queue()
+
+            async def hear(state):
+                await asyncio.sleep(0)
+                told.put_nowait(state.name)
+
+            room.on("state", hear)
+            await room.close()
+            assert await asyncio.wait_for(told.get(), 20) == "closed"
+
     async def test_a_listener_can_be_removed(self, script, connected):
         async with script() as server, connected(server) as (room, visit):
             told = []
