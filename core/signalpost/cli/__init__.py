@@ -14,7 +14,7 @@ import click
 
 from signalpost import __version__
 from signalpost.cli.commands import Commands, NewCommand
-from signalpost.cli.parameters import Address, ImaginedClient, JsonObject, Starter
+from signalpost.cli.parameters import Address, Header, ImaginedClient, JsonObject, Starter
 from signalpost.cli.streams import end_output, open_streams, plugins_print_to_stderr
 from signalpost.errors import ConfigError
 
@@ -22,6 +22,13 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 STYLES = ("text", "json", "github")
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
+
+
+HEADER = click.option(
+    "-H", "--header", "headers", multiple=True, type=Header(), help="A header of the handshake. May be repeated."
+)
+INSECURE = click.option("-k", "--insecure", is_flag=True, help="Take any certificate, such as a self-signed one.")
+PLAIN = click.option("--plain", is_flag=True, help="Do not speak signalpost.v1: frames are sent and shown as they are.")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -182,6 +189,66 @@ def try_command(file: str, **asked: Any) -> None:
             raise click.UsageError("Missing argument 'MESSAGE'.")
         text = ""
     try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
+
+
+@cli.command("listen")
+@click.argument("url")
+@click.option("--at", metavar="POSITION", help="Go on behind this value: a position that --json has shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each value, with its path and position.")
+@click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many values.")
+@HEADER
+@INSECURE
+@PLAIN
+def listen_command(url: str, *, at: str | None, as_json: bool, count: int | None, **how: Any) -> None:
+    """Print what comes to URL, until Ctrl-C.
+
+    Each value is a line; what is no value is said on stderr. URL is the one of a signal, such as
+    ws://localhost:8080/rooms/blue. When the connection breaks, it is made again, and goes on where it was. The server
+    may be any one that has WebSockets.
+    """
+    from signalpost.cli.listen import listen
+    from signalpost.cli.rooms import Reach
+
+    listen(Reach(url, dict(how.pop("headers")), **how), at=at, as_json=as_json, count=count)
+
+
+@cli.command("send")
+@click.argument("url")
+@click.argument("message")
+@click.option("--path", help="Send it to the clients on this path.")
+@click.option("--group", metavar="NAME", help="Send it to the clients of this group.")
+@click.option("--client", metavar="ID", help="Send it to the client of this id.")
+@click.option("--direct", is_flag=True, help="Send it back.")
+@click.option(
+    "--once", metavar="TEXT", help="The key once of the message: its repeat in the same session is not done again."
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="For the connection, and for each answer.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each answer as a JSON object, acknowledgements too.")
+@HEADER
+@INSECURE
+@PLAIN
+def send_command(url: str, message: str, *, timeout: float, as_json: bool, **asked: Any) -> None:
+    """Send MESSAGE to URL, and print the reply.
+
+    Without a reply, an acknowledgement is waited for. MESSAGE is a JSON object as a client sends it, such as
+    '{"message": "hello"}'; anything else is taken as what stands behind "message". - reads stdin, a message a line. The
+    exit code is 1 if a message was refused or not answered.
+    """
+    from signalpost.cli.rooms import Reach
+    from signalpost.cli.send import send
+
+    wanted = {"path": "path", "group": "group", "client": "clientId", "direct": "direct", "once": "once"}
+    given = {key: asked.pop(option) for option, key in wanted.items()}
+    keys = {key: value for key, value in given.items() if value not in (None, False)}
+    reach = Reach(url, dict(asked.pop("headers")), **asked)
+    send(reach, message, keys=keys, timeout=timeout, as_json=as_json)
 
 
 @cli.command("new", cls=NewCommand)

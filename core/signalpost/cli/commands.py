@@ -17,6 +17,8 @@ _ALIASES = {
     "routes": ("list", "ls", "show", "signals"),
     "plan": ("diff", "preview"),
     "explain": ("why", "match"),
+    "listen": ("subscribe", "tail", "follow", "connect", "wscat"),
+    "send": ("publish", "emit", "post", "push"),
     "reference": ("docs", "doc", "man", "manual"),
     "--help": ("help",),
     "--version": ("version",),

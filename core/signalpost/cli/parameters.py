@@ -91,6 +91,21 @@ class ImaginedClient(click.ParamType[Imagined]):
         return Imagined(client, path, tuple(group for group in groups if group))
 
 
+class Header(click.ParamType[tuple[str, str]]):
+    """A header of HTTP: ``Authorization: Bearer eyJ…``."""
+
+    name = "NAME: VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Read it."""
+        if isinstance(value, tuple):
+            return value
+        name, colon, rest = str(value).partition(":")
+        if not colon or not name.strip() or not str(value).isprintable():
+            self.fail(f'"{value}" is no header; write for example "X-Name: Ada"', param, ctx)
+        return name.strip(), rest.strip()
+
+
 class JsonObject(click.ParamType[dict[str, Any]]):
     """A JSON object: ``{"count": 1}``."""
 
