@@ -135,6 +135,11 @@ class TestAnswers:
             assert (answer.status, answer.json) == (status, expected)
             assert nobody_is_left(running)
 
+    async def test_what_a_handler_returns_to_a_post_is_not_said_to_be_dropped(self, app, plain, caplog):
+        async with app as running:
+            assert (await plain.post(running, "/answers", 1)).status == 200
+        assert "nobody gets" not in caplog.text
+
     async def test_the_mark_of_a_message_changes_nothing_but_what_a_handler_sees(self, app, plain):
         async with app as running:
             for ref in (7, "x", 0, ""):
