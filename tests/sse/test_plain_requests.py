@@ -209,7 +209,7 @@ class TestCheck:
             self.load(
                 tmp_path,
                 "{path: /a}",
-                f"{{name: x, address: localhost, port: 0, protocol: {protocol}, fallbacks: [sse]}}",
+                f"{{name: x, address: localhost, port: 0, protocol: {protocol}, fallbacks: [sse]}}",,
             )
 
     def test_an_endpoint_without_them_serves_no_signal_and_says_what_would(self, tmp_path):
