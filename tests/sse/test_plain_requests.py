@@ -206,11 +206,7 @@ class TestCheck:
     @pytest.mark.parametrize("protocol", ["ws", "wss, self_signed: true"])
     def test_fallbacks_are_of_http(self, tmp_path, protocol):
         with pytest.raises(ConfigError, match="http or https"):
-            self.load(
-                tmp_path,
-                "{path: /a}",
-                f"{{name: x, address: localhost, port: 0, protocol: {protocol}, fallbacks: [sse]}}",,
-            )
+            self.load(tmp_path, "{path: /a}", self.WEB.replace("protocol: http", f"protocol: {protocol}"))
 
     def test_an_endpoint_without_them_serves_no_signal_and_says_what_would(self, tmp_path):
         web = self.WEB.replace(", fallbacks: [sse]", "")
