@@ -178,7 +178,8 @@ async def plain(make_event_parser):
 
     async def connect(app, endpoint="web", **options):
         port = next(each.port for each in app.server.endpoints if each.name == endpoint)
-        connection = Connection(*await asyncio.open_connection("127.0.0.1", port, **options))
+        where = () if "sock" in options else ("127.0.0.1", port)
+        connection = Connection(*await asyncio.open_connection(*where, **options))
         opened.append(connection)
         return connection
 
