@@ -122,7 +122,7 @@ class EventStream(asyncio.Protocol):
 
     @property
     def heard_at(self) -> float:
-        """When its machine was last seen to acknowledge something, in the clock's seconds; asked only once it is pinged.
+        """When its machine was last seen to acknowledge something, in the clock's seconds; asked once it is pinged.
 
         On a busy path it may at no look have acknowledged everything.
         """
