@@ -174,6 +174,27 @@ class TestStop:
             await stopping
             assert answer.json == {"reply": {"value": "held"}}
 
+    @pytest.mark.slow
+    async def test_a_post_whose_handler_does_not_end_is_told_to_try_again(self, sse, plain):
+        plugin = """
+            import asyncio
+            from signalpost import signal
+
+            started = asyncio.Event()
+
+            @signal("hold", path="/hold")
+            async def hold(event):
+                started.set()
+                await asyncio.Event().wait()
+        """
+        async with sse("limits: {drain: 1s}\n", plugins={"p": plugin}) as app:
+            (module,) = (each.module for each in app.server.plan.registry.plugins if each.name == "p")
+            posting = asyncio.create_task(plain.post(app, "/hold", 1))
+            await module.started.wait()
+        answer = await posting
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert not app.server.node.hub.clients
+
     async def test_while_it_stops_nobody_new_is_let_in_over_connections_that_are_open(self, sse, plain):
         plugin = """
             import asyncio

@@ -403,6 +403,21 @@ class TestGone:
             assert await stream.until("end") == []
 
 
+async def test_a_message_that_waits_for_its_turn_among_all_handlers_is_answered_when_it_has_had_it(sse, plain):
+    async with sse(SIGNALS + "limits: {handlers: 1}\n", plugins={"p": PLUGIN}) as running:
+        first = asyncio.create_task(plain.post(running, "/hold", "first"))
+        module = module_of(running)
+        await module.started.get()
+        further = [asyncio.create_task(plain.post(running, path, 1)) for path in ("/answers", "/waits", "/goes-on")]
+        while len(running.server.node.hub.clients) < 4:  # noqa: ASYNC110 - nothing signals it
+            await asyncio.sleep(0)
+        assert not any(each.done() for each in further)
+        module.gates[0].set()
+        assert (await first).json == {"ack": {}}
+        assert [next(iter((await each).json)) for each in further] == ["reply"] * 3
+        assert nobody_is_left(running)
+
+
 class TestRate:
     @pytest.fixture
     def clock(self, monkeypatch):
