@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import codecs
 import logging
+import re
 import ssl
 import subprocess
 import sys
@@ -123,6 +125,69 @@ class Handle:
 def make_clock():
     """Give the class: ``make_clock(now)`` is a clock that stands until the test advances it."""
     return Clock
+
+
+class EventParser:
+    """Reads an event stream as the HTML Living Standard says (section 9.2.6), and nothing more kindly than that."""
+
+    def __init__(self):
+        self._decoder = codecs.getincrementaldecoder("utf-8")("strict")
+        self._text = ""
+        self._begun = False
+        self._name, self._data, self._id = "", [], ""
+        self.last_id = ""
+        self.retry = None
+        self.comments = 0
+        self.unknown = []
+
+    def feed(self, data):
+        """Take bytes; return the events that are complete, each as its name, its data and the last id there was."""
+        self._text += self._decoder.decode(data)
+        if self._text and not self._begun:
+            self._begun = True
+            self._text = self._text.removeprefix("\ufeff")
+        events = []
+        # A carriage return at the end may be half of a line's end.
+        while (end := re.search(r"\r\n|\n|\r(?!\Z)", self._text)) is not None:
+            line, self._text = self._text[: end.start()], self._text[end.end() :]
+            event = self._line(line)
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _line(self, line):
+        if not line:
+            return self._dispatch()
+        field, colon, value = line.partition(":")
+        if colon and not field:
+            self.comments += 1
+            return None
+        value = value.removeprefix(" ")
+        if field == "event":
+            self._name = value
+        elif field == "data":
+            self._data.append(value)
+        elif field == "id":
+            if "\0" not in value:
+                self._id = value
+        elif field == "retry":
+            if re.fullmatch("[0-9]+", value):
+                self.retry = int(value)
+        else:
+            self.unknown.append(line)
+        return None
+
+    def _dispatch(self):
+        self.last_id = self._id
+        name, data = self._name, self._data
+        self._name, self._data = "", []
+        return (name or "message", "\n".join(data), self.last_id) if data else None
+
+
+@pytest.fixture(scope="session")
+def make_event_parser():
+    """Give the class: a strict reader of event streams."""
+    return EventParser
 
 
 LIVE = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"

@@ -185,6 +185,47 @@ def test_behind_a_proxy_that_passes_nothing_on_the_log_says_what_it_is_to_pass_o
     assert "give both endpoints one port" in log_of(app)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda proxies: proxies.nginx(of_readme("nginx")),
+        lambda proxies: proxies.nginx(of_readme("nginx").replace("Host $host;", "Host $http_host;")),
+        lambda proxies: proxies.nginx(BARE.replace("location / {", "location / { proxy_set_header Host $host;")),
+        lambda proxies: proxies.haproxy(of_readme("haproxy")),
+    ],
+    ids=["nginx with $host", "nginx with $http_host", "nginx that knows no WebSockets", "HAProxy"],
+)
+def test_event_streams_and_posts_come_through_a_proxy_as_they_are(
+    app: Any, proxies: Proxies, start: Callable[[Proxies], str]
+):
+    app.kill()
+    file = app.folder / "routes.yaml"
+    file.write_text(file.read_text().replace("protocol: http}", "protocol: http, fallbacks: [sse]}"))
+    app.start()
+    url = start(proxies)
+    stream, own = {"Accept": "text/event-stream"}, {"Origin": url, "Sec-Fetch-Site": "same-origin"}
+
+    with httpx.Client() as client, client.stream("GET", f"{url}/kept", headers={**stream, **own}) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        lines = answer.iter_lines()
+        for number in range(3):  # each is read before the next is sent: nothing is held back
+            sent = httpx.post(f"{url}/kept", json={"message": f"text {number}"}, headers=own)
+            assert sent.status_code == 202
+            at = sent.json()["ack"]["at"]
+            assert next(line for line in lines if line.startswith("data:")) == f"data: text {number}"
+    again = {**stream, "Last-Event-ID": at}
+    httpx.post(f"{url}/kept", json={"message": "meanwhile"})
+    with httpx.Client() as client, client.stream("GET", f"{url}/kept", headers=again) as answer:
+        assert next(line for line in answer.iter_lines() if line.startswith("data:")) == "data: meanwhile"
+
+    foreign = {"Origin": "https://elsewhere.test", "Sec-Fetch-Site": "cross-site"}
+    assert httpx.get(f"{url}/kept", headers={**stream, **foreign}).status_code == 403
+    assert httpx.post(f"{url}/kept", json={"message": "forged"}, headers=foreign).status_code == 403
+    assert httpx.get(f"{url}/kept", headers=foreign).status_code == 403
+
+
 def test_a_public_name_that_no_hosts_list_is_421_with_a_line_that_says_what_to_write(app: Any, proxies: Proxies):
     url = proxies.haproxy(of_readme("haproxy"))
 

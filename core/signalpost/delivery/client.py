@@ -128,7 +128,7 @@ class Client:
         stream: of its path, if that has a history; the node that it belongs to sets it.
         visiting: whether it has come for one message (a POST): it is in no audience, and what is sent to it alone is
             its answer.
-        twin: of a visiting client: the one that reads for the same session, whose groups and data are its own too.
+        find_twin: of a visiting client: returns its `twin`; None if it has no session of another one.
     """
 
     __slots__ = (
@@ -149,6 +149,7 @@ class Client:
         "direct",
         "encoding",
         "endpoint",
+        "find_twin",
         "groups",
         "params",
         "path",
@@ -156,7 +157,6 @@ class Client:
         "policy",
         "session",
         "stream",
-        "twin",
         "visiting",
         "ward",
     )
@@ -181,7 +181,7 @@ class Client:
         self.session = session or client_id
         self.stream: Stream | None = None
         self.visiting = False
-        self.twin: Client | None = None
+        self.find_twin: Callable[[], Client | None] | None = None
         self.path = path
         self.place: Place = path if place is None else place
         self.ward = ward
@@ -216,13 +216,18 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self.id} on {self.path}>"
 
+    @property
+    def twin(self) -> "Client | None":
+        """Of a visiting client: the one that reads for the same session now, whose groups and data are its own too."""
+        return None if self.find_twin is None else self.find_twin()
+
     # For handlers and plugins
 
     @property
     def data(self) -> dict[str, Any]:
         """What plugins store about this client, by names of their choice; removed with the client."""
-        if self.twin is not None:
-            return self.twin.data
+        if (twin := self.twin) is not None:
+            return twin.data
         if self._data is None:
             self._data = {}
         return self._data
@@ -238,15 +243,15 @@ class Client:
             raise TypeError(f"a group is a string, not a {type(group).__name__}")
         if not 0 < len(group) <= LONGEST_GROUP:
             raise ValueError(f"a group's name has 1 to {LONGEST_GROUP} characters, this one has {len(group)}")
-        if self.twin is not None:
-            self.twin.join(group)
+        if (twin := self.twin) is not None:
+            twin.join(group)
         if group not in self.groups and not self.closing:
             self._hub.regroup(self, self.groups | {group})
 
     def leave(self, group: str) -> None:
         """Remove the client from a group. Leaving a group that it is not in is no error."""
-        if self.twin is not None:
-            self.twin.leave(group)
+        if (twin := self.twin) is not None:
+            twin.leave(group)
         if group in self.groups and not self.closing:
             self._hub.regroup(self, self.groups - {group})
 

@@ -1,7 +1,7 @@
 """Logs once that the result of a handler, an action or a hook is dropped.
 
 The results of route handlers are used, and those of hooks that return something. Those of signal handlers answer
-messages with ``ref``.
+messages with ``ref``, and POSTs.
 """
 
 import inspect
@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 _UNTOLD = "__signalpost_untold__"
 
 _OF_ACTIONS = "event.reply(…) answers the sender, event.broadcast(…) tells others"
-_OF_SIGNALS = f"{_OF_ACTIONS}; a returned value answers a message with ref, from a client of signalpost.v1"
+_OF_SIGNALS = f"{_OF_ACTIONS}; a returned value answers a message with ref, from a client of signalpost.v1, and a POST"
 _OF_JOBS = "event.broadcast(…) sends it to clients, event.state keeps it"
 _OF_FEEDS = f"{_OF_JOBS}; await event.send(…) answers the feed"
 _INSTEAD = {
@@ -56,7 +56,9 @@ def with_told_returns(made: Made) -> Made:
 
 def _answers(event: object) -> bool:
     """Return whether the result of a signal's handler is the answer to its message."""
-    return isinstance(event, SignalEvent) and event.data.ref is not None and event.client.encoding.codec.converses
+    if not isinstance(event, SignalEvent) or not event.client.encoding.codec.converses:
+        return False
+    return event.data.ref is not None or event.client.visiting
 
 
 def _told_of(seat: Seat | None) -> set[str]:

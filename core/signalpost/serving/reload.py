@@ -89,13 +89,14 @@ class ListenerReload:
         """Switch the listeners that stay to the new plan, and stop the others from accepting.
 
         Returns:
-            The new WebSocket endpoint at the same socket, by the name of the old one, where there is one.
+            The new endpoint of the same kind at the same socket, by the name of the old one, where there is one.
         """
         successors: dict[str, EndpointConfig] = {}
         for listener, prepared in self._prepared.items():
-            before, after = listener.port.sockets, prepared.port.sockets
-            if before is not None and after is not None:
-                successors[before.name] = after
+            old, new = listener.port, prepared.port
+            for before, after in ((old.sockets, new.sockets), (old.pages, new.pages)):
+                if before is not None and after is not None:
+                    successors[before.name] = after
             listener.turn_to(prepared)
         for listener in self.left:
             listener.stop_accepting()

@@ -28,6 +28,7 @@ from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbo
 from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.memory import Memory
 from signalpost.signals.message import (
+    AWAITED,
     RESERVED,
     ClientMessage,
     RejectedMessageError,
@@ -59,9 +60,6 @@ FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
 _NO_REQUEST = ClientMessage(None)
-_AWAITED: Ref = 0
-"""The ``ref`` of a message that has none, but is answered."""
-
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
 
@@ -290,7 +288,7 @@ class Conversation:
     def receive_awaited(self, opcode: int, payload: bytes) -> None:
         """Receive a message that is answered even if it has no ``ref``: that of a POST."""
         if opcode == _TEXT and self.rule.config.format is not _RAW:
-            self._consider(payload, self.rule, _AWAITED)
+            self._consider(payload, self.rule, AWAITED)
         else:
             self.receive(opcode, payload)
 
@@ -386,7 +384,7 @@ class Conversation:
             return True
         document = message.document or {"message": message.message}
         data = MessageData(
-            message.message, message.path, message.client_id, message.group, message.direct, message.ref, document
+            message.message, message.path, message.client_id, message.group, message.direct, message.own_ref, document
         )
         try:
             self.context().run(filters.message, data, self.client)
@@ -610,7 +608,7 @@ class Conversation:
                 message.client_id,
                 message.group,
                 message.direct,
-                message.ref,
+                message.own_ref,
                 message.document or {"message": message.message},
             ),
             client=client,

@@ -181,8 +181,8 @@ class Memory:
         """Return the session of a visiting client, and let it be in the groups of the one that reads for it."""
         session = self.sessions.lend(offered, place, client.id)
         client.session = session.key
-        client.twin = None if session.guest is None else session.guest.client
-        client.groups = session.groups if client.twin is None else client.twin.groups
+        client.find_twin = lambda: None if session.guest is None else session.guest.client
+        client.groups = session.groups if session.guest is None else session.guest.client.groups
         if self.keeps:
             client.stream = self.streams.follow(place)
         return session

@@ -25,6 +25,9 @@ RESERVED = "signalpost"
 """The key of a request to the server itself, from clients that converse (`signalpost.delivery.codec.Codec`)."""
 _loads = orjson.loads
 
+AWAITED: Ref = "awaited"
+"""The mark of a message without one that is answered; compared by identity, so that no client's own is taken for it."""
+
 
 @dataclass(slots=True)
 class ClientMessage:
@@ -51,6 +54,11 @@ class ClientMessage:
     document: dict[str, Any] | None = None
     once: str | None = None
     answer: Answer | None = None
+
+    @property
+    def own_ref(self) -> Ref | None:
+        """The mark as the client wrote it, for plugins; None for `AWAITED`."""
+        return None if self.ref is AWAITED else self.ref
 
     @property
     def empty(self) -> bool:

@@ -31,6 +31,7 @@ class EventStream(asyncio.Protocol):
 
     __slots__ = (
         "_client",
+        "_confirmed",
         "_conversation",
         "_heard_at",
         "_keepalive",
@@ -49,6 +50,7 @@ class EventStream(asyncio.Protocol):
         self._client: Client
         self._conversation: Conversation
         self._heard_at = keepalive.now
+        self._confirmed = 0  # bytes, when it was pinged
         self._upstream = 0
         self.pinged_at = 0.0
 
@@ -120,8 +122,12 @@ class EventStream(asyncio.Protocol):
 
     @property
     def heard_at(self) -> float:
-        """When its machine last had everything, in the clock's seconds; looked at only once it was pinged."""
-        if self.pinged_at and not self._client.unconfirmed:
+        """When its machine was last seen to acknowledge something, in the clock's seconds; asked once it is pinged.
+
+        On a busy path it may at no look have acknowledged everything.
+        """
+        client = self._client
+        if self.pinged_at and (not client.unconfirmed or client.confirmed > self._confirmed):
             self._heard_at = self._keepalive.now
         return self._heard_at
 
@@ -138,6 +144,7 @@ class EventStream(asyncio.Protocol):
 
     def ping(self) -> None:
         """Send a comment."""
+        self._confirmed = self._client.confirmed
         self._client.send(self._client.encoding.codec.ping())
 
     def give_up(self) -> None:
