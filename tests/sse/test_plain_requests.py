@@ -240,9 +240,12 @@ class TestOrigins:
             stream = await plain.stream(app, "/rooms/blue", origin, "Sec-Fetch-Site: cross-site")
             assert stream.answer.headers["access-control-allow-origin"] == "https://app.example"
             assert stream.answer.headers["vary"] == "accept, origin"
+            exposed = "retry-after, x-signalpost-client-id"
+            assert stream.answer.headers["access-control-expose-headers"] == exposed
             answer = await plain.post(app, "/rooms/blue", "hi", origin, "Sec-Fetch-Site: cross-site")
             assert (answer.status, answer.headers["access-control-allow-origin"]) == (202, "https://app.example")
             assert answer.headers["vary"] == "accept, origin"
+            assert answer.headers["access-control-expose-headers"] == exposed
             assert await stream.data() == "hi"
             answer = await plain.ask(
                 app,

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -94,12 +95,18 @@ class FallbackDoor:
                 self._guard.admit_change(request)  # a client comes, which is more than to read something
             _check_kind(request)
             if request.method == "HEAD":
-                return HTTPResponse(headers=dict(_FIELDS), content_type=EVENT_STREAM_TYPE)
+                return HTTPResponse(headers={**_FIELDS, **self._exposed}, content_type=EVENT_STREAM_TYPE)
             return await self._stream(request, endpoint)
         except HandshakeRejection as rejection:
             if (observer := self._services.node.observer) is not None:
                 observer.rejected(endpoint.name, rejection.status)
-            return failure(request, rejection.status, detail=rejection.detail, headers=rejection.headers)
+            headers = {**rejection.headers, **self._exposed}
+            return failure(request, rejection.status, detail=rejection.detail, headers=headers)
+
+    @property
+    def _exposed(self) -> Mapping[str, str]:
+        """The header that lets pages of listed origins read ours (CORS)."""
+        return _EXPOSED if self._guard is not None and self._guard.shares else _NOTHING
 
     async def _admitted(self, request: Request[Any, Any], endpoint: EndpointConfig) -> Accept:
         """Decide about the client of a request.
@@ -129,7 +136,7 @@ class FallbackDoor:
         # The rest of the request's task must write nothing, and must not wait for a further request.
         cast("Http", request.stream).upgrade_websocket = True
         protocol.hand_over()
-        transport.write(_head(request, accept))
+        transport.write(_head(request, accept, {**_FIELDS, **self._exposed}))
         encoding = EVENT_STREAM_V1 if request.args.get("v") else EVENT_STREAM
         stream = EventStream(transport, node, services.keepalive)
         stream.begin(node.attach(transport, accept, encoding, stream, request.headers.get(HEADER, "")))
@@ -153,7 +160,7 @@ class FallbackDoor:
         opcode = Opcode.TEXT if _is_text(request) else Opcode.BINARY
         await self._restraint.wait()
         answered = await Post(self._services.node, allowance).send(accept, session, int(opcode), request.body)
-        headers = {"cache-control": "no-store", "vary": "accept", "x-signalpost-client-id": accept.client_id}
+        headers = {**_OF_POST, **self._exposed, "x-signalpost-client-id": accept.client_id}
         return HTTPResponse(orjson.dumps(answered.body), answered.status, headers, "application/json")
 
     def _charge(self, request: Request[Any, Any], session: str) -> Allowance | None:
@@ -182,16 +189,15 @@ class FallbackDoor:
         return allowance
 
 
-_FIELDS = (
-    ("cache-control", "no-store"),
-    ("vary", "accept"),
-    ("x-accel-buffering", "no"),  # nginx would hold events back
-)
+_OF_POST: Mapping[str, str] = {"cache-control": "no-store", "vary": "accept"}
+_FIELDS: Mapping[str, str] = {**_OF_POST, "x-accel-buffering": "no"}  # nginx would hold events back
+_EXPOSED: Mapping[str, str] = {"access-control-expose-headers": "retry-after, x-signalpost-client-id"}
+_NOTHING: Mapping[str, str] = {}
 
 
-def _head(request: Request[Any, Any], accept: Accept) -> bytes:
+def _head(request: Request[Any, Any], accept: Accept, headers: Mapping[str, str]) -> bytes:
     """Return the head of an event stream; the connection's end is that of the stream (RFC 9112 section 6.3)."""
-    response = HTTPResponse(headers=dict(_FIELDS), content_type=EVENT_STREAM_TYPE)
+    response = HTTPResponse(headers=dict(headers), content_type=EVENT_STREAM_TYPE)
     harden(request, response)
     fields = (
         ("content-type", EVENT_STREAM_TYPE),
