@@ -7,7 +7,7 @@ Commands
 --------
 ::
 
-    > {"id": 1, "do": "open", "room": "r", "url": "ws://127.0.0.1:8091", "path": "/rooms/<room>", "params": {"room": "blue"}}
+    > {"id": 1, "do": "open", "room": "r", "url": "ws://127.0.0.1:8091", "path": "/a/<b>", "params": {"b": "blue"}}
     < {"id": 1, "result": null}
     > {"id": 2, "do": "ask", "room": "r", "message": {"message": "hi"}, "timeout": 5}
     < {"id": 2, "result": {"kind": "ack", "at": "6bvws1:1:fwzv"}}
@@ -53,7 +53,7 @@ Events
 ------
 ::
 
-    < {"event": "signal", "room": "r", "now": 0.0, "body": {"path": "/rooms/blue", "value": "hi", "at": "6bvws1:1:fwzv"}}
+    < {"event": "signal", "room": "r", "now": 0.0, "body": {"path": "/a/blue", "value": "hi", "at": "6bvws1:1:fwzv"}}
 
 `now` is the clock of the command `clock` in seconds, 0 where there is none. Of each room:
 
@@ -117,7 +117,7 @@ def missing(name: str) -> str | None:
     return None
 
 
-class Failed(Exception):
+class FailedError(Exception):
     """A command has failed; `code`, `pointer` and `detail` say how."""
 
     def __init__(self, code: str | None, pointer: str | None, detail: str | None) -> None:
@@ -202,7 +202,7 @@ class Driver:
         return future
 
     async def do(self, do: str, room: str | None = None, **options: Any) -> Any:
-        """Write a command; return its result, or raise `Failed`."""
+        """Write a command; return its result, or raise `FailedError`."""
         async with asyncio.timeout(PATIENCE):
             return await self.begin(do, room, **options)
 
@@ -250,7 +250,7 @@ class Driver:
         elif (future := self._results.pop(line["id"], None)) is not None and not future.done():
             if "error" in line:
                 error = line["error"]
-                future.set_exception(Failed(error.get("code"), error.get("pointer"), error.get("detail")))
+                future.set_exception(FailedError(error.get("code"), error.get("pointer"), error.get("detail")))
             else:
                 future.set_result(line.get("result"))
         self._news.set()
