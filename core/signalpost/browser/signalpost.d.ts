@@ -42,8 +42,6 @@ export interface Line<S extends SignalMap<S> = AnySignals> {
       ? [params?: S[P]["params"], options?: Options]
       : [params: S[P]["params"], options?: Options]
   ): Room<S[P]["sends"], S[P]["receives"]>;
-  /** Close all rooms. */
-  close(): void;
 }
 
 export interface State {

@@ -12,9 +12,7 @@
 // The wire is the subprotocol signalpost.v1: every frame is a JSON object whose keys say what it is (welcome, signal,
 // gap, ack, reply, error, presence, alive, bye and others). All are handed on: more will come.
 
-const PROTOCOL = "signalpost.v1";
-const SESSION = "signalpost.session."; // before a session, beside PROTOCOL: never in the address, which is logged
-const BEARER = "signalpost.bearer."; // before a token, for the same reason
+const NAME = "signalpost";
 const WORKER = "signalpost 1 "; // before the name of the SharedWorker; another number whenever its messages change
 
 const LEAST_WAIT_MS = 500;
@@ -22,8 +20,8 @@ const MOST_WAIT_MS = 20_000;
 const FIRST_SPREAD_MS = 2_000; // the first wait is drawn from 0.5 to 2 s, then 4, 8, 16, 20
 const LONGEST_BYE_MS = 300_000; // a server's wish beyond five minutes is taken for a mistake
 const PATIENCE_MS = 10_000; // until the welcome; browsers themselves wait up to two minutes
-const WHEREABOUTS = "/.well-known/signalpost";
 const WHEREABOUTS_MS = 5_000; // for the answer to that
+const RETRY_MS = 1_000; // for a message that was not accepted, unless the server says otherwise
 const SOCKET_TRIES = 2; // WebSockets that fail in a row before events are tried
 
 // A line may be dead without a word: only what comes shows that it is not. An empty text asks for a sign of life.
@@ -32,24 +30,21 @@ const SIGN_MS = 20_000; // for anything to come after that
 const LOOK_MS = 5_000;
 
 const ANSWER_MS = 30_000; // for the answer to `ask`, unless the app says otherwise
-const LONGEST_TIMER_MS = 2 ** 31 - 1; // beyond it timers fire at once
+const LONGEST_TIMER_MS = 2 ** 31; // from here on timers fire at once
 const MOST_UNREAD = 10_000; // values that wait for one iterator
 
+const OPEN = 1; // of a WebSocket; here for its size
 const BROKEN = 1006; // the code of an end that nobody has explained (RFC 6455 section 7.4.1)
 const NO_TOKEN = 4401;
 const TAKEN_OVER = 4410;
-// The server meant it: it refused this client by policy (1008, 4403), a handler sent it away (4009), or another
-// connection has the session now (4410), and would lose it again if this one came back.
-const FINAL_CODES = [1008, 4009, 4403, TAKEN_OVER];
-
 // The names of states and of some kinds, which stand in several places.
 const CONNECTED = "connected";
 const WAITING = "waiting";
+const ONLINE = "online";
 const OFFLINE = "offline";
 const CLOSED = "closed";
 const STATE = "state";
 const WELCOME = "welcome";
-const PRESENCE = "presence";
 
 /** Why a message has no good answer: `code` (of the server, or timeout, closed), `pointer`, `detail`. */
 export class SignalpostError extends Error {
@@ -62,15 +57,7 @@ export class SignalpostError extends Error {
 /** Say where the server is; nothing is opened yet. Without an address it is the page's own server. */
 export function connect(url, options) {
   const base = new URL(url ?? "/", globalThis.location?.href).href;
-  const rooms = [];
-  return {
-    open(pattern, params, more) {
-      const room = openRoom(base, fill(pattern, params ?? {}), { ...options, ...more });
-      rooms.push(room);
-      return room;
-    },
-    close: () => rooms.forEach((room) => room.close()),
-  };
+  return { open: (pattern, params, more) => openRoom(base, fill(pattern, params ?? {}), { ...options, ...more }) };
 }
 
 /** Put values into the places of a path, such as `/rooms/<room>`. */
@@ -91,8 +78,8 @@ function openRoom(base, path, { token, store, shared, query }) {
   const readers = new Set(); // iterators
   const leaving = new AbortController();
   const seat = { base, path, query: `${new URLSearchParams(query)}`, token: !!token };
-  const key = `signalpost ${path}?${seat.query}`;
-  const memory = { at: "", session: "" }; // of a link of its own
+  const key = `${NAME} ${path}?${seat.query}`;
+  const memory = {}; // of a link of its own: at, session, known
   let signs = []; // who waits for a sign of life
   let version; // of presence; undefined: the whole was asked for
 
@@ -103,9 +90,8 @@ function openRoom(base, path, { token, store, shared, query }) {
 
     /** Call a listener for each event of a kind; returns a function that ends it. */
     on(kind, listener) {
-      const own = (body) => listener(body); // the same listener may be there twice
-      (listeners[kind] ??= new Set()).add(own);
-      return () => listeners[kind].delete(own);
+      (listeners[kind] ??= new Set()).add(listener);
+      return () => listeners[kind].delete(listener);
     },
 
     /** Send one message, without an answer; false when the room is not connected. */
@@ -122,17 +108,14 @@ function openRoom(base, path, { token, store, shared, query }) {
           if (kind === "error") reject(new SignalpostError(body));
           else resolve({ kind, ...body });
         };
-        const timer = setTimeout(
-          () => settle("error", { code: "timeout", detail: `no answer within ${timeout} ms` }),
-          Math.min(timeout, LONGEST_TIMER_MS),
-        );
+        const timer = timeout < LONGEST_TIMER_MS && setTimeout(() => settle("error", { code: "timeout" }), timeout);
         asks.set(ref, { whole, settle });
         if (isIn(CLOSED)) end();
         else room.send(whole);
       }),
 
     /** Ask for what was sent to the path before: {signals, at, more}. */
-    history: ({ timeout, ...options } = {}) => room.ask({ signalpost: { history: options } }, { timeout }),
+    history: ({ timeout, ...options } = {}) => room.ask({ [NAME]: { history: options } }, { timeout }),
 
     /** Ask for a sign of life: true when the server has all that was sent before, false if the line breaks. */
     alive: () => new Promise((resolve) => (room.send("") ? signs.push(resolve) : resolve(false))),
@@ -142,20 +125,20 @@ function openRoom(base, path, { token, store, shared, query }) {
 
     /** Leave for good. */
     close() {
-      link("close");
-      hear(STATE, { name: CLOSED });
+      quit(CLOSED);
       leaving.abort();
     },
 
     /** Read the values that come from here on. */
     [Symbol.asyncIterator]() {
-      let controller;
-      const start = (given) => (controller = given);
+      const start = (controller) => (reader.controller = controller);
+      const reader = {
+        next: () => stream.read(),
+        return: async () => ({ done: readers.delete(reader) }),
+      };
       const stream = new ReadableStream({ start }, { highWaterMark: MOST_UNREAD }).getReader();
-      const reader = { controller, next: () => stream.read() };
       readers.add(reader);
-      const leave = async () => ({ done: readers.delete(reader) });
-      return { next: reader.next, return: leave };
+      return reader;
     },
   };
   const isIn = (name) => room.state.name === name;
@@ -173,27 +156,25 @@ function openRoom(base, path, { token, store, shared, query }) {
   }
 
   function end() {
-    const detail = room.state.reason || "the room is closed";
-    for (const { settle } of asks.values()) settle("error", { code: CLOSED, detail });
+    for (const { settle } of asks.values()) settle("error", { code: CLOSED, detail: room.state.reason });
     for (const { controller } of readers) controller.close();
     readers.clear();
   }
 
-  /** Called with what the link tells. */
-  function hear(event, detail) {
+  /** Called with each object of the server, and with what the link says itself. */
+  function hear(kind, body) {
     if (leaving.signal.aborted) return;
-    if (event === STATE) {
-      room.state = detail;
+    const facts = Object(body);
+    const ask = asks.get(facts.ref);
+    if (kind === STATE) {
+      room.state = body;
       if (!isIn(CONNECTED)) for (const resolve of signs.splice(0)) resolve(false);
       if (isIn(CLOSED)) end();
+    } else if (kind === "sign") {
+      signs.shift()?.(true);
+    } else if (kind !== "close") {
+      emit("frame", { kind, body });
     }
-    if (event === "sign") signs.shift()?.(true);
-    emit(event, detail);
-    if (event === "frame") read(detail.kind, detail.body, Object(detail.body));
-  }
-
-  function read(kind, body, facts) {
-    const ask = asks.get(facts.ref);
     if (kind === WELCOME) {
       room.path = facts.path;
       room.user = facts.user;
@@ -201,9 +182,9 @@ function openRoom(base, path, { token, store, shared, query }) {
       if (facts.late && facts.user) askWhoIsThere();
     }
     if (kind === "signal") hand(facts);
-    if (kind === PRESENCE) meet(facts);
-    if (!ask || kind === PRESENCE) emit(kind, body);
-    ask?.settle(kind, facts);
+    if (kind === "presence") meet(facts);
+    if (ask) ask.settle(kind, facts);
+    else emit(kind, body);
   }
 
   /** Keep up to date who is there: the whole, then differences, of which none may be missing. */
@@ -223,7 +204,7 @@ function openRoom(base, path, { token, store, shared, query }) {
 
   function askWhoIsThere() {
     version = undefined;
-    room.ask({ signalpost: { presence: {} } }).catch(() => {});
+    room.send({ [NAME]: { presence: {} }, ref: randomId() }); // after a reconnect it comes unasked
   }
 
   /** Call who listens: each on its own, since the fault of one must not keep others, or the link, from going on. */
@@ -231,19 +212,11 @@ function openRoom(base, path, { token, store, shared, query }) {
     for (const listener of listeners[kind] ?? []) queueMicrotask(() => listener(body));
   }
 
-  let link;
-  const alone = () => {
-    const own = makeLink({ ...seat, token, memory }, hear);
-    link = (what, detail) => own[what](detail);
-  };
-  try {
-    link = share(shared, token, hear, () => {
-      alone();
-      link("open");
-    });
-  } catch {
-    alone();
+  function quit(name) {
+    link("close");
+    hear(STATE, { name });
   }
+
   try {
     // What is in use is not in the store: a copy of this tab must not find it there.
     Object.assign(memory, JSON.parse(store.getItem(key)));
@@ -252,31 +225,43 @@ function openRoom(base, path, { token, store, shared, query }) {
 
   const listen = (target, kind, listener) => target?.addEventListener?.(kind, listener, leaving);
   const page = globalThis;
-  listen(page, "online", () => link("nudge"));
-  listen(page, OFFLINE, () => link(OFFLINE));
-  listen(page.document, "visibilitychange", () => document.hidden || link("nudge"));
+  const passOn = ({ type }) => link(type);
+  listen(page, ONLINE, passOn);
+  listen(page, OFFLINE, passOn);
+  listen(page.document, "visibilitychange", () => document.hidden || link(ONLINE));
   listen(page, "pagehide", ({ persisted }) => {
-    if (persisted) {
-      link("close"); // an open socket keeps a page from being shown again as it was
-      hear(STATE, { name: OFFLINE });
-    }
-    try {
-      store.setItem(key, JSON.stringify({ ...memory, known: !!memory.at }));
-    } catch {} // there is no store, or it is full
+    if (persisted) quit(OFFLINE); // an open socket keeps a page from being shown again as it was
+    store?.setItem(key, JSON.stringify({ ...memory, known: memory.at }));
   });
   listen(page, "pageshow", ({ persisted }) => {
     if (!persisted) return;
     store?.removeItem(key);
     link("open", seat);
   });
-  queueMicrotask(() => isIn(CLOSED) || link("open", seat)); // who opens a room can listen first
+
+  let link = () => {};
+  const alone = () => {
+    const own = makeLink({ ...seat, token, memory }, hear);
+    link = (what, detail) => own[what](detail);
+    link("open");
+  };
+  // Who opens a room can listen first.
+  queueMicrotask(() => {
+    if (isIn(CLOSED)) return;
+    try {
+      link = share(shared, token, hear, alone);
+      link("open", seat);
+    } catch {
+      alone();
+    }
+  });
   return room;
 }
 
 // ---- The link ----
 
-/** Make a connection that is opened again whenever it breaks. It tells of
- *  frame   {kind, body}, each object of the server
+/** Make a connection that is opened again whenever it breaks. It tells of each object of the server, by its
+ *  kind, and of
  *  state   {name, seconds?, reason?}: connecting | connected | waiting (seconds until the next try) | offline | closed
  *  close   {code, reason}
  *  sign    of life, for which somebody asked */
@@ -297,6 +282,7 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   let failures = 0;
   let leastWait = LEAST_WAIT_MS;
   let notBefore = 0;
+  let told; // how the server says that events end
   let timer; // what is about to be done
 
   const now = () => performance.now();
@@ -313,9 +299,9 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   async function open() {
     const ours = giveUp();
     const isOurs = () => ours === attempt; // what was given up is nobody's business any more
-    const end = (how) => isOurs() && broken(how);
+    const end = (how) => isOurs() && broken(told ?? how);
     say("connecting");
-    welcomed = false;
+    told = welcomed = undefined;
     later(PATIENCE_MS, end);
     try {
       const found = where ?? (await whereabouts(base, lastWhere));
@@ -328,16 +314,10 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
       url.search = query;
       const address = new URL(url);
       if (memory.at) address.searchParams.set("at", memory.at);
-      transport = (streams ? openStream : openSocket)(
-        address,
-        memory.session,
-        bearer,
-        (frame, aside) => read(frame, aside, isOurs),
-        end,
-        url,
-      );
+      const take = (text, frame) => isOurs() && read(text, frame);
+      transport = (streams ? openStream : openSocket)(address, memory, bearer, take, end, url);
     } catch (error) {
-      end({ code: BROKEN, reason: `${error}` }); // no token, or none that can be sent
+      end({ reason: `${error}` }); // no token, or none that can be sent
     }
   }
 
@@ -348,11 +328,11 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
       asking.push(onSign);
       askedAt ||= now();
     }
-    return transport.send(message);
+    return transport.send(typeof message === "string" ? message : JSON.stringify(message), message);
   }
 
   /** Something changed for the better (network, attention): do not sit out the wait, unless the server asked for it. */
-  function nudge() {
+  function online() {
     if (!askedAt) send("", () => {}); // the machine may have slept, or moved
     if (state === WAITING || state === OFFLINE) countDown(notBefore);
   }
@@ -369,16 +349,19 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     state = CLOSED;
   }
 
-  /** Take in a frame, or the news that something came. What comes aside is no sign of life. */
-  function read(frame, aside, isOurs) {
-    if (!aside) {
+  /** Take in a text, which is a sign of life whatever it holds, or a frame that came another way. */
+  function read(text, frame) {
+    if (!frame) {
       heardAt = now();
       askedAt = 0;
+      try {
+        frame = JSON.parse(text);
+      } catch {} // such as a binary frame
     }
-    for (const [kind, body] of Object.entries(Object(frame))) {
-      if (!isOurs()) return;
-      const { at, path, missed, session = "", recovered, retry_ms } = Object(body);
-      let lost = false;
+    for (const kind in frame) {
+      const body = frame[kind];
+      const { at, path, missed, session, recovered, retry_ms } = Object(body);
+      let lost;
       if (kind === "alive") asking.shift()?.();
       // The position is that of the last value that was read, and of nothing else: an ack names one, too, but may
       // overtake values that come before it.
@@ -400,12 +383,13 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
         lookedAt = now();
         look();
       }
-      if (kind === "bye" && retry_ms >= 0) {
-        leastWait = Math.min(Math.max(retry_ms, LEAST_WAIT_MS), LONGEST_BYE_MS);
+      if (kind === "bye") {
+        leastWait = Math.min(Math.max(retry_ms || 0, LEAST_WAIT_MS), LONGEST_BYE_MS);
         notBefore = now() + leastWait;
       }
-      tell("frame", { kind, body });
-      if (lost) tell("frame", { kind: "gap", body: { path, why: "unknown" } });
+      if (kind === "close") told = body;
+      else tell(kind, body);
+      if (lost) tell("gap", { path, why: "unknown" });
     }
   }
 
@@ -415,15 +399,14 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     lookedAt = now();
     if (askedAt && slept) askedAt = lookedAt;
     later(LOOK_MS, look);
-    if (!askedAt && lookedAt - heardAt > QUIET_MS) nudge();
+    if (!askedAt && lookedAt - heardAt > QUIET_MS) online();
     if (askedAt && lookedAt - askedAt > SIGN_MS) {
       where = undefined;
       broken();
     }
   }
 
-  function broken(how = { code: BROKEN, reason: "" }) {
-    const { code, reason } = how;
+  function broken({ code = BROKEN, reason = "" } = {}) {
     const ours = giveUp();
     if (!welcomed) {
       where = undefined;
@@ -432,7 +415,9 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     }
     tell("close", { code, reason });
     if (ours !== attempt) return;
-    if (FINAL_CODES.includes(code) || (code === NO_TOKEN && !token)) {
+    // The server meant it: it refused this client by policy (1008, 4403), a handler sent it away (4009), or another
+    // connection has the session now (4410), and would lose it again if this one came back.
+    if ([1008, 4009, 4403, TAKEN_OVER].includes(code)) {
       if (code === TAKEN_OVER) memory.session = "";
       say(CLOSED, { reason });
     } else if (code === NO_TOKEN && !refused) {
@@ -443,8 +428,7 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     } else {
       // Full jitter: anywhere between the least wait and a bound that doubles, so that the thousand clients of a
       // restarted server do not come back in one moment. A server's wish is a floor; jitter goes on top.
-      const spread = Math.min(FIRST_SPREAD_MS * 2 ** failures, MOST_WAIT_MS);
-      failures += 1;
+      const spread = Math.min(FIRST_SPREAD_MS * 2 ** failures++, MOST_WAIT_MS);
       const most = Math.max(spread, 2 * leastWait);
       countDown(now() + leastWait + Math.random() * (most - leastWait));
     }
@@ -467,18 +451,16 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     asking = [];
     askedAt = 0;
     transport?.close();
-    transport = undefined;
-    attempt += 1;
-    return attempt;
+    return ++attempt;
   }
 
   /** A machine without a network still reaches itself. */
   function networkIsGone() {
-    const loopback = /(^|\.)localhost$|^127\.|^\[::1/.test(new URL(base).hostname);
+    const loopback = /localhost$|^127\.|^\[::1/.test(new URL(base).hostname);
     return globalThis.navigator?.onLine === false && !loopback;
   }
 
-  return { open, send, nudge, offline, close };
+  return { open, send, online, offline, close };
 }
 
 /** Ask the server where its WebSockets and events are: {socket, stream?}. An address that is one says so itself. */
@@ -486,19 +468,15 @@ async function whereabouts(base, last) {
   const socket = base.replace(/^http/, "ws");
   const stream = base.replace(/^ws/, "http");
   const own = { socket, stream };
-  if (base === socket) return own;
-  let answer;
   try {
-    answer = await fetch(new URL(WHEREABOUTS, base), { cache: "no-store", signal: AbortSignal.timeout(WHEREABOUTS_MS) });
-  } catch {
-    return last ?? own;
-  }
-  try {
+    if (base === socket) return own;
+    const options = { cache: "no-store", signal: AbortSignal.timeout(WHEREABOUTS_MS) };
+    const answer = await fetch(new URL(`/.well-known/${NAME}`, base), options);
+    last = own; // if it answers something else, nothing is known
     const told = await answer.json();
-    return { socket: beside(told.url, socket), stream: "sse" in told && beside(told.sse, stream) };
-  } catch {
-    return own; // nothing is known
-  }
+    last = { socket: beside(told.url, socket), stream: "sse" in told && beside(told.sse, stream) };
+  } catch {} // there is no answer
+  return last ?? own;
 }
 
 /** Where a server says that something is; none is the page's own address, as behind a proxy. A page that came by TLS
@@ -509,108 +487,90 @@ function beside(told, own) {
 
 // ---- Transports: they tell of what is read, and of their end ----
 
-function openSocket(url, session, bearer, read, end) {
-  const protocols = [PROTOCOL];
-  if (session) protocols.push(SESSION + session);
-  if (bearer) protocols.push(BEARER + bearer);
-  const socket = new WebSocket(url, protocols);
-  socket.onmessage = ({ data }) => read(parse(data));
+function openSocket(address, { session }, bearer, read, end) {
+  // A session and a token stand beside the protocol, and never in the address, which is logged.
+  const protocols = [`${NAME}.v1`];
+  if (session) protocols.push(`${NAME}.session.${session}`);
+  if (bearer) protocols.push(`${NAME}.bearer.${bearer}`);
+  const socket = new WebSocket(address, protocols);
+  socket.onmessage = ({ data }) => read(data);
   socket.onclose = end;
   return {
-    send(message) {
-      socket.send(asText(message));
-      return socket.readyState === WebSocket.OPEN;
+    send(text) {
+      socket.send(text);
+      return socket.readyState === OPEN;
     },
     close: () => socket.close(),
   };
 }
 
 /** Events by fetch: an EventSource has no headers. What is sent goes by requests of its own, one after the other. */
-function openStream(address, session, bearer, read, end, url) {
+function openStream(address, memory, bearer, read, end, url) {
   const leaving = new AbortController();
-  const headers = {};
-  let how; // it ended
+  const { signal } = leaving;
   const retryMs = (response) => response.headers.get("Retry-After") * 1000;
-  const request = (where, more) => {
-    if (session) headers["Signalpost-Session"] = session;
+  const request = (where, headers, more) => {
+    if (memory.session) headers["Signalpost-Session"] = memory.session;
     if (bearer) headers.Authorization = `Bearer ${bearer}`;
-    return fetch(where, { headers, cache: "no-store", signal: leaving.signal, ...more });
+    return fetch(where, { headers, signal, ...more });
   };
 
-  /** Read an event stream (HTML, section 9.2.6); only data matters here, since positions are in it. */
+  /** Read an event stream (HTML, section 9.2.6); only data matters here, since positions are in it. Returns how it
+   *  ended, if that is known. */
   async function listen() {
     address.searchParams.set("v", 1);
-    headers.Accept = "text/event-stream";
-    const response = await request(address);
-    const { status, ok } = response;
-    if (status === 401 || status === 403) how = { code: 4000 + status, reason: "" };
-    if (retryMs(response)) read({ bye: { retry_ms: retryMs(response) } });
-    if (!ok) return;
+    const response = await request(address, { Accept: "text/event-stream" });
+    if (!response.ok) {
+      read("", { bye: { retry_ms: retryMs(response) } });
+      return { code: 4000 + response.status };
+    }
     const decoder = new TextDecoder();
     const body = response.body.getReader();
     let rest = "";
     let data = "";
     for (let part; !(part = await body.read()).done; ) {
-      read();
+      read("");
       // A piece may end between the two characters of one end of a line.
       const lines = (rest + decoder.decode(part.value, { stream: true })).split(/\r\n|\n|\r(?!$)/);
       rest = lines.pop();
       for (const line of lines) {
         if (line.startsWith("data:")) data += line.slice(5) + "\n";
         if (line) continue;
-        const frame = Object(parse(data));
-        session = frame.welcome?.session ?? session;
-        if (frame.close) how = frame.close;
-        else read(frame);
+        read(data);
         data = "";
       }
     }
   }
 
-  async function post(message) {
-    let status = 0;
-    let wait = 1_000;
+  async function post(text, { ref, once }) {
+    let response = {};
     let answer;
     try {
-      headers["Content-Type"] = "application/json";
-      const response = await request(url, { method: "POST", body: asText(message) });
-      status = response.status;
-      wait = retryMs(response) || wait;
+      response = await request(url, { "Content-Type": "application/json" }, { method: "POST", body: text });
       answer = await response.json();
     } catch {} // it has broken, or the answer is none
-    if (leaving.signal.aborted) return;
-    if (status === 401) end({ code: NO_TOKEN, reason: "" });
+    const { status = 0, ok } = response;
+    if (status === 401) end({ code: NO_TOKEN });
+    if (signal.aborted) return;
     // What has a `once` may be sent again even if it has arrived.
-    if (status === 429 || status === 503 || (!status && message.once)) {
-      await new Promise((resolve) => setTimeout(resolve, wait));
-      return post(message);
+    if (status ? status === 429 || status === 503 : once) {
+      await new Promise((resolve) => setTimeout(resolve, (status && retryMs(response)) || RETRY_MS));
+      return post(text, { ref, once });
     }
     const { signals = [], ...rest } = Object(answer);
-    for (const signal of signals) read({ signal }, true);
-    if (!(status < 400 && status)) rest.error = { code: `http-${status}`, ...rest.error };
-    for (const kind in rest) read({ [kind]: { ref: message.ref, ...rest[kind] } }, true);
+    for (const signal of signals) read("", { signal });
+    if (!ok) rest.error = { code: `http-${status}`, ...rest.error };
+    for (const kind in rest) read("", { [kind]: { ref, ...rest[kind] } });
   }
 
-  const ended = () => end(how);
-  listen().then(ended, ended);
+  listen().then(end, () => end());
   let sent = Promise.resolve();
   return {
-    send(message) {
-      sent = sent.then(() => (message ? post(message) : read({ alive: {} }, true)));
+    send(text, message) {
+      sent = sent.then(() => (text ? post(text, message) : read("", { alive: {} })));
     },
     close: () => leaving.abort(),
   };
-}
-
-/** The value of a JSON text; nothing for what is none, such as a binary frame. */
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {}
-}
-
-function asText(message) {
-  return typeof message === "string" ? message : JSON.stringify(message);
 }
 
 /** As `crypto.randomUUID` is, which browsers keep from pages that came without TLS. */
@@ -658,13 +618,13 @@ function makeHost(seat) {
     return new Promise((resolve) => (giveToken = resolve));
   };
   const link = makeLink({ ...seat, token: seat.token && askForToken }, (...told) => {
-    const [event, detail] = told;
-    if (event === STATE) {
+    const [kind, body] = told;
+    if (kind === STATE) {
       state = told;
       owners.clear();
     }
-    if (detail.kind === WELCOME) welcome = detail.body;
-    const owner = owners.get(detail.body?.ref);
+    if (kind === WELCOME) welcome = body;
+    const owner = owners.get(Object(body).ref);
     if (owner) owner.postMessage(told);
     else post(...told);
   });
@@ -676,7 +636,7 @@ function makeHost(seat) {
       if (!join) return link.open();
       port.postMessage(state);
       if (state[1].name === CONNECTED) {
-        port.postMessage(["frame", { kind: WELCOME, body: { ...welcome, late: true } }]);
+        port.postMessage([WELCOME, { ...welcome, late: true }]);
       }
     },
     close(port) {
@@ -684,11 +644,11 @@ function makeHost(seat) {
       if (!ports.size) link.close();
     },
     send(port, message) {
-      if (Object(message).ref !== undefined) owners.set(message.ref, port);
+      if (message.ref) owners.set(message.ref, port);
       link.send(message, () => port.postMessage(["sign"]));
     },
     token: (port, token) => giveToken(token),
   };
 }
 
-if (globalThis.name?.startsWith?.(WORKER) && !globalThis.document) serveTabs();
+if (globalThis.name?.startsWith(WORKER)) serveTabs();
