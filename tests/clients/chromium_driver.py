@@ -9,6 +9,8 @@ fresh                         null. Everything is forgotten: another browser con
 page        page              null. Go on with this page, a name of the test's choice; it is opened if it is not yet.
 reload                        null. Load the page again; its rooms are gone.
 away        back              whether the page was taken from the back-forward cache. Go to another page, and back.
+stored                        how many entries the session storage has
+without_…                     null. Take the SharedWorker away (``without_workers``).
 offline     on                null. Take the network away, or give it back.
 sleep       seconds           null. Timers stand still for so long, as in a closed laptop, and run then.
 tick        seconds           null. Let the clock of the page run on; `sleep` and `tick` need ``playwright`` in `fresh`.
@@ -96,6 +98,7 @@ class Pages:
         if page not in self._pages:
             self._pages[page] = await self._context.new_page()
             self._pages[page].on("pageerror", lambda error: print(error, file=sys.stderr))
+            await self._pages[page].bring_to_front()
             await self._load(self._pages[page])
         self.page = self._pages[page]
 
@@ -114,6 +117,14 @@ class Pages:
         await self.page.go_back(wait_until="commit")
         await self.page.wait_for_function("window.persisted !== undefined")
         return await self.page.evaluate("window.persisted")
+
+    async def stored(self) -> int:
+        """Return how many entries the session storage has."""
+        return await self.page.evaluate("sessionStorage.length")
+
+    async def without_workers(self) -> None:
+        """Take the SharedWorker away from the page."""
+        await self.page.evaluate("delete window.SharedWorker")
 
     async def offline(self, on: bool) -> None:
         """Take the network away, or give it back."""
@@ -135,7 +146,7 @@ async def main() -> None:
         # In a new-headless Chromium, pages go into the back-forward cache as they do for people.
         browser = await playwright.chromium.launch(
             executable_path=chromium(),
-            args=[*FLAGS, f"--host-resolver-rules=MAP page.test 127.0.0.1:{port}"],
+            args=[*FLAGS, f"--host-resolver-rules=MAP page.test 127.0.0.1:{port}, MAP *.page.test 127.0.0.1"],
             ignore_default_args=["--disable-back-forward-cache"],
         )
         pages = Pages(browser, ORIGIN)
@@ -144,6 +155,8 @@ async def main() -> None:
             "page": pages.open_page,
             "reload": pages.reload,
             "away": pages.away,
+            "stored": pages.stored,
+            "without_workers": pages.without_workers,
             "offline": pages.offline,
             "sleep": pages.sleep,
             "tick": pages.tick,

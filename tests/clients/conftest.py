@@ -119,6 +119,11 @@ class Socket:
         """Close with a code."""
         await self._connection.close(code, reason)
 
+    async def ended(self) -> None:
+        """Wait until the client has ended it."""
+        async with asyncio.timeout(drivers.PATIENCE):
+            await self._connection.wait_closed()
+
     async def drop(self) -> None:
         """End without a word."""
         self._connection.transport.abort()
@@ -227,6 +232,7 @@ async def web() -> AsyncIterator[Any]:
     server_side.port = server.sockets[0].getsockname()[1]
     server_side.url = f"http://127.0.0.1:{server_side.port}"
     server_side.request = request
+    server_side.waiting = lambda method: [queues[method].get_nowait() for _ in range(queues[method].qsize())]
     yield server_side
     server.close()
     for writer in open_ones:

@@ -77,7 +77,7 @@ function openRoom(base, path, { token, store, shared, query }) {
   const asks = new Map(); // by their ref
   const readers = new Set(); // iterators
   const leaving = new AbortController();
-  const seat = { base, path, query: `${new URLSearchParams(query)}`, token: !!token };
+  const seat = { base, path, query: `${new URLSearchParams(query)}`, token: token && true };
   const key = `${NAME} ${path}?${seat.query}`;
   const memory = {}; // of a link of its own: at, session, known
   let signs = []; // who waits for a sign of life
