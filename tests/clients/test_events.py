@@ -140,7 +140,10 @@ async def test_history_is_asked_for_by_a_request(driver, web):
 
 @pytest.mark.parametrize(
     ("status", "body", "code"),
-    [(422, {"error": {"code": "schema-mismatch", "pointer": "/message", "detail": "no"}}, "schema-mismatch"), (500, None, None)],
+    [
+        (422, {"error": {"code": "schema-mismatch", "pointer": "/message", "detail": "no"}}, "schema-mismatch"),
+        (500, None, None),
+    ],
 )
 async def test_a_refused_message_fails(driver, web, status, body, code):
     await welcomed(driver, await reach_events(driver, web))
