@@ -17,6 +17,8 @@ _ALIASES = {
     "routes": ("list", "ls", "show", "signals"),
     "plan": ("diff", "preview"),
     "explain": ("why", "match"),
+    "types": ("typescript", "ts", "codegen", "typegen"),
+    "asyncapi": ("openapi", "spec"),
     "reference": ("docs", "doc", "man", "manual"),
     "--help": ("help",),
     "--version": ("version",),

@@ -18,6 +18,7 @@ from signalpost.places import Keys
 from signalpost.plan.actions import StepCompiler, route_shapes, signal_shapes
 from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
+from signalpost.plan.literals import note_literals
 from signalpost.plan.plan import Plan, RouteRule
 from signalpost.plan.report import PlanReport
 from signalpost.plan.resolver import Resolver, paths_of
@@ -61,6 +62,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()
+    note_literals(config, signals, report)
     return Plan(config, registry, routes, signals, jobs, tuple(report.notes), tuple(report.plugin_notes), filters)
 
 
@@ -204,6 +206,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             resolver.gate(signal.schema),
             connected,
             disconnected,
+            sends=resolver.gate(signal.sends, of_messages=False),
             info=_info(compiler, signal),
         )
     endpoints = resolver.all_endpoints(websocket=True)

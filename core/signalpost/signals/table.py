@@ -123,10 +123,14 @@ class SignalTable:
         return None if config is None else config.presence
 
     def _at(self, place: Place) -> SignalConfig | None:
+        rule = self.rule_at(place)
+        return None if rule is None else rule.config
+
+    def rule_at(self, place: Place) -> SignalRule | None:
         """Return the signal of a place; None if there is no such place."""
         names = place.endpoints if isinstance(place, Apart) else tuple(self._tables)
         resolved = self.resolve(names[0], path_of(place) or "") if names and names[0] in self._tables else None
-        return None if resolved is None or resolved.place != place else resolved.rule.config
+        return None if resolved is None or resolved.place != place else resolved.rule
 
     def canonical_path(self, path: str) -> str:
         """Convert the path of a target to the spelling of clients' paths; text that is not a path is unchanged.
