@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from signalpost.config import COOKBOOK
+from signalpost.testing import load_app
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MODULES = HERE / "node_modules"
 REMEDY = f"npm install --prefix {HERE.relative_to(ROOT)}"
-APPS = [ROOT / "routes.yaml", *sorted(COOKBOOK.glob("*.yaml"))]
 STRICT = ("--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noUnusedLocals", "--target", "es2022")
 
 
@@ -24,6 +23,14 @@ def _needed(name):
     missing = "node is not installed" if shutil.which("node") is None else f"{name} is not installed"
     if missing.startswith("node") or not (MODULES / name).exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{missing}; {REMEDY}")
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load an app from the text of its routes.yaml."""
+    home = tmp_path / "app"
+    home.mkdir()
+    return lambda text: load_app(text, home)
 
 
 @pytest.fixture(scope="session")

@@ -238,7 +238,7 @@ def _address(pattern: PathPattern, shown: str) -> str:
 
 def _words(path: str) -> str:
     """Return what a channel is called: ``/rooms/<room>`` is ``rooms-room``."""
-    return "-".join(_WORD.findall(path)) or "root"
+    return "-".join(_WORD.findall(_PARAMETER.sub(r"\1", path))) or "root"
 
 
 def _unique(words: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ _SCHEMAS = frozenset(
 )
 _LISTS = frozenset({"allOf", "anyOf", "oneOf"})
 _BY_NAME = frozenset({"properties", "patternProperties"})
+_SWITCHES = frozenset({"additionalProperties", "additionalItems"})  # of these, false is what people write
 _KEPT = frozenset(
     {
         *("type", "enum", "const", "format", "pattern", "required", "title", "description", "default", "examples"),
@@ -102,7 +103,7 @@ class Rewriter:
             if part.schema.get("minContains") == 0:
                 names = {**names, "contains": ""}
         if name := names.get(key, key):
-            yield name, made
+            yield name, value if name in _SWITCHES and isinstance(value, bool) else made
 
     def _dependencies(self, part: Part, depth: int) -> dict[str, Any]:
         schema, found = part.schema, dict[str, Any]()

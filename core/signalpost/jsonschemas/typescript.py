@@ -129,8 +129,8 @@ class Translator:
             if key in schema
         ]
         own = self._own(part, kinds, depth)
-        # What these combine is of these kinds already; only what is referred to is not.
-        if types or not combined or own != _generic(kinds):
+        # What these combine is of these kinds already; what is referred to is of those that it says itself.
+        if own != _generic(kinds) or (types and "type" in schema) or not (types or combined):
             types.append(own)
         return intersection([*types, *combined])
 
