@@ -10,7 +10,20 @@ import signalpost as package
 
 # What the entry point of an installation makes a command of.
 SCRIPT = (sys.executable, "-c", "from signalpost.cli import main; main()")
-COMMANDS = ["check", "explain", "new", "plan", "plugins", "reference", "routes", "run", "schema", "try"]
+COMMANDS = [
+    "asyncapi",
+    "check",
+    "explain",
+    "new",
+    "plan",
+    "plugins",
+    "reference",
+    "routes",
+    "run",
+    "schema",
+    "try",
+    "types",
+]
 BROKEN = "signals: [{path: /a, handler: ecko}]\nlimits: {mesage: 1MiB}"
 
 
@@ -185,7 +198,7 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: check, explain, new, plan, plugins, reference, routes, run, schema, try)"
+            "(known: asyncapi, check, explain, new, plan, plugins, reference, routes, run, schema, try, types)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):
