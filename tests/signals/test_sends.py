@@ -120,6 +120,8 @@ async def test_a_server_that_nobody_asks_delivers_by_the_same_functions_as_witho
         pytest.param("do: [{reply: {value: 5}}]", {"message": "x", "ref": 1}, [("/a", "5")], id="a reply with a ref"),
         pytest.param("handler: answer", {"message": "x", "ref": 1}, [("/a", "5")], id="what a handler returns"),
         pytest.param("handler: answer", {"message": "x"}, [], id="what a handler returns to nobody"),
+        pytest.param("handler: answer", {"message": "x", "once": "1"}, [], id="what it returns to who wants no answer"),
+        pytest.param("do: [{reply: {value: 5}}]", {"message": "x", "once": "1"}, [("/a", "5")], id="a reply, no ref"),
         pytest.param(
             "do: [{broadcast: {value: 5, path: /c/9}}]", {"message": "x"}, [("/c/9", "5")], id="to nobody yet"
         ),
