@@ -177,6 +177,7 @@ def rewritten(schema):
     [
         (True, {}),
         (False, {"not": {}}),
+        ({"const": float("inf"), "maximum": 5}, {"maximum": 5}),
         ({"$schema": DRAFT_7, "$id": "http://example.com/x", "$comment": "x", "type": "string"}, {"type": "string"}),
         (
             {"prefixItems": [{"type": "null"}], "items": False},

@@ -34,6 +34,7 @@ def translated(schema):
         ({"const": {"a": [1, "b"], "c d": {}}}, '{ a: [1, "b"]; "c d": { [key: string]: never } }'),
         ({"const": "a", **DRAFT_4}, "unknown"),
         ({"enum": []}, "never"),
+        ({"const": float("inf")}, "number"),
         ({"enum": list(range(1000))}, "unknown"),
         ({"enum": list(range(1000)), "type": "integer"}, "number"),
         ({"not": {"type": "string"}}, "unknown"),

@@ -4,6 +4,7 @@ What draft 7 cannot say is left out (``unevaluatedProperties``, ``$dynamicRef``)
 the schema accepts. What references lead to gets a name, and a place of its own in the document.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -79,7 +80,8 @@ class Rewriter:
                 if value and _BOUNDS[key] in schema:
                     yield key, schema[_BOUNDS[key]]
             elif key.startswith("x-") or (key in _KEPT and (key != "const" or part.has_const)):
-                yield key, value
+                if _is_json(value):
+                    yield key, value
             elif key in _LISTS or key in _SCHEMAS or key in _BY_NAME or key == "prefixItems":
                 yield from self._applied(part, key, value, depth)
         if dependencies := self._dependencies(part, depth):
@@ -117,6 +119,15 @@ class Rewriter:
                     said = {"allOf": [{"required": one} if isinstance(one, list) else one for one in both]}
                 found[name] = said
         return found
+
+
+def _is_json(value: Any) -> bool:
+    """Return whether a value can be written as JSON: 1e999 in a file is infinite to Python."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def component_name(text: str) -> str:
