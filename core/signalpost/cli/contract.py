@@ -7,7 +7,7 @@ from typing import Any
 from signalpost.config.actions import all_steps
 from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SignalConfig, StepConfig
 from signalpost.jsonschemas.references import Names, Part
-from signalpost.paths import PathPattern, split_path
+from signalpost.paths import split_path
 from signalpost.plan import Plan
 from signalpost.plan.actions import allowed_keys
 from signalpost.signals.rule import RELAY, SignalRule
@@ -76,11 +76,8 @@ def _message(rule: SignalRule, document: Document, further: Mapping[str, Documen
     allowed = allowed_keys(said)
     asked = [name for name in _TARGETS if RequestedTarget(name) in rule.config.targets]
     denied: dict[str, Document] = {name: False for name in _TARGETS if name not in asked}
-    besides: dict[str, Document] = {
-        "message": True,
-        **{name: _TARGETS[name] for name in asked},
-    }
-    besides = {name: schema for name, schema in besides.items() if allowed is None or name in allowed} | dict(further)
+    usual: dict[str, Document] = {"message": True, **{name: _TARGETS[name] for name in asked}}
+    besides = {name: schema for name, schema in usual.items() if allowed is None or name in allowed} | dict(further)
     if not _COMBINES.isdisjoint(said):
         return {"allOf": [{"type": "object", "properties": {**besides, **denied}}, said]}
     if said.get("additionalProperties") in (None, False):
@@ -134,10 +131,5 @@ def _may_reach(step: StepConfig, rule: SignalRule, *, own: bool) -> bool:
         return own
     if not isinstance(path, str) or is_template(path):
         return True
-    return matches(rule.config.path, path)
-
-
-def matches(pattern: PathPattern, path: str) -> bool:
-    """Return whether the text of a path is one of a pattern's."""
     segments = split_path(path)
-    return segments is not None and pattern.match(segments) is not None
+    return segments is not None and rule.config.path.match(segments) is not None
