@@ -8,7 +8,7 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
@@ -32,6 +32,7 @@ from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.inbox import Source
 from signalpost.signals.memory import Memory
 from signalpost.signals.overdue import Overdue
+from signalpost.signals.sends import SendsCheck, UnexpectedValue
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import SignalTable
@@ -76,12 +77,15 @@ class Seams:
         codecs: of additional subprotocols.
         admission: hooks called for each client, one after the other.
         observer: notified of what happens.
+        unexpected: called with each value that clients receive and the key ``sends`` of their signal does not allow.
+            None checks nothing, and costs nothing.
     """
 
     broker: Broker | None = None
     codecs: Sequence[Codec] = ()
     admission: Sequence[AdmissionHook] = ()
     observer: Observer | None = None
+    unexpected: Callable[[UnexpectedValue], None] | None = None
 
 
 NO_SEAMS = Seams()
@@ -160,6 +164,7 @@ class Node:
         self.observer = hub.observer = seams.observer
         self._broker: Broker = seams.broker or LocalBroker()
         self.broadcaster = Broadcaster(hub, self.publish)
+        self.broadcaster.sends = None if seams.unexpected is None else SendsCheck(hub, seams.unexpected)
         self.memory = Memory(hub, plan.config)
         self.shared.services.memory = self.memory
         self.slots = HandlerSlots(plan.config.limits.handlers)
@@ -211,7 +216,7 @@ class Node:
         Raises:
             OperatorError: the broker cannot start.
         """
-        await self._broker.start(self.deliver)
+        await self._broker.start(self.deliver if self.broadcaster.sends is None else self._deliver_checked)
         if self.observer is None:
             self.broadcaster.publish = self._broker.publish
 
@@ -249,6 +254,8 @@ class Node:
         generation, filters = self.generation, self.generation.plan.filters
         self.broadcaster.address_by(generation.table, generation.guard)
         self.memory.configure(generation.table, generation.plan.config)
+        if self.broadcaster.sends is not None:
+            self.broadcaster.sends.configure(generation.table, generation.plan.config.source)
         self.broadcaster.filter = None if filters is None else filters.broadcast
 
     # Clients
@@ -395,6 +402,11 @@ class Node:
     def deliver(self, publication: Publication) -> Receipt:
         """Deliver a publication to the clients of this process, and keep it if its path has a history."""
         return self.memory.deliver(publication) if self.memory.keeps else self.hub.deliver(publication)
+
+    def _deliver_checked(self, publication: Publication) -> Receipt:
+        if self.broadcaster.sends is not None:
+            self.broadcaster.sends.published(publication)
+        return self.deliver(publication)
 
     def publish(self, publication: Publication) -> Receipt:
         """Publish, and notify the observer."""

@@ -39,8 +39,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # At most 18 digits: the number fits into 64 bits everywhere, and int() is fast.
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
-# RFC 3986 section 3.3: characters allowed in a segment unencoded, besides letters and digits.
-_SEGMENT_SAFE = "-._~!$&'()*+,;=:@"
+SEGMENT_SAFE = "-._~!$&'()*+,;=:@"
+"""Characters allowed in a segment unencoded, besides letters and digits (RFC 3986 section 3.3)."""
+
 # What the text of a path encodes in a segment: a slash, and a percent sign that would be read as an escape of one.
 _TO_ENCODE = re.compile(r"/|%(?=2[Ff]|25)")
 _ENCODED = re.compile(r"%2[Ff]|%25")
@@ -163,7 +164,7 @@ class PathPattern:
         parts = (
             f"<{segment.name}:{segment.type.value}>"
             if isinstance(segment, Parameter)
-            else quote(segment, safe=_SEGMENT_SAFE)
+            else quote(segment, safe=SEGMENT_SAFE)
             for segment in self.segments
         )
         return "/" + "/".join(parts)

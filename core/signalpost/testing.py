@@ -28,9 +28,9 @@ A handler may also be called without a server, with an event that records what i
 import asyncio
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
@@ -64,6 +64,7 @@ from signalpost.node import NO_SEAMS, Seams
 from signalpost.plan import Plan, load_beside, load_plan
 from signalpost.plugins.context import PluginContext
 from signalpost.server import Reloaded, Server
+from signalpost.signals.sends import UnexpectedValue
 from signalpost.state.frozen import fixed
 from signalpost.state.state import State
 from signalpost.units import parse_duration
@@ -73,6 +74,7 @@ __all__ = [
     "Client",
     "ManualClock",
     "Sent",
+    "UnexpectedValueError",
     "feed_event",
     "load_app",
     "route_event",
@@ -85,6 +87,7 @@ __all__ = [
 ROUTES = "routes.yaml"
 _MAX_MESSAGE = 64 * 1024 * 1024
 _LONGEST_RUN = 5.0
+_MOST_TOLD = 20
 
 
 class Client:
@@ -273,8 +276,12 @@ async def serve(
     plugins: Mapping[str, str] | None = None,
     clock: ManualClock | None = None,
     seams: Seams = NO_SEAMS,
+    check_sends: bool = True,
 ) -> AsyncIterator[App]:
     """Run an app for the length of a block; the arguments are those of `load_app`.
+
+    What clients receive is held against the key ``sends`` of their signals. A value that differs is delivered, and the
+    block fails at its end; if it fails by itself, its error has a note of that.
 
     Args:
         routes_yaml: the text of routes.yaml.
@@ -282,12 +289,17 @@ async def serve(
         plugins: Python source by plugin name.
         clock: for timers and schedules; by default the system's.
         seams: replacements for parts of the server's node.
+        check_sends: whether values are held against ``sends``.
 
     Raises:
         ConfigError: with every problem.
         ListenError: an endpoint cannot listen.
+        UnexpectedValueError: at the end of the block: clients were sent what ``sends`` does not allow.
     """
-    with tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
+    unexpected: dict[UnexpectedValue, None] = {}
+    if check_sends and seams.unexpected is None:
+        seams = replace(seams, unexpected=unexpected.setdefault)
+    with _failing_at(unexpected), tempfile.TemporaryDirectory(prefix="signalpost-") as temporary:
         home = folder or Path(temporary)
         server = Server(load_app(routes_yaml, home, plugins), None if clock is None else clock.clock, seams)
         await server.start()
@@ -296,6 +308,29 @@ async def serve(
         finally:
             await server.stop()
             server.plan.registry.unload()
+
+
+class UnexpectedValueError(AssertionError):
+    """Clients were sent values that ``sends`` of their signals does not allow; its text has a line for each."""
+
+
+@contextmanager
+def _failing_at(unexpected: Mapping[UnexpectedValue, None]) -> Iterator[None]:
+    """Fail at the end of a block if it has left unexpected values; an error of the block itself goes first."""
+    try:
+        yield
+    except Exception as error:
+        if unexpected:
+            error.add_note(_told(unexpected))
+        raise
+    if unexpected:
+        raise UnexpectedValueError(_told(unexpected))
+
+
+def _told(unexpected: Mapping[UnexpectedValue, None]) -> str:
+    more = len(unexpected) - _MOST_TOLD
+    lines = [str(value) for value in unexpected][:_MOST_TOLD]
+    return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
 
 
 # Events without a server

@@ -11,6 +11,7 @@ import signalpost as package
 # What the entry point of an installation makes a command of.
 SCRIPT = (sys.executable, "-c", "from signalpost.cli import main; main()")
 COMMANDS = [
+    "asyncapi",
     "check",
     "explain",
     "listen",
@@ -23,6 +24,7 @@ COMMANDS = [
     "schema",
     "send",
     "try",
+    "types",
 ]
 BROKEN = "signals: [{path: /a, handler: ecko}]\nlimits: {mesage: 1MiB}"
 
@@ -198,7 +200,8 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: check, explain, listen, new, plan, plugins, reference, routes, run, schema, send, try)"
+            "(known: asyncapi, check, explain, listen, new, plan, plugins, reference, routes, run, schema, send, try, "
+            "types)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):

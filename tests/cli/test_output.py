@@ -86,7 +86,9 @@ class TestHints:
     def test_what_other_programs_call_a_command_is_understood(self, signalpost, said, meant):
         result = signalpost(said)
         assert result.exit_code == 2
-        assert f'no command "{said}"; did you mean "{meant}"? (known: check, explain, listen, new,' in result.stderr
+        assert (
+            f'no command "{said}"; did you mean "{meant}"? (known: asyncapi, check, explain, listen,' in result.stderr
+        )
 
     def test_a_word_that_means_nothing_has_no_hint(self, signalpost):
         assert 'no command "xyzzy" (known: ' in signalpost("xyzzy").stderr

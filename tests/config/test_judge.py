@@ -28,7 +28,7 @@ from signalpost.actions.builtin import routes_schema
         ("routes: [{path: /}]", "routes[0]: needs one of file, static, view, client, handler, broadcast and do"),
         (
             "routes: [{path: /, handler: x, file: web/index.html}]",
-            "routes[0]: exactly one of file, static, view, client, handler, broadcast and do must be given, not file and",
+            "routes[0]: exactly one of file, static, view, client, handler, broadcast and do must be given, not file",
         ),
         ("routes: [{path: /, handler: x, method: post}]", '"post" is not allowed here; did you mean "POST"?'),
         ("routes: [{path: /, handler: x, method: []}]", "routes[0].method: must not be empty: give at least one"),

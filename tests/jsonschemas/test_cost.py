@@ -281,6 +281,12 @@ def test_a_long_message_is_judged_as_a_short_one_is(schema, instance, fits):
     assert gate.accepts(instance) is fits
 
 
+def test_a_part_that_is_only_true_or_false_beside_one_that_refers_to_the_whole_is_no_obstacle():
+    part = {"anyOf": [{"type": "object"}], "$ref": "#", "dependentSchemas": {"a": False}}
+    gate = SchemaGate.compile({"additionalProperties": part})
+    assert [gate.accepts({"x": value}) for value in ({}, {"a": {}}, 5)] == [True, False, False]
+
+
 def test_lists_that_are_nested_too_deeply_to_be_compared_are_refused():
     gate = SchemaGate.compile({"uniqueItems": True})
     assert read(gate, b"[" * 1_000 + b"1" + b"]" * 999 + b", 1]") == TOO_DEEP

@@ -22,6 +22,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 STYLES = ("text", "json", "github")
 METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=False)
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
+OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+CHECK = click.option("--check", is_flag=True, help="Write nothing; the exit code is 1 if the file is another.")
 
 
 HEADER = click.option(
@@ -53,7 +55,12 @@ def cli() -> None:
     help="Listen at this port instead of the first one in FILE; further ones keep their distance from it.",
 )
 @click.option("--open", "show", is_flag=True, help="Open the first page in a browser.")
-def run_command(file: str, *, log_level: str, watch: bool, host: str | None, port: int | None, show: bool) -> None:
+@click.option(
+    "--check-sends", is_flag=True, help="Say when clients are sent what `sends` of their signal does not allow."
+)
+def run_command(
+    file: str, *, log_level: str, watch: bool, host: str | None, port: int | None, show: bool, check_sends: bool
+) -> None:
     """Serve what FILE says, until Ctrl-C or SIGTERM.
 
     What is saved while it runs counts at once: FILE, what it includes or names, templates, plugins. Clients stay
@@ -67,7 +74,7 @@ def run_command(file: str, *, log_level: str, watch: bool, host: str | None, por
 
     listening = Listening(host, port)
     plan = load(file, listening, apart=False)
-    run_server(plan, log_level, Wishes(watch, since, home, listening), show=show)
+    run_server(plan, log_level, Wishes(watch, since, home, listening), show=show, check_sends=check_sends)
 
 
 @cli.command("check")
@@ -175,7 +182,8 @@ def try_command(file: str, **asked: Any) -> None:
     """Show what becomes of MESSAGE on PATH, and who receives it.
 
     There is no server: clients are imagined, and the state is forgotten. MESSAGE is what a client sends, such as
-    '{"message": "hello"}'; - reads it from stdin.
+    '{"message": "hello"}'; - reads it from stdin. The exit code is 1 if clients receive what `sends` of their signal
+    does not allow.
     """
     from signalpost.cli.loading import load
     from signalpost.cli.parameters import Question
@@ -188,7 +196,55 @@ def try_command(file: str, **asked: Any) -> None:
         if not asked["method"]:
             raise click.UsageError("Missing argument 'MESSAGE'.")
         text = ""
-    try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked))
+    if not try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked)):
+        sys.exit(1)
+
+
+@cli.command("types")
+@FILE
+@OUTPUT
+@CHECK
+def types_command(file: str, *, output: Path | None, check: bool) -> None:
+    """Print what clients send and read on each signal, as TypeScript.
+
+    It is the interface Signals, by path: `schema` of a signal says what is sent there, and `sends` what is read.
+    """
+    from signalpost.cli.generated import put_out
+    from signalpost.cli.loading import load
+    from signalpost.cli.types import types_text
+
+    command = _again("types", file, output, check=check)
+    if not put_out(types_text(load(file)), output, check=check, command=command):
+        sys.exit(1)
+
+
+@cli.command("asyncapi")
+@FILE
+@OUTPUT
+@CHECK
+@click.option("--title", help="What the document is called.  [default: Signals of FILE]")
+@click.option("--version", default="1.0.0", show_default=True, help="The version of what it describes.")
+def asyncapi_command(file: str, *, output: Path | None, check: bool, title: str | None, version: str) -> None:
+    """Print the signals of FILE as an AsyncAPI 3.0 document."""
+    from signalpost.cli.asyncapi import asyncapi_text
+    from signalpost.cli.generated import put_out
+    from signalpost.cli.loading import load
+
+    command = _again("asyncapi", file, output, check=check)
+    if not put_out(asyncapi_text(load(file), title, version), output, check=check, command=command):
+        sys.exit(1)
+
+
+def _again(command: str, file: str, output: Path | None, *, check: bool) -> str:
+    """Return the command that makes a file anew.
+
+    Raises:
+        UsageError: there is no file to be checked.
+    """
+    if output is None and check:
+        raise click.UsageError("--check compares a file: name it with --output")
+    named = [] if file == "routes.yaml" else [shlex.quote(file)]
+    return " ".join(["signalpost", command, *named, "--output", shlex.quote(str(output))])
 
 
 @cli.command("listen")

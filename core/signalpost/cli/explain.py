@@ -66,6 +66,8 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
     yield "signal", f"{rule.config.path}  ({rule.owner})"
     yield from _matching(first.params)
     yield from _schema(rule.gate, "every message passes")
+    if rule.sends is not None:
+        yield "sends", json.dumps(rule.sends.document, ensure_ascii=False)
     yield from _does(signal_does(rule), rule.do)
     if keeps := signal_keeps(rule):
         yield "keeps", keeps

@@ -32,6 +32,7 @@ def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
         click.echo()
         show_facts("besides", besides)
     _show_received(trial, clients)
+    show_unexpected(trial)
     if trial.kept:
         click.echo()
         kept = [(path, str(number), as_json(value)) for path, number, value in trial.kept]
@@ -39,6 +40,14 @@ def show_outcome(trial: Trial, clients: Sequence[Client], folder: Path) -> None:
     if trial.state:
         click.echo()
         show_facts("state", [(key, as_json(value)) for key, value in trial.state.items()])
+
+
+def show_unexpected(trial: Trial) -> None:
+    """Print what clients received, also when they connected, that ``sends`` of their signal does not allow."""
+    if trial.unexpected:
+        click.echo()
+        rows = [(each.path, each.value, each.place, each.what) for each in trial.unexpected]
+        show_table("not what sends says", ("path", "value", "sends", "what is wrong"), rows)
 
 
 def _show_received(trial: Trial, clients: Sequence[Client]) -> None:

@@ -24,6 +24,7 @@ from signalpost.cli.output import show_notes
 from signalpost.cli.record import Recorder
 from signalpost.cli.reload import Reloader, Wishes
 from signalpost.cli.secrets import masked_by_command
+from signalpost.cli.sendslog import SendsLog
 from signalpost.cli.standing import standing
 from signalpost.cli.streams import lasting_streams, open_streams
 from signalpost.cli.wording import installed_plugins
@@ -46,7 +47,7 @@ _LONGEST = 200  # characters of one: clients choose the paths that they connect 
 _KILLED_BY_SIGNAL = 128  # what shells add to a signal's number
 
 
-def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> None:
+def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool, check_sends: bool = False) -> None:
     """Serve a plan until Ctrl-C or SIGTERM; a second one ends at once. SIGHUP reloads.
 
     Args:
@@ -54,6 +55,7 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> Non
         log_level: the lowest level that is logged.
         wishes: for its reloads.
         show: whether the first page is opened in a browser.
+        check_sends: whether a value that ``sends`` of a signal does not allow is logged.
 
     Raises:
         OperatorError: the server cannot start.
@@ -66,7 +68,7 @@ def run_server(plan: Plan, log_level: str, wishes: Wishes, *, show: bool) -> Non
     calm_collector()
     with lasting_streams(), asyncio.Runner(loop_factory=ServerLoop) as runner:
         try:
-            runner.run(watched(with_an_end(serve(plan, signals, wishes, show=show))))
+            runner.run(watched(with_an_end(serve(plan, signals, wishes, show=show, check_sends=check_sends))))
         finally:
             say_what_keeps_the_process()
 
@@ -163,9 +165,11 @@ def _has_terminal() -> bool:
     return True
 
 
-async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bool) -> None:
+async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bool, check_sends: bool = False) -> None:
     """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
-    server = Server(plan, seams=Seams(observer=DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None))
+    unexpected = SendsLog(lambda: server.plan, asyncio.get_running_loop().call_later) if check_sends else None
+    observer = DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None
+    server = Server(plan, seams=Seams(observer=observer, unexpected=unexpected))
     told, asked = signals.event(), signals.reload_event()
     record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
     reloader = Reloader(server, record, asked, wishes)

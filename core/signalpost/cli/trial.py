@@ -24,7 +24,7 @@ from signalpost.delivery.target import ClientId
 from signalpost.delivery.transport import RecordingTransport
 from signalpost.errors import OperatorError, PluginError, StepFailedError
 from signalpost.events import HandshakeRequest, RouteEvent
-from signalpost.node import Node
+from signalpost.node import Node, Seams
 from signalpost.paths import Params, path_of
 from signalpost.plan import Plan, RouteRule
 from signalpost.signals.admission import Accept, ConnectRequest
@@ -34,6 +34,7 @@ from signalpost.signals.elsewhere import document_of
 from signalpost.signals.lookalike import looks_like_an_error
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.rule import Call, Do, Reaction, SignalRule
+from signalpost.signals.sends import UnexpectedValue
 from signalpost.signals.table import ResolvedPath
 from signalpost.state.state import State
 from signalpost.websocket.frames import Opcode
@@ -91,6 +92,7 @@ class Trial:
 
     Attributes:
         outcome: what has happened since the message was sent.
+        unexpected: the values so far that are not what ``sends`` of their signal says, each once.
     """
 
     def __init__(self, plan: Plan, endpoint: EndpointConfig, state: dict[str, Any], *, call: bool) -> None:
@@ -98,7 +100,9 @@ class Trial:
         self._call = call
         if not call:  # the filters of plugins are plugins' code, too
             plan = replace(plan, filters=None)
-        self._node = Node(plan, Hub(lambda _: None), State(state))
+        self.unexpected: dict[UnexpectedValue, None] = {}
+        seams = Seams(unexpected=self.unexpected.setdefault)
+        self._node = Node(plan, Hub(lambda _: None), State(state), seams)
         self._conversations: dict[str, Conversation] = {}
         self._transports: dict[str, _Recording] = {}
         self.outcome = Outcome()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from signalpost.cli.outcome import as_json, show_outcome
+from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
 from signalpost.cli.parameters import Imagined, Question
 from signalpost.cli.trial import Trial
@@ -32,8 +32,11 @@ _ELSEWHERE = ("/", "/elsewhere")
 Facts = Iterator[tuple[str, str]]
 
 
-def try_message(plan: Plan, question: Question) -> None:
+def try_message(plan: Plan, question: Question) -> bool:
     """Print what happens to a message, or to a request.
+
+    Returns:
+        Whether clients receive what ``sends`` of their signals says.
 
     Raises:
         OperatorError: there is no such path or endpoint, or a client cannot be connected.
@@ -42,12 +45,11 @@ def try_message(plan: Plan, question: Question) -> None:
         raise OperatorError(f'a path starts with "/": signalpost try /{question.path}')
     with asyncio.Runner() as runner:
         if question.method is None:
-            runner.run(_try(plan, question))
-        else:
-            runner.run(try_request(plan, question, question.method))
+            return runner.run(_try(plan, question))
+        return runner.run(try_request(plan, question, question.method))
 
 
-async def _try(plan: Plan, question: Question) -> None:
+async def _try(plan: Plan, question: Question) -> bool:
     path = path_text(question.path.partition("?")[0])
     if path is None:
         raise OperatorError(f"the server refuses {question.path} with 404: it is no readable path")
@@ -65,11 +67,13 @@ async def _try(plan: Plan, question: Question) -> None:
         if len(question.text.encode(errors="surrogatepass")) > limit:
             too_large = f"larger than limits.message ({format_size(limit)}): the connection is closed with 1009"
             show_facts("what happens", [("read", too_large)])
-            return
+            show_unexpected(trial)
+            return not trial.unexpected
         show_facts("what happens", list(_way(trial, resolved.rule, sender, question.text)))
         clients = list(trial.clients)
         await trial.send(sender, question.text)
         show_outcome(trial, clients, plan.config.folder)
+    return not trial.unexpected
 
 
 def _endpoint(plan: Plan, name: str | None, path: str) -> EndpointConfig:

@@ -9,7 +9,7 @@ import click
 import orjson
 
 from signalpost.actions.execution import Response, WebRequest
-from signalpost.cli.outcome import as_json, show_outcome
+from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
 from signalpost.cli.parameters import Imagined, Question
 from signalpost.cli.trial import FAILED, Trial
@@ -27,13 +27,16 @@ _PEER = ("127.0.0.1", 50000)
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-async def try_request(plan: Plan, question: Question, method: str) -> None:
+async def try_request(plan: Plan, question: Question, method: str) -> bool:
     """Print what happens to a request.
 
     Args:
         plan: of the app.
         question: its text is the request's body; empty is none.
         method: of HTTP.
+
+    Returns:
+        Whether clients receive what ``sends`` of their signals says.
 
     Raises:
         OperatorError: no route serves it, or a client cannot be connected.
@@ -49,12 +52,14 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
         asked = _judged(rule, taker.params, query)
         if isinstance(asked, str):
             show_facts("what happens", [("schema", asked)])
-            return
+            show_unexpected(trial)
+            return not trial.unexpected
         data, facts = _read(rule, method, question.text)
         facts = [*asked.facts, *facts]
         if rule.do is None or data is _REFUSED:
             show_facts("what happens", facts)
-            return
+            show_unexpected(trial)
+            return not trial.unexpected
         seen = {
             "method": method,
             "path": unquote(path),
@@ -66,6 +71,7 @@ async def try_request(plan: Plan, question: Question, method: str) -> None:
         answer = await trial.ask(rule, WebRequest(seen, data, _PEER[0]), asked.params)
         show_facts("what happens", [*facts, *_answer(answer)])
         show_outcome(trial, clients, plan.config.folder)
+    return not trial.unexpected
 
 
 def _taker(plan: Plan, path: str, method: str) -> tuple[EndpointConfig, Contender[RouteRule]]:

@@ -190,7 +190,7 @@ class SchemaConfig(Placed):
     """A JSON Schema, inline or read from a file; already found valid by jsonschema.
 
     Attributes:
-        keys: of the ``schema`` key.
+        keys: of the key that holds or names it.
         document: the schema: a mapping or a boolean.
     """
 
@@ -344,6 +344,7 @@ class SignalConfig(Placed):
         history: what is kept of the values sent to it; None keeps nothing.
         presence: how its clients are told who is there; None tells nothing.
         once: seconds for which a message is known again by its ``once``.
+        sends: what values that its clients read are, for `signalpost types` and the like; None says nothing.
     """
 
     keys: Keys = field(compare=False)
@@ -365,6 +366,7 @@ class SignalConfig(Placed):
     history: HistoryConfig | None = None
     presence: PresenceConfig | None = None
     once: float = KNOWN_FOR
+    sends: SchemaConfig | None = None
 
     @property
     def open_to_others(self) -> bool:

@@ -45,11 +45,11 @@ def read_signals(root: Section, endpoints: Endpoints, folder: Path, reader: Step
 
 def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: StepReader) -> SignalConfig | None:
     path = section.parsed("path", PathPattern.parse)
-    schema = read_schema(section, folder)
+    schema, sends = read_schema(section, folder), read_schema(section, folder, "sends")
     bound = endpoints.bound(section, signals=True)
     message_format = section.choice("format", MessageFormat, MessageFormat.JSON)
     if message_format is MessageFormat.RAW:
-        for name in ("handler", "do", "schema", "targets"):
+        for name in ("handler", "do", "schema", "targets", "sends"):
             if section.data.get(name) not in (None, []):
                 section.problem(
                     name, f"format: raw relays frames unread, so it has no {name}: leave it out", of_key=True
@@ -83,6 +83,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
         history=read_history(section),
         presence=read_presence(section),
         once=section.quantity("once", parse_duration) or KNOWN_FOR,
+        sends=sends,
         **section.plain(SignalConfig),
     )
 

@@ -210,7 +210,8 @@ class _Reckoning:
             apart = _apart(schema.get("allOf"))
             paths = max((self._paths(each, known) for each in apart), default=0)
             for each in self._in_place(schema):
-                if not self._is_asked(schema, each) and not any(each.get("then") is then for then in apart):
+                is_apart = isinstance(each, dict) and any(each.get("then") is then for then in apart)
+                if not self._is_asked(schema, each) and not is_apart:
                     paths += self._paths(each, known)
             single = [child for key in _EACH_CHILD & schema.keys() for child in _listed(schema[key])]
             paths += max((self._paths(child, known) for child in (*_by_name(schema, "properties"), *single)), default=0)

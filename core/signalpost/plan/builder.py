@@ -20,6 +20,7 @@ from signalpost.plan.fallbacks import check_fallbacks
 from signalpost.plan.feeds import note_loops, plan_feeds
 from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
+from signalpost.plan.literals import note_literals
 from signalpost.plan.plan import Plan, RouteRule
 from signalpost.plan.report import PlanReport
 from signalpost.plan.resolver import Resolver, paths_of
@@ -66,6 +67,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()
+    note_literals(config, signals, report)
     return Plan(
         config, registry, routes, signals, jobs, tuple(report.notes), tuple(report.plugin_notes), filters, feeds
     )
@@ -211,6 +213,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             resolver.gate(signal.schema),
             connected,
             disconnected,
+            sends=resolver.gate(signal.sends, of_messages=False),
             info=_info(compiler, signal),
         )
     endpoints = resolver.all_endpoints(signals=True)

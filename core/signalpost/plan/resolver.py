@@ -122,8 +122,13 @@ class Resolver:
             if problem:
                 self.report.problem((*keys, "view"), problem + self._perhaps)
 
-    def gate(self, schema: SchemaConfig | None) -> SchemaGate | None:
-        """Compile a schema of routes.yaml."""
+    def gate(self, schema: SchemaConfig | None, *, of_messages: bool = True) -> SchemaGate | None:
+        """Compile a schema of routes.yaml.
+
+        Args:
+            schema: of a key.
+            of_messages: whether it judges what clients send, which must not take long.
+        """
         if schema is None:
             return None
         try:
@@ -131,7 +136,8 @@ class Resolver:
         except ValueError as error:
             self.report.problem(schema.keys, str(error))
             return None
-        self._note_bounds(gate, self.config.source.place(schema.keys))
+        if of_messages:
+            self._note_bounds(gate, self.config.source.place(schema.keys))
         for inner, text in schema_notes(schema.document):
             keys = (*schema.keys, *inner)
             self.report.note(f"{self.config.source.place(keys)}: {format_keys(keys)}: {text}")

@@ -17,6 +17,7 @@ from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.messagefilters import Outgoing, Veto
+from signalpost.signals.sends import SendsCheck
 from signalpost.signals.sessions import Session
 from signalpost.signals.table import SignalTable
 
@@ -34,10 +35,11 @@ class Broadcaster:
         canonical_path: converts a target's path to the spelling of clients' paths (`SignalTable.canonical_path`).
         guard: checks clients' messages against the signals of other paths; None if no signal requires that.
         filter: is called for every value; None if no plugin has one.
+        sends: holds values against the key ``sends`` of signals; None unless the program asks for it.
         keys: by which signals distinguish values of one path for slow clients; None if no signal does.
     """
 
-    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish")
+    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish", "sends")
 
     def __init__(self, hub: Hub, publish: Publish) -> None:
         self._hub = hub
@@ -47,6 +49,7 @@ class Broadcaster:
         self.guard: ElsewhereGuard | None = None
         self.keys: frozenset[tuple[str, ...]] | None = None
         self.filter: Callable[[Outgoing], None] | None = None
+        self.sends: SendsCheck | None = None
 
     def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
         """Find the clients of a path by this table from now on, and check messages against its rules by this guard."""
@@ -153,10 +156,16 @@ class Broadcaster:
         if value is None or value == "":
             return NOBODY
         value = self.outgoing(value, target, sender)
-        size = answer.reply(value)
+        size = self.reply(value, answer, sender)
         if not answer.wanted:
             return self._send_one(value, target, sender.path)
         return NOBODY if sender.closing else Receipt(1, 1, 0, size)
+
+    def reply(self, value: Any, answer: Answer, sender: Client) -> int:
+        """Answer a client's message with a value, and return the bytes of the frame; see `Answer.reply`."""
+        if self.sends is not None and answer.wanted:
+            self.sends.to_client(value, sender)
+        return answer.reply(value)
 
     def outgoing(self, value: Any, target: Target, sender: Client) -> Any:
         """Return a value for a sender as the plugins' filters pass it on.

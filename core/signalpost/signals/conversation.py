@@ -439,6 +439,8 @@ class Conversation:
             if target is None:
                 path = client.path
                 frame = client.encoding.alone(value, path)
+                if (sends := self._host.broadcaster.sends) is not None:
+                    sends.to_client(value, client)
                 if type(client.policy) is LatestBy:
                     path = self._host.broadcaster.slot(value, path)
                 return self._host.hub.send(client, frame, path)
@@ -748,5 +750,6 @@ class Conversation:
         if not (result is None or result == "" or isinstance(result, Receipt) or answer.done):
             check_size(result)
             with contextlib.suppress(Veto):
-                answer.reply(self._host.broadcaster.outgoing(result, Target(client=client.id), client))
+                broadcaster = self._host.broadcaster
+                broadcaster.reply(broadcaster.outgoing(result, Target(client=client.id), client), answer, client)
         answer.acknowledge()

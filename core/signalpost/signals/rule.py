@@ -94,6 +94,8 @@ class SignalRule:
         declared: whether routes.yaml or a plugin declares it; else it is the rule of all other paths.
         shortcut: everyone or the sender, if a message without a target goes there without a decision; computed
             once, for the fast path of most messages.
+        sends: judges values that clients here read; not used unless the program asks for it
+            (`signalpost.signals.sends`).
         info: returns what others see of a client that connects; None is nothing (`PresenceConfig.info`).
         work: names what handles a message, for logs about waiting for it: ``handler shout of plugin chat``.
     """
@@ -107,6 +109,7 @@ class SignalRule:
     disconnected: Program | None = None
     filters: Filters | None = None
     declared: bool = True
+    sends: SchemaGate | None = None
     info: Callable[[Any], Any] | None = field(default=None, compare=False)
     shortcut: Rebroadcast | None = field(init=False, compare=False)
     work: str = field(init=False, compare=False)

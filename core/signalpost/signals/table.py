@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import HistoryConfig, LatestBy, PresenceConfig, SignalConfig
+from signalpost.config.model import HistoryConfig, LatestBy, PresenceConfig, ServerConfig, SignalConfig
 from signalpost.paths import Apart, PathPattern, PathTable, Place, path_of, plain_path
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
@@ -79,6 +79,14 @@ class SignalTable:
                 seen.add(rule.config.path.key)
                 self._all.add(rule.config.path, None)
 
+    @classmethod
+    def of(cls, rules: Iterable[SignalRule], config: ServerConfig, filters: Filters | None = None) -> "SignalTable":
+        """Return the table of an app; see `SignalTable`."""
+        endpoints = [endpoint for endpoint in config.endpoints if endpoint.signals]
+        # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
+        sockets = [] if config.undeclared_refused else [each.name for each in endpoints if each.scheme.websocket]
+        return cls(rules, [each.name for each in endpoints], undeclared=sockets, filters=filters)
+
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Return the signal for the text of a path at an endpoint; None if there is none, or the path is invalid."""
         table = self._tables.get(endpoint)
@@ -125,10 +133,14 @@ class SignalTable:
         return None if config is None else config.presence
 
     def _at(self, place: Place) -> SignalConfig | None:
+        rule = self.rule_at(place)
+        return None if rule is None else rule.config
+
+    def rule_at(self, place: Place) -> SignalRule | None:
         """Return the signal of a place; None if there is no such place."""
         names = place.endpoints if isinstance(place, Apart) else tuple(self._tables)
         resolved = self.resolve(names[0], path_of(place) or "") if names and names[0] in self._tables else None
-        return None if resolved is None or resolved.place != place else resolved.rule.config
+        return None if resolved is None or resolved.place != place else resolved.rule
 
     def canonical_path(self, path: str) -> str:
         """Convert the path of a target to the spelling of clients' paths; text that is not a path is unchanged.
