@@ -87,6 +87,11 @@ def test_routes_shows_what_is_served_where_and_who_owns_it(rows):
     ]
 
 
+def test_routes_shows_what_serves_the_client(write, signalpost):
+    write("routes: [{path: /signalpost.js, client: true}]")
+    assert re.search(r"^GET +/signalpost.js +the client for browsers +", signalpost("routes").stdout, re.MULTILINE)
+
+
 def test_routes_shows_each_jobs_next_runs(rows):
     found = rows("routes")
     jobs = {name: cells for name, *cells in found[found.index(["jobs"]) + 2 :]}

@@ -4,6 +4,7 @@ import os
 from email.utils import formatdate
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from sanic.exceptions import RangeNotSatisfiable
 
 from signalpost.http.files import CHUNK, StaticFolder, _servable, content_type, part_of
 from signalpost.http.router import path_segments
+from signalpost.http.routes import CLIENT_MODULE
 
 
 async def test_a_file_is_sent_with_its_type_and_version(serve, rule, write):
@@ -55,6 +57,20 @@ async def test_a_file_that_changed_is_sent_again(serve, rule, write):
         {"if-modified-since": "Mon, 01 Jan 99999 00:00:00 GMT"},
     ):
         assert (await site.client.get("/", headers=condition)).status_code == 200
+
+
+async def test_the_client_for_browsers_is_sent_at_any_path(site):
+    async with site("routes: [{path: /any/name.js, client: true}]") as app, httpx.AsyncClient() as client:
+        url = f"{app.url('web')}/any/name.js"
+        answer = await client.get(url)
+        head = await client.head(url)
+        again = await client.get(url, headers={"if-none-match": answer.headers["etag"]})
+        post = await client.post(url)
+    assert (answer.status_code, answer.content) == (200, CLIENT_MODULE.read_bytes())
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert (head.status_code, head.content) == (200, b"")
+    assert (again.status_code, post.status_code) == (304, 405)
 
 
 async def test_head_tells_the_length_and_sends_nothing(serve, rule, write):

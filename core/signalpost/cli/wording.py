@@ -39,7 +39,7 @@ def route_does(plan: Plan, rule: RouteRule) -> str:
     for kind, path in (("file", rule.config.file), ("static", rule.config.static), ("view", rule.config.view)):
         if path is not None:
             return f"{kind} {shown_file(plan, str(path))}"
-    return action_does(rule.handler or rule.do)
+    return "the client for browsers" if rule.config.client else action_does(rule.handler or rule.do)
 
 
 def action_does(action: object) -> str:

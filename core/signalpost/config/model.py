@@ -200,13 +200,14 @@ class SchemaConfig(Placed):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RouteConfig(Placed):
-    """An HTTP route. Exactly one of file, static, view, handler and do is given.
+    """An HTTP route. Exactly one of file, static, view, client, handler and do is given.
 
     Attributes:
-        methods: upper case; file, static and view imply GET (and Sanic's HEAD), handler and do POST
+        methods: upper case; file, static, view and client imply GET (and Sanic's HEAD), handler and do POST
             unless the file says otherwise.
         endpoints: names of the http(s) endpoints that serve it; empty means all.
         headers: of its responses below 400, by name in lower case; they take precedence over those of the endpoint.
+        client: it answers with the client for browsers.
     """
 
     keys: Keys = field(compare=False)
@@ -222,6 +223,7 @@ class RouteConfig(Placed):
     headers: tuple[tuple[str, str], ...] = ()
     query: SchemaConfig | None = None
     params: SchemaConfig | None = None
+    client: bool = False
 
 
 class Rebroadcast(StrEnum):

@@ -14,6 +14,7 @@ from signalpost.paths import PathPattern
 from signalpost.words import unknown
 
 _WITH_BODY = ("handler", "broadcast", "do")
+_OF_FILES = ("file", "static", "client")
 _READING = ("GET", "HEAD")
 
 
@@ -48,7 +49,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
         if text is not None:
             section.problem("view", text)
     for name in ("query", "params"):
-        if name in section and ("file" in section or "static" in section):
+        if name in section and any(kind in section for kind in _OF_FILES):
             section.problem(name, f"a file is sent whatever the {name}: it needs a view, a handler or do", of_key=True)
     if "params" in section and path is not None:
         _check_params(section, path, params)
@@ -61,8 +62,9 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
     if path is None:
         return None
     handler = section.text("handler")
+    client = "client" in section
     return RouteConfig(
-        section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers, query, params
+        section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers, query, params, client
     )
 
 
@@ -84,7 +86,7 @@ def _methods(section: Section) -> tuple[str, ...]:
     if not methods:
         return ("POST",) if any(name in section for name in _WITH_BODY) else ("GET",)
     for keys, method in section.texts("method"):
-        if method not in _READING and ("file" in section or "static" in section):
+        if method not in _READING and any(kind in section for kind in _OF_FILES):
             section.report.add(keys, f"a file is only read: {method} needs a handler (allowed: GET)")
     return methods
 

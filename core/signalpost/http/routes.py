@@ -42,6 +42,9 @@ from signalpost.plan import RouteRule
 
 LOG = logging.getLogger(__name__)
 
+CLIENT_MODULE = Path(__file__).parents[1] / "browser" / "signalpost.js"
+"""The client for browsers."""
+
 _JSON = "application/json"
 _MOST_KEPT, _LONGEST_KEPT = 64, 256  # paths whose parameters a route caches, and their characters
 
@@ -114,8 +117,8 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
 def _answer_of(rule: RouteRule, services: RouteServices) -> Answer:
     """Choose how the rule answers, and prepare as much as possible."""
     config = rule.config
-    if config.file:
-        return partial(_answer_file, config.file, rule.owner, services)
+    if file := CLIENT_MODULE if config.client else config.file:
+        return partial(_answer_file, file, rule.owner, services)
     if config.static:
         folder = StaticFolder(config.static, services.private, services.packed)
         return partial(_answer_static, folder, len(config.path.segments), services)

@@ -49,7 +49,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class RouteRule:
-    """An HTTP route, resolved. Exactly one of file, static and view of its config, handler and do is set.
+    """An HTTP route, resolved. Exactly one of file, static, view and client of its config, handler and do is set.
 
     Attributes:
         config: from routes.yaml, or from a decorator, then without keys.
