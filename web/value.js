@@ -34,7 +34,7 @@ export function readValue(value) {
 /** A name as it is shown: one line, in its own direction (index.html isolates it), and not invisible. */
 export function shownName(name) {
   if (typeof name !== "string") return NOBODY;
-  const line = name.replace(/[\p{Cc}\p{Bidi_Control}]/gu, "").replace(/\s+/gu, " ").trim();
+  const line = name.replace(/\s+/gu, " ").replace(/[\p{Cc}\p{Bidi_Control}]/gu, "").trim();
   const shown = [...line].slice(0, MOST_NAME).join("");
   return /[^\s\p{C}\p{M}\p{Default_Ignorable_Code_Point}\u2800]/u.test(shown) ? shown : NOBODY;
 }

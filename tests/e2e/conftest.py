@@ -183,7 +183,11 @@ class Forward:
             while True:
                 client, _ = self._server.accept()
                 self._sockets.append(client)
-                server = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target))
+                except ConnectionRefusedError:  # the server is away for now
+                    client.close()
+                    continue
                 self._sockets.append(server)
                 for ends in ((client, server, self._passing), (server, client, self._answering)):
                     threading.Thread(target=self._pass, args=ends, daemon=True).start()
@@ -307,7 +311,8 @@ def complaints() -> list[str]:
 def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
     """Open a page for a further person: ``open_page(url, **options_of_the_context)``; it waits for the connection.
 
-    The person has told the page a name before, unless it is None (``name="Ann"``).
+    The person has told the page a name before, unless it is None (``name="Ann"``). A ``script`` runs before those of the
+    page. With ``connected=False`` nothing is waited for.
 
     What the page complains of in the console fails the test, but for the browser's own notes that a server is not
     there, which no page can prevent.
@@ -318,18 +323,21 @@ def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
         if message.type in ("error", "warning") and not message.text.startswith(NOT_THERE):
             complaints.append(message.text)
 
-    def open_page(url: str, name: str | None = "Guest", **options: object) -> Page:
-        kept = [] if name is None else [{"name": NAME, "value": name}]
+    def open_page(
+        url: str, name: str | None = "Guest", script: str = "", connected: bool = True, **options: object
+    ) -> Page:
         origin = "/".join(url.split("/")[:3])
-        state = {"cookies": [], "origins": [{"origin": origin, "localStorage": kept}]}
-        context = browser.new_context(storage_state=state, **options)
+        kept = {"origin": origin, "localStorage": [{"name": NAME, "value": name}]}
+        context = browser.new_context(storage_state={"origins": [kept] if name else []}, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", note)
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.add_init_script(script)
         page.goto(url)
-        expect(page.locator("#state")).to_have_text("Connected")
+        if connected:
+            expect(page.locator("#state")).to_have_text("Connected")
         return page
 
     yield open_page
