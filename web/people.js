@@ -17,7 +17,7 @@ const order = new Intl.Collator();
  */
 export function showPeople(present, count, own) {
   const many = count ?? present.size;
-  for (const each of counts) each.textContent = count === undefined ? "" : `${many.toLocaleString()} here`;
+  for (const each of counts) each.textContent = many.toLocaleString() + (each.dataset.here && ` ${each.dataset.here}`);
   const people = [...byName(present, own)].sort(([a, one], [b, other]) => other.own - one.own || order.compare(a, b));
   const items = people.slice(0, MOST_NAMES).map(([name, { n, own }]) => makePerson(name, n, own));
   const named = people.slice(0, MOST_NAMES).reduce((sum, [, { users }]) => sum + users, 0);

@@ -45,7 +45,9 @@ export class Unread {
     this.#count += 1;
     const words = this.#count === 1 ? "1 new message" : `${this.#count.toLocaleString()} new messages`;
     this.#mark.textContent = words;
-    this.#button.textContent = `${words} ${this.#view.following ? "↑" : "↓"}`;
+    const way = this.#view.following ? "up" : "down";
+    this.#button.dataset.way = way;
+    this.#button.textContent = `${words} ${way === "up" ? "↑" : "↓"}`;
     this.#button.hidden = false;
   }
 
