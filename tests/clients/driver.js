@@ -3,7 +3,7 @@
 // `begin(module, emit)` returns a function that takes a command and returns a promise of its result. The module is
 // imported by its address, so that the clock can be taken over before.
 
-/** Timers, clock and random numbers that stand still until they are moved. */
+/** Timers, clock and random numbers of the client, which stand still until they are moved. */
 class Clock {
   now = 0;
   #timers = new Map();
@@ -11,15 +11,18 @@ class Clock {
 
   constructor(random) {
     const numbers = [random].flat();
+    const { setTimeout, clearTimeout } = globalThis;
+    const now = performance.now.bind(performance);
     let drawn = 0;
     Math.random = () => numbers[drawn++ % numbers.length];
-    performance.now = () => this.now;
-    globalThis.setTimeout = (job, ms = 0) => {
-      this.#last += 1;
+    performance.now = () => (isClients() ? this.now : now());
+    globalThis.setTimeout = (job, ms = 0, ...more) => {
+      if (!isClients()) return setTimeout(job, ms, ...more);
+      this.#last -= 1; // never a timer of the system
       this.#timers.set(this.#last, { due: this.now + ms, job });
       return this.#last;
     };
-    globalThis.clearTimeout = (timer) => this.#timers.delete(timer);
+    globalThis.clearTimeout = (timer) => this.#timers.delete(timer) || clearTimeout(timer);
   }
 
   /** Run what falls due, each at its time, until so many milliseconds have passed, or `isThere`. */
@@ -49,6 +52,9 @@ const settled = () =>
     };
     channel.port2.postMessage(0);
   });
+
+/** Whether the client calls; node's own WebSockets use the same globals. */
+const isClients = () => new Error().stack.split("\n")[3].includes("signalpost.js");
 
 const KINDS = ["state", "welcome", "signal", "gap", "presence", "reply", "error", "ack", "lagged", "bye", "close"];
 

@@ -32,7 +32,10 @@ HTTP_ONLY = "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: h
         ("routes: [{path: /, static: web, method: POST}]", "a file is only read: POST needs a handler (allowed: GET)"),
         ("routes: [{path: /a.js, client: false}]", "routes[0].client: false is not allowed here (allowed: true)"),
         ("routes: [{path: /a.js, client: true, file: web/index.html}]", "must be given, not file and client together"),
-        ("routes: [{path: /a.js, client: true, method: PUT}]", "a file is only read: PUT needs a handler (allowed: GET)"),
+        (
+            "routes: [{path: /a.js, client: true, method: PUT}]",
+            "a file is only read: PUT needs a handler (allowed: GET)",
+        ),
         ("routes: [{path: /<a>, client: true, params: {}}]", "a file is sent whatever the params"),
         ("routes: [{path: /a.js, client: true, schema: true}]", "it needs a handler, a broadcast or do"),
         ("routes: [{path: /, view: web/broken.html}]", "routes[0].view: web/broken.html:1: "),

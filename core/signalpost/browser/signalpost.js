@@ -77,7 +77,7 @@ function openRoom(base, path, { token, store, shared, query }) {
   const asks = new Map(); // by their ref
   const readers = new Set(); // iterators
   const leaving = new AbortController();
-  const seat = { base, path, query: `${new URLSearchParams(query)}`, token: !!token };
+  const seat = { base, path, query: `${new URLSearchParams(query)}`, token: token && true };
   const key = `${NAME} ${path}?${seat.query}`;
   const memory = {}; // of a link of its own: at, session, known
   let signs = []; // who waits for a sign of life
@@ -115,7 +115,8 @@ function openRoom(base, path, { token, store, shared, query }) {
       }),
 
     /** Ask for what was sent to the path before: {signals, at, more}. */
-    history: ({ timeout, ...options } = {}) => room.ask({ [NAME]: { history: options } }, { timeout }),
+    history: ({ timeout, ...options } = {}) =>
+      room.ask({ [NAME]: { history: options }, once: undefined }, { timeout }), // requests have no `once`
 
     /** Ask for a sign of life: true when the server has all that was sent before, false if the line breaks. */
     alive: () => new Promise((resolve) => (room.send("") ? signs.push(resolve) : resolve(false))),
@@ -373,10 +374,9 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
         if (!at || !memory.at || !missed) memory.at = at;
         memory.session = session;
         // Only now is the line good: a server that accepts and drops at once must not reset the waits.
-        failures = notBefore = 0;
+        failures = notBefore = refused = 0;
         leastWait = LEAST_WAIT_MS;
         welcomed = true;
-        refused = false;
         if (!streams) misses = 0;
         lastWhere = where;
         say(CONNECTED);
@@ -406,8 +406,8 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     }
   }
 
-  function broken({ code = BROKEN, reason = "" } = {}) {
-    const ours = giveUp();
+  function broken({ code = BROKEN, reason = "", type } = {}) {
+    const ours = giveUp(type); // of an event of a WebSocket, which has ended: node 20 fails if it is closed again
     if (!welcomed) {
       where = undefined;
       // A code of the server's own came by a WebSocket that works.
@@ -446,12 +446,13 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
 
   /** Let go of the transport, of who asks it, and of whatever was about to be done; returns the number of what comes
    *  next. */
-  function giveUp() {
+  function giveUp(ended) {
     clearTimeout(timer);
     asking = [];
     askedAt = 0;
-    transport?.close();
-    return ++attempt;
+    attempt += 1; // before the close, which node 20 tells at once
+    if (!ended) transport?.close();
+    return attempt;
   }
 
   /** A machine without a network still reaches itself. */
@@ -494,7 +495,7 @@ function openSocket(address, { session }, bearer, read, end) {
   if (bearer) protocols.push(`${NAME}.bearer.${bearer}`);
   const socket = new WebSocket(address, protocols);
   socket.onmessage = ({ data }) => read(data);
-  socket.onclose = end;
+  socket.onclose = socket.onerror = end; // of a connection that fails, node 20 tells an error alone
   return {
     send(text) {
       socket.send(text);
