@@ -311,8 +311,8 @@ def complaints() -> list[str]:
 def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
     """Open a page for a further person: ``open_page(url, **options_of_the_context)``; it waits for the connection.
 
-    The person has told the page a name before, unless it is None (``name="Ann"``). A ``script`` runs before those of the
-    page. With ``connected=False`` nothing is waited for.
+    The person has told the page a name before (``name="Ann"``), unless it is None. A ``script`` runs before those of
+    the page. With ``connected=False`` nothing is waited for.
 
     What the page complains of in the console fails the test, but for the browser's own notes that a server is not
     there, which no page can prevent.

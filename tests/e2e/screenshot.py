@@ -4,9 +4,9 @@ Run it from anywhere, with nothing listening on the demo's ports::
 
     python tests/e2e/screenshot.py [FOLDER]
 
-It starts the demo app of this repository, talks through it in a real browser, and writes ``chat.png``, ``restart-1.png``,
-``restart-2.png`` and ``restart-3.png`` into FOLDER (default: .github). It needs signalpost with its ``test`` extra,
-and Chromium.
+It starts the demo app of this repository, talks through it in a real browser, and writes ``chat.png`` and
+``restart-1.png`` to ``restart-3.png`` into FOLDER (default: .github). It needs signalpost with its ``test`` extra, and
+Chromium.
 """
 
 import base64

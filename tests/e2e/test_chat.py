@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,12 +175,12 @@ def test_everyone_sees_who_is_here_with_themselves_first(app: Any, open_page: Op
     open_page(app.url, name="ann")
     gone = open_page(app.url, name="Bob")
 
-    expect(names(zoe)).to_have_text(["Zoëyou", "ann× 2", "Bob"])
-    expect(names(ann)).to_have_text(["ann× 2you", "Bob", "Zoë"])
+    expect(names(zoe)).to_have_text(["Zoëyou", "ann\u00d7 2", "Bob"])
+    expect(names(ann)).to_have_text(["ann\u00d7 2you", "Bob", "Zoë"])
     expect(zoe.get_by_role("heading", name="Who is here")).to_contain_text("4")
     gone.close()
 
-    expect(names(zoe)).to_have_text(["Zoëyou", "ann× 2"])
+    expect(names(zoe)).to_have_text(["Zoëyou", "ann\u00d7 2"])
 
 
 @pytest.mark.slow
@@ -414,7 +415,7 @@ def test_days_stand_between_messages_and_times_that_cannot_be_are_not_shown(app:
         "`${each.querySelector('.text').textContent}, ${each.querySelector('.meta').textContent}`)"
     )
     assert shown == [
-        "Friday, 27 February 2026" if "Friday, 27" in shown[0] else "Friday 27 February 2026",
+        shown[0],
         "on Friday, 08:05",
         "a clock that is wrong, 00:00",
         shown[3],
@@ -426,6 +427,7 @@ def test_days_stand_between_messages_and_times_that_cannot_be_are_not_shown(app:
         "tomorrow, earlier",
         "no time, earlier",
     ]
+    assert "27 February" in shown[0]
     assert "1 March" in shown[3]
     assert "2 March" in shown[5]
 
@@ -474,7 +476,9 @@ def test_rooms_are_apart_and_any_other_can_be_gone_to(app: Any, open_page: OpenP
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", [".", "..", "a/b", "%2e%2e", "//elsewhere.test", "<room>", "\U0001f600", "%", "x" * 90])
+@pytest.mark.parametrize(
+    "room", [".", "..", "a/b", "%2e%2e", "//elsewhere.test", "<room>", "\U0001f600", "%", "x" * 90]
+)
 def test_a_room_of_any_name_is_a_room_or_the_first_one(app: Any, open_page: OpenPage, room: str):
     page = open_page(app.url)
     page.goto(f"{app.url}/?{page.evaluate('room => `${new URLSearchParams({room})}`', room)}")
@@ -510,7 +514,7 @@ def test_addresses_of_the_web_are_links_and_nothing_else_is(app: Any, open_page:
         "HTTPS://EXAMPLE.TEST and http://b.test.": ["HTTPS://EXAMPLE.TEST", "http://b.test"],
         "“https://example.test/x”": ["https://example.test/x"],
         "https://exämple.test/ü": ["https://exämple.test/ü"],
-        "<a href='https://example.test/'>no</a>": ["https://example.test"],
+        "<a href='https://example.test/'>no</a>": ["https://example.test/"],
         "https://example.test/\u202egpj.exe": ["https://example.test"],
         "https://example.test\u200b.evil.test": ["https://example.test"],
         "javascript:alert(1)": [],
@@ -524,7 +528,7 @@ def test_addresses_of_the_web_are_links_and_nothing_else_is(app: Any, open_page:
         say(page, text)
         item = own(page).last
         expect(item.locator(".text")).to_have_text(text, use_inner_text=False)
-        assert [link.rstrip("/") for link in item.locator("a").all_inner_texts()] == [each.rstrip("/") for each in links]
+        assert item.locator("a").all_inner_texts() == links
         assert item.locator(".text").evaluate("text => text.textContent") == text
         assert item.locator(".text *:not(a)").count() == 0
     for link in page.locator(".text a").all():
@@ -541,6 +545,28 @@ def test_a_long_text_of_brackets_and_addresses_holds_no_page_up(app: Any, open_p
             client.send(json.dumps({"message": text}))
         client.send(json.dumps({"message": "the end"}))
         expect(texts(others(page)).last).to_have_text("the end")
+
+
+@pytest.mark.slow
+def test_what_the_server_says_to_everyone_is_read_in_every_room_and_what_others_say_is_not(
+    make_app: Callable[[], Any], open_page: OpenPage
+):
+    app = make_app()
+    file = app.folder / "routes.yaml"
+    bell = "routes:\n  - {path: /bell, method: POST, broadcast: {value: Ding}}\n"
+    file.write_text(file.read_text().replace("routes:\n", bell, 1))
+    app.start()
+    page = open_page(app.url)
+
+    assert page.evaluate("async () => (await fetch('/bell', {method: 'POST'})).status") == 202
+
+    expect(texts(others(page))).to_have_text(["Ding"])
+    with connect(f"{app.signals_url}/elsewhere", proxy=None) as other:
+        other.send('{"message": "from nowhere"}')
+        other.send('{"message": "in", "path": "/chat/lobby"}')
+        other.ping().wait()
+    tell(app, "from the room")
+    expect(texts(others(page))).to_have_text(["Ding", "from the room"])
 
 
 # What is hostile
@@ -567,7 +593,10 @@ def test_hostile_names_harm_nobody(app: Any, open_page: OpenPage):
     expect(others(page)).to_have_count(len(HOSTILE))
     assert others(page).locator(".who bdi").all_text_contents() == list(HOSTILE.values())
     assert page.evaluate("window.pwned") is None
-    wide = page.locator("body, #log, .track, .bubble").evaluate_all("all => all.filter(e => e.scrollWidth > e.clientWidth)")
+    boxes = page.locator("body, #log, .track, .bubble")
+    wide = boxes.evaluate_all(
+        "all => all.filter(each => each.scrollWidth > each.clientWidth).map(each => each.className)"
+    )
     assert wide == []
     tall = others(page).evaluate_all("all => all.filter(each => each.offsetHeight > 160).length")
     assert tall == 0
@@ -625,6 +654,12 @@ def test_the_server_takes_no_message_that_is_none_of_the_chats(app: Any):
 # A restart
 
 
+def wait_until_kept(app: Any, text: str) -> None:
+    """Wait until the history's file has a text: it is written behind."""
+    while not any(f'"{text}"'.encode() in file.read_bytes() for file in app.folder.glob("history.db*")):
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_over_a_restart_nothing_is_missing_and_nothing_is_there_twice_on_either_page(
@@ -650,7 +685,7 @@ def test_over_a_restart_nothing_is_missing_and_nothing_is_there_twice_on_either_
         passed_on.cut()
         app.stop()
     else:
-        bob.evaluate("() => new Promise(done => setTimeout(done, 1_000))")  # the file is written behind
+        wait_until_kept(app, "four")
         app.kill()
         passed_on.cut()
     for page in (ann, bob):
@@ -674,6 +709,11 @@ def test_over_a_restart_nothing_is_missing_and_nothing_is_there_twice_on_either_
 
 # By plain HTTP
 
+NO_WEBSOCKETS = """globalThis.WebSocket = class {
+    constructor() { setTimeout(() => this.onclose({code: 1006, reason: ""})); }
+    close() {}
+}"""
+
 
 @pytest.mark.slow
 def test_where_no_websocket_gets_through_the_chat_goes_by_plain_http(make_app: Callable[[], Any], open_page: OpenPage):
@@ -682,11 +722,7 @@ def test_where_no_websocket_gets_through_the_chat_goes_by_plain_http(make_app: C
     file.write_text(file.read_text().replace("protocol: http}", "protocol: http, fallbacks: [sse]}"))
     app.start()
     ann = open_page(app.url, name="Ann")
-    bob = open_page(
-        app.url,
-        name="Bob",
-        script="globalThis.WebSocket = class { constructor() { setTimeout(() => this.onclose({code: 1006, reason: ''})) } close() {} }",
-    )
+    bob = open_page(app.url, name="Bob", script=NO_WEBSOCKETS)
     say(bob, "by requests")
     say(ann, "by a socket")
 
@@ -781,4 +817,4 @@ def test_whoever_wants_no_motion_has_none(app: Any, open_page: OpenPage):
 @pytest.mark.slow
 def test_the_page_makes_no_markup_of_anything():
     for file in (Path(__file__).parents[2] / "web").glob("*.js"):
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|eval\(", file.read_text())
+        assert not re.search(r"(inner|outer|Adjacent)HTML|document\.write|DOMParser|eval\(", file.read_text()), file
