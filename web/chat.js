@@ -7,8 +7,9 @@ import { ownName, withName } from "./name.js";
 import { Older } from "./older.js";
 import { forgetPeople, showPeople } from "./people.js";
 import { asked, showRooms } from "./rooms.js";
-import { showState } from "./status.js";
+import { showState, speak } from "./status.js";
 import { Talk } from "./talk.js";
+import { countNew } from "./unread.js";
 import { makeValue } from "./value.js";
 
 const WARN_CHARACTERS = 200; // left before the counter shows
@@ -21,7 +22,7 @@ const counter = document.getElementById("counter");
 const limit = Number(chat.dataset.limit) || Infinity;
 
 const log = new Log();
-const talk = new Talk(log, { onEdit: edit, onRest: (kept) => (kept ? older.open(room) : older.pause()) });
+const talk = new Talk(log, { onEdit: edit, onRest });
 const older = new Older(log, (signals) => talk.addOlder(signals));
 let room = null;
 
@@ -58,6 +59,12 @@ function onState(state) {
 function onWelcome(welcome) {
   if (!asked.room) showPlace(welcome.path);
   talk.opened(room, welcome);
+}
+
+/** Called when all has come that was said before. It was not read out; how much of it is new is. */
+function onRest(keeps, fresh) {
+  if (keeps) older.open(room);
+  if (fresh) speak(countNew(fresh));
 }
 
 function showPlace(place) {

@@ -14,6 +14,11 @@ const head = document.querySelector(".head");
 const status = document.getElementById("status");
 const button = document.getElementById("reconnect");
 
+/** Have a screen reader say something, unless it has just said that. */
+export function speak(text) {
+  if (status.textContent !== text) status.textContent = text;
+}
+
 /** Show a state, {name, seconds?, reason?}. */
 export function showState(state) {
   const { name } = state;
@@ -22,7 +27,7 @@ export function showState(state) {
   document.getElementById("state").textContent = TEXT[name](state);
   if (!changed) return;
   const spoken = SPOKEN[name](state);
-  if (spoken && status.textContent !== spoken) status.textContent = spoken;
+  if (spoken) speak(spoken);
   if (button === document.activeElement) document.getElementById("text").focus();
   button.hidden = name === "connected" || name === "connecting";
 }

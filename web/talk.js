@@ -37,6 +37,7 @@ export class Talk {
   #remembers = false; // the path has a history
   #missed = 0; // values that are still to come of what was said before this page came, or was back
   #wasHere = false; // this page was connected before
+  #fresh = 0; // of what was said while it was away, new to the reader
   /** Own messages that are not done yet, oldest first: {value, saying, item, delivery, size, answered, and
    *  room: in which it is under way, null if it is not; refused: the room is to be sent no more of it;
    *  entry: the value that is taken for its echo; ackedAt: when the server was done with it, 0 before}. */
@@ -50,8 +51,9 @@ export class Talk {
 
   /**
    * @param {import("./log.js").Log} log
-   * @param {{onEdit: (text: string) => void, onRest: () => void}} listeners
-   *   onEdit: a message is to be written anew; onRest: all has come that was said before
+   * @param {{onEdit: (text: string) => void, onRest: (keeps: boolean, fresh: number) => void}} listeners
+   *   onEdit: a message is to be written anew; onRest: all has come that was said before, and so many are new to the
+   *   reader; keeps: the server has what is older
    */
   constructor(log, { onEdit, onRest }) {
     this.#log = log;
@@ -171,6 +173,7 @@ export class Talk {
     this.#path = path;
     this.#remembers = at !== undefined;
     this.#missed = missed;
+    this.#fresh = 0;
     if (at && !missed) this.at = at;
     this.#log.quiet = true;
     for (const message of this.#pending) {
@@ -203,7 +206,7 @@ export class Talk {
     this.#wasHere = true;
     this.#log.quiet = false;
     this.#log.unread.rest();
-    this.#onRest(this.#remembers);
+    this.#onRest(this.#remembers, this.#fresh);
   }
 
   // ---- Receiving ----
@@ -236,6 +239,7 @@ export class Talk {
     const via = elsewhere ? path : "";
     const item = this.#log.add(saying, { at, own: isOwn, via, early, missed: early && this.#wasHere });
     if (isOwn) this.#log.mark(item, "sent");
+    else if (early && this.#wasHere) this.#fresh += 1;
     this.#putPlace({ at, saying, item });
   }
 

@@ -43,7 +43,7 @@ export class Unread {
       this.#shown.observe(this.#mark);
     }
     this.#count += 1;
-    const words = this.#count === 1 ? "1 new message" : `${this.#count.toLocaleString()} new messages`;
+    const words = countNew(this.#count);
     this.#mark.textContent = words;
     const way = this.#view.following ? "up" : "down";
     this.#button.dataset.way = way;
@@ -82,4 +82,8 @@ export class Unread {
     this.#behindTab = count;
     document.title = count ? `(${count}) ${this.#title}` : this.#title;
   }
+}
+
+export function countNew(count) {
+  return count === 1 ? "1 new message" : `${count.toLocaleString()} new messages`;
 }

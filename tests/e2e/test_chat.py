@@ -148,6 +148,54 @@ def test_a_name_can_be_changed_and_nothing_is_missed_or_repeated_by_that(app: An
 
 
 @pytest.mark.slow
+def test_a_name_can_be_changed_while_there_is_no_line_and_nothing_is_missed(
+    make_app: Callable[[], Any], open_page: OpenPage
+):
+    app = make_app()
+    file = app.folder / "routes.yaml"
+    file.write_text(file.read_text().replace('"replay": 50', '"replay": 0'))
+    app.start()
+    page, other = open_page(remote(app), name="Bob"), open_page(app.url, name="Ann")
+    tell(app, "before")
+    expect(texts(others(page))).to_have_text(["before"])
+
+    go_away(page)
+    tell(app, "meanwhile")
+    say(page, "as Bob")
+    page.get_by_role("button", name="Change name").click()
+    page.get_by_label("Your name").fill("Robert")
+    page.keyboard.press("Enter")
+    say(page, "as Robert")
+    come_back(page)
+
+    expect(texts(page.locator(".message"))).to_have_text(["before", "meanwhile", "as Bob", "as Robert"])
+    expect(delivery(own(page))).to_have_text(["sent", "sent"])
+    expect(page.locator(".new")).to_have_text("1 new message")
+    expect(texts(others(other))).to_have_text(["before", "meanwhile", "as Bob", "as Robert"])
+    expect(others(other).locator(".who bdi").nth(2)).to_have_text("Bob")
+    expect(names(other)).to_have_text([re.compile("^Ann"), "Robert"])
+
+
+@pytest.mark.slow
+def test_what_is_under_way_while_the_name_is_changed_arrives_once(app: Any, open_page: OpenPage):
+    page, other = open_page(app.url, name="Bob"), open_page(app.url, name="Ann")
+    app.freeze()
+    say(page, "under way")
+    expect(delivery(own(page))).to_have_text(["sending"])
+    page.get_by_role("button", name="Change name").click()
+    page.get_by_label("Your name").fill("Robert")
+    page.keyboard.press("Enter")
+    expect(delivery(own(page))).to_have_text(["waiting"])
+    app.thaw()
+
+    expect(delivery(own(page))).to_have_text(["sent"])
+    say(other, "and then")
+    expect(texts(page.locator(".message"))).to_have_text(["under way", "and then"])
+    expect(texts(other.locator(".message"))).to_have_text(["under way", "and then"])
+    expect(texts(open_page(app.url, name="Eve").locator(".message"))).to_have_text(["under way", "and then"])
+
+
+@pytest.mark.slow
 def test_what_one_said_before_is_ones_own_afterwards_and_nobody_elses(app: Any, open_page: OpenPage):
     page = open_page(app.url, name="Ann")
     say(page, "mine")
@@ -290,6 +338,7 @@ def test_after_a_reconnect_a_mark_stands_above_the_first_that_is_new_and_a_butto
     expect(shown).to_be_visible()
     expect(page.locator(".new")).to_have_text("40 new messages")
     expect(page.locator(".new")).not_to_be_in_viewport()
+    expect(page.get_by_role("status")).to_have_text("40 new messages")
     tell(app, "live")
     expect(texts(others(page)).last).to_have_text("live")
     shown.click()
@@ -515,7 +564,7 @@ def test_addresses_of_the_web_are_links_and_nothing_else_is(app: Any, open_page:
         "“https://example.test/x”": ["https://example.test/x"],
         "https://exämple.test/ü": ["https://exämple.test/ü"],
         "<a href='https://example.test/'>no</a>": ["https://example.test/"],
-        "https://example.test/\u202egpj.exe": ["https://example.test"],
+        "https://example.test/\u202egpj.exe": ["https://example.test/"],
         "https://example.test\u200b.evil.test": ["https://example.test"],
         "javascript:alert(1)": [],
         "JaVaScRiPt://https:alert(1)": [],
