@@ -263,7 +263,8 @@ class TestInstalled:
         web, live = server.urls["web"], server.urls["live"]
 
         html = get(f"{web}/")
-        assert json.loads(get(f"{web}/.well-known/signalpost")) == {"url": live, "endpoints": {"live": live}}
+        told = json.loads(get(f"{web}/.well-known/signalpost"))
+        assert told == {"url": live, "endpoints": {"live": live}, "sse": None}
         assets = re.findall(r'(?:src|href)="(/?assets/[^"]+)"', html)
         assert assets
         for asset in assets:
