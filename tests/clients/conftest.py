@@ -45,6 +45,7 @@ async def make_driver(request):
         if name == "chromium":
             driver = drivers.Driver(name, request.getfixturevalue("chromium"))
             await driver.fresh(**options)
+            driver.log.clear()  # of what the last test left open
             return driver
         begun.append(drivers.Process(drivers.NODE if name == "node" else drivers.PYTHON))
         return drivers.Driver(name, begun[-1])

@@ -95,7 +95,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 MODULE = HERE.parents[1] / "core" / "signalpost" / "browser" / "signalpost.js"
-PATIENCE = 5.0
+PATIENCE = 20.0
 NODE = ("node", "--experimental-websocket", "--no-warnings", str(HERE / "node_driver.mjs"), str(MODULE))
 CHROMIUM = (sys.executable, "-u", str(HERE / "chromium_driver.py"), str(MODULE))
 PYTHON = (sys.executable, "-u", str(HERE / "python_driver.py"))

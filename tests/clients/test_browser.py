@@ -197,3 +197,32 @@ async def test_a_tab_that_left_its_shared_connection_fails_its_questions(page, s
     with pytest.raises(FailedError) as failed:
         await asking
     assert failed.value.code == "closed"
+
+
+async def test_a_tab_from_the_cache_whose_connection_went_on_without_it_is_told_that_something_is_missing(
+    page, scripted
+):
+    await page.open("one", url=scripted.url, path="/p", shared=True)
+    socket = await scripted.accept()
+    await socket.welcome()
+    await page.next("state", "one", name="connected")
+    await page.page(page="second")
+    await page.open("two", url=scripted.url, path="/p", shared=True)
+    await page.next("welcome", "two", late=True)
+    await page.page(page="main")
+    assert await page.away() is True
+    assert (await page.next("gap", "one"))["why"] == "unknown"
+    assert (page.events("gap", room="two"), scripted.arrived.empty()) == ([], True)
+
+
+async def test_a_room_that_was_closed_stays_so_in_a_page_from_the_cache(page, scripted):
+    await page.open("r", url=scripted.url, path="/p")
+    socket = await scripted.accept()
+    await socket.welcome()
+    await socket.close(4009)
+    await page.next("state", name="closed")
+    assert await page.away() is True
+    await page.open("other", url=scripted.url, path="/other")
+    await scripted.accept()
+    assert page.events("state")[-1]["name"] == "closed"
+    assert scripted.arrived.empty()

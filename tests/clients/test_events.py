@@ -104,6 +104,15 @@ async def test_an_event_stream_is_read_as_browsers_read_it(driver, web, end):
     assert [(await driver.next("signal"))["value"] for _ in range(3)] == ["ü", 2, 3]
 
 
+async def test_an_end_of_a_line_may_come_in_two_pieces(driver, web):
+    stream = await reach_events(driver, web)
+    await welcomed(driver, stream)
+    await stream.send('data: {"signal": {"path": "/p", "value": 1}}\r\n\r\ndata: {"signal":\r')
+    await driver.next("signal", value=1)
+    await stream.send('\ndata: {"path": "/p", "value": 2}}\r\n\r\n')
+    await driver.next("signal", value=2)
+
+
 async def test_a_message_goes_by_a_request_of_its_own_and_its_answer_answers(driver, web):
     stream = await reach_events(driver, web, tokens=["t"], query={"name": "Ada"})
     await welcomed(driver, stream)
@@ -140,7 +149,10 @@ async def test_history_is_asked_for_by_a_request(driver, web):
 
 @pytest.mark.parametrize(
     ("status", "body", "code"),
-    [(422, {"error": {"code": "schema-mismatch", "pointer": "/message", "detail": "no"}}, "schema-mismatch"), (500, None, None)],
+    [
+        (422, {"error": {"code": "schema-mismatch", "pointer": "/message", "detail": "no"}}, "schema-mismatch"),
+        (500, None, None),
+    ],
 )
 async def test_a_refused_message_fails(driver, web, status, body, code):
     await welcomed(driver, await reach_events(driver, web))
@@ -167,10 +179,13 @@ async def test_a_message_that_came_too_early_is_sent_again_with_the_same_once(dr
 
 
 async def test_messages_are_sent_one_after_the_other(script, web):
-    await welcomed(script, await reach_events(script, web))
+    stream = await reach_events(script, web)
+    await welcomed(script, stream)
     for number in (1, 2):
         assert await script.send("r", message={"message": number}) is True
     first = await web.request("POST")
+    await stream.event(signal={"path": "/p", "value": 1})
+    await script.next("signal")
     assert web.waiting("POST") == []
     await first.answer(202, {"ack": {}})
     assert [first.body["message"], (await web.request("POST")).body["message"]] == [1, 2]

@@ -66,7 +66,9 @@ def tool():
     def find(name):
         found = shutil.which(name, path=BIN)
         if found is None or shutil.which("node") is None:
-            must_not_be_missing(f"{name} is not installed; npm install --prefix tests/clients", pytest.skip, pytest.fail)
+            must_not_be_missing(
+                f"{name} is not installed; npm install --prefix tests/clients", pytest.skip, pytest.fail
+            )
         return found
 
     return find

@@ -3,6 +3,8 @@
 The clock of the driver stands until the test moves it, so what is compared is the wait that was chosen.
 """
 
+import socket as sockets
+
 import pytest
 from drivers import FailedError
 
@@ -12,6 +14,12 @@ HISTORY = """
 signals:
   - {path: /p, rebroadcast: path, history: {keep: 3}}
 """
+
+
+def closed_port():
+    """Return a port that nobody listens on."""
+    with sockets.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 async def chosen_wait(driver, closed=None):
@@ -313,10 +321,3 @@ async def test_a_room_is_opened_again_at_once_if_it_is_told_to(driver, opened, s
     await driver.next("state", name="waiting")
     await driver.reconnect("r")
     await welcomed(driver, scripted)
-
-
-def closed_port():
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

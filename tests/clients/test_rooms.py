@@ -8,7 +8,7 @@ signals:
   - path: /rooms/<room>
     rebroadcast: path
     history: {keep: 100, replay: 2}
-    presence: true
+    presence: {every: 0.1s}
     schema: {type: object, required: [message], properties: {message: {type: string, maxLength: 10}}}
   - {path: /answer, do: [{reply: {value: "{{ data.n }} times"}}]}
   - {path: /plain, rebroadcast: path}
@@ -177,6 +177,7 @@ async def test_an_iterator_has_the_values_from_there_on_and_ends_with_the_room(d
         assert await reading == []
 
 
+@pytest.mark.slow
 async def test_values_that_nobody_reads_are_dropped_at_a_bound(script, scripted):
     await script.open("r", url=scripted.url, path="/p")
     await script.iterate("r")

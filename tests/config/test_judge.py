@@ -25,10 +25,10 @@ from signalpost.actions.builtin import routes_schema
         ("signals: [{path: /, rebroadcast: al}]", '"al" is not allowed here (allowed: everyone, others,'),
         ("signals: [{path: /, format: Raw}]", '"Raw" is not allowed here; did you mean "raw"?'),
         ("signals: [{path: /, targets: [clientid]}]", 'signals[0].targets[0]: "clientid" is not allowed here; did'),
-        ("routes: [{path: /}]", "routes[0]: needs one of file, static, view, handler, broadcast and do"),
+        ("routes: [{path: /}]", "routes[0]: needs one of file, static, view, client, handler, broadcast and do"),
         (
             "routes: [{path: /, handler: x, file: web/index.html}]",
-            "routes[0]: exactly one of file, static, view, handler, broadcast and do must be given, not file and",
+            "routes[0]: exactly one of file, static, view, client, handler, broadcast and do must be given, not file and",
         ),
         ("routes: [{path: /, handler: x, method: post}]", '"post" is not allowed here; did you mean "POST"?'),
         ("routes: [{path: /, handler: x, method: []}]", "routes[0].method: must not be empty: give at least one"),

@@ -17,7 +17,7 @@ export type SignalMap<S> = { [P in keyof S]: Signal };
 export type AnySignals = Record<string, { params: Record<string, string | number>; sends: any; receives: any }>;
 
 export interface Options {
-  /** Called before every connection, and anew when the server refuses the token (4401). Without it, 4401 is final. */
+  /** Called before every connection: keep a token as long as it is good. After a refused one (4401) it is called at once. */
   token?: () => string | null | undefined | Promise<string | null | undefined>;
   /**
    * Where position and session stay over a page load, such as `sessionStorage`. While a page uses them they are not in

@@ -56,8 +56,8 @@ export class SignalpostError extends Error {
 
 /** Say where the server is; nothing is opened yet. Without an address it is the page's own server. */
 export function connect(url, options) {
-  const base = new URL(url ?? "/", globalThis.location?.href).href;
-  return { open: (pattern, params, more) => openRoom(base, fill(pattern, params ?? {}), { ...options, ...more }) };
+  const base = new URL(url ?? "/", globalThis.location).href;
+  return { open: (pattern, params = {}, more) => openRoom(base, fill(pattern, params), { ...options, ...more }) };
 }
 
 /** Put values into the places of a path, such as `/rooms/<room>`. */
@@ -66,7 +66,7 @@ function fill(pattern, params) {
     let text = encodeURIComponent(params[name] ?? "");
     if (type === ":path") text = text.replaceAll("%2F", "/");
     // An address with empty segments or dots would be another one.
-    if (/(^|\/)\.{0,2}(\/|$)/.test(text)) throw new TypeError(`${pattern} needs a value for ${place}`);
+    if (/(^|\/)\.{0,2}(\/|$)/.test(text)) throw new TypeError(`${place} needs a value`);
     return text;
   });
 }
@@ -143,13 +143,14 @@ function openRoom(base, path, { token, store, shared, query }) {
     },
   };
   const isIn = (name) => room.state.name === name;
+  const tellGap = (why) => emit("gap", { path: room.path, why });
 
   function hand(signal) {
     for (const reader of readers) {
       const left = reader.controller.desiredSize;
       if (left < 1) {
         reader.next(); // the oldest is nobody's
-        if (!reader.slow) emit("gap", { path: room.path, why: "slow" });
+        if (!reader.slow) tellGap("slow");
       }
       reader.slow = left < 1 || (reader.slow && left < MOST_UNREAD);
       reader.controller.enqueue(signal);
@@ -180,7 +181,12 @@ function openRoom(base, path, { token, store, shared, query }) {
       room.path = facts.path;
       room.user = facts.user;
       for (const { whole } of asks.values()) room.send(whole);
-      if (facts.late && facts.user) askWhoIsThere();
+      // Other tabs have had the link all the time, and it brings nothing again.
+      if (facts.late) {
+        if (facts.user) askWhoIsThere();
+        if (memory.known) tellGap("unknown");
+      }
+      memory.known = true;
     }
     if (kind === "signal") hand(facts);
     if (kind === "presence") meet(facts);
@@ -231,11 +237,11 @@ function openRoom(base, path, { token, store, shared, query }) {
   listen(page, OFFLINE, passOn);
   listen(page.document, "visibilitychange", () => document.hidden || link(ONLINE));
   listen(page, "pagehide", ({ persisted }) => {
-    if (persisted) quit(OFFLINE); // an open socket keeps a page from being shown again as it was
+    if (persisted && !isIn(CLOSED)) quit(OFFLINE); // an open socket keeps a page from being shown again as it was
     store?.setItem(key, JSON.stringify({ ...memory, known: memory.at }));
   });
-  listen(page, "pageshow", ({ persisted }) => {
-    if (!persisted) return;
+  listen(page, "pageshow", () => {
+    if (!isIn(OFFLINE)) return;
     store?.removeItem(key);
     link("open", seat);
   });
@@ -325,7 +331,7 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   /** Send a message. An empty one asks for a sign of life, by which the server has all that was sent before. */
   function send(message, onSign = () => tell("sign")) {
     if (state !== CONNECTED) return false;
-    if (message === "") {
+    if (!message) {
       asking.push(onSign);
       askedAt ||= now();
     }
@@ -395,9 +401,9 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
 
   /** Look again and again whether the line is alive. */
   function look() {
-    const slept = now() - lookedAt > 3 * LOOK_MS; // as hidden tabs and closed laptops do: what came may be unread
+    // Hidden tabs and closed laptops sleep: what came may be unread.
+    if (askedAt && now() - lookedAt > 3 * LOOK_MS) askedAt = now();
     lookedAt = now();
-    if (askedAt && slept) askedAt = lookedAt;
     later(LOOK_MS, look);
     if (!askedAt && lookedAt - heardAt > QUIET_MS) online();
     if (askedAt && lookedAt - askedAt > SIGN_MS) {
@@ -428,20 +434,19 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     } else {
       // Full jitter: anywhere between the least wait and a bound that doubles, so that the thousand clients of a
       // restarted server do not come back in one moment. A server's wish is a floor; jitter goes on top.
-      const spread = Math.min(FIRST_SPREAD_MS * 2 ** failures++, MOST_WAIT_MS);
-      const most = Math.max(spread, 2 * leastWait);
+      const most = Math.max(Math.min(FIRST_SPREAD_MS * 2 ** failures++, MOST_WAIT_MS), 2 * leastWait);
       countDown(now() + leastWait + Math.random() * (most - leastWait));
     }
   }
 
   function countDown(due) {
     const left = due - now();
-    if (left <= 0) {
+    if (left > 0) {
+      say(WAITING, { seconds: Math.ceil(left / 1000) });
+      later(Math.min(left, 1000), () => countDown(due));
+    } else {
       open();
-      return;
     }
-    say(WAITING, { seconds: Math.ceil(left / 1000) });
-    later(Math.min(left, 1000), () => countDown(due));
   }
 
   /** Let go of the transport, of who asks it, and of whatever was about to be done; returns the number of what comes
@@ -598,7 +603,7 @@ function share(name, token, hear, replace) {
 /** In the worker: keep a link for each seat, and the ports of the tabs that have it. */
 function serveTabs() {
   const hosts = {};
-  globalThis.onconnect = ({ ports: [port] }) => {
+  self.onconnect = ({ ports: [port] }) => {
     let host;
     port.onmessage = ({ data: [what, detail] }) => {
       if (what === "open") host = hosts[JSON.stringify(detail)] ??= makeHost(detail);
