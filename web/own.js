@@ -5,24 +5,30 @@ const KEY = "signalpost.own";
 const MOST = 200;
 const LONGEST = 300; // characters of a key (value.js)
 
+let raw; // as it was read last, by whichever tab it was written
+let known = new Set();
+
 /** Remember a message by its key. */
 export function rememberOwn(key) {
+  const all = [...read(), key.slice(0, LONGEST)];
   try {
-    localStorage.setItem(KEY, JSON.stringify([...read(), key.slice(0, LONGEST)].slice(-MOST)));
+    localStorage.setItem(KEY, JSON.stringify(all.slice(-MOST)));
   } catch {} // this browser keeps nothing, or no more
 }
 
-/** Say of each of some messages whether it is this person's. */
-export function areOwn(keys) {
-  const known = new Set(read());
-  return keys.map((key) => key !== undefined && known.has(key.slice(0, LONGEST)));
+/** Whether a message, of which the key is given, is this person's. */
+export function isOwn(key) {
+  return key !== undefined && read().has(key.slice(0, LONGEST));
 }
 
 function read() {
   try {
-    const kept = JSON.parse(localStorage.getItem(KEY));
-    return Array.isArray(kept) ? kept : [];
+    const now = localStorage.getItem(KEY);
+    if (now === raw) return known;
+    raw = now;
+    known = new Set(JSON.parse(now));
   } catch {
-    return [];
+    known = new Set(); // this browser keeps nothing, or something else was kept here
   }
+  return known;
 }

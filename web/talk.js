@@ -10,7 +10,7 @@
 // The client repeats a message after each reconnect until it is answered, and the server knows a repeat by its `once`. A
 // server that has restarted does not: then a message may be kept twice, and is shown once (by its key, see value.js).
 
-import { areOwn, rememberOwn } from "./own.js";
+import { isOwn, rememberOwn } from "./own.js";
 import { readValue } from "./value.js";
 
 const WORKING_MS = 5_000; // after this long without an answer, the server is asked whether it has the message
@@ -235,10 +235,10 @@ export class Talk {
     if (this.#isShown(saying, at)) return;
     const elsewhere = typeof path === "string" && path !== this.#path;
     if (!elsewhere) this.#noteAnswered();
-    const [isOwn] = areOwn([saying.key]);
+    const ours = isOwn(saying.key);
     const via = elsewhere ? path : "";
-    const item = this.#log.add(saying, { at, own: isOwn, via, early, missed: early && this.#wasHere });
-    if (isOwn) this.#log.mark(item, "sent");
+    const item = this.#log.add(saying, { at, own: ours, via, early, missed: early && this.#wasHere });
+    if (ours) this.#log.mark(item, "sent");
     else if (early && this.#wasHere) this.#fresh += 1;
     this.#putPlace({ at, saying, item });
   }
@@ -263,11 +263,11 @@ export class Talk {
   addOlder(signals) {
     const read = signals.map(({ value, at }) => ({ at, saying: readValue(value) }));
     const fresh = read.filter(({ saying, at }) => !this.#isShown(saying, at));
-    const own = areOwn(fresh.map(({ saying }) => saying.key));
-    const items = this.#log.addOlder(fresh.map((each, index) => ({ ...each, own: own[index] })));
-    items.forEach((item, index) => {
-      if (own[index]) this.#log.mark(item, "sent");
-      this.#putPlace({ ...fresh[index], item });
+    const olds = fresh.map((each) => ({ ...each, own: isOwn(each.saying.key) }));
+    this.#log.addOlder(olds).forEach((item, index) => {
+      const { at, saying, own } = olds[index];
+      if (own) this.#log.mark(item, "sent");
+      this.#putPlace({ at, saying, item });
     });
   }
 

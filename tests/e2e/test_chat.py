@@ -867,3 +867,23 @@ def test_whoever_wants_no_motion_has_none(app: Any, open_page: OpenPage):
 def test_the_page_makes_no_markup_of_anything():
     for file in (Path(__file__).parents[2] / "web").glob("*.js"):
         assert not re.search(r"(inner|outer|Adjacent)HTML|document\.write|DOMParser|eval\(", file.read_text()), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["{}", "null", "no JSON", '"text"', "[[]]"])
+def test_a_browser_that_keeps_something_else_or_nothing_harms_nobody(app: Any, open_page: OpenPage, kept: str):
+    page = open_page(app.url, script=f"localStorage.setItem('signalpost.own', {json.dumps(kept)})")
+    say(page, "hello")
+    expect(delivery(own(page))).to_have_text(["sent"])
+
+    barred = open_page(app.url, name=None, script=NO_STORAGE)
+    expect(texts(others(barred))).to_have_text(["hello"])
+    barred.get_by_label("Your name").fill("Ann")
+    barred.keyboard.press("Enter")
+    say(barred, "hello, too")
+    expect(delivery(own(barred))).to_have_text(["sent"])
+
+
+NO_STORAGE = (
+    """Object.defineProperty(window, "localStorage", {get() { throw new DOMException("no", "SecurityError"); }})"""
+)
