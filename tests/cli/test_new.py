@@ -139,7 +139,11 @@ class TestStarters:
         assert signalpost("check").stdout == "routes.yaml: 0 problems\n"
         made = yaml.safe_load((folder / "app" / "routes.yaml").read_text())
         app = yaml.safe_load((COOKBOOK / f"{name}.yaml").read_text())
-        assert made.pop("routes")[:2] == [{"path": "/", "file": "web/index.html"}, {"path": "/assets", "static": "web"}]
+        assert made.pop("routes")[:3] == [
+            {"path": "/", "file": "web/index.html"},
+            {"path": "/assets", "static": "web"},
+            {"path": "/signalpost.js", "client": True},
+        ]
         by_events = any("fallbacks" in each for each in app["endpoints"])
         assert {each["protocol"] for each in made.pop("endpoints")} == ({"http"} if by_events else {"http", "ws"})
         assert made == {key: value for key, value in app.items() if key not in ("routes", "endpoints")}
@@ -165,6 +169,8 @@ class TestStarters:
                     waiting += IMPORT.findall(answer.text) if asset.endswith((".js", ".css")) else []
             files = {str(file.relative_to(folder / "app" / "web")) for file in (folder / "app" / "web").iterdir()}
             assert loaded == files - {"index.html"}
+            module = await client.get("/signalpost.js")
+            assert "export function connect(" in module.text
             script = (folder / "app" / "web" / "app.js").read_text()
             if "new EventSource(" in script:
                 events = {"Accept": "text/event-stream"}
@@ -253,11 +259,12 @@ class TestInstalled:
         routes = chat / "routes.yaml"
         routes.write_text(re.sub(r"port: 809\d", "port: 0", routes.read_text()))
         server = run(command=command, cwd=chat, **ALONE)
-        assert server.lines[-1] == "6 routes, 4 signals, 3 jobs, 4 plugins; Ctrl-C stops"
+        assert server.lines[-1] == "7 routes, 5 signals, 3 jobs, 4 plugins; Ctrl-C stops"
         web, live = server.urls["web"], server.urls["live"]
 
         html = get(f"{web}/")
-        assert json.loads(get(f"{web}/.well-known/signalpost")) == {"url": live, "endpoints": {"live": live}}
+        told = json.loads(get(f"{web}/.well-known/signalpost"))
+        assert told == {"url": live, "endpoints": {"live": live}, "sse": None}
         assets = re.findall(r'(?:src|href)="(/?assets/[^"]+)"', html)
         assert assets
         for asset in assets:

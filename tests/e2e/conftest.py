@@ -1,6 +1,7 @@
 """An app as a user runs it: a folder, `signalpost run` in a process of its own, and a real browser before it."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -13,11 +14,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from signalpost.cli.new import create_app
 
-WEB = Path(__file__).parents[2] / "web"
+ROOT = Path(__file__).parents[2]
+WEB = ROOT / "web"
+CHAT = next(each for each in yaml.safe_load((ROOT / "routes.yaml").read_text())["signals"] if "/chat/" in each["path"])
+"""The signal of the chat page, as the demo has it."""
+NAME = "signalpost.name"
+"""Where a browser keeps the name that a person goes by."""
 PATIENCE_MS = 30_000
 QUIET_CHROMIUM = [
     "--no-sandbox",  # containers have no user namespaces to build one from
@@ -37,8 +44,10 @@ endpoints:
 routes:
   - {{path: /, file: web/index.html}}
   - {{path: /assets, static: web}}
+  - {{path: /signalpost.js, client: true}}
   - {{path: /hello/<name>, view: web/hello.html}}
 signals:
+  - {chat}
   - path: /
     schema: {{type: object, required: [message], properties: {{message: {{type: string, maxLength: 4096}}}}}}
   - {{path: /silent, rebroadcast: none}}
@@ -69,7 +78,7 @@ class App:
             f"  - {{name: web, address: 127.0.0.1, port: {page}, {hosts}, protocol: http}}\n"
             f"  - {{name: live, address: 127.0.0.1, port: {page if shared else signals}, {hosts}, protocol: ws}}\n"
         )
-        (folder / "routes.yaml").write_text(ROUTES.format(endpoints=endpoints))
+        (folder / "routes.yaml").write_text(ROUTES.format(endpoints=endpoints, chat=json.dumps(CHAT)))
 
     def start(self) -> None:
         """Start the server and wait until it has printed where it listens."""
@@ -174,7 +183,11 @@ class Forward:
             while True:
                 client, _ = self._server.accept()
                 self._sockets.append(client)
-                server = socket.create_connection(("127.0.0.1", self._target))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target))
+                except ConnectionRefusedError:  # the server is away for now
+                    client.close()
+                    continue
                 self._sockets.append(server)
                 for ends in ((client, server, self._passing), (server, client, self._answering)):
                     threading.Thread(target=self._pass, args=ends, daemon=True).start()
@@ -299,6 +312,9 @@ def complaints() -> list[str]:
 def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
     """Open a page for a further person: ``open_page(url, **options_of_the_context)``; it waits for the connection.
 
+    The person has told the page a name before (``name="Ann"``), unless it is None. A ``script`` runs before those of
+    the page. With ``connected=False`` nothing is waited for.
+
     What the page complains of in the console fails the test, but for the browser's own notes that a server is not
     there, which no page can prevent.
     """
@@ -308,15 +324,21 @@ def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
         if message.type in ("error", "warning") and not message.text.startswith(NOT_THERE):
             complaints.append(message.text)
 
-    def open_page(url: str, **options: object) -> Page:
-        context = browser.new_context(**options)
+    def open_page(
+        url: str, name: str | None = "Guest", script: str = "", connected: bool = True, **options: object
+    ) -> Page:
+        origin = "/".join(url.split("/")[:3])
+        kept = {"origin": origin, "localStorage": [{"name": NAME, "value": name}]}
+        context = browser.new_context(storage_state={"origins": [kept] if name else []}, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", note)
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.add_init_script(script)
         page.goto(url)
-        expect(page.locator("#state")).to_have_text("Connected")
+        if connected:
+            expect(page.locator("#state")).to_have_text("Connected")
         return page
 
     yield open_page

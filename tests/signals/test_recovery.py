@@ -135,7 +135,7 @@ class TestOrder:
 
 
 class Wanderer:
-    """A client that reads a few values, goes without a word, and comes back with what `web/line.js` would bring."""
+    """A client that reads a few values, goes without a word, and comes back with what a browser's would bring."""
 
     def __init__(self, app, chance):
         self.app = app

@@ -23,7 +23,7 @@ _PARTS = ("routes.yaml", "plugins", "web")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _CHECKOUT = _PACKAGE.parent.parent
 _STARTERS = _PACKAGE / "starters"
-_OF_THE_DEMO = ("line.js", "icon.svg")
+_OF_THE_DEMO = ("icon.svg",)
 _OF_ALL = ("page.css", "page.js")
 _OF_SOME = ("cards.css", "cards.js", "chart.js")  # which others name
 _OF_ONE = ("app.css", "app.js")
@@ -33,7 +33,11 @@ _STATES = {"connecting": "Connecting", "idle": "Not connected"}  # text of the p
 
 _FIRST_LINE = "# yaml-language-server: $schema=./.signalpost/routes.schema.json\n#\n"
 _ENDPOINT = "  - {name: web, address: 127.0.0.1, port: 8090, protocol: http}\n"
-_ROUTES = "  - {path: /, file: web/index.html}\n  - {path: /assets, static: web}\n"
+_ROUTES = """\
+  - {path: /, file: web/index.html}
+  - {path: /assets, static: web}
+  - {path: /signalpost.js, client: true}
+"""
 _FRONT = re.compile(r"---\n(.*?)---\n", re.DOTALL)
 
 

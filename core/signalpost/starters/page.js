@@ -1,6 +1,6 @@
-// What every page here has: a line to the server, and lamps in its head that show how the line is.
+// What every page here has: a room of the server, and lamps in its head that show how the line to it is.
 
-import { Line } from "./line.js";
+import { connect } from "/signalpost.js";
 
 const MOST_DETAIL = 300; // characters of what the server says is wrong
 const NOTICE_MS = 6_000;
@@ -20,26 +20,27 @@ const notice = document.getElementById("notice");
 let noticeTimer = 0;
 
 /**
- * Join a signal, and stay there: the line is opened again whenever it breaks.
+ * Join a signal, and stay there: the room is opened again whenever its line breaks.
  * @param {string} path of the signal, with a query if it needs one
  * @param {(value: any) => void} onValue gets whatever is sent to this page
  * @param {(clientId: string) => void} onOpen is called each time that the line is good, before the first value
- * @param {(kind: string, body: object) => void} onOther gets what is no value: presence, gap, ack, reply and others
+ * @param {(kind: string, body: object, room: object) => void} onOther gets what is no value: presence, gap, ack, reply
+ *   and others
  * @returns {(message: object) => boolean} sends a message; false if the line is not open
  */
 export function join(path, onValue, onOpen = () => {}, onOther = () => {}) {
   const [name, query] = path.split("?");
-  const onFrame = (kind, body) => {
+  const room = connect(undefined, { query }).open(name);
+  room.on("state", say);
+  room.on("frame", ({ kind, body }) => {
     if (kind === "welcome") onOpen(body?.clientId ?? "");
     else if (kind === "signal" && body?.value !== undefined) onValue(body.value);
     else if (kind === "error") tell(String(body?.detail || body?.code).slice(0, MOST_DETAIL));
-    else onOther(kind, body ?? {});
-  };
-  const line = new Line(name, { onState: say, onFrame, onClose() {} }, query);
-  document.getElementById("reconnect").addEventListener("click", () => line.reconnect());
-  line.start();
+    else onOther(kind, body ?? {}, room);
+  });
+  document.getElementById("reconnect").addEventListener("click", () => room.reconnect());
   return (message) => {
-    const sent = line.send(JSON.stringify(message));
+    const sent = room.send(message);
     if (!sent) tell("There is no connection: nothing was sent.");
     return sent;
   };

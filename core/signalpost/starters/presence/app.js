@@ -1,26 +1,23 @@
-// Who is here: {users} is everybody, {joined, left} who came and who went since. A user is a tab, and two may have one
-// name; {count} alone comes where there are too many to name.
+// Who is here: the client keeps up to date who is present. A user is a tab, and two may have one name; only their number is
+// told where there are too many to name.
 
 import { join, make, withName } from "./page.js";
 
 const COLOURS = 6; // in app.css
 const count = document.getElementById("count");
 const people = document.getElementById("people");
-const users = new Map(); // names by user
 let own = "";
 
 withName(document.getElementById("enter"), (name) => {
   own = name;
-  join(`/here?name=${encodeURIComponent(name)}`, () => {}, undefined, (kind, body) => {
-    if (kind === "presence") present(body);
+  join(`/here?name=${encodeURIComponent(name)}`, () => {}, undefined, (kind, body, room) => {
+    if (kind === "presence") present([...room.present.values()], room.count);
   });
 });
 
-function present({ users: all, joined, left = [], count: number }) {
-  if (!joined) users.clear();
-  for (const [user, { info }] of Object.entries(all ?? joined ?? {})) users.set(user, String(info?.name ?? "Somebody"));
-  for (const user of left) users.delete(user);
-  show([...new Set(users.values())].sort(), number);
+function present(users, count) {
+  const names = users.map(({ info }) => String(info?.name ?? "Somebody"));
+  show([...new Set(names)].sort(), count);
 }
 
 function show(here, number) {
