@@ -1,10 +1,18 @@
 """Server-sent events, where WebSockets do not get through: when they are tried, and what goes over them.
 
-The server is a script: it refuses every WebSocket, and answers requests as the test says.
+The server is a script, which refuses every WebSocket, and answers requests as the test says; and once a real one that
+has no WebSockets.
 """
 
 import pytest
 from drivers import FailedError
+
+from signalpost.testing import serve
+
+WITHOUT_SOCKETS = """
+endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse]}]
+signals: [{path: "/rooms/<room>", rebroadcast: path, history: 10, presence: {every: 0.1s}}]
+"""
 
 
 async def chosen_wait(driver):
@@ -252,3 +260,24 @@ async def test_a_quiet_stream_is_given_up_and_comments_keep_it(driver, web):
     before = len(driver.events("close"))
     await driver.advance(seconds=60, until="connecting")
     assert len(driver.events("close")) == before + 1
+
+
+# A page would be of another origin here; pages and events are tried in tests/e2e.
+@pytest.mark.parametrize("kind", ["node", "python"])
+async def test_a_real_server_without_websockets_is_read_and_sent_to(make_driver, kind):
+    driver = await make_driver(kind)
+    await driver.clock(random=0.5)
+    async with serve(WITHOUT_SOCKETS) as app:
+        await driver.open("r", url=app.url("web"), path="/rooms/blue")
+        for _ in range(2):
+            await chosen_wait(driver)
+        welcome = await driver.next("welcome")
+        answer = await driver.ask("r", message={"message": "hi"})
+        signal = await driver.next("signal")
+        kept = await driver.history("r", limit=5)
+        await driver.next("presence")
+        known = await driver.present("r")
+    assert (welcome["path"], signal["value"]) == ("/rooms/blue", "hi")
+    assert (answer["kind"], answer["at"]) == ("ack", signal["at"])
+    assert [each["value"] for each in kept["signals"]] == ["hi"]
+    assert list(known["present"]) == [known["user"]]
