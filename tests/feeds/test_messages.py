@@ -83,7 +83,7 @@ feeds:
   - name: prices
     url: {elsewhere.url}
     headers: {{Authorization: Bearer 1f3a}}
-    protocols: [other, json]
+    subprotocols: [other, json]
     send: [hello, {{op: subscribe, list: [1]}}, [[a]]]
     broadcast: {{value: x}}
 """

@@ -40,7 +40,7 @@ feeds:
   - name: prices
     url: wss://ann:secret@feed.example.com:444/ticker?key=1
     headers: {Authorization: Bearer 1f3a, X-Empty: ""}
-    protocols: [a, b]
+    subprotocols: [a, b]
     send: {op: subscribe}
     timeout: 5s
     max_message: 4MiB
@@ -51,7 +51,7 @@ limits: {message: 2MiB}
     prices, plain = made.feeds
     assert prices.source.url == "wss://ann:secret@feed.example.com:444/ticker?key=1"
     assert prices.source.headers == (("authorization", "Bearer 1f3a"),)
-    assert (prices.source.protocols, prices.source.send) == (("a", "b"), ({"op": "subscribe"},))
+    assert (prices.source.subprotocols, prices.source.send) == (("a", "b"), ({"op": "subscribe"},))
     assert (prices.source.timeout, prices.largest, plain.largest) == (5.0, 4 * 2**20, 2 * 2**20)
     assert plain.source.send == (1, [2])
     assert prices.shown == "wss://feed.example.com:444/ticker"
@@ -136,8 +136,8 @@ def test_two_feeds_of_one_name_are_told_with_both_places(plan):
         ("url='ws://x', headers={'a b': 'c'}", "headers: a b: "),
         ("url='ws://x', headers={'Host': 'c'}", "headers: Host: the url names the host"),
         ("url='ws://x', headers={'Upgrade': 'c'}", "headers: Upgrade: the server sets upgrade itself"),
-        ("url='ws://x', protocols=[5]", "protocols is a list of texts"),
-        ("url='ws://x', protocols=['a b']", "protocols: 'a b' is no subprotocol name"),
+        ("url='ws://x', subprotocols=[5]", "subprotocols is a list of texts"),
+        ("url='ws://x', subprotocols=['a b']", "subprotocols: 'a b' is no subprotocol name"),
         ("url='ws://x', send={1, 2}", "is not JSON"),
         ("url='ws://x', timeout='soon'", "timeout: "),
         ("url='ws://x', max_message='big'", "max_message: "),

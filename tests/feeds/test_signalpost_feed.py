@@ -17,7 +17,7 @@ RELAY = """
 feeds:
   - name: news
     url: {url}/news?lang=en
-    protocols: signalpost.v1
+    subprotocols: signalpost.v1
     broadcast: {{value: ["{{{{ message }}}}", "{{{{ data.path }}}}"], path: /relayed}}
 """
 

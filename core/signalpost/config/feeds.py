@@ -27,7 +27,7 @@ def _read_feed(section: Section, folder: Path, reader: StepReader) -> FeedConfig
     name = section.text("name")
     url = section.parsed("url", parse_url)
     headers = _read_headers(section)
-    protocols = read_protocols(section)
+    subprotocols = read_protocols(section, "subprotocols")
     send = _read_send(section)
     timeout = section.quantity("timeout", parse_duration)
     max_message = section.quantity("max_message", parse_size)
@@ -36,7 +36,7 @@ def _read_feed(section: Section, folder: Path, reader: StepReader) -> FeedConfig
     if name is None or url is None:
         return None
     digest = "" if ca is None else certificate_digest((ca,))
-    source = FeedSource(url, headers, protocols, send, timeout, max_message, ca, digest)
+    source = FeedSource(url, headers, subprotocols, send, timeout, max_message, ca, digest)
     return FeedConfig(section.keys, name, source, section.text("handler"), steps)
 
 

@@ -450,7 +450,7 @@ class FeedSource:
     Attributes:
         url: begins with ``ws://`` or ``wss://``.
         headers: of the handshake, by name in lower case.
-        protocols: subprotocols to offer, in order of preference.
+        subprotocols: to offer, in order of preference.
         send: sent in this order as soon as it is connected: a text as it is, anything else as JSON.
         timeout: seconds after which the handling of a message is cancelled; None is never.
         max_message: bytes of the largest message; None is `LimitsConfig.message`.
@@ -460,7 +460,7 @@ class FeedSource:
 
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    protocols: tuple[str, ...] = ()
+    subprotocols: tuple[str, ...] = ()
     send: tuple[Any, ...] = field(default=(), repr=False)
     timeout: float | None = None
     max_message: int | None = None

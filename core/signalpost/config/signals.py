@@ -88,10 +88,10 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
     )
 
 
-def read_protocols(section: Section) -> tuple[str, ...]:
-    """Read ``protocols``: each a token, and none twice."""
+def read_protocols(section: Section, key: str = "protocols") -> tuple[str, ...]:
+    """Read names of subprotocols: each a token, and none twice."""
     read: list[str] = []
-    for keys, name in section.texts("protocols"):
+    for keys, name in section.texts(key):
         if name == "*":
             section.report.add(
                 keys,

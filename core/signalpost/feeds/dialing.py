@@ -106,7 +106,7 @@ async def dial(feed: Feed, url: str, tls: ssl.SSLContext | None) -> ClientConnec
     source = feed.source
     return await connect(
         url,
-        subprotocols=[Subprotocol(name) for name in source.protocols] or None,
+        subprotocols=[Subprotocol(name) for name in source.subprotocols] or None,
         additional_headers=list(source.headers),
         user_agent_header=f"signalpost/{__version__}",
         open_timeout=HANDSHAKE,

@@ -141,7 +141,7 @@ def _feed(binding: FeedBinding) -> FeedBinding:
     return FeedBinding(
         url,
         headers=_headers(binding.headers),
-        protocols=_protocols(binding.protocols),
+        subprotocols=_subprotocols(binding.subprotocols),
         send=_sent(binding.send),
         timeout=_timeout(binding.timeout),
         max_message=_size("max_message", binding.max_message),
@@ -166,13 +166,13 @@ def _headers(headers: object) -> tuple[tuple[str, str], ...]:
     return tuple(made.items())
 
 
-def _protocols(protocols: object) -> tuple[str, ...]:
-    names = (protocols,) if isinstance(protocols, str) else protocols
+def _subprotocols(subprotocols: object) -> tuple[str, ...]:
+    names = (subprotocols,) if isinstance(subprotocols, str) else subprotocols
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f'protocols is a list of texts, as in protocols=["signalpost.v1"], not {protocols!r}')
+        raise TypeError(f'subprotocols is a list of texts, as in subprotocols=["signalpost.v1"], not {subprotocols!r}')
     for name in names:
         if not name or NO_TOKEN.search(name) is not None:
-            raise ValueError(f"protocols: {name!r} is no subprotocol name")
+            raise ValueError(f"subprotocols: {name!r} is no subprotocol name")
     return tuple(dict.fromkeys(names))
 
 

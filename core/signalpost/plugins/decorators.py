@@ -183,7 +183,7 @@ def feed(
     *,
     url: str | None = None,
     headers: Mapping[str, str] | None = None,
-    protocols: Sequence[str] = (),
+    subprotocols: Sequence[str] = (),
     send: Any = (),
     timeout: Duration | None = None,
     max_message: str | int | None = None,
@@ -195,7 +195,7 @@ def feed(
         url: of the WebSocket server, ``"wss://…"``; without it nothing is connected until routes.yaml names the
             handler.
         headers: of the handshake.
-        protocols: subprotocols to offer, such as ``["signalpost.v1"]``.
+        subprotocols: to offer, such as ``["signalpost.v1"]``.
         send: a message to send as soon as it is connected, or a list of them: a text as it is, anything else as JSON.
         timeout: after which the handling of a message is cancelled, ``"5s"`` or seconds; None is never.
         max_message: size of the largest message, ``"64KiB"`` or bytes; None is ``limits.message``.
@@ -205,7 +205,7 @@ def feed(
         binding = FeedBinding(
             url or "",
             headers=cast("tuple[tuple[str, str], ...]", () if headers is None else headers),
-            protocols=cast("tuple[str, ...]", protocols),
+            subprotocols=cast("tuple[str, ...]", subprotocols),
             send=send,
             timeout=cast("float | None", timeout),
             max_message=cast("int | None", max_message),
