@@ -198,14 +198,7 @@ class Node:
             plan: the next one.
             before: the plugins of the current plan; the unchanged ones are kept.
         """
-        endpoints = [endpoint for endpoint in plan.config.endpoints if endpoint.signals]
-        # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
-        undeclared = (
-            () if plan.config.undeclared_refused else (each.name for each in endpoints if each.scheme.websocket)
-        )
-        table = SignalTable(
-            plan.signals, (each.name for each in endpoints), undeclared=undeclared, filters=plan.filters
-        )
+        table = SignalTable.of(plan.signals, plan.config, plan.filters)
         settings = plan.config.plugins.settings
         plugins = RunningPlugins(plan.registry, settings, self.shared, self.broadcaster, before)
         return Generation(plan, table, guard_for(table, self.hub, alone=self.alone), plugins)

@@ -36,6 +36,20 @@ async def all_has_moved(client):
         await asyncio.sleep(0.05)
 
 
+HOLD = """
+    import asyncio
+    from signalpost import signal
+
+    started, go = asyncio.Event(), asyncio.Event()
+
+    @signal("hold", path="/hold")
+    async def hold(event):
+        started.set()
+        await go.wait()
+        return "held"
+"""
+
+
 class TestReload:
     async def test_streams_stay_and_follow_the_new_plan(self, sse, plain):
         async with sse(SIGNALS) as app:
@@ -99,19 +113,7 @@ class TestReload:
             assert await status() == 202
 
     async def test_a_post_that_is_being_handled_over_a_reload_is_answered(self, sse, plain):
-        plugin = """
-            import asyncio
-            from signalpost import signal
-
-            started, go = asyncio.Event(), asyncio.Event()
-
-            @signal("hold", path="/hold")
-            async def hold(event):
-                started.set()
-                await go.wait()
-                return "held"
-        """
-        async with sse("signals: []", plugins={"p": plugin}) as app:
+        async with sse("signals: []", plugins={"p": HOLD}) as app:
             (module,) = (each.module for each in app.server.plan.registry.plugins if each.name == "p")
             posting = asyncio.create_task(plain.post(app, "/hold", 1))
             await module.started.wait()
@@ -151,19 +153,7 @@ class TestStop:
         assert not app.server.node.hub.closing
 
     async def test_a_post_under_way_is_answered_before_the_server_is_gone(self, sse, plain):
-        plugin = """
-            import asyncio
-            from signalpost import signal
-
-            started, go = asyncio.Event(), asyncio.Event()
-
-            @signal("hold", path="/hold")
-            async def hold(event):
-                started.set()
-                await go.wait()
-                return "held"
-        """
-        async with sse("signals: []", plugins={"p": plugin}) as app:
+        async with sse("signals: []", plugins={"p": HOLD}) as app:
             (module,) = (each.module for each in app.server.plan.registry.plugins if each.name == "p")
             posting = asyncio.create_task(plain.post(app, "/hold", 1))
             await module.started.wait()

@@ -147,8 +147,7 @@ class V1Codec(Codec):
 
     def lagged(self, missed: int, between: tuple[Position, Position] | None = None) -> bytes:
         """See `Codec.lagged`."""
-        span = {} if between is None else {"from": str(between[0]), "to": str(between[1])}
-        return self.notice("lagged", {"missed": missed, **span})
+        return self.notice("lagged", lagged_body(missed, between))
 
     def alive(self) -> bytes:
         """Encode a keepalive answer: a page in a browser does not see pings and pongs."""
@@ -240,6 +239,12 @@ PLAIN = Encoding(Codec())
 
 V1 = Encoding(V1Codec())
 """Of clients of ``signalpost.v1``."""
+
+
+def lagged_body(missed: int, between: tuple[Position, Position] | None) -> dict[str, Any]:
+    """Return what is said of values that were left out; the arguments are those of `Codec.lagged`."""
+    span = {} if between is None else {"from": str(between[0]), "to": str(between[1])}
+    return {"missed": missed, **span}
 
 
 def _error_body(error: ClientError, ref: str | int | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from signalpost.delivery.codec import Codec, Encoding, V1Codec
+from signalpost.delivery.codec import Codec, Encoding, V1Codec, lagged_body
 from signalpost.delivery.publication import Publication, json_of, text_of
 from signalpost.errors import ClientError
 from signalpost.history.position import Position
@@ -54,8 +54,7 @@ class EventStreamCodec(Codec):
 
     def lagged(self, missed: int, between: tuple[Position, Position] | None = None) -> bytes:
         """See `Codec.lagged`."""
-        span = {} if between is None else {"from": str(between[0]), "to": str(between[1])}
-        return _event(orjson.dumps({"missed": missed, **span}), b"lagged")
+        return _event(orjson.dumps(lagged_body(missed, between)), b"lagged")
 
     def ping(self) -> bytes:
         """Encode a comment, which a client ignores; its machine acknowledges the bytes."""

@@ -1,14 +1,13 @@
 """The feeds of a plan: those of routes.yaml, then those of decorators."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import unquote, urlsplit
 
 from signalpost.actions.program import Program
 from signalpost.config.actions import Place, all_steps
 from signalpost.config.feedurl import is_loopback, shown_url
 from signalpost.config.model import EndpointConfig, Scheme, ServerConfig, StepConfig
-from signalpost.handlers import FeedBinding, Handler, HandlerKind
-from signalpost.places import Keys
+from signalpost.handlers import FeedBinding, HandlerKind
 from signalpost.plan.actions import StepCompiler
 from signalpost.plan.plan import Feed
 from signalpost.plan.report import PlanReport
@@ -31,30 +30,9 @@ def plan_feeds(resolver: Resolver, compiler: StepCompiler) -> Iterator[Feed]:
             yield Feed(feed.name, action, config.source.place(feed.keys), feed.source, shown, largest)
     bound: set[str] = set()
     for handler, binding in resolver.bindings(FeedBinding):
-        if _free(resolver, handler, declared, bound):
+        if resolver.may_name(handler, "feed", declared, bound):
             largest = binding.max_message or config.limits.message
             yield Feed(handler.name, handler, handler.plugin, binding, shown_url(binding.url), largest)
-
-
-def _free(resolver: Resolver, handler: Handler, declared: Mapping[str, Keys], bound: set[str]) -> bool:
-    """Return whether a decorator's feed may have its handler's name."""
-    name = handler.name
-    if name in declared:
-        # A faulty feed may have been intended to name the handler, and so to replace this one.
-        if not resolver.gaps.bindings and not resolver.gaps.at(declared[name]):
-            resolver.report.problem(
-                (*declared[name], "name"),
-                f'plugin {handler.plugin} has a feed named "{name}" too ({handler.where}); rename this one, or unbind '
-                f"the other: handlers: {{{name}: off}}",
-            )
-        return False
-    if name in bound:
-        resolver.report.fault(
-            handler, f'handler "{name}" is bound more than once; its feed has its name, so bind it once'
-        )
-        return False
-    bound.add(name)
-    return True
 
 
 def note_loops(config: ServerConfig, feeds: Sequence[Feed], report: PlanReport) -> None:

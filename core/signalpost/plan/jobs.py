@@ -1,6 +1,6 @@
 """The jobs of a plan: timers and schedules of routes.yaml, then those of decorators."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -9,7 +9,6 @@ from signalpost.config.actions import Place
 from signalpost.config.model import TimerTiming, Timing
 from signalpost.errors import OperatorError
 from signalpost.handlers import Handler, ScheduleBinding, TimerBinding
-from signalpost.places import Keys
 from signalpost.plan.actions import StepCompiler
 from signalpost.plan.plan import Job
 from signalpost.plan.resolver import JOB_KINDS, Resolver
@@ -33,30 +32,9 @@ def plan_jobs(resolver: Resolver, compiler: StepCompiler) -> Iterator[Job]:
         yield Job(config.name, action, owner, timing, filled)
     bound: set[str] = set()
     for handler, binding in chain[_Bound](resolver.bindings(TimerBinding), resolver.bindings(ScheduleBinding)):
-        if _free(resolver, handler, declared, bound):
+        if resolver.may_name(handler, "job", declared, bound):
             _note_if_over(resolver, handler.name, binding, handler.where)
             yield Job(handler.name, handler, handler.plugin, binding)
-
-
-def _free(resolver: Resolver, handler: Handler, declared: Mapping[str, Keys], bound: set[str]) -> bool:
-    """Return whether a decorator's job may have its handler's name."""
-    name = handler.name
-    if name in declared:
-        # A faulty job may have been intended to name the handler, and so to replace this one.
-        if not resolver.gaps.bindings and not resolver.gaps.at(declared[name]):
-            resolver.report.problem(
-                (*declared[name], "name"),
-                f'plugin {handler.plugin} has a job named "{name}" too ({handler.where}); rename this one, or unbind '
-                f"the other: handlers: {{{name}: off}}",
-            )
-        return False
-    if name in bound:
-        resolver.report.fault(
-            handler, f'handler "{name}" is bound more than once; its job has its name, so bind it once'
-        )
-        return False
-    bound.add(name)
-    return True
 
 
 def _note_if_over(resolver: Resolver, name: str, timing: Timing, place: str) -> None:

@@ -1,6 +1,6 @@
 """Resolves the names in routes.yaml (handlers, endpoints, schemas), and decorators' bindings where it has none."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,6 +149,33 @@ class Resolver:
         for handler in self.registry.handlers.values():
             if handler.name not in self._overruled and not (closed and self._is_closed(handler)):
                 yield from ((handler, binding) for binding in handler.bindings if isinstance(binding, kind))
+
+    def may_name(self, handler: Handler, what: str, declared: Mapping[str, Keys], bound: set[str]) -> bool:
+        """Return whether what a decorator binds may have its handler's name, and note that the name is taken.
+
+        Args:
+            handler: of the binding.
+            what: is bound: ``job``.
+            declared: where routes.yaml declares such parts, by name.
+            bound: names of other handlers' bindings.
+        """
+        name = handler.name
+        if name in declared:
+            # A faulty part may have been intended to name the handler, and so to replace this one.
+            if not self.gaps.bindings and not self.gaps.at(declared[name]):
+                self.report.problem(
+                    (*declared[name], "name"),
+                    f'plugin {handler.plugin} has a {what} named "{name}" too ({handler.where}); rename this one, or '
+                    f"unbind the other: handlers: {{{name}: off}}",
+                )
+            return False
+        if name in bound:
+            self.report.fault(
+                handler, f'handler "{name}" is bound more than once; its {what} has its name, so bind it once'
+            )
+            return False
+        bound.add(name)
+        return True
 
     def left_out(self) -> Iterator[tuple[Plugin, list[Handler]]]:
         """Yield the installed plugins whose handlers have no path, since they may not bind paths themselves."""

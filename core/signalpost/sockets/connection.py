@@ -9,13 +9,13 @@ from functools import partial
 from itertools import chain
 from time import perf_counter
 
-from signalpost.config.model import KeepaliveConfig, LimitsConfig
+from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import NO_DESCRIPTOR, Client
 from signalpost.delivery.inbound import Inbound
 from signalpost.node import Node
 from signalpost.signals.conversation import Conversation
 from signalpost.sockets.ahead import AHEAD, Ahead
-from signalpost.sockets.keepalive import Keepalive
+from signalpost.sockets.keepalive import Keepalive, WatchedClient
 from signalpost.sockets.rate import Allowance, allowance_of, pace_of
 from signalpost.units import MEBIBYTE
 from signalpost.websocket.frames import CloseCode, Opcode, encode_frame
@@ -90,7 +90,7 @@ class Clockwork:
     work: Callable[[], float] = perf_counter
 
 
-class Connection(asyncio.Protocol):
+class Connection(WatchedClient, asyncio.Protocol):
     """Turns received bytes into messages; sends only pongs and close frames itself, the rest goes through the hub.
 
     While it is paused, for whatever reason, no frames are read. Frames read before wait here, in order, and bytes
@@ -620,28 +620,6 @@ class Connection(asyncio.Protocol):
             self._ahead = None
             self._start_reading()
             self._end_if_done()
-
-    # For the keepalive
-
-    @property
-    def pace(self) -> KeepaliveConfig:
-        """How long the client may be silent, and take to answer, from its endpoint."""
-        return self._client.endpoint.keepalive
-
-    @property
-    def confirmed(self) -> int | None:
-        """Bytes that the peer's machine has ever acknowledged; None if it has acknowledged all."""
-        client = self._client
-        return client.confirmed if client.unconfirmed else None
-
-    def ping(self) -> None:
-        """Send a ping; any received bytes count as the answer."""
-        self._client.send(self._client.encoding.codec.ping())
-
-    def give_up(self) -> None:
-        """Abort the connection: the peer is dead. A closing one is left: the keepalive watches it separately."""
-        if not self._client.closing:
-            self._client.drop(CloseCode.ABNORMAL)
 
 
 def _code_of(close: bytes) -> int:

@@ -2,18 +2,18 @@
 
 import asyncio
 
-from signalpost.config.model import KeepaliveConfig, LimitsConfig
+from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.node import Node
 from signalpost.signals.conversation import Conversation
-from signalpost.sockets.keepalive import Keepalive
+from signalpost.sockets.keepalive import Keepalive, WatchedClient
 from signalpost.websocket.frames import CloseCode
 
 MOST_UPSTREAM = 65_536
 """Bytes that a client may send behind its request, and that are dropped; nothing that is useful would be longer."""
 
 
-class EventStream(asyncio.Protocol):
+class EventStream(WatchedClient, asyncio.Protocol):
     """A client that reads a signal as server-sent events.
 
     It takes the place of a `signalpost.sockets.connection.Connection`: its client comes, counts, is pinged, moved by a
@@ -131,23 +131,7 @@ class EventStream(asyncio.Protocol):
             self._heard_at = self._keepalive.now
         return self._heard_at
 
-    @property
-    def pace(self) -> KeepaliveConfig:
-        """How long it may be sent nothing, and take to acknowledge a comment, from its endpoint."""
-        return self._client.endpoint.keepalive
-
-    @property
-    def confirmed(self) -> int | None:
-        """Bytes that the peer's machine has ever acknowledged; None if it has acknowledged all."""
-        client = self._client
-        return client.confirmed if client.unconfirmed else None
-
     def ping(self) -> None:
         """Send a comment."""
         self._confirmed = self._client.confirmed
-        self._client.send(self._client.encoding.codec.ping())
-
-    def give_up(self) -> None:
-        """Abort the connection: the peer is dead. A closing one is left: the keepalive watches it separately."""
-        if not self._client.closing:
-            self._client.drop(CloseCode.ABNORMAL)
+        super().ping()

@@ -49,6 +49,38 @@ class Watched(Protocol):
         """Abort the connection: the peer is dead."""
 
 
+class WatchedClient:
+    """What a connection does for the keepalive by its client alone; a base of connections.
+
+    Attributes:
+        _client: at the other end.
+    """
+
+    __slots__ = ()
+
+    _client: Client
+
+    @property
+    def pace(self) -> KeepaliveConfig:
+        """How long it may be silent, and take to answer, from its endpoint."""
+        return self._client.endpoint.keepalive
+
+    @property
+    def confirmed(self) -> int | None:
+        """Bytes that the peer's machine has ever acknowledged; None if it has acknowledged all."""
+        client = self._client
+        return client.confirmed if client.unconfirmed else None
+
+    def ping(self) -> None:
+        """Send what asks for a sign of life."""
+        self._client.send(self._client.encoding.codec.ping())
+
+    def give_up(self) -> None:
+        """Abort the connection: the peer is dead. A closing one is left: the keepalive watches it separately."""
+        if not self._client.closing:
+            self._client.drop(CloseCode.ABNORMAL)
+
+
 class Keepalive:
     """Checks all connections once a second.
 

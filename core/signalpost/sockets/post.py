@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 
-from signalpost.delivery.client import Client
 from signalpost.delivery.codec import Encoding, V1Codec
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.transport import Buffer, RecordingTransport
@@ -90,7 +89,6 @@ class Post(RecordingTransport):
         super().__init__()
         self._node = node
         self._allowance = allowance
-        self._client: Client
         self._lines: list[dict[str, Any]] = []
         self._changed: asyncio.Future[None] | None = None
         self._reads = True
@@ -109,7 +107,7 @@ class Post(RecordingTransport):
         """
         node = self._node
         conversation = node.visit(self, accept, _LINES, self, session)
-        client = self._client = conversation.client
+        client = conversation.client
         try:
             while not self._reads and not client.closing:
                 await self._change()
