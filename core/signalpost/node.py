@@ -35,7 +35,7 @@ from signalpost.signals.overdue import Overdue
 from signalpost.signals.sends import SendsCheck, UnexpectedValue
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
-from signalpost.signals.table import SignalTable
+from signalpost.signals.table import SignalTable, served_at
 from signalpost.signals.work import Work
 from signalpost.state.state import State, configure
 from signalpost.websocket.handshake import HandshakeRejection
@@ -198,7 +198,8 @@ class Node:
             plan: the next one.
             before: the plugins of the current plan; the unchanged ones are kept.
         """
-        table = SignalTable.of(plan.signals, plan.config, plan.filters)
+        names, undeclared = served_at(plan.config)
+        table = SignalTable(plan.signals, names, undeclared=undeclared, filters=plan.filters)
         settings = plan.config.plugins.settings
         plugins = RunningPlugins(plan.registry, settings, self.shared, self.broadcaster, before)
         return Generation(plan, table, guard_for(table, self.hub, alone=self.alone), plugins)

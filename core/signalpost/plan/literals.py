@@ -10,7 +10,7 @@ from signalpost.config.schema.judge import holds
 from signalpost.plan.report import PlanReport
 from signalpost.signals.rule import SignalRule
 from signalpost.signals.sends import place_of_sends
-from signalpost.signals.table import SignalTable
+from signalpost.signals.table import SignalTable, served_at
 from signalpost.templates.compiler import is_template
 from signalpost.words import cut, printable
 
@@ -27,7 +27,8 @@ def note_literals(config: ServerConfig, signals: Sequence[SignalRule], report: P
     """
     if not any(rule.sends for rule in signals):
         return
-    table = SignalTable.of(signals, config)
+    names, undeclared = served_at(config)
+    table = SignalTable(signals, names, undeclared=undeclared)
     own = {rule.config.keys: rule for rule in signals if rule.config.keys}
     for part in config.parts:
         sender = own.get(part.keys)

@@ -79,14 +79,6 @@ class SignalTable:
                 seen.add(rule.config.path.key)
                 self._all.add(rule.config.path, None)
 
-    @classmethod
-    def of(cls, rules: Iterable[SignalRule], config: ServerConfig, filters: Filters | None = None) -> "SignalTable":
-        """Return the table of an app; see `SignalTable`."""
-        endpoints = [endpoint for endpoint in config.endpoints if endpoint.signals]
-        # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
-        sockets = [] if config.undeclared_refused else [each.name for each in endpoints if each.scheme.websocket]
-        return cls(rules, [each.name for each in endpoints], undeclared=sockets, filters=filters)
-
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Return the signal for the text of a path at an endpoint; None if there is none, or the path is invalid."""
         table = self._tables.get(endpoint)
@@ -149,6 +141,14 @@ class SignalTable:
         """
         match = self._all.match(path)
         return match.path if match is not None else plain_path(path)
+
+
+def served_at(config: ServerConfig) -> tuple[list[str], list[str]]:
+    """Return the arguments `endpoints` and `undeclared` of an app's table."""
+    endpoints = [endpoint for endpoint in config.endpoints if endpoint.signals]
+    # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
+    undeclared = [] if config.undeclared_refused else [each.name for each in endpoints if each.scheme.websocket]
+    return [each.name for each in endpoints], undeclared
 
 
 def _ward(rule: SignalRule) -> str:
