@@ -11,6 +11,7 @@
     │   ├── StateFullError       the state holds as much as it may
     │   └── StepFailedError      a step of a `do` list that failed while the server runs
     ├── PluginError              the author of a plugin can fix it
+    ├── UnauthorizedError        a client has not shown who it is, or not well
     └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
 
 An error carries data; its text is for the person who must act.
@@ -131,6 +132,10 @@ class PluginError(SignalpostError):
         self.where = where
         self.text = text
         super().__init__(f"plugin {plugin} ({where}): {text}")
+
+
+class UnauthorizedError(SignalpostError):
+    """A client's token, key or other proof of who it is is not good. Its text is sent to that client."""
 
 
 class ClientError(SignalpostError):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signalpost.config.actions import ActionRule, StepReader
+from signalpost.config.auth import read_auth
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_data
 from signalpost.config.feeds import read_feeds
@@ -116,6 +117,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         constants=root.mapping("constants"),
         history=history,
         feeds=read_feeds(root, folder, reader),
+        auth=read_auth(root),
     )
 
 

@@ -546,6 +546,92 @@ class LimitsConfig:
     response: float = 300.0
 
 
+class TokenPlace(StrEnum):
+    """Where a client's token may stand."""
+
+    HEADER = "header"
+    PROTOCOL = "protocol"
+    COOKIE = "cookie"
+    QUERY = "query"
+
+
+DEFAULT_TOKEN_PLACES = (TokenPlace.HEADER, TokenPlace.PROTOCOL, TokenPlace.COOKIE)
+"""A query is part of the address, which is logged: it counts only where the file says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokensConfig:
+    """Which tokens are good. Exactly one of `secret`, `file` and `address` is given.
+
+    Attributes:
+        algorithms: the only ones that a token may be signed with (RFC 7518 section 3.1, RFC 8037 section 3.1).
+        secret: shared with whoever signs.
+        file: of keys: PEM, or a JSON Web Key Set (RFC 7517 section 5); absolute.
+        digest: of its content, so that other keys differ.
+        address: of a JSON Web Key Set.
+        issuers: of which a token must name one (``iss``); empty accepts any.
+        audiences: of which a token must name one (``aud``); empty accepts only tokens that name none.
+        user: the claim that names the user.
+        leeway: seconds by which clocks may differ.
+        lasting: whether tokens without ``exp`` are good.
+    """
+
+    algorithms: tuple[str, ...]
+    secret: bytes | None = field(default=None, repr=False)
+    file: Path | None = None
+    digest: str = field(default="", repr=False)
+    address: str | None = None
+    issuers: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+    user: str = "sub"
+    leeway: float = 10.0
+    lasting: bool = False
+
+
+class KeyPermission(StrEnum):
+    """What another program may do with an API key."""
+
+    PUBLISH = "publish"
+    HISTORY = "history"
+    PRESENCE = "presence"
+    CLIENTS = "clients"
+    DISCONNECT = "disconnect"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyConfig:
+    """A key of another program.
+
+    Attributes:
+        name: of the program, in logs.
+        may: what it may do.
+    """
+
+    name: str
+    key: str = field(repr=False)
+    may: frozenset[KeyPermission] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """How clients say who they are.
+
+    Attributes:
+        tokens: None accepts none.
+        places: where a token may stand; the first one that holds one counts.
+        cookie: the name of the cookie that holds one; None is no cookie.
+        secret: signs sessions; None is one of this start.
+        api_keys: of other programs.
+    """
+
+    keys: Keys = field(default=(), compare=False)
+    tokens: TokensConfig | None = None
+    places: tuple[TokenPlace, ...] = DEFAULT_TOKEN_PLACES
+    cookie: str | None = None
+    secret: bytes | None = field(default=None, repr=False)
+    api_keys: tuple[ApiKeyConfig, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class StateConfig:
     """The state that handlers and actions share.
@@ -617,6 +703,7 @@ class ServerConfig:
         notes: what is valid but may not be intended.
         private: paths that no route may serve.
         constants: for templates and views, by name.
+        auth: how clients say who they are; None is that they do not.
     """
 
     file: str
@@ -639,6 +726,7 @@ class ServerConfig:
     constants: Mapping[str, Any] = field(default_factory=dict)
     history: MemoryConfig = MemoryConfig()
     feeds: tuple[FeedConfig, ...] = ()
+    auth: AuthConfig | None = None
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import EndpointConfig, LatestBy, SlowPolicy
 from signalpost.delivery.codec import PLAIN, Encoding
 from signalpost.delivery.feed import FedOutbox, Reader, reached
@@ -126,6 +127,7 @@ class Client:
         close_code: with which the connection ends, once decided; else 0.
         session: what survives its reconnects (`signalpost.signals.sessions`), or else its id.
         stream: of its path, if that has a history; the node that it belongs to sets it.
+        identity: who is connected.
         visiting: whether it has come for one message (a POST): it is in no audience, and what is sent to it alone is
             its answer.
         find_twin: of a visiting client: returns its `twin`; None if it has no session of another one.
@@ -151,6 +153,7 @@ class Client:
         "endpoint",
         "find_twin",
         "groups",
+        "identity",
         "params",
         "path",
         "place",
@@ -176,8 +179,10 @@ class Client:
         place: Place | None = None,
         ward: str | None = None,
         session: str = "",
+        identity: Identity = GUEST,
     ) -> None:
         self._id = client_id
+        self.identity = identity
         self.session = session or client_id
         self.stream: Stream | None = None
         self.visiting = False
@@ -215,6 +220,11 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client {self.id} on {self.path}>"
+
+    @property
+    def user(self) -> str | None:
+        """The name of who is connected, as the identity says; None is a guest."""
+        return self.identity.user
 
     @property
     def twin(self) -> "Client | None":
