@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_NO_CLAIMS: Mapping[str, Any] = {}
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
@@ -20,7 +18,7 @@ class Identity:
     """
 
     user: str | None = None
-    claims: Mapping[str, Any] = field(default=_NO_CLAIMS)
+    claims: Mapping[str, Any] = field(default_factory=dict)
     expires: float | None = None
     token_id: str = ""
     issued: float | None = None
