@@ -6,6 +6,7 @@ export class View {
   following = true; // the reader is at the end, so the end is kept in view
   #scroller;
   #onFollow;
+  #goal; // where the reader was brought, and has not moved since
   #frame = 0;
   #height = 0; // of the window, and
   #top = 0; // where it stood, when last seen
@@ -15,6 +16,9 @@ export class View {
     this.#scroller = scroller;
     this.#onFollow = onFollow;
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    for (const hand of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+      addEventListener(hand, () => (this.#goal = undefined), { capture: true, passive: true });
+    }
     // The end stays in view when the composer grows or a keyboard opens.
     new ResizeObserver(() => {
       this.#height = scroller.clientHeight;
@@ -26,13 +30,13 @@ export class View {
   /** At once, not in the next frame: a scroll that is still gliding upwards would have its say before that. */
   follow() {
     this.following = true;
-    this.#toEnd();
+    this.#bring(() => this.#toEnd());
   }
 
   /** Go to an item, which need not be near the end. */
   lead(item) {
     this.following = false;
-    item.scrollIntoView({ block: "start" });
+    this.#bring(() => item.scrollIntoView({ block: "start" }));
     this.#scrolled();
   }
 
@@ -57,15 +61,28 @@ export class View {
     this.#top = this.#scroller.scrollTop;
   }
 
+  #bring(go) {
+    this.#goal = go;
+    go();
+  }
+
   /** Upwards, the reader leaves the end; back near it, they follow again. Being away from the end says nothing: in a
-   *  rush of messages the end has moved on before the event for the last scroll arrives. */
+   *  rush of messages the end has moved on before the event for the last scroll arrives. Who has been brought somewhere
+   *  does not leave by a scroll from before that, which still glides. */
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
     if (clientHeight !== this.#height) return; // the window moved the text, not the reader
     const up = scrollTop < this.#top - 1;
     this.#top = scrollTop;
-    if (up) this.following = false;
-    else if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) this.follow();
+    if (up && this.#goal) {
+      if (this.following) this.#toEnd();
+      else this.#goal();
+      this.#top = this.#scroller.scrollTop;
+    } else if (up) this.following = false;
+    else if (scrollHeight - scrollTop - clientHeight < NEAR_END_PX) {
+      this.following = true;
+      this.#toEnd();
+    }
   }
 
   #toEnd() {

@@ -41,7 +41,19 @@ class Ledger:
         version: counts the differences that were told.
     """
 
-    __slots__ = ("_counted", "_joined", "_left", "_members", "_named", "_size", "_told", "_waiting", "most", "version")
+    __slots__ = (
+        "_counted",
+        "_joined",
+        "_left",
+        "_members",
+        "_named",
+        "_read",
+        "_size",
+        "_told",
+        "_waiting",
+        "most",
+        "version",
+    )
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -53,6 +65,7 @@ class Ledger:
         self._size = 0
         self._named = True  # whether the clients were told all names
         self._counted = False  # whether a client that came since then was told the number alone
+        self._read = False  # whether such a client was told all names
         self._told = 0  # how many users they know of
 
     def __len__(self) -> int:
@@ -126,7 +139,8 @@ class Ledger:
         left, self._left = self._left, {}
         was_named, self._named = self._named, self.tells_names
         counted, self._counted = self._counted, False
-        if not (self._named or was_named or counted) and len(self._members) == self._told:
+        read, self._read = self._read, False
+        if not (self._named or was_named or counted or read) and len(self._members) == self._told:
             return None
         self.version += 1
         self._told = len(self._members)
@@ -142,6 +156,7 @@ class Ledger:
         body: dict[str, Any] = {"version": self.version, "count": len(self._members)}
         self._joined = dict.fromkeys(self._joined, False)  # who reads this is told of them
         if self.tells_names:
+            self._read = True
             return body | {"users": dict(self._users())}
         self._counted = True
         return body
