@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from signalpost.auth.identity import Identity
     from signalpost.delivery.client import Client
     from signalpost.delivery.target import Receipt
+    from signalpost.errors import UnauthorizedError
     from signalpost.events import (
         ClientEvent,
         FeedEvent,
@@ -47,6 +49,7 @@ __all__ = [
     "Handler",
     "HandlerKind",
     "HandshakeRequest",
+    "Identity",
     "MessageData",
     "Outgoing",
     "PluginContext",
@@ -59,6 +62,7 @@ __all__ = [
     "State",
     "TickEvent",
     "TimerBinding",
+    "UnauthorizedError",
     "Veto",
     "action",
     "feed",
@@ -78,6 +82,7 @@ _HOMES = {
     "Handler": "signalpost.handlers",
     "HandlerKind": "signalpost.handlers",
     "HandshakeRequest": "signalpost.events",
+    "Identity": "signalpost.auth.identity",
     "MessageData": "signalpost.events",
     "Outgoing": "signalpost.signals.messagefilters",
     "PluginContext": "signalpost.plugins.context",
@@ -90,6 +95,7 @@ _HOMES = {
     "State": "signalpost.state.state",
     "TickEvent": "signalpost.events",
     "TimerBinding": "signalpost.handlers",
+    "UnauthorizedError": "signalpost.errors",
     "Veto": "signalpost.signals.messagefilters",
     "action": "signalpost.plugins.decorators",
     "feed": "signalpost.plugins.decorators",

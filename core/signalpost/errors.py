@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     HANDLER_FAILED = "handler-failed"
     UNSUPPORTED_FRAME = "unsupported-frame"
     FORBIDDEN = "forbidden"
+    UNAUTHORIZED = "unauthorized"
     UNKNOWN_REQUEST = "unknown-request"
     UNKNOWN_POSITION = "unknown-position"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import unquote
 
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import ClientId, Receipt
@@ -371,6 +372,16 @@ class SenderView(PluginView):
     client: Client
     broadcast: Broadcast
 
+    @property
+    def user(self) -> str | None:
+        """The name of the client's user; None is a guest."""
+        return self.client.identity.user
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """What is said about the client's user: the claims of a token, or what a plugin says; empty for a guest."""
+        return self.client.identity.claims
+
     def reply(self, value: Any) -> Receipt:
         """Send a value to the sender alone; short for ``broadcast(value, to="sender")``."""
         return self.broadcast(value, to="sender")
@@ -393,6 +404,16 @@ class HandshakeRequest:
     def __init__(self, head: bytes, peer: tuple[str, int]) -> None:
         self._head = head
         self.peer = peer
+
+    def seen(self) -> Mapping[str, Any]:
+        """Return it as templates see it."""
+        return {
+            "method": "GET",
+            "path": self.path,
+            "query": self.query,
+            "headers": self.headers,
+            "peer": list(self.peer),
+        }
 
     @property
     def target(self) -> str:
@@ -509,6 +530,7 @@ class RouteEvent(PluginView):
         route: the route's path as declared.
         endpoint: where it arrived.
         broadcast: see `Broadcast`; without a target it goes to everyone.
+        identity: of who has sent it.
     """
 
     request: Any
@@ -520,6 +542,17 @@ class RouteEvent(PluginView):
     shared: Shared
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
+    identity: Identity = GUEST
+
+    @property
+    def user(self) -> str | None:
+        """The name of the user who has sent it; None is a guest."""
+        return self.identity.user
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """What is said about the user; see `SignalEvent.claims`."""
+        return self.identity.claims
 
     @property
     def timestamp(self) -> datetime:

@@ -5,25 +5,24 @@ its own, whose clients have transports that only record.
 """
 
 import asyncio
-import inspect
-import logging
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
+from signalpost.admitting import Admitter
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.broker import Broker, LocalBroker
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import Codec, Encoding, Encodings
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
-from signalpost.delivery.target import ClientId, Receipt
+from signalpost.delivery.target import Receipt
 from signalpost.delivery.transport import Transport
 from signalpost.events import Services, Shared
-from signalpost.foreign import original
 from signalpost.observe import Observer
 from signalpost.plan import Plan
+from signalpost.plugins.authentication import Authentication
+from signalpost.plugins.identification import Identification
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.admission import Accept, Admission, AdmissionHook, ConnectRequest
 from signalpost.signals.broadcast import Broadcaster
@@ -35,14 +34,9 @@ from signalpost.signals.overdue import Overdue
 from signalpost.signals.sends import SendsCheck, UnexpectedValue
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
-from signalpost.signals.table import SignalTable, served_at
+from signalpost.signals.table import ResolvedPath, SignalTable, served_at
 from signalpost.signals.work import Work
 from signalpost.state.state import State, configure
-from signalpost.websocket.handshake import HandshakeRejection
-
-LOG = logging.getLogger(__name__)
-
-_ID_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +47,7 @@ class Generation:
         table: which signal serves which path.
         guard: checks messages for the signals of other paths; None if no signal requires that.
         plugins: their instances and hooks.
+        identification: finds out who clients are; None if nothing can tell.
         limits: of the plan.
         work: what is under way by it.
     """
@@ -61,6 +56,7 @@ class Generation:
     table: SignalTable
     guard: ElsewhereGuard | None
     plugins: RunningPlugins
+    identification: Identification | None
     work: Work = field(default_factory=Work)
     limits: LimitsConfig = field(init=False)
 
@@ -121,7 +117,7 @@ class NodeView:
         closing: connections that are being closed.
         handling: what is being handled, a text for each: ``handler shout of plugin chat on /chat``.
         under_way: messages, requests and runs of jobs of the current plan that have begun, or wait for their turn.
-        asking: clients that wait for an admission hook.
+        asking: clients that wait until it is decided whether they are let in.
     """
 
     clients: tuple[ClientView, ...]
@@ -152,9 +148,8 @@ class Node:
         overdue: the messages that are being handled.
         encodings: of all clients.
         observer: notified of what happens; None for no observer.
-        asking: clients that wait for an admission hook.
         alone: whether all clients there are are connected here.
-        admits_at_once: whether no admission hook waits.
+        admitter: decides which clients are let in.
     """
 
     def __init__(self, plan: Plan, hub: Hub, state: State, seams: Seams = NO_SEAMS) -> None:
@@ -172,10 +167,8 @@ class Node:
         self.base: Context = copy_context()
         self.overdue = Overdue()
         self.encodings = Encodings(seams.codecs)
-        self.asking = 0
         self.alone = self._broker.alone
-        self._admission = tuple(seams.admission)
-        self.admits_at_once = not any(map(inspect.iscoroutinefunction, self._admission))
+        self.admitter = Admitter(seams.admission, self.shared)
         self.generation = self.prepare(plan)
         self._address()
 
@@ -202,7 +195,8 @@ class Node:
         table = SignalTable(plan.signals, names, undeclared=undeclared, filters=plan.filters)
         settings = plan.config.plugins.settings
         plugins = RunningPlugins(plan.registry, settings, self.shared, self.broadcaster, before)
-        return Generation(plan, table, guard_for(table, self.hub, alone=self.alone), plugins)
+        guard = guard_for(table, self.hub, alone=self.alone, tell=self.admitter.failures.add)
+        return Generation(plan, table, guard, plugins, identification_of(plan))
 
     async def open(self) -> None:
         """Start publishing.
@@ -246,6 +240,7 @@ class Node:
 
     def _address(self) -> None:
         generation, filters = self.generation, self.generation.plan.filters
+        self.admitter.serving, self.admitter.patience = generation, generation.limits.handshake
         self.broadcaster.address_by(generation.table, generation.guard)
         self.memory.configure(generation.table, generation.plan.config)
         if self.broadcaster.sends is not None:
@@ -257,7 +252,11 @@ class Node:
     @property
     def occupied(self) -> int:
         """Number of connections that are WebSockets or about to be, including those that are being closed."""
-        return len(self.hub.clients) + len(self.hub.closing) + self.asking
+        return len(self.hub.clients) + len(self.hub.closing) + self.admitter.waiting
+
+    def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
+        """Return the signal that serves a path at an endpoint; None if there is none."""
+        return self.generation.table.resolve(endpoint, path)
 
     def admit(self, request: ConnectRequest) -> Admission:
         """Decide whether to admit a client.
@@ -265,44 +264,7 @@ class Node:
         Raises:
             HandshakeRejection: it is not admitted.
         """
-        accept = self._resolve(request)
-        for number, hook in enumerate(self._admission):
-            verdict = _asked(hook, request)
-            if inspect.isawaitable(verdict):
-                return self._admit_later(accept, verdict, self._admission[number + 1 :])
-            if isinstance(verdict, HandshakeRejection):
-                raise verdict.with_traceback(None)  # a hook may have one for all: it would gather every traceback
-        return accept
-
-    async def _admit_later(
-        self, accept: Accept, waits: Awaitable[HandshakeRejection | None], further: Sequence[AdmissionHook]
-    ) -> Accept:
-        """Decide about a client when the hooks that wait have returned."""
-        self.asking += 1
-        try:
-            async with asyncio.timeout(self.patience):
-                verdict = await waits
-                for hook in further:
-                    if verdict is not None:
-                        break
-                    answer = _asked(hook, accept.request)
-                    verdict = await answer if inspect.isawaitable(answer) else answer
-        except TimeoutError:
-            LOG.warning("a client on %s was rejected: its admission took too long", accept.request.path)
-            verdict = HandshakeRejection(503, "The server could not decide in time whether to let this client in.")
-        except Exception as error:  # noqa: BLE001 - a hook may raise anything
-            verdict = _failed(error)
-        finally:
-            self.asking -= 1
-        if verdict is not None:
-            raise verdict.with_traceback(None)
-        return self._resolve(accept.request)  # another plan may serve by now
-
-    def _resolve(self, request: ConnectRequest) -> Accept:
-        resolved = self.generation.table.resolve(request.endpoint.name, request.path)
-        if resolved is None:
-            raise HandshakeRejection(404, "There is no signal at this path.")
-        return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
+        return self.admitter.admit(request)
 
     def attach(
         self, transport: Transport, accept: Accept, encoding: Encoding, source: Source, offered: str = ""
@@ -318,7 +280,8 @@ class Node:
         """
         session: Session | None = None
         if encoding.codec.converses:
-            session = self.memory.open_session(offered, accept.resolved.place, accept.client_id)
+            user = accept.request.identity.user
+            session = self.memory.open_session(offered, accept.resolved.place, accept.client_id, user)
         client = self._client(transport, accept, encoding, "" if session is None else session.key)
         if session is not None:
             client.groups = session.groups
@@ -356,6 +319,7 @@ class Node:
             place=resolved.place,
             ward=resolved.ward,
             session=session,
+            identity=accept.request.identity,
         )
 
     def _conversation(self, client: Client, accept: Accept, source: Source, session: Session | None) -> Conversation:
@@ -418,7 +382,7 @@ class Node:
             closing=len(self.hub.closing),
             handling=tuple(f"{task.get_name()} on {client.path}" for task, client in self.running.items()),
             under_way=self.work.open,
-            asking=self.asking,
+            asking=self.admitter.waiting,
         )
 
 
@@ -434,18 +398,7 @@ def _view(client: Client) -> ClientView:
     )
 
 
-def _asked(
-    hook: AdmissionHook, request: ConnectRequest
-) -> HandshakeRejection | Awaitable[HandshakeRejection | None] | None:
-    """Call a hook; whatever it raises is logged, and becomes a rejection."""
-    try:
-        return hook(request)
-    except Exception as error:  # noqa: BLE001 - a hook may raise anything
-        return _failed(error)
-
-
-def _failed(error: Exception) -> HandshakeRejection:
-    if isinstance(error, HandshakeRejection):
-        return error
-    LOG.error("an admission hook failed, so the client was rejected", exc_info=original(error))
-    return HandshakeRejection(500, "The server could not decide whether to let this client in.")
+def identification_of(plan: Plan) -> Identification | None:
+    """Return what finds out who clients are; None if nothing can tell, to avoid any cost."""
+    authentication = Authentication(plan.registry)
+    return Identification(authentication) if authentication or plan.config.auth is not None else None

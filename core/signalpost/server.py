@@ -245,6 +245,8 @@ class Server:
             private=Private(plan.config.private),
             restraint=Restraint(node.hub),
             endpoints=_endpoints_for(plan, self._sockets),
+            identification=generation.identification,
+            permission_failed=node.admitter.failures.add,
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

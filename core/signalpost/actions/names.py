@@ -12,12 +12,14 @@ from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError
 from signalpost.config.actions import Place
 from signalpost.delivery.client import Client
-from signalpost.events import HandshakeRequest
+from signalpost.events import HandshakeRequest, MessageData
+from signalpost.signals.permissions import Asker
 
-Getter = Callable[[Run], Any]
+Getter = Callable[[Any], Any]
+"""Returns the value of a name, for a `Run`, or for a `signalpost.signals.permissions.Question`."""
 
 
-def _client(client: Client) -> dict[str, Any]:
+def _client(client: Client | Asker) -> dict[str, Any]:
     return {"id": client.id, "path": client.path, "groups": sorted(client.groups)}
 
 
@@ -35,8 +37,11 @@ MESSAGE_KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref
 
 
 def _message(run: Run) -> dict[str, Any]:
+    return _document(run.event.data)
+
+
+def _document(data: MessageData) -> dict[str, Any]:
     """Return the client's whole message, in canonical spelling; missing known keys are null."""
-    data = run.event.data
     return {
         **data.document,
         "message": data.message,
@@ -48,15 +53,9 @@ def _message(run: Run) -> dict[str, Any]:
     }
 
 
-def _handshake(run: Run) -> dict[str, Any]:
+def _handshake(run: Run) -> Mapping[str, Any]:
     request: HandshakeRequest = run.event.request
-    return {
-        "method": "GET",
-        "path": request.path,
-        "query": request.query,
-        "headers": request.headers,
-        "peer": list(request.peer),
-    }
+    return request.seen()
 
 
 def _web(run: Run) -> Mapping[str, Any]:
@@ -139,6 +138,34 @@ GETTERS: Mapping[Place, Mapping[str, Getter]] = {
     },
 }
 """The names for each place, except ``settings``, which the plan knows, and the variables of loops."""
+
+OF_IDENTITY: Mapping[str, Getter] = {"user": attrgetter("event.user"), "claims": attrgetter("event.claims")}
+"""The names for who a client is, where clients have an identity."""
+
+WITH_IDENTITY = frozenset({Place.SIGNAL, Place.CONNECTED, Place.DISCONNECTED, Place.ROUTE})
+"""The places where there is a client, or a request."""
+
+OF_PERMISSIONS: Mapping[str, Getter] = {
+    "user": attrgetter("identity.user"),
+    "claims": attrgetter("identity.claims"),
+    "path": attrgetter("path"),
+    "params": attrgetter("params"),
+    "request": lambda question: {} if question.seen is None else question.seen(),
+    "now": attrgetter("now"),
+    "state": attrgetter("shared.state.view"),
+}
+"""The names of every expression in ``may``."""
+
+OF_SIGNAL_PERMISSIONS: Mapping[str, Getter] = {**OF_PERMISSIONS, "client": lambda question: _client(question.client)}
+"""The same at a signal."""
+
+OF_MESSAGE_PERMISSIONS: Mapping[str, Getter] = {
+    **OF_SIGNAL_PERMISSIONS,
+    "message": attrgetter("data.message"),
+    "data": lambda question: _document(question.data),
+    "group": attrgetter("data.group"),
+}
+"""The same where there is a message."""
 
 ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "client": frozenset({"id", "path", "groups"}),

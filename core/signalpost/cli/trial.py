@@ -200,7 +200,7 @@ class Trial:
         guard = self._node.broadcaster.guard
         if guard is None or not isinstance(decision, Deliver) or decision.target.path or decision.target.client:
             return ()
-        refused = guard.refused(sender, document_of(message))
+        refused = guard.refused(self._conversations[sender.id].question(message), document_of(message))
         others = (client for client in self._node.hub.clients.values() if client.place != sender.place)
         return tuple(dict.fromkeys(client.path for client in others if client.ward in refused))
 

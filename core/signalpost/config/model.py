@@ -198,6 +198,65 @@ class SchemaConfig(Placed):
     document: Mapping[str, Any] | bool
 
 
+class Verb(StrEnum):
+    """What somebody may do at a path."""
+
+    CONNECT = "connect"
+    PUBLISH = "publish"
+    TARGET = "target"
+    HISTORY = "history"
+    PRESENCE = "presence"
+    REQUEST = "request"
+
+
+SIGNAL_VERBS = (Verb.CONNECT, Verb.PUBLISH, Verb.TARGET, Verb.HISTORY, Verb.PRESENCE)
+"""Those of a signal; a route has only requests."""
+
+
+class MayWord(StrEnum):
+    """Who may, in a word."""
+
+    ANYONE = "anyone"
+    USERS = "users"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceConfig:
+    """One answer to the question who may.
+
+    Attributes:
+        keys: of the value.
+        word: or
+        expression: a template that returns true or false.
+    """
+
+    keys: Keys = field(compare=False)
+    word: MayWord | None = None
+    expression: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionConfig:
+    """Who may do something: whom any of the choices admits.
+
+    Attributes:
+        keys: of the whole; empty for a default.
+    """
+
+    keys: Keys = field(compare=False)
+    choices: tuple[ChoiceConfig, ...]
+
+    @property
+    def word(self) -> MayWord | None:
+        """The word, if it is one and nothing else."""
+        return self.choices[0].word if len(self.choices) == 1 else None
+
+
+Permissions = Mapping[Verb, PermissionConfig]
+"""What a file says of who may; a verb that is left out has its default."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class RouteConfig(Placed):
     """An HTTP route. Exactly one of file, static, view, client, handler and do is given.
@@ -208,6 +267,7 @@ class RouteConfig(Placed):
         endpoints: names of the http(s) endpoints that serve it; empty means all.
         headers: of its responses below 400, by name in lower case; they take precedence over those of the endpoint.
         client: it answers with the client for browsers.
+        may: who may request it; None is the default.
     """
 
     keys: Keys = field(compare=False)
@@ -224,6 +284,7 @@ class RouteConfig(Placed):
     query: SchemaConfig | None = None
     params: SchemaConfig | None = None
     client: bool = False
+    may: PermissionConfig | None = None
 
 
 class Rebroadcast(StrEnum):
@@ -345,6 +406,7 @@ class SignalConfig(Placed):
         presence: how its clients are told who is there; None tells nothing.
         once: seconds for which a message is known again by its ``once``.
         sends: what values that its clients read are, for `signalpost types` and the like; None says nothing.
+        may: who may do what here.
     """
 
     keys: Keys = field(compare=False)
@@ -367,6 +429,7 @@ class SignalConfig(Placed):
     presence: PresenceConfig | None = None
     once: float = KNOWN_FOR
     sends: SchemaConfig | None = None
+    may: Permissions = field(default_factory=dict)
 
     @property
     def open_to_others(self) -> bool:

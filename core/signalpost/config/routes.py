@@ -7,6 +7,7 @@ from signalpost.config.actions import Place, StepReader
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.headers import read_headers
 from signalpost.config.model import RouteConfig, SchemaConfig
+from signalpost.config.permissions import read_permission
 from signalpost.config.section import Section, find_file, find_folder
 from signalpost.config.userschemas import read_schema
 from signalpost.config.viewtemplates import check_template
@@ -62,9 +63,22 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
     if path is None:
         return None
     handler = section.text("handler")
-    client = "client" in section
     return RouteConfig(
-        section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers, query, params, client
+        section.keys,
+        path,
+        methods,
+        file,
+        static,
+        view,
+        handler,
+        steps,
+        schema,
+        bound,
+        headers,
+        query,
+        params,
+        client="client" in section,
+        may=read_permission(section, "may"),
     )
 
 

@@ -17,6 +17,7 @@ from signalpost.config.model import (
     SlowConfig,
     SlowPolicy,
 )
+from signalpost.config.permissions import read_signal_may
 from signalpost.config.presence import read_presence
 from signalpost.config.routes import share_endpoint
 from signalpost.config.section import Section
@@ -84,6 +85,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
         presence=read_presence(section),
         once=section.quantity("once", parse_duration) or KNOWN_FOR,
         sends=sends,
+        may=read_signal_may(section),
         **section.plain(SignalConfig),
     )
 

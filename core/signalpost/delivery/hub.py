@@ -6,7 +6,7 @@ in one write per client. The order is total: every client receives its frames in
 One rule keeps that order: before a client changes its mode or its memberships, everything queued is written.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from signalpost.delivery.audience import Audience
@@ -228,10 +228,19 @@ class Hub:
         if client.writable and not client.waiting:
             self._switch(client, direct=True)
 
-    def announce(self, place: Place, publication: Publication) -> None:
-        """Queue a publication for those clients of a place that converse (`Codec.converses`)."""
+    def announce(self, place: Place, publication: Publication, besides: Collection[Client] = ()) -> None:
+        """Queue a publication for those clients of a place that converse (`Codec.converses`).
+
+        Args:
+            place: of the clients.
+            publication: to be encoded for each kind of client.
+            besides: clients that do not receive it.
+        """
         lanes = tuple(lane for lane in self._paths.get(place, _NO_AUDIENCE).lanes if lane.encoding.codec.converses)
-        if lanes:
+        if besides:
+            for client in [each for each in Audience(lanes) if each not in besides]:
+                self.send(client, publication.encoded(client.encoding), publication.slot)
+        elif lanes:
             self._deliver_to(Audience(lanes), publication, None)
 
     def _switch(self, client: Client, *, direct: bool) -> None:

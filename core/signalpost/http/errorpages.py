@@ -39,6 +39,7 @@ STATUS_OF_CODE: Mapping[ErrorCode, int] = {
     ErrorCode.HANDLER_FAILED: 500,
     ErrorCode.UNSUPPORTED_FRAME: 415,
     ErrorCode.FORBIDDEN: 403,
+    ErrorCode.UNAUTHORIZED: 401,
     ErrorCode.UNKNOWN_REQUEST: 400,
     ErrorCode.UNKNOWN_POSITION: 410,
 }
@@ -164,6 +165,8 @@ def harden(request: Request, response: BaseHTTPResponse) -> None:
         for name, value in guard.shared(request).items():
             _share(headers, name, value)
     headers.setdefault("x-content-type-options", "nosniff")
+    if getattr(request, "is_private", False):
+        _keep_private(headers)
     if _is_page_kind(headers.get("content-type") or response.content_type or ""):
         for name, value in _OF_PAGES.items():
             headers.setdefault(name, value)
@@ -171,6 +174,13 @@ def harden(request: Request, response: BaseHTTPResponse) -> None:
         for name, value in said.items():
             if not value and not headers.get(name):
                 headers.popall(name, None)
+
+
+def _keep_private(headers: Header) -> None:
+    """Let no shared cache keep what only some may request (RFC 9111 section 5.2.2.7)."""
+    said = headers.get("cache-control", "")
+    if "private" not in said and "no-store" not in said:
+        headers["cache-control"] = f"private, {said}" if said else "private"
 
 
 def _say(headers: Header, said: Mapping[str, str], kept: bool) -> Mapping[str, str]:
@@ -205,7 +215,8 @@ def _share(headers: Header, name: str, value: str) -> None:
 def refusal(request: Request, error: ClientError) -> HTTPResponse:
     """Return the response to a request whose message was rejected."""
     status = STATUS_OF_CODE[ErrorCode(error.code)]
-    return failure(request, status, code=str(error.code), detail=error.detail, pointer=error.pointer)
+    headers = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+    return failure(request, status, code=str(error.code), detail=error.detail, pointer=error.pointer, headers=headers)
 
 
 def failure(

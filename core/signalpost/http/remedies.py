@@ -7,6 +7,7 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_origin
 from signalpost.config.model import EndpointConfig
+from signalpost.signals.admission import IdentityRejection
 from signalpost.websocket.handshake import OPAQUE_ORIGINS, Authority, HandshakeRejection, read_authority, read_origin
 from signalpost.words import cut
 
@@ -68,7 +69,7 @@ def open_handshake(
     if endpoint is None:
         return _elsewhere(served)
     match refusal.status:
-        case HTTPStatus.FORBIDDEN:
+        case HTTPStatus.FORBIDDEN if not isinstance(refusal, IdentityRejection):
             host = read_authority(request.headers.get("host", ""))
             return let_in_origin(request.headers.get("origin", "").strip(), host, endpoint.origins)
         case HTTPStatus.NOT_FOUND:

@@ -11,6 +11,7 @@ from sanic.models.protocol_types import TransportProtocol
 from sanic.request import Request, RequestParameters
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.fields import decode_field, join_fields
 from signalpost.http.answer import check_answer
 from signalpost.http.errorpages import harden
@@ -38,7 +39,7 @@ _WITHOUT_HOST = ("1.0", "0.9")
 
 
 class WebRequest(Request[Any, Any]):
-    """Sanic's request, with ten differences.
+    """Sanic's request, with eleven differences.
 
     * A head is lines of ``token:value`` and nothing else (RFC 9112 sections 2.2, 5.1 and 5.2, RFC 9110 section 5.5).
       Sanic reads ``Content-Length : 5``, a folded line and a bare line break as headers of other names, or as parts
@@ -53,13 +54,16 @@ class WebRequest(Request[Any, Any]):
     * Header fields are decoded as UTF-8, else as Latin-1, and never contain lone surrogates.
     * A parameter or form field without a value is empty instead of missing.
     * The results of a route's schemas are stored: `document`, its body, and `typed_query`, its query parameters.
+    * It has the identity of who has sent it.
     * JSON is parsed like that of messages: no ``NaN``, no lone surrogates, and limited in size.
     """
 
-    __slots__ = ("document", "path", "typed_query")
+    __slots__ = ("document", "identity", "is_private", "path", "typed_query")
 
     path: str  # as requested, percent-encoded; Sanic's own parses it each time
 
+    identity: Identity  # of who has sent it
+    is_private: bool  # the answer is for that identity alone
     document: Any
     typed_query: Mapping[str, Any] | None
 
@@ -86,6 +90,7 @@ class WebRequest(Request[Any, Any]):
         raw: bytes | None = self._parsed_url.path
         self.path = raw.decode("ascii") if raw else "/"
         self.document = self.typed_query = None
+        self.identity, self.is_private = GUEST, False
 
     async def receive_body(self) -> None:
         """Read the body; at once if it is complete, as most short ones are."""

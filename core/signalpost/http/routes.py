@@ -21,6 +21,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse, ResponseStream
 from signalpost.actions.execution import Response as Made
 from signalpost.actions.execution import WebRequest as SeenRequest
 from signalpost.actions.program import Program
+from signalpost.auth.identity import Identity
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.publication import check_size
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
@@ -31,6 +32,7 @@ from signalpost.http import errorpages as pages
 from signalpost.http.answer import check_answer
 from signalpost.http.files import StaticFolder, is_exhaustion, send_file
 from signalpost.http.forms import body_of
+from signalpost.http.gatekeeper import Gatekeeper, seen_of
 from signalpost.http.judging import Judge, is_judged
 from signalpost.http.request import WebRequest
 from signalpost.http.restraint import RouteBroadcast
@@ -69,11 +71,13 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     restraint = services.restraint
     answer = _answer_of(rule, replace(services, broadcast=broadcast))
     foreign = rule.do is not None and rule.do.foreign
-    judge = Judge.of(rule)
+    judge, gatekeeper = Judge.of(rule), Gatekeeper.of(rule, services)
     read_params = _params_reader(rule.config.path) if rule.config.path.parameters else None
 
     async def endpoint(request: WebRequest) -> Response:
         params: Params = {} if read_params is None else read_params(request.path)
+        if gatekeeper is not None:
+            request.identity = await gatekeeper.let_in(request, params)
         if len(request.body) > services.message_limit:
             raise PayloadTooLarge
         if judge is not None:
@@ -183,6 +187,7 @@ async def _answer_view(
                 "state": services.shared.state.view,
                 "settings": services.settings,
                 "constants": services.constants,
+                **(_NOBODY if services.identification is None else _named_identity(request.identity)),
             },
         )
     except ViewError as error:
@@ -201,14 +206,7 @@ async def _answer_actions(
         data = request.document if is_judged(rule, request) else body_of(request, forms=True)
     seen: Mapping[str, Any] = {}
     if "request" in program.names:  # which few lists use, and which takes longer than most of them
-        view = ViewRequest(request)
-        seen = {
-            "method": view.method,
-            "path": unquote(request.path),
-            "query": view.query,
-            "headers": view.headers,
-            "peer": list(view.peer),
-        }
+        seen = seen_of(request)
     event, web = _event(rule, services, request, params), SeenRequest(seen, data, request.ip)
     try:
         run = await program.run_async(event, request=web) if program.waits else program.run(event, request=web)
@@ -281,7 +279,16 @@ def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params
         services.shared,
         services.broadcast,
         None if rule.handler is None else rule.handler.seat,
+        request.identity,
     )
+
+
+_NOBODY: Mapping[str, Any] = {}
+
+
+def _named_identity(identity: Identity) -> Mapping[str, Any]:
+    """Return what views see of who requests them, where clients have an identity."""
+    return {"user": identity.user, "claims": identity.claims}
 
 
 def response_of(result: Any, *, responded: bool = False) -> Response:

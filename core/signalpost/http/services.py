@@ -11,6 +11,7 @@ from signalpost.events import Broadcast, Shared
 from signalpost.http.packed import Packed
 from signalpost.http.private import NOTHING_PRIVATE, Private
 from signalpost.http.restraint import Restraint
+from signalpost.plugins.identification import Identification
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
@@ -36,6 +37,8 @@ class RouteServices:
         restraint: makes requests that send to clients wait; None if none does.
         endpoints: returns all that listen, with their actual ports; None if none serves signals.
         packed: caches compressed files.
+        identification: finds out who clients are; None if nothing can tell.
+        permission_failed: called with a line for the log about each expression in ``may`` that failed.
     """
 
     shared: Shared
@@ -54,3 +57,5 @@ class RouteServices:
     restraint: Restraint | None = None
     endpoints: Callable[[], Sequence[EndpointConfig]] | None = None
     packed: Packed = field(default_factory=Packed)
+    identification: Identification | None = None
+    permission_failed: Callable[[str], None] = lambda _line: None

@@ -11,11 +11,20 @@ from signalpost.actions.builtin import BUILT_IN
 from signalpost.actions.declaration import BuiltIn
 from signalpost.actions.execution import Run
 from signalpost.actions.given import OptionError
-from signalpost.actions.names import ATTRIBUTES, GETTERS, MESSAGE_KEYS, Getter, constant, variable
+from signalpost.actions.names import (
+    ATTRIBUTES,
+    GETTERS,
+    MESSAGE_KEYS,
+    OF_IDENTITY,
+    WITH_IDENTITY,
+    Getter,
+    constant,
+    variable,
+)
 from signalpost.actions.program import Program
 from signalpost.actions.steps import Branch, Effect, Leaf, Loop, Options, Step, Stop, options_of
 from signalpost.config.actions import GRAMMAR, Place, called
-from signalpost.config.model import RouteConfig, SignalConfig, StepConfig
+from signalpost.config.model import RouteConfig, ServerConfig, SignalConfig, StepConfig
 from signalpost.config.schema.judge import holds, judge_shape
 from signalpost.events import given_to
 from signalpost.handlers import Handler, HandlerKind
@@ -23,6 +32,8 @@ from signalpost.paths import PathPattern
 from signalpost.places import Keys, Part
 from signalpost.plan.resolver import JOB_KINDS, Resolver
 from signalpost.plugins.action import Action
+from signalpost.plugins.authentication import AUTHENTICATE
+from signalpost.plugins.registry import Registry
 from signalpost.templates.check import Names
 from signalpost.templates.compiler import Compiler, is_template
 
@@ -54,7 +65,12 @@ class StepCompiler:
         self._has_additions = bool(registry.template_globals or registry.template_filters)
         self._constants = resolver.config.constants
         everywhere = {"settings": constant(resolver.config.plugins.settings), "constants": constant(self._constants)}
-        self._getters = {place: {**getters, **everywhere} for place, getters in GETTERS.items()}
+        self._everywhere: Mapping[str, Getter] = everywhere
+        identity = OF_IDENTITY if has_identity(resolver.config, registry) else {}
+        self._getters = {
+            place: {**getters, **everywhere, **(identity if place in WITH_IDENTITY else {})}
+            for place, getters in GETTERS.items()
+        }
 
     def program(self, configs: tuple[StepConfig, ...], place: Place, shapes: Shapes = _NO_SHAPES) -> Program | None:
         """Compile a list of actions, and report its problems; None if there is no list.
@@ -106,6 +122,19 @@ class StepCompiler:
         scope = _Scope(Place.CONNECTED, self._getters[Place.CONNECTED], known)
         options = _Draft(self, StepConfig(keys, "info", value), scope).options(value)
         return lambda event: options.of(Run(event))
+
+    def expression(self, text: str, keys: Keys, getters: Mapping[str, Getter], shapes: Shapes) -> Options:
+        """Compile one expression, which is no part of a list.
+
+        Args:
+            text: of it.
+            keys: of the text.
+            getters: of the names that it may use, besides those that every template has.
+            shapes: see `program`.
+        """
+        known = {**ATTRIBUTES, "constants": frozenset(self._constants), **shapes}
+        scope = _Scope(Place.SIGNAL, {**getters, **self._everywhere}, known)
+        return self.value(text, keys, scope, markup=False, of_key=False)
 
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
         """Compile steps with the same names."""
@@ -223,6 +252,11 @@ class _Draft:
         """Report that a name has another meaning already."""
         if name in self.scope.getters or self.compiler.has_meaning(name):
             self.problem(f'the name "{name}" means something else here already: choose another', *below, of_key=of_key)
+
+
+def has_identity(config: ServerConfig, registry: Registry) -> bool:
+    """Return whether clients may have an identity: only then do ``user`` and ``claims`` mean something."""
+    return config.auth is not None or bool(registry.implementations.get(AUTHENTICATE))
 
 
 def _if(draft: _Draft) -> Step:

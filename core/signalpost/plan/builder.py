@@ -21,6 +21,7 @@ from signalpost.plan.feeds import note_loops, plan_feeds
 from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.literals import note_literals
+from signalpost.plan.permissions import PermissionCompiler, check_undeclared
 from signalpost.plan.plan import Plan, RouteRule
 from signalpost.plan.report import PlanReport
 from signalpost.plan.resolver import Resolver, paths_of
@@ -51,9 +52,11 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     resolver.check_plugin_names()
     resolver.check_skipped()
     compiler = StepCompiler(resolver)
-    routes = tuple(_routes(resolver, compiler))
+    permissions = PermissionCompiler(compiler)
+    routes = tuple(_routes(resolver, compiler, permissions))
     filters = filters_of(registry)
-    signals = tuple(_signals(resolver, compiler))
+    signals = tuple(_signals(resolver, compiler, permissions))
+    check_undeclared(compiler)
     if filters is not None:
         signals = tuple(replace(rule, filters=filters) for rule in signals)
     jobs = tuple(plan_jobs(resolver, compiler))
@@ -165,7 +168,7 @@ class _Claims:
         return True
 
 
-def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
+def _routes(resolver: Resolver, compiler: StepCompiler, permissions: PermissionCompiler) -> Iterator[RouteRule]:
     """Yield the HTTP routes: those of routes.yaml, then those of decorators on paths and methods that are free."""
     claims = _Claims(resolver)
     for route in resolver.config.routes:
@@ -181,6 +184,7 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
             resolver.gate(route.query),
             resolver.gate(route.params),
             {} if route.view is None else template_digests(route.view, resolver.config.folder),
+            permissions.of_route(route, owner),
         )
         # A folder may contain anything: a decorator may have a path below it, as a route of routes.yaml may.
         claims.declare(_route_keys(rule.below or route.path, route.methods), owner)
@@ -194,10 +198,12 @@ def _routes(resolver: Resolver, compiler: StepCompiler) -> Iterator[RouteRule]:
         free = [method for method, key in keys if claims.bind(key, handler, f"{method} {path}")]
         if free:
             gate = resolver.bound_gate(handler, binding.schema)
-            yield RouteRule(RouteConfig((), path, tuple(free)), handler.plugin, endpoints, handler, gate=gate)
+            route = RouteConfig((), path, tuple(free))
+            permits = permissions.of_route(route, handler.plugin, handler)
+            yield RouteRule(route, handler.plugin, endpoints, handler, gate=gate, permits=permits)
 
 
-def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]:
+def _signals(resolver: Resolver, compiler: StepCompiler, permissions: PermissionCompiler) -> Iterator[SignalRule]:
     """Yield the signals: those of routes.yaml, then those of decorators on paths that are free."""
     claims = _Claims(resolver)
     for signal in resolver.config.signals:
@@ -215,6 +221,7 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
             disconnected,
             sends=resolver.gate(signal.sends, of_messages=False),
             info=_info(compiler, signal),
+            permits=permissions.of_signal(signal, owner),
         )
     endpoints = resolver.all_endpoints(signals=True)
     for handler, binding in resolver.bindings(SignalBinding):
@@ -224,7 +231,8 @@ def _signals(resolver: Resolver, compiler: StepCompiler) -> Iterator[SignalRule]
         if claims.bind(path.key, handler, str(path)):
             gate = resolver.bound_gate(handler, binding.schema)
             config = SignalConfig((), path, handler.name, parallel=binding.parallel, timeout=binding.timeout)
-            yield SignalRule(config, handler.plugin, endpoints, Call(handler), gate)
+            permits = permissions.of_signal(config, handler.plugin)
+            yield SignalRule(config, handler.plugin, endpoints, Call(handler), gate, permits=permits)
 
 
 def _info(compiler: StepCompiler, signal: SignalConfig) -> Callable[[Any], Any] | None:

@@ -17,6 +17,7 @@ from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import PathPattern
 from signalpost.plugins.registry import Registry
 from signalpost.signals.messagefilters import Filters
+from signalpost.signals.permissions import Permits
 from signalpost.signals.rule import SignalRule
 
 Action = Handler | Program
@@ -80,6 +81,7 @@ class RouteRule:
         gate: validates the JSON body; None accepts every body.
         query: validates the parameters of the query in the same way; `params` those of the path.
         templates: the files of its view, each with a digest of its content when the plan was built.
+        permits: who may request it; None is anyone, without a question.
     """
 
     config: RouteConfig
@@ -91,6 +93,7 @@ class RouteRule:
     query: SchemaGate | None = None
     params: SchemaGate | None = None
     templates: Mapping[Path, str] = field(default_factory=dict)
+    permits: Permits | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.owner})"

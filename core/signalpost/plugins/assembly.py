@@ -10,6 +10,7 @@ import pluggy
 
 from signalpost.errors import PluginError
 from signalpost.plugins import hookspecs
+from signalpost.plugins.authorization import AUTHORIZE
 from signalpost.plugins.dropins import DropInPackage
 from signalpost.plugins.loaded import Loaded, is_function, own_functions, parts_of
 from signalpost.plugins.marks import marked_in, where_is
@@ -22,6 +23,9 @@ from signalpost.plugins.unfound import notes_on_unfound
 from signalpost.words import among
 
 _MARK = f"{hookspecs.PROJECT}_impl"  # pluggy's
+
+AT_ONCE = (*FILTERS, AUTHORIZE)
+"""The hooks that decide at once: plain functions."""
 
 
 def assemble(
@@ -182,7 +186,7 @@ class _Assembly:
             return f"{hook}: a hook must not yield"
         if hook in ASKED and inspect.iscoroutinefunction(function):
             return f"{hook} is asked before a loop runs: make it a plain def"
-        if hook in FILTERS and inspect.iscoroutinefunction(function):
+        if hook in AT_ONCE and inspect.iscoroutinefunction(function):
             return f"{hook} decides at once, while everybody waits: make it a plain def"
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):

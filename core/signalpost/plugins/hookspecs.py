@@ -12,6 +12,7 @@ from typing import Any, TypeVar, overload
 
 import pluggy
 
+from signalpost.auth.identity import Identity
 from signalpost.delivery.client import Client
 from signalpost.events import HandshakeRequest, MessageData
 from signalpost.handlers import Handler
@@ -133,6 +134,39 @@ def shutdown(context: PluginContext) -> None:
 
     Args:
         context: the same as at `startup`.
+    """
+
+
+@hookspec
+def authenticate(request: HandshakeRequest) -> Identity | None:
+    """Say who a client is that has shown no token: called once for each handshake, event stream, POST and request.
+
+    The first plugin that answers counts. Raise `signalpost.UnauthorizedError` to refuse the client; its text is sent to
+    it. Whatever else is raised is logged, and refuses the client as well. An ``async def`` makes only this client wait,
+    at most ``limits.handshake``.
+
+    Args:
+        request: `headers`, `query`, `path`, `peer`.
+
+    Returns:
+        an identity; None for no opinion. Who is known to nobody is a guest.
+    """
+
+
+@hookspec
+def authorize(identity: Identity, verb: str, path: str, message: Mapping[str, Any] | None) -> bool | None:
+    """Decide whether somebody may do something, before ``may`` in routes.yaml does.
+
+    A plain ``def``: everybody else waits meanwhile. Whatever it raises is logged, and is no.
+
+    Args:
+        identity: of who asks; its `user` is None for a guest.
+        verb: ``connect``, ``publish``, ``target``, ``history``, ``presence``, or ``request`` on a route.
+        path: where, in the declared spelling.
+        message: the client's whole message for ``publish`` and ``target``; else None.
+
+    Returns:
+        True or False; None leaves it to the next plugin, and then to ``may``.
     """
 
 

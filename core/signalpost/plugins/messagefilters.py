@@ -15,7 +15,6 @@ from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 FILTER_MESSAGE = "filter_message"
 FILTER_BROADCAST = "filter_broadcast"
 FILTERS = (FILTER_MESSAGE, FILTER_BROADCAST)
-"""The hooks that decide at once: plain functions."""
 
 _FAILED = "the server could not handle this message"
 

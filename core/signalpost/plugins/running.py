@@ -9,7 +9,7 @@ from typing import Any
 
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.client import Client
-from signalpost.errors import PluginError
+from signalpost.errors import PluginError, UnauthorizedError
 from signalpost.events import (
     Broadcast,
     Callee,
@@ -383,7 +383,7 @@ class RunningPlugins:
 
 def _is_an_answer(error: BaseException) -> bool:
     """Return whether an exception is a response: a filter's, or that of a route's handler, such as Sanic's NotFound."""
-    if isinstance(error, Veto):
+    if isinstance(error, Veto | UnauthorizedError):
         return True
     status = getattr(error, "status_code", None)
     return isinstance(status, int) and status < _SERVER_ERROR

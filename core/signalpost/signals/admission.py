@@ -1,12 +1,16 @@
 """Admission: one place decides every handshake, whichever way it arrived."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import NamedTuple
 
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.target import ClientId
+from signalpost.errors import ErrorCode
 from signalpost.events import HandshakeRequest
 from signalpost.signals.table import ResolvedPath
+from signalpost.websocket.frames import CloseCode
 from signalpost.websocket.handshake import HandshakeRejection
 
 
@@ -17,11 +21,15 @@ class ConnectRequest(NamedTuple):
         endpoint: that received the request.
         path: as requested, percent-decoded.
         handshake: its HTTP request.
+        identity: of the client, once that is known.
+        fault: why what its browser has sent by itself, a cookie, does not say who it is; empty if there is none.
     """
 
     endpoint: EndpointConfig
     path: str
     handshake: HandshakeRequest
+    identity: Identity = GUEST
+    fault: str = ""
 
 
 class Accept(NamedTuple):
@@ -36,6 +44,32 @@ class Accept(NamedTuple):
     request: ConnectRequest
     client_id: ClientId
     resolved: ResolvedPath
+
+
+class IdentityRejection(HandshakeRejection):
+    """A client is not let in for who it is: 401, if showing another identity may help, else 403."""
+
+    __slots__ = ()
+
+    @property
+    def code(self) -> ErrorCode:
+        """The code of the error that a client of ``signalpost.v1`` reads instead of a status."""
+        return ErrorCode.UNAUTHORIZED if self.status == HTTPStatus.UNAUTHORIZED else ErrorCode.FORBIDDEN
+
+    @property
+    def close_code(self) -> CloseCode:
+        """The code with which its connection is closed."""
+        return CloseCode.UNAUTHORIZED if self.status == HTTPStatus.UNAUTHORIZED else CloseCode.FORBIDDEN
+
+
+def unauthorized(detail: str) -> IdentityRejection:
+    """Return the answer to a client that has not shown well who it is (RFC 6750 section 3)."""
+    return IdentityRejection(HTTPStatus.UNAUTHORIZED, detail, {"www-authenticate": "Bearer"})
+
+
+def forbidden(detail: str) -> IdentityRejection:
+    """Return the answer to a user who may not."""
+    return IdentityRejection(HTTPStatus.FORBIDDEN, detail)
 
 
 AdmissionHook = Callable[[ConnectRequest], HandshakeRejection | Awaitable[HandshakeRejection | None] | None]

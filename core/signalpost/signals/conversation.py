@@ -5,10 +5,11 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Collection, Mapping
 from contextvars import Context
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
+from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size
@@ -17,6 +18,7 @@ from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import ClientEvent, HandshakeRequest, MessageData, Shared, SignalEvent
 from signalpost.foreign import is_the_task_s, original, overran
 from signalpost.jsontext import memory_of
+from signalpost.logthrottle import LineTally
 from signalpost.observe import Observer
 from signalpost.paths import Place
 from signalpost.signals.answers import Answer, Ref
@@ -38,11 +40,19 @@ from signalpost.signals.message import (
 )
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.overdue import Deadline, Handling, Overdue
+from signalpost.signals.permissions import Question
 from signalpost.signals.recovery import Recovery
-from signalpost.signals.requests import UnknownPositionError, history_body, read_history, read_request
+from signalpost.signals.requests import (
+    ServerRequest,
+    UnknownPositionError,
+    history_body,
+    read_history,
+    read_request,
+)
 from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
+from signalpost.signals.table import ResolvedPath
 from signalpost.signals.work import Work
 from signalpost.websocket.frames import Opcode
 
@@ -66,6 +76,14 @@ _CANCELLED = object()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 
+class Admitting(Protocol):
+    """What decides who may: a `signalpost.admitting.Admitter`, which documents each."""
+
+    @property
+    def failures(self) -> LineTally:
+        """The log of expressions in ``may`` that failed."""
+
+
 class Host(Protocol):
     """What a conversation needs from its surroundings: a `signalpost.node.Node`, which documents each."""
 
@@ -79,6 +97,13 @@ class Host(Protocol):
     overdue: Overdue
     observer: Observer | None
     alone: bool
+
+    @property
+    def admitter(self) -> Admitting:
+        """What decides who may."""
+
+    def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
+        """Return the signal that serves a path at an endpoint."""
 
     @property
     def work(self) -> Work:
@@ -213,8 +238,8 @@ class Conversation:
 
     @property
     def user(self) -> str:
-        """How others know the client: by its session's first client, so that a reconnect does not change it."""
-        return self.client.id if self.session is None else self.session.user
+        """How others know the client: as its user, or by its session's first client: no reconnect changes either."""
+        return self.client.identity.user or (self.client.id if self.session is None else self.session.user)
 
     @property
     def awaits_answer(self) -> bool:
@@ -344,48 +369,71 @@ class Conversation:
         return message.answer is not None
 
     def _serve(self, document: Mapping[str, Any]) -> None:
-        """Answer a request to the server itself; only the client's own path can be asked for."""
-        client, memory = self.client, self._host.memory
+        """Answer a request to the server itself."""
         try:
             request = read_request(document)
+            body = self._answer(request)
         except RejectedMessageError as refused:
             self._reject(refused.error, refused.ref)
-            return
-        asked = request.path
-        if asked is not None and self._host.broadcaster.canonical_path_for(client)(asked) != client.place:
-            pointer = f"/{RESERVED}/{request.kind}/path"
-            text = "a client may ask for its own path only"
-            self._reject(ClientError(ErrorCode.FORBIDDEN, text, pointer), request.ref)
-            return
-        body: Mapping[str, Any] | None = None
-        if request.kind == "presence":
-            body = memory.presence.whole(client.place) if self.rule.config.presence is not None else None
-        elif (stream := client.stream) is not None:
-            memory.streams.expire(stream)
-            try:
-                found = read_history(stream, client.session, request.limit, request.before, request.after)
-            except UnknownPositionError as error:
-                pointer = f"/{RESERVED}/history/{'after' if request.before is None else 'before'}"
-                self._reject(ClientError(ErrorCode.UNKNOWN_POSITION, str(error), pointer), request.ref)
-                return
-            body = history_body(stream, found)
-        if body is None:
-            text = f"this signal has no {request.kind}"
-            self._reject(ClientError(ErrorCode.UNKNOWN_REQUEST, text, f"/{RESERVED}/{request.kind}"), request.ref)
             return
         if self._observer is not None:
             self._observe(request.kind)
         ref = {} if request.ref is None else {"ref": request.ref}
-        client.send(client.encoding.noticed(request.kind, {**ref, **body}))
+        self.client.send(self.client.encoding.noticed(request.kind, {**ref, **body}))
+
+    def _answer(self, request: ServerRequest) -> Mapping[str, Any]:
+        """Return what a client is told that asks for the history, or who is there.
+
+        Raises:
+            RejectedMessageError: it may not ask for that, or there is none.
+        """
+        client, memory = self.client, self._host.memory
+        place = self._asked_place(request)
+        body: Mapping[str, Any] | None = None
+        if request.kind == "presence":
+            body = memory.presence.whole(place)
+        elif (stream := memory.stream_of(client, place)) is not None:
+            try:
+                found = read_history(stream, client.session, request.limit, request.before, request.after)
+            except UnknownPositionError as error:
+                pointer = f"/{RESERVED}/history/{'after' if request.before is None else 'before'}"
+                unknown = ClientError(ErrorCode.UNKNOWN_POSITION, str(error), pointer)
+                raise RejectedMessageError(unknown, request.ref) from None
+            body = history_body(stream, found)
+        if body is None:
+            text = f"this signal has no {request.kind}"
+            none = ClientError(ErrorCode.UNKNOWN_REQUEST, text, f"/{RESERVED}/{request.kind}")
+            raise RejectedMessageError(none, request.ref)
+        return body
+
+    def _asked_place(self, request: ServerRequest) -> Place:
+        """Return the place that a request asks for: the client's own, or another one whose signal says who may.
+
+        Raises:
+            RejectedMessageError: the client may not ask for it.
+        """
+        client, verb = self.client, Verb(request.kind)
+        own = request.path is None or self._host.broadcaster.canonical_path_for(client)(request.path) == client.place
+        if own and self.may(verb):
+            return client.place
+        there = None if own or request.path is None else self._host.resolve(client.endpoint.name, request.path)
+        permits = None if there is None else there.rule.permits
+        if there is not None and permits is not None and verb in permits.rules:
+            question = replace(self.question(), path=there.path, params=there.params)
+            if permits.allow(verb, question, self._host.admitter.failures.add):
+                return there.place
+        text = (
+            f"you may not ask for the {request.kind} of this path" if own else "a client may ask for its own path only"
+        )
+        pointer = f"/{RESERVED}/{request.kind}{'' if own else '/path'}"
+        raise RejectedMessageError(ClientError(ErrorCode.FORBIDDEN, text, pointer), request.ref)
 
     def _passes(self, message: ClientMessage, filters: Filters) -> bool:
         """Call plugins' filters, which may change a message; return whether they accept it."""
         if filters.message is None:
             return True
-        document = message.document or {"message": message.message}
-        data = MessageData(
-            message.message, message.path, message.client_id, message.group, message.direct, message.own_ref, document
-        )
+        data = message.data
+        document = data.document
         try:
             self.context().run(filters.message, data, self.client)
         except Veto as veto:
@@ -412,11 +460,39 @@ class Conversation:
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what happens to a message, by the client's rule and by those of the paths that it requests."""
         broadcaster = self._host.broadcaster
+        if rule.permits is not None and (forbidden := self._forbidden(message, rule)) is not None:
+            return Reject(forbidden)
         decision = decide(rule, self.client, message, broadcaster.canonical_path_for(self.client))
         if message.targeted and broadcaster.guard is not None and not isinstance(decision, Reject | Ignore):
-            error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
+            judged = isinstance(decision, Deliver)
+            error = broadcaster.guard.refusal(message, self.question(message), judged=judged)
             decision = decision if error is None else Reject(error)
         return decision
+
+    def question(self, message: ClientMessage | None = None) -> Question:
+        """Return the question whether this client may do something on its path."""
+        client, data = self.client, None if message is None else message.data
+        shared = self._host.shared
+        return Question(client.identity, client.path, client.params, shared, client, self.request.seen, data)
+
+    def may(self, verb: Verb) -> bool:
+        """Return whether the client may do something, other than with a message, on its path."""
+        permits = self.rule.permits
+        return permits is None or permits.allow(verb, self.question(), self._host.admitter.failures.add)
+
+    def _forbidden(self, message: ClientMessage, rule: SignalRule) -> ClientError | None:
+        """Return why the client may not send a message, or not to the target that it requests; None if it may."""
+        permits, tell = rule.permits, self._host.admitter.failures.add
+        if permits is None:
+            return None
+        targeted = message.targeted and not message.direct
+        question = self.question(message)
+        if not permits.allow(Verb.PUBLISH, question, tell):
+            return ClientError(ErrorCode.FORBIDDEN, "you may not publish here")
+        if targeted and not permits.allow(Verb.TARGET, question, tell):
+            pointer = f"/{message.requested()[0].value}"
+            return ClientError(ErrorCode.FORBIDDEN, "you may not choose who receives a message here", pointer)
+        return None
 
     def _deliver(self, value: Any, target: Target | None, message: ClientMessage | None) -> bool:
         """Send a client's value to a target; None is the sender alone, which needs no lookup.
@@ -471,7 +547,15 @@ class Conversation:
             broadcaster.send(value, (target,), client.path)
             return
         document = {"message": value} if message is None else document_of(message)
-        broadcaster.relay(value, target, client, guard.refused(client, document))
+        broadcaster.relay(value, target, client, guard.refused(self.question(message), document))
+
+    def _decide_frame(self, opcode: int, payload: bytes) -> Decision:
+        """Decide what happens to a frame of ``format: raw``."""
+        if self.rule.asks(Verb.PUBLISH):
+            text = payload.decode() if opcode == _TEXT else payload
+            if (forbidden := self._forbidden(ClientMessage(text), self.rule)) is not None:
+                return Reject(forbidden)
+        return relay(self.rule, self.client)
 
     def _relay(self, opcode: int, payload: bytes) -> None:
         """Re-broadcast a frame as it is, even an empty one: it has no keys that could request a target."""
@@ -493,7 +577,10 @@ class Conversation:
         ):
             self._reject(FORGED, None)
             return
-        decision, path = relay(self.rule, client), client.path
+        decision, path = self._decide_frame(opcode, payload), client.path
+        if isinstance(decision, Reject):
+            self._reject(decision.error, None)
+            return
         if self._observer is not None:
             self._observe(type(decision).__name__.lower())
         if decision is ANSWER:
@@ -501,7 +588,7 @@ class Conversation:
         elif isinstance(decision, Deliver):
             guard, target = self._host.broadcaster.guard, decision.target
             if guard is not None and target.path is None:
-                target = refusing(target, client, guard.refused(client, None))
+                target = refusing(target, client, guard.refused(self.question(), None))
             self._host.broadcaster.publish(RawPublication(opcode, payload, path, target, path))
 
     def _filtered_frame(self, opcode: int, payload: bytes, filters: Filters) -> tuple[int, bytes]:

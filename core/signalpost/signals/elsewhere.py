@@ -1,24 +1,39 @@
 """Messages from elsewhere: check a client's message against the signals of the paths that would receive it.
 
-A signal is a *ward* of its own if it accepts nothing from clients on other paths (`from_elsewhere`) or has a schema.
+A signal is a *ward* of its own if it accepts nothing from clients on other paths (`from_elsewhere`), has a schema, or
+says whose messages may arrive from there (``may.target``).
 All other clients share the open ward. Server-side broadcasts are the app's own and are not checked.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from signalpost.config.model import Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.signals.message import ClientMessage
+from signalpost.signals.permissions import Question
 from signalpost.signals.table import ResolvedPath, SignalTable
+
+
+def _ignore(_line: str) -> None:
+    """Do nothing."""
+
 
 _ADDRESS = frozenset({"path", "clientId", "group", "direct"})
 
 
-def guard_for(table: SignalTable, hub: Hub, *, alone: bool = True) -> "ElsewhereGuard | None":
+_OF_A_PATH = frozenset({"params", "path"})
+
+
+def guard_for(
+    table: SignalTable, hub: Hub, *, alone: bool = True, tell: Callable[[str], None] = _ignore
+) -> "ElsewhereGuard | None":
     """Return the guard of a table; None if no signal requires one."""
-    return ElsewhereGuard(table, hub, alone=alone) if table.guarded else None
+    return ElsewhereGuard(table, hub, alone=alone, tell=tell) if table.guarded else None
 
 
 class ElsewhereGuard:
@@ -28,16 +43,21 @@ class ElsewhereGuard:
         table: of the current plan.
         hub: of the clients.
         alone: whether all clients are here: a ward without clients here may have some elsewhere.
+        tell: called with a line for the log about each expression that failed.
     """
 
-    __slots__ = ("_alone", "_closed", "_gates", "_hub", "_table")
+    __slots__ = ("_alone", "_asked", "_closed", "_gates", "_hub", "_table", "_tell")
 
-    def __init__(self, table: SignalTable, hub: Hub, *, alone: bool = True) -> None:
+    def __init__(
+        self, table: SignalTable, hub: Hub, *, alone: bool = True, tell: Callable[[str], None] = _ignore
+    ) -> None:
         self._alone = alone
+        self._tell = tell
         self._table = table
         self._hub = hub
         self._closed = frozenset(ward for ward, rule in table.wards.items() if not rule.config.open_to_others)
         self._gates = _distinct(table)
+        self._asked = {ward: rule for ward, rule in table.wards.items() if rule.asks(Verb.TARGET)}
 
     @property
     def closed(self) -> frozenset[str]:
@@ -48,16 +68,17 @@ class ElsewhereGuard:
         """Return whether a ward may have clients."""
         return not self._alone or self._hub.has_ward(ward)
 
-    def refusal(self, message: ClientMessage, client: Client, *, judged: bool) -> ClientError | None:
+    def refusal(self, message: ClientMessage, question: Question, *, judged: bool) -> ClientError | None:
         """Return why a message must not reach its requested target; None if it may, or if `refused` decides that.
 
         Args:
             message: that requests a target.
-            client: its sender.
+            question: whether its sender may do something with it.
             judged: whether the value that arrives is the message's own, so that the schemas there apply to it.
         """
         if message.direct:
             return None
+        client: Client = question.client
         if message.path is not None:
             there, pointer = self._table.resolve(client.endpoint.name, message.path), "/path"
         elif message.client_id is not None:
@@ -69,6 +90,12 @@ class ElsewhereGuard:
         if not there.rule.config.open_to_others:
             text = "the signal there takes no messages from clients on other paths"
             return ClientError(ErrorCode.TARGET_NOT_ALLOWED, text, pointer)
+        permits = there.rule.permits
+        if permits is not None:
+            asked = replace(question, path=there.path, params=there.params)
+            if not permits.allow(Verb.TARGET, asked, self._tell):
+                text = "you may not send messages to the signal there from other paths"
+                return ClientError(ErrorCode.FORBIDDEN, text, pointer)
         gate = there.rule.gate
         if gate is None or not judged or gate.accepts(document := document_of(message)):
             return None
@@ -80,21 +107,41 @@ class ElsewhereGuard:
         client = self._hub.find(client_id)
         return None if client is None else self._table.resolve(client.endpoint.name, client.path)
 
-    def refused(self, client: Client, document: dict[str, Any] | None) -> frozenset[str]:
+    def refused(self, question: Question, document: dict[str, Any] | None) -> frozenset[str]:
         """Return the wards whose clients do not receive a message to everyone, or to groups.
 
         Each schema validates once, and only if it has clients. A message always arrives at its sender's own path.
 
         Args:
-            client: the sender.
+            question: whether its sender may do something with it.
             document: the message without the keys of its target; None is a raw frame, which fits no schema.
         """
+        client: Client = question.client
         refused = self.closed
+        if self._asked:
+            refused = refused.union(
+                ward for ward in self._asked if ward != client.ward and self._forbids(ward, question)
+            )
         for gate, wards in self._gates:
             there = [ward for ward in wards if ward != client.ward and self._may_have(ward)]
             if there and (document is None or not gate.accepts(document)):
                 refused = refused.union(there)
         return refused
+
+    def _forbids(self, ward: str, question: Question) -> bool:
+        """Return whether a signal takes nothing from a sender that is not meant for one of its paths alone.
+
+        What asks for the path or its parameters has no answer for all of them, so it is no.
+        """
+        rule = self._asked[ward]
+        permits = rule.permits
+        if permits is None or not self._may_have(ward):
+            return False
+        permission = permits.rules.get(Verb.TARGET)
+        if permission is not None and permission.names & _OF_A_PATH:
+            return True
+        asked = replace(question, path=rule.config.path.text, params={})
+        return not permits.allow(Verb.TARGET, asked, self._tell)
 
 
 def document_of(message: ClientMessage) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -9,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from signalpost.config.model import ServerConfig
+from signalpost.auth.signing import Signer
+from signalpost.config.model import ServerConfig, Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.feed import gap
 from signalpost.delivery.hub import Hub
@@ -59,6 +61,7 @@ class Memory:
         self.repeats = Repeats(clock)
         self.presence = Presence(hub, clock)
         self.keeps = False
+        self._secret = secrets.token_bytes(32)
         self._clock = clock
         self._table: SignalTable
         self._keeper: Keeper | None = None
@@ -73,6 +76,13 @@ class Memory:
             self.streams.clear()
         self.presence.config_of = lru_cache(PLACES)(table.presence)
         self.sessions.most = config.limits.connections
+        self.sessions.signer = self._signer_of(config)
+
+    def _signer_of(self, config: ServerConfig) -> Signer | None:
+        """Return what signs sessions: with the secret of the file, or with one of this start."""
+        if config.auth is None:
+            return None
+        return Signer(config.auth.secret or self._secret)
 
     def restore(self, kept: KeptHistory) -> None:
         """Continue the streams of a file, and keep them there."""
@@ -162,6 +172,13 @@ class Memory:
                 return stream
         return None
 
+    def stream_of(self, client: Client, place: Place) -> Stream | None:
+        """Return the stream of a place that a client asks for, without what is too old; None if nothing is kept."""
+        stream = client.stream if place == client.place else self.streams.stream(place) if self.keeps else None
+        if stream is not None:
+            self.streams.expire(stream)
+        return stream
+
     def present(self, path: str, place: Place | None = None) -> Sequence[Present]:
         """Return who is on a path; see `signalpost.events.Recollection.present`."""
         places = self._table.places(path) if place is None else (place,)
@@ -169,9 +186,16 @@ class Memory:
 
     # Clients
 
-    def open_session(self, offered: str, place: Place, client_id: ClientId) -> Session:
-        """Return the session of a new client; a client that had it until now is sent away."""
-        session, before = self.sessions.open(offered, place, client_id)
+    def open_session(self, offered: str, place: Place, client_id: ClientId, owner: str | None) -> Session:
+        """Return the session of a new client; a client that had it until now is sent away.
+
+        Args:
+            offered: by the client.
+            place: of it.
+            client_id: of it.
+            owner: the name of its user; None is a guest.
+        """
+        session, before = self.sessions.open(offered, place, client_id, owner)
         if before is not None:
             self._absent(before)
             before.client.close(CloseCode.TAKEN_OVER, TAKEN_OVER)
@@ -179,7 +203,7 @@ class Memory:
 
     def lend_session(self, offered: str, place: Place, client: Client) -> Session:
         """Return the session of a visiting client, and let it be in the groups of the one that reads for it."""
-        session = self.sessions.lend(offered, place, client.id)
+        session = self.sessions.lend(offered, place, client.id, client.user)
         client.session = session.key
         client.find_twin = lambda: None if session.guest is None else session.guest.client
         client.groups = session.groups if session.guest is None else session.guest.client.groups
@@ -198,7 +222,7 @@ class Memory:
         welcome: dict[str, Any] = {} if session is None else {"session": session.id}
         if session is not None:
             session.guest = guest
-        if guest.rule.config.presence is not None:
+        if guest.rule.config.presence is not None or client.user is not None:
             welcome["user"] = guest.user
         stream = self.streams.follow(client.place) if self.keeps else None
         if stream is not None:
@@ -229,6 +253,9 @@ class Memory:
             return
         guest.present = client.place
         self.presence.enter(client.place, guest.user, _info(guest, rule))
+        if rule.asks(Verb.PRESENCE) and not guest.may(Verb.PRESENCE):
+            self.presence.hide_from(client)
+            return
         whole = self.presence.whole(client.place)
         if whole is not None:
             _tell(client, client.encoding.noticed("presence", whole))
@@ -279,6 +306,7 @@ class Memory:
     def _absent(self, guest: Guest) -> None:
         if guest.present is not None:
             self.presence.leave(guest.present, guest.user)
+            self.presence.show_to(guest.client, guest.present)
             guest.present = None
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from signalpost.config.model import RequestedTarget
 from signalpost.errors import ClientError, ErrorCode
+from signalpost.events import MessageData
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.rejection import type_of
 from signalpost.jsontext import LARGE, TooManyValuesError, is_deep, load
@@ -70,6 +71,12 @@ class ClientMessage:
         """Whether it has keys of its own, but no ``message``: then its content is in keys that nothing reads."""
         document = self.document
         return document is not None and "message" not in document and not _KEYS.issuperset(document)
+
+    @property
+    def data(self) -> MessageData:
+        """The message for plugins and expressions."""
+        document = self.document or {"message": self.message}
+        return MessageData(self.message, self.path, self.client_id, self.group, self.direct, self.own_ref, document)
 
     def requested(self) -> list[RequestedTarget]:
         """Return the names of what the client requests."""

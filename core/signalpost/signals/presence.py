@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from signalpost.config.model import PresenceConfig
+from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Announcement
 from signalpost.paths import Place, path_of
@@ -14,10 +15,11 @@ from signalpost.signals.ledger import Ledger, Member
 class _Room:
     """The ledger of a path, and when its clients are told next."""
 
-    __slots__ = ("due", "ledger", "timer", "told_at")
+    __slots__ = ("blind", "due", "ledger", "timer", "told_at")
 
     def __init__(self, config: PresenceConfig) -> None:
         self.ledger = Ledger(config.most)
+        self.blind: set[Client] = set()  # who may not see who is there
         self.told_at = float("-inf")
         self.due = 0.0
         self.timer: asyncio.Handle | None = None
@@ -66,6 +68,16 @@ class Presence:
         if room is not None:
             room.ledger.leave(user, self._clock() + (0.0 if config is None else config.grace))
             self._schedule(place, room)
+
+    def hide_from(self, client: Client) -> None:
+        """Tell a client nothing of its path, where it is present itself."""
+        if (room := self._rooms.get(client.place)) is not None:
+            room.blind.add(client)
+
+    def show_to(self, client: Client, place: Place) -> None:
+        """Forget that a client was told nothing: it is not at this place any more."""
+        if (room := self._rooms.get(place)) is not None:
+            room.blind.discard(client)
 
     def whole(self, place: Place) -> Mapping[str, Any] | None:
         """Return what a client is told that comes, or that asks; None if nobody is there."""
@@ -117,7 +129,7 @@ class Presence:
             room.told_at = now
             body = room.ledger.difference()
             if body is not None:
-                self._hub.announce(place, Announcement("presence", {"path": path_of(place), **body}))
+                self._hub.announce(place, Announcement("presence", {"path": path_of(place), **body}), room.blind)
         if not len(room.ledger) and not room.ledger.changed:
             del self._rooms[place]
             return

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig
+from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig, Verb
 from signalpost.foreign import Code
 from signalpost.handlers import Handler
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.signals.messagefilters import Filters
+from signalpost.signals.permissions import Permits
 
 _SHORT = (Rebroadcast.EVERYONE, Rebroadcast.SENDER)
 
@@ -97,6 +98,7 @@ class SignalRule:
         sends: judges values that clients here read; not used unless the program asks for it
             (`signalpost.signals.sends`).
         info: returns what others see of a client that connects; None is nothing (`PresenceConfig.info`).
+        permits: who may do what; None is anyone everything, without a question.
         work: names what handles a message, for logs about waiting for it: ``handler shout of plugin chat``.
     """
 
@@ -111,6 +113,7 @@ class SignalRule:
     declared: bool = True
     sends: SchemaGate | None = None
     info: Callable[[Any], Any] | None = field(default=None, compare=False)
+    permits: Permits | None = None
     shortcut: Rebroadcast | None = field(init=False, compare=False)
     work: str = field(init=False, compare=False)
 
@@ -119,9 +122,14 @@ class SignalRule:
 
     def __post_init__(self) -> None:
         plain = self.reaction == RELAY and self.config.format is MessageFormat.JSON and self.filters is None
+        plain = plain and not self.asks(Verb.PUBLISH)
         goes = self.config.rebroadcast if plain and self.config.rebroadcast in _SHORT else None
         object.__setattr__(self, "shortcut", goes)  # as a frozen dataclass does it
         object.__setattr__(self, "work", self._work())
+
+    def asks(self, verb: Verb) -> bool:
+        """Return whether anything must be asked before somebody does something here."""
+        return self.permits is not None and self.permits.decides(verb)
 
     @property
     def handler(self) -> Handler | None:

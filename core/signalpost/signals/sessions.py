@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from signalpost.auth.signing import Signer
+from signalpost.config.model import Verb
 from signalpost.delivery.client import Client
 from signalpost.events import ClientEvent, HandshakeRequest
 from signalpost.paths import Place
@@ -30,8 +32,10 @@ TAKEN_OVER = "this session is connected elsewhere"
 """The reason of the close for a client whose session another connection has brought."""
 
 _BYTES = 16  # 128 random bits
+_SIGNED = "."  # is in no text without a signature
 _ENDED_BY_APP = range(4000, 5000)  # RFC 6455 section 7.4.2: codes of applications
 _POLICY = 1008
+_GOES_ON = (CloseCode.TOO_SLOW, CloseCode.UNAUTHORIZED)  # who brings another token is the same
 
 
 def offered(subprotocols: Sequence[str]) -> str:
@@ -56,6 +60,9 @@ class Guest(Protocol):
     def user(self) -> str:
         """How others know the client."""
 
+    def may(self, verb: Verb) -> bool:
+        """Return whether the client may do something, other than with a message, on its path."""
+
     def arrival_event(self) -> ClientEvent:
         """Make the event of the client's arrival."""
 
@@ -66,6 +73,7 @@ class Session:
     Attributes:
         id: its text.
         user: how others know it: the id of its first client.
+        owner: the user of its clients; None is a guest. It is not known to another one.
         place: of its clients; it is not known on another path.
         key: by which kept values leave it out; of a session from before a restart, which is not known, its text.
         guest: the conversation of the connected client; None while there is none.
@@ -85,14 +93,26 @@ class Session:
         "key",
         "lasting",
         "left_at",
+        "owner",
         "place",
         "repeats",
         "repeats_size",
         "user",
     )
 
-    def __init__(self, place: Place, user: str, key: str = "", *, lasting: bool = True) -> None:
-        self.id = secrets.token_urlsafe(_BYTES)
+    def __init__(
+        self,
+        place: Place,
+        user: str,
+        key: str = "",
+        *,
+        lasting: bool = True,
+        owner: str | None = None,
+        signer: Signer | None = None,
+    ) -> None:
+        text = secrets.token_urlsafe(_BYTES)
+        self.id = text if owner is None or signer is None else signer.signed(text, owner)
+        self.owner = owner
         self.key = key or self.id
         self.user = user
         self.place = place
@@ -112,14 +132,16 @@ class Sessions:
         clock: returns monotonic seconds.
 
     Attributes:
+        signer: signs the sessions of users; None leaves them unsigned.
         most: how many sessions without a client are known; beyond it, those that were left longest ago are forgotten.
     """
 
-    __slots__ = ("_before", "_clock", "_connected", "_left", "_started_at", "most")
+    __slots__ = ("_before", "_clock", "_connected", "_left", "_started_at", "most", "signer")
 
     def __init__(self, clock: Callable[[], float], most: int) -> None:
         self._clock = clock
         self.most = most
+        self.signer: Signer | None = None
         self._connected: dict[str, Session] = {}
         self._left: OrderedDict[str, Session] = OrderedDict()  # the one that was left longest ago first
         self._before: dict[str, tuple[Place, str]] = {}  # places and keys of sessions of before a restart
@@ -129,17 +151,18 @@ class Sessions:
         """Return how many sessions are known."""
         return len(self._connected) + len(self._left)
 
-    def open(self, text: str, place: Place, user: str) -> tuple[Session, Guest | None]:
+    def open(self, text: str, place: Place, user: str, owner: str | None = None) -> tuple[Session, Guest | None]:
         """Return the session of a new client, and the conversation that had it until now, if that goes on.
 
         Args:
             text: as the client offered it; may be empty. An unknown one is ignored.
             place: of the client.
             user: its id.
+            owner: the name of its user; None is a guest.
         """
-        found = self._find(text, place)
+        found = self._find(text, place, owner)
         if found is None:
-            found = Session(place, user, self._key_before(text, place))
+            found = Session(place, user, self._key_before(text, place, owner), owner=owner, signer=self.signer)
             self._connected[found.id] = found
             return found, None
         self._left.pop(text, None)
@@ -153,26 +176,33 @@ class Sessions:
         """Return a session that a client has, or has left."""
         return self._connected.get(text) or self._left.get(text)
 
-    def lend(self, text: str, place: Place, user: str) -> Session:
+    def lend(self, text: str, place: Place, user: str, owner: str | None = None) -> Session:
         """Return the session of a visitor, whose own client keeps it; one that is not known ends with the visit.
 
         The arguments are those of `open`.
         """
-        return self._find(text, place) or Session(place, user, self._key_before(text, place), lasting=False)
+        key = self._key_before(text, place, owner)
+        return self._find(text, place, owner) or Session(place, user, key, lasting=False, owner=owner)
 
-    def _find(self, text: str, place: Place) -> Session | None:
+    def _find(self, text: str, place: Place, owner: str | None) -> Session | None:
         self.forget_old()
         found = self._left.get(text) or self._connected.get(text)
-        had = None if found is None or found.guest is None else found.guest.client
-        if found is None or found.place != place or (had is not None and had.closing and _ends(had.close_code)):
+        if found is None or found.place != place or found.owner != owner:
             return None
-        return found
+        had = None if found.guest is None else found.guest.client
+        return None if had is not None and had.closing and _ends(had.close_code) else found
 
-    def _key_before(self, text: str, place: Place) -> str:
-        """Return the key of a session from before a restart, or nothing.
+    def _key_before(self, text: str, place: Place, owner: str | None) -> str:
+        """Return the key of a session from before a restart, or nothing: its signature alone says whose it was.
 
         Nothing else survives a restart: the client must not believe that the server knows more.
         """
+        if owner is None:
+            bound = _SIGNED not in text
+        else:
+            bound = self.signer is None or self.signer.is_signed(text, owner)
+        if not bound:
+            return ""
         where, key = self._before.get(text, (None, ""))
         return key if where == place else ""
 
@@ -227,4 +257,4 @@ class Sessions:
 
 def _ends(code: int) -> bool:
     """Return whether a close with this code ends the session, too: by it the app has ended what there was."""
-    return code == _POLICY or (code in _ENDED_BY_APP and code != CloseCode.TOO_SLOW)
+    return code == _POLICY or (code in _ENDED_BY_APP and code not in _GOES_ON)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import HistoryConfig, LatestBy, PresenceConfig, ServerConfig, SignalConfig
+from signalpost.config.model import HistoryConfig, LatestBy, PresenceConfig, ServerConfig, SignalConfig, Verb
 from signalpost.paths import Apart, PathPattern, PathTable, Place, path_of, plain_path
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
@@ -49,7 +49,7 @@ class SignalTable:
         bound: whether any signal exists at some endpoints only.
         keys: by which signals distinguish values of one path for slow clients.
         remembers: whether any signal has a history.
-        wards: signals that check messages from other paths: that accept none, or have a schema.
+        wards: signals that check messages from other paths: that accept none, have a schema, or say who may.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SignalTable:
         self._names = frozenset(endpoints)
         self.remembers = any(rule.config.history is not None for rule in rules)
         self.bound = any(rule.endpoints < self._names for rule in rules)
-        self.wards = {_ward(rule): rule for rule in rules if rule.gate is not None or not rule.config.open_to_others}
+        self.wards = {_ward(rule): rule for rule in rules if _checks(rule)}
         policies = (rule.config.slow.policy for rule in rules)
         self.keys = frozenset(policy.key for policy in policies if isinstance(policy, LatestBy))
         seen: set[str] = set()
@@ -149,6 +149,10 @@ def served_at(config: ServerConfig) -> tuple[list[str], list[str]]:
     # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
     undeclared = [] if config.undeclared_refused else [each.name for each in endpoints if each.scheme.websocket]
     return [each.name for each in endpoints], undeclared
+
+
+def _checks(rule: SignalRule) -> bool:
+    return rule.gate is not None or not rule.config.open_to_others or rule.asks(Verb.TARGET)
 
 
 def _ward(rule: SignalRule) -> str:

@@ -16,6 +16,7 @@ from signalpost.signals.admission import ConnectRequest
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.inbox import Source
 from signalpost.sockets.keepalive import Keepalive, Watched
+from signalpost.sockets.refused import RefusedSocket
 from signalpost.websocket.deflate import Deflaters
 from signalpost.websocket.handshake import HandshakeRejection
 
@@ -48,6 +49,7 @@ class SocketServices:
         intake: what connections share before they are a client's.
         inbound: the account of unfinished messages and bodies of all clients.
         deflaters: of all endpoints that compress.
+        refused: WebSockets that are open only to say why their clients are not let in.
     """
 
     node: Node
@@ -58,6 +60,7 @@ class SocketServices:
     intake: Intake
     inbound: Inbound = field(default_factory=Inbound)
     deflaters: Deflaters = field(default_factory=Deflaters)
+    refused: set[RefusedSocket] = field(default_factory=set)
 
     def ask(
         self, endpoint: EndpointConfig, path: str, head: bytes, transport: asyncio.BaseTransport, *, is_open: bool
@@ -76,7 +79,7 @@ class SocketServices:
         """
         if not is_open:
             raise HandshakeRejection(503, "The server is about to restart; try again in a while.", _LATER)
-        if self.node.occupied >= self.node.generation.limits.connections:
+        if self.node.occupied + len(self.refused) >= self.node.generation.limits.connections:
             raise HandshakeRejection(503, "There are too many connections; try again in a while.", _LATER)
         text = path_text(path)
         if text is None:

@@ -9,14 +9,16 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from signalpost.config.model import EndpointConfig
+from signalpost.delivery.codec import V1
 from signalpost.http.errorpages import failure
 from signalpost.http.guard import Guard, hosts_of
 from signalpost.http.protocol import HandingOver
 from signalpost.http.router import UPGRADE_PATH, is_handshake_meant
-from signalpost.signals.admission import Accept, Admission, ConnectRequest
+from signalpost.signals.admission import Accept, Admission, ConnectRequest, IdentityRejection
 from signalpost.signals.sessions import offered
 from signalpost.sockets.connection import Clockwork, Connection
 from signalpost.sockets.rate import allowance_of, pace_of
+from signalpost.sockets.refused import RefusedSocket
 from signalpost.sockets.services import SocketServices, changed
 from signalpost.websocket.deflate import Agreement, Deflater, Inflater
 from signalpost.websocket.extensions import agree
@@ -82,6 +84,8 @@ class Upgrader:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
             offer, admission = self._admitted(request)
+        except IdentityRejection as rejection:
+            return self._refuse(request, rejection)
         except HandshakeRejection as rejection:
             return self._reject(request, rejection)
         if isinstance(admission, Accept):
@@ -96,6 +100,8 @@ class Upgrader:
         transport.pause_reading()
         try:
             accept = await admission
+        except IdentityRejection as rejection:
+            return self._refuse(request, rejection)
         except HandshakeRejection as rejection:
             return self._reject(request, rejection)
         finally:
@@ -106,11 +112,28 @@ class Upgrader:
         return self._upgrade(request, offer, accept)
 
     def _reject(self, request: Request[Any, Any], rejection: HandshakeRejection) -> HTTPResponse:
+        self._note(request, rejection)
+        return failure(request, rejection.status, detail=rejection.detail, headers=rejection.headers)
+
+    def _note(self, request: Request[Any, Any], rejection: HandshakeRejection) -> None:
         if is_handshake_meant(request.headers):
             self._refused(request, rejection)
         if (observer := self._services.node.observer) is not None:
             observer.rejected("" if self._endpoint is None else self._endpoint.name, rejection.status)
-        return failure(request, rejection.status, detail=rejection.detail, headers=rejection.headers)
+
+    def _refuse(self, request: Request[Any, Any], rejection: IdentityRejection) -> HTTPResponse | None:
+        """Answer a client that is refused for who it is: one of ``signalpost.v1`` by a close frame, which pages see."""
+        transport = cast("asyncio.Transport", request.transport)
+        offer = read_offer(request.method, request.version, request.headers)
+        protocol = choose_protocol(offer, (V1.codec.name,))
+        if not protocol or transport.is_closing():
+            return self._reject(request, rejection)
+        self._note(request, rejection)
+        cast("Http", request.stream).upgrade_websocket = True
+        early = cast("HandingOver", transport.get_protocol()).hand_over()
+        transport.write(write_101(offer, protocol, ""))
+        RefusedSocket(transport, self._services.refused).begin(rejection, early)
+        return None
 
     def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection:
         """Answer a handshake that makes up a connection's first bytes.
@@ -120,7 +143,7 @@ class Upgrader:
             wrong with it. An admission hook that has decided is not called again.
         """
         node = self._services.node
-        if self._endpoint is None or not node.admits_at_once:
+        if self._endpoint is None or not node.admitter.decides_at_once:
             return False
         if (head := read_head(data, node.generation.limits.head)) is None or not is_upgrade(head.fields):
             return False

@@ -204,21 +204,21 @@ def write_101(offer: Offer, protocol: str, client_id: str, extensions: str = "")
     Args:
         offer: the handshake.
         protocol: the chosen subprotocol; empty for none.
-        client_id: of the new client.
+        client_id: of the new client; empty if there will be none.
         extensions: agreed on; empty for none.
     """
     digest = hashlib.sha1(offer.key.encode() + _GUID, usedforsecurity=False).digest()
     subprotocol = b"Sec-WebSocket-Protocol: %b\r\n" % protocol.encode() if protocol else b""
     extension = b"Sec-WebSocket-Extensions: %b\r\n" % extensions.encode() if extensions else b""
+    identified = b"X-Signalpost-Client-Id: %b\r\n" % client_id.encode() if client_id else b""
     return (
         b"HTTP/1.1 101 Switching Protocols\r\n"
         b"Upgrade: websocket\r\n"
         b"Connection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n"
         b"%b%b"
-        b"X-Signalpost-Client-Id: %b\r\n"
-        b"\r\n"
-    ) % (binascii.b2a_base64(digest, newline=False), subprotocol, extension, client_id.encode())
+        b"%b\r\n"
+    ) % (binascii.b2a_base64(digest, newline=False), subprotocol, extension, identified)
 
 
 def _has_token(values: list[str], token: re.Pattern[str]) -> bool:

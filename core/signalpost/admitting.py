@@ -1,0 +1,200 @@
+"""Which clients a node lets in: who they are, whether they may, and what the program's hooks say."""
+
+import asyncio
+import inspect
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from signalpost.config.model import Verb
+from signalpost.delivery.target import ClientId
+from signalpost.errors import UnauthorizedError
+from signalpost.events import Shared
+from signalpost.foreign import original
+from signalpost.logthrottle import LineTally
+from signalpost.plugins.authentication import UndecidedError
+from signalpost.plugins.identification import Identification, Identified
+from signalpost.signals.admission import Accept, Admission, AdmissionHook, ConnectRequest, forbidden, unauthorized
+from signalpost.signals.permissions import Asker, Question
+from signalpost.signals.table import SignalTable
+from signalpost.websocket.handshake import HandshakeRejection
+
+LOG = logging.getLogger(__name__)
+
+_ID_BYTES = 16
+
+NOT_YOU = "You may not connect here."
+SHOW_WHO = "This signal is for those who have shown who they are: send a token."
+
+
+class Serving(Protocol):
+    """The plan that serves: a `signalpost.node.Generation`, which documents each."""
+
+    @property
+    def table(self) -> SignalTable: ...  # noqa: D102 - see above
+
+    @property
+    def identification(self) -> Identification | None: ...  # noqa: D102
+
+
+class Admitter:
+    """Decides which clients are let in.
+
+    Args:
+        hooks: of the program, called one after the other.
+        shared: by all events.
+
+    Attributes:
+        serving: the present plan.
+        patience: seconds that a decision may take.
+        waiting: clients that wait for a decision.
+        failures: the log of expressions in ``may`` that failed.
+    """
+
+    def __init__(self, hooks: Sequence[AdmissionHook], shared: Shared) -> None:
+        self.serving: Serving
+        self.patience = 0.0
+        self.waiting = 0
+        self.failures = LineTally(_log_failure, _call_later)
+        self._hooks = tuple(hooks)
+        self._shared = shared
+        self._hooks_wait = any(map(inspect.iscoroutinefunction, hooks))
+
+    @property
+    def decides_at_once(self) -> bool:
+        """Whether no decision is waited for."""
+        identification = self.serving.identification
+        return not self._hooks_wait and (identification is None or not identification.waits)
+
+    def admit(self, request: ConnectRequest) -> Admission:
+        """Decide whether to admit a client.
+
+        Raises:
+            HandshakeRejection: it is not admitted.
+        """
+        accept = self._resolve(request)
+        identification = self.serving.identification
+        if identification is not None:
+            try:
+                found = identification.identify(request.handshake)
+            except (UnauthorizedError, UndecidedError) as error:
+                raise _refusal(error) from None
+            if inspect.isawaitable(found):
+                return self._in_time(request, self._identify_later(request, found))
+            accept = self._identified(accept, found)
+        self._judge(accept)
+        return self._ask(accept, self._hooks)
+
+    def _ask(self, accept: Accept, hooks: Sequence[AdmissionHook]) -> Admission:
+        """Call the program's hooks."""
+        for number, hook in enumerate(hooks):
+            verdict = _asked(hook, accept.request)
+            if inspect.isawaitable(verdict):
+                return self._in_time(accept.request, self._ask_later(accept, verdict, hooks[number + 1 :]))
+            if isinstance(verdict, HandshakeRejection):
+                raise verdict.with_traceback(None)  # a hook may have one for all: it would gather every traceback
+        return accept
+
+    async def _identify_later(self, request: ConnectRequest, found: Awaitable[Identified]) -> Accept:
+        accept = self._identified(self._resolve(request), await found)
+        self._judge(accept)  # so that no hook is asked in vain
+        asked = self._ask(accept, self._hooks)
+        return asked if isinstance(asked, Accept) else await asked
+
+    async def _ask_later(
+        self, accept: Accept, waits: Awaitable[HandshakeRejection | None], further: Sequence[AdmissionHook]
+    ) -> Accept:
+        """Decide about a client when the hooks that wait have returned."""
+        verdict = await waits
+        for hook in further:
+            if verdict is not None:
+                break
+            answer = _asked(hook, accept.request)
+            verdict = await answer if inspect.isawaitable(answer) else answer
+        if verdict is not None:
+            raise verdict
+        return accept
+
+    async def _in_time(self, request: ConnectRequest, decision: Awaitable[Accept]) -> Accept:
+        """Decide within the time that there is; another plan may serve afterwards."""
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self.patience):
+                accept = await decision
+        except TimeoutError:
+            LOG.warning("a client on %s was rejected: its admission took too long", request.path)
+            rejection = HandshakeRejection(503, "The server could not decide in time whether to let this client in.")
+        except (UnauthorizedError, UndecidedError) as error:
+            rejection = _refusal(error)
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            rejection = _failed(error)
+        else:
+            again = self._resolve(accept.request)._replace(client_id=accept.client_id)
+            self._judge(again)
+            return again
+        finally:
+            self.waiting -= 1
+        raise rejection.with_traceback(None)
+
+    def _resolve(self, request: ConnectRequest) -> Accept:
+        resolved = self.serving.table.resolve(request.endpoint.name, request.path)
+        if resolved is None:
+            raise HandshakeRejection(404, "There is no signal at this path.")
+        return Accept(request, ClientId(secrets.token_hex(_ID_BYTES)), resolved)
+
+    def _identified(self, accept: Accept, found: Identified) -> Accept:
+        return accept._replace(request=accept.request._replace(identity=found.identity, fault=found.fault))
+
+    def _judge(self, accept: Accept) -> None:
+        """Let a client in that may connect.
+
+        Raises:
+            IdentityRejection: it may not.
+        """
+        permits, request = accept.resolved.rule.permits, accept.request
+        if permits is None or not permits.decides(Verb.CONNECT):
+            return
+        path = accept.resolved.path
+        question = Question(
+            request.identity,
+            path,
+            accept.resolved.params,
+            self._shared,
+            Asker(accept.client_id, path),
+            request.handshake.seen,
+        )
+        if permits.allow(Verb.CONNECT, question, self.failures.add):
+            return
+        raise forbidden(NOT_YOU) if request.identity.user is not None else unauthorized(request.fault or SHOW_WHO)
+
+
+def _asked(
+    hook: AdmissionHook, request: ConnectRequest
+) -> HandshakeRejection | Awaitable[HandshakeRejection | None] | None:
+    """Call a hook; whatever it raises is logged, and becomes a rejection."""
+    try:
+        return hook(request)
+    except Exception as error:  # noqa: BLE001 - a hook may raise anything
+        return _failed(error)
+
+
+def _failed(error: Exception) -> HandshakeRejection:
+    if isinstance(error, HandshakeRejection):
+        return error
+    LOG.error("an admission hook failed, so the client was rejected", exc_info=original(error))
+    return HandshakeRejection(500, "The server could not decide whether to let this client in.")
+
+
+def _refusal(error: UnauthorizedError | UndecidedError) -> HandshakeRejection:
+    if isinstance(error, UnauthorizedError):
+        return unauthorized(str(error))
+    return HandshakeRejection(500, "The server could not find out who this client is.")  # and has logged why
+
+
+def _log_failure(line: str) -> None:
+    LOG.warning("may: %s", line)
+
+
+def _call_later(seconds: float, function: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, function)

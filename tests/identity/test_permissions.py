@@ -1,0 +1,77 @@
+"""Who may do what, on real sockets: words, expressions, lists, and what happens to those who may not."""
+
+import pytest
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+
+from signalpost.testing import serve
+
+APP = """
+endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+undeclared: refuse
+auth: {}
+signals:
+  - {path: /open, may: {connect: anyone}}
+  - {path: /users}
+  - {path: "/rooms/<room>", rebroadcast: path, may: {connect: "{{ params.room in claims.rooms }}",
+     publish: ["{{ 'editor' in claims.roles }}", "{{ message == 'please' }}"]}}
+"""
+
+PLUGIN = """
+from signalpost import Identity, UnauthorizedError, hookimpl
+
+PEOPLE = {
+    "ann": {"rooms": ["blue"], "roles": ["editor"]},
+    "bob": {"rooms": ["blue"], "roles": []},
+}
+
+@hookimpl
+def authenticate(request):
+    name = request.headers.get("x-user")
+    if name is None:
+        return None
+    if name not in PEOPLE:
+        raise UnauthorizedError("nobody knows this name")
+    return Identity(name, PEOPLE[name])
+"""
+
+
+def app(**options):
+    return serve(APP, plugins={"people": PLUGIN}, **options)
+
+
+async def refused(app, path, user=None, **options):
+    with pytest.raises(InvalidStatus) as caught:
+        await app.connect(path, additional_headers={"x-user": user} if user else {}, **options).__aenter__()
+    return caught.value.response.status_code
+
+
+def as_user(app, path, user, **options):
+    return app.connect(path, additional_headers={"x-user": user}, **options)
+
+
+async def test_guests_connect_only_where_anyone_may():
+    async with app() as server:
+        assert await refused(server, "/users") == 401
+        assert await refused(server, "/rooms/blue") == 401
+        async with server.connect("/open") as guest:
+            await guest.send("hello")
+            assert await guest.receive() == "hello"
+
+
+async def test_users_connect_where_their_claims_let_them():
+    async with app() as server:
+        assert await refused(server, "/rooms/red", "ann") == 403
+        async with as_user(server, "/rooms/blue", "ann") as ann, as_user(server, "/rooms/blue", "bob") as bob:
+            await ann.send("hello")
+            assert await bob.receive() == "hello"
+            await bob.send("no")
+            assert (await bob.receive())["error"]["code"] == "forbidden"
+            await bob.send("please")
+            assert await ann.receive() == "hello"
+            assert await ann.receive() == "please"
+
+
+async def test_who_is_refused_and_speaks_v1_reads_why():
+    async with app() as server:
+        client = await server.connect("/users", subprotocols=["signalpost.v1"]).__aenter__()
+        print(client)
