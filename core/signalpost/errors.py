@@ -12,6 +12,7 @@
     │   └── StepFailedError      a step of a `do` list that failed while the server runs
     ├── PluginError              the author of a plugin can fix it
     ├── UnauthorizedError        a client has not shown who it is, or not well
+    ├── NotReadyError            the server cannot judge that yet; the client may try again
     └── ClientError              a client sent it; answered to that client alone, carries an `ErrorCode`
 
 An error carries data; its text is for the person who must act.
@@ -137,6 +138,10 @@ class PluginError(SignalpostError):
 
 class UnauthorizedError(SignalpostError):
     """A client's token, key or other proof of who it is is not good. Its text is sent to that client."""
+
+
+class NotReadyError(SignalpostError):
+    """The server has no keys yet to judge a token with. Its text is sent to that client, which may try again."""
 
 
 class ClientError(SignalpostError):

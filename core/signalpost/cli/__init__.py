@@ -14,7 +14,7 @@ import click
 
 from signalpost import __version__
 from signalpost.cli.commands import Commands, NewCommand
-from signalpost.cli.parameters import Address, Header, ImaginedClient, JsonObject, Starter
+from signalpost.cli.parameters import Address, Claim, Duration, Header, ImaginedClient, JsonObject, Starter
 from signalpost.cli.streams import end_output, open_streams, plugins_print_to_stderr
 from signalpost.errors import ConfigError
 
@@ -305,6 +305,52 @@ def send_command(url: str, message: str, *, timeout: float, as_json: bool, **ask
     keys = {key: value for key, value in given.items() if value not in (None, False)}
     reach = Reach(url, dict(asked.pop("headers")), **asked)
     send(reach, message, keys=keys, timeout=timeout, as_json=as_json)
+
+
+@cli.command("token")
+@FILE
+@click.option("--user", metavar="NAME", help="Sign a token that names this user.")
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    type=Claim(),
+    help="What else it says; JSON, or a text: roles=admin, rooms='[\"blue\"]'. May be repeated.",
+)
+@click.option(
+    "--for", "lasts", default="15m", show_default=True, type=Duration(), help="How long it is good: 30s, 15m, 8h, 7d."
+)
+@click.option(
+    "--key", type=click.Path(path_type=Path, dir_okay=False), help="A file with the private key, if FILE names none."
+)
+@click.option("--read", metavar="TOKEN", help="Sign nothing: say whether TOKEN is good, and why; - reads stdin.")
+def token_command(
+    file: str,
+    *,
+    user: str | None,
+    claims: tuple[tuple[str, Any], ...],
+    lasts: float,
+    key: Path | None,
+    read: str | None,
+) -> None:
+    """Print a token for development, signed as auth.tokens of FILE wants it.
+
+    With --read it shows what a token says, and at which rule it fails. The exit code is 1 if it is not good.
+    """
+    from signalpost.cli.loading import load
+
+    if (user is None) is (read is None):
+        raise click.UsageError("give --user NAME to sign a token, or --read TOKEN to read one")
+    if read is not None and (claims or key is not None):
+        raise click.UsageError("--read signs nothing: leave out --claim and --key")
+    plan = load(file)
+    from signalpost.cli.token import show_token, sign_token, user_claim
+
+    if read is not None:
+        if not show_token(plan, read):
+            sys.exit(1)
+        return
+    click.echo(sign_token(plan, {**dict(claims), user_claim(plan): user}, lasts, key))
 
 
 @cli.command("new", cls=NewCommand)

@@ -19,6 +19,7 @@ _ALIASES = {
     "explain": ("why", "match"),
     "listen": ("subscribe", "tail", "follow", "connect", "wscat"),
     "send": ("publish", "emit", "post", "push"),
+    "token": ("jwt", "login", "sign", "auth"),
     "types": ("typescript", "ts", "codegen", "typegen"),
     "asyncapi": ("openapi", "spec"),
     "reference": ("docs", "doc", "man", "manual"),

@@ -120,3 +120,36 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         if not isinstance(found, dict):
             self.fail('it must be an object, such as {"count": 1}', param, ctx)
         return found
+
+
+class Claim(click.ParamType[tuple[str, Any]]):
+    """A claim of a token: ``roles=admin``, ``rooms=["blue"]``. What is not JSON is a text."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """Read it."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.strip():
+            self.fail(f'"{value}" is no claim; write for example roles=admin', param, ctx)
+        try:
+            return name.strip(), json.loads(text, parse_constant=str)
+        except ValueError:
+            return name.strip(), text
+
+
+class Duration(click.ParamType[float]):
+    """A duration as in routes.yaml: ``15m``."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return it in seconds."""
+        from signalpost.units import parse_duration
+
+        try:
+            return value if isinstance(value, float) else parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)

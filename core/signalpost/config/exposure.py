@@ -47,7 +47,7 @@ def private_paths(
 
     Args:
         report: names the file.
-        composed: of which files, and folders of files, the configuration is made.
+        composed: of which files, and folders of files, the configuration is made; those with keys of tokens, too.
         endpoints: whose certificates and keys are among it.
         plugins: the folder of plugins.
         folder: of routes.yaml.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signalpost.config.actions import ActionRule, StepReader
-from signalpost.config.auth import read_auth
+from signalpost.config.auth import auth_notes, read_auth
 from signalpost.config.endpoints import read_endpoints
 from signalpost.config.exposure import check_served, exposure_notes, private_paths, with_data
 from signalpost.config.feeds import read_feeds
@@ -91,7 +91,9 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     check_names((*root.sections("timers"), *root.sections("schedules")), "job")
     check_names(root.sections("feeds"), "feed")
     plugins = _read_plugins(root, folder)
-    private = private_paths(root.report, composed, endpoints.configs, plugins.folder, folder)
+    auth = read_auth(root, folder)
+    key_files = [auth.tokens.file] if auth is not None and auth.tokens is not None and auth.tokens.file else []
+    private = private_paths(root.report, (*composed, *key_files), endpoints.configs, plugins.folder, folder)
     check_served(root.report, routes, private)
     state = read_state(root, folder, routes)
     history = read_memory(root, folder, routes, state)
@@ -112,12 +114,12 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         state=state,
         source=source,
         files=tuple(root.report.files),
-        notes=tuple(exposure_notes(root.report, folder)),
+        notes=(*exposure_notes(root.report, folder), *auth_notes(root, auth)),
         private=with_data(private, state.file, history.file),
         constants=root.mapping("constants"),
         history=history,
         feeds=read_feeds(root, folder, reader),
-        auth=read_auth(root),
+        auth=auth,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from signalpost.cron import Cron
+from signalpost.jose.keys import VerificationKey
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
 from signalpost.units import MEBIBYTE
@@ -624,14 +625,13 @@ DEFAULT_TOKEN_PLACES = (TokenPlace.HEADER, TokenPlace.PROTOCOL, TokenPlace.COOKI
 
 @dataclass(frozen=True, slots=True)
 class TokensConfig:
-    """Which tokens are good. Exactly one of `secret`, `file` and `address` is given.
+    """Which tokens are good.
 
     Attributes:
         algorithms: the only ones that a token may be signed with (RFC 7518 section 3.1, RFC 8037 section 3.1).
-        secret: shared with whoever signs.
-        file: of keys: PEM, or a JSON Web Key Set (RFC 7517 section 5); absolute.
-        digest: of its content, so that other keys differ.
-        address: of a JSON Web Key Set.
+        keys: that tokens are checked with; empty if they are fetched.
+        file: that holds them, absolute; None if they are a secret, or are fetched.
+        address: of a JSON Web Key Set (RFC 7517 section 5) that is fetched; None if nothing is.
         issuers: of which a token must name one (``iss``); empty accepts any.
         audiences: of which a token must name one (``aud``); empty accepts only tokens that name none.
         user: the claim that names the user.
@@ -640,9 +640,8 @@ class TokensConfig:
     """
 
     algorithms: tuple[str, ...]
-    secret: bytes | None = field(default=None, repr=False)
+    keys: tuple[VerificationKey, ...] = ()
     file: Path | None = None
-    digest: str = field(default="", repr=False)
     address: str | None = None
     issuers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
@@ -681,7 +680,7 @@ class AuthConfig:
 
     Attributes:
         tokens: None accepts none.
-        places: where a token may stand; the first one that holds one counts.
+        places: where a token may stand, in the order of `TokenPlace`; the first one that holds one counts.
         cookie: the name of the cookie that holds one; None is no cookie.
         secret: signs sessions; None is one of this start.
         api_keys: of other programs.
