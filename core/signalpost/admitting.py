@@ -7,22 +7,34 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from signalpost.auth.identity import Identity
 from signalpost.config.model import Verb
+from signalpost.delivery.client import Client
 from signalpost.delivery.target import ClientId
-from signalpost.errors import UnauthorizedError
-from signalpost.events import Shared
+from signalpost.errors import NotReadyError, UnauthorizedError
+from signalpost.events import HandshakeRequest, Shared
 from signalpost.foreign import original
 from signalpost.logthrottle import LineTally
 from signalpost.plugins.authentication import UndecidedError
 from signalpost.plugins.identification import Identification, Identified
-from signalpost.signals.admission import Accept, Admission, AdmissionHook, ConnectRequest, forbidden, unauthorized
+from signalpost.signals.admission import (
+    Accept,
+    Admission,
+    AdmissionHook,
+    ConnectRequest,
+    IdentityRejection,
+    forbidden,
+    unauthorized,
+)
 from signalpost.signals.permissions import Asker, Question
-from signalpost.signals.table import SignalTable
+from signalpost.signals.table import ResolvedPath, SignalTable
 from signalpost.websocket.handshake import HandshakeRejection
 
 LOG = logging.getLogger(__name__)
 
 _ID_BYTES = 16
+
+_LATER = {"retry-after": "5"}
 
 NOT_YOU = "You may not connect here."
 SHOW_WHO = "This signal is for those who have shown who they are: send a token."
@@ -78,7 +90,7 @@ class Admitter:
         if identification is not None:
             try:
                 found = identification.identify(request.handshake)
-            except (UnauthorizedError, UndecidedError) as error:
+            except (UnauthorizedError, NotReadyError, UndecidedError) as error:
                 raise _refusal(error) from None
             if inspect.isawaitable(found):
                 return self._in_time(request, self._identify_later(request, found))
@@ -125,7 +137,7 @@ class Admitter:
         except TimeoutError:
             LOG.warning("a client on %s was rejected: its admission took too long", request.path)
             rejection = HandshakeRejection(503, "The server could not decide in time whether to let this client in.")
-        except (UnauthorizedError, UndecidedError) as error:
+        except (UnauthorizedError, NotReadyError, UndecidedError) as error:
             rejection = _refusal(error)
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             rejection = _failed(error)
@@ -152,21 +164,43 @@ class Admitter:
         Raises:
             IdentityRejection: it may not.
         """
-        permits, request = accept.resolved.rule.permits, accept.request
+        request = accept.request
+        asker = Asker(accept.client_id, accept.resolved.path)
+        rejection = self.refusal(request.identity, accept.resolved, asker, request.handshake, request.fault)
+        if rejection is not None:
+            raise rejection
+
+    def refusal(
+        self,
+        identity: Identity,
+        resolved: ResolvedPath,
+        asker: Client | Asker,
+        request: HandshakeRequest,
+        fault: str = "",
+    ) -> IdentityRejection | None:
+        """Return why somebody may not connect, or be connected any longer; None if they may.
+
+        Args:
+            identity: of the client.
+            resolved: its path.
+            asker: the client, or who wants to become one.
+            request: its handshake.
+            fault: see `ConnectRequest`.
+        """
+        permits = resolved.rule.permits
         if permits is None or not permits.decides(Verb.CONNECT):
-            return
-        path = accept.resolved.path
-        question = Question(
-            request.identity,
-            path,
-            accept.resolved.params,
-            self._shared,
-            Asker(accept.client_id, path),
-            request.handshake.seen,
-        )
+            return None
+        question = Question(identity, resolved.path, resolved.params, self._shared, asker, request.seen)
         if permits.allow(Verb.CONNECT, question, self.failures.add):
-            return
-        raise forbidden(NOT_YOU) if request.identity.user is not None else unauthorized(request.fault or SHOW_WHO)
+            return None
+        return unauthorized(fault or SHOW_WHO) if identity.user is None else forbidden(NOT_YOU)
+
+    def renew(self, token: str) -> Identity | Awaitable[Identity]:
+        """Return who a token says its bearer is; see `Identification.renew`."""
+        identification = self.serving.identification
+        if identification is None:
+            raise UnauthorizedError("this server asks nobody who they are")
+        return identification.renew(token)
 
 
 def _asked(
@@ -186,9 +220,11 @@ def _failed(error: Exception) -> HandshakeRejection:
     return HandshakeRejection(500, "The server could not decide whether to let this client in.")
 
 
-def _refusal(error: UnauthorizedError | UndecidedError) -> HandshakeRejection:
+def _refusal(error: UnauthorizedError | NotReadyError | UndecidedError) -> HandshakeRejection:
     if isinstance(error, UnauthorizedError):
         return unauthorized(str(error))
+    if isinstance(error, NotReadyError):
+        return HandshakeRejection(503, "The server does not have its keys yet; try again in a while.", _LATER)
     return HandshakeRejection(500, "The server could not find out who this client is.")  # and has logged why
 
 

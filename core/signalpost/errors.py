@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_FRAME = "unsupported-frame"
     FORBIDDEN = "forbidden"
     UNAUTHORIZED = "unauthorized"
+    UNAVAILABLE = "unavailable"
     UNKNOWN_REQUEST = "unknown-request"
     UNKNOWN_POSITION = "unknown-position"
 

@@ -439,6 +439,22 @@ class HandshakeRequest:
         last = self.headers.get(_LAST_EVENT_ID) if _LAST_EVENT_ID.encode() in self._head.lower() else ""
         return last or self.query.get(_AT)
 
+    def getall(self, name: str, default: Sequence[str] = ()) -> list[str]:
+        """Return the values of a header as they were received, one after the other.
+
+        Args:
+            name: in lower case.
+            default: if there is none.
+        """
+        head, wanted = self._head, b"\r\n%b:" % name.encode()
+        folded, found, at = head.lower(), [], 0
+        while (at := folded.find(wanted, at)) >= 0:
+            begin = at + len(wanted)
+            end = head.find(b"\r\n", begin)
+            found.append(decode_field(head[begin : end if end >= 0 else None]).strip(" \t"))
+            at = begin
+        return found or list(default)
+
     @property
     def headers(self) -> Mapping[str, str]:
         """Headers by lower-case name; repeated ones are joined (`join_fields`)."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from signalpost.admitting import Admitter
 from signalpost.config.model import LimitsConfig
@@ -28,6 +29,7 @@ from signalpost.signals.admission import Accept, Admission, AdmissionHook, Conne
 from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
+from signalpost.signals.expiry import Expiries
 from signalpost.signals.inbox import Source
 from signalpost.signals.memory import Memory
 from signalpost.signals.overdue import Overdue
@@ -37,6 +39,9 @@ from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import ResolvedPath, SignalTable, served_at
 from signalpost.signals.work import Work
 from signalpost.state.state import State, configure
+
+if TYPE_CHECKING:
+    from signalpost.auth.authority import TokenAuthority  # which loads PyJWT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Generation:
         guard: checks messages for the signals of other paths; None if no signal requires that.
         plugins: their instances and hooks.
         identification: finds out who clients are; None if nothing can tell.
+        authority: judges tokens; None if none are taken.
         limits: of the plan.
         work: what is under way by it.
     """
@@ -57,6 +63,7 @@ class Generation:
     guard: ElsewhereGuard | None
     plugins: RunningPlugins
     identification: Identification | None
+    authority: "TokenAuthority | None" = None
     work: Work = field(default_factory=Work)
     limits: LimitsConfig = field(init=False)
 
@@ -150,6 +157,7 @@ class Node:
         observer: notified of what happens; None for no observer.
         alone: whether all clients there are are connected here.
         admitter: decides which clients are let in.
+        expiries: watches the clients whose identity ends.
     """
 
     def __init__(self, plan: Plan, hub: Hub, state: State, seams: Seams = NO_SEAMS) -> None:
@@ -169,6 +177,7 @@ class Node:
         self.encodings = Encodings(seams.codecs)
         self.alone = self._broker.alone
         self.admitter = Admitter(seams.admission, self.shared)
+        self.expiries = Expiries()
         self.generation = self.prepare(plan)
         self._address()
 
@@ -196,7 +205,20 @@ class Node:
         settings = plan.config.plugins.settings
         plugins = RunningPlugins(plan.registry, settings, self.shared, self.broadcaster, before)
         guard = guard_for(table, self.hub, alone=self.alone, tell=self.admitter.failures.add)
-        return Generation(plan, table, guard, plugins, identification_of(plan))
+        authority = self._authority_for(plan)
+        return Generation(plan, table, guard, plugins, identification_of(plan, authority), authority)
+
+    def _authority_for(self, plan: Plan) -> "TokenAuthority | None":
+        """Return what judges tokens by a plan: the present one, which keeps what it can, or a new one."""
+        auth = plan.config.auth
+        if auth is None or auth.tokens is None:
+            return None
+        present: Generation | None = getattr(self, "generation", None)  # the first plan has none before it
+        if present is not None and present.authority is not None:
+            return present.authority
+        from signalpost.auth.authority import TokenAuthority  # loads PyJWT
+
+        return TokenAuthority(auth.tokens)
 
     async def open(self) -> None:
         """Start publishing.
@@ -217,6 +239,8 @@ class Node:
         """
         await self.open()
         self.memory.start()
+        if self.generation.authority is not None:
+            self.generation.authority.start()
         plugins = self.generation.plugins
         await plugins.start(self.generation.limits.startup)
         plugins.take_over()
@@ -224,6 +248,9 @@ class Node:
 
     async def stop(self) -> None:
         """Shut the plugins down, and stop publishing."""
+        if self.generation.authority is not None:
+            self.generation.authority.stop()
+        self.expiries.stop()
         await self.generation.plugins.stop()
         await self._broker.stop()
         await self.memory.stop()
@@ -231,6 +258,7 @@ class Node:
     def turn_to(self, generation: Generation) -> Generation:
         """Switch to a generation whose plugins are started, and return the one before; nothing waits, nothing fails."""
         before, self.generation = self.generation, generation
+        self._turn_authority(before.authority)
         generation.plugins.take_over()
         self.base = generation.plugins.base.copy()
         configure(self.state, generation.plan.config.state)
@@ -238,9 +266,22 @@ class Node:
         self._address()
         return before
 
+    def _turn_authority(self, before: "TokenAuthority | None") -> None:
+        """Judge tokens by the present plan from now on."""
+        authority, auth = self.generation.authority, self.generation.plan.config.auth
+        if before is not None and before is not authority:
+            before.stop()
+        if authority is None or auth is None or auth.tokens is None:
+            return
+        if authority is before:
+            authority.reload(auth.tokens)
+        else:
+            authority.start()
+
     def _address(self) -> None:
         generation, filters = self.generation, self.generation.plan.filters
         self.admitter.serving, self.admitter.patience = generation, generation.limits.handshake
+        self.expiries.leeway = leeway_of(generation.plan)
         self.broadcaster.address_by(generation.table, generation.guard)
         self.memory.configure(generation.table, generation.plan.config)
         if self.broadcaster.sends is not None:
@@ -332,7 +373,10 @@ class Node:
         self.hub.add(client)
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
-        codec = client.encoding.codec
+        codec, expires = client.encoding.codec, client.identity.expires
+        if expires is not None:
+            self.expiries.watch(conversation)
+            more = {**more, "expires": self.expiries.left(expires)}
         welcome = codec.notice("welcome", {"clientId": client.id, "path": client.path, **more})
         if greeting := welcome or codec.welcome(client.id, client.path):
             client.send(greeting)
@@ -352,6 +396,8 @@ class Node:
             sent_away: whether the server ended its connection.
         """
         client = conversation.client
+        if client.identity.expires is not None:
+            self.expiries.forget(conversation)
         if self.observer is not None:
             self.observer.disconnected(client.id, client.path, client.close_code)
         self.memory.leave(conversation, sent_away=sent_away)
@@ -398,7 +444,13 @@ def _view(client: Client) -> ClientView:
     )
 
 
-def identification_of(plan: Plan) -> Identification | None:
+def identification_of(plan: Plan, authority: "TokenAuthority | None") -> Identification | None:
     """Return what finds out who clients are; None if nothing can tell, to avoid any cost."""
-    authentication = Authentication(plan.registry)
-    return Identification(authentication) if authentication or plan.config.auth is not None else None
+    auth, authentication = plan.config.auth, Authentication(plan.registry)
+    return Identification(auth, authority, authentication) if authentication or auth is not None else None
+
+
+def leeway_of(plan: Plan) -> float:
+    """Return the seconds by which the end of an identity may be missed."""
+    auth = plan.config.auth
+    return 0.0 if auth is None or auth.tokens is None else auth.tokens.leeway

@@ -101,7 +101,7 @@ class Client:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         response = socket.response
-        self.id = response.headers["X-Signalpost-Client-Id"] if response is not None else ""
+        self.id = "" if response is None else response.headers.get("X-Signalpost-Client-Id", "")
 
     async def send(self, message: Any, **keys: Any) -> None:
         """Send a message: ``send("hi", path="/x", clientId=…, group=…, direct=True, ref=1)``."""

@@ -1,5 +1,7 @@
 """Who may do what, on real sockets: words, expressions, lists, and what happens to those who may not."""
 
+import json
+
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
@@ -65,7 +67,7 @@ async def test_users_connect_where_their_claims_let_them():
             await ann.send("hello")
             assert await bob.receive() == "hello"
             await bob.send("no")
-            assert (await bob.receive())["error"]["code"] == "forbidden"
+            assert json.loads(await bob.receive())["error"]["code"] == "forbidden"
             await bob.send("please")
             assert await ann.receive() == "hello"
             assert await ann.receive() == "please"

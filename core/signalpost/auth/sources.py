@@ -1,6 +1,7 @@
 """Where a client's token stands: a header, a subprotocol, a cookie or the query of its handshake."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from signalpost.config.model import AuthConfig, TokenPlace
 from signalpost.errors import UnauthorizedError
@@ -13,7 +14,18 @@ BEARER_PROTOCOL = "signalpost.bearer."
 QUERY_PARAMETER = "token"
 
 
-def find_token(headers: Headers, subprotocols: Sequence[str], query: str, config: AuthConfig) -> str | None:
+class Shown(NamedTuple):
+    """A token as it was shown.
+
+    Attributes:
+        place: where it stood.
+    """
+
+    text: str
+    place: TokenPlace
+
+
+def find_token(headers: Headers, subprotocols: Sequence[str], query: str, config: AuthConfig) -> Shown | None:
     """Return the token that a client shows, unchecked; None if it shows none.
 
     The first place of `TokenPlace` that holds one counts, even if the token is empty or not good: a client must not be
@@ -38,7 +50,7 @@ def find_token(headers: Headers, subprotocols: Sequence[str], query: str, config
         else:
             token = _one(query_values(query).get(QUERY_PARAMETER, []))
         if token is not None:
-            return token
+            return Shown(token, place)
     return None
 
 

@@ -40,6 +40,7 @@ STATUS_OF_CODE: Mapping[ErrorCode, int] = {
     ErrorCode.UNSUPPORTED_FRAME: 415,
     ErrorCode.FORBIDDEN: 403,
     ErrorCode.UNAUTHORIZED: 401,
+    ErrorCode.UNAVAILABLE: 503,
     ErrorCode.UNKNOWN_REQUEST: 400,
     ErrorCode.UNKNOWN_POSITION: 410,
 }

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import Verb
-from signalpost.errors import ClientError, ErrorCode, UnauthorizedError
+from signalpost.errors import ClientError, ErrorCode, NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.http.errorpages import OverloadedError
 from signalpost.http.request import WebRequest
@@ -85,7 +85,7 @@ class Gatekeeper:
         except TimeoutError:
             LOG.warning("%s: nobody said in time who requests it", self._rule.owner)
             raise OverloadedError from None
-        except UndecidedError:
+        except (NotReadyError, UndecidedError):
             raise OverloadedError from None  # and it is logged already
 
 

@@ -18,7 +18,7 @@ from signalpost.plugins.messagefilters import FILTERS
 from signalpost.plugins.offers import ASKED, Offers
 from signalpost.plugins.problems import problem_of
 from signalpost.plugins.registry import Implementation, Plugin, Registry
-from signalpost.plugins.returns import hook_with_told_returns
+from signalpost.plugins.returns import WITH_RESULT, hook_with_told_returns
 from signalpost.plugins.unfound import notes_on_unfound
 from signalpost.words import among
 
@@ -110,7 +110,7 @@ class _Assembly:
         ):
             arguments = tuple(inspect.signature(found.function).parameters)
             plugin, where, function = found.plugin_name, where_is(found.function), found.function
-            if hook not in ASKED:
+            if hook not in ASKED and hook not in WITH_RESULT:
                 what = f"hook {hook} of plugin {plugin} ({where})"
                 function = hook_with_told_returns(function, what, hook, seats.get(plugin))
             yield Implementation(plugin, hook, function, arguments, where, seats.get(plugin))

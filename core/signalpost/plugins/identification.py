@@ -1,12 +1,18 @@
-"""Who a client is: by what it shows, else by what plugins know; who is known to nobody is a guest."""
+"""Who a client is: by a token that it shows, else by what plugins know; who is known to nobody is a guest."""
 
 import inspect
 from collections.abc import Awaitable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from signalpost.auth.identity import GUEST, Identity
+from signalpost.auth.sources import Shown, find_token
+from signalpost.config.model import AuthConfig, TokenPlace
+from signalpost.errors import UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.plugins.authentication import Authentication
+
+if TYPE_CHECKING:
+    from signalpost.auth.authority import TokenAuthority  # which loads PyJWT
 
 
 class Identified(NamedTuple):
@@ -28,32 +34,73 @@ class Identification:
     """Finds out who clients are.
 
     Args:
+        auth: the section of the file; None if there is none.
+        authority: judges tokens; None takes none.
         authentication: asks the plugins.
 
     Attributes:
-        waits: whether an answer may have to be awaited.
+        waits: whether an answer may have to be awaited every time.
     """
 
-    def __init__(self, authentication: Authentication) -> None:
+    def __init__(
+        self, auth: AuthConfig | None, authority: "TokenAuthority | None", authentication: Authentication
+    ) -> None:
+        self._auth = auth
+        self._authority = authority
         self._authentication = authentication
         self.waits = authentication.waits
 
     def identify(self, request: HandshakeRequest) -> Identified | Awaitable[Identified]:
-        """Return who has sent a request; an awaitable if a plugin waits.
+        """Return who has sent a request; an awaitable if a plugin waits, or a key must be fetched.
 
         Args:
             request: a handshake, or a plain one.
 
         Raises:
             UnauthorizedError: what it shows is not good, or a plugin refuses it.
+            NotReadyError: the keys of tokens have not come yet.
             UndecidedError: a plugin failed.
         """
+        if self._auth is not None and self._authority is not None:
+            shown = find_token(request, _subprotocols(request), request.target.partition("?")[2], self._auth)
+            if shown is not None:
+                return self._identify_by(shown, self._authority)
         answer = self._authentication.ask(request)
         if inspect.isawaitable(answer):
             return _later(answer)
         return _GUEST if answer is None else Identified(answer)
 
+    def renew(self, token: str) -> Identity | Awaitable[Identity]:
+        """Return who another token says its bearer is; the call, or the awaitable, raises what `identify` does."""
+        if self._authority is None:
+            raise UnauthorizedError("this server takes no tokens")
+        return self._authority.identify(token)
 
-async def _later(answer: Awaitable[Identity | None]) -> Identified:
-    found = await answer
+    def _identify_by(self, shown: Shown, authority: "TokenAuthority") -> Identified | Awaitable[Identified]:
+        by_itself = shown.place is TokenPlace.COOKIE
+        try:
+            found = authority.identify(shown.text)
+        except UnauthorizedError as error:
+            if by_itself:
+                return _without(error)
+            raise
+        return _later(found, by_itself=by_itself) if inspect.isawaitable(found) else Identified(found)
+
+
+async def _later(answer: Awaitable[Identity | None], *, by_itself: bool = False) -> Identified:
+    try:
+        found = await answer
+    except UnauthorizedError as error:
+        if by_itself:
+            return _without(error)
+        raise
     return _GUEST if found is None else Identified(found)
+
+
+def _without(error: UnauthorizedError) -> Identified:
+    """Return a guest: a browser sends its cookies with everything, also those of a visit that is over."""
+    return Identified(GUEST, str(error))
+
+
+def _subprotocols(request: HandshakeRequest) -> list[str]:
+    return [name.strip() for value in request.getall("sec-websocket-protocol") for name in value.split(",")]

@@ -33,6 +33,9 @@ _INSTEAD = {
 }
 Made = TypeVar("Made", Handler, Action)
 
+WITH_RESULT = frozenset({"authenticate", "authorize"})
+"""The hooks whose results are used while the server runs."""
+
 _OF_HOOKS = {
     "client_connected": "client.close(…) refuses the client",
     "filter_message": "raise Veto(…) refuses the message, message.message = … changes it",

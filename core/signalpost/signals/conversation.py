@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Collection, Mapping
 from contextvars import Context
 from dataclasses import replace
@@ -26,6 +27,7 @@ from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
 from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
+from signalpost.signals.expiry import Expiries
 from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
 from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_like_an_error
 from signalpost.signals.memory import Memory
@@ -42,7 +44,9 @@ from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.permissions import Question
 from signalpost.signals.recovery import Recovery
+from signalpost.signals.renewal import Renewing, renew
 from signalpost.signals.requests import (
+    TOKEN,
     ServerRequest,
     UnknownPositionError,
     history_body,
@@ -54,7 +58,7 @@ from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import ResolvedPath
 from signalpost.signals.work import Work
-from signalpost.websocket.frames import Opcode
+from signalpost.websocket.frames import CloseCode, Opcode
 
 logger = logging.getLogger("signalpost.signals")
 
@@ -76,7 +80,7 @@ _CANCELLED = object()
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 
-class Admitting(Protocol):
+class Admitting(Renewing, Protocol):
     """What decides who may: a `signalpost.admitting.Admitter`, which documents each."""
 
     @property
@@ -101,6 +105,10 @@ class Host(Protocol):
     @property
     def admitter(self) -> Admitting:
         """What decides who may."""
+
+    @property
+    def expiries(self) -> Expiries:
+        """What watches the clients whose identity ends."""
 
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Return the signal that serves a path at an endpoint."""
@@ -241,6 +249,17 @@ class Conversation:
         """How others know the client: as its user, or by its session's first client: no reconnect changes either."""
         return self.client.identity.user or (self.client.id if self.session is None else self.session.user)
 
+    def expire_soon(self, seconds: float) -> None:
+        """Tell the client that its identity ends, if its kind of client is told at all."""
+        notice = self.client.encoding.noticed("expiring", {"in": math.ceil(seconds)})
+        if notice and not self.client.closing:
+            self.client.send(notice)
+
+    def expire(self) -> None:
+        """Close the client: its identity has ended."""
+        if not self.client.closing:
+            self.client.send_away(CloseCode.UNAUTHORIZED, "the token has expired")
+
     @property
     def awaits_answer(self) -> bool:
         """Whether a message gets exactly one answer; one that is relayed unread gets none."""
@@ -372,6 +391,9 @@ class Conversation:
         """Answer a request to the server itself."""
         try:
             request = read_request(document)
+            if request.kind == TOKEN:
+                renew(self, self._host, request)
+                return
             body = self._answer(request)
         except RejectedMessageError as refused:
             self._reject(refused.error, refused.ref)
@@ -611,6 +633,10 @@ class Conversation:
         if isinstance(value, bytes | bytearray | memoryview):
             return _BINARY_OPCODE, bytes(value)
         raise Veto
+
+    def refuse(self, error: ClientError, ref: Ref | None) -> None:
+        """Tell the client that a request to the server was refused, and why."""
+        self._reject(error, ref)
 
     def _reject(self, error: ClientError, ref: Ref | None, answer: Answer | None = None) -> None:
         """Tell the sender that its message was refused, and why."""

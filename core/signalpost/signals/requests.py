@@ -1,7 +1,7 @@
 """Requests to the server itself: ``{"signalpost": {"history": {…}}, "ref": 2}``, of clients that converse."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -16,7 +16,10 @@ from signalpost.signals.message import RESERVED, RejectedMessageError, check_ref
 from signalpost.signals.recovery import MOST_BYTES, MOST_ENTRIES
 from signalpost.words import unknown
 
-_OPTIONS = {"history": ("before", "after", "limit", "path"), "presence": ("path",)}
+TOKEN = "token"  # noqa: S105 - the name of a request
+"""The request by which a client shows another token."""
+
+_OPTIONS = {"history": ("before", "after", "limit", "path"), "presence": ("path",), TOKEN: ()}
 _USUAL = 100
 
 
@@ -25,12 +28,13 @@ class ServerRequest:
     """A request that a client may make.
 
     Attributes:
-        kind: ``history`` or ``presence``.
+        kind: ``history``, ``presence`` or ``token``.
         path: that it asks for; None is the client's own.
         before: the position that the values come before; None is the newest.
         after: the position that they come after.
         limit: how many values it wants at most.
         ref: the client's own mark.
+        token: that it shows.
     """
 
     kind: str
@@ -39,6 +43,7 @@ class ServerRequest:
     after: Position | None = None
     limit: int = _USUAL
     ref: Ref | None = None
+    token: str = field(default="", repr=False)
 
 
 def read_request(document: Mapping[str, Any]) -> ServerRequest:
@@ -74,6 +79,18 @@ def _read(document: Mapping[str, Any], ref: Ref | None) -> ServerRequest:
     if kind not in _OPTIONS:
         raise ClientError(ErrorCode.UNKNOWN_REQUEST, unknown("request", kind, tuple(_OPTIONS)), f"/{RESERVED}")
     pointer = f"/{RESERVED}/{kind}"
+    if kind == TOKEN:
+        return _read_token(options, pointer, ref)
+    return _read_options(kind, options, pointer, ref)
+
+
+def _read_token(token: Any, pointer: str, ref: Ref | None) -> ServerRequest:
+    if not isinstance(token, str):
+        raise ClientError(ErrorCode.BAD_MESSAGE, f"a token is a text, not {type_of(token)}", pointer)
+    return ServerRequest(TOKEN, None, ref=ref, token=token)
+
+
+def _read_options(kind: str, options: Any, pointer: str, ref: Ref | None) -> ServerRequest:
     if not isinstance(options, dict):
         raise ClientError(ErrorCode.BAD_MESSAGE, f"{kind} is a mapping, not {type_of(options)}", pointer)
     for name in options:

@@ -197,14 +197,16 @@ class Sessions:
 
         Nothing else survives a restart: the client must not believe that the server knows more.
         """
-        if owner is None:
-            bound = _SIGNED not in text
-        else:
-            bound = self.signer is None or self.signer.is_signed(text, owner)
-        if not bound:
+        if not self._is_bound(text, owner):
             return ""
         where, key = self._before.get(text, (None, ""))
         return key if where == place else ""
+
+    def _is_bound(self, text: str, owner: str | None) -> bool:
+        """Return whether a session belongs to a user, or, without a signature, to a guest."""
+        if owner is None:
+            return _SIGNED not in text
+        return self.signer is None or self.signer.is_signed(text, owner)
 
     def leave(self, session: Session, guest: Guest, *, sent_away: bool) -> None:
         """Note that a client has left; a session that another client has by now goes on.

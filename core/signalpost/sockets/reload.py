@@ -30,7 +30,8 @@ class ClientReload:
     the frames that wait for it and an unfinished message stay. Compression is negotiated once, at the handshake.
 
     A client whose signal is no longer declared is closed, even if other paths are re-broadcast: it did not connect for
-    that. If it may reconnect it is asked to (``bye``), one client after the other.
+    that. If it may reconnect it is asked to (``bye``), one client after the other. Who may not connect any more is
+    closed, too.
 
     Args:
         services: of the new plan.
@@ -68,6 +69,11 @@ class ClientReload:
             self._send_away(client, NO_SIGNAL)
             return
         node, slow = self._services.node, resolved.rule.config.slow
+        refusal = node.admitter.refusal(client.identity, resolved, client, connection.conversation.request)
+        if refusal is not None and not client.heeded:
+            client.send_away(refusal.close_code, refusal.detail)
+            self._closed += 1
+            return
         node.hub.move(client, resolved.path, resolved.place, resolved.ward)
         client.endpoint = endpoint
         client.params = resolved.params

@@ -1,0 +1,129 @@
+"""Expiry: clients are told before their identity ends, and closed when it has.
+
+Clients wait together, by the second: thousands with tokens of an hour cost one timer, and one who leaves is forgotten.
+"""
+
+import asyncio
+import heapq
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from signalpost.delivery.client import Client
+
+NOTICE = 60.0
+"""Seconds before the end of an identity at which its client is told."""
+
+_LONGEST_SLEEP = 60.0  # the system's clock may be set
+
+
+class Expiring(Protocol):
+    """The conversation of a client: a `signalpost.signals.conversation.Conversation`, which documents each."""
+
+    client: Client
+
+    def expire_soon(self, seconds: float) -> None:
+        """Tell the client that its identity ends."""
+
+    def expire(self) -> None:
+        """Close the client: its identity has ended."""
+
+
+class Expiries:
+    """Watches the clients whose identity ends.
+
+    Args:
+        clock: returns the seconds since 1970.
+
+    Attributes:
+        leeway: seconds after the end of an identity in which its client may still show another one.
+    """
+
+    __slots__ = ("_at", "_clock", "_due", "_seconds", "_timer", "_told", "leeway")
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self.leeway = 0.0
+        self._at: dict[Expiring, int] = {}  # the second for which each client waits
+        self._due: dict[int, dict[Expiring, None]] = {}
+        self._seconds: list[int] = []  # a heap of the keys of `_due`
+        self._told: set[Expiring] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """Return how many clients are watched."""
+        return len(self._at)
+
+    def left(self, expires: float) -> int:
+        """Return the seconds that are left until a moment, in seconds since 1970."""
+        return max(0, math.ceil(expires - self._clock()))
+
+    def watch(self, guest: Expiring) -> None:
+        """Watch a client from now on, by the identity that it has now."""
+        self.forget(guest)
+        expires = guest.client.identity.expires
+        if expires is not None:
+            self._wait(guest, expires - NOTICE)
+
+    def forget(self, guest: Expiring) -> None:
+        """Watch a client no longer."""
+        self._told.discard(guest)
+        second = self._at.pop(guest, None)
+        if second is not None:
+            self._due[second].pop(guest, None)
+
+    def stop(self) -> None:
+        """Watch nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._at.clear()
+        self._due.clear()
+        self._seconds.clear()
+        self._told.clear()
+
+    def look(self) -> None:
+        """Tell and close those whose time has come."""
+        self._timer = None
+        now = self._clock()
+        while self._seconds and self._seconds[0] <= now:
+            for guest in self._due.pop(heapq.heappop(self._seconds)):
+                del self._at[guest]
+                self._settle(guest, now)
+        self._sleep()
+
+    def _settle(self, guest: Expiring, now: float) -> None:
+        expires = guest.client.identity.expires
+        if expires is None:
+            return
+        if now >= expires + self.leeway:
+            self._told.discard(guest)
+            guest.expire()
+            return
+        if guest not in self._told:
+            self._told.add(guest)
+            guest.expire_soon(max(0.0, expires - now))
+        self._wait(guest, expires + self.leeway)
+
+    def _wait(self, guest: Expiring, until: float) -> None:
+        second = math.ceil(until)
+        self._at[guest] = second
+        waiting = self._due.get(second)
+        if waiting is None:
+            waiting = self._due[second] = {}
+            heapq.heappush(self._seconds, second)
+        waiting[guest] = None
+        if self._seconds[0] == second:
+            self._sleep()
+
+    def _sleep(self) -> None:
+        """Wait until the first of them is due."""
+        while self._seconds and not self._due[self._seconds[0]]:
+            del self._due[heapq.heappop(self._seconds)]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._seconds:
+            seconds = min(max(0.0, self._seconds[0] - self._clock()), _LONGEST_SLEEP)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.look)
