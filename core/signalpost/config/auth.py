@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from signalpost.config.feedurl import NO_TOKEN
-from signalpost.config.model import DEFAULT_TOKEN_PLACES, ApiKeyConfig, AuthConfig, KeyPermission, TokenPlace
+from signalpost.config.model import (
+    DEFAULT_TOKEN_PLACES,
+    USER_CLAIM,
+    ApiKeyConfig,
+    AuthConfig,
+    KeyPermission,
+    TokenPlace,
+)
+from signalpost.config.proofs import read_people, read_proofs
 from signalpost.config.section import Section
 from signalpost.config.tokens import check_secret, read_tokens
 from signalpost.words import printable, quoted
@@ -28,6 +36,7 @@ def read_auth(root: Section, folder: Path) -> AuthConfig | None:
     secret = section.text("secret")
     if secret is not None:
         check_secret(section, "secret", _LEAST_SECRET, "sessions")
+    people = read_people(section, USER_CLAIM if tokens is None else tokens.user)
     return AuthConfig(
         section.keys,
         tokens,
@@ -35,6 +44,8 @@ def read_auth(root: Section, folder: Path) -> AuthConfig | None:
         cookie if TokenPlace.COOKIE in places else None,
         None if secret is None else secret.encode(),
         _read_api_keys(section),
+        people,
+        read_proofs(section, people),
     )
 
 

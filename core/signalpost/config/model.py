@@ -623,6 +623,10 @@ DEFAULT_TOKEN_PLACES = (TokenPlace.HEADER, TokenPlace.PROTOCOL, TokenPlace.COOKI
 """A query is part of the address, which is logged: it counts only where the file says so."""
 
 
+USER_CLAIM = "sub"
+"""The claim that names the user, unless the file says another (RFC 7519 section 4.1.2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokensConfig:
     """Which tokens are good.
@@ -645,7 +649,7 @@ class TokensConfig:
     address: str | None = None
     issuers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
-    user: str = "sub"
+    user: str = USER_CLAIM
     leeway: float = 10.0
     lasting: bool = False
 
@@ -675,6 +679,43 @@ class ApiKeyConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PersonConfig:
+    """Somebody who is imagined, for proofs and trials.
+
+    Attributes:
+        user: the name of the user.
+        claims: what is said about the user.
+    """
+
+    keys: Keys = field(compare=False)
+    name: str
+    user: str
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProofConfig:
+    """What is to be proved.
+
+    Attributes:
+        keys: of the verb.
+        who: a person's name, or ``guest``.
+        can: whether it is to be proved that they can, or that they cannot.
+        path: of a signal or route; with parameters in it, of all paths that it matches.
+        method: of a request; None is all that the route answers.
+        message: the whole message; None if it does not matter.
+    """
+
+    keys: Keys = field(compare=False)
+    who: str
+    can: bool
+    verb: Verb
+    path: PathPattern
+    method: str | None = None
+    message: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AuthConfig:
     """How clients say who they are.
 
@@ -684,6 +725,8 @@ class AuthConfig:
         cookie: the name of the cookie that holds one; None is no cookie.
         secret: signs sessions; None is one of this start.
         api_keys: of other programs.
+        people: who is imagined.
+        proofs: what is to be proved of them.
     """
 
     keys: Keys = field(default=(), compare=False)
@@ -692,6 +735,8 @@ class AuthConfig:
     cookie: str | None = None
     secret: bytes | None = field(default=None, repr=False)
     api_keys: tuple[ApiKeyConfig, ...] = ()
+    people: tuple[PersonConfig, ...] = ()
+    proofs: tuple[ProofConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

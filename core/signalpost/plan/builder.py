@@ -23,6 +23,7 @@ from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.literals import note_literals
 from signalpost.plan.permissions import PermissionCompiler, check_undeclared
 from signalpost.plan.plan import Plan, RouteRule
+from signalpost.plan.proofs import check_proofs
 from signalpost.plan.report import PlanReport
 from signalpost.plan.resolver import Resolver, paths_of
 from signalpost.plan.settings import fill_settings
@@ -67,6 +68,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     _note_unread_templates(config, report)
     note_strangers(config, signals, report)
     check_fallbacks(config, routes, signals, report)
+    check_proofs(config, routes, signals, report)
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()

@@ -1,5 +1,6 @@
 """Compiles who may do what, with the defaults of an app with ``auth``, and reports what nobody has decided."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from signalpost.actions.names import OF_MESSAGE_PERMISSIONS, OF_PERMISSIONS, OF_SIGNAL_PERMISSIONS, Getter
@@ -13,11 +14,9 @@ from signalpost.config.model import (
 )
 from signalpost.handlers import Handler
 from signalpost.plan.actions import Shapes, StepCompiler, route_shapes, signal_shapes
+from signalpost.plan.rulings import DEFAULT
 from signalpost.plugins.authorization import authorizer_of
 from signalpost.signals.permissions import Choice, Permission, Permits
-
-DEFAULT = "default"
-"""The place of what the file leaves out."""
 
 _OF_AUTH: Mapping[Verb, MayWord] = {
     Verb.CONNECT: MayWord.USERS,
@@ -33,6 +32,9 @@ _NAMES: Mapping[Verb, Mapping[str, Getter]] = {
     Verb.REQUEST: OF_PERMISSIONS,
 }
 _READING = ("GET", "HEAD")
+_UNSTABLE = frozenset({"state", "request", "now", "client"})
+_CHANGING = ("random", "uuid")  # a filter and a function of every template
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 class PermissionCompiler:
@@ -45,7 +47,9 @@ class PermissionCompiler:
     def __init__(self, compiler: StepCompiler) -> None:
         self._compiler = compiler
         self._config = compiler.resolver.config
-        self._authorize = authorizer_of(compiler.resolver.registry)
+        registry = compiler.resolver.registry
+        self._authorize = authorizer_of(registry)
+        self._changing = frozenset((*_CHANGING, *registry.template_globals, *registry.template_filters))
 
     def of_signal(self, signal: SignalConfig, owner: str) -> Permits | None:
         """Return who may do what at a signal; None if nobody is ever asked."""
@@ -104,7 +108,12 @@ class PermissionCompiler:
         if choice.word is not None:
             return Choice(where, choice.word)
         options = self._compiler.expression(choice.expression, choice.keys, _NAMES[verb], shapes)
-        return Choice(where, None, options.of, options.names, choice.expression)
+        asked = options.names & _UNSTABLE | self._words_of(choice.expression)
+        return Choice(where, None, options.of, options.names, choice.expression, asked)
+
+    def _words_of(self, expression: str) -> frozenset[str]:
+        """Return the functions and filters in an expression that may say something else each time."""
+        return self._changing.intersection(_WORD.findall(expression))
 
 
 def _default(word: MayWord) -> Permission:

@@ -81,6 +81,7 @@ class Choice:
         test: renders an expression for a question.
         names: that the expression uses.
         text: as people write it.
+        unstable: what it asks that no file knows: ``state``, ``now``, a plugin's function; it cannot be proved.
     """
 
     where: str
@@ -88,6 +89,7 @@ class Choice:
     test: Callable[[Any], Any] | None = field(default=None, compare=False, repr=False)
     names: frozenset[str] = frozenset()
     text: str = ""
+    unstable: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         return self.word.value if self.word is not None else self.text

@@ -1,0 +1,363 @@
+"""Proving who can do what: by the permissions of a plan, and by every way that a message may take through it.
+
+A person can publish at a path if the person's own message arrives there. That nobody can be kept from that is proved
+only if no other way leads there: a message from another path, to a group or to everyone, or a route whose actions send
+what was requested. A plugin's code may send anything anywhere, and is not looked into: what it may be called by is
+named beside the proof.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from signalpost.config.actions import all_steps, templates_in
+from signalpost.config.model import Rebroadcast, RequestedTarget, RouteConfig, ServerConfig, StepConfig, Verb
+from signalpost.errors import OperatorError
+from signalpost.paths import Parameter, PathPattern, join_segments, split_path
+from signalpost.plan.plan import RouteRule
+from signalpost.plan.precedence import answering, claims_of, contenders
+from signalpost.plan.rulings import YES, Person, Ruling, data_of, ruling
+from signalpost.signals.permissions import Question
+from signalpost.signals.rule import Call, Do, SignalRule
+from signalpost.signals.table import ResolvedPath, SignalTable, served_at
+from signalpost.templates.compiler import is_template
+
+_TO_OTHERS = (Rebroadcast.EVERYONE, Rebroadcast.OTHERS, Rebroadcast.GROUP)
+_TO_MANY = {
+    Rebroadcast.EVERYONE: "to everyone",
+    Rebroadcast.OTHERS: "to everyone but the sender",
+    Rebroadcast.GROUP: "to its groups",
+}
+_WISHES = {
+    RequestedTarget.PATH: "to a path",
+    RequestedTarget.CLIENT_ID: "to a client",
+    RequestedTarget.GROUP: "to a group",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A path at an endpoint, with the signal that serves it.
+
+    Attributes:
+        bare: whether the path is that of the declaration, with parameters that have no values.
+    """
+
+    endpoint: str
+    resolved: ResolvedPath
+    bare: bool = False
+
+    @property
+    def rule(self) -> SignalRule:
+        """The signal."""
+        return self.resolved.rule
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of one question.
+
+    Attributes:
+        at: the endpoint, for people, where a path is served differently at several; else empty.
+        code: plugins' handlers that the person may call, and that are not looked into.
+    """
+
+    ruling: Ruling
+    at: str = ""
+    code: tuple[str, ...] = ()
+
+
+class Prover:
+    """Answers what people can do by one plan.
+
+    Args:
+        config: of the app.
+        routes: all of the plan.
+        signals: all of the plan.
+    """
+
+    def __init__(self, config: ServerConfig, routes: Sequence[RouteRule], signals: Sequence[SignalRule]) -> None:
+        self._config = config
+        self._routes = routes
+        self._signals = signals
+        self._endpoints, _ = served_at(config)
+        self._table = SignalTable(signals, self._endpoints, undeclared=())
+        self._pages = [each.name for each in config.endpoints if not each.scheme.websocket]
+
+    def find(
+        self,
+        person: Person,
+        verb: Verb,
+        path: PathPattern,
+        method: str | None = None,
+        message: dict[str, object] | None = None,
+    ) -> list[Finding]:
+        """Return what is known of a question, once for each of the different ways in which the path is served.
+
+        Args:
+            person: of whom it is asked.
+            verb: that is asked about.
+            path: see `signalpost.config.model.ProofConfig`, also for `method` and `message`.
+            method: of a request.
+            message: that the person sends.
+
+        Raises:
+            OperatorError: nothing serves the path.
+        """
+        if verb is Verb.REQUEST:
+            return self._requests(person, path, method)
+        spots = self._spots(path)
+        if not spots:
+            raise OperatorError(f"no signal serves {path.text}")
+        return [self._of_spot(person, verb, spot, message, several=len(spots) > 1) for spot in spots]
+
+    def _of_spot(
+        self, person: Person, verb: Verb, spot: Spot, message: dict[str, object] | None, *, several: bool
+    ) -> Finding:
+        at = f"at the endpoint {spot.endpoint}" if several else ""
+        match verb:
+            case Verb.CONNECT:
+                return Finding(self._asked(person, Verb.CONNECT, spot), at)
+            case Verb.PUBLISH:
+                own = self._publishes(person, spot, message)
+                if own.answer is True:
+                    return Finding(own, at)
+                ways = list(self._ways(person, spot, message))
+                found = next((way for way in ways if way.answer is True), None)
+                unknown = next((way for way in (own, *ways) if way.answer is None), None)
+                return Finding(found or unknown or own, at, tuple(self._code(person, message)))
+            case Verb.TARGET:
+                return Finding(self._targets(person, spot, message), at)
+            case _:
+                return Finding(self._reads(person, verb, spot), at)
+
+    # Paths
+
+    def _spots(self, path: PathPattern) -> list[Spot]:
+        """Return where a path is served, once for each signal."""
+        found: dict[int, Spot] = {}
+        for endpoint in self._endpoints:
+            spot = self._spot(endpoint, path)
+            if spot is not None:
+                found.setdefault(id(spot.rule), spot)
+        return list(found.values())
+
+    def _spot(self, endpoint: str, path: PathPattern) -> Spot | None:
+        if not path.parameters:
+            resolved = self._table.resolve(endpoint, path.text)
+            return None if resolved is None else Spot(endpoint, resolved)
+        for rule in self._signals:
+            if endpoint in rule.endpoints and rule.config.path.key == path.key:
+                return _declared(endpoint, rule)
+        return None
+
+    def _asked(self, person: Person, verb: Verb, spot: Spot, message: dict[str, object] | None = None) -> Ruling:
+        resolved = spot.resolved
+        question = Question(person.identity, resolved.path, resolved.params, data=data_of(message))
+        return ruling(spot.rule.permits, verb, question, bare=spot.bare)
+
+    # Verbs of signals
+
+    def _publishes(self, person: Person, spot: Spot, message: dict[str, object] | None) -> Ruling:
+        """Return whether the person's messages are taken at a path."""
+        return self._asked(person, Verb.CONNECT, spot) & self._asked(person, Verb.PUBLISH, spot, message)
+
+    def _targets(self, person: Person, spot: Spot, message: dict[str, object] | None) -> Ruling:
+        """Return whether the person can choose a target with messages at a path."""
+        if not spot.rule.config.targets - {RequestedTarget.DIRECT}:
+            return Ruling(False, f"targets ({spot.rule.owner}) lets no message choose one")
+        return self._publishes(person, spot, message) & self._asked(person, Verb.TARGET, spot, message)
+
+    def _reads(self, person: Person, verb: Verb, spot: Spot) -> Ruling:
+        """Return whether the person can ask for the history of a path, or who is there: there, or from elsewhere."""
+        config = spot.rule.config
+        if (config.history if verb is Verb.HISTORY else config.presence) is None:
+            return Ruling(False, f"the signal has no {verb.value} ({spot.rule.owner})")
+        own = self._asked(person, Verb.CONNECT, spot) & self._asked(person, verb, spot)
+        permits = spot.rule.permits
+        if own.answer is True or permits is None or verb not in permits.rules:
+            return own
+        anywhere = self._somewhere(person, lambda other: other.endpoint == spot.endpoint)
+        return own if anywhere is None else anywhere & self._asked(person, verb, spot)
+
+    def _somewhere(self, person: Person, fits: Callable[[Spot], bool]) -> Ruling | None:
+        """Return whether the person can connect anywhere; None if there is no such place."""
+        rulings = [self._asked(person, Verb.CONNECT, spot) for spot in self._everywhere(person) if fits(spot)]
+        return next((each for answer in (True, None, False) for each in rulings if each.answer is answer), None)
+
+    # Ways of a message from elsewhere
+
+    def _everywhere(self, person: Person) -> Iterator[Spot]:
+        """Yield all paths of all signals that a person may choose to advantage: with the person's own words in them."""
+        for rule in self._signals:
+            for endpoint in sorted(rule.endpoints.intersection(self._endpoints))[:1]:
+                pattern = rule.config.path
+                yield _declared(endpoint, rule)
+                for path in _filled(pattern, person.words) if pattern.parameters else ():
+                    resolved = self._table.resolve(endpoint, path)
+                    if resolved is not None and resolved.rule is rule:
+                        yield Spot(endpoint, resolved)
+
+    def _ways(self, person: Person, goal: Spot, message: dict[str, object] | None) -> Iterator[Ruling]:
+        """Yield what can be proved of each way to a path but the direct one."""
+        for spot in self._everywhere(person):
+            yield from self._from_signal(person, spot, goal, message)
+        for rule in self._routes:
+            yield from self._from_route(person, rule, goal)
+
+    def _from_signal(
+        self, person: Person, spot: Spot, goal: Spot, message: dict[str, object] | None
+    ) -> Iterator[Ruling]:
+        rule, sent = spot.rule, self._publishes(person, spot, message)
+        if spot.bare or spot.resolved.path != goal.resolved.path or spot.rule is not goal.rule:
+            yield from (
+                _way(sent & self._relayed(person, spot, goal, wish, message), f"{_WISHES[wish]} from {_where(spot)}")
+                for wish in _WISHES
+                if wish in rule.config.targets
+            )
+            if not isinstance(rule.reaction, Call | Do) and rule.config.rebroadcast in _TO_OTHERS:
+                how = f"from {_where(spot)}, which sends {_TO_MANY[rule.config.rebroadcast]}"
+                yield _way(sent & self._arrives(person, goal, message, many=True), how)
+        if any(_sends_to(rule.config.do, goal)):
+            yield _way(sent, f"by the actions of {_where(spot)}")
+        for steps in (rule.config.connected, rule.config.disconnected):
+            if any(_sends_to(steps, goal)):
+                yield _way(self._asked(person, Verb.CONNECT, spot), f"by the actions of {_where(spot)}")
+
+    def _relayed(
+        self, person: Person, spot: Spot, goal: Spot, wish: RequestedTarget, message: dict[str, object] | None
+    ) -> Ruling:
+        """Return whether a message at one path arrives at another one that it asks for."""
+        may = self._asked(person, Verb.TARGET, spot, message)
+        return may & self._arrives(person, goal, message, many=wish is RequestedTarget.GROUP)
+
+    def _arrives(self, person: Person, goal: Spot, message: dict[str, object] | None, *, many: bool) -> Ruling:
+        """Return whether what comes from elsewhere arrives at a path; `many`: it is not meant for that path alone."""
+        rule = goal.rule
+        if not rule.config.open_to_others:
+            return Ruling(False, f"{rule.owner} takes nothing from other paths")
+        if many and rule.permits is not None and rule.permits.authorize is None:
+            permission = rule.permits.rules.get(Verb.TARGET)
+            if permission is not None and permission.names & {"params", "path"}:
+                return Ruling(
+                    False, f"may.target ({permission.where}) asks for the path, so what is for many is not taken"
+                )
+        return self._asked(person, Verb.TARGET, goal, message)
+
+    def _from_route(self, person: Person, rule: RouteRule, goal: Spot) -> Iterator[Ruling]:
+        if not any(_sends_to(rule.config.do, goal)):
+            return
+        yield _way(self._best_request(person, rule), f"by {_methods(rule.config)} {rule.config.path} ({rule.owner})")
+
+    def _best_request(self, person: Person, rule: RouteRule) -> Ruling:
+        """Return whether the person can request a route, at any of its paths."""
+        pattern = rule.config.path
+        rulings = [self._requested(person, rule, pattern.text, {}, bare=bool(pattern.parameters))]
+        for path in _filled(pattern, person.words) if pattern.parameters else ():
+            params = pattern.match(split_path(path) or [], ignore_case=False)
+            if params is not None:
+                rulings.append(self._requested(person, rule, path, params, bare=False))
+        return next(each for answer in (True, None, False) for each in rulings if each.answer is answer)
+
+    def _code(self, person: Person, message: dict[str, object] | None) -> Iterator[str]:
+        """Yield the plugins' handlers that a person may call."""
+        for spot in self._everywhere(person):
+            names = _called(spot.rule)
+            if names and self._publishes(person, spot, message).answer is not False:
+                yield f"{names} ({_where(spot)})"
+        for rule in self._routes:
+            names = _called(rule)
+            if names and self._best_request(person, rule).answer is not False:
+                yield f"{names} ({_methods(rule.config)} {rule.config.path})"
+
+    # Requests
+
+    def _requests(self, person: Person, path: PathPattern, method: str | None) -> list[Finding]:
+        found: list[Finding] = []
+        seen: set[int] = set()
+        for endpoint in self._pages:
+            for rule, text, params in self._taking(endpoint, path, method):
+                if id(rule) not in seen:
+                    seen.add(id(rule))
+                    bare = bool(path.parameters)
+                    asked = self._requested(person, rule, text, params, bare=bare)
+                    found.append(Finding(asked, f"by {_methods(rule.config)} {rule.config.path}"))
+        if not found:
+            raise OperatorError(f"no route answers {f'{method} ' if method else ''}{path.text}")
+        return found if len(found) > 1 else [replace(found[0], at="")]
+
+    def _taking(
+        self, endpoint: str, path: PathPattern, method: str | None
+    ) -> Iterator[tuple[RouteRule, str, dict[str, str | int]]]:
+        rules = [rule for rule in self._routes if endpoint in rule.endpoints]
+        if path.parameters:
+            for rule in rules:
+                same = rule.config.path.identity(ignore_case=False) == path.identity(ignore_case=False)
+                if same and (method is None or method in rule.config.methods):
+                    yield rule, rule.config.path.text, {}
+            return
+        takers = contenders(claims_of(rules), split_path(path.text) or [], ignore_case=False)
+        for each in answering(takers, method) if takers else ():
+            yield each.claim.rule, path.text, dict(each.params)
+
+    @staticmethod
+    def _requested(person: Person, rule: RouteRule, path: str, params: dict[str, str | int], *, bare: bool) -> Ruling:
+        return ruling(rule.permits, Verb.REQUEST, Question(person.identity, path, params), bare=bare)
+
+
+def _declared(endpoint: str, rule: SignalRule) -> Spot:
+    """Return a signal at the path that it declares, whatever parameters that has."""
+    pattern = rule.config.path
+    return Spot(endpoint, ResolvedPath(rule, pattern.text, {}, pattern.text, None), bare=bool(pattern.parameters))
+
+
+def _way(found: Ruling, how: str) -> Ruling:
+    """Return what is known of a way, which names it if it may be open."""
+    if found.answer is False:
+        return found
+    if found.answer is True:
+        return Ruling(True, f"{how}: {found.why}" if found is not YES else how)
+    return Ruling(None, f"{how}: {found.why}; from_elsewhere: false or may.target at the path closes this way")
+
+
+def _where(spot: Spot) -> str:
+    return f"{spot.resolved.path} ({spot.rule.owner})"
+
+
+def _methods(config: RouteConfig) -> str:
+    return ", ".join(config.methods)
+
+
+def _filled(pattern: PathPattern, words: Iterable[str]) -> Iterator[str]:
+    """Yield paths of a pattern with a word in place of each parameter."""
+    for word in words:
+        segments = [word if isinstance(segment, Parameter) else segment for segment in pattern.segments]
+        if all(segments):
+            yield join_segments(segments)
+
+
+def _sends_to(steps: tuple[StepConfig, ...], goal: Spot) -> Iterator[StepConfig]:
+    """Yield the broadcasts of a list that may bring something of their event to a path."""
+    for step in all_steps(steps):
+        options = step.options if step.name == "broadcast" and isinstance(step.options, dict) else None
+        if options is None or not any(templates_in({"value": options.get("value")})) or options.get("to") == "sender":
+            continue
+        path = options.get("path")
+        if path is None or is_template(str(path)) or _is_at(str(path), goal):
+            yield step
+
+
+def _is_at(path: str, goal: Spot) -> bool:
+    segments = split_path(path)
+    if segments is None:
+        return False
+    if goal.bare:
+        return goal.rule.config.path.match(segments) is not None
+    return goal.rule.config.path.match(segments) == goal.resolved.params
+
+
+def _called(rule: SignalRule | RouteRule) -> str:
+    """Return the plugins' code that messages or requests run, for people; empty if there is none."""
+    if rule.handler is not None:
+        return f"handler {rule.handler.name} of plugin {rule.handler.plugin}"
+    calls = sorted(rule.do.calls) if rule.do is not None else []
+    return f"handler {', '.join(calls)}" if calls else ""

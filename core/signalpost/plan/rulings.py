@@ -1,0 +1,157 @@
+"""Rulings: what can be proved of a question, and by which line. Yes, no, or not to be proved: three answers.
+
+They are the answers of the compiled permissions that serve. What nobody can know before the server runs has no answer:
+the state, the time, a request, a client, a plugin.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from signalpost.auth.identity import GUEST, Identity
+from signalpost.config.model import MayWord, PersonConfig, Verb
+from signalpost.config.proofs import GUEST as GUEST_NAME
+from signalpost.events import MessageData
+from signalpost.signals.permissions import Choice, Permission, PermissionFailedError, Permits, Question
+from signalpost.state.frozen import fixed
+from signalpost.words import listing
+
+DEFAULT = "default"
+"""The place of a permission that the file leaves out."""
+
+_OF_MESSAGE = frozenset({"message", "data", "group"})
+_OF_PATH = frozenset({"params", "path"})
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody of whom something is asked.
+
+    Attributes:
+        name: as in the file.
+    """
+
+    name: str
+    identity: Identity
+
+    @classmethod
+    def of(cls, config: PersonConfig) -> "Person":
+        """Return an imagined person."""
+        return cls(config.name, Identity(config.user, fixed(config.claims)))
+
+    @property
+    def words(self) -> list[str]:
+        """Texts that may be parts of paths which the person can choose to advantage."""
+        found = list(dict.fromkeys(_texts(self.identity.claims)))
+        return found if self.identity.user is None else [self.identity.user, *found]
+
+
+GUEST_PERSON = Person(GUEST_NAME, GUEST)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _texts(part)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The answer to a question.
+
+    Attributes:
+        answer: None if it cannot be proved.
+        why: the line that decided: ``may.connect (routes.yaml:34:16) gives true``.
+    """
+
+    answer: bool | None
+    why: str
+
+    def __and__(self, other: "Ruling") -> "Ruling":
+        """Return whether both hold: the first no decides, else what cannot be proved, else the last yes."""
+        for answer in (False, None):
+            for each in (self, other):
+                if each.answer is answer:
+                    return each
+        return other
+
+
+YES = Ruling(True, "nobody is asked")
+
+
+def ruling(permits: Permits | None, verb: Verb, question: Question, *, bare: bool = False) -> Ruling:
+    """Return what can be proved of a question.
+
+    Args:
+        permits: of the signal or route; None asks nobody.
+        verb: that is asked about.
+        question: of an imagined person.
+        bare: whether the path of the question is a pattern, so that it has no parameters.
+    """
+    if permits is None or not permits.decides(verb):
+        return YES
+    if permits.authorize is not None:
+        return Ruling(None, f"a plugin's hook authorize decides about {permits.owner}, and no file knows what it says")
+    permission = permits.rules[verb]
+    return _of_permission(permission, verb, question, bare=bare)
+
+
+def _of_permission(permission: Permission, verb: Verb, question: Question, *, bare: bool) -> Ruling:
+    refused: Ruling | None = None
+    unknown: Ruling | None = None
+    for choice in permission.choices:
+        found = _of_choice(choice, verb, question, bare=bare)
+        if found.answer is True:
+            return found
+        if found.answer is None:
+            unknown = unknown or found
+        else:
+            refused = refused or found
+    if unknown is not None:
+        return unknown
+    if refused is not None and len(permission.choices) == 1:
+        return refused
+    return Ruling(False, f"{_named(verb, permission.where)} admits by none of its {len(permission.choices)} choices")
+
+
+def _of_choice(choice: Choice, verb: Verb, question: Question, *, bare: bool) -> Ruling:
+    named = _named(verb, choice.where)
+    if choice.word is not None:
+        if choice.where == DEFAULT:
+            return Ruling(choice.holds(question), f"{named} is {choice.word.value}, the default of a file with auth")
+        return Ruling(choice.holds(question), f"{named} is {choice.word.value}")
+    if choice.unstable:
+        asked = listing(sorted(choice.unstable))
+        return Ruling(None, f"{named} asks for {asked}, which only a running server knows")
+    if bare and choice.names & _OF_PATH:
+        asked = listing(sorted(choice.names & _OF_PATH))
+        return Ruling(None, f"{named} asks for {asked}, which may be anything")
+    if question.data is None and choice.names & _OF_MESSAGE:
+        asked = listing(sorted(choice.names & _OF_MESSAGE))
+        return Ruling(None, f"{named} asks for {asked}: say what is sent, as in message: hello")
+    try:
+        holds = choice.holds(question)
+    except PermissionFailedError as error:
+        return Ruling(False, f"{named} fails, which is no: {error}")
+    return Ruling(holds, f"{named} gives {'true' if holds else 'false'}")
+
+
+def _named(verb: Verb, where: str) -> str:
+    name = "may" if verb is Verb.REQUEST else f"may.{verb.value}"
+    return name if where == DEFAULT else f"{name} ({where})"
+
+
+def word_of(permits: Permits | None, verb: Verb) -> str:
+    """Return who may, in the words of the file: ``users``, ``{{ … }}``; ``anyone`` if nobody is asked."""
+    permission = None if permits is None else permits.rules.get(verb)
+    return MayWord.ANYONE.value if permission is None else str(permission)
+
+
+def data_of(message: Mapping[str, Any] | None) -> MessageData | None:
+    """Return the message of a proof as permissions see it."""
+    if message is None:
+        return None
+    named = {"path": "path", "client_id": "clientId", "group": "group"}
+    asked = {name: message.get(key) for name, key in named.items()}
+    return MessageData(message["message"], **asked, direct=message.get("direct") is True, document=message)
