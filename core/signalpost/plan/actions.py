@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -36,6 +36,7 @@ from signalpost.plugins.authentication import AUTHENTICATE
 from signalpost.plugins.registry import Registry
 from signalpost.templates.check import Names
 from signalpost.templates.compiler import Compiler, is_template
+from signalpost.templates.outcomes import Outcomes
 
 _KINDS: Mapping[Place, tuple[HandlerKind, ...]] = {
     Place.SIGNAL: (HandlerKind.SIGNAL,),
@@ -135,6 +136,18 @@ class StepCompiler:
         known = {**ATTRIBUTES, "constants": frozenset(self._constants), **shapes}
         scope = _Scope(Place.SIGNAL, {**getters, **self._everywhere}, known)
         return self.value(text, keys, scope, markup=False, of_key=False)
+
+    def outcomes(self, text: str, options: Options, subject: Any, unknown: Collection[str]) -> Outcomes:
+        """Return what an expression may give for a subject if some of its names are not known.
+
+        Args:
+            text: of the expression.
+            options: that were compiled from it.
+            subject: that its getters ask.
+            unknown: see `signalpost.templates.compiler.Compiler.outcomes`.
+        """
+        names = {name: getter(subject) for name, getter in options.getters if name not in unknown}
+        return self._compiler.outcomes(text, names, unknown)
 
     def steps(self, configs: tuple[StepConfig, ...], scope: "_Scope") -> tuple[Step, ...]:
         """Compile steps with the same names."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from signalpost.actions.names import OF_MESSAGE_PERMISSIONS, OF_PERMISSIONS, OF_SIGNAL_PERMISSIONS, Getter
 from signalpost.config.model import (
@@ -109,7 +110,8 @@ class PermissionCompiler:
             return Choice(where, choice.word)
         options = self._compiler.expression(choice.expression, choice.keys, _NAMES[verb], shapes)
         asked = options.names & _UNSTABLE | self._words_of(choice.expression)
-        return Choice(where, None, options.of, options.names, choice.expression, asked)
+        imagine = partial(self._compiler.outcomes, choice.expression, options)
+        return Choice(where, None, options.of, options.names, choice.expression, asked, imagine)
 
     def _words_of(self, expression: str) -> frozenset[str]:
         """Return the functions and filters in an expression that may say something else each time."""

@@ -4,7 +4,7 @@ They are the answers of the compiled permissions that serve. What nobody can kno
 the state, the time, a request, a client, a plugin.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from signalpost.config.proofs import GUEST as GUEST_NAME
 from signalpost.events import MessageData
 from signalpost.signals.permissions import Choice, Permission, PermissionFailedError, Permits, Question
 from signalpost.state.frozen import fixed
+from signalpost.templates.outcomes import Outcome
 from signalpost.words import listing
 
 DEFAULT = "default"
@@ -121,20 +122,32 @@ def _of_choice(choice: Choice, verb: Verb, question: Question, *, bare: bool) ->
         if choice.where == DEFAULT:
             return Ruling(choice.holds(question), f"{named} is {choice.word.value}, the default of a file with auth")
         return Ruling(choice.holds(question), f"{named} is {choice.word.value}")
-    if choice.unstable:
-        asked = listing(sorted(choice.unstable))
-        return Ruling(None, f"{named} asks for {asked}, which only a running server knows")
-    if bare and choice.names & _OF_PATH:
-        asked = listing(sorted(choice.names & _OF_PATH))
-        return Ruling(None, f"{named} asks for {asked}, which may be anything")
-    if question.data is None and choice.names & _OF_MESSAGE:
-        asked = listing(sorted(choice.names & _OF_MESSAGE))
-        return Ruling(None, f"{named} asks for {asked}: say what is sent, as in message: hello")
-    try:
-        holds = choice.holds(question)
-    except PermissionFailedError as error:
-        return Ruling(False, f"{named} fails, which is no: {error}")
-    return Ruling(holds, f"{named} gives {'true' if holds else 'false'}")
+    unknown = set(choice.unstable)
+    if bare:
+        unknown |= choice.names & _OF_PATH
+    if question.data is None:
+        unknown |= choice.names & _OF_MESSAGE
+    if not unknown or choice.imagine is None:
+        try:
+            holds = choice.holds(question)
+        except PermissionFailedError as error:
+            return Ruling(False, f"{named} fails, which is no: {error}")
+        return Ruling(holds, f"{named} gives {'true' if holds else 'false'}")
+    outcomes = choice.imagine(question, unknown)
+    asked = listing(sorted(unknown))
+    if Outcome.TRUE not in outcomes:
+        return Ruling(False, f"{named} is never true here, whatever {asked} may be")
+    if outcomes == {Outcome.TRUE}:
+        return Ruling(True, f"{named} gives true, whatever {asked} may be")
+    return Ruling(None, f"{named} asks for {asked}, {_why_unknown(unknown)}")
+
+
+def _why_unknown(names: Collection[str]) -> str:
+    if _OF_PATH.issuperset(names):
+        return "which may be anything"
+    if _OF_MESSAGE.issuperset(names):
+        return "which the proof does not say: add message: …"
+    return "which only a running server knows"
 
 
 def _named(verb: Verb, where: str) -> str:

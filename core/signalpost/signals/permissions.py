@@ -3,7 +3,7 @@
 Words cost nothing, and an expression some microseconds. Whatever fails is no, and logged.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import MayWord, Verb
 from signalpost.events import MessageData, Shared
 from signalpost.templates.clock import WorkClock
+from signalpost.templates.outcomes import Outcomes
 from signalpost.templates.value import FailureKind, TemplateFailedError
 
 LONGEST_WORK = 0.03
@@ -81,7 +82,8 @@ class Choice:
         test: renders an expression for a question.
         names: that the expression uses.
         text: as people write it.
-        unstable: what it asks that no file knows: ``state``, ``now``, a plugin's function; it cannot be proved.
+        unstable: what it asks that no file knows: ``state``, ``now``, a plugin's function.
+        imagine: returns what an expression may give for a question if some names are not known.
     """
 
     where: str
@@ -90,6 +92,7 @@ class Choice:
     names: frozenset[str] = frozenset()
     text: str = ""
     unstable: frozenset[str] = frozenset()
+    imagine: Callable[[Any, Collection[str]], Outcomes] | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.word.value if self.word is not None else self.text

@@ -4,6 +4,7 @@ A text that consists of one ``{{ … }}`` is an expression, and its value keeps 
 Rendered output is never parsed again: a client's ``[1,2]`` or ``{{ 7*7 }}`` stays text.
 """
 
+import copy
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from signalpost.state.state import StateView, picked
 from signalpost.templates.attributes import attribute, item
 from signalpost.templates.check import MistakeKind, Names, TemplateProblem, judge
 from signalpost.templates.failures import explain, explain_syntax, one_line
+from signalpost.templates.outcomes import ANY, Imagination, Outcomes
 from signalpost.templates.sandbox import FILE, Root, Sandbox
 from signalpost.templates.scope import Limits
 from signalpost.templates.text import as_text, is_data
@@ -180,6 +182,25 @@ class Compiler:
                 raise TemplateFailedError(places[line - 1], *explain(exception_of(error))) from error
 
         return attempt
+
+    def outcomes(self, text: str, names: Mapping[str, Any], unknown: Collection[str]) -> Outcomes:
+        """Return what an expression, which was compiled without a problem, may give if some of its names are not known.
+
+        Args:
+            text: one ``{{ … }}`` and nothing else.
+            names: that are known, with their values.
+            unknown: names, functions and filters that may give anything.
+        """
+        expression = _whole(self._sandbox.parse(text))
+        return ANY if expression is None else Imagination(self._part, names, unknown).of(expression)
+
+    def _part(self, node: nodes.Expr, names: Mapping[str, Any]) -> Any:
+        """Render a part of an expression; see `signalpost.templates.outcomes.Render`."""
+        try:
+            # Compiling changes a tree, and the environment stays what it is.
+            return self._as_value(copy.deepcopy(node, {id(self._sandbox): self._sandbox}))(names)
+        except BaseException as error:  # as above
+            raise TemplateFailedError("", *explain(exception_of(error))) from error
 
     def _as_value(self, expression: nodes.Expr) -> Render:
         """Return the function that returns the value of an expression."""
