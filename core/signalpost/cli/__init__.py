@@ -24,6 +24,7 @@ METHOD = click.Choice([method.value for method in HTTPMethod], case_sensitive=Fa
 FILE = click.argument("file", default="routes.yaml", type=click.Path(path_type=str))
 OUTPUT = click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 CHECK = click.option("--check", is_flag=True, help="Write nothing; the exit code is 1 if the file is another.")
+AS_PERSON = click.option("--as", "person", metavar="PERSON", help="Ask as one of the people in auth, or as guest.")
 
 
 HEADER = click.option(
@@ -113,12 +114,14 @@ def check_command(file: str, style: str) -> None:
 
 @cli.command("routes")
 @FILE
-def routes_command(file: str) -> None:
+@click.option("--may", is_flag=True, help="Show instead who may do what: a column for each of the people in auth.")
+def routes_command(file: str, *, may: bool) -> None:
     """Show what FILE serves, who owns it, and when jobs run next."""
     from signalpost.cli.loading import load
+    from signalpost.cli.may import show_may
     from signalpost.cli.routes import show_routes
 
-    show_routes(load(file))
+    (show_may if may else show_routes)(load(file))
 
 
 @cli.command("plugins")
@@ -151,15 +154,17 @@ def plan_command(file: str, against: str | None) -> None:
 @click.argument("path")
 @FILE
 @click.option("--method", type=METHOD, help="Only the route that answers this HTTP method.")
-def explain_command(path: str, file: str, method: str | None) -> None:
+@AS_PERSON
+def explain_command(path: str, file: str, method: str | None, person: str | None) -> None:
     """Show which route or signal takes PATH, and why.
 
-    PATH is as a client asks for it, such as /rooms/blue.
+    PATH is as a client asks for it, such as /rooms/blue. With --as, it is shown what that person may do there, and
+    which line decides.
     """
     from signalpost.cli.explain import show_takers
     from signalpost.cli.loading import load
 
-    show_takers(load(file), path, method)
+    show_takers(load(file), path, method, person)
 
 
 @cli.command("try")
@@ -177,6 +182,7 @@ def explain_command(path: str, file: str, method: str | None) -> None:
 )
 @click.option("--state", type=JsonObject(), help="What is in the state: a JSON object.")
 @click.option("--endpoint", metavar="NAME", help="The endpoint where all are connected.")
+@AS_PERSON
 @click.option("--call", is_flag=True, help="Call plugins too: they do what they do, and are started before.")
 def try_command(file: str, **asked: Any) -> None:
     """Show what becomes of MESSAGE on PATH, and who receives it.

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from signalpost.actions.program import Program
 from signalpost.cli.output import show_facts
+from signalpost.cli.people import person_named, route_may, signal_may
 from signalpost.cli.wording import outline, route_does, signal_does, signal_keeps
 from signalpost.config.model import EndpointConfig, MessageFormat, RequestedTarget
 from signalpost.errors import OperatorError
@@ -23,30 +24,35 @@ from signalpost.plan.precedence import (
     route_claims,
     signal_claims,
 )
+from signalpost.plan.rulings import Person
 from signalpost.signals.rule import RELAY, SignalRule
 from signalpost.words import did_you_mean
 
 Facts = Iterator[tuple[str, str]]
 
 
-def show_takers(plan: Plan, path: str, method: str | None) -> None:
+def show_takers(plan: Plan, path: str, method: str | None, person: str | None = None) -> None:
     """Print, for each endpoint, what serves a path.
 
     Args:
         plan: of the app.
         path: as a client requests it; percent-encoded or not, with or without a query.
         method: of HTTP; None is all of them, and WebSockets.
+        person: one of the people in ``auth``, of whom it is shown what they may do; None shows who may.
 
     Raises:
-        OperatorError: `path` is invalid.
+        OperatorError: `path` is invalid, or nobody has this name.
     """
+    who = None if person is None else person_named(plan, person)
     asked = path.partition("?")[0]
     if not asked.startswith("/"):
         raise OperatorError(f'a path starts with "/": signalpost explain /{asked}')
     for endpoint in plan.config.endpoints:
         if method is None or not endpoint.scheme.websocket:
             facts = (
-                _signal(plan, endpoint, asked) if endpoint.scheme.websocket else _route(plan, endpoint, asked, method)
+                _signal(plan, endpoint, asked, who)
+                if endpoint.scheme.websocket
+                else _route(plan, endpoint, asked, method, who)
             )
             show_facts(f"{endpoint.name}  {endpoint.url}{asked}", list(facts))
 
@@ -54,7 +60,7 @@ def show_takers(plan: Plan, path: str, method: str | None) -> None:
 # WebSocket paths
 
 
-def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
+def _signal(plan: Plan, endpoint: EndpointConfig, asked: str, who: Person | None) -> Facts:
     claims = signal_claims(plan, endpoint.name)
     segments = path_segments(asked)
     found = contenders(claims, segments, ignore_case=True) if segments is not None else []
@@ -80,6 +86,7 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
         yield "targets", f"a client may choose {requested}" if requested else "a client may choose nothing"
     if not rule.config.open_to_others:
         yield "elsewhere", "messages of clients on other paths do not arrive here"
+    yield from signal_may(plan, endpoint.name, rule, path_text(asked) or asked, who)
     yield from _losers(first, others)
 
 
@@ -111,7 +118,7 @@ def _by_fallback(
     return contenders(signal_claims(plan, endpoint.name), segments, ignore_case=True)
 
 
-def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None) -> Facts:
+def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None, who: Person | None) -> Facts:
     claims = route_claims(plan, endpoint.name)
     segments = path_segments(asked)
     found = contenders(claims, segments, ignore_case=False) if segments is not None else []
@@ -119,7 +126,9 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None)
     taken = {name for each in found[:1] for taker in answering(found, None) for name in taker.claim.methods}
     for name, does in _FALLBACK.items():
         if signals and name not in taken and method in (None, name):
-            yield "signal", f"{name} {signals[0].claim.pattern}  ({signals[0].claim.rule.owner}): {does}"
+            signal = signals[0].claim.rule
+            yield "signal", f"{name} {signals[0].claim.pattern}  ({signal.owner}): {does}"
+            yield from signal_may(plan, endpoint.name, signal, path_text(asked) or asked, who)
     if signals and not found and method in (None, *_FALLBACK):
         return
     if not found:
@@ -141,6 +150,7 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None)
             if gate is not None:
                 yield label, json.dumps(gate.document, ensure_ascii=False)
         yield from _does(route_does(plan, rule), rule.do)
+        yield from route_may(rule, unquote(asked), each.params, who)
     yield from _losers(same[0], found[len(same) :])
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from signalpost.auth.identity import GUEST, Identity
+
 
 @dataclass(frozen=True, slots=True)
 class Imagined:
@@ -14,11 +16,13 @@ class Imagined:
     Attributes:
         path: of its connection, percent-decoded.
         groups: that it has joined.
+        identity: who it is.
     """
 
     id: str
     path: str
     groups: tuple[str, ...] = ()
+    identity: Identity = GUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Question:
         endpoint: the name of a ws endpoint; None is the first that has a signal for `path`.
         method: of a request; None is a message on a WebSocket.
         call: whether plugins' code is called.
+        person: who asks, one of the people in ``auth``; None is a guest.
     """
 
     path: str
@@ -44,6 +49,7 @@ class Question:
     endpoint: str | None = None
     method: str | None = None
     call: bool = False
+    person: str | None = None
 
 
 class Address(click.ParamType[str]):

@@ -6,7 +6,7 @@ since its side effects are unknown.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from time import time
@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
+from signalpost.auth.identity import Identity
 from signalpost.cli.parameters import Imagined
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import EndpointConfig, Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import PLAIN
 from signalpost.delivery.hub import Hub
@@ -27,12 +28,14 @@ from signalpost.events import HandshakeRequest, RouteEvent
 from signalpost.node import Node, Seams
 from signalpost.paths import Params, path_of
 from signalpost.plan import Plan, RouteRule
+from signalpost.plan.rulings import said
 from signalpost.signals.admission import Accept, ConnectRequest
 from signalpost.signals.conversation import FORGED, Conversation
 from signalpost.signals.decide import Answer, Decision, Deliver, Reject
 from signalpost.signals.elsewhere import document_of
 from signalpost.signals.lookalike import looks_like_an_error
 from signalpost.signals.message import ClientMessage
+from signalpost.signals.permissions import Asker, Question
 from signalpost.signals.rule import Call, Do, Reaction, SignalRule
 from signalpost.signals.sends import UnexpectedValue
 from signalpost.signals.table import ResolvedPath
@@ -98,8 +101,11 @@ class Trial:
     def __init__(self, plan: Plan, endpoint: EndpointConfig, state: dict[str, Any], *, call: bool) -> None:
         self._endpoint = endpoint
         self._call = call
+        original = plan
         if not call:  # the filters of plugins are plugins' code, too
             plan = replace(plan, filters=None)
+            plan = replace(plan, signals=tuple(map(_without_authorize, plan.signals)))
+        self._authorizes = any(rule.permits is not None and rule.permits.authorize for rule in original.signals)
         self.unexpected: dict[UnexpectedValue, None] = {}
         seams = Seams(unexpected=self.unexpected.setdefault)
         self._node = Node(plan, Hub(lambda _: None), State(state), seams)
@@ -153,6 +159,37 @@ class Trial:
                 await self._node.stop()
             self._node.memory.presence.stop()
 
+    def refusal(self, imagined: Imagined) -> str:
+        """Return why a client would not be let in; empty if it would be."""
+        resolved = self.resolve(imagined.path)
+        if resolved is None:
+            return ""
+        asker = Asker(imagined.id, resolved.path, frozenset(imagined.groups))
+        permits, request = resolved.rule.permits, self._request(imagined)
+        rejection = self._node.admitter.refusal(imagined.identity, resolved, asker, request)
+        if rejection is None or permits is None:
+            return ""
+        question = Question(imagined.identity, resolved.path, resolved.params, self._node.shared, asker, request.seen)
+        why = said(Verb.CONNECT, permits.judge(Verb.CONNECT, question))
+        return f"refused with {rejection.status} (4{rejection.status} to clients of signalpost.v1): {why}"
+
+    def judged(self, sender: Client, message: ClientMessage, rule: SignalRule) -> Iterator[tuple[str, str]]:
+        """Yield what is judged of a message before it is decided about, with the line that does."""
+        if self._authorizes and not self._call:
+            self._leave_out(f"the hooks authorize of plugins; {_CALLS}")
+        if rule.permits is None:
+            return
+        question = self._conversations[sender.id].question(message)
+        verbs = (Verb.PUBLISH, Verb.TARGET) if message.targeted and not message.direct else (Verb.PUBLISH,)
+        for verb in verbs:
+            if rule.permits.decides(verb):
+                judgement = rule.permits.judge(verb, question)
+                yield verb.value, f"{'yes' if judgement.allowed else 'no'}: {said(verb, judgement)}"
+
+    def _request(self, imagined: Imagined) -> HandshakeRequest:
+        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()
+        return HandshakeRequest(head, _PEER)
+
     async def connect(self, imagined: Imagined) -> Client:
         """Connect a client, and run what its signal does then.
 
@@ -164,8 +201,7 @@ class Trial:
             raise OperatorError(
                 f"client {imagined.id}: the server refuses the path {imagined.path} (undeclared: refuse)"
             )
-        head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()
-        request = ConnectRequest(self._endpoint, imagined.path, HandshakeRequest(head, _PEER))
+        request = ConnectRequest(self._endpoint, imagined.path, self._request(imagined), imagined.identity)
         accept = Accept(request, ClientId(imagined.id), replace(resolved, rule=self._traced(resolved.rule)))
         transport = self._transports[imagined.id] = _Recording()
         conversation = self._node.attach(transport, accept, PLAIN, transport)
@@ -210,7 +246,7 @@ class Trial:
             self._conversations[sender.id].receive(int(Opcode.TEXT), text.encode(errors="surrogatepass"))
             await self._finish()
 
-    async def ask(self, rule: RouteRule, request: WebRequest, params: Params) -> Any:
+    async def ask(self, rule: RouteRule, request: WebRequest, params: Params, identity: Identity) -> Any:
         """Request a route with actions, and wait until everything is done.
 
         A handler called by a step is always left out: it would need a request of the web server.
@@ -219,6 +255,7 @@ class Trial:
             A `signalpost.actions.execution.Response`; None without one; and `FAILED` if a step failed.
         """
         event = RouteEvent(
+            identity=identity,
             request=None,
             path=request.seen["path"],
             params=params,
@@ -238,6 +275,19 @@ class Trial:
             finally:
                 await self._finish()
         return run.answer
+
+    def request_judged(self, rule: RouteRule, seen: Mapping[str, Any], params: Params, identity: Identity) -> str:
+        """Return why a request would not be answered; empty if it would be."""
+        permits = rule.permits
+        if permits is None or (permits.authorize is not None and not self._call and not permits.rules):
+            return ""
+        if not self._call:
+            permits = replace(permits, authorize=None)
+        question = Question(identity, seen["path"], params, self._node.shared, seen=lambda: seen)
+        judgement = permits.judge(Verb.REQUEST, question)
+        if judgement.allowed:
+            return ""
+        return f"refused with {401 if identity.user is None else 403}: {said(Verb.REQUEST, judgement)}"
 
     @contextmanager
     def _afresh(self) -> Iterator[None]:
@@ -304,6 +354,13 @@ class Trial:
     def _leave_out(self, text: str) -> str:
         self.outcome.left_out.append(text)
         return NOT_CALLED
+
+
+def _without_authorize(rule: SignalRule) -> SignalRule:
+    permits = rule.permits
+    if permits is None or permits.authorize is None:
+        return rule
+    return replace(rule, permits=replace(permits, authorize=None) if permits.rules else None)
 
 
 class _Traced:

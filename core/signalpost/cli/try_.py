@@ -9,6 +9,7 @@ import click
 from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
 from signalpost.cli.parameters import Imagined, Question
+from signalpost.cli.people import person_named
 from signalpost.cli.trial import Trial
 from signalpost.cli.try_request import try_request
 from signalpost.cli.wording import signal_does, signal_keeps
@@ -19,11 +20,13 @@ from signalpost.errors import ClientError, OperatorError
 from signalpost.paths import path_of, path_text, split_path
 from signalpost.plan import Plan
 from signalpost.plan.precedence import contenders, signal_claims
+from signalpost.plan.proofs import people_of
+from signalpost.plan.rulings import GUEST_PERSON, Person
 from signalpost.signals.decide import Answer, Deliver, Ignore, Reject
 from signalpost.signals.message import ClientMessage, RejectedMessageError, read_message
 from signalpost.signals.rule import SignalRule
 from signalpost.units import format_size
-from signalpost.words import unknown
+from signalpost.words import listing, unknown
 
 SENDER = "you"
 _NEIGHBOUR, _STRANGER = "neighbour", "stranger"
@@ -60,8 +63,15 @@ async def _try(plan: Plan, question: Question) -> bool:
         raise OperatorError(f"the server refuses the path {path} with 404: no signal declares it (undeclared: refuse)")
     others = question.others or tuple(_default_others(trial, path))
     async with trial.running(others):
-        sender = await trial.connect(Imagined(SENDER, path, question.groups))
-        show_facts(f"{endpoint.name}  {endpoint.url}{sender.path}", list(_before(resolved.rule, sender)))
+        person = GUEST_PERSON if question.person is None else person_named(plan, question.person)
+        you = Imagined(SENDER, path, question.groups, person.identity)
+        title = f"{endpoint.name}  {endpoint.url}{resolved.path}"
+        if refusal := trial.refusal(you):
+            facts = [("signal", f"{resolved.rule.config.path}  ({resolved.rule.owner})"), ("as", _named(person))]
+            show_facts(title, [*facts, ("connect", refusal), *_hint(plan, question)])
+            return True
+        sender = await trial.connect(you)
+        show_facts(title, list(_before(resolved.rule, sender, None if question.person is None else person)))
         click.echo()
         limit = plan.config.limits.message
         if len(question.text.encode(errors="surrogatepass")) > limit:
@@ -102,8 +112,24 @@ def _default_others(trial: Trial, path: str) -> Iterator[Imagined]:
 # What happens, in words
 
 
-def _before(rule: SignalRule, sender: Client) -> Facts:
+def _named(person: Person) -> str:
+    user = person.identity.user
+    if user is None:
+        return f"{person.name}, who has shown no identity"
+    return person.name if user == person.name else f"{person.name}, user {user}"
+
+
+def _hint(plan: Plan, question: Question) -> Facts:
+    """Return who else may be asked as, for people who have not thought of that."""
+    people = [name for name in people_of(plan.config.auth) if name != GUEST_PERSON.name]
+    if question.person is None and people:
+        yield "", f"--as asks as somebody else: {listing(people)}"
+
+
+def _before(rule: SignalRule, sender: Client, person: Person | None) -> Facts:
     yield "signal", f"{rule.config.path}  ({rule.owner})"
+    if person is not None:
+        yield "as", _named(person)
     if sender.params:
         yield "params", ", ".join(f"{name} = {as_json(value)}" for name, value in sender.params.items())
     if sender.groups:
@@ -135,6 +161,7 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
             yield "schema", _refusal(refused.error)
             return
         yield "schema", "passes"
+    yield from trial.judged(sender, message, rule)
     decision = trial.decide(sender, message, rule)
     yield "decide", _decision(rule, decision)
     if paths := trial.left_out(sender, message, decision):

@@ -12,6 +12,7 @@ from signalpost.actions.execution import Response, WebRequest
 from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
 from signalpost.cli.parameters import Imagined, Question
+from signalpost.cli.people import person_named
 from signalpost.cli.trial import FAILED, Trial
 from signalpost.cli.wording import route_does
 from signalpost.config.model import EndpointConfig
@@ -21,6 +22,7 @@ from signalpost.http.judging import params_texts, query_texts
 from signalpost.paths import Params, path_segments
 from signalpost.plan import Plan, RouteRule
 from signalpost.plan.precedence import Contender, answering, contenders, route_claims
+from signalpost.plan.rulings import GUEST_PERSON
 
 _LISTENER = "listener"
 _PEER = ("127.0.0.1", 50000)
@@ -47,8 +49,19 @@ async def try_request(plan: Plan, question: Question, method: str) -> bool:
     sockets = [each for each in plan.config.endpoints if each.scheme.websocket]
     trial = Trial(plan, sockets[0] if sockets else endpoint, question.state or {}, call=question.call)
     async with trial.running(question.others or tuple(_default_others(trial, sockets))):
+        person = GUEST_PERSON if question.person is None else person_named(plan, question.person)
         show_facts(f"{method} {endpoint.url}{question.path}", list(_before(plan, taker)))
         click.echo()
+        seen = {
+            "method": method,
+            "path": unquote(path),
+            "query": read_query(query),
+            "headers": {"host": endpoint.host, "content-type": "application/json"},
+            "peer": list(_PEER),
+        }
+        if refusal := trial.request_judged(rule, seen, taker.params, person.identity):
+            show_facts("what happens", [("may", f"{refusal} ({person.name})")])
+            return True
         asked = _judged(rule, taker.params, query)
         if isinstance(asked, str):
             show_facts("what happens", [("schema", asked)])
@@ -60,15 +73,8 @@ async def try_request(plan: Plan, question: Question, method: str) -> bool:
             show_facts("what happens", facts)
             show_unexpected(trial)
             return not trial.unexpected
-        seen = {
-            "method": method,
-            "path": unquote(path),
-            "query": asked.query,
-            "headers": {"host": endpoint.host, "content-type": "application/json"},
-            "peer": list(_PEER),
-        }
-        clients = trial.clients
-        answer = await trial.ask(rule, WebRequest(seen, data, _PEER[0]), asked.params)
+        clients, web = trial.clients, WebRequest({**seen, "query": asked.query}, data, _PEER[0])
+        answer = await trial.ask(rule, web, asked.params, person.identity)
         show_facts("what happens", [*facts, *_answer(answer)])
         show_outcome(trial, clients, plan.config.folder)
     return not trial.unexpected

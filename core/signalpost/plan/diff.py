@@ -12,6 +12,7 @@ from signalpost.config.actions import called
 from signalpost.config.model import FeedConfig, JobConfig, LimitsConfig, MemoryConfig, ServerConfig, StateConfig
 from signalpost.handlers import Handler, HandlerKind, RouteBinding, SignalBinding
 from signalpost.paths import PathPattern
+from signalpost.plan.matrix import matrix
 from signalpost.plan.plan import Feed, Job, Plan
 
 NOTHING = "nothing changed"
@@ -64,6 +65,7 @@ class Changes:
         schedules: by name.
         feeds: by name.
         plugins: by name; changed are those whose source, version or settings have.
+        permissions: what imagined people may do, ``eve may connect on /rooms/<room>``; added are those granted.
         settings: the keys of everything else that has changed: ``limits.rate``, ``undeclared``.
     """
 
@@ -74,6 +76,7 @@ class Changes:
     schedules: Part = Part()
     feeds: Part = Part()
     plugins: Part = Part()
+    permissions: Part = Part()
     settings: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
@@ -108,6 +111,7 @@ def things(plan: Plan) -> Things:
         "schedules": tuple(_jobs(plan, HandlerKind.SCHEDULE)),
         "feeds": tuple(_feeds(plan)),
         "plugins": tuple(_plugins(plan)),
+        "permissions": tuple(_permissions(plan)),
         "settings": tuple(_settings(plan.config)),
     }
 
@@ -246,6 +250,19 @@ def _plugins(plan: Plan) -> Iterator[Thing]:
     for plugin in plan.registry.plugins:
         says = (plugin.version, plugin.source, plugin.digest, plan.config.plugins.settings.get(plugin.name, {}))
         yield Thing(plugin.name, (plugin.name,), says)
+
+
+def _permissions(plan: Plan) -> Iterator[Thing]:
+    """Yield what people may do, also what cannot be proved that they may not."""
+    if plan.config.auth is None:
+        return
+    for row in matrix(plan):
+        what = " ".join(row.methods) or f"{row.verb.value} on"
+        for name, found in row.rulings.items():
+            answers = {each.answer for each in found}
+            if answers != {False}:
+                said = f"{name} may {what} {row.path}"
+                yield Thing(said, (said,), True if answers == {True} else None)
 
 
 # Bindings of decorators

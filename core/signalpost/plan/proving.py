@@ -15,7 +15,7 @@ from signalpost.errors import OperatorError
 from signalpost.paths import Parameter, PathPattern, join_segments, split_path
 from signalpost.plan.plan import RouteRule
 from signalpost.plan.precedence import answering, claims_of, contenders
-from signalpost.plan.rulings import YES, Person, Ruling, data_of, ruling
+from signalpost.plan.rulings import YES, Person, Ruling, data_of, requested, ruling
 from signalpost.signals.permissions import Question
 from signalpost.signals.rule import Call, Do, SignalRule
 from signalpost.signals.table import ResolvedPath, SignalTable, served_at
@@ -108,27 +108,34 @@ class Prover:
         spots = self._spots(path)
         if not spots:
             raise OperatorError(f"no signal serves {path.text}")
-        return [self._of_spot(person, verb, spot, message, several=len(spots) > 1) for spot in spots]
+        return [self._named(self.judge(person, verb, spot, message), spot, several=len(spots) > 1) for spot in spots]
 
-    def _of_spot(
-        self, person: Person, verb: Verb, spot: Spot, message: dict[str, object] | None, *, several: bool
-    ) -> Finding:
-        at = f"at the endpoint {spot.endpoint}" if several else ""
+    def judge(self, person: Person, verb: Verb, spot: Spot, message: dict[str, object] | None = None) -> Finding:
+        """Return what is known of a question at one place; see `find`."""
         match verb:
             case Verb.CONNECT:
-                return Finding(self._asked(person, Verb.CONNECT, spot), at)
+                return Finding(self._asked(person, Verb.CONNECT, spot))
             case Verb.PUBLISH:
                 own = self._publishes(person, spot, message)
                 if own.answer is True:
-                    return Finding(own, at)
+                    return Finding(own)
                 ways = list(self._ways(person, spot, message))
                 found = next((way for way in ways if way.answer is True), None)
                 unknown = next((way for way in (own, *ways) if way.answer is None), None)
-                return Finding(found or unknown or own, at, tuple(self._code(person, message)))
+                return Finding(found or unknown or own, code=tuple(self._code(person, message)))
             case Verb.TARGET:
-                return Finding(self._targets(person, spot, message), at)
+                return Finding(self._targets(person, spot, message))
             case _:
-                return Finding(self._reads(person, verb, spot), at)
+                return Finding(self._reads(person, verb, spot))
+
+    @staticmethod
+    def _named(finding: Finding, spot: Spot, *, several: bool) -> Finding:
+        return replace(finding, at=f"at the endpoint {spot.endpoint}") if several else finding
+
+    def spot_at(self, endpoint: str, path: str) -> Spot | None:
+        """Return a path at an endpoint; None if no signal serves it there."""
+        resolved = self._table.resolve(endpoint, path)
+        return None if resolved is None else Spot(endpoint, resolved)
 
     # Paths
 
@@ -143,8 +150,7 @@ class Prover:
 
     def _spot(self, endpoint: str, path: PathPattern) -> Spot | None:
         if not path.parameters:
-            resolved = self._table.resolve(endpoint, path.text)
-            return None if resolved is None else Spot(endpoint, resolved)
+            return self.spot_at(endpoint, path.text)
         for rule in self._signals:
             if endpoint in rule.endpoints and rule.config.path.key == path.key:
                 return _declared(endpoint, rule)
@@ -251,11 +257,11 @@ class Prover:
     def _best_request(self, person: Person, rule: RouteRule) -> Ruling:
         """Return whether the person can request a route, at any of its paths."""
         pattern = rule.config.path
-        rulings = [self._requested(person, rule, pattern.text, {}, bare=bool(pattern.parameters))]
+        rulings = [requested(rule.permits, person, pattern.text, {}, bare=bool(pattern.parameters))]
         for path in _filled(pattern, person.words) if pattern.parameters else ():
             params = pattern.match(split_path(path) or [], ignore_case=False)
             if params is not None:
-                rulings.append(self._requested(person, rule, path, params, bare=False))
+                rulings.append(requested(rule.permits, person, path, params))
         return next(each for answer in (True, None, False) for each in rulings if each.answer is answer)
 
     def _code(self, person: Person, message: dict[str, object] | None) -> Iterator[str]:
@@ -279,7 +285,7 @@ class Prover:
                 if id(rule) not in seen:
                     seen.add(id(rule))
                     bare = bool(path.parameters)
-                    asked = self._requested(person, rule, text, params, bare=bare)
+                    asked = requested(rule.permits, person, text, params, bare=bare)
                     found.append(Finding(asked, f"by {_methods(rule.config)} {rule.config.path}"))
         if not found:
             raise OperatorError(f"no route answers {f'{method} ' if method else ''}{path.text}")
@@ -298,10 +304,6 @@ class Prover:
         takers = contenders(claims_of(rules), split_path(path.text) or [], ignore_case=False)
         for each in answering(takers, method) if takers else ():
             yield each.claim.rule, path.text, dict(each.params)
-
-    @staticmethod
-    def _requested(person: Person, rule: RouteRule, path: str, params: dict[str, str | int], *, bare: bool) -> Ruling:
-        return ruling(rule.permits, Verb.REQUEST, Question(person.identity, path, params), bare=bare)
 
 
 def _declared(endpoint: str, rule: SignalRule) -> Spot:

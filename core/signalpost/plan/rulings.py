@@ -12,7 +12,7 @@ from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import MayWord, PersonConfig, Verb
 from signalpost.config.proofs import GUEST as GUEST_NAME
 from signalpost.events import MessageData
-from signalpost.signals.permissions import Choice, Permission, PermissionFailedError, Permits, Question
+from signalpost.signals.permissions import Choice, Judgement, Permission, PermissionFailedError, Permits, Question
 from signalpost.state.frozen import fixed
 from signalpost.templates.outcomes import Outcome
 from signalpost.words import listing
@@ -98,6 +98,34 @@ def ruling(permits: Permits | None, verb: Verb, question: Question, *, bare: boo
     return _of_permission(permission, verb, question, bare=bare)
 
 
+def requested(
+    permits: Permits | None, person: Person, path: str, params: Mapping[str, str | int], *, bare: bool = False
+) -> Ruling:
+    """Return what can be proved of a person's request; see `ruling`."""
+    return ruling(permits, Verb.REQUEST, Question(person.identity, path, params), bare=bare)
+
+
+def said(verb: Verb, judgement: Judgement) -> str:
+    """Return which line decided a question that was really asked: ``may.connect (routes.yaml:34:16) gives true``."""
+    if judgement.plugin:
+        return f"{judgement.plugin} says so"
+    choice = judgement.choice
+    if judgement.failures:
+        return f"{verb_key(verb)} fails, which is no: {'; '.join(judgement.failures)}"
+    if choice is None:
+        return f"{verb_key(verb)} admits by none of its choices"
+    named = _named(verb, choice.where)
+    if choice.word is not None:
+        default = ", the default of a file with auth" if choice.where == DEFAULT else ""
+        return f"{named} is {choice.word.value}{default}"
+    return f"{named} gives {'true' if judgement.allowed else 'false'}"
+
+
+def verb_key(verb: Verb) -> str:
+    """Return the key of a verb: ``may.connect``."""
+    return "may" if verb is Verb.REQUEST else f"may.{verb.value}"
+
+
 def _of_permission(permission: Permission, verb: Verb, question: Question, *, bare: bool) -> Ruling:
     refused: Ruling | None = None
     unknown: Ruling | None = None
@@ -151,8 +179,7 @@ def _why_unknown(names: Collection[str]) -> str:
 
 
 def _named(verb: Verb, where: str) -> str:
-    name = "may" if verb is Verb.REQUEST else f"may.{verb.value}"
-    return name if where == DEFAULT else f"{name} ({where})"
+    return verb_key(verb) if where == DEFAULT else f"{verb_key(verb)} ({where})"
 
 
 def word_of(permits: Permits | None, verb: Verb) -> str:
