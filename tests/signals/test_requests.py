@@ -274,7 +274,7 @@ class TestOwnPath:
 
 
 ONE = 'it holds one request, such as {"history": {"limit": 10}}, not '
-KNOWN = "(known: history, presence)"
+KNOWN = "(known: history, presence, token)"
 POSITION = "a position is a text that came with a value, as at"
 LIMIT = "limit is a whole number from 1 to 1,000"
 ALONE = 'the key "signalpost" is a request of its own: send it without others but ref'
