@@ -227,6 +227,12 @@ class Client:
         return self.identity.user
 
     @property
+    def named(self) -> str:
+        """Its name for logs: its id, and its user, if that is known."""
+        user = self.identity.user
+        return self.id if user is None else f"{self.id} (user {user!r})"
+
+    @property
     def twin(self) -> "Client | None":
         """Of a visiting client: the one that reads for the same session now, whose groups and data are its own too."""
         return None if self.find_twin is None else self.find_twin()

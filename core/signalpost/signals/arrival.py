@@ -110,7 +110,7 @@ class Arrival:
             if is_the_task_s(error):
                 client.close(CloseCode.SERVER_ERROR, TOO_LATE)
                 raise
-            logger.exception("connected (%s) failed on %s for client %s", rule.owner, client.path, client.id)
+            logger.exception("connected (%s) failed on %s for client %s", rule.owner, client.path, client.named)
         finally:
             for hook in self._hooks:
                 hook.cancel()
@@ -138,7 +138,7 @@ class Arrival:
         client, late = self._conversation.client, [hook for hook in self._hooks if not hook.done()]
         logger.warning(
             "client %s on %s was closed: %s took longer than limits.handshake (%g s)",
-            client.id,
+            client.named,
             client.path,
             self._own_list if self.begun else ", ".join(sorted(hook.get_name() for hook in late)),
             patience,

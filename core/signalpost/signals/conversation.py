@@ -740,7 +740,7 @@ class Conversation:
 
     def step_failed(self, error: StepFailedError) -> None:
         """Log that a step failed."""
-        logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.id, exc_info=error.cause)
+        logger.error("%s (on %s, for client %s)", error, self.client.path, self.client.named, exc_info=error.cause)
 
     def _invoke(self, what: ClientMessage | ClientArrival | ClientDeparture, size: int = 0) -> None:
         host = self._host

@@ -325,14 +325,14 @@ def _info(guest: Guest, rule: SignalRule) -> Any:
         info = rule.info(guest.arrival_event())
         size = len(orjson.dumps(info))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's function in a template may raise anything
-        logger.error("presence.info of %s failed for client %s: %s", rule.owner, client.id, error)  # noqa: TRY400
+        logger.error("presence.info of %s failed for client %s: %s", rule.owner, client.named, error)  # noqa: TRY400
         return None
     if size > LONGEST_INFO:
         logger.warning(
             "presence.info of %s has %d bytes for client %s, and %d are allowed: others do not see it",
             rule.owner,
             size,
-            client.id,
+            client.named,
             LONGEST_INFO,
         )
         return None

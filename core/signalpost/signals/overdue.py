@@ -35,7 +35,7 @@ class Handling:
     is_told: bool = False
 
     def __str__(self) -> str:
-        return f"{named_code(self.rule.code, self.rule.owner)} on {self.client.path} for client {self.client.id}"
+        return f"{named_code(self.rule.code, self.rule.owner)} on {self.client.path} for client {self.client.named}"
 
 
 class Deadline:

@@ -236,8 +236,18 @@ class Permits:
             return True
         judgement = self.judge(verb, question)
         for failure in judgement.failures:
-            tell(f"{failure}; so {_who(question.identity)} may not {verb.value} on {question.path}")
+            tell(f"{failure}; so {_who(question.identity)} may not {_DOES[verb]} {question.path}")
         return judgement.allowed
+
+
+_DOES = {
+    Verb.CONNECT: "connect to",
+    Verb.PUBLISH: "publish on",
+    Verb.TARGET: "choose a target on, or reach from another path,",
+    Verb.HISTORY: "ask for the history of",
+    Verb.PRESENCE: "see who is on",
+    Verb.REQUEST: "request",
+}
 
 
 def _who(identity: Identity) -> str:

@@ -184,7 +184,7 @@ async def finish_handlers(running: Mapping[asyncio.Task[None], Client], seconds:
     _, late = await asyncio.wait(clients, timeout=seconds)
     for task in late:
         client = clients[task]
-        LOG.warning("the handler on %s for client %s was cancelled: the server stops", client.path, client.id)
+        LOG.warning("the handler on %s for client %s was cancelled: the server stops", client.path, client.named)
         task.cancel()
     if late:
         await asyncio.wait(late, timeout=_LAST_WORD)
