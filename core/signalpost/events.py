@@ -28,19 +28,20 @@ class Broadcast(Protocol):
     Args:
         value: a string is sent as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
         to: ``"everyone"`` or, in a signal event, ``"sender"``; ``"others"`` excludes the sender from everyone or from
-            those that path, group and client reach.
+            those that path, group, client and user reach.
         path: only clients connected on this path.
         group: only clients of this group.
         client: only the client of this id.
+        user: only clients of this user, on all of its connections.
 
-    Several of path, group and client intersect. Without any, the target is the one that the client requested in a
+    Several of path, group, client and user intersect. Without any, the target is the one that the client requested in a
     signal event, and everyone elsewhere.
 
     Raises:
-        TypeError: `value` is not JSON, or `to` is not ``"others"`` and combined with path, group or client, or
-            one of these is neither a string nor None.
+        TypeError: `value` is not JSON, or `to` is not ``"others"`` and combined with path, group, client or
+            user, or one of these is neither a string nor None.
         ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` when there is
-            no sender; or path, group or client is empty.
+            no sender; or path, group, client or user is empty.
     """
 
     def __call__(
@@ -51,6 +52,7 @@ class Broadcast(Protocol):
         path: str | None = None,
         group: str | None = None,
         client: str | None = None,
+        user: str | None = None,
     ) -> Receipt:
         """Send `value`; the receipt counts matched, queued and dropped clients."""
         ...
@@ -437,6 +439,8 @@ class MessageData:
         direct: whether the client requests the answer for itself alone.
         ref: the client's own mark.
         document: the whole object, with keys of the client's own, but without its ``ref``.
+        user: whose clients the client requests as target, where ``targets`` of the signal has ``user``; the sender's
+            own is `SignalEvent.client`'s.
     """
 
     message: Any
@@ -446,6 +450,7 @@ class MessageData:
     direct: bool = False
     ref: str | int | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
+    user: str | None = None
 
 
 @dataclass(slots=True)

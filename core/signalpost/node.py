@@ -101,6 +101,7 @@ class ClientView:
         protocol: its subprotocol, if that has a codec, or ``sse`` or ``sse.v1``; else empty.
         waiting: bytes that wait until it reads.
         arriving: whether its arrival is still under way.
+        user: who it is; None is a guest.
     """
 
     id: str
@@ -110,6 +111,7 @@ class ClientView:
     protocol: str
     waiting: int
     arriving: bool
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +358,7 @@ class Node:
             place=resolved.place,
             ward=resolved.ward,
             session=session,
+            identity=accept.request.identity,
         )
 
     def _conversation(self, client: Client, accept: Accept, source: Source, session: Session | None) -> Conversation:
@@ -431,6 +434,7 @@ def _view(client: Client) -> ClientView:
         client.encoding.codec.name,
         client.waiting,
         client.arriving,
+        client.user,
     )
 
 

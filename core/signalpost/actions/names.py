@@ -45,7 +45,7 @@ def _message(run: Run) -> dict[str, Any]:
         "group": data.group,
         "direct": data.direct,
         "ref": data.ref,
-    }
+    }  # `user`, where it is a known key, is in the document
 
 
 def _handshake(run: Run) -> dict[str, Any]:

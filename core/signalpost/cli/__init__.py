@@ -173,7 +173,7 @@ def explain_command(path: str, file: str, method: str | None) -> None:
     "others",
     multiple=True,
     type=ImaginedClient(),
-    help="Another client, by its id, path and groups. May be repeated; without it, there is one on PATH, and one not.",
+    help="Another client: its id, user, path, groups. May be repeated; without it, there is one on PATH, and one not.",
 )
 @click.option("--state", type=JsonObject(), help="What is in the state: a JSON object.")
 @click.option("--endpoint", metavar="NAME", help="The endpoint where all are connected.")
@@ -274,6 +274,7 @@ def listen_command(url: str, *, at: str | None, as_json: bool, count: int | None
 @click.option("--path", help="Send it to the clients on this path.")
 @click.option("--group", metavar="NAME", help="Send it to the clients of this group.")
 @click.option("--client", metavar="ID", help="Send it to the client of this id.")
+@click.option("--user", metavar="NAME", help="Send it to the clients of this user.")
 @click.option("--direct", is_flag=True, help="Send it back.")
 @click.option(
     "--once", metavar="TEXT", help="The key once of the message: its repeat in the same session is not done again."
@@ -300,7 +301,10 @@ def send_command(url: str, message: str, *, timeout: float, as_json: bool, **ask
     from signalpost.cli.rooms import Reach
     from signalpost.cli.send import send
 
-    wanted = {"path": "path", "group": "group", "client": "clientId", "direct": "direct", "once": "once"}
+    wanted = {"path": "path", "group": "group", "client": "clientId", "user": "user"} | {
+        "direct": "direct",
+        "once": "once",
+    }
     given = {key: asked.pop(option) for option, key in wanted.items()}
     keys = {key: value for key, value in given.items() if value not in (None, False)}
     reach = Reach(url, dict(asked.pop("headers")), **asked)

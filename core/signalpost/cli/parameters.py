@@ -14,11 +14,13 @@ class Imagined:
     Attributes:
         path: of its connection, percent-decoded.
         groups: that it has joined.
+        user: who it is; None is a guest.
     """
 
     id: str
     path: str
     groups: tuple[str, ...] = ()
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +80,18 @@ class Starter(click.ParamType[str]):
 
 
 class ImaginedClient(click.ParamType[Imagined]):
-    """A client: ``ada=/rooms/blue``, or with its groups, ``ada=/rooms/blue,admins,news``."""
+    """A client: ``ada=/rooms/blue``, with groups ``ada=/rooms/blue,admins``, of a user ``phone@ann=/rooms/blue``."""
 
-    name = "ID=PATH[,GROUP…]"
+    name = "ID[@USER]=PATH[,GROUP…]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Imagined:
         """Read a client."""
         client, _, rest = str(value).partition("=")
         path, *groups = rest.split(",")
-        if not client or not path.startswith("/"):
+        client, at, user = client.partition("@")
+        if not client or not path.startswith("/") or (at and not user):
             self.fail(f'"{value}" is no client; write for example ada=/rooms/blue,admins', param, ctx)
-        return Imagined(client, path, tuple(group for group in groups if group))
+        return Imagined(client, path, tuple(group for group in groups if group), user or None)
 
 
 class Header(click.ParamType[tuple[str, str]]):

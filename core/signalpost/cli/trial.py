@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.cli.parameters import Imagined
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
@@ -165,7 +166,8 @@ class Trial:
                 f"client {imagined.id}: the server refuses the path {imagined.path} (undeclared: refuse)"
             )
         head = f"GET {quote(imagined.path)} HTTP/1.1\r\nHost: {self._endpoint.host}".encode()
-        request = ConnectRequest(self._endpoint, imagined.path, HandshakeRequest(head, _PEER))
+        identity = GUEST if imagined.user is None else Identity(imagined.user)
+        request = ConnectRequest(self._endpoint, imagined.path, HandshakeRequest(head, _PEER), identity)
         accept = Accept(request, ClientId(imagined.id), replace(resolved, rule=self._traced(resolved.rule)))
         transport = self._transports[imagined.id] = _Recording()
         conversation = self._node.attach(transport, accept, PLAIN, transport)

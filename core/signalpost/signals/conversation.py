@@ -296,7 +296,7 @@ class Conversation:
         """Read a message that needs a decision, and do what is decided."""
         converses = self.session is not None
         try:
-            message = read_message(payload, rule.gate, converses=converses)
+            message = read_message(payload, rule.gate, converses=converses, names_users=rule.names_users)
         except RejectedMessageError as refused:
             alive = b"" if payload else self.client.encoding.codec.alive()
             if alive:
@@ -384,7 +384,14 @@ class Conversation:
             return True
         document = message.document or {"message": message.message}
         data = MessageData(
-            message.message, message.path, message.client_id, message.group, message.direct, message.own_ref, document
+            message.message,
+            message.path,
+            message.client_id,
+            message.group,
+            message.direct,
+            message.own_ref,
+            document,
+            message.user,
         )
         try:
             self.context().run(filters.message, data, self.client)
@@ -398,6 +405,10 @@ class Conversation:
             message.document = dict(data.document)
         elif data.message is not document.get("message"):
             message.document = {**document, "message": data.message}
+        if data.user != message.user:
+            message.user = data.user
+            message.targeted = bool(message.requested())
+            message.document = {**(message.document or document), "user": data.user}
         return True
 
     def _vetoed(self, veto: Veto, message: ClientMessage | None) -> None:
@@ -612,6 +623,7 @@ class Conversation:
                 message.direct,
                 message.own_ref,
                 message.document or {"message": message.message},
+                message.user,
             ),
             client=client,
             endpoint=client.endpoint,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig
+from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SignalConfig
 from signalpost.foreign import Code
 from signalpost.handlers import Handler
 from signalpost.jsonschemas.gate import SchemaGate
@@ -97,6 +97,7 @@ class SignalRule:
         sends: judges values that clients here read; not used unless the program asks for it
             (`signalpost.signals.sends`).
         info: returns what others see of a client that connects; None is nothing (`PresenceConfig.info`).
+        names_users: whether ``user`` is a known key of messages; computed once.
         work: names what handles a message, for logs about waiting for it: ``handler shout of plugin chat``.
     """
 
@@ -112,6 +113,7 @@ class SignalRule:
     sends: SchemaGate | None = None
     info: Callable[[Any], Any] | None = field(default=None, compare=False)
     shortcut: Rebroadcast | None = field(init=False, compare=False)
+    names_users: bool = field(init=False, compare=False)
     work: str = field(init=False, compare=False)
 
     def __repr__(self) -> str:
@@ -121,6 +123,7 @@ class SignalRule:
         plain = self.reaction == RELAY and self.config.format is MessageFormat.JSON and self.filters is None
         goes = self.config.rebroadcast if plain and self.config.rebroadcast in _SHORT else None
         object.__setattr__(self, "shortcut", goes)  # as a frozen dataclass does it
+        object.__setattr__(self, "names_users", RequestedTarget.USER in self.config.targets)
         object.__setattr__(self, "work", self._work())
 
     @property
