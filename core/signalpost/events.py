@@ -142,6 +142,57 @@ class Recollection(Protocol):
         """Return who is on a path; nobody if its signal has no presence."""
 
 
+class Moderator(Protocol):
+    """Sends clients away, and keeps them away; see `signalpost.signals.moderation.Moderation`.
+
+    In all methods, `by` is who does it, for the log.
+    """
+
+    def kick(
+        self,
+        *,
+        by: str,
+        user: str | None = None,
+        client_id: str | None = None,
+        path: str | None = None,
+        group: str | None = None,
+        code: int = 4009,
+        reason: str = "",
+    ) -> int:
+        """Close the connections of clients that match all that is given; return how many.
+
+        Raises:
+            TypeError: nothing is given, or one of the names is no text.
+            ValueError: a name is empty, or the code must not be sent.
+        """
+
+    def ban(self, user: str, seconds: float = 86_400.0, reason: str = "", *, by: str) -> int:
+        """Ban a user, and close its connections; return how many.
+
+        Raises:
+            TypeError: the name is no text.
+            ValueError: the name is empty or longer than 1,024 characters, or the seconds are no time.
+            RevocationsFullError: there are too many bans and revocations.
+        """
+
+    def unban(self, user: str, *, by: str) -> bool:
+        """End a ban; return whether there was one."""
+
+    def revoke(
+        self,
+        *,
+        by: str,
+        user: str | None = None,
+        token_id: str | None = None,
+        before: float | None = None,
+        seconds: float = 86_400.0,
+    ) -> int:
+        """Revoke tokens, and close connections that were made with them; return how many. It raises as `ban` does."""
+
+    def unrevoke(self, *, by: str, user: str | None = None, token_id: str | None = None) -> bool:
+        """End a revocation; return whether there was one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Callee:
     """A handler that other code can call.
@@ -166,10 +217,12 @@ class Services:
         handlers: by name.
         tell_error: called with what plugins' code has raised; None for no call.
         memory: what the server remembers.
+        moderator: sends clients away.
     """
 
     folder: Path = field(default_factory=Path)
     memory: Recollection | None = None
+    moderator: Moderator | None = None
     jobs: Jobs | None = None
     handlers: dict[str, Callee] = field(default_factory=dict)
     tell_error: Callable[[Code, BaseException, Sequence[Any]], None] | None = None
@@ -221,6 +274,18 @@ class Shared:
         """End the waits that last as long as a client stays."""
         for future in self.waits.pop(client.id, ()):
             _settle(future, False)
+
+
+def moderator_of(shared: Shared) -> Moderator:
+    """Return what sends clients away.
+
+    Raises:
+        RuntimeError: no server runs.
+    """
+    moderator = shared.services.moderator
+    if moderator is None:
+        raise RuntimeError("nobody is connected before a server runs")
+    return moderator
 
 
 def recollection_of(shared: Shared) -> Recollection:

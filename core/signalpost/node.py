@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
+from signalpost.auth.identity import GUEST
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.broker import Broker, LocalBroker
 from signalpost.delivery.client import Client
@@ -31,6 +32,7 @@ from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.inbox import Source
 from signalpost.signals.memory import Memory
+from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Overdue
 from signalpost.signals.sends import SendsCheck, UnexpectedValue
 from signalpost.signals.sessions import Session
@@ -38,6 +40,7 @@ from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import SignalTable, served_at
 from signalpost.signals.work import Work
 from signalpost.state.state import State, configure
+from signalpost.websocket.frames import CloseCode
 from signalpost.websocket.handshake import HandshakeRejection
 
 LOG = logging.getLogger(__name__)
@@ -145,6 +148,7 @@ class Node:
     Attributes:
         hub: see above, also for `state`.
         memory: what is remembered for the clients.
+        moderation: sends clients away, and keeps them away.
         generation: of the current plan.
         broadcaster: sends values.
         shared: by all events.
@@ -169,6 +173,10 @@ class Node:
         self.broadcaster.sends = None if seams.unexpected is None else SendsCheck(hub, seams.unexpected)
         self.memory = Memory(hub, plan.config)
         self.shared.services.memory = self.memory
+        self.moderation = Moderation(hub, self.broadcaster.targets, seams.observer)
+        self.shared.services.moderator = self.moderation
+        if state.writer is not None:
+            self.moderation.revocations.keep(state.writer)
         self.slots = HandlerSlots(plan.config.limits.handlers)
         self.running: dict[asyncio.Task[None], Client] = {}
         self.base: Context = copy_context()
@@ -301,6 +309,8 @@ class Node:
         return self._resolve(accept.request)  # another plan may serve by now
 
     def _resolve(self, request: ConnectRequest) -> Accept:
+        if request.identity is not GUEST and (refusal := self.moderation.refusal(request.identity)) is not None:
+            raise HandshakeRejection(401 if refusal.code == CloseCode.UNAUTHORIZED else 403, refusal.reason)
         resolved = self.generation.table.resolve(request.endpoint.name, request.path)
         if resolved is None:
             raise HandshakeRejection(404, "There is no signal at this path.")
@@ -375,6 +385,8 @@ class Node:
         welcome = codec.notice("welcome", {"clientId": client.id, "path": client.path, **more})
         if greeting := welcome or codec.welcome(client.id, client.path):
             client.send(greeting)
+        if client.identity is not GUEST and (refusal := self.moderation.refusal(client.identity)) is not None:
+            client.close(refusal.code, refusal.reason)  # since it was admitted
         self._arrive(conversation)
 
     def _arrive(self, conversation: Conversation) -> None:

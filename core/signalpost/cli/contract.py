@@ -22,7 +22,7 @@ _TARGETS: Mapping[str, Document] = {
     RequestedTarget.DIRECT.value: {"type": "boolean"},
     RequestedTarget.USER.value: {"type": "string"},
 }
-_RESERVED = _TARGETS.keys() - {RequestedTarget.USER.value}  # which no message may use for something else
+_RESERVED = tuple(name for name in _TARGETS if name != RequestedTarget.USER.value)  # for no other use
 _COMBINES = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "const", "enum"})
 _SENDING = frozenset({"broadcast", "reply"})
 

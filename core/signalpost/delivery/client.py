@@ -127,7 +127,7 @@ class Client:
         close_code: with which the connection ends, once decided; else 0.
         session: what survives its reconnects (`signalpost.signals.sessions`), or else its id.
         stream: of its path, if that has a history; the node that it belongs to sets it.
-        identity: who is connected.
+        identity: who is connected; only `signalpost.delivery.hub.Hub.identify` changes it.
         visiting: whether it has come for one message (a POST): it is in no audience, and what is sent to it alone is
             its answer.
         find_twin: of a visiting client: returns its `twin`; None if it has no session of another one.

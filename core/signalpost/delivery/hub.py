@@ -425,6 +425,15 @@ class Hub:
         # A client of two groups counts once.
         return dict.fromkeys(client for name in target.groups or () for client in self._groups.get(name, _NO_AUDIENCE))
 
+    def matching(self, target: Target) -> list[Client]:
+        """Return the clients that a target reaches; one that is named by its id or its user may be arriving."""
+        if target.client is not None or target.user is not None:
+            client = None if target.client is None else self.clients.get(target.client)
+            named = self.of_user(target.user or "") if target.client is None else [client]
+            return [each for each in named if each is not None and self.reaches(each, target)]
+        audience = self._audience(target)
+        return self._select(target) if audience is None else list(audience)
+
     def _deliver_to_each(self, publication: Publication, clients: list[Client]) -> Receipt:
         queued = 0
         for client in clients:

@@ -44,7 +44,7 @@ from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
-from signalpost.websocket.frames import Opcode
+from signalpost.websocket.frames import CloseCode, Opcode
 
 logger = logging.getLogger("signalpost.signals")
 
@@ -62,6 +62,9 @@ FORGED = ClientError(
 _NO_REQUEST = ClientMessage(None)
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
+
+REFUSED = frozenset({int(CloseCode.UNAUTHORIZED), int(CloseCode.FORBIDDEN)})
+"""With these a client was closed that may not do anything: what it had sent before is not handled any more."""
 
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
@@ -678,7 +681,8 @@ class Conversation:
     async def _handle(self, entry: Entry) -> None:
         message, _, rule, work, _ = entry
         client, overdue = self.client, self._host.overdue
-        if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
+        is_late = self._deadline is not None and self._deadline.is_over
+        if isinstance(message, ClientMessage) and (is_late or client.close_code in REFUSED):
             self._drop(message)
             work.end()
             return

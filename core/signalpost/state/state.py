@@ -117,6 +117,11 @@ class State(MutableMapping[str, Any]):
             self._recorder.close()
 
     @property
+    def writer(self) -> StateWriter | None:
+        """What writes its file; None without one. It is the server's, not for handlers."""
+        return self._recorder
+
+    @property
     def weight(self) -> int:
         """About how many bytes all values together take as JSON."""
         return self._weight

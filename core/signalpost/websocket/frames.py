@@ -30,6 +30,8 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
     TOO_SLOW = 4008
     KICKED = 4009
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
     TAKEN_OVER = 4410
 
 
