@@ -60,7 +60,7 @@ def until():
 
     async def until(is_true):
         async with asyncio.timeout(30):
-            while not is_true():
-                await asyncio.sleep(0.001)  # noqa: ASYNC110 - nothing tells
+            while not is_true():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.001)
 
     return until
