@@ -39,7 +39,7 @@ from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import SignalTable, served_at
 from signalpost.signals.work import Work
-from signalpost.state.state import State, configure
+from signalpost.state.state import State, configure, writer_of
 from signalpost.websocket.frames import CloseCode
 from signalpost.websocket.handshake import HandshakeRejection
 
@@ -175,8 +175,8 @@ class Node:
         self.shared.services.memory = self.memory
         self.moderation = Moderation(hub, self.broadcaster.targets, seams.observer)
         self.shared.services.moderator = self.moderation
-        if state.writer is not None:
-            self.moderation.revocations.keep(state.writer)
+        if (writer := writer_of(state)) is not None:
+            self.moderation.revocations.keep(writer)
         self.slots = HandlerSlots(plan.config.limits.handlers)
         self.running: dict[asyncio.Task[None], Client] = {}
         self.base: Context = copy_context()

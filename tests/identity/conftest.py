@@ -1,6 +1,5 @@
 """Apps whose clients say who they are in a header: what an identity does, without the tokens that prove it."""
 
-import asyncio
 from textwrap import dedent
 
 import pytest
@@ -52,15 +51,3 @@ def as_user():
         return {"additional_headers": headers, **({"subprotocols": ["signalpost.v1"]} if v1 else {})}
 
     return options
-
-
-@pytest.fixture
-def until():
-    """Let the loop turn until something is true."""
-
-    async def until(is_true):
-        async with asyncio.timeout(30):
-            while not is_true():  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.001)
-
-    return until

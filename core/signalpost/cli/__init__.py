@@ -14,7 +14,7 @@ import click
 
 from signalpost import __version__
 from signalpost.cli.commands import Commands, NewCommand
-from signalpost.cli.parameters import Address, Header, ImaginedClient, JsonObject, Starter
+from signalpost.cli.parameters import Address, Duration, Header, ImaginedClient, JsonObject, Moment, Starter
 from signalpost.cli.streams import end_output, open_streams, plugins_print_to_stderr
 from signalpost.errors import ConfigError
 
@@ -309,6 +309,79 @@ def send_command(url: str, message: str, *, timeout: float, as_json: bool, **ask
     keys = {key: value for key, value in given.items() if value not in (None, False)}
     reach = Reach(url, dict(asked.pop("headers")), **asked)
     send(reach, message, keys=keys, timeout=timeout, as_json=as_json)
+
+
+RUNNING = click.option(
+    "--file", default="routes.yaml", show_default=True, metavar="FILE", help="The file that the server runs from."
+)
+
+
+@cli.command("kick")
+@click.argument("client", required=False)
+@RUNNING
+@click.option("--user", metavar="NAME", help="The clients of this user.")
+@click.option("--path", help="The clients on this path.")
+@click.option("--group", metavar="NAME", help="The clients of this group.")
+@click.option("--ban", type=Duration(), help="Let nobody of --user in for so long, such as 1h.")
+@click.option("--reason", metavar="TEXT", help="What they are told.")
+@click.option("--code", type=int, help="Of the close frame.  [default: 4009; with --ban 4403]")
+def kick_command(file: str, *, ban: float | None, **whom: Any) -> None:
+    """Close the connections of clients of the running server.
+
+    CLIENT is an id, as `signalpost clients` shows it. Clients must match all that is given.
+    """
+    from signalpost.cli.moderate import kick
+
+    named = [name for name in ("client", "user", "path", "group") if whom[name] is not None]
+    if not named:
+        raise click.UsageError("nobody is named: give CLIENT, --user, --path or --group, or several of them")
+    if ban is not None and (named != ["user"] or whom["code"] is not None):
+        raise click.UsageError("--ban is for a user alone: give --user NAME, and neither others nor --code")
+    kick(file, ban=ban, **whom)
+
+
+@cli.command("unban")
+@click.argument("user")
+@RUNNING
+def unban_command(user: str, file: str) -> None:
+    """Let USER into the running server again, after kick --ban."""
+    from signalpost.cli.moderate import unban
+
+    unban(file, user)
+
+
+@cli.command("revoke")
+@RUNNING
+@click.option("--user", metavar="NAME", help="Tokens of this user.")
+@click.option("--token-id", metavar="ID", help="The token of this id (its claim jti).")
+@click.option("--before", type=Moment(), help="Only tokens of --user that were issued before this.  [default: now]")
+@click.option("--for", "seconds", type=Duration(), help="For how long: as long as they are good.  [default: 1d]")
+@click.option("--lift", is_flag=True, help="End a revocation instead.")
+def revoke_command(
+    file: str, *, user: str | None, token_id: str | None, before: float | None, seconds: float | None, lift: bool
+) -> None:
+    """Refuse tokens at the running server, and close the connections that were made with them."""
+    from signalpost.cli.moderate import revoke
+
+    if (user is None) is (token_id is None):
+        raise click.UsageError("name either --user or --token-id")
+    if before is not None and user is None:
+        raise click.UsageError("--before is for tokens of a --user")
+    if lift and not (before is None and seconds is None):
+        raise click.UsageError("--lift ends a revocation as a whole: leave --before and --for out")
+    revoke(file, lift=lift, before=before, seconds=seconds, user=user, token_id=token_id)
+
+
+@cli.command("clients")
+@RUNNING
+@click.option("--user", metavar="NAME", help="Only those of this user.")
+@click.option("--path", help="Only those on this path.")
+@click.option("--group", metavar="NAME", help="Only those of this group.")
+def clients_command(file: str, **whom: str | None) -> None:
+    """Show who is connected to the running server."""
+    from signalpost.cli.moderate import show_clients
+
+    show_clients(file, **whom)
 
 
 @cli.command("new", cls=NewCommand)

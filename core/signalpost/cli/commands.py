@@ -19,6 +19,8 @@ _ALIASES = {
     "explain": ("why", "match"),
     "listen": ("subscribe", "tail", "follow", "connect", "wscat"),
     "send": ("publish", "emit", "post", "push"),
+    "kick": ("ban", "disconnect", "close", "drop"),
+    "clients": ("who", "connections", "sessions", "users"),
     "types": ("typescript", "ts", "codegen", "typegen"),
     "asyncapi": ("openapi", "spec"),
     "reference": ("docs", "doc", "man", "manual"),

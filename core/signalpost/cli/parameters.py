@@ -109,6 +109,36 @@ class Header(click.ParamType[tuple[str, str]]):
         return name.strip(), rest.strip()
 
 
+class Duration(click.ParamType[float]):
+    """A duration, as in routes.yaml: ``1h``."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        from signalpost.units import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[float]):
+    """A moment: ISO 8601, or seconds since 1970."""
+
+    name = "MOMENT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        from signalpost.cli.moderate import moment
+
+        try:
+            return value if isinstance(value, float) else moment(str(value))
+        except ValueError:
+            self.fail(f'"{value}" is no moment; write for example 2030-01-31T12:00 (UTC), or 1900000000', param, ctx)
+
+
 class JsonObject(click.ParamType[dict[str, Any]]):
     """A JSON object: ``{"count": 1}``."""
 

@@ -117,11 +117,6 @@ class State(MutableMapping[str, Any]):
             self._recorder.close()
 
     @property
-    def writer(self) -> StateWriter | None:
-        """What writes its file; None without one. It is the server's, not for handlers."""
-        return self._recorder
-
-    @property
     def weight(self) -> int:
         """About how many bytes all values together take as JSON."""
         return self._weight
@@ -373,6 +368,11 @@ class StateView(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"StateView({dict(self)!r})"
+
+
+def writer_of(state: State) -> StateWriter | None:
+    """Return what writes the file of a state; None without one."""
+    return state._recorder  # noqa: SLF001 - no attribute: handlers have the state, too
 
 
 def configure(state: State, config: StateConfig) -> None:
