@@ -200,7 +200,8 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: asyncapi, check, explain, listen, new, plan, plugins, reference, routes, run, schema, send, try, "
+            "(known: asyncapi, check, clients, explain, kick, listen, new, plan, plugins, reference, revoke, routes, run, "
+            "schema, send, try, "
             "types)"
         )
 
