@@ -2,11 +2,18 @@
 
 import asyncio
 import logging
+import re
 
+import httpx
 import pytest
+from click.testing import CliRunner
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from signalpost.auth.identity import Identity
+from signalpost.cli import cli
+from signalpost.node import Seams
+from signalpost.observe import Observer
+from signalpost.testing import load_app, serve
 
 PLAIN = 'signals: [{path: "/rooms/<room>"}, {path: /other}]'
 
@@ -122,12 +129,11 @@ async def test_a_client_that_ignores_its_close_frame_is_gone_all_the_same(app, a
         writer.close()
 
 
-async def test_what_a_banned_client_had_sent_before_is_not_handled_any_more(app, as_user, until):
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_what_a_banned_client_had_sent_before_is_not_handled_any_more(app, as_user, until, leaves):
     plugin = """
-    import asyncio
     from signalpost import signal
 
-    begun, may_end = asyncio.Event(), asyncio.Event()
     handled = []
 
     @signal("slow")
@@ -147,9 +153,13 @@ async def test_what_a_banned_client_had_sent_before_is_not_handled_any_more(app,
             await node.state["_begun"].wait()
             await bob.send("from bob")
             await until(lambda: node.state.get("handled"))
-            node.moderation.ban("ann", by="a test")
+            if leaves:
+                await ann.close()
+                await until(lambda: not node.hub.of_user("ann"))
+            assert node.moderation.ban("ann", by="a test") == (not leaves)
             node.state["_may_end"].set()
-            assert await end_of(ann) == (4403, "this user is banned")
+            if not leaves:
+                assert await end_of(ann) == (4403, "this user is banned")
             await until(lambda: not node.running)
             assert list(node.state["handled"]) == ["first", "from bob"]
 
@@ -341,3 +351,57 @@ async def test_hostile_names_harm_nobody(app, as_user):
             await admin.send(name)
             assert answer in await admin.receive()
         assert running.server.node.hub.find(guest.id)
+
+
+async def test_a_message_by_post_of_a_banned_user_is_refused_and_so_is_one_that_is_on_its_way(app, as_user, until):
+    text = "signals: [{path: /x, do: [{wait: 30s}, {set: {said: '{{ message }}'}}]}]"
+    async with app(text) as running, httpx.AsyncClient() as web:
+        node, url = running.server.node, f"{running.url('live')}/x"
+        on_its_way = asyncio.create_task(web.post(url, json={"message": "hi"}, headers={"X-User": "ann"}))
+        await until(lambda: node.hub.of_user("ann"))
+        assert node.moderation.ban("ann", reason="no more", by="a test") == 1
+        answer = await on_its_way
+        assert (answer.status_code, answer.json()["error"]["detail"]) == (403, "no more")
+        answer = await web.post(url, json={"message": "hi"}, headers={"X-User": "ann"})
+        assert answer.status_code == 403
+        answer = await web.get(url, headers={"X-User": "ann", "Accept": "text/event-stream"})
+        assert answer.status_code == 403
+        assert "said" not in node.state
+
+
+async def test_an_observer_counts_who_is_sent_away(believed, as_user):
+    class Counts(Observer):
+        def __init__(self):
+            self.seen = []
+
+        def kicked(self, code, count):
+            self.seen.append((code, count))
+
+    counts = Counts()
+    text = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\nsignals: [{path: /x}]"
+    async with (
+        serve(text, seams=Seams(observer=counts)) as running,
+        running.connect("/x", **as_user("ann")),
+        running.connect("/x", **as_user("ann")),
+        running.connect("/x", **as_user("bob")),
+    ):
+        moderation = running.server.node.moderation
+        moderation.kick(user="ann", by="a test")
+        moderation.ban("bob", by="a test")
+        moderation.ban("eve", by="a test")
+    assert counts.seen == [(4009, 2), (4403, 1)]
+
+
+def test_try_shows_whom_a_step_kicks(tmp_path):
+    app = load_app(
+        "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n"
+        "signals: [{path: /x, do: [{kick: {user: ann, reason: bye}}, {ban: {user: bob}}]}]",
+        tmp_path,
+    )
+    app.registry.unload()
+    message = '{"message": "go"}'
+    others = ["--client", "phone@ann=/x", "--client", "b@bob=/x"]
+    result = CliRunner().invoke(cli, ["try", "/x", message, str(tmp_path / "routes.yaml"), *others])
+    assert re.search(r"phone@ann +/x +- +closed with 4009: bye", result.output)
+    assert re.search(r"b@bob +/x +- +closed with 4403: this user is banned", result.output)
+    assert "reaches 1 client" in result.output

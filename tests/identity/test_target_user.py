@@ -1,9 +1,16 @@
 """The target ``user``: all connections of one user, and no guest's."""
 
 import contextlib
+import re
 
+import httpx
 import orjson
 import pytest
+from click.testing import CliRunner
+
+from signalpost.cli import cli
+from signalpost.cli.types import types_text
+from signalpost.testing import load_app
 
 PLAIN = 'signals: [{path: "/rooms/<room>"}, {path: /other}]'
 
@@ -213,3 +220,60 @@ async def test_another_target_than_those_allowed_is_refused_with_user_among_them
         await clients["bob"].send("hi", group="red", user="ann")
         error = orjson.loads(await clients["bob"].receive())["error"]
         assert error["detail"] == "this signal does not let a message choose its group (allowed: user)"
+
+
+async def test_a_post_may_name_a_user_as_a_message_on_a_websocket_does(app, as_user):
+    text = 'signals: [{path: "/rooms/<room>", targets: [user]}, {path: /other}]'
+    async with app(text) as running, people(running, as_user) as clients, httpx.AsyncClient() as web:
+        url = f"{running.url('live')}/rooms/blue"
+        assert (await web.post(url, json={"message": "hi", "USER": "ann"})).status_code == 202
+        refused = await web.post(url, json={"message": "hi", "group": "red"})
+        assert refused.json()["error"]["code"] == "target-not-allowed"
+        assert await received(running, clients) == {name: ["hi"] for name in ("ann1", "ann2", "ann3")}
+
+
+def test_try_says_who_receives_what_is_sent_to_a_user(tmp_path):
+    load_app(
+        "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\nsignals: [{path: /x, targets: [user]}]",
+        tmp_path,
+    ).registry.unload()
+    clients = [option for each in ("phone@ann=/x", "desk@ann=/x,red", "bob@bob=/x") for option in ("--client", each)]
+    message = '{"message": "hi", "user": "ann"}'
+    result = CliRunner().invoke(cli, ["try", "/x", message, str(tmp_path / "routes.yaml"), *clients])
+    assert 'message = "hi"; asks for user = "ann"' in result.output
+    assert "re-broadcast to clients of user ann" in result.output
+    found = re.findall(r"^(\S+) +/x +\S+ +(hi|-)$", result.output, re.MULTILINE)
+    assert found == [("phone@ann", "hi"), ("desk@ann", "hi"), ("bob@bob", "-"), ("you", "-")]
+
+
+@pytest.mark.parametrize(
+    ("targets", "user"), [("[user]", "user?: string"), ("[path]", None), ("[path, user]", "user?: string")]
+)
+def test_types_have_the_user_where_a_message_may_name_one_and_forbid_it_nowhere(tmp_path, targets, user):
+    plan = load_app(
+        f"endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]\n"
+        f"signals: [{{path: /x, targets: {targets}, do: [{{reply: {{value: x}}}}]}}]",
+        tmp_path,
+    )
+    text = types_text(plan)
+    plan.registry.unload()
+    assert "user?: never" not in text
+    assert ("user?:" in text) is (user is not None)
+    assert user is None or user in text
+
+
+def test_explain_shows_a_user_among_what_a_client_may_choose_only_where_it_may(tmp_path):
+    for targets, shown in (("", "path, clientId, group, direct\n"), (", targets: [user, path]", "path, user\n")):
+        load_app(
+            f"endpoints: [{{name: live, address: 127.0.0.1, port: 0, protocol: ws}}]\nsignals: [{{path: /x{targets}}}]",
+            tmp_path,
+        ).registry.unload()
+        result = CliRunner().invoke(cli, ["explain", "/x", str(tmp_path / "routes.yaml")])
+        assert f"a client may choose {shown}" in result.output
+
+
+async def test_an_app_that_names_no_users_keeps_no_index_of_its_guests(app, as_user):
+    async with app(PLAIN) as running, people(running, as_user):
+        hub = running.server.node.hub
+        assert {user: len(clients) for user, clients in hub._users.items()} == {"ann": 3, "bob": 1}
+    assert hub._users == {}

@@ -37,6 +37,7 @@ from signalpost.signals.message import (
     read_value,
 )
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
+from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.recovery import Recovery
 from signalpost.signals.requests import UnknownPositionError, history_body, read_history, read_request
@@ -44,7 +45,7 @@ from signalpost.signals.rule import Call, Do, Program, Relay, SignalRule
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.work import Work
-from signalpost.websocket.frames import CloseCode, Opcode
+from signalpost.websocket.frames import Opcode
 
 logger = logging.getLogger("signalpost.signals")
 
@@ -63,9 +64,6 @@ _NO_REQUEST = ClientMessage(None)
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
 
-REFUSED = frozenset({int(CloseCode.UNAUTHORIZED), int(CloseCode.FORBIDDEN)})
-"""With these a client was closed that may not do anything: what it had sent before is not handled any more."""
-
 _FAILED = ClientError(ErrorCode.HANDLER_FAILED, "the server could not handle this message")
 
 
@@ -74,6 +72,7 @@ class Host(Protocol):
 
     hub: Hub
     memory: Memory
+    moderation: Moderation
     broadcaster: Broadcaster
     shared: Shared
     slots: HandlerSlots
@@ -681,8 +680,7 @@ class Conversation:
     async def _handle(self, entry: Entry) -> None:
         message, _, rule, work, _ = entry
         client, overdue = self.client, self._host.overdue
-        is_late = self._deadline is not None and self._deadline.is_over
-        if isinstance(message, ClientMessage) and (is_late or client.close_code in REFUSED):
+        if isinstance(message, ClientMessage) and self._is_void:
             self._drop(message)
             work.end()
             return
@@ -700,6 +698,13 @@ class Conversation:
             if isinstance(message, ClientMessage):
                 self._drop(message)
             work.end()
+
+    @property
+    def _is_void(self) -> bool:
+        """Whether nothing more is handled of what the client has sent: it may not, or it has been gone for too long."""
+        if self._deadline is None:
+            return self.client.refused
+        return self._deadline.is_over or self._host.moderation.refusal(self.client.identity) is not None
 
     def _drop(self, message: ClientMessage) -> None:
         """Note that a message is not handled any more; without effect if it is answered."""

@@ -134,9 +134,12 @@ class Moderation:
         return lifted
 
     def _close_refused(self, clients: Iterable[Client], refusal: Refusal, reason: str = "") -> int:
-        return self._close(
-            [each for each in clients if self.refusal(each.identity)], refusal.code, reason or refusal.reason
-        )
+        # Of those who have disconnected by themselves, messages may still be waiting.
+        refused = [each for each in (*clients, *self._hub.closing) if self.refusal(each.identity) is not None]
+        for client in refused:
+            client.refused = True
+            client.dismiss()
+        return self._close(refused, refusal.code, reason or refusal.reason)
 
     def _close(self, clients: Iterable[Client], code: int, reason: str) -> int:
         count = 0
