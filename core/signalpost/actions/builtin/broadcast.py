@@ -38,13 +38,13 @@ def _check(step: Section, place: Place) -> None:
     if reach in ("sender", "others") and place not in WITH_SENDER:
         options.problem("to", f"in {place.value} there is no sender (allowed: everyone)")
     if not has_template(options.text("path") or ""):
-        options.parsed("path", _parse_target)
+        options.parsed("path", parse_target)
 
 
-def _parse_target(text: str) -> str:
-    """Check the path of a broadcast: it must be one on which a client can be connected."""
+def parse_target(text: str) -> str:
+    """Check the path of a target: it must be one on which a client can be connected."""
     if "<" in text or ">" in text:
-        raise ValueError(f"a broadcast goes to one path, as in /rooms/blue: {text!r} has parameters")
+        raise ValueError(f"one path is meant, as in /rooms/blue: {text!r} has parameters")
     PathPattern.parse(text)
     return text if split_path(text) == [] else text.rstrip("/")
 

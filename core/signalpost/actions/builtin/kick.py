@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from signalpost.actions.builtin.broadcast import parse_target
 from signalpost.actions.declaration import option
 from signalpost.actions.given import OptionError, whole_of
 from signalpost.actions.moderating import REASON, USER, moderating, named
-from signalpost.config.actions import Place, check_expression
+from signalpost.config.actions import Place, check_expression, has_template
 from signalpost.config.section import Section
 from signalpost.events import Moderator
 from signalpost.templates.text import as_text
@@ -22,6 +23,8 @@ def _check(step: Section, _place: Place) -> None:
         return
     if not any(name in options for name in _WHOM):
         step.problem("kick", "nobody is named: say user, client, path or group, or several of them", of_key=True)
+    if not has_template(options.text("path") or ""):
+        options.parsed("path", parse_target)
     check_expression(options, "code")
     code = options.whole("code", _KICKED)
     if not may_be_sent(code):
