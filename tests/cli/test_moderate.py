@@ -34,11 +34,19 @@ async def test_commands_reach_the_server_that_runs_from_the_file(write, run, sig
             await red.recv()
         assert caught.value.rcvd.code == 4321
     assert await command("clients", "--user", "ann") == "nobody matches\n"
+    assert await command("revoke", "--list") == "nobody is banned, and nothing is revoked\n"
     assert await command("kick", "--user", "ann", "--ban", "1h") == "0 clients closed\n"
     assert await command("unban", "ann") == "not banned any more\n"
     assert await command("unban", "ann") == "was not banned\n"
     assert await command("revoke", "--token-id", "t1", "--for", "2h") == "0 clients closed\n"
     assert await command("revoke", "--user", "ann", "--before", "2020-01-31T12:00") == "0 clients closed\n"
+    assert await command("kick", "--user", "bob", "--ban", "1h") == "0 clients closed\n"
+    listed = await command("revoke", "--list")
+    assert "3 in all\n" in listed
+    assert re.search(r"^token +t1 +- +\d{4}-", listed, re.MULTILINE)
+    assert re.search(r"^tokens of +ann +2020-01-31 12:00:00\+00:00 +\d{4}-", listed, re.MULTILINE)
+    assert re.search(r"^ban +bob +- +\d{4}-", listed, re.MULTILINE)
+    assert await command("unban", "bob") == "not banned any more\n"
     assert await command("revoke", "--user", "ann", "--lift") == "not revoked any more\n"
     assert await command("revoke", "--user", "ann", "--lift") == "was not revoked\n"
     assert [each.name for each in (folder / ".signalpost").glob("*.sock")] == ["routes.yaml.sock"]
@@ -64,6 +72,7 @@ def test_without_a_server_a_command_says_how_to_start_one(write, signalpost):
         (("revoke", "--token-id", "t", "--before", "2020-01-01"), "--before is for tokens of a --user"),
         (("revoke", "--user", "ann", "--before", "yesterday"), '"yesterday" is no moment'),
         (("revoke", "--user", "ann", "--lift", "--for", "1h"), "--lift ends a revocation as a whole"),
+        (("revoke", "--user", "ann", "--list"), "--list stands alone"),
     ],
 )
 def test_a_command_that_cannot_be_meant_asks_no_server(signalpost, arguments, text):

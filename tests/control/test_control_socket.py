@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import os
+import re
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
 from signalpost.auth.identity import Identity
+from signalpost.cli import moderate
 from signalpost.cli.controlsocket import ControlSocket, ask_server, socket_path
 from signalpost.control import server as control_server
 from signalpost.control.protocol import LONGEST_REQUEST, ControlError, read_answer, read_request
@@ -29,6 +32,12 @@ async def close_of(client):
     with pytest.raises(ConnectionClosed) as caught:
         await client.receive()
     return caught.value.rcvd.code, caught.value.rcvd.reason
+
+
+async def on_and_on(writer):
+    while True:
+        writer.write(b"x" * 65_536)
+        await writer.drain()
 
 
 def is_user(app, client, user, **more):
@@ -156,6 +165,16 @@ class TestStrangeRequests:
             assert await app.say(b"", ends=False) is None
             assert await app.say(b'{"signalpost":1', ends=False) is None
 
+    async def test_a_peer_that_goes_on_and_on_is_answered_once_and_left(self, controlled):
+        async with controlled(TEXT, patience=0.3) as app:
+            reader, writer = await asyncio.open_unix_connection(sock=app.connect_bare())
+            writer.write(b'{"signalpost":1,"do":"clients"}\n')
+            assert b'"count":0' in await reader.readline()
+            with pytest.raises(ConnectionError):
+                await on_and_on(writer)
+            writer.transport.abort()
+            assert (await app.ask("clients"))["count"] == 0
+
     async def test_too_many_at_once_are_told_so_and_those_before_are_answered(self, controlled, until):
         async with controlled(TEXT) as app:
             holding = [app.connect_bare() for _ in range(MOST)]
@@ -269,5 +288,6 @@ class TestTheFile:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_every_verb_has_options_that_it_names():
-    assert all(verb.options for verb in VERBS.values())
+def test_a_command_speaks_no_other_verbs_than_the_server():
+    asked = re.findall(r'ask_server\(file, "(\w+)"', Path(moderate.__file__).read_text())
+    assert set(asked) == set(VERBS)

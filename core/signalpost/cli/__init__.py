@@ -357,12 +357,17 @@ def unban_command(user: str, file: str) -> None:
 @click.option("--before", type=Moment(), help="Only tokens of --user that were issued before this.  [default: now]")
 @click.option("--for", "seconds", type=Duration(), help="For how long: as long as they are good.  [default: 1d]")
 @click.option("--lift", is_flag=True, help="End a revocation instead.")
-def revoke_command(
-    file: str, *, user: str | None, token_id: str | None, before: float | None, seconds: float | None, lift: bool
-) -> None:
+@click.option("--list", "listed", is_flag=True, help="Show who is banned, and what is revoked.")
+def revoke_command(file: str, *, lift: bool, listed: bool, **what: Any) -> None:
     """Refuse tokens at the running server, and close the connections that were made with them."""
-    from signalpost.cli.moderate import revoke
+    from signalpost.cli.moderate import revoke, show_revoked
 
+    user, token_id, before, seconds = (what[name] for name in ("user", "token_id", "before", "seconds"))
+    if listed:
+        if lift or any(value is not None for value in what.values()):
+            raise click.UsageError("--list stands alone")
+        show_revoked(file)
+        return
     if (user is None) is (token_id is None):
         raise click.UsageError("name either --user or --token-id")
     if before is not None and user is None:

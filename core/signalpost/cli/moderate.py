@@ -67,6 +67,32 @@ def show_clients(file: str, **whom: str | None) -> None:
         click.echo(f"and {count - len(found):,} more; name a path, a user or a group")
 
 
+def show_revoked(file: str) -> None:
+    """Print who is banned, and which tokens are revoked. It raises as `kick` does."""
+    answer: Any = ask_server(file, "revoked")
+    found, count = answer["revoked"], answer["count"]
+    if not found:
+        click.echo("nobody is banned, and nothing is revoked")
+        return
+    rows = [
+        (
+            {"ban": "ban", "user": "tokens of", "token": "token"}.get(each["kind"], each["kind"]),
+            printable(each["name"]),
+            _time(each["before"]) if each["kind"] == "user" else "-",
+            _time(each["until"]),
+        )
+        for each in found
+    ]
+    show_table(f"{count:,} in all", ("what", "name", "issued before", "until"), rows)
+
+
+def _time(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "seconds")
+    except (OverflowError, ValueError, OSError):
+        return "for ever"  # beyond what a calendar has
+
+
 def moment(text: str) -> float:
     """Return a moment in Unix seconds: a number of them, or ISO 8601; without a zone, of UTC.
 

@@ -63,7 +63,8 @@ class ControlServer:
                 writer.write(answer_line(await self._answer(reader, writer)))
                 await writer.drain()
                 writer.write_eof()
-                await reader.read()  # until the peer has read the answer and closes
+                while await reader.read(LONGEST_REQUEST):
+                    pass  # closing before everything is read would reset the answer
         except (TimeoutError, OSError, ValueError):
             pass  # a peer that says nothing, says too much, or has gone
         finally:

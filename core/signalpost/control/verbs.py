@@ -10,8 +10,8 @@ from signalpost.delivery.client import Client
 from signalpost.node import Node
 from signalpost.words import among, listing
 
-MOST_CLIENTS = 1_000
-"""Clients that one answer shows."""
+MOST_SHOWN = 1_000
+"""Clients, or bans and revocations, that one answer shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,25 @@ def _unrevoke(request: Request) -> Mapping[str, Any]:
 
 
 def _clients(request: Request) -> Mapping[str, Any]:
-    node, most = request.node, request.whole("limit", MOST_CLIENTS)
+    node, most = request.node, request.whole("limit", MOST_SHOWN)
     names = [request.text(name) for name in ("path", "group", "client", "user")]
     if targets := node.broadcaster.targets(None, *names):
         found = list(dict.fromkeys(client for target in targets for client in node.hub.matching(target)))
     else:
         found = list(node.hub.clients.values())
-    shown = [_shown(client) for client in islice(found, max(0, min(most, MOST_CLIENTS)))]
+    shown = [_shown(client) for client in islice(found, max(0, min(most, MOST_SHOWN)))]
     return {"clients": shown, "count": len(found)}
+
+
+def _revoked(request: Request) -> Mapping[str, Any]:
+    revocations = request.node.moderation.revocations
+    revocations.forget_ended()
+    rows = revocations.rows()
+    shown = [
+        {"kind": key.kind, "name": key.name, "before": row.before, "until": row.until}
+        for key, row in islice(rows.items(), MOST_SHOWN)
+    ]
+    return {"revoked": shown, "count": len(rows)}
 
 
 def _shown(client: Client) -> Mapping[str, Any]:
@@ -136,6 +147,7 @@ VERBS: Mapping[str, Verb] = {
     "unban": Verb(frozenset({"user"}), _unban),
     "revoke": Verb(frozenset({"user", "token_id", "before", "seconds"}), _revoke),
     "unrevoke": Verb(frozenset({"user", "token_id"}), _unrevoke),
+    "revoked": Verb(frozenset(), _revoked),
     "clients": Verb(_WHOM | {"limit"}, _clients),
 }
 
