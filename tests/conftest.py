@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import asyncio
 import codecs
 import logging
 import re
@@ -125,6 +126,18 @@ class Handle:
 def make_clock():
     """Give the class: ``make_clock(now)`` is a clock that stands until the test advances it."""
     return Clock
+
+
+@pytest.fixture
+def until():
+    """Let the loop turn until something is true."""
+
+    async def until(is_true):
+        async with asyncio.timeout(30):
+            while not is_true():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.001)
+
+    return until
 
 
 class EventParser:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from signalpost.auth.identity import Identity
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import ClientId
@@ -26,8 +26,10 @@ from signalpost.signals.admission import (
     forbidden,
     unauthorized,
 )
+from signalpost.signals.moderation import Moderation
 from signalpost.signals.permissions import Asker, Question
 from signalpost.signals.table import ResolvedPath, SignalTable
+from signalpost.websocket.frames import CloseCode
 from signalpost.websocket.handshake import HandshakeRejection
 
 LOG = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Admitter:
     Args:
         hooks: of the program, called one after the other.
         shared: by all events.
+        moderation: says who is banned, and whose token is revoked.
 
     Attributes:
         serving: the present plan.
@@ -64,13 +67,14 @@ class Admitter:
         failures: the log of expressions in ``may`` that failed.
     """
 
-    def __init__(self, hooks: Sequence[AdmissionHook], shared: Shared) -> None:
+    def __init__(self, hooks: Sequence[AdmissionHook], shared: Shared, moderation: Moderation) -> None:
         self.serving: Serving
         self.patience = 0.0
         self.waiting = 0
         self.failures = LineTally(_log_failure, _call_later)
         self._hooks = tuple(hooks)
         self._shared = shared
+        self._moderation = moderation
         self._hooks_wait = any(map(inspect.iscoroutinefunction, hooks))
 
     @property
@@ -187,6 +191,9 @@ class Admitter:
             request: its handshake.
             fault: see `ConnectRequest`.
         """
+        if identity is not GUEST and (refused := self._moderation.refusal(identity)) is not None:
+            again = refused.code == CloseCode.UNAUTHORIZED
+            return unauthorized(refused.reason) if again else forbidden(refused.reason)
         permits = resolved.rule.permits
         if permits is None or not permits.decides(Verb.CONNECT):
             return None

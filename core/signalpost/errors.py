@@ -122,6 +122,10 @@ class StateFullError(OperatorError):
     """A value would make the state larger than ``state: {limit: …}`` allows; the old value stays."""
 
 
+class RevocationsFullError(OperatorError):
+    """There are as many bans and revocations as there may be; none is forgotten for a new one."""
+
+
 class PluginError(SignalpostError):
     """A plugin is faulty: it does not import, misspells a hook, or uses a name that exists.
 

@@ -29,19 +29,20 @@ class Broadcast(Protocol):
     Args:
         value: a string is sent as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
         to: ``"everyone"`` or, in a signal event, ``"sender"``; ``"others"`` excludes the sender from everyone or from
-            those that path, group and client reach.
+            those that path, group, client and user reach.
         path: only clients connected on this path.
         group: only clients of this group.
         client: only the client of this id.
+        user: only clients of this user, on all of its connections.
 
-    Several of path, group and client intersect. Without any, the target is the one that the client requested in a
+    Several of path, group, client and user intersect. Without any, the target is the one that the client requested in a
     signal event, and everyone elsewhere.
 
     Raises:
-        TypeError: `value` is not JSON, or `to` is not ``"others"`` and combined with path, group or client, or
-            one of these is neither a string nor None.
+        TypeError: `value` is not JSON, or `to` is not ``"others"`` and combined with path, group, client or
+            user, or one of these is neither a string nor None.
         ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` when there is
-            no sender; or path, group or client is empty.
+            no sender; or path, group, client or user is empty.
     """
 
     def __call__(
@@ -52,6 +53,7 @@ class Broadcast(Protocol):
         path: str | None = None,
         group: str | None = None,
         client: str | None = None,
+        user: str | None = None,
     ) -> Receipt:
         """Send `value`; the receipt counts matched, queued and dropped clients."""
         ...
@@ -141,6 +143,57 @@ class Recollection(Protocol):
         """Return who is on a path; nobody if its signal has no presence."""
 
 
+class Moderator(Protocol):
+    """Sends clients away, and keeps them away; see `signalpost.signals.moderation.Moderation`.
+
+    In all methods, `by` is who does it, for the log.
+    """
+
+    def kick(
+        self,
+        *,
+        by: str,
+        user: str | None = None,
+        client_id: str | None = None,
+        path: str | None = None,
+        group: str | None = None,
+        code: int = 4009,
+        reason: str = "",
+    ) -> int:
+        """Close the connections of clients that match all that is given; return how many.
+
+        Raises:
+            TypeError: nothing is given, or one of the names is no text.
+            ValueError: a name is empty, or the code must not be sent.
+        """
+
+    def ban(self, user: str, seconds: float = 86_400.0, reason: str = "", *, by: str) -> int:
+        """Ban a user, and close its connections; return how many.
+
+        Raises:
+            TypeError: the name is no text.
+            ValueError: the name is empty or longer than 1,024 characters, or the seconds are no time.
+            RevocationsFullError: there are too many bans and revocations.
+        """
+
+    def unban(self, user: str, *, by: str) -> bool:
+        """End a ban; return whether there was one."""
+
+    def revoke(
+        self,
+        *,
+        by: str,
+        user: str | None = None,
+        token_id: str | None = None,
+        before: float | None = None,
+        seconds: float = 86_400.0,
+    ) -> int:
+        """Revoke tokens, and close connections that were made with them; return how many. It raises as `ban` does."""
+
+    def unrevoke(self, *, by: str, user: str | None = None, token_id: str | None = None) -> bool:
+        """End a revocation; return whether there was one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Callee:
     """A handler that other code can call.
@@ -165,10 +218,12 @@ class Services:
         handlers: by name.
         tell_error: called with what plugins' code has raised; None for no call.
         memory: what the server remembers.
+        moderator: sends clients away.
     """
 
     folder: Path = field(default_factory=Path)
     memory: Recollection | None = None
+    moderator: Moderator | None = None
     jobs: Jobs | None = None
     handlers: dict[str, Callee] = field(default_factory=dict)
     tell_error: Callable[[Code, BaseException, Sequence[Any]], None] | None = None
@@ -220,6 +275,18 @@ class Shared:
         """End the waits that last as long as a client stays."""
         for future in self.waits.pop(client.id, ()):
             _settle(future, False)
+
+
+def moderator_of(shared: Shared) -> Moderator:
+    """Return what sends clients away.
+
+    Raises:
+        RuntimeError: no server runs.
+    """
+    moderator = shared.services.moderator
+    if moderator is None:
+        raise RuntimeError("nobody is connected before a server runs")
+    return moderator
 
 
 def recollection_of(shared: Shared) -> Recollection:
@@ -474,6 +541,8 @@ class MessageData:
         direct: whether the client requests the answer for itself alone.
         ref: the client's own mark.
         document: the whole object, with keys of the client's own, but without its ``ref``.
+        user: whose clients the client requests as target, where ``targets`` of the signal has ``user``; the sender's
+            own is `SignalEvent.client`'s.
     """
 
     message: Any
@@ -483,6 +552,7 @@ class MessageData:
     direct: bool = False
     ref: str | int | None = None
     document: Mapping[str, Any] = field(default_factory=dict)
+    user: str | None = None
 
 
 @dataclass(slots=True)

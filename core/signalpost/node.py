@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from signalpost.admitting import Admitter
+from signalpost.auth.identity import GUEST
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.broker import Broker, LocalBroker
 from signalpost.delivery.client import Client
@@ -32,13 +33,14 @@ from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.expiry import Expiries
 from signalpost.signals.inbox import Source
 from signalpost.signals.memory import Memory
+from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Overdue
 from signalpost.signals.sends import SendsCheck, UnexpectedValue
 from signalpost.signals.sessions import Session
 from signalpost.signals.slots import HandlerSlots
 from signalpost.signals.table import ResolvedPath, SignalTable, served_at
 from signalpost.signals.work import Work
-from signalpost.state.state import State, configure
+from signalpost.state.state import State, configure, writer_of
 
 if TYPE_CHECKING:
     from signalpost.auth.authority import TokenAuthority  # which loads PyJWT
@@ -104,6 +106,7 @@ class ClientView:
         protocol: its subprotocol, if that has a codec, or ``sse`` or ``sse.v1``; else empty.
         waiting: bytes that wait until it reads.
         arriving: whether its arrival is still under way.
+        user: who it is; None is a guest.
     """
 
     id: str
@@ -113,6 +116,7 @@ class ClientView:
     protocol: str
     waiting: int
     arriving: bool
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class Node:
     Attributes:
         hub: see above, also for `state`.
         memory: what is remembered for the clients.
+        moderation: sends clients away, and keeps them away.
         generation: of the current plan.
         broadcaster: sends values.
         shared: by all events.
@@ -170,13 +175,17 @@ class Node:
         self.broadcaster.sends = None if seams.unexpected is None else SendsCheck(hub, seams.unexpected)
         self.memory = Memory(hub, plan.config)
         self.shared.services.memory = self.memory
+        self.moderation = Moderation(hub, self.broadcaster.targets, seams.observer)
+        self.shared.services.moderator = self.moderation
+        self.admitter = Admitter(seams.admission, self.shared, self.moderation)
+        if (writer := writer_of(state)) is not None:
+            self.moderation.revocations.keep(writer)
         self.slots = HandlerSlots(plan.config.limits.handlers)
         self.running: dict[asyncio.Task[None], Client] = {}
         self.base: Context = copy_context()
         self.overdue = Overdue()
         self.encodings = Encodings(seams.codecs)
         self.alone = self._broker.alone
-        self.admitter = Admitter(seams.admission, self.shared)
         self.expiries = Expiries()
         self.generation = self.prepare(plan)
         self._address()
@@ -380,6 +389,8 @@ class Node:
         welcome = codec.notice("welcome", {"clientId": client.id, "path": client.path, **more})
         if greeting := welcome or codec.welcome(client.id, client.path):
             client.send(greeting)
+        if client.identity is not GUEST and (refusal := self.moderation.refusal(client.identity)) is not None:
+            client.close(refusal.code, refusal.reason)  # since it was admitted
         self._arrive(conversation)
 
     def _arrive(self, conversation: Conversation) -> None:
@@ -441,6 +452,7 @@ def _view(client: Client) -> ClientView:
         client.encoding.codec.name,
         client.waiting,
         client.arriving,
+        client.user,
     )
 
 

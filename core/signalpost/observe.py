@@ -43,6 +43,9 @@ class Observer:
     def dropped(self, client: str, path: str, code: int) -> None:
         """Called when a client's connection is aborted: 4008 is too slow, 1006 gone."""
 
+    def kicked(self, code: int, count: int) -> None:
+        """Called when clients have been sent away on purpose: 4009 kicked, 4403 banned, 4401 their tokens revoked."""
+
     def job_ran(self, name: str, seconds: float, *, failed: bool) -> None:
         """Called when a run of a timer or schedule is over."""
 
@@ -85,6 +88,10 @@ class DebugLog(Observer):
     def dropped(self, client: str, path: str, code: int) -> None:
         """See `Observer.dropped`."""
         LOG.debug("client %s on %s was dropped (%d)", client, path, code)
+
+    def kicked(self, code: int, count: int) -> None:
+        """See `Observer.kicked`."""
+        LOG.debug("%d clients were sent away (%d)", count, code)
 
     def job_ran(self, name: str, seconds: float, *, failed: bool) -> None:
         """See `Observer.job_ran`."""

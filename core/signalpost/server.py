@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import Additions
+from signalpost.control.server import ControlServer
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.inbound import Inbound
 from signalpost.delivery.overload import ShedLog
@@ -74,6 +76,7 @@ class Server:
         clock: for timers and schedules; by default the system's.
         seams: parts of the node that a program supplies.
         pace: time and chance for feeds; by default the system's.
+        control: listens for commands; the server closes it. None for no commands.
 
     Attributes:
         plan: that it runs.
@@ -81,13 +84,21 @@ class Server:
     """
 
     def __init__(
-        self, plan: Plan, clock: Clock | None = None, seams: Seams = NO_SEAMS, pace: Pace | None = None
+        self,
+        plan: Plan,
+        clock: Clock | None = None,
+        seams: Seams = NO_SEAMS,
+        pace: Pace | None = None,
+        *,
+        control: socket.socket | None = None,
     ) -> None:
         self.plan = plan
         self.node: Node
         self._clock = clock
         self._seams = seams
         self._pace = pace
+        self._listening = control
+        self._control: ControlServer | None = None
         self._listeners: list[Listener] = []
         self._writer: Writer
         self._sockets: SocketServices
@@ -183,9 +194,7 @@ class Server:
             await self.node.start()
             for listener in self._listeners:
                 await listener.start()
-            self._sockets.keepalive.start()
-            self._jobs.start()
-            self._feeds.start()
+            await self._begin()
         except BaseException:
             try:
                 await self.stop()
@@ -193,6 +202,13 @@ class Server:
                 for port in ports:  # those whose listener could not be created
                     port.close()
             raise
+
+    async def _begin(self) -> None:
+        self._sockets.keepalive.start()
+        self._jobs.start()
+        self._feeds.start()
+        if self._control is not None:
+            await self._control.start()
 
     def _wire(self, ports: Sequence[Port], state: State) -> None:
         plan, limits = self.plan, self.plan.config.limits
@@ -202,6 +218,8 @@ class Server:
         hub = Hub(loop.call_soon, outboxes=outboxes, shed=ShedLog(outboxes, loop.call_later), writer=self._writer)
         hub.strain = Strain(loop.time, loop.call_later, hub.flush)
         self.node = node = Node(plan, hub, state, self._seams)
+        if self._listening is not None:
+            self._control = ControlServer(self._listening, node)
         connections: set[ClientConnection] = set()
         keepalive = Keepalive(hub, connections, loop.time, loop.call_later)
         keepalive.shortest = _shortest_silence(plan)
@@ -246,6 +264,7 @@ class Server:
             restraint=Restraint(node.hub),
             endpoints=_endpoints_for(plan, self._sockets),
             identification=generation.identification,
+            refusal=node.moderation.refusal,
             permission_failed=node.admitter.failures.add,
         )
 
@@ -358,6 +377,8 @@ class Server:
         deadline = loop.time() + patience
         node, running = self.node, self.node.running
         self._stopping = True
+        if self._control is not None:
+            await self._control.stop()
         listeners = [*self._listeners, *self._leaving]
         self._leaving.clear()
         for listener in listeners:

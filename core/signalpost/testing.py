@@ -345,6 +345,7 @@ class Sent:
     path: str | None = None
     group: str | None = None
     client: str | None = None
+    user: str | None = None
 
 
 class _Noting:

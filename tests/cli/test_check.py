@@ -13,18 +13,22 @@ SCRIPT = (sys.executable, "-c", "from signalpost.cli import main; main()")
 COMMANDS = [
     "asyncapi",
     "check",
+    "clients",
     "explain",
+    "kick",
     "listen",
     "new",
     "plan",
     "plugins",
     "reference",
+    "revoke",
     "routes",
     "run",
     "schema",
     "send",
     "try",
     "types",
+    "unban",
 ]
 BROKEN = "signals: [{path: /a, handler: ecko}]\nlimits: {mesage: 1MiB}"
 
@@ -200,8 +204,8 @@ class TestMistakesElsewhere:
         assert result.exit_code == 2
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
-            "(known: asyncapi, check, explain, listen, new, plan, plugins, reference, routes, run, schema, send, try, "
-            "types)"
+            "(known: asyncapi, check, clients, explain, kick, listen, new, plan, plugins, reference, revoke, routes, "
+            "run, schema, send, try, types, unban)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):

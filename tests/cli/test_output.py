@@ -87,7 +87,7 @@ class TestHints:
         result = signalpost(said)
         assert result.exit_code == 2
         assert (
-            f'no command "{said}"; did you mean "{meant}"? (known: asyncapi, check, explain, listen,' in result.stderr
+            f'no command "{said}"; did you mean "{meant}"? (known: asyncapi, check, clients, explain,' in result.stderr
         )
 
     def test_a_word_that_means_nothing_has_no_hint(self, signalpost):

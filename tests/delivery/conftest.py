@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from signalpost.auth.identity import GUEST
 from signalpost.config.model import EndpointConfig, Scheme, SlowPolicy
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import PLAIN, V1
@@ -254,6 +255,7 @@ class World:
         kind=socket.SOCK_STREAM,
         sock=None,
         groups=(),
+        identity=GUEST,
     ):
         """Connect a client. Its socket takes about 4 KB (what the kernel allows at least); with TLS, `room` bytes.
 
@@ -267,6 +269,7 @@ class World:
             kind: of the socket.
             sock: the server's end of another socket, whose other end the test keeps.
             groups: to join.
+            identity: who it is.
 
         """
         near, far = sock, None
@@ -286,6 +289,7 @@ class World:
             limit=limit,
             policy=policy,
             encoding=encoding,
+            identity=identity,
         )
         peer = Peer(self, transport, client, far)
         transport.set_write_buffer_limits(high=0, low=0)

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from signalpost.auth.identity import Identity
 from signalpost.config.model import SlowPolicy
 from signalpost.delivery.codec import PLAIN, V1
 from signalpost.delivery.target import NOBODY, ClientId, Receipt, Target
@@ -113,6 +114,23 @@ class TestTargets:
         world.turn.end()
         assert (names(a), names(b)) == (["x", "y", "all-y"], ["x", "later-x", "all-y"])
         assert list(hub._paths) == ["/y"]
+
+    def test_a_user_s_client_that_is_arriving_or_has_come_for_one_message_is_known_and_reads_nothing(
+        self, world, signal
+    ):
+        here, arriving, visiting = (world.connect("/x", identity=Identity("ann")) for _ in range(3))
+        world.hub.hold(arriving.client)
+        world.hub.hold(visiting.client)
+        visiting.client.arriving, visiting.client.visiting = False, True
+        assert world.hub.of_user("ann") == [here.client, arriving.client, visiting.client]
+        assert world.hub.matching(Target(user="ann", path="/x")) == world.hub.of_user("ann")
+        assert world.hub.matching(Target(path="/x")) == [here.client]
+        for target in (Target(user="ann"), Target(user="ann", path="/x")):
+            assert world.broadcast(signal("it"), target) == all_got(1)
+        world.hub.admit(arriving.client)
+        assert world.broadcast(signal("later"), Target(user="ann")) == all_got(2)
+        world.turn.end()
+        assert [names(peer) for peer in (here, arriving, visiting)] == [["it", "it", "later"], ["later"], []]
 
     def test_a_client_that_has_gone_does_not_move(self, world):
         a = world.connect("/x")

@@ -8,12 +8,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from signalpost.auth.identity import Identity
 from signalpost.delivery.codec import PLAIN, V1
 from signalpost.delivery.target import ClientId, Target
 from signalpost.websocket.frames import CloseCode, encode_close
 
 PATHS = ("/", "/x")
 GROUPS = ("red", "blue")
+USERS = ("ann", "red")  # one is called as a group is
 LIMIT = 6_000
 SIZES = (0, 100, 2_500, 5_990, 20_000)
 LARGEST = SIZES[-1] + 20
@@ -30,8 +32,9 @@ class Expected:
 
     """
 
-    def __init__(self, peer, path, encoding, before):
+    def __init__(self, peer, path, encoding, user, before):
         self.peer = peer
+        self.user = user
         self.path = path
         self.groups = set()
         self.encoding = encoding
@@ -68,10 +71,12 @@ class Interleavings(RuleBasedStateMachine):
         encoding=st.sampled_from([PLAIN, V1]),
         tls=st.booleans(),
         kept=st.sampled_from([b"", b"", ANSWER]),
+        user=st.sampled_from([None, *USERS]),
     )
-    def connect(self, path, encoding, tls, kept):
-        peer = self.world.connect(path, encoding=encoding, limit=LIMIT, tls=tls, kept=kept)
-        each = Expected(peer, path, encoding, kept)
+    def connect(self, path, encoding, tls, kept, user):
+        identity = Identity(user)
+        peer = self.world.connect(path, encoding=encoding, limit=LIMIT, tls=tls, kept=kept, identity=identity)
+        each = Expected(peer, path, encoding, user, kept)
         self.everybody.append(each)
         self.notice_the_dropped()
         return each
@@ -94,6 +99,12 @@ class Interleavings(RuleBasedStateMachine):
         self.world.hub.move(each.peer.client, path)
         if each.member:
             each.path = path
+        self.notice_the_dropped()
+
+    @rule(each=connected, user=st.sampled_from([None, *USERS]))
+    def identify(self, each, user):
+        self.world.hub.identify(each.peer.client, Identity(user))
+        each.user = user
         self.notice_the_dropped()
 
     @rule(each=connected, finish=st.sampled_from([None, False, True]))
@@ -128,15 +139,16 @@ class Interleavings(RuleBasedStateMachine):
         path=st.sampled_from([None, None, *PATHS, "/nowhere"]),
         groups=st.sampled_from([None, None, {"red"}, {"red", "blue"}, set()]),
         excluding=st.none() | connected,
+        user=st.sampled_from([None, None, *USERS, "nobody"]),
     )
-    def broadcast(self, size, path, groups, excluding):
-        self.deliver(size, path, groups, None, excluding)
+    def broadcast(self, size, path, groups, excluding, user):
+        self.deliver(size, path, groups, None, excluding, user=user)
 
     @rule(size=st.sampled_from(SIZES), path=st.sampled_from([None, *PATHS]), only=connected)
     def broadcast_to_one(self, size, path, only):
         self.deliver(size, path, None, only, None)
 
-    def deliver(self, size, path, groups, only, excluding):
+    def deliver(self, size, path, groups, only, excluding, *, user=None):
         frame = self.frame(size)
         matched = [
             each
@@ -144,6 +156,7 @@ class Interleavings(RuleBasedStateMachine):
             if (path is None or each.path == path)
             and (groups is None or each.groups & groups)
             and (only is None or each is only)
+            and (user is None or each.user == user)
             and each is not excluding
         ]
         direct = {each for each in self.members if each.peer.client.direct}
@@ -152,6 +165,7 @@ class Interleavings(RuleBasedStateMachine):
             None if groups is None else frozenset(groups),
             None if only is None else ClientId(only.peer.client.id),
             None if excluding is None else excluding.peer.client.id,
+            user=user,
         )
         receipt = self.world.broadcast(frame, target)
         for each in matched:
@@ -224,6 +238,13 @@ class Interleavings(RuleBasedStateMachine):
         assert set(self.world.hub.everyone) == {each.peer.client for each in self.members}
 
     @invariant()
+    def the_hub_knows_the_clients_of_each_user_and_no_guest(self):
+        clients = [each.peer.client for each in self.members]
+        for user in USERS:
+            assert set(self.world.hub.of_user(user)) == {client for client in clients if client.user == user}
+        assert set(self.world.hub.identified()) == {client for client in clients if client.user is not None}
+
+    @invariant()
     def nobody_has_got_anything_else(self):
         for each in self.everybody:
             assert b"".join(each.frames).startswith(bytes(each.peer.received))
@@ -242,7 +263,8 @@ class Interleavings(RuleBasedStateMachine):
             each.peer.transport.close()
         while self.world.turn.soon:
             self.world.turn.end()
-        assert (self.world.hub._paths, self.world.hub._groups) == ({}, {})
+        hub = self.world.hub
+        assert (hub._paths, hub._groups, hub._users) == ({}, {}, {})
         self.world.close()
 
 

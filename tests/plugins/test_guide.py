@@ -127,7 +127,19 @@ def test_the_means_of_broadcasting_are_the_code_s():
 
 def test_what_is_said_of_clients_exists():
     explained = rows(section("Client"))
-    assert explained == {"id", "path", "params", "groups", "data", "join", "leave", "close", "visiting"}
+    assert explained == {
+        "id",
+        "path",
+        "params",
+        "user",
+        "identity",
+        "groups",
+        "data",
+        "join",
+        "leave",
+        "close",
+        "visiting",
+    }
     assert all(hasattr(signalpost.Client, name) for name in explained)
 
 

@@ -274,7 +274,7 @@ class FullDisk:
     """Stands before a file; while `full` is set, writing fails as SQLite fails."""
 
     def __init__(self, file):
-        self.file, self.path = file, file.path
+        self.file, self.path, self.revoked = file, file.path, file.revoked
         self.full = True
         self.tried = threading.Event()
         self.meanwhile = lambda: None

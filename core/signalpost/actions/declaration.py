@@ -18,6 +18,10 @@ class Draft(Protocol):
     def config(self) -> StepConfig:
         """The step's configuration from routes.yaml."""
 
+    @property
+    def where(self) -> str:
+        """The step's place: ``routes.yaml:14:9``."""
+
     def options(self, value: Any, *below: str | int, markup: bool = False, of_key: bool = False) -> Options:
         """Compile the options of the step, or the value at the keys `below` them.
 

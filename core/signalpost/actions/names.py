@@ -50,7 +50,7 @@ def _document(data: MessageData) -> dict[str, Any]:
         "group": data.group,
         "direct": data.direct,
         "ref": data.ref,
-    }
+    }  # `user`, where it is a known key, is in the document
 
 
 def _handshake(run: Run) -> Mapping[str, Any]:

@@ -14,7 +14,16 @@ import click
 
 from signalpost import __version__
 from signalpost.cli.commands import Commands, NewCommand
-from signalpost.cli.parameters import Address, Claim, Duration, Header, ImaginedClient, JsonObject, Starter
+from signalpost.cli.parameters import (
+    Address,
+    Claim,
+    Duration,
+    Header,
+    ImaginedClient,
+    JsonObject,
+    Moment,
+    Starter,
+)
 from signalpost.cli.streams import end_output, open_streams, plugins_print_to_stderr
 from signalpost.errors import ConfigError
 
@@ -178,7 +187,7 @@ def explain_command(path: str, file: str, method: str | None, person: str | None
     "others",
     multiple=True,
     type=ImaginedClient(),
-    help="Another client, by its id, path and groups. May be repeated; without it, there is one on PATH, and one not.",
+    help="Another client: its id, user, path, groups. May be repeated; without it, there is one on PATH, and one not.",
 )
 @click.option("--state", type=JsonObject(), help="What is in the state: a JSON object.")
 @click.option("--endpoint", metavar="NAME", help="The endpoint where all are connected.")
@@ -280,6 +289,7 @@ def listen_command(url: str, *, at: str | None, as_json: bool, count: int | None
 @click.option("--path", help="Send it to the clients on this path.")
 @click.option("--group", metavar="NAME", help="Send it to the clients of this group.")
 @click.option("--client", metavar="ID", help="Send it to the client of this id.")
+@click.option("--user", metavar="NAME", help="Send it to the clients of this user.")
 @click.option("--direct", is_flag=True, help="Send it back.")
 @click.option(
     "--once", metavar="TEXT", help="The key once of the message: its repeat in the same session is not done again."
@@ -306,7 +316,10 @@ def send_command(url: str, message: str, *, timeout: float, as_json: bool, **ask
     from signalpost.cli.rooms import Reach
     from signalpost.cli.send import send
 
-    wanted = {"path": "path", "group": "group", "client": "clientId", "direct": "direct", "once": "once"}
+    wanted = {"path": "path", "group": "group", "client": "clientId", "user": "user"} | {
+        "direct": "direct",
+        "once": "once",
+    }
     given = {key: asked.pop(option) for option, key in wanted.items()}
     keys = {key: value for key, value in given.items() if value not in (None, False)}
     reach = Reach(url, dict(asked.pop("headers")), **asked)
@@ -357,6 +370,84 @@ def token_command(
             sys.exit(1)
         return
     click.echo(sign_token(plan, {**dict(claims), user_claim(plan): user}, lasts, key))
+
+
+RUNNING = click.option(
+    "--file", default="routes.yaml", show_default=True, metavar="FILE", help="The file that the server runs from."
+)
+
+
+@cli.command("kick")
+@click.argument("client", required=False)
+@RUNNING
+@click.option("--user", metavar="NAME", help="The clients of this user.")
+@click.option("--path", help="The clients on this path.")
+@click.option("--group", metavar="NAME", help="The clients of this group.")
+@click.option("--ban", type=Duration(), help="Let nobody of --user in for so long, such as 1h.")
+@click.option("--reason", metavar="TEXT", help="What they are told.")
+@click.option("--code", type=int, help="Of the close frame.  [default: 4009; with --ban 4403]")
+def kick_command(file: str, *, ban: float | None, **whom: Any) -> None:
+    """Close the connections of clients of the running server.
+
+    CLIENT is an id, as `signalpost clients` shows it. Clients must match all that is given.
+    """
+    from signalpost.cli.moderate import kick
+
+    named = [name for name in ("client", "user", "path", "group") if whom[name] is not None]
+    if not named:
+        raise click.UsageError("nobody is named: give CLIENT, --user, --path or --group, or several of them")
+    if ban is not None and (named != ["user"] or whom["code"] is not None):
+        raise click.UsageError("--ban is for a user alone: give --user NAME, and neither others nor --code")
+    kick(file, ban=ban, **whom)
+
+
+@cli.command("unban")
+@click.argument("user")
+@RUNNING
+def unban_command(user: str, file: str) -> None:
+    """Let USER into the running server again, after kick --ban."""
+    from signalpost.cli.moderate import unban
+
+    unban(file, user)
+
+
+@cli.command("revoke")
+@RUNNING
+@click.option("--user", metavar="NAME", help="Tokens of this user.")
+@click.option("--token-id", metavar="ID", help="The token of this id (its claim jti).")
+@click.option("--before", type=Moment(), help="Only tokens of --user that were issued before this.  [default: now]")
+@click.option("--for", "seconds", type=Duration(), help="For how long: as long as they are good.  [default: 1d]")
+@click.option("--lift", is_flag=True, help="End a revocation instead.")
+@click.option("--list", "listed", is_flag=True, help="Show who is banned, and what is revoked.")
+def revoke_command(file: str, *, lift: bool, listed: bool, **what: Any) -> None:
+    """Refuse tokens at the running server, and close the connections that were made with them."""
+    from signalpost.cli.moderate import revoke, show_revoked
+
+    user, token_id, before, seconds = (what[name] for name in ("user", "token_id", "before", "seconds"))
+    if listed:
+        if lift or any(value is not None for value in what.values()):
+            raise click.UsageError("--list stands alone")
+        show_revoked(file)
+        return
+    if (user is None) is (token_id is None):
+        raise click.UsageError("name either --user or --token-id")
+    if before is not None and user is None:
+        raise click.UsageError("--before is for tokens of a --user")
+    if lift and not (before is None and seconds is None):
+        raise click.UsageError("--lift ends a revocation as a whole: leave --before and --for out")
+    revoke(file, lift=lift, before=before, seconds=seconds, user=user, token_id=token_id)
+
+
+@cli.command("clients")
+@RUNNING
+@click.option("--user", metavar="NAME", help="Only those of this user.")
+@click.option("--path", help="Only those on this path.")
+@click.option("--group", metavar="NAME", help="Only those of this group.")
+def clients_command(file: str, **whom: str | None) -> None:
+    """Show who is connected to the running server."""
+    from signalpost.cli.moderate import show_clients
+
+    show_clients(file, **whom)
 
 
 @cli.command("new", cls=NewCommand)

@@ -20,6 +20,8 @@ _ALIASES = {
     "listen": ("subscribe", "tail", "follow", "connect", "wscat"),
     "send": ("publish", "emit", "post", "push"),
     "token": ("jwt", "login", "sign", "auth"),
+    "kick": ("ban", "disconnect", "close", "drop"),
+    "clients": ("who", "connections", "sessions", "users"),
     "types": ("typescript", "ts", "codegen", "typegen"),
     "asyncapi": ("openapi", "spec"),
     "reference": ("docs", "doc", "man", "manual"),

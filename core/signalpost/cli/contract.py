@@ -20,7 +20,9 @@ _TARGETS: Mapping[str, Document] = {
     RequestedTarget.CLIENT_ID.value: {"type": "string"},
     RequestedTarget.GROUP.value: {"type": "string"},
     RequestedTarget.DIRECT.value: {"type": "boolean"},
+    RequestedTarget.USER.value: {"type": "string"},
 }
+_RESERVED = tuple(name for name in _TARGETS if name != RequestedTarget.USER.value)  # for no other use
 _COMBINES = frozenset({"$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "const", "enum"})
 _SENDING = frozenset({"broadcast", "reply"})
 
@@ -75,7 +77,7 @@ def _message(rule: SignalRule, document: Document, further: Mapping[str, Documen
     known: Mapping[str, Any] = said.get("properties", {})
     allowed = allowed_keys(said)
     asked = [name for name in _TARGETS if RequestedTarget(name) in rule.config.targets]
-    denied: dict[str, Document] = {name: False for name in _TARGETS if name not in asked}
+    denied: dict[str, Document] = {name: False for name in _RESERVED if name not in asked}
     usual: dict[str, Document] = {"message": True, **{name: _TARGETS[name] for name in asked}}
     besides = {name: schema for name, schema in usual.items() if allowed is None or name in allowed} | dict(further)
     if not _COMBINES.isdisjoint(said):

@@ -55,11 +55,16 @@ def _show_received(trial: Trial, clients: Sequence[Client]) -> None:
         return
     click.echo()
     received = [
-        (client.id, client.path, ", ".join(sorted(client.groups)) or "-", text)
+        (_named(client), client.path, ", ".join(sorted(client.groups)) or "-", text)
         for client in clients
         for text in trial.received(client.id) or ["-"]
     ]
     show_table("who receives what", ("client", "path", "groups", "receives"), received)
+
+
+def _named(client: Client) -> str:
+    """Return how a client was named: ``phone``, or of a user ``phone@ann``."""
+    return client.id if client.user is None else f"{client.id}@{client.user}"
 
 
 def _values(step: Taken) -> str:

@@ -5,6 +5,7 @@ file. So symbolic links are not followed, for the folder and its files, and new 
 already.
 """
 
+import errno
 import os
 import secrets
 import stat
@@ -18,6 +19,7 @@ from signalpost.config.exposure import RECORDS_FOLDER
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without waiting for a writer, in case of a pipe.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LONGEST_ADDRESS = 103  # bytes of a Unix socket's; 107 on Linux (unix(7))
 _MAKE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -70,8 +72,42 @@ class OwnFolder:
 
     def make(self, mode: int) -> tuple[int, str]:
         """Create a new file; return its descriptor, open for writing, and its name."""
-        name = f".new.{os.getpid()}.{secrets.token_hex(8)}"
+        name = self.new_name()
         return os.open(name, _MAKE, mode, dir_fd=self._descriptor), name
+
+    def new_name(self) -> str:
+        """Return a name that no file has."""
+        return f".new.{os.getpid()}.{secrets.token_hex(8)}"
+
+    def address(self, name: str, path: Path) -> str:
+        """Return an address of a Unix socket for a file, valid while the folder is open.
+
+        Args:
+            name: of the file.
+            path: of the socket; for systems without ``/proc``.
+
+        Raises:
+            OSError: it is too long for an address (unix(7)).
+        """
+        short = f"/proc/self/fd/{self._descriptor}"
+        if os.path.isdir(short):  # noqa: PTH112 - a link that only the kernel can follow
+            return f"{short}/{name}"
+        address = str(path.with_name(name))
+        if len(os.fsencode(address)) > _LONGEST_ADDRESS:
+            raise OSError(errno.ENAMETOOLONG, f"its path is longer than {_LONGEST_ADDRESS} bytes")
+        return address
+
+    def chmod(self, name: str, mode: int) -> None:
+        """Change the mode of a file that was just created here."""
+        os.chmod(name, mode, dir_fd=self._descriptor)
+
+    def status(self, name: str) -> os.stat_result:
+        """Return the status of a file, links not followed.
+
+        Raises:
+            FileNotFoundError: it does not exist.
+        """
+        return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
 
     def rename(self, name: str, new: str) -> None:
         """Replace another file; if that is a symbolic link, replace the link."""

@@ -84,17 +84,19 @@ class Starter(click.ParamType[str]):
 
 
 class ImaginedClient(click.ParamType[Imagined]):
-    """A client: ``ada=/rooms/blue``, or with its groups, ``ada=/rooms/blue,admins,news``."""
+    """A client: ``ada=/rooms/blue``, with groups ``ada=/rooms/blue,admins``, of a user ``phone@ann=/rooms/blue``."""
 
-    name = "ID=PATH[,GROUP…]"
+    name = "ID[@USER]=PATH[,GROUP…]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Imagined:
         """Read a client."""
         client, _, rest = str(value).partition("=")
         path, *groups = rest.split(",")
-        if not client or not path.startswith("/"):
+        client, at, user = client.partition("@")
+        if not client or not path.startswith("/") or (at and not user):
             self.fail(f'"{value}" is no client; write for example ada=/rooms/blue,admins', param, ctx)
-        return Imagined(client, path, tuple(group for group in groups if group))
+        identity = Identity(user) if user else GUEST
+        return Imagined(client, path, tuple(group for group in groups if group), identity)
 
 
 class Header(click.ParamType[tuple[str, str]]):
@@ -110,6 +112,21 @@ class Header(click.ParamType[tuple[str, str]]):
         if not colon or not name.strip() or not str(value).isprintable():
             self.fail(f'"{value}" is no header; write for example "X-Name: Ada"', param, ctx)
         return name.strip(), rest.strip()
+
+
+class Moment(click.ParamType[float]):
+    """A moment: ISO 8601, or seconds since 1970."""
+
+    name = "MOMENT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        from signalpost.cli.moderate import moment
+
+        try:
+            return value if isinstance(value, float) else moment(str(value))
+        except ValueError:
+            self.fail(f'"{value}" is no moment; write for example 2030-01-31T12:00 (UTC), or 1900000000', param, ctx)
 
 
 class JsonObject(click.ParamType[dict[str, Any]]):

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from signalpost.cli.blocking import place_of, say_what_keeps_the_process, watched
+from signalpost.cli.controlsocket import ControlSocket
 from signalpost.cli.logs import configure_logging, keep_log
 from signalpost.cli.loop import ServerLoop, with_an_end
 from signalpost.cli.output import show_notes
@@ -169,9 +170,23 @@ async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bo
     """Serve a plan until a signal requests a stop; only a failed start ends it otherwise, or skips the stop."""
     unexpected = SendsLog(lambda: server.plan, asyncio.get_running_loop().call_later) if check_sends else None
     observer = DebugLog() if LOG.isEnabledFor(logging.DEBUG) else None
-    server = Server(plan, seams=Seams(observer=observer, unexpected=unexpected))
+    file = str(plan.config.folder / Path(plan.config.file).name)
+    control = ControlSocket.open(file)
+    listening = control.listening if isinstance(control, ControlSocket) else None
+    server = Server(plan, seams=Seams(observer=observer, unexpected=unexpected), control=listening)
+    try:
+        await _serve(server, Recorder(file), signals, wishes, show=show, further=() if listening else (str(control),))
+    finally:
+        if isinstance(control, ControlSocket):
+            control.remove()
+
+
+async def _serve(
+    server: Server, record: Recorder, signals: ProcessSignals, wishes: Wishes, *, show: bool, further: Sequence[str]
+) -> None:
+    """Serve as `serve` does; `further` are notes that are none of the plan's."""
+    plan = server.plan
     told, asked = signals.event(), signals.reload_event()
-    record = Recorder(str(plan.config.folder / Path(plan.config.file).name))
     reloader = Reloader(server, record, asked, wishes)
     await reloader.begin()
     if not await _unless(told, server.start()):
@@ -181,6 +196,7 @@ async def serve(plan: Plan, signals: ProcessSignals, wishes: Wishes, *, show: bo
         await asyncio.to_thread(record.write, plan)
     with standing("what is served cannot be printed"):
         _announce(plan, server)
+        show_notes(further)
         if show:
             open_page(server.endpoints)
     with standing("nothing is reloaded any more"):

@@ -146,7 +146,7 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
         return
     payload = text.encode(errors="surrogatepass")
     try:
-        message = read_message(payload, None)
+        message = read_message(payload, None, names_users=rule.names_users)
     except RejectedMessageError as refused:
         yield "decode", _refusal(refused.error)
         yield "", """what a client sends is a JSON object, such as '{"message": "hello"}'"""
@@ -156,7 +156,7 @@ def _way(trial: Trial, rule: SignalRule, sender: Client, text: str) -> Facts:
         yield "schema", "none: every message passes"
     else:
         try:
-            read_message(payload, rule.gate)
+            read_message(payload, rule.gate, names_users=rule.names_users)
         except RejectedMessageError as refused:
             yield "schema", _refusal(refused.error)
             return
@@ -175,7 +175,7 @@ def _decoded(message: ClientMessage) -> str:
 
 
 def _wished(message: ClientMessage) -> list[Any]:
-    known = (message.path, message.client_id, message.group, message.direct or None)
+    known = (message.path, message.client_id, message.group, message.direct or None, message.user)
     return [value for value in known if value is not None]
 
 
@@ -201,6 +201,7 @@ def _target(target: Target) -> str:
         *([] if target.path is None else [f"on {path_of(target.path)}"]),
         *([] if target.groups is None else [f"of group {' or '.join(sorted(target.groups)) or '(none)'}"]),
         *([] if target.client is None else [f"whose id is {target.client}"]),
+        *([] if target.user is None else [f"of user {target.user}"]),
     ]
     clients = f"clients {' and '.join(words)}" if words else "everyone"
     return f"{clients} but the sender" if target.excluding is not None else clients

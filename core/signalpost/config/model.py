@@ -306,6 +306,11 @@ class RequestedTarget(StrEnum):
     CLIENT_ID = "clientId"
     GROUP = "group"
     DIRECT = "direct"
+    USER = "user"
+
+
+USUAL_TARGETS = frozenset(RequestedTarget) - {RequestedTarget.USER}
+"""What a client may request of a signal that says nothing else: without users, ``user`` is a key of the app's own."""
 
 
 class MessageFormat(StrEnum):
@@ -415,7 +420,7 @@ class SignalConfig(Placed):
     handler: str | None = None
     schema: SchemaConfig | None = None
     rebroadcast: Rebroadcast = Rebroadcast.EVERYONE
-    targets: frozenset[RequestedTarget] = frozenset(RequestedTarget)
+    targets: frozenset[RequestedTarget] = USUAL_TARGETS
     format: MessageFormat = MessageFormat.JSON
     endpoints: tuple[str, ...] = ()
     slow: SlowConfig = SlowConfig()

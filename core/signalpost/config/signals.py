@@ -9,6 +9,7 @@ from signalpost.config.feedurl import NO_TOKEN
 from signalpost.config.history import read_history
 from signalpost.config.model import (
     KNOWN_FOR,
+    USUAL_TARGETS,
     LatestBy,
     MessageFormat,
     Rebroadcast,
@@ -142,7 +143,7 @@ def _read_slow(section: Section) -> SlowConfig:
 
 def _targets(section: Section) -> frozenset[RequestedTarget]:
     if not isinstance(section.data.get("targets"), list):
-        return frozenset(RequestedTarget)
+        return USUAL_TARGETS
     return frozenset(_WISHES[word] for word in section.words("targets") if word in _WISHES)
 
 

@@ -127,7 +127,8 @@ class Client:
         close_code: with which the connection ends, once decided; else 0.
         session: what survives its reconnects (`signalpost.signals.sessions`), or else its id.
         stream: of its path, if that has a history; the node that it belongs to sets it.
-        identity: who is connected.
+        identity: who is connected; only `signalpost.delivery.hub.Hub.identify` changes it.
+        refused: whether it is banned, or its token revoked: of what it has sent, nothing more is handled.
         visiting: whether it has come for one message (a POST): it is in no audience, and what is sent to it alone is
             its answer.
         find_twin: of a visiting client: returns its `twin`; None if it has no session of another one.
@@ -158,6 +159,7 @@ class Client:
         "path",
         "place",
         "policy",
+        "refused",
         "session",
         "stream",
         "visiting",
@@ -186,6 +188,7 @@ class Client:
         self.session = session or client_id
         self.stream: Stream | None = None
         self.visiting = False
+        self.refused = False
         self.find_twin: Callable[[], Client | None] | None = None
         self.path = path
         self.place: Place = path if place is None else place

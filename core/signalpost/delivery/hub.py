@@ -9,6 +9,7 @@ One rule keeps that order: before a client changes its mode or its memberships, 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
+from signalpost.auth.identity import Identity
 from signalpost.delivery.audience import Audience
 from signalpost.delivery.client import Client
 from signalpost.delivery.outbox import Fate
@@ -71,6 +72,7 @@ class Hub:
         "_shared",
         "_shed",
         "_unwritten",
+        "_users",
         "_wards",
         "_when_closed",
         "_writer",
@@ -96,6 +98,7 @@ class Hub:
         self._paths: dict[Place, Audience] = {}
         self._groups: dict[str, Audience] = {}
         self._wards: dict[str, Audience] = {}
+        self._users: dict[str, dict[Client, None]] = {}  # also those that are arriving; guests are not here
         self._queue: list[Entry] = []
         self._queued = 0  # bytes of the values in it
         self._shared = False  # whether anything in it is for an audience
@@ -122,6 +125,8 @@ class Hub:
             raise ValueError(f"client id {client.id} is taken")
         self._flush_shared()
         self.clients[client.id] = client
+        if (user := client.user) is not None:
+            self._users.setdefault(user, {})[client] = None
         for audience in self._audiences_of(client, client.groups):
             audience.lane(client).add(client)
 
@@ -146,6 +151,8 @@ class Hub:
         if not self._still_has(client):
             return
         del self.clients[client.id]
+        if client.user is not None:
+            self._leave_user(client, client.user)
         self._leave_audiences(client)
         client.direct = False
         self.closing.add(client)
@@ -200,6 +207,29 @@ class Hub:
         """Return the client with this id, unless it is arriving."""
         client = self.clients.get(ClientId(client_id))
         return None if client is None or client.arriving else client
+
+    def identify(self, client: Client, identity: Identity) -> None:
+        """Give a client another identity; what is queued is for who it was."""
+        if self._still_has(client) and client.user != identity.user:
+            if client.user is not None:
+                self._leave_user(client, client.user)
+            if identity.user is not None:
+                self._users.setdefault(identity.user, {})[client] = None
+        client.identity = identity
+
+    def _leave_user(self, client: Client, user: str) -> None:
+        clients = self._users[user]
+        del clients[client]
+        if not clients:
+            del self._users[user]
+
+    def of_user(self, user: str) -> list[Client]:
+        """Return the clients of a user, also those that are arriving or have come for one message."""
+        return list(self._users.get(user, ()))
+
+    def identified(self) -> list[Client]:
+        """Return the clients of all users, as `of_user` does."""
+        return [client for clients in self._users.values() for client in clients]
 
     def bound_outboxes(self, most: int | None, shed: Callable[[int], None] | None = None) -> None:
         """Change how many bytes all outboxes together may hold; the arguments are those of the hub."""
@@ -297,6 +327,7 @@ class Hub:
         return (
             client.id != target.excluding
             and (target.client is None or client.id == target.client)
+            and (target.user is None or client.user == target.user)
             and (target.path is None or client.place == target.path)
             and (target.groups is None or not target.groups.isdisjoint(client.groups))
             and (client.ward not in target.refusing or client.place == target.home)
@@ -378,7 +409,7 @@ class Hub:
 
     def _audience(self, target: Target) -> Audience | None:
         """Return the audience that is exactly this target, or None if clients must be selected."""
-        if target.client is not None or (target.refusing and target.groups is not None):
+        if target.client is not None or target.user is not None or (target.refusing and target.groups is not None):
             return None
         if target.path is None:
             if target.groups is None:
@@ -394,12 +425,23 @@ class Hub:
         return [client for client in self._reached(target) if self.reaches(client, target)]
 
     def _reached(self, target: Target) -> Iterable[Client]:
-        """Return the candidates for the clients of a target with an id or groups."""
+        """Return the candidates for the clients of a target with an id, a user or groups."""
         if target.client is not None:
             client = self.clients.get(target.client)
             return () if client is None else (client,)
+        if target.user is not None:
+            return [each for each in self._users.get(target.user, ()) if not (each.arriving or each.visiting)]
         # A client of two groups counts once.
         return dict.fromkeys(client for name in target.groups or () for client in self._groups.get(name, _NO_AUDIENCE))
+
+    def matching(self, target: Target) -> list[Client]:
+        """Return the clients that a target reaches; one that is named by its id or its user may be arriving."""
+        if target.client is not None or target.user is not None:
+            client = None if target.client is None else self.clients.get(target.client)
+            named = self.of_user(target.user or "") if target.client is None else [client]
+            return [each for each in named if each is not None and self.reaches(each, target)]
+        audience = self._audience(target)
+        return self._select(target) if audience is None else list(audience)
 
     def _deliver_to_each(self, publication: Publication, clients: list[Client]) -> Receipt:
         queued = 0

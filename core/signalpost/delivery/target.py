@@ -52,6 +52,7 @@ class Target:
         client: the client of this id.
         excluding: the id of a client that receives nothing.
         left_out: the session of that client, which reads nothing of it later, either.
+        user: clients of this user (`signalpost.auth.identity.Identity.user`).
         refusing: wards whose clients receive nothing (`signalpost.signals.elsewhere`), unless they are at `home`.
         home: the sender's place, where a message always arrives.
     """
@@ -63,11 +64,12 @@ class Target:
     refusing: frozenset[str] = frozenset()
     home: Place | None = None
     left_out: str | None = None
+    user: str | None = None
 
     @property
     def whole(self) -> Place | None:
         """The path, if this is the path as a whole, or all of it but one client: what a history keeps."""
-        return self.path if self.groups is None and self.client is None else None
+        return self.path if self.groups is None and self.client is None and self.user is None else None
 
 
 EVERYONE = Target()

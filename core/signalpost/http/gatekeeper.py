@@ -62,6 +62,8 @@ class Gatekeeper:
         permits = self._rule.permits
         request.is_private = permits is not None
         found = _GUEST if self._identification is None else await self._identify(request, self._identification)
+        if found.identity is not GUEST and (refused := self._services.refusal(found.identity)) is not None:
+            found = Identified(GUEST, refused.reason)  # as one whose token is over
         if permits is None or not permits.decides(Verb.REQUEST):
             return found.identity
         services, path = self._services, unquote(request.path)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from signalpost.auth.identity import Identity
+from signalpost.auth.revocations import Refusal
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import NO_ADDITIONS, Additions
 from signalpost.events import Broadcast, Shared
@@ -38,6 +40,7 @@ class RouteServices:
         endpoints: returns all that listen, with their actual ports; None if none serves signals.
         packed: caches compressed files.
         identification: finds out who clients are; None if nothing can tell.
+        refusal: returns why a user is banned, or a token revoked; None if that is not so.
         permission_failed: called with a line for the log about each expression in ``may`` that failed.
     """
 
@@ -58,4 +61,5 @@ class RouteServices:
     endpoints: Callable[[], Sequence[EndpointConfig]] | None = None
     packed: Packed = field(default_factory=Packed)
     identification: Identification | None = None
+    refusal: Callable[[Identity], Refusal | None] = lambda _identity: None
     permission_failed: Callable[[str], None] = lambda _line: None

@@ -16,6 +16,7 @@ from signalpost.memory import default_outboxes
 from signalpost.paths import PathPattern
 from signalpost.places import Keys
 from signalpost.plan.actions import StepCompiler, route_shapes, signal_shapes
+from signalpost.plan.bans import note_bans
 from signalpost.plan.fallbacks import check_fallbacks
 from signalpost.plan.feeds import note_loops, plan_feeds
 from signalpost.plan.histories import check_histories
@@ -67,6 +68,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     _note_changing_reads(config, routes, report)
     _note_unread_templates(config, report)
     note_strangers(config, signals, report)
+    note_bans(config, report)
     check_fallbacks(config, routes, signals, report)
     check_proofs(config, routes, signals, report)
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))

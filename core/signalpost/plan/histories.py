@@ -49,10 +49,10 @@ def _options(step: StepConfig) -> dict[str, object]:
 
 
 def _past(steps: tuple[StepConfig, ...]) -> Iterator[StepConfig]:
-    """Yield the broadcasts of a list that go to no path, and not to a group or a client alone."""
+    """Yield the broadcasts of a list that go to no path, and not to a group, a client or a user alone."""
     for step in all_steps(steps):
         options = _options(step)
-        if options and not {"path", "group", "client"} & options.keys() and options.get("to") != "sender":
+        if options and not {"path", "group", "client", "user"} & options.keys() and options.get("to") != "sender":
             yield step
 
 
@@ -73,7 +73,7 @@ def _paths(config: ServerConfig) -> Iterator[str | None]:
         for step in all_steps(steps):
             options = _options(step)
             path = options.get("path")
-            if isinstance(path, str) and not {"group", "client"} & options.keys():
+            if isinstance(path, str) and not {"group", "client", "user"} & options.keys():
                 yield None if is_template(path) else path
     if any(RequestedTarget.PATH in signal.targets and not signal.do for signal in config.signals):
         yield None

@@ -27,10 +27,12 @@ _TO_MANY = {
     Rebroadcast.OTHERS: "to everyone but the sender",
     Rebroadcast.GROUP: "to its groups",
 }
+_FOR_MANY = (RequestedTarget.GROUP, RequestedTarget.USER)
 _WISHES = {
     RequestedTarget.PATH: "to a path",
     RequestedTarget.CLIENT_ID: "to a client",
     RequestedTarget.GROUP: "to a group",
+    RequestedTarget.USER: "to a user",
 }
 
 
@@ -234,7 +236,7 @@ class Prover:
     ) -> Ruling:
         """Return whether a message at one path arrives at another one that it asks for."""
         may = self._asked(person, Verb.TARGET, spot, message)
-        return may & self._arrives(person, goal, message, many=wish is RequestedTarget.GROUP)
+        return may & self._arrives(person, goal, message, many=wish in _FOR_MANY)
 
     def _arrives(self, person: Person, goal: Spot, message: dict[str, object] | None, *, many: bool) -> Ruling:
         """Return whether what comes from elsewhere arrives at a path; `many`: it is not meant for that path alone."""

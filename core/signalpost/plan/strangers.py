@@ -48,6 +48,7 @@ def _guarded(signal: SignalConfig) -> str:
         RequestedTarget.PATH,
         RequestedTarget.CLIENT_ID,
         RequestedTarget.GROUP,
+        RequestedTarget.USER,
     }:
         return "targets lets nobody choose where a message goes"
     return ""
@@ -70,7 +71,7 @@ def _speakers(config: ServerConfig, signals: Sequence[SignalRule], there: Signal
 
 def _reaches(rule: SignalRule, there: SignalRule) -> bool:
     if rule.config.format is MessageFormat.JSON and (
-        rule.config.targets & {RequestedTarget.CLIENT_ID, RequestedTarget.GROUP}
+        rule.config.targets & {RequestedTarget.CLIENT_ID, RequestedTarget.GROUP, RequestedTarget.USER}
         or (RequestedTarget.PATH in rule.config.targets and not rule.endpoints.isdisjoint(there.endpoints))
     ):
         return True

@@ -4,11 +4,13 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from signalpost.events import Broadcast, History, Jobs, Present, Shared, SharedView, recollection_of
+from signalpost.events import Broadcast, History, Jobs, Present, Shared, SharedView, moderator_of, recollection_of
 from signalpost.foreign import Code, Seat, original
+from signalpost.units import parse_duration
 
 LOG = logging.getLogger(__name__)
 
@@ -58,6 +60,97 @@ class PluginContext(SharedView):
     def presence(self, path: str) -> Sequence[Present]:
         """Return who is on a path; see `signalpost.events.PluginView.presence`."""
         return recollection_of(self.shared).present(path)
+
+    def kick(
+        self,
+        *,
+        user: str | None = None,
+        client_id: str | None = None,
+        path: str | None = None,
+        group: str | None = None,
+        code: int = 4009,
+        reason: str = "",
+    ) -> int:
+        """Close the connections of clients that match all that is given, and return how many.
+
+        Their sessions end. They may connect again; clients of signalpost do not by themselves.
+
+        Args:
+            user: of this name.
+            client_id: with this id.
+            path: connected on this path.
+            group: of this group.
+            code: of the close frame (RFC 6455 section 7.4); 4009 is "kicked".
+            reason: for people; cut to 123 bytes.
+
+        Raises:
+            TypeError: nothing is given, or a name is no text.
+            ValueError: a name is empty, or the code must not be sent.
+        """
+        moderator = moderator_of(self.shared)
+        return moderator.kick(
+            by=self._who, user=user, client_id=client_id, path=path, group=group, code=code, reason=reason
+        )
+
+    def ban(self, user: str, duration: str | float = "1d", reason: str = "") -> int:
+        """Let nobody of this name in for a while, whatever its token; close its connections, and return how many.
+
+        A second ban never shortens the first.
+
+        Args:
+            user: its name.
+            duration: ``"1h"``, or seconds.
+            reason: for people; cut to 123 bytes.
+
+        Raises:
+            TypeError: the name is no text.
+            ValueError: the name is empty or longer than 1,024 characters, or the duration is none.
+            RevocationsFullError: there are 100,000 bans and revocations.
+        """
+        return moderator_of(self.shared).ban(user, parse_duration(duration), reason, by=self._who)
+
+    def unban(self, user: str) -> bool:
+        """End a ban; return whether there was one."""
+        return moderator_of(self.shared).unban(user, by=self._who)
+
+    def revoke(
+        self,
+        *,
+        user: str | None = None,
+        token_id: str | None = None,
+        before: datetime | None = None,
+        duration: str | float = "1d",
+    ) -> int:
+        """Refuse tokens from now on; close the connections that were made with them, and return how many.
+
+        Args:
+            user: whose tokens; those that do not say when they were issued are among them.
+            token_id: of the one token (``jti``); either this or a user is given.
+            before: only tokens of the user that were issued before this moment; aware. By default, now.
+            duration: ``"1d"``, or seconds: at least as long as such tokens are good.
+
+        Raises:
+            TypeError: neither a user nor a token is given, or both.
+            ValueError: a name is empty or longer than 1,024 characters, or the duration is none, or `before` is naive.
+            RevocationsFullError: there are 100,000 bans and revocations.
+        """
+        if before is not None and before.tzinfo is None:
+            raise ValueError("before= is an aware datetime: datetime.now(UTC)")
+        return moderator_of(self.shared).revoke(
+            by=self._who,
+            user=user,
+            token_id=token_id,
+            before=None if before is None else before.timestamp(),
+            seconds=parse_duration(duration),
+        )
+
+    def unrevoke(self, *, user: str | None = None, token_id: str | None = None) -> bool:
+        """End a revocation; return whether there was one."""
+        return moderator_of(self.shared).unrevoke(by=self._who, user=user, token_id=token_id)
+
+    @property
+    def _who(self) -> str:
+        return f"plugin {self.plugin}"
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str | None = None) -> asyncio.Task[Any]:
         """Run a coroutine in the background until it ends or the server stops.

@@ -63,7 +63,7 @@ def _checked(implementation: Implementation, arguments: Mapping[str, Any], check
     check()
 
 
-_WISHES = ("path", "client_id", "group")
+_WISHES = ("path", "client_id", "group", "user")
 _BYTES = (bytes, bytearray, memoryview)
 
 
@@ -94,7 +94,7 @@ def check_message(message: MessageData, before: MessageData) -> None:
 
 def check_outgoing(outgoing: Outgoing, before: Outgoing) -> None:
     """Check a value to be sent after a filter; see `check_message`."""
-    for name in ("path", "groups", "client", "origin", "raw"):
+    for name in ("path", "groups", "client", "origin", "raw", "user"):
         if getattr(outgoing, name) is not getattr(before, name):
             raise TypeError(f"outgoing.{name} is not changed by a filter: only outgoing.value is")
     if outgoing.value is not before.value:

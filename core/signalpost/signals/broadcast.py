@@ -23,6 +23,9 @@ from signalpost.signals.table import SignalTable
 
 _TO_EVERYONE = (EVERYONE,)
 
+_Named = tuple[str | None, str | None, str | None, str | None]  # path, group, client, user
+_UNNAMED: _Named = (None, None, None, None)
+
 
 class Broadcaster:
     """Sends values to clients; see `signalpost.events.Broadcast` for the arguments.
@@ -72,18 +75,26 @@ class Broadcaster:
         path: str | None = None,
         group: str | None = None,
         client: str | None = None,
+        user: str | None = None,
     ) -> Receipt:
         """Send a value; without a target, to everyone."""
         if to in ("sender", "others"):
             raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
         check_size(value)
         try:
-            return self.send(value, self.targets(to, path, group, client) or _TO_EVERYONE, None)
+            return self.send(value, self.targets(to, path, group, client, user) or _TO_EVERYONE, None)
         except Veto:
             return NOBODY
 
     def targets(
-        self, to: str | None, path: str | None, group: str | None, client: str | None, *, sender: Client | None = None
+        self,
+        to: str | None,
+        path: str | None,
+        group: str | None,
+        client: str | None,
+        user: str | None = None,
+        *,
+        sender: Client | None = None,
     ) -> Sequence[Target]:
         """Convert the arguments of `broadcast` to targets; without any argument there is no target.
 
@@ -92,16 +103,17 @@ class Broadcaster:
             path: the sender's own place if it is the sender's path, else every signal that declares it.
             group: see there.
             client: see there.
+            user: see there.
             sender: if there is one.
 
         Raises:
-            TypeError: `to` is combined with path, group or client, or one of these is not a string.
-            ValueError: `to` is not ``everyone``, or one of path, group and client is empty.
+            TypeError: `to` is combined with path, group, client or user, or one of these is not a string.
+            ValueError: `to` is not ``everyone``, or one of path, group, client and user is empty.
         """
-        narrowed = path is not None or group is not None or client is not None
+        narrowed = path is not None or group is not None or client is not None or user is not None
         if to is not None:
             if narrowed:
-                raise TypeError(f"to={to!r} stands alone: leave it out, or leave out path, group and client")
+                raise TypeError(f"to={to!r} stands alone: leave it out, or leave out path, group, client and user")
             if to != "everyone":
                 raise ValueError(f'to={to!r}: "everyone" and, in a signal event, "others" and "sender" are known')
             return _TO_EVERYONE
@@ -110,11 +122,12 @@ class Broadcaster:
         _check_name("path", path)
         _check_name("group", group)
         _check_name("client", client)
+        _check_name("user", user)
         groups = None if group is None else frozenset({group})
         client_id = None if client is None else ClientId(client)
         if path is None:
-            return (Target(groups=groups, client=client_id),)
-        return [Target(place, groups, client_id) for place in self._places(path, sender)]
+            return (Target(groups=groups, client=client_id, user=user),)
+        return [Target(place, groups, client_id, user=user) for place in self._places(path, sender)]
 
     def _places(self, path: str, sender: Client | None) -> Sequence[Place]:
         if self._table is None:
@@ -181,7 +194,7 @@ class Broadcaster:
         Raises:
             Veto: a filter stops it.
         """
-        outgoing = Outgoing(value, path_of(target.path), target.groups, target.client, origin)
+        outgoing = Outgoing(value, path_of(target.path), target.groups, target.client, origin, user=target.user)
         if self.filter is not None:
             self.filter(outgoing)
         if outgoing.value is None or outgoing.value == "":
@@ -256,34 +269,36 @@ class SenderBroadcast:
         path: str | None = None,
         group: str | None = None,
         client: str | None = None,
+        user: str | None = None,
     ) -> Receipt:
         """Send a value; without a target, to where the client requested (Pode behaviours 19 to 22)."""
         check_size(value)
         try:
-            return self._send(value, to, path, group, client)
+            return self._send(value, to, (path, group, client, user))
         except Veto:
             return NOBODY
 
-    def _send(self, value: Any, to: Reach | None, path: str | None, group: str | None, client: str | None) -> Receipt:
+    def _send(self, value: Any, to: Reach | None, named: _Named) -> Receipt:
         broadcaster, sender = self._broadcaster, self._client
-        if to == "sender" and path is None and group is None and client is None:
+        if to == "sender" and named == _UNNAMED:
             targets: Sequence[Target] = (Target(client=sender.id),)
             if (answer := self._message.answer) is not None and not answer.done:
                 return broadcaster.answer(value, answer, targets[0], sender)
         elif to == "others":
-            given = broadcaster.targets(None, path, group, client, sender=sender) or _TO_EVERYONE
+            given = broadcaster.targets(None, *named, sender=sender) or _TO_EVERYONE
             guest = None if self._session is None else self._session.guest
             excluding = sender.id if guest is None else guest.client.id
             targets = [replace(target, excluding=excluding, left_out=sender.session) for target in given]
         else:
-            targets = broadcaster.targets(to, path, group, client, sender=sender)
+            targets = broadcaster.targets(to, *named, sender=sender)
         if not targets:
             message = self._message
             if message.targeted:
                 target = requested_target(message, sender, broadcaster.canonical_path_for(sender))
                 guard = broadcaster.guard
-                if guard is not None and target.groups is not None and target.path is None and target.client is None:
-                    return self._to_group(value, target, guard.closed)
+                anywhere = target.path is None and target.client is None
+                if guard is not None and anywhere and not (target.groups is None and target.user is None):
+                    return self._to_many(value, target, guard.closed)
                 targets = (target,)
             else:
                 targets = _TO_EVERYONE
@@ -291,8 +306,8 @@ class SenderBroadcast:
             return broadcaster.send_arriving(value, targets, sender)
         return broadcaster.send(value, targets, sender.path)
 
-    def _to_group(self, value: Any, target: Target, refused: frozenset[str]) -> Receipt:
-        """Send a value to a group that the client chose, except to clients that accept nothing from elsewhere."""
+    def _to_many(self, value: Any, target: Target, refused: frozenset[str]) -> Receipt:
+        """Send a value to a group or user that the client chose, except to clients that accept nothing from there."""
         if value is None or value == "":
             return NOBODY
         return self._broadcaster.relay(value, target, self._client, refused)

@@ -41,6 +41,7 @@ from signalpost.signals.message import (
     read_value,
 )
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
+from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Deadline, Handling, Overdue
 from signalpost.signals.permissions import Question
 from signalpost.signals.recovery import Recovery
@@ -93,6 +94,7 @@ class Host(Protocol):
 
     hub: Hub
     memory: Memory
+    moderation: Moderation
     broadcaster: Broadcaster
     shared: Shared
     slots: HandlerSlots
@@ -340,7 +342,7 @@ class Conversation:
         """Read a message that needs a decision, and do what is decided."""
         converses = self.session is not None
         try:
-            message = read_message(payload, rule.gate, converses=converses)
+            message = read_message(payload, rule.gate, converses=converses, names_users=rule.names_users)
         except RejectedMessageError as refused:
             alive = b"" if payload else self.client.encoding.codec.alive()
             if alive:
@@ -468,6 +470,10 @@ class Conversation:
             message.document = dict(data.document)
         elif data.message is not document.get("message"):
             message.document = {**document, "message": data.message}
+        if data.user != message.user:
+            message.user = data.user
+            message.targeted = bool(message.requested())
+            message.document = {**(message.document or document), "user": data.user}
         return True
 
     def _vetoed(self, veto: Veto, message: ClientMessage | None) -> None:
@@ -725,6 +731,7 @@ class Conversation:
                 message.direct,
                 message.own_ref,
                 message.document or {"message": message.message},
+                message.user,
             ),
             client=client,
             endpoint=client.endpoint,
@@ -779,7 +786,7 @@ class Conversation:
     async def _handle(self, entry: Entry) -> None:
         message, _, rule, work, _ = entry
         client, overdue = self.client, self._host.overdue
-        if self._deadline is not None and self._deadline.is_over and isinstance(message, ClientMessage):
+        if isinstance(message, ClientMessage) and self._is_void:
             self._drop(message)
             work.end()
             return
@@ -797,6 +804,13 @@ class Conversation:
             if isinstance(message, ClientMessage):
                 self._drop(message)
             work.end()
+
+    @property
+    def _is_void(self) -> bool:
+        """Whether nothing more is handled of what the client has sent: it may not, or it has been gone for too long."""
+        if self._deadline is None:
+            return self.client.refused
+        return self._deadline.is_over or self._host.moderation.refusal(self.client.identity) is not None
 
     def _drop(self, message: ClientMessage) -> None:
         """Note that a message is not handled any more; without effect if it is answered."""

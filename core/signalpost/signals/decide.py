@@ -114,13 +114,14 @@ def relay(rule: SignalRule, client: Client) -> Decision:
 
 
 def requested_target(message: ClientMessage, client: Client, canonical_path: Callable[[str], Place]) -> Target:
-    """Return the target that a message requests; path, id and group intersect (Pode behaviours 4 to 8)."""
+    """Return the target that a message requests; path, id, group and user intersect (Pode behaviours 4 to 8)."""
     if message.direct:
         return Target(client=client.id)
     return Target(
         path=None if message.path is None else canonical_path(message.path),
         groups=None if message.group is None else frozenset({message.group}),
         client=None if message.client_id is None else ClientId(message.client_id),
+        user=message.user,
     )
 
 

@@ -148,7 +148,8 @@ def document_of(message: ClientMessage) -> dict[str, Any]:
     """Return a message as a client of the receiving path would have sent it there."""
     if message.document is None:
         return {"message": message.message}
-    return {key: value for key, value in message.document.items() if key not in _ADDRESS}
+    address = _ADDRESS if message.user is None else _ADDRESS | {"user"}
+    return {key: value for key, value in message.document.items() if key not in address}
 
 
 def _distinct(table: SignalTable) -> tuple[tuple[SchemaGate, tuple[str, ...]], ...]:

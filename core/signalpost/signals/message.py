@@ -17,8 +17,10 @@ from signalpost.signals.answers import Answer, Ref
 
 _KEYS = frozenset({"message", "path", "clientId", "group", "direct", "ref"})
 _CONVERSING_KEYS = _KEYS | {"once"}
+_USER = "user"
 _BY_FOLDED_KEY = {fold_case(key): key for key in _KEYS}
 _CONVERSING_BY_FOLDED_KEY = {fold_case(key): key for key in _CONVERSING_KEYS}
+_FOLDED_USER = {_USER: _USER}
 _MAX_REF = 64
 _MAX_ONCE = 64
 
@@ -36,7 +38,7 @@ class ClientMessage:
 
     Attributes:
         message: any JSON value; None and ``""`` are empty.
-        path: requested as target; None requests nothing. The same holds for `client_id` and `group`.
+        path: requested as target; None requests nothing. The same holds for `client_id`, `group` and `user`.
         direct: whether it goes back to its sender alone.
         ref: the client's own mark, echoed in the answer.
         once: by which a repeat of the message is known; only from clients that converse.
@@ -55,6 +57,7 @@ class ClientMessage:
     document: dict[str, Any] | None = None
     once: str | None = None
     answer: Answer | None = None
+    user: str | None = None
 
     @property
     def own_ref(self) -> Ref | None:
@@ -70,13 +73,24 @@ class ClientMessage:
     def strange(self) -> bool:
         """Whether it has keys of its own, but no ``message``: then its content is in keys that nothing reads."""
         document = self.document
-        return document is not None and "message" not in document and not _KEYS.issuperset(document)
+        if document is None or "message" in document or _KEYS.issuperset(document):
+            return False
+        return self.user is None or not (_KEYS | {_USER}).issuperset(document)
 
     @property
     def data(self) -> MessageData:
         """The message for plugins and expressions."""
         document = self.document or {"message": self.message}
-        return MessageData(self.message, self.path, self.client_id, self.group, self.direct, self.own_ref, document)
+        return MessageData(
+            self.message,
+            self.path,
+            self.client_id,
+            self.group,
+            self.direct,
+            self.own_ref,
+            document,
+            self.user,
+        )
 
     def requested(self) -> list[RequestedTarget]:
         """Return the names of what the client requests."""
@@ -87,6 +101,7 @@ class ClientMessage:
                 (RequestedTarget.CLIENT_ID, self.client_id is not None),
                 (RequestedTarget.GROUP, self.group is not None),
                 (RequestedTarget.DIRECT, self.direct),
+                (RequestedTarget.USER, self.user is not None),
             )
             if asked
         ]
@@ -118,7 +133,9 @@ class ReservedKeyError(Exception):
         super().__init__(RESERVED)
 
 
-def read_message(payload: bytes, gate: SchemaGate | None, *, converses: bool = False) -> ClientMessage:
+def read_message(
+    payload: bytes, gate: SchemaGate | None, *, converses: bool = False, names_users: bool = False
+) -> ClientMessage:
     """Read the UTF-8 text of a frame.
 
     Keys match exactly first, then ignoring the case of A to Z (Pode behaviour 10). `gate` validates the object in the
@@ -128,6 +145,7 @@ def read_message(payload: bytes, gate: SchemaGate | None, *, converses: bool = F
         payload: of the frame.
         gate: of the signal; None accepts every object.
         converses: whether the client may write ``once``, and the reserved key (`signalpost.delivery.codec.Codec`).
+        names_users: whether ``user`` is a known key, which requests a target.
 
     Raises:
         RejectedMessageError: it is not a JSON object, a known key has the wrong type, or `gate` rejects it.
@@ -146,7 +164,7 @@ def read_message(payload: bytes, gate: SchemaGate | None, *, converses: bool = F
     if len(document) == 1 and "message" in document:
         message, ref = ClientMessage(document["message"]), None
     else:
-        message = _with_keys(document, converses=converses)
+        message = _with_keys(document, converses=converses, names_users=names_users)
         ref = message.ref
     rejection = (
         None
@@ -158,10 +176,11 @@ def read_message(payload: bytes, gate: SchemaGate | None, *, converses: bool = F
     return message
 
 
-def _with_keys(document: dict[str, Any], *, converses: bool) -> ClientMessage:
+def _with_keys(document: dict[str, Any], *, converses: bool, names_users: bool) -> ClientMessage:
     """Return the message that an object with more keys than ``message`` is."""
     if not document.keys() <= _KEYS:
-        document = _in_one_spelling(document, _CONVERSING_BY_FOLDED_KEY if converses else _BY_FOLDED_KEY)
+        known = _CONVERSING_BY_FOLDED_KEY if converses else _BY_FOLDED_KEY
+        document = _in_one_spelling(document, known | _FOLDED_USER if names_users else known)
     if converses and RESERVED in document:
         raise ReservedKeyError(document)
     ref = document.pop("ref", None)
@@ -178,6 +197,10 @@ def _with_keys(document: dict[str, Any], *, converses: bool) -> ClientMessage:
     if converses and (once := document.pop("once", None)) is not None:
         _check_once(once, ref)
         message.once = once
+    if names_users and _USER in document:
+        message.user = _text(document, _USER, ref)
+        if message.user is None:
+            del document[_USER]
     message.targeted = bool(message.requested())
     message.document = document
     return message

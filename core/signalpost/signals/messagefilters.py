@@ -41,11 +41,12 @@ class Outgoing:
 
     Attributes:
         value: what is sent: JSON, or of a signal with ``format: raw`` text or bytes. None sends nothing.
-        path: only clients on this path; None is any path. The next two work the same way.
+        path: only clients on this path; None is any path. The next two, and `user`, work the same way.
         groups: only clients of one of these.
         client: only the client of this id.
         origin: the path that it comes from; None if no client's message caused it.
         raw: whether it is a frame of a signal with ``format: raw``.
+        user: only clients of this user.
     """
 
     value: Any
@@ -54,6 +55,7 @@ class Outgoing:
     client: str | None = None
     origin: str | None = None
     raw: bool = False
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

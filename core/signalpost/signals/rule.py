@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from signalpost.config.model import MessageFormat, Rebroadcast, SignalConfig, Verb
+from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SignalConfig, Verb
 from signalpost.foreign import Code
 from signalpost.handlers import Handler
 from signalpost.jsonschemas.gate import SchemaGate
@@ -99,6 +99,7 @@ class SignalRule:
             (`signalpost.signals.sends`).
         info: returns what others see of a client that connects; None is nothing (`PresenceConfig.info`).
         permits: who may do what; None is anyone everything, without a question.
+        names_users: whether ``user`` is a known key of messages; computed once.
         work: names what handles a message, for logs about waiting for it: ``handler shout of plugin chat``.
     """
 
@@ -115,6 +116,7 @@ class SignalRule:
     info: Callable[[Any], Any] | None = field(default=None, compare=False)
     permits: Permits | None = None
     shortcut: Rebroadcast | None = field(init=False, compare=False)
+    names_users: bool = field(init=False, compare=False)
     work: str = field(init=False, compare=False)
 
     def __repr__(self) -> str:
@@ -125,6 +127,7 @@ class SignalRule:
         plain = plain and not self.asks(Verb.PUBLISH)
         goes = self.config.rebroadcast if plain and self.config.rebroadcast in _SHORT else None
         object.__setattr__(self, "shortcut", goes)  # as a frozen dataclass does it
+        object.__setattr__(self, "names_users", RequestedTarget.USER in self.config.targets)
         object.__setattr__(self, "work", self._work())
 
     def asks(self, verb: Verb) -> bool:

@@ -4,6 +4,8 @@ Each key of the state is a row, its value JSON. The file can be inspected while 
 
     sqlite3 state.db "select * from state"
 
+Bans and revocations have a table of their own beside it (`signalpost.state.revoked`).
+
 Only the changes of a large value are written (`signalpost.state.edits`), to a separate table. They are merged into the
 value when they are half as long as it, and when the server stops.
 
@@ -23,6 +25,7 @@ from signalpost.database import DatabaseFile, Kind, reason_of
 from signalpost.errors import StateFileError
 from signalpost.state.edits import apply_edits, edits_between
 from signalpost.state.frozen import freeze, weight_of
+from signalpost.state.revoked import RevokedKey, RevokedRow, create_revoked, read_revoked, write_revoked
 
 GONE = object()
 """In place of a value: the key is to be removed."""
@@ -36,6 +39,7 @@ _PUT = "INSERT INTO state VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = 
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute(_CREATE)
     connection.execute(_CREATE_EDITS)
+    create_revoked(connection)
 
 
 KIND = Kind(word="state", application=0x53506F73, version=1, create=_create, error=StateFileError)
@@ -43,10 +47,15 @@ KIND = Kind(word="state", application=0x53506F73, version=1, create=_create, err
 
 
 class StateFile(DatabaseFile):
-    """An open file. Create one with `open`. Only one thread uses it at a time."""
+    """An open file. Create one with `open`. Only one thread uses it at a time.
+
+    Attributes:
+        revoked: the bans and revocations that it held when it was opened.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, KIND)
+        self.revoked: Mapping[RevokedKey, RevokedRow] = {}
         self._written: dict[str, Any] = {}  # large values
         self._edited: dict[str, int] = {}  # bytes of the edits of each key
 
@@ -60,34 +69,40 @@ class StateFile(DatabaseFile):
         file = cls(path)
         with file._opening() as connection:
             connection.execute(_CREATE_EDITS)  # older files have no edits
+            create_revoked(connection)
+            file.revoked = file._read_revoked()
             entries = file._read()
             file._written = {key: value for key, value in entries.items() if weight_of(value) >= _LARGE}
             file._fold({key: entries[key] for (key,) in connection.execute("SELECT DISTINCT key FROM edit")})
         return file, entries
 
-    def write(self, changes: Mapping[str, Any]) -> None:
+    def write(self, changes: Mapping[Any, Any]) -> None:
         """Write values by key in one transaction; they are on the disk when this returns.
 
         Args:
-            changes: JSON values, or `GONE`.
+            changes: JSON values by keys of the state, rows by keys of bans and revocations, or `GONE`.
 
         Raises:
             sqlite3.Error: they cannot be written.
         """
-        wholes, edits = self._parted(changes)
-        gone = [(key,) for key, value in changes.items() if value is GONE]
-        if not (wholes or edits or gone):
+        values = {key: value for key, value in changes.items() if isinstance(key, str)}
+        rows = {key: row for key, row in changes.items() if isinstance(key, RevokedKey)}
+        wholes, edits = self._parted(values)
+        gone = [(key,) for key, value in values.items() if value is GONE]
+        if not changes:
             return
         with self._transaction() as connection:
             connection.executemany(_PUT, wholes.items())
             connection.executemany("DELETE FROM edit WHERE key = ?", [*((key,) for key in wholes), *gone])
             connection.executemany("DELETE FROM state WHERE key = ?", gone)
             connection.executemany("INSERT INTO edit (key, edit) VALUES (?, ?)", edits)
+            lifted = [key for key, row in rows.items() if row is GONE]
+            write_revoked(connection, {key: row for key, row in rows.items() if row is not GONE}, lifted)
         for key, edit in edits:
             self._edited[key] = self._edited.get(key, 0) + len(edit)
         for key in (*wholes, *(key for (key,) in gone)):
             self._edited.pop(key, None)
-        for key, value in changes.items():
+        for key, value in values.items():
             if value is not GONE and weight_of(value) >= _LARGE:
                 self._written[key] = value
             else:
@@ -127,6 +142,12 @@ class StateFile(DatabaseFile):
             except (ValueError, TypeError, RecursionError) as error:
                 raise self._damaged(f'the value of "{key}": {reason_of(error)}') from None
         return entries
+
+    def _read_revoked(self) -> Mapping[RevokedKey, RevokedRow]:
+        try:
+            return read_revoked(self._connection)
+        except ValueError as error:
+            raise self._damaged(str(error)) from None
 
     def close(self) -> None:
         """Close the file with each value whole, and release the lock."""

@@ -370,6 +370,11 @@ class StateView(Mapping[str, Any]):
         return f"StateView({dict(self)!r})"
 
 
+def writer_of(state: State) -> StateWriter | None:
+    """Return what writes the file of a state; None without one."""
+    return state._recorder  # noqa: SLF001 - no attribute: handlers have the state, too
+
+
 def configure(state: State, config: StateConfig) -> None:
     """Apply another configuration to a state from now on; its file stays."""
     state.limit = state._shares.limit = config.limit  # noqa: SLF001 - no method: handlers have the state, too

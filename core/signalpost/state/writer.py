@@ -5,12 +5,13 @@ the machine) loses at most that time, plus the time of the batch before. Only `c
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Condition, Thread
 from typing import Any
 
 from signalpost.database import fate_of
 from signalpost.state.file import GONE, StateFile
+from signalpost.state.revoked import RevokedKey, RevokedRow
 
 LOG = logging.getLogger("signalpost.state")
 
@@ -42,17 +43,21 @@ class StateWriter:
 
     Attributes:
         entries: returns everything that the file must contain, in case it is lost; called within `seal`.
+        revoked: the bans and revocations that the file held at first.
+        rows: returns those that it must contain, in case it is lost; called from the thread that writes.
         seal: `signalpost.state.state.State._seal`: what is written is a consistent snapshot of the state.
     """
 
     def __init__(self, file: StateFile, *, delay: float = DELAY, retry: float = RETRY, look: float = LOOK) -> None:
         self.seal: Seal = _as_it_is
         self.entries: Callable[[], dict[str, Any]] = dict
+        self.revoked = file.revoked
+        self.rows: Callable[[], Mapping[RevokedKey, RevokedRow]] = lambda: self.revoked
         self._look = look
         self._file = file
         self._delay = delay
         self._retry = retry
-        self._changes: dict[str, Any] = {}
+        self._changes: dict[Any, Any] = {}  # values by `str`, and rows by `RevokedKey`
         self._changed = Condition()
         self._closing = False
         self._failing = False
@@ -60,8 +65,8 @@ class StateWriter:
         self._thread = Thread(target=self._run, name=f"signalpost state {file.path.name}", daemon=True)
         self._thread.start()
 
-    def note(self, key: str, value: Any) -> None:
-        """Note that a key has a new value."""
+    def note(self, key: str | RevokedKey, value: Any) -> None:
+        """Note that a key has a new value, or that of a ban or a revocation a new row."""
         with self._changed:
             self._changes[key] = value
             self._changed.notify()
@@ -148,15 +153,15 @@ class StateWriter:
         """Queue everything for writing, in its order, including what had changed."""
         entries = self.entries()
         with self._changed:
-            self._changes = dict(entries)
+            self._changes = {**entries, **self.rows()}
         return entries
 
-    def _taken(self) -> dict[str, Any]:
+    def _taken(self) -> dict[Any, Any]:
         with self._changed:
             batch, self._changes = self._changes, {}
             return batch
 
-    def _failure(self, batch: dict[str, Any]) -> Exception | None:
+    def _failure(self, batch: dict[Any, Any]) -> Exception | None:
         """Write a batch; return the error, if any."""
         try:
             self._file.write(batch)

@@ -11,7 +11,7 @@ from signalpost.config.section import Section
 from signalpost.delivery.target import Receipt
 from signalpost.paths import PathPattern, split_path
 
-_TARGETS = ("path", "group", "client")
+_TARGETS = ("path", "group", "client", "user")
 
 
 def broadcast(run: Run, options: Mapping[str, Any]) -> Receipt:
@@ -31,18 +31,20 @@ def _check(step: Section, place: Place) -> None:
     reach = options.text("to")
     if "to" in options and reach != "others" and any(target in options for target in _TARGETS):
         options.problem(
-            "to", "to stands alone, unless it is others: leave it out, or leave out path, group and client", of_key=True
+            "to",
+            "to stands alone, unless it is others: leave it out, or leave out path, group, client and user",
+            of_key=True,
         )
     if reach in ("sender", "others") and place not in WITH_SENDER:
         options.problem("to", f"in {place.value} there is no sender (allowed: everyone)")
     if not has_template(options.text("path") or ""):
-        options.parsed("path", _parse_target)
+        options.parsed("path", parse_target)
 
 
-def _parse_target(text: str) -> str:
-    """Check the path of a broadcast: it must be one on which a client can be connected."""
+def parse_target(text: str) -> str:
+    """Check the path of a target: it must be one on which a client can be connected."""
     if "<" in text or ">" in text:
-        raise ValueError(f"a broadcast goes to one path, as in /rooms/blue: {text!r} has parameters")
+        raise ValueError(f"one path is meant, as in /rooms/blue: {text!r} has parameters")
     PathPattern.parse(text)
     return text if split_path(text) == [] else text.rstrip("/")
 
@@ -51,9 +53,9 @@ ACTION = BuiltIn(
     schema=option(
         "Broadcast",
         (
-            "Sends a value to clients. A client must match all that is given of path, group and client. Without "
+            "Sends a value to clients. A client must match all that is given of path, group, client and user. Without "
             "these, and without to, it goes where the client's message asks, or else to everyone. Every "
-            "option may hold templates. A path, group or client that renders to empty or null is an error, "
+            "option may hold templates. A path, group, client or user that renders to empty or null is an error, "
             "never everyone."
         ),
         "object",
@@ -68,8 +70,8 @@ ACTION = BuiltIn(
             "to": option(
                 "To everyone, to the others, or to the sender",
                 (
-                    "Replaces path, group and client, and what the client's message asks for. others excludes the "
-                    "sender, from everyone or from those that path, group and client match. Without it, "
+                    "Replaces path, group, client and user, and what the client's message asks for. others excludes "
+                    "the sender, from everyone or from those that path, group, client and user match. Without it, "
                     "those apply."
                 ),
                 "string",
@@ -96,6 +98,13 @@ ACTION = BuiltIn(
                 "string",
                 minLength=1,
                 examples=["b1946ac92492d234", "{{ data.clientId }}"],
+            ),
+            "user": option(
+                "To a user",
+                "Only to clients of the user with this name. Without it, of any user, and to guests.",
+                "string",
+                minLength=1,
+                examples=["ann", "{{ data.to }}"],
             ),
         },
         examples=[{"value": "hello", "path": "/news"}],

@@ -1,0 +1,168 @@
+"""What can be asked of a running server, by verbs. Each is a plain function, and does not wait."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from signalpost.control.protocol import ControlError
+from signalpost.delivery.client import Client
+from signalpost.node import Node
+from signalpost.words import among, listing
+
+MOST_SHOWN = 1_000
+"""Clients, or bans and revocations, that one answer shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, as a verb sees it.
+
+    Attributes:
+        node: that is asked.
+        by: who asks, for the log.
+        options: by name.
+    """
+
+    node: Node
+    by: str
+    options: Mapping[str, Any]
+
+    def text(self, name: str) -> str | None:
+        """Return an option that is a text; None without it."""
+        value: str | None = self._of(name, str, "a text")
+        return value
+
+    def needed(self, name: str) -> str:
+        """Return an option that must be there."""
+        value = self.text(name)
+        if value is None:
+            raise ControlError("bad-request", f"{name} is missing")
+        return value
+
+    def whole(self, name: str, default: int) -> int:
+        """Return an option that is a whole number."""
+        value = self._of(name, int, "a whole number")
+        return default if value is None else value
+
+    def number(self, name: str) -> float | None:
+        """Return an option that is a number; None without it."""
+        value = self._of(name, (int, float), "a number")
+        return None if value is None else float(value)
+
+    def _of(self, name: str, kind: type | tuple[type, ...], word: str) -> Any:
+        value = self.options.get(name)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ControlError("bad-request", f"{name} is {word}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Something that can be asked.
+
+    Attributes:
+        options: that it knows.
+        function: returns the answer; may raise `ControlError`, TypeError, ValueError and `OperatorError`.
+    """
+
+    options: frozenset[str]
+    function: Callable[[Request], Mapping[str, Any]]
+
+
+def _kick(request: Request) -> Mapping[str, Any]:
+    text = request.text
+    closed = request.node.moderation.kick(
+        by=request.by,
+        user=text("user"),
+        client_id=text("client"),
+        path=text("path"),
+        group=text("group"),
+        code=request.whole("code", 4009),
+        reason=text("reason") or "",
+    )
+    return {"closed": closed}
+
+
+def _ban(request: Request) -> Mapping[str, Any]:
+    lasting = {} if (seconds := request.number("seconds")) is None else {"seconds": seconds}
+    reason = request.text("reason") or ""
+    return {"closed": request.node.moderation.ban(request.needed("user"), reason=reason, by=request.by, **lasting)}
+
+
+def _unban(request: Request) -> Mapping[str, Any]:
+    return {"lifted": request.node.moderation.unban(request.needed("user"), by=request.by)}
+
+
+def _revoke(request: Request) -> Mapping[str, Any]:
+    lasting = {} if (seconds := request.number("seconds")) is None else {"seconds": seconds}
+    user, token_id, before = request.text("user"), request.text("token_id"), request.number("before")
+    moderation = request.node.moderation
+    return {"closed": moderation.revoke(by=request.by, user=user, token_id=token_id, before=before, **lasting)}
+
+
+def _unrevoke(request: Request) -> Mapping[str, Any]:
+    user, token_id = request.text("user"), request.text("token_id")
+    return {"lifted": request.node.moderation.unrevoke(by=request.by, user=user, token_id=token_id)}
+
+
+def _clients(request: Request) -> Mapping[str, Any]:
+    node, most = request.node, request.whole("limit", MOST_SHOWN)
+    names = [request.text(name) for name in ("path", "group", "client", "user")]
+    if targets := node.broadcaster.targets(None, *names):
+        found = list(dict.fromkeys(client for target in targets for client in node.hub.matching(target)))
+    else:
+        found = list(node.hub.clients.values())
+    shown = [_shown(client) for client in islice(found, max(0, min(most, MOST_SHOWN)))]
+    return {"clients": shown, "count": len(found)}
+
+
+def _revoked(request: Request) -> Mapping[str, Any]:
+    revocations = request.node.moderation.revocations
+    revocations.forget_ended()
+    rows = revocations.rows()
+    shown = [
+        {"kind": key.kind, "name": key.name, "before": row.before, "until": row.until}
+        for key, row in islice(rows.items(), MOST_SHOWN)
+    ]
+    return {"revoked": shown, "count": len(rows)}
+
+
+def _shown(client: Client) -> Mapping[str, Any]:
+    return {
+        "id": client.id,
+        "user": client.user,
+        "path": client.path,
+        "endpoint": client.endpoint.name,
+        "protocol": client.encoding.codec.name,
+        "groups": sorted(client.groups),
+        "waiting": client.waiting,
+    }
+
+
+_WHOM = frozenset({"user", "client", "path", "group"})
+VERBS: Mapping[str, Verb] = {
+    "kick": Verb(_WHOM | {"code", "reason"}, _kick),
+    "ban": Verb(frozenset({"user", "seconds", "reason"}), _ban),
+    "unban": Verb(frozenset({"user"}), _unban),
+    "revoke": Verb(frozenset({"user", "token_id", "before", "seconds"}), _revoke),
+    "unrevoke": Verb(frozenset({"user", "token_id"}), _unrevoke),
+    "revoked": Verb(frozenset(), _revoked),
+    "clients": Verb(_WHOM | {"limit"}, _clients),
+}
+
+
+def run_verb(name: str, request: Request) -> Mapping[str, Any]:
+    """Do what is asked, and return the answer.
+
+    Raises:
+        ControlError: the verb is unknown, or knows no such option.
+        TypeError: an option is of the wrong type; likewise ValueError.
+        OperatorError: it cannot be done.
+    """
+    verb = VERBS.get(name)
+    if verb is None:
+        raise ControlError("unknown-verb", f"this server does not know how to {name[:40]!r} (known: {listing(VERBS)})")
+    for option in request.options.keys() - verb.options:
+        raise ControlError("bad-request", f"{name} has no option {option[:40]!r}{among(option, sorted(verb.options))}")
+    return verb.function(request)
