@@ -26,6 +26,7 @@ COMMANDS = [
     "run",
     "schema",
     "send",
+    "token",
     "try",
     "types",
     "unban",
@@ -205,7 +206,7 @@ class TestMistakesElsewhere:
         assert result.stderr.splitlines()[-1] == (
             'Error: no command "chek"; did you mean "check"? '
             "(known: asyncapi, check, clients, explain, kick, listen, new, plan, plugins, reference, revoke, routes, "
-            "run, schema, send, try, types, unban)"
+            "run, schema, send, token, try, types, unban)"
         )
 
     def test_an_unknown_option_is_a_mistake_of_usage(self, signalpost):
