@@ -85,7 +85,7 @@ def test_signals_are_read(whole):
     root, rooms, shout, yjs = whole.signals
     assert (root.rebroadcast, root.targets, root.format) == (
         Rebroadcast.EVERYONE,
-        frozenset(RequestedTarget),
+        frozenset(RequestedTarget) - {RequestedTarget.USER},
         MessageFormat.JSON,
     )
     assert (rooms.rebroadcast, rooms.targets, rooms.endpoints) == (Rebroadcast.PATH, {RequestedTarget.PATH}, ("live",))

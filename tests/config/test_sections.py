@@ -48,7 +48,7 @@ HTTP_ONLY = "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: h
         ),
         (
             "routes: [{path: /, broadcast: {value: 1, path: /a/<b>}}]",
-            "routes[0].broadcast.path: a broadcast goes to one",
+            "routes[0].broadcast.path: one path is meant",
         ),
         ("signals: [{path: /, endpoint: web}]", 'the endpoint "web" is http; a signal needs one that is ws or wss (kn'),
         ("signals: [{path: /, format: raw, handler: h}]", "signals[0].handler: format: raw relays frames unread"),

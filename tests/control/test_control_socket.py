@@ -190,7 +190,7 @@ class TestStrangeRequests:
             await until(lambda: not app.server._control._serving)
 
     async def test_a_stop_does_not_wait_for_a_peer_that_says_nothing(self, controlled, until):
-        async with controlled(TEXT) as app:
+        async with controlled(TEXT, patience=3_600.0) as app:
             silent = app.connect_bare()
             await until(lambda: app.server._control._serving)
         assert silent.recv(1) == b""

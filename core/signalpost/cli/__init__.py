@@ -387,7 +387,7 @@ RUNNING = click.option(
 @click.option("--reason", metavar="TEXT", help="What they are told.")
 @click.option("--code", type=int, help="Of the close frame.  [default: 4009; with --ban 4403]")
 def kick_command(file: str, *, ban: float | None, **whom: Any) -> None:
-    """Close the connections of clients of the running server.
+    """Send clients of the running server away.
 
     CLIENT is an id, as `signalpost clients` shows it. Clients must match all that is given.
     """
@@ -405,7 +405,7 @@ def kick_command(file: str, *, ban: float | None, **whom: Any) -> None:
 @click.argument("user")
 @RUNNING
 def unban_command(user: str, file: str) -> None:
-    """Let USER into the running server again, after kick --ban."""
+    """Let a banned USER in again."""
     from signalpost.cli.moderate import unban
 
     unban(file, user)
@@ -420,7 +420,10 @@ def unban_command(user: str, file: str) -> None:
 @click.option("--lift", is_flag=True, help="End a revocation instead.")
 @click.option("--list", "listed", is_flag=True, help="Show who is banned, and what is revoked.")
 def revoke_command(file: str, *, lift: bool, listed: bool, **what: Any) -> None:
-    """Refuse tokens at the running server, and close the connections that were made with them."""
+    """Refuse tokens at the running server.
+
+    Connections that were made with them are closed.
+    """
     from signalpost.cli.moderate import revoke, show_revoked
 
     user, token_id, before, seconds = (what[name] for name in ("user", "token_id", "before", "seconds"))

@@ -52,10 +52,30 @@ ACTION = moderating(
         "object",
         additionalProperties=False,
         properties={
-            "user": option("A user", "Clients of the user with this name.", **USER, examples=["ann", "{{ data.who }}"]),
-            "client": option("A client", "The client with this id.", **USER, examples=["{{ data.clientId }}"]),
-            "path": option("A path", "Clients on this path.", **USER, examples=["/rooms/blue", "{{ path }}"]),
-            "group": option("A group", "Clients of this group.", **USER, examples=["game {{ data.game }}"]),
+            "user": option(
+                "A user",
+                "Clients of the user with this name. Without it, of any user, and guests.",
+                **USER,
+                examples=["ann", "{{ data.who }}"],
+            ),
+            "client": option(
+                "A client",
+                "The client with this id. Without it, with any id.",
+                **USER,
+                examples=["{{ data.clientId }}"],
+            ),
+            "path": option(
+                "A path",
+                "Clients on this path. Without it, on any path.",
+                **USER,
+                examples=["/rooms/blue", "{{ path }}"],
+            ),
+            "group": option(
+                "A group",
+                "Clients of this group. Without it, of any groups.",
+                **USER,
+                examples=["game {{ data.game }}"],
+            ),
             "code": option(
                 "Code",
                 "Of the close frame (RFC 6455 section 7.4). 4000 to 4999 are for apps.",

@@ -53,11 +53,13 @@ ACTION = moderating(
         properties={
             "user": option(
                 "User",
-                "Whose tokens; also those that do not say when they were issued.",
+                "Whose tokens; also those that do not say when they were issued. Without it, token_id says which.",
                 **USER,
                 examples=["ann"],
             ),
-            "token_id": option("Id of a token", "Its claim jti.", **USER, examples=["{{ claims.jti }}"]),
+            "token_id": option(
+                "Id of a token", "Its claim jti. Without it, user says whose.", **USER, examples=["{{ claims.jti }}"]
+            ),
             "before": option(
                 "Issued before",
                 "Only tokens of the user that were issued before this moment, in seconds since 1970. Without it, now.",
@@ -66,7 +68,7 @@ ACTION = moderating(
                 examples=["{{ timestamp - 60 }}"],
             ),
             "for": {**FOR, "description": f"{FOR['description']} At least as long as such tokens are good."},
-            "lift": option("Lift", "Ends a revocation instead.", "boolean", default=False),
+            "lift": option("Lift", "Ends a revocation instead.", "boolean", default=False, examples=[True]),
         },
         examples=[{"user": "{{ data.who }}"}],
     ),

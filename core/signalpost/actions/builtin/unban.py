@@ -19,7 +19,12 @@ def _unban(moderator: Moderator, by: str, user: Any) -> bool:
 
 
 ACTION = moderating(
-    option("Unban", "Ends the ban of the user with this name. matched is 1 if there was one, else 0.", **USER),
+    option(
+        "Unban",
+        "Ends the ban of the user with this name. matched is 1 if there was one, else 0.",
+        **USER,
+        examples=["ann", "{{ data.who }}"],
+    ),
     _unban,
     _check,
 )
