@@ -1,7 +1,10 @@
 """Keys of every kind, tokens with any header and payload, and a judge whose clock the test moves."""
 
 import base64
+import contextlib
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -30,9 +33,7 @@ def private_pem(key):
 
 
 def public_pem(key):
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 class Keys:
@@ -110,3 +111,86 @@ def judge(keys, clock):
         return Tokens(config, Keyring(config.keys), clock, most)
 
     return make
+
+
+class LoginServer:
+    """An HTTP server that publishes keys, and answers as the test says.
+
+    Attributes:
+        body: what it answers with.
+        status: of its answers.
+        headers: further ones; ``X-Length`` is told instead of the body's length.
+        requests: the paths that were asked for, in order.
+        open: cleared, it lets those who ask wait.
+        arrived: released for each request.
+    """
+
+    def __init__(self, context=None):
+        self.body = b""
+        self.status = 200
+        self.headers = {}
+        self.requests = []
+        self.open = threading.Event()
+        self.open.set()
+        self.arrived = threading.Semaphore(0)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.scheme = "http" if context is None else "https"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    @property
+    def address(self):
+        return f"{self.scheme}://127.0.0.1:{self._server.server_address[1]}/jwks.json"
+
+    def publish(self, *jwks):
+        self.status, self.body = 200, json.dumps({"keys": jwks}).encode()
+
+    def stop(self):
+        self.open.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _handler(outer):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.requests.append(self.path)
+                outer.arrived.release()
+                outer.open.wait()
+                self.send_response(outer.status)
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
+                if "Transfer-Encoding" not in outer.headers:
+                    self.send_header("Content-Length", outer.headers.get("X-Length", str(len(outer.body))))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    self.wfile.write(outer.body)
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def login():
+    """A login server."""
+    server = LoginServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def secure_login():
+    """Make a login server with TLS, by its context."""
+    made = []
+
+    def make(context):
+        made.append(LoginServer(context))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()

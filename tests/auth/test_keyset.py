@@ -110,7 +110,10 @@ def test_an_ed25519_key_for_key_agreement_is_no_key():
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: rsa.generate_private_key(65537, 1024), "an RSA key of 1024 bits, which can be broken (allowed: from 2048)"),
+        (
+            lambda: rsa.generate_private_key(65537, 1024),
+            "an RSA key of 1024 bits, which can be broken (allowed: from 2048)",
+        ),
         (lambda: ec.generate_private_key(ec.SECP224R1()), "a key on the curve secp224r1, which no algorithm takes"),
         (lambda: dsa.generate_private_key(1024), "a key of a kind that no algorithm takes"),
     ],
@@ -176,9 +179,17 @@ def test_only_keys_for_the_algorithms_stay_and_for_those_alone(keys):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["EC", "RSA", "OKP", "P-256", "AQAB"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["keys", "kty", "crv", "x", "y", "n", "e", "d", "kid", "alg", "use"]), inner, max_size=6),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["EC", "RSA", "OKP", "P-256", "AQAB"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["keys", "kty", "crv", "x", "y", "n", "e", "d", "kid", "alg", "use"]), inner, max_size=6
+        )
+    ),
     max_leaves=20,
 )
 
@@ -192,7 +203,9 @@ def test_no_json_breaks_the_reader(value):
     assert found.keys == ()
 
 
-@given(st.binary(max_size=80), st.sampled_from(["PUBLIC KEY", "CERTIFICATE", "PRIVATE KEY", "RSA PRIVATE KEY", "X", "CRL"]))
+@given(
+    st.binary(max_size=80), st.sampled_from(["PUBLIC KEY", "CERTIFICATE", "PRIVATE KEY", "RSA PRIVATE KEY", "X", "CRL"])
+)
 def test_no_pem_breaks_the_reader(data, label):
     import base64
 

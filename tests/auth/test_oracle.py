@@ -105,7 +105,11 @@ def generated(count, keys, raw_token):
 def test_another_library_comes_to_the_same_verdict(keys, raw_token, count, lasting):
     found = [replace(keys.verification(name), kid=_kid(name)) for name in KINDS]
     config = TokensConfig(
-        tuple(KINDS), tuple(dict.fromkeys(found)), issuers=("https://a", "https://b"), audiences=("s", "t"), lasting=lasting
+        tuple(KINDS),
+        tuple(dict.fromkeys(found)),
+        issuers=("https://a", "https://b"),
+        audiences=("s", "t"),
+        lasting=lasting,
     )
     tokens, oracle = Tokens(config, Keyring(config.keys), lambda: float(NOW)), Oracle(keys, config)
     verdicts = {True: 0, False: 0}

@@ -79,7 +79,14 @@ def test_a_cookie_holds_a_token_by_its_name_and_the_first_counts(cookies, token)
 
 @pytest.mark.parametrize(
     ("query", "token"),
-    [("token=abc", "abc"), ("a=1&token=abc", "abc"), ("token=", ""), ("Token=abc", None), ("tok%65n=a%2Eb", "a.b"), ("", None)],
+    [
+        ("token=abc", "abc"),
+        ("a=1&token=abc", "abc"),
+        ("token=", ""),
+        ("Token=abc", None),
+        ("tok%65n=a%2Eb", "a.b"),
+        ("", None),
+    ],
 )
 def test_a_query_holds_a_token_where_the_file_says_so(query, token):
     assert found(query=query) == token

@@ -68,7 +68,7 @@ def test_an_algorithm_that_is_not_to_the_letter_is_refused(judge, raw_token, key
         ({"exp": NOW - 600}, "the token expired 10 min ago"),
         ({"exp": NOW - 3 * 86_400}, "the token expired 3 days ago"),
         ({"exp": None}, "the token has no end (exp)"),
-        ({"exp": str(NOW + 60)}, 'the token\'s exp is no time: it must be a number of seconds, not the text "'),
+        ({"exp": str(NOW + 60)}, "the token's exp is no time: it must be a number of seconds, not the text \""),
         ({"exp": True}, "the token's exp is no time: it must be a number of seconds, not true"),
         ({"exp": [NOW]}, "the token's exp is no time: it must be a number of seconds, not a list"),
         ({"exp": 1e300}, "the token's exp is no time: it must be a number of seconds since 1970, up to year 9999"),
@@ -296,7 +296,10 @@ def test_a_token_names_its_key_among_several(judge, sign, keys):
     tokens = judge("ES256", "ES384", only=named(keys, ("ES256", "a"), ("ES384", "b")))
     assert tokens.verify(sign("ES384", header={"kid": "b"})).user == "ann"
     assert why(tokens, sign("ES384")) == "the token does not name its key (kid), and there are several"
-    assert why(tokens, sign("ES384", header={"kid": "a"})) == 'the token is signed with ES384, which the key "a" is not for'
+    assert (
+        why(tokens, sign("ES384", header={"kid": "a"}))
+        == 'the token is signed with ES384, which the key "a" is not for'
+    )
     with pytest.raises(UnknownKeyError, match='signed with an unknown key "c" \\(kid\\)'):
         tokens.verify(sign("ES384", header={"kid": "c"}))
 

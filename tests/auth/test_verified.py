@@ -24,7 +24,9 @@ def counted(monkeypatch):
 
     checked = []
     check = PyJWS.decode_complete
-    monkeypatch.setattr(PyJWS, "decode_complete", lambda self, text, *more: checked.append(text) or check(self, text, *more))
+    monkeypatch.setattr(
+        PyJWS, "decode_complete", lambda self, text, *more: checked.append(text) or check(self, text, *more)
+    )
     return checked
 
 
@@ -137,7 +139,9 @@ def test_ten_thousand_tokens_are_remembered_and_no_more():
 def test_the_memory_holds_no_token(judge, sign):
     tokens, token = judge("HS256"), sign(jti="unheard-of")
     tokens.verify(token)
-    assert not any(token in each for each in gc.get_objects() if type(each) is dict and len(each) < 100 and _texts(each))
+    assert not any(
+        token in each for each in gc.get_objects() if type(each) is dict and len(each) < 100 and _texts(each)
+    )
     (digest,) = tokens._verified._tokens
     assert len(digest) == 32
 
@@ -166,11 +170,15 @@ def test_with_a_memory_the_verdict_is_always_that_without_one(keys, sign, make_c
     keyring = Keyring([old, new])
     config = TokensConfig(("ES256", "EdDSA"), (old, new))
     tokens = Tokens(config, keyring, clock, most=2)
-    texts = _TEXTS or _TEXTS.extend(
-        sign(algorithm, header={"kid": kid}, exp=NOW + 20 * number, nbf=NOW + 5 * number)
-        for number in (1, 2, 3)
-        for algorithm, kid in (("EdDSA", "old"), ("ES256", "new"))
-    ) or _TEXTS
+    texts = (
+        _TEXTS
+        or _TEXTS.extend(
+            sign(algorithm, header={"kid": kid}, exp=NOW + 20 * number, nbf=NOW + 5 * number)
+            for number in (1, 2, 3)
+            for algorithm, kid in (("EdDSA", "old"), ("ES256", "new"))
+        )
+        or _TEXTS
+    )
     for move, number in moves:
         if move == "verify":
             assert _verdict(tokens, texts[number]) == _verdict(Tokens(config, keyring, clock), texts[number])
