@@ -133,7 +133,7 @@ class LoginServer:
         self.open = threading.Event()
         self.open.set()
         self.arrived = threading.Semaphore(0)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.scheme = "http" if context is None else "https"
@@ -153,25 +153,26 @@ class LoginServer:
         self._server.server_close()
         self._thread.join()
 
-    def _handler(outer):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.requests.append(self.path)
-                outer.arrived.release()
-                outer.open.wait()
-                self.send_response(outer.status)
-                for name, value in outer.headers.items():
-                    self.send_header(name, value)
-                if "Transfer-Encoding" not in outer.headers:
-                    self.send_header("Content-Length", outer.headers.get("X-Length", str(len(outer.body))))
-                self.end_headers()
-                with contextlib.suppress(OSError):
-                    self.wfile.write(outer.body)
 
-            def log_message(self, *_):
-                pass
+def _handler_of(login):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            login.requests.append(self.path)
+            login.arrived.release()
+            login.open.wait()
+            self.send_response(login.status)
+            for name, value in login.headers.items():
+                self.send_header(name, value)
+            if "Transfer-Encoding" not in login.headers:
+                self.send_header("Content-Length", login.headers.get("X-Length", str(len(login.body))))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(login.body)
 
-        return Handler
+        def log_message(self, *_):
+            pass
+
+    return Handler
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ async def test_a_fetch_that_fails_leaves_the_old_keys_and_is_told_once(login, ke
         clock.advance(30)
         await fetched(fetcher)
     assert (keyring.keys, fetcher.ready, fetcher.failure) == (before, True, "it answers 503")
-    login.body, login.status = b"hello", 200
+    login.body, login.status = b'{"keys": []}', 200
     clock.advance(30)
     await fetched(fetcher)
     login.publish(keys.jwk("ES256", kid="b"))
@@ -100,8 +100,7 @@ async def test_a_fetch_that_fails_leaves_the_old_keys_and_is_told_once(login, ke
     said = [record.getMessage().replace(login.address, "ADDRESS") for record in caplog.records]
     assert said == [
         "auth.tokens.keys: ADDRESS: it answers 503; the old ones stay",
-        "auth.tokens.keys: ADDRESS: what it sends is neither JSON (a JWK Set, or a single key) nor PEM "
-        "(-----BEGIN PUBLIC KEY-----); the old ones stay",
+        "auth.tokens.keys: ADDRESS: it has no key for ES256; the old ones stay",
         "auth.tokens.keys: ADDRESS: the keys have come again",
     ]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
@@ -223,7 +222,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_and_one_of_a_known_aut
     file, context = certificate
     login = secure_login(context)
     login.publish(keys.jwk("ES256"))
-    with pytest.raises(FetchError, match="its certificate is not trusted: self.signed certificate"):
+    with pytest.raises(FetchError, match="its certificate is not trusted: "):
         Fetch(login.address, ("ES256",), 10).run()
     assert login.requests == []
     monkeypatch.setenv("SSL_CERT_FILE", str(file))

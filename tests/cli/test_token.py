@@ -30,6 +30,15 @@ def secret_app(write):
     write(SHARED)
 
 
+@pytest.fixture
+def pem_files(folder):
+    """Files with the halves of a key."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    (folder / "public.pem").write_bytes(public_pem(key))
+    (folder / "private.pem").write_bytes(private_pem(key))
+    return key
+
+
 def signed(signalpost, *arguments):
     done = signalpost("token", *arguments)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -69,18 +78,15 @@ def test_a_private_key_of_the_app_signs(write, signalpost, folder):
     key = ec.generate_private_key(ec.SECP256R1())
     jwk = {**ECAlgorithm.to_jwk(key, as_dict=True), "kid": "k1"}
     (folder / "keys.json").write_text(json.dumps({"keys": [jwk]}))
-    write("auth: {tokens: {keys: keys.json, algorithms: [EdDSA, ES256]}}".replace("EdDSA, ", ""))
+    write("auth: {tokens: {keys: keys.json, algorithms: [ES256]}}")
     token = signed(signalpost, "--user", "ann")
     assert jwt.get_unverified_header(token) == {"alg": "ES256", "kid": "k1", "typ": "JWT"}
     assert jwt.decode(token, key.public_key(), ["ES256"])["sub"] == "ann"
 
 
-def test_a_key_beside_the_app_signs_where_the_app_has_the_public_half(write, signalpost, folder):
-    key = ed25519.Ed25519PrivateKey.generate()
-    (folder / "public.pem").write_bytes(public_pem(key))
-    (folder / "private.pem").write_bytes(private_pem(key))
+def test_a_key_beside_the_app_signs_where_the_app_has_the_public_half(write, signalpost, pem_files):
     write("auth: {tokens: {keys: public.pem, algorithms: [EdDSA]}}")
-    assert jwt.decode(signed(signalpost, "--user", "ann", "--key", "private.pem"), key.public_key(), ["EdDSA"])
+    assert jwt.decode(signed(signalpost, "--user", "ann", "--key", "private.pem"), pem_files.public_key(), ["EdDSA"])
     done = signalpost("token", "--user", "ann")
     assert (done.exit_code, done.stdout, done.stderr) == (
         1,
@@ -100,8 +106,9 @@ def test_a_key_that_the_app_does_not_know_signs_and_it_is_said(write, signalpost
     )
 
 
+@pytest.mark.usefixtures("pem_files")
 @pytest.mark.parametrize(
-    ("text", "arguments", "said"),
+    "case",
     [
         (
             "",
@@ -112,7 +119,7 @@ def test_a_key_that_the_app_does_not_know_signs_and_it_is_said(write, signalpost
         (
             "auth: {tokens: {keys: 'https://a.example/jwks?secret=1', algorithms: [ES256]}}",
             ("--user", "ann"),
-            "https://a.example/jwks (auth.tokens.keys) gives no private keys away: ask it for a token; for development, name",
+            "https://a.example/jwks (auth.tokens.keys) gives no private keys away: ask it for a token; for ",
         ),
         (SHARED, ("--user", "ann", "--key", "nowhere.pem"), "nowhere.pem cannot be read: no such file or directory"),
         (
@@ -128,10 +135,8 @@ def test_a_key_that_the_app_does_not_know_signs_and_it_is_said(write, signalpost
         ),
     ],
 )
-def test_what_is_missing_is_said(write, signalpost, folder, text, arguments, said):
-    key = ed25519.Ed25519PrivateKey.generate()
-    (folder / "public.pem").write_bytes(public_pem(key))
-    (folder / "private.pem").write_bytes(private_pem(key))
+def test_what_is_missing_is_said(write, signalpost, case):
+    text, arguments, said = case
     write(text)
     done = signalpost("token", *arguments)
     assert (done.exit_code, done.stdout) == (1, "")
@@ -195,34 +200,23 @@ def test_a_token_may_come_by_stdin_and_with_its_scheme(secret_app, signalpost):
 
 
 @pytest.mark.parametrize(
-    ("change", "why", "rule", "key"),
+    ("change", "why", "rule"),
     [
-        (
-            {"exp": 1000},
-            "the token expired 20,",
-            "auth.tokens.leeway  (routes.yaml:4)",
-            "the signature is that of the shared",
-        ),
-        (
-            {"aud": "x"},
-            'the token is for "x"',
-            "auth.tokens.audience  (routes.yaml:4)",
-            "the signature is that of the shared",
-        ),
-        ({"iss": "x"}, 'the token is of the issuer "x"', "auth.tokens.issuer  (routes.yaml:4)", "the signature is"),
-        ({"sub": ""}, "the token's claim", "auth.tokens.user  (routes.yaml:4)", "the signature is that of the shared"),
+        ({"exp": 1000}, "the token expired 20,", "leeway"),
+        ({"aud": "x"}, 'the token is for "x"', "audience"),
+        ({"iss": "x"}, 'the token is of the issuer "x"', "issuer"),
+        ({"sub": ""}, "the token's claim", "user"),
     ],
 )
-def test_a_token_that_is_not_good_is_read_and_says_at_which_rule_it_fails(
-    secret_app, signalpost, change, why, rule, key
-):
+@pytest.mark.usefixtures("secret_app")
+def test_a_token_that_is_not_good_is_read_and_says_at_which_rule_it_fails(signalpost, change, why, rule):
     claims = {"sub": "ann", "exp": 9_999_999_999, "iss": "me", "aud": "shop", **change}
     done = signalpost("token", "--read", jwt.encode(claims, SECRET, "HS256"))
     shown = rows(done.stdout)
     assert (done.exit_code, done.stderr) == (1, "")
     assert shown["not good", "why"].startswith(why)
-    assert shown["not good", "rule"] == rule
-    assert shown["not good", "key"].startswith(key)
+    assert shown["not good", "rule"] == f"auth.tokens.{rule}  (routes.yaml:4)"
+    assert shown["not good", "key"] == "the signature is that of the shared secret"
     assert shown["claims", "sub"] == claims["sub"]
 
 

@@ -130,10 +130,11 @@ def test_a_route_that_would_show_the_keys_is_a_mistake(problems):
 
 
 def test_a_token_in_the_address_is_noted_and_allowed(config):
-    assert [note for note in config(f"auth: {{{SOUND}, from: [header, query]}}").notes if "query" in note] == [
+    (note,) = config(f"auth: {{{SOUND}, from: [header, query]}}").notes
+    assert note == (
         "routes.yaml:4: a token in the address (from: query) stands in the logs of every server on its way, and in the "
         "history of browsers; keep it for clients that can do nothing else"
-    ]
+    )
     assert not config(f"auth: {{{SOUND}}}").notes
 
 
@@ -142,136 +143,148 @@ def test_a_token_in_the_address_is_noted_and_allowed(config):
     [
         (
             "keys: key.pem, algorithms: [ES256, HS256]",
-            [
-                "4:52: auth.tokens.algorithms[1]: HS256 is signed with a shared secret, and keys is a set of public ones; "
-                "leave it out"
-            ],
+            (
+                "4:52: auth.tokens.algorithms[1]: HS256 is signed with a shared secret, and keys is a set of "
+                "public ones; leave it out"
+            ),
         ),
         (
             "keys: https://a.example/, algorithms: [HS256]",
-            [
-                "4:56: auth.tokens.algorithms[0]: HS256 is signed with a shared secret, and keys is a set of public ones; "
-                "leave it out"
-            ],
+            (
+                "4:56: auth.tokens.algorithms[0]: HS256 is signed with a shared secret, and keys is a set of "
+                "public ones; leave it out"
+            ),
         ),
         (
             f"keys: {{secret: {SECRET}}}, algorithms: [ES256]",
-            [
-                "4:92: auth.tokens.algorithms[0]: ES256 is checked with a public key, and keys is a shared secret (allowed "
-                "with it: HS256, HS384, HS512)"
-            ],
+            (
+                "4:92: auth.tokens.algorithms[0]: ES256 is checked with a public key, and keys is a shared "
+                "secret (allowed with it: HS256, HS384, HS512)"
+            ),
         ),
         (
             "keys: key.pem, algorithms: [RS256]",
-            ['4:23: auth.tokens.keys: "key.pem" has no key for RS256: it has P-256 for ES256'],
+            '4:23: auth.tokens.keys: "key.pem" has no key for RS256: it has P-256 for ES256',
         ),
         (
             "keys: key.pem, algorithms: [ES256, EdDSA]",
-            [
-                '4:52: auth.tokens.algorithms[1]: no key of "key.pem" can be used with EdDSA: it has P-256 for ES256; '
-                "leave it out"
-            ],
+            (
+                '4:52: auth.tokens.algorithms[1]: no key of "key.pem" can be used with EdDSA: it has P-256 '
+                "for ES256; leave it out"
+            ),
         ),
         (
             "keys: weak.pem, algorithms: [RS256]",
-            [
-                '4:23: auth.tokens.keys: "weak.pem" has no key for RS256: it has an RSA key of 1024 bits, which can be '
-                "broken (allowed: from 2048)"
-            ],
+            (
+                '4:23: auth.tokens.keys: "weak.pem" has no key for RS256: it has an RSA key of 1024 bits, '
+                "which can be broken (allowed: from 2048)"
+            ),
         ),
         (
             "keys: empty.json, algorithms: [RS256, ES256]",
-            ['4:23: auth.tokens.keys: "empty.json" has no key for RS256 or ES256: it is empty'],
+            '4:23: auth.tokens.keys: "empty.json" has no key for RS256 or ES256: it is empty',
         ),
         (
             "keys: text.pem, algorithms: [RS256]",
-            [
-                '4:23: auth.tokens.keys: "text.pem" is neither JSON (a JWK Set, or a single key) nor PEM (-----BEGIN PUBLIC '
-                "KEY-----)"
-            ],
+            (
+                '4:23: auth.tokens.keys: "text.pem" is neither JSON (a JWK Set, or a single key) nor PEM '
+                "(-----BEGIN PUBLIC KEY-----)"
+            ),
         ),
         (
             "keys: key.pem, algorithms: [ES256, es256]",
-            [
-                '4:52: auth.tokens.algorithms[1]: "es256" is not allowed here; did you mean "ES256"? (allowed: HS256, HS384, '
-                "HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 and 2 more)"
-            ],
+            (
+                '4:52: auth.tokens.algorithms[1]: "es256" is not allowed here; did you mean "ES256"? '
+                "(allowed: HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, "
+                "ES512 and 2 more)"
+            ),
         ),
         (
             "keys: key.pem, algorithms: [ES256, ES256]",
-            ['4:52: auth.tokens.algorithms[1]: "ES256" is listed already, as number 1: leave this out'],
+            '4:52: auth.tokens.algorithms[1]: "ES256" is listed already, as number 1: leave this out',
         ),
-        ("keys: key.pem, algorithms: []", ["4:44: auth.tokens.algorithms: must not be empty: give at least one"]),
+        (
+            "keys: key.pem, algorithms: []",
+            "4:44: auth.tokens.algorithms: must not be empty: give at least one",
+        ),
         (
             "keys: key.pem, algorithms: ES256",
-            ['4:44: auth.tokens.algorithms: must be a list, not the text "ES256": write [ES256]'],
+            '4:44: auth.tokens.algorithms: must be a list, not the text "ES256": write [ES256]',
         ),
         (
             "keys: key.pem",
-            ['4:16: auth.tokens: the key "algorithms" is missing, for example algorithms: [ES256]'],
+            '4:16: auth.tokens: the key "algorithms" is missing, for example algorithms: [ES256]',
         ),
         (
             "algorithms: [ES256]",
-            ['4:16: auth.tokens: the key "keys" is missing, for example keys: https://id.example.com/'],
+            '4:16: auth.tokens: the key "keys" is missing, for example keys: https://id.example.com/',
         ),
         (
             "keys: {}, algorithms: [HS256]",
-            ['4:23: auth.tokens.keys: the key "secret" is missing, for example secret: mCVK'],
+            '4:23: auth.tokens.keys: the key "secret" is missing, for example secret: mCVK',
         ),
         (
             "keys: {secrt: x}, algorithms: [HS256]",
-            ['4:24: auth.tokens.keys.secrt: no key "secrt" here; did you mean "secret"?'],
+            '4:24: auth.tokens.keys.secrt: no key "secrt" here; did you mean "secret"?',
         ),
         (
             "keys: kez.pem, algorithms: [ES256]",
-            ['4:23: auth.tokens.keys: no file "kez.pem" in the folder of routes.yaml'],
+            '4:23: auth.tokens.keys: no file "kez.pem" in the folder of routes.yaml',
         ),
         (
             "keys: http://a.example/, algorithms: [ES256]",
-            [
-                "4:23: auth.tokens.keys: http is not encrypted, so anyone on the way could put in a key of their own: use "
-                "https:// (http only for this machine: localhost, 127.0.0.1, ::1)"
-            ],
+            (
+                "4:23: auth.tokens.keys: http is not encrypted, so anyone on the way could put in a key of "
+                "their own: use https:// (http only for this machine: localhost, 127.0.0.1, ::1)"
+            ),
         ),
         (
             "keys: ftp://a.example/, algorithms: [ES256]",
-            [
-                "4:23: auth.tokens.keys: the address of a JWK Set begins with https://, not with ftp://, as in https://id.exam"
-            ],
+            (
+                "4:23: auth.tokens.keys: the address of a JWK Set begins with https://, not with ftp://, as "
+                "in https://id.exam"
+            ),
         ),
         (
             "keys: https://a:b@c/, algorithms: [ES256]",
-            ["4:23: auth.tokens.keys: public keys need no user and no password: leave them out"],
+            "4:23: auth.tokens.keys: public keys need no user and no password: leave them out",
         ),
         (
             "keys: 'https://a/#b', algorithms: [ES256]",
-            ["4:23: auth.tokens.keys: what follows # is never sent to a server: leave it out"],
+            "4:23: auth.tokens.keys: what follows # is never sent to a server: leave it out",
         ),
         (
             "keys: 'https://a b/', algorithms: [ES256]",
-            ["4:23: auth.tokens.keys: an address has no blanks and no control"],
+            "4:23: auth.tokens.keys: an address has no blanks and no control",
         ),
-        ("keys: https://, algorithms: [ES256]", ["4:23: auth.tokens.keys: it names no host, or no port"]),
-        ("keys: 'https://a:99999/', algorithms: [ES256]", ["4:23: auth.tokens.keys: its host or port cannot be read"]),
+        (
+            "keys: https://, algorithms: [ES256]",
+            "4:23: auth.tokens.keys: it names no host, or no port",
+        ),
+        (
+            "keys: 'https://a:99999/', algorithms: [ES256]",
+            "4:23: auth.tokens.keys: its host or port cannot be read",
+        ),
         (
             "keys: https://a/.well-known/openid-configuration, algorithms: [ES256]",
-            [
-                "4:23: auth.tokens.keys: this describes the login server; write the address that it gives as jwks_uri, as in"
-            ],
+            (
+                "4:23: auth.tokens.keys: this describes the login server; write the address that it gives as "
+                "jwks_uri, as in"
+            ),
         ),
         (
             "keys: key.pem, algorithms: [ES256], leeway: 11m",
-            ["4:61: auth.tokens.leeway: clocks differ by less (allowed: up to 10m)"],
+            "4:61: auth.tokens.leeway: clocks differ by less (allowed: up to 10m)",
         ),
         (
             "keys: key.pem, algorithms: [ES256], leeway: -1s",
-            ['4:61: auth.tokens.leeway: "-1s" is no duration: it must be 0 or above'],
+            '4:61: auth.tokens.leeway: "-1s" is no duration: it must be 0 or above',
         ),
     ],
 )
 def test_a_mistake_about_tokens_is_told_at_its_place(problems, said, expected):
-    found = problems(tokens(said))
-    assert [one[: len(other)] for one, other in zip(found, expected, strict=True)] == expected
+    (found,) = problems(tokens(said))
+    assert found.startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -294,10 +307,11 @@ def test_a_secret_is_as_long_as_the_hash(config, problems, secret, algorithm, go
         return
     name = algorithm.split(", ")[-1]
     least = {"HS256": 32, "HS384": 48, "HS512": 64}[name]
-    assert problems(text) == [
-        f"4:32: auth.tokens.keys.secret: too short to sign {name} with, so it could be guessed (allowed: from {least} bytes, "
-        f"RFC 7518 section 3.2); {MAKE}"
-    ]
+    (found,) = problems(text)
+    assert found == (
+        f"4:32: auth.tokens.keys.secret: too short to sign {name} with, so it could be guessed (allowed: from {least} "
+        f"bytes, RFC 7518 section 3.2); {MAKE}"
+    )
 
 
 def test_a_public_key_is_no_secret(problems, app):
@@ -318,29 +332,41 @@ def test_a_public_key_is_no_secret(problems, app):
             f"{SOUND}, from: [header], cookie: token",
             "auth.cookie: from does not name cookie, so none is read: write from: [header, cookie]",
         ),
-        (f"{SOUND}, from: [header, header]", 'auth.from[1]: "header" is listed already, as number 1: leave this out'),
+        (
+            f"{SOUND}, from: [header, header]",
+            'auth.from[1]: "header" is listed already, as number 1: leave this out',
+        ),
         (
             f"{SOUND}, from: [heder]",
-            'auth.from[0]: "heder" is not allowed here; did you mean "header"? (allowed: header, protocol, cookie, query)',
+            (
+                'auth.from[0]: "heder" is not allowed here; did you mean "header"? (allowed: header, '
+                "protocol, cookie, query)"
+            ),
         ),
         (
             "from: [header]",
-            "auth.from: from says where a token stands, and none is taken: add tokens: {keys: …, algorithms: …}, or leave "
-            "this out",
+            (
+                "auth.from: from says where a token stands, and none is taken: add tokens: {keys: …, "
+                "algorithms: …}, or leave this out"
+            ),
         ),
         (
             "cookie: a",
-            "auth.cookie: cookie says where a token stands, and none is taken: add tokens: {keys: …, algorithms: …}, or "
-            "leave this out",
+            (
+                "auth.cookie: cookie says where a token stands, and none is taken: add tokens: {keys: …, "
+                "algorithms: …}, or leave this out"
+            ),
         ),
         (
             f"{SOUND}, cookie: 'a b'",
-            'auth.cookie: "a b" is no name of a cookie: it has letters, digits and any of !#$%&\'*+-.^_`|~',
+            ('auth.cookie: "a b" is no name of a cookie: it has letters, digits and any of !#$%&\'*+-.^_`|~'),
         ),
         (
             "secret: short",
-            "auth.secret: too short to sign sessions with, so it could be guessed (allowed: from 32 bytes, RFC 7518 section "
-            f"3.2); {MAKE}",
+            (
+                "auth.secret: too short to sign sessions with, so it could be guessed (allowed: from 32 bytes, RFC 7518 "
+                f"section 3.2); {MAKE}"
+            ),
         ),
         (
             "keys: {shop: {key: short, may: [publish]}}",
@@ -360,19 +386,27 @@ def test_a_public_key_is_no_secret(problems, app):
         ),
         (
             f"keys: {{shop: {{key: {KEY}, may: [pubish]}}}}",
-            'auth.keys.shop.may[0]: "pubish" is not allowed here; did you mean "publish"? (allowed: publish, history, '
-            "presence, clients, disconnect)",
+            (
+                'auth.keys.shop.may[0]: "pubish" is not allowed here; did you mean "publish"? (allowed: '
+                "publish, history, presence, clients, disconnect)"
+            ),
         ),
-        (f"keys: {{shop: {{key: {KEY}, may: []}}}}", "auth.keys.shop.may: must not be empty: give at least one"),
+        (
+            f"keys: {{shop: {{key: {KEY}, may: []}}}}",
+            "auth.keys.shop.may: must not be empty: give at least one",
+        ),
         (
             f"keys: {{shop: {{key: {KEY}}}}}",
             'auth.keys.shop: the key "may" is missing, for example may: [publish, history]',
         ),
         (
             f'keys: {{"a\\nb": {{key: {KEY}, may: [publish]}}}}',
-            'auth.keys["a\ufffdb"]: a program\'s name is shown in logs: 1 to 64 visible characters',
+            'auth.keys["a�b"]: a program\'s name is shown in logs: 1 to 64 visible characters',
         ),
-        ("token: {}", 'auth.token: no key "token" here; did you mean "tokens"?'),
+        (
+            "token: {}",
+            'auth.token: no key "token" here; did you mean "tokens"?',
+        ),
     ],
 )
 def test_a_mistake_beside_tokens_is_told_at_its_place(problems, said, expected):
@@ -401,7 +435,8 @@ def test_the_algorithms_of_the_schema_are_those_that_are_known(app):
 
 
 def test_a_mistake_in_auth_hides_no_other_one(app):
-    text = "endpoints: [{name: a, address: '*', port: 1, protocol: ws}]\nauth: {tokens: 5, keys: []}\nsignals: [{path: a}]\n"
+    endpoints = "endpoints: [{name: a, address: '*', port: 1, protocol: ws}]"
+    text = f"{endpoints}\nauth: {{tokens: 5, keys: []}}\nsignals: [{{path: a}}]\n"
     config, gaps = judge_config(text, file="routes.yaml", folder=app, actions=BUILT_IN)
     assert config.auth.tokens is None
     assert [problem.keys for problem in gaps.problems] == ["auth.tokens", "auth.keys", "signals[0].path"]

@@ -50,7 +50,7 @@ def read_object(data: bytes, what: str) -> dict[str, Any]:
     try:
         found = load(data)  # judges UTF-8, surrogates and depth, and has no NaN
         if isinstance(found, dict):
-            json.loads(data, object_pairs_hook=_without_twins)
+            _TWINS.decode(data.decode())
     except _TwinError as twin:
         raise ValueError(f"has the same name twice in its {what}: {twin}") from None
     except (ValueError, RecursionError):
@@ -65,11 +65,13 @@ class _TwinError(Exception):
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise _TwinError(orjson.dumps(name[:40]).decode())
-        seen.add(name)
+    if len(dict(pairs)) < len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise _TwinError(orjson.dumps(twin[:40]).decode())
+
+
+_TWINS = json.JSONDecoder(object_pairs_hook=_without_twins)
 
 
 def _fault(text: str) -> str:
