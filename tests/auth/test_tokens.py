@@ -13,6 +13,7 @@ from signalpost.auth.tokens import Tokens, UnknownKeyError
 from signalpost.config.model import TokensConfig
 from signalpost.errors import NotReadyError
 from signalpost.jose.algorithms import KINDS
+from signalpost.jose.compact import take_apart
 from signalpost.jose.keys import fitting, secret_key
 
 NOW = 1_800_000_000.0
@@ -221,7 +222,9 @@ def test_keys_and_addresses_in_a_token_are_ignored(judge, sign, keys):
         ("e30 .e30.AA", "the token is not a JWT: a part is empty, or has characters"),
         ("e30.e30.AA\n", "the token is not a JWT: a part is empty, or has characters"),
         ("e30.e30.AA", "the token does not say how it is signed (alg; taken: HS256)"),
-        ("A.e30.AA", "the token is not a JWT: its header is not base64url"),
+        ("A.e30.AA", "the token is not a JWT: a part is cut off, or has bits behind its end"),
+        ("e30.e31.AA", "the token is not a JWT: a part is cut off, or has bits behind its end"),
+        ("e30.e30.AB", "the token is not a JWT: a part is cut off, or has bits behind its end"),
         ("W10.e30.AA", "the token is not a JWT: its header is not a JSON object"),
         ("AAAA.e30.AA", "the token is not a JWT: its header is not JSON"),
         ("a" * 8193, "the token is too long: 8,193 characters (allowed: 8,192)"),
@@ -391,3 +394,19 @@ def test_a_public_key_is_no_secret(judge, keys, algorithm):
 
 def test_a_secret_checks_only_what_secrets_sign(keys):
     assert fitting([secret_key(b"x" * 64)], ("ES256", "HS256"))[0].algorithms == {"HS256"}
+
+
+@given(st.binary(max_size=40))
+def test_bytes_have_one_spelling_in_a_token(data):
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    text = base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    taken = []
+    for last in alphabet if text else ("",):
+        spelt = text[:-1] + last
+        try:
+            found = take_apart(f"e30.{spelt}.").payload
+        except ValueError:
+            continue
+        if found == data:
+            taken.append(spelt)
+    assert taken == [text]

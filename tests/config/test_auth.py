@@ -364,8 +364,8 @@ def test_a_public_key_is_no_secret(problems, app):
         (
             "secret: short",
             (
-                "auth.secret: too short to sign sessions with, so it could be guessed (allowed: from 32 bytes, RFC 7518 "
-                f"section 3.2); {MAKE}"
+                "auth.secret: too short to sign sessions with, so it could be guessed (allowed: from 32 bytes, "
+                f"RFC 7518 section 3.2); {MAKE}"
             ),
         ),
         (

@@ -123,8 +123,7 @@ class Tokens:
                 checked = self._jws.decode_complete(text, key.material, [algorithm])
             except InvalidSignatureError:
                 continue
-            except PyJWTError as error:
-                # PyJWT is stricter than this module, as with bits behind the end of a part (RFC 4648 section 3.5).
+            except PyJWTError as error:  # stricter than this module is
                 raise TokenError(f"the token is not a JWT: {quoted(str(error), 80)}") from None
             return Signed(checked["payload"], key)
         raise TokenError(f"the token's signature is not that of {listing(key.named for key in keys)}", "keys")

@@ -12,6 +12,7 @@ from signalpost.jsontext import load
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 _ENCRYPTED_PARTS = 5
+_LAST = {2: "AQgw", 3: "AEIMQUYcgkosw048"}  # the last characters of a part whose last bits are zero
 
 
 class Compact(NamedTuple):
@@ -34,7 +35,9 @@ def take_apart(text: str) -> Compact:
     """
     if _COMPACT.fullmatch(text) is None:
         raise ValueError(_fault(text))
-    header, payload, _ = text.split(".")
+    header, payload, signature = text.split(".")
+    if not all(map(_is_canonical, (header, payload, signature))):
+        raise ValueError("is not a JWT: a part is cut off, or has bits behind its end")
     return Compact(read_object(_decode(header, "header"), "header"), _decode(payload, "payload"))
 
 
@@ -72,6 +75,15 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> None:
 
 
 _TWINS = json.JSONDecoder(object_pairs_hook=_without_twins)
+
+
+def _is_canonical(part: str) -> bool:
+    """Return whether a part is the only text for its bytes: no bits are set behind its end (RFC 4648 section 3.5).
+
+    Otherwise one token had several spellings, each with a good signature.
+    """
+    rest = len(part) % 4
+    return rest != 1 and (not rest or part[-1] in _LAST[rest])
 
 
 def _fault(text: str) -> str:
