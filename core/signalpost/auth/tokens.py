@@ -22,7 +22,7 @@ from signalpost.config.model import TokensConfig
 from signalpost.errors import NotReadyError
 from signalpost.jose.compact import Compact, read_object, take_apart
 from signalpost.jose.keys import VerificationKey
-from signalpost.words import listing, printable, quoted
+from signalpost.words import listing, quoted
 
 MOST_CHARACTERS = 8192
 """Of a token; a longer one is refused before anything of it is decoded."""
@@ -184,4 +184,4 @@ def _apart(text: str) -> Compact:
     try:
         return take_apart(text)
     except ValueError as error:
-        raise TokenError(f"the token {printable(str(error))}") from None
+        raise TokenError(f"the token {error}") from None

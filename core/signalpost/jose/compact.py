@@ -6,9 +6,8 @@ import re
 from binascii import Error
 from typing import Any, NamedTuple
 
-import orjson
-
 from signalpost.jsontext import load
+from signalpost.words import quoted
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 _ENCRYPTED_PARTS = 5
@@ -71,7 +70,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
         names = [name for name, _ in pairs]
         twin = next(name for name in names if names.count(name) > 1)
-        raise _TwinError(orjson.dumps(twin[:40]).decode())
+        raise _TwinError(quoted(twin))
 
 
 _TWINS = json.JSONDecoder(object_pairs_hook=_without_twins)
