@@ -35,6 +35,7 @@ import orjson
 import uvloop
 from sanic.compat import Header
 from sanic.exceptions import BadRequest
+from tokentarget import TokenTarget
 
 from signalpost.cli.logs import LineFormatter
 from signalpost.cli.run import calm_collector
@@ -809,6 +810,7 @@ TARGETS = {
     "conversing": Conversing,
     "session": Sessions,
     "feed": Feeds,
+    "token": lambda: TokenTarget(must, quickly),
 }
 
 

@@ -77,7 +77,10 @@ async def test_whatever_comes_as_frames_over_a_socket_ends_its_connection_at_mos
 @pytest.mark.parametrize(
     ("rounds", "targets"),
     [
-        (400, ["reader", "message", "conversing", "position", "feed", "handshake", "session", "server", "body"]),
+        (
+            400,
+            ["reader", "message", "conversing", "position", "feed", "handshake", "session", "server", "body", "token"],
+        ),
         (200, ["schema", "template", "request"]),
         (0, ["actions"]),
     ],

@@ -107,7 +107,8 @@ class Fetch:
     def _opener(self) -> urllib.request.OpenerDirector:
         alone = is_loopback(urlsplit(self._address).hostname or "")
         proxies = urllib.request.ProxyHandler({}) if alone else urllib.request.ProxyHandler()
-        return urllib.request.build_opener(proxies, _NoRedirects(), _Plain(self), _Secure(self))
+        way = _Secure(self) if self._address.lower().startswith("https:") else _Plain(self)
+        return urllib.request.build_opener(proxies, _NoRedirects(), way)
 
     def connection(self, kind: type[http.client.HTTPConnection], host: str, **options: Any) -> Any:
         """Make a connection that `give_up` ends."""

@@ -118,6 +118,8 @@ class JwksFetcher:
                 result = fetch.run()
             except FetchError as error:
                 result = error
+            except Exception as error:  # noqa: BLE001 - a thread has nobody to tell
+                result = FetchError(f"the fetch failed: {type(error).__name__}")
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._end, fetch, result)
 

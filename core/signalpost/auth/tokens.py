@@ -22,7 +22,7 @@ from signalpost.config.model import TokensConfig
 from signalpost.errors import NotReadyError
 from signalpost.jose.compact import Compact, read_object, take_apart
 from signalpost.jose.keys import VerificationKey
-from signalpost.words import listing, printable, quoted
+from signalpost.words import listing, quoted
 
 MOST_CHARACTERS = 8192
 """Of a token; a longer one is refused before anything of it is decoded."""
@@ -123,8 +123,7 @@ class Tokens:
                 checked = self._jws.decode_complete(text, key.material, [algorithm])
             except InvalidSignatureError:
                 continue
-            except PyJWTError as error:
-                # PyJWT is stricter than this module, as with bits behind the end of a part (RFC 4648 section 3.5).
+            except PyJWTError as error:  # stricter than this module is
                 raise TokenError(f"the token is not a JWT: {quoted(str(error), 80)}") from None
             return Signed(checked["payload"], key)
         raise TokenError(f"the token's signature is not that of {listing(key.named for key in keys)}", "keys")
@@ -185,4 +184,4 @@ def _apart(text: str) -> Compact:
     try:
         return take_apart(text)
     except ValueError as error:
-        raise TokenError(f"the token {printable(str(error))}") from None
+        raise TokenError(f"the token {error}") from None

@@ -102,7 +102,14 @@ def algorithms_of_secrets() -> tuple[str, ...]:
 
 
 def check_secret(section: Section, name: str, least: int, what: str) -> None:
-    """Report a secret that is too short for what it signs, or that is no secret."""
+    """Report a secret that is too short for what it signs, or that is no secret.
+
+    Args:
+        section: that has it.
+        name: its key.
+        least: bytes; for a token as many as its hash has (RFC 7518 section 3.2).
+        what: it signs.
+    """
     from jwt.algorithms import HMACAlgorithm
     from jwt.exceptions import InvalidKeyError
 
@@ -110,12 +117,10 @@ def check_secret(section: Section, name: str, least: int, what: str) -> None:
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except InvalidKeyError:
-        section.problem(name, "a key in PEM or JWK form is no secret: put it into a file, and write keys: FILE")
+        section.problem(name, "a key in PEM or JWK form is no secret: put it into a file, and name that")
         return
     if len(secret) < least:
-        text = (
-            f"too short to sign {what} with, so it could be guessed (allowed: from {least} bytes, RFC 7518 section 3.2)"
-        )
+        text = f"too short to sign {what} with, so it could be guessed (allowed: from {least} bytes)"
         section.problem(name, f"{text}; make one: {_MAKE_SECRET}")
 
 

@@ -218,6 +218,8 @@ def _required_hint(violation: _Violation, name: str) -> str:
     if "$ref" in described:
         described = {**violation.definitions.get(described["$ref"].rpartition("/")[2], {}), **described}
     example = next(iter(described.get("examples", ())), None)
+    if isinstance(example, list) and all(isinstance(each, str) for each in example):
+        example = f"[{', '.join(example)}]"
     return f", for example {name}: {example}" if isinstance(example, str | int) else ""
 
 
