@@ -20,6 +20,7 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import ClientId, Receipt
 from signalpost.delivery.transport import Transport
+from signalpost.edge.limiter import Limiter
 from signalpost.events import Services, Shared
 from signalpost.foreign import original
 from signalpost.observe import Observer
@@ -153,6 +154,7 @@ class Node:
         encodings: of all clients.
         observer: notified of what happens; None for no observer.
         asking: clients that wait for an admission hook.
+        limiter: of what one address or one user has.
         alone: whether all clients there are are connected here.
         admits_at_once: whether no admission hook waits.
     """
@@ -173,6 +175,8 @@ class Node:
         self.overdue = Overdue()
         self.encodings = Encodings(seams.codecs)
         self.asking = 0
+        self.limiter = Limiter(plan.config.limits)
+        self.limiter.observer = seams.observer
         self.alone = self._broker.alone
         self._admission = tuple(seams.admission)
         self.admits_at_once = not any(map(inspect.iscoroutinefunction, self._admission))
@@ -240,6 +244,10 @@ class Node:
         generation.plugins.take_over()
         self.base = generation.plugins.base.copy()
         configure(self.state, generation.plan.config.state)
+        there = (*self.hub.clients.values(), *self.hub.closing)
+        self.limiter.configure(
+            generation.limits, ((each, each.address, each.user) for each in there if not each.visiting)
+        )
         self.slots.resize(generation.limits.handlers - before.limits.handlers)
         self._address()
         return before
@@ -259,8 +267,12 @@ class Node:
         """Number of connections that are WebSockets or about to be, including those that are being closed."""
         return len(self.hub.clients) + len(self.hub.closing) + self.asking
 
-    def admit(self, request: ConnectRequest) -> Admission:
+    def admit(self, request: ConnectRequest, *, visits: bool = False) -> Admission:
         """Decide whether to admit a client.
+
+        Args:
+            request: of the client.
+            visits: whether it comes for one message, and so is no connection of its user.
 
         Raises:
             HandshakeRejection: it is not admitted.
@@ -269,16 +281,34 @@ class Node:
         for number, hook in enumerate(self._admission):
             verdict = _asked(hook, request)
             if inspect.isawaitable(verdict):
-                return self._admit_later(accept, verdict, self._admission[number + 1 :])
+                return self._admit_later(accept, verdict, self._admission[number + 1 :], visits=visits)
             if isinstance(verdict, HandshakeRejection):
                 raise verdict.with_traceback(None)  # a hook may have one for all: it would gather every traceback
+        return accept if visits else self._within_limits(accept)
+
+    def _within_limits(self, accept: Accept) -> Accept:
+        """Return an accepted client whose user may have another connection.
+
+        Raises:
+            HandshakeRejection: the user has too many.
+        """
+        if self.limiter.users.most is not None:
+            self.limiter.admit_user(accept.request.identity.user, accept.request.endpoint.name)
         return accept
 
     async def _admit_later(
-        self, accept: Accept, waits: Awaitable[HandshakeRejection | None], further: Sequence[AdmissionHook]
+        self,
+        accept: Accept,
+        waits: Awaitable[HandshakeRejection | None],
+        further: Sequence[AdmissionHook],
+        *,
+        visits: bool,
     ) -> Accept:
         """Decide about a client when the hooks that wait have returned."""
         self.asking += 1
+        asking = object()
+        if not visits:
+            self.limiter.enter(asking, accept.request.handshake.peer[0])
         try:
             async with asyncio.timeout(self.patience):
                 verdict = await waits
@@ -294,9 +324,11 @@ class Node:
             verdict = _failed(error)
         finally:
             self.asking -= 1
+            self.limiter.leave(asking)
         if verdict is not None:
             raise verdict.with_traceback(None)
-        return self._resolve(accept.request)  # another plan may serve by now
+        accept = self._resolve(accept.request)  # another plan may serve by now
+        return accept if visits else self._within_limits(accept)
 
     def _resolve(self, request: ConnectRequest) -> Accept:
         resolved = self.generation.table.resolve(request.endpoint.name, request.path)
@@ -356,6 +388,8 @@ class Node:
             place=resolved.place,
             ward=resolved.ward,
             session=session,
+            identity=accept.request.identity,
+            address=accept.request.handshake.peer[0],
         )
 
     def _conversation(self, client: Client, accept: Accept, source: Source, session: Session | None) -> Conversation:
@@ -366,6 +400,7 @@ class Node:
         client = conversation.client
         more = self.memory.receive(conversation)
         self.hub.add(client)
+        self.limiter.enter(client, client.address, client.user)
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
         codec = client.encoding.codec
@@ -379,6 +414,11 @@ class Node:
         conversation.arrive(
             self.generation.plugins.client_connected(client, conversation.context, conversation.request)
         )
+
+    def forget(self, client: Client) -> None:
+        """Called when the connection of a client has ended, after `report_gone`."""
+        self.hub.forget(client)
+        self.limiter.leave(client)
 
     def report_gone(self, conversation: Conversation, *, sent_away: bool = False) -> None:
         """Report that a client has gone, which the hub knows already.

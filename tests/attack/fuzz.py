@@ -63,11 +63,11 @@ from signalpost.templates.compiler import Compiler
 from signalpost.templates.scope import Limits
 from signalpost.templates.value import Computed, TemplateFailedError
 from signalpost.testing import serve
+from signalpost.websocket.crosssite import Site, check_origin
 from signalpost.websocket.deflate import Agreement, Inflater
 from signalpost.websocket.extensions import MalformedError, agree, read_extensions
 from signalpost.websocket.handshake import (
     HandshakeRejection,
-    check_origin,
     choose_protocol,
     is_listed,
     is_own_page,
@@ -314,7 +314,7 @@ class Handshake:
             must(not any(byte in head.replace(b"\r\n", b"") for byte in b"\r\n\0"), "a bare line break")
             is_upgrade(request.headers)
             offer = read_offer(request.method, request.version, request.headers)
-            check_origin(offer, {443}, ["https://good.example"])
+            check_origin(offer.origin, request.headers, Site((offer.host, offer.port), {443}, ["https://good.example"]))
         except (HandshakeRejection, BadRequest) as refused:
             must(400 <= getattr(refused, "status", 400) < 500, "a refusal that is none")
             must(quick is None or getattr(refused, "status", 400) == 403, "what Sanic's way refuses is taken")

@@ -56,6 +56,8 @@ def _handshake(run: Run) -> dict[str, Any]:
         "query": request.query,
         "headers": request.headers,
         "peer": list(request.peer),
+        "scheme": request.scheme,
+        "host": request.host,
     }
 
 
@@ -142,7 +144,7 @@ GETTERS: Mapping[Place, Mapping[str, Getter]] = {
 
 ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "client": frozenset({"id", "path", "groups"}),
-    "request": frozenset({"method", "path", "query", "headers", "peer"}),
+    "request": frozenset({"method", "path", "query", "headers", "peer", "scheme", "host"}),
 }
 """All attributes of these names, so that a misspelt one is found at check time."""
 

@@ -66,6 +66,8 @@ async def try_request(plan: Plan, question: Question, method: str) -> bool:
             "query": asked.query,
             "headers": {"host": endpoint.host, "content-type": "application/json"},
             "peer": list(_PEER),
+            "scheme": "https" if endpoint.scheme.secure else "http",
+            "host": endpoint.host,
         }
         clients = trial.clients
         answer = await trial.ask(rule, WebRequest(seen, data, _PEER[0]), asked.params)

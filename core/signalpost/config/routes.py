@@ -6,11 +6,12 @@ from pathlib import Path
 from signalpost.config.actions import Place, StepReader
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.headers import read_headers
-from signalpost.config.model import RouteConfig, SchemaConfig
+from signalpost.config.model import RatePer, RouteConfig, RouteRate, SchemaConfig
 from signalpost.config.section import Section, find_file, find_folder
 from signalpost.config.userschemas import read_schema
 from signalpost.config.viewtemplates import check_template
 from signalpost.paths import PathPattern
+from signalpost.units import parse_quota
 from signalpost.words import unknown
 
 _WITH_BODY = ("handler", "broadcast", "do")
@@ -64,8 +65,32 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
     handler = section.text("handler")
     client = "client" in section
     return RouteConfig(
-        section.keys, path, methods, file, static, view, handler, steps, schema, bound, headers, query, params, client
+        section.keys,
+        path,
+        methods,
+        file,
+        static,
+        view,
+        handler,
+        steps,
+        schema,
+        bound,
+        headers,
+        query,
+        params,
+        client,
+        _read_rate(section),
     )
+
+
+def _read_rate(section: Section) -> RouteRate | None:
+    """Read ``rate``: a rate, or a mapping of one and whose requests it counts together."""
+    parts = section.section("rate")
+    if parts is None:
+        quota = section.quantity("rate", parse_quota)
+        return None if quota is None else RouteRate(quota)
+    quota = parts.quantity("requests", parse_quota)
+    return None if quota is None else RouteRate(quota, parts.choice("per", RatePer, RatePer.ADDRESS))
 
 
 def _check_params(section: Section, path: PathPattern, params: SchemaConfig | None) -> None:

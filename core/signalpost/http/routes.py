@@ -208,6 +208,8 @@ async def _answer_actions(
             "query": view.query,
             "headers": view.headers,
             "peer": list(view.peer),
+            "scheme": view.scheme,
+            "host": view.host,
         }
     event, web = _event(rule, services, request, params), SeenRequest(seen, data, request.ip)
     try:

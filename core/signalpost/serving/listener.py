@@ -99,7 +99,8 @@ class Listener:
         if endpoint is None:
             return None
         ports = partial(getattr, self._sockets, "ports")  # a reload replaces them
-        return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log)
+        limiter = self._sockets.node.limiter
+        return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log, limiter=limiter)
 
     def _tell_refused(self, request: Request, refusal: HandshakeRejection) -> None:
         if refusal.status == HTTPStatus.MISDIRECTED_REQUEST:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.target import ClientId
 from signalpost.events import HandshakeRequest
@@ -17,11 +18,13 @@ class ConnectRequest(NamedTuple):
         endpoint: that received the request.
         path: as requested, percent-decoded.
         handshake: its HTTP request.
+        identity: who the client is.
     """
 
     endpoint: EndpointConfig
     path: str
     handshake: HandshakeRequest
+    identity: Identity = GUEST
 
 
 class Accept(NamedTuple):

@@ -372,7 +372,7 @@ class Connection(WatchedClient, asyncio.Protocol):
             self._node.hub.strain.release(self)
         self._inbound.release(self)
         self._keepalive.connections.discard(self)
-        self._node.hub.forget(client)
+        self._node.forget(client)
         conversation.disconnected(client.close_code)
         # Release the last message and this object now: neither waits for the garbage collector.
         self._reader.forget()

@@ -18,6 +18,7 @@ from signalpost.http.answer import date_now, head_of
 from signalpost.http.errorpages import failure, harden, weight_of
 from signalpost.http.guard import Guard
 from signalpost.http.protocol import HandingOver
+from signalpost.http.request import WebRequest
 from signalpost.http.restraint import Restraint
 from signalpost.http.router import SIGNAL_PATH, UpgradeTable
 from signalpost.paths import path_text
@@ -26,7 +27,7 @@ from signalpost.signals.sessions import HEADER
 from signalpost.sockets.eventstream import EventStream
 from signalpost.sockets.post import Post
 from signalpost.sockets.rate import Allowance, pace_of
-from signalpost.sockets.services import SocketServices, changed
+from signalpost.sockets.services import SocketServices, came_from, changed
 from signalpost.websocket.frames import Opcode
 from signalpost.websocket.handshake import HandshakeRejection
 
@@ -108,16 +109,18 @@ class FallbackDoor:
         """The header that lets pages of listed origins read ours (CORS)."""
         return _EXPOSED if self._guard is not None and self._guard.shares else _NOTHING
 
-    async def _admitted(self, request: Request[Any, Any], endpoint: EndpointConfig) -> Accept:
-        """Decide about the client of a request.
+    async def _admitted(self, request: Request[Any, Any], endpoint: EndpointConfig, *, visits: bool) -> Accept:
+        """Decide about the client of a request; `visits` is whether it comes for one message only.
 
         Raises:
             HandshakeRejection: it is not admitted.
         """
-        transport = cast("asyncio.Transport", request.transport)
-        node = self._services.node
-        asked = self._services.ask(endpoint, request.path, request.head, transport, is_open=self.open)
-        admission = node.admit(asked)
+        services, node = self._services, self._services.node
+        if not visits:
+            node.limiter.admit_handshake(request.ip, endpoint.name)
+        came = came_from(endpoint, cast("asyncio.Transport", request.transport), cast("WebRequest", request).public)
+        asked = services.ask(endpoint, request.path, request.head, came, is_open=self.open, visits=visits)
+        admission = node.admit(asked, visits=visits)
         if isinstance(admission, Accept):
             return admission
         accept = await admission
@@ -127,7 +130,7 @@ class FallbackDoor:
 
     async def _stream(self, request: Request[Any, Any], endpoint: EndpointConfig) -> HTTPResponse | None:
         """Turn the connection of a request into an event stream."""
-        accept = await self._admitted(request, endpoint)
+        accept = await self._admitted(request, endpoint, visits=False)
         transport = cast("asyncio.Transport", request.transport)
         if transport.is_closing():
             return failure(request, HTTPStatus.BAD_REQUEST)
@@ -151,7 +154,7 @@ class FallbackDoor:
         """
         if len(request.body) > self._services.node.generation.limits.message:
             raise PayloadTooLarge
-        accept = await self._admitted(request, endpoint)
+        accept = await self._admitted(request, endpoint, visits=True)
         rule = accept.resolved.rule
         if rule.connected is not None or rule.disconnected is not None:
             raise HandshakeRejection(405, "No message is sent to this signal by POST.", {"allow": "GET, HEAD, OPTIONS"})

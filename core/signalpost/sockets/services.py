@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from signalpost.config.model import EndpointConfig, LimitsConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.inbound import Inbound
+from signalpost.edge.forwarded import PublicView, peer_of
 from signalpost.events import HandshakeRequest
 from signalpost.http.intake import Intake
 from signalpost.node import Node
@@ -20,6 +21,14 @@ from signalpost.websocket.deflate import Deflaters
 from signalpost.websocket.handshake import HandshakeRejection
 
 _LATER = {"retry-after": "5"}
+
+
+class Came(NamedTuple):
+    """From where a request came, and what it asked for; the fields are those of `HandshakeRequest`."""
+
+    peer: tuple[str, int]
+    scheme: str
+    host: str | None = None
 
 
 class ClientConnection(Watched, Source, Protocol):
@@ -60,7 +69,14 @@ class SocketServices:
     deflaters: Deflaters = field(default_factory=Deflaters)
 
     def ask(
-        self, endpoint: EndpointConfig, path: str, head: bytes, transport: asyncio.BaseTransport, *, is_open: bool
+        self,
+        endpoint: EndpointConfig,
+        path: str,
+        head: bytes,
+        came: Came,
+        *,
+        is_open: bool,
+        visits: bool = False,
     ) -> ConnectRequest:
         """Return a client's request for the node.
 
@@ -68,8 +84,9 @@ class SocketServices:
             endpoint: that received it.
             path: as requested, percent-encoded.
             head: of the HTTP request.
-            transport: of the client.
+            came: from where the request came.
             is_open: whether the endpoint still lets clients in.
+            visits: whether it comes for one message only.
 
         Raises:
             HandshakeRejection: there is no room for it, or its path is none.
@@ -78,10 +95,12 @@ class SocketServices:
             raise HandshakeRejection(503, "The server is about to restart; try again in a while.", _LATER)
         if self.node.occupied >= self.node.generation.limits.connections:
             raise HandshakeRejection(503, "There are too many connections; try again in a while.", _LATER)
+        if not visits:
+            self.node.limiter.admit_connection(came.peer[0], endpoint.name)
         text = path_text(path)
         if text is None:
             raise HandshakeRejection(404, "There is no signal at this path.")
-        return ConnectRequest(endpoint, text, HandshakeRequest(head, _peer(transport)))
+        return ConnectRequest(endpoint, text, HandshakeRequest(head, *came))
 
 
 def changed() -> HandshakeRejection:
@@ -89,6 +108,15 @@ def changed() -> HandshakeRejection:
     return HandshakeRejection(503, "The server has changed meanwhile; try again in a while.", _LATER)
 
 
-def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
-    peer = transport.get_extra_info("peername")
-    return peer[:2] if isinstance(peer, tuple) else ("", 0)
+def came_from(endpoint: EndpointConfig, transport: asyncio.BaseTransport, view: PublicView | None) -> Came:
+    """Return from where a request came.
+
+    Args:
+        endpoint: that received it.
+        transport: of its connection.
+        view: what a trusted proxy says of it.
+    """
+    own = "https" if endpoint.scheme.secure else "http"
+    if view is None:
+        return Came(peer_of(transport), own)
+    return Came(view.peer, view.scheme or own, view.host)

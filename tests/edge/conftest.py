@@ -1,0 +1,65 @@
+"""Servers that believe proxies, and clients that speak as proxies do."""
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+WEB = "{name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse], proxies: PROXIES}"
+LIVE = "{name: live, address: 127.0.0.1, port: 0, protocol: ws, proxies: PROXIES}"
+SEEN = "{{ request.peer }} {{ request.scheme }} {{ request.host }}"
+ROUTES = f"""
+endpoints: [{WEB}, {LIVE}]
+signals:
+  - {{path: /who, do: [{{reply: {{value: "{SEEN}"}}}}]}}
+  - {{path: /chat}}
+  - {{path: /hello, endpoint: [web, live], rebroadcast: none, connected: [{{reply: {{value: "{SEEN}"}}}}]}}
+routes:
+  - {{path: /steps, method: [GET, POST], do: [{{respond: {{text: "{SEEN}"}}}}]}}
+"""
+PLUGIN = """
+from signalpost import route, signal
+
+@route("web-who", path="/web-who", methods=["GET"])
+async def web_who(event):
+    names = ("ip", "port", "remote_addr", "client_ip", "scheme", "host", "url")
+    return {name: getattr(event.request, name) for name in names}
+
+@signal("live-who", path="/live-who")
+async def live_who(event):
+    event.reply({"peer": event.request.peer, "scheme": event.request.scheme, "host": event.request.host})
+"""
+
+
+@pytest.fixture
+def routes():
+    """Return the app whose endpoints believe some proxies."""
+    return lambda proxies="[127.0.0.1]", more="": ROUTES.replace("PROXIES", proxies) + more
+
+
+@pytest.fixture
+def plugin():
+    return {"who": PLUGIN}
+
+
+@pytest.fixture
+async def http():
+    """Ask a server over plain HTTP: ``await http(app, "/path", headers, method=…)``."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+
+        async def ask(app, path, headers=(), method="GET", **options):
+            return await client.request(method, app.url("web") + path, headers=headers, **options)
+
+        yield ask
+
+
+@pytest.fixture
+def refused():
+    """Open a WebSocket that is refused, and return the response."""
+
+    async def refused(app, path, **options):
+        with pytest.raises(InvalidStatus) as raised:
+            async with app.connect(path, **options):
+                pass
+        return raised.value.response
+
+    return refused
