@@ -1,7 +1,5 @@
 """Behind a proxy that is trusted, the client is the one that the proxy reports, whichever way it comes in."""
 
-import pytest
-
 from signalpost.testing import serve
 
 SAID = {"X-Forwarded-For": "203.0.113.7:4711", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "chat.example"}
@@ -46,7 +44,7 @@ async def test_templates_see_the_client_whichever_way_it_comes_in(routes, plugin
         assert await client.receive() == TOLD
         assert (await http(app, "/steps", SAID)).text == TOLD
         posted = await http(app, "/who", SAID, method="POST", json={"message": "?"})
-        assert posted.json()["signals"][0]["value"] == TOLD
+        assert posted.json()["reply"]["value"] == TOLD
         # A head that is not ASCII goes another way.
         async with app.connect("/who", additional_headers={**SAID, "X-Name": "Zoë"}) as other:
             await other.send("?")

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from time import monotonic
+from weakref import WeakValueDictionary
 
 from signalpost.config.addresses import network_of
 from signalpost.config.model import LimitsConfig
@@ -12,6 +13,7 @@ from signalpost.edge.occupancy import Occupancy
 from signalpost.edge.rates import RateTable
 from signalpost.logthrottle import LineTally
 from signalpost.observe import Observer
+from signalpost.units import Quota
 from signalpost.websocket.handshake import HandshakeRejection
 from signalpost.words import cut
 
@@ -45,6 +47,8 @@ class Limiter:
         self.users = Occupancy()
         self.observer: Observer | None = None
         self.counts_handshakes = self.counts_requests = False
+        self._clock = clock
+        self._tables: WeakValueDictionary[Hashable, RateTable] = WeakValueDictionary()
         self._handshakes = RateTable(clock)
         self._requests = RateTable(clock)
         self._log = LineTally(LOG.warning, _call_later)
@@ -79,6 +83,13 @@ class Limiter:
         """Count a connection no more, if it is counted."""
         self.addresses.remove(member)
         self.users.remove(member)
+
+    def table_of(self, key: Hashable, quota: Quota) -> RateTable:
+        """Return the table of a rate; whoever asks for the same key has the same one, while anybody has it."""
+        table = self._tables.get(key)
+        if table is None:
+            table = self._tables[key] = RateTable(self._clock, quota)
+        return table
 
     def admit_handshake(self, address: str, endpoint: str) -> None:
         """Charge a handshake to its address.

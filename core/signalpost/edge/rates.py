@@ -21,7 +21,7 @@ class RateTable:
         most: number of keys that are kept.
     """
 
-    __slots__ = ("_clock", "_full_at", "_most", "quota")
+    __slots__ = ("__weakref__", "_clock", "_full_at", "_most", "quota")
 
     def __init__(self, clock: Callable[[], float], quota: Quota | None = None, most: int = MOST_KEYS) -> None:
         self._clock = clock

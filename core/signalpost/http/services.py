@@ -7,6 +7,7 @@ from typing import Any
 
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import NO_ADDITIONS, Additions
+from signalpost.edge.limiter import Limiter
 from signalpost.events import Broadcast, Shared
 from signalpost.http.packed import Packed
 from signalpost.http.private import NOTHING_PRIVATE, Private
@@ -36,6 +37,7 @@ class RouteServices:
         restraint: makes requests that send to clients wait; None if none does.
         endpoints: returns all that listen, with their actual ports; None if none serves signals.
         packed: caches compressed files.
+        limiter: counts requests of routes with a rate; None counts none.
     """
 
     shared: Shared
@@ -54,3 +56,4 @@ class RouteServices:
     restraint: Restraint | None = None
     endpoints: Callable[[], Sequence[EndpointConfig]] | None = None
     packed: Packed = field(default_factory=Packed)
+    limiter: Limiter | None = None

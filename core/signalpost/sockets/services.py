@@ -17,6 +17,7 @@ from signalpost.signals.admission import ConnectRequest
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.inbox import Source
 from signalpost.sockets.keepalive import Keepalive, Watched
+from signalpost.sockets.rate import Allowance, AllowanceTable, user_pace_of
 from signalpost.websocket.deflate import Deflaters
 from signalpost.websocket.handshake import HandshakeRejection
 
@@ -57,6 +58,8 @@ class SocketServices:
         intake: what connections share before they are a client's.
         inbound: the account of unfinished messages and bodies of all clients.
         deflaters: of all endpoints that compress.
+        posters: what may still be sent by POST without a session, by address or user.
+        users: what all clients of one user may still send, by user.
     """
 
     node: Node
@@ -67,6 +70,15 @@ class SocketServices:
     intake: Intake
     inbound: Inbound = field(default_factory=Inbound)
     deflaters: Deflaters = field(default_factory=Deflaters)
+    posters: AllowanceTable = field(default_factory=lambda: AllowanceTable(asyncio.get_running_loop().time))
+    users: AllowanceTable = field(default_factory=lambda: AllowanceTable(asyncio.get_running_loop().time))
+
+    def allowance_of_user(self, user: str | None) -> Allowance | None:
+        """Return what all clients of a user may still send; None for guests, and without a limit."""
+        if user is None:
+            return None
+        pace = user_pace_of(self.node.generation.limits)
+        return None if pace is None else self.users.of(user, pace)
 
     def ask(
         self,

@@ -235,6 +235,7 @@ class Upgrader:
             allowance=allowance_of(pace_of(limits), loop.time),
             clockwork=Clockwork(loop.call_soon, loop.call_later),
             inbound=services.inbound,
+            shared_of=services.allowance_of_user,
         )
         session = offered(offer.subprotocols) if encoding.codec.converses else ""
         connection.begin(node.attach(transport, accept, encoding, connection, session), hand_over())
