@@ -4,6 +4,8 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from signalpost.edge.limiter import Limiter
+
 WEB = "{name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse], proxies: PROXIES}"
 LIVE = "{name: live, address: 127.0.0.1, port: 0, protocol: ws, proxies: PROXIES}"
 SEEN = "{{ request.peer }} {{ request.scheme }} {{ request.host }}"
@@ -63,3 +65,16 @@ def refused():
         return raised.value.response
 
     return refused
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let limits follow a clock of the test's own: a list of its one moment."""
+    moment = [1_000.0]
+    monkeypatch.setattr(Limiter.__init__, "__defaults__", (lambda: moment[0],))
+    return moment
+
+
+def says(address):
+    """Return the headers by which a proxy says who its client is."""
+    return {"X-Forwarded-For": address}

@@ -118,7 +118,8 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
     """Create the function that tells pages of an endpoint where signals are."""
 
     async def endpoint(request: WebRequest) -> Response:
-        where = whereabouts(request.headers.get("host", ""), page, endpoints())
+        proxied = request.public is not None
+        where = whereabouts(request.host, page, endpoints(), proxied=proxied)
         return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
 
     return endpoint

@@ -394,7 +394,7 @@ class Connection(WatchedClient, asyncio.Protocol):
 
     # Frames
 
-    def _handle(self, frames: Iterator[Received]) -> None:  # noqa: C901, PLR0912 - a call per frame is measurable
+    def _handle(self, frames: Iterator[Received]) -> None:  # noqa: C901 - a call per frame is measurable
         """Handle frames in order until one causes a pause; the rest of the iterator waits for the end of it."""
         conversation, client, hub, allowance = self._conversation, self._client, self._node.hub, self._allowance
         clock, work = self._clockwork.work, hub.work

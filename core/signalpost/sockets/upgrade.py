@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
 from sanic.http import Http
@@ -91,6 +92,7 @@ class Upgrader:
         try:
             view = public_of(self._endpoint, request.transport, request.headers)
             cast("WebRequest", request).public = view
+            _raise_decided(request)
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request, view))
             offer, admission = self._admitted(request, view)
@@ -147,7 +149,8 @@ class Upgrader:
                 self._guard.admit_hosts(hosts if view is None else (*hosts, view.host))
             request = self._judge(offer, head, self._endpoint, transport, view)
         except HandshakeRejection as rejection:
-            return rejection if charged else False  # one handshake is charged once
+            # A handshake is charged once, and told once.
+            return rejection if charged or rejection.status == HTTPStatus.TOO_MANY_REQUESTS else False
         try:
             admission = node.admit(request)
         except HandshakeRejection as rejection:
@@ -174,10 +177,6 @@ class Upgrader:
             HandshakeRejection: it is not admitted.
         """
         transport = cast("asyncio.Transport", request.transport)
-        protocol = cast("HandingOver", transport.get_protocol())
-        decided, protocol.rejection = protocol.rejection, None  # the connection may bring another handshake
-        if decided is not None:
-            raise decided.with_traceback(None)
         self._charge(transport, view)
         if self._endpoint is None:
             raise HandshakeRejection(400, "There are no WebSockets at this address.")
@@ -245,3 +244,15 @@ class Upgrader:
         if agreement is None or compression is None:
             return None
         return self._services.deflaters.of(compression.level, compression.threshold, agreement.server_window)
+
+
+def _raise_decided(request: Request[Any, Any]) -> None:
+    """Raise the rejection of a handshake that was decided before Sanic read it.
+
+    Raises:
+        HandshakeRejection: there is one.
+    """
+    protocol = cast("HandingOver", cast("asyncio.Transport", request.transport).get_protocol())
+    decided, protocol.rejection = protocol.rejection, None  # the connection may bring another handshake
+    if decided is not None:
+        raise decided.with_traceback(None)
