@@ -1,5 +1,7 @@
 """Servers that believe proxies, and clients that speak as proxies do."""
 
+import asyncio
+
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -55,6 +57,20 @@ async def http():
 
 
 @pytest.fixture
+async def plain_stream():
+    """Read the first line of data of an event stream."""
+
+    async def plain_stream(app, path, headers):
+        async with (
+            httpx.AsyncClient(trust_env=False) as client,
+            client.stream("GET", app.url("web") + path, headers={"Accept": "text/event-stream", **headers}) as answer,
+        ):
+            return await anext(line async for line in answer.aiter_lines() if line.startswith("data:"))
+
+    return plain_stream
+
+
+@pytest.fixture
 def refused():
     """Open a WebSocket that is refused, and return the response."""
 
@@ -75,6 +91,24 @@ def clock(monkeypatch):
     return moment
 
 
-def says(address):
-    """Return the headers by which a proxy says who its client is."""
-    return {"X-Forwarded-For": address}
+@pytest.fixture
+def shake():
+    """Open a WebSocket by a bare handshake, and return the status of the response."""
+
+    async def shake(app, path, headers):
+        lines = {
+            "Host": "localhost",
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            **headers,
+        }
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(app.url("live").rpartition(":")[2]))
+        writer.write(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
+        status = int((await reader.readuntil(b"\r\n")).split()[1])
+        writer.close()
+        return status
+
+    return shake

@@ -91,7 +91,7 @@ def public_of(endpoint: EndpointConfig | None, transport: Any, headers: Headers)
 
 
 def public_view(proxies: ProxiesConfig, peer: Peer, headers: Headers) -> PublicView | None:
-    """Return a request as its client made it; None if the connection does not come from a trusted proxy.
+    """Return a request as its client made it; None if no trusted proxy says anything of it.
 
     Args:
         proxies: of the endpoint.
@@ -100,14 +100,12 @@ def public_view(proxies: ProxiesConfig, peer: Peer, headers: Headers) -> PublicV
     """
     if not is_trusted(proxies, peer[0]):
         return None
-    kind = proxies.headers
-    if kind is None:
-        # A proxy that writes X-Forwarded-* passes a client's own Forwarded on; see ProxiesConfig.
-        wins = any(headers.getall(name, []) for name in X_FORWARDED)
-        kind = ForwardingHeaders.X_FORWARDED if wins else ForwardingHeaders.FORWARDED
-    if kind is ForwardingHeaders.FORWARDED:
+    # A proxy that writes X-Forwarded-* passes a client's own Forwarded on: that counts only without these.
+    if proxies.headers is not ForwardingHeaders.FORWARDED and any(headers.getall(name, []) for name in X_FORWARDED):
+        return _by_x_forwarded(proxies, peer, headers)
+    if proxies.headers is not ForwardingHeaders.X_FORWARDED and headers.getall("forwarded", []):
         return _by_forwarded(proxies, peer, headers)
-    return _by_x_forwarded(proxies, peer, headers)
+    return None
 
 
 def is_trusted(proxies: ProxiesConfig, address: str) -> bool:

@@ -253,6 +253,6 @@ def _raise_decided(request: Request[Any, Any]) -> None:
         HandshakeRejection: there is one.
     """
     protocol = cast("HandingOver", cast("asyncio.Transport", request.transport).get_protocol())
-    decided, protocol.rejection = protocol.rejection, None  # the connection may bring another handshake
+    decided = protocol.rejection  # and its connection will be closed
     if decided is not None:
         raise decided.with_traceback(None)
