@@ -81,7 +81,8 @@ def check_origin(origin: str, headers: Headers, site: Site) -> None:
     Raises:
         HandshakeRejection: 403.
     """
-    if not (may_come([origin], (), site) if origin else may_come((), sites_of(headers), site)):
+    sites = () if origin else sites_of(headers)
+    if not may_come([origin] if origin else origins_of(headers, sites), sites, site):
         raise HandshakeRejection(
             403, "Pages of this origin may open WebSockets here only if the endpoint's origins list it."
         )
