@@ -37,6 +37,8 @@ _PAIR = (
     r"""[!#$%&'*+.^_`|~0-9A-Za-z-]++=(?:[!#$%&'*+.^_`|~0-9A-Za-z:\[\]-]++|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f])*+")"""
 )
 _ELEMENT = re.compile(rf"{_PAIR}(?:[ \t]*+;[ \t]*+{_PAIR})*+;?", re.ASCII)
+# Stricter than what Host may be: it is shown, and becomes part of addresses.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]*)?", re.ASCII)
 _PAIRS = re.compile(_PAIR, re.ASCII)
 _ESCAPED = re.compile(r"\\(.)")
 
@@ -150,7 +152,7 @@ def _by_forwarded(proxies: ProxiesConfig, peer: Peer, headers: Headers) -> Publi
 
 def _view(headers: Headers, client: Peer, scheme: str | None, host: str, port: str) -> PublicView:
     hosts = headers.getall("host", [])
-    name, own = read_authority(host)
+    name, own = read_authority(host) if _HOST.fullmatch(host) else ("", None)
     if not name:
         host = hosts[0].strip() if hosts else ""
         name, own = read_authority(host)
