@@ -77,8 +77,22 @@ async def test_whatever_comes_as_frames_over_a_socket_ends_its_connection_at_mos
 @pytest.mark.parametrize(
     ("rounds", "targets"),
     [
-        (400, ["reader", "message", "conversing", "position", "feed", "handshake", "session", "server", "body"]),
-        (200, ["schema", "template", "request"]),
+        (
+            400,
+            [
+                "reader",
+                "message",
+                "conversing",
+                "position",
+                "feed",
+                "handshake",
+                "session",
+                "server",
+                "body",
+                "forwarded",
+            ],
+        ),
+        (200, ["schema", "template", "request", "forwarded"]),
         (0, ["actions"]),
     ],
 )
