@@ -185,8 +185,10 @@ class Quota:
         return max(1.0, self.count)
 
     def __str__(self) -> str:
-        unit = next((unit for unit, factor in RATE_UNITS.items() if math.isclose(1 / factor, self.seconds)), "/s")
-        return f"{self.count:g}{unit}"
+        for unit, factor in RATE_UNITS.items():
+            if math.isclose(1 / factor, self.seconds):
+                return f"{self.count:g}{unit}"
+        return f"{3600 * self.count / self.seconds:g}/h"
 
 
 def parse_quota(value: str | float) -> Quota | None:
