@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from itertools import chain
 
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.broker import Broker, LocalBroker
@@ -244,7 +245,7 @@ class Node:
         generation.plugins.take_over()
         self.base = generation.plugins.base.copy()
         configure(self.state, generation.plan.config.state)
-        there = (*self.hub.clients.values(), *self.hub.closing)
+        there = chain(self.hub.clients.values(), self.hub.closing)
         self.limiter.configure(
             generation.limits, ((each, each.address, each.user) for each in there if not each.visiting)
         )

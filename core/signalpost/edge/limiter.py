@@ -63,8 +63,11 @@ class Limiter:
             clients: all connections that there are now, each with its address and its user; None is a guest.
         """
         self._limits = limits
-        there = tuple(clients)
         by_address, by_user = limits.per_address, limits.per_user
+        begins = (by_address.connections and self.addresses.most is None) or (
+            by_user.connections and self.users.most is None
+        )
+        there = tuple(clients) if begins else ()  # there may be many, and most reloads bring no limit
         self.addresses.limit(by_address.connections, ((each, network_of(address)) for each, address, _ in there))
         self.users.limit(by_user.connections, ((each, user) for each, _, user in there if user is not None))
         self._handshakes.set_quota(by_address.handshakes)
