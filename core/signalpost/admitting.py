@@ -11,6 +11,7 @@ from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import ClientId
+from signalpost.edge.limiter import Limiter
 from signalpost.errors import NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest, Shared
 from signalpost.foreign import original
@@ -59,6 +60,7 @@ class Admitter:
         hooks: of the program, called one after the other.
         shared: by all events.
         moderation: says who is banned, and whose token is revoked.
+        limiter: of what one address or one user has.
 
     Attributes:
         serving: the present plan.
@@ -67,7 +69,9 @@ class Admitter:
         failures: the log of expressions in ``may`` that failed.
     """
 
-    def __init__(self, hooks: Sequence[AdmissionHook], shared: Shared, moderation: Moderation) -> None:
+    def __init__(
+        self, hooks: Sequence[AdmissionHook], shared: Shared, moderation: Moderation, limiter: Limiter
+    ) -> None:
         self.serving: Serving
         self.patience = 0.0
         self.waiting = 0
@@ -75,6 +79,7 @@ class Admitter:
         self._hooks = tuple(hooks)
         self._shared = shared
         self._moderation = moderation
+        self._limiter = limiter
         self._hooks_wait = any(map(inspect.iscoroutinefunction, hooks))
 
     @property
@@ -83,8 +88,12 @@ class Admitter:
         identification = self.serving.identification
         return not self._hooks_wait and (identification is None or not identification.waits)
 
-    def admit(self, request: ConnectRequest) -> Admission:
+    def admit(self, request: ConnectRequest, *, visits: bool = False) -> Admission:
         """Decide whether to admit a client.
+
+        Args:
+            request: of the client.
+            visits: whether it comes for one message, and so is no connection of its user.
 
         Raises:
             HandshakeRejection: it is not admitted.
@@ -97,25 +106,36 @@ class Admitter:
             except (UnauthorizedError, NotReadyError, UndecidedError) as error:
                 raise _refusal(error) from None
             if inspect.isawaitable(found):
-                return self._in_time(request, self._identify_later(request, found))
+                return self._in_time(request, self._identify_later(request, found, visits=visits), visits=visits)
             accept = self._identified(accept, found)
         self._judge(accept)
-        return self._ask(accept, self._hooks)
+        return self._ask(accept, self._hooks, visits=visits)
 
-    def _ask(self, accept: Accept, hooks: Sequence[AdmissionHook]) -> Admission:
+    def _ask(self, accept: Accept, hooks: Sequence[AdmissionHook], *, visits: bool) -> Admission:
         """Call the program's hooks."""
         for number, hook in enumerate(hooks):
             verdict = _asked(hook, accept.request)
             if inspect.isawaitable(verdict):
-                return self._in_time(accept.request, self._ask_later(accept, verdict, hooks[number + 1 :]))
+                decision = self._ask_later(accept, verdict, hooks[number + 1 :])
+                return self._in_time(accept.request, decision, visits=visits)
             if isinstance(verdict, HandshakeRejection):
                 raise verdict.with_traceback(None)  # a hook may have one for all: it would gather every traceback
+        return accept if visits else self._within_limits(accept)
+
+    def _within_limits(self, accept: Accept) -> Accept:
+        """Return an accepted client whose user may have another connection.
+
+        Raises:
+            HandshakeRejection: the user has too many.
+        """
+        if self._limiter.users.most is not None:
+            self._limiter.admit_user(accept.request.identity.user, accept.request.endpoint.name)
         return accept
 
-    async def _identify_later(self, request: ConnectRequest, found: Awaitable[Identified]) -> Accept:
+    async def _identify_later(self, request: ConnectRequest, found: Awaitable[Identified], *, visits: bool) -> Accept:
         accept = self._identified(self._resolve(request), await found)
         self._judge(accept)  # so that no hook is asked in vain
-        asked = self._ask(accept, self._hooks)
+        asked = self._ask(accept, self._hooks, visits=visits)
         return asked if isinstance(asked, Accept) else await asked
 
     async def _ask_later(
@@ -132,9 +152,12 @@ class Admitter:
             raise verdict
         return accept
 
-    async def _in_time(self, request: ConnectRequest, decision: Awaitable[Accept]) -> Accept:
+    async def _in_time(self, request: ConnectRequest, decision: Awaitable[Accept], *, visits: bool) -> Accept:
         """Decide within the time that there is; another plan may serve afterwards."""
         self.waiting += 1
+        place = object()
+        if not visits:
+            self._limiter.enter(place, request.handshake.peer[0])
         try:
             async with asyncio.timeout(self.patience):
                 accept = await decision
@@ -148,9 +171,10 @@ class Admitter:
         else:
             again = self._resolve(accept.request)._replace(client_id=accept.client_id)
             self._judge(again)
-            return again
+            return again if visits else self._within_limits(again)
         finally:
             self.waiting -= 1
+            self._limiter.leave(place)
         raise rejection.with_traceback(None)
 
     def _resolve(self, request: ConnectRequest) -> Accept:

@@ -463,14 +463,24 @@ class HandshakeRequest:
 
     Args:
         head: the request line and the headers, as received.
-        peer: the client's address and port, or an empty string and 0.
+        peer: the client's address and port, or an empty string and 0. Behind a trusted proxy (``proxies`` of an
+            endpoint) they are those that it reports; the port is 0 if it reports none.
+        scheme: ``http`` or ``https``, as the client requested.
+        host: as in a Host header, if a trusted proxy says which one the client requested; else None.
     """
 
-    __slots__ = ("_head", "peer")
+    __slots__ = ("_head", "_host", "peer", "scheme")
 
-    def __init__(self, head: bytes, peer: tuple[str, int]) -> None:
+    def __init__(self, head: bytes, peer: tuple[str, int], scheme: str = "http", host: str | None = None) -> None:
         self._head = head
+        self._host = host
         self.peer = peer
+        self.scheme = scheme
+
+    @property
+    def host(self) -> str:
+        """The host that the client requested, perhaps with a port."""
+        return self.headers.get("host", "") if self._host is None else self._host
 
     def seen(self) -> Mapping[str, Any]:
         """Return it as templates see it."""
@@ -480,6 +490,8 @@ class HandshakeRequest:
             "query": self.query,
             "headers": self.headers,
             "peer": list(self.peer),
+            "scheme": self.scheme,
+            "host": self.host,
         }
 
     @property

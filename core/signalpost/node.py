@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from signalpost.admitting import Admitter
@@ -20,6 +21,7 @@ from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication
 from signalpost.delivery.target import Receipt
 from signalpost.delivery.transport import Transport
+from signalpost.edge.limiter import Limiter
 from signalpost.events import Services, Shared
 from signalpost.observe import Observer
 from signalpost.plan import Plan
@@ -160,6 +162,7 @@ class Node:
         overdue: the messages that are being handled.
         encodings: of all clients.
         observer: notified of what happens; None for no observer.
+        limiter: of what one address or one user has.
         alone: whether all clients there are are connected here.
         admitter: decides which clients are let in.
         expiries: watches the clients whose identity ends.
@@ -175,9 +178,11 @@ class Node:
         self.broadcaster.sends = None if seams.unexpected is None else SendsCheck(hub, seams.unexpected)
         self.memory = Memory(hub, plan.config)
         self.shared.services.memory = self.memory
+        self.limiter = Limiter(plan.config.limits)
+        self.limiter.observer = seams.observer
         self.moderation = Moderation(hub, self.broadcaster.targets, seams.observer)
         self.shared.services.moderator = self.moderation
-        self.admitter = Admitter(seams.admission, self.shared, self.moderation)
+        self.admitter = Admitter(seams.admission, self.shared, self.moderation, self.limiter)
         if (writer := writer_of(state)) is not None:
             self.moderation.revocations.keep(writer)
         self.slots = HandlerSlots(plan.config.limits.handlers)
@@ -271,6 +276,10 @@ class Node:
         generation.plugins.take_over()
         self.base = generation.plugins.base.copy()
         configure(self.state, generation.plan.config.state)
+        there = chain(self.hub.clients.values(), self.hub.closing)
+        self.limiter.configure(
+            generation.limits, ((each, each.address, each.user) for each in there if not each.visiting)
+        )
         self.slots.resize(generation.limits.handlers - before.limits.handlers)
         self._address()
         return before
@@ -308,13 +317,17 @@ class Node:
         """Return the signal that serves a path at an endpoint; None if there is none."""
         return self.generation.table.resolve(endpoint, path)
 
-    def admit(self, request: ConnectRequest) -> Admission:
+    def admit(self, request: ConnectRequest, *, visits: bool = False) -> Admission:
         """Decide whether to admit a client.
+
+        Args:
+            request: of the client.
+            visits: whether it comes for one message, and so is no connection of its user.
 
         Raises:
             HandshakeRejection: it is not admitted.
         """
-        return self.admitter.admit(request)
+        return self.admitter.admit(request, visits=visits)
 
     def attach(
         self, transport: Transport, accept: Accept, encoding: Encoding, source: Source, offered: str = ""
@@ -370,6 +383,7 @@ class Node:
             ward=resolved.ward,
             session=session,
             identity=accept.request.identity,
+            address=accept.request.handshake.peer[0],
         )
 
     def _conversation(self, client: Client, accept: Accept, source: Source, session: Session | None) -> Conversation:
@@ -380,6 +394,7 @@ class Node:
         client = conversation.client
         more = self.memory.receive(conversation)
         self.hub.add(client)
+        self.limiter.enter(client, client.address, client.user)
         if self.observer is not None:
             self.observer.connected(client.id, client.path)
         codec, expires = client.encoding.codec, client.identity.expires
@@ -398,6 +413,11 @@ class Node:
         conversation.arrive(
             self.generation.plugins.client_connected(client, conversation.context, conversation.request)
         )
+
+    def forget(self, client: Client) -> None:
+        """Called when the connection of a client has ended, after `report_gone`."""
+        self.hub.forget(client)
+        self.limiter.leave(client)
 
     def report_gone(self, conversation: Conversation, *, sent_away: bool = False) -> None:
         """Report that a client has gone, which the hub knows already.

@@ -18,6 +18,15 @@ class Observer:
     def rejected(self, endpoint: str, status: int) -> None:
         """Called when a handshake has been answered with an HTTP status instead."""
 
+    def limited(self, limit: str, endpoint: str) -> None:
+        """Called when something was answered with 429 for a limit of an address, a user or a route.
+
+        Args:
+            limit: ``handshakes``, ``connections`` and ``requests`` of an address, ``user-connections`` and
+                ``user-rate``, ``route``, or ``posts``: messages by POST, by ``limits.rate``.
+            endpoint: name of the one that answered.
+        """
+
     def disconnected(self, client: str, path: str, code: int) -> None:
         """Called when a client has disconnected; `code` is from RFC 6455 section 7.4."""
 
@@ -72,6 +81,10 @@ class DebugLog(Observer):
     def rejected(self, endpoint: str, status: int) -> None:
         """See `Observer.rejected`."""
         LOG.debug("a handshake at endpoint %s was answered with %d", endpoint, status)
+
+    def limited(self, limit: str, endpoint: str) -> None:
+        """See `Observer.limited`."""
+        LOG.debug("something at endpoint %s was answered with 429: its limit of %s is reached", endpoint, limit)
 
     def disconnected(self, client: str, path: str, code: int) -> None:
         """See `Observer.disconnected`."""

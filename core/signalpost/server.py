@@ -266,6 +266,7 @@ class Server:
             identification=generation.identification,
             refusal=node.moderation.refusal,
             permission_failed=node.admitter.failures.add,
+            limiter=node.limiter,
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

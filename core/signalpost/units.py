@@ -167,6 +167,46 @@ def parse_rate(value: str | float) -> float:
     return _rate(value, _RATE, MAX_RATE, "1000000000/s")
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """So many in so many seconds: all of them may be used at once, and they come back evenly.
+
+    Attributes:
+        count: above 0; fractions are allowed.
+        seconds: in which it comes back.
+    """
+
+    count: float
+    seconds: float
+
+    @property
+    def burst(self) -> float:
+        """How many may be used at once: the count, and at least one."""
+        return max(1.0, self.count)
+
+    def __str__(self) -> str:
+        for unit, factor in RATE_UNITS.items():
+            if math.isclose(1 / factor, self.seconds):
+                return f"{self.count:g}{unit}"
+        return f"{3600 * self.count / self.seconds:g}/h"
+
+
+def parse_quota(value: str | float) -> Quota | None:
+    """Return the quota of a rate: ``5/m`` is 5 in 60 seconds; a plain number counts per second. 0 is None: no limit.
+
+    Raises:
+        ValueError: one line with what is allowed and, if known, what was meant.
+    """
+    rate = parse_rate(value)
+    if not rate:
+        return None
+    unit = f"/{value.lower().rpartition('/')[2]}" if isinstance(value, str) and "/" in value else "/s"
+    seconds = 1 / RATE_UNITS[unit]
+    if rate * seconds < 1:  # half a request an hour is one in two hours
+        return Quota(1.0, 1 / rate)
+    return Quota(rate * seconds, seconds)
+
+
 def parse_byte_rate(value: str | float) -> float:
     """Return the bytes per second of a rate; 0 is no limit.
 

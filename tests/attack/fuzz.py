@@ -28,11 +28,13 @@ import sys
 import time
 import traceback
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 
 import hostile
 import orjson
 import uvloop
+from multidict import CIMultiDict
 from sanic.compat import Header
 from sanic.exceptions import BadRequest
 from tokentarget import TokenTarget
@@ -41,8 +43,10 @@ from signalpost.cli.logs import LineFormatter
 from signalpost.cli.run import calm_collector
 from signalpost.config.addresses import parse_host
 from signalpost.config.feedurl import parse_url
+from signalpost.config.model import ForwardingHeaders, ProxiesConfig
 from signalpost.delivery.codec import PLAIN, V1
 from signalpost.delivery.publication import Publication
+from signalpost.edge.forwarded import public_view
 from signalpost.feeds.envelope import Envelopes
 from signalpost.feeds.pace import seconds_asked
 from signalpost.fields import origin_form, query_values
@@ -64,11 +68,11 @@ from signalpost.templates.compiler import Compiler
 from signalpost.templates.scope import Limits
 from signalpost.templates.value import Computed, TemplateFailedError
 from signalpost.testing import serve
+from signalpost.websocket.crosssite import Site, check_origin
 from signalpost.websocket.deflate import Agreement, Inflater
 from signalpost.websocket.extensions import MalformedError, agree, read_extensions
 from signalpost.websocket.handshake import (
     HandshakeRejection,
-    check_origin,
     choose_protocol,
     is_listed,
     is_own_page,
@@ -315,7 +319,7 @@ class Handshake:
             must(not any(byte in head.replace(b"\r\n", b"") for byte in b"\r\n\0"), "a bare line break")
             is_upgrade(request.headers)
             offer = read_offer(request.method, request.version, request.headers)
-            check_origin(offer, {443}, ["https://good.example"])
+            check_origin(offer.origin, request.headers, Site((offer.host, offer.port), {443}, ["https://good.example"]))
         except (HandshakeRejection, BadRequest) as refused:
             must(400 <= getattr(refused, "status", 400) < 500, "a refusal that is none")
             must(quick is None or getattr(refused, "status", 400) == 403, "what Sanic's way refuses is taken")
@@ -795,7 +799,45 @@ class Texts:
                 quickly(lambda read=read: read(text))
 
 
+class ForgedClients:
+    """What a client sends before its proxy adds who it is: it changes nothing, and is read in time."""
+
+    words = (
+        *b'for= proto=https host= by= unknown _hidden " \\ , ; = for="[2001:db8::1]:80"'.split(),
+        *b"6.6.6.6 10.0.0.1 127.0.0.1 [::1] ::ffff:10.0.0.1 :80 %eth0".split(),
+        b" ",
+        b"\t",
+    )
+    client = "203.0.113.7"
+
+    def __init__(self):
+        networks = (ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"))
+        self._ways = [
+            (name, added, ProxiesConfig(networks, headers=kind))
+            for name, added, kind in (
+                ("x-forwarded-for", self.client, ForwardingHeaders.X_FORWARDED),
+                ("forwarded", f'proto=https;for="{self.client}:80"', ForwardingHeaders.FORWARDED),
+            )
+        ]
+
+    def __call__(self, data):
+        text = data.decode("latin-1")
+        for name, added, proxies in self._ways:
+            for lines in (
+                [text, added],
+                [f"{text}, {added}"],
+                [text, f"{added}, {added.replace(self.client, '10.0.0.9')}"],
+            ):
+                headers = CIMultiDict((name, line) for line in lines)
+                view = quickly(lambda headers=headers, proxies=proxies: public_view(proxies, ("10.0.0.1", 1), headers))
+                must(view.peer[0] == self.client, f"the client is {view.peer}")
+            alone = CIMultiDict([(name, text), ("x-forwarded-host", text), ("x-forwarded-port", text), ("host", "a")])
+            view = quickly(lambda headers=alone, proxies=proxies: public_view(proxies, ("10.0.0.1", 1), headers))
+            must(view.host == "a" or re.fullmatch(r"[\[\]:.\w-]+", view.host, re.ASCII), f"the host is {view.host}")
+
+
 TARGETS = {
+    "forwarded": ForgedClients,
     "reader": Reader,
     "message": Message,
     "handshake": Handshake,

@@ -206,6 +206,8 @@ FOREIGN = [
     {"Origin": "http://localhost:9001", "Host": "localhost", "Sec_Fetch_Site": "same-site"},
     {"Origin": "http://evil.test", "Host": "localhost"},
     {"Origin": "http://127.0.0.1:{port}", "Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},  # it hides which origin that is
+    {"Sec_Fetch_Site": "same-site", "Referer": "http://localhost:1/"},
 ]
 
 
@@ -232,7 +234,7 @@ async def test_two_origins_are_a_foreign_one(app):
         {"Content_Type": "text/plain"},
         {"Content_Type": "application/x-www-form-urlencoded"},
         {"Sec_Fetch_Site": "same-origin"},
-        {"Sec_Fetch_Site": "same-site"},
+        {"Sec_Fetch_Site": "same-site", "Referer": "http://127.0.0.1:{other}/page"},
         {"Sec_Fetch_Site": "none"},
         {"Origin": "http://127.0.0.1:{port}"},
         {"Origin": "http://127.0.0.1:{other}", "Sec_Fetch_Site": "same-site"},

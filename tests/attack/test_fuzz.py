@@ -79,9 +79,21 @@ async def test_whatever_comes_as_frames_over_a_socket_ends_its_connection_at_mos
     [
         (
             400,
-            ["reader", "message", "conversing", "position", "feed", "handshake", "session", "server", "body", "token"],
+            [
+                "reader",
+                "message",
+                "conversing",
+                "position",
+                "feed",
+                "handshake",
+                "session",
+                "server",
+                "body",
+                "forwarded",
+                "token",
+            ],
         ),
-        (200, ["schema", "template", "request"]),
+        (200, ["schema", "template", "request", "forwarded"]),
         (0, ["actions"]),
     ],
 )

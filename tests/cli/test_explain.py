@@ -215,3 +215,19 @@ def test_presence_is_a_line_and_neither_is_said_where_it_is_not(write, signalpos
     assert "presence" not in bare
     assert "keeps" not in bare
     assert "keeps" not in signalpost("explain", "/nowhere").stdout
+
+
+@pytest.mark.parametrize(
+    ("rate", "says"),
+    [
+        ("5/m", "5/m for each address"),
+        ("{requests: 20/s, per: user}", "20/s for each user"),
+        ("{requests: 0.5/h, per: route}", "0.5/h for all"),
+    ],
+)
+def test_a_rate_is_told_with_whose_requests_it_counts(write, signalpost, rate, says):
+    write(
+        "endpoints: [{name: web, address: 127.0.0.1, port: 8090, protocol: http}]\n"
+        f"routes: [{{path: /, method: GET, rate: {rate}, do: [{{respond: {{text: hi}}}}]}}]\n"
+    )
+    assert re.search(rf"rate +{says}$", signalpost("explain", "/").stdout, re.MULTILINE)

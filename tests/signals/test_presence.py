@@ -207,7 +207,7 @@ class Board:
     def __init__(self):
         self.told = []
 
-    def announce(self, place, publication, besides=()):
+    def announce(self, place, publication, _besides=()):
         body = orjson.loads(publication.encoded(Telling()).decode())
         self.told.append((place, body))
 

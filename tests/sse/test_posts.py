@@ -433,7 +433,8 @@ class TestRate:
 
     async def test_messages_beyond_the_rate_are_429_until_time_has_passed(self, sse, plain, clock):
         async with sse(SIGNALS + "limits: {rate: 2/s}\n", plugins={"p": PLUGIN}) as running:
-            connection, other = await plain.connect(running), await plain.connect(running)
+            connection, again = await plain.connect(running), await plain.connect(running)
+            other = await plain.connect(running, local_addr=("127.0.0.2", 0))
             request = plain.request("POST", "/echo", body=b'{"message":1}')
 
             async def statuses(count, connection=connection):
@@ -445,7 +446,8 @@ class TestRate:
             answer = await connection.answer()
             assert (answer.status, answer.headers["retry-after"]) == (429, "1")
             assert answer.json["error"]["code"] == "too-many-requests"
-            assert await statuses(4, other) == [202] * 4, "another client's allowance is its own"
+            assert await statuses(1, again) == [429], "another connection of the same address earns nothing"
+            assert await statuses(4, other) == [202] * 4, "another address has an allowance of its own"
             clock[0] += 0.5
             assert await statuses(2) == [202, 429]
             clock[0] += 60

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from signalpost.testing import serve
+from signalpost.websocket import crosssite
 from signalpost.websocket.handshake import (
     HandshakeRejection,
-    check_origin,
     choose_protocol,
     is_upgrade,
     read_offer,
@@ -322,6 +322,11 @@ ORIGINS = [
     ("an app's scheme, listed, with a port", "tauri://localhost:80", False),
     ("no scheme but slashes", "//127.0.0.1:8090", False),
 ]
+
+
+def check_origin(offered, ports, allowed, at=None):
+    site = crosssite.Site((offered.host, offered.port), ports, allowed, at)
+    crosssite.check_origin(offered.origin, CIMultiDict(), site)
 
 
 def admitted(origin, host="127.0.0.1:8091"):

@@ -169,7 +169,7 @@ OF_MESSAGE_PERMISSIONS: Mapping[str, Getter] = {
 
 ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "client": frozenset({"id", "path", "groups"}),
-    "request": frozenset({"method", "path", "query", "headers", "peer"}),
+    "request": frozenset({"method", "path", "query", "headers", "peer", "scheme", "host"}),
 }
 """All attributes of these names, so that a misspelt one is found at check time."""
 

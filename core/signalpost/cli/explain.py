@@ -9,7 +9,7 @@ from signalpost.actions.program import Program
 from signalpost.cli.output import show_facts
 from signalpost.cli.people import person_named, route_may, signal_may
 from signalpost.cli.wording import outline, route_does, signal_does, signal_keeps
-from signalpost.config.model import EndpointConfig, MessageFormat, RequestedTarget
+from signalpost.config.model import EndpointConfig, MessageFormat, RatePer, RequestedTarget, RouteRate
 from signalpost.errors import OperatorError
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import Params, path_segments, path_text
@@ -118,6 +118,11 @@ def _by_fallback(
     return contenders(signal_claims(plan, endpoint.name), segments, ignore_case=True)
 
 
+def _rate(rate: RouteRate | None) -> Facts:
+    if rate is not None:
+        yield "rate", f"{rate.quota} for {'all' if rate.per is RatePer.ROUTE else f'each {rate.per.value}'}"
+
+
 def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None, who: Person | None) -> Facts:
     claims = route_claims(plan, endpoint.name)
     segments = path_segments(asked)
@@ -144,6 +149,7 @@ def _route(plan: Plan, endpoint: EndpointConfig, asked: str, method: str | None,
         rule = each.claim.rule
         yield "route", f"{' '.join(each.claim.methods)} {each.claim.pattern}  ({rule.owner})"
         yield from _matching(each.params)
+        yield from _rate(rule.config.rate)
         if rule.handler is not None or rule.gate is not None:
             yield from _schema(rule.gate, "every body passes")
         for label, gate in (("of params", rule.params), ("of query", rule.query)):

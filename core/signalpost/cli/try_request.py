@@ -58,6 +58,8 @@ async def try_request(plan: Plan, question: Question, method: str) -> bool:
             "query": read_query(query),
             "headers": {"host": endpoint.host, "content-type": "application/json"},
             "peer": list(_PEER),
+            "scheme": "https" if endpoint.scheme.secure else "http",
+            "host": endpoint.host,
         }
         if refusal := trial.request_judged(rule, seen, taker.params, person.identity):
             show_facts("what happens", [("may", f"{refusal} ({person.name})")])

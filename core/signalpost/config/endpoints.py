@@ -19,6 +19,7 @@ from signalpost.config.model import (
     Scheme,
     ServerConfig,
 )
+from signalpost.config.proxies import read_proxies
 from signalpost.config.section import Section, check_names
 from signalpost.config.tls import check_certificates, read_tls
 from signalpost.errors import OperatorError
@@ -129,6 +130,7 @@ def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
         keepalive,
         mode,
         fallbacks,
+        read_proxies(section, unix=unix),
     )
 
 

@@ -2,9 +2,18 @@
 
 from collections.abc import Sequence
 
-from signalpost.config.model import LimitsConfig, RateConfig, SignalConfig
+from signalpost.config.model import AddressLimits, LimitsConfig, RateConfig, SignalConfig, UserLimits
 from signalpost.config.section import Section
-from signalpost.units import MEBIBYTE, format_size, parse_byte_rate, parse_duration, parse_rate, parse_size, parse_wait
+from signalpost.units import (
+    MEBIBYTE,
+    format_size,
+    parse_byte_rate,
+    parse_duration,
+    parse_quota,
+    parse_rate,
+    parse_size,
+    parse_wait,
+)
 
 _DEFAULT = LimitsConfig()
 
@@ -61,6 +70,8 @@ def read_limits(root: Section, signals: Sequence[SignalConfig]) -> LimitsConfig:
         drain=_DEFAULT.drain if drain is None else drain,
         startup=section.quantity("startup", parse_duration) or _DEFAULT.startup,
         response=section.quantity("response", parse_duration) or _DEFAULT.response,
+        per_address=_read_per_address(section),
+        per_user=_read_per_user(section),
     )
 
 
@@ -75,6 +86,26 @@ def _read_rate(limits: Section) -> RateConfig:
         return RateConfig(frames, default.bytes if frames else 0.0)
     frames, size = parts.quantity("frames", parse_rate), parts.quantity("bytes", parse_byte_rate)
     return RateConfig(default.frames if frames is None else frames, default.bytes if size is None else size)
+
+
+def _read_per_address(limits: Section) -> AddressLimits:
+    parts = limits.section("per_address")
+    if parts is None:
+        return AddressLimits()
+    return AddressLimits(
+        connections=parts.whole("connections", 0) or None,
+        handshakes=parts.quantity("handshakes", parse_quota),
+        requests=parts.quantity("requests", parse_quota),
+    )
+
+
+def _read_per_user(limits: Section) -> UserLimits:
+    parts = limits.section("per_user")
+    if parts is None:
+        return UserLimits()
+    return UserLimits(
+        connections=parts.whole("connections", 0) or None, rate=parts.quantity("rate", parse_rate) or None
+    )
 
 
 def _holds_a_message(limits: Section, outboxes: int, message: int) -> bool:

@@ -14,6 +14,7 @@ from signalpost.config.history import read_memory
 from signalpost.config.jobs import read_schedules, read_timers
 from signalpost.config.limits import read_limits
 from signalpost.config.model import PluginsConfig, ServerConfig
+from signalpost.config.proxies import proxy_notes
 from signalpost.config.routes import read_routes
 from signalpost.config.schema.definition import compose_schema
 from signalpost.config.schema.judge import check_shape
@@ -97,6 +98,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
     check_served(root.report, routes, private)
     state = read_state(root, folder, routes)
     history = read_memory(root, folder, routes, state)
+    limits = read_limits(root, signals)
     handlers = root.mapping("handlers")
     return ServerConfig(
         file=source.file,
@@ -110,11 +112,15 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         undeclared_refused=root.text("undeclared") == "refuse",
         unbound=frozenset(name for name, word in handlers.items() if word == "off"),
         bound=frozenset(name for name, word in handlers.items() if word == "on"),
-        limits=read_limits(root, signals),
+        limits=limits,
         state=state,
         source=source,
         files=tuple(root.report.files),
-        notes=(*exposure_notes(root.report, folder), *auth_notes(root, auth)),
+        notes=(
+            *exposure_notes(root.report, folder),
+            *auth_notes(root, auth),
+            *proxy_notes(root.report, endpoints.configs, limits),
+        ),
         private=with_data(private, state.file, history.file),
         constants=root.mapping("constants"),
         history=history,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +18,7 @@ from signalpost.cron import Cron
 from signalpost.jose.keys import VerificationKey
 from signalpost.paths import PathPattern
 from signalpost.places import Keys, Placed, SourceMap
-from signalpost.units import MEBIBYTE
+from signalpost.units import MEBIBYTE, Quota
 from signalpost.websocket.head import DEFAULT_PORTS, LARGEST_HEAD
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -104,6 +105,31 @@ EVENT_STREAM_KEEPALIVE = KeepaliveConfig(every=15.0)
 """Of an endpoint with event streams: proxies and clients are told every 15 s that they are alive."""
 
 
+IpNetwork = IPv4Network | IPv6Network
+
+
+class ForwardingHeaders(StrEnum):
+    """The headers in which proxies say for whom they forward a request; by one of them the others are not read."""
+
+    X_FORWARDED = "x-forwarded"
+    FORWARDED = "forwarded"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiesConfig:
+    """The proxies before an endpoint, which are believed.
+
+    Attributes:
+        networks: of their addresses.
+        unix: whether whoever connects to the endpoint's Unix socket is one.
+        headers: that they write; None is X-Forwarded-* if a request has any of these, else Forwarded.
+    """
+
+    networks: tuple[IpNetwork, ...] = ()
+    unix: bool = False
+    headers: ForwardingHeaders | None = None
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class EndpointConfig(Placed):
     """An address and port with a protocol.
@@ -120,6 +146,7 @@ class EndpointConfig(Placed):
         keepalive: of WebSockets, and of event streams.
         fallbacks: how signals are served here besides; of http and https.
         mode: permissions of a Unix socket; None leaves them to the process's umask.
+        proxies: that are believed about their clients; None believes nobody, and reads nothing.
     """
 
     keys: Keys = field(compare=False)
@@ -135,6 +162,7 @@ class EndpointConfig(Placed):
     keepalive: KeepaliveConfig = KeepaliveConfig()
     mode: int | None = None
     fallbacks: frozenset[Fallback] = frozenset()
+    proxies: ProxiesConfig | None = None
 
     @property
     def signals(self) -> bool:
@@ -258,6 +286,26 @@ Permissions = Mapping[Verb, PermissionConfig]
 """What a file says of who may; a verb that is left out has its default."""
 
 
+class RatePer(StrEnum):
+    """Whose requests a rate counts together."""
+
+    ADDRESS = "address"
+    USER = "user"
+    ROUTE = "route"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRate:
+    """How often a route is answered.
+
+    Attributes:
+        per: whose requests are counted together; those of guests by address, where it says user.
+    """
+
+    quota: Quota
+    per: RatePer = RatePer.ADDRESS
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class RouteConfig(Placed):
     """An HTTP route. Exactly one of file, static, view, client, handler and do is given.
@@ -269,6 +317,7 @@ class RouteConfig(Placed):
         headers: of its responses below 400, by name in lower case; they take precedence over those of the endpoint.
         client: it answers with the client for browsers.
         may: who may request it; None is the default.
+        rate: how often it is answered; None is no limit.
     """
 
     keys: Keys = field(compare=False)
@@ -286,6 +335,7 @@ class RouteConfig(Placed):
     params: SchemaConfig | None = None
     client: bool = False
     may: PermissionConfig | None = None
+    rate: RouteRate | None = None
 
 
 class Rebroadcast(StrEnum):
@@ -581,6 +631,34 @@ class RateConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressLimits:
+    """What the clients of one address may have together; None is no limit. IPv6 is counted by networks of 64 bits.
+
+    Attributes:
+        connections: open WebSockets and event streams.
+        handshakes: of WebSockets and event streams.
+        requests: of plain HTTP, whatever they ask for.
+    """
+
+    connections: int | None = None
+    handshakes: Quota | None = None
+    requests: Quota | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserLimits:
+    """What all clients of one user may have together; None is no limit. Guests have none.
+
+    Attributes:
+        connections: open WebSockets and event streams.
+        rate: messages a second.
+    """
+
+    connections: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """The limits of the server.
 
@@ -599,6 +677,8 @@ class LimitsConfig:
         drain: seconds for clients, handlers, jobs and requests to finish when the server stops; 0 is at once.
         startup: seconds that the `startup` of each plugin may take.
         response: seconds in which the response to a request must begin.
+        per_address: of the clients of one address together.
+        per_user: of the clients of one user together.
     """
 
     message: int = MEBIBYTE
@@ -613,6 +693,8 @@ class LimitsConfig:
     drain: float = 30.0
     startup: float = 30.0
     response: float = 300.0
+    per_address: AddressLimits = AddressLimits()
+    per_user: UserLimits = UserLimits()
 
 
 class TokenPlace(StrEnum):

@@ -6,12 +6,13 @@ from pathlib import Path
 from signalpost.config.actions import Place, StepReader
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.headers import read_headers
-from signalpost.config.model import RouteConfig, SchemaConfig
+from signalpost.config.model import RatePer, RouteConfig, RouteRate, SchemaConfig
 from signalpost.config.permissions import read_permission
 from signalpost.config.section import Section, find_file, find_folder
 from signalpost.config.userschemas import read_schema
 from signalpost.config.viewtemplates import check_template
 from signalpost.paths import PathPattern
+from signalpost.units import parse_quota
 from signalpost.words import unknown
 
 _WITH_BODY = ("handler", "broadcast", "do")
@@ -79,7 +80,18 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
         params,
         client="client" in section,
         may=read_permission(section, "may"),
+        rate=_read_rate(section),
     )
+
+
+def _read_rate(section: Section) -> RouteRate | None:
+    """Read ``rate``: a rate, or a mapping of one and whose requests it counts together."""
+    parts = section.section("rate")
+    if parts is None:
+        quota = section.quantity("rate", parse_quota)
+        return None if quota is None else RouteRate(quota)
+    quota = parts.quantity("requests", parse_quota)
+    return None if quota is None else RouteRate(quota, parts.choice("per", RatePer, RatePer.ADDRESS))
 
 
 def _check_params(section: Section, path: PathPattern, params: SchemaConfig | None) -> None:

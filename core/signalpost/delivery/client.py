@@ -129,6 +129,7 @@ class Client:
         stream: of its path, if that has a history; the node that it belongs to sets it.
         identity: who is connected; only `signalpost.delivery.hub.Hub.identify` changes it.
         refused: whether it is banned, or its token revoked: of what it has sent, nothing more is handled.
+        address: of its machine; empty if it is unknown.
         visiting: whether it has come for one message (a POST): it is in no audience, and what is sent to it alone is
             its answer.
         find_twin: of a visiting client: returns its `twin`; None if it has no session of another one.
@@ -145,6 +146,7 @@ class Client:
         "_outbox",
         "_paused",
         "_transport",
+        "address",
         "arriving",
         "close_code",
         "closing",
@@ -182,8 +184,10 @@ class Client:
         ward: str | None = None,
         session: str = "",
         identity: Identity = GUEST,
+        address: str = "",
     ) -> None:
         self._id = client_id
+        self.address = address
         self.identity = identity
         self.session = session or client_id
         self.stream: Stream | None = None

@@ -19,6 +19,7 @@ from signalpost.http import whereabouts
 from signalpost.http.errorpages import BrokenAnswerError, ErrorPages, RouteHeaders, shown
 from signalpost.http.request import WebRequest
 from signalpost.http.router import RouteTable, sanic_path
+from signalpost.http.routerate import counter_of
 from signalpost.http.routes import endpoint_of, whereabouts_endpoint
 from signalpost.http.services import RouteServices
 from signalpost.paths import PathPattern
@@ -152,10 +153,12 @@ def adopt_routes(app: App, other: App) -> None:
 
 
 def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -> None:
-    endpoints = {id(rule): endpoint_of(rule, services) for rule in rules}
+    counters = {id(rule): counter_of(rule.config, services.endpoint.name, services.limiter) for rule in rules}
+    endpoints = {id(rule): endpoint_of(rule, services, counters[id(rule)]) for rule in rules}
     for number, claim in enumerate(claims_of(rules)):
         rule = claim.rule
         # Sanic passes what begins with ctx_ to the route, which the middleware of responses reads.
+        counter = counters[id(rule)]
         headers = RouteHeaders(rule.config.headers, rule.handler is not None or rule.do is not None)
         app.add_route(
             endpoints[id(rule)],
@@ -166,6 +169,7 @@ def _add_routes(app: App, rules: Sequence[RouteRule], services: RouteServices) -
             **_OPTIONS,
             ctx_changes=rule.changes,
             ctx_work=rule.work,
+            ctx_counter=None if counter is None or counter.per_user else counter,
         )
     where = PathPattern.parse(whereabouts.PATH).identity(ignore_case=False)
     if services.endpoints is not None and where not in {rule.config.path.identity(ignore_case=False) for rule in rules}:

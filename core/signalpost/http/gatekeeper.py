@@ -76,7 +76,8 @@ class Gatekeeper:
 
     async def _identify(self, request: WebRequest, identification: Identification) -> Identified:
         try:
-            found = identification.identify(HandshakeRequest(request.head, (request.ip, request.port)))
+            peer = (request.ip, request.port)
+            found = identification.identify(HandshakeRequest(request.head, peer, request.scheme, request.host))
             if not inspect.isawaitable(found):
                 return found
             async with asyncio.timeout(self._services.patience):
@@ -103,4 +104,6 @@ def seen_of(request: WebRequest) -> Mapping[str, Any]:
         "query": view.query,
         "headers": view.headers,
         "peer": list(view.peer),
+        "scheme": view.scheme,
+        "host": view.host,
     }

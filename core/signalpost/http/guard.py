@@ -7,7 +7,6 @@ browser, and is trusted.
 """
 
 import logging
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -17,16 +16,18 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_host
 from signalpost.config.model import SAFE_METHODS, EndpointConfig
+from signalpost.edge.forwarded import PublicView, public_of
+from signalpost.edge.limiter import Limiter
 from signalpost.http.remedies import let_in_origin, shown
 from signalpost.logthrottle import LineTally, Tally
-from signalpost.websocket.handshake import HandshakeRejection, is_listed, is_own_page, read_authority, read_host
+from signalpost.websocket.crosssite import Site, may_come, origins_of, sites_of
+from signalpost.websocket.handshake import HandshakeRejection, is_listed, read_authority, read_host
 
 LOG = logging.getLogger(__name__)
 
 _MOST_NAMES = 64
 _LONGEST = 100
 _DAY = "86400"
-_PAGE = re.compile(r"[^/?#]+://[^/?#]+")  # of an address: the position of its origin
 
 CallLater = Callable[[float, Callable[[], None]], object]
 
@@ -90,8 +91,11 @@ class Guard:
         loopback: whether its socket is bound to a loopback address.
         ports: returns the ports that the app serves; pages of this host on any of them are its own.
         log: of what is rejected.
+        limiter: of what one address does; None limits nothing.
 
     Attributes:
+        name: of the endpoint.
+        limiter: the same.
         shares: whether pages of some other origins may read answers.
     """
 
@@ -103,7 +107,12 @@ class Guard:
         loopback: bool,
         ports: Callable[[], Collection[int]],
         log: RejectionLog,
+        limiter: Limiter | None = None,
     ) -> None:
+        self.name = endpoint.name
+        self.limiter = limiter
+        self._endpoint = endpoint
+        self._proxied = endpoint.proxies is not None
         self._where = f"{place}: endpoint {endpoint.name}"
         self._port = endpoint.port
         self._origins = endpoint.origins
@@ -138,17 +147,26 @@ class Guard:
                 self._answered.add(host)
 
     def admit(self, request: Request[Any, Any]) -> None:
-        """Accept a plain request, by its host names and by the page that it comes from.
+        """Accept a plain request, by its address, its host names and the page that it comes from.
 
         Raises:
-            HandshakeRejection: 421, or 403 if its method changes something for a page of another origin.
+            HandshakeRejection: 429, its address has requested too much; 421; or 403 if its method changes something for
+                a page of another origin.
         """
+        view = self.look(request) if self._proxied else None
+        if self.limiter is not None and self.limiter.counts_requests:
+            self.limiter.admit_request(request.ip, self.name)
         # Nearly all requests use a name that was accepted before.
         answered = request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
-        if not answered and self._checks_hosts:
-            self.admit_hosts(hosts_of(request))
+        if self._checks_hosts and (not answered or view is not None):
+            self.admit_hosts(hosts_of(request, view))
         if request.method not in SAFE_METHODS:
             self.admit_change(request)
+
+    def look(self, request: Request[Any, Any]) -> PublicView | None:
+        """Note at a request what a trusted proxy says of it, and return that; None if there is no such proxy."""
+        view = request.public = public_of(self._endpoint, request.transport, request.headers)  # type: ignore[attr-defined]
+        return view
 
     def admit_change(self, request: Request[Any, Any]) -> None:
         """Accept a request that changes something, by the page that it comes from.
@@ -156,19 +174,19 @@ class Guard:
         Raises:
             HandshakeRejection: 403, the page is of another origin.
         """
-        if "sec-fetch-site" not in request.headers and "origin" not in request.headers:
+        headers = request.headers
+        if "sec-fetch-site" not in headers and "origin" not in headers:
             return  # not a browser
-        sites = [site.strip().lower() for site in request.headers.getall("sec-fetch-site", [])]
-        origins = _origins_of(request, sites)
-        if len(origins) == 1 and self._is_listed(origins[0]):
-            return
-        asked = read_authority(request.headers.get("host", ""))
-        at = None if "same-site" in sites else self._port  # a browser with Sec-Fetch-Site says same-origin
-        foreign = len(origins) > 1 or not all(is_own_page(origin, asked, self._ports(), at) for origin in origins)
-        if foreign or "cross-site" in sites:
+        sites = sites_of(headers)
+        origins = origins_of(headers, sites)
+        view: PublicView | None = getattr(request, "public", None)
+        asked = read_authority(headers.get("host", "")) if view is None else view.authority
+        if not may_come(origins, sites, Site(asked, self._ports(), self._origins, self._port)):
             origin = origins[0] if origins else ""
             self._log.change(request, origin, self._where, let_in_origin(origin, asked, self._origins))
-            raise HandshakeRejection(403, "Pages of other origins may not change anything here.")
+            raise HandshakeRejection(
+                403, "Pages of other origins may change something here only if the endpoint's origins list them."
+            )
 
     def shared(self, request: Request[Any, Any]) -> Mapping[str, str]:
         """Return the headers that allow a page of a listed origin to read the response (CORS); Vary for all others."""
@@ -223,24 +241,20 @@ def is_own(name: str) -> bool:
     return True
 
 
-def _origins_of(request: Request[Any, Any], sites: Collection[str]) -> list[str]:
-    """Return the origins of the pages that a request comes from.
+def hosts_of(request: Request[Any, Any], view: PublicView | None = None) -> list[str]:
+    """Return the hosts that a request addresses: in Host, and in a URL in the request line (RFC 9112 section 3.2.2).
 
-    An image, a link or a form with GET sends no Origin. Then Referer shows whether a page of the same site is one of
-    this host: it contains at least the origin, unless the page suppresses it.
+    What a trusted proxy says does not replace Host: by that alone, a page could name another host than its own.
+
+    Args:
+        request: a plain one, or a handshake.
+        view: what a trusted proxy says of it.
     """
-    origins = [origin.strip() for origin in request.headers.getall("origin", [])]
-    if origins or "same-site" not in sites or request.method not in SAFE_METHODS:
-        return origins
-    page = _PAGE.match(request.headers.get("referer", ""))
-    return ["" if page is None else page[0]]
-
-
-def hosts_of(request: Request[Any, Any]) -> list[str]:
-    """Return the hosts that a request addresses: in Host, and in a URL in the request line (RFC 9112 section 3.2.2)."""
     hosts = list(request.headers.getall("host", []))
     named: bytes | None = request._parsed_url.host  # noqa: SLF001 - Sanic has read it, and tells nobody
     if named:
         text = named.decode("latin-1")
         hosts.append(f"[{text}]" if ":" in text else text)
+    if view is not None:
+        hosts.append(view.host)
     return hosts

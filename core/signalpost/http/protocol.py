@@ -45,7 +45,6 @@ class HandingOver(HttpProtocol):
     Attributes:
         intake: the same.
         rejection: of its handshake, if decided already.
-        allowance: what may still be sent to signals over it; of whoever counts that.
     """
 
     __slots__ = (
@@ -66,7 +65,6 @@ class HandingOver(HttpProtocol):
         "_taken",
         "_under_way",
         "_unread",
-        "allowance",
         "intake",
         "rejection",
     )
@@ -76,7 +74,6 @@ class HandingOver(HttpProtocol):
         super().__init__(**options)
         self.intake = intake
         self.rejection: HandshakeRejection | None = None
-        self.allowance: Any = None
         self._begun = begun
         self._host = ""
         self._first = True

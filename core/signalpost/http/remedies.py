@@ -7,6 +7,7 @@ from sanic.request import Request
 
 from signalpost.config.addresses import parse_origin
 from signalpost.config.model import EndpointConfig
+from signalpost.edge.forwarded import PublicView
 from signalpost.signals.admission import IdentityRejection
 from signalpost.websocket.handshake import OPAQUE_ORIGINS, Authority, HandshakeRejection, read_authority, read_origin
 from signalpost.words import cut
@@ -70,7 +71,8 @@ def open_handshake(
         return _elsewhere(served)
     match refusal.status:
         case HTTPStatus.FORBIDDEN if not isinstance(refusal, IdentityRejection):
-            host = read_authority(request.headers.get("host", ""))
+            view: PublicView | None = getattr(request, "public", None)
+            host = read_authority(request.headers.get("host", "")) if view is None else view.authority
             return let_in_origin(request.headers.get("origin", "").strip(), host, endpoint.origins)
         case HTTPStatus.NOT_FOUND:
             return f"if clients are to connect there, write {{path: {shown(request.path)}}} under signals"

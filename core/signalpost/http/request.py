@@ -12,6 +12,7 @@ from sanic.request import Request, RequestParameters
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from signalpost.auth.identity import GUEST, Identity
+from signalpost.edge.forwarded import PublicView
 from signalpost.fields import decode_field, join_fields
 from signalpost.http.answer import check_answer
 from signalpost.http.errorpages import harden
@@ -53,12 +54,13 @@ class WebRequest(Request[Any, Any]):
     * All values of a repeated field are seen, not only the first one.
     * Header fields are decoded as UTF-8, else as Latin-1, and never contain lone surrogates.
     * A parameter or form field without a value is empty instead of missing.
+    * Client, scheme and host are those that a trusted proxy reports (`signalpost.edge.forwarded`), and nobody else.
     * The results of a route's schemas are stored: `document`, its body, and `typed_query`, its query parameters.
     * It has the identity of who has sent it.
     * JSON is parsed like that of messages: no ``NaN``, no lone surrogates, and limited in size.
     """
 
-    __slots__ = ("document", "identity", "is_private", "path", "typed_query")
+    __slots__ = ("document", "identity", "is_private", "path", "public", "typed_query")
 
     path: str  # as requested, percent-encoded; Sanic's own parses it each time
 
@@ -66,6 +68,7 @@ class WebRequest(Request[Any, Any]):
     is_private: bool  # the answer is for that identity alone
     document: Any
     typed_query: Mapping[str, Any] | None
+    public: PublicView | None  # what a trusted proxy says of it
 
     _loads = staticmethod(load)  # type: ignore[assignment]  # Sanic lets its type be guessed
 
@@ -89,8 +92,27 @@ class WebRequest(Request[Any, Any]):
         super().__init__(url_bytes, headers, version, method, transport, app, head, stream_id)
         raw: bytes | None = self._parsed_url.path
         self.path = raw.decode("ascii") if raw else "/"
-        self.document = self.typed_query = None
+        self.document = self.typed_query = self.public = None
         self.identity, self.is_private = GUEST, False
+
+    @property
+    def ip(self) -> str:
+        """The client's address; empty if it is unknown."""
+        return super().ip if self.public is None else self.public.peer[0]
+
+    @property
+    def port(self) -> int:
+        """The client's port; 0 if it is unknown."""
+        return super().port if self.public is None else self.public.peer[1]
+
+    @property
+    def forwarded(self) -> dict[str, Any]:
+        """What a trusted proxy says: Sanic's `remote_addr`, `scheme`, `host`, `server_port` and `url` follow it."""
+        public = self.public
+        if public is None:
+            return {}
+        said = {"for": public.peer[0], "proto": public.scheme, "host": public.host, "port": public.port}
+        return {name: value for name, value in said.items() if value}
 
     async def receive_body(self) -> None:
         """Read the body; at once if it is complete, as most short ones are."""

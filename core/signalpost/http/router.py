@@ -119,15 +119,17 @@ class RouteTable(Router):
         Raises:
             NotFound: no route has its path.
             MethodNotAllowed: one has, but not with its method.
-            HandshakeRejection: the guard rejects it.
+            HandshakeRejection: the guard rejects it, or the route is asked for too often.
         """
         guard = self.guard
-        if guard is None:
-            return self._route(request.path, request.method)
-        guard.admit(request)
+        if guard is not None:
+            guard.admit(request)
         route = self._route(request.path, request.method)
-        if getattr(route.ctx, "changes", False):
+        if guard is not None and getattr(route.ctx, "changes", False):
             guard.admit_change(request)  # any page may make a browser send a GET
+        counter = getattr(route.ctx, "counter", None)
+        if counter is not None:
+            counter.charge(request)
         return route
 
     def _route(self, path: str, method: str) -> Route:

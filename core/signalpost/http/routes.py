@@ -36,6 +36,7 @@ from signalpost.http.gatekeeper import Gatekeeper, seen_of
 from signalpost.http.judging import Judge, is_judged
 from signalpost.http.request import WebRequest
 from signalpost.http.restraint import RouteBroadcast
+from signalpost.http.routerate import RouteCounter
 from signalpost.http.services import RouteServices
 from signalpost.http.views import View, ViewError, ViewRequest
 from signalpost.http.whereabouts import whereabouts
@@ -58,11 +59,16 @@ Answer = Callable[[WebRequest, Params], Coroutine[Any, Any, Response]]
 Endpoint = Callable[[WebRequest], Coroutine[Any, Any, Any]]
 
 
-def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
+def endpoint_of(rule: RouteRule, services: RouteServices, counter: RouteCounter | None = None) -> Endpoint:
     """Create the function that answers the requests of a route.
 
     Before it answers, it limits the body, validates the request, and reads the parameters from the path. So a route has
     the parameters that its own pattern names, decoded and typed as for signals.
+
+    Args:
+        rule: of the route.
+        services: of the port.
+        counter: of its requests; the table of routes has asked it already, unless it counts by user.
 
     Raises:
         OperatorError: the rule's template cannot be used.
@@ -74,7 +80,11 @@ def endpoint_of(rule: RouteRule, services: RouteServices) -> Endpoint:
     judge, gatekeeper = Judge.of(rule), Gatekeeper.of(rule, services)
     read_params = _params_reader(rule.config.path) if rule.config.path.parameters else None
 
+    per_user = counter if counter is not None and counter.per_user else None
+
     async def endpoint(request: WebRequest) -> Response:
+        if per_user is not None:
+            per_user.charge(request)
         params: Params = {} if read_params is None else read_params(request.path)
         if gatekeeper is not None:
             request.identity = await gatekeeper.let_in(request, params)
@@ -112,7 +122,8 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
     """Create the function that tells pages of an endpoint where signals are."""
 
     async def endpoint(request: WebRequest) -> Response:
-        where = whereabouts(request.headers.get("host", ""), page, endpoints())
+        proxied = request.public is not None
+        where = whereabouts(request.host, page, endpoints(), proxied=proxied)
         return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
 
     return endpoint

@@ -9,6 +9,7 @@ from signalpost.auth.identity import Identity
 from signalpost.auth.revocations import Refusal
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import NO_ADDITIONS, Additions
+from signalpost.edge.limiter import Limiter
 from signalpost.events import Broadcast, Shared
 from signalpost.http.packed import Packed
 from signalpost.http.private import NOTHING_PRIVATE, Private
@@ -42,6 +43,7 @@ class RouteServices:
         identification: finds out who clients are; None if nothing can tell.
         refusal: returns why a user is banned, or a token revoked; None if that is not so.
         permission_failed: called with a line for the log about each expression in ``may`` that failed.
+        limiter: counts requests of routes with a rate; None counts none.
     """
 
     shared: Shared
@@ -63,3 +65,4 @@ class RouteServices:
     identification: Identification | None = None
     refusal: Callable[[Identity], Refusal | None] = lambda _identity: None
     permission_failed: Callable[[str], None] = lambda _line: None
+    limiter: Limiter | None = None

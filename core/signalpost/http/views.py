@@ -61,6 +61,16 @@ class ViewRequest:
         """The client's address and port, or an empty string and 0."""
         return self._request.ip, self._request.port
 
+    @cached_property
+    def scheme(self) -> str:
+        """``http`` or ``https``, as the client requested."""
+        return self._request.scheme
+
+    @cached_property
+    def host(self) -> str:
+        """The host that the client requested, perhaps with a port."""
+        return self._request.host
+
 
 class ViewError(OperatorError):
     """A template failed while it was rendered. Its text, ``web/hello.html:3: …``, is only for the log."""

@@ -13,7 +13,9 @@ PATH = "/.well-known/signalpost"
 _HERE = None  # the address that the page itself came from
 
 
-def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointConfig]) -> dict[str, Any]:
+def whereabouts(
+    host: str, page: EndpointConfig, endpoints: Iterable[EndpointConfig], *, proxied: bool = False
+) -> dict[str, Any]:
     """Return where signals are for a page that requested `host`.
 
     If the port of Host is not that of the endpoint, something such as a proxy is in front, and its ports are unknown:
@@ -23,6 +25,7 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
         host: the header of the page's request.
         page: the endpoint that received it.
         endpoints: all that listen, with their actual ports.
+        proxied: whether a trusted proxy is known to be in front, whatever the port is.
 
     Returns:
         ``url``, the best endpoint for WebSockets, and ``endpoints``, all of those by name, as ``ws://host:port``; and
@@ -31,7 +34,7 @@ def whereabouts(host: str, page: EndpointConfig, endpoints: Iterable[EndpointCon
     """
     name, port = read_authority(host)
     inside = is_loopback(name) or is_loopback(page.address)
-    direct = bool(name) and (port or page.scheme.default_port) == page.port
+    direct = not proxied and bool(name) and (port or page.scheme.default_port) == page.port
     found = sorted(
         (each for each in endpoints if each.signals and (inside or not is_loopback(each.address))),
         key=lambda each: (each.port != page.port, each.scheme.secure != page.scheme.secure),

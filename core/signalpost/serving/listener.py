@@ -99,11 +99,12 @@ class Listener:
         if endpoint is None:
             return None
         ports = partial(getattr, self._sockets, "ports")  # a reload replaces them
-        return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log)
+        limiter = self._sockets.node.limiter
+        return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log, limiter=limiter)
 
     def _tell_refused(self, request: Request, refusal: HandshakeRejection) -> None:
-        if refusal.status == HTTPStatus.MISDIRECTED_REQUEST:
-            return  # the guard has told it
+        if refusal.status in (HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.TOO_MANY_REQUESTS):
+            return  # the guard has told it, or the limiter
         endpoint, services = self.port.sockets, self._sockets
         name = (endpoint or self.port.endpoints[0]).name
         remedy = open_handshake(

@@ -105,6 +105,7 @@ class Connection(WatchedClient, asyncio.Protocol):
         allowance: what the client may send; None is no limit.
         clockwork: of the loop.
         inbound: the account of unfinished input of all clients together.
+        shared_of: returns what all clients of a user may send together; None without a limit.
 
     Attributes:
         heard_at: see `signalpost.sockets.keepalive.Watched`, also for `pinged_at` and `suspended`.
@@ -127,6 +128,8 @@ class Connection(WatchedClient, asyncio.Protocol):
         "_reader",
         "_reads_on",
         "_sends",
+        "_shared",
+        "_shared_of",
         "_stage",
         "_stopped",
         "_transport",
@@ -150,12 +153,15 @@ class Connection(WatchedClient, asyncio.Protocol):
         allowance: Allowance | None,
         clockwork: Clockwork,
         inbound: Inbound,
+        shared_of: Callable[[str | None], Allowance | None] = lambda _: None,
     ) -> None:
         self._transport = transport
         self._node = node
         self._keepalive = keepalive
         self._reader = reader
         self._allowance = allowance
+        self._shared: Allowance | None = None  # of its user
+        self._shared_of = shared_of
         self._clockwork = clockwork
         self._inbound = inbound
         self._max_read = MAX_COMPRESSED_READ_PER_TURN if reader.inflates else MAX_READ_PER_TURN
@@ -188,6 +194,7 @@ class Connection(WatchedClient, asyncio.Protocol):
         """
         self._client = conversation.client
         self._conversation = conversation
+        self._shared = self._shared_of(self._client.user)
         self._transport.set_protocol(self)
         if not self._transport.get_extra_info("ssl_object"):
             # Call back at once when bytes are held back, and again only when all of them are gone.
@@ -220,6 +227,7 @@ class Connection(WatchedClient, asyncio.Protocol):
             self._allowance = allowance_of(pace, asyncio.get_running_loop().time)
         else:
             self._allowance.set_pace(pace)
+        self._shared = self._shared_of(self._client.user)
 
     # The transport's callbacks
 
@@ -372,7 +380,7 @@ class Connection(WatchedClient, asyncio.Protocol):
             self._node.hub.strain.release(self)
         self._inbound.release(self)
         self._keepalive.connections.discard(self)
-        self._node.hub.forget(client)
+        self._node.forget(client)
         conversation.disconnected(client.close_code)
         # Release the last message and this object now: neither waits for the garbage collector.
         self._reader.forget()
@@ -390,14 +398,19 @@ class Connection(WatchedClient, asyncio.Protocol):
         """Handle frames in order until one causes a pause; the rest of the iterator waits for the end of it."""
         conversation, client, hub, allowance = self._conversation, self._client, self._node.hub, self._allowance
         clock, work = self._clockwork.work, hub.work
+        shared = self._shared
         most, begun = work + TURN_WORK, 0.0 if allowance is None else clock()
         until = begun + TURN_SECONDS
         for opcode, payload in frames:
+            if (allowance is not None and allowance.frames < 1.0 and self._exceeds(allowance, opcode)) or (
+                shared is not None and shared.frames < 1.0 and opcode <= _BINARY and self._exceeds(shared, opcode)
+            ):
+                self._keep_unhandled(chain(((opcode, payload),), frames))
+                break
             if allowance is not None:
-                if allowance.frames < 1.0 and self._exceeds(allowance, opcode):
-                    self._keep_unhandled(chain(((opcode, payload),), frames))
-                    break
                 allowance.frames -= 1.0
+            if shared is not None and opcode <= _BINARY:
+                shared.frames -= 1.0
             if opcode > _BINARY:
                 if self._control(opcode, payload):
                     break
@@ -521,12 +534,12 @@ class Connection(WatchedClient, asyncio.Protocol):
         self._waking = self._clockwork.call_later(pause, self._wake)
 
     def _wake(self) -> None:
-        allowance = self._allowance
-        if allowance is None or self._ignored or allowance.covers_one():
-            self._waking = None
-            self._resume(RATE)
-        else:
-            self._wake_later(allowance)
+        for allowance in (self._allowance, self._shared):
+            if allowance is not None and not self._ignored and not allowance.covers_one():
+                self._wake_later(allowance)
+                return
+        self._waking = None
+        self._resume(RATE)
 
     def _pause(self, reason: int) -> None:
         self._pauses |= reason

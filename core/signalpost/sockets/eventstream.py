@@ -103,7 +103,7 @@ class EventStream(WatchedClient, asyncio.Protocol):
         conversation.left()
         node.report_gone(conversation, sent_away=sent_away)
         self._keepalive.connections.discard(self)
-        node.hub.forget(client)
+        node.forget(client)
         conversation.disconnected(client.close_code)
         del self._conversation  # a cycle that need not wait for the garbage collector
 

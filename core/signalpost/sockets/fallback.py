@@ -1,7 +1,6 @@
 """Signals over plain HTTP, on their own paths: a GET reads an event stream, and a POST sends one message."""
 
 import asyncio
-import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, cast
@@ -12,12 +11,15 @@ from sanic.http import Http
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
+from signalpost.config.addresses import network_of
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.eventstream import EVENT_STREAM, EVENT_STREAM_V1
+from signalpost.edge.limiter import too_many
 from signalpost.http.answer import date_now, head_of
 from signalpost.http.errorpages import failure, harden, weight_of
 from signalpost.http.guard import Guard
 from signalpost.http.protocol import HandingOver
+from signalpost.http.request import WebRequest
 from signalpost.http.restraint import Restraint
 from signalpost.http.router import SIGNAL_PATH, UpgradeTable
 from signalpost.paths import path_text
@@ -25,8 +27,8 @@ from signalpost.signals.admission import Accept
 from signalpost.signals.sessions import HEADER
 from signalpost.sockets.eventstream import EventStream
 from signalpost.sockets.post import Post
-from signalpost.sockets.rate import Allowance, pace_of
-from signalpost.sockets.services import SocketServices, changed
+from signalpost.sockets.rate import Allowance, Pace, pace_of
+from signalpost.sockets.services import SocketServices, came_from, changed
 from signalpost.websocket.frames import Opcode
 from signalpost.websocket.handshake import HandshakeRejection
 
@@ -108,16 +110,18 @@ class FallbackDoor:
         """The header that lets pages of listed origins read ours (CORS)."""
         return _EXPOSED if self._guard is not None and self._guard.shares else _NOTHING
 
-    async def _admitted(self, request: Request[Any, Any], endpoint: EndpointConfig) -> Accept:
-        """Decide about the client of a request.
+    async def _admitted(self, request: Request[Any, Any], endpoint: EndpointConfig, *, visits: bool) -> Accept:
+        """Decide about the client of a request; `visits` is whether it comes for one message only.
 
         Raises:
             HandshakeRejection: it is not admitted.
         """
-        transport = cast("asyncio.Transport", request.transport)
-        node = self._services.node
-        asked = self._services.ask(endpoint, request.path, request.head, transport, is_open=self.open)
-        admission = node.admit(asked)
+        services, node = self._services, self._services.node
+        if not visits:
+            node.limiter.admit_handshake(request.ip, endpoint.name)
+        came = came_from(endpoint, cast("asyncio.Transport", request.transport), cast("WebRequest", request).public)
+        asked = services.ask(endpoint, request.path, request.head, came, is_open=self.open, visits=visits)
+        admission = node.admit(asked, visits=visits)
         if isinstance(admission, Accept):
             return admission
         accept = await admission
@@ -127,7 +131,7 @@ class FallbackDoor:
 
     async def _stream(self, request: Request[Any, Any], endpoint: EndpointConfig) -> HTTPResponse | None:
         """Turn the connection of a request into an event stream."""
-        accept = await self._admitted(request, endpoint)
+        accept = await self._admitted(request, endpoint, visits=False)
         transport = cast("asyncio.Transport", request.transport)
         if transport.is_closing():
             return failure(request, HTTPStatus.BAD_REQUEST)
@@ -151,42 +155,64 @@ class FallbackDoor:
         """
         if len(request.body) > self._services.node.generation.limits.message:
             raise PayloadTooLarge
-        accept = await self._admitted(request, endpoint)
+        accept = await self._admitted(request, endpoint, visits=True)
         rule = accept.resolved.rule
         if rule.connected is not None or rule.disconnected is not None:
             raise HandshakeRejection(405, "No message is sent to this signal by POST.", {"allow": "GET, HEAD, OPTIONS"})
         session = request.headers.get(HEADER, "")
-        allowance = self._charge(request, session)
+        allowance = self._charge(request, accept, session)
         opcode = Opcode.TEXT if _is_text(request) else Opcode.BINARY
         await self._restraint.wait()
         answered = await Post(self._services.node, allowance).send(accept, session, int(opcode), request.body)
         headers = {**_OF_POST, **self._exposed, "x-signalpost-client-id": accept.client_id}
         return HTTPResponse(orjson.dumps(answered.body), answered.status, headers, "application/json")
 
-    def _charge(self, request: Request[Any, Any], session: str) -> Allowance | None:
+    def _charge(self, request: Request[Any, Any], accept: Accept, session: str) -> Allowance | None:
         """Charge a message to its sender; return what the sender may still cause, or None without a limit.
 
-        A browser sends over several connections: with its session it has one allowance for all of them.
+        A browser sends over several connections: with its session it has one allowance for all of them. Without one,
+        all posters of a user share one, or all of an address.
 
         Raises:
             HandshakeRejection: it has sent too much.
         """
-        node = self._services.node
-        pace = pace_of(node.generation.limits)
-        if pace is None:
-            return None
-        transport = cast("asyncio.Transport", request.transport)
-        holder = node.memory.sessions.find(session) or cast("HandingOver", transport.get_protocol())
+        services, limits = self._services, self._services.node.generation.limits
+        user = accept.request.identity.user
+        of_user = services.allowance_of_user(user)
+        if of_user is not None:
+            self._check(of_user, "user-rate", "Messages of this user come faster than this server takes them; wait.")
+        pace = pace_of(limits)
+        allowance = None if pace is None else self._allowance(request, user, session, pace)
+        if allowance is not None:
+            self._check(allowance, "posts", "Messages come faster than this server takes them; wait a moment.")
+            allowance.frames -= 1
+            allowance.bytes -= len(request.body)
+        if of_user is not None:
+            of_user.frames -= 1
+        return allowance
+
+    def _allowance(self, request: Request[Any, Any], user: str | None, session: str, pace: Pace) -> Allowance:
+        """Return the allowance of a poster."""
+        services = self._services
+        holder = services.node.memory.sessions.find(session)
+        if holder is None:
+            key = ("address", network_of(request.ip)) if user is None else ("user", user)
+            return services.posters.of(key, pace)
         allowance: Allowance | None = holder.allowance
         if allowance is None:
             allowance = holder.allowance = Allowance(pace, asyncio.get_running_loop().time)
         allowance.set_pace(pace)
-        if not allowance.covers_one():
-            after = {"retry-after": str(math.ceil(allowance.wait))}
-            raise HandshakeRejection(429, "Messages come faster than this server takes them; wait a moment.", after)
-        allowance.frames -= 1
-        allowance.bytes -= len(request.body)
         return allowance
+
+    def _check(self, allowance: Allowance, limit: str, detail: str) -> None:
+        """Check that an allowance covers a message.
+
+        Raises:
+            HandshakeRejection: 429, it does not.
+        """
+        if not allowance.covers_one():
+            self._services.node.limiter.note(limit, "" if self._endpoint is None else self._endpoint.name)
+            raise too_many(detail, allowance.wait)
 
 
 _OF_POST: Mapping[str, str] = {"cache-control": "no-store", "vary": "accept"}

@@ -140,7 +140,7 @@ class Post(RecordingTransport):
         client.left(CloseCode.NORMAL)
         conversation.left()
         node.report_gone(conversation, sent_away=sent_away)
-        node.hub.forget(client)
+        node.forget(client)
         conversation.disconnected(client.close_code)
 
     def _answer(self) -> Answered:

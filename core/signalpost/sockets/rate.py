@@ -1,6 +1,7 @@
 """Limits of what one client may make the server do: token buckets, filled on demand by the clock, never by a timer."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from signalpost.config.model import LimitsConfig
@@ -104,6 +105,49 @@ class Allowance:
         """Seconds from the last fill until a frame may be handled; 0 if it may be now."""
         pace = self._pace
         return max(0.0, (1.0 - self.frames) / pace.frames, -self.bytes / pace.bytes, -self.seconds / SHARE)
+
+
+MOST_KEPT = 16_384
+"""Allowances of one table. Beyond it, the one that was used least recently is forgotten, and whoever it was of begins
+anew."""
+
+
+class AllowanceTable:
+    """Allowances that several connections share, by key: of an address, or of a user.
+
+    Args:
+        clock: returns monotonic seconds (``loop.time``).
+        most: how many are kept.
+    """
+
+    __slots__ = ("_clock", "_kept", "_most")
+
+    def __init__(self, clock: Callable[[], float], most: int = MOST_KEPT) -> None:
+        self._clock = clock
+        self._most = most
+        self._kept: OrderedDict[Hashable, Allowance] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._kept)
+
+    def of(self, key: Hashable, pace: Pace) -> Allowance:
+        """Return the allowance of a key, which has this pace from now on."""
+        allowance = self._kept.get(key)
+        if allowance is None:
+            if len(self._kept) >= self._most:
+                self._kept.popitem(last=False)
+            allowance = self._kept[key] = Allowance(pace, self._clock)
+        else:
+            allowance.set_pace(pace)
+        self._kept.move_to_end(key)
+        return allowance
+
+
+def user_pace_of(limits: LimitsConfig) -> Pace | None:
+    """Return the pace of all connections of one user together; None without a limit."""
+    rate = limits.per_user.rate
+    return None if rate is None else Pace(rate, UNREACHED, limits.message)
 
 
 def allowance_of(pace: Pace | None, clock: Callable[[], float]) -> Allowance | None:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from http import HTTPStatus
+from typing import Any, NamedTuple, cast
 
 from sanic.http import Http
 from sanic.request import Request
@@ -10,31 +11,41 @@ from sanic.response import HTTPResponse
 
 from signalpost.config.model import EndpointConfig
 from signalpost.delivery.codec import V1
+from signalpost.edge.forwarded import PublicView, peer_of, public_of
 from signalpost.http.errorpages import failure
 from signalpost.http.guard import Guard, hosts_of
 from signalpost.http.protocol import HandingOver
+from signalpost.http.request import WebRequest
 from signalpost.http.router import UPGRADE_PATH, is_handshake_meant
 from signalpost.signals.admission import Accept, Admission, ConnectRequest, IdentityRejection
 from signalpost.signals.sessions import offered
 from signalpost.sockets.connection import Clockwork, Connection
 from signalpost.sockets.rate import allowance_of, pace_of
 from signalpost.sockets.refused import RefusedSocket
-from signalpost.sockets.services import SocketServices, changed
+from signalpost.sockets.services import SocketServices, came_from, changed
+from signalpost.websocket.crosssite import Site, check_origin
 from signalpost.websocket.deflate import Agreement, Deflater, Inflater
 from signalpost.websocket.extensions import agree
 from signalpost.websocket.handshake import (
     HandshakeRejection,
     Offer,
-    check_origin,
     choose_protocol,
     is_upgrade,
     read_offer,
     write_101,
 )
-from signalpost.websocket.head import read_head
+from signalpost.websocket.head import Head, read_head
 from signalpost.websocket.reader import FrameReader
 
 _UPGRADE_NAME = "websocket-upgrade"
+
+
+class _Asked(NamedTuple):
+    """A request as Sanic has read it; the fields are those of `signalpost.websocket.head.Head`."""
+
+    path: str
+    text: bytes
+    fields: Any
 
 
 class Upgrader:
@@ -81,9 +92,12 @@ class Upgrader:
     def answer(self, request: Request[Any, Any]) -> HTTPResponse | Awaitable[HTTPResponse | None] | None:
         """Answer a request; return None if its connection is a WebSocket now; an admission may have to be awaited."""
         try:
+            view = public_of(self._endpoint, request.transport, request.headers)
+            cast("WebRequest", request).public = view
+            _raise_decided(request)
             if self._guard is not None:
-                self._guard.admit_hosts(hosts_of(request))
-            offer, admission = self._admitted(request)
+                self._guard.admit_hosts(hosts_of(request, view))
+            offer, admission = self._admitted(request, view)
         except IdentityRejection as rejection:
             return self._refuse(request, rejection)
         except HandshakeRejection as rejection:
@@ -147,13 +161,19 @@ class Upgrader:
             return False
         if (head := read_head(data, node.generation.limits.head)) is None or not is_upgrade(head.fields):
             return False
+        view = public_of(self._endpoint, transport, head.fields)
+        charged = node.limiter.counts_handshakes
         try:
+            if charged:
+                self._charge(transport, view)
             offer = read_offer("GET", "1.1", head.fields)
             if self._guard is not None:
-                self._guard.admit_hosts(head.fields["host"])
-            request = self._judge(offer, head.path, self._endpoint, head.text, transport)
-        except HandshakeRejection:
-            return False
+                hosts = head.fields["host"]
+                self._guard.admit_hosts(hosts if view is None else (*hosts, view.host))
+            request = self._judge(offer, head, self._endpoint, transport, view)
+        except HandshakeRejection as rejection:
+            # A handshake is charged once, and told once.
+            return rejection if charged or rejection.status == HTTPStatus.TOO_MANY_REQUESTS else False
         try:
             admission = node.admit(request)
         except HandshakeRejection as rejection:
@@ -163,22 +183,32 @@ class Upgrader:
         self._open(transport, offer, admission, lambda: head.early)
         return True
 
-    def _admitted(self, request: Request[Any, Any]) -> tuple[Offer, Admission]:
+    def _charge(self, transport: asyncio.BaseTransport, view: PublicView | None) -> None:
+        """Charge a handshake to the address that it comes from.
+
+        Raises:
+            HandshakeRejection: the address has had too many.
+        """
+        address = (peer_of(transport) if view is None else view.peer)[0]
+        name = "" if self._endpoint is None else self._endpoint.name
+        self._services.node.limiter.admit_handshake(address, name)
+
+    def _admitted(self, request: Request[Any, Any], view: PublicView | None) -> tuple[Offer, Admission]:
         """Decide about the client of a request, and return what its handshake offers with the decision.
 
         Raises:
             HandshakeRejection: it is not admitted.
         """
         transport = cast("asyncio.Transport", request.transport)
-        decided = cast("HandingOver", transport.get_protocol()).rejection  # and its connection will be closed
-        if decided is not None:
-            raise decided.with_traceback(None)
+        self._charge(transport, view)
         if self._endpoint is None:
             raise HandshakeRejection(400, "There are no WebSockets at this address.")
         if not is_upgrade(request.headers):
             raise HandshakeRejection(426, "This address speaks WebSocket only.", {"upgrade": "websocket"})
         offer = read_offer(request.method, request.version, request.headers)
-        judged = self._judge(offer, request.path, self._endpoint, request.head, transport)
+        judged = self._judge(
+            offer, _Asked(request.path, request.head, request.headers), self._endpoint, transport, view
+        )
         return offer, self._services.node.admit(judged)
 
     def _upgrade(self, request: Request[Any, Any], offer: Offer, accept: Accept) -> HTTPResponse | None:
@@ -193,15 +223,22 @@ class Upgrader:
         return None
 
     def _judge(
-        self, offer: Offer, path: str, endpoint: EndpointConfig, head: bytes, transport: asyncio.Transport
+        self,
+        offer: Offer,
+        head: "_Asked | Head",
+        endpoint: EndpointConfig,
+        transport: asyncio.BaseTransport,
+        view: PublicView | None,
     ) -> ConnectRequest:
         """Check a handshake against its endpoint, and return the request for the node.
 
         Raises:
             HandshakeRejection: it is not admitted.
         """
-        check_origin(offer, self._services.ports, endpoint.origins, endpoint.port)
-        return self._services.ask(endpoint, path, head, transport, is_open=self.open)
+        asked = (offer.host, offer.port) if view is None else view.authority
+        check_origin(offer.origin, head.fields, Site(asked, self._services.ports, endpoint.origins, endpoint.port))
+        came = came_from(endpoint, transport, view)
+        return self._services.ask(endpoint, head.path, head.text, came, is_open=self.open)
 
     def _open(self, transport: asyncio.Transport, offer: Offer, accept: Accept, hand_over: Callable[[], bytes]) -> None:
         """Write the 101, and pass the transport, which `hand_over` releases, to a client of ours."""
@@ -220,6 +257,7 @@ class Upgrader:
             allowance=allowance_of(pace_of(limits), loop.time),
             clockwork=Clockwork(loop.call_soon, loop.call_later),
             inbound=services.inbound,
+            shared_of=services.allowance_of_user,
         )
         session = offered(offer.subprotocols) if encoding.codec.converses else ""
         connection.begin(node.attach(transport, accept, encoding, connection, session), hand_over())
@@ -229,3 +267,15 @@ class Upgrader:
         if agreement is None or compression is None:
             return None
         return self._services.deflaters.of(compression.level, compression.threshold, agreement.server_window)
+
+
+def _raise_decided(request: Request[Any, Any]) -> None:
+    """Raise the rejection of a handshake that was decided before Sanic read it.
+
+    Raises:
+        HandshakeRejection: there is one.
+    """
+    protocol = cast("HandingOver", cast("asyncio.Transport", request.transport).get_protocol())
+    decided = protocol.rejection  # and its connection will be closed
+    if decided is not None:
+        raise decided.with_traceback(None)

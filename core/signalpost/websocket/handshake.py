@@ -131,28 +131,6 @@ def read_offer(method: str, version: str, headers: Headers) -> Offer:
     return Offer(keys[0].strip(), host, origins[0].strip() if origins else "", subprotocols, extensions, port)
 
 
-def check_origin(offer: Offer, ports: Collection[int], allowed: Collection[str], at: int | None = None) -> None:
-    """Accept a handshake from the server's own pages (`is_own_page`), and from those of the allowed origins.
-
-    An absent Origin is accepted: the client is not a browser, whose user could be misled (RFC 6455 section 10.2).
-
-    Args:
-        offer: the handshake.
-        ports: that this app serves.
-        allowed: additional origins, as scheme://host[:port], ``null`` or ``file://``.
-        at: the port that received the handshake.
-
-    Raises:
-        HandshakeRejection: 403.
-    """
-    if offer.origin and not (
-        is_own_page(offer.origin, (offer.host, offer.port), ports, at) or is_listed(offer.origin, allowed)
-    ):
-        raise HandshakeRejection(
-            403, "Pages of this origin may open WebSockets here only if the endpoint's origins list it."
-        )
-
-
 def is_own_page(origin: str, asked: "Authority", ports: Collection[int], at: int | None = None) -> bool:
     """Return whether an origin is that of the requested address, or the same host on a port that the app serves.
 
