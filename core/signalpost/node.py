@@ -30,6 +30,7 @@ from signalpost.signals.broadcast import Broadcaster
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.inbox import Source
+from signalpost.signals.levels import levels_of
 from signalpost.signals.memory import Memory
 from signalpost.signals.overdue import Overdue
 from signalpost.signals.sends import SendsCheck, UnexpectedValue
@@ -246,7 +247,8 @@ class Node:
 
     def _address(self) -> None:
         generation, filters = self.generation, self.generation.plan.filters
-        self.broadcaster.address_by(generation.table, generation.guard)
+        levels = levels_of(generation.table, generation.plan.config.broadest)
+        self.broadcaster.address_by(generation.table, generation.guard, levels)
         self.memory.configure(generation.table, generation.plan.config)
         if self.broadcaster.sends is not None:
             self.broadcaster.sends.configure(generation.table, generation.plan.config.source)

@@ -237,6 +237,15 @@ class Rebroadcast(StrEnum):
     NONE = "none"
 
 
+class Breadth(StrEnum):
+    """How many clients a broadcast may reach, from the broadest to the narrowest."""
+
+    EVERYONE = "everyone"
+    PATH = "path"
+    GROUP = "group"
+    CLIENT = "client"
+
+
 class RequestedTarget(StrEnum):
     """The targets that a client may request in its message; the values are the keys of the message."""
 
@@ -345,6 +354,7 @@ class SignalConfig(Placed):
         presence: how its clients are told who is there; None tells nothing.
         once: seconds for which a message is known again by its ``once``.
         sends: what values that its clients read are, for `signalpost types` and the like; None says nothing.
+        broadest: how broad broadcasts may be that reach its clients; None is `ServerConfig.broadest`.
     """
 
     keys: Keys = field(compare=False)
@@ -367,6 +377,7 @@ class SignalConfig(Placed):
     presence: PresenceConfig | None = None
     once: float = KNOWN_FOR
     sends: SchemaConfig | None = None
+    broadest: Breadth | None = None
 
     @property
     def open_to_others(self) -> bool:
@@ -704,6 +715,7 @@ class ServerConfig:
         private: paths that no route may serve.
         constants: for templates and views, by name.
         auth: how clients say who they are; None is that they do not.
+        broadest: how broad broadcasts may be, where a signal does not say otherwise.
     """
 
     file: str
@@ -727,6 +739,7 @@ class ServerConfig:
     history: MemoryConfig = MemoryConfig()
     feeds: tuple[FeedConfig, ...] = ()
     auth: AuthConfig | None = None
+    broadest: Breadth = Breadth.EVERYONE
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:

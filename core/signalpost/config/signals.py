@@ -9,6 +9,7 @@ from signalpost.config.feedurl import NO_TOKEN
 from signalpost.config.history import read_history
 from signalpost.config.model import (
     KNOWN_FOR,
+    Breadth,
     LatestBy,
     MessageFormat,
     Rebroadcast,
@@ -84,6 +85,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
         presence=read_presence(section),
         once=section.quantity("once", parse_duration) or KNOWN_FOR,
         sends=sends,
+        broadest=section.choice("broadest", Breadth, Breadth.EVERYONE) if "broadest" in section else None,
         **section.plain(SignalConfig),
     )
 

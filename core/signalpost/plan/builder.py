@@ -20,6 +20,7 @@ from signalpost.plan.fallbacks import check_fallbacks
 from signalpost.plan.feeds import note_loops, plan_feeds
 from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
+from signalpost.plan.levels import check_levels
 from signalpost.plan.literals import note_literals
 from signalpost.plan.plan import Plan, RouteRule
 from signalpost.plan.report import PlanReport
@@ -64,6 +65,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     _note_unread_templates(config, report)
     note_strangers(config, signals, report)
     check_fallbacks(config, routes, signals, report)
+    check_levels(config, signals, report)
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()

@@ -15,6 +15,7 @@ from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Answer
 from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
+from signalpost.signals.levels import Levels
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.messagefilters import Outgoing, Veto
 from signalpost.signals.sends import SendsCheck
@@ -37,9 +38,10 @@ class Broadcaster:
         filter: is called for every value; None if no plugin has one.
         sends: holds values against the key ``sends`` of signals; None unless the program asks for it.
         keys: by which signals distinguish values of one path for slow clients; None if no signal does.
+        levels: how broad broadcasts may be; None if they may be as broad as they like.
     """
 
-    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish", "sends")
+    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "levels", "publish", "sends")
 
     def __init__(self, hub: Hub, publish: Publish) -> None:
         self._hub = hub
@@ -47,12 +49,14 @@ class Broadcaster:
         self._table: SignalTable | None = None
         self.canonical_path: Callable[[str], str]
         self.guard: ElsewhereGuard | None = None
+        self.levels: Levels | None = None
         self.keys: frozenset[tuple[str, ...]] | None = None
         self.filter: Callable[[Outgoing], None] | None = None
         self.sends: SendsCheck | None = None
 
-    def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
+    def address_by(self, table: SignalTable, guard: ElsewhereGuard | None, levels: Levels | None = None) -> None:
         """Find the clients of a path by this table from now on, and check messages against its rules by this guard."""
+        self.levels = levels
         self.canonical_path = table.canonical_path
         self._table = table if table.bound else None
         self.guard = guard
@@ -77,8 +81,11 @@ class Broadcaster:
         if to in ("sender", "others"):
             raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
         check_size(value)
+        targets = self.targets(to, path, group, client) or _TO_EVERYONE
+        if self.levels is not None:
+            self.levels.check(targets)
         try:
-            return self.send(value, self.targets(to, path, group, client) or _TO_EVERYONE, None)
+            return self.send(value, targets, None)
         except Veto:
             return NOBODY
 
@@ -287,6 +294,8 @@ class SenderBroadcast:
                 targets = (target,)
             else:
                 targets = _TO_EVERYONE
+        if broadcaster.levels is not None:
+            broadcaster.levels.check(targets)
         if sender.arriving:
             return broadcaster.send_arriving(value, targets, sender)
         return broadcaster.send(value, targets, sender.path)

@@ -22,7 +22,18 @@ from signalpost.paths import Place
 from signalpost.signals.answers import Answer, Ref
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
-from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
+from signalpost.signals.decide import (
+    ACT,
+    ANSWER,
+    Decision,
+    Deliver,
+    Ignore,
+    Invoke,
+    Reject,
+    decide,
+    relay,
+    requested_target,
+)
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
 from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_like_an_error
@@ -415,6 +426,10 @@ class Conversation:
         decision = decide(rule, self.client, message, broadcaster.canonical_path_for(self.client))
         if message.targeted and broadcaster.guard is not None and not isinstance(decision, Reject | Ignore):
             error = broadcaster.guard.refusal(message, self.client, judged=isinstance(decision, Deliver))
+            decision = decision if error is None else Reject(error)
+        if message.targeted and broadcaster.levels is not None and not isinstance(decision, Reject | Ignore):
+            target = requested_target(message, self.client, broadcaster.canonical_path_for(self.client))
+            error = broadcaster.levels.refusal(target, rule)
             decision = decision if error is None else Reject(error)
         return decision
 
