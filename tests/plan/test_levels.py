@@ -102,6 +102,12 @@ def test_a_rebroadcast_to_everyone_is_judged_by_other_signals_that_take_it(probl
     assert "clients of /orders (routes.yaml:4)" in text
 
 
+def test_two_signals_on_one_path_are_the_only_problem(problems):
+    ((line, word, text),) = problems(f"signals:\n{STRICT}{STRICT}")
+    assert (line, word) == (5, "/orders")
+    assert "is taken by" in text
+
+
 def test_paths_without_a_signal_must_be_refused(problems):
     head = HEAD.replace("undeclared: refuse\n", "")
     ((line, word, text),) = problems("broadest: path\n", head)
