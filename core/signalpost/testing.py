@@ -144,7 +144,7 @@ class App:
     def url(self, endpoint: str = "") -> str:
         """Return an endpoint's URL; without a name, the first WebSocket endpoint's, or else the first one's."""
         endpoints = self.server.endpoints
-        sockets = [candidate for candidate in endpoints if candidate.scheme.websocket]
+        sockets = [candidate for candidate in endpoints if candidate.serves_sockets]
         return self.server.url(endpoint or (sockets or list(endpoints))[0].name)
 
     async def reload(self, routes_yaml: str | None = None, plugins: Mapping[str, str] | None = None) -> Reloaded:

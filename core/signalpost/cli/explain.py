@@ -44,7 +44,9 @@ def show_takers(plan: Plan, path: str, method: str | None) -> None:
     if not asked.startswith("/"):
         raise OperatorError(f'a path starts with "/": signalpost explain /{asked}')
     for endpoint in plan.config.endpoints:
-        if method is None or not endpoint.scheme.websocket:
+        if endpoint.redirect is not None:
+            show_facts(f"{endpoint.name}  {endpoint.url}{asked}", [("does", f"redirects to {endpoint.redirect} (308)")])
+        elif method is None or not endpoint.scheme.websocket:
             facts = (
                 _signal(plan, endpoint, asked) if endpoint.scheme.websocket else _route(plan, endpoint, asked, method)
             )

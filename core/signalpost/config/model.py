@@ -119,6 +119,7 @@ class EndpointConfig(Placed):
         keepalive: of WebSockets, and of event streams.
         fallbacks: how signals are served here besides; of http and https.
         mode: permissions of a Unix socket; None leaves them to the process's umask.
+        redirect: the name of the endpoint that all requests are sent on to; None if they are answered here.
     """
 
     keys: Keys = field(compare=False)
@@ -134,11 +135,22 @@ class EndpointConfig(Placed):
     keepalive: KeepaliveConfig = KeepaliveConfig()
     mode: int | None = None
     fallbacks: frozenset[Fallback] = frozenset()
+    redirect: str | None = None
+
+    @property
+    def serves_routes(self) -> bool:
+        """Whether it serves routes."""
+        return not self.scheme.websocket and self.redirect is None
+
+    @property
+    def serves_sockets(self) -> bool:
+        """Whether it serves WebSockets."""
+        return self.scheme.websocket and self.redirect is None
 
     @property
     def signals(self) -> bool:
         """Whether it serves signals: over WebSockets, or by a fallback."""
-        return self.scheme.websocket or bool(self.fallbacks)
+        return self.serves_sockets or bool(self.fallbacks)
 
     @property
     def socket(self) -> str:

@@ -29,6 +29,8 @@ _DAY = "86400"
 _PAGE = re.compile(r"[^/?#]+://[^/?#]+")  # of an address: the position of its origin
 
 CallLater = Callable[[float, Callable[[], None]], object]
+Redirect = Callable[[Request[Any, Any]], HandshakeRejection]
+"""Returns the answer to a request, which is served elsewhere."""
 
 
 class RejectionLog:
@@ -90,9 +92,11 @@ class Guard:
         loopback: whether its socket is bound to a loopback address.
         ports: returns the ports that the app serves; pages of this host on any of them are its own.
         log: of what is rejected.
+        redirect: answers every request whose host is admitted; None if they are served here.
 
     Attributes:
         shares: whether pages of some other origins may read answers.
+        redirect: see above.
     """
 
     def __init__(
@@ -103,7 +107,9 @@ class Guard:
         loopback: bool,
         ports: Callable[[], Collection[int]],
         log: RejectionLog,
+        redirect: Redirect | None = None,
     ) -> None:
+        self.redirect = redirect
         self._where = f"{place}: endpoint {endpoint.name}"
         self._port = endpoint.port
         self._origins = endpoint.origins
@@ -141,12 +147,15 @@ class Guard:
         """Accept a plain request, by its host names and by the page that it comes from.
 
         Raises:
-            HandshakeRejection: 421, or 403 if its method changes something for a page of another origin.
+            HandshakeRejection: 308 if it is served elsewhere, 421, or 403 if its method changes something for a page of
+                another origin.
         """
         # Nearly all requests use a name that was accepted before.
         answered = request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
         if not answered and self._checks_hosts:
             self.admit_hosts(hosts_of(request))
+        if self.redirect is not None:
+            raise self.redirect(request)
         if request.method not in SAFE_METHODS:
             self.admit_change(request)
 

@@ -32,6 +32,7 @@ from signalpost.http.answer import check_answer
 from signalpost.http.files import StaticFolder, is_exhaustion, send_file
 from signalpost.http.forms import body_of
 from signalpost.http.judging import Judge, is_judged
+from signalpost.http.publichost import public_host
 from signalpost.http.request import WebRequest
 from signalpost.http.restraint import RouteBroadcast
 from signalpost.http.services import RouteServices
@@ -108,7 +109,7 @@ def whereabouts_endpoint(page: EndpointConfig, endpoints: Callable[[], Sequence[
     """Create the function that tells pages of an endpoint where signals are."""
 
     async def endpoint(request: WebRequest) -> Response:
-        where = whereabouts(request.headers.get("host", ""), page, endpoints())
+        where = whereabouts(public_host(request), page, endpoints())
         return HTTPResponse(orjson.dumps(where), 200, {"cache-control": "no-store"}, _JSON)
 
     return endpoint

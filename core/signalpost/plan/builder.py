@@ -23,6 +23,7 @@ from signalpost.plan.jobs import plan_jobs
 from signalpost.plan.levels import check_levels
 from signalpost.plan.literals import note_literals
 from signalpost.plan.plan import Plan, RouteRule
+from signalpost.plan.redirects import note_redirects
 from signalpost.plan.report import PlanReport
 from signalpost.plan.resolver import Resolver, paths_of
 from signalpost.plan.settings import fill_settings
@@ -63,6 +64,7 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     _note_memory(config, report)
     _note_changing_reads(config, routes, report)
     _note_unread_templates(config, report)
+    note_redirects(config, report)
     note_strangers(config, signals, report)
     check_fallbacks(config, routes, signals, report)
     check_levels(config, signals, report)

@@ -154,7 +154,7 @@ def served_at(config: ServerConfig) -> tuple[list[str], list[str]]:
     """Return the arguments `endpoints` and `undeclared` of an app's table."""
     endpoints = [endpoint for endpoint in config.endpoints if endpoint.signals]
     # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
-    undeclared = [] if config.undeclared_refused else [each.name for each in endpoints if each.scheme.websocket]
+    undeclared = [] if config.undeclared_refused else [each.name for each in endpoints if each.serves_sockets]
     return [each.name for each in endpoints], undeclared
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, cast
 
 from sanic.http import Http
@@ -81,6 +82,8 @@ class Upgrader:
         try:
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request))
+                if self._guard.redirect is not None and is_handshake_meant(request.headers):
+                    raise self._guard.redirect(request)
             offer, admission = self._admitted(request)
         except HandshakeRejection as rejection:
             return self._reject(request, rejection)
@@ -106,7 +109,7 @@ class Upgrader:
         return self._upgrade(request, offer, accept)
 
     def _reject(self, request: Request[Any, Any], rejection: HandshakeRejection) -> HTTPResponse:
-        if is_handshake_meant(request.headers):
+        if is_handshake_meant(request.headers) and rejection.status >= HTTPStatus.BAD_REQUEST:
             self._refused(request, rejection)
         if (observer := self._services.node.observer) is not None:
             observer.rejected("" if self._endpoint is None else self._endpoint.name, rejection.status)
@@ -120,7 +123,7 @@ class Upgrader:
             wrong with it. An admission hook that has decided is not called again.
         """
         node = self._services.node
-        if self._endpoint is None or not node.admits_at_once:
+        if self._endpoint is None or self._endpoint.redirect is not None or not node.admits_at_once:
             return False
         if (head := read_head(data, node.generation.limits.head)) is None or not is_upgrade(head.fields):
             return False
