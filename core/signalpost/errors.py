@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "forbidden"
     UNKNOWN_REQUEST = "unknown-request"
     UNKNOWN_POSITION = "unknown-position"
+    NOT_CONNECTED = "not-connected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ class Broadcast(Protocol):
 
     Args:
         value: a string is sent as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
-        to: ``"everyone"`` or, in a signal event, ``"sender"``; ``"others"`` excludes the sender from everyone or from
-            those that path, group and client reach.
+        to: ``"everyone"`` or, in the event of a signal or of a route, ``"sender"``; ``"others"`` excludes the sender
+            from everyone or from those that path, group and client reach.
         path: only clients connected on this path.
         group: only clients of this group.
         client: only the client of this id.
@@ -40,7 +40,8 @@ class Broadcast(Protocol):
         TypeError: `value` is not JSON, or `to` is not ``"others"`` and combined with path, group or client, or
             one of these is neither a string nor None.
         ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` when there is
-            no sender; or path, group or client is empty.
+            no sender; or path, group or client is empty; or it is broader than ``broadest`` in routes.yaml allows.
+        ClientError: in the event of a route, ``"sender"`` or ``"others"`` when the request names no connected client.
     """
 
     def __call__(
@@ -509,6 +510,8 @@ class RouteEvent(PluginView):
         route: the route's path as declared.
         endpoint: where it arrived.
         broadcast: see `Broadcast`; without a target it goes to everyone.
+        client: the connected client whose session the request names in the header ``signalpost-session``; None if it
+            names none that is known.
     """
 
     request: Any
@@ -520,6 +523,15 @@ class RouteEvent(PluginView):
     shared: Shared
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
+    client: Client | None = None
+
+    def reply(self, value: Any) -> Receipt:
+        """Send a value to `client` over its connection; short for ``broadcast(value, to="sender")``.
+
+        Raises:
+            ClientError: there is no client; unless it is caught, the request is answered with 409.
+        """
+        return self.broadcast(value, to="sender")
 
     @property
     def timestamp(self) -> datetime:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.broker import Broker, LocalBroker
 from signalpost.delivery.client import Client
@@ -26,12 +27,13 @@ from signalpost.observe import Observer
 from signalpost.plan import Plan
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.admission import Accept, Admission, AdmissionHook, ConnectRequest
-from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.broadcast import Broadcaster, Sender, SenderBroadcast
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.inbox import Source
 from signalpost.signals.levels import levels_of
 from signalpost.signals.memory import Memory
+from signalpost.signals.message import NO_MESSAGE
 from signalpost.signals.overdue import Overdue
 from signalpost.signals.sends import SendsCheck, UnexpectedValue
 from signalpost.signals.sessions import Session
@@ -342,6 +344,16 @@ class Node:
             self.observer.connected(client.id, client.path)
         self._arrive(conversation)
         return conversation
+
+    def sender(self, session: str, identity: Identity = GUEST) -> Sender | None:
+        """Return the connected client that a plain request names by its session; None if there is none.
+
+        Args:
+            session: as the request names it.
+            identity: of the request.
+        """
+        client = self.memory.sessions.client_of(session, identity)
+        return None if client is None else Sender(client, SenderBroadcast(self.broadcaster, client, NO_MESSAGE))
 
     def _client(self, transport: Transport, accept: Accept, encoding: Encoding, session: str) -> Client:
         resolved, slow = accept.resolved, accept.resolved.rule.config.slow

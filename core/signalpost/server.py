@@ -245,6 +245,7 @@ class Server:
             private=Private(plan.config.private),
             restraint=Restraint(node.hub),
             endpoints=_endpoints_for(plan, self._sockets),
+            sender=node.sender,
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

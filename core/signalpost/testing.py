@@ -433,6 +433,7 @@ def route_event(
     headers: Mapping[str, str] = _NOTHING,
     settings: Mapping[str, Any] = _NOTHING,
     state: Mapping[str, Any] = _NOTHING,
+    client: str | None = None,
 ) -> RouteEvent:
     """Return the event of a request, without a server; what is sent with it is recorded (`sent`).
 
@@ -448,6 +449,7 @@ def route_event(
         headers: of the request.
         settings: of the plugin.
         state: contents of the state.
+        client: path of the connected client that the request names; None if it names none.
     """
     request = SimpleNamespace(
         json=json,
@@ -458,8 +460,13 @@ def route_event(
         args=dict(query),
         query_string=urlencode(query),
     )
-    shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
-    return RouteEvent(request, path, params, path, _ENDPOINT, time(), shared, broadcast, seat)
+    hub = Hub(lambda _: None)
+    sender: ServerClient | None = None
+    if client is not None:
+        sender = ServerClient(ClientId("sender"), client, _ENDPOINT, RecordingTransport(), hub, limit=2**20)
+        hub.add(sender)
+    shared, broadcast, seat = _surroundings(settings, state, hub)
+    return RouteEvent(request, path, params, path, _ENDPOINT, time(), shared, broadcast, seat, sender)
 
 
 def tick_event(

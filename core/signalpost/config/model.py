@@ -210,6 +210,13 @@ class SchemaConfig(Placed):
     document: Mapping[str, Any] | bool
 
 
+class SenderRule(StrEnum):
+    """Whether the requests of a route must name a connected client."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class RouteConfig(Placed):
     """An HTTP route. Exactly one of file, static, view, client, handler and do is given.
@@ -220,6 +227,7 @@ class RouteConfig(Placed):
         endpoints: names of the http(s) endpoints that serve it; empty means all.
         headers: of its responses below 400, by name in lower case; they take precedence over those of the endpoint.
         client: it answers with the client for browsers.
+        sender: whether requests must name a connected client.
     """
 
     keys: Keys = field(compare=False)
@@ -236,6 +244,7 @@ class RouteConfig(Placed):
     query: SchemaConfig | None = None
     params: SchemaConfig | None = None
     client: bool = False
+    sender: SenderRule = SenderRule.OPTIONAL
 
 
 class Rebroadcast(StrEnum):

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from signalpost.auth.identity import Identity
 from signalpost.config.model import EndpointConfig
 from signalpost.config.viewtemplates import NO_ADDITIONS, Additions
 from signalpost.events import Broadcast, Shared
 from signalpost.http.packed import Packed
 from signalpost.http.private import NOTHING_PRIVATE, Private
 from signalpost.http.restraint import Restraint
+from signalpost.signals.broadcast import Sender
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
@@ -36,6 +38,7 @@ class RouteServices:
         restraint: makes requests that send to clients wait; None if none does.
         endpoints: returns all that listen, with their actual ports; None if none serves signals.
         packed: caches compressed files.
+        sender: returns the connected client of a session, for the identity of a request; None if there is none.
     """
 
     shared: Shared
@@ -54,3 +57,4 @@ class RouteServices:
     restraint: Restraint | None = None
     endpoints: Callable[[], Sequence[EndpointConfig]] | None = None
     packed: Packed = field(default_factory=Packed)
+    sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None

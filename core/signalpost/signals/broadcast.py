@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication, Slot, check_size, slot_of
 from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Receipt, Target, sum_of
-from signalpost.events import Reach
+from signalpost.events import Broadcast, Reach
 from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Answer
 from signalpost.signals.decide import requested_target
@@ -305,6 +305,13 @@ class SenderBroadcast:
         if value is None or value == "":
             return NOBODY
         return self._broadcaster.relay(value, target, self._client, refused)
+
+
+class Sender(NamedTuple):
+    """The connected client that a plain request comes from, and what sends for it."""
+
+    client: Client
+    broadcast: Broadcast
 
 
 def _check_name(what: str, value: Any) -> None:

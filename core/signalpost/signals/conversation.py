@@ -40,6 +40,7 @@ from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_li
 from signalpost.signals.memory import Memory
 from signalpost.signals.message import (
     AWAITED,
+    NO_MESSAGE,
     RESERVED,
     ClientMessage,
     RejectedMessageError,
@@ -70,7 +71,6 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
-_NO_REQUEST = ClientMessage(None)
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
 
@@ -612,7 +612,7 @@ class Conversation:
             route=rule.config.path.text,
             timestamp=timestamp,
             shared=self._host.shared,
-            broadcast=SenderBroadcast(self._host.broadcaster, client, _NO_REQUEST, self.session),
+            broadcast=SenderBroadcast(self._host.broadcaster, client, NO_MESSAGE, self.session),
             code=code,
         )
 

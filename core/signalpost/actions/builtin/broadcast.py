@@ -6,7 +6,7 @@ from typing import Any
 from signalpost.actions.declaration import BuiltIn, option
 from signalpost.actions.execution import Run
 from signalpost.actions.given import text_of
-from signalpost.config.actions import WITH_SENDER, Place, has_template
+from signalpost.config.actions import MAY_HAVE_SENDER, Place, has_template
 from signalpost.config.section import Section
 from signalpost.delivery.target import Receipt
 from signalpost.paths import PathPattern, split_path
@@ -33,7 +33,7 @@ def _check(step: Section, place: Place) -> None:
         options.problem(
             "to", "to stands alone, unless it is others: leave it out, or leave out path, group and client", of_key=True
         )
-    if reach in ("sender", "others") and place not in WITH_SENDER:
+    if reach in ("sender", "others") and place not in MAY_HAVE_SENDER:
         options.problem("to", f"in {place.value} there is no sender (allowed: everyone)")
     if not has_template(options.text("path") or ""):
         options.parsed("path", _parse_target)
@@ -69,8 +69,8 @@ ACTION = BuiltIn(
                 "To everyone, to the others, or to the sender",
                 (
                     "Replaces path, group and client, and what the client's message asks for. others excludes the "
-                    "sender, from everyone or from those that path, group and client match. Without it, "
-                    "those apply."
+                    "sender, from everyone or from those that path, group and client match. In a route the sender is "
+                    "the connected client whose session the request names. Without it, those apply."
                 ),
                 "string",
                 enum=["everyone", "others", "sender"],
