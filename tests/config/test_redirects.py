@@ -61,7 +61,7 @@ def test_a_unix_socket_is_no_address_for_a_client(problems):
 def test_keys_of_what_is_served_have_no_place_beside_it(problems, key):
     found = problems(plain(f"redirect: web, {key}"), WEB)
     assert {(line, word) for line, word, _ in found} == {(2, word := key.partition(":")[0])}
-    assert found[-1][2] == f"nothing is served here but a redirect, so there is no {word}: leave it out"
+    assert found[-1][2] == f"nothing is served here but a redirect, so {word} has no effect: leave it out"
 
 
 def test_a_route_or_a_signal_that_names_it_is_a_problem(problems):

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from signalpost.actions.program import Program
 from signalpost.cli.output import show_facts
 from signalpost.cli.wording import outline, route_does, signal_does, signal_keeps
-from signalpost.config.model import EndpointConfig, MessageFormat, RequestedTarget
+from signalpost.config.model import Breadth, EndpointConfig, MessageFormat, RequestedTarget
 from signalpost.errors import OperatorError
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import Params, path_segments, path_text
@@ -80,6 +80,8 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str) -> Facts:
     if rule.reaction == RELAY and rule.config.format is MessageFormat.JSON:
         requested = ", ".join(requested.value for requested in RequestedTarget if requested in rule.config.targets)
         yield "targets", f"a client may choose {requested}" if requested else "a client may choose nothing"
+    if (level := rule.config.broadest or plan.config.broadest) is not Breadth.EVERYONE:
+        yield "broadest", f"broadcasts that reach its clients go to a {level.value} at most"
     if not rule.config.open_to_others:
         yield "elsewhere", "messages of clients on other paths do not arrive here"
     yield from _losers(first, others)

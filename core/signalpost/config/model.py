@@ -150,7 +150,7 @@ class EndpointConfig(Placed):
     @property
     def signals(self) -> bool:
         """Whether it serves signals: over WebSockets, or by a fallback."""
-        return self.serves_sockets or bool(self.fallbacks)
+        return self.redirect is None and (self.scheme.websocket or bool(self.fallbacks))
 
     @property
     def socket(self) -> str:

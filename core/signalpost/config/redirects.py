@@ -14,7 +14,7 @@ def read_redirect(section: Section) -> str | None:
     name = section.text("redirect")
     for key in _SERVING if name is not None else ():
         if section.data.get(key) not in (None, False, []):
-            text = f"nothing is served here but a redirect, so there is no {key}: leave it out"
+            text = f"nothing is served here but a redirect, so {key} has no effect: leave it out"
             section.problem(key, text, of_key=True)
     return name
 

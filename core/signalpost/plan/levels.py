@@ -90,7 +90,8 @@ def _check_undeclared(config: ServerConfig, table: SignalTable, levels: Levels, 
 
 def _first_level(config: ServerConfig) -> tuple[str | int, ...]:
     for signal in config.signals:
-        if config.broadest is Breadth.EVERYONE and signal.broadest not in (None, Breadth.EVERYONE):
+        strict = signal.broadest not in (None, Breadth.EVERYONE) and signal.open_to_others
+        if config.broadest is Breadth.EVERYONE and strict:
             return (*signal.keys, "broadest")
     return ("broadest",)
 
