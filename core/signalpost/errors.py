@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     UNAVAILABLE = "unavailable"
     UNKNOWN_REQUEST = "unknown-request"
     UNKNOWN_POSITION = "unknown-position"
+    NOT_CONNECTED = "not-connected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ class Broadcast(Protocol):
 
     Args:
         value: a string is sent as it is, anything else as compact JSON; ``None`` and ``""`` are a no-op.
-        to: ``"everyone"`` or, in a signal event, ``"sender"``; ``"others"`` excludes the sender from everyone or from
-            those that path, group, client and user reach.
+        to: ``"everyone"`` or, in the event of a signal or of a route, ``"sender"``; ``"others"`` excludes the sender
+            from everyone or from those that path, group, client and user reach.
         path: only clients connected on this path.
         group: only clients of this group.
         client: only the client of this id.
@@ -42,7 +42,9 @@ class Broadcast(Protocol):
         TypeError: `value` is not JSON, or `to` is not ``"others"`` and combined with path, group, client or
             user, or one of these is neither a string nor None.
         ValueError: `value` is larger than 128 MiB, `to` is another word, or ``"sender"`` or ``"others"`` when there is
-            no sender; or path, group, client or user is empty.
+            no sender; or path, group, client or user is empty; or it is broader than ``broadest`` in routes.yaml
+            allows.
+        ClientError: in the event of a route, ``"sender"`` or ``"others"`` when the request names no connected client.
     """
 
     def __call__(
@@ -629,6 +631,8 @@ class RouteEvent(PluginView):
         endpoint: where it arrived.
         broadcast: see `Broadcast`; without a target it goes to everyone.
         identity: of who has sent it.
+        client: the connected client whose session the request names in the header ``signalpost-session``; None if it
+            names none that is known.
     """
 
     request: Any
@@ -641,6 +645,7 @@ class RouteEvent(PluginView):
     broadcast: Broadcast
     _seat: Seat | None = field(default=None, repr=False, compare=False)
     identity: Identity = GUEST
+    client: Client | None = None
 
     @property
     def user(self) -> str | None:
@@ -651,6 +656,14 @@ class RouteEvent(PluginView):
     def claims(self) -> Mapping[str, Any]:
         """What is said about the user; see `SignalEvent.claims`."""
         return self.identity.claims
+
+    def reply(self, value: Any) -> Receipt:
+        """Send a value to `client` over its connection; short for ``broadcast(value, to="sender")``.
+
+        Raises:
+            ClientError: there is no client; unless it is caught, the request is answered with 409.
+        """
+        return self.broadcast(value, to="sender")
 
     @property
     def timestamp(self) -> datetime:

@@ -46,6 +46,20 @@ class EscapedError(Exception):
         self.escaped = escaped
 
 
+class BlamingError(Exception):
+    """An error whose text names the plugin's code that has caused it.
+
+    Attributes:
+        code: that code: ``handler "shout" of plugin chat (plugins/chat.py:7)``; empty as long as it is not known.
+    """
+
+    code: str = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{self.code}: {text}" if self.code else text
+
+
 def exception_of(error: BaseException) -> Exception:
     """Return what plain code raised as an `Exception`. Not for what an ``await`` raised: see `Code.wait`."""
     if isinstance(error, Exception):
@@ -177,6 +191,8 @@ class Code:
 
     def _failed(self, error: BaseException, args: Sequence[Any]) -> None:
         """Call the hooks `on_error`, once for each exception: it may pass through several calls."""
+        if isinstance(error, BlamingError) and not error.code:
+            error.code = str(self)  # the innermost
         if self.seat is None or self.seat.context is None or getattr(error, _IS_TOLD, False):
             return
         with suppress(Exception):  # one without attributes is reported again

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from signalpost.admitting import Admitter
-from signalpost.auth.identity import GUEST
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import LimitsConfig
 from signalpost.delivery.broker import Broker, LocalBroker
 from signalpost.delivery.client import Client
@@ -29,12 +29,14 @@ from signalpost.plugins.authentication import Authentication
 from signalpost.plugins.identification import Identification
 from signalpost.plugins.running import RunningPlugins
 from signalpost.signals.admission import Accept, Admission, AdmissionHook, ConnectRequest
-from signalpost.signals.broadcast import Broadcaster
+from signalpost.signals.broadcast import Broadcaster, Sender, SenderBroadcast
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
 from signalpost.signals.expiry import Expiries
 from signalpost.signals.inbox import Source
+from signalpost.signals.levels import levels_of
 from signalpost.signals.memory import Memory
+from signalpost.signals.message import NO_MESSAGE
 from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Overdue
 from signalpost.signals.sends import SendsCheck, UnexpectedValue
@@ -300,7 +302,8 @@ class Node:
         generation, filters = self.generation, self.generation.plan.filters
         self.admitter.serving, self.admitter.patience = generation, generation.limits.handshake
         self.expiries.leeway = leeway_of(generation.plan)
-        self.broadcaster.address_by(generation.table, generation.guard)
+        levels = levels_of(generation.table, generation.plan.config.broadest)
+        self.broadcaster.address_by(generation.table, generation.guard, levels)
         self.memory.configure(generation.table, generation.plan.config)
         if self.broadcaster.sends is not None:
             self.broadcaster.sends.configure(generation.table, generation.plan.config.source)
@@ -366,6 +369,16 @@ class Node:
             self.observer.connected(client.id, client.path)
         self._arrive(conversation)
         return conversation
+
+    def sender(self, session: str, identity: Identity = GUEST) -> Sender | None:
+        """Return the connected client that a plain request names by its session; None if there is none.
+
+        Args:
+            session: as the request names it.
+            identity: of the request.
+        """
+        client = self.memory.sessions.client_of(session, identity)
+        return None if client is None else Sender(client, SenderBroadcast(self.broadcaster, client, NO_MESSAGE))
 
     def _client(self, transport: Transport, accept: Accept, encoding: Encoding, session: str) -> Client:
         resolved, slow = accept.resolved, accept.resolved.rule.config.slow

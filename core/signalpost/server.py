@@ -267,6 +267,7 @@ class Server:
             refusal=node.moderation.refusal,
             permission_failed=node.admitter.failures.add,
             limiter=node.limiter,
+            sender=node.sender,
         )
 
     async def reload(self, plan: Plan) -> Reloaded:

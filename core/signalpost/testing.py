@@ -144,7 +144,7 @@ class App:
     def url(self, endpoint: str = "") -> str:
         """Return an endpoint's URL; without a name, the first WebSocket endpoint's, or else the first one's."""
         endpoints = self.server.endpoints
-        sockets = [candidate for candidate in endpoints if candidate.scheme.websocket]
+        sockets = [candidate for candidate in endpoints if candidate.serves_sockets]
         return self.server.url(endpoint or (sockets or list(endpoints))[0].name)
 
     async def reload(self, routes_yaml: str | None = None, plugins: Mapping[str, str] | None = None) -> Reloaded:
@@ -434,6 +434,7 @@ def route_event(
     headers: Mapping[str, str] = _NOTHING,
     settings: Mapping[str, Any] = _NOTHING,
     state: Mapping[str, Any] = _NOTHING,
+    client: str | None = None,
 ) -> RouteEvent:
     """Return the event of a request, without a server; what is sent with it is recorded (`sent`).
 
@@ -449,6 +450,7 @@ def route_event(
         headers: of the request.
         settings: of the plugin.
         state: contents of the state.
+        client: path of the connected client that the request names; None if it names none.
     """
     request = SimpleNamespace(
         json=json,
@@ -459,8 +461,13 @@ def route_event(
         args=dict(query),
         query_string=urlencode(query),
     )
-    shared, broadcast, seat = _surroundings(settings, state, Hub(lambda _: None))
-    return RouteEvent(request, path, params, path, _ENDPOINT, time(), shared, broadcast, seat)
+    hub = Hub(lambda _: None)
+    sender: ServerClient | None = None
+    if client is not None:
+        sender = ServerClient(ClientId("sender"), client, _ENDPOINT, RecordingTransport(), hub, limit=2**20)
+        hub.add(sender)
+    shared, broadcast, seat = _surroundings(settings, state, hub)
+    return RouteEvent(request, path, params, path, _ENDPOINT, time(), shared, broadcast, seat, client=sender)
 
 
 def tick_event(

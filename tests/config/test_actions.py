@@ -93,12 +93,9 @@ def test_a_mistake_in_a_step_of_a_signal_is_told(problems, step, says):
 @pytest.mark.parametrize(
     ("step", "says"),
     [
-        ("{reply: {value: 1}}", "do[0].reply: reply has no place in a route: there is no sender"),
         ("{close: {}}", "do[0].close: close has no place in a route"),
         ("{join: a}", "do[0].join: join has no place in a route"),
         ("{leave: a}", "do[0].leave: leave has no place in a route"),
-        ("{broadcast: {value: 1, to: others}}", "do[0].broadcast.to: in a route there is no sender"),
-        ("{broadcast: {value: 1, to: sender}}", "do[0].broadcast.to: in a route there is no sender"),
         (
             "{respond: {json: 1, text: a}}",
             "do[0].respond.text: one answer has one of json, text, html, redirect, and json",

@@ -27,6 +27,11 @@ def _sender(run: Run) -> dict[str, Any]:
     return _client(run.event.client)
 
 
+def _client_of_request(run: Run) -> dict[str, Any] | None:
+    client: Client | None = run.event.client
+    return None if client is None else _client(client)
+
+
 def _clients(run: Run) -> list[dict[str, Any]]:
     own = getattr(run.event, "client", None)  # the client that may be arriving
     return [_client(client) for client in run.event.shared.clients.values() if not client.arriving or client is own]
@@ -120,6 +125,7 @@ GETTERS: Mapping[Place, Mapping[str, Getter]] = {
         **_ANYWHERE,
         "path": attrgetter("event.path"),
         "params": attrgetter("event.params"),
+        "client": _client_of_request,
         "data": _body,
         "request": _web,
     },

@@ -11,7 +11,7 @@ from signalpost.actions.given import OptionError, items_of
 from signalpost.actions.steps import Branch, Leaf, Loop, Step, Stop
 from signalpost.config.actions import all_steps
 from signalpost.config.model import StepConfig
-from signalpost.errors import SignalpostError, StepFailedError
+from signalpost.errors import ClientError, SignalpostError, StepFailedError
 from signalpost.foreign import is_the_task_s, original
 from signalpost.templates.value import TemplateFailedError
 
@@ -174,6 +174,8 @@ def _failure(step: Step, error: BaseException) -> StepFailedError:
         return StepFailedError(error.where, step.name, error.text)
     if isinstance(step, Leaf) and step.code and not isinstance(error, OptionError):
         return StepFailedError(step.where, step.name, f"{step.code} failed", cause=original(error))
+    if isinstance(error, ClientError):  # a request that should have come from a connected client
+        return StepFailedError(step.where, step.name, str(error), cause=error)
     if isinstance(error, ValueError | TypeError | SignalpostError):
         return StepFailedError(step.where, step.name, str(error))
     return StepFailedError(step.where, step.name, f"failed: {type(error).__name__}", cause=error)

@@ -35,9 +35,7 @@ def path_of(parts: Sequence[Any]) -> list[str]:
 
 def holder_of(run: Run) -> Holder | None:
     """Return which client is charged for a value in the state; None for a job."""
-    client = getattr(run.event, "client", None)
-    if client is not None:
-        return Holder(client.id, network_of(run.event.request.peer[0]))
-    if run.request is not None:
+    if run.request is not None:  # whatever client it names: it may name another one next time
         return Holder(address=network_of(run.request.address))
-    return None
+    client = getattr(run.event, "client", None)
+    return None if client is None else Holder(client.id, network_of(run.event.request.peer[0]))

@@ -103,7 +103,7 @@ class _Document:
         self._rewriter = Rewriter(_SCHEMAS)
         self._values: dict[str, Any] = {}
         self._masked = plan.config.source.masked
-        sockets = [endpoint for endpoint in plan.config.endpoints if endpoint.scheme.websocket]
+        sockets = [endpoint for endpoint in plan.config.endpoints if endpoint.serves_sockets]
         self._servers = dict(zip(_unique(self._masked(each.name) for each in sockets), sockets, strict=True))
 
     def made(self, title: str, version: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from signalpost.actions.program import Program
 from signalpost.cli.output import show_facts
 from signalpost.cli.people import person_named, route_may, signal_may
 from signalpost.cli.wording import outline, route_does, signal_does, signal_keeps
-from signalpost.config.model import EndpointConfig, MessageFormat, RatePer, RequestedTarget, RouteRate
+from signalpost.config.model import Breadth, EndpointConfig, MessageFormat, RatePer, RequestedTarget, RouteRate
 from signalpost.errors import OperatorError
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.paths import Params, path_segments, path_text
@@ -48,7 +48,9 @@ def show_takers(plan: Plan, path: str, method: str | None, person: str | None = 
     if not asked.startswith("/"):
         raise OperatorError(f'a path starts with "/": signalpost explain /{asked}')
     for endpoint in plan.config.endpoints:
-        if method is None or not endpoint.scheme.websocket:
+        if endpoint.redirect is not None:
+            show_facts(f"{endpoint.name}  {endpoint.url}{asked}", [("does", f"redirects to {endpoint.redirect} (308)")])
+        elif method is None or not endpoint.scheme.websocket:
             facts = (
                 _signal(plan, endpoint, asked, who)
                 if endpoint.scheme.websocket
@@ -84,6 +86,8 @@ def _signal(plan: Plan, endpoint: EndpointConfig, asked: str, who: Person | None
     if rule.reaction == RELAY and rule.config.format is MessageFormat.JSON:
         requested = ", ".join(requested.value for requested in RequestedTarget if requested in rule.config.targets)
         yield "targets", f"a client may choose {requested}" if requested else "a client may choose nothing"
+    if (level := rule.config.broadest or plan.config.broadest) is not Breadth.EVERYONE:
+        yield "broadest", f"broadcasts that reach its clients go to a {level.value} at most"
     if not rule.config.open_to_others:
         yield "elsewhere", "messages of clients on other paths do not arrive here"
     yield from signal_may(plan, endpoint.name, rule, path_text(asked) or asked, who)

@@ -34,6 +34,9 @@ def show_routes(plan: Plan) -> None:
 
 
 def _served(plan: Plan, endpoint: EndpointConfig) -> list[Sequence[str]]:
+    if endpoint.redirect is not None:
+        where = plan.config.source.place(endpoint.keys)
+        return [("any", "any", f"redirects to {endpoint.redirect} (308)", where)]
     rows: list[Sequence[str]] = [
         ("signal", signal.config.path.text, _checked(signal_does(signal), signal.gate), signal.owner)
         for signal in plan.signals

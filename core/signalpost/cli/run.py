@@ -249,7 +249,8 @@ def _announce(plan: Plan, server: Server) -> None:
     endpoints = server.endpoints
     width = max(len(endpoint.name) for endpoint in endpoints)
     for endpoint in endpoints:
-        click.echo(f"{endpoint.name:<{width}}  {endpoint.url}")
+        goes = "" if endpoint.redirect is None else f"  redirects to {endpoint.redirect}"
+        click.echo(f"{endpoint.name:<{width}}  {endpoint.url}{goes}")
     counts = [
         (len(plan.routes), "route"),
         (len(plan.signals), "signal"),
@@ -270,7 +271,7 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - what is listened
 
 def open_page(endpoints: Sequence[EndpointConfig]) -> None:
     """Open the first http or https endpoint with a port in a browser; if there is none, print that and continue."""
-    served = [endpoint for endpoint in endpoints if not endpoint.scheme.websocket]
+    served = [endpoint for endpoint in endpoints if endpoint.serves_routes]
     pages = [endpoint for endpoint in served if not endpoint.socket]
     if not pages:
         why = (

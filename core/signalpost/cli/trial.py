@@ -23,8 +23,9 @@ from signalpost.delivery.codec import PLAIN
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import ClientId
 from signalpost.delivery.transport import RecordingTransport
-from signalpost.errors import OperatorError, PluginError, StepFailedError
+from signalpost.errors import ClientError, OperatorError, PluginError, StepFailedError
 from signalpost.events import HandshakeRequest, RouteEvent
+from signalpost.http.restraint import RouteBroadcast
 from signalpost.node import Node, Seams
 from signalpost.paths import Params, path_of
 from signalpost.plan import Plan, RouteRule
@@ -263,14 +264,15 @@ class Trial:
             endpoint=self._endpoint,
             _seconds=time(),
             shared=self._node.shared,
-            broadcast=self._node.broadcaster,
+            broadcast=RouteBroadcast(self._node.broadcaster),
         )
         program = self._without_code(rule.do, handlers=False)
         with self._afresh():
             try:
                 run = await program.run_async(event, request=request, trace=self.outcome.trace)
             except StepFailedError as error:
-                _LOG.error("%s (on %s)", error, request.seen["path"], exc_info=error.cause)
+                cause = None if isinstance(error.cause, ClientError) else error.cause
+                _LOG.error("%s (on %s)", error, request.seen["path"], exc_info=cause)
                 return FAILED
             finally:
                 await self._finish()

@@ -87,7 +87,7 @@ async def _try(plan: Plan, question: Question) -> bool:
 
 
 def _endpoint(plan: Plan, name: str | None, path: str) -> EndpointConfig:
-    sockets = [each for each in plan.config.endpoints if each.scheme.websocket]
+    sockets = [each for each in plan.config.endpoints if each.serves_sockets]
     if name is not None:
         found = next((each for each in sockets if each.name == name), None)
         if found is None:

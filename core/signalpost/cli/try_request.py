@@ -46,7 +46,7 @@ async def try_request(plan: Plan, question: Question, method: str) -> bool:
     path, _, query = question.path.partition("?")
     endpoint, taker = _taker(plan, path, method)
     rule = taker.claim.rule
-    sockets = [each for each in plan.config.endpoints if each.scheme.websocket]
+    sockets = [each for each in plan.config.endpoints if each.serves_sockets]
     trial = Trial(plan, sockets[0] if sockets else endpoint, question.state or {}, call=question.call)
     async with trial.running(question.others or tuple(_default_others(trial, sockets))):
         person = GUEST_PERSON if question.person is None else person_named(plan, question.person)
@@ -85,7 +85,7 @@ async def try_request(plan: Plan, question: Question, method: str) -> bool:
 def _taker(plan: Plan, path: str, method: str) -> tuple[EndpointConfig, Contender[RouteRule]]:
     segments = path_segments(path)
     for endpoint in plan.config.endpoints:
-        if endpoint.scheme.websocket or segments is None:
+        if not endpoint.serves_routes or segments is None:
             continue
         found = contenders(route_claims(plan, endpoint.name), segments, ignore_case=False)
         if found and (taking := answering(found, method)):

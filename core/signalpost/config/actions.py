@@ -35,6 +35,7 @@ class Place(StrEnum):
 
 ANYWHERE = frozenset(Place)
 WITH_SENDER = frozenset({Place.SIGNAL, Place.CONNECTED})
+MAY_HAVE_SENDER = WITH_SENDER | {Place.ROUTE}
 NO_SENDER = "there is no sender here (allowed in do and connected of a signal)"
 
 

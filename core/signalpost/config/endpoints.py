@@ -20,6 +20,7 @@ from signalpost.config.model import (
     ServerConfig,
 )
 from signalpost.config.proxies import read_proxies
+from signalpost.config.redirects import check_redirects, moved, read_redirect
 from signalpost.config.section import Section, check_names
 from signalpost.config.tls import check_certificates, read_tls
 from signalpost.errors import OperatorError
@@ -73,7 +74,7 @@ class Endpoints:
 
 
 def _serves(endpoint: EndpointConfig, *, signals: bool) -> bool:
-    return endpoint.signals if signals else not endpoint.scheme.websocket
+    return endpoint.signals if signals else endpoint.serves_routes
 
 
 def read_endpoints(root: Section, folder: Path) -> Endpoints:
@@ -84,12 +85,15 @@ def read_endpoints(root: Section, folder: Path) -> Endpoints:
     check_names(sections, "endpoint")
     _check_ports(sound)
     check_certificates(sound)
+    check_redirects(sound, complete=len(sound) == len(sections))
     declared = root.data.get("endpoints")
     complete = len(sound) == (len(declared) if isinstance(declared, list) else -1)
     return Endpoints(tuple(config for _, config in sound), complete)
 
 
 def _wrong_kind(endpoint: EndpointConfig, fitting: Sequence[str]) -> str:
+    if endpoint.redirect is not None:
+        return moved(endpoint, fitting)
     of_route = endpoint.scheme.websocket
     what, needs = ("a route", "http or https") if of_route else ("a signal", "ws or wss")
     known = f" (known: {', '.join(fitting)})" if fitting else ""
@@ -131,6 +135,7 @@ def _read_endpoint(section: Section, folder: Path) -> EndpointConfig | None:
         mode,
         fallbacks,
         read_proxies(section, unix=unix),
+        read_redirect(section),
     )
 
 

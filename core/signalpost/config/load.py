@@ -13,7 +13,7 @@ from signalpost.config.gaps import Gaps, gaps_of
 from signalpost.config.history import read_memory
 from signalpost.config.jobs import read_schedules, read_timers
 from signalpost.config.limits import read_limits
-from signalpost.config.model import PluginsConfig, ServerConfig
+from signalpost.config.model import Breadth, PluginsConfig, ServerConfig
 from signalpost.config.proxies import proxy_notes
 from signalpost.config.routes import read_routes
 from signalpost.config.schema.definition import compose_schema
@@ -126,6 +126,7 @@ def _read(root: Section, source: Source, folder: Path, composed: Sequence[Path],
         history=history,
         feeds=read_feeds(root, folder, reader),
         auth=auth,
+        broadest=root.choice("broadest", Breadth, Breadth.EVERYONE),
     )
 
 

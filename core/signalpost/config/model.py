@@ -147,6 +147,7 @@ class EndpointConfig(Placed):
         fallbacks: how signals are served here besides; of http and https.
         mode: permissions of a Unix socket; None leaves them to the process's umask.
         proxies: that are believed about their clients; None believes nobody, and reads nothing.
+        redirect: the name of the endpoint that all requests are sent on to; None if they are answered here.
     """
 
     keys: Keys = field(compare=False)
@@ -163,11 +164,22 @@ class EndpointConfig(Placed):
     mode: int | None = None
     fallbacks: frozenset[Fallback] = frozenset()
     proxies: ProxiesConfig | None = None
+    redirect: str | None = None
+
+    @property
+    def serves_routes(self) -> bool:
+        """Whether it serves routes."""
+        return not self.scheme.websocket and self.redirect is None
+
+    @property
+    def serves_sockets(self) -> bool:
+        """Whether it serves WebSockets."""
+        return self.scheme.websocket and self.redirect is None
 
     @property
     def signals(self) -> bool:
         """Whether it serves signals: over WebSockets, or by a fallback."""
-        return self.scheme.websocket or bool(self.fallbacks)
+        return self.redirect is None and (self.scheme.websocket or bool(self.fallbacks))
 
     @property
     def socket(self) -> str:
@@ -306,6 +318,13 @@ class RouteRate:
     per: RatePer = RatePer.ADDRESS
 
 
+class SenderRule(StrEnum):
+    """Whether the requests of a route must name a connected client."""
+
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class RouteConfig(Placed):
     """An HTTP route. Exactly one of file, static, view, client, handler and do is given.
@@ -318,6 +337,7 @@ class RouteConfig(Placed):
         client: it answers with the client for browsers.
         may: who may request it; None is the default.
         rate: how often it is answered; None is no limit.
+        sender: whether requests must name a connected client.
     """
 
     keys: Keys = field(compare=False)
@@ -336,6 +356,7 @@ class RouteConfig(Placed):
     client: bool = False
     may: PermissionConfig | None = None
     rate: RouteRate | None = None
+    sender: SenderRule = SenderRule.OPTIONAL
 
 
 class Rebroadcast(StrEnum):
@@ -347,6 +368,15 @@ class Rebroadcast(StrEnum):
     GROUP = "group"
     SENDER = "sender"
     NONE = "none"
+
+
+class Breadth(StrEnum):
+    """How many clients a broadcast may reach, from the broadest to the narrowest."""
+
+    EVERYONE = "everyone"
+    PATH = "path"
+    GROUP = "group"
+    CLIENT = "client"
 
 
 class RequestedTarget(StrEnum):
@@ -463,6 +493,7 @@ class SignalConfig(Placed):
         once: seconds for which a message is known again by its ``once``.
         sends: what values that its clients read are, for `signalpost types` and the like; None says nothing.
         may: who may do what here.
+        broadest: how broad broadcasts may be that reach its clients; None is `ServerConfig.broadest`.
     """
 
     keys: Keys = field(compare=False)
@@ -486,6 +517,7 @@ class SignalConfig(Placed):
     once: float = KNOWN_FOR
     sends: SchemaConfig | None = None
     may: Permissions = field(default_factory=dict)
+    broadest: Breadth | None = None
 
     @property
     def open_to_others(self) -> bool:
@@ -898,6 +930,7 @@ class ServerConfig:
         private: paths that no route may serve.
         constants: for templates and views, by name.
         auth: how clients say who they are; None is that they do not.
+        broadest: how broad broadcasts may be, where a signal does not say otherwise.
     """
 
     file: str
@@ -921,6 +954,7 @@ class ServerConfig:
     history: MemoryConfig = MemoryConfig()
     feeds: tuple[FeedConfig, ...] = ()
     auth: AuthConfig | None = None
+    broadest: Breadth = Breadth.EVERYONE
 
     @property
     def jobs(self) -> tuple[JobConfig, ...]:

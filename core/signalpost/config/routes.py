@@ -6,7 +6,7 @@ from pathlib import Path
 from signalpost.config.actions import Place, StepReader
 from signalpost.config.endpoints import Endpoints
 from signalpost.config.headers import read_headers
-from signalpost.config.model import RatePer, RouteConfig, RouteRate, SchemaConfig
+from signalpost.config.model import RatePer, RouteConfig, RouteRate, SchemaConfig, SenderRule
 from signalpost.config.permissions import read_permission
 from signalpost.config.section import Section, find_file, find_folder
 from signalpost.config.userschemas import read_schema
@@ -59,6 +59,8 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
         section.problem(
             "schema", "a schema checks a request's body: it needs a handler, a broadcast or do", of_key=True
         )
+    if "sender" in section and not any(name in section for name in _WITH_BODY):
+        section.problem("sender", "only a handler, a broadcast and do know who sends: leave it out", of_key=True)
     if path is not None and "static" in section and path.parameters:
         section.problem("path", f"the path of a static folder has no parameters: {path.parameters[0].name!r} is one")
     if path is None:
@@ -81,6 +83,7 @@ def _read_route(section: Section, endpoints: Endpoints, folder: Path, reader: St
         client="client" in section,
         may=read_permission(section, "may"),
         rate=_read_rate(section),
+        sender=section.choice("sender", SenderRule, SenderRule.OPTIONAL),
     )
 
 

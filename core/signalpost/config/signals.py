@@ -10,6 +10,7 @@ from signalpost.config.history import read_history
 from signalpost.config.model import (
     KNOWN_FOR,
     USUAL_TARGETS,
+    Breadth,
     LatestBy,
     MessageFormat,
     Rebroadcast,
@@ -87,6 +88,7 @@ def _read_signal(section: Section, endpoints: Endpoints, folder: Path, reader: S
         once=section.quantity("once", parse_duration) or KNOWN_FOR,
         sends=sends,
         may=read_signal_may(section),
+        broadest=section.choice("broadest", Breadth, Breadth.EVERYONE) if "broadest" in section else None,
         **section.plain(SignalConfig),
     )
 

@@ -43,6 +43,7 @@ STATUS_OF_CODE: Mapping[ErrorCode, int] = {
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.UNKNOWN_REQUEST: 400,
     ErrorCode.UNKNOWN_POSITION: 410,
+    ErrorCode.NOT_CONNECTED: 409,
 }
 
 _DETAILS: Mapping[int, str] = {

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from signalpost.auth.identity import GUEST, Identity
-from signalpost.config.model import Verb
+from signalpost.config.model import RatePer, Verb
 from signalpost.errors import ClientError, ErrorCode, NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.http.errorpages import OverloadedError
@@ -44,7 +44,9 @@ class Gatekeeper:
     @classmethod
     def of(cls, rule: RouteRule, services: RouteServices) -> "Gatekeeper | None":
         """Return what stands before a route; None if there is nobody to ask, and nothing to tell."""
-        told = rule.handler is not None or rule.do is not None or rule.config.view is not None
+        config = rule.config
+        told = rule.handler is not None or rule.do is not None or config.view is not None
+        told = told or (config.rate is not None and config.rate.per is RatePer.USER)
         identification = services.identification if rule.permits is not None or told else None
         return None if rule.permits is None and identification is None else cls(rule, services, identification)
 

@@ -30,6 +30,8 @@ _LONGEST = 100
 _DAY = "86400"
 
 CallLater = Callable[[float, Callable[[], None]], object]
+Redirect = Callable[[Request[Any, Any]], HandshakeRejection]
+"""Returns the answer to a request, which is served elsewhere."""
 
 
 class RejectionLog:
@@ -92,11 +94,13 @@ class Guard:
         ports: returns the ports that the app serves; pages of this host on any of them are its own.
         log: of what is rejected.
         limiter: of what one address does; None limits nothing.
+        redirect: answers every request whose host is admitted; None if they are served here.
 
     Attributes:
         name: of the endpoint.
         limiter: the same.
         shares: whether pages of some other origins may read answers.
+        redirect: see above.
     """
 
     def __init__(
@@ -108,9 +112,11 @@ class Guard:
         ports: Callable[[], Collection[int]],
         log: RejectionLog,
         limiter: Limiter | None = None,
+        redirect: Redirect | None = None,
     ) -> None:
         self.name = endpoint.name
         self.limiter = limiter
+        self.redirect = redirect
         self._endpoint = endpoint
         self._proxied = endpoint.proxies is not None
         self._where = f"{place}: endpoint {endpoint.name}"
@@ -150,8 +156,8 @@ class Guard:
         """Accept a plain request, by its address, its host names and the page that it comes from.
 
         Raises:
-            HandshakeRejection: 429, its address has requested too much; 421; or 403 if its method changes something for
-                a page of another origin.
+            HandshakeRejection: 308 if it is served elsewhere; 429, its address has requested too much; 421; or 403
+                if its method changes something for a page of another origin.
         """
         view = self.look(request) if self._proxied else None
         if self.limiter is not None and self.limiter.counts_requests:
@@ -160,6 +166,8 @@ class Guard:
         answered = request.headers.get("host") in self._answered and not request._parsed_url.host  # noqa: SLF001 - as below
         if self._checks_hosts and (not answered or view is not None):
             self.admit_hosts(hosts_of(request, view))
+        if self.redirect is not None:
+            raise self.redirect(request)
         if request.method not in SAFE_METHODS:
             self.admit_change(request)
 

@@ -88,7 +88,7 @@ def open_handshake(
 
 
 def _elsewhere(served: Collection[EndpointConfig]) -> str:
-    sockets = [f"{each.name} has port {each.port}" for each in served if each.scheme.websocket]
+    sockets = [f"{each.name} has port {each.port}" for each in served if each.serves_sockets]
     if not sockets:
         return "the app has no ws or wss endpoint"
     return f"WebSockets are elsewhere ({', '.join(sockets)}): send them there, or give both endpoints one port"

@@ -9,7 +9,12 @@ from typing import Any
 
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.target import Receipt
+from signalpost.errors import ClientError, ErrorCode
 from signalpost.events import Broadcast
+from signalpost.signals.broadcast import Sender
+from signalpost.signals.sessions import HEADER
+
+_OF_SENDER = frozenset({"sender", "others"})
 
 
 class Restraint:
@@ -53,7 +58,7 @@ class _Waiting:
 
 
 class RouteBroadcast:
-    """The broadcast of one route's events, which remembers whether it was ever used.
+    """The broadcast of one route's events: it remembers whether it was ever used, and knows who is connected.
 
     Args:
         broadcast: sends.
@@ -68,7 +73,28 @@ class RouteBroadcast:
         self._broadcast = broadcast
         self.used = False
 
-    def __call__(self, value: Any, **target: Any) -> Receipt:
-        """Send a value; see `signalpost.events.Broadcast`."""
+    def __call__(self, value: Any, *, sender: Sender | None = None, **target: Any) -> Receipt:
+        """Send a value; see `signalpost.events.Broadcast`.
+
+        Args:
+            value: see there.
+            sender: the connected client that the request comes from; None if it names none.
+            target: see there.
+
+        Raises:
+            ClientError: it is for the sender, or for the others, and there is no sender.
+        """
         self.used = True
-        return self._broadcast(value, **target)
+        if target.get("to") not in _OF_SENDER:
+            return self._broadcast(value, **target)
+        if sender is None:
+            raise not_connected()
+        return sender.broadcast(value, **target)
+
+
+def not_connected() -> ClientError:
+    """Return the answer to a request that had to come from a connected client."""
+    return ClientError(
+        ErrorCode.NOT_CONNECTED,
+        f"this is for connected clients only: name the session of your welcome in the header {HEADER}",
+    )

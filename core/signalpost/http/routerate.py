@@ -49,7 +49,7 @@ class RouteCounter:
         """Return whose request it is, for the log and for the count."""
         if self._rate.per is RatePer.ROUTE:
             return "", (RatePer.ROUTE, "")
-        identity: Identity = getattr(request, "identity", GUEST)
+        identity: Identity = getattr(request, "identity", GUEST)  # a request that is not ours has none
         if self.per_user and identity.user is not None:
             return identity.user, (RatePer.USER, identity.user)
         return request.ip, (RatePer.ADDRESS, network_of(request.ip))

@@ -22,7 +22,7 @@ from signalpost.actions.execution import Response as Made
 from signalpost.actions.execution import WebRequest as SeenRequest
 from signalpost.actions.program import Program
 from signalpost.auth.identity import Identity
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import EndpointConfig, SenderRule
 from signalpost.delivery.publication import check_size
 from signalpost.errors import ClientError, ErrorCode, StepFailedError
 from signalpost.events import RouteEvent
@@ -35,13 +35,15 @@ from signalpost.http.forms import body_of
 from signalpost.http.gatekeeper import Gatekeeper, seen_of
 from signalpost.http.judging import Judge, is_judged
 from signalpost.http.request import WebRequest
-from signalpost.http.restraint import RouteBroadcast
+from signalpost.http.restraint import RouteBroadcast, not_connected
 from signalpost.http.routerate import RouteCounter
+from signalpost.http.sender import broadcast_of, sender_of
 from signalpost.http.services import RouteServices
 from signalpost.http.views import View, ViewError, ViewRequest
 from signalpost.http.whereabouts import whereabouts
 from signalpost.paths import PathPattern, path_segments
 from signalpost.plan import RouteRule
+from signalpost.signals.sessions import HEADER
 
 LOG = logging.getLogger(__name__)
 
@@ -79,17 +81,19 @@ def endpoint_of(rule: RouteRule, services: RouteServices, counter: RouteCounter 
     foreign = rule.do is not None and rule.do.foreign
     judge, gatekeeper = Judge.of(rule), Gatekeeper.of(rule, services)
     read_params = _params_reader(rule.config.path) if rule.config.path.parameters else None
-
+    needs_sender = rule.config.sender is SenderRule.REQUIRED
     per_user = counter if counter is not None and counter.per_user else None
 
     async def endpoint(request: WebRequest) -> Response:
-        if per_user is not None:
-            per_user.charge(request)
         params: Params = {} if read_params is None else read_params(request.path)
         if gatekeeper is not None:
             request.identity = await gatekeeper.let_in(request, params)
+        if per_user is not None:
+            per_user.charge(request)
         if len(request.body) > services.message_limit:
             raise PayloadTooLarge
+        if needs_sender and sender_of(request, services) is None:
+            raise not_connected()
         if judge is not None:
             params = judge.let_pass(request, params)
         services.work.begin()
@@ -280,6 +284,7 @@ def _guarded(response: Response, code: Code) -> Response:
 
 def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params: Params) -> RouteEvent:
     path = request.path
+    sender = sender_of(request, services) if HEADER in request.headers else None
     return RouteEvent(
         request,
         path if "%" not in path else unquote(path),
@@ -288,9 +293,10 @@ def _event(rule: RouteRule, services: RouteServices, request: WebRequest, params
         services.endpoint,
         time(),
         services.shared,
-        services.broadcast,
+        services.broadcast if sender is None else broadcast_of(sender, services),
         None if rule.handler is None else rule.handler.seat,
         request.identity,
+        None if sender is None else sender.client,
     )
 
 

@@ -15,6 +15,7 @@ from signalpost.http.packed import Packed
 from signalpost.http.private import NOTHING_PRIVATE, Private
 from signalpost.http.restraint import Restraint
 from signalpost.plugins.identification import Identification
+from signalpost.signals.broadcast import Sender
 from signalpost.signals.work import Work
 from signalpost.units import MEBIBYTE
 
@@ -44,6 +45,7 @@ class RouteServices:
         refusal: returns why a user is banned, or a token revoked; None if that is not so.
         permission_failed: called with a line for the log about each expression in ``may`` that failed.
         limiter: counts requests of routes with a rate; None counts none.
+        sender: returns the connected client of a session, for the identity of a request; None if there is none.
     """
 
     shared: Shared
@@ -66,3 +68,4 @@ class RouteServices:
     refusal: Callable[[Identity], Refusal | None] = lambda _identity: None
     permission_failed: Callable[[str], None] = lambda _line: None
     limiter: Limiter | None = None
+    sender: Callable[[str, Identity], Sender | None] = lambda _session, _identity: None

@@ -41,7 +41,7 @@ def whereabouts(
     )
     # Only a proxy connects to a Unix socket, and it stands before the page, too.
     urls = {each.name: each.url_at(name) if direct and each.port not in {page.port, 0} else _HERE for each in found}
-    sockets = {each.name: urls[each.name] for each in found if each.scheme.websocket}
+    sockets = {each.name: urls[each.name] for each in found if each.serves_sockets}
     streams = [urls[each.name] for each in found if Fallback.SSE in each.fallbacks]
     told = {"url": next(iter(sockets.values()), _HERE), "endpoints": sockets}
     return {**told, "sse": streams[0]} if streams else told

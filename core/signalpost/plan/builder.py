@@ -21,10 +21,12 @@ from signalpost.plan.fallbacks import check_fallbacks
 from signalpost.plan.feeds import note_loops, plan_feeds
 from signalpost.plan.histories import check_histories
 from signalpost.plan.jobs import plan_jobs
+from signalpost.plan.levels import check_levels
 from signalpost.plan.literals import note_literals
 from signalpost.plan.permissions import PermissionCompiler, check_undeclared
 from signalpost.plan.plan import Plan, RouteRule
 from signalpost.plan.proofs import check_proofs
+from signalpost.plan.redirects import note_redirects
 from signalpost.plan.report import PlanReport
 from signalpost.plan.resolver import Resolver, paths_of
 from signalpost.plan.settings import fill_settings
@@ -67,10 +69,12 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     _note_memory(config, report)
     _note_changing_reads(config, routes, report)
     _note_unread_templates(config, report)
+    note_redirects(config, report)
     note_strangers(config, signals, report)
     note_bans(config, report)
     check_fallbacks(config, routes, signals, report)
     check_proofs(config, routes, signals, report)
+    check_levels(config, signals, report)
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)
     report.raise_problems()

@@ -73,7 +73,11 @@ def _meets(step: StepConfig, path: str) -> bool:
     """Return whether a step may send to all clients on a path; unknown for a plugin's action, which counts as no."""
     if step.name == "call":
         return True
-    if step.name != "broadcast" or not isinstance(step.options, dict) or {"group", "client"} & step.options.keys():
+    if (
+        step.name != "broadcast"
+        or not isinstance(step.options, dict)
+        or {"group", "client", "user"} & step.options.keys()
+    ):
         return False
     target = step.options.get("path")
     return not isinstance(target, str) or is_template(target) or target.lower() == path.lower()

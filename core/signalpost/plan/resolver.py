@@ -111,7 +111,7 @@ class Resolver:
     def all_endpoints(self, *, signals: bool) -> frozenset[str]:
         """Return the names of all endpoints that serve signals, or of all that serve routes."""
         endpoints = self.config.endpoints
-        return frozenset(each.name for each in endpoints if (each.signals if signals else not each.scheme.websocket))
+        return frozenset(each.name for each in endpoints if (each.signals if signals else each.serves_routes))
 
     def check_view(self, path: Path | None, keys: Keys) -> None:
         """Check the template of the route at `keys`, now that the plugins' additions are known."""

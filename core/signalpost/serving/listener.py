@@ -19,6 +19,7 @@ from signalpost.http.app import App, adopt_routes, build_app, discard_app, witho
 from signalpost.http.guard import Guard, RejectionLog
 from signalpost.http.intake import Intake
 from signalpost.http.protocol import HandingOver
+from signalpost.http.redirects import redirect_to
 from signalpost.http.remedies import open_handshake
 from signalpost.http.router import UpgradeTable
 from signalpost.http.services import RouteServices
@@ -99,8 +100,20 @@ class Listener:
         if endpoint is None:
             return None
         ports = partial(getattr, self._sockets, "ports")  # a reload replaces them
-        limiter = self._sockets.node.limiter
-        return Guard(endpoint, port.place, loopback=port.loopback, ports=ports, log=self._log, limiter=limiter)
+        redirect = None if endpoint.redirect is None else redirect_to(partial(self._find, endpoint.redirect))
+        return Guard(
+            endpoint,
+            port.place,
+            loopback=port.loopback,
+            ports=ports,
+            log=self._log,
+            limiter=self._sockets.node.limiter,
+            redirect=redirect,
+        )
+
+    def _find(self, name: str) -> EndpointConfig | None:
+        """Return the endpoint of a name, with its actual port."""
+        return next((endpoint for endpoint in self._sockets.endpoints if endpoint.name == name), None)
 
     def _tell_refused(self, request: Request, refusal: HandshakeRejection) -> None:
         if refusal.status in (HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.TOO_MANY_REQUESTS):

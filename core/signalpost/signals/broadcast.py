@@ -3,18 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from signalpost.delivery.broker import Publish
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import Publication, Slot, check_size, slot_of
 from signalpost.delivery.target import EVERYONE, NOBODY, ClientId, Receipt, Target, sum_of
-from signalpost.events import Reach
+from signalpost.events import Broadcast, Reach
 from signalpost.paths import Place, path_of
 from signalpost.signals.answers import Answer
 from signalpost.signals.decide import requested_target
 from signalpost.signals.elsewhere import ElsewhereGuard
+from signalpost.signals.levels import Levels
 from signalpost.signals.message import ClientMessage
 from signalpost.signals.messagefilters import Outgoing, Veto
 from signalpost.signals.sends import SendsCheck
@@ -40,9 +41,10 @@ class Broadcaster:
         filter: is called for every value; None if no plugin has one.
         sends: holds values against the key ``sends`` of signals; None unless the program asks for it.
         keys: by which signals distinguish values of one path for slow clients; None if no signal does.
+        levels: how broad broadcasts may be; None if they may be as broad as they like.
     """
 
-    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "publish", "sends")
+    __slots__ = ("_hub", "_table", "canonical_path", "filter", "guard", "keys", "levels", "publish", "sends")
 
     def __init__(self, hub: Hub, publish: Publish) -> None:
         self._hub = hub
@@ -50,12 +52,14 @@ class Broadcaster:
         self._table: SignalTable | None = None
         self.canonical_path: Callable[[str], str]
         self.guard: ElsewhereGuard | None = None
+        self.levels: Levels | None = None
         self.keys: frozenset[tuple[str, ...]] | None = None
         self.filter: Callable[[Outgoing], None] | None = None
         self.sends: SendsCheck | None = None
 
-    def address_by(self, table: SignalTable, guard: ElsewhereGuard | None) -> None:
+    def address_by(self, table: SignalTable, guard: ElsewhereGuard | None, levels: Levels | None = None) -> None:
         """Find the clients of a path by this table from now on, and check messages against its rules by this guard."""
+        self.levels = levels
         self.canonical_path = table.canonical_path
         self._table = table if table.bound else None
         self.guard = guard
@@ -81,8 +85,11 @@ class Broadcaster:
         if to in ("sender", "others"):
             raise ValueError(f"to={to!r} needs a sender, and there is none outside a signal event")
         check_size(value)
+        targets = self.targets(to, path, group, client, user) or _TO_EVERYONE
+        if self.levels is not None:
+            self.levels.check(targets)
         try:
-            return self.send(value, self.targets(to, path, group, client, user) or _TO_EVERYONE, None)
+            return self.send(value, targets, None)
         except Veto:
             return NOBODY
 
@@ -302,6 +309,8 @@ class SenderBroadcast:
                 targets = (target,)
             else:
                 targets = _TO_EVERYONE
+        if broadcaster.levels is not None:
+            broadcaster.levels.check(targets)
         if sender.arriving:
             return broadcaster.send_arriving(value, targets, sender)
         return broadcaster.send(value, targets, sender.path)
@@ -311,6 +320,13 @@ class SenderBroadcast:
         if value is None or value == "":
             return NOBODY
         return self._broadcaster.relay(value, target, self._client, refused)
+
+
+class Sender(NamedTuple):
+    """The connected client that a plain request comes from, and what sends for it."""
+
+    client: Client
+    broadcast: Broadcast
 
 
 def _check_name(what: str, value: Any) -> None:

@@ -25,7 +25,18 @@ from signalpost.paths import Place
 from signalpost.signals.answers import Answer, Ref
 from signalpost.signals.arrival import Arrival
 from signalpost.signals.broadcast import Broadcaster, SenderBroadcast, refusing
-from signalpost.signals.decide import ACT, ANSWER, Decision, Deliver, Ignore, Invoke, Reject, decide, relay
+from signalpost.signals.decide import (
+    ACT,
+    ANSWER,
+    Decision,
+    Deliver,
+    Ignore,
+    Invoke,
+    Reject,
+    decide,
+    relay,
+    requested_target,
+)
 from signalpost.signals.elsewhere import ElsewhereGuard, document_of
 from signalpost.signals.expiry import Expiries
 from signalpost.signals.inbox import ClientArrival, ClientDeparture, Entry, Inbox, Source
@@ -33,6 +44,7 @@ from signalpost.signals.lookalike import frame_looks_like_the_server_s, looks_li
 from signalpost.signals.memory import Memory
 from signalpost.signals.message import (
     AWAITED,
+    NO_MESSAGE,
     RESERVED,
     ClientMessage,
     RejectedMessageError,
@@ -74,7 +86,6 @@ _TOO_DEEP = ClientError(ErrorCode.BAD_MESSAGE, "the message is nested too deeply
 FORGED = ClientError(
     ErrorCode.BAD_MESSAGE, "a message that looks like one of the server's own is not passed on", "/message"
 )
-_NO_REQUEST = ClientMessage(None)
 _CANCELLED = object()
 """In place of the result of a handler that was cancelled, since its client has gone."""
 
@@ -495,6 +506,10 @@ class Conversation:
             judged = isinstance(decision, Deliver)
             error = broadcaster.guard.refusal(message, self.question(message), judged=judged)
             decision = decision if error is None else Reject(error)
+        if message.targeted and broadcaster.levels is not None and not isinstance(decision, Reject | Ignore):
+            target = requested_target(message, self.client, broadcaster.canonical_path_for(self.client))
+            error = broadcaster.levels.refusal(target, rule)
+            decision = decision if error is None else Reject(error)
         return decision
 
     def question(self, message: ClientMessage | None = None) -> Question:
@@ -716,7 +731,7 @@ class Conversation:
             route=rule.config.path.text,
             timestamp=timestamp,
             shared=self._host.shared,
-            broadcast=SenderBroadcast(self._host.broadcaster, client, _NO_REQUEST, self.session),
+            broadcast=SenderBroadcast(self._host.broadcaster, client, NO_MESSAGE, self.session),
             code=code,
         )
 

@@ -107,6 +107,10 @@ class ClientMessage:
         ]
 
 
+NO_MESSAGE = ClientMessage(None)
+"""In place of a message, where a client is known but has sent none."""
+
+
 class RejectedMessageError(Exception):
     """A message was rejected.
 

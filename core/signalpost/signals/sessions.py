@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from signalpost.auth.identity import GUEST, Identity
 from signalpost.auth.signing import Signer
 from signalpost.config.model import Verb
 from signalpost.delivery.client import Client
@@ -176,6 +177,21 @@ class Sessions:
         """Return a session that a client has, or has left."""
         return self._connected.get(text) or self._left.get(text)
 
+    def client_of(self, text: str, identity: Identity = GUEST) -> Client | None:
+        """Return the connected client of a session that a plain request names; None if there is none.
+
+        A client that is arriving is none yet: it may still be refused.
+
+        Args:
+            text: as the request names it.
+            identity: of the request.
+        """
+        found = self._connected.get(text)
+        client = None if found is None or found.guest is None else found.guest.client
+        if client is None or client.closing or client.arriving or not may_use(client.identity, identity):
+            return None
+        return client
+
     def lend(self, text: str, place: Place, user: str, owner: str | None = None) -> Session:
         """Return the session of a visitor, whose own client keeps it; one that is not known ends with the visit.
 
@@ -255,6 +271,11 @@ class Sessions:
             if oldest.left_at >= until and len(self._left) <= self.most:
                 return
             del self._left[oldest.id]
+
+
+def may_use(owner: Identity, identity: Identity) -> bool:
+    """Return whether a request may act as the client of a session: only the same user may, whoever has the text."""
+    return owner.user == identity.user
 
 
 def _ends(code: int) -> bool:

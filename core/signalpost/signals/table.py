@@ -50,6 +50,7 @@ class SignalTable:
         keys: by which signals distinguish values of one path for slow clients.
         remembers: whether any signal has a history.
         wards: signals that check messages from other paths: that accept none, have a schema, or say who may.
+        rules: all of them.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class SignalTable:
         filters: Filters | None = None,
     ) -> None:
         rules, endpoints = tuple(rules), tuple(endpoints)
+        self.rules = rules
         self._undeclared = {name: _undeclared(name, filters) for name in undeclared}
         self._tables: dict[str, PathTable[SignalRule]] = {name: PathTable() for name in endpoints}
         self._all: PathTable[None] = PathTable()
@@ -97,6 +99,11 @@ class SignalTable:
             place=Apart(path, tuple(sorted(rule.endpoints))) if apart else path,
             ward=None if not self.wards else ward if (ward := _ward(rule)) in self.wards else OPEN_WARD,
         )
+
+    @property
+    def takes_undeclared(self) -> bool:
+        """Whether clients may be on paths that no signal declares."""
+        return bool(self._undeclared)
 
     @property
     def guarded(self) -> bool:
@@ -147,7 +154,7 @@ def served_at(config: ServerConfig) -> tuple[list[str], list[str]]:
     """Return the arguments `endpoints` and `undeclared` of an app's table."""
     endpoints = [endpoint for endpoint in config.endpoints if endpoint.signals]
     # Over plain HTTP only declared signals are served: else any address that nobody knows would be one.
-    undeclared = [] if config.undeclared_refused else [each.name for each in endpoints if each.scheme.websocket]
+    undeclared = [] if config.undeclared_refused else [each.name for each in endpoints if each.serves_sockets]
     return [each.name for each in endpoints], undeclared
 
 

@@ -97,6 +97,8 @@ class Upgrader:
             _raise_decided(request)
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request, view))
+                if self._guard.redirect is not None and is_handshake_meant(request.headers):
+                    raise self._guard.redirect(request)
             offer, admission = self._admitted(request, view)
         except IdentityRejection as rejection:
             return self._refuse(request, rejection)
@@ -130,7 +132,7 @@ class Upgrader:
         return failure(request, rejection.status, detail=rejection.detail, headers=rejection.headers)
 
     def _note(self, request: Request[Any, Any], rejection: HandshakeRejection) -> None:
-        if is_handshake_meant(request.headers):
+        if is_handshake_meant(request.headers) and rejection.status >= HTTPStatus.BAD_REQUEST:
             self._refused(request, rejection)
         if (observer := self._services.node.observer) is not None:
             observer.rejected("" if self._endpoint is None else self._endpoint.name, rejection.status)
@@ -156,12 +158,12 @@ class Upgrader:
             Whether that was done; else the connection is Sanic's, which judges the handshake again, and reports what is
             wrong with it. An admission hook that has decided is not called again.
         """
-        node = self._services.node
-        if self._endpoint is None or not node.admitter.decides_at_once:
+        node, endpoint = self._services.node, self._endpoint
+        if endpoint is None or endpoint.redirect is not None or not node.admitter.decides_at_once:
             return False
         if (head := read_head(data, node.generation.limits.head)) is None or not is_upgrade(head.fields):
             return False
-        view = public_of(self._endpoint, transport, head.fields)
+        view = public_of(endpoint, transport, head.fields)
         charged = node.limiter.counts_handshakes
         try:
             if charged:
@@ -170,7 +172,7 @@ class Upgrader:
             if self._guard is not None:
                 hosts = head.fields["host"]
                 self._guard.admit_hosts(hosts if view is None else (*hosts, view.host))
-            request = self._judge(offer, head, self._endpoint, transport, view)
+            request = self._judge(offer, head, endpoint, transport, view)
         except HandshakeRejection as rejection:
             # A handshake is charged once, and told once.
             return rejection if charged or rejection.status == HTTPStatus.TOO_MANY_REQUESTS else False

@@ -48,7 +48,7 @@ class HandshakeRejection(Exception):  # noqa: N818 - an answer more than an erro
     """A handshake is answered with this error instead of a 101.
 
     Attributes:
-        status: an HTTP status from 400.
+        status: an HTTP status from 400; or 308, if it is to be repeated elsewhere.
         detail: one sentence for the author of the client.
         headers: additional headers of the response.
     """

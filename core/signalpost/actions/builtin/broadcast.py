@@ -6,7 +6,7 @@ from typing import Any
 from signalpost.actions.declaration import BuiltIn, option
 from signalpost.actions.execution import Run
 from signalpost.actions.given import text_of
-from signalpost.config.actions import WITH_SENDER, Place, has_template
+from signalpost.config.actions import MAY_HAVE_SENDER, Place, has_template
 from signalpost.config.section import Section
 from signalpost.delivery.target import Receipt
 from signalpost.paths import PathPattern, split_path
@@ -35,7 +35,7 @@ def _check(step: Section, place: Place) -> None:
             "to stands alone, unless it is others: leave it out, or leave out path, group, client and user",
             of_key=True,
         )
-    if reach in ("sender", "others") and place not in WITH_SENDER:
+    if reach in ("sender", "others") and place not in MAY_HAVE_SENDER:
         options.problem("to", f"in {place.value} there is no sender (allowed: everyone)")
     if not has_template(options.text("path") or ""):
         options.parsed("path", parse_target)
@@ -71,8 +71,8 @@ ACTION = BuiltIn(
                 "To everyone, to the others, or to the sender",
                 (
                     "Replaces path, group, client and user, and what the client's message asks for. others excludes "
-                    "the sender, from everyone or from those that path, group, client and user match. Without it, "
-                    "those apply."
+                    "the sender, from everyone or from those that path, group, client and user match. In a "
+                    "route the sender is the connected client whose session the request names. Without it, those apply."
                 ),
                 "string",
                 enum=["everyone", "others", "sender"],

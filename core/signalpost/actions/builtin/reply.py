@@ -5,7 +5,7 @@ from typing import Any
 
 from signalpost.actions.declaration import BuiltIn, option
 from signalpost.actions.execution import Run
-from signalpost.config.actions import NO_SENDER, WITH_SENDER
+from signalpost.config.actions import MAY_HAVE_SENDER
 from signalpost.delivery.target import Receipt
 
 
@@ -16,7 +16,10 @@ def _reply(run: Run, options: Mapping[str, Any]) -> Receipt:
 ACTION = BuiltIn(
     schema=option(
         "Reply",
-        "Sends a value only to the sender.",
+        (
+            "Sends a value only to the sender. In a route that is the connected client whose session the request names "
+            "in the header signalpost-session; a request that names none is answered with 409."
+        ),
         "object",
         additionalProperties=False,
         required=["value"],
@@ -29,7 +32,7 @@ ACTION = BuiltIn(
         },
         examples=[{"value": "You are {{ client.id }}"}],
     ),
-    places=WITH_SENDER,
-    needs=NO_SENDER,
+    places=MAY_HAVE_SENDER,
+    needs="there is no sender here (allowed in do and connected of a signal, and in do of a route)",
     effect=_reply,
 )

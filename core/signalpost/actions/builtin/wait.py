@@ -32,7 +32,8 @@ async def _wait(run: Run, time: Any) -> None:
     run.wait(seconds)
     if run.trace is not None:
         return  # a trace need not wait
-    client = None if getattr(run.event, "code", None) is not None else getattr(run.event, "client", None)
+    ends = run.request is None and getattr(run.event, "code", None) is None  # a request is answered, whoever leaves
+    client = getattr(run.event, "client", None) if ends else None
     if client is None:
         await asyncio.sleep(seconds)
     else:
