@@ -108,7 +108,7 @@ class Admitter:
             if inspect.isawaitable(found):
                 return self._in_time(request, self._identify_later(request, found, visits=visits), visits=visits)
             accept = self._identified(accept, found)
-        self._judge(accept)
+        self._judge(accept, visits=visits)
         return self._ask(accept, self._hooks, visits=visits)
 
     def _ask(self, accept: Accept, hooks: Sequence[AdmissionHook], *, visits: bool) -> Admission:
@@ -134,7 +134,7 @@ class Admitter:
 
     async def _identify_later(self, request: ConnectRequest, found: Awaitable[Identified], *, visits: bool) -> Accept:
         accept = self._identified(self._resolve(request), await found)
-        self._judge(accept)  # so that no hook is asked in vain
+        self._judge(accept, visits=visits)  # so that no hook is asked in vain
         asked = self._ask(accept, self._hooks, visits=visits)
         return asked if isinstance(asked, Accept) else await asked
 
@@ -170,7 +170,7 @@ class Admitter:
             rejection = _failed(error)
         else:
             again = self._resolve(accept.request)._replace(client_id=accept.client_id)
-            self._judge(again)
+            self._judge(again, visits=visits)
             return again if visits else self._within_limits(again)
         finally:
             self.waiting -= 1
@@ -186,13 +186,15 @@ class Admitter:
     def _identified(self, accept: Accept, found: Identified) -> Accept:
         return accept._replace(request=accept.request._replace(identity=found.identity, fault=found.fault))
 
-    def _judge(self, accept: Accept) -> None:
-        """Let a client in that may connect.
+    def _judge(self, accept: Accept, *, visits: bool) -> None:
+        """Let a client in that may connect; a program with a key may come for a message.
 
         Raises:
             IdentityRejection: it may not.
         """
         request = accept.request
+        if visits and request.identity.grants:
+            return
         asker = Asker(accept.client_id, accept.resolved.path)
         rejection = self.refusal(request.identity, accept.resolved, asker, request.handshake, request.fault)
         if rejection is not None:
@@ -224,7 +226,7 @@ class Admitter:
         question = Question(identity, resolved.path, resolved.params, self._shared, asker, request.seen)
         if permits.allow(Verb.CONNECT, question, self.failures.add):
             return None
-        return unauthorized(fault or SHOW_WHO) if identity.user is None else forbidden(NOT_YOU)
+        return unauthorized(fault or SHOW_WHO) if identity.is_guest else forbidden(NOT_YOU)
 
     def renew(self, token: str) -> Identity | Awaitable[Identity]:
         """Return who a token says its bearer is; see `Identification.renew`."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from signalpost.config.model import Verb
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
@@ -15,6 +17,8 @@ class Identity:
         expires: when that ends, in seconds since 1970 (``exp``); None is never.
         token_id: the token's own id (``jti``); empty if it has none.
         issued: when the token was issued, in seconds since 1970 (``iat``); None if it does not say.
+        program: the name of another program, which has shown an API key; empty for people.
+        grants: what the key allows, whatever the file says of who may.
     """
 
     user: str | None = None
@@ -22,9 +26,21 @@ class Identity:
     expires: float | None = None
     token_id: str = ""
     issued: float | None = None
+    program: str = ""
+    grants: frozenset[Verb] = frozenset()
 
     def __repr__(self) -> str:
-        return "<guest>" if self.user is None else f"<Identity of {self.user!r}>"  # claims may be private
+        return f"<Identity of {self}>"  # claims may be private
+
+    def __str__(self) -> str:
+        if self.user is not None:
+            return f"user {self.user!r}"
+        return f"program {self.program!r}" if self.program else "a guest"
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether nothing is known of who it is."""
+        return self.user is None and not self.program
 
 
 GUEST = Identity()

@@ -779,8 +779,6 @@ class KeyPermission(StrEnum):
     PUBLISH = "publish"
     HISTORY = "history"
     PRESENCE = "presence"
-    CLIENTS = "clients"
-    DISCONNECT = "disconnect"
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,9 +235,8 @@ class Client:
 
     @property
     def named(self) -> str:
-        """Its name for logs: its id, and its user, if that is known."""
-        user = self.identity.user
-        return self.id if user is None else f"{self.id} (user {user!r})"
+        """Its name for logs: its id, and who it is, if that is known."""
+        return self.id if self.identity.is_guest else f"{self.id} ({self.identity})"
 
     @property
     def twin(self) -> "Client | None":

@@ -72,7 +72,7 @@ class Gatekeeper:
         question = Question(found.identity, path, params, services.shared, seen=partial(seen_of, request))
         if permits.allow(Verb.REQUEST, question, services.permission_failed):
             return found.identity
-        if found.identity.user is None:
+        if found.identity.is_guest:
             raise ClientError(ErrorCode.UNAUTHORIZED, found.fault or _SHOW_WHO)
         raise ClientError(ErrorCode.FORBIDDEN, _NOT_YOU)
 

@@ -109,6 +109,8 @@ def said(verb: Verb, judgement: Judgement) -> str:
     """Return which line decided a question that was really asked: ``may.connect (routes.yaml:34:16) gives true``."""
     if judgement.plugin:
         return f"{judgement.plugin} says so"
+    if judgement.key:
+        return f"auth.keys.{judgement.key} allows it"
     choice = judgement.choice
     if judgement.failures:
         return f"{verb_key(verb)} fails, which is no: {'; '.join(judgement.failures)}"

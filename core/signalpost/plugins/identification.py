@@ -1,12 +1,13 @@
 """Who a client is: by a token that it shows, else by what plugins know; who is known to nobody is a guest."""
 
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from signalpost.auth.apikeys import ApiKeys
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.auth.sources import Shown, find_token
-from signalpost.config.model import AuthConfig, TokenPlace
+from signalpost.config.model import AuthConfig, KeyPermission, TokenPlace, Verb
 from signalpost.errors import UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.plugins.authentication import Authentication
@@ -29,6 +30,13 @@ class Identified(NamedTuple):
 
 _GUEST = Identified(GUEST)
 
+_ALLOWED: Mapping[KeyPermission, tuple[Verb, ...]] = {
+    KeyPermission.PUBLISH: (Verb.PUBLISH, Verb.TARGET),
+    KeyPermission.HISTORY: (Verb.HISTORY,),
+    KeyPermission.PRESENCE: (Verb.PRESENCE,),
+}
+"""What a key allows by POST to signals."""
+
 
 class Identification:
     """Finds out who clients are.
@@ -48,6 +56,7 @@ class Identification:
         self._auth = auth
         self._authority = authority
         self._authentication = authentication
+        self._keys = ApiKeys(() if auth is None else auth.api_keys)
         self.waits = authentication.waits
 
     def identify(self, request: HandshakeRequest) -> Identified | Awaitable[Identified]:
@@ -61,9 +70,11 @@ class Identification:
             NotReadyError: the keys of tokens have not come yet.
             UndecidedError: a plugin failed.
         """
-        if self._auth is not None and self._authority is not None:
+        if self._auth is not None and (self._authority is not None or self._keys):
             shown = find_token(request, _subprotocols(request), request.target.partition("?")[2], self._auth)
-            if shown is not None:
+            if shown is not None and (program := self._program_of(shown)) is not None:
+                return Identified(program)
+            if shown is not None and self._authority is not None:
                 return self._identify_by(shown, self._authority)
         answer = self._authentication.ask(request)
         if inspect.isawaitable(answer):
@@ -75,6 +86,14 @@ class Identification:
         if self._authority is None:
             raise UnauthorizedError("this server takes no tokens")
         return self._authority.identify(token)
+
+    def _program_of(self, shown: Shown) -> Identity | None:
+        """Return the program whose API key stands in the header; None if that is none."""
+        found = self._keys.find(shown.text) if self._keys and shown.place is TokenPlace.HEADER else None
+        if found is None:
+            return None
+        grants = frozenset(verb for permission in found.may for verb in _ALLOWED[permission])
+        return Identity(program=found.name, grants=grants)
 
     def _identify_by(self, shown: Shown, authority: "TokenAuthority") -> Identified | Awaitable[Identified]:
         by_itself = shown.place is TokenPlace.COOKIE

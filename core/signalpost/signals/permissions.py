@@ -134,12 +134,14 @@ class Judgement:
         allowed: whether who asks may.
         choice: that decided; None if none did, so that the answer is no, or if a plugin did.
         plugin: the hook that decided: ``hook authorize of plugin rooms (plugins/rooms.py:7)``.
+        key: the program whose API key decided.
         failures: of expressions, with their places: each is no.
     """
 
     allowed: bool
     choice: Choice | None = None
     plugin: str = ""
+    key: str = ""
     failures: tuple[str, ...] = ()
 
 
@@ -176,7 +178,7 @@ class Permission:
                 if choice.holds(question):
                     return Judgement(True, choice, failures=failures)
             except PermissionFailedError as error:
-                if not (error.absent and question.identity.user is None):  # a guest has no claims, which is no mistake
+                if not (error.absent and question.identity.is_guest):  # a guest has no claims, which is no mistake
                     failures = (*failures, f"{choice.where}: {error}")
         return Judgement(False, self.choices[0] if len(self.choices) == 1 else None, failures=failures)
 
@@ -221,6 +223,8 @@ class Permits:
             verdict = self.authorize(question.identity, verb, question.path, question.document)
             if verdict is not None:
                 return Judgement(verdict.allowed, plugin=verdict.code)
+        if verb in question.identity.grants:
+            return Judgement(True, key=question.identity.program)
         permission = self.rules.get(verb)
         return Judgement(True) if permission is None else permission.judge(question)
 
@@ -236,7 +240,7 @@ class Permits:
             return True
         judgement = self.judge(verb, question)
         for failure in judgement.failures:
-            tell(f"{failure}; so {_who(question.identity)} may not {_DOES[verb]} {question.path}")
+            tell(f"{failure}; so {question.identity} may not {_DOES[verb]} {question.path}")
         return judgement.allowed
 
 
@@ -248,10 +252,6 @@ _DOES = {
     Verb.PRESENCE: "see who is on",
     Verb.REQUEST: "request",
 }
-
-
-def _who(identity: Identity) -> str:
-    return "a guest" if identity.user is None else f"user {identity.user!r}"
 
 
 def _kind(value: object) -> str:
