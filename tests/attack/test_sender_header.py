@@ -96,7 +96,7 @@ async def test_a_request_never_acts_as_the_client_of_another_user(app, http):
     async with app.connect("/a", subprotocols=V1) as client:
         session = (await client.receive_json())["welcome"]["session"]
         (connected,) = app.server.node.hub.clients.values()
-        connected.identity = Identity("ann")
+        app.server.node.hub.identify(connected, Identity("ann"))
         assert (await http.get("/who", headers={"signalpost-session": session})).json() == NOBODY
         assert app.server.node.sender(session, Identity("eve")) is None
         assert app.server.node.sender(session, Identity("ann")).client is connected

@@ -19,7 +19,8 @@ def found(config=ALL, *, authorization=(), cookies=(), protocols=(), query=""):
         fields["authorization"] = list(authorization)
     if cookies:
         fields["cookie"] = list(cookies)
-    return find_token(fields, protocols, query, config)
+    shown = find_token(fields, protocols, query, config)
+    return None if shown is None else shown.text
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from jwt.algorithms import ECAlgorithm
 
 SECRET = "mCVKTCk6jGWhXVjmgyRWVlBXl4CqjJ5q2n4Zk0xo1m3F"
-SHARED = f"auth: {{tokens: {{keys: {{secret: {SECRET}}}, algorithms: [HS256], issuer: me, audience: [shop, desk]}}}}"
-HIDDEN = "auth: {tokens: {keys: {secret: !secret jwt}, algorithms: [HS256]}}"
+SHARED = f"""undeclared: refuse
+auth: {{tokens: {{keys: {{secret: {SECRET}}}, algorithms: [HS256], issuer: me, audience: [shop, desk]}}}}"""
+HIDDEN = "undeclared: refuse\nauth: {tokens: {keys: {secret: !secret jwt}, algorithms: [HS256]}}"
 
 
 def private_pem(key):
@@ -78,14 +79,14 @@ def test_a_private_key_of_the_app_signs(write, signalpost, folder):
     key = ec.generate_private_key(ec.SECP256R1())
     jwk = {**ECAlgorithm.to_jwk(key, as_dict=True), "kid": "k1"}
     (folder / "keys.json").write_text(json.dumps({"keys": [jwk]}))
-    write("auth: {tokens: {keys: keys.json, algorithms: [ES256]}}")
+    write("undeclared: refuse\nauth: {tokens: {keys: keys.json, algorithms: [ES256]}}")
     token = signed(signalpost, "--user", "ann")
     assert jwt.get_unverified_header(token) == {"alg": "ES256", "kid": "k1", "typ": "JWT"}
     assert jwt.decode(token, key.public_key(), ["ES256"])["sub"] == "ann"
 
 
 def test_a_key_beside_the_app_signs_where_the_app_has_the_public_half(write, signalpost, pem_files):
-    write("auth: {tokens: {keys: public.pem, algorithms: [EdDSA]}}")
+    write("undeclared: refuse\nauth: {tokens: {keys: public.pem, algorithms: [EdDSA]}}")
     assert jwt.decode(signed(signalpost, "--user", "ann", "--key", "private.pem"), pem_files.public_key(), ["EdDSA"])
     done = signalpost("token", "--user", "ann")
     assert (done.exit_code, done.stdout, done.stderr) == (
@@ -98,7 +99,7 @@ def test_a_key_beside_the_app_signs_where_the_app_has_the_public_half(write, sig
 def test_a_key_that_the_app_does_not_know_signs_and_it_is_said(write, signalpost, folder):
     (folder / "public.pem").write_bytes(public_pem(ed25519.Ed25519PrivateKey.generate()))
     (folder / "other.pem").write_bytes(private_pem(ed25519.Ed25519PrivateKey.generate()))
-    write("auth: {tokens: {keys: public.pem, algorithms: [EdDSA]}}")
+    write("undeclared: refuse\nauth: {tokens: {keys: public.pem, algorithms: [EdDSA]}}")
     done = signalpost("token", "--user", "ann", "--key", "other.pem")
     assert (done.exit_code, done.stdout.count(".")) == (0, 2)
     assert done.stderr == (
@@ -115,9 +116,9 @@ def test_a_key_that_the_app_does_not_know_signs_and_it_is_said(write, signalpost
             ("--user", "ann"),
             "routes.yaml has no auth.tokens, so no token is good for it; add for example auth: {tokens: ",
         ),
-        ("auth: {}", ("--read", "x"), "routes.yaml has no auth.tokens"),
+        ("undeclared: refuse\nauth: {}", ("--read", "x"), "routes.yaml has no auth.tokens"),
         (
-            "auth: {tokens: {keys: 'https://a.example/jwks?secret=1', algorithms: [ES256]}}",
+            "undeclared: refuse\nauth: {tokens: {keys: 'https://a.example/jwks?secret=1', algorithms: [ES256]}}",
             ("--user", "ann"),
             "https://a.example/jwks (auth.tokens.keys) gives no private keys away: ask it for a token; for ",
         ),
@@ -215,7 +216,7 @@ def test_a_token_that_is_not_good_is_read_and_says_at_which_rule_it_fails(signal
     shown = rows(done.stdout)
     assert (done.exit_code, done.stderr) == (1, "")
     assert shown["not good", "why"].startswith(why)
-    assert shown["not good", "rule"] == f"auth.tokens.{rule}  (routes.yaml:4)"
+    assert shown["not good", "rule"] == f"auth.tokens.{rule}  (routes.yaml:5)"
     assert shown["not good", "key"] == "the signature is that of the shared secret"
     assert shown["claims", "sub"] == claims["sub"]
 
@@ -225,7 +226,7 @@ def test_a_token_of_another_key_is_read_too(secret_app, signalpost):
     shown = rows(done.stdout)
     assert done.exit_code == 1
     assert shown["not good", "why"] == "the token's signature is not that of the shared secret"
-    assert shown["not good", "rule"] == "auth.tokens.keys  (routes.yaml:4)"
+    assert shown["not good", "rule"] == "auth.tokens.keys  (routes.yaml:5)"
     assert ("not good", "key") not in shown
 
 
@@ -279,7 +280,7 @@ def published():
 def test_keys_at_an_address_are_fetched_to_read_a_token(write, signalpost, published):
     address, keys = published
     key = ec.generate_private_key(ec.SECP256R1())
-    write(f"auth: {{tokens: {{keys: '{address}', algorithms: [ES256]}}}}")
+    write(f"undeclared: refuse\nauth: {{tokens: {{keys: '{address}', algorithms: [ES256]}}}}")
     token = jwt.encode({"sub": "ann", "exp": 9_999_999_999}, key, "ES256", {"kid": "k1"})
     done = signalpost("token", "--read", token)
     assert (done.exit_code, done.stdout) == (1, "")

@@ -97,7 +97,7 @@ class TestConnections:
         text = routes(more=limits("connections: 1"))
         async with serve(text, seams=Seams(admission=[hook])) as app:
             first = asyncio.create_task(asyncio.wait_for(_connected(app), 10))
-            while not app.server.node.asking:  # noqa: ASYNC110 - nothing signals it
+            while not app.server.node.admitter.waiting:  # noqa: ASYNC110 - nothing signals it
                 await asyncio.sleep(0.001)
             assert (await refused(app, "/chat")).status_code == 429
             gate.set()

@@ -4,38 +4,39 @@ from textwrap import dedent
 
 import pytest
 
-from signalpost.auth.identity import Identity
-from signalpost.node import Node
 from signalpost.testing import serve
 
 ENDPOINT = "{name: live, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse]}"
 SOCKET = "{name: sockets, address: 127.0.0.1, port: 0, protocol: ws}"
 
 
-@pytest.fixture
-def believed(monkeypatch):
-    """Take each client for whom its headers say: X-User, X-Token-Id and X-Issued."""
-    admit = Node.admit
+BELIEVED = """
+from signalpost import Identity, hookimpl
 
-    def believe(node, request):
-        headers = request.handshake.headers
-        if "x-user" in headers or "x-token-id" in headers:
-            issued = headers.get("x-issued")
-            identity = Identity(
-                headers.get("x-user"),
-                token_id=headers.get("x-token-id", ""),
-                issued=None if issued is None else float(issued),
-            )
-            request = request._replace(identity=identity)
-        return admit(node, request)
-
-    monkeypatch.setattr(Node, "admit", believe)
+@hookimpl
+def authenticate(request):
+    headers = request.headers
+    if "x-user" not in headers and "x-token-id" not in headers:
+        return None
+    issued = headers.get("x-issued")
+    return Identity(
+        headers.get("x-user"),
+        token_id=headers.get("x-token-id", ""),
+        issued=None if issued is None else float(issued),
+    )
+"""
+"""A plugin that takes each client for whom its headers say: X-User, X-Token-Id and X-Issued."""
 
 
 @pytest.fixture
-def app(believed):
+def app():
     """Serve signals, given as YAML, to clients that are believed."""
-    return lambda text, **options: serve(f"endpoints: [{SOCKET}, {ENDPOINT}]\n{dedent(text)}", **options)
+
+    def serving(text, *, plugins=(), **options):
+        plugins = {"believed": BELIEVED, **dict(plugins)}
+        return serve(f"endpoints: [{SOCKET}, {ENDPOINT}]\n{dedent(text)}", plugins=plugins, **options)
+
+    return serving
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from signalpost.auth.identity import Identity
 from signalpost.cli import cli
 from signalpost.node import Seams
 from signalpost.observe import Observer
-from signalpost.testing import load_app, serve
+from signalpost.testing import load_app
 
 PLAIN = 'signals: [{path: "/rooms/<room>"}, {path: /other}]'
 
@@ -369,7 +369,7 @@ async def test_a_message_by_post_of_a_banned_user_is_refused_and_so_is_one_that_
         assert "said" not in node.state
 
 
-async def test_an_observer_counts_who_is_sent_away(believed, as_user):
+async def test_an_observer_counts_who_is_sent_away(app, as_user):
     class Counts(Observer):
         def __init__(self):
             self.seen = []
@@ -378,9 +378,8 @@ async def test_an_observer_counts_who_is_sent_away(believed, as_user):
             self.seen.append((code, count))
 
     counts = Counts()
-    text = "endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\nsignals: [{path: /x}]"
     async with (
-        serve(text, seams=Seams(observer=counts)) as running,
+        app("signals: [{path: /x}]", seams=Seams(observer=counts)) as running,
         running.connect("/x", **as_user("ann")),
         running.connect("/x", **as_user("ann")),
         running.connect("/x", **as_user("bob")),

@@ -267,4 +267,13 @@ def written(value):
 
 def test_every_kind_of_thing_has_its_part():
     assert [each.name for each in fields(Changes)][-1] == "settings"
-    assert list(Changes().parts()) == ["endpoint", "route", "signal", "timer", "schedule", "feed", "plugin"]
+    assert list(Changes().parts()) == [
+        "endpoint",
+        "route",
+        "signal",
+        "timer",
+        "schedule",
+        "feed",
+        "plugin",
+        "permission",
+    ]

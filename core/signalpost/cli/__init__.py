@@ -352,7 +352,7 @@ def token_command(
     key: Path | None,
     read: str | None,
 ) -> None:
-    """Print a token for development, signed as auth.tokens of FILE wants it.
+    """Print a token for development, signed as FILE wants it.
 
     With --read it shows what a token says, and at which rule it fails. The exit code is 1 if it is not good.
     """
