@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from time import time
 from typing import TYPE_CHECKING
 
 from signalpost.admitting import Admitter
@@ -82,6 +83,7 @@ class Seams:
         observer: notified of what happens.
         unexpected: called with each value that clients receive and the key ``sends`` of their signal does not allow.
             None checks nothing, and costs nothing.
+        clock: returns the seconds since 1970, by which identities end; None is the system's.
     """
 
     broker: Broker | None = None
@@ -89,6 +91,7 @@ class Seams:
     admission: Sequence[AdmissionHook] = ()
     observer: Observer | None = None
     unexpected: Callable[[UnexpectedValue], None] | None = None
+    clock: Callable[[], float] | None = None
 
 
 NO_SEAMS = Seams()
@@ -177,7 +180,8 @@ class Node:
         self.encodings = Encodings(seams.codecs)
         self.alone = self._broker.alone
         self.admitter = Admitter(seams.admission, self.shared)
-        self.expiries = Expiries()
+        self._clock = seams.clock or time
+        self.expiries = Expiries(self._clock)
         self.generation = self.prepare(plan)
         self._address()
 
@@ -218,7 +222,7 @@ class Node:
             return present.authority
         from signalpost.auth.authority import TokenAuthority  # loads PyJWT
 
-        return TokenAuthority(auth.tokens)
+        return TokenAuthority(auth.tokens, clock=self._clock)
 
     async def open(self) -> None:
         """Start publishing.

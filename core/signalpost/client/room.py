@@ -543,11 +543,14 @@ class Room:
                 if callable(self._settings.token):  # else there is no other one
                     self._renewal.begin(line)
             case "bye":
-                if isinstance(retry := body.get("retry_ms"), int | float):
-                    self._waits.ask_for(retry / 1000)
-                self._listeners.tell(kind, body)
+                self._is_asked_to_leave(body)
             case _ if kind in ANSWERS:
                 self._is_answered(kind, body)
+
+    def _is_asked_to_leave(self, body: Mapping[str, Any]) -> None:
+        if isinstance(retry := body.get("retry_ms"), int | float):
+            self._waits.ask_for(retry / 1000)
+        self._listeners.tell("bye", body)
 
     async def _is_welcomed(self, line: Line, body: Mapping[str, Any]) -> None:
         # Only now is the connection good: a server that accepts and drops at once must not reset the waits.
