@@ -1,6 +1,7 @@
 """Who is watched until its identity ends: property tests with a clock of the test, and no sockets."""
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -114,6 +115,16 @@ def test_nobody_is_forgotten_or_told_twice_and_nothing_is_left(steps):
     asyncio.run(run())
 
 
+def act(world, lasts, acts):
+    for what, other in acts:
+        if what == "forget":
+            world.forget(other)
+        elif what == "watch":
+            world.watch(other, lasts, False)
+        else:
+            raise RuntimeError("the network is gone")
+
+
 @given(st.lists(st.tuples(WHO, st.sampled_from(["forget", "watch", "fail"]), WHO), max_size=12), st.integers(20, 80))
 def test_what_happens_to_one_while_it_is_told_harms_no_other(plan, lasts):
     """Closing one client may end others, whoever is told may turn out to be gone, and a write may fail."""
@@ -123,27 +134,14 @@ def test_what_happens_to_one_while_it_is_told_harms_no_other(plan, lasts):
         acts = {}
         for who, what, whom in plan:
             acts.setdefault(who, []).append((what, world.guests[whom]))
-
-        def act(who):
-            for what, other in acts.pop(who, ()):
-                if what == "forget":
-                    world.forget(other)
-                elif what == "watch":
-                    world.watch(other, lasts, False)
-                else:
-                    raise RuntimeError("the network is gone")
-
         for who, guest in enumerate(world.guests):
-            guest.at_once = lambda who=who: act(who)
+            guest.at_once = lambda who=who: act(world, lasts, acts.pop(who, ()))
             world.watch(guest, lasts, False)
         for _ in range(400):
             world.now += 1
             for _ in range(GUESTS + 1):  # the loop looks again at once if something failed
-                try:
+                with contextlib.suppress(RuntimeError):
                     world.expiries.look()
-                except RuntimeError:
-                    continue
-                break
         for guest, expires in world.watched.items():
             assert world.now > expires + LEEWAY
             assert guest.expired == 1
