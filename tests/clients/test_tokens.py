@@ -1,9 +1,20 @@
 """Tokens that end: another one is shown on the connection that there is, and what happens to one that is refused."""
 
+import sys
+from pathlib import Path
+
 import pytest
+from drivers import FailedError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "identity"))
+
 from test_events import reach_events
 from test_events import welcomed as stream_welcomed
 from test_reconnects import chosen_wait, welcomed
+from tokenapp import AUTH, ROOMS, Time, TokenApp
+
+from signalpost.node import Seams
+from signalpost.testing import serve
 
 
 @pytest.fixture
@@ -176,3 +187,97 @@ async def test_by_events_a_refused_renewal_is_told_and_the_stream_goes_on(driver
 async def test_by_events_a_refusal_for_what_somebody_may_is_final(script, web):
     await (await reach_events(script, web, tokens=["t"])).answer(403, {"error": {"code": "forbidden", "detail": "no"}})
     await script.next("state", name="closed")
+
+
+# A real server
+
+
+@pytest.fixture
+async def server(app):
+    """Serve rooms to those who show tokens, by a clock of the test."""
+    time = Time()
+    async with app("undeclared: refuse\n" + AUTH + ROOMS, seams=Seams(clock=time)) as running:
+        yield TokenApp(running, time)
+
+
+async def enter(driver, server, *tokens):
+    await driver.clock(random=0.5)
+    await driver.open("r", url=server.app.url("live"), path="/rooms/blue", tokens=list(tokens))
+    return await driver.next("welcome")
+
+
+async def test_a_real_server_keeps_who_shows_another_token(driver, server):
+    async with server.client(server.token("bob")) as bob:
+        welcome = await enter(driver, server, server.token(lasts=30), server.token(lasts=900))
+        assert (welcome["user"], welcome["expires"]) == ("ann", 30)
+        for number in range(20):
+            await bob.send(number)
+        assert (await driver.next("expiring"))["in"] == 30
+        assert (await driver.next("ack", expires=900))["expires"] == 900
+        server.pass_by(100)
+        for number in range(20, 40):
+            await bob.send(number)
+        assert (await driver.ask("r", message={"message": "last"}))["kind"] == "ack"
+        await driver.next("signal", value="last")
+        bob.socket.transport.abort()
+    assert [each["value"] for each in driver.events("signal")] == [*range(40), "last"]
+    assert [each["name"] for each in driver.events("state")] == ["connecting", "connected"]
+    assert [each["clientId"] for each in driver.events("welcome")] == [welcome["clientId"]]
+
+
+async def test_a_real_server_refuses_another_users_token_and_takes_a_better_one_after_the_end(driver, server):
+    first = await enter(driver, server, server.token(lasts=30), server.token("bob"), server.token(lasts=900))
+    assert (await driver.next("error"))["code"] == "forbidden"
+    assert driver.events("state")[-1]["name"] == "connected"
+    server.pass_by(35)
+    assert (await driver.next("close"))["code"] == 4401
+    second = await driver.next("welcome")
+    assert (second["user"], second["expires"], second["recovered"]) == ("ann", 865, True)
+    assert second["session"] == first["session"]
+
+
+async def test_a_real_server_says_at_the_door_that_another_token_is_needed(driver, server):
+    welcome = await enter(driver, server, "bad", server.token())
+    assert welcome["user"] == "ann"
+    assert [each["code"] for each in driver.events("close")] == [4401]
+
+
+async def test_a_real_server_says_at_the_door_that_somebody_may_not(driver, server):
+    await driver.clock(random=0.5)
+    tokens = [server.token(rooms=["red"])]
+    await driver.open("r", url=server.app.url("live"), path="/rooms/blue", tokens=tokens)
+    assert (await driver.next("close"))["code"] == 4403
+    assert (await driver.next("state", name="closed"))["reason"]
+    with pytest.raises(FailedError) as failed:
+        await driver.ask("r", message={"message": "hi"})
+    assert failed.value.code == "closed"
+
+
+async def test_a_real_server_sends_away_who_shows_that_it_may_no_more(driver, server):
+    await enter(driver, server, server.token(lasts=30), server.token(rooms=["red"]))
+    assert (await driver.next("close"))["code"] == 4403
+    await driver.next("state", name="closed")
+    assert len(driver.events("token")) == 2
+
+
+EVENTS = "endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse]}]\n"
+
+
+# A page would be of another origin here.
+@pytest.mark.parametrize("kind", ["node", "python"])
+async def test_a_real_server_without_websockets_keeps_who_shows_another_token(make_driver, kind):
+    driver, time = await make_driver(kind), Time()
+    async with serve(EVENTS + AUTH + ROOMS, seams=Seams(clock=time)) as running:
+        server = TokenApp(running, time)
+        await driver.clock(random=0.5)
+        tokens = [server.token(), server.token(), server.token(lasts=30), server.token(lasts=900)]
+        await driver.open("r", url=running.url("web"), path="/rooms/blue", tokens=tokens)
+        for _ in range(2):
+            await chosen_wait(driver)
+        welcome = await driver.next("welcome")
+        assert (welcome["user"], welcome["expires"]) == ("ann", 30)
+        await driver.next("ack", expires=900)
+        server.pass_by(100)
+        assert (await driver.ask("r", message={"message": "on"}))["kind"] == "ack"
+        await driver.next("signal", value="on")
+    assert len(driver.events("welcome")) == 1

@@ -86,6 +86,7 @@ async def test_a_renewal_keeps_the_connection_and_the_order_while_messages_are_u
         server.pass_by(100)  # the first token would have ended
         await ann.send("on")
         assert (await ann.receive_json())["signal"]["value"] == "on"
+        bob.socket.transport.abort()  # what it has not read would keep it from closing
 
 
 async def test_from_a_renewal_on_the_claims_of_the_new_token_count():
