@@ -16,7 +16,7 @@ from signalpost.signals.admission import ConnectRequest
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.inbox import Source
 from signalpost.sockets.keepalive import Keepalive, Watched
-from signalpost.sockets.refused import RefusedSocket
+from signalpost.sockets.refused import RefusedSockets
 from signalpost.websocket.deflate import Deflaters
 from signalpost.websocket.handshake import HandshakeRejection
 
@@ -60,7 +60,7 @@ class SocketServices:
     intake: Intake
     inbound: Inbound = field(default_factory=Inbound)
     deflaters: Deflaters = field(default_factory=Deflaters)
-    refused: set[RefusedSocket] = field(default_factory=set)
+    refused: RefusedSockets = field(default_factory=RefusedSockets)
 
     def ask(
         self, endpoint: EndpointConfig, path: str, head: bytes, transport: asyncio.BaseTransport, *, is_open: bool
@@ -79,8 +79,11 @@ class SocketServices:
         """
         if not is_open:
             raise HandshakeRejection(503, "The server is about to restart; try again in a while.", _LATER)
-        if self.node.occupied + len(self.refused) >= self.node.generation.limits.connections:
+        places = self.node.generation.limits.connections - self.node.occupied
+        if places <= 0:
             raise HandshakeRejection(503, "There are too many connections; try again in a while.", _LATER)
+        if places <= len(self.refused):
+            self.refused.give_way()
         text = path_text(path)
         if text is None:
             raise HandshakeRejection(404, "There is no signal at this path.")
