@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from itertools import chain
+from time import time
 from typing import TYPE_CHECKING
 
 from signalpost.admitting import Admitter
@@ -88,6 +89,7 @@ class Seams:
         observer: notified of what happens.
         unexpected: called with each value that clients receive and the key ``sends`` of their signal does not allow.
             None checks nothing, and costs nothing.
+        clock: returns the seconds since 1970, by which identities end; None is the system's.
     """
 
     broker: Broker | None = None
@@ -95,6 +97,7 @@ class Seams:
     admission: Sequence[AdmissionHook] = ()
     observer: Observer | None = None
     unexpected: Callable[[UnexpectedValue], None] | None = None
+    clock: Callable[[], float] | None = None
 
 
 NO_SEAMS = Seams()
@@ -193,7 +196,8 @@ class Node:
         self.overdue = Overdue()
         self.encodings = Encodings(seams.codecs)
         self.alone = self._broker.alone
-        self.expiries = Expiries()
+        self._clock = seams.clock or time
+        self.expiries = Expiries(self._clock)
         self.generation = self.prepare(plan)
         self._address()
 
@@ -234,7 +238,7 @@ class Node:
             return present.authority
         from signalpost.auth.authority import TokenAuthority  # loads PyJWT
 
-        return TokenAuthority(auth.tokens)
+        return TokenAuthority(auth.tokens, clock=self._clock)
 
     async def open(self) -> None:
         """Start publishing.

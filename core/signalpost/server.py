@@ -396,6 +396,7 @@ class Server:
         await asyncio.gather(*self._ending)
         await node.stop()
         await asyncio.to_thread(node.state.close)
+        self._sockets.refused.stop()
         self._sockets.keepalive.stop()
         node.overdue.stop()
         for listener in listeners:

@@ -4,10 +4,14 @@ import asyncio
 import json
 import signal
 import socket
+import time
 
+import jwt
 import pytest
+from click.testing import CliRunner
 from websockets.asyncio.server import serve as serve_websockets
 
+from signalpost.cli import cli
 from signalpost.testing import serve
 
 APP = """
@@ -193,3 +197,45 @@ class TestWhereNothingComes:
             assert result.stderr.splitlines()[-1] == (
                 "signalpost: the server closed the connection for good (4009: enough)"
             )
+
+
+class TestTokens:
+    APP = """
+        endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+        undeclared: refuse
+        auth: {tokens: {keys: {secret: a secret of the tests that is long enough for HS256}, algorithms: [HS256]}}
+        signals: [{path: /me, connected: [{reply: {value: "{{ user }}"}}]}]
+    """
+
+    @staticmethod
+    def token():
+        claims = {"sub": "ann", "exp": int(time.time()) + 900}
+        return jwt.encode(claims, "a secret of the tests that is long enough for HS256", "HS256")
+
+    @pytest.mark.parametrize("how", [(), ("--plain",)])
+    async def test_a_token_says_who_listens(self, listen, how):
+        async with serve(self.APP) as app:
+            result = await listen(app.url() + "/me", "--token", self.token(), "--count", "1", *how)
+            assert result.stdout == "ann\n"
+
+    async def test_a_token_may_come_from_stdin(self):
+        async with serve(self.APP) as app:
+            arguments = ["listen", app.url() + "/me", "--token", "-", "--count", "1"]
+            result = await asyncio.to_thread(CliRunner().invoke, cli, arguments, input=f"{self.token()}\n")
+            assert result.stdout == "ann\n"
+
+    async def test_without_a_good_token_it_is_said_why_and_the_token_is_not_shown(self, listen):
+        async with serve(self.APP) as app:
+            result = await listen(app.url() + "/me")
+            assert result.exit_code == 1
+            assert "send a token" in result.stderr
+            result = await listen(app.url() + "/me", "--token", "a.b.secretive")
+            assert result.exit_code == 1
+            assert "secretive" not in result.stdout + result.stderr
+
+    @pytest.mark.parametrize("token", ["", "two words", "s\u00e9cret", "a,b"])
+    async def test_what_is_no_token_is_said_and_not_shown(self, listen, token):
+        result = await listen("ws://127.0.0.1:1/me", "--token", token)
+        assert result.exit_code == 2
+        assert "is no token" in result.stderr
+        assert not token or token not in result.stderr

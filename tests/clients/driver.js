@@ -56,7 +56,8 @@ const settled = () =>
 /** Whether the client calls; node's own WebSockets use the same globals. */
 const isClients = () => new Error().stack.split("\n")[3].includes("signalpost.js");
 
-const KINDS = ["state", "welcome", "signal", "gap", "presence", "reply", "error", "ack", "lagged", "bye", "close"];
+const KINDS =
+  "state welcome signal gap presence reply error ack lagged bye expiring close".split(" ");
 
 export function begin(module, emit, more = {}) {
   const rooms = {};
@@ -90,7 +91,9 @@ export function begin(module, emit, more = {}) {
         tokens &&
         (async () => {
           told("token", room, {});
-          return tokens.length > 1 ? tokens.shift() : tokens[0];
+          const given = tokens.length > 1 ? tokens.shift() : tokens[0];
+          if (given === null) throw new Error("there is no token now");
+          return given;
         });
       const options = { token, query, shared, store: store && sessionStorage };
       watch(room, connect(url, options).open(path, params));

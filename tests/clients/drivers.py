@@ -67,9 +67,9 @@ signal      ``{"path", "value", "at"}``: at null where it has none
 gap         ``{"path", "at", "why"}``, the client's own ones (``unknown``, ``slow``), too
 presence    as on the wire, told when `present` has what it says
 reply       as on the wire; one that no `ask` waits for. The same with `error` and `ack`.
-lagged, bye as on the wire
+lagged, bye as on the wire; so is expiring
 close       ``{"code", "reason"}``: a connection has ended (1006 if nothing better is known)
-token       ``{}``: the token function was called
+token       ``{}``: the token function was called. A token that is null in the list is one that it fails to give.
 =========== ==========================================================================================================
 
 More events are allowed, and ignored. Where a wait is chosen, it is the difference between the `now` of ``waiting`` and

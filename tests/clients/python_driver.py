@@ -86,8 +86,8 @@ class OpenRoom:
         room.on("gap", lambda gap: self.tell("gap", {"path": gap.path, "at": gap.at, "why": gap.why}))
         room.on("state", self._state)
         room.on("close", lambda body: self.tell("close", body))
-        room.on("error", lambda _: None)
-        for kind in ("welcome", "lagged", "bye"):
+        room.on("error", self._refused)
+        for kind in ("welcome", "lagged", "bye", "expiring"):
             room.on(kind, lambda body, kind=kind: self.tell(kind, body))
         self.opening = asyncio.ensure_future(self._open())
         self.pump = asyncio.ensure_future(self._pump())
@@ -122,8 +122,15 @@ class OpenRoom:
             self._signs.pop(0).set_result(None)
         elif kind == "presence":
             self._presence = body
-        elif kind in ("ack", "reply", "error") and body.get("ref") not in self.room._asks._by_ref:
+        elif kind in ("ack", "reply", "error") and (
+            "expires" in body or body.get("ref") not in self.room._asks._by_ref
+        ):
             self.tell(kind, body)
+
+    def _refused(self, error):
+        """Tell of another token that was refused; all other errors are frames that nobody waits for."""
+        if error.pointer == "/signalpost/token":
+            self.tell("error", {"code": error.code, "pointer": error.pointer, "detail": error.detail})
 
     async def alive(self):
         sign = asyncio.get_running_loop().create_future()
@@ -192,7 +199,10 @@ class Driver:
 
         def token():
             write({"event": "token", "room": name, "now": self.now(), "body": {}})
-            return tokens.pop(0) if len(tokens) > 1 else tokens[0]
+            given = tokens.pop(0) if len(tokens) > 1 else tokens[0]
+            if given is None:
+                raise RuntimeError("there is no token now")
+            return given
 
         room = Room(Settings(address=address, token=token if tokens else None, open_timeout=None, **seams))
         self.rooms[name] = OpenRoom(self, name, room)

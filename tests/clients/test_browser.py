@@ -226,3 +226,24 @@ async def test_a_room_that_was_closed_stays_so_in_a_page_from_the_cache(page, sc
     await scripted.accept()
     assert page.events("state")[-1]["name"] == "closed"
     assert scripted.arrived.empty()
+
+
+async def test_a_shared_connection_asks_a_tab_for_another_token_and_tells_all(page, scripted):
+    await page.open("one", url=scripted.url, path="/p", shared=True, tokens=["first"])
+    socket = await scripted.accept()
+    await socket.welcome(user="ann", expires=70)
+    await page.next("state", "one", name="connected")
+    await page.page(page="second")
+    await page.open("two", url=scripted.url, path="/p", shared=True, tokens=["second"])
+    assert (await page.next("welcome", "two"))["user"] == "ann"
+    assert (await socket.read())["signalpost"] == {"presence": {}}
+    await page.page(page="main")
+    await page.close("one")  # a tab that has gone answers nothing
+    await socket.say(expiring={"in": 60})
+    request = await socket.read()
+    assert request["signalpost"] == {"token": "second"}
+    await socket.say(error={"code": "forbidden", "detail": "no", "ref": request["ref"]})
+    assert (await page.next("error", "two"))["code"] == "forbidden"
+    await socket.say(signal={"path": "/p", "value": 1})
+    await page.next("signal", "two")
+    assert scripted.arrived.empty()

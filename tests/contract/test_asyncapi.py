@@ -274,3 +274,24 @@ def test_what_a_schema_accepts_its_form_in_draft_7_accepts_too(schema, tried):
     theirs = jsonschema_rs.Draft7Validator(rewritten(schema))
     for value in tried:
         assert theirs.is_valid(value) or not ours.accepts(value)
+
+
+def test_who_must_show_a_token_is_said_of_each_operation(load, parse):
+    text = APP.replace(
+        "undeclared: refuse", "undeclared: refuse\nauth: {tokens: {keys: {secret: SECRET}, algorithms: [HS256]}}"
+    )
+    text = text.replace("SECRET", "a secret of the tests that is long enough").replace(
+        "  - {path: /}\n", "  - {path: /, may: {connect: anyone}}\n"
+    )
+    made = asyncapi_text(load(text), None, "1")
+    parsed(parse, made)
+    document = json.loads(made)
+    secured = {name for name, each in document["operations"].items() if "security" in each}
+    assert secured == set(document["operations"]) - {"receive-root", "send-root"}
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert "expiring" in document["components"]["messages"]["notice"]["payload"]["properties"]
+
+
+def test_an_app_without_tokens_has_no_security_in_its_document(document):
+    assert "securitySchemes" not in document["components"]
+    assert "expiring" not in json.dumps(document)

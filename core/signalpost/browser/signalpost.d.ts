@@ -17,7 +17,10 @@ export type SignalMap<S> = { [P in keyof S]: Signal };
 export type AnySignals = Record<string, { params: Record<string, string | number>; sends: any; receives: any }>;
 
 export interface Options {
-  /** Called before every connection: keep a token as long as it is good. After a refused one (4401) it is called at once. */
+  /**
+   * Called before every connection, and a minute before a token ends: then give another one, which is shown on the same
+   * connection. After a refused one (4401) it is called at once.
+   */
   token?: () => string | null | undefined | Promise<string | null | undefined>;
   /**
    * Where position and session stay over a page load, such as `sessionStorage`. While a page uses them they are not in
@@ -63,7 +66,10 @@ export interface Welcome {
   clientId: string;
   path: string;
   session: string;
+  /** How others know this client, where the signal has `presence`; the name of its token, if it has shown one. */
   user?: string;
+  /** Seconds that are left of its token, if that ends. */
+  expires?: number;
   at?: string;
   recovered?: boolean;
   missed?: number;
@@ -109,6 +115,8 @@ export interface Ack {
   at?: string;
   /** The message had been done already. */
   again?: true;
+  /** Of another token that was shown, with the ref `signalpost`: seconds that are left of it. */
+  expires?: number;
 }
 
 export interface Reply {
@@ -137,7 +145,10 @@ export interface Events<T = any> {
   /** Those that no `ask` waits for. */
   reply: Omit<Reply, "kind">;
   ack: Omit<Ack, "kind">;
+  /** Also of another token that was refused, with the ref `signalpost`: the present one counts until it ends. */
   error: Fault;
+  /** The token ends: in so many seconds the connection is closed (4401), unless `token` gives another one. */
+  expiring: { in: number };
   lagged: { missed: number; from?: string; to?: string };
   bye: { retry_ms: number };
   /** A connection has ended. */
@@ -159,7 +170,7 @@ export interface Room<Sends = any, Receives = any> extends AsyncIterable<Value<R
   readonly present: ReadonlyMap<string, Present>;
   /** How many are here. */
   readonly count: number | undefined;
-  /** How others know this client, where the signal has `presence`. */
+  /** How others know this client: by its token, or where the signal has `presence`. */
   readonly user: string | undefined;
 
   /** Call a listener for each event of a kind; returns a function that ends it. */

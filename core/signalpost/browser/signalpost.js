@@ -33,11 +33,13 @@ const ANSWER_MS = 30_000; // for the answer to `ask`, unless the app says otherw
 const LONGEST_TIMER_MS = 2 ** 31; // from here on timers fire at once
 const MOST_UNREAD = 10_000; // values that wait for one iterator
 
+const page = globalThis; // a worker and node have one, too
 const OPEN = 1; // of a WebSocket; here for its size
 const BROKEN = 1006; // the code of an end that nobody has explained (RFC 6455 section 7.4.1)
 const NO_TOKEN = 4401;
 const TAKEN_OVER = 4410;
 // The names of states and of some kinds, which stand in several places.
+const CONNECTING = "connecting";
 const CONNECTED = "connected";
 const WAITING = "waiting";
 const ONLINE = "online";
@@ -56,7 +58,7 @@ export class SignalpostError extends Error {
 
 /** Say where the server is; nothing is opened yet. Without an address it is the page's own server. */
 export function connect(url, options) {
-  const base = new URL(url ?? "/", globalThis.location).href;
+  const base = new URL(url ?? "/", page.location).href;
   return { open: (pattern, params = {}, more) => openRoom(base, fill(pattern, params), { ...options, ...more }) };
 }
 
@@ -86,7 +88,7 @@ function openRoom(base, path, { token, store, shared, query }) {
   const room = {
     path,
     present: new Map(),
-    state: { name: "connecting" },
+    state: { name: CONNECTING },
 
     /** Call a listener for each event of a kind; returns a function that ends it. */
     on(kind, listener) {
@@ -132,12 +134,14 @@ function openRoom(base, path, { token, store, shared, query }) {
 
     /** Read the values that come from here on. */
     [Symbol.asyncIterator]() {
-      const start = (controller) => (reader.controller = controller);
       const reader = {
         next: () => stream.read(),
         return: async () => ({ done: readers.delete(reader) }),
       };
-      const stream = new ReadableStream({ start }, { highWaterMark: MOST_UNREAD }).getReader();
+      const stream = new ReadableStream(
+        { start: (queue) => (reader.queue = queue) },
+        { highWaterMark: MOST_UNREAD },
+      ).getReader();
       readers.add(reader);
       return reader;
     },
@@ -147,19 +151,19 @@ function openRoom(base, path, { token, store, shared, query }) {
 
   function hand(signal) {
     for (const reader of readers) {
-      const left = reader.controller.desiredSize;
+      const left = reader.queue.desiredSize;
       if (left < 1) {
         reader.next(); // the oldest is nobody's
         if (!reader.slow) tellGap("slow");
       }
       reader.slow = left < 1 || (reader.slow && left < MOST_UNREAD);
-      reader.controller.enqueue(signal);
+      reader.queue.enqueue(signal);
     }
   }
 
   function end() {
     for (const { settle } of asks.values()) settle("error", { code: CLOSED, detail: room.state.reason });
-    for (const { controller } of readers) controller.close();
+    for (const { queue } of readers) queue.close();
     readers.clear();
   }
 
@@ -231,7 +235,6 @@ function openRoom(base, path, { token, store, shared, query }) {
   } catch {} // there is no store, or it is not open to this page
 
   const listen = (target, kind, listener) => target?.addEventListener?.(kind, listener, leaving);
-  const page = globalThis;
   const passOn = ({ type }) => link(type);
   listen(page, ONLINE, passOn);
   listen(page, OFFLINE, passOn);
@@ -250,7 +253,7 @@ function openRoom(base, path, { token, store, shared, query }) {
   const alone = () => {
     const own = makeLink({ ...seat, token, memory }, hear);
     link = (what, detail) => own[what](detail);
-    link("open");
+    own.open();
   };
   // Who opens a room can listen first.
   queueMicrotask(() => {
@@ -281,6 +284,7 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   let attempt = 0;
   let welcomed;
   let refused; // for its token, and not welcomed since
+  let stale; // another token is to be shown
   let heardAt;
   let askedAt = 0; // 0: it owes no sign of life
   let lookedAt;
@@ -305,23 +309,23 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   /** Try now, whatever the wait. */
   async function open() {
     const ours = giveUp();
-    const isOurs = () => ours === attempt; // what was given up is nobody's business any more
-    const end = (how) => isOurs() && broken(told ?? how);
-    say("connecting");
+    // What was given up is nobody's business any more.
+    const end = (how) => ours === attempt && broken(told ?? how);
+    const take = (frame, text) => ours === attempt && read(frame, text);
+    say(CONNECTING);
     told = welcomed = undefined;
     later(PATIENCE_MS, end);
     try {
       const found = where ?? (await whereabouts(base, lastWhere));
       const bearer = await token?.();
-      if (!isOurs()) return;
-      where = found;
-      streams = misses >= SOCKET_TRIES && where.stream;
-      const url = new URL(streams || where.socket);
+      if (ours !== attempt) return;
+      const [socket, stream] = (where = found);
+      streams = misses >= SOCKET_TRIES && stream;
+      const url = new URL(streams || socket);
       url.pathname = path; // not part of a text: `//elsewhere` must not become a host
       url.search = query;
       const address = new URL(url);
       if (memory.at) address.searchParams.set("at", memory.at);
-      const take = (text, frame) => isOurs() && read(text, frame);
       transport = (streams ? openStream : openSocket)(address, memory, bearer, take, end, url);
     } catch (error) {
       end({ reason: `${error}` }); // no token, or none that can be sent
@@ -336,6 +340,18 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
       askedAt ||= now();
     }
     return transport.send(typeof message === "string" ? message : JSON.stringify(message), message);
+  }
+
+  /** Show another token on the connection that there is. If none can be had now, or judged, the next look tries it. */
+  async function renew() {
+    const ours = attempt;
+    stale = false;
+    try {
+      const bearer = await token?.();
+      if (bearer && ours === attempt) send({ [NAME]: { token: bearer }, ref: NAME });
+    } catch {
+      stale = true;
+    }
   }
 
   /** Something changed for the better (network, attention): do not sit out the wait, unless the server asked for it. */
@@ -356,8 +372,8 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     state = CLOSED;
   }
 
-  /** Take in a text, which is a sign of life whatever it holds, or a frame that came another way. */
-  function read(text, frame) {
+  /** Take in a frame, or a text that may be one, which is a sign of life whatever it holds. */
+  function read(frame, text) {
     if (!frame) {
       heardAt = now();
       askedAt = 0;
@@ -367,7 +383,7 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     }
     for (const kind in frame) {
       const body = frame[kind];
-      const { at, path, missed, session, recovered, retry_ms } = Object(body);
+      const { at, path, missed, session, recovered, retry_ms, ref, code } = Object(body);
       let lost;
       if (kind === "alive") asking.shift()?.();
       // The position is that of the last value that was read, and of nothing else: an ack names one, too, but may
@@ -380,17 +396,18 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
         if (!at || !memory.at || !missed) memory.at = at;
         memory.session = session;
         // Only now is the line good: a server that accepts and drops at once must not reset the waits.
-        failures = notBefore = refused = 0;
+        failures = notBefore = refused = stale = 0;
         leastWait = LEAST_WAIT_MS;
         welcomed = true;
         if (!streams) misses = 0;
         lastWhere = where;
         say(CONNECTED);
-        lookedAt = now();
         look();
       }
+      if (kind === "expiring") renew();
+      if (ref === NAME) stale = code === "unavailable"; // its keys have not come yet
       if (kind === "bye") {
-        leastWait = Math.min(Math.max(retry_ms || 0, LEAST_WAIT_MS), LONGEST_BYE_MS);
+        leastWait = Math.min(retry_ms > LEAST_WAIT_MS ? retry_ms : LEAST_WAIT_MS, LONGEST_BYE_MS);
         notBefore = now() + leastWait;
       }
       if (kind === "close") told = body;
@@ -405,7 +422,8 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
     if (askedAt && now() - lookedAt > 3 * LOOK_MS) askedAt = now();
     lookedAt = now();
     later(LOOK_MS, look);
-    if (!askedAt && lookedAt - heardAt > QUIET_MS) online();
+    if (stale) renew();
+    if (lookedAt - heardAt > QUIET_MS) online();
     if (askedAt && lookedAt - askedAt > SIGN_MS) {
       where = undefined;
       broken();
@@ -413,14 +431,13 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
   }
 
   function broken({ code = BROKEN, reason = "", type } = {}) {
-    const ours = giveUp(type); // of an event of a WebSocket, which has ended: node 20 fails if it is closed again
+    giveUp(type); // of an event of a WebSocket, which has ended: node 20 fails if it is closed again
     if (!welcomed) {
       where = undefined;
       // A code of the server's own came by a WebSocket that works.
       misses = streams ? 0 : misses + (code < 4000);
     }
     tell("close", { code, reason });
-    if (ours !== attempt) return;
     // The server meant it: it refused this client by policy (1008, 4403), a handler sent it away (4009), or another
     // connection has the session now (4410), and would lose it again if this one came back.
     if ([1008, 4009, 4403, TAKEN_OVER].includes(code)) {
@@ -462,25 +479,24 @@ function makeLink({ base, path, query, token, memory = {} }, tell) {
 
   /** A machine without a network still reaches itself. */
   function networkIsGone() {
-    const loopback = /localhost$|^127\.|^\[::1/.test(new URL(base).hostname);
-    return globalThis.navigator?.onLine === false && !loopback;
+    return page.navigator?.onLine === false && !/^\w+:\/\/(127\.|\[::1|[^/]*localhost[:/])/.test(base);
   }
 
   return { open, send, online, offline, close };
 }
 
-/** Ask the server where its WebSockets and events are: {socket, stream?}. An address that is one says so itself. */
+/** Ask the server where its WebSockets and, if it has them, its events are. An address that is one says so itself. */
 async function whereabouts(base, last) {
   const socket = base.replace(/^http/, "ws");
   const stream = base.replace(/^ws/, "http");
-  const own = { socket, stream };
+  const own = [socket, stream];
   try {
     if (base === socket) return own;
     const options = { cache: "no-store", signal: AbortSignal.timeout(WHEREABOUTS_MS) };
     const answer = await fetch(new URL(`/.well-known/${NAME}`, base), options);
     last = own; // if it answers something else, nothing is known
     const told = await answer.json();
-    last = { socket: beside(told.url, socket), stream: "sse" in told && beside(told.sse, stream) };
+    last = [beside(told.url, socket), "sse" in told && beside(told.sse, stream)];
   } catch {} // there is no answer
   return last ?? own;
 }
@@ -495,11 +511,9 @@ function beside(told, own) {
 
 function openSocket(address, { session }, bearer, read, end) {
   // A session and a token stand beside the protocol, and never in the address, which is logged.
-  const protocols = [`${NAME}.v1`];
-  if (session) protocols.push(`${NAME}.session.${session}`);
-  if (bearer) protocols.push(`${NAME}.bearer.${bearer}`);
-  const socket = new WebSocket(address, protocols);
-  socket.onmessage = ({ data }) => read(data);
+  const protocols = [`${NAME}.v1`, session && `${NAME}.session.${session}`, bearer && `${NAME}.bearer.${bearer}`];
+  const socket = new WebSocket(address, protocols.filter((each) => each)); // those that there are
+  socket.onmessage = ({ data }) => read(0, data);
   socket.onclose = socket.onerror = end; // of a connection that fails, node 20 tells an error alone
   return {
     send(text) {
@@ -527,7 +541,7 @@ function openStream(address, memory, bearer, read, end, url) {
     address.searchParams.set("v", 1);
     const response = await request(address, { Accept: "text/event-stream" });
     if (!response.ok) {
-      read("", { bye: { retry_ms: retryMs(response) } });
+      read({ bye: { retry_ms: retryMs(response) } });
       return { code: 4000 + response.status };
     }
     const decoder = new TextDecoder();
@@ -535,20 +549,21 @@ function openStream(address, memory, bearer, read, end, url) {
     let rest = "";
     let data = "";
     for (let part; !(part = await body.read()).done; ) {
-      read("");
+      read();
       // A piece may end between the two characters of one end of a line.
       const lines = (rest + decoder.decode(part.value, { stream: true })).split(/\r\n|\n|\r(?!$)/);
       rest = lines.pop();
       for (const line of lines) {
         if (line.startsWith("data:")) data += line.slice(5) + "\n";
         if (line) continue;
-        read(data);
+        read(0, data);
         data = "";
       }
     }
   }
 
-  async function post(text, { ref, once }) {
+  async function post(text, message) {
+    const { ref, once, [NAME]: { token } = {} } = message;
     let response = {};
     let answer;
     try {
@@ -556,24 +571,25 @@ function openStream(address, memory, bearer, read, end, url) {
       answer = await response.json();
     } catch {} // it has broken, or the answer is none
     const { status = 0, ok } = response;
-    if (status === 401) end({ code: NO_TOKEN });
+    if (status === 401 && !token) end({ code: NO_TOKEN });
+    if (ok && token) bearer = token;
     if (signal.aborted) return;
     // What has a `once` may be sent again even if it has arrived.
     if (status ? status === 429 || status === 503 : once) {
       await new Promise((resolve) => setTimeout(resolve, (status && retryMs(response)) || RETRY_MS));
-      return post(text, { ref, once });
+      return post(text, message);
     }
     const { signals = [], ...rest } = Object(answer);
-    for (const signal of signals) read("", { signal });
+    for (const signal of signals) read({ signal });
     if (!ok) rest.error = { code: `http-${status}`, ...rest.error };
-    for (const kind in rest) read("", { [kind]: { ref, ...rest[kind] } });
+    for (const kind in rest) read({ [kind]: { ref, ...rest[kind] } });
   }
 
   listen().then(end, () => end());
   let sent = Promise.resolve();
   return {
     send(text, message) {
-      sent = sent.then(() => (text ? post(text, message) : read("", { alive: {} })));
+      sent = sent.then(() => (text ? post(text, message) : read({ alive: {} })));
     },
     close: () => leaving.abort(),
   };
@@ -593,46 +609,33 @@ function share(name, token, hear, replace) {
   worker.onerror = replace;
   const { port } = worker;
   const post = (...told) => port.postMessage(told);
-  port.onmessage = async ({ data }) => {
-    if (data[0] === "token") post("token", await token());
-    else hear(...data);
+  port.onmessage = async ({ data: [kind, body] }) => {
+    if (kind === "token") post(kind, await token());
+    else hear(kind, body);
   };
   return post;
 }
 
-/** In the worker: keep a link for each seat, and the ports of the tabs that have it. */
-function serveTabs() {
-  const hosts = {};
-  self.onconnect = ({ ports: [port] }) => {
-    let host;
-    port.onmessage = ({ data: [what, detail] }) => {
-      if (what === "open") host = hosts[JSON.stringify(detail)] ??= makeHost(detail);
-      host[what](port, detail);
-    };
-  };
-}
-
 function makeHost(seat) {
   const ports = new Set();
-  const owners = new Map(); // of what is to be answered, by its ref
+  const owners = new Map(); // lists of the port that is to be answered, by the ref
   let state;
   let welcome;
   let giveToken;
-  const post = (...told) => ports.forEach((port) => port.postMessage(told));
+  const post = (told, among = ports) => among.forEach((port) => port.postMessage(told));
   const askForToken = () => {
-    post("token"); // a tab may have gone without a word, so all are asked
+    post(["token"]); // a tab may have gone without a word, so all are asked
     return new Promise((resolve) => (giveToken = resolve));
   };
   const link = makeLink({ ...seat, token: seat.token && askForToken }, (...told) => {
     const [kind, body] = told;
     if (kind === STATE) {
       state = told;
+      welcome = undefined;
       owners.clear();
     }
-    if (kind === WELCOME) welcome = body;
-    const owner = owners.get(Object(body).ref);
-    if (owner) owner.postMessage(told);
-    else post(...told);
+    if (kind === WELCOME) welcome = [WELCOME, { ...body, late: true }];
+    post(told, owners.get(Object(body).ref));
   });
   return {
     ...link,
@@ -640,21 +643,29 @@ function makeHost(seat) {
       const join = ports.size && !ports.has(port);
       ports.add(port);
       if (!join) return link.open();
-      port.postMessage(state);
-      if (state[1].name === CONNECTED) {
-        port.postMessage([WELCOME, { ...welcome, late: true }]);
-      }
+      post(state, [port]);
+      if (welcome) post(welcome, [port]);
     },
     close(port) {
       ports.delete(port);
       if (!ports.size) link.close();
     },
     send(port, message) {
-      if (message.ref) owners.set(message.ref, port);
-      link.send(message, () => port.postMessage(["sign"]));
+      if (message.ref) owners.set(message.ref, [port]);
+      link.send(message, () => post(["sign"], [port]));
     },
     token: (port, token) => giveToken(token),
   };
 }
 
-if (globalThis.name?.startsWith(WORKER)) serveTabs();
+// In the worker: keep a link for each seat, and the ports of the tabs that have it.
+if (page.name?.startsWith(WORKER)) {
+  const hosts = {};
+  page.onconnect = ({ ports: [port] }) => {
+    let host;
+    port.onmessage = ({ data: [what, detail] }) => {
+      if (what === "open") host = hosts[JSON.stringify(detail)] ??= makeHost(detail);
+      host[what](port, detail);
+    };
+  };
+}

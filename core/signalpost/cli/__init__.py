@@ -39,6 +39,9 @@ AS_PERSON = click.option("--as", "person", metavar="PERSON", help="Ask as one of
 HEADER = click.option(
     "-H", "--header", "headers", multiple=True, type=Header(), help="A header of the handshake. May be repeated."
 )
+BEARER = click.option(
+    "--token", metavar="TOKEN", help="Say who you are; - reads it from stdin, so that it is in no list of processes."
+)
 INSECURE = click.option("-k", "--insecure", is_flag=True, help="Take any certificate, such as a self-signed one.")
 PLAIN = click.option("--plain", is_flag=True, help="Do not speak signalpost.v1: frames are sent and shown as they are.")
 
@@ -267,6 +270,7 @@ def _again(command: str, file: str, output: Path | None, *, check: bool) -> str:
 @click.option("--at", metavar="POSITION", help="Go on behind this value: a position that --json has shown.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each value, with its path and position.")
 @click.option("--count", metavar="N", type=click.IntRange(1), help="End after so many values.")
+@BEARER
 @HEADER
 @INSECURE
 @PLAIN
@@ -278,9 +282,10 @@ def listen_command(url: str, *, at: str | None, as_json: bool, count: int | None
     may be any one that has WebSockets.
     """
     from signalpost.cli.listen import listen
-    from signalpost.cli.rooms import Reach
+    from signalpost.cli.rooms import Reach, read_token
 
-    listen(Reach(url, dict(how.pop("headers")), **how), at=at, as_json=as_json, count=count)
+    token = read_token(how.pop("token"))
+    listen(Reach(url, dict(how.pop("headers")), token, **how), at=at, as_json=as_json, count=count)
 
 
 @cli.command("send")
@@ -303,6 +308,7 @@ def listen_command(url: str, *, at: str | None, as_json: bool, count: int | None
     help="For the connection, and for each answer.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each answer as a JSON object, acknowledgements too.")
+@BEARER
 @HEADER
 @INSECURE
 @PLAIN
@@ -313,8 +319,8 @@ def send_command(url: str, message: str, *, timeout: float, as_json: bool, **ask
     '{"message": "hello"}'; anything else is taken as what stands behind "message". - reads stdin, a message a line. The
     exit code is 1 if a message was refused or not answered.
     """
-    from signalpost.cli.rooms import Reach
-    from signalpost.cli.send import send
+    from signalpost.cli.rooms import Reach, read_token
+    from signalpost.cli.send import STDIN, send
 
     wanted = {"path": "path", "group": "group", "client": "clientId", "user": "user"} | {
         "direct": "direct",
@@ -322,7 +328,10 @@ def send_command(url: str, message: str, *, timeout: float, as_json: bool, **ask
     }
     given = {key: asked.pop(option) for option, key in wanted.items()}
     keys = {key: value for key, value in given.items() if value not in (None, False)}
-    reach = Reach(url, dict(asked.pop("headers")), **asked)
+    token = asked.pop("token")
+    if message == token == STDIN:
+        raise click.UsageError("stdin has one of the two: MESSAGE or --token")
+    reach = Reach(url, dict(asked.pop("headers")), read_token(token), **asked)
     send(reach, message, keys=keys, timeout=timeout, as_json=as_json)
 
 

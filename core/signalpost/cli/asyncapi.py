@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from signalpost.cli.contract import Document, SignalContract, contracts
-from signalpost.config.model import EndpointConfig
+from signalpost.config.model import EndpointConfig, MayWord, Verb
 from signalpost.jsonschemas.draft7 import Rewriter, component_name
 from signalpost.jsonschemas.references import Names
 from signalpost.paths import SEGMENT_SAFE, Parameter, ParameterType, PathPattern
@@ -72,15 +72,26 @@ _ERROR = _enclosed(
     {"code": _TEXT, "pointer": _TEXT, "detail": _TEXT, "ref": _REF, "again": _AGAIN},
     ["code", "detail"],
 )
-_NOTICE = {
-    "title": "Notice",
-    "summary": "What clients of signalpost.v1 read besides values.",
-    "payload": {
-        "type": "object",
-        "minProperties": 1,
-        "properties": {key: {"type": "object", "description": text} for key, text in _NOTICES.items()},
-    },
+_OF_TOKENS: Mapping[str, str] = {"expiring": "The token ends in so many seconds; the client may show another one."}
+_TOKEN = "token"  # noqa: S105 - the name of a security scheme
+_SECURITY = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "In the header Authorization, or as the subprotocol signalpost.bearer.<token>.",
 }
+
+
+def _notice(notices: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "title": "Notice",
+        "summary": "What clients of signalpost.v1 read besides values.",
+        "payload": {
+            "type": "object",
+            "minProperties": 1,
+            "properties": {key: {"type": "object", "description": text} for key, text in notices.items()},
+        },
+    }
 
 
 def asyncapi_text(plan: Plan, title: str | None, version: str) -> str:
@@ -103,6 +114,7 @@ class _Document:
         self._rewriter = Rewriter(_SCHEMAS)
         self._values: dict[str, Any] = {}
         self._masked = plan.config.source.masked
+        self._takes_tokens = plan.config.auth is not None and plan.config.auth.tokens is not None
         sockets = [endpoint for endpoint in plan.config.endpoints if endpoint.serves_sockets]
         self._servers = dict(zip(_unique(self._masked(each.name) for each in sockets), sockets, strict=True))
 
@@ -113,8 +125,10 @@ class _Document:
         operations = {
             key: operation
             for name, each in zip(names, found, strict=True)
-            for key, operation in _operations(name, each, channels[name]["messages"])
+            for key, operation in _operations(name, each, channels[name]["messages"], self._security(each))
         }
+        notices = {**_NOTICES, **(_OF_TOKENS if self._takes_tokens else {})}
+        schemes = {"securitySchemes": {_TOKEN: _SECURITY}} if self._takes_tokens else {}
         return {
             "asyncapi": "3.0.0",
             "info": {"title": title, "version": version, "description": _ABOUT},
@@ -124,9 +138,18 @@ class _Document:
             "operations": operations,
             "components": {
                 "schemas": {**self._values, **dict(self._rewriter.components())},
-                "messages": {"error": _ERROR, "notice": _NOTICE},
+                "messages": {"error": _ERROR, "notice": _notice(notices)},
+                **schemes,
             },
         }
+
+    def _security(self, contract: SignalContract) -> Mapping[str, Any]:
+        """Return what an operation says of who may connect: with a token, unless anyone may."""
+        permits = contract.rule.permits
+        permission = None if permits is None else permits.rules.get(Verb.CONNECT)
+        if not self._takes_tokens or permission is None or permission.word is MayWord.ANYONE:
+            return {}
+        return {"security": [{"$ref": f"#/components/securitySchemes/{_TOKEN}"}]}
 
     def _server(self, endpoint: EndpointConfig) -> dict[str, Any]:
         scheme, _, host = self._masked(endpoint.url).partition("://")
@@ -196,7 +219,7 @@ _MEANING = {
 
 
 def _operations(
-    name: str, contract: SignalContract, messages: Mapping[str, Any]
+    name: str, contract: SignalContract, messages: Mapping[str, Any], security: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     channel = f"#/channels/{name}"
     sent = [each for each in ("message", "frame") if each in messages]
@@ -210,6 +233,7 @@ def _operations(
                 "action": action,
                 "channel": {"$ref": channel},
                 "summary": summary,
+                **security,
                 "messages": [{"$ref": f"{channel}/messages/{each}"} for each in names],
             },
         )

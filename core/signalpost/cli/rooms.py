@@ -1,9 +1,11 @@
 """Rooms of other servers, for the commands that are clients: how they are reached, and what is said of them."""
 
 import json
+import re
 import ssl
+import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -16,6 +18,8 @@ from signalpost.errors import OperatorError
 from signalpost.words import printable
 
 _SOON = 1.0
+_STDIN = "-"
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +29,14 @@ class Reach:
     Attributes:
         url: as the user has written it.
         headers: of the handshake.
+        token: that the client shows; None for none.
         insecure: whether any certificate is good.
         plain: whether signalpost.v1 is not spoken.
     """
 
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    token: str | None = field(default=None, repr=False)
     insecure: bool = False
     plain: bool = False
 
@@ -53,6 +59,7 @@ def room_of(reach: Reach, **settings: Any) -> tuple[Address, Room]:
     made = Settings(
         address=address,
         headers=reach.headers,
+        token=reach.token,
         ssl=_any_certificate() if reach.insecure and address.secure else None,
         offers_v1=not reach.plain,
         accepts_plain=True,
@@ -67,6 +74,24 @@ def _any_certificate() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def read_token(text: str | None) -> str | None:
+    """Return a token as it was given, or the first line of stdin for ``-``; None stays so.
+
+    Raises:
+        click.UsageError: it cannot be shown by a subprotocol, as no JWT is (RFC 7519 section 1); it is not repeated.
+    """
+    if text is None:
+        return None
+    token = (sys.stdin.readline() if text == _STDIN else text).strip()
+    if not _TOKEN.fullmatch(token):
+        where = "the first line of stdin" if text == _STDIN else "--token"
+        raise click.UsageError(
+            f"{where} is no token: it has letters, digits, -, ., _ and ~ alone. Show another kind by a header: "
+            "-H 'Authorization: …'"
+        )
+    return token
 
 
 def run_client(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -64,7 +64,8 @@ def connect(
     Args:
         url: of the signal's path: ``ws://host:port/rooms/blue``; ``http`` is taken as ``ws``, ``https`` as ``wss``.
         token: sent as the subprotocol ``signalpost.bearer.<token>``. A function, plain or a coroutine function, is
-            called before each connection, and again when the server refuses its token (4401).
+            called before each connection, again when the server refuses its token (4401), and a minute before a token
+            ends, for another one that is shown on the same connection. A text serves until it ends.
         headers: of each handshake.
         query: parameters of the address, behind those of `url`.
         at: a position to go on from, such as the `Signal.at` that another run of the program has read last.

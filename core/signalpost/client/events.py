@@ -82,7 +82,7 @@ async def open_events(
     """
     import httpx
 
-    client = _client(settings, {"Authorization": f"Bearer {token}"} if token else {})
+    client = _client(settings, _bearer(token))
     try:
         request = client.build_request(
             "GET",
@@ -124,6 +124,16 @@ def _client(settings: Settings, headers: Mapping[str, str]) -> "httpx.AsyncClien
 def _system_trust() -> ssl.SSLContext:
     """Return what WebSockets trust by default; made once, since that takes tens of milliseconds."""
     return ssl.create_default_context()
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _is_renewal(document: Mapping[str, Any]) -> bool:
+    """Return whether a message shows another token: only its answer says what is wrong with that one."""
+    request = document.get("signalpost")
+    return isinstance(request, dict) and "token" in request
 
 
 def _session(progress: Progress) -> dict[str, str]:
@@ -186,12 +196,12 @@ class EventsLine:
         waits = Waits(self._settings.random)
         while True:
             try:
-                response = await self._post(data)
+                response = await self._post(data, is_renewal=_is_renewal(document))
             except LineEndedError:
                 if not ("once" in document or "signalpost" in document):
                     raise
             else:
-                if response.status_code not in _TRY_LATER:
+                if response.status_code not in _TRY_LATER or _is_renewal(document):
                     break
                 if (seconds := retry_after(response.headers.get("Retry-After"))) is not None:
                     waits.ask_for(seconds)
@@ -201,7 +211,7 @@ class EventsLine:
         for frame in _frames_of(response.status_code, response.content, document.get("ref")):
             await self._come.put(frame)
 
-    async def _post(self, data: str | bytes) -> "httpx.Response":
+    async def _post(self, data: str | bytes, *, is_renewal: bool) -> "httpx.Response":
         import httpx
 
         kind = "application/octet-stream" if isinstance(data, bytes) else "application/json"
@@ -210,12 +220,16 @@ class EventsLine:
             response = await self._client.post(self._url, content=data, headers=headers, timeout=_POST_TIMEOUT)
         except (httpx.HTTPError, RuntimeError) as error:  # a RuntimeError: the client is closed
             raise LineEndedError(f"the server cannot be reached ({str(error) or type(error).__name__})") from error
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
+        if response.status_code == HTTPStatus.UNAUTHORIZED and not is_renewal:
             refused = LineEndedError("the server refuses the token", status=HTTPStatus.UNAUTHORIZED)
             self._reading.cancel()
             self._ended(refused)
             raise refused
         return response
+
+    def use_token(self, token: str) -> None:
+        """See `Line`."""
+        self._client.headers.update(_bearer(token))
 
     async def ask_for_sign(self) -> bool:
         """See `Line`: the server gives signs of life by itself."""

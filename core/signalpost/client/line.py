@@ -69,6 +69,9 @@ class Line(Protocol):
             LineEndedError: the connection has ended.
         """
 
+    def use_token(self, token: str) -> None:
+        """Send another token with whatever shows one from now on: the server has taken it."""
+
     async def ask_for_sign(self) -> bool:
         """Ask the server for a sign of life; return whether it has come, else it will be received.
 

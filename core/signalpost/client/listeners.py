@@ -8,7 +8,7 @@ from typing import Any
 
 LOG = logging.getLogger("signalpost.client")
 
-KINDS = ("bye", "close", "error", "frame", "gap", "lagged", "presence", "state", "welcome")
+KINDS = ("bye", "close", "error", "expiring", "frame", "gap", "lagged", "presence", "state", "welcome")
 
 Listener = Callable[..., object]
 

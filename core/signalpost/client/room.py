@@ -17,6 +17,7 @@ from signalpost.client.line import CLOSED_WITHOUT_A_WORD, Line, LineEndedError
 from signalpost.client.listeners import LOG, Listener, Listeners
 from signalpost.client.present import Present
 from signalpost.client.progress import BEARER, PROTOCOL, SESSION, Progress, text_or_none
+from signalpost.client.renewal import Renewal
 from signalpost.client.settings import Settings
 from signalpost.client.unread import Unread
 from signalpost.client.values import Answer, Gap, History, Member, Presence, Signal, State
@@ -50,7 +51,8 @@ class Room:
     Attributes:
         path: as the server calls it; empty before the first welcome.
         client_id: of the connection; another one after each reconnect.
-        user: how others know this client in `present`; None if the signal has no presence.
+        user: how others know this client: by its token, or in `present`; None if the signal has no presence, and no
+            token was shown.
         state: what the room is doing.
     """
 
@@ -73,6 +75,7 @@ class Room:
         self._last_reason = ""
         self._error: Exception | None = None  # why it is closed for good; None: by the app
         self._closed = False
+        self._renewal = Renewal(settings.clock, self._asks, self._token, self._is_refused)
         self._token_was_refused = False  # since the last welcome
         self._refusal: LineEndedError | None = None  # of WebSockets, by something that may be a proxy
         self._asked_presence: set[int] = set()
@@ -117,7 +120,9 @@ class Room:
     def on(self, kind: Literal["error"], listener: Callable[[RefusedError], object]) -> Callable[[], None]: ...
     @overload
     def on(
-        self, kind: Literal["welcome", "lagged", "bye", "close"], listener: Callable[[Mapping[str, Any]], object]
+        self,
+        kind: Literal["welcome", "lagged", "bye", "expiring", "close"],
+        listener: Callable[[Mapping[str, Any]], object],
     ) -> Callable[[], None]: ...
     @overload
     def on(self, kind: Literal["frame"], listener: Callable[[str, Any], object]) -> Callable[[], None]: ...
@@ -130,8 +135,9 @@ class Room:
         loop waits for them, and raises what they raise. A gap that nobody listens to is logged, the first time.
 
         ``presence``: who is present has changed. ``state``: what the room does. ``error``: a `RefusedError` for a
-        message that was sent without waiting for an answer; logged if nobody listens. ``welcome``, ``lagged`` (values
-        were left out, since this client was slow) and ``bye``: what the server said, as wire.md shows it. ``close``:
+        message that was sent without waiting for an answer, or for another token, where the present one counts until it
+        ends; logged if nobody listens. ``welcome``, ``lagged`` (values were left out, since this client was slow),
+        ``expiring`` (the token ends) and ``bye``: what the server said, as wire.md shows it. ``close``:
         ``{"code": …, "reason": …}`` of a connection that has ended; 1006 for one that broke or did not come about.
         ``frame``: the kind and body of everything that comes, also of kinds that this version does not know. These are
         called as it comes, coroutine functions beside the room. What they raise is logged.
@@ -402,13 +408,16 @@ class Room:
         subprotocols = [PROTOCOL] if settings.offers_v1 else []
         if self._progress.session:
             subprotocols.append(SESSION + self._progress.session)
-        if token:
+        if token and settings.offers_v1:
             subprotocols.append(BEARER + token)
+        headers = dict(settings.headers)
+        if token and not settings.offers_v1:  # a server of any kind may know this header, and hardly the subprotocol
+            headers["Authorization"] = f"Bearer {token}"
         line = await open_websocket(
             settings.address,
             self._progress.at,
             subprotocols=subprotocols,
-            headers=settings.headers,
+            headers=headers,
             ssl=settings.ssl,
             max_size=settings.max_size,
         )
@@ -450,6 +459,7 @@ class Room:
             return LineEndedError("the server gave no sign of life") if watch.gave_up else ended
         finally:
             watching.cancel()
+            self._renewal.stop()
 
     def _final(self, end: LineEndedError) -> Exception | None:
         """Return the error of a room that is not to come back; None if it is to come back."""
@@ -528,12 +538,19 @@ class Room:
                 self._is_present(line, body)
             case "lagged":
                 self._listeners.tell(kind, body)
-            case "bye":
-                if isinstance(retry := body.get("retry_ms"), int | float):
-                    self._waits.ask_for(retry / 1000)
+            case "expiring":
                 self._listeners.tell(kind, body)
+                if callable(self._settings.token):  # else there is no other one
+                    self._renewal.begin(line)
+            case "bye":
+                self._is_asked_to_leave(body)
             case _ if kind in ANSWERS:
                 self._is_answered(kind, body)
+
+    def _is_asked_to_leave(self, body: Mapping[str, Any]) -> None:
+        if isinstance(retry := body.get("retry_ms"), int | float):
+            self._waits.ask_for(retry / 1000)
+        self._listeners.tell("bye", body)
 
     async def _is_welcomed(self, line: Line, body: Mapping[str, Any]) -> None:
         # Only now is the connection good: a server that accepts and drops at once must not reset the waits.
@@ -584,7 +601,10 @@ class Room:
         if isinstance(ref := body.get("ref"), int) and ref in self._asked_presence:
             self._asked_presence.discard(ref)
             return
-        error = refusal(body)
+        self._is_refused(refusal(body))
+
+    def _is_refused(self, error: RefusedError) -> None:
+        """Tell of what was refused, and whose answer nobody waits for."""
         if not self._listeners.has("error"):
             LOG.warning("a message was refused, and nobody waits for its answer: %s", error)
         self._listeners.tell("error", error)

@@ -31,8 +31,8 @@ class Settings:
     """
 
     address: Address
-    token: Token | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    token: Token | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     at: str = ""
     ssl: SSLContext | None = None
     open_timeout: float | None = OPEN_TIMEOUT

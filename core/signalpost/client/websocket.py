@@ -82,6 +82,9 @@ class WebSocketLine:
         except ConnectionClosed as error:
             raise _ended(error) from error
 
+    def use_token(self, token: str) -> None:
+        """See `Line`: nothing but the handshake shows one."""
+
     async def ask_for_sign(self) -> bool:
         """See `Line`. A server that speaks no signalpost.v1 is pinged."""
         try:

@@ -152,6 +152,7 @@ class Conversation:
     Attributes:
         recovery: what the client reads when it is admitted; None once it is, or without a history.
         present: the place where others see the client; None if they do not.
+        renewing: looks at another token of the client, which needs a key that is fetched; None if there is none.
     """
 
     __slots__ = (
@@ -166,6 +167,7 @@ class Conversation:
         "client",
         "present",
         "recovery",
+        "renewing",
         "request",
         "rule",
         "session",
@@ -187,6 +189,7 @@ class Conversation:
         self.session = session
         self.recovery: Recovery | None = None
         self.present: Place | None = None
+        self.renewing: asyncio.Task[None] | None = None
         self._host = host
         self._observer = host.observer  # asked for each message
         self._source = source
@@ -658,6 +661,13 @@ class Conversation:
     def refuse(self, error: ClientError, ref: Ref | None) -> None:
         """Tell the client that a request to the server was refused, and why."""
         self._reject(error, ref)
+
+    def acknowledge(self, request: ServerRequest, body: Mapping[str, Any]) -> None:
+        """Tell the client that a request to the server was done."""
+        if self._observer is not None:
+            self._observe(request.kind)
+        ref = {} if request.ref is None else {"ref": request.ref}
+        self.client.send(self.client.encoding.noticed("ack", {**ref, **body}))
 
     def _reject(self, error: ClientError, ref: Ref | None, answer: Answer | None = None) -> None:
         """Tell the sender that its message was refused, and why."""

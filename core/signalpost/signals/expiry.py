@@ -16,6 +16,7 @@ NOTICE = 60.0
 """Seconds before the end of an identity at which its client is told."""
 
 _LONGEST_SLEEP = 60.0  # the system's clock may be set
+_FEW = 64
 
 
 class Expiring(Protocol):
@@ -46,8 +47,8 @@ class Expiries:
         self._clock = clock
         self.leeway = 0.0
         self._at: dict[Expiring, int] = {}  # the second for which each client waits
-        self._due: dict[int, dict[Expiring, None]] = {}
-        self._seconds: list[int] = []  # a heap of the keys of `_due`
+        self._due: dict[int, dict[Expiring, None]] = {}  # none of them is empty
+        self._seconds: list[int] = []  # a heap of the keys of `_due`, and of some that were
         self._told: set[Expiring] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -59,19 +60,36 @@ class Expiries:
         """Return the seconds that are left until a moment, in seconds since 1970."""
         return max(0, math.ceil(expires - self._clock()))
 
-    def watch(self, guest: Expiring) -> None:
-        """Watch a client from now on, by the identity that it has now."""
+    def watch(self, guest: Expiring, *, renewed: bool = False) -> None:
+        """Watch a client from now on, by the identity that it has now.
+
+        Args:
+            guest: its conversation.
+            renewed: whether it has just shown this identity in place of another one. If that is about to end, too, the
+                client is told when half of the time that is left is over: whoever has no better token would show this
+                one again and again.
+        """
         self.forget(guest)
         expires = guest.client.identity.expires
-        if expires is not None:
-            self._wait(guest, expires - NOTICE)
+        if expires is None:
+            return
+        notice = expires - NOTICE
+        if renewed:
+            now = self._clock()
+            notice = max(notice, now + (expires + self.leeway - now) / 2)
+        self._wait(guest, notice)
 
     def forget(self, guest: Expiring) -> None:
-        """Watch a client no longer."""
+        """Watch a client no longer; it may be unknown."""
         self._told.discard(guest)
         second = self._at.pop(guest, None)
-        if second is not None:
-            self._due[second].pop(guest, None)
+        if second is None:
+            return
+        waiting = self._due[second]
+        del waiting[guest]
+        if not waiting:
+            del self._due[second]
+            self._clear()
 
     def stop(self) -> None:
         """Watch nobody any more."""
@@ -84,27 +102,33 @@ class Expiries:
         self._told.clear()
 
     def look(self) -> None:
-        """Tell and close those whose time has come."""
-        self._timer = None
+        """Tell and close those whose time has come. Whatever happens to one of them, the others get their turn."""
         now = self._clock()
-        while self._seconds and self._seconds[0] <= now:
-            for guest in self._due.pop(heapq.heappop(self._seconds)):
+        try:
+            while self._seconds and self._seconds[0] <= now:
+                waiting = self._due.get(self._seconds[0])
+                if waiting is None:
+                    heapq.heappop(self._seconds)
+                    continue
+                guest, _ = waiting.popitem()
                 del self._at[guest]
+                if not waiting:
+                    del self._due[heapq.heappop(self._seconds)]
                 self._settle(guest, now)
-        self._sleep()
+        finally:
+            self._sleep()
 
     def _settle(self, guest: Expiring, now: float) -> None:
         expires = guest.client.identity.expires
-        if expires is None:
-            return
-        if now >= expires + self.leeway:
+        if expires is None or now >= expires + self.leeway:
             self._told.discard(guest)
-            guest.expire()
+            if expires is not None:
+                guest.expire()
             return
+        self._wait(guest, expires + self.leeway)  # first: a client that is told may turn out to be gone
         if guest not in self._told:
             self._told.add(guest)
             guest.expire_soon(max(0.0, expires - now))
-        self._wait(guest, expires + self.leeway)
 
     def _wait(self, guest: Expiring, until: float) -> None:
         second = math.ceil(until)
@@ -117,10 +141,16 @@ class Expiries:
         if self._seconds[0] == second:
             self._sleep()
 
+    def _clear(self) -> None:
+        """Let go of seconds for which nobody waits, once they are many: tokens end at any time, far in the future."""
+        if len(self._seconds) > _FEW + 2 * len(self._due):
+            self._seconds = list(self._due)
+            heapq.heapify(self._seconds)
+
     def _sleep(self) -> None:
         """Wait until the first of them is due."""
-        while self._seconds and not self._due[self._seconds[0]]:
-            del self._due[heapq.heappop(self._seconds)]
+        while self._seconds and self._seconds[0] not in self._due:
+            heapq.heappop(self._seconds)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

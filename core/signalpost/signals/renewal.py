@@ -1,7 +1,9 @@
 """Renewal: a connected client shows another token, and stays who and where it is."""
 
+import asyncio
 import inspect
-from collections.abc import Awaitable
+import logging
+from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 from signalpost.auth.identity import Identity
@@ -15,6 +17,8 @@ from signalpost.signals.expiry import Expiries, Expiring
 from signalpost.signals.message import RESERVED
 from signalpost.signals.requests import TOKEN, ServerRequest
 from signalpost.signals.table import ResolvedPath
+
+logger = logging.getLogger("signalpost.signals")
 
 _POINTER = f"/{RESERVED}/{TOKEN}"
 
@@ -31,13 +35,34 @@ class Renewing(Protocol):
         """Return why somebody may not be connected any longer."""
 
 
-class Renewable(Expiring, Protocol):
-    """The conversation of a client: a `signalpost.signals.conversation.Conversation`, which documents each."""
+class Renewed(Expiring, Protocol):
+    """The conversation of a client that stays connected: a `signalpost.signals.conversation.Conversation`."""
 
     request: HandshakeRequest
 
+
+class Lent(Protocol):
+    """The session of a client: a `signalpost.signals.sessions.Session`, which documents each."""
+
+    @property
+    def guest(self) -> Renewed | None:
+        """The conversation of the client that is connected with it."""
+
+
+class Renewable(Renewed, Protocol):
+    """The conversation of who shows a token: a `signalpost.signals.conversation.Conversation`, which documents each."""
+
+    renewing: "asyncio.Task[None] | None"
+
+    @property
+    def session(self) -> Lent | None:
+        """What it shares with a client that reads."""
+
     def refuse(self, error: ClientError, ref: Ref | None) -> None:
         """Tell the client that a request was refused."""
+
+    def acknowledge(self, request: ServerRequest, body: Mapping[str, Any]) -> None:
+        """Tell the client that a request was done."""
 
 
 class RenewalHost(Protocol):
@@ -56,14 +81,20 @@ class RenewalHost(Protocol):
 
 
 def renew(guest: Renewable, host: RenewalHost, request: ServerRequest) -> None:
-    """Let a client show another token; if a key must be fetched for it, the answer comes later."""
+    """Let a client show another token; if a key must be fetched for it, the answer comes later.
+
+    Who comes for one message shows it for the client that reads with the same session.
+    """
+    if guest.renewing is not None:
+        _refuse(guest, request, ErrorCode.UNAVAILABLE, "another token is being looked at; wait for the answer to that")
+        return
     try:
         found = host.admitter.renew(request.token)
     except (UnauthorizedError, NotReadyError) as error:
-        _refuse(guest, request, error)
+        _refuse(guest, request, _code_of(error), str(error))
         return
     if inspect.isawaitable(found):
-        unseen_task(_renew_later(guest, host, request, found))
+        guest.renewing = unseen_task(_renew_later(guest, host, request, found))
     else:
         _settle(guest, host, request, found)
 
@@ -72,33 +103,50 @@ async def _renew_later(guest: Renewable, host: RenewalHost, request: ServerReque
     try:
         identity = await found
     except (UnauthorizedError, NotReadyError) as error:
-        _refuse(guest, request, error)
-        return
-    _settle(guest, host, request, identity)
+        _refuse(guest, request, _code_of(error), str(error))
+    except Exception:
+        logger.exception("a token of client %s could not be judged", guest.client.id)
+        _refuse(guest, request, ErrorCode.UNAVAILABLE, "the token could not be judged now; try again")
+    else:
+        _settle(guest, host, request, identity)
+    finally:
+        guest.renewing = None
 
 
 def _settle(guest: Renewable, host: RenewalHost, request: ServerRequest, identity: Identity) -> None:
     """Take a good token, if it is of the same user, who may still be connected."""
-    client = guest.client
-    if client.closing:
+    renewed = _renewed(guest)
+    if renewed is None or renewed.client.closing:
+        text = "nobody reads with this session: show the token with the request, and with the next one that reads"
+        _refuse(guest, request, ErrorCode.UNKNOWN_REQUEST, text)
         return
+    client = renewed.client
     if identity.user != client.identity.user:
-        text = "this token is another user's: connect anew with it"
-        guest.refuse(ClientError(ErrorCode.FORBIDDEN, text, _POINTER), request.ref)
+        _refuse(guest, request, ErrorCode.FORBIDDEN, "this token is another user's: connect anew with it")
         return
     resolved = host.resolve(client.endpoint.name, client.path)
-    refusal = None if resolved is None else host.admitter.refusal(identity, resolved, client, guest.request)
+    refusal = None if resolved is None else host.admitter.refusal(identity, resolved, client, renewed.request)
     client.identity = identity
+    host.expiries.watch(renewed, renewed=True)
     if refusal is not None:
+        _refuse(guest, request, refusal.code, refusal.detail)
         client.send_away(refusal.close_code, refusal.detail)
         return
-    host.expiries.watch(guest)
-    body: dict[str, Any] = {} if request.ref is None else {"ref": request.ref}
-    if identity.expires is not None:
-        body["expires"] = host.expiries.left(identity.expires)
-    client.send(client.encoding.noticed("ack", body))
+    left = {} if identity.expires is None else {"expires": host.expiries.left(identity.expires)}
+    guest.acknowledge(request, left)
 
 
-def _refuse(guest: Renewable, request: ServerRequest, error: UnauthorizedError | NotReadyError) -> None:
-    code = ErrorCode.UNAUTHORIZED if isinstance(error, UnauthorizedError) else ErrorCode.UNAVAILABLE
-    guest.refuse(ClientError(code, str(error), _POINTER), request.ref)
+def _renewed(guest: Renewable) -> Renewed | None:
+    """Return the conversation of the client that shows another token, or for which it is shown."""
+    if not guest.client.visiting:
+        return guest
+    return None if guest.session is None else guest.session.guest
+
+
+def _code_of(error: UnauthorizedError | NotReadyError) -> ErrorCode:
+    return ErrorCode.UNAUTHORIZED if isinstance(error, UnauthorizedError) else ErrorCode.UNAVAILABLE
+
+
+def _refuse(guest: Renewable, request: ServerRequest, code: ErrorCode, text: str) -> None:
+    if not guest.client.closing:
+        guest.refuse(ClientError(code, text, _POINTER), request.ref)

@@ -16,6 +16,7 @@ from signalpost.config.model import Verb
 from signalpost.delivery.client import Client
 from signalpost.events import ClientEvent, HandshakeRequest
 from signalpost.paths import Place
+from signalpost.signals.expiry import Expiring
 from signalpost.signals.recovery import Recovery
 from signalpost.signals.rule import SignalRule
 from signalpost.websocket.frames import CloseCode
@@ -47,7 +48,7 @@ def offered(subprotocols: Sequence[str]) -> str:
     return ""
 
 
-class Guest(Protocol):
+class Guest(Expiring, Protocol):
     """The conversation of a client: a `signalpost.signals.conversation.Conversation`, which documents each."""
 
     client: Client

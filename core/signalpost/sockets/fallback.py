@@ -165,6 +165,8 @@ class FallbackDoor:
         await self._restraint.wait()
         answered = await Post(self._services.node, allowance).send(accept, session, int(opcode), request.body)
         headers = {**_OF_POST, **self._exposed, "x-signalpost-client-id": accept.client_id}
+        if answered.status == HTTPStatus.UNAUTHORIZED:
+            headers["www-authenticate"] = "Bearer"  # RFC 9110 section 15.5.2
         return HTTPResponse(orjson.dumps(answered.body), answered.status, headers, "application/json")
 
     def _charge(self, request: Request[Any, Any], accept: Accept, session: str) -> Allowance | None:

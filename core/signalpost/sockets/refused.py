@@ -15,6 +15,39 @@ MOST_READ = 65_536
 """Bytes that it may send meanwhile; they are dropped."""
 
 
+class RefusedSockets:
+    """The WebSockets that are open only to say why their clients are not let in; the oldest first."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: dict[RefusedSocket, None] = {}
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._open)
+
+    def add(self, refused: "RefusedSocket") -> None:
+        """Add one."""
+        self._open[refused] = None
+
+    def discard(self, refused: "RefusedSocket") -> None:
+        """Remove one; it may be unknown."""
+        self._open.pop(refused, None)
+
+    def give_way(self) -> None:
+        """End the oldest one: whoever may be let in must not find all places taken by those who may not."""
+        oldest = next(iter(self._open), None)
+        if oldest is not None:
+            self.discard(oldest)
+            oldest.stop()
+
+    def stop(self) -> None:
+        """End all of them."""
+        while self._open:
+            self.give_way()
+
+
 class RefusedSocket(asyncio.Protocol):
     """The rest of a connection of ``signalpost.v1`` whose client was refused. It belongs to no node.
 
@@ -25,7 +58,7 @@ class RefusedSocket(asyncio.Protocol):
 
     __slots__ = ("_open_ones", "_read", "_reader", "_timer", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, open_ones: "set[RefusedSocket]") -> None:
+    def __init__(self, transport: asyncio.Transport, open_ones: RefusedSockets) -> None:
         self._transport = transport
         self._reader = FrameReader(MOST_READ, None)
         self._read = 0

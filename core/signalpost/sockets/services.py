@@ -18,7 +18,7 @@ from signalpost.signals.conversation import Conversation
 from signalpost.signals.inbox import Source
 from signalpost.sockets.keepalive import Keepalive, Watched
 from signalpost.sockets.rate import Allowance, AllowanceTable, user_pace_of
-from signalpost.sockets.refused import RefusedSocket
+from signalpost.sockets.refused import RefusedSockets
 from signalpost.websocket.deflate import Deflaters
 from signalpost.websocket.handshake import HandshakeRejection
 
@@ -72,7 +72,7 @@ class SocketServices:
     intake: Intake
     inbound: Inbound = field(default_factory=Inbound)
     deflaters: Deflaters = field(default_factory=Deflaters)
-    refused: set[RefusedSocket] = field(default_factory=set)
+    refused: RefusedSockets = field(default_factory=RefusedSockets)
     posters: AllowanceTable = field(default_factory=lambda: AllowanceTable(asyncio.get_running_loop().time))
     users: AllowanceTable = field(default_factory=lambda: AllowanceTable(asyncio.get_running_loop().time))
 
@@ -108,13 +108,16 @@ class SocketServices:
         """
         if not is_open:
             raise HandshakeRejection(503, "The server is about to restart; try again in a while.", _LATER)
-        if self.node.occupied + len(self.refused) >= self.node.generation.limits.connections:
+        places = self.node.generation.limits.connections - self.node.occupied
+        if places <= 0:
             raise HandshakeRejection(503, "There are too many connections; try again in a while.", _LATER)
         if not visits:
             self.node.limiter.admit_connection(came.peer[0], endpoint.name)
         text = path_text(path)
         if text is None:
             raise HandshakeRejection(404, "There is no signal at this path.")
+        if places <= len(self.refused):
+            self.refused.give_way()
         return ConnectRequest(endpoint, text, HandshakeRequest(head, *came))
 
 
