@@ -91,7 +91,7 @@ async def test_it_is_told_who_what_where_and_of_messages_the_whole(capsys):
     async with serve(APP, plugins={"house": PLUGIN}) as app:
         assert await answer(app, "/rooms/told", "ann", path="/rooms/told", mood="good") == "ack"
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    whole = {"message": "hi", "ref": 1, "path": "/rooms/told", "mood": "good"}
+    whole = {"message": "hi", "path": "/rooms/told", "mood": "good"}  # and no ref
     assert ["ann", "connect", "/rooms/told", None] in told
     assert ["ann", "publish", "/rooms/told", whole] in told
     assert ["ann", "target", "/rooms/told", whole] in told
