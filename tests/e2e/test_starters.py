@@ -364,6 +364,8 @@ def test_who_is_not_known_any_more_signs_in_again_and_what_they_had_written_is_s
     page.get_by_role("button", name="Try now").click()
 
     expect(page.locator("#why")).to_have_text("Your sign-in has ended. Please sign in again.")
+    expect(page.locator("#state")).to_have_text("Not connected")
+    expect(page.locator("#notice")).to_be_hidden()
     expect(page.get_by_label("Name")).to_have_value("ann")
     sign_in(page, app, "ann")
     expect(page.locator("#state")).to_have_text("Connected")

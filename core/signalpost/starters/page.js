@@ -32,7 +32,8 @@ let noticeTimer = 0;
 export function join(path, onValue, onOpen = () => {}, onOther = () => {}) {
   const [name, query] = path.split("?");
   const room = connect(undefined, { query }).open(name);
-  const unsay = room.on("state", say);
+  let left = false; // what was said just before may still be on its way
+  room.on("state", (state) => left || say(state));
   room.on("close", (body) => onOther("close", body, room));
   room.on("frame", ({ kind, body }) => {
     if (kind === "welcome") onOpen(body?.clientId ?? "");
@@ -47,7 +48,7 @@ export function join(path, onValue, onOpen = () => {}, onOther = () => {}) {
     return sent;
   };
   send.leave = () => {
-    unsay();
+    left = true;
     room.close();
     say({ name: "idle" });
   };

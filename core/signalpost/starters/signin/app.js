@@ -75,6 +75,7 @@ function received({ from, text }) {
 function happened(kind, { code, in: seconds }) {
   if (kind === "expiring") tell(`Your sign-in ends in ${seconds} s. You will be asked for your password again.`);
   if (kind !== "close") return;
+  if (code === SIGN_IN_AGAIN || code === MAY_NOT) tell(""); // the page says it in its own words
   if (code === SIGN_IN_AGAIN) {
     const name = me;
     show({ user: null });
