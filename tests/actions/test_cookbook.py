@@ -14,7 +14,7 @@ from signalpost.testing import serve
 
 MOST_LINES = 30
 WITH_A_PLUGIN = "signin"
-LINES_WITH_A_PLUGIN = 45
+LINES_WITH_A_PLUGIN = 50
 
 
 @pytest.fixture

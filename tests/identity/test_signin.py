@@ -21,16 +21,16 @@ V1 = {"subprotocols": ["signalpost.v1"]}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder that `signalpost new --from signin` has made, and its passwords."""
+    """A folder that `signalpost new --from signin` has made, its passwords, and its file with free ports."""
     folder = tmp_path_factory.mktemp("signin") / "app"
-    return folder, create_app(folder, "signin").passwords
+    passwords = create_app(folder, "signin").passwords
+    return folder, passwords, (folder / "routes.yaml").read_text(encoding="utf-8").replace("port: 8090", "port: 0")
 
 
 @pytest.fixture
 def signin(made):
     """Serve the app; only its port is another."""
-    text = (made[0] / "routes.yaml").read_text(encoding="utf-8").replace("port: 8090", "port: 0")
-    return lambda: serve(text, folder=made[0])
+    return lambda: serve(made[2], folder=made[0])
 
 
 @pytest.fixture
@@ -78,6 +78,16 @@ async def test_a_cookie_is_out_of_reach_of_scripts_and_of_other_sites_and_ends_w
         assert not cookie["secure"]  # this is http
         assert int(cookie["max-age"]) == claims["exp"] - claims["iat"]
         assert claims["jti"]
+
+
+async def test_a_cookie_goes_over_https_alone_if_it_came_so(made):
+    text = made[2].replace("protocol: http}", "protocol: https, self_signed: true}")
+    async with serve(text.replace("protocol: ws}", "protocol: wss, self_signed: true}"), folder=made[0]) as app:
+        async with httpx.AsyncClient(base_url=app.url("web"), trust_env=False, verify=False) as client:
+            answer = await client.post("/signin", json={"name": "ann", "password": made[1]["ann"]})
+            gone = await client.post("/signout")
+        for each in (answer, gone):
+            assert SimpleCookie(each.headers["set-cookie"])["signin"]["secure"] is True
 
 
 @pytest.mark.parametrize(("name", "password"), [("ann", "wrong"), ("ann", ""), ("nobody", "wrong"), ("nobody", "")])
@@ -148,7 +158,7 @@ async def test_a_body_that_is_no_name_and_password_is_refused(signin):
 
 
 def test_no_two_apps_have_a_secret_or_a_password_in_common_and_nobody_else_may_read_them(made, tmp_path):
-    folder, passwords = made
+    folder, passwords, _ = made
     other = create_app(tmp_path / "app", "signin")
     assert list(other.passwords) == list(passwords) == ["ann", "bob"]
     assert not set(other.passwords.values()) & set(passwords.values())
@@ -180,5 +190,5 @@ def test_a_misspelt_setting_is_found_before_anybody_signs_in(tmp_path):
 
 
 def test_the_cookie_of_the_file_is_that_of_the_plugin(made):
-    text, plugin = ((made[0] / name).read_text() for name in ("routes.yaml", "plugins/signin.py"))
-    assert re.search(r"cookie: (\w+)", text)[1] == re.search(r'^COOKIE = "(\w+)"', plugin, re.MULTILINE)[1]
+    plugin = (made[0] / "plugins" / "signin.py").read_text()
+    assert re.search(r"cookie: (\w+)", made[2])[1] == re.search(r'^COOKIE = "(\w+)"', plugin, re.MULTILINE)[1]
