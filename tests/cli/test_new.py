@@ -101,6 +101,18 @@ class TestFolder:
 NAMES = [name for name in starters() if name != DEMO]
 
 
+class Loader(yaml.SafeLoader):
+    """Reads secrets as their names."""
+
+
+Loader.add_constructor("!secret", lambda _, node: f"!secret {node.value}")
+
+
+def read(text):
+    """Read routes.yaml."""
+    return yaml.load(text, Loader)
+
+
 class TestStarters:
     def test_every_app_of_the_cookbook_is_a_starter(self):
         assert sorted(app.stem for app in COOKBOOK.glob("*.yaml")) == NAMES
@@ -136,9 +148,11 @@ class TestStarters:
         result = signalpost("new", "app", "--from", name)
         assert (result.exit_code, result.stderr) == (0, "")
         monkeypatch.chdir(folder / "app")
-        assert signalpost("check").stdout == "routes.yaml: 0 problems\n"
-        made = yaml.safe_load((folder / "app" / "routes.yaml").read_text())
-        app = yaml.safe_load((COOKBOOK / f"{name}.yaml").read_text())
+        *notes, last = signalpost("check").stdout.splitlines()
+        assert last == "routes.yaml: 0 problems"
+        assert len(notes) == (1 if name == "signin" else 0)  # a proof cannot see what its plugin does
+        made = read((folder / "app" / "routes.yaml").read_text())
+        app = read((COOKBOOK / f"{name}.yaml").read_text())
         assert made.pop("routes")[:3] == [
             {"path": "/", "file": "web/index.html"},
             {"path": "/assets", "static": "web"},
@@ -147,6 +161,18 @@ class TestStarters:
         by_events = any("fallbacks" in each for each in app["endpoints"])
         assert {each["protocol"] for each in made.pop("endpoints")} == ({"http"} if by_events else {"http", "ws"})
         assert made == {key: value for key, value in app.items() if key not in ("routes", "endpoints")}
+
+    def test_an_app_with_secrets_shows_its_passwords_and_keeps_only_their_hashes(self, signalpost, folder):
+        *_, title, ann, bob, empty, following = signalpost("new", "app", "--from", "signin").stdout.splitlines()
+        assert title == "Passwords, shown only now (secrets.yaml has their hashes):"
+        assert [re.sub(r"[a-z2-9]{4}(-[a-z2-9]{4}){3}", "PASSWORD", line) for line in (ann, bob)] == [
+            "  ann  PASSWORD",
+            "  bob  PASSWORD",
+        ]
+        assert (empty, following) == ("", "Now:  cd app && signalpost run")
+        kept = (folder / "app" / "secrets.yaml").read_text()
+        assert ann.split()[1] not in kept
+        assert re.search(r"^ann: scrypt\$[0-9a-f]{32}\$[0-9a-f]{128}$", kept, re.MULTILINE)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("name", NAMES)
@@ -178,8 +204,10 @@ class TestStarters:
                     assert answer.status_code == 200
                 return
             signal_path = JOINED.search(script)[1].replace("${encodeURIComponent(name)}", "Ada")
-            async with app.connect(signal_path.replace("${encodeURIComponent(room)}", "blue"), endpoint="live") as one:
-                assert one.id
+            signal_path = signal_path.replace("${encodeURIComponent(room)}", "blue")
+            # Who may not come in is told so, and the signal is there.
+            async with app.connect(signal_path, endpoint="live", subprotocols=["signalpost.v1"]) as one:
+                assert one.id or "unauthorized" in await one.receive()
 
 
 REFERENCE = re.compile(r'(?:src|href)="/assets/([^"]+)"')

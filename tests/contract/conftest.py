@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from signalpost.cli.new import create_app, starters
 from signalpost.testing import load_app
 
 HERE = Path(__file__).parent
@@ -23,6 +24,15 @@ def _needed(name):
     missing = "node is not installed" if shutil.which("node") is None else f"{name} is not installed"
     if missing.startswith("node") or not (MODULES / name).exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{missing}; {REMEDY}")
+
+
+@pytest.fixture(scope="session")
+def apps(tmp_path_factory):
+    """Make the demo and each app of the cookbook, with their plugins and secrets; return their files by name."""
+    folder = tmp_path_factory.mktemp("apps")
+    for name in starters():
+        create_app(folder / name, name)
+    return {name: folder / name / "routes.yaml" for name in starters()}
 
 
 @pytest.fixture

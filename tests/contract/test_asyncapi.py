@@ -2,7 +2,6 @@
 
 import json
 import textwrap
-from pathlib import Path
 
 import jsonschema_rs
 import pytest
@@ -10,12 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signalpost.cli.asyncapi import asyncapi_text
-from signalpost.config import COOKBOOK
 from signalpost.jsonschemas.draft7 import Rewriter, component_name
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.plan import load_plan
 
-APPS = [Path(__file__).parents[2] / "routes.yaml", *sorted(COOKBOOK.glob("*.yaml"))]
 # 3.0 is what is written; that there is a newer version is all that the parser may say.
 NEWER = "asyncapi-latest-version"
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
@@ -59,8 +56,8 @@ def parsed(parse, *texts):
 
 
 @pytest.mark.slow
-def test_the_documents_of_the_demo_and_of_each_app_of_the_cookbook_are_accepted_without_a_word(parse):
-    plans = [load_plan(app) for app in APPS]
+def test_the_documents_of_the_demo_and_of_each_app_of_the_cookbook_are_accepted_without_a_word(parse, apps):
+    plans = [load_plan(app) for app in apps.values()]
     try:
         found = parsed(parse, *(asyncapi_text(plan, None, "1.0.0") for plan in plans))
         for plan, channels in zip(plans, found, strict=True):

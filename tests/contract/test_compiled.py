@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import jsonschema_rs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signalpost.cli.new import starters
 from signalpost.cli.types import types_text
-from signalpost.config import COOKBOOK
 from signalpost.jsonschemas.gate import SchemaGate
 from signalpost.jsonschemas.typescript import Translator
 from signalpost.paths import ParameterType
 from signalpost.plan import load_plan
 
-APPS = [Path(__file__).parents[2] / "routes.yaml", *sorted(COOKBOOK.glob("*.yaml"))]
 CLIENT = """\
 import type { Signals } from "./signals";
 
@@ -84,9 +82,9 @@ def program_of(plan):
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("app", APPS, ids=lambda file: file.stem)
-def test_a_program_that_uses_every_signal_of_an_app_compiles(tsc, app):
-    plan = load_plan(app)
+@pytest.mark.parametrize("name", starters())
+def test_a_program_that_uses_every_signal_of_an_app_compiles(tsc, apps, name):
+    plan = load_plan(apps[name])
     try:
         assert plan.signals
         assert tsc(signals=types_text(plan), program=program_of(plan)) == []

@@ -216,7 +216,7 @@ class StarterApp(App):
         self.folder = folder / name
         self.url, self.signals_url = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
         self._process = None
-        create_app(self.folder, name)
+        self.passwords = create_app(self.folder, name).passwords
         file = self.folder / "routes.yaml"
         text = file.read_text(encoding="utf-8").replace("port: 8090", f"port: {port}")
         file.write_text(text.replace("//127.0.0.1:8090/", f"//127.0.0.1:{port}/"), encoding="utf-8")

@@ -288,6 +288,111 @@ def test_the_lobby_shows_the_last_lines_to_those_who_come_later(starter: Any, op
     expect(ada.locator(".event").last).to_have_text("Bob came in")
 
 
+def sign_in(page: Page, app: Any, name: str, password: str | None = None) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password or app.passwords[name])
+    page.get_by_label("Password").press("Enter")
+
+
+def test_who_signs_in_reads_and_only_editors_write(starter: Any, open_page: OpenPage):
+    app = starter("signin")
+    ann, bob = open_page(app.url, connected=False), open_page(app.url, connected=False)
+
+    sign_in(ann, app, "ann")
+    sign_in(bob, app, "bob")
+    for page, name in ((ann, "ann"), (bob, "bob")):
+        expect(page.locator("#state")).to_have_text("Connected")
+        expect(page.locator("#me")).to_have_text(name)
+    expect(bob.locator("#role")).to_have_text("You may read, but not write.")
+    expect(bob.locator("#text")).to_be_disabled()
+    say(ann, "hello <b>")
+
+    expect(bob.locator(".says")).to_have_text(["annhello <b>"])
+    expect(ann.locator(".says.own")).to_have_count(1)
+    ann.reload()
+    expect(ann.locator(".says.own")).to_have_count(1)  # and she is still signed in
+    assert ann.evaluate("document.cookie") == ""
+
+
+@pytest.mark.slow
+def test_who_signs_out_is_asked_for_a_password_again_and_sees_nothing_more(starter: Any, open_page: OpenPage):
+    app = starter("signin")
+    page = open_page(app.url, connected=False)
+    sign_in(page, app, "ann")
+    say(page, "mine")
+    expect(page.locator(".says")).to_have_count(1)
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#state")).to_have_text("Not connected")
+    expect(page.locator("#signin")).to_be_visible()
+    expect(page.locator(".says")).to_have_count(0)
+    page.reload()
+    expect(page.locator("#signin")).to_be_visible()
+    sign_in(page, app, "bob")
+
+    expect(page.locator("#me")).to_have_text("bob")
+    expect(page.locator(".says:not(.own)")).to_have_text(["annmine"])
+
+
+@pytest.mark.slow
+def test_a_wrong_password_is_said_beside_the_form(starter: Any, open_page: OpenPage, complaints: list[str]):
+    app = starter("signin")
+    page = open_page(app.url, connected=False)
+
+    sign_in(page, app, "ann", "wrong")
+
+    expect(page.locator("#why")).to_have_text("Name or password is wrong.")
+    expect(page.get_by_label("Password")).to_be_focused()
+    assert "401" in complaints.pop()  # the browser's own note
+    sign_in(page, app, "ann")
+    expect(page.locator("#state")).to_have_text("Connected")
+
+
+@pytest.mark.slow
+def test_who_is_not_known_any_more_signs_in_again_and_what_they_had_written_is_still_there(
+    starter: Any, open_page: OpenPage
+):
+    app = starter("signin")
+    page = open_page(app.url, connected=False)
+    sign_in(page, app, "ann")
+    expect(page.locator("#state")).to_have_text("Connected")
+    page.locator("#text").fill("half a sent")
+
+    app.kill()
+    page.context.clear_cookies()  # as if the token had ended meanwhile
+    app.start()
+    page.get_by_role("button", name="Try now").click()
+
+    expect(page.locator("#why")).to_have_text("Your sign-in has ended. Please sign in again.")
+    expect(page.locator("#state")).to_have_text("Not connected")
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.get_by_label("Name")).to_have_value("ann")
+    sign_in(page, app, "ann")
+    expect(page.locator("#state")).to_have_text("Connected")
+    expect(page.locator("#text")).to_have_value("half a sent")
+
+
+@pytest.mark.slow
+def test_who_has_no_role_is_told_so_in_words(starter: Any, open_page: OpenPage):
+    app = starter("signin")
+    file = app.folder / "routes.yaml"
+    text = file.read_text(encoding="utf-8")
+    app.kill()
+    file.write_text(text.replace("{password: !secret bob, roles: [reader]}", "{password: !secret bob, roles: []}"))
+    app.start()
+    page = open_page(app.url, connected=False)
+
+    sign_in(page, app, "bob")
+
+    expect(page.locator("#role")).to_contain_text("you may not be here")
+    expect(page.locator("#state")).to_contain_text("Closed")
+    expect(page.locator("#talking")).to_be_hidden()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#signin")).to_be_visible()
+
+
+ASKING_FIRST = ("signin",)
+"""Pages that show something else before who is there is known."""
 COLOURS = {
     "light": ["rgb(244, 241, 234)", "rgb(28, 37, 33)"],
     "dark": ["rgb(16, 22, 19)", "rgb(233, 230, 220)"],
@@ -299,7 +404,17 @@ COLOURS = {
 def test_a_page_fits_a_phone_by_day_and_night_and_can_be_used_by_thumb_and_keyboard(
     starter: Any, open_page: OpenPage, name: str
 ):
-    page = open_page(f"{starter(name).url}/?name=Ada", viewport={"width": 320, "height": 640})
+    app = starter(name)
+    phone = {"width": 320, "height": 640}
+    page = open_page(f"{app.url}/?name=Ada", viewport=phone, connected=name not in ASKING_FIRST)
+    check_page(page)
+    if name in ASKING_FIRST:
+        sign_in(page, app, "ann")
+        expect(page.locator("#state")).to_have_text("Connected")
+        check_page(page)
+
+
+def check_page(page: Page) -> None:
     body = page.locator("body")
     for scheme, colours in COLOURS.items():
         page.emulate_media(color_scheme=scheme)

@@ -45,7 +45,7 @@ def test_a_misspelt_hook_names_the_nearest_and_the_sound_ones_stay(app):
     registry = app.load()
     (error,) = registry.errors
     assert (error.plugin, error.where) == ("clock", f"{file}:4")
-    assert error.text.startswith('no hook named "start_up"; did you mean "startup"? (known: client_connected, ')
+    assert error.text.startswith('no hook named "start_up"; did you mean "startup"? (known: authenticate, ')
     assert registry.plugins[0].hooks == ("shutdown",)
 
 

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +186,26 @@ def test_actions_and_filter_of_the_installed_plugin_are_used_by_routes_yaml_with
         web.post("/announce", json={"train": "IC 3", "due": "13:00", "late": False})
         assert [each["train"] for each in board(display)["departures"]] == ["IC 1", "IC 3"]
     assert "departures-announce: its options at /due" in (folder / "server.log").read_text()
+
+
+def test_only_the_staff_of_a_station_changes_its_board_if_the_settings_name_any(python, folder):
+    badge = sha256(b"a badge of York").hexdigest()
+    settings = f"plugins: {{settings: {{departures: {{staff: {{{badge}: york}}}}}}}}\n"
+    (folder / "routes.yaml").write_text(ROUTES.partition("plugins:")[0] + settings)
+    york = {"x-badge": "a badge of York"}
+    with (
+        served(python, folder) as url,
+        connect(f"{url}/departures/york", proxy=None) as display,
+        connect(f"{url}/departures/york", proxy=None, additional_headers=york) as staff,
+        connect(f"{url}/departures/leeds", proxy=None, additional_headers=york) as elsewhere,
+    ):
+        say(display, IC_1)
+        say(elsewhere, IC_1)
+        assert board(display)["error"]["code"] == board(elsewhere)["error"]["code"] == "forbidden"
+        say(staff, IC_1)
+        assert board(display) == board(staff) == showing({**IC_1, "status": "on time"})
+        with pytest.raises(InvalidStatus, match="401"):
+            connect(f"{url}/departures/york", proxy=None, additional_headers={"x-badge": "another"})
 
 
 def test_what_the_installed_plugin_does_not_allow_is_a_problem_at_its_place_and_editors_know_it(python, folder):

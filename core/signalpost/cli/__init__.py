@@ -475,8 +475,13 @@ def new_command(folder: Path, starter: str | None, *, plugin: bool) -> None:
 
     if plugin and starter is not None:
         raise click.UsageError("--from is for apps, and --plugin makes a plugin: leave one of them out")
-    for name in create_plugin(folder) if plugin else create_app(folder, starter or DEMO):
-        click.echo(f"  {folder / name}")
+    files, passwords = (create_plugin(folder), {}) if plugin else create_app(folder, starter or DEMO)
+    for file in files:
+        click.echo(f"  {folder / file}")
+    if passwords:
+        click.echo("\nPasswords, shown only now (secrets.yaml has their hashes):")
+        for person, password in passwords.items():
+            click.echo(f"  {person}  {password}")
     here = folder.resolve() == Path.cwd()
     following = "pip install -e '.[test]' && pytest" if plugin else "signalpost run"
     click.echo("\nNow:  " + ("" if here else f"cd {shlex.quote(str(folder))} && ") + following)

@@ -1,18 +1,24 @@
 """``signalpost new``: a first app, and the schema beside it for editors.
 
 The app is the demo of this repository, or one of the cookbook with a page for it. The content of that page is in
-``starters/``, with what all pages share. The cookbook's YAML is for clients of any kind, so the routes of the page are
-added here. The files of a plugin are templates in ``starters/plugin``.
+``starters/``, with what all pages share, and with the app's plugins. The cookbook's YAML is for clients of any kind, so
+the routes of the page are added here. Secrets are made anew for each app (`signalpost.cli.newsecrets`). The files of a
+plugin are templates in ``starters/plugin``.
 """
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from html import unescape
 from pathlib import Path
+from runpy import run_path
 from string import Template
 from textwrap import indent
+from typing import NamedTuple
 
 from signalpost import __version__
+from signalpost.cli.newsecrets import Passwords, fill
 from signalpost.config import COOKBOOK
 from signalpost.errors import OperatorError
 
@@ -28,6 +34,9 @@ _OF_ALL = ("page.css", "page.js")
 _OF_SOME = ("cards.css", "cards.js", "chart.js")  # which others name
 _OF_ONE = ("app.css", "app.js")
 _PAGE = "index.html"
+_SECRETS = Path("secrets.yaml")
+_SECRETS_TEMPLATE = "secrets.yaml.in"
+_UNKNOWN_TO_GIT = f"{_SECRETS}\n"
 _INDENT = " " * 6  # content of a page
 _STATES = {"connecting": "Connecting", "idle": "Not connected"}  # text of the page before it is connected
 
@@ -67,8 +76,20 @@ def _page(starter: Path) -> str:
     return frame.substitute(said, name=starter.name, state=state, shown=_STATES[state], main=indent(main, _INDENT))
 
 
-def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
-    """Create an app in a new or empty folder; return the created files, relative to it.
+class NewApp(NamedTuple):
+    """An app that was created.
+
+    Attributes:
+        files: relative to its folder.
+        passwords: by the name of who signs in with it; they are kept nowhere.
+    """
+
+    files: list[Path]
+    passwords: Passwords
+
+
+def create_app(folder: Path, starter: str = DEMO) -> NewApp:
+    """Create an app in a new or empty folder.
 
     Args:
         folder: for the app.
@@ -80,10 +101,21 @@ def create_app(folder: Path, starter: str = DEMO) -> list[Path]:
     from signalpost.cli.schema import SCHEMA_FILE, app_schema, write_schema
 
     source = find_starter()
-    contents = _demo(source) if starter == DEMO else _with_page(starter, source)
+    contents: dict[Path, Path | str] = dict(_demo(source) if starter == DEMO else _with_page(starter, source))
+    passwords: Passwords = {}
+    template = _STARTERS / starter / _SECRETS_TEMPLATE
+    if template.exists():
+        contents[_SECRETS], passwords = fill(template.read_text(encoding="utf-8"), _hash_of(template.parent))
+        contents[Path(".gitignore")] = _UNKNOWN_TO_GIT
     _fill(folder, contents)
     write_schema(folder, app_schema(folder / "routes.yaml"))
-    return [SCHEMA_FILE, *contents]
+    return NewApp([SCHEMA_FILE, *contents], passwords)
+
+
+def _hash_of(starter: Path) -> Callable[[str, bytes], str]:
+    """Return the function by which a starter's plugin hashes passwords, so that it stands in one place."""
+    found: Callable[[str, bytes], str] = run_path(str(starter / f"{starter.name}.py"))["hashed"]
+    return found
 
 
 def create_plugin(folder: Path) -> list[Path]:
@@ -106,7 +138,7 @@ def _fill(folder: Path, contents: Mapping[Path, Path | str]) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             # Not its mode: installed files may be read-only. And no file that was created there meanwhile.
-            with target.open("xb") as file:
+            with open(target, "xb", opener=partial(os.open, mode=0o600 if name == _SECRETS else 0o666)) as file:
                 file.write(content.encode() if isinstance(content, str) else content.read_bytes())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -164,7 +196,11 @@ def _with_page(name: str, demo: Path) -> Mapping[Path, Path | str]:
         if any(isinstance(each, Path) and named in each.read_text(encoding="utf-8") for each in tuple(found.values())):
             found[file] = _STARTERS / file
     text = (COOKBOOK / f"{name}.yaml").read_text(encoding="utf-8")
-    return {Path("routes.yaml"): _serving_a_page(text), **{Path("web", file): found[file] for file in sorted(found)}}
+    return {
+        Path("routes.yaml"): _serving_a_page(text),
+        **{Path("plugins", file.name): file for file in sorted(own.glob("*.py"))},
+        **{Path("web", file): found[file] for file in sorted(found)},
+    }
 
 
 def _serving_a_page(text: str) -> str:

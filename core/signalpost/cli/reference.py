@@ -52,7 +52,7 @@ def _guide(name: str) -> str:
 
 def _cookbook(folder: Path) -> Iterator[str]:
     """Yield the section on apps: the description of each, from its first comment, and its YAML."""
-    yield "## Cookbook\n\nEach of these is a whole app, without any code.\n\n"
+    yield "## Cookbook\n\nEach of these is a whole app, without any code; only signin has a plugin.\n\n"
     for file in sorted(folder.glob("*.yaml")):
         lines = file.read_text(encoding="utf-8").splitlines()
         comment = list(takewhile(lambda line: line.startswith("#"), lines))

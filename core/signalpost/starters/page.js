@@ -11,6 +11,7 @@ const STATE_TEXT = {
   waiting: ({ seconds }) => `Reconnecting in ${seconds} s`,
   offline: () => "Offline",
   closed: ({ reason }) => (reason ? `Closed: ${reason}` : "Closed by the server"),
+  idle: () => "Not connected",
 };
 /** What a screen reader says: once per state, not once per second or per try. */
 const SPOKEN = { ...STATE_TEXT, connecting: () => "", waiting: () => "No connection, trying again" };
@@ -25,25 +26,33 @@ let noticeTimer = 0;
  * @param {(value: any) => void} onValue gets whatever is sent to this page
  * @param {(clientId: string) => void} onOpen is called each time that the line is good, before the first value
  * @param {(kind: string, body: object, room: object) => void} onOther gets what is no value: presence, gap, ack, reply
- *   and others
- * @returns {(message: object) => boolean} sends a message; false if the line is not open
+ *   and others, and how the line ended: "close" with {code, reason}
+ * @returns {Function} sends a message; false if the line is not open. Its `leave` ends the line for good
  */
 export function join(path, onValue, onOpen = () => {}, onOther = () => {}) {
   const [name, query] = path.split("?");
   const room = connect(undefined, { query }).open(name);
-  room.on("state", say);
+  let left = false; // what was said just before may still be on its way
+  room.on("state", (state) => left || say(state));
+  room.on("close", (body) => onOther("close", body, room));
   room.on("frame", ({ kind, body }) => {
     if (kind === "welcome") onOpen(body?.clientId ?? "");
     else if (kind === "signal" && body?.value !== undefined) onValue(body.value);
     else if (kind === "error") tell(String(body?.detail || body?.code).slice(0, MOST_DETAIL));
     else onOther(kind, body ?? {}, room);
   });
-  document.getElementById("reconnect").addEventListener("click", () => room.reconnect());
-  return (message) => {
+  document.getElementById("reconnect").onclick = () => room.reconnect(); // of the room that was joined last
+  const send = (message) => {
     const sent = room.send(message);
     if (!sent) tell("There is no connection: nothing was sent.");
     return sent;
   };
+  send.leave = () => {
+    left = true;
+    room.close();
+    say({ name: "idle" });
+  };
+  return send;
 }
 
 /** Ask one of the app's routes to do something; its answer is JSON. */
@@ -128,5 +137,5 @@ export function say(state) {
   if (!changed) return;
   const spoken = SPOKEN[state.name](state);
   if (spoken) document.getElementById("status").textContent = spoken;
-  document.getElementById("reconnect").hidden = state.name === "connected" || state.name === "connecting";
+  document.getElementById("reconnect").hidden = ["connected", "connecting", "idle"].includes(state.name);
 }
