@@ -221,10 +221,13 @@ class Admitter:
             again = refused.code == CloseCode.UNAUTHORIZED
             return unauthorized(refused.reason) if again else forbidden(refused.reason)
         permits = resolved.rule.permits
-        if permits is None or not permits.decides(Verb.CONNECT):
+        if permits is None:
             return None
-        question = Question(identity, resolved.path, resolved.params, self._shared, asker, request.seen)
-        if permits.allow(Verb.CONNECT, question, self.failures.add):
+        may = permits.at_once(Verb.CONNECT, identity)
+        if may is None:
+            question = Question(identity, resolved.path, resolved.params, self._shared, asker, request.seen)
+            may = permits.allow(Verb.CONNECT, question, self.failures.add)
+        if may:
             return None
         return unauthorized(fault or SHOW_WHO) if identity.is_guest else forbidden(NOT_YOU)
 

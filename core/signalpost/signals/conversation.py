@@ -55,7 +55,7 @@ from signalpost.signals.message import (
 from signalpost.signals.messagefilters import Filters, Outgoing, Veto
 from signalpost.signals.moderation import Moderation
 from signalpost.signals.overdue import Deadline, Handling, Overdue
-from signalpost.signals.permissions import Question
+from signalpost.signals.permissions import Permits, Question
 from signalpost.signals.recovery import Recovery
 from signalpost.signals.renewal import Renewing, renew
 from signalpost.signals.requests import (
@@ -502,7 +502,7 @@ class Conversation:
     def decide(self, message: ClientMessage, rule: SignalRule) -> Decision:
         """Decide what happens to a message, by the client's rule and by those of the paths that it requests."""
         broadcaster = self._host.broadcaster
-        if rule.permits is not None and (forbidden := self._forbidden(message, rule)) is not None:
+        if rule.permits is not None and (forbidden := self._forbidden(message, rule.permits)) is not None:
             return Reject(forbidden)
         decision = decide(rule, self.client, message, broadcaster.canonical_path_for(self.client))
         if message.targeted and broadcaster.guard is not None and not isinstance(decision, Reject | Ignore):
@@ -523,19 +523,17 @@ class Conversation:
 
     def may(self, verb: Verb) -> bool:
         """Return whether the client may do something, other than with a message, on its path."""
-        permits = self.rule.permits
-        return permits is None or permits.allow(verb, self.question(), self._host.admitter.failures.add)
+        return self.rule.permits is None or self._allowed(self.rule.permits, verb)
 
-    def _forbidden(self, message: ClientMessage, rule: SignalRule) -> ClientError | None:
+    def _allowed(self, permits: Permits, verb: Verb, message: ClientMessage | None = None) -> bool:
+        may = permits.at_once(verb, self.client.identity)
+        return permits.allow(verb, self.question(message), self._host.admitter.failures.add) if may is None else may
+
+    def _forbidden(self, message: ClientMessage, permits: Permits) -> ClientError | None:
         """Return why the client may not send a message, or not to the target that it requests; None if it may."""
-        permits, tell = rule.permits, self._host.admitter.failures.add
-        if permits is None:
-            return None
-        targeted = message.targeted and not message.direct
-        question = self.question(message)
-        if not permits.allow(Verb.PUBLISH, question, tell):
+        if not self._allowed(permits, Verb.PUBLISH, message):
             return ClientError(ErrorCode.FORBIDDEN, "you may not publish here")
-        if targeted and not permits.allow(Verb.TARGET, question, tell):
+        if message.targeted and not message.direct and not self._allowed(permits, Verb.TARGET, message):
             pointer = f"/{message.requested()[0].value}"
             return ClientError(ErrorCode.FORBIDDEN, "you may not choose who receives a message here", pointer)
         return None
@@ -597,9 +595,10 @@ class Conversation:
 
     def _decide_frame(self, opcode: int, payload: bytes) -> Decision:
         """Decide what happens to a frame of ``format: raw``."""
-        if self.rule.asks(Verb.PUBLISH):
+        permits = self.rule.permits
+        if permits is not None and permits.decides(Verb.PUBLISH):
             text = payload.decode() if opcode == _TEXT else payload
-            if (forbidden := self._forbidden(ClientMessage(text), self.rule)) is not None:
+            if (forbidden := self._forbidden(ClientMessage(text), permits)) is not None:
                 return Reject(forbidden)
         return relay(self.rule, self.client)
 

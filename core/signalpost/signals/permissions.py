@@ -152,10 +152,16 @@ class Permission:
     Attributes:
         choices: any of them admits.
         where: the place of the whole: ``routes.yaml:34:16``; ``default`` if the file leaves it out.
+        word: the word, if it is one and nothing else.
     """
 
     choices: tuple[Choice, ...]
     where: str
+    word: MayWord | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        only = self.choices[0].word if len(self.choices) == 1 else None
+        object.__setattr__(self, "word", only)  # as a frozen dataclass does it
 
     def __str__(self) -> str:
         return ", or ".join(map(str, self.choices))
@@ -164,11 +170,6 @@ class Permission:
     def names(self) -> frozenset[str]:
         """The names that its expressions use."""
         return frozenset().union(*(choice.names for choice in self.choices))
-
-    @property
-    def word(self) -> MayWord | None:
-        """The word, if it is one and nothing else."""
-        return self.choices[0].word if len(self.choices) == 1 else None
 
     def judge(self, question: Question) -> Judgement:
         """Answer a question."""
@@ -216,6 +217,16 @@ class Permits:
     def decides(self, verb: Verb) -> bool:
         """Return whether anything must be asked before somebody does something."""
         return self.authorize is not None or verb in self.rules
+
+    def at_once(self, verb: Verb, identity: Identity) -> bool | None:
+        """Answer what a word decides, without a question; None if more must be asked."""
+        if self.authorize is not None:
+            return None
+        permission = self.rules.get(verb)
+        if permission is None or verb in identity.grants:
+            return True
+        word = permission.word
+        return None if word is None else word is _ANYONE or (word is _USERS and identity.user is not None)
 
     def judge(self, verb: Verb, question: Question) -> Judgement:
         """Answer a question."""
