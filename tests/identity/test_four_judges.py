@@ -204,7 +204,7 @@ def test_check_and_try_and_explain_and_the_server_agree_about_who_may_what(seed,
 
     file.write_text(yaml.safe_dump(app))
     plan = load(str(file))
-    monkeypatch.setattr("signalpost.cli.loading.load", lambda _file: plan)  # the file stays the same
+    monkeypatch.setattr("signalpost.cli.loading.load", lambda _file, **_options: plan)  # the file stays the same
     for case, can in zip(cases, truth, strict=True):
         assert said_by_explain(file, case) is can, case
         assert said_by_try(file, case) in (can, None), case

@@ -134,7 +134,15 @@ async def test_signing_out_takes_the_cookie_away(signin, sign_in):
     async with signin() as app, httpx.AsyncClient(base_url=app.url("web"), trust_env=False) as client:
         client.cookies = (await sign_in(app, "ann")).cookies
         assert (await client.get("/me")).json() == {"user": "ann", "roles": ["editor"]}
-        await client.post("/signout")
+        copied = dict(client.cookies)
+        async with app.connect("/talk", **V1, additional_headers={"Cookie": f"signin={copied['signin']}"}) as tab:
+            assert (await tab.receive_json())["welcome"]["user"] == "ann"
+            await client.post("/signout")
+            with pytest.raises(ConnectionClosed) as closed:
+                await tab.receive()
+            assert closed.value.rcvd.code == 4401
+        assert (await client.get("/me")).json() == {"user": None, "roles": []}
+        client.cookies.update(copied)
         assert (await client.get("/me")).json() == {"user": None, "roles": []}
 
 

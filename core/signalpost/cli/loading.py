@@ -8,12 +8,13 @@ from signalpost.config.endpoints import Listening
 from signalpost.plan import Plan, load_plan
 
 
-def load(file: str, listening: Listening | None = None, *, apart: bool = True) -> Plan:
+def load(file: str, listening: Listening | None = None, *, apart: bool = True, proofs: bool = True) -> Plan:
     """Load a plan for the running command, and hide its secrets from now on.
 
     Args:
         file: a routes.yaml.
         listening: replaces the addresses of the file.
+        proofs: whether those of the file must hold; not for commands that show why one does not.
         apart: whether plugins print to stderr, since the command uses stdout.
 
     Raises:
@@ -21,6 +22,6 @@ def load(file: str, listening: Listening | None = None, *, apart: bool = True) -
         OperatorError: it cannot listen there.
     """
     with plugins_print_to_stderr() if apart else nullcontext():
-        plan = load_plan(file, listening=listening)
+        plan = load_plan(file, listening=listening, proofs=proofs)
     hide(plan.config.source)
     return plan

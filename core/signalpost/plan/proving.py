@@ -218,13 +218,17 @@ class Prover:
         rule, sent = spot.rule, self._publishes(person, spot, message)
         if spot.bare or spot.resolved.path != goal.resolved.path or spot.rule is not goal.rule:
             yield from (
-                _way(sent & self._relayed(person, spot, goal, wish, message), f"{_WISHES[wish]} from {_where(spot)}")
+                _closable(
+                    _way(
+                        sent & self._relayed(person, spot, goal, wish, message), f"{_WISHES[wish]} from {_where(spot)}"
+                    )
+                )
                 for wish in _WISHES
                 if wish in rule.config.targets
             )
             if not isinstance(rule.reaction, Call | Do) and rule.config.rebroadcast in _TO_OTHERS:
                 how = f"from {_where(spot)}, which sends {_TO_MANY[rule.config.rebroadcast]}"
-                yield _way(sent & self._arrives(person, goal, message, many=True), how)
+                yield _closable(_way(sent & self._arrives(person, goal, message, many=True), how))
         if any(_sends_to(rule.config.do, goal)):
             yield _way(sent, f"by the actions of {_where(spot)}")
         for steps in (rule.config.connected, rule.config.disconnected):
@@ -320,7 +324,14 @@ def _way(found: Ruling, how: str) -> Ruling:
         return found
     if found.answer is True:
         return Ruling(True, f"{how}: {found.why}" if found is not YES else how)
-    return Ruling(None, f"{how}: {found.why}; from_elsewhere: false or may.target at the path closes this way")
+    return Ruling(None, f"{how}: {found.why}")
+
+
+def _closable(way: Ruling) -> Ruling:
+    """Return a way from another path, with what closes it."""
+    if way.answer is False:
+        return way
+    return replace(way, why=f"{way.why}; from_elsewhere: false or may.target at the path closes this way")
 
 
 def _where(spot: Spot) -> str:

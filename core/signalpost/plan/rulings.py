@@ -78,7 +78,7 @@ class Ruling:
         return other
 
 
-YES = Ruling(True, "nobody is asked")
+YES = Ruling(True, "anyone may")
 
 
 def ruling(permits: Permits | None, verb: Verb, question: Question, *, bare: bool = False) -> Ruling:
