@@ -242,7 +242,8 @@ async def test_who_was_refused_and_never_answers_is_let_go(patience):
         pytest.param(b"\x81\xff\x00\x00\x00\x00\x40\x00\x00\x00\0\0\0\0" + b"x" * 200_000, id="a gigabyte"),
     ],
 )
-async def test_who_was_refused_and_sends_much_is_let_go(what):
+async def test_who_was_refused_and_sends_much_is_let_go(patience, what):
+    patience(3600)
     async with token_app() as server, bystander(server):
         reader, writer = await knock(server)
         with contextlib.suppress(ConnectionError):

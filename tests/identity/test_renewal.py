@@ -86,6 +86,8 @@ async def test_a_renewal_keeps_the_connection_and_the_order_while_messages_are_u
         server.pass_by(100)  # the first token would have ended
         await ann.send("on")
         assert (await ann.receive_json())["signal"]["value"] == "on"
+        server.pass_by(740)
+        assert await ann.receive_json() == {"expiring": {"in": 60}}
         bob.socket.transport.abort()  # what it has not read would keep it from closing
 
 

@@ -412,7 +412,7 @@ class TestListeners:
         async with script() as server, connected(server) as (room, _):
             with pytest.raises(
                 ValueError,
-                match=r'nothing called "signals" to listen to .known: bye, close, error, expiring, frame, gap',
+                match=r'nothing called "signals" to listen to .known: bye, close, error, expiring, frame',
             ):
                 room.on("signals", print)
 
