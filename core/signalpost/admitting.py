@@ -5,10 +5,12 @@ import inspect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.config.model import Verb
+from signalpost.deferred import Deferred
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import ClientId
 from signalpost.edge.limiter import Limiter
@@ -106,7 +108,8 @@ class Admitter:
             except (UnauthorizedError, NotReadyError, UndecidedError) as error:
                 raise _refusal(error) from None
             if inspect.isawaitable(found):
-                return self._in_time(request, self._identify_later(request, found, visits=visits), visits=visits)
+                decision = partial(self._identify_later, request, found, visits=visits)
+                return Deferred(partial(self._in_time, request, decision, visits=visits))
             accept = self._identified(accept, found)
         self._judge(accept, visits=visits)
         return self._ask(accept, self._hooks, visits=visits)
@@ -116,8 +119,8 @@ class Admitter:
         for number, hook in enumerate(hooks):
             verdict = _asked(hook, accept.request)
             if inspect.isawaitable(verdict):
-                decision = self._ask_later(accept, verdict, hooks[number + 1 :])
-                return self._in_time(accept.request, decision, visits=visits)
+                decision = partial(self._ask_later, accept, verdict, hooks[number + 1 :])
+                return Deferred(partial(self._in_time, accept.request, decision, visits=visits))
             if isinstance(verdict, HandshakeRejection):
                 raise verdict.with_traceback(None)  # a hook may have one for all: it would gather every traceback
         return accept if visits else self._within_limits(accept)
@@ -152,7 +155,9 @@ class Admitter:
             raise verdict
         return accept
 
-    async def _in_time(self, request: ConnectRequest, decision: Awaitable[Accept], *, visits: bool) -> Accept:
+    async def _in_time(
+        self, request: ConnectRequest, decide: Callable[[], Awaitable[Accept]], *, visits: bool
+    ) -> Accept:
         """Decide within the time that there is; another plan may serve afterwards."""
         self.waiting += 1
         place = object()
@@ -160,7 +165,7 @@ class Admitter:
             self._limiter.enter(place, request.handshake.peer[0])
         try:
             async with asyncio.timeout(self.patience):
-                accept = await decision
+                accept = await decide()
         except TimeoutError:
             LOG.warning("a client on %s was rejected: its admission took too long", request.path)
             rejection = HandshakeRejection(503, "The server could not decide in time whether to let this client in.")

@@ -295,3 +295,20 @@ async def test_who_has_gone_when_the_key_comes_is_watched_no_more(keys):
         await until(lambda: server.app.server.node.generation.authority._keyring.find("new"))
         async with server.client(keys.token(server, "new")):
             assert len(server.expiries) == 1
+
+
+async def test_a_handshake_that_waits_for_its_key_is_judged_and_charged_once(keys):
+    limited = FETCHED.replace("URL", keys.url) + "limits: {per_address: {handshakes: 1/h}}\n"
+    async with token_app(limited) as server:
+        await ready(server)
+        await keys.begun()
+        keys.go.clear()
+        keys.kids = ["old", "new"]
+        waiting = asyncio.create_task(server.client(keys.token(server, "new")).__aenter__())
+        await keys.begun()
+        assert server.app.server.inspect().asking == 1
+        keys.go.set()
+        client = await waiting  # and the one handshake that there is was enough
+        await client.send("hello")
+        assert (await client.receive_json())["signal"]["value"] == "hello"
+        await client.socket.close()

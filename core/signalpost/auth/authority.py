@@ -6,12 +6,14 @@ Only what takes tokens imports this module, since it loads PyJWT.
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from signalpost.auth.identity import Identity
 from signalpost.auth.jwks import Handle, JwksFetcher
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens, UnknownKeyError
 from signalpost.config.model import TokensConfig
+from signalpost.deferred import Deferred
 from signalpost.errors import NotReadyError
 
 
@@ -89,7 +91,7 @@ class TokenAuthority:
             fetched = None if self._fetcher is None else self._fetcher.refresh()
             if fetched is None:
                 raise
-        return self._identify_after(fetched, text)
+        return Deferred(partial(self._identify_after, fetched, text))
 
     async def _identify_after(self, fetched: Awaitable[None], text: str) -> Identity:
         await fetched

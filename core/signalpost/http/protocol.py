@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable
 from contextlib import suppress
 from contextvars import Context
 from time import monotonic
@@ -44,7 +45,7 @@ class HandingOver(HttpProtocol):
 
     Attributes:
         intake: the same.
-        rejection: of its handshake, if decided already.
+        decided: what is decided of its handshake already: that it is rejected, or what is waited for.
     """
 
     __slots__ = (
@@ -65,15 +66,15 @@ class HandingOver(HttpProtocol):
         "_taken",
         "_under_way",
         "_unread",
+        "decided",
         "intake",
-        "rejection",
     )
     HTTP_CLASS = Exchange
 
     def __init__(self, *, begun: float, intake: Intake, **options: Any) -> None:
         super().__init__(**options)
         self.intake = intake
-        self.rejection: HandshakeRejection | None = None
+        self.decided: HandshakeRejection | Awaitable[Any] | None = None
         self._begun = begun
         self._host = ""
         self._first = True

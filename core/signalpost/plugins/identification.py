@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from signalpost.auth.apikeys import ApiKeys
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.auth.sources import Shown, find_token
 from signalpost.config.model import AuthConfig, KeyPermission, TokenPlace, Verb
+from signalpost.deferred import Deferred
 from signalpost.errors import UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.plugins.authentication import Authentication
@@ -78,7 +80,7 @@ class Identification:
                 return self._identify_by(shown, self._authority)
         answer = self._authentication.ask(request)
         if inspect.isawaitable(answer):
-            return _later(answer)
+            return Deferred(partial(_later, answer))
         return _GUEST if answer is None else Identified(answer)
 
     def renew(self, token: str) -> Identity | Awaitable[Identity]:
@@ -103,7 +105,9 @@ class Identification:
             if by_itself:
                 return _without(error)
             raise
-        return _later(found, by_itself=by_itself) if inspect.isawaitable(found) else Identified(found)
+        if inspect.isawaitable(found):
+            return Deferred(partial(_later, found, by_itself=by_itself))
+        return Identified(found)
 
 
 async def _later(answer: Awaitable[Identity | None], *, by_itself: bool = False) -> Identified:

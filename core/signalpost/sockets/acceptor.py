@@ -205,18 +205,18 @@ class FirstBytes(asyncio.Protocol):
         self._leave()
         self._transport.abort()
 
-    def hand_on(self, data: bytes = b"", rejection: HandshakeRejection | None = None) -> None:
+    def hand_on(self, data: bytes = b"", decided: HandshakeRejection | Awaitable[Any] | None = None) -> None:
         """Pass the connection and its bytes to Sanic, unless it has ended: TLS would not report that end to Sanic.
 
         Args:
             data: that it sent.
-            rejection: of the handshake in them, if decided already.
+            decided: of the handshake in them already: that it is rejected, or what is waited for.
         """
         self._leave()
         if self._transport.is_closing():
             return
         protocol = self._acceptor.successor(self.begun)
-        protocol.rejection = rejection
+        protocol.decided = decided
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         if data:

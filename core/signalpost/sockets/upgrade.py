@@ -94,12 +94,12 @@ class Upgrader:
         try:
             view = public_of(self._endpoint, request.transport, request.headers)
             cast("WebRequest", request).public = view
-            _raise_decided(request)
+            decided = _decided(request)
             if self._guard is not None:
                 self._guard.admit_hosts(hosts_of(request, view))
                 if self._guard.redirect is not None and is_handshake_meant(request.headers):
                     raise self._guard.redirect(request)
-            offer, admission = self._admitted(request, view)
+            offer, admission = self._admitted(request, view, decided)
         except IdentityRejection as rejection:
             return self._refuse(request, rejection)
         except HandshakeRejection as rejection:
@@ -151,12 +151,12 @@ class Upgrader:
         RefusedSocket(transport, self._services.refused).begin(rejection, early)
         return None
 
-    def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection:
+    def take(self, transport: asyncio.Transport, data: bytes) -> bool | HandshakeRejection | Awaitable[Accept]:
         """Answer a handshake that makes up a connection's first bytes.
 
         Returns:
             Whether that was done; else the connection is Sanic's, which judges the handshake again, and reports what is
-            wrong with it. An admission hook that has decided is not called again.
+            wrong with it. What was decided already is returned, or what is to be awaited for it: nobody is asked again.
         """
         node, endpoint = self._services.node, self._endpoint
         if endpoint is None or endpoint.redirect is not None or not node.admitter.decides_at_once:
@@ -181,7 +181,7 @@ class Upgrader:
         except HandshakeRejection as rejection:
             return rejection
         if not isinstance(admission, Accept):
-            return False
+            return admission
         self._open(transport, offer, admission, lambda: head.early)
         return True
 
@@ -195,13 +195,22 @@ class Upgrader:
         name = "" if self._endpoint is None else self._endpoint.name
         self._services.node.limiter.admit_handshake(address, name)
 
-    def _admitted(self, request: Request[Any, Any], view: PublicView | None) -> tuple[Offer, Admission]:
+    def _admitted(
+        self, request: Request[Any, Any], view: PublicView | None, decided: Awaitable[Accept] | None
+    ) -> tuple[Offer, Admission]:
         """Decide about the client of a request, and return what its handshake offers with the decision.
+
+        Args:
+            request: of the client.
+            view: of it, if a trusted proxy says it.
+            decided: what is waited for already, so that nobody is asked again, and no address charged.
 
         Raises:
             HandshakeRejection: it is not admitted.
         """
         transport = cast("asyncio.Transport", request.transport)
+        if decided is not None:
+            return read_offer(request.method, request.version, request.headers), decided
         self._charge(transport, view)
         if self._endpoint is None:
             raise HandshakeRejection(400, "There are no WebSockets at this address.")
@@ -271,13 +280,14 @@ class Upgrader:
         return self._services.deflaters.of(compression.level, compression.threshold, agreement.server_window)
 
 
-def _raise_decided(request: Request[Any, Any]) -> None:
-    """Raise the rejection of a handshake that was decided before Sanic read it.
+def _decided(request: Request[Any, Any]) -> Awaitable[Accept] | None:
+    """Return what was decided of a handshake before Sanic read it, if it is waited for; None if nothing was.
 
     Raises:
-        HandshakeRejection: there is one.
+        HandshakeRejection: it is rejected.
     """
     protocol = cast("HandingOver", cast("asyncio.Transport", request.transport).get_protocol())
-    decided = protocol.rejection  # and its connection will be closed
-    if decided is not None:
-        raise decided.with_traceback(None)
+    decided, protocol.decided = protocol.decided, None
+    if isinstance(decided, HandshakeRejection):
+        raise decided.with_traceback(None)  # and its connection will be closed
+    return decided
