@@ -42,6 +42,7 @@ _ID_BYTES = 16
 _LATER = {"retry-after": "5"}
 
 NOT_YOU = "You may not connect here."
+_KEY_IS_FOR_POSTS = "An API key is for requests by POST: nothing is read with it here."
 SHOW_WHO = "This signal is for those who have shown who they are: send a token."
 
 
@@ -198,8 +199,10 @@ class Admitter:
             IdentityRejection: it may not.
         """
         request = accept.request
-        if visits and request.identity.grants:
-            return
+        if request.identity.program:
+            if visits:
+                return
+            raise forbidden(_KEY_IS_FOR_POSTS)
         asker = Asker(accept.client_id, accept.resolved.path)
         rejection = self.refusal(request.identity, accept.resolved, asker, request.handshake, request.fault)
         if rejection is not None:

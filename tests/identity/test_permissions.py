@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -77,3 +78,57 @@ async def test_who_is_refused_and_speaks_v1_reads_why():
     async with app() as server:
         client = await server.connect("/users", subprotocols=["signalpost.v1"]).__aenter__()
         print(client)
+
+
+CLAIMING = """
+from signalpost import Identity, hookimpl
+
+ROLES = ["reader"]
+ODD = {"text": {"expires": "soon"}, "nan": {"expires": float("nan")}, "bool": {"issued": True}, "id": {"token_id": 7},
+       "claims": {"claims": None}}
+
+@hookimpl
+def authenticate(request):
+    name = request.headers.get("x-user")
+    return Identity(name, **{"claims": {"roles": ROLES}, **ODD.get(name, {})})
+
+@hookimpl
+def client_connected(client):
+    ROLES.append("editor")
+"""
+CLAIMED = """
+endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+undeclared: refuse
+auth: {}
+signals: [{path: /room, rebroadcast: path, may: {publish: "{{ 'editor' in claims.roles }}"}}]
+"""
+
+
+async def test_what_a_plugin_changes_in_its_claims_afterwards_gives_nobody_a_role():
+    async with serve(CLAIMED, plugins={"claiming": CLAIMING}) as app, as_user(app, "/room", "ann") as ann:
+        await ann.send("as an editor")
+        assert json.loads(await ann.receive())["error"]["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("name", ["text", "nan", "bool", "id", "claims"])
+async def test_an_identity_that_cannot_be_one_refuses_the_client_and_names_the_hook(name, caplog):
+    async with serve(CLAIMED, plugins={"claiming": CLAIMING}) as app:
+        assert await refused(app, "/room", name) == 500
+    assert "plugin claiming: hook authenticate failed" in caplog.text
+
+
+VIEWED = """
+endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]
+auth: {}
+routes:
+  - {path: /me, method: GET, do: [{respond: {text: "{{ user }}"}}]}
+  - {path: /all, method: GET, do: [{respond: {text: "all", headers: {cache-control: "public, max-age=60"}}}]}
+"""
+
+
+async def test_no_shared_cache_keeps_what_a_route_for_anyone_says_to_a_user():
+    async with serve(VIEWED, plugins={"people": PLUGIN}) as app, httpx.AsyncClient(trust_env=False) as web:
+        ann = {"x-user": "ann"}
+        assert (await web.get(app.url("web") + "/me", headers=ann)).headers["cache-control"] == "private"
+        assert "cache-control" not in (await web.get(app.url("web") + "/me")).headers
+        assert (await web.get(app.url("web") + "/all", headers=ann)).headers["cache-control"] == "public, max-age=60"

@@ -70,3 +70,34 @@ async def test_a_key_counts_in_its_header_alone():
         assert answer.status_code == 403
         answer = await post(app, f"/board?token={KEY}", {"message": "no"})
         assert answer.status_code == 403
+
+
+MORE = f"""
+endpoints:
+  - {{name: web, address: 127.0.0.1, port: 0, protocol: http, fallbacks: [sse]}}
+  - {{name: live, address: 127.0.0.1, port: 0, protocol: ws}}
+undeclared: refuse
+auth: {{keys: {{desk: {{key: {OTHER}, may: [history]}}, shop: {{key: {KEY}, may: [publish]}}}}}}
+signals:
+  - {{path: /said-by-nobody, rebroadcast: path, targets: [path], may: {{connect: anyone}}}}
+  - {{path: /frames, rebroadcast: path, format: raw, may: {{connect: anyone}}}}
+"""
+
+
+async def test_a_key_that_does_not_allow_to_publish_does_not_where_the_signal_leaves_it_open():
+    async with serve(MORE) as app, app.connect("/said-by-nobody", endpoint="live") as reader:
+        assert (await post(app, "/said-by-nobody", {"message": "no"}, OTHER)).status_code == 403
+        assert (await post(app, "/frames", {"message": "no"}, OTHER)).status_code == 403
+        assert (await post(app, "/said-by-nobody", {"message": "yes"}, KEY)).status_code == 202
+        assert await reader.receive() == "yes"
+
+
+async def test_a_key_opens_no_socket_and_no_stream_even_where_anyone_may_connect():
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with serve(MORE) as app:
+        with pytest.raises(InvalidStatus) as caught:
+            await app.connect("/said-by-nobody", endpoint="live", additional_headers=headers).__aenter__()
+        assert caught.value.response.status_code == 403
+        async with httpx.AsyncClient(trust_env=False) as web:
+            stream = {"accept": "text/event-stream", **headers}
+            assert (await web.get(app.url("web") + "/said-by-nobody", headers=stream)).status_code == 403

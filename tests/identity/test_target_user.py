@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from signalpost.cli import cli
 from signalpost.cli.types import types_text
-from signalpost.testing import load_app
+from signalpost.testing import load_app, serve
 
 PLAIN = 'signals: [{path: "/rooms/<room>"}, {path: /other}]'
 
@@ -277,3 +277,36 @@ async def test_an_app_that_names_no_users_keeps_no_index_of_its_guests(app, as_u
         hub = running.server.node.hub
         assert {user: len(clients) for user, clients in hub._users.items()} == {"ann": 3, "bob": 1}
     assert hub._users == {}
+
+
+HANDLED = """
+endpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]
+undeclared: refuse
+auth: {}
+signals:
+  - {path: /ward, rebroadcast: path, connected: [{join: team}], may: {target: nobody}}
+  - {path: /open, rebroadcast: path, connected: [{join: team}]}
+  - {path: /ask, targets: [group, user], do: [{broadcast: {value: "{{ message }}"}}]}
+"""
+NAMED = """
+from signalpost import Identity, hookimpl
+
+@hookimpl
+def authenticate(request):
+    return Identity(request.headers.get("x-user"))
+"""
+
+
+@pytest.mark.parametrize("target", [{"group": "team"}, {"user": "ann"}])
+async def test_a_list_that_sends_where_the_message_asks_does_not_get_past_may_target(target):
+    async with serve(HANDLED, plugins={"named": NAMED}) as app:
+        ann, eve = ({"additional_headers": {"x-user": name}} for name in ("ann", "eve"))
+        async with (
+            app.connect("/ward", **ann) as ward,
+            app.connect("/open", **ann) as free,
+            app.connect("/ask", **eve) as asker,
+        ):
+            await asker.send("sent", **target)
+            assert await free.receive() == "sent"
+            await ward.send("said there")
+            assert await ward.receive() == "said there"

@@ -24,6 +24,7 @@ from sanic.helpers import STATUS_CODES
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
+from signalpost.auth.identity import GUEST
 from signalpost.errors import ClientError, ErrorCode
 from signalpost.foreign import overran
 from signalpost.http.guard import Guard
@@ -167,8 +168,7 @@ def harden(request: Request, response: BaseHTTPResponse) -> None:
         for name, value in guard.shared(request).items():
             _share(headers, name, value)
     headers.setdefault("x-content-type-options", "nosniff")
-    if getattr(request, "is_private", False):
-        _keep_private(headers)
+    _keep_private(request, headers)
     if _is_page_kind(headers.get("content-type") or response.content_type or ""):
         for name, value in _OF_PAGES.items():
             headers.setdefault(name, value)
@@ -178,8 +178,12 @@ def harden(request: Request, response: BaseHTTPResponse) -> None:
                 headers.popall(name, None)
 
 
-def _keep_private(headers: Header) -> None:
-    """Let no shared cache keep what only some may request (RFC 9111 section 5.2.2.7)."""
+def _keep_private(request: Request, headers: Header) -> None:
+    """Let no shared cache keep what only some may request, or what is made for a user (RFC 9111 section 5.2.2.7)."""
+    if not getattr(request, "is_private", False):
+        if getattr(request, "identity", GUEST) is not GUEST:
+            headers.setdefault("cache-control", "private")
+        return
     said = headers.get("cache-control", "")
     if "private" not in said and "no-store" not in said:
         headers["cache-control"] = f"private, {said}" if said else "private"

@@ -8,14 +8,26 @@ named beside the proof.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
-from signalpost.config.actions import all_steps, templates_in
-from signalpost.config.model import Rebroadcast, RequestedTarget, RouteConfig, ServerConfig, StepConfig, Verb
+from signalpost.config.actions import all_steps
+from signalpost.config.model import (
+    Breadth,
+    Rebroadcast,
+    RequestedTarget,
+    RouteConfig,
+    ServerConfig,
+    SignalConfig,
+    StepConfig,
+    Verb,
+)
 from signalpost.errors import OperatorError
 from signalpost.paths import Parameter, PathPattern, join_segments, split_path
 from signalpost.plan.plan import RouteRule
 from signalpost.plan.precedence import answering, claims_of, contenders
 from signalpost.plan.rulings import YES, Person, Ruling, data_of, requested, ruling
+from signalpost.plan.stateways import is_rendered, meet, reached, read, stored
+from signalpost.signals.levels import levels_of, narrowed
 from signalpost.signals.permissions import Question
 from signalpost.signals.rule import Call, Do, SignalRule
 from signalpost.signals.table import ResolvedPath, SignalTable, served_at
@@ -26,6 +38,12 @@ _TO_MANY = {
     Rebroadcast.EVERYONE: "to everyone",
     Rebroadcast.OTHERS: "to everyone but the sender",
     Rebroadcast.GROUP: "to its groups",
+}
+_BREADTHS = {
+    RequestedTarget.PATH: Breadth.PATH,
+    RequestedTarget.CLIENT_ID: Breadth.CLIENT,
+    RequestedTarget.GROUP: Breadth.GROUP,
+    RequestedTarget.USER: Breadth.CLIENT,
 }
 _FOR_MANY = (RequestedTarget.GROUP, RequestedTarget.USER)
 _WISHES = {
@@ -83,6 +101,7 @@ class Prover:
         self._signals = signals
         self._endpoints, _ = served_at(config)
         self._table = SignalTable(signals, self._endpoints, undeclared=())
+        self._levels = levels_of(self._table, config.broadest)
         self._pages = [each.name for each in config.endpoints if not each.scheme.websocket]
 
     def find(
@@ -211,6 +230,42 @@ class Prover:
             yield from self._from_signal(person, spot, goal, message)
         for rule in self._routes:
             yield from self._from_route(person, rule, goal)
+        yield from self._by_the_state(person, goal, message)
+
+    def _by_the_state(self, person: Person, goal: Spot, message: dict[str, object] | None) -> Iterator[Ruling]:
+        """Yield that something may arrive which the person has stored in the state, and any list broadcasts."""
+        carriers = [(found, read(steps)) for steps in self._lists if (found := next(_sends_to(steps, goal), None))]
+        carriers = [(step, keys) for step, keys in carriers if keys]
+        for where, steps, allowed in self._own_lists(person, message) if carriers else ():
+            keys = reached(stored(steps), self._lists)
+            step = next((step for step, reads in carriers if meet(keys, reads)), None)
+            if step is not None and allowed().answer is not False:
+                yield Ruling(
+                    None,
+                    f"the actions of {where} store something in the state, which is broadcast at "
+                    f"{self._config.source.place(step.keys)}",
+                )
+
+    @cached_property
+    def _lists(self) -> list[tuple[StepConfig, ...]]:
+        """All lists of actions."""
+        found = [part.do for part in self._config.parts if not isinstance(part, SignalConfig)]
+        for rule in self._signals:
+            found += [rule.config.do, rule.config.connected, rule.config.disconnected]
+        return [steps for steps in found if steps]
+
+    def _own_lists(
+        self, person: Person, message: dict[str, object] | None
+    ) -> Iterator[tuple[str, tuple[StepConfig, ...], Callable[[], Ruling]]]:
+        """Yield the lists that a person's messages and requests may run: where, what, and whether they may."""
+        for spot in self._everywhere(person):
+            config, where = spot.rule.config, _where(spot)
+            yield where, config.do, partial(self._publishes, person, spot, message)
+            for steps in (config.connected, config.disconnected):
+                yield where, steps, partial(self._asked, person, Verb.CONNECT, spot)
+        for rule in self._routes:
+            where = f"{_methods(rule.config)} {rule.config.path} ({rule.owner})"
+            yield where, rule.config.do, partial(self._best_request, person, rule)
 
     def _from_signal(
         self, person: Person, spot: Spot, goal: Spot, message: dict[str, object] | None
@@ -223,8 +278,7 @@ class Prover:
                         sent & self._relayed(person, spot, goal, wish, message), f"{_WISHES[wish]} from {_where(spot)}"
                     )
                 )
-                for wish in _WISHES
-                if wish in rule.config.targets
+                for wish in self._wishes_from(rule, goal.rule)
             )
             if not isinstance(rule.reaction, Call | Do) and rule.config.rebroadcast in _TO_OTHERS:
                 how = f"from {_where(spot)}, which sends {_TO_MANY[rule.config.rebroadcast]}"
@@ -235,11 +289,29 @@ class Prover:
             if any(_sends_to(steps, goal)):
                 yield _way(self._asked(person, Verb.CONNECT, spot), f"by the actions of {_where(spot)}")
 
+    def _wishes_from(self, rule: SignalRule, goal: SignalRule) -> Iterator[RequestedTarget]:
+        """Yield the targets that messages at one signal may request, and that may be at another one.
+
+        A list of actions that calls no code passes nothing on but what it broadcasts, which is a way of its own. A path
+        is the one of the sender's endpoint. And what is broader than `broadest` is refused.
+        """
+        if isinstance(rule.reaction, Do) and not rule.reaction.program.calls:
+            return
+        for wish in _WISHES:
+            if wish not in rule.config.targets or (
+                wish is RequestedTarget.PATH and not rule.endpoints & goal.endpoints
+            ):
+                continue
+            if self._levels is None or narrowed(_BREADTHS[wish], self._levels.of(goal)):
+                yield wish
+
     def _relayed(
         self, person: Person, spot: Spot, goal: Spot, wish: RequestedTarget, message: dict[str, object] | None
     ) -> Ruling:
         """Return whether a message at one path arrives at another one that it asks for."""
         may = self._asked(person, Verb.TARGET, spot, message)
+        if (code := _called(spot.rule)) and may.answer is not False:
+            may = Ruling(None, f"{code} decides what becomes of it")
         return may & self._arrives(person, goal, message, many=wish in _FOR_MANY)
 
     def _arrives(self, person: Person, goal: Spot, message: dict[str, object] | None, *, many: bool) -> Ruling:
@@ -354,7 +426,7 @@ def _sends_to(steps: tuple[StepConfig, ...], goal: Spot) -> Iterator[StepConfig]
     """Yield the broadcasts of a list that may bring something of their event to a path."""
     for step in all_steps(steps):
         options = step.options if step.name == "broadcast" and isinstance(step.options, dict) else None
-        if options is None or not any(templates_in({"value": options.get("value")})) or options.get("to") == "sender":
+        if options is None or not is_rendered(options.get("value")) or options.get("to") == "sender":
             continue
         path = options.get("path")
         if path is None or is_template(str(path)) or _is_at(str(path), goal):

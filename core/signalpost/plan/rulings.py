@@ -110,7 +110,7 @@ def said(verb: Verb, judgement: Judgement) -> str:
     if judgement.plugin:
         return f"{judgement.plugin} says so"
     if judgement.key:
-        return f"auth.keys.{judgement.key} allows it"
+        return f"auth.keys.{judgement.key} {'allows' if judgement.allowed else 'does not allow'} it"
     choice = judgement.choice
     if judgement.failures:
         return f"{verb_key(verb)} fails, which is no: {'; '.join(judgement.failures)}"

@@ -1,13 +1,16 @@
 """The hook `authenticate`: plugins say who a client is."""
 
 import inspect
-from collections.abc import Awaitable, Sequence
+import math
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from signalpost.auth.identity import Identity
 from signalpost.errors import UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.plugins.registry import Implementation, Registry, log_failure
+from signalpost.state.frozen import fixed
 
 AUTHENTICATE = "authenticate"
 
@@ -95,17 +98,35 @@ def _checked(hook: Implementation, answer: Any) -> Identity:
     """Return an answer that is an identity.
 
     Raises:
-        UndecidedError: it is none, or its user has no proper name.
+        UndecidedError: it is none, or a part of it is of a wrong kind.
     """
-    fault = ""
     if not isinstance(answer, Identity):
         fault = f"authenticate returns an Identity, or None for no opinion, not {type(answer).__name__}"
-    elif answer.user is not None:
-        fault = user_fault(answer.user)
+    else:
+        fault = _identity_fault(answer)
     if fault:
         raise _undecided(hook, TypeError(fault))
     found: Identity = answer
-    return found
+    return replace(found, claims=fixed(found.claims))  # what the plugin changes afterwards was never said
+
+
+def _identity_fault(identity: Identity) -> str:
+    """Return what is wrong with an identity; empty if nothing is. Later nobody is there who could be told."""
+    if identity.user is not None and (fault := user_fault(identity.user)):
+        return fault
+    if not isinstance(identity.claims, Mapping):
+        return f"claims is a mapping, not {type(identity.claims).__name__}"
+    for name in ("expires", "issued"):
+        moment = getattr(identity, name)
+        if moment is not None and not _is_moment(moment):
+            return f"{name} is a number of seconds since 1970, or None, not {moment!r}"
+    if not isinstance(identity.token_id, str):
+        return f"token_id is a text, not {type(identity.token_id).__name__}"
+    return ""
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def user_fault(user: object) -> str:

@@ -305,7 +305,7 @@ class SenderBroadcast:
                 guard = broadcaster.guard
                 anywhere = target.path is None and target.client is None
                 if guard is not None and anywhere and not (target.groups is None and target.user is None):
-                    return self._to_many(value, target, guard.closed)
+                    return self._to_many(value, target, guard.closed | message.shut)
                 targets = (target,)
             else:
                 targets = _TO_EVERYONE

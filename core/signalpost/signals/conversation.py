@@ -509,6 +509,8 @@ class Conversation:
             judged = isinstance(decision, Deliver)
             error = broadcaster.guard.refusal(message, self.question(message), judged=judged)
             decision = decision if error is None else Reject(error)
+            if not judged and (message.group is not None or message.user is not None):
+                message.shut = broadcaster.guard.forbidden(self.question(message))
         if message.targeted and broadcaster.levels is not None and not isinstance(decision, Reject | Ignore):
             target = requested_target(message, self.client, broadcaster.canonical_path_for(self.client))
             error = broadcaster.levels.refusal(target, rule)
@@ -521,9 +523,20 @@ class Conversation:
         shared = self._host.shared
         return Question(client.identity, client.path, client.params, shared, client, self.request.seen, data)
 
-    def may(self, verb: Verb) -> bool:
-        """Return whether the client may do something, other than with a message, on its path."""
-        return self.rule.permits is None or self._allowed(self.rule.permits, verb)
+    def may(self, verb: Verb, rule: SignalRule | None = None) -> bool:
+        """Return whether the client may do something, other than with a message, on its path.
+
+        Args:
+            verb: that is asked about.
+            rule: by which; None is its own.
+        """
+        permits = (rule or self.rule).permits
+        return permits is None or self._allowed(permits, verb)
+
+    def reconsider(self) -> None:
+        """Called when the client has another identity: what it is told unasked is for who it is now."""
+        if self.present is not None:
+            self._host.memory.reconsider(self, self.rule)
 
     def _allowed(self, permits: Permits, verb: Verb, message: ClientMessage | None = None) -> bool:
         may = permits.at_once(verb, self.client.identity)
@@ -596,7 +609,7 @@ class Conversation:
     def _decide_frame(self, opcode: int, payload: bytes) -> Decision:
         """Decide what happens to a frame of ``format: raw``."""
         permits = self.rule.permits
-        if permits is not None and permits.decides(Verb.PUBLISH):
+        if permits is not None and (permits.decides(Verb.PUBLISH) or self.client.identity.program):
             text = payload.decode() if opcode == _TEXT else payload
             if (forbidden := self._forbidden(ClientMessage(text), permits)) is not None:
                 return Reject(forbidden)

@@ -117,16 +117,21 @@ class ElsewhereGuard:
             document: the message without the keys of its target; None is a raw frame, which fits no schema.
         """
         client: Client = question.client
-        refused = self.closed
-        if self._asked:
-            refused = refused.union(
-                ward for ward in self._asked if ward != client.ward and self._forbids(ward, question)
-            )
+        refused = self.closed.union(self.forbidden(question))
         for gate, wards in self._gates:
             there = [ward for ward in wards if ward != client.ward and self._may_have(ward)]
             if there and (document is None or not gate.accepts(document)):
                 refused = refused.union(there)
         return refused
+
+    def forbidden(self, question: Question) -> frozenset[str]:
+        """Return the wards whose ``may.target`` lets nothing in that a sender says to everyone, to groups or users.
+
+        Args:
+            question: whether its sender may do something with it.
+        """
+        own = question.client.ward
+        return frozenset(ward for ward in self._asked if ward != own and self._forbids(ward, question))
 
     def _forbids(self, ward: str, question: Question) -> bool:
         """Return whether a signal takes nothing from a sender that is not meant for one of its paths alone.

@@ -253,12 +253,34 @@ class Memory:
             return
         guest.present = client.place
         self.presence.enter(client.place, guest.user, _info(guest, rule))
-        if rule.asks(Verb.PRESENCE) and not guest.may(Verb.PRESENCE):
+        if _is_blind(guest, rule):
             self.presence.hide_from(client)
-            return
+        else:
+            self._show(client)
+
+    def _show(self, client: Client) -> None:
+        """Tell a client who is on its path."""
         whole = self.presence.whole(client.place)
         if whole is not None:
             _tell(client, client.encoding.noticed("presence", whole))
+
+    def reconsider(self, guest: Guest, rule: SignalRule) -> None:
+        """Judge anew whether a client that is present may see who is: its identity, or the plan, is another one.
+
+        Args:
+            guest: of the client.
+            rule: of its signal.
+        """
+        client = guest.client
+        blind = _is_blind(guest, rule)
+        if blind is self.presence.hides_from(client):
+            return
+        if blind:
+            self.presence.hide_from(client)
+            _tell(client, client.encoding.noticed("presence", {"path": client.path, **Ledger(0).whole()}))
+        else:
+            self.presence.show_to(client, client.place)
+            self._show(client)
 
     def renew(self, guest: Guest, rule: SignalRule) -> None:
         """Remember by the present plan for a client that is connected already, and may be at another place now.
@@ -285,7 +307,9 @@ class Memory:
             self._absent(guest)
             if rule.config.presence is None:
                 _tell(client, client.encoding.noticed("presence", {"path": client.path, **Ledger(0).whole()}))
-        if guest.present is None and not client.arriving:
+        if guest.present is not None:
+            self.reconsider(guest, rule)
+        elif not client.arriving:
             self._enter(guest, rule)
 
     def _unfollow(self, client: Client) -> None:
@@ -314,6 +338,11 @@ def _tell(client: Client, frame: bytes) -> None:
     """Send a notice to a client, if its kind of client is told at all."""
     if frame:
         client.send(frame)
+
+
+def _is_blind(guest: Guest, rule: SignalRule) -> bool:
+    """Return whether a client may not see who is on its path."""
+    return rule.asks(Verb.PRESENCE) and not guest.may(Verb.PRESENCE, rule)
 
 
 def _info(guest: Guest, rule: SignalRule) -> Any:

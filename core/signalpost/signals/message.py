@@ -45,6 +45,7 @@ class ClientMessage:
         answer: that it is to get; None if it gets none but an error.
         targeted: whether it requests any target: path, id, group or direct.
         document: the whole object without ``ref``; None if `message` is its only key.
+        shut: wards whose ``may.target`` refuses it, if a handler sends something to the group or user that it requests.
     """
 
     message: Any
@@ -58,6 +59,7 @@ class ClientMessage:
     once: str | None = None
     answer: Answer | None = None
     user: str | None = None
+    shut: frozenset[str] = frozenset()
 
     @property
     def own_ref(self) -> Ref | None:

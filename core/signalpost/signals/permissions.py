@@ -18,6 +18,9 @@ from signalpost.templates.value import FailureKind, TemplateFailedError
 LONGEST_WORK = 0.03
 """Seconds that an expression may work: everybody else waits meanwhile."""
 
+OF_KEYS = frozenset({Verb.PUBLISH, Verb.TARGET, Verb.HISTORY, Verb.PRESENCE})
+"""Verbs that API keys allow: a program may do what its key says, and nothing else of these."""
+
 _ANYONE, _USERS = MayWord.ANYONE, MayWord.USERS
 
 
@@ -222,8 +225,10 @@ class Permits:
         """Answer what a word decides, without a question; None if more must be asked."""
         if self.authorize is not None:
             return None
+        if identity.program and verb in OF_KEYS:
+            return verb in identity.grants
         permission = self.rules.get(verb)
-        if permission is None or verb in identity.grants:
+        if permission is None:
             return True
         word = permission.word
         return None if word is None else word is _ANYONE or (word is _USERS and identity.user is not None)
@@ -234,8 +239,8 @@ class Permits:
             verdict = self.authorize(question.identity, verb, question.path, question.document)
             if verdict is not None:
                 return Judgement(verdict.allowed, plugin=verdict.code)
-        if verb in question.identity.grants:
-            return Judgement(True, key=question.identity.program)
+        if question.identity.program and verb in OF_KEYS:
+            return Judgement(verb in question.identity.grants, key=question.identity.program)
         permission = self.rules.get(verb)
         return Judgement(True) if permission is None else permission.judge(question)
 
@@ -247,7 +252,7 @@ class Permits:
             question: with all that may matter.
             tell: called with a line for the log about each expression that failed.
         """
-        if not self.decides(verb):
+        if not self.decides(verb) and not question.identity.program:
             return True
         judgement = self.judge(verb, question)
         for failure in judgement.failures:

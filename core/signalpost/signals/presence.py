@@ -74,8 +74,13 @@ class Presence:
         if (room := self._rooms.get(client.place)) is not None:
             room.blind.add(client)
 
+    def hides_from(self, client: Client) -> bool:
+        """Return whether a client is told nothing of its path."""
+        room = self._rooms.get(client.place)
+        return room is not None and client in room.blind
+
     def show_to(self, client: Client, place: Place) -> None:
-        """Forget that a client was told nothing: it is not at this place any more."""
+        """Forget that a client was told nothing: it may see now, or is not at this place any more."""
         if (room := self._rooms.get(place)) is not None:
             room.blind.discard(client)
 

@@ -40,6 +40,9 @@ class Renewed(Expiring, Protocol):
 
     request: HandshakeRequest
 
+    def reconsider(self) -> None:
+        """Called when the client has another identity."""
+
 
 class Lent(Protocol):
     """The session of a client: a `signalpost.signals.sessions.Session`, which documents each."""
@@ -134,6 +137,7 @@ def _settle(guest: Renewable, host: RenewalHost, request: ServerRequest, identit
         return
     left = {} if identity.expires is None else {"expires": host.expiries.left(identity.expires)}
     guest.acknowledge(request, left)
+    renewed.reconsider()
 
 
 def _renewed(guest: Renewable) -> Renewed | None:

@@ -62,8 +62,11 @@ class Guest(Expiring, Protocol):
     def user(self) -> str:
         """How others know the client."""
 
-    def may(self, verb: Verb) -> bool:
-        """Return whether the client may do something, other than with a message, on its path."""
+    def may(self, verb: Verb, rule: SignalRule | None = None) -> bool:
+        """Return whether the client may do something, other than with a message, on its path, by a rule or its own."""
+
+    def reconsider(self) -> None:
+        """Called when the client has another identity."""
 
     def arrival_event(self) -> ClientEvent:
         """Make the event of the client's arrival."""

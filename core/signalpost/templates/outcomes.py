@@ -63,7 +63,7 @@ class Imagination:
             case nodes.CondExpr(test=test, expr1=then, expr2=otherwise) if otherwise is not None:
                 return self._chosen(self.of(test), then, otherwise)
             case nodes.Compare(expr=first, ops=others):
-                sides = (first, *(each.expr for each in others))
+                sides = (first, others[0].expr)  # of a chain, the rest is looked at only if the first pair holds
                 fails = any(not self._depends(side) and self._rendered(side) == _FAILURE for side in sides)
                 return _FAILURE if fails else _OF_COMPARISON
         return ANY
