@@ -219,7 +219,7 @@ class Admitter:
         """
         if identity is not GUEST and (refused := self._moderation.refusal(identity)) is not None:
             again = refused.code == CloseCode.UNAUTHORIZED
-            return unauthorized(refused.reason) if again else forbidden(refused.reason)
+            return unauthorized(refused.reason) if again else forbidden(refused.reason, str(identity))
         permits = resolved.rule.permits
         if permits is None:
             return None
@@ -229,7 +229,11 @@ class Admitter:
             may = permits.allow(Verb.CONNECT, question, self.failures.add)
         if may:
             return None
-        return unauthorized(fault or SHOW_WHO) if identity.is_guest else forbidden(NOT_YOU)
+        if identity.is_guest:
+            return unauthorized(fault or SHOW_WHO)
+        decided = permits.rules.get(Verb.CONNECT)
+        by = "" if decided is None else f", may.connect ({decided.where})"
+        return forbidden(NOT_YOU, f"{identity}{by}")
 
     def renew(self, token: str) -> Identity | Awaitable[Identity]:
         """Return who a token says its bearer is; see `Identification.renew`."""

@@ -133,7 +133,7 @@ def routes_command(file: str, *, may: bool) -> None:
     from signalpost.cli.may import show_may
     from signalpost.cli.routes import show_routes
 
-    (show_may if may else show_routes)(load(file))
+    (show_may if may else show_routes)(load(file, proofs=False))
 
 
 @cli.command("plugins")
@@ -176,7 +176,7 @@ def explain_command(path: str, file: str, method: str | None, person: str | None
     from signalpost.cli.explain import show_takers
     from signalpost.cli.loading import load
 
-    show_takers(load(file), path, method, person)
+    show_takers(load(file, proofs=False), path, method, person)
 
 
 @cli.command("try")
@@ -214,7 +214,7 @@ def try_command(file: str, **asked: Any) -> None:
         if not asked["method"]:
             raise click.UsageError("Missing argument 'MESSAGE'.")
         text = ""
-    if not try_message(load(file), Question(text=sys.stdin.read() if text == "-" else text, **asked)):
+    if not try_message(load(file, proofs=False), Question(text=sys.stdin.read() if text == "-" else text, **asked)):
         sys.exit(1)
 
 
@@ -371,14 +371,17 @@ def token_command(
         raise click.UsageError("give --user NAME to sign a token, or --read TOKEN to read one")
     if read is not None and (claims or key is not None):
         raise click.UsageError("--read signs nothing: leave out --claim and --key")
-    plan = load(file)
+    plan = load(file, proofs=False)
     from signalpost.cli.token import show_token, sign_token, user_claim
 
     if read is not None:
         if not show_token(plan, read):
             sys.exit(1)
         return
-    click.echo(sign_token(plan, {**dict(claims), user_claim(plan): user}, lasts, key))
+    said, names = dict(claims), user_claim(plan)
+    if said.get(names, user) != user:
+        raise click.UsageError(f"--user names the user, which the claim {names} says: leave out --claim {names}=…")
+    click.echo(sign_token(plan, {**said, names: user}, lasts, key))
 
 
 RUNNING = click.option(

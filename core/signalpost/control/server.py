@@ -113,4 +113,4 @@ def _owner_of(sock: socket.socket) -> str:
     process, user, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     if user not in (_ROOT, os.geteuid()):
         raise ControlError("forbidden", "only the user that runs the server may do this")
-    return f"a command (process {process} of user {user})"
+    return f"a command (process {process} of uid {user})"

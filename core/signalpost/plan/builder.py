@@ -38,13 +38,14 @@ from signalpost.units import format_size
 from signalpost.words import format_keys, listing
 
 
-def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -> Plan:
+def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS, *, proofs: bool = True) -> Plan:
     """Resolve routes.yaml against the plugins, and check what requires both.
 
     Args:
         config: from routes.yaml, or the part of it that could be read.
         registry: the plugins.
         gaps: problems of routes.yaml: added to those found here; consequences of them are not reported.
+        proofs: whether they must hold.
 
     Raises:
         ConfigError: with every problem, including those of plugins.
@@ -73,7 +74,8 @@ def build_plan(config: ServerConfig, registry: Registry, gaps: Gaps = NO_GAPS) -
     note_strangers(config, signals, report)
     note_bans(config, report)
     check_fallbacks(config, routes, signals, report)
-    check_proofs(config, routes, signals, report)
+    if proofs:
+        check_proofs(config, routes, signals, report)
     check_levels(config, signals, report)
     check_histories(config, report, has_handlers=bool(registry.handlers or registry.actions))
     _note_left_out(resolver)

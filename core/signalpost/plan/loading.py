@@ -18,12 +18,13 @@ from signalpost.plugins.registry import Registry
 from signalpost.words import printable
 
 
-def load_plan(file: str | Path, listening: Listening | None = None) -> Plan:
+def load_plan(file: str | Path, listening: Listening | None = None, *, proofs: bool = True) -> Plan:
     """Load a routes.yaml and its plugins. Call ``plan.registry.unload()`` when the plan is no longer needed.
 
     Args:
         file: routes.yaml.
         listening: replaces the addresses of the file.
+        proofs: whether those of ``auth`` must hold.
 
     Raises:
         ConfigError: with every problem of the file and of the plugins; nothing remains loaded then.
@@ -33,7 +34,7 @@ def load_plan(file: str | Path, listening: Listening | None = None) -> Plan:
         config, gaps = _config(file, listening)
         registry = _plugins(config, gaps)
         try:
-            return build_plan(config, registry, gaps)
+            return build_plan(config, registry, gaps, proofs=proofs)
         except (ConfigError, OSError):
             registry.unload()
             raise

@@ -5,14 +5,12 @@ from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from signalpost.auth.identity import Identity
+from signalpost.config.usernames import user_fault
 from signalpost.errors import UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.plugins.registry import Implementation, Registry, log_failure
 
 AUTHENTICATE = "authenticate"
-
-LONGEST_USER = 255
-"""Characters of a user's name."""
 
 
 class UndecidedError(Exception):
@@ -100,18 +98,9 @@ def _checked(hook: Implementation, answer: Any) -> Identity:
     fault = ""
     if not isinstance(answer, Identity):
         fault = f"authenticate returns an Identity, or None for no opinion, not {type(answer).__name__}"
-    elif answer.user is not None:
-        fault = user_fault(answer.user)
+    elif answer.user is not None and (wrong := user_fault(answer.user)):
+        fault = f"the user of the Identity that authenticate returns {wrong}"
     if fault:
         raise _undecided(hook, TypeError(fault))
     found: Identity = answer
     return found
-
-
-def user_fault(user: object) -> str:
-    """Return why something cannot be the name of a user; empty if it can."""
-    if not isinstance(user, str):
-        return f"a user's name is a text, not {type(user).__name__}"
-    if not 0 < len(user) <= LONGEST_USER:
-        return f"a user's name has 1 to {LONGEST_USER} characters, this one has {len(user)}"
-    return "" if user.isprintable() else "a user's name has no control characters"
