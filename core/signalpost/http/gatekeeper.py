@@ -54,7 +54,7 @@ class Gatekeeper:
         """Return who requests.
 
         Args:
-            request: of the route; its answer is then for this identity alone, if anybody was asked.
+            request: of the route; its answer is then for this identity alone, if anybody was asked or it is no guest.
             params: of its path.
 
         Raises:
@@ -62,10 +62,10 @@ class Gatekeeper:
             OverloadedError: it is not known, and not to be found out in time.
         """
         permits = self._rule.permits
-        request.is_private = permits is not None
         found = _GUEST if self._identification is None else await self._identify(request, self._identification)
         if found.identity is not GUEST and (refused := self._services.refusal(found.identity)) is not None:
             found = Identified(GUEST, refused.reason)  # as one whose token is over
+        request.is_private = permits is not None or found.identity is not GUEST
         if permits is None or not permits.decides(Verb.REQUEST):
             return found.identity
         services, path = self._services, unquote(request.path)

@@ -74,9 +74,9 @@ class Identification:
             shown = find_token(request, _subprotocols(request), request.target.partition("?")[2], self._auth)
             if shown is not None and (program := self._program_of(shown)) is not None:
                 return Identified(program)
-            if shown is not None and self._keys and not _may_be_token(shown):
-                raise UnauthorizedError("this is the API key of no program, and no token")
             if shown is not None and self._authority is not None:
+                if self._keys and not _may_be_token(shown):
+                    raise UnauthorizedError("this is neither an API key that this server knows nor a token")
                 return self._identify_by(shown, self._authority)
         answer = self._authentication.ask(request)
         if inspect.isawaitable(answer):
