@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from signalpost.auth.identity import GUEST, Identity
@@ -15,7 +15,7 @@ from signalpost.edge.limiter import Limiter
 from signalpost.errors import NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest, Shared
 from signalpost.foreign import original
-from signalpost.logthrottle import LineTally
+from signalpost.logthrottle import LineTally, call_later
 from signalpost.plugins.authentication import UndecidedError
 from signalpost.plugins.identification import Identification, Identified
 from signalpost.signals.admission import (
@@ -75,7 +75,7 @@ class Admitter:
         self.serving: Serving
         self.patience = 0.0
         self.waiting = 0
-        self.failures = LineTally(_log_failure, _call_later)
+        self.failures = LineTally(_log_failure, call_later)
         self._hooks = tuple(hooks)
         self._shared = shared
         self._moderation = moderation
@@ -270,7 +270,3 @@ def _refusal(error: UnauthorizedError | NotReadyError | UndecidedError) -> Hands
 
 def _log_failure(line: str) -> None:
     LOG.warning("may: %s", line)
-
-
-def _call_later(seconds: float, function: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_later(seconds, function)
