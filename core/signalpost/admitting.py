@@ -17,7 +17,7 @@ from signalpost.edge.limiter import Limiter
 from signalpost.errors import NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest, Shared
 from signalpost.foreign import original
-from signalpost.logthrottle import LineTally
+from signalpost.logthrottle import LineTally, call_later
 from signalpost.plugins.authentication import UndecidedError
 from signalpost.plugins.identification import Identification, Identified
 from signalpost.signals.admission import (
@@ -78,7 +78,7 @@ class Admitter:
         self.serving: Serving
         self.patience = 0.0
         self.waiting = 0
-        self.failures = LineTally(_log_failure, _call_later)
+        self.failures = LineTally(_log_failure, call_later)
         self._hooks = tuple(hooks)
         self._shared = shared
         self._moderation = moderation
@@ -227,7 +227,7 @@ class Admitter:
         """
         if identity is not GUEST and (refused := self._moderation.refusal(identity)) is not None:
             again = refused.code == CloseCode.UNAUTHORIZED
-            return unauthorized(refused.reason) if again else forbidden(refused.reason)
+            return unauthorized(refused.reason) if again else forbidden(refused.reason, str(identity))
         permits = resolved.rule.permits
         if permits is None:
             return None
@@ -237,7 +237,11 @@ class Admitter:
             may = permits.allow(Verb.CONNECT, question, self.failures.add)
         if may:
             return None
-        return unauthorized(fault or SHOW_WHO) if identity.is_guest else forbidden(NOT_YOU)
+        if identity.is_guest:
+            return unauthorized(fault or SHOW_WHO)
+        decided = permits.rules.get(Verb.CONNECT)
+        by = "" if decided is None else f", may.connect ({decided.where})"
+        return forbidden(NOT_YOU, f"{identity}{by}")
 
     def renew(self, token: str) -> Identity | Awaitable[Identity]:
         """Return who a token says its bearer is; see `Identification.renew`."""
@@ -274,7 +278,3 @@ def _refusal(error: UnauthorizedError | NotReadyError | UndecidedError) -> Hands
 
 def _log_failure(line: str) -> None:
     LOG.warning("may: %s", line)
-
-
-def _call_later(seconds: float, function: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_later(seconds, function)

@@ -1,5 +1,6 @@
 """Counters that report at once, then at most once a second: what happens a thousand times is a line, or a few."""
 
+import asyncio
 from collections.abc import Callable
 
 PAUSE = 1.0
@@ -7,6 +8,11 @@ PAUSE = 1.0
 
 FEW = 3
 """Different lines that are reported in that time."""
+
+
+def call_later(seconds: float, function: Callable[[], None]) -> object:
+    """Run a function after a number of seconds, on the loop that runs then."""
+    return asyncio.get_running_loop().call_later(seconds, function)
 
 
 class Tally:

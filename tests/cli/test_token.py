@@ -300,3 +300,10 @@ def test_without_tokens_no_command_loads_pyjwt(process, ended, folder, write, co
     )
     code, _, err = ended(process(command, PYTHONPATH=str(folder)))
     assert (code, err) == (0, "False\n")
+
+
+def test_a_claim_that_names_another_user_is_refused(secret_app, signalpost):
+    done = signalpost("token", "--user", "ann", "--claim", "sub=bob")
+    assert done.exit_code == 2
+    assert "leave out --claim sub=" in done.stderr
+    assert jwt.decode(signed(signalpost, "--user", "ann", "--claim", "sub=ann"), SECRET, ["HS256"], audience="shop")

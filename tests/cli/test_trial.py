@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from signalpost.cli.parameters import Imagined
+from signalpost.cli.imagined import Imagined
 from signalpost.cli.trial import Trial
 from signalpost.plan import load_plan
 from signalpost.testing import serve

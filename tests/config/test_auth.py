@@ -374,7 +374,7 @@ def test_a_public_key_is_no_secret(problems, app):
             "auth.keys.shop.key: a header carries it, so only visible ASCII characters without blanks; " + MAKE_KEY,
         ),
         (
-            f"keys: {{shop: {{key: {KEY}, may: [publish]}}, desk: {{key: {KEY}, may: [clients]}}}}",
+            f"keys: {{shop: {{key: {KEY}, may: [publish]}}, desk: {{key: {KEY}, may: [history]}}}}",
             f"auth.keys.desk.key: the same key as at routes.yaml:4: each program needs one of its own; {MAKE_KEY}",
         ),
         (

@@ -27,9 +27,9 @@ class Controlled(App):
         self.file = str(folder / "routes.yaml")
         self.path = socket_path(self.file)
 
-    async def ask(self, verb, **options):
+    async def ask(self, command, **options):
         """Ask the server as a command does."""
-        return await asyncio.to_thread(ask_server, self.file, verb, **options)
+        return await asyncio.to_thread(ask_server, self.file, command, **options)
 
     async def say(self, data, *, ends=True):
         """Send bytes as they are; return the answer's line, read as JSON, or None if the connection just ends."""

@@ -17,9 +17,9 @@ from signalpost.auth.identity import Identity
 from signalpost.cli import moderate
 from signalpost.cli.controlsocket import ControlSocket, ask_server, socket_path
 from signalpost.control import server as control_server
+from signalpost.control.commands import COMMANDS
 from signalpost.control.protocol import LONGEST_REQUEST, ControlError, read_answer, read_request
 from signalpost.control.server import MOST
-from signalpost.control.verbs import VERBS
 from signalpost.errors import OperatorError
 
 TEXT = """
@@ -45,7 +45,7 @@ def is_user(app, client, user, **more):
     hub.identify(hub.find(client.id), Identity(user, **more))
 
 
-class TestVerbs:
+class TestCommands:
     async def test_a_kick_closes_clients_and_the_log_says_who_did_it(self, controlled, caplog):
         caplog.set_level(logging.INFO, "signalpost.signals.moderation")
         async with controlled(TEXT) as app, app.connect("/rooms/blue") as one, app.connect("/rooms/red") as two:
@@ -54,7 +54,7 @@ class TestVerbs:
             assert await app.ask("kick", path="/rooms/red") == {"closed": 1}
             assert await close_of(two) == (4009, "")
         assert [line.endswith("1 client closed with 4321") for line in caplog.messages] == [True, False]
-        assert f"by a command (process {os.getpid()} of user {os.geteuid()})" in caplog.messages[0]
+        assert f"by a command (process {os.getpid()} of uid {os.geteuid()})" in caplog.messages[0]
 
     async def test_a_user_is_banned_and_let_in_again(self, controlled):
         async with controlled(TEXT) as app, app.connect("/rooms/blue") as ann:
@@ -95,7 +95,7 @@ class TestVerbs:
             assert await app.ask("clients", user="eve") == {"clients": [], "count": 0}
 
     @pytest.mark.parametrize(
-        ("verb", "options", "detail"),
+        ("command", "options", "detail"),
         [
             ("kick", {}, "kick sends nobody away without a user, a client, a path or a group"),
             ("kick", {"user": 5}, "user is a text"),
@@ -111,13 +111,13 @@ class TestVerbs:
             ("publish", {}, "this server does not know how to 'publish' (known: kick, ban, "),
         ],
     )
-    async def test_what_cannot_be_done_is_said_in_a_line(self, controlled, verb, options, detail):
+    async def test_what_cannot_be_done_is_said_in_a_line(self, controlled, command, options, detail):
         async with controlled(TEXT) as app:
             with pytest.raises(OperatorError) as caught:
-                await app.ask(verb, **options)
+                await app.ask(command, **options)
             assert detail in str(caught.value)
 
-    async def test_a_verb_that_fails_is_logged_and_ends_nothing(self, controlled, monkeypatch, caplog):
+    async def test_a_command_that_fails_is_logged_and_ends_nothing(self, controlled, monkeypatch, caplog):
         async with controlled(TEXT) as app:
             monkeypatch.setattr(app.server.node.moderation.__class__, "kick", lambda *_, **__: {}["missing"])
             with pytest.raises(OperatorError, match="the server failed at it; its log says more"):
@@ -141,7 +141,7 @@ class TestStrangeRequests:
             (b'{"signalpost":1,"do":"\xff"}\n', "bad-request"),
             (b"[" * 60_000 + b"\n", "bad-request"),
             (b"x" * (LONGEST_REQUEST + 1) + b"\n", "bad-request"),
-            (b'{"signalpost":1,"do":"' + b"y" * 1_000 + b'"}\n', "unknown-verb"),
+            (b'{"signalpost":1,"do":"' + b"y" * 1_000 + b'"}\n', "unknown-command"),
         ],
     )
     async def test_each_is_answered_with_an_error(self, controlled, line, code):
@@ -155,10 +155,10 @@ class TestStrangeRequests:
     @given(st.binary(max_size=200))
     def test_no_line_is_taken_for_anything_else(self, line):
         try:
-            verb, options = read_request(line)
+            command, options = read_request(line)
         except ControlError:
             return
-        assert (type(verb), type(options)) == (str, dict)
+        assert (type(command), type(options)) == (str, dict)
 
     async def test_a_peer_that_says_nothing_is_left_after_a_while(self, controlled):
         async with controlled(TEXT, patience=0.05) as app:
@@ -288,6 +288,6 @@ class TestTheFile:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_command_speaks_no_other_verbs_than_the_server():
+def test_a_command_speaks_no_others_than_the_server():
     asked = re.findall(r'ask_server\(file, "(\w+)"', Path(moderate.__file__).read_text())
-    assert set(asked) == set(VERBS)
+    assert set(asked) == set(COMMANDS)

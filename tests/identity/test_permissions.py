@@ -1,10 +1,11 @@
 """Who may do what, on real sockets: words, expressions, lists, and what happens to those who may not."""
 
 import json
+import re
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from signalpost.testing import serve
 
@@ -76,8 +77,68 @@ async def test_users_connect_where_their_claims_let_them():
 
 async def test_who_is_refused_and_speaks_v1_reads_why():
     async with app() as server:
-        client = await server.connect("/users", subprotocols=["signalpost.v1"]).__aenter__()
-        print(client)
+        for user, code, word in ((None, 4401, "unauthorized"), ("ann", 4403, "forbidden")):
+            headers = {"x-user": user} if user else {}
+            options = {"additional_headers": headers, "subprotocols": ["signalpost.v1"]}
+            async with server.connect("/rooms/red", **options) as client:
+                assert json.loads(await client.receive())["error"]["code"] == word
+                with pytest.raises(ConnectionClosed) as caught:
+                    await client.receive()
+                assert caught.value.rcvd.code == code
+
+
+async def test_the_log_says_which_user_was_refused_by_which_line(caplog):
+    async with app() as server:
+        await refused(server, "/rooms/red", "ann")
+        await refused(server, "/rooms/red", "ann", origin=server.url("live").replace("ws:", "http:"))
+    by = r"refused \(403, You may not connect here: user 'ann', may\.connect \(.*routes\.yaml:8:63\)\)"
+    lines = [line for line in caplog.messages if "was refused" in line]
+    assert len(lines) == 2
+    assert all(re.search(by, line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("user", "fault"),
+    [
+        ("x" * 256, "has 256 characters (allowed: 1 to 255)"),
+        ("an\nn", "has a control character"),
+        (7, "must be a text, not the number 7"),
+    ],
+)
+async def test_a_plugin_that_names_no_proper_user_lets_nobody_in(caplog, user, fault):
+    plugin = f"from signalpost import Identity, hookimpl\n@hookimpl\ndef authenticate(): return Identity({user!r})"
+    async with serve(APP, plugins={"odd": plugin}) as server:
+        assert await refused(server, "/open") == 500
+    assert f"the user of the Identity that authenticate returns {fault}" in caplog.text
+
+
+@pytest.mark.parametrize("user", ["Zoë Lee", "Ann\u00a0Lee", "🧑\u200d🚀"])
+async def test_a_plugin_may_name_whom_a_token_may(user):
+    plugin = f"from signalpost import Identity, hookimpl\n@hookimpl\ndef authenticate(): return Identity({user!r})"
+    async with serve(APP, plugins={"people": plugin}) as server, server.connect("/users") as client:
+        await client.send("hello")
+        assert await client.receive() == "hello"
+
+
+async def test_what_a_route_tells_a_user_is_kept_by_no_shared_cache_though_anyone_may_ask():
+    text = """
+endpoints: [{name: web, address: 127.0.0.1, port: 0, protocol: http}]
+auth: {}
+routes: [{path: /me, method: GET, may: anyone, do: [{respond: {text: "you are {{ user }}"}}]}]
+"""
+    async with serve(text, plugins={"people": PLUGIN}) as server, httpx.AsyncClient(trust_env=False) as web:
+        answer = await web.get(server.url("web") + "/me", headers={"x-user": "ann"})
+        assert (answer.text, answer.headers["cache-control"]) == ("you are ann", "private")
+        assert "cache-control" not in (await web.get(server.url("web") + "/me")).headers
+
+
+async def test_the_log_names_the_place_of_the_endpoint_that_refused_though_two_share_a_port(caplog):
+    shared = "endpoints:\n  - {name: web, address: 127.0.0.1, port: 8089, protocol: http}\n"
+    shared += "  - {name: live, address: 127.0.0.1, port: 8089, protocol: ws}\n"
+    text = APP.replace("\nendpoints: [{name: live, address: 127.0.0.1, port: 0, protocol: ws}]\n", shared)
+    async with serve(text) as server:
+        assert await refused(server, "/users", endpoint="live") == 401
+    assert re.search(r"routes\.yaml:3: endpoint live: a WebSocket at", caplog.text)
 
 
 CLAIMING = """

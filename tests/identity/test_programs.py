@@ -64,6 +64,17 @@ async def test_what_is_almost_a_key_is_none(key):
         assert (await post(app, "/board", {"message": "no"}, key)).status_code in (401, 403)
 
 
+async def test_what_is_neither_a_key_nor_a_token_is_called_so():
+    secret = "mCVKTCk6jGWhXVjmgyRWVlBXl4CqjJ5q2n4Zk0xo1m3F"
+    taking = APP.replace("auth:\n", f"auth:\n  tokens: {{keys: {{secret: {secret}}}, algorithms: [HS256]}}\n")
+    async with serve(taking) as app:
+        answer = await post(app, "/board", {"message": "no"}, KEY.upper())
+        assert answer.status_code == 401
+        assert answer.json()["error"]["detail"] == "this is neither an API key that this server knows nor a token"
+        answer = await post(app, "/board", {"message": "no"}, "a.b.c")
+        assert answer.json()["error"]["detail"].startswith("the token ")
+
+
 async def test_a_key_counts_in_its_header_alone():
     async with serve(APP) as app:
         answer = await post(app, "/board", {"message": "no"}, cookie=f"key={KEY}")

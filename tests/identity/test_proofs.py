@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from websockets.exceptions import InvalidStatus
 
+from signalpost.cli import cli
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
 from signalpost.testing import serve, write_app
@@ -56,6 +58,22 @@ class TestOutcomes:
         assert text == f"eve cannot connect on /rooms/blue: may.connect ({tmp_path}/routes.yaml:14:21) gives false"
         text = judged(tmp_path, "{who: ann, cannot: connect, path: /rooms/blue}", ROOMS)
         assert text == f"ann can connect on /rooms/blue: may.connect ({tmp_path}/routes.yaml:14:21) gives true"
+
+    def test_one_that_does_not_is_no_hindrance_to_those_who_ask_why(self, tmp_path):
+        assert judged(tmp_path, "{who: eve, can: connect, path: /rooms/blue}", ROOMS)
+        file = str(tmp_path / "routes.yaml")
+        for asked, answer in (
+            (["explain", "/rooms/blue", file, "--as", "eve"], "may connect   no: may.connect ("),
+            (["try", "/rooms/blue", '{"message": 1}', file, "--as", "eve"], "connect   refused with 403"),
+            (["routes", file, "--may"], "connect   /rooms/<room>"),
+        ):
+            done = CliRunner().invoke(cli, asked)
+            assert answer in done.output, done.output
+        assert CliRunner().invoke(cli, ["check", file]).exit_code == 1
+
+    def test_what_a_guest_does_not_have_is_said_so(self, tmp_path):
+        text = judged(tmp_path, "{who: guest, can: connect, path: /rooms/blue}", ROOMS)
+        assert text.endswith(") asks for what a guest does not have")
 
     def test_a_default_is_named_as_one(self, tmp_path):
         text = judged(tmp_path, "{who: guest, can: connect, path: /}", "\nsignals: [{path: /}]")

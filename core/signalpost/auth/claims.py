@@ -5,21 +5,17 @@ token is late; a remembered token must be judged by the same rules again.
 """
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from signalpost.auth.identity import Identity
 from signalpost.config.model import TokensConfig
+from signalpost.config.usernames import LONGEST_USER, user_fault
 from signalpost.errors import UnauthorizedError
 from signalpost.state.frozen import fixed
 from signalpost.words import given, listing, quoted
 
-LONGEST_USER = 255
-"""Characters of a user's name, and of a token's id."""
-
 _LATEST = 253_402_300_799.0  # the end of the year 9999, the last one that dates have
-_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -124,14 +120,9 @@ def _user(claims: Mapping[str, Any], name: str) -> str:
     claim = f"{quoted(name)}, which names the user"
     if name not in claims:
         raise TokenError(f"the token has no claim {claim}", "user")
-    if not isinstance(user, str):
-        raise TokenError(f"the token's claim {claim}, must be a text, not {given(user)}", "user")
-    if not 0 < len(user) <= LONGEST_USER:
-        size = f"has {len(user):,} characters" if user else "is empty"
-        raise TokenError(f"the token's claim {claim}, {size} (allowed: 1 to {LONGEST_USER})", "user")
-    if any(unicodedata.category(char) in _CONTROLS for char in user):
-        raise TokenError(f"the token's claim {claim}, has a control character", "user")
-    return user
+    if fault := user_fault(user):
+        raise TokenError(f"the token's claim {claim}, {fault}", "user")
+    return str(user)
 
 
 def _shown(value: object) -> str:

@@ -203,8 +203,8 @@ def try_command(file: str, **asked: Any) -> None:
     '{"message": "hello"}'; - reads it from stdin. The exit code is 1 if clients receive what `sends` of their signal
     does not allow.
     """
+    from signalpost.cli.imagined import Question
     from signalpost.cli.loading import load
-    from signalpost.cli.parameters import Question
     from signalpost.cli.try_ import try_message
 
     if asked["method"] and (asked["groups"] or asked["endpoint"]):
@@ -371,14 +371,17 @@ def token_command(
         raise click.UsageError("give --user NAME to sign a token, or --read TOKEN to read one")
     if read is not None and (claims or key is not None):
         raise click.UsageError("--read signs nothing: leave out --claim and --key")
-    plan = load(file)
+    plan = load(file, proofs=False)
     from signalpost.cli.token import show_token, sign_token, user_claim
 
     if read is not None:
         if not show_token(plan, read):
             sys.exit(1)
         return
-    click.echo(sign_token(plan, {**dict(claims), user_claim(plan): user}, lasts, key))
+    said, names = dict(claims), user_claim(plan)
+    if said.get(names, user) != user:
+        raise click.UsageError(f"--user names the user, which the claim {names} says: leave out --claim {names}=…")
+    click.echo(sign_token(plan, {**said, names: user}, lasts, key))
 
 
 RUNNING = click.option(

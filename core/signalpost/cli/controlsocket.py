@@ -87,13 +87,13 @@ def socket_path(file: str) -> Path:
     return path.parent / RECORDS_FOLDER / f"{path.name}.sock"
 
 
-def ask_server(file: str, verb: str, **options: object) -> dict[str, object]:
+def ask_server(file: str, command: str, **options: object) -> dict[str, object]:
     """Ask the server that runs from a file; return its answer.
 
     Args:
         file: its routes.yaml.
-        verb: see `signalpost.control.verbs`.
-        options: of the verb; None is left out.
+        command: see `signalpost.control.commands`.
+        options: of the command; None is left out.
 
     Raises:
         OperatorError: no server answers, or it does not do it.
@@ -112,7 +112,7 @@ def ask_server(file: str, verb: str, **options: object) -> dict[str, object]:
         )
     with asked:
         try:
-            asked.sendall(request_line(verb, options))
+            asked.sendall(request_line(command, options))
             return dict(read_answer(_line(asked)))
         except ControlError as error:
             raise OperatorError(error.detail) from None

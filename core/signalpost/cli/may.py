@@ -17,7 +17,7 @@ _NOBODY = (
 def show_may(plan: Plan) -> None:
     """Print what each imagined person may do at each path, and what cannot be proved."""
     rows: list[tuple[str, ...]] = []
-    unproved: dict[str, tuple[str, str, str]] = {}
+    unproved: dict[str, dict[tuple[str, str], list[str]]] = {}
     people: list[str] = []
     for row in matrix(plan):
         people = list(row.rulings)
@@ -26,10 +26,11 @@ def show_may(plan: Plan) -> None:
         for name, found in row.rulings.items():
             for each in found:
                 if each.answer is None:
-                    unproved.setdefault(each.why, (name, what, row.path))
+                    unproved.setdefault(each.why, {}).setdefault((what, row.path), []).append(name)
     show_table("who may", ("what", "path", *people), rows)
-    for why, (name, what, path) in unproved.items():
-        click.echo(f"?  {name}: {what} {path}: {why}")
+    for why, asked in unproved.items():
+        (what, path), names = next(iter(asked.items()))
+        click.echo(f"?  {', '.join(dict.fromkeys(names))}: {what} {path}: {why}")
     if len(people) == 1:
         click.echo(_NOBODY)
 

@@ -18,7 +18,10 @@ def kick(file: str, *, ban: float | None, **whom: Any) -> None:
         OperatorError: no server runs, or it does not do it.
     """
     if ban is None:
-        _show_closed(ask_server(file, "kick", **whom))
+        answer = ask_server(file, "kick", **whom)
+        _show_closed(answer)
+        if not answer["closed"]:
+            click.echo("nobody matches; signalpost clients shows who is connected", err=True)
     else:
         _show_closed(ask_server(file, "ban", user=whom["user"], reason=whom["reason"], seconds=ban))
 

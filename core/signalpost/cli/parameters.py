@@ -1,55 +1,12 @@
-"""Structured options of commands, and the input of `signalpost try`."""
+"""Structured options of commands."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from signalpost.auth.identity import GUEST, Identity
-
-
-@dataclass(frozen=True, slots=True)
-class Imagined:
-    """A simulated client.
-
-    Attributes:
-        path: of its connection, percent-decoded.
-        groups: that it has joined.
-        identity: who it is.
-    """
-
-    id: str
-    path: str
-    groups: tuple[str, ...] = ()
-    identity: Identity = GUEST
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What to try.
-
-    Attributes:
-        path: of the sender's connection, or of a request; percent-encoded or not.
-        text: to send; the body of a request.
-        groups: of the sender.
-        others: more clients; by default one on the same path and one on another.
-        state: for actions and handlers; JSON.
-        endpoint: the name of a ws endpoint; None is the first that has a signal for `path`.
-        method: of a request; None is a message on a WebSocket.
-        call: whether plugins' code is called.
-        person: who asks, one of the people in ``auth``; None is a guest.
-    """
-
-    path: str
-    text: str
-    groups: tuple[str, ...] = ()
-    others: tuple[Imagined, ...] = ()
-    state: Any = None
-    endpoint: str | None = None
-    method: str | None = None
-    call: bool = False
-    person: str | None = None
+if TYPE_CHECKING:
+    from signalpost.cli.imagined import Imagined  # which loads much that most commands need not
 
 
 class Address(click.ParamType[str]):
@@ -83,13 +40,16 @@ class Starter(click.ParamType[str]):
         return str(value)
 
 
-class ImaginedClient(click.ParamType[Imagined]):
+class ImaginedClient(click.ParamType["Imagined"]):
     """A client: ``ada=/rooms/blue``, with groups ``ada=/rooms/blue,admins``, of a user ``phone@ann=/rooms/blue``."""
 
     name = "ID[@USER]=PATH[,GROUP…]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Imagined:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Imagined":
         """Read a client."""
+        from signalpost.auth.identity import GUEST, Identity
+        from signalpost.cli.imagined import Imagined
+
         client, _, rest = str(value).partition("=")
         path, *groups = rest.split(",")
         client, at, user = client.partition("@")

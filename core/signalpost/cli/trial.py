@@ -16,7 +16,7 @@ from urllib.parse import quote
 from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.auth.identity import Identity
-from signalpost.cli.parameters import Imagined
+from signalpost.cli.imagined import Imagined
 from signalpost.config.model import EndpointConfig, Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import PLAIN

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from signalpost.cli.imagined import Imagined, Question
 from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
-from signalpost.cli.parameters import Imagined, Question
 from signalpost.cli.people import person_named
 from signalpost.cli.trial import Trial
 from signalpost.cli.try_request import try_request

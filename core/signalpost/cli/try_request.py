@@ -9,9 +9,9 @@ import click
 import orjson
 
 from signalpost.actions.execution import Response, WebRequest
+from signalpost.cli.imagined import Imagined, Question
 from signalpost.cli.outcome import as_json, show_outcome, show_unexpected
 from signalpost.cli.output import show_facts
-from signalpost.cli.parameters import Imagined, Question
 from signalpost.cli.people import person_named
 from signalpost.cli.trial import FAILED, Trial
 from signalpost.cli.wording import route_does

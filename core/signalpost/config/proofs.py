@@ -5,13 +5,12 @@ from typing import Any
 
 from signalpost.config.model import METHODS, PersonConfig, ProofConfig, Verb
 from signalpost.config.section import Section
+from signalpost.config.usernames import user_fault
 from signalpost.paths import PathPattern
 from signalpost.words import unknown
 
 GUEST = "guest"
 """The name of who has shown no identity."""
-
-_LONGEST_USER = 255
 
 
 def read_people(section: Section, user_claim: str) -> tuple[PersonConfig, ...]:
@@ -30,11 +29,10 @@ def _read_person(people: Section, name: str, user_claim: str) -> PersonConfig:
     if name == GUEST:
         people.problem(name, "guest is the name of who has shown no identity: choose another", of_key=True)
     user = claims.get(user_claim, name)
-    if not isinstance(user, str) or not 0 < len(user) <= _LONGEST_USER:
-        text = f"the claim {user_claim} names the user: a text of 1 to {_LONGEST_USER} characters"
-        people.report.add((*people.keys, name, user_claim), text)
+    if fault := user_fault(user):
+        people.report.add((*people.keys, name, user_claim), f"the claim {user_claim}, which names the user, {fault}")
         user = name
-    return PersonConfig((*people.keys, name), name, user, claims)
+    return PersonConfig((*people.keys, name), name, str(user), claims)
 
 
 def read_proofs(section: Section, people: tuple[PersonConfig, ...]) -> tuple[ProofConfig, ...]:

@@ -4,9 +4,9 @@
 
     {"signalpost": 1, "do": "kick", "with": {"user": "ann"}}
     {"signalpost": 1, "done": {"closed": 3}}
-    {"signalpost": 1, "error": {"code": "unknown-verb", "detail": "…"}}
+    {"signalpost": 1, "error": {"code": "unknown-command", "detail": "…"}}
 
-A further command needs a further verb (`signalpost.control.verbs`). The version changes when what is there already
+A further one is a further function (`signalpost.control.commands`). The version changes when what is there already
 would mean something else.
 """
 
@@ -31,7 +31,7 @@ class ControlError(Exception):
     """A request is not served.
 
     Attributes:
-        code: for programs: ``bad-request``, ``unknown-verb``, ``version``, ``forbidden``, ``busy``, ``refused`` or
+        code: for programs: ``bad-request``, ``unknown-command``, ``version``, ``forbidden``, ``busy``, ``refused`` or
             ``failed``.
         detail: one sentence for people.
     """
@@ -42,25 +42,25 @@ class ControlError(Exception):
         super().__init__(detail)
 
 
-def request_line(verb: str, given: Mapping[str, Any]) -> bytes:
+def request_line(command: str, given: Mapping[str, Any]) -> bytes:
     """Return the line of a request; options that are None are left out."""
     options = {name: value for name, value in given.items() if value is not None}
-    return orjson.dumps({"signalpost": VERSION, "do": verb, "with": options}) + b"\n"
+    return orjson.dumps({"signalpost": VERSION, "do": command, "with": options}) + b"\n"
 
 
 def read_request(line: bytes) -> tuple[str, Mapping[str, Any]]:
-    """Return the verb of a request, and its options.
+    """Return the command of a request, and its options.
 
     Raises:
         ControlError: it is none.
     """
     document = _document(line)
-    version, verb, options = document.get("signalpost"), document.get("do"), document.get("with", {})
+    version, command, options = document.get("signalpost"), document.get("do"), document.get("with", {})
     if version != VERSION or isinstance(version, bool):
         raise ControlError("version", f"this server speaks version {VERSION} of the control protocol")
-    if not isinstance(verb, str) or not isinstance(options, dict):
+    if not isinstance(command, str) or not isinstance(options, dict):
         raise ControlError("bad-request", 'a request has a text "do", and an object "with"')
-    return verb, options
+    return command, options
 
 
 def answer_line(answer: Mapping[str, Any] | ControlError) -> bytes:

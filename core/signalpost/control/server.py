@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from signalpost.control.commands import Request, run_command
 from signalpost.control.protocol import LONGEST_REQUEST, PATIENCE, ControlError, answer_line, read_request
-from signalpost.control.verbs import Request, run_verb
 from signalpost.errors import OperatorError
 from signalpost.node import Node
 
@@ -83,14 +83,14 @@ class ControlServer:
                 line = await reader.readline()
             except ValueError:  # longer than the limit
                 raise ControlError("bad-request", f"a request has {LONGEST_REQUEST:,} bytes at most") from None
-            verb, options = read_request(line)
-            return self._done(verb, Request(self._node, by, options))
+            command, options = read_request(line)
+            return self._done(command, Request(self._node, by, options))
         except ControlError as error:
             return error
 
-    def _done(self, verb: str, request: Request) -> Mapping[str, Any]:
+    def _done(self, command: str, request: Request) -> Mapping[str, Any]:
         try:
-            return run_verb(verb, request)
+            return run_command(command, request)
         except ControlError:
             raise
         except (TypeError, ValueError) as error:
@@ -98,7 +98,7 @@ class ControlServer:
         except OperatorError as error:
             raise ControlError("refused", str(error)) from None
         except Exception:
-            LOG.exception("the command %s of %s failed", verb, request.by)
+            LOG.exception("the command %s of %s failed", command, request.by)
             raise ControlError("failed", "the server failed at it; its log says more") from None
 
 
@@ -113,4 +113,4 @@ def _owner_of(sock: socket.socket) -> str:
     process, user, _ = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     if user not in (_ROOT, os.geteuid()):
         raise ControlError("forbidden", "only the user that runs the server may do this")
-    return f"a command (process {process} of user {user})"
+    return f"a command (process {process} of uid {user})"

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from signalpost.config.model import EndpointConfig, ForwardingHeaders, IpNetwork, ProxiesConfig
-from signalpost.websocket.handshake import read_authority
+from signalpost.websocket.handshake import Headers, read_authority
 from signalpost.websocket.head import DEFAULT_PORTS
 
 Peer = tuple[str, int]
@@ -41,13 +41,6 @@ _ELEMENT = re.compile(rf"{_PAIR}(?:[ \t]*+;[ \t]*+{_PAIR})*+;?", re.ASCII)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]*)?", re.ASCII)
 _PAIRS = re.compile(_PAIR, re.ASCII)
 _ESCAPED = re.compile(r"\\(.)")
-
-
-class Headers(Protocol):
-    """Header fields by case-insensitive name; a name may be repeated."""
-
-    def getall(self, key: str, default: list[str], /) -> list[str]:
-        """Return all values."""
 
 
 class PublicView(NamedTuple):

@@ -1,6 +1,5 @@
 """The limits of ``limits.per_address`` and ``limits.per_user``: what the clients of one address or one user have."""
 
-import asyncio
 import logging
 import math
 from collections.abc import Callable, Hashable, Iterable
@@ -11,7 +10,7 @@ from signalpost.config.addresses import network_of
 from signalpost.config.model import LimitsConfig
 from signalpost.edge.occupancy import Occupancy
 from signalpost.edge.rates import RateTable
-from signalpost.logthrottle import LineTally
+from signalpost.logthrottle import LineTally, call_later
 from signalpost.observe import Observer
 from signalpost.units import Quota
 from signalpost.websocket.handshake import HandshakeRejection
@@ -21,10 +20,6 @@ LOG = logging.getLogger(__name__)
 
 _LATER = 5.0  # seconds after which a client without a place may try again
 _LONGEST = 60  # of a name in the log, in characters
-
-
-def _call_later(seconds: float, function: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_later(seconds, function)
 
 
 class Limiter:
@@ -51,7 +46,7 @@ class Limiter:
         self._tables: WeakValueDictionary[Hashable, RateTable] = WeakValueDictionary()
         self._handshakes = RateTable(clock)
         self._requests = RateTable(clock)
-        self._log = LineTally(LOG.warning, _call_later)
+        self._log = LineTally(LOG.warning, call_later)
         self._limits = limits
         self.configure(limits, ())
 

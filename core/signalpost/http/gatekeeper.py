@@ -62,10 +62,10 @@ class Gatekeeper:
             OverloadedError: it is not known, and not to be found out in time.
         """
         permits = self._rule.permits
-        request.is_private = permits is not None or self._identification is not None
         found = _GUEST if self._identification is None else await self._identify(request, self._identification)
         if found.identity is not GUEST and (refused := self._services.refusal(found.identity)) is not None:
             found = Identified(GUEST, refused.reason)  # as one whose token is over
+        request.is_private = permits is not None
         if permits is None or not permits.decides(Verb.REQUEST):
             return found.identity
         services, path = self._services, unquote(request.path)

@@ -20,6 +20,7 @@ from signalpost.edge.forwarded import PublicView, public_of
 from signalpost.edge.limiter import Limiter
 from signalpost.http.remedies import let_in_origin, shown
 from signalpost.logthrottle import LineTally, Tally
+from signalpost.signals.admission import IdentityRejection
 from signalpost.websocket.crosssite import Site, may_come, origins_of, sites_of
 from signalpost.websocket.handshake import HandshakeRejection, is_listed, read_authority, read_host
 
@@ -71,7 +72,10 @@ class RejectionLog:
         origin = request.headers.get("origin", "").strip()
         page = f" of a page of {shown(origin)}" if origin else ""
         end = f": {remedy}" if remedy else ""
-        why = "" if origin and refusal.status == HTTPStatus.FORBIDDEN else f", {refusal.detail.rstrip('.')}"
+        who = isinstance(refusal, IdentityRejection)  # else a page with an origin is refused for that
+        why = "" if origin and refusal.status == HTTPStatus.FORBIDDEN and not who else f", {refusal.detail.rstrip('.')}"
+        if isinstance(refusal, IdentityRejection) and refusal.told:
+            why += f": {refusal.told}"
         line = f"{where}: a WebSocket at {shown(request.path)}{page} was refused ({refusal.status}{why}){end}"
         self._tell(refusal.status, line)
 

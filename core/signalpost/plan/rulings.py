@@ -161,6 +161,8 @@ def _of_choice(choice: Choice, verb: Verb, question: Question, *, bare: bool) ->
         try:
             holds = choice.holds(question)
         except PermissionFailedError as error:
+            if error.absent and question.identity.is_guest:
+                return Ruling(False, f"{named} asks for what a guest does not have")
             return Ruling(False, f"{named} fails, which is no: {error}")
         return Ruling(holds, f"{named} gives {'true' if holds else 'false'}")
     outcomes = choice.imagine(question, unknown)

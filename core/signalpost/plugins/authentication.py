@@ -7,15 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from signalpost.auth.identity import Identity
+from signalpost.config.usernames import user_fault
 from signalpost.errors import UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.plugins.registry import Implementation, Registry, log_failure
 from signalpost.state.frozen import fixed
 
 AUTHENTICATE = "authenticate"
-
-LONGEST_USER = 255
-"""Characters of a user's name."""
 
 
 class UndecidedError(Exception):
@@ -112,8 +110,8 @@ def _checked(hook: Implementation, answer: Any) -> Identity:
 
 def _identity_fault(identity: Identity) -> str:
     """Return what is wrong with an identity; empty if nothing is. Later nobody is there who could be told."""
-    if identity.user is not None and (fault := user_fault(identity.user)):
-        return fault
+    if identity.user is not None and (wrong := user_fault(identity.user)):
+        return f"the user of the Identity that authenticate returns {wrong}"
     if not isinstance(identity.claims, Mapping):
         return f"claims is a mapping, not {type(identity.claims).__name__}"
     for name in ("expires", "issued"):
@@ -127,12 +125,3 @@ def _identity_fault(identity: Identity) -> str:
 
 def _is_moment(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def user_fault(user: object) -> str:
-    """Return why something cannot be the name of a user; empty if it can."""
-    if not isinstance(user, str):
-        return f"a user's name is a text, not {type(user).__name__}"
-    if not 0 < len(user) <= LONGEST_USER:
-        return f"a user's name has 1 to {LONGEST_USER} characters, this one has {len(user)}"
-    return "" if user.isprintable() else "a user's name has no control characters"

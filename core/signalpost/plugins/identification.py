@@ -77,6 +77,8 @@ class Identification:
             if shown is not None and (program := self._program_of(shown)) is not None:
                 return Identified(program)
             if shown is not None and self._authority is not None:
+                if self._keys and not _may_be_token(shown):
+                    raise UnauthorizedError("this is neither an API key that this server knows nor a token")
                 return self._identify_by(shown, self._authority)
         answer = self._authentication.ask(request)
         if inspect.isawaitable(answer):
@@ -123,6 +125,11 @@ async def _later(answer: Awaitable[Identity | None], *, by_itself: bool = False)
 def _without(error: UnauthorizedError) -> Identified:
     """Return a guest: a browser sends its cookies with everything, also those of a visit that is over."""
     return Identified(GUEST, str(error))
+
+
+def _may_be_token(shown: Shown) -> bool:
+    """Return whether something has the three parts of a token, or came where no API key does."""
+    return shown.place is not TokenPlace.HEADER or shown.text.count(".") == 2  # noqa: PLR2004 - RFC 7515 section 3.1
 
 
 def _subprotocols(request: HandshakeRequest) -> list[str]:

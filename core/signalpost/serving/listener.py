@@ -103,7 +103,7 @@ class Listener:
         redirect = None if endpoint.redirect is None else redirect_to(partial(self._find, endpoint.redirect))
         return Guard(
             endpoint,
-            port.place,
+            port.place_of(endpoint),
             loopback=port.loopback,
             ports=ports,
             log=self._log,
@@ -119,11 +119,11 @@ class Listener:
         if refusal.status in (HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.TOO_MANY_REQUESTS):
             return  # the guard has told it, or the limiter
         endpoint, services = self.port.sockets, self._sockets
-        name = (endpoint or self.port.endpoints[0]).name
+        told = endpoint or self.port.endpoints[0]
         remedy = open_handshake(
             refusal, request, endpoint, services.endpoints, services.node.generation.limits.connections
         )
-        self._log.handshake(request, refusal, f"{self.port.place}: endpoint {name}", remedy)
+        self._log.handshake(request, refusal, f"{self.port.place_of(told)}: endpoint {told.name}", remedy)
 
     def _context(self, port: Port) -> ssl.SSLContext | None:
         """Return the TLS context of a port; a certificate generated at start is kept unless the settings change."""

@@ -38,6 +38,7 @@ class Port:
         place: of the first of them: ``routes.yaml:7``.
         key: its address and port in routes.yaml.
         file: the device and inode of its Unix socket; None if it has an address and a port.
+        places: of each of its endpoints.
     """
 
     sock: socket.socket
@@ -45,6 +46,7 @@ class Port:
     place: str
     key: PortKey
     file: tuple[int, int] | None = None
+    places: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close the socket, and delete the file of a Unix socket unless another server owns it now."""
@@ -57,6 +59,11 @@ class Port:
     def is_there(self) -> bool:
         """Whether clients can reach it: the file of a Unix socket may be deleted, or owned by another server."""
         return self.file is None or _identity(self.endpoints[0].socket) == self.file
+
+    def place_of(self, endpoint: EndpointConfig) -> str:
+        """Return the place of one of its endpoints: ``routes.yaml:8``."""
+        named = zip(self.endpoints, self.places, strict=False)
+        return next((place for each, place in named if each.name == endpoint.name), self.place)
 
     @property
     def pages(self) -> EndpointConfig | None:
@@ -118,7 +125,10 @@ def bind_ports(endpoints: Sequence[EndpointConfig], source: SourceMap, held: Seq
                     with contextlib.suppress(OSError):  # it is ours, unless it has just been deleted
                         os.chmod(path, mode)  # noqa: PTH101 - as os.stat
                 port, file = (0, _identity(path)) if path else (sock.getsockname()[1], None)
-                ports.append(Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key, file))
+                places = tuple(source.place(endpoint.keys) for endpoint in group)
+                ports.append(
+                    Port(sock, tuple(replace(endpoint, port=port) for endpoint in group), place, key, file, places)
+                )
     except ListenError as error:
         close_new(ports, held)
         raise ListenError(source.masked(str(error))) from None

@@ -1,6 +1,7 @@
 """Admission: one place decides every handshake, whichever way it arrived."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -46,10 +47,15 @@ class Accept(NamedTuple):
     resolved: ResolvedPath
 
 
+@dataclass(frozen=True, slots=True)
 class IdentityRejection(HandshakeRejection):
-    """A client is not let in for who it is: 401, if showing another identity may help, else 403."""
+    """A client is not let in for who it is: 401, if showing another identity may help, else 403.
 
-    __slots__ = ()
+    Attributes:
+        told: who it is, and which line decided, for the log alone; empty if nothing is known.
+    """
+
+    told: str = ""
 
     @property
     def code(self) -> ErrorCode:
@@ -67,9 +73,14 @@ def unauthorized(detail: str) -> IdentityRejection:
     return IdentityRejection(HTTPStatus.UNAUTHORIZED, detail, {"www-authenticate": "Bearer"})
 
 
-def forbidden(detail: str) -> IdentityRejection:
-    """Return the answer to a user who may not."""
-    return IdentityRejection(HTTPStatus.FORBIDDEN, detail)
+def forbidden(detail: str, told: str = "") -> IdentityRejection:
+    """Return the answer to a user who may not.
+
+    Args:
+        detail: for the client.
+        told: see `IdentityRejection`.
+    """
+    return IdentityRejection(HTTPStatus.FORBIDDEN, detail, told=told)
 
 
 AdmissionHook = Callable[[ConnectRequest], HandshakeRejection | Awaitable[HandshakeRejection | None] | None]

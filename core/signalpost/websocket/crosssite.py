@@ -8,18 +8,10 @@ client that sends neither is no browser, whose user could be misled.
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from signalpost.websocket.handshake import Authority, HandshakeRejection, is_listed, is_own_page
+from signalpost.websocket.handshake import Authority, HandshakeRejection, Headers, is_listed, is_own_page
 
 _PAGE = re.compile(r"[^/?#]+://[^/?#]+")  # of an address: the position of its origin
-
-
-class Headers(Protocol):
-    """Header fields by case-insensitive name; a name may be repeated."""
-
-    def getall(self, key: str, default: list[str], /) -> list[str]:
-        """Return all values."""
 
 
 @dataclass(frozen=True, slots=True)

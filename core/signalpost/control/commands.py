@@ -1,4 +1,4 @@
-"""What can be asked of a running server, by verbs. Each is a plain function, and does not wait."""
+"""What can be asked of a running server, by commands. Each is a plain function, and does not wait."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MOST_SHOWN = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, as a verb sees it.
+    """A request, as a command sees it.
 
     Attributes:
         node: that is asked.
@@ -58,7 +58,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
+class Command:
     """Something that can be asked.
 
     Attributes:
@@ -141,28 +141,32 @@ def _shown(client: Client) -> Mapping[str, Any]:
 
 
 _WHOM = frozenset({"user", "client", "path", "group"})
-VERBS: Mapping[str, Verb] = {
-    "kick": Verb(_WHOM | {"code", "reason"}, _kick),
-    "ban": Verb(frozenset({"user", "seconds", "reason"}), _ban),
-    "unban": Verb(frozenset({"user"}), _unban),
-    "revoke": Verb(frozenset({"user", "token_id", "before", "seconds"}), _revoke),
-    "unrevoke": Verb(frozenset({"user", "token_id"}), _unrevoke),
-    "revoked": Verb(frozenset(), _revoked),
-    "clients": Verb(_WHOM | {"limit"}, _clients),
+COMMANDS: Mapping[str, Command] = {
+    "kick": Command(_WHOM | {"code", "reason"}, _kick),
+    "ban": Command(frozenset({"user", "seconds", "reason"}), _ban),
+    "unban": Command(frozenset({"user"}), _unban),
+    "revoke": Command(frozenset({"user", "token_id", "before", "seconds"}), _revoke),
+    "unrevoke": Command(frozenset({"user", "token_id"}), _unrevoke),
+    "revoked": Command(frozenset(), _revoked),
+    "clients": Command(_WHOM | {"limit"}, _clients),
 }
 
 
-def run_verb(name: str, request: Request) -> Mapping[str, Any]:
+def run_command(name: str, request: Request) -> Mapping[str, Any]:
     """Do what is asked, and return the answer.
 
     Raises:
-        ControlError: the verb is unknown, or knows no such option.
+        ControlError: the command is unknown, or knows no such option.
         TypeError: an option is of the wrong type; likewise ValueError.
         OperatorError: it cannot be done.
     """
-    verb = VERBS.get(name)
-    if verb is None:
-        raise ControlError("unknown-verb", f"this server does not know how to {name[:40]!r} (known: {listing(VERBS)})")
-    for option in request.options.keys() - verb.options:
-        raise ControlError("bad-request", f"{name} has no option {option[:40]!r}{among(option, sorted(verb.options))}")
-    return verb.function(request)
+    command = COMMANDS.get(name)
+    if command is None:
+        raise ControlError(
+            "unknown-command", f"this server does not know how to {name[:40]!r} (known: {listing(COMMANDS)})"
+        )
+    for option in request.options.keys() - command.options:
+        raise ControlError(
+            "bad-request", f"{name} has no option {option[:40]!r}{among(option, sorted(command.options))}"
+        )
+    return command.function(request)
