@@ -303,7 +303,8 @@ async def test_a_refused_change_is_a_line_that_says_what_to_write_and_many_are_a
     async with serve(APP) as app, httpx.AsyncClient() as browser:
         for _ in range(50):
             await browser.post(app.url("shared") + "/bell", headers={"Origin": "http://evil.test"})
-    lines = [line for each in caplog.records if '"http://evil.test"' in (line := each.getMessage())]
+    # Servers of other tests may still count what they have refused.
+    lines = [line for each in caplog.records if (line := each.getMessage()).startswith(str(app.folder))]
     assert 0 < len(lines) < 10
     refused = 'endpoint shared: POST "/bell" of a page of "http://evil.test" was refused (403)'
     assert all(refused in line and "if it is yours, write origins: [http://evil.test]" in line for line in lines)

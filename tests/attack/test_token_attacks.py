@@ -332,15 +332,14 @@ async def test_a_server_that_stops_does_not_wait_for_those_who_were_refused():
         writer.close()
 
 
-async def test_a_reload_keeps_those_who_were_refused_apart(patience):
-    patience(0.2)
+async def test_a_reload_keeps_those_who_were_refused_apart():
     async with token_app() as server, bystander(server):
         _, writer = await knock(server)
         text = (server.app.folder / "routes.yaml").read_text()
         await server.app.reload(text.replace("leeway: 5s", "leeway: 6s"))
         assert len(left(server)) == 1
-        await until(lambda: not left(server))
         writer.close()
+        await until(lambda: not left(server))
 
 
 async def test_a_client_of_v1_reads_why_by_the_library_too():
