@@ -79,7 +79,7 @@ class TokenAuthority:
                 self.start()
 
     def still_takes(self, identity: Identity) -> bool:
-        """Return whether the key of an identity's token still counts, or there was none; while there are no keys, yes."""
+        """Return whether the key of an identity's token still counts, if it has one; before any came, yes."""
         key, keys = identity.signed_by, self._keyring.keys
         return key is None or keys is None or any(each.digest == key.digest for each in keys)
 
