@@ -42,6 +42,7 @@ _ID_BYTES = 16
 _LATER = {"retry-after": "5"}
 
 NOT_YOU = "You may not connect here."
+KEY_GONE = "The key of this token is not taken any more: show another token."
 _KEY_IS_FOR_POSTS = "An API key is for requests by POST: nothing is read with it here."
 SHOW_WHO = "This signal is for those who have shown who they are: send a token."
 
@@ -242,6 +243,13 @@ class Admitter:
         decided = permits.rules.get(Verb.CONNECT)
         by = "" if decided is None else f", may.connect ({decided.where})"
         return forbidden(NOT_YOU, f"{identity}{by}")
+
+    def outdated(self, identity: Identity) -> IdentityRejection | None:
+        """Return why somebody may not be connected any longer after a reload: the key has been taken out; else None."""
+        identification = self.serving.identification
+        if identification is None or identification.still_takes(identity):
+            return None
+        return unauthorized(KEY_GONE)
 
     def renew(self, token: str) -> Identity | Awaitable[Identity]:
         """Return who a token says its bearer is; see `Identification.renew`."""

@@ -46,6 +46,11 @@ def test_a_list_passes_nothing_on_that_it_does_not_broadcast(tmp_path):
     assert holds(tmp_path, CANNOT, asks)
 
 
+def test_a_raw_frame_asks_for_no_target(tmp_path):
+    raw = "{path: /in, rebroadcast: none, format: raw, may: {connect: anyone}}"
+    assert holds(tmp_path, CANNOT, f"signals:\n{BOARD}  - {raw}\n")
+
+
 def test_what_a_level_refuses_is_no_way(tmp_path):
     asks = f"signals:\n{BOARD}  - {{path: /in, rebroadcast: none, targets: [path], may: {{connect: anyone}}}}\n"
     assert holds(tmp_path, CAN, asks)

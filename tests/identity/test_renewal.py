@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tokenapp import AUTH, ROOMS, renewal, show, token_app
+from tokenapp import AUTH, ENDPOINTS, ROOMS, SECRET, renewal, show, token_app
 
 
 async def closed(client):
@@ -312,3 +312,26 @@ async def test_a_handshake_that_waits_for_its_key_is_judged_and_charged_once(key
         await client.send("hello")
         assert (await client.receive_json())["signal"]["value"] == "hello"
         await client.socket.close()
+
+
+async def test_a_reload_without_the_key_of_a_token_closes_who_has_shown_it_and_nobody_else():
+    other = "another secret of the tests that is long enough"
+    async with (
+        token_app() as server,
+        server.client(server.token()) as ann,
+        server.client(server.token("bob"), "/open") as bob,
+        server.client(None, "/open") as guest,
+    ):
+        await server.app.reload(ENDPOINTS + AUTH.replace("leeway: 5s", "leeway: 6s") + ROOMS)  # the key is the same
+        await ann.send("still here")
+        assert (await ann.receive_json())["signal"]["value"] == "still here"
+        await server.app.reload(ENDPOINTS + AUTH.replace(SECRET, other) + ROOMS)
+        for client in (ann, bob):
+            assert (await closed(client))[:2] == (
+                4401,
+                "The key of this token is not taken any more: show another token.",
+            )
+        async with server.client(server.token(key=other)) as again:
+            assert again.welcome["user"] == "ann"
+        await guest.send("a guest has none")
+        assert (await guest.receive_json())["signal"]["value"] == "a guest has none"

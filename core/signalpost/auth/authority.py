@@ -80,6 +80,11 @@ class TokenAuthority:
             if self._running:
                 self.start()
 
+    def still_takes(self, identity: Identity) -> bool:
+        """Return whether the key of an identity's token still counts, if it has one; before any came, yes."""
+        key, keys = identity.signed_by, self._keyring.keys
+        return key is None or keys is None or any(each.digest == key.digest for each in keys)
+
     def identify(self, text: str) -> Identity | Awaitable[Identity]:
         """Return who a token says its bearer is; an awaitable of it if a key must be fetched first.
 

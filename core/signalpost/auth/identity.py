@@ -19,6 +19,7 @@ class Identity:
         issued: when the token was issued, in seconds since 1970 (``iat``); None if it does not say.
         program: the name of another program, which has shown an API key; empty for people.
         grants: what the key allows, whatever the file says of who may.
+        signed_by: the key that its token was checked with (`signalpost.jose.keys.VerificationKey`); None without one.
     """
 
     user: str | None = None
@@ -28,6 +29,7 @@ class Identity:
     issued: float | None = None
     program: str = ""
     grants: frozenset[Verb] = frozenset()
+    signed_by: Any = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"<Identity of {self}>"  # claims may be private

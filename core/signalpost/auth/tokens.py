@@ -8,6 +8,7 @@ Only what takes tokens imports this module, since it loads PyJWT.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -103,8 +104,9 @@ class Tokens:
     def _judge(self, text: str, digest: bytes) -> Identity:
         signed = self.check_signature(text)
         judged = judge_claims(self.read_claims(signed.payload), self._config, self._clock())
-        self._verified.remember(digest, Verified(judged.identity, signed.key, judged.begins, judged.ends))
-        return judged.identity
+        identity = replace(judged.identity, signed_by=signed.key)
+        self._verified.remember(digest, Verified(identity, signed.key, judged.begins, judged.ends))
+        return identity
 
     def check_signature(self, text: str) -> Signed:
         """Check who has signed a token, and nothing else.

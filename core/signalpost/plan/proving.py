@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from signalpost.config.actions import all_steps
 from signalpost.config.model import (
     Breadth,
+    MessageFormat,
     Rebroadcast,
     RequestedTarget,
     RouteConfig,
@@ -293,9 +294,10 @@ class Prover:
         """Yield the targets that messages at one signal may request, and that may be at another one.
 
         A list of actions that calls no code passes nothing on but what it broadcasts, which is a way of its own. A path
-        is the one of the sender's endpoint. And what is broader than `broadest` is refused.
+        is the one of the sender's endpoint. Raw frames ask for nothing. And what is broader than `broadest` is refused.
         """
-        if isinstance(rule.reaction, Do) and not rule.reaction.program.calls:
+        listed = isinstance(rule.reaction, Do) and not rule.reaction.program.calls
+        if listed or rule.config.format is MessageFormat.RAW:
             return
         for wish in _WISHES:
             if wish not in rule.config.targets or (

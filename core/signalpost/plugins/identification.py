@@ -91,6 +91,10 @@ class Identification:
             raise UnauthorizedError("this server takes no tokens")
         return self._authority.identify(token)
 
+    def still_takes(self, identity: Identity) -> bool:
+        """Return whether a connected client's token is signed by a key that still counts, if it has shown one."""
+        return self._authority is None or self._authority.still_takes(identity)
+
     def _program_of(self, shown: Shown) -> Identity | None:
         """Return the program whose API key stands in the header; None if that is none."""
         found = self._keys.find(shown.text) if self._keys and shown.place is TokenPlace.HEADER else None

@@ -31,7 +31,7 @@ class ClientReload:
 
     A client whose signal is no longer declared is closed, even if other paths are re-broadcast: it did not connect for
     that. If it may reconnect it is asked to (``bye``), one client after the other. Who may not connect any more is
-    closed, too.
+    closed, too, and whose token was signed with a key that was taken out.
 
     Args:
         services: of the new plan.
@@ -69,7 +69,9 @@ class ClientReload:
             self._send_away(client, NO_SIGNAL)
             return
         node, slow = self._services.node, resolved.rule.config.slow
-        refusal = node.admitter.refusal(client.identity, resolved, client, connection.conversation.request)
+        refusal = node.admitter.outdated(client.identity) or node.admitter.refusal(
+            client.identity, resolved, client, connection.conversation.request
+        )
         if refusal is not None and not client.heeded:
             client.send_away(refusal.close_code, refusal.detail)
             self._closed += 1
