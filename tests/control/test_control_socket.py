@@ -53,8 +53,9 @@ class TestCommands:
             assert await close_of(one) == (4321, "bye")
             assert await app.ask("kick", path="/rooms/red") == {"closed": 1}
             assert await close_of(two) == (4009, "")
-        assert [line.endswith("1 client closed with 4321") for line in caplog.messages] == [True, False]
-        assert f"by a command (process {os.getpid()} of uid {os.geteuid()})" in caplog.messages[0]
+        lines = [each.getMessage() for each in caplog.records if each.name == "signalpost.signals.moderation"]
+        assert [line.endswith("1 client closed with 4321") for line in lines] == [True, False]
+        assert f"by a command (process {os.getpid()} of uid {os.geteuid()})" in lines[0]
 
     async def test_a_user_is_banned_and_let_in_again(self, controlled):
         async with controlled(TEXT) as app, app.connect("/rooms/blue") as ann:

@@ -9,6 +9,7 @@ from websockets.exceptions import InvalidStatus
 from signalpost.cli import cli
 from signalpost.errors import ConfigError
 from signalpost.plan import load_plan
+from signalpost.plan.diff import diff
 from signalpost.testing import serve, write_app
 
 HEAD = """
@@ -315,3 +316,16 @@ async def test_what_is_found_to_be_a_way_is_one_on_a_server(name):
 async def test_what_is_found_to_be_closed_is_so_on_a_server(name):
     closing, other = CLOSED[name]
     assert not set(await arrived(board(closing, other))) & {"mine", "red"}
+
+
+def test_a_plan_says_who_may_do_what_by_another_file_and_who_may_perhaps(tmp_path):
+    plans = []
+    for name, may in (("old", "{{ params.room in claims.rooms }}"), ("new", "{{ 'editor' in claims.roles }}")):
+        (tmp_path / name).mkdir()
+        rest = f'\nsignals: [{{path: "/rooms/<room>", targets: [], from_elsewhere: false, may: {{connect: "{may}"}}}}]'
+        write_app(HEAD % "" + rest, tmp_path / name)
+        plans.append(load_plan(tmp_path / name / "routes.yaml"))
+    changed = diff(*plans).permissions
+    assert "ann may connect on /rooms/<room>" in changed.changed
+    assert "eve may perhaps connect on /rooms/<room>" in changed.removed
+    assert "ann may perhaps connect on /rooms/<room>" in diff(*reversed(plans)).permissions.changed

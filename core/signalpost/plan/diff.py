@@ -65,7 +65,8 @@ class Changes:
         schedules: by name.
         feeds: by name.
         plugins: by name; changed are those whose source, version or settings have.
-        permissions: what imagined people may do, ``eve may connect on /rooms/<room>``; added are those granted.
+        permissions: what imagined people may do, ``eve may connect on /rooms/<room>``; added are those granted;
+            ``may perhaps`` is what cannot be proved, or holds in only some of the ways in which a path is served.
         settings: the keys of everything else that has changed: ``limits.rate``, ``undeclared``.
     """
 
@@ -261,8 +262,9 @@ def _permissions(plan: Plan) -> Iterator[Thing]:
         for name, found in row.rulings.items():
             answers = {each.answer for each in found}
             if answers != {False}:
-                said = f"{name} may {what} {row.path}"
-                yield Thing(said, (said,), True if answers == {True} else None)
+                surely = answers == {True}
+                said = f"{name} {'may' if surely else 'may perhaps'} {what} {row.path}"
+                yield Thing(said, ((name, what, row.path),), surely)
 
 
 # Bindings of decorators
