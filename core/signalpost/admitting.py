@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from signalpost.auth.identity import GUEST, Identity
-from signalpost.config.model import Verb
+from signalpost.config.authmodel import Verb
 from signalpost.deferred import Deferred
 from signalpost.delivery.client import Client
 from signalpost.delivery.target import ClientId

@@ -7,7 +7,7 @@ import hmac
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.sources import find_token
 from signalpost.auth.tokens import Tokens
-from signalpost.config.model import AuthConfig, TokenPlace, TokensConfig
+from signalpost.config.authmodel import AuthConfig, TokenPlace, TokensConfig
 from signalpost.errors import UnauthorizedError
 from signalpost.jose.keys import fitting, secret_key
 from signalpost.websocket.head import Fields

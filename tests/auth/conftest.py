@@ -13,7 +13,7 @@ from jwt.algorithms import get_default_algorithms
 
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.jose.keys import SigningKey, fitting, secret_key
 from signalpost.jose.keyset import read_keys
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.auth.apikeys import ApiKeys
-from signalpost.config.model import ApiKeyConfig, KeyPermission
+from signalpost.config.authmodel import ApiKeyConfig, KeyPermission
 
 SHOP = ApiKeyConfig("shop", "pZ3vN8qTgY5kR1xC7wBh2sLf9mJd4aEu", frozenset({KeyPermission.PUBLISH}))
 DESK = ApiKeyConfig("desk", "pZ3vN8qTgY5kR1xC7wBh2sLf9mJd4aEv", frozenset(KeyPermission))

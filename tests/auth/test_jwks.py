@@ -14,8 +14,9 @@ from signalpost.auth.fetch import Fetch, FetchError
 from signalpost.auth.identity import Identity
 from signalpost.auth.jwks import JwksFetcher
 from signalpost.auth.keyring import Keyring
+from signalpost.config.authmodel import TokensConfig
 from signalpost.config.certificates import load_certificate
-from signalpost.config.model import TlsConfig, TokensConfig
+from signalpost.config.model import TlsConfig
 from signalpost.errors import NotReadyError
 
 NOW = 1_800_000_000.0

@@ -12,7 +12,7 @@ from joserfc.jws import JWSRegistry
 
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.errors import UnauthorizedError
 from signalpost.jose.algorithms import KINDS
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalpost.auth.sources import find_token, without_token
-from signalpost.config.model import AuthConfig, TokenPlace
+from signalpost.config.authmodel import AuthConfig, TokenPlace
 from signalpost.errors import UnauthorizedError
 from signalpost.websocket.head import Fields
 

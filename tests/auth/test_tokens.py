@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from signalpost.auth.claims import TokenError
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens, UnknownKeyError
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.errors import NotReadyError
 from signalpost.jose.algorithms import KINDS
 from signalpost.jose.compact import take_apart

@@ -7,7 +7,7 @@ import pytest
 from signalpost.auth.claims import TokenError
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.jose.keys import secret_key
 from signalpost.jose.keyset import read_keys
 

@@ -11,7 +11,7 @@ from signalpost.auth.identity import Identity
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens
 from signalpost.auth.verified import MOST_VERIFIED, Verified, VerifiedTokens
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.errors import NotReadyError
 
 NOW = 1_800_000_000.0

@@ -25,7 +25,7 @@ from jwt import PyJWS
 from signalpost.auth.claims import TokenError
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.jose.keys import VerificationKey, fitting, secret_key
 from signalpost.jose.keyset import read_keys
 

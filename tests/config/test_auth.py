@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from signalpost.actions.builtin import BUILT_IN
+from signalpost.config.authmodel import ApiKeyConfig, KeyPermission, TokenPlace, TokensConfig
 from signalpost.config.load import judge_config
-from signalpost.config.model import ApiKeyConfig, KeyPermission, TokenPlace, TokensConfig
 from signalpost.jose.algorithms import KINDS, KeyKind
 
 SECRET = "mCVKTCk6jGWhXVjmgyRWVlBXl4CqjJ5q2n4Zk0xo1m3F"

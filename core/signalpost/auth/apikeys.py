@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Sequence
 from hashlib import sha256
 
-from signalpost.config.model import ApiKeyConfig
+from signalpost.config.authmodel import ApiKeyConfig
 
 
 class ApiKeys:

@@ -12,7 +12,7 @@ from signalpost.auth.identity import Identity
 from signalpost.auth.jwks import Handle, JwksFetcher
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import Tokens, UnknownKeyError
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.deferred import Deferred
 from signalpost.errors import NotReadyError
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from signalpost.auth.identity import Identity
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.config.usernames import LONGEST_USER, user_fault
 from signalpost.errors import UnauthorizedError
 from signalpost.state.frozen import fixed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from signalpost.config.model import Verb
+from signalpost.config.authmodel import Verb
 
 
 @dataclass(frozen=True, slots=True, repr=False)

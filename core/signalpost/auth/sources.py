@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from signalpost.config.model import AuthConfig, TokenPlace
+from signalpost.config.authmodel import AuthConfig, TokenPlace
 from signalpost.errors import UnauthorizedError
 from signalpost.fields import query_values
 from signalpost.websocket.handshake import Headers

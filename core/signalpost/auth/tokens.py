@@ -19,7 +19,7 @@ from signalpost.auth.claims import TokenError, judge_claims
 from signalpost.auth.identity import Identity
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.verified import MOST_VERIFIED, Verified, VerifiedTokens
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.errors import NotReadyError
 from signalpost.jose.compact import Compact, read_object, take_apart
 from signalpost.jose.keys import VerificationKey

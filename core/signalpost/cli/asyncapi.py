@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from signalpost.cli.contract import Document, SignalContract, contracts
-from signalpost.config.model import EndpointConfig, MayWord, Verb
+from signalpost.config.authmodel import MayWord, Verb
+from signalpost.config.model import EndpointConfig
 from signalpost.jsonschemas.draft7 import Rewriter, component_name
 from signalpost.jsonschemas.references import Names
 from signalpost.paths import SEGMENT_SAFE, Parameter, ParameterType, PathPattern

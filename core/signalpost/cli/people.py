@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from signalpost.config.model import SIGNAL_VERBS, Verb
+from signalpost.config.authmodel import SIGNAL_VERBS, Verb
 from signalpost.errors import OperatorError
 from signalpost.paths import Params
 from signalpost.plan import Plan, RouteRule

@@ -19,7 +19,7 @@ from signalpost.auth.jwks import TIMEOUT
 from signalpost.auth.keyring import Keyring
 from signalpost.auth.tokens import MOST_CHARACTERS, Tokens
 from signalpost.cli.output import show_facts
-from signalpost.config.model import TokensConfig
+from signalpost.config.authmodel import TokensConfig
 from signalpost.errors import OperatorError, UnauthorizedError
 from signalpost.jose.algorithms import KeyKind
 from signalpost.jose.compact import read_object, take_apart

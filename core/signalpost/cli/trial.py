@@ -17,7 +17,8 @@ from signalpost.actions.execution import WebRequest
 from signalpost.actions.steps import Branch, Leaf, Loop, Step
 from signalpost.auth.identity import Identity
 from signalpost.cli.imagined import Imagined
-from signalpost.config.model import EndpointConfig, Verb
+from signalpost.config.authmodel import Verb
+from signalpost.config.model import EndpointConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.codec import PLAIN
 from signalpost.delivery.hub import Hub

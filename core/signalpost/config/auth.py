@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from signalpost.config.feedurl import NO_TOKEN
-from signalpost.config.model import (
+from signalpost.config.authmodel import (
     DEFAULT_TOKEN_PLACES,
     USER_CLAIM,
     ApiKeyConfig,
@@ -12,6 +11,7 @@ from signalpost.config.model import (
     KeyPermission,
     TokenPlace,
 )
+from signalpost.config.feedurl import NO_TOKEN
 from signalpost.config.proofs import read_people, read_proofs
 from signalpost.config.section import Section
 from signalpost.config.tokens import check_secret, read_tokens

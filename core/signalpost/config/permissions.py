@@ -1,7 +1,7 @@
 """The key ``may`` of signals and routes: who may do what."""
 
 from signalpost.config.actions import has_template, is_whole
-from signalpost.config.model import SIGNAL_VERBS, ChoiceConfig, MayWord, PermissionConfig, Permissions
+from signalpost.config.authmodel import SIGNAL_VERBS, ChoiceConfig, MayWord, PermissionConfig, Permissions
 from signalpost.config.section import Section
 from signalpost.places import Keys
 from signalpost.words import among, quoted

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from signalpost.config.model import METHODS, PersonConfig, ProofConfig, Verb
+from signalpost.config.authmodel import PersonConfig, ProofConfig, Verb
+from signalpost.config.model import METHODS
 from signalpost.config.section import Section
 from signalpost.config.usernames import user_fault
 from signalpost.paths import PathPattern

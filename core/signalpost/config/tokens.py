@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from signalpost.config.authmodel import TokensConfig
 from signalpost.config.feedurl import is_loopback
-from signalpost.config.model import TokensConfig
 from signalpost.config.section import Section, find_file
 from signalpost.jose.algorithms import KINDS, SECRET_BYTES, KeyKind, algorithms_of, is_shared
 from signalpost.jose.keys import VerificationKey, fitting, secret_key

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from signalpost.auth.identity import GUEST, Identity
-from signalpost.config.model import RatePer, Verb
+from signalpost.config.authmodel import Verb
+from signalpost.config.model import RatePer
 from signalpost.errors import ClientError, ErrorCode, NotReadyError, UnauthorizedError
 from signalpost.events import HandshakeRequest
 from signalpost.http.errorpages import OverloadedError

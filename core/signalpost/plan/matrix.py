@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from signalpost.config.model import SIGNAL_VERBS, Verb
+from signalpost.config.authmodel import SIGNAL_VERBS, Verb
 from signalpost.errors import OperatorError
 from signalpost.paths import PathPattern
 from signalpost.plan.plan import Plan

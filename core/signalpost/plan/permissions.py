@@ -5,14 +5,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from signalpost.actions.names import OF_MESSAGE_PERMISSIONS, OF_PERMISSIONS, OF_SIGNAL_PERMISSIONS, Getter
-from signalpost.config.model import (
-    ChoiceConfig,
-    MayWord,
-    PermissionConfig,
-    RouteConfig,
-    SignalConfig,
-    Verb,
-)
+from signalpost.config.authmodel import ChoiceConfig, MayWord, PermissionConfig, Verb
+from signalpost.config.model import RouteConfig, SignalConfig
 from signalpost.handlers import Handler
 from signalpost.plan.actions import Shapes, StepCompiler, route_shapes, signal_shapes
 from signalpost.plan.rulings import DEFAULT

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from signalpost.config.model import AuthConfig, ProofConfig, ServerConfig
+from signalpost.config.authmodel import AuthConfig, ProofConfig
+from signalpost.config.model import ServerConfig
 from signalpost.errors import OperatorError
 from signalpost.plan.plan import RouteRule
 from signalpost.plan.proving import Finding, Prover

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from signalpost.config.actions import all_steps
+from signalpost.config.authmodel import Verb
 from signalpost.config.model import (
     Breadth,
     MessageFormat,
@@ -20,7 +21,6 @@ from signalpost.config.model import (
     ServerConfig,
     SignalConfig,
     StepConfig,
-    Verb,
 )
 from signalpost.errors import OperatorError
 from signalpost.paths import Parameter, PathPattern, join_segments, split_path
@@ -118,7 +118,7 @@ class Prover:
         Args:
             person: of whom it is asked.
             verb: that is asked about.
-            path: see `signalpost.config.model.ProofConfig`, also for `method` and `message`.
+            path: see `signalpost.config.authmodel.ProofConfig`, also for `method` and `message`.
             method: of a request.
             message: that the person sends.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signalpost.auth.identity import GUEST, Identity
-from signalpost.config.model import MayWord, PersonConfig, Verb
+from signalpost.config.authmodel import MayWord, PersonConfig, Verb
 from signalpost.config.proofs import GUEST as GUEST_NAME
 from signalpost.events import MessageData
 from signalpost.signals.permissions import Choice, Judgement, Permission, PermissionFailedError, Permits, Question

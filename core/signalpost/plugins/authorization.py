@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from signalpost.auth.identity import Identity
-from signalpost.config.model import Verb
+from signalpost.config.authmodel import Verb
 from signalpost.plugins.registry import Implementation, Registry, log_failure
 from signalpost.signals.permissions import Authorizer, Verdict
 

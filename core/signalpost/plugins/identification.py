@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from signalpost.auth.apikeys import ApiKeys
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.auth.sources import Shown, find_token
-from signalpost.config.model import AuthConfig, KeyPermission, TokenPlace, Verb
+from signalpost.config.authmodel import AuthConfig, KeyPermission, TokenPlace, Verb
 from signalpost.deferred import Deferred
 from signalpost.errors import UnauthorizedError
 from signalpost.events import HandshakeRequest

@@ -10,7 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast, Verb
+from signalpost.config.authmodel import Verb
+from signalpost.config.model import LatestBy, MessageFormat, Rebroadcast
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.delivery.publication import RawPublication, check_size

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from signalpost.config.model import Verb
+from signalpost.config.authmodel import Verb
 from signalpost.delivery.client import Client
 from signalpost.delivery.hub import Hub
 from signalpost.errors import ClientError, ErrorCode

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from signalpost.auth.signing import Signer
-from signalpost.config.model import ServerConfig, Verb
+from signalpost.config.authmodel import Verb
+from signalpost.config.model import ServerConfig
 from signalpost.delivery.client import Client
 from signalpost.delivery.feed import gap
 from signalpost.delivery.hub import Hub

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from signalpost.auth.identity import GUEST, Identity
-from signalpost.config.model import MayWord, Verb
+from signalpost.config.authmodel import MayWord, Verb
 from signalpost.events import MessageData, Shared
 from signalpost.templates.clock import WorkClock
 from signalpost.templates.outcomes import Outcomes

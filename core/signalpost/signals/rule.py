@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SignalConfig, Verb
+from signalpost.config.authmodel import Verb
+from signalpost.config.model import MessageFormat, Rebroadcast, RequestedTarget, SignalConfig
 from signalpost.foreign import Code
 from signalpost.handlers import Handler
 from signalpost.jsonschemas.gate import SchemaGate

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from signalpost.auth.identity import GUEST, Identity
 from signalpost.auth.signing import Signer
-from signalpost.config.model import Verb
+from signalpost.config.authmodel import Verb
 from signalpost.delivery.client import Client
 from signalpost.events import ClientEvent, HandshakeRequest
 from signalpost.paths import Place

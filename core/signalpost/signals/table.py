@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from signalpost.config.model import HistoryConfig, LatestBy, PresenceConfig, ServerConfig, SignalConfig, Verb
+from signalpost.config.authmodel import Verb
+from signalpost.config.model import HistoryConfig, LatestBy, PresenceConfig, ServerConfig, SignalConfig
 from signalpost.paths import Apart, PathPattern, PathTable, Place, path_of, plain_path
 from signalpost.signals.messagefilters import Filters
 from signalpost.signals.rule import SignalRule
