@@ -216,6 +216,8 @@ async def test_a_real_server_keeps_who_shows_another_token(driver, server):
         server.pass_by(100)
         for number in range(20, 40):
             await bob.send(number)
+        # Two senders have no order between them: what bob sent must have come before ann asks.
+        await driver.next("signal", value=39)
         assert (await driver.ask("r", message={"message": "last"}))["kind"] == "ack"
         await driver.next("signal", value="last")
         bob.socket.transport.abort()
