@@ -337,9 +337,10 @@ def test_the_page_works_on_a_small_screen_by_keyboard_alone(app: Any, open_page:
 def test_a_rush_of_messages_keeps_the_end_in_view_and_the_document_small(app: Any, open_page: OpenPage):
     page, rusher = open_page(f"{app.url}/?path=/any"), open_page(app.url)
 
-    send_past_the_page(rusher, f"{app.signals_url}/any", [f"number {number}" for number in range(10_000)])
-
-    expect(others(page).last.locator(".text")).to_have_text("number 9999", timeout=RUSH_MS)
+    # In bursts: a page that is behind for as long as a ping may take is let go, which is not what is tried here.
+    for burst in (range(start, start + 1_000) for start in range(0, 10_000, 1_000)):
+        send_past_the_page(rusher, f"{app.signals_url}/any", [f"number {number}" for number in burst])
+        expect(others(page).last.locator(".text")).to_have_text(f"number {burst[-1]}", timeout=RUSH_MS)
     expect(others(page).last).to_be_in_viewport()
     expect(page.locator("#newest")).to_be_hidden()
     expect(others(page)).to_have_count(400)
