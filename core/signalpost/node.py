@@ -29,7 +29,7 @@ from signalpost.plan import Plan
 from signalpost.plugins.authentication import Authentication
 from signalpost.plugins.identification import Identification
 from signalpost.plugins.running import RunningPlugins
-from signalpost.signals.admission import Accept, Admission, AdmissionHook, ConnectRequest
+from signalpost.signals.admission import Accept, AdmissionHook
 from signalpost.signals.broadcast import Broadcaster, Sender, SenderBroadcast
 from signalpost.signals.conversation import Conversation
 from signalpost.signals.elsewhere import ElsewhereGuard, guard_for
@@ -323,18 +323,6 @@ class Node:
     def resolve(self, endpoint: str, path: str) -> ResolvedPath | None:
         """Return the signal that serves a path at an endpoint; None if there is none."""
         return self.generation.table.resolve(endpoint, path)
-
-    def admit(self, request: ConnectRequest, *, visits: bool = False) -> Admission:
-        """Decide whether to admit a client.
-
-        Args:
-            request: of the client.
-            visits: whether it comes for one message, and so is no connection of its user.
-
-        Raises:
-            HandshakeRejection: it is not admitted.
-        """
-        return self.admitter.admit(request, visits=visits)
 
     def attach(
         self, transport: Transport, accept: Accept, encoding: Encoding, source: Source, offered: str = ""

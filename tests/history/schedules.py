@@ -718,7 +718,9 @@ class World:
         wire.far, wire.races, wire.early = far, races, bytearray()
         query = "" if brought is None else f"?at={brought[0]}"
         head = f"GET {fan.path}{query} HTTP/1.1\r\nHost: x".encode()
-        accept = self.node.admit(ConnectRequest(self.endpoint, fan.path, HandshakeRequest(head, ("127.0.0.1", 1))))
+        accept = self.node.admitter.admit(
+            ConnectRequest(self.endpoint, fan.path, HandshakeRequest(head, ("127.0.0.1", 1)))
+        )
         connection = Connection(
             wire,
             self.node,

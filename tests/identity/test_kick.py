@@ -311,14 +311,14 @@ async def test_a_user_that_is_banned_while_its_handshake_waits_is_closed(app, as
     """The admission was decided before the ban, and the client comes after it."""
     async with app(PLAIN) as running:
         node = running.server.node
-        admit = type(node).admit
+        admit = type(node.admitter).admit
 
         def late(self, request):
             accept = admit(self, request)
-            self.moderation.ban("ann", by="a test")
+            node.moderation.ban("ann", by="a test")
             return accept
 
-        monkeypatch.setattr(type(node), "admit", late)
+        monkeypatch.setattr(type(node.admitter), "admit", late)
         async with running.connect("/other", **as_user("ann")) as ann:
             assert await end_of(ann) == (4403, "this user is banned")
 

@@ -121,7 +121,7 @@ class FallbackDoor:
             node.limiter.admit_handshake(request.ip, endpoint.name)
         came = came_from(endpoint, cast("asyncio.Transport", request.transport), cast("WebRequest", request).public)
         asked = services.ask(endpoint, request.path, request.head, came, is_open=self.open, visits=visits)
-        admission = node.admit(asked, visits=visits)
+        admission = node.admitter.admit(asked, visits=visits)
         if isinstance(admission, Accept):
             return admission
         accept = await admission

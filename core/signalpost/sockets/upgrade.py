@@ -177,7 +177,7 @@ class Upgrader:
             # A handshake is charged once, and told once.
             return rejection if charged or rejection.status == HTTPStatus.TOO_MANY_REQUESTS else False
         try:
-            admission = node.admit(request)
+            admission = node.admitter.admit(request)
         except HandshakeRejection as rejection:
             return rejection
         if not isinstance(admission, Accept):
@@ -220,7 +220,7 @@ class Upgrader:
         judged = self._judge(
             offer, _Asked(request.path, request.head, request.headers), self._endpoint, transport, view
         )
-        return offer, self._services.node.admit(judged)
+        return offer, self._services.node.admitter.admit(judged)
 
     def _upgrade(self, request: Request[Any, Any], offer: Offer, accept: Accept) -> HTTPResponse | None:
         """Turn the connection of an admitted request into a WebSocket."""
